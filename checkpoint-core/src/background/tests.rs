@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::store::faults::{EIO, FaultyDisk, PANIC};
+use crate::{CheckpointReader, Checkpointer, Error, Plain, WhenBusy};
+
+type State = (u64, Vec<f64>);
+
+struct Run {
+    _parent: tempfile::TempDir,
+    path: PathBuf,
+    disk: FaultyDisk,
+    checkpoints: Checkpointer<State>,
+}
+
+fn run(when_busy: WhenBusy) -> Run {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let disk = FaultyDisk::default();
+    let builder = Checkpointer::builder(&path).when_busy(when_busy).disk(Arc::new(disk.clone()));
+    Run { _parent: parent, checkpoints: builder.open().unwrap(), path, disk }
+}
+
+fn state(number: u64) -> State {
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    (number, vec![number as f64; 10_000])
+}
+
+#[test]
+fn what_the_program_does_to_the_state_afterwards_does_not_reach_the_checkpoint() {
+    let Run { disk, mut checkpoints, _parent, .. } = run(WhenBusy::Wait);
+    let mut present = state(1);
+    let held = disk.hold();
+    checkpoints.save_in_background(&present).unwrap();
+    present.0 = 2;
+    present.1.fill(2.0);
+    drop(held);
+    checkpoints.wait().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(state(1)));
+}
+
+#[test]
+fn a_background_save_writes_what_a_save_writes() {
+    let Run { path, mut checkpoints, _parent, .. } = run(WhenBusy::Wait);
+    checkpoints.save(&state(7)).unwrap();
+    checkpoints.save_in_background(&state(7)).unwrap();
+    checkpoints.finish().unwrap();
+    let parts = |generation| {
+        let reader = CheckpointReader::<State>::open(&path).unwrap();
+        format!("{:?}", reader.manifest(generation).unwrap().parts)
+    };
+    assert_eq!(parts(1), parts(2));
+    assert!(parts(1).contains("1.npy"), "{}", parts(1));
+}
+
+#[test]
+fn one_save_after_the_other_each_is_acknowledged_by_the_next() {
+    let Run { mut checkpoints, _parent, .. } = run(WhenBusy::Wait);
+    for number in 1..=20 {
+        let begun = checkpoints.save_in_background(&state(number)).unwrap().unwrap();
+        assert_eq!(begun.generation, number);
+    }
+    let saved = checkpoints.wait().unwrap().unwrap();
+    assert_eq!(saved.generation, 20);
+    assert_eq!(checkpoints.wait().unwrap(), None, "it is told once");
+    assert_eq!(checkpoints.load().unwrap(), Some(state(20)));
+}
+
+#[test]
+fn a_save_that_may_be_left_out_is_left_out_while_another_goes_on() {
+    let Run { disk, mut checkpoints, _parent, .. } = run(WhenBusy::Skip);
+    let held = disk.hold();
+    assert!(checkpoints.save_in_background(&state(1)).unwrap().is_some());
+    assert!(checkpoints.save_in_background(&state(2)).unwrap().is_none());
+    drop(held);
+    checkpoints.wait().unwrap();
+    assert!(checkpoints.save_in_background(&state(3)).unwrap().is_some());
+    assert_eq!(checkpoints.load().unwrap(), Some(state(3)), "a load sees the save that goes on");
+}
+
+#[test]
+fn the_error_of_a_failed_save_is_returned_by_the_next_call_and_only_once() {
+    let calls: [fn(&mut Checkpointer<State>) -> Result<(), Error>; 3] = [
+        |checkpoints| checkpoints.save(&state(3)).map(drop),
+        |checkpoints| checkpoints.save_in_background(&state(3)).map(drop),
+        |checkpoints| checkpoints.wait().map(drop),
+    ];
+    for call in calls {
+        let Run { disk, mut checkpoints, path, _parent } = run(WhenBusy::Wait);
+        checkpoints.save(&state(1)).unwrap();
+        disk.plan(Some((3, EIO)));
+        checkpoints.save_in_background(&state(2)).unwrap();
+        let error = call(&mut checkpoints).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        let loaded = CheckpointReader::<State>::open(&path).unwrap().load().unwrap();
+        assert_eq!(loaded, Some(state(1)), "nothing that was acknowledged is touched");
+        disk.plan(None);
+        call(&mut checkpoints).unwrap();
+        checkpoints.save(&state(4)).unwrap();
+        assert_eq!(checkpoints.load().unwrap(), Some(state(4)));
+    }
+}
+
+#[test]
+fn the_error_of_a_failed_save_is_returned_by_finish() {
+    let Run { disk, mut checkpoints, _parent, .. } = run(WhenBusy::Wait);
+    disk.plan(Some((0, EIO)));
+    checkpoints.save_in_background(&state(1)).unwrap();
+    assert!(matches!(checkpoints.finish(), Err(Error::Io { .. })));
+}
+
+#[test]
+fn dropping_the_checkpointer_completes_the_save() {
+    let Run { path, disk, mut checkpoints, _parent } = run(WhenBusy::Wait);
+    let held = disk.hold();
+    checkpoints.save_in_background(&state(1)).unwrap();
+    drop(held);
+    drop(checkpoints);
+    assert_eq!(CheckpointReader::<State>::open(&path).unwrap().load().unwrap(), Some(state(1)));
+    Checkpointer::<State>::open(&path).unwrap();
+}
+
+#[test]
+fn a_panic_of_the_thread_is_an_error_and_the_next_save_succeeds() {
+    for place in 0..6 {
+        let Run { disk, mut checkpoints, _parent, .. } = run(WhenBusy::Wait);
+        checkpoints.save(&state(1)).unwrap();
+        disk.plan(Some((place, PANIC)));
+        checkpoints.save_in_background(&state(2)).unwrap();
+        let error = checkpoints.wait().unwrap_err();
+        assert!(error.to_string().contains("panicked: told to"), "{error}");
+        disk.plan(None);
+        checkpoints.save_in_background(&state(3)).unwrap();
+        checkpoints.wait().unwrap();
+        assert_eq!(checkpoints.load().unwrap(), Some(state(3)));
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_encoded_begins_no_save() {
+    #[derive(serde::Deserialize)]
+    struct Broken;
+
+    impl serde::Serialize for Broken {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("not today"))
+        }
+    }
+
+    let parent = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let mut checkpoints =
+        Checkpointer::builder(parent.path()).disk(Arc::new(disk.clone())).open().unwrap();
+    disk.plan(None);
+    let error = checkpoints.save_in_background(&Plain(Broken)).unwrap_err();
+    assert!(matches!(error, Error::Encode { .. }), "{error}");
+    assert!(error.to_string().contains("not today"));
+    assert_eq!(disk.asked(), [""; 0]);
+}

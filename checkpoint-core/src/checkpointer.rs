@@ -1,0 +1,458 @@
+//! [`Checkpointer`]: what a program holds to save its state and to go on from it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::background::Saver;
+use crate::container::{FORMAT_VERSION, Header, Manifest, Metadata};
+use crate::error::Error;
+use crate::host;
+use crate::reader::{CheckpointReader, LoadReport};
+use crate::save::{self, Failure, Saved};
+use crate::state::{self, Checkpoint};
+use crate::store::{Directory, Disk, RealDisk, Settings, Writer};
+
+/// The library and its version, as the manifest names it.
+const LIBRARY: &str = concat!("checkpointed ", env!("CARGO_PKG_VERSION"));
+
+/// Saves the states of one program into a directory, and loads the newest of them when the program starts again.
+///
+/// A save is durable when it returns: after a crash, a kill or a power cut the program goes on from there. What was
+/// saved before is not touched until then, so at every moment there is a checkpoint to go on from.
+///
+/// ```
+/// use checkpointed_core::Checkpointer;
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("sum.ckpt");
+/// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
+/// let mut sum = checkpoints.load_or_default()?;
+/// for number in 1..=10 {
+///     sum += number;
+///     checkpoints.save(&sum)?;
+/// }
+/// drop(checkpoints);
+///
+/// // The next run of the program:
+/// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
+/// assert_eq!(checkpoints.load()?, Some(55));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// One checkpointer at a time has a directory open for saving. To only load, even from a directory in use, there is
+/// [`CheckpointReader`].
+pub struct Checkpointer<T> {
+    reader: CheckpointReader<T>,
+    /// Loaded from while this directory has no generation of its own.
+    branched_from: Option<CheckpointReader<T>>,
+    saver: Saver,
+    when_busy: WhenBusy,
+    /// The bytes of the state, kept so that the next save finds them warm.
+    buffer: Vec<u8>,
+}
+
+/// The settings of a [`Checkpointer`] that is about to be opened.
+///
+/// ```
+/// use checkpointed_core::Checkpointer;
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// let checkpoints = Checkpointer::<Vec<f64>>::builder(&path).keep_last(5).open()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing is opened until `open` is called"]
+pub struct Builder<T> {
+    path: PathBuf,
+    settings: Settings,
+    branch_from: Option<PathBuf>,
+    when_busy: WhenBusy,
+    disk: Arc<dyn Disk>,
+    state: std::marker::PhantomData<fn() -> T>,
+}
+
+/// What a save in the background began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Begun {
+    /// The number of the generation that is being written.
+    pub generation: u64,
+    /// How long the program waited: for the copy of the state, and for the save before it where that went on.
+    pub stall: Duration,
+}
+
+/// What a save in the background does when the one before it still goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenBusy {
+    /// It waits for it: every state that the program wanted saved is saved.
+    #[default]
+    Wait,
+    /// It is left out: the program never waits for the disk.
+    Skip,
+}
+
+impl<T: Checkpoint> Checkpointer<T> {
+    /// Opens a checkpoint directory with the usual settings, and creates it where it is absent.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] where another checkpointer has it open, [`Error::NotADirectory`], [`Error::NotWritable`], or
+    /// [`Error::Unsupported`] where `T` has a field that could be saved but never loaded.
+    pub fn open(path: impl AsRef<Path>) -> Result<Checkpointer<T>, Error> {
+        Checkpointer::builder(path).open()
+    }
+
+    /// Settings for a directory, to be changed and then opened.
+    pub fn builder(path: impl AsRef<Path>) -> Builder<T> {
+        Builder {
+            path: path.as_ref().to_owned(),
+            settings: Settings { durable: true, keep_last: 2 },
+            branch_from: None,
+            when_busy: WhenBusy::default(),
+            disk: Arc::new(RealDisk::default()),
+            state: std::marker::PhantomData,
+        }
+    }
+
+    /// Loads the newest generation that is whole; `None` where there is none at all, as on the first run.
+    ///
+    /// A damaged generation is passed over for the next older one, with a warning in the log (by [`tracing`]) and
+    /// in [`last_load`](Checkpointer::last_load).
+    ///
+    /// # Errors
+    /// [`Error::NoneUsable`] where there are generations and all are damaged: to start afresh is for the user to
+    /// decide, by moving the directory away. [`Error::SchemaMismatch`], [`Error::OtherState`],
+    /// [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest is whole but not of this program.
+    pub fn load(&mut self) -> Result<Option<T>, Error> {
+        self.load_with(CheckpointReader::load, Option::is_some)
+    }
+
+    /// Loads the newest generation that is whole into a state that is there already: its large arrays are written over
+    /// where they have the right length, which saves the time and the memory of new ones. `false`, and nothing
+    /// changed, where there is no generation at all.
+    ///
+    /// ```
+    /// use checkpointed_core::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
+    /// let mut field = vec![1.0; 100_000];
+    /// checkpoints.save(&field)?;
+    /// field.fill(f64::NAN);
+    /// assert!(checkpoints.load_into(&mut field)?);
+    /// assert_eq!(field[99_999], 1.0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Checkpointer::load). The large arrays of the state may then be empty.
+    pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
+        self.load_with(|reader| reader.load_into(state), |loaded| *loaded)
+    }
+
+    /// Loads from this directory or, where it has nothing, from the one that it was branched from.
+    fn load_with<R>(
+        &mut self,
+        mut load: impl FnMut(&mut CheckpointReader<T>) -> Result<R, Error>,
+        is_something: impl Fn(&R) -> bool,
+    ) -> Result<R, Error> {
+        // A save that goes on in the background is waited for; if it failed, the next save says so.
+        let writer = self.saver.settled_writer();
+        let loaded = load(&mut self.reader)?;
+        if let (Some(report), Some(writer)) = (self.reader.last_load(), writer) {
+            writer.mark_damaged(report.skipped.iter().map(|skipped| skipped.generation));
+        }
+        match &mut self.branched_from {
+            Some(origin) if !is_something(&loaded) => load(origin),
+            _ => Ok(loaded),
+        }
+    }
+
+    /// Loads the newest generation, or takes the default where there is none.
+    ///
+    /// # Errors
+    /// As [`load`](Checkpointer::load).
+    pub fn load_or_default(&mut self) -> Result<T, Error>
+    where
+        T: Default,
+    {
+        self.load_or_else(T::default)
+    }
+
+    /// Loads the newest generation, or calls `initial` where there is none.
+    ///
+    /// # Errors
+    /// As [`load`](Checkpointer::load).
+    pub fn load_or_else(&mut self, initial: impl FnOnce() -> T) -> Result<T, Error> {
+        Ok(self.load()?.unwrap_or_else(initial))
+    }
+
+    /// Loads one generation. The next save is still numbered after the newest.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
+        self.reader.load_generation(generation)
+    }
+
+    /// The report of the last load that found something: which generation, and which were passed over and why.
+    #[must_use]
+    pub fn last_load(&self) -> Option<&LoadReport> {
+        let branched = self.branched_from.as_ref().and_then(CheckpointReader::last_load);
+        self.reader.last_load().or(branched)
+    }
+
+    /// The generations that are there, oldest first.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed.
+    pub fn generations(&self) -> Result<Vec<u64>, Error> {
+        self.reader.generations()
+    }
+
+    /// What a generation says of itself: when it was saved and by whom, its metadata, its schema.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
+        self.reader.manifest(generation)
+    }
+
+    /// The checkpoint directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.reader.path()
+    }
+
+    /// Saves the state as the next generation. When this returns `Ok`, it is on the disk to stay.
+    ///
+    /// Then, and only then, generations that are not to be kept any more are removed.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Encode`], and others. Whichever it is, what was saved before is untouched, and
+    /// the program may go on and save again. It is not known whether the new generation is there; if it is, it is
+    /// complete.
+    pub fn save(&mut self, state: &T) -> Result<Saved, Error> {
+        self.save_with(state, Metadata::new())
+    }
+
+    /// Saves the state together with a few words on it, which can be read without loading it.
+    ///
+    /// ```
+    /// use checkpointed_core::{Checkpointer, Metadata};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("fit.ckpt");
+    /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
+    /// let saved = checkpoints.save_with(&vec![0.5, 1.5], Metadata::new().with("loss", 0.25))?;
+    ///
+    /// let manifest = checkpoints.manifest(saved.generation)?;
+    /// assert_eq!(manifest.metadata().get("loss").and_then(|loss| loss.as_f64()), Some(0.25));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`save`](Checkpointer::save).
+    pub fn save_with(&mut self, state: &T, metadata: Metadata) -> Result<Saved, Error> {
+        let begun = Instant::now();
+        let writer = self.saver.writer()?;
+        let header = header(&self.reader, writer.next()?, metadata);
+        let (reader, buffer) = (&self.reader, &mut self.buffer);
+        save::save(writer, header, begun, |output| {
+            buffer.clear();
+            match state::encode(state, buffer, output) {
+                Ok(()) => Ok(&buffer[..]),
+                Err(why) => Err(match output.take_failure() {
+                    Some(failure) => Failure::Write(failure),
+                    None => Failure::Encode(Error::Encode { name: reader.name(), why }),
+                }),
+            }
+        })
+    }
+
+    /// Copies the state and saves the copy while the program goes on. `None` where it was left out, because the save
+    /// before it goes on and [`WhenBusy::Skip`] was chosen.
+    ///
+    /// The program waits only for the copy, which is made into memory that is kept from one save to the next. What it
+    /// does to the state afterwards cannot reach the checkpoint. The save is acknowledged when
+    /// [`wait`](Checkpointer::wait), or any later call that saves, returned `Ok`.
+    ///
+    /// ```
+    /// use checkpointed_core::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
+    /// let mut field = vec![0.0; 1000];
+    /// checkpoints.save_in_background(&field)?;
+    /// field[0] = 1.0;
+    /// let saved = checkpoints.wait()?;
+    /// assert_eq!(saved.map(|saved| saved.generation), Some(1));
+    /// assert_eq!(checkpoints.load()?, Some(vec![0.0; 1000]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// That of the save before this one, if it failed: then nothing new is begun. Else [`Error::Encode`].
+    pub fn save_in_background(&mut self, state: &T) -> Result<Option<Begun>, Error> {
+        self.save_in_background_with(state, Metadata::new())
+    }
+
+    /// As [`save_in_background`](Checkpointer::save_in_background), with a few words on the state.
+    ///
+    /// # Errors
+    /// As [`save_in_background`](Checkpointer::save_in_background).
+    pub fn save_in_background_with(&mut self, state: &T, metadata: Metadata) -> Result<Option<Begun>, Error> {
+        let begun = Instant::now();
+        if self.saver.is_busy() && self.when_busy == WhenBusy::Skip {
+            return Ok(None);
+        }
+        let generation = self.saver.writer()?.next()?;
+        let header = header(&self.reader, generation, metadata);
+        let staging = self.saver.staging()?;
+        let mut bytes = std::mem::take(&mut staging.state);
+        let encoded = state::encode(state, &mut bytes, staging);
+        staging.state = bytes;
+        encoded.map_err(|why| Error::Encode { name: self.reader.name(), why })?;
+        self.saver.begin(header, begun)?;
+        Ok(Some(Begun { generation, stall: begun.elapsed() }))
+    }
+
+    /// Waits for the save that goes on in the background, and says what it wrote. `None` where there is none whose
+    /// outcome was not asked for before.
+    ///
+    /// # Errors
+    /// Why it failed. What was saved before is untouched.
+    pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
+        self.saver.wait()
+    }
+
+    /// Waits for the save that goes on in the background, and closes the directory. Dropping the checkpointer does
+    /// the same, but can only log an error.
+    ///
+    /// # Errors
+    /// Why that save failed.
+    pub fn finish(mut self) -> Result<Option<Saved>, Error> {
+        self.saver.wait()
+    }
+}
+
+/// All that the manifest says but for the parts.
+fn header<T: Checkpoint>(reader: &CheckpointReader<T>, generation: u64, metadata: Metadata) -> Header {
+    Header {
+        format_version: FORMAT_VERSION,
+        library: LIBRARY.to_owned(),
+        name: T::NAME.to_owned(),
+        version: T::VERSION,
+        generation,
+        created: SystemTime::now(),
+        host: host::name(),
+        process: std::process::id(),
+        metadata,
+        codec: state::CODEC.to_owned(),
+        schema: reader.schema().clone(),
+    }
+}
+
+impl<T: Checkpoint> Builder<T> {
+    /// How many generations are kept, counted from the newest; 2 unless said otherwise. Older ones are removed after
+    /// each save. At least 1; with 1 there is none to fall back to should the file be damaged later.
+    pub fn keep_last(mut self, generations: usize) -> Builder<T> {
+        self.settings.keep_last = generations;
+        self
+    }
+
+    /// Whether a save waits until it is on the disk; it does unless said otherwise.
+    ///
+    /// With `false` a save does not ask the operating system to write anything down. What this loses: after a power
+    /// cut or a crash of the *operating system*, the newest generations may be missing, empty or damaged, and even
+    /// all of them. A load still never takes a damaged one for good. A crash or a kill of the *program* loses
+    /// nothing, as before.
+    pub fn durable(mut self, durable: bool) -> Builder<T> {
+        self.settings.durable = durable;
+        self
+    }
+
+    /// Begins where another run is: while this directory has no generation of its own, loads come from the
+    /// directory at `path`, which is never changed. The saves go into this one, so the two runs part here.
+    ///
+    /// ```
+    /// use checkpointed_core::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (run, variant) = (directory.path().join("run.ckpt"), directory.path().join("variant.ckpt"));
+    /// Checkpointer::<u64>::open(&run)?.save(&1000)?;
+    ///
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&variant).branch_from(&run).open()?;
+    /// assert_eq!(checkpoints.load()?, Some(1000));
+    /// checkpoints.save(&1001)?;
+    /// assert_eq!(checkpoints.load()?, Some(1001));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn branch_from(mut self, path: impl AsRef<Path>) -> Builder<T> {
+        self.branch_from = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// What a save in the background does when the one before it still goes on; it waits unless said otherwise.
+    pub fn when_busy(mut self, when_busy: WhenBusy) -> Builder<T> {
+        self.when_busy = when_busy;
+        self
+    }
+
+    /// Another disk in the place of the machine's.
+    #[cfg(test)]
+    pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Builder<T> {
+        self.disk = disk;
+        self
+    }
+
+    /// Opens the directory, and creates it where it is absent.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::open`], and [`Error::InvalidSetting`].
+    pub fn open(self) -> Result<Checkpointer<T>, Error> {
+        if self.settings.keep_last == 0 {
+            let why = "at least the newest generation must be kept";
+            return Err(Error::InvalidSetting { setting: "keep_last(0)".to_owned(), why });
+        }
+        let directory = Directory::new(&self.path, self.disk);
+        let reader = CheckpointReader::new(directory.clone())?;
+        let branched_from = self.branch_from.map(CheckpointReader::open).transpose()?;
+        let writer = Writer::open(directory, self.settings)?;
+        let saver = Saver::new(writer);
+        Ok(Checkpointer { reader, branched_from, saver, when_busy: self.when_busy, buffer: Vec::new() })
+    }
+}
+
+impl<T> fmt::Debug for Checkpointer<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Checkpointer").field("saver", &self.saver).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Builder")
+            .field("path", &self.path)
+            .field("settings", &self.settings)
+            .field("branch_from", &self.branch_from)
+            .finish()
+    }
+}

@@ -1,0 +1,26 @@
+//! Parts → one file: a zip archive of uncompressed entries, described by a manifest, which is its last entry.
+//!
+//! The bytes of a container are a function of its parts and its manifest alone: no optional fields, no dates, no
+//! comments. So the reader need not judge a header, it computes what the header must be and compares. Every byte
+//! of a file is thereby either equal to the one possible value or covered by a checksum. `docs/format.md`
+//! describes the file for those who write another reader.
+
+mod checksum;
+mod manifest;
+mod reader;
+mod writer;
+mod zip;
+
+pub(crate) use manifest::Header;
+pub use manifest::{Manifest, Metadata, Value};
+pub(crate) use reader::{Container, Refusal, Source};
+pub(crate) use writer::{ContainerWriter, is_out_of_band};
+
+/// The name of the part that holds everything but arrays.
+pub(crate) const STATE: &str = "state.bincode";
+
+/// The name of the manifest's entry, always the last.
+const MANIFEST: &str = "checkpoint.json";
+
+/// The version of the file format that this library writes, and the highest that it reads.
+pub(crate) const FORMAT_VERSION: u32 = 1;

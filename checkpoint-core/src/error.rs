@@ -1,0 +1,392 @@
+//! What can go wrong: what happened, where, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::container::Refusal;
+use crate::state::Difference;
+
+/// Why a save, a load, or the opening of a directory did not succeed.
+///
+/// An `Err` from a save means that its outcome is unknown: the new generation may be there after all, and is then
+/// complete. Whatever was acknowledged before is untouched, and the program may go on and save again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation.
+    #[error("could not {operation} {}: {source}", path.display())]
+    #[non_exhaustive]
+    Io {
+        /// What was to be done.
+        operation: &'static str,
+        /// The file or directory that it was to be done to.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The disk, or the user's share of it, is full. What was saved before is untouched; the program may go on and
+    /// save again once there is space.
+    #[error(
+        "no space left to {operation} {}: {source}; earlier checkpoints are untouched: free some space, or keep fewer \
+         generations, and save again",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NoSpace {
+        /// What was to be done.
+        operation: &'static str,
+        /// The file or directory that it was to be done to.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The directory may be read, but not written.
+    #[error(
+        "could not {operation} {}: {source}; to load checkpoints without writing any, use `CheckpointReader`",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NotWritable {
+        /// What was to be done.
+        operation: &'static str,
+        /// The file or directory that it was to be done to.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Something other than a directory is where the checkpoint directory should be.
+    #[error("{} is not a directory: a checkpoint directory holds one file for each generation; choose another path", path.display())]
+    #[non_exhaustive]
+    NotADirectory {
+        /// What is there.
+        path: PathBuf,
+    },
+
+    /// Another checkpointer has the directory open, in this process or in another.
+    #[error(
+        "{} is in use by {}: one program at a time saves into a directory; wait for it to end, choose another \
+         directory, or use `CheckpointReader` to only load",
+        path.display(),
+        if holder.is_empty() { "another checkpointer" } else { holder }
+    )]
+    #[non_exhaustive]
+    InUse {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// Who has it, as they said themselves; empty where they did not.
+        holder: String,
+    },
+
+    /// The directory was moved or removed, or its lock file was, while it was in use.
+    #[error(
+        "{} is no longer the directory that was opened: it, or its lock file, was moved, removed or replaced, and \
+         another program could be writing there; open it again",
+        path.display()
+    )]
+    #[non_exhaustive]
+    DirectoryReplaced {
+        /// The checkpoint directory.
+        path: PathBuf,
+    },
+
+    /// A generation has the greatest number there is.
+    #[error(
+        "{} holds a generation of the greatest possible number, so there is none left for the next; move that file \
+         away, or save into another directory",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NoMoreGenerations {
+        /// The checkpoint directory.
+        path: PathBuf,
+    },
+
+    /// There is no such generation.
+    #[error("there is no generation {generation} in {}: {}", path.display(), Available(available))]
+    #[non_exhaustive]
+    NoSuchGeneration {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// What was asked for.
+        generation: u64,
+        /// What there is, oldest first.
+        available: Vec<u64>,
+    },
+
+    /// There are generations, but not one of them can be used. Nothing was removed.
+    #[error("none of the {} generations in {} can be used:{}", tried.len(), path.display(), List(tried))]
+    #[non_exhaustive]
+    NoneUsable {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// Each generation and what is wrong with it, newest first.
+        tried: Vec<Skipped>,
+    },
+
+    /// A file is not as it was written.
+    #[error("{} is damaged ({part}): {why}", path.display())]
+    #[non_exhaustive]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The part of it where the damage was found.
+        part: String,
+        /// What is wrong there.
+        why: String,
+    },
+
+    /// A file with the name of a generation is something else.
+    #[error("{} is not a checkpoint: it was not written by this library", path.display())]
+    #[non_exhaustive]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A checkpoint was written by a later version of this library, in a format that this one does not know.
+    #[error("{} has format version {found}, this library reads up to {supported}: update `checkpointed`", path.display())]
+    #[non_exhaustive]
+    FormatTooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The highest that this library reads.
+        supported: u32,
+    },
+
+    /// A checkpoint was written with a codec that this library does not have.
+    #[error("{} was encoded with {found:?}, which this library does not know: update `checkpointed`", path.display())]
+    #[non_exhaustive]
+    CodecUnknown {
+        /// The file.
+        path: PathBuf,
+        /// The codec that the manifest names.
+        found: String,
+    },
+
+    /// A checkpoint holds the state of another program, or of another type.
+    #[error(
+        "{} holds a `{found}`, this program wants a `{expected}`: it is the checkpoint of another program, or the type \
+         was renamed; in the latter case write `#[checkpointed(name = \"{found}\")]` on it",
+        path.display()
+    )]
+    #[non_exhaustive]
+    OtherState {
+        /// The file.
+        path: PathBuf,
+        /// The name in the manifest.
+        found: String,
+        /// The name of the program's type.
+        expected: String,
+    },
+
+    /// A checkpoint holds another version of the state.
+    #[error(
+        "{} holds version {found} of `{name}`, this program has version {expected}: load it with the program that \
+         wrote it",
+        path.display()
+    )]
+    #[non_exhaustive]
+    VersionUnknown {
+        /// The file.
+        path: PathBuf,
+        /// The name of the state.
+        name: String,
+        /// The version in the manifest.
+        found: u32,
+        /// The version of the program's type.
+        expected: u32,
+    },
+
+    /// The state looked different when it was saved. Nothing was decoded.
+    #[error(
+        "{} was saved from a different `{name}`:{}\nload it with the program that wrote it, or change the type back",
+        path.display(),
+        List(differences)
+    )]
+    #[non_exhaustive]
+    SchemaMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The name of the state.
+        name: String,
+        /// What differs, and where.
+        differences: Vec<Difference>,
+    },
+
+    /// The state has a field that could be saved but never loaded.
+    #[error("`{name}` cannot be checkpointed:{}", List(fields))]
+    #[non_exhaustive]
+    Unsupported {
+        /// The name of the state.
+        name: String,
+        /// Each such field with the reason.
+        fields: Vec<String>,
+    },
+
+    /// The state could not be turned into bytes. Nothing was written.
+    #[error("`{name}` could not be encoded: {why}")]
+    #[non_exhaustive]
+    Encode {
+        /// The name of the state.
+        name: String,
+        /// What its `Serialize` implementation, or the codec, said.
+        why: String,
+    },
+
+    /// The bytes are as they were written and the schema is the same, but the state refused them.
+    #[error("{} could not be decoded as `{name}`: {why}", path.display())]
+    #[non_exhaustive]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// The name of the state.
+        name: String,
+        /// What its `Deserialize` implementation, or the codec, said.
+        why: String,
+    },
+
+    /// A part of a checkpoint does not fit into memory.
+    #[error("{} needs {bytes} bytes of memory for {part}, which are not to be had", path.display())]
+    #[non_exhaustive]
+    NoMemory {
+        /// The file.
+        path: PathBuf,
+        /// The part.
+        part: String,
+        /// Its length.
+        bytes: u64,
+    },
+
+    /// The thread that saves in the background panicked. What was saved before is untouched, and the program may go
+    /// on and save again.
+    #[error(
+        "the background save of `{name}` panicked: {message}; earlier checkpoints are untouched, save again"
+    )]
+    #[non_exhaustive]
+    Panicked {
+        /// The name of the state.
+        name: String,
+        /// What the panic said.
+        message: String,
+    },
+
+    /// A setting of the builder makes no sense.
+    #[error("{setting}: {why}")]
+    #[non_exhaustive]
+    InvalidSetting {
+        /// The setting, as it was given.
+        setting: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// A generation that a load could not use, and why.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// Its number.
+    pub generation: u64,
+    /// What is wrong with it, with the path.
+    pub error: Error,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl Error {
+    /// An operation that failed.
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Error {
+        Error::Io { operation, path: path.to_owned(), source }
+    }
+
+    /// An operation that failed and was to change something.
+    pub(crate) fn writing(operation: &'static str, path: &Path, source: io::Error) -> Error {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::NoSpace { operation, path, source }
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Error::NotWritable { operation, path, source }
+            }
+            _ => Error::Io { operation, path, source },
+        }
+    }
+
+    /// What the container said of the file at `path`.
+    pub(crate) fn refused(path: &Path, refusal: Refusal) -> Error {
+        let path = path.to_owned();
+        match refusal {
+            Refusal::NotACheckpoint => Error::NotACheckpoint { path },
+            Refusal::FormatTooNew(found) => {
+                Error::FormatTooNew { path, found, supported: crate::container::FORMAT_VERSION }
+            }
+            Refusal::Damaged { part, why } => Error::Damaged { path, part, why },
+            Refusal::Unreadable(source) => Error::Io { operation: "read", path, source },
+            Refusal::NoMemory { part, bytes } => Error::NoMemory { path, part, bytes },
+        }
+    }
+
+    /// Whether an older generation may stand in: the file is broken for good, not merely different from what was
+    /// expected, and not out of reach for a moment.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Error::Damaged { .. } | Error::NotACheckpoint { .. } => true,
+            Error::Io { source, .. } => !is_passing(source),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the trouble lies with the program or the connection, not with the file: going back to an older generation
+/// because of it would throw work away that is there.
+fn is_passing(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if matches!(
+        rustix::io::Errno::from_io_error(error),
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)
+    ) {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        io::ErrorKind::OutOfMemory
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::StaleNetworkFileHandle
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+/// One item a line, each indented.
+struct List<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|item| write!(formatter, "\n  {item}"))
+    }
+}
+
+struct Available<'a>(&'a [u64]);
+
+impl fmt::Display for Available<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => formatter.write_str("it holds none"),
+            [only] => write!(formatter, "it holds only {only}"),
+            [first, .., last] => write!(formatter, "it holds {} from {first} to {last}", self.0.len()),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The core of [`checkpointed`](https://docs.rs/checkpointed): use that package, which adds the macros.
+//!
+//! How a state becomes a durable checkpoint, and which folder each arrow is:
+//!
+//! ```text
+//! state ──▶ parts ──▶ one file ──▶ durable generation
+//!      state/    container/    store/
+//! ```
+//!
+//! - [`Checkpointer`] is what a program holds. It asks `state` for the bytes of a value and for its [`Schema`], has
+//!   `container` write them as one zip archive with a [`Manifest`], and has `store` publish that file under the next
+//!   number of the checkpoint directory.
+//! - [`CheckpointReader`] goes the same road backwards: the newest generation whose checksums are right, whose
+//!   schema is that of the program, decoded.
+//! - [`Error`] says what went wrong, where, and what to do.
+
+mod background;
+mod checkpointer;
+mod container;
+mod error;
+mod host;
+mod reader;
+mod save;
+mod state;
+mod store;
+
+pub use checkpointer::{Begun, Builder, Checkpointer, WhenBusy};
+pub use container::{Manifest, Metadata, Value};
+pub use error::{Error, Skipped};
+pub use reader::{CheckpointReader, LoadReport};
+pub use save::Saved;
+pub use state::{
+    Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, json,
+};
+
+/// What the macros' code refers to. Not part of the interface: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::state::{
+        ArrayPool, Body, Field, Fields, Probe, Type, Types, Variant, ViaCheckpoint, ViaSerde, traced,
+    };
+    pub use serde;
+}

@@ -1,0 +1,270 @@
+//! [`CheckpointReader`]: loads states from a directory, and changes nothing there.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::container::{Container, Manifest};
+use crate::error::{Error, Skipped};
+use crate::state::{self, ArrayPool, Checkpoint, Schema};
+use crate::store::{Directory, RealDisk};
+
+/// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
+/// there, and where one may only read.
+///
+/// ```
+/// use checkpointed_core::{CheckpointReader, Checkpointer};
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// let mut running = Checkpointer::<u64>::open(&path)?;
+/// running.save(&7)?;
+///
+/// let mut onlooker = CheckpointReader::<u64>::open(&path)?;
+/// assert_eq!(onlooker.load()?, Some(7));
+/// # Ok(())
+/// # }
+/// ```
+pub struct CheckpointReader<T> {
+    directory: Directory,
+    schema: Schema,
+    report: Option<LoadReport>,
+    state: PhantomData<fn() -> T>,
+}
+
+/// What the last load found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LoadReport {
+    /// The directory that the state was loaded from.
+    pub path: PathBuf,
+    /// What the loaded generation says of itself.
+    pub manifest: Manifest,
+    /// The length of its file, in bytes.
+    pub bytes: u64,
+    /// How long it took.
+    pub duration: Duration,
+    /// The newer generations that could not be used, newest first, each with its reason.
+    pub skipped: Vec<Skipped>,
+}
+
+impl LoadReport {
+    /// The generation that was loaded.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.manifest.generation()
+    }
+}
+
+impl<T: Checkpoint> CheckpointReader<T> {
+    /// Looks at a directory. Nothing is read yet; one that does not exist has no generations.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where `T` has a field that can never be loaded.
+    pub fn open(path: impl AsRef<Path>) -> Result<CheckpointReader<T>, Error> {
+        CheckpointReader::new(Directory::new(path.as_ref(), Arc::new(RealDisk::default())))
+    }
+
+    pub(crate) fn new(directory: Directory) -> Result<CheckpointReader<T>, Error> {
+        let schema = Schema::of::<T>();
+        let fields: Vec<String> =
+            state::unsupported(&schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
+        let reader = CheckpointReader { directory, schema, report: None, state: PhantomData };
+        if !fields.is_empty() {
+            return Err(Error::Unsupported { name: reader.name(), fields });
+        }
+        Ok(reader)
+    }
+
+    /// Loads the newest generation that is whole; `None` where there is none at all.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::load`](crate::Checkpointer::load).
+    pub fn load(&mut self) -> Result<Option<T>, Error> {
+        self.load_with(ArrayPool::default)
+    }
+
+    /// Loads the newest generation that is whole into `state`; `false`, and nothing changed, where there is none at
+    /// all.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::load_into`](crate::Checkpointer::load_into).
+    pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
+        let loaded = self.load_with(|| {
+            let mut pool = ArrayPool::default();
+            state.lend_arrays(&mut pool);
+            pool
+        })?;
+        Ok(loaded.map(|loaded| *state = loaded).is_some())
+    }
+
+    fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<T>, Error> {
+        let begun = Instant::now();
+        let mut skipped: Vec<Skipped> = Vec::new();
+        let mut generations = self.directory.generations()?;
+        while let Some(generation) = generations.pop() {
+            let error = match self.read(generation, &mut pool) {
+                Ok((state, container)) => {
+                    self.report = Some(self.report_of(&container, begun, skipped));
+                    return Ok(Some(state));
+                }
+                Err(error) => error,
+            };
+            if is_vanished(&error) {
+                // Retention removed it after the directory was listed, so there is a newer one.
+                let now = self.directory.generations()?;
+                if !now.contains(&generation) {
+                    generations = now;
+                    skipped.clear();
+                    continue;
+                }
+            }
+            if !error.is_damage() {
+                return Err(error);
+            }
+            tracing::warn!(generation, %error, "skipped a generation that cannot be used");
+            skipped.push(Skipped { generation, error });
+        }
+        if skipped.is_empty() {
+            return Ok(None);
+        }
+        Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
+    }
+
+    /// Loads one generation.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
+        let begun = Instant::now();
+        let (state, container) = self
+            .read(generation, &mut ArrayPool::default)
+            .map_err(|error| self.explain(generation, error))?;
+        self.report = Some(self.report_of(&container, begun, Vec::new()));
+        Ok(state)
+    }
+
+    /// The report of the last load that found something.
+    #[must_use]
+    pub fn last_load(&self) -> Option<&LoadReport> {
+        self.report.as_ref()
+    }
+
+    /// The generations that are there, oldest first.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed.
+    pub fn generations(&self) -> Result<Vec<u64>, Error> {
+        self.directory.generations()
+    }
+
+    /// What a generation says of itself: when it was saved and by whom, its metadata, its schema.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
+        let container = self.container(generation).map_err(|error| self.explain(generation, error))?;
+        Ok(container.manifest().clone())
+    }
+
+    /// The checkpoint directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What messages call the state.
+    pub(crate) fn name(&self) -> String {
+        if T::NAME.is_empty() { self.schema.to_string() } else { T::NAME.to_owned() }
+    }
+
+    fn report_of(&self, container: &Container, begun: Instant, skipped: Vec<Skipped>) -> LoadReport {
+        LoadReport {
+            path: self.path().to_owned(),
+            manifest: container.manifest().clone(),
+            bytes: container.length(),
+            duration: begun.elapsed(),
+            skipped,
+        }
+    }
+
+    /// Says which generations there are when the one that was asked for is not among them.
+    fn explain(&self, generation: u64, error: Error) -> Error {
+        match self.generations() {
+            Ok(available) if is_vanished(&error) && !available.contains(&generation) => {
+                Error::NoSuchGeneration { path: self.path().to_owned(), generation, available }
+            }
+            _ => error,
+        }
+    }
+
+    /// Opens a generation and verifies all but its parts.
+    fn container(&self, generation: u64) -> Result<Container, Error> {
+        let path = self.directory.location(generation);
+        let source = self.directory.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        let container = Container::open(source).map_err(|refusal| Error::refused(&path, refusal))?;
+        let found = container.manifest().generation();
+        if found != generation {
+            let why = format!("it is generation {found} under the name of generation {generation}");
+            return Err(Error::Damaged { path, part: "name".to_owned(), why });
+        }
+        Ok(container)
+    }
+
+    /// Reads a generation. Every part is verified before anything is made of its bytes.
+    /// The pool is asked for last.
+    fn read(&self, generation: u64, pool: &mut dyn FnMut() -> ArrayPool) -> Result<(T, Container), Error> {
+        let path = self.directory.location(generation);
+        let container = self.container(generation)?;
+        let refused = |refusal| Error::refused(&path, refusal);
+        self.check_state(&path, container.manifest())?;
+        let bytes = container.state().map_err(refused)?;
+        let mut arrays = container.arrays(pool());
+        let decoded = state::decode(&bytes, &mut arrays);
+        // A damaged array ends the decoding too, but is the cause.
+        arrays.finish().map_err(refused)?;
+        match decoded {
+            Ok(state) => Ok((state, container)),
+            Err(why) => Err(Error::Decode { path, name: self.name(), why }),
+        }
+    }
+
+    /// Makes sure that the bytes mean what this program takes them for.
+    fn check_state(&self, path: &Path, manifest: &Manifest) -> Result<(), Error> {
+        let header = &manifest.header;
+        let path = path.to_owned();
+        if header.codec != state::CODEC {
+            return Err(Error::CodecUnknown { path, found: header.codec.clone() });
+        }
+        if !header.name.is_empty() && !T::NAME.is_empty() && header.name != T::NAME {
+            return Err(Error::OtherState { path, found: header.name.clone(), expected: T::NAME.to_owned() });
+        }
+        if header.version != T::VERSION {
+            let (name, found, expected) = (self.name(), header.version, T::VERSION);
+            return Err(Error::VersionUnknown { path, name, found, expected });
+        }
+        let differences = state::differences(&header.schema, &self.schema);
+        if !differences.is_empty() {
+            return Err(Error::SchemaMismatch { path, name: self.name(), differences });
+        }
+        Ok(())
+    }
+}
+
+fn is_vanished(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+impl<T> fmt::Debug for CheckpointReader<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CheckpointReader").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! Recognises values by their type where generics hide it. The one module with unsafe code.
+#![allow(unsafe_code, reason = "a value whose type was found out must be taken as one of that type")]
+
+use std::any::Any;
+use std::marker::PhantomData;
+
+use bytemuck::NoUninit;
+
+use super::table::TABLE;
+use super::{Array, Kind};
+
+/// Reads the bytes of the sequence that the reference at an address borrows.
+///
+/// Safety: the address is that of a `&Vec<R>`, or a `&[R]`, of the `R` that the function was made for, and the
+/// reference outlives `'a`.
+pub(super) type View = for<'a> unsafe fn(*const (), PhantomData<&'a ()>) -> &'a [u8];
+
+/// The array that `sequence` borrows, if it is a `&Vec` or a slice of numbers.
+pub(crate) fn view<I>(sequence: &I) -> Option<Array<'_>> {
+    let (view, kind) = TABLE.borrowed.get(&typeid::of::<I>())?;
+    let address = std::ptr::from_ref(sequence).cast::<()>();
+    // SAFETY: `typeid::of::<I>()` is `TypeId::of::<X>()` for the `X` under which `view` stands in the table, and by the
+    // documentation of `typeid`, `I` is then `X` but for lifetimes. `Table::add_row` enters `view_vec::<R>` under
+    // `&'static Vec<R>` and `view_slice::<R>` under `&'static [R]`, with `R: 'static`; so `I` is a `&'i Vec<R>`, or a
+    // `&'i [R]`, for some `'i`. The address is that of an `I`, borrowed for the lifetime of the result, and what a
+    // `&'i` refers to lives at least as long as any borrow of it.
+    let bytes = unsafe { view(address, PhantomData) };
+    Some(Array { kind: *kind, bytes })
+}
+
+/// A [`View`] of a `&Vec<R>`.
+///
+/// # Safety
+/// As [`View`] says.
+pub(super) unsafe fn view_vec<'a, R: NoUninit>(address: *const (), _: PhantomData<&'a ()>) -> &'a [u8] {
+    // SAFETY: by the contract the address is that of a `&Vec<R>` that outlives `'a`.
+    let values: &'a Vec<R> = unsafe { *address.cast::<&'a Vec<R>>() };
+    bytemuck::cast_slice(values)
+}
+
+/// A [`View`] of a `&[R]`.
+///
+/// # Safety
+/// As [`View`] says.
+pub(super) unsafe fn view_slice<'a, R: NoUninit>(address: *const (), _: PhantomData<&'a ()>) -> &'a [u8] {
+    // SAFETY: by the contract the address is that of a `&[R]` that outlives `'a`.
+    let values: &'a [R] = unsafe { *address.cast::<&'a [R]>() };
+    bytemuck::cast_slice(values)
+}
+
+/// The kind of array that a visitor of type `V` makes a `Vec` of, and nothing else.
+pub(crate) fn visitor_reads<V>() -> Option<Kind> {
+    TABLE.visitors.get(&typeid::of::<V>()).copied()
+}
+
+/// The value, if it is a `T`. The value's type has no lifetimes but `'static`.
+pub(crate) fn owned<T>(value: Box<dyn Any>) -> Option<T> {
+    if (*value).type_id() != typeid::of::<T>() {
+        return None;
+    }
+    let value = Box::into_raw(value).cast::<T>();
+    // SAFETY: the value's `TypeId` is `typeid::of::<T>()`, so by the documentation of `typeid` its type is `T` but for
+    // lifetimes. The only values that come here are the `Vec<R>` of `Table`, with `R` a number or an array of numbers:
+    // such a type has no lifetimes, so `T` is that type. The pointer comes from `Box::into_raw` of a box of it.
+    Some(*unsafe { Box::from_raw(value) })
+}

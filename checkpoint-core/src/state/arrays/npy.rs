@@ -1,0 +1,63 @@
+//! The header of a `.npy` entry, which numpy and many others read.
+//!
+//! ```text
+//! magic 6   \x93NUMPY
+//! version 2   1, 0
+//! length 2   of the rest of the header, little-endian
+//! text       {'descr': '<f8', 'fortran_order': False, 'shape': (3, 2), }   spaces   \n
+//! ```
+//!
+//! The spaces make the whole header a multiple of 64 bytes, or 4096 where the data has 1 MiB or more, so that the data is
+//! aligned when the entry is. Source: numpy, `numpy.lib.format`, version 1.0.
+
+use super::Dtype;
+
+/// The header of an array of `rows` rows of shape `inner`, whose data has `bytes` bytes.
+pub(crate) fn header(dtype: Dtype, rows: u64, inner: &[u64], bytes: u64) -> Vec<u8> {
+    let mut shape = format!("{rows},");
+    for length in inner {
+        shape.push_str(&format!(" {length},"));
+    }
+    // numpy's own writer leaves the last comma out where there is more than one number.
+    if !inner.is_empty() {
+        shape.pop();
+    }
+    let text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape}), }}", dtype.descr);
+    let alignment = if bytes >= 1 << 20 { 4096 } else { 64 };
+    let total = (10 + text.len() + 1).next_multiple_of(alignment);
+    let mut header = Vec::with_capacity(total);
+    header.extend_from_slice(b"\x93NUMPY\x01\x00");
+    // A shape has at most a few numbers of at most 20 digits: far less than 65536 bytes.
+    header.extend_from_slice(&u16::try_from(total - 10).unwrap_or(u16::MAX).to_le_bytes());
+    header.extend_from_slice(text.as_bytes());
+    header.resize(total - 1, b' ');
+    header.push(b'\n');
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const F64: Dtype = Dtype { descr: "<f8", size: 8 };
+
+    #[test]
+    fn the_header_is_as_numpy_writes_it() {
+        let text =
+            |rows, inner: &[u64]| String::from_utf8_lossy(&header(F64, rows, inner, 0)[10..]).into_owned();
+        assert!(text(3, &[]).starts_with("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), } "));
+        assert!(
+            text(0, &[2, 4]).starts_with("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 2, 4), } ")
+        );
+        assert!(text(3, &[]).ends_with(" \n"));
+    }
+
+    #[test]
+    fn data_behind_the_header_is_aligned() {
+        for (bytes, alignment) in [(0, 64), ((1 << 20) - 1, 64), (1 << 20, 4096), (1 << 40, 4096)] {
+            let header = header(F64, u64::MAX, &[u64::MAX, u64::MAX], bytes);
+            assert_eq!(header.len() % alignment, 0);
+            assert_eq!(usize::from(u16::from_le_bytes([header[8], header[9]])), header.len() - 10);
+        }
+    }
+}

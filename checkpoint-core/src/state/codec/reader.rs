@@ -1,0 +1,280 @@
+//! Reading values: bincode's deserializer, which refuses lengths that no data stands behind.
+
+use std::io::Cursor;
+
+use bincode::ErrorKind;
+use bincode::de::read::{IoReader, SliceReader};
+use serde::de::value::U32Deserializer;
+use serde::de::{DeserializeSeed, IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer, de};
+
+use super::{OUT_OF_BAND, Options, Result, options, refusal};
+use crate::state::arrays::{self, ArraySource};
+
+/// Reads values, and counts the elements that lengths announce.
+pub(super) struct Reader<'de, 'a> {
+    values: bincode::Deserializer<SliceReader<'de>, Options>,
+    elements: u64,
+    arrays: &'a mut dyn ArraySource,
+}
+
+impl<'de, 'a> Reader<'de, 'a> {
+    /// Reads from `bytes`, whose sequences announce up to `elements` elements altogether.
+    pub(super) fn new(bytes: &'de [u8], elements: u64, arrays: &'a mut dyn ArraySource) -> Reader<'de, 'a> {
+        Reader { values: bincode::Deserializer::from_slice(bytes, options()), elements, arrays }
+    }
+
+    pub(super) fn ended(mut self) -> bool {
+        // bincode keeps the number of bytes that are left to itself; asking for one more tells.
+        u8::deserialize(&mut self.values).is_err()
+    }
+
+    #[inline]
+    fn number(&mut self) -> Result<u64> {
+        u64::deserialize(&mut self.values)
+    }
+
+    #[inline]
+    fn admit(&mut self, length: u64) -> Result<usize> {
+        match (self.elements.checked_sub(length), usize::try_from(length)) {
+            (Some(left), Ok(length)) => {
+                self.elements = left;
+                Ok(length)
+            }
+            _ => Err(refusal(format!("a sequence announces {length} elements, more than there is data for"))),
+        }
+    }
+
+    /// A `Vec` takes the whole array; anything else that wants a sequence gets its rows one by one.
+    fn read_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let number = self.number()?;
+        if let Some(kind) = arrays::visitor_reads::<V>() {
+            let array = kind.read(self.arrays, number).map_err(refusal)?;
+            return arrays::owned(array).ok_or_else(|| refusal(format!("array {number} is of another type")));
+        }
+        let (left, bytes) = self.arrays.bytes(number).map_err(refusal)?;
+        let values = bincode::Deserializer::with_reader(Cursor::new(bytes), options());
+        visitor.visit_seq(Rows { values, left })
+    }
+}
+
+/// The rows of an array, for a visitor that wants them one by one. Their bytes are those that bincode gives them.
+struct Rows {
+    values: bincode::Deserializer<IoReader<Cursor<Vec<u8>>>, Options>,
+    left: u64,
+}
+
+impl<'de> de::SeqAccess<'de> for Rows {
+    type Error = bincode::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                seed.deserialize(&mut self.values).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        usize::try_from(self.left).ok()
+    }
+}
+
+macro_rules! read_with_bincode {
+    ($($method:ident;)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            self.values.$method(visitor)
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
+    type Error = bincode::Error;
+
+    read_with_bincode! {
+        deserialize_any;
+        deserialize_ignored_any;
+        deserialize_identifier;
+        deserialize_bool;
+        deserialize_u8;
+        deserialize_u16;
+        deserialize_u32;
+        deserialize_u64;
+        deserialize_u128;
+        deserialize_i8;
+        deserialize_i16;
+        deserialize_i32;
+        deserialize_i64;
+        deserialize_i128;
+        deserialize_f32;
+        deserialize_f64;
+        deserialize_char;
+        deserialize_str;
+        deserialize_string;
+        deserialize_bytes;
+        deserialize_byte_buf;
+        deserialize_unit;
+    }
+
+    #[inline]
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match u8::deserialize(&mut self.values)? {
+            0 => visitor.visit_none(),
+            1 => visitor.visit_some(self),
+            tag => Err(ErrorKind::InvalidTagEncoding(tag.into()).into()),
+        }
+    }
+
+    #[inline]
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_unit()
+    }
+
+    #[inline]
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let length = self.number()?;
+        if length == OUT_OF_BAND {
+            return self.read_array(visitor);
+        }
+        let left = self.admit(length)?;
+        visitor.visit_seq(Elements { reader: self, left })
+    }
+
+    #[inline]
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let length = self.number()?;
+        let left = self.admit(length)?;
+        visitor.visit_map(Elements { reader: self, left })
+    }
+
+    #[inline]
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        visitor.visit_seq(Elements { reader: self, left: length })
+    }
+
+    #[inline]
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_tuple(length, visitor)
+    }
+
+    #[inline]
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_tuple(fields.len(), visitor)
+    }
+
+    #[inline]
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_enum(self)
+    }
+
+    #[inline]
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+struct Elements<'r, 'de, 'a> {
+    reader: &'r mut Reader<'de, 'a>,
+    left: usize,
+}
+
+impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {
+    type Error = bincode::Error;
+
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                seed.deserialize(&mut *self.reader).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+impl<'de> de::MapAccess<'de> for Elements<'_, 'de, '_> {
+    type Error = bincode::Error;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        de::SeqAccess::next_element_seed(self, seed)
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        seed.deserialize(&mut *self.reader)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+impl<'de> de::EnumAccess<'de> for &mut Reader<'de, '_> {
+    type Error = bincode::Error;
+    type Variant = Self;
+
+    #[inline]
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
+        let index: U32Deserializer<bincode::Error> = u32::deserialize(&mut self.values)?.into_deserializer();
+        Ok((seed.deserialize(index)?, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for &mut Reader<'de, '_> {
+    type Error = bincode::Error;
+
+    #[inline]
+    fn unit_variant(self) -> Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        seed.deserialize(self)
+    }
+
+    #[inline]
+    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        self.deserialize_tuple(length, visitor)
+    }
+
+    #[inline]
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_tuple(fields.len(), visitor)
+    }
+}

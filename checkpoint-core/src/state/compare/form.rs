@@ -1,0 +1,83 @@
+//! A type as the comparison sees it.
+
+use super::super::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
+use super::DEEPEST;
+
+/// A type as far as its encoding and its meaning go: without names of structs, and without wrappers.
+pub(super) enum Form<'a> {
+    Leaf(&'a Type),
+    Option(&'a Type),
+    Seq(&'a Type),
+    Map(&'a Type, &'a Type),
+    Members(Vec<&'a Type>),
+    Repeated(&'a Type, u64),
+    Fields(&'a [Field]),
+    Variants(&'a [Variant]),
+    /// A wrapper around itself. No such type has a value.
+    Endless,
+}
+
+impl<'a> Form<'a> {
+    /// The form of `ty`, and the versions of the definitions on the way to it that are not the usual 1.
+    pub(super) fn of(schema: &'a Schema, ty: &'a Type) -> (Form<'a>, Vec<u32>) {
+        let mut versions = Vec::new();
+        let mut ty = ty;
+        for _ in 0..DEEPEST {
+            let form = match ty {
+                Type::Named(place) => match schema.types.get(*place) {
+                    Some(Definition { version, body, .. }) => {
+                        if *version != 1 {
+                            versions.push(*version);
+                        }
+                        match body {
+                            Body::Struct(Fields::Newtype(inner)) => {
+                                ty = inner;
+                                continue;
+                            }
+                            Body::Struct(fields) => Form::of_fields(fields),
+                            Body::Enum(variants) => Form::Variants(variants),
+                        }
+                    }
+                    None => Form::Endless,
+                },
+                Type::Option(inner) => Form::Option(inner),
+                Type::Seq(element) => Form::Seq(element),
+                Type::Bytes => Form::Seq(&Type::U8),
+                Type::Map(key, value) => Form::Map(key, value),
+                Type::Unit => Form::Members(Vec::new()),
+                Type::Tuple(members) => Form::Members(members.iter().collect()),
+                Type::Array(member, length) => Form::Repeated(member, *length),
+                leaf => Form::Leaf(leaf),
+            };
+            return (form, versions);
+        }
+        (Form::Endless, versions)
+    }
+
+    /// Fields that are not those of a wrapper.
+    fn of_fields(fields: &'a Fields) -> Form<'a> {
+        match fields {
+            Fields::Unit => Form::Members(Vec::new()),
+            Fields::Newtype(inner) => Form::Members(vec![inner]),
+            Fields::Tuple(members) => Form::Members(members.iter().collect()),
+            Fields::Named(fields) => Form::Fields(fields),
+        }
+    }
+
+    /// Of a variant, whose single field is not wrapped.
+    pub(super) fn of_variant(schema: &'a Schema, variant: &'a Variant) -> (Form<'a>, Vec<u32>) {
+        match &variant.fields {
+            Fields::Newtype(inner) => Form::of(schema, inner),
+            fields => (Form::of_fields(fields), Vec::new()),
+        }
+    }
+
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Form::Members(members) => Some(members.len() as u64),
+            Form::Repeated(_, length) => Some(*length),
+            Form::Fields([]) => Some(0),
+            _ => None,
+        }
+    }
+}

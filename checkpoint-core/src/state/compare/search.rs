@@ -1,0 +1,80 @@
+//! The places of a state that could be saved but not loaded.
+
+use std::collections::HashSet;
+
+use super::super::schema::{Body, Definition, Fields, Schema, Type};
+use super::{DEEPEST, MOST, dotted, step_into};
+
+/// The places of a schema that could be written but not read, and why.
+pub(crate) fn unsupported(schema: &Schema) -> Vec<(String, String)> {
+    let mut search = Search { schema, path: String::new(), seen: HashSet::new(), found: Vec::new() };
+    search.ty(&schema.root, 0);
+    search.found
+}
+
+struct Search<'a> {
+    schema: &'a Schema,
+    path: String,
+    seen: HashSet<usize>,
+    found: Vec<(String, String)>,
+}
+
+impl<'a> Search<'a> {
+    fn ty(&mut self, ty: &'a Type, depth: usize) {
+        if depth > DEEPEST || self.found.len() > MOST {
+            return;
+        }
+        let next = depth + 1;
+        match ty {
+            Type::Unsupported(why) => {
+                let path = if self.path.is_empty() { "the state" } else { &self.path };
+                self.found.push((path.to_owned(), why.clone()));
+            }
+            Type::Option(inner) => self.ty(inner, next),
+            Type::Seq(element) | Type::Array(element, _) => self.within("[]", element, next),
+            Type::Map(key, value) => {
+                self.within("[key]", key, next);
+                self.within("[]", value, next);
+            }
+            Type::Tuple(members) => self.members(members, next),
+            Type::Named(place) if self.seen.insert(*place) => match self.schema.types.get(*place) {
+                Some(Definition { body: Body::Struct(fields), .. }) => self.fields(fields, next),
+                Some(Definition { body: Body::Enum(variants), .. }) => {
+                    for variant in variants {
+                        let length = self.path.len();
+                        self.path.push_str("::");
+                        self.path.push_str(&variant.name);
+                        self.fields(&variant.fields, next);
+                        self.path.truncate(length);
+                    }
+                }
+                None => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn fields(&mut self, fields: &'a Fields, depth: usize) {
+        match fields {
+            Fields::Unit => {}
+            Fields::Newtype(inner) => self.ty(inner, depth),
+            Fields::Tuple(members) => self.members(members, depth),
+            Fields::Named(fields) => {
+                fields.iter().for_each(|field| self.within(&dotted(&field.name), &field.ty, depth));
+            }
+        }
+    }
+
+    fn members(&mut self, members: &'a [Type], depth: usize) {
+        for (number, member) in members.iter().enumerate() {
+            self.within(&format!(".{number}"), member, depth);
+        }
+    }
+
+    fn within(&mut self, step: &str, ty: &'a Type, depth: usize) {
+        let length = self.path.len();
+        step_into(&mut self.path, step);
+        self.ty(ty, depth);
+        self.path.truncate(length);
+    }
+}

@@ -1,0 +1,59 @@
+//! State → parts: what a state is, what it looks like, and its bytes.
+
+mod arrays;
+mod codec;
+mod compare;
+mod field;
+mod implementations;
+pub mod json;
+mod path;
+mod plain;
+mod schema;
+mod trace;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use arrays::ArrayPool;
+pub(crate) use arrays::{Array, ArraySink, ArraySource, Kind};
+pub(crate) use codec::{CODEC, decode, encode};
+pub use compare::Difference;
+pub(crate) use compare::{differences, unsupported};
+pub use field::{Probe, ViaCheckpoint, ViaSerde, traced};
+pub use plain::Plain;
+pub use schema::{Body, Definition, Field, Fields, Schema, Type, Types, Variant};
+
+/// A type that can be saved to a checkpoint and restored from one.
+///
+/// Put `#[checkpointed]` on a struct or an enum, and it is one. It is implemented for scalars, strings, and the
+/// collections, tuples and arrays of the standard library; [`Plain`] wraps any other serde type.
+///
+/// ```
+/// use checkpointed_core::{Checkpoint, Plain};
+///
+/// fn can_be_saved<T: Checkpoint>() {}
+/// can_be_saved::<Vec<(u64, Option<String>)>>();
+/// can_be_saved::<Plain<std::ops::Range<u32>>>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be saved to a checkpoint",
+    label = "not a `Checkpoint`",
+    note = "put `#[checkpointed]` on the type if it is yours; wrap it in `checkpointed::Plain` if it comes from another crate and implements serde's traits"
+)]
+pub trait Checkpoint: Serialize + DeserializeOwned + 'static {
+    /// What the manifest calls the state: a name of the author's, never a module path. Empty for types that have
+    /// no name of their own, such as `Vec<f64>`.
+    const NAME: &'static str;
+
+    /// Raised by the author when the meaning of the state changes.
+    const VERSION: u32 = 1;
+
+    /// Adds what the type looks like to `types`, and returns how to refer to it.
+    fn schema(types: &mut Types) -> Type;
+
+    /// Gives up the memory of large arrays, because the state is about to be replaced.
+    #[doc(hidden)]
+    fn lend_arrays(&mut self, pool: &mut ArrayPool) {
+        let _ = pool;
+    }
+}

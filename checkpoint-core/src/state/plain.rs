@@ -1,0 +1,48 @@
+//! [`Plain`]: any serde type as a state.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::schema::{Type, Types};
+use super::{Checkpoint, trace};
+
+/// Makes a state of any type that implements serde's traits, such as one from another crate.
+///
+/// Only the state itself needs it: a *field* of such a type needs nothing. Its schema is found out by asking its
+/// `Deserialize` implementation.
+///
+/// ```no_run
+/// use checkpointed_core::{Checkpointer, Plain};
+/// use std::ops::Range;
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// let mut checkpoints = Checkpointer::<Plain<Range<u32>>>::open("range.ckpt")?;
+/// checkpoints.save(&Plain(3..7))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Plain<T>(
+    /// The value itself.
+    pub T,
+);
+
+impl<T: Serialize> Serialize for Plain<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Plain<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Plain)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Checkpoint for Plain<T> {
+    const NAME: &'static str = "";
+
+    fn schema(types: &mut Types) -> Type {
+        types.import::<T>(trace::trace::<T>)
+    }
+}

@@ -1,0 +1,308 @@
+//! What a state looks like: its type and field names, widths and nesting, as the manifest records them.
+//!
+//! bincode is positional: two different structs of the same size decode into each other without a sign. So every
+//! checkpoint carries the schema of the type that wrote it, and a load compares it with the reader's before it
+//! decodes anything (see [`compare`](super::compare)).
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Checkpoint;
+
+/// The schema of a state: the type of its root, and the definitions that it refers to.
+///
+/// Recursive types are possible because a struct or an enum is referred to by its place in [`types`](Schema::types).
+///
+/// ```
+/// let schema = checkpointed_core::Schema::of::<Vec<(String, f64)>>();
+/// assert_eq!(schema.to_string(), "Vec<(String, f64)>");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    /// The state itself.
+    pub root: Type,
+    /// Every struct and enum that occurs in it, each once.
+    pub types: Vec<Definition>,
+}
+
+/// One type, as it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Type {
+    /// `()`, and everything else that takes no space.
+    Unit,
+    /// `bool`.
+    Bool,
+    /// `u8`.
+    U8,
+    /// `u16`.
+    U16,
+    /// `u32`.
+    U32,
+    /// `u64`, and `usize` on every platform.
+    U64,
+    /// `u128`.
+    U128,
+    /// `i8`.
+    I8,
+    /// `i16`.
+    I16,
+    /// `i32`.
+    I32,
+    /// `i64`, and `isize` on every platform.
+    I64,
+    /// `i128`.
+    I128,
+    /// `f32`.
+    F32,
+    /// `f64`.
+    F64,
+    /// `char`.
+    Char,
+    /// `String` and its like.
+    String,
+    /// A string of bytes; encoded like a sequence of `u8`.
+    Bytes,
+    /// `Option<T>`.
+    Option(Box<Type>),
+    /// Any number of one type: `Vec<T>`, sets, queues.
+    Seq(Box<Type>),
+    /// Keys and values.
+    Map(Box<Type>, Box<Type>),
+    /// A fixed number of types.
+    Tuple(Vec<Type>),
+    /// A fixed number of one type: `[T; N]`.
+    Array(Box<Type>, u64),
+    /// The struct or enum at this place of [`Schema::types`].
+    Named(usize),
+    /// A type from elsewhere whose form could not be found out; only its name is compared.
+    Opaque(String),
+    /// A type that could be saved but never loaded, and why. No checkpoint is written with one.
+    Unsupported(String),
+}
+
+/// A struct or an enum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Its name, as given by its author or the type's own; never a module path.
+    pub name: String,
+    /// Its version, as given by its author; 1 where none was given.
+    pub version: u32,
+    /// What it holds.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// What a struct or an enum holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// A struct.
+    Struct(Fields),
+    /// An enum, its variants in the order of their numbers.
+    Enum(Vec<Variant>),
+}
+
+/// One variant of an enum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variant {
+    /// Its name, as serde writes it.
+    pub name: String,
+    /// What it holds.
+    pub fields: Fields,
+}
+
+/// The fields of a struct or of a variant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fields {
+    /// None.
+    Unit,
+    /// One without a name; encoded as if the wrapper were not there.
+    Newtype(Type),
+    /// Several without names.
+    Tuple(Vec<Type>),
+    /// Fields with names.
+    Named(Vec<Field>),
+}
+
+/// One named field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name, as serde writes it.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: Type,
+}
+
+impl Schema {
+    /// The schema of `T`.
+    #[must_use]
+    pub fn of<T: Checkpoint>() -> Schema {
+        let mut types = Types::default();
+        let root = T::schema(&mut types);
+        Schema { root, types: types.definitions }
+    }
+
+    /// Whether every reference leads to a definition, as it does in every schema that this library writes.
+    pub(crate) fn is_closed(&self) -> bool {
+        fn closed(ty: &Type, count: usize) -> bool {
+            match ty {
+                Type::Named(place) => *place < count,
+                Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => closed(inner, count),
+                Type::Map(key, value) => closed(key, count) && closed(value, count),
+                Type::Tuple(members) => members.iter().all(|member| closed(member, count)),
+                _ => true,
+            }
+        }
+        let count = self.types.len();
+        closed(&self.root, count)
+            && self.types.iter().all(|definition| definition.types().all(|ty| closed(ty, count)))
+    }
+
+    /// The type in words, as a Rust programmer would write it.
+    pub(crate) fn describe(&self, ty: &Type) -> String {
+        let list = |members: &[Type]| {
+            members.iter().map(|member| self.describe(member)).collect::<Vec<_>>().join(", ")
+        };
+        match ty {
+            Type::Unit => "()".to_owned(),
+            Type::Bool => "bool".to_owned(),
+            Type::U8 => "u8".to_owned(),
+            Type::U16 => "u16".to_owned(),
+            Type::U32 => "u32".to_owned(),
+            Type::U64 => "u64".to_owned(),
+            Type::U128 => "u128".to_owned(),
+            Type::I8 => "i8".to_owned(),
+            Type::I16 => "i16".to_owned(),
+            Type::I32 => "i32".to_owned(),
+            Type::I64 => "i64".to_owned(),
+            Type::I128 => "i128".to_owned(),
+            Type::F32 => "f32".to_owned(),
+            Type::F64 => "f64".to_owned(),
+            Type::Char => "char".to_owned(),
+            Type::String => "String".to_owned(),
+            Type::Bytes => "bytes".to_owned(),
+            Type::Option(inner) => format!("Option<{}>", self.describe(inner)),
+            Type::Seq(inner) => format!("Vec<{}>", self.describe(inner)),
+            Type::Map(key, value) => format!("Map<{}, {}>", self.describe(key), self.describe(value)),
+            Type::Tuple(members) => format!("({})", list(members)),
+            Type::Array(inner, length) => format!("[{}; {length}]", self.describe(inner)),
+            Type::Named(place) => match self.types.get(*place) {
+                Some(definition) => definition.name.clone(),
+                None => format!("type {place}"),
+            },
+            Type::Opaque(name) => name.clone(),
+            Type::Unsupported(why) => format!("unsupported: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.describe(&self.root))
+    }
+}
+
+impl Definition {
+    fn types(&self) -> Box<dyn Iterator<Item = &Type> + '_> {
+        match &self.body {
+            Body::Struct(fields) => fields.types(),
+            Body::Enum(variants) => Box::new(variants.iter().flat_map(|variant| variant.fields.types())),
+        }
+    }
+}
+
+impl Fields {
+    fn types(&self) -> Box<dyn Iterator<Item = &Type> + '_> {
+        match self {
+            Fields::Unit => Box::new(std::iter::empty()),
+            Fields::Newtype(ty) => Box::new(std::iter::once(ty)),
+            Fields::Tuple(types) => Box::new(types.iter()),
+            Fields::Named(fields) => Box::new(fields.iter().map(|field| &field.ty)),
+        }
+    }
+}
+
+/// Collects the definitions of a schema while [`Checkpoint::schema`] walks through the types.
+#[derive(Debug, Default)]
+pub struct Types {
+    definitions: Vec<Definition>,
+    known: HashMap<TypeId, Type>,
+}
+
+impl Types {
+    /// The struct or enum `T`. `body` is asked for once, however often and however recursively `T` occurs.
+    pub fn define<T: 'static>(
+        &mut self,
+        name: &str,
+        version: u32,
+        body: impl FnOnce(&mut Types) -> Body,
+    ) -> Type {
+        if let Some(ty) = self.known.get(&TypeId::of::<T>()) {
+            return ty.clone();
+        }
+        let place = self.definitions.len();
+        let ty = Type::Named(place);
+        self.known.insert(TypeId::of::<T>(), ty.clone());
+        // Holds the place while the body, which may refer to it, is collected.
+        self.definitions.push(Definition {
+            name: name.to_owned(),
+            version,
+            body: Body::Struct(Fields::Unit),
+        });
+        let body = body(self);
+        if let Some(definition) = self.definitions.get_mut(place) {
+            definition.body = body;
+        }
+        ty
+    }
+
+    /// A type that knows nothing of checkpoints; `trace` finds out its form, once for each type.
+    pub(crate) fn import<T: 'static>(&mut self, trace: impl FnOnce() -> Schema) -> Type {
+        if let Some(ty) = self.known.get(&TypeId::of::<T>()) {
+            return ty.clone();
+        }
+        let offset = self.definitions.len();
+        let Schema { mut root, mut types } = trace();
+        shift(&mut root, offset);
+        for definition in &mut types {
+            match &mut definition.body {
+                Body::Struct(fields) => shift_fields(fields, offset),
+                Body::Enum(variants) => {
+                    variants.iter_mut().for_each(|variant| shift_fields(&mut variant.fields, offset));
+                }
+            }
+        }
+        self.definitions.append(&mut types);
+        self.known.insert(TypeId::of::<T>(), root.clone());
+        root
+    }
+}
+
+fn shift_fields(fields: &mut Fields, offset: usize) {
+    match fields {
+        Fields::Unit => {}
+        Fields::Newtype(ty) => shift(ty, offset),
+        Fields::Tuple(types) => types.iter_mut().for_each(|ty| shift(ty, offset)),
+        Fields::Named(fields) => fields.iter_mut().for_each(|field| shift(&mut field.ty, offset)),
+    }
+}
+
+fn shift(ty: &mut Type, offset: usize) {
+    match ty {
+        Type::Named(place) => *place += offset,
+        Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => shift(inner, offset),
+        Type::Map(key, value) => {
+            shift(key, offset);
+            shift(value, offset);
+        }
+        Type::Tuple(members) => members.iter_mut().for_each(|member| shift(member, offset)),
+        _ => {}
+    }
+}

@@ -1,0 +1,166 @@
+//! The parts of sequences, maps, structs and enums, one at a time.
+
+use std::rc::Rc;
+
+use serde::de::value::{BorrowedStrDeserializer, U32Deserializer};
+use serde::de::{
+    DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+use super::graph::{ContainerId, Form, Place, SlotId};
+use super::tracer::{Refusal, Result, Tracer};
+
+/// The parts of a tuple, a struct or a sequence, in order.
+pub(super) struct Members<'a> {
+    pub(super) tracer: &'a mut Tracer,
+    pub(super) slots: Rc<[SlotId]>,
+    pub(super) length: usize,
+    pub(super) read: &'a mut usize,
+    pub(super) hurry: bool,
+}
+
+impl<'de> SeqAccess<'de> for Members<'_> {
+    type Error = Refusal;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        if *self.read >= self.length {
+            return Ok(None);
+        }
+        let Some(slot) = self.slots.get(*self.read).or(self.slots.last()).copied() else {
+            return Ok(None);
+        };
+        *self.read += 1;
+        self.tracer.read(slot, seed, self.hurry).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.length.saturating_sub(*self.read))
+    }
+}
+
+/// The entries of a map; one at most.
+pub(super) struct Entries<'a> {
+    pub(super) tracer: &'a mut Tracer,
+    pub(super) key: SlotId,
+    pub(super) value: SlotId,
+    pub(super) length: usize,
+    pub(super) hurry: bool,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Refusal;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        if self.length == 0 {
+            return Ok(None);
+        }
+        self.length -= 1;
+        self.tracer.read(self.key, seed, self.hurry).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
+        self.tracer.read(self.value, seed, self.hurry)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.length)
+    }
+}
+
+/// Chosen fields of a struct, by name; the last of the queue first.
+pub(super) struct ByName<'a> {
+    pub(super) tracer: &'a mut Tracer,
+    pub(super) queue: Vec<(&'static str, SlotId)>,
+    pub(super) value: SlotId,
+    pub(super) asked: &'a mut bool,
+}
+
+impl<'de> MapAccess<'de> for ByName<'_> {
+    type Error = Refusal;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        let Some((name, slot)) = self.queue.pop() else {
+            return Ok(None);
+        };
+        self.value = slot;
+        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
+        *self.asked = true;
+        self.tracer.read(self.value, seed, false)
+    }
+}
+
+/// One variant of an enum.
+pub(super) struct Choice<'a> {
+    pub(super) tracer: &'a mut Tracer,
+    pub(super) container: ContainerId,
+    pub(super) index: usize,
+    pub(super) hurry: bool,
+}
+
+impl Choice<'_> {
+    fn place(&self) -> Place {
+        Place { container: self.container, variant: Some(self.index) }
+    }
+}
+
+impl<'de> EnumAccess<'de> for Choice<'_> {
+    type Error = Refusal;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self)> {
+        // bincode gives the number, never the name.
+        let number: U32Deserializer<Refusal> =
+            u32::try_from(self.index).unwrap_or(u32::MAX).into_deserializer();
+        let result = seed.deserialize(number);
+        let graph = &mut self.tracer.graph;
+        let variant = &mut graph.containers[self.container].variants[self.index];
+        match result {
+            Ok(value) => {
+                if !variant.explored {
+                    variant.explored = true;
+                    graph.changes += 1;
+                }
+                Ok((value, self))
+            }
+            Err(refusal) => {
+                variant.rejected = true;
+                graph.changes += 1;
+                self.tracer.stop();
+                Err(refusal)
+            }
+        }
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice<'_> {
+    type Error = Refusal;
+
+    fn unit_variant(self) -> Result<()> {
+        match self.tracer.graph.form(self.place(), Form::Unit) {
+            Some(_) => Ok(()),
+            None => Err(self.tracer.give_up()),
+        }
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value> {
+        match self.tracer.graph.form(self.place(), Form::Newtype) {
+            Some(slots) => self.tracer.read(slots[0], seed, self.hurry),
+            None => Err(self.tracer.give_up()),
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        self.tracer.read_content(self.place(), Form::Tuple(length), visitor, self.hurry)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.tracer.read_content(self.place(), Form::Named(fields), visitor, self.hurry)
+    }
+}

@@ -1,0 +1,385 @@
+//! The passes: which way they go, and who is to blame when one fails.
+
+use std::any::type_name;
+use std::fmt;
+use std::rc::Rc;
+
+use serde::de::{DeserializeSeed, Error, Expected, Unexpected, Visitor};
+
+use super::super::schema::{Schema, Type};
+use super::access::{ByName, Members};
+use super::deserializer::Tracing;
+use super::graph::{ContainerId, FAR, Form, Graph, NameHunt, Place, ROOT, Shape, SlotId};
+
+/// From here on options are empty, sequences too, and variants the shortest.
+const DEEP: usize = 96;
+/// From here on nothing is read at all; a value of a real type never gets here.
+const TOO_DEEP: usize = 160;
+/// How many combinations of sample values are tried before a type is taken to refuse all.
+const TRIES: u32 = 64;
+/// How many of the values read last are changed in these combinations.
+const VARIED: usize = 3;
+
+/// Why a pass ended early.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// A field was given twice; its true name.
+    Duplicate(&'static str),
+    /// A sequence was given to a type that does not take any.
+    Sequence,
+    Other,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("refused")
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Error for Refusal {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Refusal::Other
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, _: &dyn Expected) -> Self {
+        if unexpected == Unexpected::Seq { Refusal::Sequence } else { Refusal::Other }
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Refusal::Duplicate(field)
+    }
+}
+
+pub(super) type Result<T> = std::result::Result<T, Refusal>;
+
+/// Whose value could not be made.
+#[derive(Clone, Copy)]
+pub(super) enum Culprit {
+    Slot(SlotId),
+    Variant(ContainerId, usize),
+}
+
+/// The graph, and the pass that is going on.
+#[derive(Debug)]
+pub(super) struct Tracer {
+    pub(super) graph: Graph,
+    pub(super) steps_left: u64,
+    changes_before: u64,
+    /// The slots that have a choice, in the order in which they were read, and how many choices each has.
+    pub(super) given: Vec<(SlotId, usize)>,
+    /// The slots that are being read, outermost first, each with the length of `given` at its start.
+    active: Vec<(SlotId, usize)>,
+    /// The visitors of options, sequences, maps and tuples that are at work.
+    pub(super) visitors: Vec<(&'static str, SlotId)>,
+    /// Where those within the innermost container start.
+    pub(super) visitors_within: usize,
+    /// Whether the failure of this pass has found its cause.
+    settled: bool,
+    /// The slot whose value could not end.
+    hopeless: Option<SlotId>,
+}
+
+impl Tracer {
+    pub(super) fn new(root: &'static str, steps: u64) -> Tracer {
+        Tracer {
+            graph: Graph::new(root),
+            steps_left: steps,
+            changes_before: 0,
+            given: Vec::new(),
+            active: Vec::new(),
+            visitors: Vec::new(),
+            visitors_within: 0,
+            hopeless: None,
+            settled: false,
+        }
+    }
+
+    /// Whether there is anything left to learn, and leave to work for it.
+    pub(super) fn begin_pass(&mut self) -> bool {
+        let cost = self.graph.survey();
+        self.steps_left = self.steps_left.saturating_sub(cost);
+        self.changes_before = self.graph.changes;
+        self.given.clear();
+        self.active.clear();
+        self.visitors.clear();
+        self.visitors_within = 0;
+        self.hopeless = None;
+        self.settled = false;
+        // A pass that panicked has left them as they were.
+        for container in &mut self.graph.containers {
+            container.entered = 0;
+            container.searched = false;
+            container.variants.iter_mut().for_each(|variant| variant.entered = 0);
+        }
+        self.steps_left > 0 && self.graph.slots[ROOT].distance != FAR
+    }
+
+    pub(super) fn read_root<'de, S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
+        self.read(ROOT, seed, false)
+    }
+
+    pub(super) fn end_pass(&mut self, panicked: bool) {
+        if panicked && let Some((slot, mark)) = self.active.last().copied() {
+            self.blame(Culprit::Slot(slot), mark);
+        }
+        if self.graph.changes == self.changes_before {
+            match self.hopeless {
+                Some(slot) if !self.graph.slots[slot].refused => self.graph.slots[slot].refused = true,
+                _ => self.graph.abandon(),
+            }
+        }
+    }
+
+    pub(super) fn into_schema(self) -> Schema {
+        self.graph.into_schema()
+    }
+
+    pub(super) fn read<'de, S: DeserializeSeed<'de>>(
+        &mut self,
+        slot: SlotId,
+        seed: S,
+        hurry: bool,
+    ) -> Result<S::Value> {
+        let known = &mut self.graph.slots[slot];
+        if known.type_name.is_empty() {
+            known.type_name = type_name::<S::Value>();
+        }
+        self.nest(slot, hurry, |tracing| seed.deserialize(tracing))
+    }
+
+    /// Reads the value of `slot`, and sees to who is to blame if that fails.
+    pub(super) fn nest<R>(
+        &mut self,
+        slot: SlotId,
+        hurry: bool,
+        read: impl FnOnce(Tracing<'_>) -> Result<R>,
+    ) -> Result<R> {
+        if self.steps_left == 0 {
+            return Err(self.stop());
+        }
+        if self.active.len() >= TOO_DEEP {
+            return Err(self.give_up());
+        }
+        self.steps_left -= 1;
+        let hurry = hurry || self.active.len() >= DEEP;
+        let mark = self.given.len();
+        self.active.push((slot, mark));
+        let result = read(Tracing { tracer: self, slot, hurry });
+        self.active.pop();
+        match result {
+            Ok(_) if self.graph.slots[slot].shape == Shape::Unknown => {
+                // It asked for nothing, so it takes no space.
+                self.graph.leaf(slot, Shape::Leaf(Type::Unit));
+            }
+            Ok(_) => {}
+            Err(_) => self.blame(Culprit::Slot(slot), mark),
+        }
+        result
+    }
+
+    /// Ends the pass for a reason that is nobody's fault.
+    pub(super) fn stop(&mut self) -> Refusal {
+        self.settled = true;
+        Refusal::Other
+    }
+
+    /// Ends the pass because the value that is being read cannot be completed.
+    pub(super) fn give_up(&mut self) -> Refusal {
+        self.hopeless = self.active.last().map(|(slot, _)| *slot);
+        self.stop()
+    }
+
+    /// The innermost thing that failed and was not known to fail tries the next combination of the values that were
+    /// read last for it, or is refused if that was the last combination.
+    pub(super) fn blame(&mut self, culprit: Culprit, mark: usize) {
+        let graph = &mut self.graph;
+        let (dead, tries, refused) = match culprit {
+            Culprit::Slot(slot) => {
+                let slot = &mut graph.slots[slot];
+                (slot.dead, &mut slot.tries, &mut slot.refused)
+            }
+            Culprit::Variant(container, variant) => {
+                let variant = &mut graph.containers[container].variants[variant];
+                (variant.dead, &mut variant.tries, &mut variant.refused)
+            }
+        };
+        if self.settled || dead {
+            return;
+        }
+        self.settled = true;
+        graph.changes += 1;
+        *tries += 1;
+        if *tries > TRIES {
+            *refused = true;
+            return;
+        }
+        let mut varied: Vec<SlotId> = Vec::new();
+        for (slot, choices) in self.given[mark.min(self.given.len())..].iter().rev().copied() {
+            if varied.contains(&slot) {
+                continue;
+            }
+            if varied.len() == VARIED {
+                break;
+            }
+            varied.push(slot);
+            let sample = &mut graph.slots[slot].sample;
+            if *sample + 1 < choices {
+                *sample += 1;
+                return;
+            }
+            *sample = 0;
+        }
+        match culprit {
+            Culprit::Slot(slot) => graph.slots[slot].refused = true,
+            Culprit::Variant(container, variant) => {
+                graph.containers[container].variants[variant].refused = true;
+            }
+        }
+    }
+
+    /// Which of a number of choices `slot` is at.
+    pub(super) fn choice(&mut self, slot: SlotId, choices: usize) -> usize {
+        self.given.push((slot, choices));
+        self.graph.slots[slot].sample
+    }
+
+    /// Whether a part that may be left out is read: while there is something to learn in it, or where the type
+    /// refuses to do without.
+    pub(super) fn wanted(&mut self, slot: SlotId, parts: &[SlotId], hurry: bool) -> bool {
+        if hurry {
+            return false;
+        }
+        let unknown = self.graph.nearest(parts) != FAR;
+        unknown != (self.choice(slot, 2) == 1)
+    }
+
+    /// The variant to read: on the way to something unknown, or else the shortest.
+    pub(super) fn choose(&self, container: ContainerId, hurry: bool) -> Option<usize> {
+        let variants = || self.graph.containers[container].variants.iter().enumerate();
+        let curious = variants()
+            .filter(|(_, variant)| !hurry && variant.distance != FAR)
+            .min_by_key(|(_, variant)| variant.distance);
+        let shortest = || {
+            variants()
+                .filter(|(_, variant)| !variant.dead && variant.cost.is_some())
+                .min_by_key(|(_, variant)| variant.cost)
+        };
+        let other = || variants().find(|(_, variant)| !variant.dead && variant.entered == 0);
+        curious.or_else(shortest).or_else(other).map(|(index, _)| index)
+    }
+
+    /// Reads the content of a struct or a variant.
+    pub(super) fn read_content<'de, V: Visitor<'de>>(
+        &mut self,
+        place: Place,
+        form: Form,
+        visitor: V,
+        hurry: bool,
+    ) -> Result<V::Value> {
+        let Some(slots) = self.graph.form(place, form) else {
+            return Err(self.give_up());
+        };
+        if let Form::Named(names) = form
+            && !hurry
+        {
+            if let Some(hunt) = &self.graph.content(place).names
+                && hunt.next < hunt.found.len()
+            {
+                let (field, scratch) = (hunt.next, hunt.scratch);
+                return self.hunt_name(place, names, field, scratch, visitor);
+            }
+            let wanted: Vec<usize> = (0..slots.len())
+                .rev()
+                .filter(|field| self.graph.slots[slots[*field]].distance != FAR)
+                .collect();
+            let dead = slots.iter().any(|slot| self.graph.slots[*slot].dead);
+            if dead && !wanted.is_empty() && self.graph.content(place).by_name {
+                return self.read_by_name(place, names, &slots, wanted, visitor);
+            }
+        }
+        let length = match form {
+            Form::Tuple(length) => length,
+            _ => slots.len(),
+        };
+        let mut read = 0;
+        let result = visitor.visit_seq(Members {
+            tracer: self,
+            slots: Rc::clone(&slots),
+            length,
+            read: &mut read,
+            hurry,
+        });
+        match &result {
+            Ok(_) if read < length && length == slots.len() => {
+                // The other names are aliases, the other members are never read.
+                let scratch = self.graph.new_slot("");
+                let content = self.graph.content(place);
+                content.slots = slots.iter().copied().take(read).collect();
+                if let Form::Named(names) = form {
+                    content.names = Some(NameHunt { next: 0, found: vec![None; names.len()], scratch });
+                }
+                self.graph.changes += 1;
+            }
+            Err(Refusal::Sequence) if read == 0 => {
+                self.graph.content(place).form = Form::OnlyByName;
+                self.graph.changes += 1;
+                self.stop();
+            }
+            _ => {}
+        }
+        result
+    }
+
+    /// Reads only the fields of which something is unknown, because others cannot be read.
+    fn read_by_name<'de, V: Visitor<'de>>(
+        &mut self,
+        place: Place,
+        names: &'static [&'static str],
+        slots: &[SlotId],
+        wanted: Vec<usize>,
+        visitor: V,
+    ) -> Result<V::Value> {
+        let queue = wanted.into_iter().map(|field| (names[field], slots[field])).collect();
+        let mut asked = true;
+        let result = visitor.visit_map(ByName { tracer: self, queue, value: ROOT, asked: &mut asked });
+        if !asked || (result.is_err() && self.graph.changes == self.changes_before && !self.settled) {
+            self.graph.content(place).by_name = false;
+            self.graph.changes += 1;
+        }
+        if result.is_err() {
+            self.stop();
+        }
+        result
+    }
+
+    /// Gives one field twice, to hear its true name.
+    fn hunt_name<'de, V: Visitor<'de>>(
+        &mut self,
+        place: Place,
+        names: &'static [&'static str],
+        field: usize,
+        scratch: SlotId,
+        visitor: V,
+    ) -> Result<V::Value> {
+        let mut asked = true;
+        let queue = vec![(names[field], scratch); 2];
+        let result = visitor.visit_map(ByName { tracer: self, queue, value: scratch, asked: &mut asked });
+        let found = match &result {
+            Err(Refusal::Duplicate(name)) => Some(*name),
+            // Another sample value for the scratch slot is on its way.
+            Err(_) if self.settled && !self.graph.slots[scratch].refused => return result,
+            _ => None,
+        };
+        let next = self.graph.new_slot("");
+        if let Some(hunt) = &mut self.graph.content(place).names {
+            hunt.found[field] = found;
+            hunt.next = field + 1;
+            hunt.scratch = next;
+        }
+        self.graph.changes += 1;
+        self.stop();
+        result
+    }
+}

@@ -1,0 +1,299 @@
+//! The seam to the file system: every call that the store makes, and above all every call that changes anything.
+//!
+//! The protocol of a save is written in terms of [`Disk`]. So what a crash or a failing disk can do to it is decided
+//! here and nowhere else, and tests put another disk in its place.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::name;
+use super::output::{Buffers, FileOutput};
+use crate::container::Source;
+
+/// What the store needs of a file system.
+pub(crate) trait Disk: fmt::Debug + Send + Sync {
+    /// Makes one directory, whose parent exists. That it exists already is not an error.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable: after it returned, those that were created, renamed or removed
+    /// before stay so after a power cut.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a file of an unpredictable name that nobody else has, readable and writable by its owner alone.
+    fn create_temporary(&self, directory: &Path) -> io::Result<NewFile>;
+
+    /// Gives a file such a name, and returns it.
+    fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf>;
+
+    /// Opens a file to be written over from its start, unless somebody else could still see it under another name
+    /// or reads it at this moment. An error if so.
+    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>>;
+
+    /// Gives a file another name in the same directory, atomically. A name that is taken is an error
+    /// ([`io::ErrorKind::AlreadyExists`]).
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file, or a symbolic link itself.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes the lock at `path`, which is created where it is absent, and leaves `holder` in it.
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking>;
+
+    /// The names in a directory.
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>>;
+
+    /// Opens a regular file for reading. Anything else at that name is an error, and is not waited for.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Source>>;
+}
+
+/// A file that was just created.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    pub(crate) path: PathBuf,
+    pub(crate) output: Box<dyn Output>,
+}
+
+/// A file being written. What is written may wait in memory until [`finish`](Output::finish).
+pub(crate) trait Output: Write + fmt::Debug + Send {
+    /// Ends the writing: the file has exactly what was written.
+    fn finish(&mut self) -> io::Result<()>;
+
+    /// Makes what was written durable. An error is final: the system may have dropped the data and marked it
+    /// clean, so that a second call would report a success that means nothing.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The outcome of taking a lock.
+#[derive(Debug)]
+pub(crate) enum Locking {
+    /// It is ours until dropped.
+    Taken(Box<dyn Lock>),
+    /// Somebody else has it; what they left in it.
+    Held(String),
+}
+
+/// A lock that is ours until dropped.
+pub(crate) trait Lock: fmt::Debug + Send + Sync {
+    /// Whether the file at `path` is still the one that was locked.
+    fn is_at(&self, path: &Path) -> bool;
+}
+
+/// The file system of the machine.
+#[derive(Debug, Default)]
+pub(crate) struct RealDisk {
+    buffers: Buffers,
+}
+
+impl Disk for RealDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        if cfg!(not(unix)) {
+            // Directories cannot be opened for this elsewhere; NTFS journals its names by itself.
+            return Ok(());
+        }
+        match File::open(path)?.sync_all() {
+            // What some network and FUSE file systems answer: they have no such operation, and nothing was lost.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                tracing::warn!(path = %path.display(), "this file system cannot make directory entries durable");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
+        let (file, path) = name::temporary().tempfile_in(directory)?.into_parts();
+        Ok(NewFile { path: path.keep()?, output: Box::new(FileOutput::new(file, self.buffers.clone())?) })
+    }
+
+    fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
+        let renamed = name::temporary().make_in(directory, |to| self.rename(from, to))?;
+        Ok(renamed.into_temp_path().keep()?)
+    }
+
+    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        no_follow_no_wait(&mut options);
+        let file = options.open(path)?;
+        if !has_one_name(&must_be_regular(&file)?) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has another name"));
+        }
+        // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
+        file.try_lock()?;
+        Ok(Box::new(FileOutput::new(file, self.buffers.clone())?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+        {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            use rustix::io::Errno;
+            match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                // The file system, or the kernel, does not know the flag.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+                result => return result.map_err(io::Error::from),
+            }
+        }
+        // Not atomic, but nobody else publishes here: the lock is ours.
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            no_follow_no_wait(&mut options);
+            let mut file = options.open(path)?;
+            must_be_regular(&file)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    // Best effort: it is only told to the user.
+                    let _ = file.take(200).read_to_string(&mut holder);
+                    return Ok(Locking::Held(holder));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            let lock = FileLock(file.try_clone()?);
+            // Between opening and locking, the file could have been removed, and another created and locked.
+            if lock.is_at(path) {
+                // Only told to the user; a full disk must not keep a program from loading.
+                let _ = file.set_len(0);
+                let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(holder.as_bytes()));
+                return Ok(Locking::Taken(Box::new(lock)));
+            }
+        }
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // Opening a FIFO must not wait for a writer.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix_flags(rustix::fs::OFlags::NONBLOCK),
+        );
+        let file = options.open(path)?;
+        let length = must_be_regular(&file)?.len();
+        // Keeps the file from being recycled while it is read. It may have been retired already: then it is either
+        // locked for writing, or no longer the file of that name. Where there are no locks, nothing is recycled.
+        let retired = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        if retired || !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(FileSource { file, length }))
+    }
+}
+
+#[cfg(unix)]
+fn rustix_flags(flags: rustix::fs::OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// The lock file is written to: it must be a file of this directory, not what a symbolic link leads to.
+fn no_follow_no_wait(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(rustix_flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
+    }
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        return Ok(metadata);
+    }
+    let kind = if metadata.is_dir() { "a directory" } else { "neither a file nor a directory" };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
+}
+
+/// Whether both are of one file, under whatever names.
+fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        one.dev() == other.dev() && one.ino() == other.ino()
+    }
+    #[cfg(not(unix))]
+    {
+        one.is_file() && other.is_file()
+    }
+}
+
+/// Whether a file is reachable by one name only. Where that cannot be told, it counts as more.
+fn has_one_name(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::nlink(metadata) == 1
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        false
+    }
+}
+
+#[derive(Debug)]
+struct FileLock(File);
+
+impl Lock for FileLock {
+    fn is_at(&self, path: &Path) -> bool {
+        match (self.0.metadata(), fs::symlink_metadata(path)) {
+            (Ok(held), Ok(found)) => is_same_file(&held, &found),
+            _ => false,
+        }
+    }
+}
+
+struct FileSource {
+    file: File,
+    length: u64,
+}
+
+impl Source for FileSource {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+        }
+        #[cfg(not(unix))]
+        {
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(buffer)
+        }
+    }
+}

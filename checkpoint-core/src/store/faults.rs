@@ -1,0 +1,353 @@
+//! The protocol of a save, seen from the disk: in which order it asks, and what becomes of it when the disk refuses.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::disk::{Disk, Locking, NewFile, Output, RealDisk};
+use crate::container::Source;
+use crate::{CheckpointReader, Checkpointer, Error};
+
+/// A disk that keeps a list of what it was asked, and refuses one of these operations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FaultyDisk {
+    plan: Arc<Mutex<Plan>>,
+    real: Arc<RealDisk>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    asked: Vec<String>,
+    /// Which operation fails, counted from 0, and with what.
+    fault: Option<(usize, i32)>,
+}
+
+impl FaultyDisk {
+    fn ask(&self, operation: &str, path: &Path) -> io::Result<()> {
+        let mut plan = self.plan.lock().unwrap();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if super::name::is_temporary(name.as_ref()) { "TEMPORARY".to_owned() } else { name };
+        plan.asked.push(format!("{operation} {name}").trim().to_owned());
+        match plan.fault {
+            Some((place, PANIC)) if place + 1 == plan.asked.len() => {
+                drop(plan);
+                panic!("told to");
+            }
+            Some((place, errno)) if place + 1 == plan.asked.len() => Err(io::Error::from_raw_os_error(errno)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets every operation wait until the result is dropped.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap()
+    }
+
+    /// Forgets what was asked so far, and plans a fault for what comes.
+    pub(crate) fn plan(&self, fault: Option<(usize, i32)>) {
+        *self.plan.lock().unwrap() = Plan { asked: Vec::new(), fault };
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.plan.lock().unwrap().asked.clone()
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.ask("create directory", path)?;
+        self.real.create_directory(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.ask("sync directory", path)?;
+        self.real.sync_directory(path)
+    }
+
+    fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
+        self.ask("create temporary in", directory)?;
+        let NewFile { path, output } = self.real.create_temporary(directory)?;
+        Ok(NewFile {
+            output: Box::new(FaultyOutput { disk: self.clone(), path: path.clone(), output }),
+            path,
+        })
+    }
+
+    fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
+        self.ask("retire", from)?;
+        self.real.rename_to_temporary(from, directory)
+    }
+
+    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        self.ask("recycle", path)?;
+        let output = self.real.recycle(path)?;
+        Ok(Box::new(FaultyOutput { disk: self.clone(), path: path.to_owned(), output }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask("rename to", to)?;
+        self.real.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.ask("remove", path)?;
+        self.real.remove(path)
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
+        self.real.lock(path, holder)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.real.list(directory)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
+        self.real.open(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyOutput {
+    disk: FaultyDisk,
+    path: PathBuf,
+    output: Box<dyn Output>,
+}
+
+impl Write for FaultyOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.ask("write", &self.path)?;
+        self.output.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+impl Output for FaultyOutput {
+    fn finish(&mut self) -> io::Result<()> {
+        self.disk.ask("finish", &self.path)?;
+        self.output.finish()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.ask("sync", &self.path)?;
+        self.output.sync()
+    }
+}
+
+pub(crate) const EIO: i32 = 5;
+/// Not an error number: the operation panics.
+pub(crate) const PANIC: i32 = 0;
+const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
+const EROFS: i32 = 30;
+
+/// How the next save gets its file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum File {
+    New,
+    Recycled,
+}
+
+/// A directory in which the last saved state is 3, and whose disk can be told to fail from now on.
+fn saved(next: File) -> (tempfile::TempDir, PathBuf, FaultyDisk, Checkpointer<u64>) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let disk = FaultyDisk::default();
+    let open = || Checkpointer::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+    let mut checkpoints = open();
+    for state in 1..=3 {
+        checkpoints.save(&state).unwrap();
+    }
+    if next == File::New {
+        // Whoever closes the directory leaves no spare file in it.
+        drop(checkpoints);
+        checkpoints = open();
+    }
+    disk.plan(None);
+    (parent, path, disk, checkpoints)
+}
+
+/// What a save asks of the disk, in this order.
+fn operations(file: File) -> [&'static str; 7] {
+    [
+        if file == File::New { "create temporary in run.ckpt" } else { "recycle TEMPORARY" },
+        "write TEMPORARY",
+        "finish TEMPORARY",
+        "sync TEMPORARY",
+        "rename to 00000000000000000004.ckpt",
+        "sync directory run.ckpt",
+        "retire 00000000000000000002.ckpt",
+    ]
+}
+
+#[test]
+fn data_is_synced_before_it_is_named_and_the_name_before_an_older_generation_goes() {
+    for file in [File::New, File::Recycled] {
+        let (_parent, _path, disk, mut checkpoints) = saved(file);
+        checkpoints.save(&4).unwrap();
+        assert_eq!(disk.asked(), operations(file));
+    }
+}
+
+#[test]
+fn a_save_that_need_not_be_durable_asks_for_no_sync() {
+    let parent = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let path = parent.path().join("deep/er/run.ckpt");
+    let mut checkpoints =
+        Checkpointer::<u64>::builder(path).disk(Arc::new(disk.clone())).durable(false).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    assert!(disk.asked().iter().all(|operation| !operation.contains("sync")), "{:?}", disk.asked());
+}
+
+#[test]
+fn a_directory_is_named_durably_before_anything_is_created_in_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let top = parent.path().file_name().unwrap().to_str().unwrap().to_owned();
+    let above = parent.path().parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let disk = FaultyDisk::default();
+    let path = parent.path().join("a/b/run.ckpt");
+    Checkpointer::<u64>::builder(path).disk(Arc::new(disk.clone())).open().unwrap();
+    let expected = [
+        format!("sync directory {above}"),
+        "create directory a".to_owned(),
+        format!("sync directory {top}"),
+        "create directory b".to_owned(),
+        "sync directory a".to_owned(),
+        "create directory run.ckpt".to_owned(),
+        "sync directory b".to_owned(),
+        "sync directory run.ckpt".to_owned(),
+    ];
+    assert_eq!(disk.asked(), expected);
+}
+
+#[test]
+fn whatever_the_disk_refuses_the_last_acknowledged_state_is_loaded_and_the_next_save_succeeds() {
+    for file in [File::New, File::Recycled] {
+        for (place, operation) in operations(file).iter().enumerate() {
+            for errno in [EIO, ENOSPC, EDQUOT, EROFS] {
+                let (_parent, path, disk, mut checkpoints) = saved(file);
+                disk.plan(Some((place, errno)));
+                let outcome = checkpoints.save(&4);
+                let loaded = CheckpointReader::<u64>::open(&path).unwrap().load().unwrap();
+                if operation.starts_with("retire") || operation.starts_with("recycle") {
+                    assert_eq!(outcome.unwrap().generation, 4, "{operation}: no failure of the save");
+                    assert_eq!(loaded, Some(4), "{operation}");
+                } else {
+                    let error = outcome.unwrap_err();
+                    match errno {
+                        ENOSPC | EDQUOT => {
+                            assert!(matches!(error, Error::NoSpace { .. }), "{operation}: {error}")
+                        }
+                        EROFS => assert!(matches!(error, Error::NotWritable { .. }), "{operation}: {error}"),
+                        _ => assert!(matches!(error, Error::Io { .. }), "{operation}: {error}"),
+                    }
+                    // Where only the sync of the name failed, the new generation may be there, and is then whole.
+                    let expected = if operation.starts_with("sync directory") { 4 } else { 3 };
+                    assert_eq!(loaded, Some(expected), "{operation}");
+                    assert_eq!(temporaries(&path), 0, "{operation}: a failed save leaves no file behind");
+                }
+
+                disk.plan(None);
+                checkpoints.save(&5).unwrap();
+                assert_eq!(checkpoints.load().unwrap(), Some(5), "{operation}");
+                drop(checkpoints);
+                assert_eq!(
+                    temporaries(&path),
+                    0,
+                    "{operation}: a closed directory has no file but generations"
+                );
+            }
+        }
+    }
+}
+
+fn temporaries(path: &Path) -> usize {
+    let entries = std::fs::read_dir(path).unwrap().flatten();
+    entries.filter(|entry| super::name::is_temporary(&entry.file_name())).count()
+}
+
+#[test]
+fn a_sync_that_failed_is_not_tried_again_on_the_same_file() {
+    let (_parent, _path, disk, mut checkpoints) = saved(File::Recycled);
+    disk.plan(Some((3, EIO)));
+    checkpoints.save(&4).unwrap_err();
+    checkpoints.save(&4).unwrap();
+    let given_up =
+        ["recycle TEMPORARY", "write TEMPORARY", "finish TEMPORARY", "sync TEMPORARY", "remove TEMPORARY"];
+    assert_eq!(disk.asked(), [&given_up[..], &operations(File::New)[..]].concat());
+}
+
+#[test]
+fn a_generation_that_somebody_linked_or_reads_is_not_written_over() {
+    for reads in [false, true] {
+        let (_parent, path, disk, mut checkpoints) = saved(File::New);
+        let oldest = path.join("00000000000000000002.ckpt");
+        let mut held = if reads {
+            let file = std::fs::File::open(&oldest).unwrap();
+            file.lock_shared().unwrap();
+            file
+        } else {
+            std::fs::hard_link(&oldest, path.join("mine")).unwrap();
+            std::fs::File::open(&oldest).unwrap()
+        };
+        let mut contents = || {
+            let mut bytes = Vec::new();
+            io::Seek::rewind(&mut held).and_then(|()| io::Read::read_to_end(&mut held, &mut bytes)).unwrap();
+            bytes
+        };
+        let before = contents();
+        checkpoints.save(&4).unwrap();
+        disk.plan(None);
+        checkpoints.save(&5).unwrap();
+        let recycled = ["recycle TEMPORARY", "remove TEMPORARY", "create temporary in run.ckpt"];
+        assert_eq!(disk.asked()[..3], recycled, "reads: {reads}");
+        assert_eq!(contents(), before);
+    }
+}
+
+#[test]
+fn a_recycled_file_has_nothing_left_of_what_it_held() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = Checkpointer::<String>::open(&path).unwrap();
+    for length in [9_000_000, 10, 3_000_000, 5_000_000, 0, 70_000, 4_194_304, 1] {
+        checkpoints.save(&"x".repeat(length)).unwrap();
+        assert_eq!(checkpoints.load().unwrap().unwrap().len(), length);
+    }
+}
+
+#[test]
+fn a_generation_whose_outcome_is_unknown_is_never_written_over() {
+    let (_parent, _path, disk, mut checkpoints) = saved(File::Recycled);
+    disk.plan(Some((5, EIO)));
+    checkpoints.save(&4).unwrap_err();
+    disk.plan(None);
+    assert_eq!(checkpoints.save(&40).unwrap().generation, 5);
+    assert_eq!(checkpoints.load_generation(4).unwrap(), 4);
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_keeps_no_program_from_loading() {
+    let (_parent, path, disk, checkpoints) = saved(File::Recycled);
+    drop(checkpoints);
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+    disk.plan(Some((0, ENOSPC)));
+    assert!(matches!(checkpoints.save(&4), Err(Error::NoSpace { .. })));
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_durable_is_refused_at_the_start() {
+    let (_parent, path, disk, checkpoints) = saved(File::Recycled);
+    drop(checkpoints);
+    disk.plan(Some((0, EIO)));
+    let outcome = Checkpointer::<u64>::builder(&path).disk(Arc::new(disk)).open();
+    assert!(matches!(outcome, Err(Error::Io { operation: "sync", .. })), "{outcome:?}");
+}

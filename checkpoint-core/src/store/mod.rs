@@ -1,0 +1,65 @@
+//! One file → a durable generation: names, the lock, publishing, retention.
+//!
+//! A directory holds the generations of one program, a lock file, and temporary files while one is written. What is
+//! promised of it, and why the protocol keeps it, is in `docs/durability.md`.
+
+mod disk;
+#[cfg(test)]
+pub(crate) mod faults;
+mod name;
+mod output;
+mod publish;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::container::Source;
+use crate::error::Error;
+pub(crate) use disk::{Disk, RealDisk};
+pub(crate) use publish::Temporary;
+pub(crate) use writer::{Settings, Writer};
+
+/// A checkpoint directory for reading. It takes no lock, so a program may read while another writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl Directory {
+    pub(crate) fn new(path: &Path, disk: Arc<dyn Disk>) -> Directory {
+        Directory { path: path.to_owned(), disk }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a generation is, or would be.
+    pub(crate) fn location(&self, generation: u64) -> PathBuf {
+        self.path.join(name::of_generation(generation))
+    }
+
+    /// The generations that are there, oldest first. A directory that does not exist has none.
+    pub(crate) fn generations(&self) -> Result<Vec<u64>, Error> {
+        let names = match self.disk.list(&self.path) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::NotADirectory { path: self.path.clone() });
+            }
+            Err(source) => return Err(Error::io("list", &self.path, source)),
+        };
+        let mut generations: Vec<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
+        generations.sort_unstable();
+        Ok(generations)
+    }
+
+    /// Opens a generation for reading.
+    pub(crate) fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
+        self.disk.open(&self.location(generation))
+    }
+}

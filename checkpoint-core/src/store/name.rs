@@ -1,0 +1,94 @@
+//! The names in a checkpoint directory: written and read strictly, so that nothing that is not ours is touched.
+
+use std::ffi::OsStr;
+
+/// The lock file, which stays when the program ends.
+pub(super) const LOCK: &str = ".lock";
+
+/// Temporary files are `.checkpoint-`, sixteen letters or digits, `.tmp`.
+const TEMPORARY_PREFIX: &str = ".checkpoint-";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+const TEMPORARY_RANDOM: usize = 16;
+
+/// As many digits as the greatest generation has, so that names also sort by number.
+const DIGITS: usize = 20;
+const SUFFIX: &str = ".ckpt";
+
+/// The file name of a generation.
+pub(super) fn of_generation(generation: u64) -> String {
+    format!("{generation:0DIGITS$}{SUFFIX}")
+}
+
+/// The generation that a file name stands for, if it is one that [`of_generation`] makes.
+pub(super) fn generation(name: &OsStr) -> Option<u64> {
+    let digits = name.to_str()?.strip_suffix(SUFFIX)?;
+    if digits.len() != DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// Makes names of temporary files: unpredictable, and never one that is taken.
+pub(super) fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX).rand_bytes(TEMPORARY_RANDOM);
+    builder
+}
+
+/// Whether a file name is that of a temporary file of ours.
+pub(super) fn is_temporary(name: &OsStr) -> bool {
+    let random = name
+        .to_str()
+        .and_then(|name| name.strip_prefix(TEMPORARY_PREFIX))
+        .and_then(|name| name.strip_suffix(TEMPORARY_SUFFIX));
+    random.is_some_and(|random| {
+        random.len() == TEMPORARY_RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_generation_is_read_back_from_its_name() {
+        for number in [0, 1, 42, u64::MAX] {
+            assert_eq!(generation(OsStr::new(&of_generation(number))), Some(number));
+        }
+        assert_eq!(of_generation(42), "00000000000000000042.ckpt");
+    }
+
+    #[test]
+    fn names_that_only_resemble_a_generation_are_not_one() {
+        for name in [
+            "42.ckpt",
+            "99999999999999999999.ckpt",
+            "0000000000000000042.ckpt",
+            "000000000000000000042.ckpt",
+            "+0000000000000000042.ckpt",
+            "-0000000000000000042.ckpt",
+            "0000000000000000004２.ckpt",
+            "00000000000000000042.CKPT",
+            "00000000000000000042.ckpt~",
+            "00000000000000000042",
+            ".ckpt",
+            "",
+        ] {
+            assert_eq!(generation(OsStr::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_temporaries_are_taken_for_such() {
+        assert!(is_temporary(OsStr::new(".checkpoint-0123456789abcDEF.tmp")));
+        for name in [
+            ".checkpoint-.tmp",
+            ".checkpoint-0123456789abcDE-.tmp",
+            "checkpoint-0123456789abcDEF.tmp",
+            ".tmp",
+            "",
+        ] {
+            assert!(!is_temporary(OsStr::new(name)), "{name}");
+        }
+    }
+}

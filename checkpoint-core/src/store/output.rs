@@ -1,0 +1,236 @@
+//! The bytes of one file on their way to the disk.
+//!
+//! A short file is gathered in memory and written with one call. A long one goes through a few buffers, which are
+//! filled in turn while a second thread writes the full ones. That thread asks the file system to take them without
+//! its page cache (direct I/O): nothing is copied once more, no page is set aside, and the sync at the end has little
+//! left to do. Where a file system refuses, the same calls go through the cache.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::disk::Output;
+
+/// What direct I/O wants places, lengths and memory to be multiples of; 4096 serves every disk in use.
+const ALIGNMENT: usize = 4096;
+
+/// The size of a buffer, and of a write.
+const BUFFER: usize = 2 << 20;
+
+/// How many buffers a long file uses: one is filled while the others wait or are written.
+const BUFFERS: usize = 4;
+
+/// A piece of memory at an address that direct I/O takes.
+#[derive(Debug)]
+struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+    filled: usize,
+}
+
+impl Buffer {
+    fn new() -> Buffer {
+        let memory = vec![0; BUFFER + ALIGNMENT];
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        Buffer { memory, start, filled: 0 }
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.memory.get(self.start..self.start + self.filled).unwrap_or_default()
+    }
+
+    /// Takes what fits of `bytes`, and returns how much that was.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let from = self.start + self.filled;
+        let free = self.memory.get_mut(from..self.start + BUFFER).unwrap_or_default();
+        let count = free.len().min(bytes.len());
+        if let (Some(free), Some(bytes)) = (free.get_mut(..count), bytes.get(..count)) {
+            free.copy_from_slice(bytes);
+        }
+        self.filled += count;
+        count
+    }
+
+    fn is_full(&self) -> bool {
+        self.filled == BUFFER
+    }
+}
+
+/// Buffers that wait for the next file: their memory is warm, which a new allocation's is not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Buffers(Arc<Mutex<Vec<Buffer>>>);
+
+impl Buffers {
+    fn get(&self) -> Buffer {
+        let mut buffers = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut buffer = buffers.pop().unwrap_or_else(Buffer::new);
+        buffer.filled = 0;
+        buffer
+    }
+
+    fn put(&self, buffer: Buffer) {
+        let mut buffers = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if buffers.len() < BUFFERS {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// A file being written from its start.
+#[derive(Debug)]
+pub(super) struct FileOutput {
+    file: Arc<File>,
+    /// How long the file was before; it may have been another generation.
+    former: u64,
+    /// Where in the file `buffer` belongs.
+    offset: u64,
+    buffer: Option<Buffer>,
+    buffers: Buffers,
+    thread: Option<WriterThread>,
+}
+
+impl FileOutput {
+    pub(super) fn new(file: File, buffers: Buffers) -> io::Result<FileOutput> {
+        let former = file.metadata()?.len();
+        Ok(FileOutput { file: Arc::new(file), former, offset: 0, buffer: None, buffers, thread: None })
+    }
+
+    fn pass_on_full_buffer(&mut self) -> io::Result<()> {
+        let Some(full) = self.buffer.take_if(|buffer| buffer.is_full()) else { return Ok(()) };
+        let thread = match &mut self.thread {
+            Some(thread) => thread,
+            none => none.insert(WriterThread::start(Arc::clone(&self.file), &self.buffers)?),
+        };
+        let offset = self.offset;
+        self.offset += full.filled as u64;
+        self.buffer = thread.exchange(offset, full);
+        // The thread ends early only when it could not write; how it ended says why.
+        if self.buffer.is_none() { self.end_thread() } else { Ok(()) }
+    }
+
+    /// Waits until all full buffers are written.
+    fn end_thread(&mut self) -> io::Result<()> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        drop(thread.full);
+        let outcome = thread.handle.join();
+        thread.empty.try_iter().for_each(|buffer| self.buffers.put(buffer));
+        outcome.unwrap_or_else(|_| Err(io::Error::other("the thread that writes has panicked")))
+    }
+}
+
+impl Write for FileOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.buffer.get_or_insert_with(|| self.buffers.get()).take(bytes);
+        self.pass_on_full_buffer()?;
+        Ok(count)
+    }
+
+    /// Does nothing: what is still in memory is written by [`finish`](Output::finish).
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for FileOutput {
+    fn finish(&mut self) -> io::Result<()> {
+        if self.thread.is_some() {
+            self.end_thread()?;
+            // The end of a file is no multiple of anything.
+            set_direct(&self.file, false)?;
+        }
+        if let Some(last) = self.buffer.take() {
+            write_all_at(&self.file, last.filled(), self.offset)?;
+            self.offset += last.filled as u64;
+            self.buffers.put(last);
+        }
+        if self.former > self.offset {
+            self.file.set_len(self.offset)?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+impl Drop for FileOutput {
+    fn drop(&mut self) {
+        // Given up: whatever becomes of the writes, the thread must not outlive them.
+        let _ = self.end_thread();
+    }
+}
+
+/// The thread that writes full buffers, and the way to it and back.
+#[derive(Debug)]
+struct WriterThread {
+    full: Sender<(u64, Buffer)>,
+    empty: Receiver<Buffer>,
+    handle: JoinHandle<io::Result<()>>,
+}
+
+impl WriterThread {
+    fn start(file: Arc<File>, buffers: &Buffers) -> io::Result<WriterThread> {
+        let (full, to_write) = channel::<(u64, Buffer)>();
+        let (written, empty) = channel();
+        // One is being filled already.
+        for _ in 1..BUFFERS {
+            let _ = written.send(buffers.get());
+        }
+        let handle = std::thread::Builder::new().name("checkpoint-writer".to_owned()).spawn(move || {
+            let mut direct = set_direct(&file, true).is_ok();
+            for (offset, mut buffer) in to_write {
+                let mut result = write_all_at(&file, buffer.filled(), offset);
+                if direct && matches!(&result, Err(error) if error.kind() == io::ErrorKind::InvalidInput) {
+                    // Some file systems take the flag and then refuse the write.
+                    direct = false;
+                    set_direct(&file, false)?;
+                    result = write_all_at(&file, buffer.filled(), offset);
+                }
+                result?;
+                buffer.filled = 0;
+                if written.send(buffer).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(WriterThread { full, empty, handle })
+    }
+
+    /// Hands over a full buffer, and waits for one to fill. `None` where the thread has ended.
+    fn exchange(&self, offset: u64, full: Buffer) -> Option<Buffer> {
+        self.full.send((offset, full)).ok()?;
+        self.empty.recv().ok()
+    }
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(bytes)
+}
+
+/// Turns direct I/O on or off. An error where there is no such thing.
+fn set_direct(file: &File, on: bool) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        let mut flags = fcntl_getfl(file)?;
+        flags.set(OFlags::DIRECT, on);
+        Ok(fcntl_setfl(file, flags)?)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = file;
+        if on { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,95 @@
+//! The way of one save to a durable generation, as types: what is not yet durable has no method to publish it.
+//!
+//! [`Temporary`] → [`Sealed`] → a generation. Dropped before its end, it leaves nothing behind.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, NewFile, Output};
+use super::writer::remove_temporary;
+use crate::error::Error;
+
+/// A file being written under a temporary name.
+#[derive(Debug)]
+pub(crate) struct Temporary {
+    file: Remnant,
+    output: Box<dyn Output>,
+}
+
+/// A file whose data is durable, still under its temporary name.
+#[derive(Debug)]
+pub(crate) struct Sealed(Remnant);
+
+/// Removes the file when dropped, unless it was published.
+#[derive(Debug)]
+struct Remnant {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    published: bool,
+}
+
+impl Temporary {
+    /// Begins a file. A retired generation, `spare`, is written over where that is possible: its space is there
+    /// already, which is faster, and cannot run out.
+    pub(super) fn create(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        spare: Option<PathBuf>,
+    ) -> Result<Temporary, Error> {
+        let remnant = |path| Remnant { disk: Arc::clone(disk), path, published: false };
+        if let Some(spare) = spare {
+            let file = remnant(spare);
+            match disk.recycle(&file.path) {
+                Ok(output) => return Ok(Temporary { file, output }),
+                Err(error) => tracing::debug!(path = %file.path.display(), %error, "not recycled"),
+            }
+        }
+        let NewFile { path, output } = disk
+            .create_temporary(directory)
+            .map_err(|source| Error::writing("create a temporary file in", directory, source))?;
+        Ok(Temporary { file: remnant(path), output })
+    }
+
+    /// Where it is being written.
+    pub(crate) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Ends the writing and, where `durable`, waits until the data is on the disk.
+    pub(crate) fn seal(mut self, durable: bool) -> Result<Sealed, Error> {
+        self.output.finish().map_err(|source| Error::writing("write", &self.file.path, source))?;
+        if durable {
+            self.output.sync().map_err(|source| Error::writing("sync", &self.file.path, source))?;
+        }
+        Ok(Sealed(self.file))
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+impl Sealed {
+    /// Gives the file its final name, which must be free.
+    pub(super) fn publish(mut self, path: &Path) -> io::Result<()> {
+        self.0.disk.rename(&self.0.path, path)?;
+        self.0.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Remnant {
+    fn drop(&mut self) {
+        // A save that failed for want of space must give its space back.
+        if !self.published {
+            remove_temporary(&*self.disk, &self.path);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The writing side of a checkpoint directory: there is one at a time, and it holds the lock.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Lock, Locking};
+use super::publish::{Sealed, Temporary};
+use super::{Directory, name};
+use crate::error::Error;
+
+/// How a directory is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Whether a save waits until it is on the disk.
+    pub(crate) durable: bool,
+    /// How many of the newest generations are kept; at least 1.
+    pub(crate) keep_last: usize,
+}
+
+/// A checkpoint directory that is ours to write, until dropped.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    directory: Directory,
+    settings: Settings,
+    lock: Box<dyn Lock>,
+    lock_path: PathBuf,
+    /// The highest number that was ever tried, so that a save whose outcome is unknown is never written over.
+    last: u64,
+    /// Generations that a load found unusable. They do not count as kept.
+    damaged: BTreeSet<u64>,
+    /// A retired generation, under a temporary name, for the next save to write over.
+    spare: Option<PathBuf>,
+}
+
+impl Writer {
+    /// Creates the directory where it is absent, takes its lock, and clears away what a crash left behind.
+    pub(crate) fn open(directory: Directory, settings: Settings) -> Result<Writer, Error> {
+        let Directory { path, disk } = &directory;
+        create(&**disk, path, settings.durable)?;
+        let lock_path = path.join(name::LOCK);
+        let holder = format!("process {} on {}", std::process::id(), crate::host::name());
+        let lock = match disk.lock(&lock_path, &holder) {
+            Ok(Locking::Taken(lock)) => lock,
+            Ok(Locking::Held(holder)) => return Err(Error::InUse { path: path.clone(), holder }),
+            Err(source) => return Err(Error::writing("lock", &lock_path, source)),
+        };
+        remove_temporaries(&**disk, path)?;
+        if settings.durable {
+            // A process that was killed between its rename and its sync left a generation that is there now, but
+            // not after a power cut. Whoever loads it may tell the world; so it is made to stay first.
+            disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+        }
+        let last = directory.generations()?.last().copied().unwrap_or(0);
+        Ok(Writer { directory, settings, lock, lock_path, last, damaged: BTreeSet::new(), spare: None })
+    }
+
+    /// Takes note of generations that turned out to be unusable.
+    pub(crate) fn mark_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
+        self.damaged.extend(generations);
+    }
+
+    /// The number that the next save gets.
+    pub(crate) fn next(&self) -> Result<u64, Error> {
+        let path = &self.directory.path;
+        self.last.checked_add(1).ok_or_else(|| Error::NoMoreGenerations { path: path.clone() })
+    }
+
+    /// Begins a save.
+    pub(crate) fn begin(&mut self) -> Result<Temporary, Error> {
+        self.check_lock()?;
+        Temporary::create(&self.directory.disk, &self.directory.path, self.spare.take())
+    }
+
+    /// Where the directory is.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Whether saves wait for the disk.
+    pub(crate) fn durable(&self) -> bool {
+        self.settings.durable
+    }
+
+    /// Ends a save: when this returns, the generation is there to stay. What retention no longer wants goes only
+    /// then, and no failure to remove it makes the save a failure.
+    pub(crate) fn publish(&mut self, sealed: Sealed, generation: u64) -> Result<(), Error> {
+        self.check_lock()?;
+        let Directory { path, disk } = &self.directory;
+        // Whatever comes of it, the number is used up.
+        self.last = self.last.max(generation);
+        let target = self.directory.location(generation);
+        sealed.publish(&target).map_err(|source| Error::writing("publish", &target, source))?;
+        if self.settings.durable {
+            disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+        }
+        self.retire(generation);
+        Ok(())
+    }
+
+    /// Removes what is older than the newest generations to keep, but for one file, which the next save recycles.
+    fn retire(&mut self, newest: u64) {
+        let generations = match self.directory.generations() {
+            Ok(generations) => generations,
+            Err(error) => return tracing::warn!(%error, "could not look for old generations"),
+        };
+        let usable =
+            generations.iter().rev().filter(|number| **number <= newest && !self.damaged.contains(number));
+        let Some(oldest_kept) = usable.take(self.settings.keep_last).last().copied() else { return };
+        for generation in generations.into_iter().take_while(|number| *number < oldest_kept) {
+            let path = self.directory.location(generation);
+            let Directory { path: directory, disk } = &self.directory;
+            let outcome = match self.spare {
+                None => disk.rename_to_temporary(&path, directory).map(|spare| self.spare = Some(spare)),
+                Some(_) => disk.remove(&path),
+            };
+            match outcome {
+                Ok(()) => {
+                    self.damaged.remove(&generation);
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "could not remove an old generation")
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the directory is still the one that was locked, and not another one put in its place.
+    fn check_lock(&self) -> Result<(), Error> {
+        if self.lock.is_at(&self.lock_path) {
+            return Ok(());
+        }
+        Err(Error::DirectoryReplaced { path: self.directory.path.clone() })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            remove_temporary(&*self.directory.disk, &spare);
+        }
+    }
+}
+
+/// Creates a directory and those above it.
+///
+/// Before a name is created in a directory, that directory's own name is made durable. So whenever this is cut
+/// short, at most the deepest directory that exists may be unknown to the disk, and that one is synced at the next
+/// start, which is why this does so even where nothing is to be created.
+fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    let mut deepest = path;
+    let exists = |path: &Path| if path.as_os_str().is_empty() { true } else { path.exists() };
+    while !exists(deepest) {
+        missing.push(deepest);
+        match deepest.parent() {
+            Some(parent) => deepest = parent,
+            None => break,
+        }
+    }
+    if !deepest.as_os_str().is_empty() && !deepest.is_dir() {
+        return Err(Error::NotADirectory { path: deepest.to_owned() });
+    }
+    let mut unsynced = deepest;
+    for directory in missing.into_iter().rev() {
+        sync_name_of(disk, unsynced, durable)?;
+        disk.create_directory(directory).map_err(|source| Error::writing("create", directory, source))?;
+        unsynced = directory;
+    }
+    sync_name_of(disk, unsynced, durable)
+}
+
+/// Makes the name of a directory durable, by a sync of the one that it is in.
+fn sync_name_of(disk: &dyn Disk, directory: &Path, durable: bool) -> Result<(), Error> {
+    let parent = match directory.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    if !durable {
+        return Ok(());
+    }
+    match disk.sync_directory(parent) {
+        // A directory that we may not even open is not one that we created a name in.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result.map_err(|source| Error::writing("sync", parent, source)),
+    }
+}
+
+/// Removes the temporary files that a killed process left behind. Nobody else writes: the lock is ours.
+fn remove_temporaries(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
+    for name in names.iter().filter(|name| name::is_temporary(name)) {
+        remove_temporary(disk, &path.join(name));
+    }
+    Ok(())
+}
+
+/// Removes a temporary file. Where that fails, the next start tries again.
+pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
+    if let Err(error) = disk.remove(path) {
+        tracing::warn!(path = %path.display(), %error, "could not remove a temporary file");
+    }
+}

@@ -1,0 +1,297 @@
+//! The attributes on an item, a variant or a field: their names, and what they were given.
+
+use std::fmt::Display;
+
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
+use syn::meta::ParseNestedMeta;
+use syn::parse::Parser as _;
+use syn::{Attribute, Error, Expr, ExprLit, Lit, LitInt, LitStr, Path, Token, parse_quote, token};
+
+/// The helper attribute of the derive; `#[checkpointed(…)]` becomes it.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// The attribute macro.
+const CHECKPOINTED: &str = "checkpointed";
+pub(crate) const SERDE: &str = "serde";
+
+pub(crate) const ALIAS: &str = "alias";
+pub(crate) const BORROW: &str = "borrow";
+pub(crate) const BOUND: &str = "bound";
+pub(crate) const CONTENT: &str = "content";
+pub(crate) const CRATE: &str = "crate";
+pub(crate) const DEFAULT: &str = "default";
+pub(crate) const DENY_UNKNOWN_FIELDS: &str = "deny_unknown_fields";
+pub(crate) const DESERIALIZE: &str = "deserialize";
+pub(crate) const DESERIALIZE_WITH: &str = "deserialize_with";
+pub(crate) const EXPECTING: &str = "expecting";
+pub(crate) const FIELD_IDENTIFIER: &str = "field_identifier";
+pub(crate) const FLATTEN: &str = "flatten";
+pub(crate) const FROM: &str = "from";
+pub(crate) const GETTER: &str = "getter";
+pub(crate) const INTO: &str = "into";
+pub(crate) const NAME: &str = "name";
+pub(crate) const OTHER: &str = "other";
+pub(crate) const REMOTE: &str = "remote";
+pub(crate) const RENAME: &str = "rename";
+pub(crate) const RENAME_ALL: &str = "rename_all";
+pub(crate) const RENAME_ALL_FIELDS: &str = "rename_all_fields";
+pub(crate) const SERIALIZE: &str = "serialize";
+pub(crate) const SERIALIZE_WITH: &str = "serialize_with";
+pub(crate) const SKIP: &str = "skip";
+pub(crate) const SKIP_DESERIALIZING: &str = "skip_deserializing";
+pub(crate) const SKIP_SERIALIZING: &str = "skip_serializing";
+pub(crate) const SKIP_SERIALIZING_IF: &str = "skip_serializing_if";
+pub(crate) const TAG: &str = "tag";
+pub(crate) const TRANSPARENT: &str = "transparent";
+pub(crate) const TRY_FROM: &str = "try_from";
+pub(crate) const UNTAGGED: &str = "untagged";
+pub(crate) const VARIANT_IDENTIFIER: &str = "variant_identifier";
+pub(crate) const VERSION: &str = "version";
+pub(crate) const WITH: &str = "with";
+
+/// Everything that serde's attributes may hold, wherever.
+pub(crate) const KNOWN_TO_SERDE: [&str; 30] = [
+    ALIAS,
+    BORROW,
+    BOUND,
+    CONTENT,
+    CRATE,
+    DEFAULT,
+    DENY_UNKNOWN_FIELDS,
+    DESERIALIZE_WITH,
+    EXPECTING,
+    FIELD_IDENTIFIER,
+    FLATTEN,
+    FROM,
+    GETTER,
+    INTO,
+    OTHER,
+    REMOTE,
+    RENAME,
+    RENAME_ALL,
+    RENAME_ALL_FIELDS,
+    SERIALIZE_WITH,
+    SKIP,
+    SKIP_DESERIALIZING,
+    SKIP_SERIALIZING,
+    SKIP_SERIALIZING_IF,
+    TAG,
+    TRANSPARENT,
+    TRY_FROM,
+    UNTAGGED,
+    VARIANT_IDENTIFIER,
+    WITH,
+];
+
+/// Errors found so far, to be shown all at once.
+#[derive(Default)]
+pub(crate) struct Errors(Option<Error>);
+
+impl Errors {
+    /// An error at `place`, with ways out in the manner of the compiler's own.
+    pub(crate) fn refuse(&mut self, place: impl ToTokens, why: impl Display, ways_out: &[&str]) {
+        let ways_out: String = ways_out.iter().map(|way| format!("\n  = help: {way}")).collect();
+        self.add(Error::new_spanned(place, format!("{why}{ways_out}")));
+    }
+
+    pub(crate) fn add(&mut self, error: Error) {
+        match &mut self.0 {
+            Some(errors) => errors.combine(error),
+            None => self.0 = Some(error),
+        }
+    }
+
+    pub(crate) fn into_result(self) -> Result<(), Error> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// One of the comma-separated parts of a `#[serde(…)]`.
+pub(crate) struct Part {
+    pub(crate) path: Path,
+    pub(crate) value: Value,
+}
+
+pub(crate) enum Value {
+    /// `skip`
+    None,
+    /// `rename = "text"`
+    Text(LitStr),
+    /// `rename(serialize = "text", deserialize = "text")`; each may be given several times.
+    Each { serialize: Vec<LitStr>, deserialize: Vec<LitStr> },
+}
+
+impl Value {
+    /// What holds when writing, and when reading.
+    pub(crate) fn each(&self) -> (Option<&LitStr>, Option<&LitStr>) {
+        match self {
+            Value::None => (None, None),
+            Value::Text(text) => (Some(text), Some(text)),
+            Value::Each { serialize, deserialize } => (serialize.first(), deserialize.first()),
+        }
+    }
+}
+
+impl ToTokens for Part {
+    /// The name alone: where an error is shown.
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        self.path.to_tokens(tokens);
+    }
+}
+
+/// All of serde's attributes in one place.
+pub(crate) struct Serde(Vec<Part>);
+
+impl Serde {
+    /// Whatever is malformed is left out here: serde's own derives, which see the same attributes, refuse it.
+    pub(crate) fn new(attributes: &[Attribute]) -> Serde {
+        let mut parts = Vec::new();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(SERDE)) {
+            let _ = attribute.parse_nested_meta(|meta| {
+                let path = meta.path.clone();
+                parts.push(Part { path, value: value(&meta)? });
+                Ok(())
+            });
+        }
+        Serde(parts)
+    }
+
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Part> {
+        self.0.iter().find(|part| part.path.is_ident(name))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&LitStr> {
+        match &self.get(name)?.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+fn value(meta: &ParseNestedMeta) -> syn::Result<Value> {
+    if meta.input.peek(Token![=]) {
+        return Ok(Value::Text(text(meta)?));
+    }
+    if !meta.input.peek(token::Paren) {
+        return Ok(Value::None);
+    }
+    let (mut serialize, mut deserialize) = (Vec::new(), Vec::new());
+    meta.parse_nested_meta(|meta| {
+        if meta.path.is_ident(SERIALIZE) {
+            serialize.push(text(&meta)?);
+        } else if meta.path.is_ident(DESERIALIZE) {
+            deserialize.push(text(&meta)?);
+        } else {
+            return Err(meta.error("neither `serialize` nor `deserialize`"));
+        }
+        Ok(())
+    })?;
+    Ok(Value::Each { serialize, deserialize })
+}
+
+fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
+    let mut value: Expr = meta.value()?.parse()?;
+    // A `macro_rules!` that hands the text on wraps it.
+    while let Expr::Group(group) = value {
+        value = *group.expr;
+    }
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
+        other => Err(Error::new_spanned(other, "expected a text, such as \"…\"")),
+    }
+}
+
+/// What the author says of the type in `#[checkpointed(…)]`.
+pub(crate) struct Settings {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) version: Option<LitInt>,
+    pub(crate) library: Path,
+}
+
+impl Settings {
+    pub(crate) fn new(attributes: &[Attribute], errors: &mut Errors) -> Settings {
+        let mut settings = Settings { name: None, version: None, library: parse_quote!(::checkpointed) };
+        let mut given = Vec::new();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(CHECKPOINT)) {
+            let parsed = attribute.parse_nested_meta(|meta| {
+                settings.argument(&meta)?;
+                let name = meta.path.require_ident()?;
+                if given.contains(name) {
+                    return Err(meta.error("given twice"));
+                }
+                given.push(name.clone());
+                Ok(())
+            });
+            if let Err(error) = parsed {
+                errors.add(error);
+            }
+        }
+        settings
+    }
+
+    /// The path of the library, from the arguments of the attribute macro; the derive refuses what is wrong there.
+    pub(crate) fn library(arguments: &TokenStream) -> Path {
+        let mut settings = Settings { name: None, version: None, library: parse_quote!(::checkpointed) };
+        let _ = syn::meta::parser(|meta| settings.argument(&meta)).parse2(arguments.clone());
+        settings.library
+    }
+
+    fn argument(&mut self, meta: &ParseNestedMeta) -> syn::Result<()> {
+        if meta.path.is_ident(NAME) {
+            let name = text(meta)?;
+            if name.value().is_empty() {
+                return Err(Error::new_spanned(name, "the name must not be empty"));
+            }
+            self.name = Some(name);
+        } else if meta.path.is_ident(VERSION) {
+            let version: Lit = meta.value()?.parse()?;
+            self.version = match version {
+                Lit::Int(number) if number.base10_parse::<u32>().is_ok() && is_plain(&number) => Some(number),
+                other => {
+                    return Err(Error::new_spanned(
+                        other,
+                        "the version is a whole number that fits into a u32",
+                    ));
+                }
+            };
+        } else if meta.path.is_ident(CRATE) {
+            let library = text(meta)?;
+            self.library = library.parse().map_err(|_| {
+                Error::new_spanned(&library, "expected the path of the library, such as \"::checkpointed\"")
+            })?;
+        } else {
+            return Err(meta.error("expected `name = \"…\"`, `version = …` or `crate = \"…\"`"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is the attribute macro, by whatever path.
+pub(crate) fn is_checkpointed(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|segment| segment.ident == CHECKPOINTED)
+}
+
+/// A suffix of another type would be an error in code that the user never sees.
+fn is_plain(number: &LitInt) -> bool {
+    matches!(number.suffix(), "" | "u32")
+}
+
+/// A span for code that stands for what the user wrote there.
+///
+/// Located there, so that the compiler's errors are; but known to be generated, so that lints are silent.
+pub(crate) fn at(tokens: &impl ToTokens) -> Span {
+    let mut tokens = tokens.to_token_stream().into_iter();
+    let Some(first) = tokens.next() else {
+        return Span::mixed_site();
+    };
+    let span = tokens.last().and_then(|last| first.span().join(last.span())).unwrap_or(first.span());
+    Span::mixed_site().located_at(span)
+}

@@ -1,0 +1,115 @@
+//! `#[checkpointed]`: the item as it was, with the derives that it still lacks.
+//!
+//! The rest is the derive's business, which sees the item after `cfg` and other attribute macros have changed it.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, quote};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Data, DeriveInput, Error, LitStr, Meta, Path, Token, parse_quote};
+
+use crate::ast::derived;
+use crate::attr::{CRATE, SERDE, Serde, Settings, is_checkpointed};
+
+pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
+    let mut input: DeriveInput = match syn::parse2(item.clone()) {
+        Ok(input) => input,
+        Err(error) => {
+            // Broken code gives the compiler's own error. Everything else is whole, but no struct.
+            let error = match syn::parse2::<syn::Item>(item.clone()) {
+                Ok(_) => Error::new(Span::call_site(), "#[checkpointed] goes on a struct or an enum")
+                    .to_compile_error(),
+                Err(_) => error.to_compile_error(),
+            };
+            return quote!(#error #item);
+        }
+    };
+    if let Some(place) = input.attrs.iter().position(is_checkpointed) {
+        let again = input.attrs.remove(place);
+        let error =
+            Error::new_spanned(again, "#[checkpointed] is there already; give all arguments to one of them")
+                .to_compile_error();
+        let rest = expand(arguments, &input.into_token_stream());
+        return quote!(#error #rest);
+    }
+
+    let library = Settings::library(arguments);
+    let serde: Path = parse_quote!(#library::__private::serde);
+    let mut added: Vec<Attribute> = Vec::new();
+    let mut wants_serde = false;
+    // serde has no derive for unions, and would only repeat what ours says.
+    if !matches!(input.data, Data::Union(_)) {
+        for name in ["Serialize", "Deserialize"] {
+            let ident = syn::Ident::new(name, Span::call_site());
+            match lacks(&input.attrs, &|path| is_serde(path, name)) {
+                Lacks::Always => added.push(parse_quote!(#[derive(#serde::#ident)])),
+                Lacks::Unless(conditions) => {
+                    added.push(parse_quote!(#[cfg_attr(not(any(#(#conditions),*)), derive(#serde::#ident))]));
+                }
+                Lacks::Never => continue,
+            }
+            wants_serde = true;
+        }
+    }
+    if let Lacks::Always = lacks(&input.attrs, &|path| last_is(path, "Checkpoint")) {
+        added.push(parse_quote!(#[derive(#library::Checkpoint)]));
+    }
+    if wants_serde && !Serde::new(&input.attrs).has(CRATE) {
+        let path = LitStr::new(&serde.to_token_stream().to_string().replace(' ', ""), Span::call_site());
+        added.push(parse_quote!(#[serde(crate = #path)]));
+    }
+    if !arguments.is_empty() {
+        added.push(parse_quote!(#[checkpoint(#arguments)]));
+    }
+
+    // After other attribute macros, which may change the fields for serde; before serde's attributes, which only mean
+    // something after the derives.
+    let place = input.attrs.iter().position(|attribute| attribute.path().is_ident(SERDE));
+    let place = place.unwrap_or(input.attrs.len());
+    input.attrs.splice(place..place, added);
+    input.into_token_stream()
+}
+
+/// Whether a derive is missing.
+enum Lacks {
+    Always,
+    /// It is there under one of these conditions.
+    Unless(Vec<Meta>),
+    Never,
+}
+
+fn lacks(attributes: &[Attribute], wanted: &dyn Fn(&Path) -> bool) -> Lacks {
+    let mut conditions = Vec::new();
+    for attribute in attributes {
+        if attribute.path().is_ident("derive") {
+            if derived(attribute).is_ok_and(|paths| paths.iter().any(wanted)) {
+                return Lacks::Never;
+            }
+        } else if attribute.path().is_ident("cfg_attr") {
+            let Ok(parts) = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated) else {
+                continue;
+            };
+            let mut parts = parts.into_iter();
+            let Some(condition) = parts.next() else { continue };
+            let derives = parts.any(|part| {
+                let attribute: Attribute = parse_quote!(#[#part]);
+                attribute.path().is_ident("derive")
+                    && derived(&attribute).is_ok_and(|paths| paths.iter().any(wanted))
+            });
+            if derives {
+                conditions.push(condition);
+            }
+        }
+    }
+    if conditions.is_empty() { Lacks::Always } else { Lacks::Unless(conditions) }
+}
+
+fn last_is(path: &Path, name: &str) -> bool {
+    path.segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+/// `Serialize` or `serde::Serialize`, but not `rkyv::Serialize`.
+fn is_serde(path: &Path, name: &str) -> bool {
+    let mut segments = path.segments.iter().rev();
+    segments.next().is_some_and(|last| last.ident == name)
+        && segments.next().is_none_or(|parent| parent.ident == SERDE || parent.ident == "serde_derive")
+}

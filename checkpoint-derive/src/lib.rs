@@ -1,0 +1,127 @@
+//! The macros of [`checkpointed`](https://docs.rs/checkpointed): use that package, which re-exports them.
+//!
+//! An item goes through `attr` (the attributes it carries) → `ast` (the item as the macro sees it) → `valid` (what
+//! cannot be stored is refused, all of it at once) → `expand` (the implementation, its bounds from `bound`).
+//! `#[checkpointed]` comes before all that: `attribute` turns it into derives.
+
+mod ast;
+mod attr;
+mod attribute;
+mod bound;
+mod case;
+mod expand;
+mod valid;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct or an enum a state that can be saved to a checkpoint: derives serde's two traits and `Checkpoint`.
+///
+/// ```
+/// use checkpointed::checkpointed;
+///
+/// #[checkpointed]
+/// #[derive(Debug, Default)]
+/// struct Simulation {
+///     step: u64,
+///     particles: Vec<Particle>,
+///     #[serde(skip)]
+///     scratch: Vec<f64>,
+/// }
+///
+/// #[checkpointed(name = "particle", version = 2)]
+/// #[derive(Debug)]
+/// enum Particle {
+///     Free { position: [f64; 3] },
+///     Bound(usize),
+/// }
+///
+/// let schema = checkpointed::Schema::of::<Simulation>();
+/// assert_eq!(schema.types[0].name, "Simulation");
+/// assert_eq!(schema.types[1].name, "particle");
+/// ```
+///
+/// Write it above the item's other attributes: it cannot see derives that stand before it. Derives of serde's traits
+/// that stand after it are kept, and not repeated. No dependency on serde is needed, not even for serde's attributes.
+///
+/// # Arguments
+///
+/// | argument | meaning | without it |
+/// |---|---|---|
+/// | `name = "…"` | what the checkpoint calls the type | the type's own name, or serde's `rename` |
+/// | `version = N` | a `u32`; raise it when the meaning changes and the fields do not | 1 |
+/// | `crate = "…"` | the path of this library, where it goes by another name | `::checkpointed` |
+///
+/// # Generics
+///
+/// Bounds are inferred as serde infers them: a type parameter in a stored field has to be a `Checkpoint`.
+/// `#[serde(bound = "…")]` takes the place of what is inferred.
+///
+/// # What is refused, and why
+///
+/// Checkpoints are written with bincode, which stores values one after the other, without names. What changes how
+/// many values there are, or cannot be read without knowing what comes next, is refused when the program is compiled:
+///
+/// - `flatten`, `untagged`, `tag`, `content` and `other`, and `skip_serializing_if`, `skip_serializing` or
+///   `skip_deserializing` alone;
+/// - whatever is not written and read alike: different names for the two, `into` another type than `from`,
+///   `serialize_with` without `deserialize_with`, a skipped variant before others (serde counts it when it writes,
+///   and not when it reads);
+/// - what borrows: lifetime parameters, references, `borrow`;
+/// - unions, and what is there for other formats or types: `remote`, `getter`, `field_identifier`,
+///   `variant_identifier`.
+///
+/// The way out is mostly `#[serde(with = "checkpointed::json")]` on a *field* whose type only has serde's derives: the
+/// field is then stored as JSON text, and its type may use any of these attributes.
+///
+/// ```
+/// use checkpointed::checkpointed;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(untagged)]
+/// enum Setting {
+///     Number(f64),
+///     Text(String),
+/// }
+///
+/// #[checkpointed]
+/// struct Settings {
+///     #[serde(with = "checkpointed::json")]
+///     all: Vec<Setting>,
+/// }
+/// ```
+///
+/// # Limits
+///
+/// A variant with `#[serde(skip)]` compiles, as serde has it, and fails to be saved. A field of a generic type of
+/// yours whose argument is a foreign type, such as `Pair<Foreign>`, is described as serde describes it: without the
+/// name and the version given here.
+#[proc_macro_attribute]
+pub fn checkpointed(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    attribute::expand(&arguments.into(), &item.into()).into()
+}
+
+/// Derives `Checkpoint` for a type that has serde's traits already; [`#[checkpointed]`](macro@checkpointed) does both.
+///
+/// ```
+/// use checkpointed::Checkpoint;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Checkpoint)]
+/// #[checkpoint(name = "sum", version = 3)]
+/// struct RunningSum {
+///     count: u64,
+///     #[serde(rename = "sum")]
+///     total: f64,
+/// }
+///
+/// assert_eq!((RunningSum::NAME, RunningSum::VERSION), ("sum", 3));
+/// ```
+///
+/// It reads serde's attributes, so serde's traits have to be derived too, not written by hand. The arguments are those
+/// of `#[checkpointed]`, in an attribute of another name, `#[checkpoint(…)]`, because the two would be confused
+/// where both macros are imported. What is refused, and why, is said there too.
+#[proc_macro_derive(Checkpoint, attributes(checkpoint))]
+pub fn derive_checkpoint(item: TokenStream) -> TokenStream {
+    expand::derive(item.into()).into()
+}

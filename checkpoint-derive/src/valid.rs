@@ -1,0 +1,298 @@
+//! What cannot be stored is refused here, with the reason and a way out.
+//!
+//! bincode writes values one after the other, without names and without saying what they are. So the number and the
+//! order of the values must be known from the type alone, and what is written must be what will be read.
+
+use quote::ToTokens as _;
+use syn::visit::{self, Visit};
+use syn::{Type, TypeReference};
+
+use crate::ast::{Body, Field, Input, Style, Variant, differs};
+use crate::attr::{self, Errors, Serde};
+
+/// For types that need a format that describes itself.
+const STORE_AS_JSON: &str = "or take #[checkpointed] off this type, derive serde's traits instead, and put \
+    #[serde(with = \"checkpointed::json\")] on the fields that hold it: they are then stored as JSON text";
+const OWN: &str = "use String, Vec<T>, Box<T>, Arc<T> or Cow<'static, T> instead of references";
+const SAME_TYPE: &str = "a checkpoint is read as the type that it was written as";
+
+/// Refuses all that is wrong with the item.
+pub(crate) fn check(input: &Input, errors: &mut Errors) {
+    check_union(input, errors);
+    check_lifetimes(input, errors);
+    check_conversion(input, errors);
+    check_representation(input, errors);
+    check_purpose(input, errors);
+    check_attributes(&input.serde, errors);
+    for variant in input.variants() {
+        check_attributes(&variant.serde, errors);
+        check_variant(variant, errors);
+    }
+    check_skipped_variants(input, errors);
+    check_skipped_newtype(input, errors);
+    check_misplaced(input, errors);
+    for (variant, field) in input.stored_fields() {
+        // The fields of a variant that functions of the author's store are the business of those functions.
+        if variant.is_none_or(|variant| variant.serde.reads_with().is_none()) {
+            check_attributes(&field.serde, errors);
+            check_field(field, errors);
+            check_references(field, errors);
+        }
+    }
+}
+
+// serde has no derive for unions either: nobody knows which field is there.
+fn check_union(input: &Input, errors: &mut Errors) {
+    if let (Body::Union, syn::Data::Union(data)) = (&input.body, &input.original.data) {
+        let why = "a union does not say which of its fields it holds, so it cannot be stored";
+        errors.refuse(data.union_token, why, &["use an enum"]);
+    }
+}
+
+// What is read from a file lives for as long as the program wants it; there is nothing to borrow from.
+fn check_lifetimes(input: &Input, errors: &mut Errors) {
+    for parameter in input.original.generics.lifetimes() {
+        let (ident, lifetime) = (&input.original.ident, &parameter.lifetime);
+        let why = format!("a checkpoint must own its data, and `{ident}` borrows for `{lifetime}`");
+        errors.refuse(lifetime, why, &[OWN]);
+    }
+}
+
+// `into` decides what is written, `from` what is read. Only if both are the same type is it read as it was written.
+fn check_conversion(input: &Input, errors: &mut Errors) {
+    let serde = &input.serde;
+    let into = serde.get(attr::INTO);
+    let from = serde.get(attr::FROM).or_else(|| serde.get(attr::TRY_FROM));
+    let ty = |name| Some(serde.text(name)?.parse::<Type>().ok()?.to_token_stream().to_string());
+    match (into, from) {
+        (Some(part), None) => {
+            let why = format!("{SAME_TYPE}, and `into` only says how it is written");
+            errors.refuse(part, why, &["add `from` or `try_from` with the same type"]);
+        }
+        (None, Some(part)) => {
+            let why = format!("{SAME_TYPE}, and `from` or `try_from` only says how it is read");
+            errors.refuse(part, why, &["add `into` with the same type"]);
+        }
+        (Some(part), Some(_)) if ty(attr::INTO) != ty(attr::FROM).or_else(|| ty(attr::TRY_FROM)) => {
+            let why = format!("{SAME_TYPE}, and these are two");
+            errors.refuse(part, why, &["give `into` the same type as `from` or `try_from`"]);
+        }
+        _ => {}
+    }
+}
+
+// Other representations of enums need a format that can look ahead, and a tag on a struct is written but not read.
+fn check_representation(input: &Input, errors: &mut Errors) {
+    if input.conversion().is_some() {
+        return;
+    }
+    let containers = std::iter::once(&input.serde);
+    let variants = input.variants().iter().map(|variant| &variant.serde);
+    for part in containers.chain(variants).filter_map(|serde| serde.get(attr::UNTAGGED)) {
+        errors.refuse(
+            part,
+            "with `untagged`, serde guesses the variant from the data, and a checkpoint does not say what its data is",
+            &["drop it: the variant is then stored too", STORE_AS_JSON],
+        );
+    }
+    // `content` is the second half of `tag`, and would say the same again.
+    if let Some(part) = input.serde.get(attr::TAG).or_else(|| input.serde.get(attr::CONTENT)) {
+        errors.refuse(
+            part,
+            "with `tag`, serde looks for the type among the fields by name, and a checkpoint stores values without names",
+            &["drop it: an enum stores its variant anyway", STORE_AS_JSON],
+        );
+    }
+}
+
+// These types do not stand for themselves, so there is no state to be saved.
+fn check_purpose(input: &Input, errors: &mut Errors) {
+    if let Some(part) = input.serde.get(attr::REMOTE) {
+        let why =
+            "with `remote`, serde makes functions for another type, and this one cannot be stored itself";
+        let name = input.original.ident.to_string();
+        let use_it = format!(
+            "take #[checkpointed] off, derive serde's traits instead, and put #[serde(with = {name:?})] on a field of \
+             the other type"
+        );
+        errors.refuse(part, why, &[&use_it]);
+    }
+    for name in [attr::FIELD_IDENTIFIER, attr::VARIANT_IDENTIFIER] {
+        if let Some(part) = input.serde.get(name) {
+            let why = format!("with `{name}`, a type can be read but not written, so it cannot be stored");
+            errors.refuse(part, why, &["drop it"]);
+        }
+    }
+}
+
+// Rules that hold wherever the attribute may stand.
+fn check_attributes(serde: &Serde, errors: &mut Errors) {
+    for part in serde.parts() {
+        // A later serde may know more. Whether it changes what is written cannot be known here.
+        if !attr::KNOWN_TO_SERDE.iter().any(|name| part.path.is_ident(name)) {
+            let why = "#[checkpointed] does not know this attribute of serde, so it cannot tell what would be stored";
+            errors.refuse(part, why, &[]);
+        }
+    }
+    // The schema has one name for each field. Under two, what was written would not be found again.
+    for name in [attr::RENAME, attr::RENAME_ALL, attr::RENAME_ALL_FIELDS] {
+        if let Some(part) = serde.get(name)
+            && differs(part)
+        {
+            let why = "a checkpoint is read under the name that it was written with, and these are two";
+            let one = format!("give one name for both: `{name} = \"…\"`");
+            errors.refuse(part, why, &[&one, "other names that are to be read: `alias = \"…\"`"]);
+        }
+    }
+    check_half_skipped(serde, errors);
+    check_functions(serde, errors);
+    if let Some(part) = serde.get(attr::BORROW) {
+        errors.refuse(part, "a checkpoint must own its data, and `borrow` does not", &["drop it", OWN]);
+    }
+}
+
+// What is only written, or only read, moves everything after it.
+fn check_half_skipped(serde: &Serde, errors: &mut Errors) {
+    let skips = (serde.get(attr::SKIP_SERIALIZING), serde.get(attr::SKIP_DESERIALIZING));
+    let (part, done, not_done) = match skips {
+        (Some(part), None) => (part, "read", "written"),
+        (None, Some(part)) => (part, "written", "read"),
+        // Both are `skip`, in more words; that one word is what the rest of the macro understands.
+        (Some(part), Some(_)) => return errors.refuse(part, "these two are one", &["write #[serde(skip)]"]),
+        (None, None) => return,
+    };
+    let why = format!(
+        "this would be {done} but not {not_done}, and everything after it in the checkpoint would move"
+    );
+    errors.refuse(part, why, &["leave it out of both: #[serde(skip)]"]);
+}
+
+// The form that a function writes cannot be seen; that the other function reads the same form is only likely if the
+// author gave both.
+fn check_functions(serde: &Serde, errors: &mut Errors) {
+    let (part, why, missing) = match (serde.get(attr::SERIALIZE_WITH), serde.get(attr::DESERIALIZE_WITH)) {
+        (Some(part), None) => (
+            part,
+            "the type's own `Deserialize` may not read what this function writes",
+            attr::DESERIALIZE_WITH,
+        ),
+        (None, Some(part)) => {
+            (part, "this function may not read what the type's own `Serialize` writes", attr::SERIALIZE_WITH)
+        }
+        _ => return,
+    };
+    let add = format!("add `{missing}`, or name a module that has both functions: #[serde(with = \"…\")]");
+    errors.refuse(part, why, &[&add]);
+}
+
+// serde ignores what it does not know when it reads JSON; bincode has to know what it reads.
+fn check_variant(variant: &Variant, errors: &mut Errors) {
+    if let Some(part) = variant.serde.get(attr::OTHER) {
+        errors.refuse(
+            part,
+            "`other` is read in place of unknown variants, and a checkpoint does not say where those end",
+            &["drop it: a checkpoint with other variants is refused as a whole, by its schema"],
+        );
+    }
+}
+
+fn check_field(field: &Field, errors: &mut Errors) {
+    if let Some(part) = field.serde.get(attr::FLATTEN) {
+        errors.refuse(
+            part,
+            "with `flatten`, serde looks for the fields by name, and a checkpoint stores values without names",
+            &["drop it: the field is then stored as a value of its own", STORE_AS_JSON],
+        );
+    }
+    if let Some(part) = field.serde.get(attr::SKIP_SERIALIZING_IF) {
+        errors.refuse(
+            part,
+            "a checkpoint stores values without names, so leaving one out would move everything after it",
+            &["drop it: `None` takes one byte, an empty `Vec` eight", STORE_AS_JSON],
+        );
+    }
+    if let Some(part) = field.serde.get(attr::GETTER) {
+        errors.refuse(
+            part,
+            "`getter` belongs to `remote`, which is for another type than this",
+            &["drop it"],
+        );
+    }
+}
+
+// `&'static str` compiles with serde, but only ever reads from data that is itself 'static.
+fn check_references(field: &Field, errors: &mut Errors) {
+    struct References<'a>(&'a mut Errors);
+
+    impl<'ast> Visit<'ast> for References<'_> {
+        fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
+            let ways_out = [OWN, "or leave the field out: #[serde(skip)]"];
+            self.0.refuse(reference, "a checkpoint must own its data, and this is a reference", &ways_out);
+        }
+
+        // A function holds no reference, whatever it takes.
+        fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
+
+        // Nor does a marker.
+        fn visit_path(&mut self, path: &'ast syn::Path) {
+            if path.segments.last().is_none_or(|segment| segment.ident != "PhantomData") {
+                visit::visit_path(self, path);
+            }
+        }
+    }
+
+    if field.serde.reads_with().is_none() {
+        References(errors).visit_type(&field.original.ty);
+    }
+}
+
+// serde numbers all variants when it writes, and only those that are not skipped when it reads. After a skipped
+// variant the numbers differ, and one variant would be read as the next.
+fn check_skipped_variants(input: &Input, errors: &mut Errors) {
+    if input.conversion().is_some() {
+        return;
+    }
+    let variants = input.variants();
+    let last_stored = variants.iter().rposition(|variant| !variant.is_skipped()).unwrap_or(0);
+    for variant in variants.iter().take(last_stored) {
+        if let Some(part) = variant.serde.get(attr::SKIP) {
+            errors.refuse(
+                part,
+                format!(
+                    "serde counts a skipped variant when it writes but not when it reads, so each variant after `{}` \
+                     would be read as the next one",
+                    variant.original.ident
+                ),
+                &["move it to the end of the enum"],
+            );
+        }
+    }
+}
+
+// serde writes and reads the only field of `struct Wrapper(#[serde(skip)] T)` all the same.
+fn check_skipped_newtype(input: &Input, errors: &mut Errors) {
+    if let Body::Struct(fields) = &input.body
+        && input.conversion().is_none()
+        && fields.style == Style::Newtype
+        && let Some(part) = fields.all.iter().find_map(|field| field.serde.get(attr::SKIP))
+    {
+        let why = "serde stores the only field of a tuple struct even if it is skipped";
+        errors.refuse(part, why, &["give the field a name: then it is left out"]);
+    }
+}
+
+// An argument on a field would change nothing.
+fn check_misplaced(input: &Input, errors: &mut Errors) {
+    let own = match &input.body {
+        Body::Struct(fields) => fields.all.as_slice(),
+        Body::Enum(_) | Body::Union => &[],
+    };
+    let of_variants = input.variants().iter().flat_map(|variant| &variant.fields.all);
+    let attributes = own.iter().chain(of_variants).flat_map(|field| &field.original.attrs);
+    let of_variants = input.variants().iter().flat_map(|variant| &variant.original.attrs);
+    for attribute in
+        attributes.chain(of_variants).filter(|attribute| attribute.path().is_ident(attr::CHECKPOINT))
+    {
+        errors.refuse(attribute, "#[checkpoint(…)] belongs on the struct or the enum", &[]);
+    }
+}
