@@ -28,6 +28,7 @@ pub(crate) struct Staging {
 struct StagedArray {
     name: String,
     kind: Kind,
+    outer: Option<Vec<u64>>,
     bytes: Vec<u8>,
 }
 
@@ -45,8 +46,8 @@ impl Staging {
 
     /// Writes the copy as the state itself would have been written.
     fn write(&self, output: &mut Output<'_>) -> Result<&[u8], Failure> {
-        for StagedArray { name, kind, bytes } in self.arrays.iter().take(self.used) {
-            let put = output.put(name.clone(), Array { kind: *kind, bytes });
+        for StagedArray { name, kind, outer, bytes } in self.arrays.iter().take(self.used) {
+            let put = output.put(name.clone(), Array { kind: *kind, outer: outer.clone(), bytes });
             if let Err(why) = put {
                 return Err(Failure::Write(output.take_failure().unwrap_or_else(|| io::Error::other(why))));
             }
@@ -66,10 +67,14 @@ impl ArraySink for Staging {
             Some(staged) => {
                 staged.name = name;
                 staged.kind = array.kind;
+                staged.outer = array.outer;
                 staged.bytes.clear();
                 staged.bytes.extend_from_slice(array.bytes);
             }
-            None => self.arrays.push(StagedArray { name, kind: array.kind, bytes: array.bytes.to_vec() }),
+            None => {
+                let Array { kind, outer, bytes } = array;
+                self.arrays.push(StagedArray { name, kind, outer, bytes: bytes.to_vec() });
+            }
         }
         self.used += 1;
         Ok(number as u64)

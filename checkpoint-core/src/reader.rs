@@ -230,10 +230,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let mut arrays = container.arrays(pool());
         let decoded = state::decode(&bytes, &mut arrays);
         // A damaged array ends the decoding too, but is the cause.
-        arrays.finish().map_err(refused)?;
-        match decoded {
-            Ok(state) => Ok((state, container)),
-            Err(why) => Err(Error::Decode { path, name: self.name(), why }),
+        if let Some(refusal) = arrays.take_refusal() {
+            return Err(refused(refusal));
+        }
+        let state = decoded.map_err(|why| Error::Decode { path: path.clone(), name: self.name(), why })?;
+        match arrays.left_over() {
+            Some(refusal) => Err(refused(refusal)),
+            None => Ok((state, container)),
         }
     }
 

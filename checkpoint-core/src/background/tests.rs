@@ -82,7 +82,8 @@ fn a_save_that_may_be_left_out_is_left_out_while_another_goes_on() {
 
 #[test]
 fn the_error_of_a_failed_save_is_returned_by_the_next_call_and_only_once() {
-    let calls: [fn(&mut Checkpointer<State>) -> Result<(), Error>; 3] = [
+    type Call = fn(&mut Checkpointer<State>) -> Result<(), Error>;
+    let calls: [Call; 3] = [
         |checkpoints| checkpoints.save(&state(3)).map(drop),
         |checkpoints| checkpoints.save_in_background(&state(3)).map(drop),
         |checkpoints| checkpoints.wait().map(drop),
@@ -151,8 +152,7 @@ fn a_state_that_cannot_be_encoded_begins_no_save() {
 
     let parent = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
-    let mut checkpoints =
-        Checkpointer::builder(parent.path()).disk(Arc::new(disk.clone())).open().unwrap();
+    let mut checkpoints = Checkpointer::builder(parent.path()).disk(Arc::new(disk.clone())).open().unwrap();
     disk.plan(None);
     let error = checkpoints.save_in_background(&Plain(Broken)).unwrap_err();
     assert!(matches!(error, Error::Encode { .. }), "{error}");

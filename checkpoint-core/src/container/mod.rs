@@ -5,8 +5,10 @@
 //! of a file is thereby either equal to the one possible value or covered by a checksum. `docs/format.md`
 //! describes the file for those who write another reader.
 
+mod arrays;
 mod checksum;
 mod manifest;
+mod parallel;
 mod reader;
 mod writer;
 mod zip;

@@ -1,15 +1,16 @@
 //! Reads a container, strictly: nothing is decoded before it is verified, nothing allocated before it is checked.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use crc32fast::Hasher;
 
+use super::arrays::Arrays;
 use super::checksum::{self, CHUNK};
 use super::manifest::{FormatVersion, Manifest, PartRecord};
+use super::parallel::{Piece, in_parallel};
 use super::zip::{self, Entry, Index};
 use super::{FORMAT_VERSION, MANIFEST, STATE};
-use crate::state::{ArrayPool, ArraySource, Kind};
+use crate::state::ArrayPool;
 
 /// What a container is read from: a file, or anything else that can be read from any place.
 pub(crate) trait Source: Send + Sync {
@@ -35,16 +36,16 @@ pub(crate) enum Refusal {
     NoMemory { part: String, bytes: u64 },
 }
 
-fn damaged(part: &str, why: impl Into<String>) -> Refusal {
+pub(super) fn damaged(part: &str, why: impl Into<String>) -> Refusal {
     Refusal::Damaged { part: part.to_owned(), why: why.into() }
 }
 
 /// An open container, whose manifest and structure are verified. The parts are verified as they are read.
 pub(crate) struct Container {
-    source: Box<dyn Source>,
-    manifest: Manifest,
+    pub(super) source: Box<dyn Source>,
+    pub(super) manifest: Manifest,
     /// One for each part of the manifest, in the same order.
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Container {
@@ -88,11 +89,17 @@ impl Container {
     /// The arrays, for the state to take them in their order.
     /// Those of the pool are written over where one fits.
     pub(crate) fn arrays(&self, pool: ArrayPool) -> Arrays<'_> {
-        Arrays { container: self, taken: 0, refusal: None, pool }
+        Arrays::new(self, pool)
     }
 
     /// Fills `buffer` with the part's data behind `start`, which was read before, and verifies both.
-    fn fill(&self, part: &PartRecord, entry: &Entry, start: &[u8], buffer: &mut [u8]) -> Result<(), Refusal> {
+    pub(super) fn fill(
+        &self,
+        part: &PartRecord,
+        entry: &Entry,
+        start: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<(), Refusal> {
         let data = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
         let mut pieces = Vec::with_capacity(part.crc32.len());
         let mut place = start.len();
@@ -119,158 +126,6 @@ impl Container {
     }
 }
 
-/// What one checksum covers: bytes that were read before, and bytes that are to be read from a place of the file.
-struct Piece<'a> {
-    offset: u64,
-    before: &'a [u8],
-    bytes: &'a mut [u8],
-    crc32: u32,
-}
-
-/// From how many pieces on several threads read; below, starting them takes longer than they save.
-const PIECES_FOR_THREADS: usize = 4;
-
-/// More threads than this read no faster than memory takes it.
-const THREADS: usize = 4;
-
-/// Does the work on every piece, each read and verified by the same thread while it is in its processor's cache.
-fn in_parallel<'a>(
-    pieces: Vec<Piece<'a>>,
-    work: impl Fn(Piece<'a>) -> Result<(), Refusal> + Sync,
-) -> Result<(), Refusal> {
-    let threads = match std::thread::available_parallelism() {
-        Ok(processors) if pieces.len() >= PIECES_FOR_THREADS => processors.get().min(THREADS),
-        _ => 1,
-    };
-    if threads == 1 {
-        return pieces.into_iter().try_for_each(work);
-    }
-    let pieces = Mutex::new(pieces.into_iter());
-    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let one = || std::iter::from_fn(next).try_for_each(&work);
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
-        let mut outcome = one();
-        for other in others {
-            let other = other.join().unwrap_or_else(|_| {
-                Err(Refusal::Unreadable(io::Error::other("a thread that reads has panicked")))
-            });
-            outcome = outcome.and(other);
-        }
-        outcome
-    })
-}
-
-/// The arrays of a container, each of which the state takes once, in the order in which it gave them.
-pub(crate) struct Arrays<'a> {
-    container: &'a Container,
-    taken: u64,
-    refusal: Option<Refusal>,
-    pool: ArrayPool,
-}
-
-impl Arrays<'_> {
-    /// Why an array could not be had, or that one was not asked for.
-    pub(crate) fn finish(self) -> Result<(), Refusal> {
-        if let Some(refusal) = self.refusal {
-            return Err(refusal);
-        }
-        let parts = &self.container.manifest.parts;
-        match usize::try_from(self.taken).ok().and_then(|taken| parts.get(taken)) {
-            Some(next) if next.name != STATE => Err(damaged(&next.name, "the state does not refer to it")),
-            _ => Ok(()),
-        }
-    }
-
-    fn refuse<R>(&mut self, outcome: Result<R, Refusal>) -> Result<R, String> {
-        outcome.map_err(|refusal| {
-            self.refusal = Some(refusal);
-            "an array could not be read".to_owned()
-        })
-    }
-
-    /// The array of that number, which must be the next.
-    fn next(&self, number: u64) -> Result<(&PartRecord, &Entry), Refusal> {
-        let place = usize::try_from(number).ok().filter(|_| number == self.taken);
-        let part = place.and_then(|place| self.container.manifest.parts.get(place));
-        match (part, place.and_then(|place| self.container.entries.get(place))) {
-            (Some(part), Some(entry)) if part.name != STATE => Ok((part, entry)),
-            _ => {
-                Err(damaged(STATE, format!("it refers to array {number} where array {} belongs", self.taken)))
-            }
-        }
-    }
-
-    /// The header of the array of that number.
-    fn header(&self, number: u64) -> Result<Vec<u8>, Refusal> {
-        let (part, entry) = self.next(number)?;
-        let source = &*self.container.source;
-        let offset = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
-        let start = read_bytes(source, offset, entry.length.min(10), &part.name)?;
-        let length = match start[..] {
-            [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
-            _ => return Err(damaged(&part.name, "it is too short for an array")),
-        };
-        if length > entry.length {
-            return Err(damaged(&part.name, "its header is longer than itself"));
-        }
-        read_bytes(source, offset, length, &part.name)
-    }
-
-    /// The header, and the number of rows, of an array that must be of this kind.
-    fn of_kind(&self, number: u64, kind: Kind) -> Result<(Vec<u8>, usize), Refusal> {
-        let header = self.header(number)?;
-        let (part, entry) = self.next(number)?;
-        let bytes = entry.length - header.len() as u64;
-        let rows = bytes / kind.row();
-        // The one header that an array of this kind and this length can have.
-        if !bytes.is_multiple_of(kind.row()) || header != kind.header(rows) {
-            return Err(damaged(&part.name, "its type or its shape is not that of the field it belongs to"));
-        }
-        let rows = usize::try_from(rows).map_err(|_| Refusal::NoMemory { part: part.name.clone(), bytes })?;
-        Ok((header, rows))
-    }
-
-    fn fill_next(&mut self, number: u64, header: &[u8], buffer: &mut [u8]) -> Result<(), Refusal> {
-        let (part, entry) = self.next(number)?;
-        if header.len() as u64 + buffer.len() as u64 != entry.length {
-            return Err(damaged(&part.name, "its length is not that of the field it belongs to"));
-        }
-        self.container.fill(part, entry, header, buffer)?;
-        self.taken += 1;
-        Ok(())
-    }
-}
-
-impl ArraySource for Arrays<'_> {
-    fn pool(&mut self) -> &mut ArrayPool {
-        &mut self.pool
-    }
-
-    fn rows(&mut self, number: u64, kind: Kind) -> Result<usize, String> {
-        let rows = self.of_kind(number, kind).map(|(_, rows)| rows);
-        self.refuse(rows)
-    }
-
-    fn fill(&mut self, number: u64, buffer: &mut [u8]) -> Result<(), String> {
-        let outcome = self.header(number).and_then(|header| self.fill_next(number, &header, buffer));
-        self.refuse(outcome)
-    }
-
-    fn bytes(&mut self, number: u64) -> Result<(u64, Vec<u8>), String> {
-        let outcome = self.header(number).and_then(|header| {
-            let (part, entry) = self.next(number)?;
-            let length = entry.length - header.len() as u64;
-            let rows = Kind::rows_of(&header, length)
-                .ok_or_else(|| damaged(&part.name, "its type and its shape are not those of an array"))?;
-            let mut bytes = allocate(length, &part.name)?;
-            self.fill_next(number, &header, &mut bytes)?;
-            Ok((rows, bytes))
-        });
-        self.refuse(outcome)
-    }
-}
-
 /// Reads the list of entries from the end of the file, and makes sure that it is the one possible list of them.
 fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     const PART: &str = "end of the file";
@@ -294,7 +149,7 @@ fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     if meets != Some(length) {
         return Err(damaged(PART, "the entries and the end do not meet"));
     }
-    let tail = read_bytes(source, index.offset, length - index.offset, PART)?;
+    let tail = read_dense(source, index.offset, length - index.offset, PART)?;
     let central = usize::try_from(index.size).ok().and_then(|size| tail.get(..size));
     let entries =
         central.and_then(zip::entries).ok_or_else(|| damaged(PART, "the list of entries cannot be read"))?;
@@ -373,11 +228,42 @@ fn check_headers(source: &dyn Source, entry: &Entry) -> Result<(), Refusal> {
 
 fn read_data(source: &dyn Source, entry: &Entry) -> Result<Vec<u8>, Refusal> {
     let offset = entry.data_offset().ok_or_else(|| damaged(&entry.name, "its place is impossible"))?;
-    read_bytes(source, offset, entry.length, &entry.name)
+    read_dense(source, offset, entry.length, &entry.name)
+}
+
+/// How much of the list of entries, or of the manifest, is read at a time.
+const STEP: u64 = 1 << 20;
+
+/// Reads the list of entries or the manifest, neither of which has a gap of this size. A sparse file is as long as it
+/// claims to be, but is found out before memory is taken, and time spent, for all of its length.
+fn read_dense(source: &dyn Source, offset: u64, length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
+    if length <= STEP {
+        return read_bytes(source, offset, length, part);
+    }
+    let mut bytes = Vec::new();
+    let mut read = 0;
+    while read < length {
+        let step = (length - read).min(STEP);
+        let piece = read_bytes(source, offset.saturating_add(read), step, part)?;
+        if step == STEP && piece.iter().all(|byte| *byte == 0) {
+            return Err(damaged(part, "there is nothing where it should be"));
+        }
+        bytes
+            .try_reserve(piece.len())
+            .map_err(|_| Refusal::NoMemory { part: part.to_owned(), bytes: length })?;
+        bytes.extend_from_slice(&piece);
+        read += step;
+    }
+    Ok(bytes)
 }
 
 /// Reads `length` bytes, which the file is long enough to have.
-fn read_bytes(source: &dyn Source, offset: u64, length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
+pub(super) fn read_bytes(
+    source: &dyn Source,
+    offset: u64,
+    length: u64,
+    part: &str,
+) -> Result<Vec<u8>, Refusal> {
     if offset.checked_add(length).is_none_or(|end| end > source.length()) {
         return Err(damaged(part, "it reaches beyond the end of the file"));
     }
@@ -387,7 +273,7 @@ fn read_bytes(source: &dyn Source, offset: u64, length: u64, part: &str) -> Resu
 }
 
 /// Memory for what the file is long enough to have; but a sparse file has any length without taking any space.
-fn allocate(length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
+pub(super) fn allocate(length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
     let memory =
         usize::try_from(length).ok().and_then(|length| bytemuck::allocation::try_zeroed_vec(length).ok());
     memory.ok_or_else(|| Refusal::NoMemory { part: part.to_owned(), bytes: length })

@@ -76,7 +76,7 @@ impl<W: Write> ContainerWriter<W> {
     }
 
     /// Writes an array in one pass: its checksum follows it.
-    fn put_array(&mut self, name: String, array: Array<'_>) -> io::Result<()> {
+    fn put_array(&mut self, name: String, array: &Array<'_>) -> io::Result<()> {
         let header = array.header();
         let length = header.len() as u64 + array.bytes.len() as u64;
         let mut entry = Entry { name, length, crc32: 0, offset: self.offset };
@@ -117,7 +117,7 @@ impl<W: Write> ArraySink for ContainerWriter<W> {
     fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
         let number = self.entries.len() as u64;
         let name = self.unique(&name);
-        self.put_array(name, array).map(|()| number).map_err(|error| {
+        self.put_array(name, &array).map(|()| number).map_err(|error| {
             let why = error.to_string();
             self.failure = Some(error);
             why

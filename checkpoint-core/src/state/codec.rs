@@ -51,7 +51,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
 ) -> std::result::Result<(), String> {
     let start = into.len();
     let mut writer = Writer::new(into, arrays);
-    let result = value.serialize(&mut writer);
+    let result = writer.value(value);
     let elements = writer.elements();
     let result = match result {
         Err(error) => Err(sentence(&error)),

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use arrays::ArrayPool;
-pub(crate) use arrays::{Array, ArraySink, ArraySource, Kind};
+pub(crate) use arrays::{Array, ArraySink, ArraySource, Kind, Reference};
 pub(crate) use codec::{CODEC, decode, encode};
 pub use compare::Difference;
 pub(crate) use compare::{differences, unsupported};

@@ -1,7 +1,7 @@
 //! [`Plain`]: any serde type as a state.
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::schema::{Type, Types};
 use super::{Checkpoint, trace};
@@ -21,23 +21,11 @@ use super::{Checkpoint, trace};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Plain<T>(
     /// The value itself.
     pub T,
 );
-
-impl<T: Serialize> Serialize for Plain<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Plain<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer).map(Plain)
-    }
-}
 
 impl<T: Serialize + DeserializeOwned + 'static> Checkpoint for Plain<T> {
     const NAME: &'static str = "";

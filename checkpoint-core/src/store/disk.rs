@@ -118,6 +118,10 @@ impl Disk for RealDisk {
     }
 
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
+        if fs::symlink_metadata(from)?.is_dir() {
+            // Not a file of ours, and it could be neither written over nor removed: it would stay under that name.
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let renamed = name::temporary().make_in(directory, |to| self.rename(from, to))?;
         Ok(renamed.into_temp_path().keep()?)
     }

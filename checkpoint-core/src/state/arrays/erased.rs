@@ -5,7 +5,11 @@ use std::any::Any;
 use std::marker::PhantomData;
 
 use bytemuck::NoUninit;
+#[cfg(feature = "ndarray")]
+use ndarray::Dimension;
 
+#[cfg(feature = "ndarray")]
+use super::grid::{self, GRIDS, Grid};
 use super::table::TABLE;
 use super::{Array, Kind};
 
@@ -25,7 +29,7 @@ pub(crate) fn view<I>(sequence: &I) -> Option<Array<'_>> {
     // `&'i [R]`, for some `'i`. The address is that of an `I`, borrowed for the lifetime of the result, and what a
     // `&'i` refers to lives at least as long as any borrow of it.
     let bytes = unsafe { view(address, PhantomData) };
-    Some(Array { kind: *kind, bytes })
+    Some(Array { kind: *kind, outer: None, bytes })
 }
 
 /// A [`View`] of a `&Vec<R>`.
@@ -63,4 +67,35 @@ pub(crate) fn owned<T>(value: Box<dyn Any>) -> Option<T> {
     // lifetimes. The only values that come here are the `Vec<R>` of `Table`, with `R` a number or an array of numbers:
     // such a type has no lifetimes, so `T` is that type. The pointer comes from `Box::into_raw` of a box of it.
     Some(*unsafe { Box::from_raw(value) })
+}
+
+/// The array that `value` is, if it is one of the `ndarray` crate, of numbers, and in C order.
+#[cfg(feature = "ndarray")]
+pub(crate) fn grid<T: ?Sized>(value: &T) -> Option<Grid<'_>> {
+    // No such array is smaller: a pointer, a length and a capacity, a pointer to the first. So most values are not
+    // looked up.
+    if size_of_val(value) < 4 * size_of::<usize>() {
+        return None;
+    }
+    let (view, kind) = GRIDS.get(&typeid::of::<T>())?;
+    let address = std::ptr::from_ref(value).cast::<()>();
+    // SAFETY: `typeid::of::<T>()` is the `TypeId` of the `Array<A, D>` under which `grid::add` entered
+    // `view_grid::<A, D>`, so by the documentation of `typeid`, `T` is that type but for lifetimes, of which an array of
+    // numbers has none. The address is that of a `T`, borrowed for the lifetime of the result.
+    unsafe { view(address, *kind, PhantomData) }
+}
+
+/// Looks at an `Array<A, D>`.
+///
+/// # Safety
+/// The address is that of an `Array<A, D>` which is borrowed for `'a`.
+#[cfg(feature = "ndarray")]
+pub(super) unsafe fn view_grid<'a, A: NoUninit, D: Dimension + 'static>(
+    address: *const (),
+    kind: Kind,
+    _: PhantomData<&'a ()>,
+) -> Option<Grid<'a>> {
+    // SAFETY: by the contract the address is that of an `Array<A, D>` which is borrowed for `'a`.
+    let array: &'a ndarray::Array<A, D> = unsafe { &*address.cast() };
+    grid::of_array(array, kind)
 }

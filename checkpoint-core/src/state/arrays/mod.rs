@@ -7,6 +7,8 @@
 //! the same type looks as it always does. What is not recognised is encoded like everything else.
 
 mod erased;
+#[cfg(feature = "ndarray")]
+mod grid;
 #[cfg(test)]
 pub(crate) mod none;
 mod npy;
@@ -16,6 +18,11 @@ mod table;
 use std::any::Any;
 
 pub use pool::ArrayPool;
+
+#[cfg(feature = "ndarray")]
+pub(super) use erased::grid;
+#[cfg(feature = "ndarray")]
+pub(super) use grid::{GRID_VERSION, Grid};
 
 pub(super) use erased::{owned, view, visitor_reads};
 
@@ -29,14 +36,16 @@ pub(crate) struct Dtype {
 }
 
 /// A contiguous array of numbers, borrowed from the state.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Array<'a> {
     pub(crate) kind: Kind,
+    /// The lengths of the dimensions that the rows are arranged in, where it is not just the one.
+    pub(crate) outer: Option<Vec<u64>>,
     pub(crate) bytes: &'a [u8],
 }
 
 /// Reads the `Vec` that a source holds under a number.
-type ReadVec = fn(&mut dyn ArraySource, u64, Kind) -> Result<Box<dyn Any>, String>;
+type ReadVec = fn(&mut dyn ArraySource, Reference, Kind) -> Result<Box<dyn Any>, String>;
 
 /// What the rows of an array are: a number, or a fixed array of them.
 #[derive(Clone, Copy, Debug)]
@@ -53,23 +62,29 @@ impl Kind {
         self.inner.iter().product::<u64>() * self.dtype.size
     }
 
-    /// The `Vec` that a source holds under a number.
-    pub(super) fn read(self, source: &mut dyn ArraySource, number: u64) -> Result<Box<dyn Any>, String> {
-        (self.read)(source, number, self)
+    /// The `Vec` that a source holds.
+    pub(super) fn read(self, source: &mut dyn ArraySource, array: Reference) -> Result<Box<dyn Any>, String> {
+        (self.read)(source, array, self)
     }
 
-    /// How many rows an array with this header and so many bytes of data has. `None` where there is no such array.
-    pub(crate) fn rows_of(header: &[u8], bytes: u64) -> Option<u64> {
-        let mut kinds = table::TABLE.visitors.values();
-        kinds.find_map(|kind| {
-            let rows = bytes / kind.row();
-            (bytes.is_multiple_of(kind.row()) && kind.header(rows) == header).then_some(rows)
-        })
+    /// How many rows of this kind an array with this header and so many bytes of data has. `None` where there is no
+    /// such array, or its header is not the one that it must have.
+    pub(crate) fn rows(&self, header: &[u8], bytes: u64) -> Option<u64> {
+        let shape = npy::shape(header)?;
+        let outer = shape.strip_suffix(self.inner)?;
+        let rows = outer.iter().try_fold(1_u64, |rows, length| rows.checked_mul(*length))?;
+        let is_this = rows.checked_mul(self.row()) == Some(bytes) && self.header(outer, bytes) == header;
+        is_this.then_some(rows)
     }
 
-    /// The header of an array of so many rows.
-    pub(crate) fn header(&self, rows: u64) -> Vec<u8> {
-        npy::header(self.dtype, rows, self.inner, rows.saturating_mul(self.row()))
+    /// Whether there is a kind of which an array with this header and so many bytes of data has so many rows.
+    pub(crate) fn any_has(rows: u64, header: &[u8], bytes: u64) -> bool {
+        table::TABLE.visitors.values().any(|kind| kind.rows(header, bytes) == Some(rows))
+    }
+
+    /// The header of an array whose rows are arranged in dimensions of these lengths.
+    fn header(&self, outer: &[u64], bytes: u64) -> Vec<u8> {
+        npy::header(self.dtype, &[outer, self.inner].concat(), bytes)
     }
 }
 
@@ -81,8 +96,18 @@ impl Array<'_> {
 
     /// What comes before its bytes in a `.npy` entry.
     pub(crate) fn header(&self) -> Vec<u8> {
-        self.kind.header(self.rows())
+        let rows = [self.rows()];
+        self.kind.header(self.outer.as_deref().unwrap_or(&rows), self.bytes.len() as u64)
     }
+}
+
+/// What stays of an array in the bytes of the state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reference {
+    /// Its number: 0, 1, 2, … in the order in which the state gave its arrays.
+    pub(crate) number: u64,
+    /// How many rows it has.
+    pub(crate) rows: u64,
 }
 
 /// Where the arrays of a state go during a save.
@@ -99,12 +124,15 @@ pub(crate) trait ArraySource {
     /// Arrays whose memory may be taken.
     fn pool(&mut self) -> &mut ArrayPool;
 
-    /// How many rows of this kind the array of that number has. Nothing needs to be allocated to answer.
-    fn rows(&mut self, number: u64, kind: Kind) -> Result<usize, String>;
+    /// Makes sure that an array is of this kind and as long as was said, before anything is allocated for it.
+    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String>;
 
     /// Fills `buffer` with all of its bytes, and verifies them.
-    fn fill(&mut self, number: u64, buffer: &mut [u8]) -> Result<(), String>;
+    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String>;
 
-    /// All of its bytes, verified, with the number of its rows, when nothing is known of what they are.
-    fn bytes(&mut self, number: u64) -> Result<(u64, Vec<u8>), String>;
+    /// All of its bytes, verified, when nothing is known of what they are.
+    fn bytes(&mut self, array: Reference) -> Result<Vec<u8>, String>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Array, ArrayPool, ArraySink, ArraySource, Kind};
+use super::{Array, ArrayPool, ArraySink, ArraySource, Kind, Reference};
 use crate::state;
 
 /// A state whose arrays stay where they are.
@@ -27,16 +27,16 @@ impl ArraySource for NoArrays {
         &mut self.0
     }
 
-    fn rows(&mut self, number: u64, _: Kind) -> Result<usize, String> {
-        Err(format!("there is no array {number}"))
+    fn check(&mut self, array: Reference, _: Kind) -> Result<(), String> {
+        Err(format!("there is no array {}", array.number))
     }
 
-    fn fill(&mut self, number: u64, _: &mut [u8]) -> Result<(), String> {
-        Err(format!("there is no array {number}"))
+    fn fill(&mut self, array: Reference, _: &mut [u8]) -> Result<(), String> {
+        Err(format!("there is no array {}", array.number))
     }
 
-    fn bytes(&mut self, number: u64) -> Result<(u64, Vec<u8>), String> {
-        Err(format!("there is no array {number}"))
+    fn bytes(&mut self, array: Reference) -> Result<Vec<u8>, String> {
+        Err(format!("there is no array {}", array.number))
     }
 }
 

@@ -12,27 +12,34 @@
 
 use super::Dtype;
 
-/// The header of an array of `rows` rows of shape `inner`, whose data has `bytes` bytes.
-pub(crate) fn header(dtype: Dtype, rows: u64, inner: &[u64], bytes: u64) -> Vec<u8> {
-    let mut shape = format!("{rows},");
-    for length in inner {
-        shape.push_str(&format!(" {length},"));
+/// The header of an array of this shape, whose data has `bytes` bytes.
+pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
+    let mut list = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    // As Python writes a tuple of one.
+    if shape.len() == 1 {
+        list.push(',');
     }
-    // numpy's own writer leaves the last comma out where there is more than one number.
-    if !inner.is_empty() {
-        shape.pop();
-    }
-    let text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape}), }}", dtype.descr);
+    let text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({list}), }}", dtype.descr);
     let alignment = if bytes >= 1 << 20 { 4096 } else { 64 };
     let total = (10 + text.len() + 1).next_multiple_of(alignment);
     let mut header = Vec::with_capacity(total);
     header.extend_from_slice(b"\x93NUMPY\x01\x00");
-    // A shape has at most a few numbers of at most 20 digits: far less than 65536 bytes.
+    // A shape has a few numbers of at most 20 digits: far less than 65536 bytes.
     header.extend_from_slice(&u16::try_from(total - 10).unwrap_or(u16::MAX).to_le_bytes());
     header.extend_from_slice(text.as_bytes());
     header.resize(total - 1, b' ');
     header.push(b'\n');
     header
+}
+
+/// The shape that a header tells. Nothing else of it is looked at: whoever asks makes the header of that shape, and
+/// compares.
+pub(super) fn shape(header: &[u8]) -> Option<Vec<u64>> {
+    let text = std::str::from_utf8(header.get(10..)?).ok()?;
+    let (_, rest) = text.split_once("'shape': (")?;
+    let (list, _) = rest.split_once(')')?;
+    let lengths = list.split(',').map(str::trim).filter(|length| !length.is_empty());
+    lengths.map(|length| length.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -43,21 +50,29 @@ mod tests {
 
     #[test]
     fn the_header_is_as_numpy_writes_it() {
-        let text =
-            |rows, inner: &[u64]| String::from_utf8_lossy(&header(F64, rows, inner, 0)[10..]).into_owned();
-        assert!(text(3, &[]).starts_with("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), } "));
+        let text = |shape: &[u64]| String::from_utf8_lossy(&header(F64, shape, 0)[10..]).into_owned();
+        assert!(text(&[3]).starts_with("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), } "));
         assert!(
-            text(0, &[2, 4]).starts_with("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 2, 4), } ")
+            text(&[0, 2, 4]).starts_with("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 2, 4), } ")
         );
-        assert!(text(3, &[]).ends_with(" \n"));
+        assert!(text(&[3]).ends_with(" \n"));
     }
 
     #[test]
     fn data_behind_the_header_is_aligned() {
         for (bytes, alignment) in [(0, 64), ((1 << 20) - 1, 64), (1 << 20, 4096), (1 << 40, 4096)] {
-            let header = header(F64, u64::MAX, &[u64::MAX, u64::MAX], bytes);
+            let header = header(F64, &[u64::MAX; 3], bytes);
             assert_eq!(header.len() % alignment, 0);
             assert_eq!(usize::from(u16::from_le_bytes([header[8], header[9]])), header.len() - 10);
         }
+    }
+
+    #[test]
+    fn the_shape_is_read_back() {
+        for expected in [&[][..], &[7], &[0, 2], &[u64::MAX, 1, 2]] {
+            assert_eq!(shape(&header(F64, expected, 0)).as_deref(), Some(expected));
+        }
+        assert_eq!(shape(b"\x93NUMPY\x01\x00\x00\x00'shape': (-1,)"), None);
+        assert_eq!(shape(b""), None);
     }
 }

@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::erased::{self, View};
-use super::{ArraySource, Dtype, Kind};
+use super::{ArraySource, Dtype, Kind, Reference};
 
 /// Everything that is known of an array type.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(super) struct Table {
 }
 
 /// A `TypeId` is a hash already.
-type ById = BuildHasherDefault<IdHasher>;
+pub(super) type ById = BuildHasherDefault<IdHasher>;
 
 #[derive(Debug, Default)]
 pub(super) struct IdHasher(u64);
@@ -93,6 +93,11 @@ fn fill(table: &mut Table) {
     #[cfg(target_pointer_width = "64")]
     numbers! { table, usize: "<u8"; isize: "<i8"; }
     table.add_bool();
+    #[cfg(feature = "num-complex")]
+    numbers! { table, num_complex::Complex<f32>: "<c8"; num_complex::Complex<f64>: "<c16"; }
+    // numpy has no bfloat16; its two bytes are there as they are.
+    #[cfg(feature = "half")]
+    numbers! { table, half::f16: "<f2"; half::bf16: "|V2"; }
 }
 
 impl Table {
@@ -115,29 +120,34 @@ impl Table {
 
 /// Reads straight into the memory that is the `Vec`'s: that of an array which the state had before, or else zeroed
 /// memory, which comes from the system untouched, so that a large array is neither cleared first nor copied.
-fn read<R: Pod>(source: &mut dyn ArraySource, number: u64, kind: Kind) -> Result<Box<dyn Any>, String> {
-    let rows = source.rows(number, kind)?;
+fn read<R: Pod>(source: &mut dyn ArraySource, array: Reference, kind: Kind) -> Result<Box<dyn Any>, String> {
+    source.check(array, kind)?;
+    let rows = usize::try_from(array.rows).map_err(|_| no_memory(array.rows))?;
     let mut values = match source.pool().take::<R>(rows) {
         Some(values) => values,
         None => zeroed(rows)?,
     };
-    source.fill(number, bytemuck::cast_slice_mut(&mut values))?;
+    source.fill(array, bytemuck::cast_slice_mut(&mut values))?;
     Ok(Box::new(values))
 }
 
 /// The same for the one type that not every byte is a value of.
-fn read_bools(source: &mut dyn ArraySource, number: u64, kind: Kind) -> Result<Box<dyn Any>, String> {
-    let mut bytes = zeroed::<u8>(source.rows(number, kind)?)?;
-    source.fill(number, &mut bytes)?;
+fn read_bools(source: &mut dyn ArraySource, array: Reference, kind: Kind) -> Result<Box<dyn Any>, String> {
+    source.check(array, kind)?;
+    let mut bytes = zeroed::<u8>(usize::try_from(array.rows).map_err(|_| no_memory(array.rows))?)?;
+    source.fill(array, &mut bytes)?;
     match bytemuck::checked::try_cast_slice::<u8, bool>(&bytes) {
         Ok(values) => Ok(Box::new(values.to_vec())),
-        Err(_) => Err(format!("array {number} has a byte that is neither 0 nor 1")),
+        Err(_) => Err(format!("array {} has a byte that is neither 0 nor 1", array.number)),
     }
 }
 
 fn zeroed<R: bytemuck::Zeroable>(rows: usize) -> Result<Vec<R>, String> {
-    bytemuck::allocation::try_zeroed_vec(rows)
-        .map_err(|()| format!("there is no memory for {rows} elements of {} bytes", size_of::<R>()))
+    bytemuck::allocation::try_zeroed_vec(rows).map_err(|()| no_memory(rows as u64))
+}
+
+fn no_memory(rows: u64) -> String {
+    format!("there is no memory for an array of {rows} rows")
 }
 
 /// The type of the visitor with which `T` asks for its elements.

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{OUT_OF_BAND, Options, Result, options, refusal};
-use crate::state::arrays::{self, ArraySource};
+use crate::state::arrays::{self, ArraySource, Reference};
 
 /// Reads values, and counts the elements that lengths announce.
 pub(super) struct Reader<'de, 'a> {
@@ -47,14 +47,15 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     /// A `Vec` takes the whole array; anything else that wants a sequence gets its rows one by one.
     fn read_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let number = self.number()?;
+        let array = Reference { number: self.number()?, rows: self.number()? };
         if let Some(kind) = arrays::visitor_reads::<V>() {
-            let array = kind.read(self.arrays, number).map_err(refusal)?;
-            return arrays::owned(array).ok_or_else(|| refusal(format!("array {number} is of another type")));
+            let values = kind.read(self.arrays, array).map_err(refusal)?;
+            return arrays::owned(values)
+                .ok_or_else(|| refusal(format!("array {} is of another type", array.number)));
         }
-        let (left, bytes) = self.arrays.bytes(number).map_err(refusal)?;
+        let bytes = self.arrays.bytes(array).map_err(refusal)?;
         let values = bincode::Deserializer::with_reader(Cursor::new(bytes), options());
-        visitor.visit_seq(Rows { values, left })
+        visitor.visit_seq(Rows { values, left: array.rows })
     }
 }
 

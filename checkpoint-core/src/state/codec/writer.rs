@@ -25,14 +25,38 @@ impl<'a> Writer<'a> {
         self.elements
     }
 
+    /// Writes any value.
+    #[inline]
+    pub(super) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        #[cfg(feature = "ndarray")]
+        if let Some(grid) = arrays::grid(value) {
+            return self.write_grid(grid);
+        }
+        value.serialize(self)
+    }
+
+    /// As `ndarray` serializes an array: a version, the lengths of its dimensions, its elements.
+    #[cfg(feature = "ndarray")]
+    fn write_grid(&mut self, grid: arrays::Grid<'_>) -> Result<()> {
+        self.serialize_u8(arrays::GRID_VERSION)?;
+        if grid.is_dynamic {
+            self.serialize_u64(grid.shape.len() as u64)?;
+        }
+        for length in &grid.shape {
+            self.serialize_u64(*length)?;
+        }
+        self.write_array(Array { kind: grid.kind, outer: Some(grid.shape), bytes: grid.bytes })
+    }
+
     /// An array has the bytes that bincode gives its elements, one after the other: what stays here is copied.
     fn write_array(&mut self, array: Array<'_>) -> Result<()> {
+        let rows = array.rows();
         if self.arrays.takes(array.bytes.len()) {
             let number = self.arrays.put(path::name(&self.path, self.bytes), array).map_err(refusal)?;
             self.serialize_u64(OUT_OF_BAND)?;
-            return self.serialize_u64(number);
+            self.serialize_u64(number)?;
+            return self.serialize_u64(rows);
         }
-        let rows = array.rows();
         self.elements = self.elements.saturating_add(rows);
         self.serialize_u64(rows)?;
         self.bytes.extend_from_slice(array.bytes);
@@ -95,12 +119,12 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
         self.serialize_u8(1)?;
-        value.serialize(self)
+        self.value(value)
     }
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
-        value.serialize(self)
+        self.value(value)
     }
 
     #[inline]
@@ -112,7 +136,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         value: &T,
     ) -> Result<()> {
         self.serialize_u32(index)?;
-        value.serialize(self)
+        self.value(value)
     }
 
     #[inline]
@@ -235,7 +259,7 @@ impl ser::SerializeSeq for Counted<'_, '_> {
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.writer.step(Step::Index(self.written));
         self.written += 1;
-        value.serialize(&mut *self.writer)
+        self.writer.value(value)
     }
 
     #[inline]
@@ -252,7 +276,7 @@ impl ser::SerializeMap for Counted<'_, '_> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.written += 1;
         let from = self.writer.bytes.len();
-        key.serialize(&mut *self.writer)?;
+        self.writer.value(key)?;
         let to = self.writer.bytes.len();
         self.writer.step(Step::Key { from, to, type_name: std::any::type_name::<T>() });
         Ok(())
@@ -260,7 +284,7 @@ impl ser::SerializeMap for Counted<'_, '_> {
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        value.serialize(&mut *self.writer)
+        self.writer.value(value)
     }
 
     #[inline]
@@ -282,7 +306,7 @@ impl Fixed<'_, '_> {
     fn write<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<()> {
         self.written += 1;
         self.writer.path.push(step);
-        value.serialize(&mut *self.writer)?;
+        self.writer.value(value)?;
         self.writer.path.pop();
         Ok(())
     }
