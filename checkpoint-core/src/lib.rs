@@ -15,6 +15,7 @@
 //! - [`Error`] says what went wrong, where, and what to do.
 
 mod background;
+mod builder;
 mod checkpointer;
 mod container;
 mod error;
@@ -24,7 +25,8 @@ mod save;
 mod state;
 mod store;
 
-pub use checkpointer::{Begun, Builder, Checkpointer, WhenBusy};
+pub use builder::{Builder, WhenBusy};
+pub use checkpointer::{Begun, Checkpointer};
 pub use container::{Manifest, Metadata, Value};
 pub use error::{Error, Skipped};
 pub use reader::{CheckpointReader, LoadReport};

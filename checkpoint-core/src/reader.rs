@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::container::{Container, Manifest};
+use crate::container::{Arrays, Container, Manifest};
 use crate::error::{Error, Skipped};
 use crate::state::{self, ArrayPool, Checkpoint, Schema};
 use crate::store::{Directory, RealDisk};
@@ -227,7 +227,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let refused = |refusal| Error::refused(&path, refusal);
         self.check_state(&path, container.manifest())?;
         let bytes = container.state().map_err(refused)?;
-        let mut arrays = container.arrays(pool());
+        let mut arrays = Arrays::new(&container, pool());
         let decoded = state::decode(&bytes, &mut arrays);
         // A damaged array ends the decoding too, but is the cause.
         if let Some(refusal) = arrays.take_refusal() {

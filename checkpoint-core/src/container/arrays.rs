@@ -2,7 +2,8 @@
 
 use super::STATE;
 use super::manifest::PartRecord;
-use super::reader::{Container, Refusal, allocate, damaged, read_bytes};
+use super::reader::Container;
+use super::source::{Refusal, allocate, damaged, read_bytes};
 use super::zip::Entry;
 use crate::state::{ArrayPool, ArraySource, Kind, Reference};
 
@@ -17,7 +18,8 @@ pub(crate) struct Arrays<'a> {
 }
 
 impl<'a> Arrays<'a> {
-    pub(super) fn new(container: &'a Container, pool: ArrayPool) -> Arrays<'a> {
+    /// The arrays of `container`, written over those of the pool where one fits.
+    pub(crate) fn new(container: &'a Container, pool: ArrayPool) -> Arrays<'a> {
         Arrays { container, taken: 0, refusal: None, header: None, pool }
     }
 

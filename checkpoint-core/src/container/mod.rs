@@ -10,12 +10,15 @@ mod checksum;
 mod manifest;
 mod parallel;
 mod reader;
+mod source;
 mod writer;
 mod zip;
 
+pub(crate) use arrays::Arrays;
 pub(crate) use manifest::Header;
 pub use manifest::{Manifest, Metadata, Value};
-pub(crate) use reader::{Container, Refusal, Source};
+pub(crate) use reader::Container;
+pub(crate) use source::{Refusal, Source};
 pub(crate) use writer::{ContainerWriter, is_out_of_band};
 
 /// The name of the part that holds everything but arrays.

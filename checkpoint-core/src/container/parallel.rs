@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::reader::Refusal;
+use super::source::Refusal;
 
 /// What one checksum covers: bytes that were read before, and bytes that are to be read from a place of the file.
 pub(super) struct Piece<'a> {

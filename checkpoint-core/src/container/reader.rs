@@ -1,44 +1,13 @@
 //! Reads a container, strictly: nothing is decoded before it is verified, nothing allocated before it is checked.
 
-use std::io;
-
 use crc32fast::Hasher;
 
-use super::arrays::Arrays;
 use super::checksum::{self, CHUNK};
 use super::manifest::{FormatVersion, Manifest, PartRecord};
 use super::parallel::{Piece, in_parallel};
+use super::source::{Refusal, Source, allocate, damaged, fill, read_bytes, read_dense};
 use super::zip::{self, Entry, Index};
 use super::{FORMAT_VERSION, MANIFEST, STATE};
-use crate::state::ArrayPool;
-
-/// What a container is read from: a file, or anything else that can be read from any place.
-pub(crate) trait Source: Send + Sync {
-    /// The length in bytes.
-    fn length(&self) -> u64;
-
-    /// Fills `buffer` from `offset` on; less than that is an error.
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
-}
-
-/// Why a file is not a container that can be read.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// It never was one.
-    NotACheckpoint,
-    /// It is one of a later library.
-    FormatTooNew(u32),
-    /// It was one, but this part of it is not as it was written.
-    Damaged { part: String, why: String },
-    /// The file could not be read.
-    Unreadable(io::Error),
-    /// A part does not fit into the memory there is.
-    NoMemory { part: String, bytes: u64 },
-}
-
-pub(super) fn damaged(part: &str, why: impl Into<String>) -> Refusal {
-    Refusal::Damaged { part: part.to_owned(), why: why.into() }
-}
 
 /// An open container, whose manifest and structure are verified. The parts are verified as they are read.
 pub(crate) struct Container {
@@ -84,12 +53,6 @@ impl Container {
         let mut bytes = allocate(entry.length, STATE)?;
         self.fill(part, entry, &[], &mut bytes)?;
         Ok(bytes)
-    }
-
-    /// The arrays, for the state to take them in their order.
-    /// Those of the pool are written over where one fits.
-    pub(crate) fn arrays(&self, pool: ArrayPool) -> Arrays<'_> {
-        Arrays::new(self, pool)
     }
 
     /// Fills `buffer` with the part's data behind `start`, which was read before, and verifies both.
@@ -229,59 +192,4 @@ fn check_headers(source: &dyn Source, entry: &Entry) -> Result<(), Refusal> {
 fn read_data(source: &dyn Source, entry: &Entry) -> Result<Vec<u8>, Refusal> {
     let offset = entry.data_offset().ok_or_else(|| damaged(&entry.name, "its place is impossible"))?;
     read_dense(source, offset, entry.length, &entry.name)
-}
-
-/// How much of the list of entries, or of the manifest, is read at a time.
-const STEP: u64 = 1 << 20;
-
-/// Reads the list of entries or the manifest, neither of which has a gap of this size. A sparse file is as long as it
-/// claims to be, but is found out before memory is taken, and time spent, for all of its length.
-fn read_dense(source: &dyn Source, offset: u64, length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
-    if length <= STEP {
-        return read_bytes(source, offset, length, part);
-    }
-    let mut bytes = Vec::new();
-    let mut read = 0;
-    while read < length {
-        let step = (length - read).min(STEP);
-        let piece = read_bytes(source, offset.saturating_add(read), step, part)?;
-        if step == STEP && piece.iter().all(|byte| *byte == 0) {
-            return Err(damaged(part, "there is nothing where it should be"));
-        }
-        bytes
-            .try_reserve(piece.len())
-            .map_err(|_| Refusal::NoMemory { part: part.to_owned(), bytes: length })?;
-        bytes.extend_from_slice(&piece);
-        read += step;
-    }
-    Ok(bytes)
-}
-
-/// Reads `length` bytes, which the file is long enough to have.
-pub(super) fn read_bytes(
-    source: &dyn Source,
-    offset: u64,
-    length: u64,
-    part: &str,
-) -> Result<Vec<u8>, Refusal> {
-    if offset.checked_add(length).is_none_or(|end| end > source.length()) {
-        return Err(damaged(part, "it reaches beyond the end of the file"));
-    }
-    let mut bytes = allocate(length, part)?;
-    fill(source, &mut bytes, offset, part)?;
-    Ok(bytes)
-}
-
-/// Memory for what the file is long enough to have; but a sparse file has any length without taking any space.
-pub(super) fn allocate(length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
-    let memory =
-        usize::try_from(length).ok().and_then(|length| bytemuck::allocation::try_zeroed_vec(length).ok());
-    memory.ok_or_else(|| Refusal::NoMemory { part: part.to_owned(), bytes: length })
-}
-
-fn fill(source: &dyn Source, buffer: &mut [u8], offset: u64, part: &str) -> Result<(), Refusal> {
-    source.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => damaged(part, "the file became shorter while it was read"),
-        _ => Refusal::Unreadable(error),
-    })
 }

@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::disk::{Disk, Locking, NewFile, Output, RealDisk};
+use super::disk::{Disk, Locking, NewFile, Output};
+use super::real::RealDisk;
 use crate::container::Source;
 use crate::{CheckpointReader, Checkpointer, Error};
 

@@ -9,6 +9,7 @@ pub(crate) mod faults;
 mod name;
 mod output;
 mod publish;
+mod real;
 mod writer;
 
 use std::io;
@@ -17,8 +18,9 @@ use std::sync::Arc;
 
 use crate::container::Source;
 use crate::error::Error;
-pub(crate) use disk::{Disk, RealDisk};
+pub(crate) use disk::Disk;
 pub(crate) use publish::Temporary;
+pub(crate) use real::RealDisk;
 pub(crate) use writer::{Settings, Writer};
 
 /// A checkpoint directory for reading. It takes no lock, so a program may read while another writes.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, NewFile, Output};
-use super::writer::remove_temporary;
 use crate::error::Error;
 
 /// A file being written under a temporary name.
@@ -91,5 +90,12 @@ impl Drop for Remnant {
         if !self.published {
             remove_temporary(&*self.disk, &self.path);
         }
+    }
+}
+
+/// Removes a temporary file. Where that fails, the next start tries again.
+pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
+    if let Err(error) = disk.remove(path) {
+        tracing::warn!(path = %path.display(), %error, "could not remove a temporary file");
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Lock, Locking};
-use super::publish::{Sealed, Temporary};
+use super::publish::{Sealed, Temporary, remove_temporary};
 use super::{Directory, name};
 use crate::error::Error;
 
@@ -194,11 +194,4 @@ fn remove_temporaries(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
         remove_temporary(disk, &path.join(name));
     }
     Ok(())
-}
-
-/// Removes a temporary file. Where that fails, the next start tries again.
-pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
-    if let Err(error) = disk.remove(path) {
-        tracing::warn!(path = %path.display(), %error, "could not remove a temporary file");
-    }
 }

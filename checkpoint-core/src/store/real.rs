@@ -1,0 +1,232 @@
+//! The file system of the machine, behind the seam.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Lock, Locking, NewFile, Output};
+use super::name;
+use super::output::{Buffers, FileOutput};
+use crate::container::Source;
+
+/// The file system of the machine.
+#[derive(Debug, Default)]
+pub(crate) struct RealDisk {
+    buffers: Buffers,
+}
+
+impl Disk for RealDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        if cfg!(not(unix)) {
+            // Directories cannot be opened for this elsewhere; NTFS journals its names by itself.
+            return Ok(());
+        }
+        match File::open(path)?.sync_all() {
+            // What some network and FUSE file systems answer: they have no such operation, and nothing was lost.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                tracing::warn!(path = %path.display(), "this file system cannot make directory entries durable");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
+        let (file, path) = name::temporary().tempfile_in(directory)?.into_parts();
+        Ok(NewFile { path: path.keep()?, output: Box::new(FileOutput::new(file, self.buffers.clone())?) })
+    }
+
+    fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
+        if fs::symlink_metadata(from)?.is_dir() {
+            // Not a file of ours, and it could be neither written over nor removed: it would stay under that name.
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let renamed = name::temporary().make_in(directory, |to| self.rename(from, to))?;
+        Ok(renamed.into_temp_path().keep()?)
+    }
+
+    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        no_follow_no_wait(&mut options);
+        let file = options.open(path)?;
+        if !has_one_name(&must_be_regular(&file)?) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has another name"));
+        }
+        // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
+        file.try_lock()?;
+        Ok(Box::new(FileOutput::new(file, self.buffers.clone())?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+        {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            use rustix::io::Errno;
+            match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                // The file system, or the kernel, does not know the flag.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+                result => return result.map_err(io::Error::from),
+            }
+        }
+        // Not atomic, but nobody else publishes here: the lock is ours.
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            no_follow_no_wait(&mut options);
+            let mut file = options.open(path)?;
+            must_be_regular(&file)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    // Best effort: it is only told to the user.
+                    let _ = file.take(200).read_to_string(&mut holder);
+                    return Ok(Locking::Held(holder));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            let lock = FileLock(file.try_clone()?);
+            // Between opening and locking, the file could have been removed, and another created and locked.
+            if lock.is_at(path) {
+                // Only told to the user; a full disk must not keep a program from loading.
+                let _ = file.set_len(0);
+                let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(holder.as_bytes()));
+                return Ok(Locking::Taken(Box::new(lock)));
+            }
+        }
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // Opening a FIFO must not wait for a writer.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix_flags(rustix::fs::OFlags::NONBLOCK),
+        );
+        let file = options.open(path)?;
+        let length = must_be_regular(&file)?.len();
+        // Keeps the file from being recycled while it is read. It may have been retired already: then it is either
+        // locked for writing, or no longer the file of that name. Where there are no locks, nothing is recycled.
+        let retired = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        if retired || !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(FileSource { file, length }))
+    }
+}
+
+#[cfg(unix)]
+fn rustix_flags(flags: rustix::fs::OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// The lock file is written to: it must be a file of this directory, not what a symbolic link leads to.
+fn no_follow_no_wait(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(rustix_flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
+    }
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        return Ok(metadata);
+    }
+    let kind = if metadata.is_dir() { "a directory" } else { "neither a file nor a directory" };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
+}
+
+/// Whether both are of one file, under whatever names.
+fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        one.dev() == other.dev() && one.ino() == other.ino()
+    }
+    #[cfg(not(unix))]
+    {
+        one.is_file() && other.is_file()
+    }
+}
+
+/// Whether a file is reachable by one name only. Where that cannot be told, it counts as more.
+fn has_one_name(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::nlink(metadata) == 1
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        false
+    }
+}
+
+#[derive(Debug)]
+struct FileLock(File);
+
+impl Lock for FileLock {
+    fn is_at(&self, path: &Path) -> bool {
+        match (self.0.metadata(), fs::symlink_metadata(path)) {
+            (Ok(held), Ok(found)) => is_same_file(&held, &found),
+            _ => false,
+        }
+    }
+}
+
+struct FileSource {
+    file: File,
+    length: u64,
+}
+
+impl Source for FileSource {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+        }
+        #[cfg(not(unix))]
+        {
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(buffer)
+        }
+    }
+}
