@@ -41,8 +41,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let Some(options) = Options::from_arguments(std::env::args().skip(1))? else {
-        print!("{USAGE}");
-        return Ok(());
+        // Not `print!`, here and below: it panics where nobody reads the output.
+        return Ok(io::stdout().write_all(USAGE.as_bytes())?);
     };
     let keyboard = Keyboard::watch()?;
     let mut output = io::stdout();
@@ -102,8 +102,9 @@ impl Keyboard {
     /// Whether the answer to `question` is the letter y.
     fn ask(&self, question: &str) -> io::Result<bool> {
         self.asking.store(true, Ordering::SeqCst);
-        print!("{question}");
-        io::stdout().flush()?;
+        let mut output = io::stdout();
+        write!(output, "{question}")?;
+        output.flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
         self.asking.store(false, Ordering::SeqCst);

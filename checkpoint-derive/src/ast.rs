@@ -84,10 +84,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The fields that serde itself writes and reads, each with the variant that it is in.
-    ///
-    /// None if the type is converted: the fields are then those of the other type.
-    pub(crate) fn stored_fields(&self) -> impl Iterator<Item = (Option<&Variant<'a>>, &Field<'a>)> {
+    /// The fields that are not left out, each with the variant that it is in.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (Option<&Variant<'a>>, &Field<'a>)> {
         let own = match &self.body {
             Body::Struct(fields) => Some(fields),
             Body::Enum(_) | Body::Union => None,
@@ -96,8 +94,12 @@ impl<'a> Input<'a> {
         own.map(|fields| (None, fields))
             .into_iter()
             .chain(of_variants.map(|variant| (Some(variant), &variant.fields)))
-            .filter(|_| self.conversion().is_none())
             .flat_map(|(variant, fields)| fields.stored().map(move |field| (variant, field)))
+    }
+
+    /// Those of them that serde itself writes and reads: none if the type is converted into another.
+    pub(crate) fn stored_fields(&self) -> impl Iterator<Item = (Option<&Variant<'a>>, &Field<'a>)> {
+        self.fields().filter(|_| self.conversion().is_none())
     }
 
     /// Where the type is converted into another to be written: that type.

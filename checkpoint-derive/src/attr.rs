@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser as _;
-use syn::{Attribute, Error, Expr, ExprLit, Lit, LitInt, LitStr, Path, Token, parse_quote, token};
+use syn::{
+    Attribute, Error, Expr, ExprLit, Lit, LitInt, LitStr, Meta, MetaList, Path, Token, parse_quote, token,
+};
 
 /// The helper attribute of the derive; `#[checkpointed(…)]` becomes it.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
@@ -88,9 +90,9 @@ pub(crate) const KNOWN_TO_SERDE: [&str; 30] = [
 pub(crate) struct Errors(Option<Error>);
 
 impl Errors {
-    /// An error at `place`, with ways out in the manner of the compiler's own.
+    /// An error at `place`, with ways out, each on a line of its own.
     pub(crate) fn refuse(&mut self, place: impl ToTokens, why: impl Display, ways_out: &[&str]) {
-        let ways_out: String = ways_out.iter().map(|way| format!("\n  = help: {way}")).collect();
+        let ways_out: String = ways_out.iter().map(|way| format!("\nhelp: {way}")).collect();
         self.add(Error::new_spanned(place, format!("{why}{ways_out}")));
     }
 
@@ -209,6 +211,8 @@ fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
     }
 }
 
+const EXPECTED_ARGUMENTS: &str = "expected `name = \"…\"`, `version = …` or `crate = \"…\"`";
+
 /// What the author says of the type in `#[checkpointed(…)]`.
 pub(crate) struct Settings {
     pub(crate) name: Option<LitStr>,
@@ -230,8 +234,13 @@ impl Settings {
                 given.push(name.clone());
                 Ok(())
             });
-            if let Err(error) = parsed {
-                errors.add(error);
+            match (parsed, &attribute.meta) {
+                // What would come to mind first, and syn's own words would not help.
+                (Err(_), Meta::List(list)) if starts_with_literal(list) => {
+                    errors.refuse(&list.tokens, EXPECTED_ARGUMENTS, &[]);
+                }
+                (Err(error), _) => errors.add(error),
+                (Ok(()), _) => {}
             }
         }
         settings
@@ -268,7 +277,7 @@ impl Settings {
                 Error::new_spanned(&library, "expected the path of the library, such as \"::checkpointed\"")
             })?;
         } else {
-            return Err(meta.error("expected `name = \"…\"`, `version = …` or `crate = \"…\"`"));
+            return Err(meta.error(EXPECTED_ARGUMENTS));
         }
         Ok(())
     }
@@ -277,6 +286,10 @@ impl Settings {
 /// Whether this is the attribute macro, by whatever path.
 pub(crate) fn is_checkpointed(attribute: &Attribute) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == CHECKPOINTED)
+}
+
+fn starts_with_literal(list: &MetaList) -> bool {
+    matches!(list.tokens.clone().into_iter().next(), Some(TokenTree::Literal(_)))
 }
 
 /// A suffix of another type would be an error in code that the user never sees.

@@ -33,7 +33,8 @@ pub(crate) fn generics(input: &Input) -> Generics {
     for parameter in &parameters {
         predicates.push(parse_quote!(#parameter: 'static));
     }
-    for (variant, field) in input.stored_fields() {
+    // As serde has it, of types that are converted too.
+    for (variant, field) in input.fields() {
         let variant_bounds = variant.map_or((None, None), |variant| variant.serde.bounds());
         let bounds = field.serde.bounds();
         let writes = bounds.0.or(variant_bounds.0).or(own_write);

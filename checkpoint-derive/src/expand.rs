@@ -6,7 +6,7 @@ use syn::{DeriveInput, Error, ExprPath, Generics, Ident, LitStr, Type};
 
 use crate::ast::{Body, Field, Fields, Input, Style, Variant};
 use crate::attr::{self, Errors, at};
-use crate::{bound, valid};
+use crate::{bound, lend, valid};
 
 /// `#[derive(Checkpoint)]`.
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
@@ -38,7 +38,7 @@ fn stub(input: &Input, error: &Error) -> TokenStream {
     let library = &input.settings.library;
     let ident = &input.original.ident;
     let (parameters, arguments, conditions) = input.original.generics.split_for_impl();
-    let conditions = conditions.map(|conditions| &conditions.predicates);
+    let conditions = conditions.into_iter().flat_map(|conditions| &conditions.predicates);
     quote! {
         #errors
 
@@ -46,7 +46,7 @@ fn stub(input: &Input, error: &Error) -> TokenStream {
             #[automatically_derived]
             impl #parameters #library::Checkpoint for #ident #arguments
             where
-                #conditions
+                #(#conditions,)*
                 // Conditions that are plainly not met are accepted in this form alone.
                 for<'unmet> #ident #arguments:
                     #library::__private::serde::Serialize
@@ -74,6 +74,7 @@ fn implementation(input: &Input) -> TokenStream {
     });
     let types = Ident::new("__types", Span::mixed_site());
     let body = Expansion { input, generics: &generics, types: types.clone() }.body();
+    let lend_arrays = lend::method(input);
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -91,6 +92,8 @@ fn implementation(input: &Input) -> TokenStream {
                         |#types| #body,
                     )
                 }
+
+                #lend_arrays
             }
         };
     }
@@ -114,8 +117,10 @@ impl Expansion<'_> {
 
     fn body(&self) -> TokenStream {
         let body = self.private("Body");
+        if let Some(other) = self.input.conversion() {
+            return self.wrapper(&self.converted(other));
+        }
         match &self.input.body {
-            _ if let Some(other) = self.input.conversion() => self.wrapper(&self.converted(other)),
             Body::Struct(fields) if self.input.serde.has(attr::TRANSPARENT) => {
                 // Still a definition of its own: it keeps the name and the version, and may be recursive. It is
                 // stored, and compared, as the field alone.
@@ -208,20 +213,23 @@ impl Expansion<'_> {
         let (serde, traced, types) = (self.private("serde"), self.private("traced"), &self.types);
         let (parameters, arguments, conditions) = self.generics.split_for_impl();
         let turbofish = arguments.as_turbofish();
-        let item = &self.input.original.ident;
-        // The name is what the schema shows where the form cannot be found out.
-        let reader = reader_name(function);
-        // `Self` would be the reader.
-        let ty = replace_self(ty.to_token_stream(), &quote!(#item #arguments));
         let mut reading = self.generics.clone();
         reading.params.insert(0, syn::parse_quote!('__de));
         let (reading, _, _) = reading.split_for_impl();
+        let ident = &self.input.original.ident;
+        let item = quote!(#ident #arguments);
+        // The name is what the schema shows where the form cannot be found out.
+        let reader = reader_name(function);
+        // `Self` would be the reader.
+        let [ty, parameters, reading, conditions] =
+            [ty.to_token_stream(), quote!(#parameters), quote!(#reading), quote!(#conditions)]
+                .map(|tokens| replace_self(tokens, &item));
         let deserializer = Ident::new("__deserializer", Span::mixed_site());
         let call = quote_spanned!(at(function)=> #function(#deserializer));
         quote! {
             {
                 #[allow(non_camel_case_types)]
-                struct #reader #parameters (::std::marker::PhantomData<fn() -> #item #arguments>) #conditions;
+                struct #reader #parameters (::std::marker::PhantomData<fn() -> #item>) #conditions;
 
                 #[automatically_derived]
                 impl #reading #serde::Deserialize<'__de> for #reader #arguments #conditions {

@@ -10,6 +10,7 @@ mod attribute;
 mod bound;
 mod case;
 mod expand;
+mod lend;
 mod valid;
 
 use proc_macro::TokenStream;

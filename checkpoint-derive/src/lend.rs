@@ -1,0 +1,69 @@
+//! Gives up the memory of the arrays in the fields, before a load into a state that is there already.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Ident, Member};
+
+use crate::ast::{Body, Field, Fields, Input};
+use crate::attr::at;
+
+/// The method of `Checkpoint`, or nothing where no field could have an array.
+pub(crate) fn method(input: &Input) -> TokenStream {
+    let library = &input.settings.library;
+    let private = quote!(#library::__private);
+    let pool = Ident::new("pool", Span::mixed_site());
+    // References into a packed struct are not allowed.
+    let is_packed = input.original.attrs.iter().any(|attribute| attribute.path().is_ident("repr"));
+    let arms: Vec<TokenStream> = match &input.body {
+        _ if is_packed || input.conversion().is_some() => Vec::new(),
+        Body::Struct(fields) => arm(&quote!(Self), fields, &private, &pool).into_iter().collect(),
+        Body::Enum(variants) => {
+            let variants = variants
+                .iter()
+                .filter(|variant| !variant.is_skipped() && variant.serde.reads_with().is_none());
+            let arms = variants.filter_map(|variant| {
+                let ident = &variant.original.ident;
+                arm(&quote!(Self::#ident), &variant.fields, &private, &pool)
+            });
+            arms.collect()
+        }
+        Body::Union => Vec::new(),
+    };
+    if arms.is_empty() {
+        return TokenStream::new();
+    }
+    quote! {
+        #[allow(unreachable_patterns)]
+        fn lend_arrays(&mut self, #pool: &mut #private::ArrayPool) {
+            use #private::{ViaCheckpoint as _, ViaSerde as _};
+            match self {
+                #(#arms)*
+                _ => {}
+            }
+        }
+    }
+}
+
+fn arm(path: &TokenStream, fields: &Fields, private: &TokenStream, pool: &Ident) -> Option<TokenStream> {
+    let mut patterns = Vec::new();
+    let mut calls = Vec::new();
+    for (place, field) in fields.all.iter().enumerate() {
+        // What the author's own function reads is none of ours.
+        if field.is_skipped() || field.serde.reads_with().is_some() {
+            continue;
+        }
+        let binding = format_ident!("field_{place}", span = Span::mixed_site());
+        let member = member(field, place);
+        let ty = &field.original.ty;
+        patterns.push(quote!(#member: #binding));
+        calls.push(quote_spanned!(at(ty)=> (&#private::Probe::<#ty>::NEW).lend_arrays(#binding, #pool);));
+    }
+    (!patterns.is_empty()).then(|| quote!(#path { #(#patterns,)* .. } => { #(#calls)* }))
+}
+
+fn member(field: &Field, place: usize) -> Member {
+    match &field.original.ident {
+        Some(ident) => Member::Named(ident.clone()),
+        None => Member::Unnamed(place.into()),
+    }
+}
