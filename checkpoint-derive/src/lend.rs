@@ -11,7 +11,8 @@ use crate::attr::at;
 pub(crate) fn method(input: &Input) -> TokenStream {
     let library = &input.settings.library;
     let private = quote!(#library::__private);
-    let pool = Ident::new("pool", Span::mixed_site());
+    // Two underscores: in a pattern, hygiene does not keep a binding apart from a constant of the user's.
+    let pool = Ident::new("__pool", Span::mixed_site());
     // References into a packed struct are not allowed.
     let is_packed = input.original.attrs.iter().any(|attribute| attribute.path().is_ident("repr"));
     let arms: Vec<TokenStream> = match &input.body {
@@ -52,7 +53,7 @@ fn arm(path: &TokenStream, fields: &Fields, private: &TokenStream, pool: &Ident)
         if field.is_skipped() || field.serde.reads_with().is_some() {
             continue;
         }
-        let binding = format_ident!("field_{place}", span = Span::mixed_site());
+        let binding = format_ident!("__field_{place}", span = Span::mixed_site());
         let member = member(field, place);
         let ty = &field.original.ty;
         patterns.push(quote!(#member: #binding));

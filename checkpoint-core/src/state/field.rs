@@ -21,6 +21,14 @@ pub struct Probe<F>(PhantomData<fn() -> F>);
 impl<F> Probe<F> {
     /// The only value.
     pub const NEW: Probe<F> = Probe(PhantomData);
+
+    /// Only looked at when neither trait applies, and then refused, in the words of [`Checkpoint`].
+    pub fn schema(self, types: &mut Types) -> Type
+    where
+        F: Checkpoint,
+    {
+        F::schema(types)
+    }
 }
 
 impl<F> fmt::Debug for Probe<F> {

@@ -1,0 +1,10 @@
+use checkpointed::checkpointed;
+
+#[checkpointed]
+enum Kind {
+    Known,
+    #[serde(other)]
+    Unknown,
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use checkpointed::checkpointed;
+
+#[checkpointed]
+fn state() {}
+
+#[checkpointed]
+type State = u8;
+
+#[checkpointed]
+const STATE: State = 1;
+
+fn main() {
+    state();
+}
