@@ -93,7 +93,7 @@ fn main() {
         counter.count += 1;
         black_box(checkpoints.save(&counter).unwrap());
     };
-    let mut bytes = [7; 64];
+    let mut bytes = [7_u8; 64];
     let mut by_hand = || {
         bytes[0] = bytes[0].wrapping_add(1);
         save_by_hand(place.by_hand.path(), black_box(&bytes));

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::container::Header;
+use crate::container::Manifest;
 use crate::error::Error;
 use crate::save::{self, Failure, Output, Saved};
 use crate::state::{Array, ArraySink, Kind};
@@ -101,7 +101,7 @@ struct Idle {
 
 struct Job {
     idle: Idle,
-    header: Header,
+    manifest: Manifest,
     begun: Instant,
 }
 
@@ -175,7 +175,7 @@ impl Saver {
     }
 
     /// Begins to save the copy.
-    pub(crate) fn begin(&mut self, header: Header, begun: Instant) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self, manifest: Manifest, begun: Instant) -> Result<(), Error> {
         self.idle()?.staging.trim();
         let worker = match &mut self.worker {
             Some(worker) => worker,
@@ -190,9 +190,11 @@ impl Saver {
         if let Some(idle) = self.idle.take() {
             // It is the outcome of this save that counts from now on.
             self.outcome = None;
-            if let Err(SendError(Job { idle, header, .. })) = worker.jobs.send(Job { idle, header, begun }) {
+            if let Err(SendError(Job { idle, manifest, .. })) =
+                worker.jobs.send(Job { idle, manifest, begun })
+            {
                 self.idle = Some(idle);
-                return Err(gone(header.name));
+                return Err(gone(manifest.name));
             }
         }
         Ok(())
@@ -233,13 +235,14 @@ impl Worker {
     }
 }
 
-fn run(Job { mut idle, header, begun }: Job) -> Done {
-    let name = header.name.clone();
+fn run(Job { mut idle, manifest, begun }: Job) -> Done {
+    let name = manifest.name.clone();
     let Idle { writer, staging } = &mut idle;
     // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file removes itself.
-    let outcome =
-        catch_unwind(AssertUnwindSafe(|| save::save(writer, header, begun, |output| staging.write(output))))
-            .unwrap_or_else(|panic| Err(Error::Panicked { name, message: message(&*panic) }));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        save::save(writer, manifest, begun, |output| staging.write(output))
+    }))
+    .unwrap_or_else(|panic| Err(Error::Panicked { name, message: message(&*panic) }));
     Done { idle, outcome }
 }
 

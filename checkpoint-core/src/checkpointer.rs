@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::background::Saver;
 use crate::builder::{Builder, WhenBusy};
-use crate::container::{FORMAT_VERSION, Header, Manifest, Metadata};
+use crate::container::{FORMAT_VERSION, Manifest, Metadata};
 use crate::error::Error;
 use crate::host;
 use crate::reader::{CheckpointReader, LoadReport};
@@ -236,9 +236,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub fn save_with(&mut self, state: &T, metadata: Metadata) -> Result<Saved, Error> {
         let begun = Instant::now();
         let writer = self.saver.writer()?;
-        let header = header(&self.reader, writer.next()?, metadata);
+        let manifest = manifest(&self.reader, writer.next()?, metadata);
         let (reader, buffer) = (&self.reader, &mut self.buffer);
-        save::save(writer, header, begun, |output| {
+        save::save(writer, manifest, begun, |output| {
             buffer.clear();
             match state::encode(state, buffer, output) {
                 Ok(()) => Ok(&buffer[..]),
@@ -290,13 +290,13 @@ impl<T: Checkpoint> Checkpointer<T> {
             return Ok(None);
         }
         let generation = self.saver.writer()?.next()?;
-        let header = header(&self.reader, generation, metadata);
+        let manifest = manifest(&self.reader, generation, metadata);
         let staging = self.saver.staging()?;
         let mut bytes = std::mem::take(&mut staging.state);
         let encoded = state::encode(state, &mut bytes, staging);
         staging.state = bytes;
         encoded.map_err(|why| Error::Encode { name: self.reader.name(), why })?;
-        self.saver.begin(header, begun)?;
+        self.saver.begin(manifest, begun)?;
         Ok(Some(Begun { generation, stall: begun.elapsed() }))
     }
 
@@ -320,8 +320,8 @@ impl<T: Checkpoint> Checkpointer<T> {
 }
 
 /// All that the manifest says but for the parts.
-fn header<T: Checkpoint>(reader: &CheckpointReader<T>, generation: u64, metadata: Metadata) -> Header {
-    Header {
+fn manifest<T: Checkpoint>(reader: &CheckpointReader<T>, generation: u64, metadata: Metadata) -> Manifest {
+    Manifest {
         format_version: FORMAT_VERSION,
         library: LIBRARY.to_owned(),
         name: T::NAME.to_owned(),
@@ -333,6 +333,7 @@ fn header<T: Checkpoint>(reader: &CheckpointReader<T>, generation: u64, metadata
         metadata,
         codec: state::CODEC.to_owned(),
         schema: reader.schema().clone(),
+        parts: Vec::new(),
     }
 }
 

@@ -71,7 +71,7 @@ pub enum Error {
         "{} is in use by {}: one program at a time saves into a directory; wait for it to end, choose another \
          directory, or use `CheckpointReader` to only load",
         path.display(),
-        if holder.is_empty() { "another checkpointer" } else { holder }
+        if holder.is_empty() { "another checkpointer".to_owned() } else { holder.escape_debug().to_string() }
     )]
     #[non_exhaustive]
     InUse {
@@ -360,7 +360,10 @@ fn is_passing(error: &io::Error) -> bool {
     }
     matches!(
         error.kind(),
-        io::ErrorKind::OutOfMemory
+        // A file that one may not read may be whole: a run as another user is enough to leave such a one.
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::OutOfMemory
             | io::ErrorKind::Interrupted
             | io::ErrorKind::TimedOut
             | io::ErrorKind::StaleNetworkFileHandle

@@ -20,6 +20,8 @@ mod checkpointer;
 mod container;
 mod error;
 mod host;
+#[cfg(all(test, unix))]
+mod hostile;
 mod reader;
 mod save;
 mod state;

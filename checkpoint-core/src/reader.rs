@@ -114,14 +114,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 }
                 Err(error) => error,
             };
-            if is_vanished(&error) {
+            if is_vanished(&error) && !self.directory.has(generation) {
                 // Retention removed it after the directory was listed, so there is a newer one.
-                let now = self.directory.generations()?;
-                if !now.contains(&generation) {
-                    generations = now;
-                    skipped.clear();
-                    continue;
-                }
+                generations = self.directory.generations()?;
+                skipped.clear();
+                continue;
             }
             if !error.is_damage() {
                 return Err(error);
@@ -242,19 +239,22 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Makes sure that the bytes mean what this program takes them for.
     fn check_state(&self, path: &Path, manifest: &Manifest) -> Result<(), Error> {
-        let header = &manifest.header;
         let path = path.to_owned();
-        if header.codec != state::CODEC {
-            return Err(Error::CodecUnknown { path, found: header.codec.clone() });
+        if manifest.codec != state::CODEC {
+            return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
         }
-        if !header.name.is_empty() && !T::NAME.is_empty() && header.name != T::NAME {
-            return Err(Error::OtherState { path, found: header.name.clone(), expected: T::NAME.to_owned() });
+        if !manifest.name.is_empty() && !T::NAME.is_empty() && manifest.name != T::NAME {
+            return Err(Error::OtherState {
+                path,
+                found: manifest.name.clone(),
+                expected: T::NAME.to_owned(),
+            });
         }
-        if header.version != T::VERSION {
-            let (name, found, expected) = (self.name(), header.version, T::VERSION);
+        if manifest.version != T::VERSION {
+            let (name, found, expected) = (self.name(), manifest.version, T::VERSION);
             return Err(Error::VersionUnknown { path, name, found, expected });
         }
-        let differences = state::differences(&header.schema, &self.schema);
+        let differences = state::differences(&manifest.schema, &self.schema);
         if !differences.is_empty() {
             return Err(Error::SchemaMismatch { path, name: self.name(), differences });
         }

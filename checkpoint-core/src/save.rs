@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter};
 use std::time::{Duration, Instant};
 
-use crate::container::{ContainerWriter, Header};
+use crate::container::{ContainerWriter, Manifest};
 use crate::error::Error;
 use crate::store::{Temporary, Writer};
 
@@ -30,21 +30,21 @@ pub(crate) enum Failure {
     Encode(Error),
 }
 
-/// Writes a container and publishes it as the generation that its header names. `fill` writes the arrays, and returns
+/// Writes a container and publishes it as the generation that its manifest names. `fill` writes the arrays, and returns
 /// the bytes of the rest of the state.
 pub(crate) fn save<'s>(
     writer: &mut Writer,
-    header: Header,
+    manifest: Manifest,
     begun: Instant,
     fill: impl FnOnce(&mut Output<'_>) -> Result<&'s [u8], Failure>,
 ) -> Result<Saved, Error> {
-    let generation = header.generation;
+    let generation = manifest.generation;
     let mut temporary = writer.begin()?;
     let path = temporary.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
     let mut container = ContainerWriter::new(BufWriter::with_capacity(1 << 16, &mut temporary));
     let bytes = match fill(&mut container) {
-        Ok(state) => container.finish(state, header).map_err(failed)?,
+        Ok(state) => container.finish(state, manifest).map_err(failed)?,
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),
     };

@@ -54,7 +54,7 @@ impl<'a> Arrays<'a> {
     }
 
     /// The header of an array, which tells of as many rows as the state does.
-    fn header(&self, array: Reference, kind: Option<Kind>) -> Result<Vec<u8>, Refusal> {
+    fn header(&self, array: Reference, kind: Option<Kind>) -> Result<(Kind, Vec<u8>), Refusal> {
         let (part, entry) = self.next(array)?;
         let source = &*self.container.source;
         let offset = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
@@ -67,14 +67,14 @@ impl<'a> Arrays<'a> {
             return Err(damaged(&part.name, "its header is longer than itself"));
         };
         let header = read_bytes(source, offset, length, &part.name)?;
-        let fits = match kind {
-            Some(kind) => kind.rows(&header, bytes) == Some(array.rows),
-            None => Kind::any_has(array.rows, &header, bytes),
+        let found = match kind {
+            Some(kind) => Some(kind).filter(|kind| kind.rows(&header, bytes) == Some(array.rows)),
+            None => Kind::of_rows(array.rows, &header, bytes),
         };
-        if !fits {
-            return Err(damaged(&part.name, "its type or its shape is not that of the field it belongs to"));
+        match found {
+            Some(kind) => Ok((kind, header)),
+            None => Err(damaged(&part.name, "its type or its shape is not that of the field it belongs to")),
         }
-        Ok(header)
     }
 
     fn take(&mut self, array: Reference, header: &[u8], buffer: &mut [u8]) -> Result<(), Refusal> {
@@ -94,23 +94,26 @@ impl ArraySource for Arrays<'_> {
     }
 
     fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String> {
-        let header = self.header(array, Some(kind));
+        let header = self.header(array, Some(kind)).map(|(_, header)| header);
         self.header = Some(self.refuse(header)?);
         Ok(())
     }
 
     fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String> {
-        let header = self.header.take().map_or_else(|| self.header(array, None), Ok);
+        let header = match self.header.take() {
+            Some(header) => Ok(header),
+            None => self.header(array, None).map(|(_, header)| header),
+        };
         let outcome = header.and_then(|header| self.take(array, &header, buffer));
         self.refuse(outcome)
     }
 
-    fn bytes(&mut self, array: Reference) -> Result<Vec<u8>, String> {
-        let outcome = self.header(array, None).and_then(|header| {
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
+        let outcome = self.header(array, None).and_then(|(kind, header)| {
             let (part, entry) = self.next(array)?;
             let mut bytes = allocate(entry.length - header.len() as u64, &part.name)?;
             self.take(array, &header, &mut bytes)?;
-            Ok(bytes)
+            Ok((kind, bytes))
         });
         self.refuse(outcome)
     }

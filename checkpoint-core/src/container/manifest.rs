@@ -12,16 +12,6 @@ use crate::state::Schema;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// Everything but the list of parts.
-    #[serde(flatten)]
-    pub(crate) header: Header,
-    /// Every other entry of the file, in order.
-    pub(crate) parts: Vec<PartRecord>,
-}
-
-/// What is known of a checkpoint before its parts are written.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Header {
     pub(crate) format_version: u32,
     pub(crate) library: String,
     pub(crate) name: String,
@@ -35,6 +25,8 @@ pub(crate) struct Header {
     pub(crate) metadata: Metadata,
     pub(crate) codec: String,
     pub(crate) schema: Schema,
+    /// Every other entry of the file, in order; empty until they are written.
+    pub(crate) parts: Vec<PartRecord>,
 }
 
 /// One part: how long it is, and what its chunks add up to.
@@ -56,55 +48,55 @@ impl Manifest {
     /// The number of the checkpoint in its directory.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.header.generation
+        self.generation
     }
 
     /// The name of the state that was saved (see [`Checkpoint::NAME`](crate::Checkpoint::NAME)).
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.header.name
+        &self.name
     }
 
     /// The version of the state that was saved (see [`Checkpoint::VERSION`](crate::Checkpoint::VERSION)).
     #[must_use]
     pub fn version(&self) -> u32 {
-        self.header.version
+        self.version
     }
 
     /// What the state looked like.
     #[must_use]
     pub fn schema(&self) -> &Schema {
-        &self.header.schema
+        &self.schema
     }
 
     /// When the save began, by the clock of the machine that wrote it.
     #[must_use]
     pub fn created(&self) -> SystemTime {
-        self.header.created
+        self.created
     }
 
     /// The machine that wrote it.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.header.host
+        &self.host
     }
 
     /// The process that wrote it.
     #[must_use]
     pub fn process(&self) -> u32 {
-        self.header.process
+        self.process
     }
 
     /// The library that wrote it, with its version.
     #[must_use]
     pub fn library(&self) -> &str {
-        &self.header.library
+        &self.library
     }
 
     /// What the program added to the save.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        &self.header.metadata
+        &self.metadata
     }
 }
 

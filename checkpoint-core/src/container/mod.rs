@@ -15,7 +15,6 @@ mod writer;
 mod zip;
 
 pub(crate) use arrays::Arrays;
-pub(crate) use manifest::Header;
 pub use manifest::{Manifest, Metadata, Value};
 pub(crate) use reader::Container;
 pub(crate) use source::{Refusal, Source};

@@ -35,7 +35,9 @@ pub(super) fn in_parallel<'a>(
     let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
     let one = || std::iter::from_fn(next).try_for_each(&work);
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
+        // Where the system has no thread to give, those that there are do all the work.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, one).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
         let mut outcome = one();
         for other in others {
             let other = other.join().unwrap_or_else(|_| {

@@ -143,7 +143,7 @@ fn read_manifest(source: &dyn Source, entry: &Entry) -> Result<Manifest, Refusal
     }
     check_headers(source, entry)?;
     let manifest: Manifest = parse(&bytes)?;
-    if !manifest.header.schema.is_closed() {
+    if !manifest.schema.is_closed() {
         return Err(damaged(MANIFEST, "the schema refers to a type that it does not define"));
     }
     Ok(manifest)
@@ -162,6 +162,10 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord]) -> Result<(), Refusal> {
     }
     let mut names = std::collections::HashSet::new();
     for (entry, part) in entries.iter().zip(parts) {
+        let is_last = names.len() + 1 == parts.len();
+        if is_last != (part.name == STATE) || (!is_last && !is_array_name(&part.name)) {
+            return Err(damaged(MANIFEST, format!("{:?} is no name of a part in its place", part.name)));
+        }
         if entry.name != part.name || !names.insert(&part.name) {
             return Err(damaged(&entry.name, "it is not the part that the manifest describes in its place"));
         }
@@ -171,6 +175,16 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether an array may have this name: no step of it is empty or begins with a dot, and nothing in it has a meaning to
+/// a file system or a terminal.
+fn is_array_name(name: &str) -> bool {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.%~/".contains(&byte);
+    name.len() <= 2048
+        && name.ends_with(".npy")
+        && name.bytes().all(letters)
+        && name.split('/').all(|step| !step.is_empty() && !step.starts_with('.'))
 }
 
 /// What surrounds the data of an entry.

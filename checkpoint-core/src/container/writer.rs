@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use super::checksum::{self, Chunks};
-use super::manifest::{Header, Manifest, PartRecord};
+use super::manifest::{Manifest, PartRecord};
 use super::zip::{self, Entry};
 use super::{MANIFEST, STATE};
 use crate::state::{Array, ArraySink};
@@ -47,9 +47,14 @@ impl<W: Write> ContainerWriter<W> {
     }
 
     /// Writes the rest: the bytes of the state, the manifest, the list of entries. Returns the length of the file.
-    pub(crate) fn finish(mut self, state: &[u8], header: Header) -> io::Result<u64> {
+    pub(crate) fn finish(mut self, state: &[u8], mut manifest: Manifest) -> io::Result<u64> {
+        // A state that goes on after an array could not be written must not be saved without it.
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         self.put_part(STATE, state)?;
-        let manifest = serde_json::to_vec(&Manifest { header, parts: std::mem::take(&mut self.records) })?;
+        manifest.parts = std::mem::take(&mut self.records);
+        let manifest = serde_json::to_vec(&manifest)?;
         self.put_part(MANIFEST, &manifest)?;
         let tail = zip::tail(&self.entries).ok_or_else(too_large)?;
         self.output.write_all(&tail)?;
@@ -78,6 +83,9 @@ impl<W: Write> ContainerWriter<W> {
     /// Writes an array in one pass: its checksum follows it.
     fn put_array(&mut self, name: String, array: &Array<'_>) -> io::Result<()> {
         let header = array.header();
+        if header.len() > 10 + usize::from(u16::MAX) {
+            return Err(too_large());
+        }
         let length = header.len() as u64 + array.bytes.len() as u64;
         let mut entry = Entry { name, length, crc32: 0, offset: self.offset };
         self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;

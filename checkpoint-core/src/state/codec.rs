@@ -11,6 +11,7 @@
 //! - an array of numbers leaves no more than a reference behind, and is kept elsewhere.
 
 mod reader;
+mod rows;
 mod writer;
 
 use std::io;
@@ -32,6 +33,10 @@ const ELEMENTS_WITHOUT_BYTES: u64 = 1 << 20;
 
 /// Stands in the place of a length where an array is kept elsewhere; its number follows.
 const OUT_OF_BAND: u64 = u64::MAX;
+
+/// How many values may be inside each other. Every level takes some of the stack, when it is written and when it is
+/// read, and a stack that overflows ends the process: what is too deep to be read must not be saved.
+const DEEPEST: u32 = 2048;
 
 type Options = WithOtherIntEncoding<DefaultOptions, FixintEncoding>;
 type Result<T> = std::result::Result<T, bincode::Error>;
@@ -87,6 +92,11 @@ fn allowed_elements(bytes: usize) -> u64 {
 
 fn refusal(why: String) -> bincode::Error {
     ErrorKind::Custom(why).into()
+}
+
+#[cold]
+fn too_deep() -> bincode::Error {
+    refusal(format!("values are nested more than {DEEPEST} deep; store a long list as a Vec"))
 }
 
 fn sentence(error: &ErrorKind) -> String {

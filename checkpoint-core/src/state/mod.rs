@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use arrays::ArrayPool;
+#[cfg(test)]
+pub(crate) use arrays::view;
 pub(crate) use arrays::{Array, ArraySink, ArraySource, Kind, Reference};
 pub(crate) use codec::{CODEC, decode, encode};
 pub use compare::Difference;

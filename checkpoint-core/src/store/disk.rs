@@ -39,6 +39,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Takes the lock at `path`, which is created where it is absent, and leaves `holder` in it.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking>;
 
+    /// Whether anything has that name.
+    fn exists(&self, path: &Path) -> bool;
+
     /// The names in a directory.
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>>;
 

@@ -102,6 +102,10 @@ impl Disk for FaultyDisk {
         self.real.lock(path, holder)
     }
 
+    fn exists(&self, path: &Path) -> bool {
+        self.real.exists(path)
+    }
+
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
         self.real.list(directory)
     }

@@ -46,7 +46,15 @@ impl Directory {
     }
 
     /// The generations that are there, oldest first. A directory that does not exist has none.
+    ///
+    /// A listing is not of one moment: while a save replaces the only generation, it can miss both. So that there is
+    /// none is believed only when it is seen twice.
     pub(crate) fn generations(&self) -> Result<Vec<u64>, Error> {
+        let generations = self.listed()?;
+        if generations.is_empty() { self.listed() } else { Ok(generations) }
+    }
+
+    fn listed(&self) -> Result<Vec<u64>, Error> {
         let names = match self.disk.list(&self.path) {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -58,6 +66,11 @@ impl Directory {
         let mut generations: Vec<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
         generations.sort_unstable();
         Ok(generations)
+    }
+
+    /// Whether a generation is there.
+    pub(crate) fn has(&self, generation: u64) -> bool {
+        self.disk.exists(&self.location(generation))
     }
 
     /// Opens a generation for reading.

@@ -60,8 +60,8 @@ impl Disk for RealDisk {
         options.read(true).write(true);
         no_follow_no_wait(&mut options);
         let file = options.open(path)?;
-        if !has_one_name(&must_be_regular(&file)?) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has another name"));
+        if !is_only_ours(&must_be_regular(&file)?) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "somebody else can reach it"));
         }
         // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
         file.try_lock()?;
@@ -110,12 +110,20 @@ impl Disk for RealDisk {
             let lock = FileLock(file.try_clone()?);
             // Between opening and locking, the file could have been removed, and another created and locked.
             if lock.is_at(path) {
+                if !has_one_name(&file.metadata()?) {
+                    // Somebody's own file, under our name: it is locked, but not written to.
+                    return Ok(Locking::Taken(Box::new(lock)));
+                }
                 // Only told to the user; a full disk must not keep a program from loading.
                 let _ = file.set_len(0);
                 let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(holder.as_bytes()));
                 return Ok(Locking::Taken(Box::new(lock)));
             }
         }
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
@@ -133,13 +141,18 @@ impl Disk for RealDisk {
         );
         let file = options.open(path)?;
         let length = must_be_regular(&file)?.len();
-        // Keeps the file from being recycled while it is read. It may have been retired already: then it is either
-        // locked for writing, or no longer the file of that name. Where there are no locks, nothing is recycled.
-        let retired = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
-        if retired || !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
+        // Keeps the file from being recycled while it is read. It may have been retired already: then it is no longer
+        // the file of that name. A lock that somebody else has on a file which is still published does not matter.
+        let _ = file.try_lock_shared();
+        if !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Box::new(FileSource { file, length }))
+        Ok(Box::new(FileSource {
+            file,
+            length,
+            #[cfg(not(unix))]
+            position: std::sync::Mutex::new(()),
+        }))
     }
 }
 
@@ -182,7 +195,24 @@ fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     }
 }
 
-/// Whether a file is reachable by one name only. Where that cannot be told, it counts as more.
+/// Whether a file is as we create them: under one name, ours, and closed to everybody else. Where that cannot be told, it
+/// is not.
+fn is_only_ours(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        has_one_name(metadata)
+            && metadata.mode() & 0o7777 == 0o600
+            && metadata.uid() == rustix::process::geteuid().as_raw()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        false
+    }
+}
+
+/// Whether a file is reachable by one name only.
 fn has_one_name(metadata: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -190,8 +220,7 @@ fn has_one_name(metadata: &fs::Metadata) -> bool {
     }
     #[cfg(not(unix))]
     {
-        let _ = metadata;
-        false
+        metadata.is_file()
     }
 }
 
@@ -210,6 +239,8 @@ impl Lock for FileLock {
 struct FileSource {
     file: File,
     length: u64,
+    #[cfg(not(unix))]
+    position: std::sync::Mutex<()>,
 }
 
 impl Source for FileSource {
@@ -224,6 +255,8 @@ impl Source for FileSource {
         }
         #[cfg(not(unix))]
         {
+            // There is one position for all who read.
+            let _alone = self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let mut file = &self.file;
             file.seek(SeekFrom::Start(offset))?;
             file.read_exact(buffer)

@@ -111,8 +111,11 @@ impl Writer {
             let path = self.directory.location(generation);
             let Directory { path: directory, disk } = &self.directory;
             let outcome = match self.spare {
-                None => disk.rename_to_temporary(&path, directory).map(|spare| self.spare = Some(spare)),
-                Some(_) => disk.remove(&path),
+                // Without syncs, what is retired may be all that a power cut leaves.
+                None if self.settings.durable => {
+                    disk.rename_to_temporary(&path, directory).map(|spare| self.spare = Some(spare))
+                }
+                _ => disk.remove(&path),
             };
             match outcome {
                 Ok(()) => {

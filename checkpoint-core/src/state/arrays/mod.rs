@@ -24,7 +24,7 @@ pub(super) use erased::grid;
 #[cfg(feature = "ndarray")]
 pub(super) use grid::{GRID_VERSION, Grid};
 
-pub(super) use erased::{owned, view, visitor_reads};
+pub(crate) use erased::{owned, view, visitor_reads};
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +77,11 @@ impl Kind {
         is_this.then_some(rows)
     }
 
-    /// Whether there is a kind of which an array with this header and so many bytes of data has so many rows.
-    pub(crate) fn any_has(rows: u64, header: &[u8], bytes: u64) -> bool {
-        table::TABLE.visitors.values().any(|kind| kind.rows(header, bytes) == Some(rows))
+    /// The kind of which an array with this header and so many bytes of data has so many rows, if there is one.
+    pub(crate) fn of_rows(rows: u64, header: &[u8], bytes: u64) -> Option<Kind> {
+        let kinds = table::TABLE.visitors.values().filter(|kind| kind.rows(header, bytes) == Some(rows));
+        // A row of one number could as well be that number.
+        kinds.min_by_key(|kind| kind.inner.len()).copied()
     }
 
     /// The header of an array whose rows are arranged in dimensions of these lengths.
@@ -130,8 +132,8 @@ pub(crate) trait ArraySource {
     /// Fills `buffer` with all of its bytes, and verifies them.
     fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String>;
 
-    /// All of its bytes, verified, when nothing is known of what they are.
-    fn bytes(&mut self, array: Reference) -> Result<Vec<u8>, String>;
+    /// All of its bytes, verified, and of what kind they are, when nothing is known of that.
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String>;
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl ArraySource for NoArrays {
         Err(format!("there is no array {}", array.number))
     }
 
-    fn bytes(&mut self, array: Reference) -> Result<Vec<u8>, String> {
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
         Err(format!("there is no array {}", array.number))
     }
 }

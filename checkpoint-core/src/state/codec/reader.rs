@@ -1,27 +1,27 @@
 //! Reading values: bincode's deserializer, which refuses lengths that no data stands behind.
 
-use std::io::Cursor;
-
 use bincode::ErrorKind;
-use bincode::de::read::{IoReader, SliceReader};
+use bincode::de::read::SliceReader;
 use serde::de::value::U32Deserializer;
 use serde::de::{DeserializeSeed, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer, de};
 
-use super::{OUT_OF_BAND, Options, Result, options, refusal};
+use super::rows::Rows;
+use super::{DEEPEST, OUT_OF_BAND, Options, Result, options, refusal, too_deep};
 use crate::state::arrays::{self, ArraySource, Reference};
 
 /// Reads values, and counts the elements that lengths announce.
 pub(super) struct Reader<'de, 'a> {
     values: bincode::Deserializer<SliceReader<'de>, Options>,
     elements: u64,
+    depth: u32,
     arrays: &'a mut dyn ArraySource,
 }
 
 impl<'de, 'a> Reader<'de, 'a> {
     /// Reads from `bytes`, whose sequences announce up to `elements` elements altogether.
     pub(super) fn new(bytes: &'de [u8], elements: u64, arrays: &'a mut dyn ArraySource) -> Reader<'de, 'a> {
-        Reader { values: bincode::Deserializer::from_slice(bytes, options()), elements, arrays }
+        Reader { values: bincode::Deserializer::from_slice(bytes, options()), elements, depth: 0, arrays }
     }
 
     pub(super) fn ended(mut self) -> bool {
@@ -53,33 +53,48 @@ impl<'de, 'a> Reader<'de, 'a> {
             return arrays::owned(values)
                 .ok_or_else(|| refusal(format!("array {} is of another type", array.number)));
         }
-        let bytes = self.arrays.bytes(array).map_err(refusal)?;
-        let values = bincode::Deserializer::with_reader(Cursor::new(bytes), options());
-        visitor.visit_seq(Rows { values, left: array.rows })
-    }
-}
-
-/// The rows of an array, for a visitor that wants them one by one. Their bytes are those that bincode gives them.
-struct Rows {
-    values: bincode::Deserializer<IoReader<Cursor<Vec<u8>>>, Options>,
-    left: u64,
-}
-
-impl<'de> de::SeqAccess<'de> for Rows {
-    type Error = bincode::Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                seed.deserialize(&mut self.values).map(Some)
-            }
-            None => Ok(None),
+        let (kind, bytes) = self.arrays.bytes(array).map_err(refusal)?;
+        let mut rows = Rows::new(kind, bytes);
+        let value = visitor.visit_seq(&mut rows)?;
+        if rows.ended() {
+            Ok(value)
+        } else {
+            Err(refusal(format!("array {} is longer than the value", array.number)))
         }
     }
 
-    fn size_hint(&self) -> Option<usize> {
-        usize::try_from(self.left).ok()
+    /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
+    fn read_bytes(&mut self) -> Result<Vec<u8>> {
+        let length = self.number()?;
+        if length == OUT_OF_BAND {
+            let array = Reference { number: self.number()?, rows: self.number()? };
+            let (kind, bytes) = self.arrays.bytes(array).map_err(refusal)?;
+            return match (kind.dtype.descr, kind.inner) {
+                ("|u1", []) => Ok(bytes),
+                _ => Err(refusal(format!("array {} does not hold bytes", array.number))),
+            };
+        }
+        let length = self.admit(length)?;
+        let mut bytes = Vec::new();
+        for _ in 0..length / 16 {
+            bytes.extend_from_slice(&u128::deserialize(&mut self.values)?.to_le_bytes());
+        }
+        for _ in 0..length % 16 {
+            bytes.push(u8::deserialize(&mut self.values)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Goes one value deeper, as far as was allowed when it was written.
+    #[inline]
+    fn deeper<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if self.depth == DEEPEST {
+            return Err(too_deep());
+        }
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        value
     }
 }
 
@@ -115,16 +130,22 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         deserialize_char;
         deserialize_str;
         deserialize_string;
-        deserialize_bytes;
-        deserialize_byte_buf;
         deserialize_unit;
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_byte_buf(self.read_bytes()?)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_byte_buf(self.read_bytes()?)
     }
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match u8::deserialize(&mut self.values)? {
             0 => visitor.visit_none(),
-            1 => visitor.visit_some(self),
+            1 => self.deeper(|reader| visitor.visit_some(reader)),
             tag => Err(ErrorKind::InvalidTagEncoding(tag.into()).into()),
         }
     }
@@ -136,7 +157,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
-        visitor.visit_newtype_struct(self)
+        self.deeper(|reader| visitor.visit_newtype_struct(reader))
     }
 
     #[inline]
@@ -210,7 +231,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
-                seed.deserialize(&mut *self.reader).map(Some)
+                self.reader.deeper(|reader| seed.deserialize(reader)).map(Some)
             }
             None => Ok(None),
         }
@@ -232,7 +253,7 @@ impl<'de> de::MapAccess<'de> for Elements<'_, 'de, '_> {
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        seed.deserialize(&mut *self.reader)
+        self.reader.deeper(|reader| seed.deserialize(reader))
     }
 
     #[inline]
@@ -262,7 +283,7 @@ impl<'de> de::VariantAccess<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        seed.deserialize(self)
+        self.deeper(|reader| seed.deserialize(reader))
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser};
 
-use super::{OUT_OF_BAND, Result, options, refusal};
+use super::{DEEPEST, OUT_OF_BAND, Result, options, refusal, too_deep};
 use crate::state::arrays::{self, Array, ArraySink};
 use crate::state::path::{self, Step};
 
@@ -10,6 +10,7 @@ use crate::state::path::{self, Step};
 pub(super) struct Writer<'a> {
     bytes: &'a mut Vec<u8>,
     elements: u64,
+    depth: u32,
     /// From the state to the value that is being written.
     path: Vec<Step>,
     arrays: &'a mut dyn ArraySink,
@@ -17,7 +18,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(bytes: &'a mut Vec<u8>, arrays: &'a mut dyn ArraySink) -> Writer<'a> {
-        Writer { bytes, elements: 0, path: Vec::new(), arrays }
+        Writer { bytes, elements: 0, depth: 0, path: Vec::new(), arrays }
     }
 
     /// How many elements the sequences written so far have, altogether.
@@ -32,7 +33,13 @@ impl<'a> Writer<'a> {
         if let Some(grid) = arrays::grid(value) {
             return self.write_grid(grid);
         }
-        value.serialize(self)
+        if self.depth == DEEPEST {
+            return Err(too_deep());
+        }
+        self.depth += 1;
+        value.serialize(&mut *self)?;
+        self.depth -= 1;
+        Ok(())
     }
 
     /// As `ndarray` serializes an array: a version, the lengths of its dimensions, its elements.

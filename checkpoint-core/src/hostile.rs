@@ -1,0 +1,219 @@
+//! Files that are consistent in themselves, with every checksum right, and yet not what the program would have written;
+//! and other users of the file system who do what they like.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::container::{ContainerWriter, FORMAT_VERSION, Manifest};
+use crate::state::{ArraySink, CODEC};
+use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Schema};
+
+/// Writes generation 1 of a directory: these bytes as the state of a `T`, and these numbers as its only array.
+fn forge<T: Checkpoint>(path: &Path, name: &str, array: &Vec<u64>, state: &[u8]) {
+    let mut bytes = Vec::new();
+    let mut container = ContainerWriter::new(&mut bytes);
+    container.put(name.to_owned(), crate::state::view(&array).unwrap()).unwrap();
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        library: "forged".to_owned(),
+        name: T::NAME.to_owned(),
+        version: T::VERSION,
+        generation: 1,
+        created: SystemTime::now(),
+        host: String::new(),
+        process: 0,
+        metadata: Metadata::new(),
+        codec: CODEC.to_owned(),
+        schema: Schema::of::<T>(),
+        parts: Vec::new(),
+    };
+    container.finish(state, manifest).unwrap();
+    fs::create_dir_all(path).unwrap();
+    fs::write(path.join("00000000000000000001.ckpt"), bytes).unwrap();
+}
+
+fn loads<T: Checkpoint>(name: &str, array: &Vec<u64>, state: &[u8]) -> Result<Option<T>, Error> {
+    let directory = tempfile::tempdir().unwrap();
+    forge::<T>(directory.path(), name, array, state);
+    CheckpointReader::<T>::open(directory.path()).unwrap().load()
+}
+
+/// A reference to array 0.
+fn reference(rows: u64) -> Vec<u8> {
+    [u64::MAX, 0, rows].iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+#[test]
+fn the_forger_can_write_a_file_that_loads() {
+    assert_eq!(loads::<Vec<u64>>("state.npy", &vec![7, 8], &reference(2)).unwrap(), Some(vec![7, 8]));
+}
+
+#[test]
+fn numbers_are_never_taken_for_lengths_or_for_other_numbers() {
+    for number in [u64::MAX, 1 << 46, 6 << 30, 2] {
+        loads::<Vec<String>>("state.npy", &vec![number], &reference(1)).unwrap_err();
+        loads::<Vec<Vec<()>>>("state.npy", &vec![number], &reference(1)).unwrap_err();
+        loads::<Vec<Option<u64>>>("state.npy", &vec![number], &reference(1)).unwrap_err();
+    }
+    loads::<VecDeque<u8>>("state.npy", &vec![1 << 40, 2], &reference(2)).unwrap_err();
+    loads::<VecDeque<f64>>("state.npy", &vec![1, 2], &reference(2)).unwrap_err();
+    loads::<VecDeque<u64>>("state.npy", &vec![1, 2], &reference(1)).unwrap_err();
+    let whole = loads::<VecDeque<u64>>("state.npy", &vec![1, 2], &reference(2)).unwrap();
+    assert_eq!(whole, Some(VecDeque::from([1, 2])));
+}
+
+#[test]
+fn an_array_whose_name_means_something_elsewhere_is_refused() {
+    for name in
+        ["../../etc/passwd.npy", "/etc/passwd.npy", "a//b.npy", "a/.npy", "\0.npy", "\x1b[2J.npy", "state"]
+    {
+        let error = loads::<Vec<u64>>(name, &vec![1], &reference(1)).unwrap_err();
+        assert!(matches!(error, Error::NoneUsable { .. }), "{name:?}: {error}");
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct List {
+    value: u64,
+    next: Option<Box<List>>,
+}
+
+fn list(length: u64) -> List {
+    (0..length).fold(List::default(), |next, value| List { value, next: Some(Box::new(next)) })
+}
+
+#[test]
+fn what_is_nested_too_deep_to_be_read_is_not_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Plain<List>>::open(directory.path()).unwrap();
+    checkpoints.save(&Plain(list(1000))).unwrap();
+    let error = checkpoints.save(&Plain(list(2500))).unwrap_err();
+    assert!(error.to_string().contains("nested more than 2048 deep"), "{error}");
+    assert_eq!(checkpoints.load().unwrap(), Some(Plain(list(1000))));
+}
+
+#[test]
+fn a_forged_depth_is_an_error_and_no_overflow_of_the_stack() {
+    let state: Vec<u8> = std::iter::repeat_n([0, 0, 0, 0, 0, 0, 0, 0, 1], 1_000_000).flatten().collect();
+    loads::<Plain<List>>("state.npy", &vec![1], &state).unwrap_err();
+}
+
+#[test]
+fn bytes_that_were_written_as_a_sequence_are_read() {
+    #[derive(Debug, PartialEq)]
+    struct Blob(Vec<u8>);
+
+    impl Serialize for Blob {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.0.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Blob {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+
+            impl serde::de::Visitor<'_> for Visitor {
+                type Value = Blob;
+
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("bytes")
+                }
+
+                fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Blob, E> {
+                    Ok(Blob(bytes))
+                }
+            }
+
+            deserializer.deserialize_byte_buf(Visitor)
+        }
+    }
+
+    fn comes_back<T: Checkpoint + Debug + PartialEq>(state: &T) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpointer::<T>::open(directory.path()).unwrap();
+        checkpoints.save(state).unwrap();
+        assert_eq!(checkpoints.load().unwrap().as_ref(), Some(state));
+    }
+
+    comes_back(&Plain(Blob((0..100).collect())));
+    // More than become entries: the rest stays in the bytes of the state.
+    comes_back(&Plain((0..300).map(|length| Blob(vec![7; length])).collect::<Vec<_>>()));
+}
+
+#[test]
+fn a_lock_that_somebody_has_on_the_newest_file_does_not_take_the_program_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<u64>::open(directory.path()).unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.save(&2).unwrap();
+    let held = File::open(directory.path().join("00000000000000000002.ckpt")).unwrap();
+    held.lock().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+}
+
+#[test]
+fn a_file_that_others_can_reach_is_not_recycled() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |generation: u64| directory.path().join(format!("{generation:020}.ckpt"));
+    let mut checkpoints = Checkpointer::<u64>::open(directory.path()).unwrap();
+    checkpoints.save(&1).unwrap();
+    fs::set_permissions(file(1), fs::Permissions::from_mode(0o666)).unwrap();
+    for state in 2..=6 {
+        checkpoints.save(&state).unwrap();
+        assert_eq!(fs::metadata(file(state)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_lock_file_that_is_somebodys_own_is_not_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let precious = directory.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    fs::create_dir(directory.path().join("run.ckpt")).unwrap();
+    fs::hard_link(&precious, directory.path().join("run.ckpt/.lock")).unwrap();
+    Checkpointer::<u64>::open(directory.path().join("run.ckpt")).unwrap().save(&1).unwrap();
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+#[test]
+fn a_state_that_swallows_the_error_of_an_array_is_not_saved() {
+    let mut container = ContainerWriter::new(FullAfter(500));
+    let array = vec![1_u64; 1000];
+    container.put("a.npy".to_owned(), crate::state::view(&&array).unwrap()).unwrap_err();
+    let manifest = {
+        let directory = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpointer::<u64>::open(directory.path()).unwrap();
+        checkpoints.save(&1).unwrap();
+        checkpoints.manifest(1).unwrap()
+    };
+    container.finish(&[], manifest).unwrap_err();
+}
+
+/// A disk that is full once, and then has space again.
+struct FullAfter(usize);
+
+impl std::io::Write for FullAfter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.checked_sub(bytes.len()) {
+            Some(left) => self.0 = left,
+            None => {
+                self.0 = usize::MAX;
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! The rows of an array one by one, for a visitor that is not a `Vec`'s.
+//!
+//! They are given as what the array's own type says, and nothing else: a visitor that wants another type refuses
+//! them, and one that wants text, bytes or a length never gets to interpret the numbers as such.
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::Result;
+use crate::state::arrays::Kind;
+
+/// A sequence of rows.
+pub(super) struct Rows {
+    kind: Kind,
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Rows {
+    pub(super) fn new(kind: Kind, bytes: Vec<u8>) -> Rows {
+        Rows { kind, bytes, taken: 0 }
+    }
+
+    /// Whether every row was taken.
+    pub(super) fn ended(&self) -> bool {
+        self.taken == self.bytes.len()
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let bytes = self.bytes.get(self.taken..).and_then(<[u8]>::first_chunk).copied();
+        self.taken += N;
+        bytes.ok_or_else(|| bincode::Error::custom("an array ends in the middle of a number"))
+    }
+}
+
+impl<'de> SeqAccess<'de> for &mut Rows {
+    type Error = bincode::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        if self.ended() {
+            return Ok(None);
+        }
+        let inner = self.kind.inner;
+        seed.deserialize(Row { rows: self, inner }).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        usize::try_from(self.kind.row()).ok().map(|row| (self.bytes.len() - self.taken) / row)
+    }
+}
+
+/// One row, or a part of one.
+struct Row<'a> {
+    rows: &'a mut Rows,
+    /// The lengths of its dimensions.
+    inner: &'static [u64],
+}
+
+impl<'de> Deserializer<'de> for Row<'_> {
+    type Error = bincode::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let Row { rows, inner } = self;
+        if let [length, inner @ ..] = inner {
+            return visitor.visit_seq(Members { rows, inner, left: *length });
+        }
+        match rows.kind.dtype.descr {
+            "|b1" => match rows.number()? {
+                [0] => visitor.visit_bool(false),
+                [1] => visitor.visit_bool(true),
+                [byte] => Err(bincode::Error::custom(format!("a bool is 0 or 1, not {byte}"))),
+            },
+            "|u1" => visitor.visit_u8(u8::from_le_bytes(rows.number()?)),
+            // A 16-bit float is, to serde, the number of its bits.
+            "<u2" | "<f2" | "|V2" => visitor.visit_u16(u16::from_le_bytes(rows.number()?)),
+            "<u4" => visitor.visit_u32(u32::from_le_bytes(rows.number()?)),
+            "<u8" => visitor.visit_u64(u64::from_le_bytes(rows.number()?)),
+            "|V16" => visitor.visit_u128(u128::from_le_bytes(rows.number()?)),
+            "|i1" => visitor.visit_i8(i8::from_le_bytes(rows.number()?)),
+            "<i2" => visitor.visit_i16(i16::from_le_bytes(rows.number()?)),
+            "<i4" => visitor.visit_i32(i32::from_le_bytes(rows.number()?)),
+            "<i8" => visitor.visit_i64(i64::from_le_bytes(rows.number()?)),
+            "<f4" => visitor.visit_f32(f32::from_le_bytes(rows.number()?)),
+            "<f8" => visitor.visit_f64(f64::from_le_bytes(rows.number()?)),
+            other => Err(bincode::Error::custom(format!("an array of {other} can only be loaded whole"))),
+        }
+    }
+
+    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match (self.inner, self.rows.kind.dtype.descr) {
+            ([], "|V16") => visitor.visit_i128(i128::from_le_bytes(self.rows.number()?)),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq tuple
+        tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// The members of a row that has dimensions.
+struct Members<'a> {
+    rows: &'a mut Rows,
+    inner: &'static [u64],
+    left: u64,
+}
+
+impl<'de> SeqAccess<'de> for Members<'_> {
+    type Error = bincode::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                seed.deserialize(Row { rows: self.rows, inner: self.inner }).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+}
