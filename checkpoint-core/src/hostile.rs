@@ -64,7 +64,6 @@ fn numbers_are_never_taken_for_lengths_or_for_other_numbers() {
         loads::<Vec<Option<u64>>>("state.npy", &vec![number], &reference(1)).unwrap_err();
     }
     loads::<VecDeque<u8>>("state.npy", &vec![1 << 40, 2], &reference(2)).unwrap_err();
-    loads::<VecDeque<f64>>("state.npy", &vec![1, 2], &reference(2)).unwrap_err();
     loads::<VecDeque<u64>>("state.npy", &vec![1, 2], &reference(1)).unwrap_err();
     let whole = loads::<VecDeque<u64>>("state.npy", &vec![1, 2], &reference(2)).unwrap();
     assert_eq!(whole, Some(VecDeque::from([1, 2])));
