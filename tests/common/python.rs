@@ -14,3 +14,15 @@ pub(crate) fn python(program: &str, file: &Path) -> Option<String> {
     assert!(output.status.success(), "{stderr}");
     Some(String::from_utf8(output.stdout).unwrap())
 }
+
+/// The same, where numpy is there too.
+pub(crate) fn numpy(program: &str, file: &Path) -> Option<String> {
+    const NONE: &str = "no numpy\n";
+    let guard = "try: import numpy\nexcept ImportError: print('no numpy'); exit()\n";
+    let printed = python(&format!("{guard}{program}"), file)?;
+    if printed == NONE {
+        super::skipping("there is no numpy");
+        return None;
+    }
+    Some(printed)
+}

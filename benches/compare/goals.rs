@@ -1,0 +1,111 @@
+//! What the library sets out to reach, and whether this run did. Every goal is a ratio inside one run.
+
+use crate::memory::Above;
+use crate::rounds::{Measured, quantile};
+use crate::{counter, ours, raw, records};
+
+#[derive(Default)]
+pub(crate) struct Goals(pub(crate) Vec<Goal>);
+
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) limit: f64,
+    /// Whether more is better.
+    pub(crate) at_least: bool,
+    pub(crate) reached: f64,
+    /// Where half of the rounds were, each with the ratio of its own two figures.
+    pub(crate) middle_half: Option<(f64, f64)>,
+    pub(crate) unit: &'static str,
+}
+
+impl Goal {
+    pub(crate) fn is_met(&self) -> bool {
+        if self.at_least { self.reached >= self.limit } else { self.reached <= self.limit }
+    }
+}
+
+impl Goals {
+    pub(crate) fn saves(&mut self, title: &str, saves: &[Measured]) {
+        let mut goal =
+            |what, over, under, limit| self.ratio(&format!("{title}: {what}"), saves, over, under, limit);
+        goal("recycling save / O_DIRECT overwrite + fdatasync", ours::RECYCLED, raw::OVERWRITE, 1.15);
+        goal("recycling save / new file + write + fsync", ours::RECYCLED, raw::NEW_FILE, 0.75);
+        goal("first save / new file + write + fsync", ours::FIRST, raw::NEW_FILE, 1.10);
+        goal("stall of a background save / warm memcpy", ours::STALL, raw::COPY, 1.3);
+    }
+
+    pub(crate) fn loads(&mut self, title: &str, loads: &[Measured]) {
+        let mut goal =
+            |what, over, under, limit| self.ratio(&format!("{title}: {what}"), loads, over, under, limit);
+        goal("load / std::fs::read", ours::LOAD, raw::READ_FRESH, 1.0);
+        goal("load_into / read into warm memory", ours::LOAD_INTO, raw::READ_WARM, 1.4);
+    }
+
+    pub(crate) fn counter(&mut self, saves: &[Measured]) {
+        self.ratio("counter: save / the same by hand", saves, ours::RECYCLED, counter::BY_HAND, 0.8);
+    }
+
+    pub(crate) fn records(&mut self, saves: &[Measured]) {
+        let what = "records: save / bincode into a Vec + write + fsync";
+        self.ratio(what, saves, ours::RECYCLED, records::BY_HAND, 1.1);
+    }
+
+    pub(crate) fn memory(&mut self, above: &Above) {
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let state = above.state as f64;
+        self.0.push(Goal {
+            what: "memory above the state: save".to_owned(),
+            limit: 16.0,
+            at_least: false,
+            reached: above.save / f64::from(1 << 20),
+            middle_half: None,
+            unit: " MiB",
+        });
+        self.0.push(Goal {
+            what: "memory above the state: background save".to_owned(),
+            limit: 1.05,
+            at_least: false,
+            reached: above.background / state,
+            middle_half: None,
+            unit: " states",
+        });
+    }
+
+    /// How the throughput of each size, the usual first, compares.
+    pub(crate) fn large(&mut self, sections: &[(usize, Vec<Measured>)]) {
+        let [(usual_bytes, usual), (large_bytes, large)] = sections else { return };
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let more = *large_bytes as f64 / *usual_bytes as f64;
+        for (name, short) in
+            [(ours::RECYCLED, "recycling save"), (ours::STALL, "stall"), (raw::OVERWRITE, "raw O_DIRECT")]
+        {
+            let (Some(usual), Some(large)) = (find(usual, name), find(large, name)) else { continue };
+            self.0.push(Goal {
+                what: format!("throughput at 4 GiB / at {} MiB: {short}", usual_bytes >> 20),
+                // Of the raw limit nothing is demanded; it says what the disk itself does.
+                limit: if name == raw::OVERWRITE { 0.0 } else { 0.9 },
+                at_least: true,
+                reached: usual.median() * more / large.median(),
+                middle_half: None,
+                unit: "",
+            });
+        }
+    }
+
+    fn ratio(&mut self, what: &str, measured: &[Measured], over: &str, under: &str, limit: f64) {
+        let (Some(over), Some(under)) = (find(measured, over), find(measured, under)) else { return };
+        let pairs: Vec<f64> = over.seconds.iter().zip(&under.seconds).map(|(one, two)| one / two).collect();
+        self.0.push(Goal {
+            what: what.to_owned(),
+            limit,
+            at_least: false,
+            reached: over.median() / under.median(),
+            middle_half: Some((quantile(&pairs, 0.25), quantile(&pairs, 0.75))),
+            unit: "",
+        });
+    }
+}
+
+fn find<'a>(measured: &'a [Measured], name: &str) -> Option<&'a Measured> {
+    measured.iter().find(|measured| measured.name == name)
+}

@@ -1,0 +1,174 @@
+//! What the machine can do: the limits that a save and a load run into.
+
+use std::cell::RefCell;
+use std::fs::{self, File, OpenOptions};
+use std::hint::black_box;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::rounds::{Case, Outcome, timed};
+
+pub(crate) const COPY: &str = "warm memcpy";
+/// The C library writes a very long copy past the processor's cache, which saves reading what is written over; a copy
+/// of the length of one array of many is not that long.
+pub(crate) const COPY_PIECES: &str = "warm memcpy, in pieces of 1 MiB";
+pub(crate) const OVERWRITE: &str = "raw: O_DIRECT overwrite + fdatasync";
+pub(crate) const NEW_FILE: &str = "raw: new file + write + fsync";
+pub(crate) const READ_WARM: &str = "raw: read into warm memory";
+pub(crate) const READ_FRESH: &str = "raw: std::fs::read";
+pub(crate) const READ_COLD: &str = "raw: std::fs::read, not cached";
+
+/// The length of a direct write. With 1 to 8 MiB this disk is as fast as it gets; one buffer stays warm.
+const CHUNK: usize = 2 << 20;
+const ALIGNMENT: usize = 4096;
+
+/// What the limits of saves need.
+pub(crate) struct Limits {
+    bytes: usize,
+    from: Vec<u8>,
+    to: RefCell<Vec<u8>>,
+    overwritten: PathBuf,
+    created: PathBuf,
+}
+
+impl Limits {
+    /// For all of them.
+    pub(crate) fn new(folder: &Path, bytes: usize) -> Outcome<Limits> {
+        let mut limits = Limits::of_disk(folder, bytes)?;
+        limits.from = (0..=250).cycle().take(bytes).collect();
+        limits.to = RefCell::new(vec![1; bytes]);
+        Ok(limits)
+    }
+
+    /// For [`overwrite`](Limits::overwrite) alone, which takes no memory to speak of.
+    pub(crate) fn of_disk(folder: &Path, bytes: usize) -> Outcome<Limits> {
+        let overwritten = folder.join("overwritten");
+        let mut file = File::create(&overwritten)?;
+        let chunk = vec![3; CHUNK];
+        let mut left = bytes;
+        while left > 0 {
+            let now = left.min(CHUNK);
+            file.write_all(&chunk[..now])?;
+            left -= now;
+        }
+        file.sync_all()?;
+        let created = folder.join("created");
+        Ok(Limits { bytes, from: Vec::new(), to: RefCell::default(), overwritten, created })
+    }
+
+    pub(crate) fn saves(&self) -> Vec<Case<'_>> {
+        let mut cases = vec![self.copy(COPY, usize::MAX), self.copy(COPY_PIECES, 1 << 20)];
+        cases.extend(self.overwrite());
+        cases.push(Case::new(NEW_FILE, || {
+            remove(&self.created)?;
+            let (duration, ()) = timed(|| {
+                let mut file = File::create(&self.created)?;
+                file.write_all(&self.from)?;
+                Ok(file.sync_all()?)
+            })?;
+            Ok(duration)
+        }));
+        cases
+    }
+
+    fn copy(&self, name: &str, piece: usize) -> Case<'_> {
+        Case::new(name, move || {
+            let mut to = self.to.borrow_mut();
+            let (duration, ()) = timed(|| {
+                for (to, from) in to.chunks_mut(piece).zip(self.from.chunks(piece)) {
+                    to.copy_from_slice(from);
+                    black_box(&*to);
+                }
+                Ok(())
+            })?;
+            Ok(duration)
+        })
+    }
+
+    /// None where there is no direct I/O.
+    pub(crate) fn overwrite(&self) -> Vec<Case<'_>> {
+        if open_direct(&self.overwritten).is_err() {
+            println!("no direct I/O here: {OVERWRITE} is left out");
+            return Vec::new();
+        }
+        let mut memory = vec![1; CHUNK + ALIGNMENT];
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        let length = self.bytes - self.bytes % ALIGNMENT;
+        vec![Case::new(OVERWRITE, move || {
+            let mut file = open_direct(&self.overwritten)?;
+            memory.fill(2);
+            let buffer = &memory[start..start + CHUNK];
+            let (duration, ()) = timed(|| {
+                file.seek(SeekFrom::Start(0))?;
+                let mut left = length;
+                while left > 0 {
+                    let now = left.min(CHUNK);
+                    file.write_all(&buffer[..now])?;
+                    left -= now;
+                }
+                Ok(file.sync_data()?)
+            })?;
+            Ok(duration)
+        })]
+    }
+}
+
+/// The limits of loads, on a file that is there.
+pub(crate) fn reads(path: &Path) -> Outcome<Vec<Case<'static>>> {
+    let length = usize::try_from(fs::metadata(path)?.len())?;
+    let mut warm = vec![1_u8; length];
+    let path = [path.to_owned(), path.to_owned(), path.to_owned()];
+    let [one, two, three] = path;
+    Ok(vec![
+        Case::new(READ_WARM, move || {
+            cache(&one)?;
+            let (duration, ()) = timed(|| Ok(File::open(&one)?.read_exact(&mut warm)?))?;
+            Ok(duration)
+        }),
+        Case::new(READ_FRESH, move || {
+            cache(&two)?;
+            Ok(timed(|| Ok(fs::read(&two)?))?.0)
+        }),
+        Case::new(READ_COLD, move || {
+            forget(&three)?;
+            Ok(timed(|| Ok(fs::read(&three)?))?.0)
+        }),
+    ])
+}
+
+/// Has the system keep the file in its cache.
+pub(crate) fn cache(path: &Path) -> Outcome<()> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    while file.read(&mut buffer)? > 0 {}
+    Ok(())
+}
+
+/// Has the system drop the file from its cache, as after a restart of the machine.
+pub(crate) fn forget(path: &Path) -> Outcome<()> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+pub(crate) fn remove(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn open_direct(path: &Path) -> Outcome<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed());
+        Ok(options.open(path)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(format!("{}: not on this system", path.display()).into())
+}

@@ -1,0 +1,240 @@
+//! The heat equation in two dimensions, solved step by step on a grid: a simulation that may be killed at any moment.
+//!
+//! ```text
+//! cargo run --release --example heat -- [--size N] [--steps N] [--dir DIR] [--every STEPS] [--background]
+//! ```
+//!
+//! `--size`: so many points along each side, 128 unless given. `--steps`: ends after so many time steps, 2000 unless
+//! given. `--dir`: the checkpoint directory, `heat.ckpt` unless given. `--every`: steps from one checkpoint to the next,
+//! 100 unless given. `--background`: computes on while a checkpoint is written.
+//!
+//! At the end it prints the sum of all temperatures, as the bits of an `f64` in hexadecimal. A run that was killed and
+//! started again, however often, prints the same one as a run that was not. `examples/heat.py` draws a checkpoint.
+//!
+//! # Method
+//!
+//! ∂T/∂t = α (∂²T/∂x² + ∂²T/∂y²) by forward differences in time and central differences in space, on a square grid of
+//! spacing h: with r = α Δt / h²,
+//!
+//! ```text
+//! T'[y, x] = T[y, x] + r (T[y-1, x] + T[y+1, x] + T[y, x-1] + T[y, x+1] - 4 T[y, x])
+//! ```
+//!
+//! Each step multiplies a wave with the wave numbers (k, l) by 1 - 4 r (sin² kh/2 + sin² lh/2), which is between -1 and 1
+//! for all of them if r ≤ 1/4: the condition for stability (K. W. Morton and D. F. Mayers, Numerical Solution of Partial
+//! Differential Equations, 2nd ed., Cambridge 2005, chapter 3). Here r is 1/5.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use checkpointed::{Checkpointer, Metadata, checkpointed};
+use indicatif::{ProgressBar, ProgressStyle};
+use ndarray::{Array2, Zip, s};
+
+/// A square plate of copper, one metre wide. All that the result depends on is in here.
+#[checkpointed]
+struct Plate {
+    /// In °C, at the points of the grid; the outermost ones are the rim, which is kept at 0 °C.
+    temperature: Array2<f64>,
+    /// How many time steps were made.
+    step: u64,
+    /// In m²/s.
+    diffusivity: f64,
+    /// In m, from one point to the next.
+    spacing: f64,
+    /// In s.
+    time_step: f64,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("heat: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let Some(options) = Options::from_arguments(std::env::args().skip(1))? else {
+        write!(io::stdout(), "{USAGE}")?;
+        return Ok(());
+    };
+    let mut checkpoints = Checkpointer::<Plate>::open(&options.directory)?;
+    let mut plate = checkpoints.load_or_else(|| Plate::new(options.size.unwrap_or(128)))?;
+    options.check_against(&plate)?;
+
+    let sources = sources(plate.size());
+    let mut next = plate.temperature.clone();
+    let progress = progress(plate.step, options.steps)?;
+    while plate.step < options.steps {
+        plate.advance(&mut next, &sources);
+        progress.set_position(plate.step);
+        if plate.step.is_multiple_of(options.every.get()) || plate.step == options.steps {
+            // For those who look at the checkpoint without this program.
+            let metadata = Metadata::new().with("step", i64::try_from(plate.step)?);
+            if options.background {
+                checkpoints.save_in_background_with(&plate, metadata)?;
+            } else {
+                checkpoints.save_with(&plate, metadata)?;
+            }
+        }
+    }
+    checkpoints.finish()?;
+    progress.finish_and_clear();
+    writeln!(io::stdout(), "sum={:016x}", plate.sum().to_bits())?;
+    Ok(())
+}
+
+/// A bar on a terminal, and nothing elsewhere.
+fn progress(done: u64, steps: u64) -> Result<ProgressBar, Box<dyn Error>> {
+    let style = ProgressStyle::with_template("{wide_bar} step {pos} of {len}, {eta} left")?;
+    let progress = ProgressBar::new(steps).with_style(style).with_position(done);
+    // What an earlier run did says nothing of the speed of this one.
+    progress.reset_eta();
+    if done > 0 {
+        progress.println(format!("going on from step {done}"));
+    }
+    Ok(progress)
+}
+
+impl Plate {
+    /// At the beginning: 20 °C, but for a hot disc, the sources and the rim.
+    fn new(size: usize) -> Plate {
+        let diffusivity = 1.1e-4;
+        let spacing = 1.0 / (size - 1) as f64;
+        let mut temperature = Array2::zeros((size, size));
+        temperature.slice_mut(s![1..size - 1, 1..size - 1]).fill(20.0);
+        for (place, source) in disc(size, [0.42, 0.60], 0.20, 80.0).chain(sources(size)) {
+            temperature[place] = source;
+        }
+        Plate { temperature, step: 0, diffusivity, spacing, time_step: 0.2 * spacing * spacing / diffusivity }
+    }
+
+    fn size(&self) -> usize {
+        self.temperature.nrows()
+    }
+
+    /// One time step. `next` is memory of the same shape, with the same rim.
+    fn advance(&mut self, next: &mut Array2<f64>, sources: &[Source]) {
+        let ratio = self.diffusivity * self.time_step / (self.spacing * self.spacing);
+        let (old, last) = (&self.temperature, self.size() - 1);
+        Zip::from(next.slice_mut(s![1..last, 1..last]))
+            .and(old.slice(s![1..last, 1..last]))
+            .and(old.slice(s![..last - 1, 1..last]))
+            .and(old.slice(s![2.., 1..last]))
+            .and(old.slice(s![1..last, ..last - 1]))
+            .and(old.slice(s![1..last, 2..]))
+            .for_each(|next, here, above, below, left, right| {
+                *next = here + ratio * (above + below + left + right - 4.0 * here);
+            });
+        for (place, temperature) in sources {
+            next[*place] = *temperature;
+        }
+        std::mem::swap(&mut self.temperature, next);
+        self.step += 1;
+    }
+
+    /// The sum of all temperatures, row by row: always in the same order, so that it is the same to the bit.
+    fn sum(&self) -> f64 {
+        self.temperature.iter().fold(0.0, |sum, temperature| sum + temperature)
+    }
+}
+
+/// A point, by row and column, that is kept at a temperature.
+type Source = ((usize, usize), f64);
+
+/// A hot pipe and a cold one through the plate.
+fn sources(size: usize) -> Vec<Source> {
+    disc(size, [0.27, 0.25], 0.07, 100.0).chain(disc(size, [0.75, 0.72], 0.09, -40.0)).collect()
+}
+
+/// The points of a disc, none of them on the rim. Centre (row, column) and radius are in parts of the plate's width.
+fn disc(size: usize, centre: [f64; 2], radius: f64, temperature: f64) -> impl Iterator<Item = Source> {
+    let position = move |place: usize| place as f64 / (size - 1) as f64;
+    let inside = 1..size - 1;
+    let places = inside.clone().flat_map(move |row| inside.clone().map(move |column| (row, column)));
+    places
+        .filter(move |(row, column)| {
+            (position(*row) - centre[0]).hypot(position(*column) - centre[1]) <= radius
+        })
+        .map(move |place| (place, temperature))
+}
+
+struct Options {
+    /// That of the checkpoint, or 128.
+    size: Option<usize>,
+    steps: u64,
+    directory: PathBuf,
+    every: NonZeroU64,
+    background: bool,
+}
+
+const USAGE: &str = "\
+usage: heat [--size N] [--steps N] [--dir DIR] [--every STEPS] [--background]
+  --size N        points along each side, 3 to 20000 (128)
+  --steps N       stop after N time steps (2000)
+  --dir DIR       the checkpoint directory (heat.ckpt)
+  --every STEPS   time steps from one checkpoint to the next (100)
+  --background    compute on while a checkpoint is written
+";
+
+impl Options {
+    /// `None` where only help was asked for.
+    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+        let mut options = Options {
+            size: None,
+            steps: 2000,
+            directory: "heat.ckpt".into(),
+            every: NonZeroU64::MIN.saturating_add(99),
+            background: false,
+        };
+        while let Some(option) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| format!("{option} wants a value\n{USAGE}"));
+            let wrong =
+                |text: &str| format!("{option} wants a whole number that fits, not {text:?}\n{USAGE}");
+            match option.as_str() {
+                "--size" => {
+                    let text = value()?;
+                    let size = text.parse().ok().filter(|size| (3..=20_000).contains(size));
+                    options.size = Some(size.ok_or_else(|| wrong(&text))?);
+                }
+                "--steps" => {
+                    let text = value()?;
+                    options.steps = text.parse().map_err(|_| wrong(&text))?;
+                }
+                "--dir" => options.directory = value()?.into(),
+                "--every" => {
+                    let text = value()?;
+                    options.every = text.parse().map_err(|_| wrong(&text))?;
+                }
+                "--background" => options.background = true,
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("there is no option {option}\n{USAGE}")),
+            }
+        }
+        Ok(Some(options))
+    }
+
+    /// Makes sure that the run which was begun is the one that is asked for.
+    fn check_against(&self, plate: &Plate) -> Result<(), String> {
+        let (directory, size, step) = (self.directory.display(), plate.size(), plate.step);
+        if let Some(wanted) = self.size.filter(|wanted| *wanted != size) {
+            return Err(format!(
+                "the run in {directory} has --size {size}, not {wanted}: leave the option out to go on with it, or \
+                 give another --dir, or remove {directory}, to start afresh"
+            ));
+        }
+        if step > self.steps {
+            return Err(format!(
+                "the run in {directory} is at step {step} already: give more --steps than that to go on with it, or \
+                 give another --dir, or remove {directory}, to start afresh"
+            ));
+        }
+        Ok(())
+    }
+}

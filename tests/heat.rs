@@ -1,0 +1,239 @@
+//! The simulation, as a user runs it: killed at any moment and started again, it comes to the same result.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::BuildHasher;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{file_of, must_end, names_in, python::numpy};
+
+/// Small enough to be quick also without optimization; more steps than all the runs that are killed can make, and not so
+/// many that the temperature comes to rest, where it would be the same whatever happened before.
+const SIZE: &str = "48";
+const STEPS: &str = "4000";
+
+/// The example. `cargo test` builds it too, but not `cargo test --test heat`, which would find an old one.
+fn heat(directory: &Path, options: &[&str]) -> Command {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.parent().unwrap().parent().unwrap();
+        if let Some(cargo) = std::env::var_os("CARGO") {
+            let mut build = Command::new(cargo);
+            build.args(["build", "--quiet", "--example", "heat", "--target-dir"]);
+            build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+            if profile.ends_with("release") {
+                build.arg("--release");
+            }
+            assert!(build.status().unwrap().success());
+        }
+        profile.join("examples/heat")
+    });
+    let mut command = Command::new(program);
+    command.arg("--dir").arg(directory).args(options).stdin(Stdio::null());
+    command
+}
+
+/// What it prints, and nothing to complain about.
+#[track_caller]
+fn sum(directory: &Path, options: &[&str]) -> String {
+    let output = heat(directory, options).output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success() && stderr.is_empty(), "{}: {stderr}", output.status);
+    let digits = stdout.strip_prefix("sum=").and_then(|rest| rest.strip_suffix('\n')).unwrap();
+    assert!(digits.len() == 16 && u64::from_str_radix(digits, 16).is_ok(), "{stdout}");
+    digits.to_owned()
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// The highest number of a checkpoint in a directory; 0 where there is none.
+fn newest(directory: &Path) -> u64 {
+    if !directory.exists() {
+        return 0;
+    }
+    let names = names_in(directory);
+    names.iter().filter_map(|name| name.strip_suffix(".ckpt")?.parse().ok()).max().unwrap_or(0)
+}
+
+/// A path at which there is nothing yet.
+fn nowhere() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("heat.ckpt");
+    (parent, path)
+}
+
+/// The result of a run that was never killed, and that saved nothing but the end.
+fn undisturbed() -> &'static str {
+    static SUM: OnceLock<String> = OnceLock::new();
+    SUM.get_or_init(|| {
+        let (_parent, path) = nowhere();
+        sum(&path, &["--size", SIZE, "--steps", STEPS, "--every", "1000000"])
+    })
+}
+
+fn killed_and_started_again(background: &[&str]) {
+    let (_parent, path) = nowhere();
+    let mut seed = RandomState::new().hash_one(0);
+    println!("seed {seed:#x}");
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    for number in 0..15 {
+        // Any number of steps from one to the next: they need not be the same in each run.
+        let every = (1 + random(3)).to_string();
+        let options = ["--size", SIZE, "--steps", STEPS, "--every", &every];
+        let before = newest(&path);
+        let mut child = heat(&path, &options).args(background).stdout(Stdio::null()).spawn().unwrap();
+        // One in three is killed whatever it has come to, the others once they have saved something.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while number % 3 != 0 && newest(&path) == before {
+            assert!(Instant::now() < deadline, "nothing is saved");
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_micros(random(15_000)));
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "it ended by itself, {status}, after {number} kills");
+    }
+    let saved = newest(&path);
+    println!("{saved} generations before the last run");
+    assert!(saved >= 10, "ten of the runs have saved something");
+    let options = ["--size", SIZE, "--steps", STEPS, "--every", "1000"];
+    let mut last = heat(&path, &options);
+    let output = last.args(background).output().unwrap();
+    assert_eq!(texts(&output), (format!("sum={}\n", undisturbed()), String::new()));
+    assert!(newest(&path) > saved);
+}
+
+#[test]
+fn killed_fifteen_times_it_prints_the_sum_of_a_run_that_was_never_killed() {
+    killed_and_started_again(&[]);
+}
+
+#[test]
+fn killed_while_it_saves_in_the_background_it_prints_the_same_sum_too() {
+    killed_and_started_again(&["--background"]);
+}
+
+#[test]
+fn an_ended_run_prints_its_sum_again_and_goes_on_when_more_steps_are_asked_for() {
+    let (_parent, path) = nowhere();
+    let first = sum(&path, &["--size", "9", "--steps", "30"]);
+    assert_eq!(newest(&path), 1);
+    assert_eq!(sum(&path, &["--size", "9", "--steps", "30"]), first);
+    assert_eq!(newest(&path), 1, "there was nothing to save");
+    let further = sum(&path, &["--steps", "50", "--every", "7"]);
+    assert_ne!(further, first);
+
+    let (_parent, other) = nowhere();
+    assert_eq!(sum(&other, &["--size", "9", "--steps", "50"]), further);
+}
+
+#[test]
+fn numpy_reads_the_temperature_as_a_square_with_the_same_sum() {
+    let (_parent, path) = nowhere();
+    let printed = sum(&path, &["--size", "21", "--steps", "40", "--every", "30", "--background"]);
+    let program = r#"
+import json, struct, sys
+import numpy as np
+entries = np.load(sys.argv[1])
+temperature = entries["temperature"]
+assert (temperature.shape, temperature.dtype) == ((21, 21), np.dtype("<f8")), temperature
+assert not temperature[0].any() and not temperature[:, -1].any(), "the rim"
+assert temperature.min() == -40 and temperature.max() == 100, "the sources"
+assert json.loads(entries["checkpoint.json"])["metadata"] == {"step": 40}
+total = 0.0
+for value in temperature.ravel().tolist():
+    total += value
+print(struct.pack(">d", total).hex())
+"#;
+    if let Some(summed) = numpy(program, &file_of(&path, 2)) {
+        assert_eq!(summed.trim(), printed);
+    }
+}
+
+#[test]
+fn options_that_contradict_the_run_are_refused_with_what_to_do() {
+    let (_parent, path) = nowhere();
+    sum(&path, &["--size", "9", "--steps", "30"]);
+    for (options, why) in
+        [(["--size", "10"], "has --size 9, not 10"), (["--steps", "29"], "at step 30 already")]
+    {
+        let output = heat(&path, &options).output().unwrap();
+        let (stdout, stderr) = texts(&output);
+        assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""));
+        assert!(stderr.starts_with("heat: the run in ") && stderr.contains(why), "{stderr}");
+        assert!(stderr.contains("another --dir") && !stderr.contains("panicked"), "{stderr}");
+    }
+    assert_eq!(newest(&path), 1);
+}
+
+#[test]
+fn a_wrong_option_is_refused_with_the_usage_and_nothing_is_created() {
+    let wrong: [&[&str]; 9] = [
+        &["--sizes", "9"],
+        &["9"],
+        &["--size"],
+        &["--size", "2"],
+        &["--size", "9999999999"],
+        &["--steps", "-1"],
+        &["--every", "0"],
+        &["--background", "yes"],
+        &["--dir"],
+    ];
+    for options in wrong {
+        let (_parent, path) = nowhere();
+        let output = heat(&path, options).output().unwrap();
+        let (stdout, stderr) = texts(&output);
+        assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""), "{options:?}");
+        assert!(stderr.contains("usage: heat") && !stderr.contains("panicked"), "{stderr}");
+        assert!(!path.exists());
+    }
+    let help = heat(Path::new("none"), &["--help"]).output().unwrap();
+    assert!(help.status.success() && help.stderr.is_empty());
+    for option in ["--size", "--steps", "--dir", "--every", "--background"] {
+        assert!(texts(&help).0.contains(option));
+    }
+}
+
+#[test]
+fn damaged_checkpoints_end_it_with_the_reason_and_it_does_not_start_afresh() {
+    let (_parent, path) = nowhere();
+    sum(&path, &["--size", "9", "--steps", "20", "--every", "10"]);
+    for generation in 1..=2 {
+        fs::write(file_of(&path, generation), "PK").unwrap();
+    }
+    let output = heat(&path, &[]).output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("none of the 2 generations"), "{stderr}");
+}
+
+#[test]
+fn output_that_nobody_reads_ends_it_without_a_panic() {
+    for options in [&["--size", "9", "--steps", "5"][..], &["--help"]] {
+        let (_parent, path) = nowhere();
+        let mut command = heat(&path, options);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = must_end(move || child.wait_with_output().unwrap());
+        let stderr = texts(&output).1;
+        assert!(!stderr.contains("panicked") && output.status.code() != Some(101), "{stderr}");
+    }
+}
