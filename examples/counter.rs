@@ -52,6 +52,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut left = options.count;
     loop {
         let mut counter = checkpoints.load_or_default()?;
+        for skipped in checkpoints.last_load().map(|load| &load.skipped[..]).unwrap_or_default() {
+            eprintln!("counter: passed over: {skipped}");
+        }
         while left != Some(0) {
             if keyboard.interrupted_within(options.every) {
                 break;

@@ -173,11 +173,13 @@ fn a_branch_whose_generations_are_all_damaged_does_not_silently_go_back_to_its_o
 }
 
 #[test]
-fn a_branch_from_nothing_starts_afresh() {
+fn a_branch_from_nothing_is_an_error_and_no_fresh_start() {
     let (parent, path) = nowhere();
     let absent = parent.path().join("absent.ckpt");
     let mut branch = Checkpointer::<u64>::builder(&path).branch_from(&absent).open().unwrap();
-    assert_eq!(branch.load().unwrap(), None);
+    let error = branch.load().unwrap_err();
+    assert!(matches!(error, Error::NothingToBranchFrom { .. }), "{error}");
+    assert!(error.to_string().contains("absent.ckpt"), "{error}");
     assert!(!absent.exists());
 }
 

@@ -75,7 +75,8 @@ impl<T: Checkpoint> Builder<T> {
     }
 
     /// Begins where another run is: while this directory has no generation of its own, loads come from the
-    /// directory at `path`, which is never changed. The saves go into this one, so the two runs part here.
+    /// directory at `path`, which is never changed. The saves go into this one, so the two runs part here. A load fails
+    /// ([`Error::NothingToBranchFrom`]) where neither has any.
     ///
     /// ```
     /// use checkpointed_core::Checkpointer;

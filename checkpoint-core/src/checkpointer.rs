@@ -141,7 +141,14 @@ impl<T: Checkpoint> Checkpointer<T> {
             writer.mark_damaged(report.skipped.iter().map(|skipped| skipped.generation));
         }
         match &mut self.branched_from {
-            Some(origin) if !is_something(&loaded) => load(origin),
+            Some(origin) if !is_something(&loaded) => {
+                let loaded = load(origin)?;
+                // A misspelt path must not silently cost the run that was to be continued.
+                if !is_something(&loaded) {
+                    return Err(Error::NothingToBranchFrom { path: origin.path().to_owned() });
+                }
+                Ok(loaded)
+            }
             _ => Ok(loaded),
         }
     }

@@ -117,8 +117,19 @@ pub enum Error {
         available: Vec<u64>,
     },
 
+    /// There is nothing in the directory that a run was to be branched from.
+    #[error(
+        "there is no generation in {} to branch from: check the path, or leave out `branch_from` to start afresh",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NothingToBranchFrom {
+        /// The directory that was given to `branch_from`.
+        path: PathBuf,
+    },
+
     /// There are generations, but not one of them can be used. Nothing was removed.
-    #[error("none of the {} generations in {} can be used:{}", tried.len(), path.display(), List(tried))]
+    #[error("none of the generations in {} can be used:{}\nnothing was removed: restore a copy, or move the directory away to start afresh", path.display(), List(tried))]
     #[non_exhaustive]
     NoneUsable {
         /// The checkpoint directory.

@@ -263,6 +263,21 @@ value_from! {
     &str => Text, String => Text,
 }
 
+impl From<u64> for Value {
+    /// A number that is too large for [`Integer`](Value::Integer) becomes the nearest [`Float`](Value::Float).
+    fn from(value: u64) -> Value {
+        #[allow(clippy::cast_precision_loss, reason = "beyond i64, the nearest float is all there is")]
+        i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer)
+    }
+}
+
+impl From<usize> for Value {
+    /// As for `u64`.
+    fn from(value: usize) -> Value {
+        (value as u64).into()
+    }
+}
+
 /// Times as RFC 3339 text in UTC, to the nanosecond.
 mod time {
     use std::time::SystemTime;

@@ -17,7 +17,8 @@ const LONGEST: usize = 1000;
 /// The name of the entry for an array at the end of these steps: the steps with `/` between them, and `.npy`.
 ///
 /// Letters, digits, `_`, `-` and `.` stand for themselves; every other byte is written as `%` and two hexadecimal digits. So
-/// is the first dot of a step that begins with one: no name leads out of a folder that it is unpacked into.
+/// is the first dot of a step that begins with one: no name leads out of a folder that it is unpacked into. And so is the
+/// last of one that ends in `.npy`: numpy leaves that ending out, and would take one array for the other.
 pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
     let mut name = String::new();
     for step in steps {
@@ -70,7 +71,8 @@ fn is_integer(type_name: &str) -> bool {
 fn escape(bytes: &[u8], name: &mut String) {
     for (place, byte) in bytes.iter().enumerate() {
         match byte {
-            b'.' if place > 0 => name.push('.'),
+            // Not the first, and not one that would make the step look like the name of an array.
+            b'.' if place > 0 && bytes.get(place..) != Some(b".npy") => name.push('.'),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => name.push(char::from(*byte)),
             _ => name.push_str(&format!("%{byte:02X}")),
         }
@@ -106,6 +108,7 @@ mod tests {
         assert_eq!(of_key("a/b\\c:d\0"), "table/a%2Fb%5Cc%3Ad%00.npy");
         assert_eq!(of_key(""), "table/%.npy");
         assert_eq!(of_key("é%"), "table/%C3%A9%25.npy");
+        assert_eq!(of_key("a.npy"), "table/a%2Enpy.npy");
     }
 
     #[test]
