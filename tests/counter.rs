@@ -281,7 +281,7 @@ fn damaged_checkpoints_end_it_with_the_reason_and_it_does_not_start_from_one() {
     let ended = counter().arg("--dir").arg(&path).args(["--every", "1", "--count", "1"]).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     let message = String::from_utf8(ended.stderr).unwrap();
-    assert!(message.contains("none of the 2 generations"), "{message}");
+    assert!(message.contains("none of the generations"), "{message}");
     assert!(!String::from_utf8(ended.stdout).unwrap().contains('1'));
 }
 

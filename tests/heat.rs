@@ -222,7 +222,7 @@ fn damaged_checkpoints_end_it_with_the_reason_and_it_does_not_start_afresh() {
     let output = heat(&path, &[]).output().unwrap();
     let (stdout, stderr) = texts(&output);
     assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""));
-    assert!(stderr.contains("none of the 2 generations"), "{stderr}");
+    assert!(stderr.contains("none of the generations"), "{stderr}");
 }
 
 #[test]
