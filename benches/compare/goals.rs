@@ -9,7 +9,8 @@ pub(crate) struct Goals(pub(crate) Vec<Goal>);
 
 pub(crate) struct Goal {
     pub(crate) what: String,
-    pub(crate) limit: f64,
+    /// None where nothing is demanded, and the figure explains another.
+    pub(crate) limit: Option<f64>,
     /// Whether more is better.
     pub(crate) at_least: bool,
     pub(crate) reached: f64,
@@ -19,8 +20,9 @@ pub(crate) struct Goal {
 }
 
 impl Goal {
-    pub(crate) fn is_met(&self) -> bool {
-        if self.at_least { self.reached >= self.limit } else { self.reached <= self.limit }
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        let limit = self.limit?;
+        Some(if self.at_least { self.reached >= limit } else { self.reached <= limit })
     }
 }
 
@@ -55,7 +57,7 @@ impl Goals {
         let state = above.state as f64;
         self.0.push(Goal {
             what: "memory above the state: save".to_owned(),
-            limit: 16.0,
+            limit: Some(16.0),
             at_least: false,
             reached: above.save / f64::from(1 << 20),
             middle_half: None,
@@ -63,7 +65,7 @@ impl Goals {
         });
         self.0.push(Goal {
             what: "memory above the state: background save".to_owned(),
-            limit: 1.05,
+            limit: Some(1.05),
             at_least: false,
             reached: above.background / state,
             middle_half: None,
@@ -83,7 +85,7 @@ impl Goals {
             self.0.push(Goal {
                 what: format!("throughput at 4 GiB / at {} MiB: {short}", usual_bytes >> 20),
                 // Of the raw limit nothing is demanded; it says what the disk itself does.
-                limit: if name == raw::OVERWRITE { 0.0 } else { 0.9 },
+                limit: (name != raw::OVERWRITE).then_some(0.9),
                 at_least: true,
                 reached: usual.median() * more / large.median(),
                 middle_half: None,
@@ -97,7 +99,7 @@ impl Goals {
         let pairs: Vec<f64> = over.seconds.iter().zip(&under.seconds).map(|(one, two)| one / two).collect();
         self.0.push(Goal {
             what: what.to_owned(),
-            limit,
+            limit: Some(limit),
             at_least: false,
             reached: over.median() / under.median(),
             middle_half: Some((quantile(&pairs, 0.25), quantile(&pairs, 0.75))),

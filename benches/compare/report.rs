@@ -94,11 +94,15 @@ impl Report {
         let mut rows = Vec::new();
         for goal in &goals.0 {
             let sign = if goal.at_least { "≥" } else { "≤" };
-            let limit = format!("{sign} {}{}", goal.limit, goal.unit);
+            let limit = goal.limit.map_or_else(String::new, |limit| format!("{sign} {limit}{}", goal.unit));
             let reached = format!("{:.2}{}", goal.reached, goal.unit);
             let middle =
                 goal.middle_half.map_or_else(String::new, |(low, high)| format!("[{low:.2} … {high:.2}]"));
-            let verdict = if goal.is_met() { "met" } else { "NOT MET" };
+            let verdict = match goal.is_met() {
+                Some(true) => "met",
+                Some(false) => "NOT MET",
+                None => "",
+            };
             println!("  {:<64} {limit:>12} {reached:>14} {middle:>15}  {verdict}", goal.what);
             rows.push(json!({
                 "what": goal.what,
