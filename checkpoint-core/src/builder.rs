@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::checkpointer::Checkpointer;
 use crate::error::Error;
 use crate::reader::CheckpointReader;
 use crate::state::Checkpoint;
-use crate::store::{Directory, Disk, RealDisk, Settings, Writer};
+use crate::store::{Directory, Disk, Metric, Metrics, RealDisk, Retention, Settings, Writer};
 
 /// The settings of a [`Checkpointer`] that is about to be opened.
 ///
@@ -27,7 +28,10 @@ use crate::store::{Directory, Disk, RealDisk, Settings, Writer};
 #[must_use = "nothing is opened until `open` is called"]
 pub struct Builder<T> {
     path: PathBuf,
-    settings: Settings,
+    durable: bool,
+    keep_last: usize,
+    keep_every: Option<u64>,
+    keep_best: Vec<(Metric, usize)>,
     branch_from: Option<PathBuf>,
     when_busy: WhenBusy,
     disk: Arc<dyn Disk>,
@@ -48,7 +52,10 @@ impl<T: Checkpoint> Builder<T> {
     pub(crate) fn new(path: &Path) -> Builder<T> {
         Builder {
             path: path.to_owned(),
-            settings: Settings { durable: true, keep_last: 2 },
+            durable: true,
+            keep_last: 2,
+            keep_every: None,
+            keep_best: Vec::new(),
             branch_from: None,
             when_busy: WhenBusy::default(),
             disk: Arc::new(RealDisk::default()),
@@ -57,9 +64,23 @@ impl<T: Checkpoint> Builder<T> {
     }
 
     /// How many generations are kept, counted from the newest; 2 unless said otherwise. Older ones are removed after
-    /// each save. At least 1; with 1 there is none to fall back to should the file be damaged later.
+    /// each save, unless another rule keeps them. At least 1; with 1 there is none to fall back to should the file be
+    /// damaged later.
     pub fn keep_last(mut self, generations: usize) -> Builder<T> {
-        self.settings.keep_last = generations;
+        self.keep_last = generations;
+        self
+    }
+
+    /// Keeps every generation whose number `n` divides, for as long as the directory exists.
+    pub fn keep_every(mut self, n: u64) -> Builder<T> {
+        self.keep_every = Some(n);
+        self
+    }
+
+    /// Keeps the best generations by a number in their metadata, so many as said, besides the newest ones; may be called
+    /// for several metrics. See [`Metric`].
+    pub fn keep_best(mut self, metric: Metric, generations: usize) -> Builder<T> {
+        self.keep_best.push((metric, generations));
         self
     }
 
@@ -70,7 +91,7 @@ impl<T: Checkpoint> Builder<T> {
     /// all of them. A load still never takes a damaged one for good. A crash or a kill of the *program* loses
     /// nothing, as before.
     pub fn durable(mut self, durable: bool) -> Builder<T> {
-        self.settings.durable = durable;
+        self.durable = durable;
         self
     }
 
@@ -116,16 +137,48 @@ impl<T: Checkpoint> Builder<T> {
     /// # Errors
     /// As [`Checkpointer::open`], and [`Error::InvalidSetting`].
     pub fn open(self) -> Result<Checkpointer<T>, Error> {
-        if self.settings.keep_last == 0 {
-            let why = "at least the newest generation must be kept";
-            return Err(Error::InvalidSetting { setting: "keep_last(0)".to_owned(), why });
-        }
+        let retention = self.retention()?;
         let directory = Directory::new(&self.path, self.disk);
         let reader = CheckpointReader::new(directory.clone())?;
         let branched_from = self.branch_from.map(CheckpointReader::open).transpose()?;
-        let writer = Writer::open(directory, self.settings)?;
+        let settings = Settings { durable: self.durable, retention };
+        let mut writer = Writer::open(directory, settings)?;
+        note_metrics(&mut writer, &reader)?;
         Ok(Checkpointer::new(reader, branched_from, writer, self.when_busy))
     }
+}
+
+impl<T> Builder<T> {
+    fn retention(&self) -> Result<Retention, Error> {
+        let invalid = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
+        let Some(last) = NonZeroUsize::new(self.keep_last) else {
+            return invalid("keep_last(0)", "at least the newest generation must be kept");
+        };
+        let every = self.keep_every.map(NonZeroU64::new);
+        if every == Some(None) {
+            return invalid(
+                "keep_every(0)",
+                "no number can be divided by 0; leave the setting out to keep none",
+            );
+        }
+        Ok(Retention { last, every: every.flatten(), best: self.keep_best.clone() })
+    }
+}
+
+/// Reads what retention goes by, of the generations that earlier runs left.
+fn note_metrics<T: Checkpoint>(writer: &mut Writer, reader: &CheckpointReader<T>) -> Result<(), Error> {
+    if writer.retention().best.is_empty() {
+        return Ok(());
+    }
+    for generation in reader.generations()? {
+        let metrics = match reader.manifest(generation) {
+            Ok(manifest) => writer.retention().metrics(manifest.metadata()),
+            Err(error) if error.is_damage() => continue,
+            Err(_) => Metrics::Unread,
+        };
+        writer.note_metrics(generation, metrics);
+    }
+    Ok(())
 }
 
 impl<T> fmt::Debug for Builder<T> {
@@ -133,7 +186,10 @@ impl<T> fmt::Debug for Builder<T> {
         formatter
             .debug_struct("Builder")
             .field("path", &self.path)
-            .field("settings", &self.settings)
+            .field("durable", &self.durable)
+            .field("keep_last", &self.keep_last)
+            .field("keep_every", &self.keep_every)
+            .field("keep_best", &self.keep_best)
             .field("branch_from", &self.branch_from)
             .finish()
     }

@@ -12,7 +12,7 @@ use crate::host;
 use crate::reader::{CheckpointReader, LoadReport};
 use crate::save::{self, Failure, Saved};
 use crate::state::{self, Checkpoint};
-use crate::store::Writer;
+use crate::store::{Metric, Writer};
 
 /// The library and its version, as the manifest names it.
 const LIBRARY: &str = concat!("checkpointed ", env!("CARGO_PKG_VERSION"));
@@ -201,6 +201,46 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::NoSuchGeneration`], or what is wrong with it.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
         self.reader.manifest(generation)
+    }
+
+    /// The best generation by a number in its metadata; `None` where none has that number.
+    ///
+    /// # Errors
+    /// As [`CheckpointReader::best`].
+    pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
+        self.reader.best(metric)
+    }
+
+    /// Keeps a generation until [`unpin`](Checkpointer::unpin), whatever the retention.
+    ///
+    /// ```
+    /// use checkpointed_core::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open()?;
+    /// let before_the_experiment = checkpoints.save(&1)?.generation;
+    /// checkpoints.pin(before_the_experiment)?;
+    /// checkpoints.save(&2)?;
+    /// checkpoints.save(&3)?;
+    /// assert_eq!(checkpoints.generations()?, [1, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], or why it could not be noted in the directory.
+    pub fn pin(&self, generation: u64) -> Result<(), Error> {
+        self.reader.pin(generation)
+    }
+
+    /// Leaves a generation to the retention again, from the next save on.
+    ///
+    /// # Errors
+    /// Why that could not be noted in the directory.
+    pub fn unpin(&self, generation: u64) -> Result<(), Error> {
+        self.reader.directory().unpin(generation)
     }
 
     /// The checkpoint directory.

@@ -36,6 +36,7 @@ pub use save::Saved;
 pub use state::{
     Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, json,
 };
+pub use store::Metric;
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]

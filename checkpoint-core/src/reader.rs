@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::container::{Arrays, Container, Manifest};
+use crate::container::{Arrays, Container, Manifest, Value};
 use crate::error::{Error, Skipped};
 use crate::state::{self, ArrayPool, Checkpoint, Schema};
-use crate::store::{Directory, RealDisk};
+use crate::store::{Directory, Metric, RealDisk};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
 /// there, and where one may only read.
@@ -168,10 +168,43 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(container.manifest().clone())
     }
 
+    /// The best generation by a number in its metadata; `None` where none has that number. What is damaged is passed over.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed, or a generation not be read for a passing reason.
+    pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
+        let mut values = Vec::new();
+        for generation in self.generations()? {
+            match self.manifest(generation) {
+                Ok(manifest) => {
+                    let value = manifest.metadata().get(metric.name()).and_then(Value::as_f64);
+                    values.extend(value.map(|value| (generation, value)));
+                }
+                // Removed after the directory was listed, or damaged.
+                Err(Error::NoSuchGeneration { .. }) => {}
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(metric.ranked(values.into_iter()).first().copied())
+    }
+
     /// The checkpoint directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
+        let available = self.generations()?;
+        if !available.contains(&generation) {
+            return Err(Error::NoSuchGeneration { path: self.path().to_owned(), generation, available });
+        }
+        self.directory.pin(generation)
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     pub(crate) fn schema(&self) -> &Schema {

@@ -39,6 +39,7 @@ pub(crate) fn save<'s>(
     fill: impl FnOnce(&mut Output<'_>) -> Result<&'s [u8], Failure>,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
+    let metrics = writer.retention().metrics(&manifest.metadata);
     let mut temporary = writer.begin()?;
     let path = temporary.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
@@ -49,7 +50,7 @@ pub(crate) fn save<'s>(
         Err(Failure::Encode(error)) => return Err(error),
     };
     let sealed = temporary.seal(writer.durable())?;
-    writer.publish(sealed, generation)?;
+    writer.publish(sealed, generation, metrics)?;
     let duration = begun.elapsed();
     let path = writer.path();
     tracing::debug!(path = %path.display(), generation, bytes, ?duration, "saved");

@@ -22,6 +22,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Creates a file of an unpredictable name that nobody else has, readable and writable by its owner alone.
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile>;
 
+    /// Creates a file with nothing in it. A name that is taken is an error ([`io::ErrorKind::AlreadyExists`]).
+    fn create_empty(&self, path: &Path) -> io::Result<()>;
+
     /// Gives a file such a name, and returns it.
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf>;
 

@@ -77,6 +77,11 @@ impl Disk for FaultyDisk {
         })
     }
 
+    fn create_empty(&self, path: &Path) -> io::Result<()> {
+        self.ask("create", path)?;
+        self.real.create_empty(path)
+    }
+
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
         self.ask("retire", from)?;
         self.real.rename_to_temporary(from, directory)

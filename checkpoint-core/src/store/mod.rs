@@ -10,8 +10,10 @@ mod name;
 mod output;
 mod publish;
 mod real;
+mod retention;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +23,18 @@ use crate::error::Error;
 pub(crate) use disk::Disk;
 pub(crate) use publish::Temporary;
 pub(crate) use real::RealDisk;
+pub use retention::Metric;
+pub(crate) use retention::{Metrics, Retention};
 pub(crate) use writer::{Settings, Writer};
+
+/// What a checkpoint directory holds.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Oldest first.
+    pub(crate) generations: Vec<u64>,
+    /// Those that somebody pinned; they need not be there.
+    pub(crate) pinned: BTreeSet<u64>,
+}
 
 /// A checkpoint directory for reading. It takes no lock, so a program may read while another writes.
 #[derive(Clone, Debug)]
@@ -46,18 +59,23 @@ impl Directory {
     }
 
     /// The generations that are there, oldest first. A directory that does not exist has none.
+    pub(crate) fn generations(&self) -> Result<Vec<u64>, Error> {
+        self.listing().map(|listing| listing.generations)
+    }
+
+    /// What is there.
     ///
     /// A listing is not of one moment: while a save replaces the only generation, it can miss both. So that there is
     /// none is believed only when it is seen twice.
-    pub(crate) fn generations(&self) -> Result<Vec<u64>, Error> {
-        let generations = self.listed()?;
-        if generations.is_empty() { self.listed() } else { Ok(generations) }
+    pub(crate) fn listing(&self) -> Result<Listing, Error> {
+        let listing = self.listed()?;
+        if listing.generations.is_empty() { self.listed() } else { Ok(listing) }
     }
 
-    fn listed(&self) -> Result<Vec<u64>, Error> {
+    fn listed(&self) -> Result<Listing, Error> {
         let names = match self.disk.list(&self.path) {
             Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(Error::NotADirectory { path: self.path.clone() });
             }
@@ -65,7 +83,27 @@ impl Directory {
         };
         let mut generations: Vec<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
         generations.sort_unstable();
-        Ok(generations)
+        let pinned = names.iter().filter_map(|name| name::pinned(name)).collect();
+        Ok(Listing { generations, pinned })
+    }
+
+    /// Keeps a generation whatever retention says, from the next save on.
+    pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
+        let path = self.path.join(name::of_pin(generation));
+        match self.disk.create_empty(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => result.map_err(|source| Error::writing("create", &path, source))?,
+        }
+        self.disk.sync_directory(&self.path).map_err(|source| Error::writing("sync", &self.path, source))
+    }
+
+    /// Leaves a generation to retention again.
+    pub(crate) fn unpin(&self, generation: u64) -> Result<(), Error> {
+        let path = self.path.join(name::of_pin(generation));
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|source| Error::writing("remove", &path, source)),
+        }
     }
 
     /// Whether a generation is there.

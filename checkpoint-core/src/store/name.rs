@@ -13,15 +13,30 @@ const TEMPORARY_RANDOM: usize = 16;
 /// As many digits as the greatest generation has, so that names also sort by number.
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".ckpt";
+const PIN_SUFFIX: &str = ".pin";
 
 /// The file name of a generation.
 pub(super) fn of_generation(generation: u64) -> String {
     format!("{generation:0DIGITS$}{SUFFIX}")
 }
 
+/// The name of the empty file that pins a generation.
+pub(super) fn of_pin(generation: u64) -> String {
+    format!("{generation:0DIGITS$}{PIN_SUFFIX}")
+}
+
 /// The generation that a file name stands for, if it is one that [`of_generation`] makes.
 pub(super) fn generation(name: &OsStr) -> Option<u64> {
-    let digits = name.to_str()?.strip_suffix(SUFFIX)?;
+    number(name, SUFFIX)
+}
+
+/// The generation that a file of that name pins, if it is one that [`of_pin`] makes.
+pub(super) fn pinned(name: &OsStr) -> Option<u64> {
+    number(name, PIN_SUFFIX)
+}
+
+fn number(name: &OsStr, suffix: &str) -> Option<u64> {
+    let digits = name.to_str()?.strip_suffix(suffix)?;
     if digits.len() != DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -56,6 +71,8 @@ mod tests {
             assert_eq!(generation(OsStr::new(&of_generation(number))), Some(number));
         }
         assert_eq!(of_generation(42), "00000000000000000042.ckpt");
+        assert_eq!(pinned(OsStr::new(&of_pin(42))), Some(42));
+        assert_eq!(generation(OsStr::new(&of_pin(42))), None);
     }
 
     #[test]

@@ -46,6 +46,10 @@ impl Disk for RealDisk {
         Ok(NewFile { path: path.keep()?, output: Box::new(FileOutput::new(file, self.buffers.clone())?) })
     }
 
+    fn create_empty(&self, path: &Path) -> io::Result<()> {
+        OpenOptions::new().write(true).create_new(true).open(path).map(drop)
+    }
+
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
         if fs::symlink_metadata(from)?.is_dir() {
             // Not a file of ours, and it could be neither written over nor removed: it would stay under that name.

@@ -1,21 +1,22 @@
 //! The writing side of a checkpoint directory: there is one at a time, and it holds the lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Lock, Locking};
 use super::publish::{Sealed, Temporary, remove_temporary};
-use super::{Directory, name};
+use super::retention::{Metrics, Retention};
+use super::{Directory, Listing, name};
 use crate::error::Error;
 
 /// How a directory is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Whether a save waits until it is on the disk.
     pub(crate) durable: bool,
-    /// How many of the newest generations are kept; at least 1.
-    pub(crate) keep_last: usize,
+    /// Which generations are kept.
+    pub(crate) retention: Retention,
 }
 
 /// A checkpoint directory that is ours to write, until dropped.
@@ -29,6 +30,8 @@ pub(crate) struct Writer {
     last: u64,
     /// Generations that a load found unusable. They do not count as kept.
     damaged: BTreeSet<u64>,
+    /// What retention goes by, of the generations that are there.
+    metrics: BTreeMap<u64, Metrics>,
     /// A retired generation, under a temporary name, for the next save to write over.
     spare: Option<PathBuf>,
 }
@@ -52,12 +55,31 @@ impl Writer {
             disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
         }
         let last = directory.generations()?.last().copied().unwrap_or(0);
-        Ok(Writer { directory, settings, lock, lock_path, last, damaged: BTreeSet::new(), spare: None })
+        Ok(Writer {
+            directory,
+            settings,
+            lock,
+            lock_path,
+            last,
+            damaged: BTreeSet::new(),
+            metrics: BTreeMap::new(),
+            spare: None,
+        })
     }
 
     /// Takes note of generations that turned out to be unusable.
     pub(crate) fn mark_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
         self.damaged.extend(generations);
+    }
+
+    /// Takes note of what retention goes by.
+    pub(crate) fn note_metrics(&mut self, generation: u64, metrics: Metrics) {
+        self.metrics.insert(generation, metrics);
+    }
+
+    /// Which generations are kept.
+    pub(crate) fn retention(&self) -> &Retention {
+        &self.settings.retention
     }
 
     /// The number that the next save gets.
@@ -84,7 +106,7 @@ impl Writer {
 
     /// Ends a save: when this returns, the generation is there to stay. What retention no longer wants goes only
     /// then, and no failure to remove it makes the save a failure.
-    pub(crate) fn publish(&mut self, sealed: Sealed, generation: u64) -> Result<(), Error> {
+    pub(crate) fn publish(&mut self, sealed: Sealed, generation: u64, metrics: Metrics) -> Result<(), Error> {
         self.check_lock()?;
         let Directory { path, disk } = &self.directory;
         // Whatever comes of it, the number is used up.
@@ -94,20 +116,21 @@ impl Writer {
         if self.settings.durable {
             disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
         }
+        self.metrics.insert(generation, metrics);
         self.retire(generation);
         Ok(())
     }
 
-    /// Removes what is older than the newest generations to keep, but for one file, which the next save recycles.
+    /// Removes what is not to be kept, but for one file, which the next save recycles.
     fn retire(&mut self, newest: u64) {
-        let generations = match self.directory.generations() {
-            Ok(generations) => generations,
+        let Listing { mut generations, pinned } = match self.directory.listing() {
+            Ok(listing) => listing,
             Err(error) => return tracing::warn!(%error, "could not look for old generations"),
         };
-        let usable =
-            generations.iter().rev().filter(|number| **number <= newest && !self.damaged.contains(number));
-        let Some(oldest_kept) = usable.take(self.settings.keep_last).last().copied() else { return };
-        for generation in generations.into_iter().take_while(|number| *number < oldest_kept) {
+        // Whatever is newer is not of this program.
+        generations.retain(|generation| *generation <= newest);
+        let kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
+        for generation in generations.into_iter().filter(|generation| !kept.contains(generation)) {
             let path = self.directory.location(generation);
             let Directory { path: directory, disk } = &self.directory;
             let outcome = match self.spare {
@@ -120,6 +143,7 @@ impl Writer {
             match outcome {
                 Ok(()) => {
                     self.damaged.remove(&generation);
+                    self.metrics.remove(&generation);
                 }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "could not remove an old generation")

@@ -1,0 +1,196 @@
+//! Which generations are kept, and why: a pure function of what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::{NonZeroU64, NonZeroUsize};
+
+use crate::container::{Metadata, Value};
+
+/// A number in the metadata of a save by which one is better than another, such as a loss.
+///
+/// ```
+/// use checkpointed_core::{Checkpointer, Metadata, Metric};
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("fit.ckpt");
+/// let mut checkpoints =
+///     Checkpointer::<u64>::builder(&path).keep_best(Metric::lowest("loss"), 1).open()?;
+/// for (epoch, loss) in [0.9, 0.1, 0.5, 0.4].into_iter().enumerate() {
+///     checkpoints.save_with(&(epoch as u64), Metadata::new().with("loss", loss))?;
+/// }
+/// // The best, and the last two.
+/// assert_eq!(checkpoints.generations()?, [2, 3, 4]);
+/// assert_eq!(checkpoints.best(&Metric::lowest("loss"))?, Some(2));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    name: String,
+    highest: bool,
+}
+
+impl Metric {
+    /// The lower the better, such as a loss.
+    #[must_use]
+    pub fn lowest(name: impl Into<String>) -> Metric {
+        Metric { name: name.into(), highest: false }
+    }
+
+    /// The higher the better, such as an accuracy.
+    #[must_use]
+    pub fn highest(name: impl Into<String>) -> Metric {
+        Metric { name: name.into(), highest: true }
+    }
+
+    /// Its name in the metadata.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The generations from the best to the worst. What is no number is not among them; of equal ones the older is the
+    /// better, so that a plateau does not write the best over again and again.
+    pub(crate) fn ranked(&self, values: impl Iterator<Item = (u64, f64)>) -> Vec<u64> {
+        let mut ranked: Vec<_> = values.filter(|(_, value)| !value.is_nan()).collect();
+        ranked.sort_by(|(older, one), (newer, two)| {
+            let order = if self.highest { two.total_cmp(one) } else { one.total_cmp(two) };
+            order.then(older.cmp(newer))
+        });
+        ranked.into_iter().map(|(generation, _)| generation).collect()
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", if self.highest { "highest" } else { "lowest" }, self.name)
+    }
+}
+
+/// Which generations a program wants kept. Each rule keeps what it keeps, whatever the others say.
+#[derive(Clone, Debug)]
+pub(crate) struct Retention {
+    /// So many of the newest.
+    pub(crate) last: NonZeroUsize,
+    /// Those whose number this divides.
+    pub(crate) every: Option<NonZeroU64>,
+    /// So many of the best.
+    pub(crate) best: Vec<(Metric, usize)>,
+}
+
+/// What is known of the metrics of a generation.
+#[derive(Clone, Debug)]
+pub(crate) enum Metrics {
+    /// In the order of [`Retention::best`].
+    Known(Vec<Option<f64>>),
+    /// It could not be read just now: it may be the best.
+    Unread,
+}
+
+impl Retention {
+    /// What this retention goes by, of a generation with that metadata.
+    pub(crate) fn metrics(&self, metadata: &Metadata) -> Metrics {
+        let value = |(metric, _): &(Metric, usize)| metadata.get(metric.name()).and_then(Value::as_f64);
+        Metrics::Known(self.best.iter().map(value).collect())
+    }
+
+    /// Those of `generations` (oldest first) that are to be kept. Damaged ones do not count as kept, but stay while they
+    /// are newer than the oldest that is kept as one of the last: to remove them is not urgent, and they may be evidence.
+    pub(crate) fn kept(
+        &self,
+        generations: &[u64],
+        damaged: &BTreeSet<u64>,
+        pinned: &BTreeSet<u64>,
+        metrics: &BTreeMap<u64, Metrics>,
+    ) -> BTreeSet<u64> {
+        let usable = || generations.iter().copied().filter(|generation| !damaged.contains(generation));
+        let Some(oldest_of_last) = usable().rev().take(self.last.get()).last() else {
+            return generations.iter().copied().collect();
+        };
+        let mut kept: BTreeSet<u64> =
+            generations.iter().copied().filter(|generation| *generation >= oldest_of_last).collect();
+        kept.extend(generations.iter().filter(|generation| pinned.contains(generation)));
+        if let Some(every) = self.every {
+            kept.extend(usable().filter(|generation| generation.is_multiple_of(every.get())));
+        }
+        for (place, (metric, count)) in self.best.iter().enumerate() {
+            let values = usable().filter_map(|generation| match metrics.get(&generation) {
+                Some(Metrics::Known(values)) => Some((generation, (*values.get(place)?)?)),
+                Some(Metrics::Unread) | None => None,
+            });
+            kept.extend(metric.ranked(values).into_iter().take(*count));
+        }
+        kept.extend(usable().filter(|generation| matches!(metrics.get(generation), Some(Metrics::Unread))));
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(count: usize) -> Retention {
+        Retention {
+            last: NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN),
+            every: None,
+            best: Vec::new(),
+        }
+    }
+
+    fn kept(retention: &Retention, generations: &[u64], losses: &[(u64, f64)]) -> Vec<u64> {
+        let none = BTreeSet::new();
+        let metrics =
+            losses.iter().map(|(number, loss)| (*number, Metrics::Known(vec![Some(*loss)]))).collect();
+        retention.kept(generations, &none, &none, &metrics).into_iter().collect()
+    }
+
+    #[test]
+    fn the_newest_are_kept() {
+        assert_eq!(kept(&last(2), &[1, 2, 5, 9], &[]), [5, 9]);
+        assert_eq!(kept(&last(9), &[1, 2, 5, 9], &[]), [1, 2, 5, 9]);
+        assert!(kept(&last(1), &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn every_so_manieth_is_kept_for_ever() {
+        let retention = Retention { every: NonZeroU64::new(10), ..last(1) };
+        assert_eq!(kept(&retention, &[10, 15, 20, 31, 32], &[]), [10, 20, 32]);
+    }
+
+    #[test]
+    fn the_best_are_kept_and_of_equal_ones_the_first() {
+        let retention = Retention { best: vec![(Metric::lowest("loss"), 2)], ..last(1) };
+        let losses = [(1, 0.5), (2, 0.1), (3, 0.5), (4, f64::NAN), (5, 3.0)];
+        assert_eq!(kept(&retention, &[1, 2, 3, 4, 5], &losses), [1, 2, 5]);
+        let retention = Retention { best: vec![(Metric::highest("gain"), 1)], ..last(1) };
+        assert_eq!(kept(&retention, &[1, 2, 3], &[(1, f64::NEG_INFINITY), (2, 7.0), (3, 6.0)]), [2, 3]);
+    }
+
+    #[test]
+    fn a_generation_without_a_number_is_never_the_best_but_one_that_was_not_read_may_be() {
+        let retention = Retention { best: vec![(Metric::lowest("loss"), 1)], ..last(1) };
+        let none = BTreeSet::new();
+        let metrics = BTreeMap::from([
+            (1, Metrics::Unread),
+            (2, Metrics::Known(vec![None])),
+            (3, Metrics::Known(vec![Some(1.0)])),
+        ]);
+        let kept = retention.kept(&[1, 2, 3, 4], &none, &none, &metrics);
+        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [1, 3, 4]);
+    }
+
+    #[test]
+    fn a_damaged_generation_does_not_count_and_a_pinned_one_stays() {
+        let (damaged, pinned) = (BTreeSet::from([3, 5]), BTreeSet::from([1, 7]));
+        let kept = last(2).kept(&[1, 2, 3, 4, 5, 6], &damaged, &pinned, &BTreeMap::new());
+        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [1, 4, 5, 6]);
+    }
+
+    #[test]
+    fn where_all_are_damaged_none_goes() {
+        let all = BTreeSet::from([1, 2]);
+        let kept = last(1).kept(&[1, 2], &all, &BTreeSet::new(), &BTreeMap::new());
+        assert_eq!(kept, all);
+    }
+}

@@ -1,0 +1,114 @@
+//! Which generations are kept: what the rules of the builder promise, with real files.
+
+mod common;
+
+use std::path::Path;
+
+use checkpointed::{Checkpointer, Error, Metadata, Metric};
+use common::{file_of, names_in};
+
+fn loss(value: f64) -> Metadata {
+    Metadata::new().with("loss", value)
+}
+
+fn open(path: &Path) -> Checkpointer<u64> {
+    Checkpointer::builder(path).keep_last(1).keep_best(Metric::lowest("loss"), 1).open().unwrap()
+}
+
+#[test]
+fn the_best_of_a_former_run_is_kept_by_the_next() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    for losses in [[0.5, 0.1, 0.4], [0.3, 0.2, 0.9]] {
+        let mut checkpoints = open(&path);
+        for value in losses {
+            checkpoints.save_with(&1, loss(value)).unwrap();
+        }
+        assert_eq!(checkpoints.best(&Metric::lowest("loss")).unwrap(), Some(2));
+    }
+    assert_eq!(open(&path).generations().unwrap(), [2, 6]);
+}
+
+#[test]
+fn a_better_one_takes_the_place_of_the_best() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = open(&path);
+    for (number, value) in [0.5, 0.6, 0.4, 0.7, f64::NAN].into_iter().enumerate() {
+        checkpoints.save_with(&(number as u64), loss(value)).unwrap();
+    }
+    assert_eq!(checkpoints.generations().unwrap(), [3, 5]);
+}
+
+#[test]
+fn a_damaged_best_is_not_the_best() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = open(&path);
+    for value in [0.5, 0.1, 0.4] {
+        checkpoints.save_with(&1, loss(value)).unwrap();
+    }
+    drop(checkpoints);
+    std::fs::write(file_of(&path, 2), "gone").unwrap();
+    let mut checkpoints = open(&path);
+    assert_eq!(checkpoints.best(&Metric::lowest("loss")).unwrap(), Some(3));
+    checkpoints.save_with(&1, loss(0.9)).unwrap();
+    assert_eq!(checkpoints.generations().unwrap(), [3, 4]);
+}
+
+#[test]
+fn every_rule_keeps_what_it_keeps() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = Checkpointer::<u64>::builder(&path)
+        .keep_last(2)
+        .keep_every(4)
+        .keep_best(Metric::lowest("loss"), 1)
+        .keep_best(Metric::highest("gain"), 1)
+        .open()
+        .unwrap();
+    for number in 1..=11_u32 {
+        let metadata = loss(f64::from(number) - 3.0).with("gain", if number == 6 { 1 } else { 0 });
+        checkpoints.save_with(&u64::from(number), metadata).unwrap();
+    }
+    assert_eq!(checkpoints.generations().unwrap(), [1, 4, 6, 8, 10, 11]);
+    for generation in checkpoints.generations().unwrap() {
+        assert_eq!(checkpoints.load_generation(generation).unwrap(), generation);
+    }
+}
+
+#[test]
+fn a_pinned_generation_stays_until_it_is_unpinned_by_any_program() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.pin(1).unwrap();
+    checkpoints.pin(1).unwrap();
+    drop(checkpoints);
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
+    for state in 2..=4 {
+        checkpoints.save(&state).unwrap();
+    }
+    assert_eq!(checkpoints.generations().unwrap(), [1, 4]);
+    checkpoints.unpin(1).unwrap();
+    checkpoints.unpin(1).unwrap();
+    checkpoints.save(&5).unwrap();
+    assert_eq!(checkpoints.generations().unwrap(), [5]);
+    assert!(!names_in(&path).iter().any(|name| name.ends_with(".pin")));
+}
+
+#[test]
+fn only_what_is_there_can_be_pinned() {
+    let parent = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpointer::<u64>::open(parent.path().join("run.ckpt")).unwrap();
+    assert!(matches!(checkpoints.pin(7), Err(Error::NoSuchGeneration { generation: 7, .. })));
+}
+
+#[test]
+fn a_rule_that_makes_no_sense_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let error = Checkpointer::<u64>::builder(path).keep_every(0).open().unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+}
