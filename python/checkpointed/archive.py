@@ -1,0 +1,341 @@
+"""One checkpoint file: its zip structure, byte for byte, its manifest and its checksums."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import re
+import struct
+import zlib
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy
+
+from .errors import CheckpointError, DamagedError, FormatTooNewError, NotACheckpointError, NotFoundError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock.
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT_VERSION = 1
+CHUNK = 1 << 20
+MANIFEST = "checkpoint.json"
+STATE = "state.bincode"
+ZIP64 = 0xFFFFFFFF
+GENERATION_NAME = re.compile(r"([0-9]{20})\.ckpt", re.ASCII)
+# How often a file may change hands between opening and locking it before that is called an error.
+ATTEMPTS = 16
+
+
+class Part(NamedTuple):
+    """An entry of the archive: where its data are, and the CRC-32 of each of its chunks."""
+
+    name: str
+    start: int
+    length: int
+    chunks: Tuple[int, ...]
+
+
+def generation_of(name: str) -> Optional[int]:
+    """The generation that a file name says, or None if it is not the name of one."""
+    match = GENERATION_NAME.fullmatch(name)
+    number = int(match.group(1)) if match else None
+    return number if number is not None and number < 1 << 64 else None
+
+
+class Archive:
+    """An open checkpoint whose structure is verified. Its parts are verified by :meth:`verify`."""
+
+    def __init__(self, path: "os.PathLike[str] | str", map_file: bool = True) -> None:
+        self.path = os.fspath(path)
+        self.buffer = _read(self.path, map_file)
+        self.data = memoryview(self.buffer).cast("B")
+        central, start, length = self._find_manifest()
+        self.manifest = self._read_manifest(start, length)
+        self.parts = self._layout(central, start, length)
+
+    @property
+    def size(self) -> int:
+        """The length of the file in bytes."""
+        return len(self.data)
+
+    def damaged(self, why: str, part: Optional[str] = None) -> DamagedError:
+        """An error that names this file."""
+        return DamagedError(self.path, why, part)
+
+    def part(self, part: Part) -> memoryview:
+        """The data of a part, not copied."""
+        return self.data[part.start : part.start + part.length]
+
+    def verify(self) -> None:
+        """Compare every chunk of every part with its CRC-32."""
+        for part in self.parts:
+            for index, expected in enumerate(part.chunks):
+                begin = part.start + index * CHUNK
+                end = min(begin + CHUNK, part.start + part.length)
+                if zlib.crc32(self.data[begin:end]) != expected:
+                    raise self.damaged(f"the checksum of chunk {index} is wrong; use an older checkpoint", part.name)
+
+    def _find_manifest(self) -> Tuple[int, int, int]:
+        """Where the central headers begin, and where the manifest's local header is, and its length."""
+        end = self.size - 22
+        if end < 0 or bytes(self.data[end : end + 4]) != b"PK\x05\x06":
+            raise NotACheckpointError(self.path, "no end of a zip archive: no checkpoint, or one that is cut off")
+        central = struct.unpack_from("<I", self.data, end + 16)[0]
+        if central == ZIP64:
+            if end < 76 or bytes(self.data[end - 76 : end - 72]) != b"PK\x06\x06":
+                raise self.damaged("the zip64 end is missing")
+            end -= 76
+            central = struct.unpack_from("<Q", self.data, end + 48)[0]
+        name = MANIFEST.encode()
+        for extra in (0, 28):
+            header = end - 46 - len(name) - extra
+            if header < central or bytes(self.data[header : header + 4]) != b"PK\x01\x02":
+                continue
+            if bytes(self.data[header + 46 : header + 46 + len(name)]) != name:
+                continue
+            if extra:
+                length, _, offset = struct.unpack_from("<QQQ", self.data, header + 46 + len(name) + 4)
+            else:
+                length, offset = struct.unpack_from("<I", self.data, header + 24) + struct.unpack_from("<I", self.data, header + 42)
+            if offset + length <= central:
+                return central, offset, length
+        raise NotACheckpointError(self.path, f"a zip archive whose last entry is not {MANIFEST}")
+
+    def _read_manifest(self, offset: int, length: int) -> Dict[str, Any]:
+        central_crc, local = None, self.data[offset : offset + 30]
+        if len(local) < 30 or bytes(local[:4]) != b"PK\x03\x04":
+            raise self.damaged("its header is missing", MANIFEST)
+        central_crc = struct.unpack_from("<I", local, 14)[0]
+        start = offset + 30 + sum(struct.unpack_from("<HH", local, 26))
+        text = bytes(self.data[start : start + length])
+        if len(text) != length or zlib.crc32(text) != central_crc:
+            raise self.damaged("the checksum is wrong; use an older checkpoint", MANIFEST)
+        try:
+            manifest = json.loads(text.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(f"no manifest: {error}", MANIFEST) from error
+        version = manifest.get("format_version") if isinstance(manifest, dict) else None
+        if not _is_unsigned(version) or version == 0:
+            raise self.damaged("format_version is missing", MANIFEST)
+        if version > FORMAT_VERSION:
+            raise FormatTooNewError(
+                self.path, f"format version {version}; this reader knows {FORMAT_VERSION}: update it", MANIFEST
+            )
+        self._check_manifest(manifest)
+        return manifest
+
+    def _check_manifest(self, manifest: Dict[str, Any]) -> None:
+        kinds = {"library": str, "name": str, "created": str, "host": str, "codec": str, "schema": dict, "parts": list}
+        for field, kind in kinds.items():
+            if not isinstance(manifest.get(field), kind):
+                raise self.damaged(f"{field} is missing or no {kind.__name__}", MANIFEST)
+        for field in ("version", "generation", "process"):
+            if not _is_unsigned(manifest.get(field)):
+                raise self.damaged(f"{field} is missing or no number", MANIFEST)
+        if not isinstance(manifest.get("metadata", {}), dict):
+            raise self.damaged("metadata is no object", MANIFEST)
+        named = generation_of(os.path.basename(self.path))
+        if named is not None and named != manifest["generation"]:
+            raise self.damaged(
+                f"the file says generation {manifest['generation']}, its name {named}: it was renamed", MANIFEST
+            )
+
+    def _layout(self, central: int, manifest_offset: int, manifest_length: int) -> List[Part]:
+        """Compute every byte that is no data from the manifest, and compare it with the file."""
+        described = [self._described(part) for part in self.manifest["parts"]]
+        names = [name for name, _, _ in described]
+        arrays = names[:-1]
+        if names[-1:] != [STATE] or len(set(names)) != len(names) or not all(n.endswith(".npy") for n in arrays):
+            raise self.damaged(f"the parts are not arrays, each with its own name, and then {STATE}", MANIFEST)
+        parts: List[Part] = []
+        headers = bytearray()
+        offset = 0
+        for name, length, chunks in described:
+            crc = _joined(chunks, length)
+            part, offset = self._entry(headers, name, offset, length, crc, chunks)
+            parts.append(part)
+        if offset != manifest_offset:
+            raise self.damaged("the entries are not those of the manifest")
+        text_start = central - manifest_length
+        crc = zlib.crc32(self.data[text_start:central])
+        _, offset = self._entry(headers, MANIFEST, offset, manifest_length, crc, ())
+        if offset != central:
+            raise self.damaged("the central headers do not follow the last entry")
+        self._expect(central, bytes(headers) + _end(len(parts) + 1, len(headers), central), "the central headers")
+        if central + len(headers) + len(_end(len(parts) + 1, len(headers), central)) != self.size:
+            raise self.damaged("there is something after the end")
+        return parts
+
+    def _described(self, part: Any) -> Tuple[str, int, Tuple[int, ...]]:
+        if not isinstance(part, dict):
+            raise self.damaged("a part is no object", MANIFEST)
+        name, length, chunks = part.get("name"), part.get("length"), part.get("crc32")
+        if not isinstance(name, str) or not _is_unsigned(length) or not isinstance(chunks, list):
+            raise self.damaged("a part without name, length or crc32", MANIFEST)
+        if not name or len(name) > 0xFFFF or length > self.size:
+            raise self.damaged("it cannot be as long as the manifest says", name[:200])
+        if len(chunks) != -(-length // CHUNK) or not all(_is_unsigned(c) and c <= ZIP64 for c in chunks):
+            raise self.damaged("the manifest has not one CRC-32 for each of its chunks", name)
+        return name, length, tuple(chunks)
+
+    def _entry(
+        self, headers: bytearray, name: str, offset: int, length: int, crc: int, chunks: Tuple[int, ...]
+    ) -> Tuple[Part, int]:
+        """Check the bytes around one entry, add its central header, and say where the next begins."""
+        try:
+            encoded = name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise self.damaged("a name that is not Unicode", MANIFEST) from error
+        if len(encoded) > 0xFFFF:
+            raise self.damaged("a name that is too long", MANIFEST)
+        zip64 = length >= ZIP64 or offset >= ZIP64
+        streamed = name.endswith(".npy")
+        version, flags = (45 if zip64 else 20), (0x0808 if streamed else 0x0800)
+        sizes = 0 if streamed else (ZIP64 if zip64 else length)
+        extra = b""
+        if zip64:
+            extra += struct.pack("<HHQQ", 1, 16, *((0, 0) if streamed else (length, length)))
+        alignment = 4096 if length >= CHUNK else 64
+        extra += _padding(offset + 30 + len(encoded) + len(extra), alignment)
+        local = struct.pack(
+            "<IHHHHHIIIHH", 0x04034B50, version, flags, 0, 0, 0x21, 0 if streamed else crc, sizes, sizes,
+            len(encoded), len(extra),
+        ) + encoded + extra
+        self._expect(offset, local, name)
+        start = offset + len(local)
+        following = start + length
+        if streamed:
+            layout = "<IIQQ" if zip64 else "<IIII"
+            descriptor = struct.pack(layout, 0x08074B50, crc, length, length)
+            self._expect(following, descriptor, name)
+            following += len(descriptor)
+        size, place = (ZIP64, ZIP64) if zip64 else (length, offset)
+        central = struct.pack("<HHQQQ", 1, 24, length, length, offset) if zip64 else b""
+        headers += struct.pack(
+            "<IHHHHHHIIIHHHHHII", 0x02014B50, 3 << 8 | version, version, flags, 0, 0, 0x21, crc, size, size,
+            len(encoded), len(central), 0, 0, 0, 0o100644 << 16, place,
+        )
+        headers += encoded + central
+        return Part(name, start, length, chunks), following
+
+    def _expect(self, offset: int, expected: bytes, what: str) -> None:
+        if bytes(self.data[offset : offset + len(expected)]) != expected:
+            raise self.damaged("the bytes of the archive around it are not as they must be", what)
+
+
+def _read(path: str, map_file: bool) -> Any:
+    """The bytes of the file, as a mapping that holds a shared lock while it lives, or as a copy."""
+    for _ in range(ATTEMPTS):
+        try:
+            with open(path, "rb") as file:
+                locked = _lock(file)
+                if locked is not None and _still_named(file, path):
+                    return _content(file, map_file and locked)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFoundError(path, "there is no such file") from error
+        except OSError as error:
+            raise CheckpointError(path, f"cannot be read: {error}") from error
+    raise CheckpointError(path, "it is being replaced all the time; try again")
+
+
+def _content(file: BinaryIO, map_file: bool) -> Any:
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        return b""
+    if map_file:
+        # The mapping duplicates the descriptor, and so keeps the lock until the last array of it is gone.
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    buffer = numpy.empty(size, dtype=numpy.uint8)
+    view, done = memoryview(buffer), 0
+    while done < size:
+        count = file.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise OSError("it became shorter while it was read")
+        done += count
+    buffer.flags.writeable = False
+    return buffer
+
+
+def _lock(file: BinaryIO) -> Optional[bool]:
+    """True with the lock, False where the system has none, None while another program writes the file over."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return False
+    return True
+
+
+def _still_named(file: BinaryIO, path: str) -> bool:
+    return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+
+
+def _padding(position: int, alignment: int) -> bytes:
+    """The extra field that makes the data begin at a multiple of the alignment; it has at least 6 bytes."""
+    gap = -position % alignment
+    if gap == 0:
+        return b""
+    if gap < 6:
+        gap += alignment
+    return struct.pack("<HHH", 0xD935, gap - 4, alignment) + bytes(gap - 6)
+
+
+def _end(count: int, size: int, offset: int) -> bytes:
+    end = b""
+    if count >= 0xFFFF or size >= ZIP64 or offset >= ZIP64:
+        end += struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 3 << 8 | 45, 45, 0, 0, count, count, size, offset)
+        end += struct.pack("<IIQI", 0x07064B50, 0, offset + size, 1)
+        count, size, offset = 0xFFFF, ZIP64, ZIP64
+    return end + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, size, offset, 0)
+
+
+def _times(left: int, right: int) -> int:
+    """The product of two polynomials modulo that of CRC-32, both reflected."""
+    product = 0
+    while left:
+        if left & 0x80000000:
+            product ^= right
+        left = left << 1 & 0xFFFFFFFF
+        right = right >> 1 ^ (0xEDB88320 if right & 1 else 0)
+    return product
+
+
+def _shift(length: int) -> int:
+    """x to the power of 8 * length: what a CRC-32 is multiplied by when so many bytes follow."""
+    result, power, bits = 0x80000000, 0x40000000, length * 8
+    while bits:
+        if bits & 1:
+            result = _times(result, power)
+        power = _times(power, power)
+        bits >>= 1
+    return result
+
+
+def _joined(chunks: Tuple[int, ...], length: int) -> int:
+    """The CRC-32 of the whole from those of its chunks."""
+    crc, whole = 0, _shift(CHUNK)
+    for index, chunk in enumerate(chunks):
+        last = index + 1 == len(chunks)
+        crc = _times(_shift(length - index * CHUNK) if last else whole, crc) ^ chunk
+    return crc
+
+
+def _is_unsigned(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a field twice")
+    return result

@@ -1,0 +1,175 @@
+"""What a user calls: load, list, manifest and arrays, of a file or of the newest usable one in a directory."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
+
+import numpy
+
+from .archive import Archive, generation_of
+from .npy import read
+from .errors import (
+    CheckpointError,
+    DamagedError,
+    NoneUsableError,
+    NotACheckpointError,
+    NotFoundError,
+    UnsupportedError,
+)
+from .state import Decoder
+
+Path = Union[str, "os.PathLike[str]"]
+Result = TypeVar("Result")
+CODEC = "bincode-1"
+# How often a directory is listed again because its generations went while they were read.
+LISTINGS = 16
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One checkpoint of a directory, as its manifest describes it."""
+
+    generation: int
+    path: str
+    #: When the save began; `created` has its nanoseconds.
+    time: datetime
+    created: str
+    #: The length of the file.
+    bytes: int
+    name: str
+    version: int
+    metadata: Dict[str, Any]
+
+
+def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, mmap: bool = True) -> Any:
+    """Load the state of a checkpoint file, or of the newest checkpoint in a directory that verifies.
+
+    Structs are dicts, numeric sequences read-only numpy arrays, options the value or None; the README has the
+    table. Large arrays are memory maps: they cost nothing until they are looked at, but for the verification,
+    and while one of them lives, the file is locked against being written over. `mmap=False` reads the file
+    into memory instead. `verify=False` leaves the checksums of the parts out; the structure is always checked.
+
+    In a directory, a damaged checkpoint is skipped with a warning for the next older, unless `generation` names
+    one. Raises a `CheckpointError`: `NotFoundError` if nothing is there, `NoneUsableError` if all is damaged.
+
+    >>> load("run.ckpt")["step"]                     # doctest: +SKIP
+    120000
+    >>> load("run.ckpt", generation=41)["step"]      # doctest: +SKIP
+    119000
+    """
+
+    def decode(file: str) -> Any:
+        archive = Archive(file, mmap)
+        if archive.manifest["codec"] != CODEC:
+            raise UnsupportedError(file, f"an unknown codec {archive.manifest['codec']!r}: update this reader")
+        if verify:
+            archive.verify()
+        return Decoder(archive, verify).decode()
+
+    return _newest(path, generation, decode)
+
+
+def arrays(path: Path, generation: Optional[int] = None, *, verify: bool = True) -> Dict[str, numpy.ndarray]:
+    """The arrays that are kept apart, by the path of their field, without the rest of the state.
+
+    >>> arrays("run.ckpt")["particles/positions"].shape   # doctest: +SKIP
+    (1000000, 3)
+    """
+
+    def views(file: str) -> Dict[str, numpy.ndarray]:
+        archive = Archive(file)
+        if verify:
+            archive.verify()
+        return {part.name[: -len(".npy")]: read(archive, part) for part in archive.parts[:-1]}
+
+    return _newest(path, generation, views)
+
+
+def manifest(path: Path, generation: Optional[int] = None) -> Dict[str, Any]:
+    """The manifest of a checkpoint file, or of the newest in a directory whose structure is whole.
+
+    It has the fields of docs/format.md. The data are neither read nor verified.
+
+    >>> manifest("run.ckpt")["library"]              # doctest: +SKIP
+    'checkpointed 0.1.0'
+    """
+    return _newest(path, generation, lambda file: Archive(file).manifest)
+
+
+def list(directory: Path) -> List[Generation]:
+    """The checkpoints of a directory, oldest first, from their manifests; the data are not read.
+
+    One that cannot be read is left out with a warning. A directory without checkpoints gives an empty list.
+
+    >>> [(entry.generation, entry.bytes) for entry in list("run.ckpt")]   # doctest: +SKIP
+    [(41, 24000896), (42, 24000896)]
+    """
+    found: List[Generation] = []
+    for _, file in _generations(directory):
+        try:
+            found.append(_entry(file))
+        except NotFoundError:
+            continue  # It was removed since the directory was listed.
+        except CheckpointError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+    return found
+
+
+def _entry(file: str) -> Generation:
+    archive = Archive(file)
+    described = archive.manifest
+    created = described["created"]
+    try:
+        # To the microsecond: Python before 3.11 reads neither nanoseconds nor the Z.
+        time = datetime.strptime(created[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+        time = time.replace(microsecond=int((created[20:26].rstrip("Z") or "0").ljust(6, "0")))
+    except ValueError as error:
+        raise archive.damaged(f"created is no time: {created[:40]!r}", "checkpoint.json") from error
+    return Generation(
+        described["generation"], file, time, created, archive.size, described["name"], described["version"],
+        described.get("metadata", {}),
+    )
+
+
+def _generations(directory: Path) -> List[Tuple[int, str]]:
+    """Number and path of every checkpoint, oldest first: by number, never by time."""
+    folder = os.fspath(directory)
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise NotFoundError(folder, f"the directory cannot be read: {error}") from error
+    numbered = ((generation_of(name), os.path.join(folder, name)) for name in names)
+    return sorted((number, file) for number, file in numbered if number is not None)
+
+
+def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result]) -> Result:
+    folder = os.fspath(path)
+    if not os.path.isdir(folder):
+        if generation is not None:
+            raise NotFoundError(folder, "no directory, so it has no generations to choose from")
+        return use(folder)
+    if generation is not None:
+        return use(os.path.join(folder, f"{generation:020}.ckpt"))
+    for _ in range(LISTINGS):
+        files = _generations(folder)
+        if not files:
+            raise NotFoundError(folder, "the directory has no checkpoints")
+        tried: List[CheckpointError] = []
+        for _, file in reversed(files):
+            try:
+                result = use(file)
+            except NotFoundError:
+                continue
+            except (DamagedError, NotACheckpointError) as error:
+                tried.append(error)
+                continue
+            for error in tried:
+                warnings.warn(f"skipped for an older checkpoint: {error}", stacklevel=3)
+            return result
+        if len(tried) == len(files):
+            raise NoneUsableError(folder, tried)
+    raise CheckpointError(folder, "its checkpoints are replaced faster than they can be read; try again")

@@ -1,0 +1,320 @@
+"""The state: `state.bincode`, decoded as the schema says, without recursion, and without trust in any number."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Dict, Generator, List, Optional, Tuple
+
+import numpy
+
+from .archive import STATE, Archive
+from .npy import I128, U128, read
+from .errors import DamagedError, UnsupportedError
+
+# The depth of values within values. Only memory would set a limit, but a type that holds itself has no end.
+DEEPEST = 16384
+ELSEWHERE = (1 << 64) - 1
+# Values of no bytes (units) cost nothing in the file: so many more than there are bytes are believed.
+NOTHINGS = 1 << 16
+
+INTEGERS = {f"{sign}{bits}": (bits // 8, sign == "i") for sign in "ui" for bits in (8, 16, 32, 64, 128)}
+NUMBERS: Dict[str, numpy.dtype] = {
+    "bool": numpy.dtype("?"), "u128": U128, "i128": I128,
+    **{f"{sign}{bits}": numpy.dtype(f"<{sign}{bits // 8}") for sign in "ui" for bits in (8, 16, 32, 64)},
+    "f32": numpy.dtype("<f4"), "f64": numpy.dtype("<f8"),
+}
+
+Steps = Generator[Tuple[object, Any], Any, Any]
+
+
+class Decoder:
+    """Goes through the bytes once. Each kind of value with others inside is a generator that asks for them."""
+
+    def __init__(self, archive: Archive, verify: bool) -> None:
+        self.archive = archive
+        schema = archive.manifest["schema"]
+        self.types = schema.get("types")
+        if "root" not in schema or not isinstance(self.types, list):
+            raise archive.damaged("the schema has no root or no types", "checkpoint.json")
+        self.root = schema["root"]
+        self.data = archive.part(archive.parts[-1])
+        self.arrays = [read(archive, part) for part in archive.parts[:-1]]
+        self.verify = verify
+        self.position = 0
+        self.used = 0
+        self.nothings = NOTHINGS + 16 * len(self.data)
+        self.steps: List[object] = []
+
+    def decode(self) -> Any:
+        """The value of the root, which must use every byte and every array."""
+        value = self._run(self.root)
+        if self.position != len(self.data):
+            raise self._damaged(f"{len(self.data) - self.position} bytes are left over")
+        if self.used != len(self.arrays):
+            raise self._damaged(f"{len(self.arrays)} arrays, of which it refers to {self.used}")
+        return value
+
+    def _run(self, kind: Any) -> Any:
+        stack: List[Tuple[Steps, int]] = []
+        step: object = ""
+        while True:
+            if isinstance(kind, str):
+                value = self._leaf(kind)
+            else:
+                if len(stack) >= DEEPEST:
+                    raise self._damaged(f"values nested deeper than {DEEPEST}")
+                stack.append((self._open(kind), self.position))
+                self.steps.append(step)
+                value = None
+            while stack:
+                steps, began = stack[-1]
+                try:
+                    step, kind = steps.send(value)
+                    break
+                except StopIteration as done:
+                    value = done.value
+                    stack.pop()
+                    self.steps.pop()
+                    if began == self.position:
+                        self._nothing()
+            else:
+                return value
+
+    def _leaf(self, kind: str) -> Any:
+        if kind in INTEGERS:
+            width, signed = INTEGERS[kind]
+            return int.from_bytes(self._take(width), "little", signed=signed)
+        if kind == "f64":
+            return struct.unpack("<d", self._take(8))[0]
+        if kind == "f32":
+            # A Python float would quieten a signalling NaN.
+            return numpy.frombuffer(self._take(4), "<f4")[0]
+        if kind == "string":
+            return self._text(self._take(self._count()))
+        if kind == "bool":
+            return self._flag()
+        if kind == "char":
+            return self._char()
+        if kind == "bytes":
+            return bytes(self._take(self._count()))
+        if kind == "unit":
+            self._nothing()
+            return None
+        raise self._schema(f"an unknown type {kind[:40]!r}")
+
+    def _open(self, kind: Any) -> Steps:
+        if not isinstance(kind, dict) or len(kind) != 1:
+            raise self._schema("a type that is no object of one field")
+        ((word, inner),) = kind.items()
+        if word == "option":
+            return self._option(inner)
+        if word == "seq":
+            return self._sequence(inner)
+        if word == "map":
+            return self._map(*self._list(inner, 2))
+        if word == "tuple":
+            return self._tuple(self._list(inner))
+        if word == "array":
+            element, count = self._list(inner, 2)
+            return self._elements(element, self._natural(count))
+        if word == "named":
+            return self._named(inner)
+        if word == "opaque":
+            where = "/".join(str(step) for step in self.steps) or STATE
+            raise UnsupportedError(
+                self.archive.path,
+                f"the form of the type {str(inner)[:80]!r} is not in the file; arrays() still gives the arrays", where,
+            )
+        raise self._schema(f"an unknown type {word[:40]!r}")
+
+    def _option(self, inner: Any) -> Steps:
+        return (yield "", inner) if self._flag() else None
+
+    def _sequence(self, inner: Any) -> Steps:
+        count = self._count()
+        if count == ELSEWHERE:
+            return self._elsewhere(inner)
+        return (yield from self._elements(inner, count))
+
+    def _elements(self, inner: Any, count: int) -> Steps:
+        number = self._number(inner)
+        if number is not None:
+            return self._inline(*number, count)
+        values = []
+        for index in range(count):
+            values.append((yield index, inner))
+        return values
+
+    def _map(self, key: Any, inner: Any) -> Steps:
+        pairs = []
+        for index in range(self._count()):
+            name = yield index, key
+            pairs.append((name, (yield index, inner)))
+        try:
+            result = dict(pairs)
+        except TypeError:
+            return pairs
+        return result if len(result) == len(pairs) else pairs
+
+    def _tuple(self, kinds: List[Any]) -> Steps:
+        values = []
+        for index, kind in enumerate(kinds):
+            values.append((yield index, kind))
+        return tuple(values)
+
+    def _named(self, index: Any) -> Steps:
+        definition = self._definition(index)
+        if "struct" in definition:
+            return (yield from self._fields(definition["struct"]))
+        variants = self._list(definition.get("enum"))
+        number = int.from_bytes(self._take(4), "little")
+        if number >= len(variants):
+            raise self._damaged(f"variant {number} of an enum of {len(variants)}")
+        variant = variants[number]
+        if not isinstance(variant, dict) or not isinstance(variant.get("name"), str):
+            raise self._schema("a variant without a name")
+        fields = variant.get("fields")
+        if fields == "unit":
+            return variant["name"]
+        return {variant["name"]: (yield from self._fields(fields))}
+
+    def _fields(self, fields: Any) -> Steps:
+        if fields == "unit":
+            return None
+        if not isinstance(fields, dict) or len(fields) != 1:
+            raise self._schema("fields of no known kind")
+        ((word, inner),) = fields.items()
+        if word == "newtype":
+            return (yield "", inner)
+        if word == "tuple":
+            return (yield from self._tuple(self._list(inner)))
+        if word != "named":
+            raise self._schema("fields of no known kind")
+        values: Dict[str, Any] = {}
+        for field in self._list(inner):
+            name = field.get("name") if isinstance(field, dict) else None
+            if not isinstance(name, str) or "type" not in field or name in values:
+                raise self._schema("a field without name or type, or twice")
+            values[name] = yield name, field["type"]
+        return values
+
+    def _elsewhere(self, inner: Any) -> numpy.ndarray:
+        """The array that stands for a sequence; it must be the next one, of the right type and length."""
+        index, count = self._count(), self._count()
+        if index != self.used or index >= len(self.arrays):
+            raise self._damaged(f"array {index} where {self.used} of {len(self.arrays)} must come")
+        array, part = self.arrays[index], self.archive.parts[index].name
+        self.used += 1
+        number = self._number(inner)
+        dims: Tuple[int, ...] = ()
+        if number is not None:
+            dtype, dims = number
+            if dtype in (U128, I128) and array.dtype == numpy.dtype("V16"):
+                array = array.view(dtype)
+            if array.dtype != dtype and array.dtype.str not in ("<f2", "|V2", "<c8", "<c16"):
+                raise self.archive.damaged(f"it has elements of {array.dtype}, its sequence of {dtype}", part)
+            if self.verify and dtype == numpy.dtype("?") and bool((array.view("u1") > 1).any()):
+                raise self.archive.damaged("a truth value that is neither 0 nor 1", part)
+        leading = array.ndim - len(dims)
+        product = 1
+        for size in array.shape[: max(leading, 0)]:
+            product *= size
+        if leading < 1 or array.shape[leading:] != dims or product != count:
+            raise self.archive.damaged(f"shape {array.shape} for {count} elements of shape {dims}", part)
+        return array
+
+    def _inline(self, dtype: numpy.dtype, dims: Tuple[int, ...], count: int) -> numpy.ndarray:
+        length = count * dtype.itemsize
+        for size in dims:
+            length *= size
+        data = self._take(length)
+        if dtype == numpy.dtype("?") and length and max(data) > 1:
+            raise self._damaged("a truth value that is neither 0 nor 1")
+        try:
+            # Copied: the bytes need not be aligned here.
+            array = numpy.ndarray((count,) + dims, dtype, bytes(data)).copy()
+        except (ValueError, TypeError, MemoryError) as error:
+            raise self._damaged(f"{count} elements of shape {dims}: {error}") from error
+        array.flags.writeable = False
+        return array
+
+    def _number(self, kind: Any) -> Optional[Tuple[numpy.dtype, Tuple[int, ...]]]:
+        """The numpy type and the shape of an element, if it is a number or nested arrays of numbers."""
+        dims: List[int] = []
+        for _ in range(64):
+            if isinstance(kind, str):
+                dtype = NUMBERS.get(kind)
+                return None if dtype is None else (dtype, tuple(dims))
+            if not isinstance(kind, dict):
+                return None
+            if "array" in kind:
+                kind, size = self._list(kind["array"], 2)
+                dims.append(self._natural(size))
+            elif "named" in kind:
+                fields = self._definition(kind["named"]).get("struct")
+                if not isinstance(fields, dict) or "newtype" not in fields:
+                    return None
+                kind = fields["newtype"]
+            else:
+                return None
+        return None
+
+    def _definition(self, index: Any) -> Dict[str, Any]:
+        number = self._natural(index)
+        definition = self.types[number] if number < len(self.types) else None
+        if not isinstance(definition, dict):
+            raise self._schema(f"there is no type {number}")
+        return definition
+
+    def _take(self, length: int) -> memoryview:
+        if length > len(self.data) - self.position:
+            raise self._damaged(f"{length} bytes where {len(self.data) - self.position} are left")
+        begin = self.position
+        self.position += length
+        return self.data[begin : self.position]
+
+    def _count(self) -> int:
+        return int.from_bytes(self._take(8), "little")
+
+    def _flag(self) -> bool:
+        byte = self._take(1)[0]
+        if byte > 1:
+            raise self._damaged(f"{byte} where 0 or 1 must be")
+        return byte == 1
+
+    def _char(self) -> str:
+        first = self._take(1)
+        lead = first[0]
+        more = 0 if lead < 0x80 else 1 if lead < 0xE0 else 2 if lead < 0xF0 else 3
+        text = self._text(bytes(first) + bytes(self._take(more)))
+        if len(text) != 1:
+            raise self._damaged("more than one character where one must be")
+        return text
+
+    def _text(self, data: Any) -> str:
+        try:
+            return str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            raise self._damaged(f"no UTF-8: {error}") from error
+
+    def _nothing(self) -> None:
+        self.nothings -= 1
+        if self.nothings < 0:
+            raise self._damaged("more values without bytes than can be believed")
+
+    def _list(self, value: Any, length: Optional[int] = None) -> List[Any]:
+        if not isinstance(value, list) or (length is not None and len(value) != length):
+            raise self._schema("a list is missing or of the wrong length")
+        return value
+
+    def _natural(self, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise self._schema("a number is missing")
+        return value
+
+    def _damaged(self, why: str) -> DamagedError:
+        path = "/".join(str(step) for step in self.steps[:64] if step != "")
+        return self.archive.damaged(f"byte {self.position}: {why}", f"{STATE} at {path}" if path else STATE)
+
+    def _schema(self, why: str) -> DamagedError:
+        return self.archive.damaged(f"the schema has {why}", "checkpoint.json")

@@ -1,0 +1,399 @@
+//! The Python reader (python/), which is written from docs/format.md: it gives the values that were saved.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use checkpointed::{Checkpoint, Checkpointer, checkpointed};
+use common::{file_of, python::numpy};
+use serde_json::{Value, json};
+
+/// Runs a program that has `checkpointed` and, from `python/tests/show.py`, `typed`.
+fn reader(program: &str, path: &Path) -> Option<String> {
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/python/tests");
+    let prelude = "import json, sys, warnings\nsys.dont_write_bytecode = True\n";
+    numpy(&format!("{prelude}sys.path.insert(0, {tests:?})\nfrom show import checkpointed, typed\n{program}"), path)
+}
+
+const LOAD: &str = "print(json.dumps(typed(checkpointed.load(sys.argv[1]))))";
+
+/// Saves the state, and has Python find this value, written as `typed` writes it.
+#[track_caller]
+fn assert_python_finds<T: Checkpoint>(state: &T, expected: &Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.ckpt");
+    Checkpointer::<T>::open(&path).unwrap().save(state).unwrap();
+    if let Some(printed) = reader(LOAD, &path) {
+        assert_eq!(&serde_json::from_str::<Value>(&printed).unwrap(), expected);
+    }
+}
+
+fn integer(value: impl ToString) -> Value {
+    json!(["int", value.to_string()])
+}
+
+/// Little-endian bytes, as in the file.
+fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
+    bytes.into_iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn every_scalar_comes_to_the_bit() {
+    #[checkpointed]
+    struct Scalars {
+        integers: (u8, i8, u16, i16, u32, i32, u64, i64),
+        sizes: (usize, isize),
+        wide: (u128, i128),
+        quiet: f64,
+        signalling: f64,
+        signalling32: f32,
+        minus_zero: f64,
+        truth: (bool, bool),
+        characters: (char, char, char, char),
+        text: String,
+        nothing: (),
+        raw: CString,
+    }
+    let state = Scalars {
+        integers: (u8::MAX, i8::MIN, u16::MAX, i16::MIN, u32::MAX, i32::MIN, u64::MAX, i64::MIN),
+        sizes: (usize::MAX, isize::MIN),
+        wide: (u128::MAX, i128::MIN),
+        quiet: f64::from_bits(0x7ff8_0000_0000_1234),
+        signalling: f64::from_bits(0xfff0_0000_0000_0001),
+        signalling32: f32::from_bits(0x7f80_0001),
+        minus_zero: -0.0,
+        truth: (true, false),
+        characters: ('a', 'é', '€', '🦀'),
+        text: "säve\0".into(),
+        nothing: (),
+        raw: CString::new([1, 0xff]).unwrap(),
+    };
+    let integers = [
+        integer(u8::MAX),
+        integer(i8::MIN),
+        integer(u16::MAX),
+        integer(i16::MIN),
+        integer(u32::MAX),
+        integer(i32::MIN),
+        integer(u64::MAX),
+        integer(i64::MIN),
+    ];
+    let mut tuple = vec![json!("tuple")];
+    tuple.extend(integers);
+    assert_python_finds(
+        &state,
+        &json!([
+            "dict",
+            ["integers", tuple],
+            ["sizes", ["tuple", integer(usize::MAX), integer(isize::MIN)]],
+            ["wide", ["tuple", integer(u128::MAX), integer(i128::MIN)]],
+            ["quiet", ["f64", "7ff8000000001234"]],
+            ["signalling", ["f64", "fff0000000000001"]],
+            ["signalling32", ["f32", "7f800001"]],
+            ["minus_zero", ["f64", "8000000000000000"]],
+            ["truth", ["tuple", true, false]],
+            ["characters", ["tuple", "a", "é", "€", "🦀"]],
+            ["text", "säve\0"],
+            ["nothing", null],
+            ["raw", ["bytes", "01ff"]],
+        ]),
+    );
+}
+
+#[test]
+fn structs_enums_options_maps_and_what_is_inside_them_keep_their_form() {
+    #[checkpointed]
+    struct Unit;
+    #[checkpointed]
+    struct Metres(f64);
+    #[checkpointed]
+    struct Pair(u8, String);
+    #[checkpointed]
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    struct Cell {
+        x: u8,
+    }
+    #[checkpointed]
+    enum Phase {
+        Idle,
+        Wait(u32),
+        Move(i8, i8),
+        Run { step: u64 },
+    }
+    #[checkpointed]
+    struct All {
+        unit: Unit,
+        metres: Metres,
+        pair: Pair,
+        phases: Vec<Phase>,
+        none: Option<u8>,
+        some: Option<Option<u8>>,
+        map: BTreeMap<String, Option<Pair>>,
+        by_number: BTreeMap<(u8, bool), u8>,
+        by_cell: BTreeMap<Cell, u8>,
+        words: [String; 2],
+        empty: Vec<String>,
+    }
+    let state = All {
+        unit: Unit,
+        metres: Metres(1.0),
+        pair: Pair(1, "one".into()),
+        phases: vec![Phase::Idle, Phase::Wait(7), Phase::Move(-1, 1), Phase::Run { step: 9 }],
+        none: None,
+        some: Some(Some(3)),
+        map: BTreeMap::from([("a".into(), None), ("b".into(), Some(Pair(2, "two".into())))]),
+        by_number: BTreeMap::from([((1, true), 2)]),
+        by_cell: BTreeMap::from([(Cell { x: 5 }, 6)]),
+        words: ["x".into(), "y".into()],
+        empty: Vec::new(),
+    };
+    assert_python_finds(
+        &state,
+        &json!([
+            "dict",
+            ["unit", null],
+            ["metres", ["f64", "3ff0000000000000"]],
+            ["pair", ["tuple", integer(1), "one"]],
+            ["phases", [
+                "list",
+                "Idle",
+                ["dict", ["Wait", integer(7)]],
+                ["dict", ["Move", ["tuple", integer(-1), integer(1)]]],
+                ["dict", ["Run", ["dict", ["step", integer(9)]]]],
+            ]],
+            ["none", null],
+            ["some", integer(3)],
+            ["map", ["dict", ["a", null], ["b", ["tuple", integer(2), "two"]]]],
+            ["by_number", ["dict", [["tuple", integer(1), true], integer(2)]]],
+            ["by_cell", ["list", ["tuple", ["dict", ["x", integer(5)]], integer(6)]]],
+            ["words", ["list", "x", "y"]],
+            ["empty", ["list"]],
+        ]),
+    );
+}
+
+#[test]
+fn arrays_are_arrays_wherever_they_are_kept() {
+    #[checkpointed]
+    struct Arrays {
+        small: Vec<f64>,
+        empty: Vec<u16>,
+        points: Vec<[f32; 3]>,
+        fixed: [u16; 3],
+        truth: Vec<bool>,
+        wide: Vec<i128>,
+        large: Vec<u32>,
+        nested: Vec<Vec<u8>>,
+    }
+    // More than 256 arrays, of which the last short ones are inline, and one of more than a MiB.
+    let state = Arrays {
+        small: vec![f64::from_bits(0x7ff0_0000_0000_0001)],
+        empty: Vec::new(),
+        points: vec![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+        fixed: [1, 2, 3],
+        truth: vec![true, false],
+        wide: vec![i128::MIN, -1, i128::MAX],
+        large: (0..300_000).collect(),
+        nested: (0..300_u16).map(|n| vec![n.to_le_bytes()[0]; 2]).collect(),
+    };
+    let array = |dtype: &str, shape: &[usize], bytes: Vec<u8>| json!(["array", dtype, shape, hex(bytes)]);
+    let mut nested = vec![json!("list")];
+    nested.extend(state.nested.iter().map(|inner| array("|u1", &[2], inner.clone())));
+    let points = state.points.as_flattened().iter().flat_map(|x| x.to_le_bytes()).collect();
+    let wide: Vec<String> = state.wide.iter().map(ToString::to_string).collect();
+    assert_python_finds(
+        &state,
+        &json!([
+            "dict",
+            ["small", array("<f8", &[1], state.small[0].to_le_bytes().to_vec())],
+            ["empty", array("<u2", &[0], Vec::new())],
+            ["points", array("<f4", &[2, 3], points)],
+            ["fixed", array("<u2", &[3], vec![1, 0, 2, 0, 3, 0])],
+            ["truth", array("|b1", &[2], vec![1, 0])],
+            ["wide", ["array", "object", [3], wide]],
+            ["large", array("<u4", &[300_000], state.large.iter().flat_map(|x| x.to_le_bytes()).collect())],
+            ["nested", nested],
+        ]),
+    );
+}
+
+#[test]
+fn a_root_that_is_no_struct_is_the_plain_value() {
+    assert_python_finds(&7_u64, &integer(7));
+    assert_python_finds(&vec![1_u8, 2], &json!(["array", "|u1", [2], "0102"]));
+    assert_python_finds(&Some(String::from("x")), &json!("x"));
+}
+
+#[test]
+fn a_list_as_deep_as_can_be_saved_is_read() {
+    #[checkpointed]
+    #[derive(Default)]
+    struct Link {
+        next: Option<Box<Link>>,
+    }
+    // A struct and an option for each, of 2048 values within values.
+    let mut list = Link::default();
+    for _ in 0..1000 {
+        list = Link { next: Some(Box::new(list)) };
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.ckpt");
+    Checkpointer::<Link>::open(&path).unwrap().save(&list).unwrap();
+    let count = "
+link, links = checkpointed.load(sys.argv[1]), 0
+while link['next'] is not None: link, links = link['next'], links + 1
+print(links)";
+    reader(count, &path).inspect(|printed| assert_eq!(printed, "1000\n"));
+}
+
+#[test]
+fn every_flipped_byte_and_every_cut_is_noticed() {
+    #[checkpointed]
+    struct Small {
+        step: u64,
+        positions: Vec<f64>,
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.ckpt");
+    let state = Small { step: 1, positions: vec![1.0; 8] };
+    Checkpointer::<Small>::open(&path).unwrap().save(&state).unwrap();
+    let program = "
+import os
+path = sys.argv[1]
+whole = open(path, 'rb').read()
+checkpointed.load(path)
+def refused(data):
+    with open(path, 'wb') as file: file.write(data)
+    try: checkpointed.load(path)
+    except checkpointed.CheckpointError as error: assert error.path == path
+    else: raise SystemExit(f'{len(data)} bytes were believed')
+for index in range(len(whole)): refused(whole[:index] + bytes([whole[index] ^ 1]) + whole[index + 1:])
+for length in range(len(whole)): refused(whole[:length])
+refused(whole + b'x')
+refused(b'x' + whole)
+print('all')";
+    reader(program, &file_of(&path, 1)).inspect(|printed| assert_eq!(printed, "all\n"));
+}
+
+#[test]
+fn a_damaged_newest_generation_is_skipped_with_a_warning_and_refused_by_its_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.ckpt");
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.save(&2).unwrap();
+    let newest = fs::read(file_of(&path, 2)).unwrap();
+    fs::write(file_of(&path, 2), &newest[..newest.len() - 1]).unwrap();
+    let program = "
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    print(checkpointed.load(sys.argv[1]), len(caught))
+    print([entry.generation for entry in checkpointed.list(sys.argv[1])], len(caught))
+try: checkpointed.load(sys.argv[1], generation=2)
+except checkpointed.NotACheckpointError: print('refused')";
+    reader(program, &path).inspect(|printed| assert_eq!(printed, "1 1\n[1] 2\nrefused\n"));
+    fs::write(file_of(&path, 1), b"").unwrap();
+    let program = "
+try: checkpointed.load(sys.argv[1])
+except checkpointed.NoneUsableError as error: print(len(error.tried))";
+    reader(program, &path).inspect(|printed| assert_eq!(printed, "2\n"));
+}
+
+#[test]
+fn what_was_loaded_stays_as_it_is_while_saves_go_on_over_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.ckpt");
+    let mut checkpoints = Checkpointer::<Vec<u64>>::open(&path).unwrap();
+    checkpoints.save(&vec![0; 200_000]).unwrap();
+    let done = AtomicBool::new(false);
+    let program = "
+kept, seen = [], 0
+for _ in range(40):
+    array = checkpointed.load(sys.argv[1])
+    assert (array == array[0]).all() and array[0] >= seen, array
+    seen = int(array[0])
+    kept.append((seen, array))
+assert all((array == value).all() for value, array in kept)
+print('all')";
+    std::thread::scope(|threads| {
+        let reading = threads.spawn(|| {
+            let printed = reader(program, &path);
+            done.store(true, Ordering::Relaxed);
+            printed
+        });
+        for number in 1.. {
+            checkpoints.save(&vec![number; 200_000]).unwrap();
+            if done.load(Ordering::Relaxed) || reading.is_finished() {
+                break;
+            }
+        }
+        reading.join().unwrap().inspect(|printed| assert_eq!(printed, "all\n"));
+    });
+}
+
+/// An example, built as it is now.
+fn example(name: &str) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().unwrap().parent().unwrap();
+    let program: PathBuf = profile.join("examples").join(name);
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--example", name, "--target-dir"]);
+        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+    }
+    Command::new(program)
+}
+
+#[test]
+fn the_examples_checkpoints_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let counter = directory.path().join("counter.ckpt");
+    let output =
+        example("counter").arg("--dir").arg(&counter).args(["--every", "1", "--count", "3"]).output().unwrap();
+    assert!(output.status.success());
+    reader(LOAD, &counter)
+        .inspect(|printed| assert_eq!(printed, "[\"dict\", [\"count\", [\"int\", \"3\"]]]\n"));
+    let heat = directory.path().join("heat.ckpt");
+    let arguments = ["--size", "16", "--steps", "20", "--every", "10"];
+    assert!(example("heat").arg("--dir").arg(&heat).args(arguments).output().unwrap().status.success());
+    let program = "
+import numpy, os
+state = checkpointed.load(sys.argv[1])
+newest = checkpointed.list(sys.argv[1])[-1]
+entries = numpy.load(newest.path)
+held = {name: array for name, array in checkpointed.arrays(sys.argv[1]).items()}
+assert held and all(entries[name].tobytes() == array.tobytes() for name, array in held.items())
+def arrays(value):
+    if isinstance(value, numpy.ndarray): yield value
+    elif isinstance(value, (list, tuple)):
+        for inner in value: yield from arrays(inner)
+    elif isinstance(value, dict):
+        for inner in value.values(): yield from arrays(inner)
+assert {a.tobytes() for a in held.values()} <= {a.tobytes() for a in arrays(state)}
+print(sorted(state), [a.shape for a in held.values()])";
+    reader(program, &heat).inspect(|printed| assert!(printed.contains("(16, 16)"), "{printed}"));
+}
+
+#[test]
+fn the_readers_own_tests_pass() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+    let program = "
+import io, os, unittest
+os.chdir(sys.argv[1])
+suite = unittest.defaultTestLoader.discover('tests')
+result = unittest.TextTestRunner(stream=io.StringIO()).run(suite)
+assert result.testsRun and result.wasSuccessful(), result.errors + result.failures
+print('all')";
+    reader(program, &tests).inspect(|printed| assert_eq!(printed, "all\n"));
+}
