@@ -19,7 +19,10 @@ use serde_json::{Value, json};
 fn reader(program: &str, path: &Path) -> Option<String> {
     let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/python/tests");
     let prelude = "import json, sys, warnings\nsys.dont_write_bytecode = True\n";
-    numpy(&format!("{prelude}sys.path.insert(0, {tests:?})\nfrom show import checkpointed, typed\n{program}"), path)
+    numpy(
+        &format!("{prelude}sys.path.insert(0, {tests:?})\nfrom show import checkpointed, typed\n{program}"),
+        path,
+    )
 }
 
 const LOAD: &str = "print(json.dumps(typed(checkpointed.load(sys.argv[1]))))";
@@ -161,13 +164,16 @@ fn structs_enums_options_maps_and_what_is_inside_them_keep_their_form() {
             ["unit", null],
             ["metres", ["f64", "3ff0000000000000"]],
             ["pair", ["tuple", integer(1), "one"]],
-            ["phases", [
-                "list",
-                "Idle",
-                ["dict", ["Wait", integer(7)]],
-                ["dict", ["Move", ["tuple", integer(-1), integer(1)]]],
-                ["dict", ["Run", ["dict", ["step", integer(9)]]]],
-            ]],
+            [
+                "phases",
+                [
+                    "list",
+                    "Idle",
+                    ["dict", ["Wait", integer(7)]],
+                    ["dict", ["Move", ["tuple", integer(-1), integer(1)]]],
+                    ["dict", ["Run", ["dict", ["step", integer(9)]]]],
+                ]
+            ],
             ["none", null],
             ["some", integer(3)],
             ["map", ["dict", ["a", null], ["b", ["tuple", integer(2), "two"]]]],
@@ -222,6 +228,16 @@ fn arrays_are_arrays_wherever_they_are_kept() {
             ["nested", nested],
         ]),
     );
+}
+
+#[test]
+fn entries_are_found_whatever_padding_their_names_and_lengths_make() {
+    let state: BTreeMap<String, Vec<u8>> = (1..=200).map(|n| ("x".repeat(n), vec![7; n])).collect();
+    let mut expected = vec![json!("dict")];
+    expected.extend(
+        state.iter().map(|(key, bytes)| json!([key, ["array", "|u1", [key.len()], hex(bytes.clone())]])),
+    );
+    assert_python_finds(&state, &json!(expected));
 }
 
 #[test]
@@ -359,8 +375,12 @@ fn example(name: &str) -> Command {
 fn the_examples_checkpoints_are_read() {
     let directory = tempfile::tempdir().unwrap();
     let counter = directory.path().join("counter.ckpt");
-    let output =
-        example("counter").arg("--dir").arg(&counter).args(["--every", "1", "--count", "3"]).output().unwrap();
+    let output = example("counter")
+        .arg("--dir")
+        .arg(&counter)
+        .args(["--every", "1", "--count", "3"])
+        .output()
+        .unwrap();
     assert!(output.status.success());
     reader(LOAD, &counter)
         .inspect(|printed| assert_eq!(printed, "[\"dict\", [\"count\", [\"int\", \"3\"]]]\n"));

@@ -105,13 +105,13 @@ class Archive:
         raise NotACheckpointError(self.path, f"a zip archive whose last entry is not {MANIFEST}")
 
     def _read_manifest(self, offset: int, length: int) -> Dict[str, Any]:
-        central_crc, local = None, self.data[offset : offset + 30]
+        local = self.data[offset : offset + 30]
         if len(local) < 30 or bytes(local[:4]) != b"PK\x03\x04":
             raise self.damaged("its header is missing", MANIFEST)
-        central_crc = struct.unpack_from("<I", local, 14)[0]
+        crc = struct.unpack_from("<I", local, 14)[0]
         start = offset + 30 + sum(struct.unpack_from("<HH", local, 26))
         text = bytes(self.data[start : start + length])
-        if len(text) != length or zlib.crc32(text) != central_crc:
+        if len(text) != length or zlib.crc32(text) != crc:
             raise self.damaged("the checksum is wrong; use an older checkpoint", MANIFEST)
         try:
             manifest = json.loads(text.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
@@ -277,13 +277,9 @@ def _still_named(file: BinaryIO, path: str) -> bool:
 
 
 def _padding(position: int, alignment: int) -> bytes:
-    """The extra field that makes the data begin at a multiple of the alignment; it has at least 6 bytes."""
-    gap = -position % alignment
-    if gap == 0:
-        return b""
-    if gap < 6:
-        gap += alignment
-    return struct.pack("<HHH", 0xD935, gap - 4, alignment) + bytes(gap - 6)
+    """The extra field that makes the data begin at a multiple of the alignment. It is always there, if without zeros."""
+    zeros = -(position + 6) % alignment
+    return struct.pack("<HHH", 0xD935, 2 + zeros, alignment) + bytes(zeros)
 
 
 def _end(count: int, size: int, offset: int) -> bytes:
