@@ -38,7 +38,7 @@ fn assert_python_finds<T: Checkpoint>(state: &T, expected: &Value) {
     }
 }
 
-fn integer(value: impl ToString) -> Value {
+fn integer(value: &impl ToString) -> Value {
     json!(["int", value.to_string()])
 }
 
@@ -79,14 +79,14 @@ fn every_scalar_comes_to_the_bit() {
         raw: CString::new([1, 0xff]).unwrap(),
     };
     let integers = [
-        integer(u8::MAX),
-        integer(i8::MIN),
-        integer(u16::MAX),
-        integer(i16::MIN),
-        integer(u32::MAX),
-        integer(i32::MIN),
-        integer(u64::MAX),
-        integer(i64::MIN),
+        integer(&u8::MAX),
+        integer(&i8::MIN),
+        integer(&u16::MAX),
+        integer(&i16::MIN),
+        integer(&u32::MAX),
+        integer(&i32::MIN),
+        integer(&u64::MAX),
+        integer(&i64::MIN),
     ];
     let mut tuple = vec![json!("tuple")];
     tuple.extend(integers);
@@ -95,8 +95,8 @@ fn every_scalar_comes_to_the_bit() {
         &json!([
             "dict",
             ["integers", tuple],
-            ["sizes", ["tuple", integer(usize::MAX), integer(isize::MIN)]],
-            ["wide", ["tuple", integer(u128::MAX), integer(i128::MIN)]],
+            ["sizes", ["tuple", integer(&usize::MAX), integer(&isize::MIN)]],
+            ["wide", ["tuple", integer(&u128::MAX), integer(&i128::MIN)]],
             ["quiet", ["f64", "7ff8000000001234"]],
             ["signalling", ["f64", "fff0000000000001"]],
             ["signalling32", ["f32", "7f800001"]],
@@ -163,22 +163,22 @@ fn structs_enums_options_maps_and_what_is_inside_them_keep_their_form() {
             "dict",
             ["unit", null],
             ["metres", ["f64", "3ff0000000000000"]],
-            ["pair", ["tuple", integer(1), "one"]],
+            ["pair", ["tuple", integer(&1), "one"]],
             [
                 "phases",
                 [
                     "list",
                     "Idle",
-                    ["dict", ["Wait", integer(7)]],
-                    ["dict", ["Move", ["tuple", integer(-1), integer(1)]]],
-                    ["dict", ["Run", ["dict", ["step", integer(9)]]]],
+                    ["dict", ["Wait", integer(&7)]],
+                    ["dict", ["Move", ["tuple", integer(&-1), integer(&1)]]],
+                    ["dict", ["Run", ["dict", ["step", integer(&9)]]]],
                 ]
             ],
             ["none", null],
-            ["some", integer(3)],
-            ["map", ["dict", ["a", null], ["b", ["tuple", integer(2), "two"]]]],
-            ["by_number", ["dict", [["tuple", integer(1), true], integer(2)]]],
-            ["by_cell", ["list", ["tuple", ["dict", ["x", integer(5)]], integer(6)]]],
+            ["some", integer(&3)],
+            ["map", ["dict", ["a", null], ["b", ["tuple", integer(&2), "two"]]]],
+            ["by_number", ["dict", [["tuple", integer(&1), true], integer(&2)]]],
+            ["by_cell", ["list", ["tuple", ["dict", ["x", integer(&5)]], integer(&6)]]],
             ["words", ["list", "x", "y"]],
             ["empty", ["list"]],
         ]),
@@ -242,7 +242,7 @@ fn entries_are_found_whatever_padding_their_names_and_lengths_make() {
 
 #[test]
 fn a_root_that_is_no_struct_is_the_plain_value() {
-    assert_python_finds(&7_u64, &integer(7));
+    assert_python_finds(&7_u64, &integer(&7));
     assert_python_finds(&vec![1_u8, 2], &json!(["array", "|u1", [2], "0102"]));
     assert_python_finds(&Some(String::from("x")), &json!("x"));
 }

@@ -15,7 +15,7 @@ from .errors import DamagedError, UnsupportedError
 DEEPEST = 16384
 ELSEWHERE = (1 << 64) - 1
 # Values of no bytes (units) cost nothing in the file: so many more than there are bytes are believed.
-NOTHINGS = 1 << 16
+NOTHINGS = 1 << 21
 
 INTEGERS = {f"{sign}{bits}": (bits // 8, sign == "i") for sign in "ui" for bits in (8, 16, 32, 64, 128)}
 NUMBERS: Dict[str, numpy.dtype] = {

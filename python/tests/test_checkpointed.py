@@ -10,13 +10,14 @@ import unittest
 import zipfile
 import zlib
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy  # noqa: E402
 
 import checkpointed  # noqa: E402
-from checkpointed import archive  # noqa: E402
+from checkpointed import archive, state as decoding  # noqa: E402
 from checkpointed import npy  # noqa: E402
 
 
@@ -54,6 +55,10 @@ class Reader(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.path = os.path.join(folder.name, "a.ckpt")
+        # The real limit takes seconds to be reached.
+        limit = mock.patch.object(decoding, "NOTHINGS", 1 << 10)
+        limit.start()
+        self.addCleanup(limit.stop)
 
     def load(self, root, state, types=(), **fields):
         with open(self.path, "wb") as file:
