@@ -42,7 +42,7 @@ pub use store::Metric;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::state::{
-        ArrayPool, Body, Field, Fields, Probe, Type, Types, Variant, ViaCheckpoint, ViaSerde, traced,
+        ArrayPool, Body, Field, Fields, Probe, Type, Types, Variant, ViaCheckpoint, ViaSerde, fixed, traced,
     };
     pub use serde;
 }

@@ -90,6 +90,16 @@ fn allowed_elements(bytes: usize) -> u64 {
     (bytes as u64).saturating_add(ELEMENTS_WITHOUT_BYTES)
 }
 
+/// Whether this is what [`encode`] writes with, and not the serializer of another format.
+pub(super) fn is_writer<S>() -> bool {
+    typeid::of::<S>() == typeid::of::<&'static mut Writer<'static>>()
+}
+
+/// Whether this is what [`decode`] reads with.
+pub(super) fn is_reader<D>() -> bool {
+    typeid::of::<D>() == typeid::of::<&'static mut Reader<'static, 'static>>()
+}
+
 fn refusal(why: String) -> bincode::Error {
     ErrorKind::Custom(why).into()
 }

@@ -4,6 +4,7 @@ mod arrays;
 mod codec;
 mod compare;
 mod field;
+pub mod fixed;
 mod implementations;
 pub mod json;
 mod path;

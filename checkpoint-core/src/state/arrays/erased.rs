@@ -11,7 +11,7 @@ use ndarray::Dimension;
 #[cfg(feature = "ndarray")]
 use super::grid::{self, GRIDS, Grid};
 use super::table::TABLE;
-use super::{Array, Kind};
+use super::{Array, Kind, Whole};
 
 /// Reads the bytes of the sequence that the reference at an address borrows.
 ///
@@ -30,6 +30,29 @@ pub(crate) fn view<I>(sequence: &I) -> Option<Array<'_>> {
     // `&'i` refers to lives at least as long as any borrow of it.
     let bytes = unsafe { view(address, PhantomData) };
     Some(Array { kind: *kind, outer: None, bytes })
+}
+
+/// The sequence, if it is an array in that guise.
+pub(crate) fn whole<I>(sequence: &I) -> Option<&Whole<'_>> {
+    if typeid::of::<I>() != typeid::of::<Whole<'static>>() {
+        return None;
+    }
+    // SAFETY: by the documentation of `typeid`, `I` is `Whole` but for its lifetime. That outlives the borrow of the
+    // `I`, and `Whole` is covariant in it, so a `&'b Whole<'b>` of that borrow is what the address may be used as.
+    Some(unsafe { &*std::ptr::from_ref(sequence).cast::<Whole<'_>>() })
+}
+
+/// The same values in fixed arrays of them, without a copy. `None` where they do not come out even, or take no space.
+pub(crate) fn group<T, const N: usize>(values: Vec<T>) -> Option<Vec<[T; N]>> {
+    if size_of::<[T; N]>() == 0 || !values.len().is_multiple_of(N) {
+        return None;
+    }
+    let rows = values.len() / N;
+    let first = Box::into_raw(values.into_boxed_slice()).cast::<[T; N]>();
+    // SAFETY: `[T; N]` is `N` values of `T` one after the other, with the alignment of `T` (reference, "Type layout").
+    // The boxed slice has exactly `rows * N` values, so as `rows` rows it has the same size: what `Vec::from_raw_parts`
+    // asks of its pointer, length and capacity. All values are initialised, and nothing else owns them any more.
+    Some(unsafe { Vec::from_raw_parts(first, rows, rows) })
 }
 
 /// A [`View`] of a `&Vec<R>`.

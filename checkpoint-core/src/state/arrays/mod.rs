@@ -24,7 +24,7 @@ pub(super) use erased::grid;
 #[cfg(feature = "ndarray")]
 pub(super) use grid::{GRID_VERSION, Grid};
 
-pub(crate) use erased::{owned, view, visitor_reads};
+pub(crate) use erased::{group, owned, view, visitor_reads, whole};
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,19 @@ pub(crate) struct Array<'a> {
     /// The lengths of the dimensions that the rows are arranged in, where it is not just the one.
     pub(crate) outer: Option<Vec<u64>>,
     pub(crate) bytes: &'a [u8],
+}
+
+/// An array in the guise of a sequence, in which it goes through the interface of a serializer. Only ours is given one.
+#[derive(Debug)]
+pub(crate) struct Whole<'a>(pub(crate) Array<'a>);
+
+impl IntoIterator for Whole<'_> {
+    type Item = u8;
+    type IntoIter = std::iter::Empty<u8>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::empty()
+    }
 }
 
 /// Reads the `Vec` that a source holds under a number.

@@ -155,6 +155,9 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         if let Some(array) = arrays::view(&sequence) {
             return self.write_array(array);
         }
+        if let Some(arrays::Whole(array)) = arrays::whole(&sequence) {
+            return self.write_array(array.clone());
+        }
         let elements = sequence.into_iter();
         let length = match elements.size_hint() {
             (least, Some(most)) if least == most => Some(least),

@@ -1,0 +1,76 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::state::arrays::none::{decode, encode};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Grids {
+    #[serde(with = "FixedArrays::<Fixed<Fixed<Same>>>")]
+    grid: [[f64; 64]; 3],
+    #[serde(with = "FixedArrays::<Maybe<Boxed<Fixed<Same>>>>")]
+    boxed: Option<Box<[u16; 100]>>,
+    #[serde(with = "FixedArrays::<Rows<Fixed<Same>>>")]
+    rows: Vec<[String; 33]>,
+    #[serde(with = "FixedArrays::<Fixed<Same>>")]
+    short: [u8; 4],
+    #[serde(with = "FixedArrays::<Fixed<Fixed<Same>>>")]
+    nothing: [[f64; 0]; 50],
+}
+
+fn grids() -> Grids {
+    Grids {
+        grid: std::array::from_fn(|row| std::array::from_fn(|column| (row * 64 + column) as f64)),
+        boxed: Some(Box::new([7; 100])),
+        rows: vec![std::array::from_fn(|place| place.to_string()); 2],
+        short: [1, 2, 3, 4],
+        nothing: [[]; 50],
+    }
+}
+
+#[test]
+fn a_fixed_array_that_stays_inline_is_a_sequence_of_all_its_elements() {
+    let mut bytes = Vec::new();
+    encode(&grids(), &mut bytes).unwrap();
+    assert_eq!(bytes[..8], 192_u64.to_le_bytes());
+    assert_eq!(decode::<Grids>(&bytes).unwrap(), grids());
+}
+
+#[test]
+fn a_fixed_array_of_another_length_is_refused() {
+    for count in [0, 191, 193, 384_u64] {
+        let mut bytes = Vec::new();
+        encode(&(0..count).map(|_| 1.0).collect::<Vec<f64>>(), &mut bytes).unwrap();
+        bytes.extend_from_slice(&[0; 1 + 8 + 4]);
+        assert!(decode::<Grids>(&bytes).is_err(), "{count}");
+    }
+}
+
+#[test]
+fn other_formats_see_tuples_as_serde_writes_them() {
+    let json = serde_json::to_value(grids()).unwrap();
+    assert_eq!(json["grid"][2][63], 191.0);
+    assert_eq!(json["grid"].as_array().unwrap().len(), 3);
+    assert_eq!(json["short"], serde_json::json!([1, 2, 3, 4]));
+    assert_eq!(serde_json::from_value::<Grids>(json).unwrap(), grids());
+    // Tuples have no length in bincode.
+    let short = bincode::serialize(&grids()).unwrap();
+    assert_eq!(short[..8], 0_f64.to_le_bytes());
+    assert_eq!(short[8..16], 1_f64.to_le_bytes());
+    assert_eq!(bincode::deserialize::<Grids>(&short).unwrap(), grids());
+    assert!(serde_json::from_str::<Grids>(r#"{"grid": [[1.0]]}"#).is_err());
+}
+
+#[test]
+fn the_memory_of_values_becomes_that_of_rows() {
+    let values: Vec<String> = (0..6).map(|value| value.to_string()).collect();
+    let first = values.as_ptr().cast::<u8>();
+    let rows = arrays::group::<String, 3>(values).unwrap();
+    assert_eq!(rows, [["0", "1", "2"], ["3", "4", "5"]]);
+    assert_eq!(rows.as_ptr().cast::<u8>(), first);
+    assert!(arrays::group::<u8, 2>(vec![1, 2, 3]).is_none());
+    assert!(arrays::group::<u8, 0>(Vec::new()).is_none());
+    assert_eq!(arrays::group::<u8, 2>(Vec::new()), Some(Vec::new()));
+    let mut spare = Vec::with_capacity(101);
+    spare.extend([1_u16; 4]);
+    assert_eq!(arrays::group::<u16, 2>(spare), Some(vec![[1; 2]; 2]));
+}
