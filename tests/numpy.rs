@@ -416,3 +416,96 @@ for name in "short", "field", "rows", "grid":
 "#,
     );
 }
+
+#[test]
+fn a_fixed_array_of_any_length_is_an_entry_with_all_its_dimensions() {
+    const FEATURES: usize = 784;
+    const AXES: usize = 3;
+    #[checkpointed]
+    #[derive(Debug, Clone, PartialEq)]
+    struct Fixed<const N: usize> {
+        line: [f64; 1000],
+        grid: [[f32; 64]; 3],
+        boxed: Box<[u16; 4096]>,
+        slice: Box<[[i8; 100]]>,
+        rows: Vec<[f64; 100]>,
+        none: Vec<[f64; 33]>,
+        option: Option<[bool; 40]>,
+        absent: Option<[bool; 40]>,
+        weights: Vec<[f32; FEATURES]>,
+        positions: Vec<[f64; AXES]>,
+        axes: [f64; AXES],
+        small: [f64; 3],
+        sizes: [usize; N],
+        names: [String; 33],
+    }
+    let nan = f64::from_bits(0xfff8_dead_beef_0001);
+    let mut line = [-0.0; 1000];
+    line[1] = nan;
+    let fixed = Fixed::<50> {
+        line,
+        grid: std::array::from_fn(|row| {
+            std::array::from_fn(|column| f32::from(u8::try_from(row * 64 + column).unwrap()))
+        }),
+        boxed: Box::new([7; 4096]),
+        slice: vec![[-1; 100], [-2; 100]].into(),
+        rows: vec![[0.5; 100]; 2],
+        none: vec![],
+        option: Some([true; 40]),
+        absent: None,
+        weights: vec![[1.5; FEATURES]; 2],
+        positions: vec![[1.0, 2.0, 3.0]; 2],
+        axes: [4.0; AXES],
+        small: [5.0; 3],
+        sizes: [usize::MAX; 50],
+        names: std::array::from_fn(|place| place.to_string()),
+    };
+    assert_numpy_finds(
+        &fixed,
+        r#"
+line = np.full(1000, -0.0)
+line.view("<u8")[1] = 0xfff8deadbeef0001
+holds("line", "<f8", (1000,), line)
+holds("grid", "<f4", (3, 64), np.arange(192))
+holds("boxed", "<u2", (4096,), [7] * 4096)
+holds("slice", "i1", (2, 100), [-1] * 100 + [-2] * 100)
+holds("rows", "<f8", (2, 100), [0.5] * 200)
+holds("none", "<f8", (0, 33), [])
+holds("option", "bool", (40,), [True] * 40)
+holds("weights", "<f4", (2, 784), [1.5] * 2 * 784)
+holds("positions", "<f8", (2, 3), [1, 2, 3] * 2)
+holds("sizes", "<u8", (50,), [2**64 - 1] * 50)
+"#,
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Fixed<50>>::open(directory.path()).unwrap();
+    checkpoints.save(&fixed).unwrap();
+    let mut loaded = checkpoints.load().unwrap().unwrap();
+    assert_eq!(loaded.line.map(f64::to_bits), line.map(f64::to_bits));
+    loaded.line = [0.0; 1000];
+    assert_eq!(loaded, Fixed { line: [0.0; 1000], ..fixed.clone() });
+    drop(checkpoints);
+    // Another length is another type.
+    let mut other = Checkpointer::<Fixed<51>>::open(directory.path()).unwrap();
+    let error = other.load().unwrap_err().to_string();
+    assert!(error.contains("[_; 50]") && error.contains("[_; 51]"), "{error}");
+    let json = serde_json::to_value(&fixed).unwrap();
+    assert_eq!((&json["grid"][2][63], &json["rows"][1][99]), (&191.0.into(), &0.5.into()));
+    assert_eq!(json["absent"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_key_too_long_for_a_file_can_be_unpacked() {
+    let state: BTreeMap<String, Vec<u8>> =
+        [("x".repeat(300), vec![1]), ("x".repeat(301), vec![2]), ("é".repeat(500), vec![3])].into();
+    assert_numpy_finds(
+        &state,
+        r#"
+import tempfile, zipfile
+held |= {name for name in entries.files}
+assert sorted(entries[name][0] for name in entries.files if "~" in name) == [1, 2, 3]
+with tempfile.TemporaryDirectory() as parent, zipfile.ZipFile(sys.argv[1]) as archive:
+    archive.extractall(parent)
+"#,
+    );
+}

@@ -61,6 +61,8 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         added.push(parse_quote!(#[checkpoint(#arguments)]));
     }
 
+    crate::fixed::add(&mut input, &library);
+
     // After other attribute macros, which may change the fields for serde; before serde's attributes, which only mean
     // something after the derives.
     let place = input.attrs.iter().position(|attribute| attribute.path().is_ident(SERDE));

@@ -6,7 +6,7 @@ use syn::{DeriveInput, Error, ExprPath, Generics, Ident, LitStr, Type};
 
 use crate::ast::{Body, Field, Fields, Input, Style, Variant};
 use crate::attr::{self, Errors, at};
-use crate::{bound, lend, valid};
+use crate::{bound, fixed, lend, valid};
 
 /// `#[derive(Checkpoint)]`.
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
@@ -196,6 +196,9 @@ impl Expansion<'_> {
     }
 
     fn field(&self, field: &Field) -> TokenStream {
+        if let Some(schema) = fixed::schema(field, &self.types, |leaf| self.probe(leaf)) {
+            return schema;
+        }
         match field.serde.reads_with() {
             Some(function) => self.traced(&field.original.ty, &function),
             None => self.probe(&field.original.ty),

@@ -10,6 +10,7 @@ mod attribute;
 mod bound;
 mod case;
 mod expand;
+mod fixed;
 mod lend;
 mod valid;
 

@@ -263,10 +263,12 @@ impl<T, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-        if codec::is_reader::<D>() && shape::<T, A>().1 {
-            return read_flat::<T, A, D>(deserializer);
+        let elements = Elements::<T, A>(None, PhantomData);
+        match (codec::is_reader::<D>(), shape::<T, A>().1) {
+            (true, true) => read_flat::<T, A, D>(deserializer),
+            (true, false) => deserializer.deserialize_newtype_struct(arrays::ROWS, elements),
+            (false, _) => deserializer.deserialize_seq(elements),
         }
-        deserializer.deserialize_seq(Elements::<T, A>(None, PhantomData))
     }
 
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {

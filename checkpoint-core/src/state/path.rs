@@ -14,6 +14,9 @@ pub(super) enum Step {
 /// A name that is longer than this says nothing to anybody, and would not fit the file format when it is very long.
 const LONGEST: usize = 1000;
 
+/// A folder or a file has a name of at most 255 bytes, of which `.npy`, and what keeps equal names apart, need some.
+const LONGEST_STEP: usize = 200;
+
 /// The name of the entry for an array at the end of these steps: the steps with `/` between them, and `.npy`.
 ///
 /// Letters, digits, `_`, `-` and `.` stand for themselves; every other byte is written as `%` and two hexadecimal digits. So
@@ -25,6 +28,7 @@ pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
         if !name.is_empty() {
             name.push('/');
         }
+        let start = name.len();
         match step {
             Step::Field(field) => escape(field.as_bytes(), &mut name),
             Step::Index(index) => name.push_str(&index.to_string()),
@@ -32,6 +36,7 @@ pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
                 key(encoded.get(*from..*to).unwrap_or_default(), type_name, &mut name);
             }
         }
+        shorten(&mut name, start);
     }
     if name.is_empty() {
         name.push_str("state");
@@ -40,6 +45,23 @@ pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
         name.truncate(LONGEST);
     }
     name + ".npy"
+}
+
+/// Cuts the step that begins at `start` where it is too long, and adds the CRC-32 of the whole step: two long keys that
+/// begin alike still differ. No `~` comes from a field or a key, so no short step is like it.
+fn shorten(name: &mut String, start: usize) {
+    let Some(step) = name.get(start..).filter(|step| step.len() > LONGEST_STEP) else { return };
+    let hash = crc32fast::hash(step.as_bytes());
+    // All of it is ASCII. Not between a `%` and its digits.
+    let mut kept = LONGEST_STEP;
+    while name
+        .get(start..start + kept)
+        .is_some_and(|step| step.bytes().rev().take(2).any(|byte| byte == b'%'))
+    {
+        kept -= 1;
+    }
+    name.truncate(start + kept);
+    name.push_str(&format!("~{hash:08x}"));
 }
 
 fn key(bytes: &[u8], type_name: &str, name: &mut String) {
@@ -83,6 +105,7 @@ fn escape(bytes: &[u8], name: &mut String) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -109,6 +132,19 @@ mod tests {
         assert_eq!(of_key(""), "table/%.npy");
         assert_eq!(of_key("é%"), "table/%C3%A9%25.npy");
         assert_eq!(of_key("a.npy"), "table/a%2Enpy.npy");
+    }
+
+    #[test]
+    fn a_step_that_is_too_long_for_a_file_is_shortened_and_stays_apart_from_others() {
+        assert_eq!(of_key(&"a".repeat(200)), format!("table/{}.npy", "a".repeat(200)));
+        let long = of_key(&"a".repeat(201));
+        let hash = crc32fast::hash("a".repeat(201).as_bytes());
+        assert_eq!(long, format!("table/{}~{hash:08x}.npy", "a".repeat(200)));
+        assert_ne!(long, of_key(&"a".repeat(202)));
+        let escaped = of_key(&("a".to_owned() + &"é".repeat(300)));
+        assert!(escaped.split('/').all(|step| step.len() <= 255), "{escaped}");
+        let (kept, _) = escaped.split_once('~').unwrap();
+        assert!(kept.ends_with("%C3") || kept.ends_with("%A9"), "{kept}");
     }
 
     #[test]

@@ -80,6 +80,11 @@ pub(crate) fn visitor_reads<V>() -> Option<Kind> {
     TABLE.visitors.get(&typeid::of::<V>()).copied()
 }
 
+/// The kind of array that a `Vec` of type `T` is.
+pub(crate) fn vec_kind<T>() -> Option<Kind> {
+    TABLE.owned.get(&typeid::of::<T>()).copied()
+}
+
 /// The value, if it is a `T`. The value's type has no lifetimes but `'static`.
 pub(crate) fn owned<T>(value: Box<dyn Any>) -> Option<T> {
     if (*value).type_id() != typeid::of::<T>() {

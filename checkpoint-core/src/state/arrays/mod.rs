@@ -24,7 +24,7 @@ pub(super) use erased::grid;
 #[cfg(feature = "ndarray")]
 pub(super) use grid::{GRID_VERSION, Grid};
 
-pub(crate) use erased::{group, owned, view, visitor_reads, whole};
+pub(crate) use erased::{group, owned, vec_kind, view, visitor_reads, whole};
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub(crate) struct Array<'a> {
     pub(crate) outer: Option<Vec<u64>>,
     pub(crate) bytes: &'a [u8],
 }
+
+/// The name of a newtype that is none: whose visitor makes a `Vec` of a sequence, as the one of `Vec` itself does.
+pub(crate) const ROWS: &str = "\0rows";
 
 /// An array in the guise of a sequence, in which it goes through the interface of a serializer. Only ours is given one.
 #[derive(Debug)]
@@ -92,7 +95,8 @@ impl Kind {
 
     /// The kind of which an array with this header and so many bytes of data has so many rows, if there is one.
     pub(crate) fn of_rows(rows: u64, header: &[u8], bytes: u64) -> Option<Kind> {
-        let kinds = table::TABLE.visitors.values().filter(|kind| kind.rows(header, bytes) == Some(rows));
+        let candidates = table::TABLE.by_dtype.get(npy::descr(header)?)?;
+        let kinds = candidates.iter().filter(|kind| kind.rows(header, bytes) == Some(rows));
         // A row of one number could as well be that number.
         kinds.min_by_key(|kind| kind.inner.len()).copied()
     }

@@ -32,6 +32,12 @@ pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
     header
 }
 
+/// The type of the elements that a header tells. Of the rest of it, and of the shape, the same holds.
+pub(super) fn descr(header: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(header.get(10..)?).ok()?;
+    Some(text.strip_prefix("{'descr': '")?.split_once('\'')?.0)
+}
+
 /// The shape that a header tells. Nothing else of it is looked at: whoever asks makes the header of that shape, and
 /// compares.
 pub(super) fn shape(header: &[u8]) -> Option<Vec<u64>> {

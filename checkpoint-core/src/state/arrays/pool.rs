@@ -16,7 +16,7 @@ impl ArrayPool {
     /// Takes the elements of `values`, if they are an array worth it. `false` where its elements could not be numbers.
     pub(crate) fn lend<T: 'static>(&mut self, values: &mut Vec<T>) -> bool {
         let vec = TypeId::of::<Vec<T>>();
-        if !TABLE.owned.contains(&vec) {
+        if !TABLE.owned.contains_key(&vec) {
             return false;
         }
         if size_of_val(&values[..]) >= SHORTEST {

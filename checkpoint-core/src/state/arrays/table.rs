@@ -1,7 +1,7 @@
 //! Which types are arrays: `Vec` and slices of numbers, and of fixed arrays of numbers.
 
 use std::any::{Any, TypeId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
@@ -18,10 +18,12 @@ use super::{ArraySource, Dtype, Kind, Reference};
 pub(super) struct Table {
     /// By the type of a borrowed sequence.
     pub(super) borrowed: HashMap<TypeId, (View, Kind), ById>,
+    /// By the type of the elements, as a header has it: one of them for each length of each dimension.
+    pub(super) by_dtype: HashMap<&'static str, Vec<Kind>>,
     /// By the type of the visitor with which a `Vec` asks for its elements.
     pub(super) visitors: HashMap<TypeId, Kind, ById>,
     /// The types of such `Vec`s.
-    pub(super) owned: HashSet<TypeId, ById>,
+    pub(super) owned: HashMap<TypeId, Kind, ById>,
 }
 
 /// A `TypeId` is a hash already.
@@ -114,7 +116,8 @@ impl Table {
         self.borrowed.insert(TypeId::of::<&'static Vec<R>>(), (erased::view_vec::<R>, kind));
         self.borrowed.insert(TypeId::of::<&'static [R]>(), (erased::view_slice::<R>, kind));
         self.visitors.insert(visitor_of::<Vec<R>>(), kind);
-        self.owned.insert(TypeId::of::<Vec<R>>());
+        self.by_dtype.entry(kind.dtype.descr).or_default().push(kind);
+        self.owned.insert(TypeId::of::<Vec<R>>(), kind);
     }
 }
 

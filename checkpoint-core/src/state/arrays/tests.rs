@@ -108,6 +108,36 @@ fn the_array_of_a_temporary_is_written_while_it_lives() {
 }
 
 #[test]
+fn integers_in_the_place_of_floats_are_refused_however_they_are_read() {
+    /// Writes integers, and reads floats.
+    #[derive(Debug)]
+    struct Forged<T>(Vec<u64>, std::marker::PhantomData<T>);
+
+    impl<T> Serialize for Forged<T> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.0.serialize(serializer)
+        }
+    }
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Forged<T> {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            T::deserialize(deserializer).map(|_| Forged(Vec::new(), std::marker::PhantomData))
+        }
+    }
+
+    fn load<T: DeserializeOwned + 'static>() -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpointer::<Plain<Forged<T>>>::open(directory.path()).unwrap();
+        checkpoints.save(&Plain(Forged(vec![1, 2], std::marker::PhantomData))).unwrap();
+        checkpoints.load().is_ok()
+    }
+
+    assert!(!load::<Vec<f64>>());
+    assert!(!load::<VecDeque<f64>>());
+    assert!(load::<VecDeque<u64>>());
+}
+
+#[test]
 fn a_million_short_arrays_do_not_become_a_million_entries() {
     let state: Vec<Vec<u8>> = (0..5000).map(|length| vec![7; length % 5]).collect();
     assert_eq!(foreign(state).len(), 256);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::rows::Rows;
 use super::{DEEPEST, OUT_OF_BAND, Options, Result, options, refusal, too_deep};
-use crate::state::arrays::{self, ArraySource, Reference};
+use crate::state::arrays::{self, ArraySource, Kind, Reference};
 
 /// Reads values, and counts the elements that lengths announce.
 pub(super) struct Reader<'de, 'a> {
@@ -46,9 +46,9 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     /// A `Vec` takes the whole array; anything else that wants a sequence gets its rows one by one.
-    fn read_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+    fn read_array<V: Visitor<'de>>(&mut self, visitor: V, kind: Option<Kind>) -> Result<V::Value> {
         let array = Reference { number: self.number()?, rows: self.number()? };
-        if let Some(kind) = arrays::visitor_reads::<V>() {
+        if let Some(kind) = kind {
             let values = kind.read(self.arrays, array).map_err(refusal)?;
             return arrays::owned(values)
                 .ok_or_else(|| refusal(format!("array {} is of another type", array.number)));
@@ -60,6 +60,21 @@ impl<'de, 'a> Reader<'de, 'a> {
             Ok(value)
         } else {
             Err(refusal(format!("array {} is longer than the value", array.number)))
+        }
+    }
+
+    #[inline]
+    fn read_elements<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
+        let left = self.admit(length)?;
+        visitor.visit_seq(Elements { reader: self, left })
+    }
+
+    /// For a visitor of ours that makes a `Vec`, whatever its own type.
+    #[cold]
+    fn read_rows<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        match self.number()? {
+            OUT_OF_BAND => self.read_array(visitor, arrays::vec_kind::<V::Value>()),
+            length => self.read_elements(length, visitor),
         }
     }
 
@@ -156,7 +171,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     }
 
     #[inline]
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
+        if name == arrays::ROWS {
+            return self.read_rows(visitor);
+        }
         self.deeper(|reader| visitor.visit_newtype_struct(reader))
     }
 
@@ -164,10 +182,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let length = self.number()?;
         if length == OUT_OF_BAND {
-            return self.read_array(visitor);
+            return self.read_array(visitor, arrays::visitor_reads::<V>());
         }
-        let left = self.admit(length)?;
-        visitor.visit_seq(Elements { reader: self, left })
+        self.read_elements(length, visitor)
     }
 
     #[inline]
