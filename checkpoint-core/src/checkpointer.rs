@@ -106,6 +106,11 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// where they have the right length, which saves the time and the memory of new ones. `false`, and nothing
     /// changed, where there is no generation at all.
     ///
+    /// Written over are a `Vec` and a boxed slice of 64 KiB and more, of numbers or of fixed arrays of them up to 32 long,
+    /// and with its feature an `ndarray` array in C order: as fields of types with `#[checkpointed]`, also in tuples,
+    /// options, boxes, sequences and values of maps. Everything else is made anew, as by [`load`](Checkpointer::load). So a
+    /// field with `#[serde(skip)]` has its default afterwards, and not what it had before.
+    ///
     /// ```
     /// use checkpointed_core::Checkpointer;
     ///

@@ -6,9 +6,13 @@ use std::sync::LazyLock;
 
 use bytemuck::NoUninit;
 use ndarray::{Array, Dimension, Ix0, Ix1, Ix2, Ix3, Ix4, Ix5, Ix6, IxDyn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::table::{ById, TABLE};
-use super::{Kind, erased};
+use super::{ArrayPool, Kind, erased};
+use crate::state::schema::{Type, Types};
+use crate::state::{Checkpoint, trace};
 
 /// What `ndarray` writes before the dimensions, and checks when it reads.
 pub(crate) const GRID_VERSION: u8 = 1;
@@ -66,4 +70,34 @@ pub(super) fn of_array<A: NoUninit, D: Dimension>(array: &Array<A, D>, kind: Kin
         is_dynamic: D::NDIM.is_none(),
         bytes: bytemuck::cast_slice(array.as_slice()?),
     })
+}
+
+impl<A, D> Checkpoint for Array<A, D>
+where
+    A: Serialize + DeserializeOwned + 'static,
+    D: Dimension + Serialize + DeserializeOwned + 'static,
+{
+    const NAME: &'static str = "";
+
+    fn schema(types: &mut Types) -> Type {
+        types.import::<Self>(trace::trace::<Self>)
+    }
+
+    fn lend_arrays(&mut self, pool: &mut ArrayPool) {
+        let (shape, count) = (self.raw_dim(), self.len());
+        if !self.is_standard_layout() {
+            return;
+        }
+        // Without dimensions there is always one element, and nothing worth lending.
+        let Ok(empty) = Array::from_shape_vec(D::zeros(self.ndim()), Vec::new()) else { return };
+        let (mut values, offset) = std::mem::replace(self, empty).into_raw_vec_and_offset();
+        // A part of an array may have memory before and behind it.
+        values.drain(..offset.unwrap_or(0));
+        values.truncate(count);
+        pool.lend(&mut values);
+        // What was not taken stays what it was.
+        if let Ok(array) = Array::from_shape_vec(shape, values) {
+            *self = array;
+        }
+    }
 }

@@ -258,6 +258,45 @@ fn an_ndarray_is_one_entry_with_its_shape() {
     assert!(String::from_utf8_lossy(&file).contains("'shape': (3, 5), "));
 }
 
+#[cfg(feature = "ndarray")]
+#[test]
+fn a_load_into_an_ndarray_takes_its_memory_where_the_length_is_the_same() {
+    use ndarray::{Array0, Array2, ArrayD, IxDyn, s};
+
+    type State = (Array2<f64>, ArrayD<u8>, Array2<f64>, Array0<f64>, Array2<f64>, Array2<f64>);
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<State>::open(directory.path()).unwrap();
+    let state = |value: f64, byte| {
+        let part = Array2::from_elem((200, 200), value).slice_move(s![50..150, ..]);
+        let short = Array2::from_elem((2, 2), value);
+        let turned = Array2::from_elem((100, 300), value).reversed_axes();
+        let first = Array2::from_elem((300, 100), value);
+        (
+            first,
+            ArrayD::from_elem(IxDyn(&[400, 200]), byte),
+            short,
+            Array0::from_elem((), value),
+            part,
+            turned,
+        )
+    };
+    let saved: State = state(1.5, 7);
+    checkpoints.save(&saved).unwrap();
+    let mut loaded = state(0.0, 0);
+    let before = (loaded.0.as_ptr(), loaded.1.as_ptr());
+    assert!(checkpoints.load_into(&mut loaded).unwrap());
+    assert_eq!(loaded, saved);
+    assert_eq!((loaded.0.as_ptr(), loaded.1.as_ptr()), before);
+
+    let mut pool = ArrayPool::default();
+    let mut kept = state(2.5, 1);
+    kept.lend_arrays(&mut pool);
+    assert_eq!((kept.0.len(), kept.1.len()), (0, 0));
+    let lent = state(2.5, 1);
+    assert_eq!((kept.2, kept.3, kept.5), (lent.2, lent.3, lent.5), "not worth it, or not in C order");
+    assert!(pool.take::<f64>(20_000).is_some(), "a part of an array");
+}
+
 #[cfg(all(feature = "num-complex", feature = "half"))]
 #[test]
 fn complex_numbers_and_short_floats_are_arrays() {
