@@ -106,7 +106,7 @@ fn rows<'a>(ty: &'a Type, fixed: &TokenStream) -> Option<Plan<'a>> {
         let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = length else { return false };
         number.base10_parse::<u64>().is_ok_and(|number| number <= LONGEST_OF_SERDE)
     };
-    if lengths.iter().all(|length| is_short(length)) {
+    if lengths.iter().all(is_short) {
         return None;
     }
     let same = quote!(#fixed::Same);
