@@ -87,7 +87,7 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
         data = archive.read(part["name"])
         assert len(data) == part["length"]
         chunks = [data[start:start + 1048576] for start in range(0, len(data), 1048576)]
-        assert [zlib.crc32(chunk) for chunk in chunks] == part["crc32"]
+        assert [f"{zlib.crc32(chunk):08x}" for chunk in chunks] == part["crc32"]
     assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
     assert manifest["metadata"] == {"note": "größer", "loss": "NaN"}
     print(manifest["format_version"], manifest["generation"], manifest["created"][-1], manifest["library"])

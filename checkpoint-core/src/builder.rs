@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpointer::Checkpointer;
+use crate::container::Compression;
 use crate::error::Error;
 use crate::reader::CheckpointReader;
 use crate::state::Checkpoint;
@@ -32,6 +33,7 @@ pub struct Builder<T> {
     keep_last: usize,
     keep_every: Option<u64>,
     keep_best: Vec<(Metric, usize)>,
+    compression: Compression,
     branch_from: Option<PathBuf>,
     when_busy: WhenBusy,
     disk: Arc<dyn Disk>,
@@ -56,6 +58,7 @@ impl<T: Checkpoint> Builder<T> {
             keep_last: 2,
             keep_every: None,
             keep_best: Vec::new(),
+            compression: Compression::None,
             branch_from: None,
             when_busy: WhenBusy::default(),
             disk: Arc::new(RealDisk::default()),
@@ -125,6 +128,12 @@ impl<T: Checkpoint> Builder<T> {
         self
     }
 
+    /// How the parts of a checkpoint are packed; not at all unless said otherwise. See [`Compression`].
+    pub fn compression(mut self, compression: Compression) -> Builder<T> {
+        self.compression = compression;
+        self
+    }
+
     /// Another disk in the place of the machine's.
     #[cfg(test)]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Builder<T> {
@@ -138,10 +147,12 @@ impl<T: Checkpoint> Builder<T> {
     /// As [`Checkpointer::open`], and [`Error::InvalidSetting`].
     pub fn open(self) -> Result<Checkpointer<T>, Error> {
         let retention = self.retention()?;
+        let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
+        self.compression.check().map_err(wrong)?;
         let directory = Directory::new(&self.path, self.disk);
         let reader = CheckpointReader::new(directory.clone())?;
         let branched_from = self.branch_from.map(CheckpointReader::open).transpose()?;
-        let settings = Settings { durable: self.durable, retention };
+        let settings = Settings { durable: self.durable, retention, compression: self.compression };
         let mut writer = Writer::open(directory, settings)?;
         note_metrics(&mut writer, &reader)?;
         Ok(Checkpointer::new(reader, branched_from, writer, self.when_busy))

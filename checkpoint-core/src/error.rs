@@ -274,6 +274,22 @@ pub enum Error {
         bytes: u64,
     },
 
+    /// A checkpoint is compressed, and the program was built without what unpacks it.
+    #[error(
+        "{} is compressed by {feature} ({part}), which this program was built without: turn on the feature `{feature}` of \
+         `checkpointed`",
+        path.display()
+    )]
+    #[non_exhaustive]
+    BuiltWithout {
+        /// The file.
+        path: PathBuf,
+        /// The part.
+        part: String,
+        /// The feature to turn on.
+        feature: &'static str,
+    },
+
     /// The thread that saves in the background panicked. What was saved before is untouched, and the program may go
     /// on and save again.
     #[error(
@@ -345,6 +361,7 @@ impl Error {
             Refusal::Damaged { part, why } => Error::Damaged { path, part, why },
             Refusal::Unreadable(source) => Error::Io { operation: "read", path, source },
             Refusal::NoMemory { part, bytes } => Error::NoMemory { path, part, bytes },
+            Refusal::Packed { part, method } => Error::BuiltWithout { path, part, feature: method.feature() },
         }
     }
 

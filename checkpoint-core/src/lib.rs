@@ -29,7 +29,7 @@ mod store;
 
 pub use builder::{Builder, WhenBusy};
 pub use checkpointer::{Begun, Checkpointer};
-pub use container::{Manifest, Metadata, Value};
+pub use container::{Compression, Manifest, Metadata, Value};
 pub use error::{Error, Skipped};
 pub use reader::{CheckpointReader, LoadReport};
 pub use save::Saved;

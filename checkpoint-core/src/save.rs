@@ -43,7 +43,8 @@ pub(crate) fn save<'s>(
     let mut temporary = writer.begin()?;
     let path = temporary.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
-    let mut container = ContainerWriter::new(BufWriter::with_capacity(1 << 16, &mut temporary));
+    let buffered = BufWriter::with_capacity(1 << 16, &mut temporary);
+    let mut container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
     let bytes = match fill(&mut container) {
         Ok(state) => container.finish(state, manifest).map_err(failed)?,
         Err(Failure::Write(error)) => return Err(failed(error)),

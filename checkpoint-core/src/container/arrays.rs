@@ -2,8 +2,9 @@
 
 use super::STATE;
 use super::manifest::PartRecord;
+use super::part::PartReader;
 use super::reader::Container;
-use super::source::{Refusal, allocate, damaged, read_bytes};
+use super::source::{Refusal, allocate, damaged};
 use super::zip::Entry;
 use crate::state::{ArrayPool, ArraySource, Kind, Reference};
 
@@ -12,15 +13,23 @@ pub(crate) struct Arrays<'a> {
     container: &'a Container,
     taken: u64,
     refusal: Option<Refusal>,
-    /// The header of the next array, once it was checked.
-    header: Option<Vec<u8>>,
+    /// The next array, once it was checked.
+    opened: Option<Opened<'a>>,
     pool: ArrayPool,
+}
+
+/// An array of which the header was read, and fits the state.
+struct Opened<'a> {
+    kind: Kind,
+    /// How many bytes come after the header.
+    bytes: u64,
+    reader: PartReader<'a>,
 }
 
 impl<'a> Arrays<'a> {
     /// The arrays of `container`, written over those of the pool where one fits.
     pub(crate) fn new(container: &'a Container, pool: ArrayPool) -> Arrays<'a> {
-        Arrays { container, taken: 0, refusal: None, header: None, pool }
+        Arrays { container, taken: 0, refusal: None, opened: None, pool }
     }
 
     /// Why an array could not be had, if that was why a decoding failed.
@@ -53,38 +62,26 @@ impl<'a> Arrays<'a> {
         })
     }
 
-    /// The header of an array, which tells of as many rows as the state does.
-    fn header(&self, array: Reference, kind: Option<Kind>) -> Result<(Kind, Vec<u8>), Refusal> {
+    /// An array whose header tells of as many rows as the state does.
+    fn open(&self, array: Reference, kind: Option<Kind>) -> Result<Opened<'a>, Refusal> {
         let (part, entry) = self.next(array)?;
-        let source = &*self.container.source;
-        let offset = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
-        let start = read_bytes(source, offset, entry.length.min(10), &part.name)?;
-        let length = match start[..] {
+        let mut reader = PartReader::new(&*self.container.source, part, entry)?;
+        let length = match *reader.start(10)? {
             [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
             _ => return Err(damaged(&part.name, "it is too short for an array")),
         };
-        let Some(bytes) = entry.length.checked_sub(length) else {
+        let Some(bytes) = reader.size().checked_sub(length) else {
             return Err(damaged(&part.name, "its header is longer than itself"));
         };
-        let header = read_bytes(source, offset, length, &part.name)?;
+        let header = reader.start(length)?;
         let found = match kind {
-            Some(kind) => Some(kind).filter(|kind| kind.rows(&header, bytes) == Some(array.rows)),
-            None => Kind::of_rows(array.rows, &header, bytes),
+            Some(kind) => Some(kind).filter(|kind| kind.rows(header, bytes) == Some(array.rows)),
+            None => Kind::of_rows(array.rows, header, bytes),
         };
         match found {
-            Some(kind) => Ok((kind, header)),
+            Some(kind) => Ok(Opened { kind, bytes, reader }),
             None => Err(damaged(&part.name, "its type or its shape is not that of the field it belongs to")),
         }
-    }
-
-    fn take(&mut self, array: Reference, header: &[u8], buffer: &mut [u8]) -> Result<(), Refusal> {
-        let (part, entry) = self.next(array)?;
-        if header.len() as u64 + buffer.len() as u64 != entry.length {
-            return Err(damaged(&part.name, "its length is not that of the field it belongs to"));
-        }
-        self.container.fill(part, entry, header, buffer)?;
-        self.taken += 1;
-        Ok(())
     }
 }
 
@@ -94,27 +91,30 @@ impl ArraySource for Arrays<'_> {
     }
 
     fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String> {
-        let header = self.header(array, Some(kind)).map(|(_, header)| header);
-        self.header = Some(self.refuse(header)?);
+        let opened = self.open(array, Some(kind));
+        self.opened = Some(self.refuse(opened)?);
         Ok(())
     }
 
     fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String> {
-        let header = match self.header.take() {
-            Some(header) => Ok(header),
-            None => self.header(array, None).map(|(_, header)| header),
+        let opened = match self.opened.take() {
+            // What was checked must be what is asked for.
+            Some(opened) => self.next(array).map(|_| opened),
+            None => self.open(array, None),
         };
-        let outcome = header.and_then(|header| self.take(array, &header, buffer));
+        let outcome = opened.and_then(|opened| opened.reader.fill(buffer));
+        self.taken += 1;
         self.refuse(outcome)
     }
 
     fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
-        let outcome = self.header(array, None).and_then(|(kind, header)| {
-            let (part, entry) = self.next(array)?;
-            let mut bytes = allocate(entry.length - header.len() as u64, &part.name)?;
-            self.take(array, &header, &mut bytes)?;
-            Ok((kind, bytes))
+        let outcome = self.open(array, None).and_then(|Opened { kind, bytes, reader }| {
+            let (part, _) = self.next(array)?;
+            let mut memory = allocate(bytes, &part.name)?;
+            reader.fill(&mut memory)?;
+            Ok((kind, memory))
         });
+        self.taken += 1;
         self.refuse(outcome)
     }
 }

@@ -1,8 +1,47 @@
 //! Checksums of a part: one CRC-32 for each chunk, and the zip entry's CRC-32 combined from them.
 //!
 //! The polynomial is zip's (IEEE 802.3), so that one pass over the bytes serves both, and any zip tool checks them.
+//! In the manifest they are text of a fixed width: how long a file is does not depend on what is in it.
+
+use std::fmt;
 
 use crc32fast::Hasher;
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// A CRC-32, in JSON as 8 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crc32(pub(super) u32);
+
+impl Serialize for Crc32 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:08x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Crc32 {
+    /// Takes the one way in which a number is written, and no other.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Crc32, D::Error> {
+        struct Digits;
+
+        impl Visitor<'_> for Digits {
+            type Value = Crc32;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a checksum of 8 lower-case hexadecimal digits")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Crc32, E> {
+                let is_one =
+                    text.len() == 8 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                let number = u32::from_str_radix(text, 16).ok().filter(|_| is_one);
+                number.map(Crc32).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_str(Digits)
+    }
+}
 
 /// The bytes that one checksum covers; only the last chunk of a part may be shorter.
 pub(super) const CHUNK: usize = 1 << 20;
@@ -10,7 +49,7 @@ pub(super) const CHUNK: usize = 1 << 20;
 /// The checksums of a part that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    complete: Vec<u32>,
+    complete: Vec<Crc32>,
     current: Hasher,
     filled: usize,
 }
@@ -30,12 +69,12 @@ impl Chunks {
     }
 
     fn end_chunk(&mut self) {
-        self.complete.push(std::mem::take(&mut self.current).finalize());
+        self.complete.push(Crc32(std::mem::take(&mut self.current).finalize()));
         self.filled = 0;
     }
 
     /// The checksum of every chunk, in order.
-    pub(super) fn finish(mut self) -> Vec<u32> {
+    pub(super) fn finish(mut self) -> Vec<Crc32> {
         if self.filled > 0 {
             self.end_chunk();
         }
@@ -45,14 +84,14 @@ impl Chunks {
 
 /// The checksum of a whole part of `length` bytes, from those of its chunks. `None` where their number does not
 /// fit the length.
-pub(super) fn combined(chunks: &[u32], length: u64) -> Option<u32> {
+pub(super) fn combined(chunks: &[Crc32], length: u64) -> Option<u32> {
     let chunk = CHUNK as u64;
     if chunks.len() as u64 != length.div_ceil(chunk) {
         return None;
     }
     let mut whole = Hasher::new();
     let mut rest = length;
-    for crc32 in chunks {
+    for Crc32(crc32) in chunks {
         let covered = rest.min(chunk);
         whole.combine(&Hasher::new_with_initial_len(*crc32, covered));
         rest -= covered;
@@ -61,10 +100,23 @@ pub(super) fn combined(chunks: &[u32], length: u64) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
-    fn of_chunks(bytes: &[u8], piece: usize) -> Vec<u32> {
+    #[test]
+    fn a_checksum_is_written_in_one_way_and_read_in_no_other() {
+        for number in [0, 7, 0xdead_beef, u32::MAX] {
+            let text = serde_json::to_string(&Crc32(number)).unwrap();
+            assert_eq!(text, format!("\"{number:08x}\""));
+            assert_eq!(serde_json::from_str::<Crc32>(&text).unwrap(), Crc32(number));
+        }
+        for text in ["7", "\"7\"", "\"DEADBEEF\"", "\"+1234567\"", "\"000000007\"", "\"0000000g\"", "null"] {
+            serde_json::from_str::<Crc32>(text).unwrap_err();
+        }
+    }
+
+    fn of_chunks(bytes: &[u8], piece: usize) -> Vec<Crc32> {
         let mut chunks = Chunks::default();
         bytes.chunks(piece).for_each(|piece| chunks.update(piece));
         chunks.finish()
@@ -87,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_number_of_chunks_that_does_not_fit_the_length_is_refused() {
-        assert_eq!(combined(&[0], 0), None);
+        assert_eq!(combined(&[Crc32(0)], 0), None);
         assert_eq!(combined(&[], 1), None);
-        assert_eq!(combined(&[1, 2], CHUNK as u64), None);
+        assert_eq!(combined(&[Crc32(1), Crc32(2)], CHUNK as u64), None);
     }
 }

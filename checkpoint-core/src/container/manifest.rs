@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::checksum::{CHUNK, Crc32};
+use super::zip::Entry;
 use crate::state::Schema;
 
 /// What a checkpoint says of itself.
@@ -33,9 +35,37 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PartRecord {
     pub(crate) name: String,
+    /// How many bytes it has in the file.
     pub(crate) length: u64,
-    /// The CRC-32 of each chunk of 1 MiB.
-    pub(crate) crc32: Vec<u32>,
+    /// What they are when unpacked, where they are compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unpacked: Option<Unpacked>,
+    /// The CRC-32 of each chunk of 1 MiB, as it is in the file.
+    pub(crate) crc32: Vec<Crc32>,
+}
+
+/// What a compressed part is when unpacked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unpacked {
+    pub(crate) method: Method,
+    pub(crate) length: u64,
+    pub(crate) crc32: Crc32,
+}
+
+/// How a part is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Method {
+    Zstd,
+}
+
+impl Method {
+    /// The feature without which it cannot be unpacked.
+    pub(crate) fn feature(self) -> &'static str {
+        match self {
+            Method::Zstd => "zstd",
+        }
+    }
 }
 
 /// The only field that is read before the rest is believed to be of this format.
@@ -43,6 +73,46 @@ pub(crate) struct PartRecord {
 pub(super) struct FormatVersion {
     pub(super) format_version: u32,
 }
+
+/// How long the manifest of a file with these other entries can be, in bytes: far more than one is, and far less than a
+/// forged length would have us read.
+pub(super) fn longest(entries: &[Entry]) -> u64 {
+    const ALL_BUT_THE_PARTS: u64 = 16 << 20;
+    const PART: u64 = 512;
+    const CHECKSUM: u64 = 16;
+    let of_part = |entry: &Entry| {
+        PART + entry.name.len() as u64 + (entry.length / CHUNK as u64).saturating_mul(CHECKSUM)
+    };
+    entries.iter().map(of_part).fold(ALL_BUT_THE_PARTS, u64::saturating_add)
+}
+
+/// The JSON of a manifest, followed by as many spaces as its numbers, which change from one save to the next, are shorter
+/// than the longest of their kind. So a file is as long as the one before it where the state has the same shape, and one
+/// that is written over keeps its length, which is then nothing that the file system has to make durable.
+pub(super) fn to_json(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(manifest)?;
+    let numbers =
+        [(manifest.generation.to_string(), LONGEST_U64), (manifest.process.to_string(), LONGEST_U32)];
+    let values = manifest.metadata.0.values().filter_map(|value| {
+        let longest = match value {
+            Value::Bool(_) => LONGEST_BOOL,
+            Value::Integer(_) => LONGEST_I64,
+            Value::Float(_) => LONGEST_F64,
+            Value::Text(_) => return None,
+        };
+        Some((serde_json::to_string(value).ok()?, longest))
+    });
+    let spaces: usize =
+        numbers.into_iter().chain(values).map(|(text, longest)| longest.saturating_sub(text.len())).sum();
+    bytes.resize(bytes.len() + spaces, b' ');
+    Ok(bytes)
+}
+
+const LONGEST_U64: usize = "18446744073709551615".len();
+const LONGEST_U32: usize = "4294967295".len();
+const LONGEST_I64: usize = "-9223372036854775808".len();
+const LONGEST_F64: usize = "-2.2250738585072014e-308".len();
+const LONGEST_BOOL: usize = "false".len();
 
 impl Manifest {
     /// The number of the checkpoint in its directory.
@@ -299,6 +369,8 @@ mod time {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -311,6 +383,55 @@ mod tests {
         let text = serde_json::to_string(&written).unwrap();
         assert_eq!(text, r#"{"commit":"9f3c1e","converged":false,"epoch":-3,"loss":0.1}"#);
         assert_eq!(serde_json::from_str::<Metadata>(&text).unwrap(), written);
+    }
+
+    fn manifest(generation: u64, process: u32, metadata: Metadata) -> Manifest {
+        Manifest {
+            format_version: 1,
+            library: "checkpointed".to_owned(),
+            name: String::new(),
+            version: 1,
+            generation,
+            created: SystemTime::now(),
+            host: "host".to_owned(),
+            process,
+            metadata,
+            codec: "bincode-1".to_owned(),
+            schema: Schema::of::<u64>(),
+            parts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_as_long_whatever_its_numbers_are() {
+        let longest = to_json(&manifest(u64::MAX, u32::MAX, Metadata::new())).unwrap();
+        assert_eq!(longest.last(), Some(&b'}'), "no spaces where the numbers are the longest");
+        for (generation, process) in [(1, 1), (9, 400), (10, 99_999), (u64::MAX, 3)] {
+            let other = to_json(&manifest(generation, process, Metadata::new())).unwrap();
+            assert_eq!(other.len(), longest.len());
+            let read: Manifest = serde_json::from_slice(&other).unwrap();
+            assert_eq!((read.generation, read.process), (generation, process));
+        }
+    }
+
+    #[test]
+    fn nor_does_it_matter_what_the_numbers_of_the_metadata_are() {
+        let lengths = |values: Vec<Value>| {
+            let of =
+                |value: Value| to_json(&manifest(1, 1, Metadata::new().with("key", value))).unwrap().len();
+            values.into_iter().map(of).collect::<HashSet<_>>().len()
+        };
+        let floats =
+            [0.0, -0.0, 0.1, -1.5e-9, f64::MIN, f64::MIN_POSITIVE, -f64::MIN_POSITIVE, 5e-324, f64::MAX];
+        let floats = floats.into_iter().chain([
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            -1.234_567_890_123_456_7e-300,
+        ]);
+        assert_eq!(lengths(floats.map(Value::from).collect()), 1);
+        assert_eq!(lengths([0, 7, -7, i64::MIN, i64::MAX].map(Value::from).to_vec()), 1);
+        assert_eq!(lengths([true, false].map(Value::from).to_vec()), 1);
     }
 
     #[test]

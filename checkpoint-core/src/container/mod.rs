@@ -1,4 +1,4 @@
-//! Parts → one file: a zip archive of uncompressed entries, described by a manifest, which is its last entry.
+//! Parts → one file: a zip archive, its entries uncompressed unless asked for, described by a manifest, its last entry.
 //!
 //! The bytes of a container are a function of its parts and its manifest alone: no optional fields, no dates, no
 //! comments. So the reader need not judge a header, it computes what the header must be and compares. Every byte
@@ -7,14 +7,19 @@
 
 mod arrays;
 mod checksum;
+mod compression;
 mod manifest;
+#[cfg_attr(not(feature = "zstd"), path = "without_zstd.rs")]
+mod pack;
 mod parallel;
+mod part;
 mod reader;
 mod source;
 mod writer;
 mod zip;
 
 pub(crate) use arrays::Arrays;
+pub use compression::Compression;
 pub use manifest::{Manifest, Metadata, Value};
 pub(crate) use reader::Container;
 pub(crate) use source::{Refusal, Source};

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use super::checksum::Crc32;
 use super::source::Refusal;
 
 /// What one checksum covers: bytes that were read before, and bytes that are to be read from a place of the file.
@@ -10,7 +11,7 @@ pub(super) struct Piece<'a> {
     pub(super) offset: u64,
     pub(super) before: &'a [u8],
     pub(super) bytes: &'a mut [u8],
-    pub(super) crc32: u32,
+    pub(super) crc32: Crc32,
 }
 
 /// From how many pieces on several threads read; below, starting them takes longer than they save.

@@ -1,10 +1,8 @@
 //! Reads a container, strictly: nothing is decoded before it is verified, nothing allocated before it is checked.
 
-use crc32fast::Hasher;
-
-use super::checksum::{self, CHUNK};
-use super::manifest::{FormatVersion, Manifest, PartRecord};
-use super::parallel::{Piece, in_parallel};
+use super::checksum;
+use super::manifest::{self, FormatVersion, Manifest, PartRecord};
+use super::part::PartReader;
 use super::source::{Refusal, Source, allocate, damaged, fill, read_bytes, read_dense};
 use super::zip::{self, Entry, Index};
 use super::{FORMAT_VERSION, MANIFEST, STATE};
@@ -22,7 +20,12 @@ impl Container {
     pub(crate) fn open(source: Box<dyn Source>) -> Result<Container, Refusal> {
         let mut entries = read_entries(&*source)?;
         let manifest = match entries.pop() {
-            Some(entry) if entry.name == MANIFEST => read_manifest(&*source, &entry)?,
+            Some(entry) if entry.name == MANIFEST => {
+                if entry.unpacked.is_some() || entry.length > manifest::longest(&entries) {
+                    return Err(damaged(MANIFEST, "it is longer than the manifest of such a file can be"));
+                }
+                read_manifest(&*source, &entry)?
+            }
             _ => return Err(Refusal::NotACheckpoint),
         };
         for entry in &entries {
@@ -50,42 +53,10 @@ impl Container {
         if part.name != STATE {
             return Err(damaged(MANIFEST, format!("the last part it describes is not {STATE}")));
         }
-        let mut bytes = allocate(entry.length, STATE)?;
-        self.fill(part, entry, &[], &mut bytes)?;
+        let reader = PartReader::new(&*self.source, part, entry)?;
+        let mut bytes = allocate(reader.size(), STATE)?;
+        reader.fill(&mut bytes)?;
         Ok(bytes)
-    }
-
-    /// Fills `buffer` with the part's data behind `start`, which was read before, and verifies both.
-    pub(super) fn fill(
-        &self,
-        part: &PartRecord,
-        entry: &Entry,
-        start: &[u8],
-        buffer: &mut [u8],
-    ) -> Result<(), Refusal> {
-        let data = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
-        let mut pieces = Vec::with_capacity(part.crc32.len());
-        let mut place = start.len();
-        let mut rest = buffer;
-        for (number, crc32) in part.crc32.iter().enumerate() {
-            let length = ((number + 1) * CHUNK - place).min(rest.len());
-            let (bytes, later) = rest.split_at_mut(length);
-            let before = if number == 0 { start } else { &[] };
-            pieces.push(Piece { offset: data + place as u64, before, bytes, crc32: *crc32 });
-            place += length;
-            rest = later;
-        }
-        in_parallel(pieces, |piece| {
-            fill(&*self.source, piece.bytes, piece.offset, &part.name)?;
-            let mut crc32 = Hasher::new();
-            crc32.update(piece.before);
-            crc32.update(piece.bytes);
-            if crc32.finalize() == piece.crc32 {
-                return Ok(());
-            }
-            let (from, to) = (piece.offset - data, piece.offset - data + piece.bytes.len() as u64);
-            Err(damaged(&part.name, format!("the checksum of bytes {from} to {to} does not match")))
-        })
     }
 }
 
@@ -111,6 +82,10 @@ fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     let meets = index.offset.checked_add(index.size).and_then(|sum| sum.checked_add(index.end_size()));
     if meets != Some(length) {
         return Err(damaged(PART, "the entries and the end do not meet"));
+    }
+    // An entry has at least half as many bytes before the list as in it.
+    if index.size / 2 > index.offset {
+        return Err(damaged(PART, "the list of entries is longer than all that it could list"));
     }
     let tail = read_dense(source, index.offset, length - index.offset, PART)?;
     let central = usize::try_from(index.size).ok().and_then(|size| tail.get(..size));
@@ -153,6 +128,9 @@ fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| damaged(MANIFEST, format!("it is not a manifest: {error}")))
 }
 
+/// How many bytes one byte of a zstd frame can become: a block of at most 128 KiB takes at least 4. Source: RFC 8878, 3.1.1.2.
+const GREATEST_RATIO: u64 = (128 << 10) / 4;
+
 /// The manifest and the list of entries must tell the same: two descriptions that differ would let two readers see
 /// two different files.
 fn check_parts(entries: &[Entry], parts: &[PartRecord]) -> Result<(), Refusal> {
@@ -169,9 +147,17 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord]) -> Result<(), Refusal> {
         if entry.name != part.name || !names.insert(&part.name) {
             return Err(damaged(&entry.name, "it is not the part that the manifest describes in its place"));
         }
-        let crc32 = checksum::combined(&part.crc32, part.length);
-        if entry.length != part.length || crc32 != Some(entry.crc32) {
+        let stored = checksum::combined(&part.crc32, part.length);
+        let (unpacked, crc32) = match &part.unpacked {
+            Some(unpacked) => (Some(unpacked.length), stored.map(|_| unpacked.crc32.0)),
+            None => (None, stored),
+        };
+        if entry.length != part.length || entry.unpacked != unpacked || crc32 != Some(entry.crc32) {
             return Err(damaged(&entry.name, "the manifest describes another length or another checksum"));
+        }
+        // Nothing is allocated for what so few bytes cannot become.
+        if unpacked.is_some_and(|unpacked| unpacked > part.length.saturating_mul(GREATEST_RATIO)) {
+            return Err(damaged(&entry.name, "it declares more bytes than it can unpack to"));
         }
     }
     Ok(())

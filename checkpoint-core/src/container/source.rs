@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::manifest::Method;
+
 /// What a container is read from: a file, or anything else that can be read from any place.
 pub(crate) trait Source: Send + Sync {
     /// The length in bytes.
@@ -24,6 +26,9 @@ pub(crate) enum Refusal {
     Unreadable(io::Error),
     /// A part does not fit into the memory there is.
     NoMemory { part: String, bytes: u64 },
+    /// A part is compressed in a way that this library was built without.
+    #[cfg_attr(feature = "zstd", allow(dead_code, reason = "only said by the other build"))]
+    Packed { part: String, method: Method },
 }
 
 pub(super) fn damaged(part: &str, why: impl Into<String>) -> Refusal {

@@ -2,9 +2,14 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::iter;
 
-use super::checksum::{self, Chunks};
-use super::manifest::{Manifest, PartRecord};
+use crc32fast::Hasher;
+
+use super::checksum::{self, Chunks, Crc32};
+use super::compression::Compression;
+use super::manifest::{self, Manifest, Method, PartRecord, Unpacked};
+use super::pack::Packer;
 use super::zip::{self, Entry};
 use super::{MANIFEST, STATE};
 use crate::state::{Array, ArraySink};
@@ -26,6 +31,7 @@ pub(crate) fn is_out_of_band(entries: usize, bytes: usize) -> bool {
 /// A container being written.
 pub(crate) struct ContainerWriter<W> {
     output: W,
+    packer: Option<Packer>,
     offset: u64,
     entries: Vec<Entry>,
     records: Vec<PartRecord>,
@@ -38,6 +44,7 @@ impl<W: Write> ContainerWriter<W> {
     pub(crate) fn new(output: W) -> ContainerWriter<W> {
         ContainerWriter {
             output,
+            packer: None,
             offset: 0,
             entries: Vec::new(),
             records: Vec::new(),
@@ -46,15 +53,29 @@ impl<W: Write> ContainerWriter<W> {
         }
     }
 
+    /// Compresses what it pays for.
+    pub(crate) fn compressed(mut self, compression: Compression) -> io::Result<ContainerWriter<W>> {
+        self.packer = compression.packer()?;
+        Ok(self)
+    }
+
     /// Writes the rest: the bytes of the state, the manifest, the list of entries. Returns the length of the file.
     pub(crate) fn finish(mut self, state: &[u8], mut manifest: Manifest) -> io::Result<u64> {
         // A state that goes on after an array could not be written must not be saved without it.
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        self.put_part(STATE, state)?;
+        if !self.put_packed(STATE, &[], state)? {
+            self.put_part(STATE, state)?;
+        }
         manifest.parts = std::mem::take(&mut self.records);
-        let manifest = serde_json::to_vec(&manifest)?;
+        let manifest = manifest::to_json(&manifest)?;
+        if manifest.len() as u64 > manifest::longest(&self.entries) {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "the metadata and the schema together are longer than 16 MiB",
+            ));
+        }
         self.put_part(MANIFEST, &manifest)?;
         let tail = zip::tail(&self.entries).ok_or_else(too_large)?;
         self.output.write_all(&tail)?;
@@ -74,10 +95,10 @@ impl<W: Write> ContainerWriter<W> {
         chunks.update(bytes);
         let chunks = chunks.finish();
         let crc32 = checksum::combined(&chunks, length).ok_or_else(too_large)?;
-        let entry = Entry { name: name.to_owned(), length, crc32, offset: self.offset };
+        let entry = Entry { name: name.to_owned(), length, unpacked: None, crc32, offset: self.offset };
         self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;
         self.output.write_all(bytes)?;
-        self.end_entry(entry, chunks)
+        self.end_entry(entry, None, chunks)
     }
 
     /// Writes an array in one pass: its checksum follows it.
@@ -86,23 +107,50 @@ impl<W: Write> ContainerWriter<W> {
         if header.len() > 10 + usize::from(u16::MAX) {
             return Err(too_large());
         }
+        if self.put_packed(&name, &header, array.bytes)? {
+            return Ok(());
+        }
         let length = header.len() as u64 + array.bytes.len() as u64;
-        let mut entry = Entry { name, length, crc32: 0, offset: self.offset };
+        let mut entry = Entry { name, length, unpacked: None, crc32: 0, offset: self.offset };
         self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;
         let mut chunks = Chunks::default();
-        for piece in std::iter::once(&header[..]).chain(array.bytes.chunks(PIECE)) {
+        for piece in iter::once(&header[..]).chain(array.bytes.chunks(PIECE)) {
             chunks.update(piece);
             self.output.write_all(piece)?;
         }
         let chunks = chunks.finish();
         entry.crc32 = checksum::combined(&chunks, length).ok_or_else(too_large)?;
         self.output.write_all(&entry.descriptor())?;
-        self.end_entry(entry, chunks)
+        self.end_entry(entry, None, chunks)
     }
 
-    fn end_entry(&mut self, entry: Entry, crc32: Vec<u32>) -> io::Result<()> {
+    /// Writes a part compressed, in one pass, if that is asked for and pays. `false` where it is not written.
+    fn put_packed(&mut self, name: &str, header: &[u8], bytes: &[u8]) -> io::Result<bool> {
+        let Some(packer) = &mut self.packer else { return Ok(false) };
+        if !packer.gains(bytes)? {
+            return Ok(false);
+        }
+        let length = header.len() as u64 + bytes.len() as u64;
+        let (name, offset) = (name.to_owned(), self.offset);
+        let mut entry = Entry { name, length: 0, unpacked: Some(length), crc32: 0, offset };
+        self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;
+        let (mut chunks, mut crc32) = (Chunks::default(), Hasher::new());
+        let pieces = iter::once(header).chain(bytes.chunks(PIECE));
+        packer.pack(length, pieces.inspect(|piece| crc32.update(piece)), |packed| {
+            chunks.update(packed);
+            entry.length += packed.len() as u64;
+            self.output.write_all(packed)
+        })?;
+        entry.crc32 = crc32.finalize();
+        self.output.write_all(&entry.descriptor())?;
+        let unpacked = Unpacked { method: Method::Zstd, length, crc32: Crc32(entry.crc32) };
+        self.end_entry(entry, Some(unpacked), chunks.finish())?;
+        Ok(true)
+    }
+
+    fn end_entry(&mut self, entry: Entry, unpacked: Option<Unpacked>, crc32: Vec<Crc32>) -> io::Result<()> {
         self.offset = entry.end().ok_or_else(too_large)?;
-        self.records.push(PartRecord { name: entry.name.clone(), length: entry.length, crc32 });
+        self.records.push(PartRecord { name: entry.name.clone(), length: entry.length, unpacked, crc32 });
         self.entries.push(entry);
         Ok(())
     }

@@ -19,8 +19,8 @@
 //!                         size of the central headers 4, their offset 4, comment length 2
 //! ```
 //!
-//! Numbers are little-endian. An array (`*.npy`) is written before its checksum is known: its local header has zeros for
-//! the checksum and the sizes, and the descriptor has them. What else stands in brackets is there exactly where a value
+//! Numbers are little-endian. An array (`*.npy`), and what is compressed, is written before its checksum is known: its local
+//! header has zeros for the checksum and the sizes, and the descriptor has them. What else stands in brackets is there exactly where a value
 //! does not fit its usual field; every such field then holds its greatest value. Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
 
 /// The bytes of the end record.
@@ -40,6 +40,8 @@ const LOCATOR64_SIGNATURE: u32 = 0x0706_4b50;
 
 const VERSION: u16 = 20;
 const VERSION64: u16 = 45;
+/// The first version that knows compression by Zstandard.
+const VERSION_ZSTD: u16 = 63;
 /// Made on Unix, so that the external attributes are read as a file's mode.
 const MADE_ON_UNIX: u16 = 3 << 8;
 const MODE: u32 = 0o100_644 << 16;
@@ -48,6 +50,7 @@ const UTF8: u16 = 1 << 11;
 /// The checksum and the sizes follow the data.
 const STREAMED: u16 = 1 << 3;
 const STORED: u16 = 0;
+const ZSTD: u16 = 93;
 /// 1980-01-01, 00:00, the earliest that zip knows; the manifest has the real time.
 const TIME: u16 = 0;
 const DATE: u16 = (1 << 5) | 1;
@@ -59,11 +62,19 @@ const ALIGNMENT_FIELD: u16 = 0xd935;
 const FULL16: u16 = u16::MAX;
 const FULL32: u32 = u32::MAX;
 
+/// From this length on, what is compressed is zip64: how long it becomes is not known when its header is written, but it
+/// does not become twice as long.
+const PACKED_ZIP64: u64 = 1 << 31;
+
 /// One entry: all that the records say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: String,
+    /// How many bytes it has in the file.
     pub(super) length: u64,
+    /// How many bytes they are when unpacked, where they are compressed.
+    pub(super) unpacked: Option<u64>,
+    /// The checksum of its bytes, unpacked.
     pub(super) crc32: u32,
     /// Where its local header starts.
     pub(super) offset: u64,
@@ -72,20 +83,33 @@ pub(super) struct Entry {
 impl Entry {
     /// The alignment of the entry's data in the file: a cache line, or a page where direct I/O and memory maps pay.
     fn alignment(&self) -> u16 {
-        if self.length >= 1 << 20 { 4096 } else { 64 }
+        if self.length >= 1 << 20 && self.unpacked.is_none() { 4096 } else { 64 }
+    }
+
+    /// How many bytes it has for whoever reads it.
+    pub(super) fn size(&self) -> u64 {
+        self.unpacked.unwrap_or(self.length)
     }
 
     /// Whether it is written in one pass, so that its checksum comes after it.
     fn is_streamed(&self) -> bool {
-        self.name.ends_with(".npy")
+        self.name.ends_with(".npy") || self.unpacked.is_some()
     }
 
     fn is_zip64(&self) -> bool {
-        self.length >= u64::from(FULL32) || self.offset >= u64::from(FULL32)
+        let is_long = match self.unpacked {
+            Some(unpacked) => unpacked >= PACKED_ZIP64,
+            None => self.length >= u64::from(FULL32),
+        };
+        is_long || self.offset >= u64::from(FULL32)
     }
 
     fn version(&self) -> u16 {
-        if self.is_zip64() { VERSION64 } else { VERSION }
+        match self.unpacked {
+            Some(_) => VERSION_ZSTD,
+            None if self.is_zip64() => VERSION64,
+            None => VERSION,
+        }
     }
 
     fn narrow(&self, value: u64) -> u32 {
@@ -117,11 +141,11 @@ impl Entry {
         if self.is_streamed() {
             put32(&mut bytes, DESCRIPTOR_SIGNATURE);
             put32(&mut bytes, self.crc32);
-            for _ in ["compressed", "uncompressed"] {
+            for size in [self.length, self.size()] {
                 if self.is_zip64() {
-                    put64(&mut bytes, self.length);
+                    put64(&mut bytes, size);
                 } else {
-                    put32(&mut bytes, narrow32(self.length));
+                    put32(&mut bytes, narrow32(size));
                 }
             }
         }
@@ -135,9 +159,10 @@ impl Entry {
         let zip64_length = if self.is_zip64() { 20 } else { 0 };
         let mut bytes = Vec::with_capacity(64 + self.name.len() + usize::from(padding));
         let (crc32, length) = if self.is_streamed() { (0, 0) } else { (self.crc32, self.length) };
+        let size = if self.is_streamed() { 0 } else { self.narrow(length) };
         put32(&mut bytes, LOCAL_SIGNATURE);
         put16(&mut bytes, self.version());
-        self.put_common(&mut bytes, crc32, if self.is_streamed() { 0 } else { self.narrow(length) });
+        self.put_common(&mut bytes, crc32, [size, size]);
         put16(&mut bytes, name_length);
         put16(&mut bytes, zip64_length + 6 + padding);
         bytes.extend_from_slice(self.name.as_bytes());
@@ -158,7 +183,7 @@ impl Entry {
         put32(bytes, CENTRAL_SIGNATURE);
         put16(bytes, MADE_ON_UNIX | self.version());
         put16(bytes, self.version());
-        self.put_common(bytes, self.crc32, self.narrow(self.length));
+        self.put_common(bytes, self.crc32, [self.narrow(self.length), self.narrow(self.size())]);
         put16(bytes, u16::try_from(self.name.len()).ok()?);
         put16(bytes, if self.is_zip64() { 28 } else { 0 });
         put16(bytes, 0);
@@ -170,22 +195,21 @@ impl Entry {
         if self.is_zip64() {
             put16(bytes, ZIP64_FIELD);
             put16(bytes, 24);
-            put64(bytes, self.length);
+            put64(bytes, self.size());
             put64(bytes, self.length);
             put64(bytes, self.offset);
         }
         Some(())
     }
 
-    /// What the local and the central header have in common, from the flags to the size.
-    fn put_common(&self, bytes: &mut Vec<u8>, crc32: u32, length: u32) {
+    /// What the local and the central header have in common, from the flags to the sizes.
+    fn put_common(&self, bytes: &mut Vec<u8>, crc32: u32, sizes: [u32; 2]) {
         put16(bytes, if self.is_streamed() { UTF8 | STREAMED } else { UTF8 });
-        put16(bytes, STORED);
+        put16(bytes, if self.unpacked.is_some() { ZSTD } else { STORED });
         put16(bytes, TIME);
         put16(bytes, DATE);
         put32(bytes, crc32);
-        put32(bytes, length);
-        put32(bytes, length);
+        sizes.into_iter().for_each(|size| put32(bytes, size));
     }
 }
 
@@ -284,18 +308,14 @@ pub(super) fn entries(mut central: &[u8]) -> Option<Vec<Entry>> {
         let extra_length = usize::from(record.u16(30)?);
         let after_name = CENTRAL + name_length;
         let name = std::str::from_utf8(central.get(CENTRAL..after_name)?).ok()?.to_owned();
-        let mut entry = Entry {
-            name,
-            length: record.u32(24)?.into(),
-            crc32: record.u32(16)?,
-            offset: record.u32(42)?.into(),
-        };
+        let (mut length, mut size) = (record.u32(20)?.into(), record.u32(24)?.into());
+        let mut offset = record.u32(42)?.into();
         if extra_length > 0 {
             let extra = Fields(central.get(after_name..after_name + extra_length)?);
-            entry.length = extra.u64(4)?;
-            entry.offset = extra.u64(20)?;
+            (size, length, offset) = (extra.u64(4)?, extra.u64(12)?, extra.u64(20)?);
         }
-        entries.push(entry);
+        let unpacked = (record.u16(10)? == ZSTD).then_some(size);
+        entries.push(Entry { name, length, unpacked, crc32: record.u32(16)?, offset });
         central = central.get(after_name + extra_length..)?;
     }
     Some(entries)
@@ -348,7 +368,20 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, length: u64, offset: u64) -> Entry {
-        Entry { name: name.to_owned(), length, crc32: 0xdead_beef, offset }
+        Entry { name: name.to_owned(), length, unpacked: None, crc32: 0xdead_beef, offset }
+    }
+
+    #[test]
+    fn both_lengths_of_what_is_compressed_are_read_back() {
+        for (length, unpacked) in [(7, 900), (900, 899), (1 << 30, 1 << 31), (6 << 30, 9 << 40)] {
+            let first = Entry { unpacked: Some(unpacked), ..entry("state.bincode", length, 0) };
+            let second = entry("second", 3, first.end().unwrap());
+            let written = [first, second];
+            let tail = tail(&written).unwrap();
+            let index = Index::parse(&tail).unwrap();
+            assert_eq!(index.offset, written[1].end().unwrap());
+            assert_eq!(entries(&tail[..usize::try_from(index.size).unwrap()]).unwrap(), written);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::disk::{Disk, Lock, Locking};
 use super::publish::{Sealed, Temporary, remove_temporary};
 use super::retention::{Metrics, Retention};
 use super::{Directory, Listing, name};
+use crate::container::Compression;
 use crate::error::Error;
 
 /// How a directory is written.
@@ -17,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) durable: bool,
     /// Which generations are kept.
     pub(crate) retention: Retention,
+    /// How its files are packed; the store itself does not care.
+    pub(crate) compression: Compression,
 }
 
 /// A checkpoint directory that is ours to write, until dropped.
@@ -102,6 +105,11 @@ impl Writer {
     /// Whether saves wait for the disk.
     pub(crate) fn durable(&self) -> bool {
         self.settings.durable
+    }
+
+    /// How saves are packed.
+    pub(crate) fn compression(&self) -> Compression {
+        self.settings.compression
     }
 
     /// Ends a save: when this returns, the generation is there to stay. What retention no longer wants goes only

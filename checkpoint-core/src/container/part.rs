@@ -1,0 +1,93 @@
+//! Reads one part of a container, verified, whether it is compressed or not.
+
+use crc32fast::Hasher;
+
+use super::checksum::{CHUNK, Crc32};
+use super::manifest::PartRecord;
+use super::pack::Unpacker;
+use super::parallel::{Piece, in_parallel};
+use super::source::{Refusal, Source, allocate, damaged, fill};
+use super::zip::Entry;
+
+/// A part that is read from its start to its end.
+pub(super) struct PartReader<'a> {
+    source: &'a dyn Source,
+    part: &'a PartRecord,
+    /// Where its data starts in the file.
+    data: u64,
+    /// How many bytes it has when unpacked.
+    size: u64,
+    unpacker: Option<Unpacker<'a>>,
+    /// What was read of it. It is verified only together with the rest.
+    start: Vec<u8>,
+}
+
+impl<'a> PartReader<'a> {
+    pub(super) fn new(
+        source: &'a dyn Source,
+        part: &'a PartRecord,
+        entry: &Entry,
+    ) -> Result<PartReader<'a>, Refusal> {
+        let data = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
+        let unpacked = part.unpacked.as_ref();
+        let unpacker = unpacked.map(|unpacked| Unpacker::new(source, part, unpacked, data)).transpose()?;
+        Ok(PartReader { source, part, data, size: entry.size(), unpacker, start: Vec::new() })
+    }
+
+    /// How many bytes it has.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its first bytes, so many if it has them. They may be looked at, but not yet be believed.
+    pub(super) fn start(&mut self, length: u64) -> Result<&[u8], Refusal> {
+        let known = self.start.len() as u64;
+        let mut more = allocate(length.min(self.size).saturating_sub(known), &self.part.name)?;
+        match &mut self.unpacker {
+            Some(unpacker) => unpacker.fill(&mut more)?,
+            None => fill(self.source, &mut more, self.data + known, &self.part.name)?,
+        }
+        self.start.append(&mut more);
+        Ok(&self.start)
+    }
+
+    /// Fills `buffer` with all that comes after the start, and verifies both.
+    pub(super) fn fill(self, buffer: &mut [u8]) -> Result<(), Refusal> {
+        if self.start.len() as u64 + buffer.len() as u64 != self.size {
+            return Err(damaged(&self.part.name, "its length is not that of the field it belongs to"));
+        }
+        match self.unpacker {
+            Some(mut unpacker) => {
+                unpacker.fill(buffer)?;
+                unpacker.finish()
+            }
+            None => self.fill_in_parallel(buffer),
+        }
+    }
+
+    fn fill_in_parallel(&self, buffer: &mut [u8]) -> Result<(), Refusal> {
+        let PartReader { source, part, data, start, .. } = self;
+        let mut pieces = Vec::with_capacity(part.crc32.len());
+        let mut place = start.len();
+        let mut rest = buffer;
+        for (number, crc32) in part.crc32.iter().enumerate() {
+            let length = ((number + 1) * CHUNK - place).min(rest.len());
+            let (bytes, later) = rest.split_at_mut(length);
+            let before = if number == 0 { &start[..] } else { &[] };
+            pieces.push(Piece { offset: data + place as u64, before, bytes, crc32: *crc32 });
+            place += length;
+            rest = later;
+        }
+        in_parallel(pieces, |piece| {
+            fill(*source, piece.bytes, piece.offset, &part.name)?;
+            let mut crc32 = Hasher::new();
+            crc32.update(piece.before);
+            crc32.update(piece.bytes);
+            if Crc32(crc32.finalize()) == piece.crc32 {
+                return Ok(());
+            }
+            let (from, to) = (piece.offset - data, piece.offset - data + piece.bytes.len() as u64);
+            Err(damaged(&part.name, format!("the checksum of bytes {from} to {to} does not match")))
+        })
+    }
+}
