@@ -8,7 +8,7 @@ use std::io;
 /// at which they are written as they are. It pays for states with long runs of the same, for integers that are small for
 /// their type, and for slow or crowded disks.
 ///
-/// Each part is packed by itself, and only where a sample of it becomes shorter by at least 5 %. Packed or not, a
+/// Each part of 1 KiB and more is packed by itself, and only where samples of it become shorter by at least 5 %. Packed or not, a
 /// checkpoint is loaded without being told, by any program that was built with the feature `zstd`.
 ///
 /// ```

@@ -8,6 +8,8 @@
 mod arrays;
 mod checksum;
 mod compression;
+#[cfg(test)]
+mod forged;
 mod manifest;
 #[cfg_attr(not(feature = "zstd"), path = "without_zstd.rs")]
 mod pack;

@@ -23,6 +23,9 @@ const WINDOW: u32 = 23;
 /// How much is packed at a time.
 const PIECE: usize = 128 << 10;
 
+/// Shorter parts are not packed: what they lose is little, and lost again to alignment.
+const SHORTEST: usize = 1 << 10;
+
 /// What decides whether a part is worth packing: so many samples of it …
 const SAMPLES: usize = 8;
 
@@ -47,6 +50,9 @@ impl Packer {
 
     /// Whether packing makes these bytes shorter by enough, judged by samples of them.
     pub(super) fn gains(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        if bytes.len() < SHORTEST {
+            return Ok(false);
+        }
         let (mut before, mut after) = (0, 0);
         for sample in samples(bytes) {
             before += sample.len();
@@ -55,7 +61,7 @@ impl Packer {
                 Ok(())
             })?;
         }
-        Ok(after * 100 <= before * 95 && before > 0)
+        Ok(after * 100 <= before * 95)
     }
 
     /// Packs so many bytes, which come in pieces, and hands on what becomes of them.
@@ -145,12 +151,27 @@ impl<'a> Unpacker<'a> {
         if !self.chunk.starts_with(&MAGIC) {
             return refuse("it does not begin as a zstd frame");
         }
+        if self.window() > 1 << WINDOW {
+            return refuse("its zstd frame looks back too far, and would take too much memory");
+        }
         if get_dict_id_from_frame(&self.chunk).is_some() {
             return refuse("its zstd frame asks for a dictionary");
         }
-        match get_frame_content_size(&self.chunk) {
-            Ok(Some(length)) if length == self.unpacked.length => Ok(()),
-            _ => refuse("its zstd frame does not declare the length that the manifest declares"),
+        if !matches!(get_frame_content_size(&self.chunk), Ok(Some(length)) if length == self.unpacked.length)
+        {
+            return refuse("its zstd frame does not declare the length that the manifest declares");
+        }
+        Ok(())
+    }
+
+    /// How far the frame looks back: all of it, or what a byte says. Source: RFC 8878, 3.1.1.1.2.
+    fn window(&self) -> u64 {
+        match self.chunk.get(4..6) {
+            Some([flags, window]) if flags & 0b0010_0000 == 0 => {
+                let base = 1_u64 << (10 + (window >> 3));
+                base + base / 8 * u64::from(window & 7)
+            }
+            _ => self.unpacked.length,
         }
     }
 
