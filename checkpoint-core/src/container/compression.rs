@@ -34,7 +34,7 @@ pub enum Compression {
     #[default]
     None,
     /// Zstandard at a level from 1, the fastest, to 19, the shortest; 3 is its usual one. The higher the level, the more
-    /// memory a save takes besides the state: 4 MiB at level 3, 100 MiB at level 19.
+    /// memory a save takes for it: 4 MiB at level 3, 15 MiB at level 9, 90 MiB at level 19.
     #[cfg(feature = "zstd")]
     Zstd(i32),
 }

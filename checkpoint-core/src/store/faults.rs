@@ -27,6 +27,11 @@ pub(crate) struct Plan {
 }
 
 impl FaultyDisk {
+    fn new(way: Way) -> FaultyDisk {
+        let real = if way == Way::Buffered { RealDisk::buffered() } else { RealDisk::default() };
+        FaultyDisk { plan: Arc::default(), real: Arc::new(real) }
+    }
+
     fn ask(&self, operation: &str, path: &Path) -> io::Result<()> {
         let mut plan = self.plan.lock().unwrap();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -164,15 +169,33 @@ enum File {
     Recycled,
 }
 
+/// How the bytes of a save get to the disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// So few that they are written at once.
+    AtOnce,
+    /// By a second thread, past the cache.
+    Direct,
+    /// By a second thread, through the cache.
+    Buffered,
+}
+
+const WAYS: [Way; 3] = [Way::AtOnce, Way::Direct, Way::Buffered];
+
+/// A state that goes to the disk in this way, and is told from others by its first number.
+fn state(number: u64, way: Way) -> Vec<u64> {
+    vec![number; if way == Way::AtOnce { 1 } else { 300_000 }]
+}
+
 /// A directory in which the last saved state is 3, and whose disk can be told to fail from now on.
-fn saved(next: File) -> (tempfile::TempDir, PathBuf, FaultyDisk, Checkpointer<u64>) {
+fn saved(next: File, way: Way) -> (tempfile::TempDir, PathBuf, FaultyDisk, Checkpointer<Vec<u64>>) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
-    let disk = FaultyDisk::default();
+    let disk = FaultyDisk::new(way);
     let open = || Checkpointer::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
     let mut checkpoints = open();
-    for state in 1..=3 {
-        checkpoints.save(&state).unwrap();
+    for number in 1..=3 {
+        checkpoints.save(&state(number, way)).unwrap();
     }
     if next == File::New {
         // Whoever closes the directory leaves no spare file in it.
@@ -198,10 +221,16 @@ fn operations(file: File) -> [&'static str; 7] {
 
 #[test]
 fn data_is_synced_before_it_is_named_and_the_name_before_an_older_generation_goes() {
-    for file in [File::New, File::Recycled] {
-        let (_parent, _path, disk, mut checkpoints) = saved(file);
-        checkpoints.save(&4).unwrap();
-        assert_eq!(disk.asked(), operations(file));
+    for way in WAYS {
+        for file in [File::New, File::Recycled] {
+            let (_parent, _path, disk, mut checkpoints) = saved(file, way);
+            checkpoints.save(&state(4, way)).unwrap();
+            let mut asked = disk.asked();
+            let writes = asked.iter().filter(|operation| operation.starts_with("write")).count();
+            assert_eq!(writes > 1, way != Way::AtOnce, "{way:?}");
+            asked.dedup();
+            assert_eq!(asked, operations(file), "{way:?}");
+        }
     }
 }
 
@@ -237,45 +266,66 @@ fn a_directory_is_named_durably_before_anything_is_created_in_it() {
     assert_eq!(disk.asked(), expected);
 }
 
+/// The operations of a save, in order, each with its place among all that are asked: of many writes the first, one in
+/// between and the last.
+fn places(file: File, way: Way) -> Vec<(usize, String)> {
+    let (_parent, _path, disk, mut checkpoints) = saved(file, way);
+    checkpoints.save(&state(4, way)).unwrap();
+    let asked: Vec<_> = disk.asked().into_iter().enumerate().collect();
+    let is_write = |operation: &str| operation.starts_with("write");
+    let writes: Vec<_> =
+        asked.iter().filter(|(_, operation)| is_write(operation)).map(|(place, _)| *place).collect();
+    let some = [writes.first(), writes.get(writes.len() / 2), writes.last()];
+    asked
+        .into_iter()
+        .filter(|(place, operation)| !is_write(operation) || some.contains(&Some(place)))
+        .collect()
+}
+
 #[test]
 fn whatever_the_disk_refuses_the_last_acknowledged_state_is_loaded_and_the_next_save_succeeds() {
-    for file in [File::New, File::Recycled] {
-        for (place, operation) in operations(file).iter().enumerate() {
-            for errno in [EIO, ENOSPC, EDQUOT, EROFS] {
-                let (_parent, path, disk, mut checkpoints) = saved(file);
-                disk.plan(Some((place, errno)));
-                let outcome = checkpoints.save(&4);
-                let loaded = CheckpointReader::<u64>::open(&path).unwrap().load().unwrap();
-                if operation.starts_with("retire") || operation.starts_with("recycle") {
-                    assert_eq!(outcome.unwrap().generation, 4, "{operation}: no failure of the save");
-                    assert_eq!(loaded, Some(4), "{operation}");
-                } else {
-                    let error = outcome.unwrap_err();
-                    match errno {
-                        ENOSPC | EDQUOT => {
-                            assert!(matches!(error, Error::NoSpace { .. }), "{operation}: {error}")
-                        }
-                        EROFS => assert!(matches!(error, Error::NotWritable { .. }), "{operation}: {error}"),
-                        _ => assert!(matches!(error, Error::Io { .. }), "{operation}: {error}"),
-                    }
-                    // Where only the sync of the name failed, the new generation may be there, and is then whole.
-                    let expected = if operation.starts_with("sync directory") { 4 } else { 3 };
-                    assert_eq!(loaded, Some(expected), "{operation}");
-                    assert_eq!(temporaries(&path), 0, "{operation}: a failed save leaves no file behind");
+    for way in WAYS {
+        // How a long file fails does not depend on why.
+        let errors = if way == Way::AtOnce { &[EIO, ENOSPC, EDQUOT, EROFS][..] } else { &[ENOSPC] };
+        for file in [File::New, File::Recycled] {
+            for (place, operation) in places(file, way) {
+                for errno in errors {
+                    refuses(&operation, place, *errno, file, way);
                 }
-
-                disk.plan(None);
-                checkpoints.save(&5).unwrap();
-                assert_eq!(checkpoints.load().unwrap(), Some(5), "{operation}");
-                drop(checkpoints);
-                assert_eq!(
-                    temporaries(&path),
-                    0,
-                    "{operation}: a closed directory has no file but generations"
-                );
             }
         }
     }
+}
+
+/// Saves while the disk refuses one operation, and afterwards.
+fn refuses(operation: &str, place: usize, errno: i32, file: File, way: Way) {
+    let operation = format!("{operation}, {file:?}, {way:?}");
+    let number = |loaded: Option<Vec<u64>>| loaded.map(|state| state[0]);
+    let (_parent, path, disk, mut checkpoints) = saved(file, way);
+    disk.plan(Some((place, errno)));
+    let outcome = checkpoints.save(&state(4, way));
+    let loaded = number(CheckpointReader::<Vec<u64>>::open(&path).unwrap().load().unwrap());
+    if operation.starts_with("retire") || operation.starts_with("recycle") {
+        assert_eq!(outcome.unwrap().generation, 4, "{operation}: no failure of the save");
+        assert_eq!(loaded, Some(4), "{operation}");
+    } else {
+        let error = outcome.unwrap_err();
+        match errno {
+            ENOSPC | EDQUOT => assert!(matches!(error, Error::NoSpace { .. }), "{operation}: {error}"),
+            EROFS => assert!(matches!(error, Error::NotWritable { .. }), "{operation}: {error}"),
+            _ => assert!(matches!(error, Error::Io { .. }), "{operation}: {error}"),
+        }
+        // Where only the sync of the name failed, the new generation may be there, and is then whole.
+        let expected = if operation.starts_with("sync directory") { 4 } else { 3 };
+        assert_eq!(loaded, Some(expected), "{operation}");
+        assert_eq!(temporaries(&path), 0, "{operation}: a failed save leaves no file behind");
+    }
+
+    disk.plan(None);
+    checkpoints.save(&state(5, way)).unwrap();
+    assert_eq!(number(checkpoints.load().unwrap()), Some(5), "{operation}");
+    drop(checkpoints);
+    assert_eq!(temporaries(&path), 0, "{operation}: a closed directory has no file but generations");
 }
 
 fn temporaries(path: &Path) -> usize {
@@ -285,19 +335,30 @@ fn temporaries(path: &Path) -> usize {
 
 #[test]
 fn a_sync_that_failed_is_not_tried_again_on_the_same_file() {
-    let (_parent, _path, disk, mut checkpoints) = saved(File::Recycled);
-    disk.plan(Some((3, EIO)));
-    checkpoints.save(&4).unwrap_err();
-    checkpoints.save(&4).unwrap();
-    let given_up =
-        ["recycle TEMPORARY", "write TEMPORARY", "finish TEMPORARY", "sync TEMPORARY", "remove TEMPORARY"];
-    assert_eq!(disk.asked(), [&given_up[..], &operations(File::New)[..]].concat());
+    for way in WAYS {
+        let sync =
+            places(File::Recycled, way).into_iter().find(|(_, operation)| operation == "sync TEMPORARY");
+        let (_parent, _path, disk, mut checkpoints) = saved(File::Recycled, way);
+        disk.plan(Some((sync.unwrap().0, EIO)));
+        checkpoints.save(&state(4, way)).unwrap_err();
+        checkpoints.save(&state(4, way)).unwrap();
+        let mut asked = disk.asked();
+        asked.dedup();
+        let given_up = [
+            "recycle TEMPORARY",
+            "write TEMPORARY",
+            "finish TEMPORARY",
+            "sync TEMPORARY",
+            "remove TEMPORARY",
+        ];
+        assert_eq!(asked, [&given_up[..], &operations(File::New)[..]].concat(), "{way:?}");
+    }
 }
 
 #[test]
 fn a_generation_that_somebody_linked_or_reads_is_not_written_over() {
-    for reads in [false, true] {
-        let (_parent, path, disk, mut checkpoints) = saved(File::New);
+    for (reads, way) in WAYS.into_iter().flat_map(|way| [(false, way), (true, way)]) {
+        let (_parent, path, disk, mut checkpoints) = saved(File::New, way);
         let oldest = path.join("00000000000000000002.ckpt");
         let mut held = if reads {
             let file = std::fs::File::open(&oldest).unwrap();
@@ -313,51 +374,55 @@ fn a_generation_that_somebody_linked_or_reads_is_not_written_over() {
             bytes
         };
         let before = contents();
-        checkpoints.save(&4).unwrap();
+        checkpoints.save(&state(4, way)).unwrap();
         disk.plan(None);
-        checkpoints.save(&5).unwrap();
+        checkpoints.save(&state(5, way)).unwrap();
         let recycled = ["recycle TEMPORARY", "remove TEMPORARY", "create temporary in run.ckpt"];
-        assert_eq!(disk.asked()[..3], recycled, "reads: {reads}");
-        assert_eq!(contents(), before);
+        assert_eq!(disk.asked()[..3], recycled, "reads: {reads}, {way:?}");
+        assert!(contents() == before, "{way:?}");
     }
 }
 
 #[test]
 fn a_recycled_file_has_nothing_left_of_what_it_held() {
-    let parent = tempfile::tempdir().unwrap();
-    let path = parent.path().join("run.ckpt");
-    let mut checkpoints = Checkpointer::<String>::open(&path).unwrap();
-    for length in [9_000_000, 10, 3_000_000, 5_000_000, 0, 70_000, 4_194_304, 1] {
-        checkpoints.save(&"x".repeat(length)).unwrap();
-        assert_eq!(checkpoints.load().unwrap().unwrap().len(), length);
+    for way in [Way::Direct, Way::Buffered] {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run.ckpt");
+        let builder = Checkpointer::<String>::builder(&path).disk(Arc::new(FaultyDisk::new(way)));
+        let mut checkpoints = builder.open().unwrap();
+        for length in [9_000_000, 10, 3_000_000, 5_000_000, 0, 70_000, 4_194_304, 1] {
+            checkpoints.save(&"x".repeat(length)).unwrap();
+            assert_eq!(checkpoints.load().unwrap().unwrap().len(), length);
+        }
     }
 }
 
 #[test]
 fn a_generation_whose_outcome_is_unknown_is_never_written_over() {
-    let (_parent, _path, disk, mut checkpoints) = saved(File::Recycled);
+    let (_parent, _path, disk, mut checkpoints) = saved(File::Recycled, Way::AtOnce);
     disk.plan(Some((5, EIO)));
-    checkpoints.save(&4).unwrap_err();
+    checkpoints.save(&vec![4]).unwrap_err();
     disk.plan(None);
-    assert_eq!(checkpoints.save(&40).unwrap().generation, 5);
-    assert_eq!(checkpoints.load_generation(4).unwrap(), 4);
+    assert_eq!(checkpoints.save(&vec![40]).unwrap().generation, 5);
+    assert_eq!(checkpoints.load_generation(4).unwrap(), [4]);
 }
 
 #[test]
 fn a_disk_that_is_full_at_the_start_keeps_no_program_from_loading() {
-    let (_parent, path, disk, checkpoints) = saved(File::Recycled);
+    let (_parent, path, disk, checkpoints) = saved(File::Recycled, Way::AtOnce);
     drop(checkpoints);
-    let mut checkpoints = Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+    let mut checkpoints =
+        Checkpointer::<Vec<u64>>::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
     disk.plan(Some((0, ENOSPC)));
-    assert!(matches!(checkpoints.save(&4), Err(Error::NoSpace { .. })));
-    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    assert!(matches!(checkpoints.save(&vec![4]), Err(Error::NoSpace { .. })));
+    assert_eq!(checkpoints.load().unwrap(), Some(vec![3]));
 }
 
 #[test]
 fn a_directory_that_cannot_be_made_durable_is_refused_at_the_start() {
-    let (_parent, path, disk, checkpoints) = saved(File::Recycled);
+    let (_parent, path, disk, checkpoints) = saved(File::Recycled, Way::AtOnce);
     drop(checkpoints);
     disk.plan(Some((0, EIO)));
-    let outcome = Checkpointer::<u64>::builder(&path).disk(Arc::new(disk)).open();
+    let outcome = Checkpointer::<Vec<u64>>::builder(&path).disk(Arc::new(disk)).open();
     assert!(matches!(outcome, Err(Error::Io { operation: "sync", .. })), "{outcome:?}");
 }

@@ -78,10 +78,14 @@ impl Buffers {
     }
 }
 
+/// Turns direct I/O for a file on or off; an error where there is no such thing. Tests have other ways than [`set_direct`].
+pub(super) type SetDirect = fn(&File, bool) -> io::Result<()>;
+
 /// A file being written from its start.
 #[derive(Debug)]
 pub(super) struct FileOutput {
     file: Arc<File>,
+    set_direct: SetDirect,
     /// How long the file was before; it may have been another generation.
     former: u64,
     /// Where in the file `buffer` belongs.
@@ -92,16 +96,24 @@ pub(super) struct FileOutput {
 }
 
 impl FileOutput {
-    pub(super) fn new(file: File, buffers: Buffers) -> io::Result<FileOutput> {
+    pub(super) fn new(file: File, buffers: Buffers, set_direct: SetDirect) -> io::Result<FileOutput> {
         let former = file.metadata()?.len();
-        Ok(FileOutput { file: Arc::new(file), former, offset: 0, buffer: None, buffers, thread: None })
+        Ok(FileOutput {
+            file: Arc::new(file),
+            set_direct,
+            former,
+            offset: 0,
+            buffer: None,
+            buffers,
+            thread: None,
+        })
     }
 
     fn pass_on_full_buffer(&mut self) -> io::Result<()> {
         let Some(full) = self.buffer.take_if(|buffer| buffer.is_full()) else { return Ok(()) };
         let thread = match &mut self.thread {
             Some(thread) => thread,
-            none => none.insert(WriterThread::start(Arc::clone(&self.file), &self.buffers)?),
+            none => none.insert(WriterThread::start(Arc::clone(&self.file), &self.buffers, self.set_direct)?),
         };
         let offset = self.offset;
         self.offset += full.filled as u64;
@@ -138,7 +150,7 @@ impl Output for FileOutput {
         if self.thread.is_some() {
             self.end_thread()?;
             // The end of a file is no multiple of anything.
-            set_direct(&self.file, false)?;
+            (self.set_direct)(&self.file, false)?;
         }
         if let Some(last) = self.buffer.take() {
             write_all_at(&self.file, last.filled(), self.offset)?;
@@ -172,7 +184,7 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    fn start(file: Arc<File>, buffers: &Buffers) -> io::Result<WriterThread> {
+    fn start(file: Arc<File>, buffers: &Buffers, set_direct: SetDirect) -> io::Result<WriterThread> {
         let (full, to_write) = channel::<(u64, Buffer)>();
         let (written, empty) = channel();
         // One is being filled already.
@@ -219,8 +231,8 @@ fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Turns direct I/O on or off. An error where there is no such thing.
-fn set_direct(file: &File, on: bool) -> io::Result<()> {
+/// Asks the operating system for it.
+pub(super) fn set_direct(file: &File, on: bool) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -232,5 +244,76 @@ fn set_direct(file: &File, on: bool) -> io::Result<()> {
     {
         let _ = file;
         if on { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
+    }
+}
+
+/// As a file system does that has no direct I/O.
+#[cfg(test)]
+pub(super) fn no_direct(_: &File, on: bool) -> io::Result<()> {
+    if on { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const WAYS: [SetDirect; 2] = [set_direct, no_direct];
+
+    fn bytes(length: usize) -> Vec<u8> {
+        (0..=250).cycle().take(length).collect()
+    }
+
+    /// Writes a file over one that holds something else.
+    fn written(bytes: &[u8], piece: usize, buffers: &Buffers, way: SetDirect) -> Vec<u8> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&vec![0xff; 3 * BUFFER + 5]).unwrap();
+        let mut output = FileOutput::new(file.reopen().unwrap(), buffers.clone(), way).unwrap();
+        bytes.chunks(piece).for_each(|piece| output.write_all(piece).unwrap());
+        output.finish().unwrap();
+        output.sync().unwrap();
+        std::fs::read(file.path()).unwrap()
+    }
+
+    #[test]
+    fn a_file_has_what_was_written_and_nothing_else_directly_and_through_the_cache() {
+        let buffers = Buffers::default();
+        for way in WAYS {
+            for length in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, 6 * BUFFER + 4095] {
+                let bytes = bytes(length);
+                for piece in [100_003, 5 * BUFFER] {
+                    let written = written(&bytes, piece, &buffers, way);
+                    assert!(written == bytes, "{length} bytes by {piece} became {}", written.len());
+                }
+            }
+        }
+        assert_eq!(buffers.0.lock().unwrap().len(), BUFFERS, "all came back, and no more are kept");
+    }
+
+    #[test]
+    fn a_file_system_that_takes_the_flag_and_refuses_the_writes_is_written_through_its_cache() {
+        // No disk takes memory from an odd address, but a cache does.
+        let buffers = Buffers::default();
+        for _ in 0..BUFFERS {
+            let mut buffer = Buffer::new();
+            buffer.start += 1;
+            buffers.put(buffer);
+        }
+        let bytes = bytes(5 * BUFFER + 7);
+        assert!(written(&bytes, BUFFER, &buffers, set_direct) == bytes);
+    }
+
+    #[test]
+    fn what_the_second_thread_could_not_write_is_an_error_and_no_hang() {
+        for way in WAYS {
+            for length in [BUFFER, 20 * BUFFER] {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                let not_for_writing = File::open(file.path()).unwrap();
+                let mut output = FileOutput::new(not_for_writing, Buffers::default(), way).unwrap();
+                let outcome = output.write_all(&bytes(length)).and_then(|()| output.finish());
+                assert_eq!(outcome.unwrap_err().raw_os_error(), Some(9), "it is not open for writing");
+                assert_eq!(std::fs::read(file.path()).unwrap(), b"");
+            }
+        }
     }
 }

@@ -7,13 +7,28 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Lock, Locking, NewFile, Output};
 use super::name;
-use super::output::{Buffers, FileOutput};
+use super::output::{self, Buffers, FileOutput, SetDirect};
 use crate::container::Source;
 
 /// The file system of the machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RealDisk {
     buffers: Buffers,
+    set_direct: SetDirect,
+}
+
+impl Default for RealDisk {
+    fn default() -> RealDisk {
+        RealDisk { buffers: Buffers::default(), set_direct: output::set_direct }
+    }
+}
+
+#[cfg(test)]
+impl RealDisk {
+    /// One that has no direct I/O.
+    pub(super) fn buffered() -> RealDisk {
+        RealDisk { set_direct: output::no_direct, ..RealDisk::default() }
+    }
 }
 
 impl Disk for RealDisk {
@@ -43,7 +58,10 @@ impl Disk for RealDisk {
 
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
         let (file, path) = name::temporary().tempfile_in(directory)?.into_parts();
-        Ok(NewFile { path: path.keep()?, output: Box::new(FileOutput::new(file, self.buffers.clone())?) })
+        Ok(NewFile {
+            path: path.keep()?,
+            output: Box::new(FileOutput::new(file, self.buffers.clone(), self.set_direct)?),
+        })
     }
 
     fn create_empty(&self, path: &Path) -> io::Result<()> {
@@ -69,7 +87,7 @@ impl Disk for RealDisk {
         }
         // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
         file.try_lock()?;
-        Ok(Box::new(FileOutput::new(file, self.buffers.clone())?))
+        Ok(Box::new(FileOutput::new(file, self.buffers.clone(), self.set_direct)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
