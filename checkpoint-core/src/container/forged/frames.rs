@@ -1,29 +1,7 @@
 //! Compressed parts that agree with their checksums, and yet are not what we would have written.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-use std::io;
-use std::time::SystemTime;
-
-use super::checksum::{Chunks, Crc32, combined};
-use super::manifest::{self, Manifest, Metadata, Method, PartRecord, Unpacked};
-use super::zip::{self, Entry};
-use super::{Container, FORMAT_VERSION, MANIFEST, Refusal, STATE, Source};
-use crate::state::{CODEC, Schema};
-
-struct Bytes(Vec<u8>);
-
-impl Source for Bytes {
-    fn length(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let from = usize::try_from(offset).unwrap();
-        buffer.copy_from_slice(self.0.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-}
+use super::{Bytes, Part, file};
+use crate::container::{Container, Refusal, STATE};
 
 /// What a forger says of the one part.
 struct Forgery {
@@ -38,50 +16,9 @@ impl Forgery {
         Forgery { data, length: unpacked.len() as u64, crc32: crc32fast::hash(unpacked) }
     }
 
-    /// A file in which all agrees.
     fn file(&self) -> Vec<u8> {
-        let mut chunks = Chunks::default();
-        chunks.update(&self.data);
-        let unpacked = Unpacked { method: Method::Zstd, length: self.length, crc32: Crc32(self.crc32) };
-        let part = PartRecord {
-            name: STATE.to_owned(),
-            length: self.data.len() as u64,
-            unpacked: Some(unpacked),
-            crc32: chunks.finish(),
-        };
-        let manifest = Manifest {
-            format_version: FORMAT_VERSION,
-            library: "forged".to_owned(),
-            name: String::new(),
-            version: 1,
-            generation: 1,
-            created: SystemTime::now(),
-            host: String::new(),
-            process: 0,
-            metadata: Metadata::new(),
-            codec: CODEC.to_owned(),
-            schema: Schema::of::<u64>(),
-            parts: vec![part],
-        };
-        let json = manifest::to_json(&manifest).unwrap();
-        let mut of_json = Chunks::default();
-        of_json.update(&json);
-        let length = json.len() as u64;
-        let mut bytes = Vec::new();
-        let mut entries = Vec::new();
-        for (name, data, unpacked, crc32) in [
-            (STATE, &self.data, Some(self.length), self.crc32),
-            (MANIFEST, &json, None, combined(&of_json.finish(), length).unwrap()),
-        ] {
-            let (name, offset) = (name.to_owned(), bytes.len() as u64);
-            let entry = Entry { name, length: data.len() as u64, unpacked, crc32, offset };
-            bytes.extend(entry.local_header().unwrap());
-            bytes.extend(data);
-            bytes.extend(entry.descriptor());
-            entries.push(entry);
-        }
-        bytes.extend(zip::tail(&entries).unwrap());
-        bytes
+        let unpacked = Some((self.length, self.crc32));
+        file::<u64>(&[Part { name: STATE, data: &self.data, unpacked }])
     }
 
     fn read(&self) -> Result<Vec<u8>, Refusal> {
@@ -103,6 +40,7 @@ fn frame_of(length: u32) -> Vec<u8> {
 }
 
 const RAW: u32 = 0;
+#[cfg(feature = "zstd")]
 const RUN: u32 = 1;
 
 /// A block of a frame. Source: RFC 8878, 3.1.1.2.

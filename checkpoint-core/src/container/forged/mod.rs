@@ -1,0 +1,76 @@
+//! Files that agree with themselves, with every checksum right, made of whatever a forger likes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod frames;
+mod headers;
+
+use std::io;
+use std::time::SystemTime;
+
+use super::checksum::{Chunks, Crc32, combined};
+use super::manifest::{self, Manifest, Metadata, Method, PartRecord, Unpacked};
+use super::zip::{self, Entry};
+use super::{FORMAT_VERSION, MANIFEST, Source};
+use crate::state::{CODEC, Checkpoint, Schema};
+
+/// A file in memory.
+struct Bytes(Vec<u8>);
+
+impl Source for Bytes {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        buffer.copy_from_slice(self.0.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// One part: what is in the file, and the length and checksum that it is said to have when unpacked.
+struct Part<'a> {
+    name: &'a str,
+    data: &'a [u8],
+    unpacked: Option<(u64, u32)>,
+}
+
+/// Generation 1 of a `T`, of these parts.
+fn file<T: Checkpoint>(parts: &[Part<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut entries = Vec::new();
+    let mut put = |part: &Part<'_>| {
+        let mut chunks = Chunks::default();
+        chunks.update(part.data);
+        let (name, length, chunks) = (part.name.to_owned(), part.data.len() as u64, chunks.finish());
+        let (unpacked, crc32) = match part.unpacked {
+            Some((unpacked, crc32)) => (Some(unpacked), crc32),
+            None => (None, combined(&chunks, length).unwrap()),
+        };
+        let entry = Entry { name, length, unpacked, crc32, offset: bytes.len() as u64 };
+        bytes.extend(entry.local_header().unwrap());
+        bytes.extend(part.data);
+        bytes.extend(entry.descriptor());
+        entries.push(entry);
+        let of = |length| Unpacked { method: Method::Zstd, length, crc32: Crc32(crc32) };
+        PartRecord { name: part.name.to_owned(), length, unpacked: unpacked.map(of), crc32: chunks }
+    };
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        library: "forged".to_owned(),
+        name: T::NAME.to_owned(),
+        version: T::VERSION,
+        generation: 1,
+        created: SystemTime::now(),
+        host: String::new(),
+        process: 0,
+        metadata: Metadata::new(),
+        codec: CODEC.to_owned(),
+        schema: Schema::of::<T>(),
+        parts: parts.iter().map(&mut put).collect(),
+    };
+    put(&Part { name: MANIFEST, data: &manifest::to_json(&manifest).unwrap(), unpacked: None });
+    bytes.extend(zip::tail(&entries).unwrap());
+    bytes
+}

@@ -1,0 +1,183 @@
+//! Long states on file systems of all kinds, with and without direct I/O, and on disks that fill up in the middle of a save.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata};
+use common::{file_of, inside, once_more_with_own_mounts, skipping, temporaries_in};
+
+/// A file system of this many MiB.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Tmpfs,
+    /// In a file, which only root may mount.
+    Image(&'static str),
+}
+
+const MIB: usize = 1 << 20;
+
+/// Runs a command. `false`, with a message, where it cannot be run here.
+fn can_run(program: &str, arguments: &[&str]) -> bool {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            skipping(&format!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)));
+            false
+        }
+        Err(error) => {
+            skipping(&format!("{program}: {error}"));
+            false
+        }
+    }
+}
+
+/// Mounts a file system at `place`. `None` where that is not possible here.
+fn mounted(kind: Kind, mib: usize, place: &Path) -> Option<PathBuf> {
+    let top = place.join("mounted");
+    fs::create_dir_all(&top).unwrap();
+    let at = top.to_str().unwrap();
+    let made = match kind {
+        Kind::Tmpfs => can_run("mount", &["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs", at]),
+        Kind::Image(name) => {
+            let image = place.join("image");
+            fs::File::create(&image).unwrap().set_len((mib * MIB) as u64).unwrap();
+            let image = image.to_str().unwrap();
+            can_run(&format!("mkfs.{name}"), &["-q", image])
+                && can_run("mount", &["-t", name, "-o", "loop", image, at])
+        }
+    };
+    made.then_some(top)
+}
+
+/// Runs `work` in a file system that nobody else sees.
+fn on(test: &str, kind: Kind, mib: usize, work: impl FnOnce(PathBuf)) {
+    let Some(place) = inside() else {
+        let parent = tempfile::tempdir().unwrap();
+        once_more_with_own_mounts(test, parent.path());
+        return;
+    };
+    let Some(top) = mounted(kind, mib, &place) else { return };
+    work(top.join("run.ckpt"));
+    // The image is removed with the directory that it is in.
+    assert!(can_run("umount", &[top.to_str().unwrap()]));
+}
+
+/// A state of so many MiB that is told from others by its number.
+fn state(number: u64, mib: usize) -> Vec<u64> {
+    (0..).map(|place| place ^ number << 40).take(mib * MIB / 8).collect()
+}
+
+fn long_states_are_saved_recycled_and_loaded(path: &Path) {
+    let mut checkpoints = Checkpointer::open(path).unwrap();
+    for number in 1..=6 {
+        checkpoints.save(&state(number, 5)).unwrap();
+        assert!(checkpoints.load().unwrap().unwrap() == state(number, 5), "{number}");
+        checkpoints.save_in_background(&state(number + 10, 3)).unwrap();
+        checkpoints.wait().unwrap();
+        let mut into = vec![0; 3 * MIB / 8];
+        assert!(checkpoints.load_into(&mut into).unwrap());
+        assert!(into == state(number + 10, 3), "{number}");
+    }
+}
+
+#[test]
+fn long_states_are_kept_in_memory_of_the_system() {
+    let test = "long_states_are_kept_in_memory_of_the_system";
+    on(test, Kind::Tmpfs, 64, |path| long_states_are_saved_recycled_and_loaded(&path));
+}
+
+#[test]
+fn long_states_are_kept_on_a_disk_with_a_journal() {
+    let test = "long_states_are_kept_on_a_disk_with_a_journal";
+    on(test, Kind::Image("ext4"), 64, |path| long_states_are_saved_recycled_and_loaded(&path));
+}
+
+/// A save that runs out of space in its middle fails and gives back what it took; what was saved is there, and what fits is
+/// saved afterwards.
+fn a_disk_that_fills_up_in_mid_save_costs_nothing_but_that_save(path: &Path) {
+    let number = |loaded: Option<Vec<u64>>| loaded.map(|state| state[0] >> 40);
+    let mut checkpoints = Checkpointer::open(path).unwrap();
+    let fails = |checkpoints: &mut Checkpointer<Vec<u64>>, in_background: bool, left: Option<u64>| {
+        let large = state(99, 64);
+        let error = if in_background {
+            checkpoints.save_in_background(&large).unwrap();
+            checkpoints.wait().unwrap_err()
+        } else {
+            checkpoints.save(&large).unwrap_err()
+        };
+        assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+        assert!(error.to_string().contains("free some space"), "{error}");
+        assert_eq!(temporaries_in(path), [""; 0], "the space is given back");
+        let mut reader = CheckpointReader::<Vec<u64>>::open(path).unwrap();
+        assert_eq!(number(reader.load().unwrap()), left);
+        assert!(reader.last_load().is_none_or(|report| report.skipped.is_empty()));
+    };
+    fails(&mut checkpoints, false, None);
+    for round in 1..=4 {
+        checkpoints.save(&state(round, 4)).unwrap();
+        fails(&mut checkpoints, round % 2 == 0, Some(round));
+        fails(&mut checkpoints, round % 2 == 1, Some(round));
+    }
+}
+
+#[test]
+fn memory_that_fills_up_in_mid_save_costs_nothing_but_that_save() {
+    let test = "memory_that_fills_up_in_mid_save_costs_nothing_but_that_save";
+    on(test, Kind::Tmpfs, 32, |path| a_disk_that_fills_up_in_mid_save_costs_nothing_but_that_save(&path));
+}
+
+#[test]
+fn a_disk_with_a_journal_that_fills_up_in_mid_save_costs_nothing_but_that_save() {
+    let test = "a_disk_with_a_journal_that_fills_up_in_mid_save_costs_nothing_but_that_save";
+    on(test, Kind::Image("ext4"), 32, |path| {
+        a_disk_that_fills_up_in_mid_save_costs_nothing_but_that_save(&path);
+    });
+}
+
+#[test]
+fn a_file_is_as_long_as_the_one_before_where_the_state_has_the_same_shape() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let builder = Checkpointer::<(u64, Vec<f64>)>::builder(&path).durable(false);
+    let mut checkpoints = builder.open().unwrap();
+    let mut lengths = std::collections::BTreeSet::new();
+    for step in 0..120_u32 {
+        let state = (u64::from(step).pow(5), vec![f64::from(step) / 7.0; 1000]);
+        let metadata =
+            Metadata::new().with("loss", 1.0 / f64::from(step)).with("epoch", step).with("ok", step > 50);
+        let saved = checkpoints.save_with(&state, metadata).unwrap();
+        assert_eq!(fs::metadata(file_of(&path, saved.generation)).unwrap().len(), saved.bytes);
+        lengths.insert(saved.bytes);
+    }
+    assert_eq!(lengths.len(), 1, "{lengths:?}");
+}
+
+/// It takes 5 GiB of the disk and 10 GiB of memory: `cargo test --release --test file_systems -- --ignored`.
+#[test]
+#[ignore = "it takes 5 GiB of the disk and 10 GiB of memory"]
+fn an_array_of_more_than_four_gigabytes_comes_back() {
+    const LENGTH: usize = (4 << 30) / 8 + 1000;
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = Checkpointer::open(&path).unwrap();
+    let state: (Vec<u64>, Vec<u8>) =
+        ((0..LENGTH as u64).map(|place| place.wrapping_mul(place)).collect(), vec![7; 100]);
+    let saved = checkpoints.save(&state).unwrap();
+    assert!(saved.bytes > 4 << 30);
+    assert!(checkpoints.load().unwrap().unwrap() == state);
+    let program = "
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    assert archive.testzip() is None
+    print([info.file_size for info in archive.infolist()][:2], archive.getinfo('0.npy').header_offset)
+";
+    if let Some(printed) = common::python::python(program, &file_of(&path, 1)) {
+        assert!(printed.starts_with(&format!("[{}, ", LENGTH * 8 + 4096)), "{printed}");
+    }
+}
