@@ -100,6 +100,22 @@ fn what_is_nested_too_deep_to_be_read_is_not_saved() {
 }
 
 #[test]
+fn a_type_whose_description_is_nested_too_deep_to_be_read_is_refused_before_anything_is_saved() {
+    type Four<T> = ((((T,),),),);
+    type Sixteen<T> = Four<Four<Four<Four<T>>>>;
+    type Deep = Sixteen<Sixteen<Sixteen<Sixteen<u64>>>>;
+    let directory = tempfile::tempdir().unwrap();
+    let fits = Checkpointer::<Sixteen<Sixteen<Sixteen<u64>>>>::open(directory.path().join("fits.ckpt"));
+    let mut fits = fits.unwrap();
+    fits.save(&Default::default()).unwrap();
+    assert!(fits.load().unwrap().is_some());
+    let error = Checkpointer::<Deep>::open(directory.path().join("deep.ckpt")).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("nested too deep"), "{error}");
+    assert!(!directory.path().join("deep.ckpt").exists());
+}
+
+#[test]
 fn a_forged_depth_is_an_error_and_no_overflow_of_the_stack() {
     let state: Vec<u8> = std::iter::repeat_n([0, 0, 0, 0, 0, 0, 0, 0, 1], 1_000_000).flatten().collect();
     loads::<Plain<List>>("state.npy", &vec![1], &state).unwrap_err();

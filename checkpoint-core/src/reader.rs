@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::container::{Arrays, Container, Manifest, Value};
+use crate::container::{self, Arrays, Container, Manifest, Value};
 use crate::error::{Error, Skipped};
 use crate::state::{self, ArrayPool, Checkpoint, Schema};
 use crate::store::{Directory, Metric, RealDisk};
@@ -71,8 +71,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     pub(crate) fn new(directory: Directory) -> Result<CheckpointReader<T>, Error> {
         let schema = Schema::of::<T>();
-        let fields: Vec<String> =
+        let mut fields: Vec<String> =
             state::unsupported(&schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
+        if !container::is_readable(&schema) {
+            fields.push(
+                "its type is nested too deep to be described in JSON, box some of it into a struct"
+                    .to_owned(),
+            );
+        }
         let reader = CheckpointReader { directory, schema, report: None, state: PhantomData };
         if !fields.is_empty() {
             return Err(Error::Unsupported { name: reader.name(), fields });

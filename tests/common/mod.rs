@@ -119,6 +119,10 @@ pub(crate) fn assert_passed(output: &Output) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let passed = output.status.success() && stdout.contains("1 passed");
     assert!(passed, "in another process: {}\n{stdout}{stderr}", output.status);
+    // What was not tested there was not tested here.
+    for why in stderr.lines().filter_map(|line| line.strip_prefix("SKIPPED ")) {
+        skipping(why);
+    }
 }
 
 /// Runs a test of this program once more where it may mount file systems that nobody else sees. `false` where the system does not

@@ -86,6 +86,12 @@ pub(super) fn longest(entries: &[Entry]) -> u64 {
     entries.iter().map(of_part).fold(ALL_BUT_THE_PARTS, u64::saturating_add)
 }
 
+/// Whether a manifest with this schema can be read back: JSON that is nested too deep is refused, whoever wrote it.
+pub(crate) fn is_readable(schema: &Schema) -> bool {
+    let json = serde_json::to_vec(&BTreeMap::from([("schema", schema)]));
+    json.is_ok_and(|json| serde_json::from_slice::<BTreeMap<String, Schema>>(&json).is_ok())
+}
+
 /// The JSON of a manifest, followed by as many spaces as its numbers, which change from one save to the next, are shorter
 /// than the longest of their kind. So a file is as long as the one before it where the state has the same shape, and one
 /// that is written over keeps its length, which is then nothing that the file system has to make durable.

@@ -4,6 +4,8 @@
 
 mod frames;
 mod headers;
+mod long;
+mod manifests;
 
 use std::io;
 use std::time::SystemTime;
@@ -11,7 +13,7 @@ use std::time::SystemTime;
 use super::checksum::{Chunks, Crc32, combined};
 use super::manifest::{self, Manifest, Metadata, Method, PartRecord, Unpacked};
 use super::zip::{self, Entry};
-use super::{FORMAT_VERSION, MANIFEST, Source};
+use super::{FORMAT_VERSION, MANIFEST, STATE, Source};
 use crate::state::{CODEC, Checkpoint, Schema};
 
 /// A file in memory.
@@ -38,6 +40,15 @@ struct Part<'a> {
 
 /// Generation 1 of a `T`, of these parts.
 fn file<T: Checkpoint>(parts: &[Part<'_>]) -> Vec<u8> {
+    changed::<T>(parts, <[u8]>::to_vec)
+}
+
+/// A whole checkpoint but for its manifest, which is what becomes of the right one.
+fn with_manifest(change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    changed::<u64>(&[Part { name: STATE, data: &7_u64.to_le_bytes(), unpacked: None }], change)
+}
+
+fn changed<T: Checkpoint>(parts: &[Part<'_>], change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut entries = Vec::new();
     let mut put = |part: &Part<'_>| {
@@ -56,7 +67,15 @@ fn file<T: Checkpoint>(parts: &[Part<'_>]) -> Vec<u8> {
         let of = |length| Unpacked { method: Method::Zstd, length, crc32: Crc32(crc32) };
         PartRecord { name: part.name.to_owned(), length, unpacked: unpacked.map(of), crc32: chunks }
     };
-    let manifest = Manifest {
+    let manifest = manifest_of::<T>(parts.iter().map(&mut put).collect());
+    let manifest = change(&manifest::to_json(&manifest).unwrap());
+    put(&Part { name: MANIFEST, data: &manifest, unpacked: None });
+    bytes.extend(zip::tail(&entries).unwrap());
+    bytes
+}
+
+fn manifest_of<T: Checkpoint>(parts: Vec<PartRecord>) -> Manifest {
+    Manifest {
         format_version: FORMAT_VERSION,
         library: "forged".to_owned(),
         name: T::NAME.to_owned(),
@@ -68,9 +87,6 @@ fn file<T: Checkpoint>(parts: &[Part<'_>]) -> Vec<u8> {
         metadata: Metadata::new(),
         codec: CODEC.to_owned(),
         schema: Schema::of::<T>(),
-        parts: parts.iter().map(&mut put).collect(),
-    };
-    put(&Part { name: MANIFEST, data: &manifest::to_json(&manifest).unwrap(), unpacked: None });
-    bytes.extend(zip::tail(&entries).unwrap());
-    bytes
+        parts,
+    }
 }

@@ -1,0 +1,78 @@
+//! An array of more than 4 GiB, which is written and read without being anywhere: all of it is zeros, and only what is not
+//! zero is kept. That of real numbers is in tests/file_systems.rs, and takes long.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use crate::container::{Arrays, Container, ContainerWriter, Source};
+use crate::state::{ArrayPool, ArraySink, ArraySource, Reference, view};
+
+static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
+
+/// A file that has no zeros: what was written at which place.
+#[derive(Default)]
+struct Sparse {
+    length: u64,
+    pieces: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Write for Sparse {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if ZEROS.get(..bytes.len()) != Some(bytes) {
+            self.pieces.insert(self.length, bytes.to_vec());
+        }
+        self.length += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for Sparse {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        buffer.fill(0);
+        for (start, piece) in self.pieces.range(..offset + buffer.len() as u64) {
+            for (place, byte) in (*start..).zip(piece) {
+                let place = place.checked_sub(offset).and_then(|place| usize::try_from(place).ok());
+                if let Some(into) = place.and_then(|place| buffer.get_mut(place)) {
+                    *into = *byte;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn arrays_of_and_parts_behind_more_than_four_gigabytes_are_found_again() {
+    const LENGTH: usize = (4 << 30) + (3 << 20) + 5;
+    let long: Vec<u8> = bytemuck::allocation::zeroed_vec(LENGTH);
+    let short = vec![1_u64, 2, 3];
+    let mut file = Sparse::default();
+    let mut container = ContainerWriter::new(&mut file);
+    let (long, short) = (&long, &short);
+    let (long, short) = (view(&long).unwrap(), view(&short).unwrap());
+    let kinds = [short.kind, long.kind];
+    container.put("short.npy".to_owned(), short).unwrap();
+    container.put("long.npy".to_owned(), long).unwrap();
+    container.finish(b"the state", super::manifest_of::<u64>(Vec::new())).unwrap();
+    let kept: usize = file.pieces.values().map(Vec::len).sum();
+    assert!(file.length > 4 << 30 && kept < 1 << 20, "{kept}");
+
+    let container = Container::open(Box::new(file)).unwrap();
+    assert_eq!(container.state().unwrap(), b"the state");
+    let mut arrays = Arrays::new(&container, ArrayPool::default());
+    let mut bytes = [0; 24];
+    arrays.check(Reference { number: 0, rows: 3 }, kinds[0]).unwrap();
+    arrays.fill(Reference { number: 0, rows: 3 }, &mut bytes).unwrap();
+    assert_eq!(bytes, bytemuck::cast::<[u64; 3], [u8; 24]>([1, 2, 3]));
+    let rows = LENGTH as u64;
+    arrays.check(Reference { number: 1, rows: rows - (4 << 30) }, kinds[1]).unwrap_err();
+    arrays.check(Reference { number: 1, rows }, kinds[1]).unwrap();
+}

@@ -1,0 +1,65 @@
+//! Manifests that are too long or too deep to be read.
+
+use super::{Bytes, with_manifest};
+use crate::container::{Container, MANIFEST, Metadata, Refusal, Source};
+
+fn refused(file: impl Source + 'static) -> String {
+    let Err(Refusal::Damaged { part, why }) = Container::open(Box::new(file)) else { panic!("it is read") };
+    assert_eq!(part, MANIFEST, "{why}");
+    why
+}
+
+/// A file that claims more than it has: whoever reads its manifest to the end is told on.
+struct Trap(Vec<u8>);
+
+impl Source for Trap {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        assert!(buffer.len() < 1 << 20, "{} bytes were read", buffer.len());
+        Bytes(self.0.clone()).read_exact_at(buffer, offset)
+    }
+}
+
+#[test]
+fn a_manifest_that_is_longer_than_any_can_be_is_refused_without_being_read() {
+    let spaces = vec![b' '; 17 << 20];
+    let why = refused(Trap(with_manifest(|json| [json, &spaces].concat())));
+    assert!(why.contains("longer than the manifest of such a file can be"), "{why}");
+    // As long as it may be, it is read.
+    let spaces = vec![b' '; 15 << 20];
+    Container::open(Box::new(Bytes(with_manifest(|json| [json, &spaces].concat())))).unwrap();
+}
+
+#[test]
+fn a_manifest_that_is_nested_without_end_is_refused_and_the_stack_does_not_overflow() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        for depth in [128, 1_000_000] {
+            let with = |field: &str| {
+                let deep = [open.repeat(depth), "1".to_owned(), close.repeat(depth)].concat();
+                with_manifest(|json| {
+                    let rest = std::str::from_utf8(json).unwrap().strip_prefix('{').unwrap();
+                    format!("{{\"{field}\":{deep},{rest}").into_bytes()
+                })
+            };
+            let why = refused(Bytes(with("metadata")));
+            assert!(why.contains("it is not a manifest"), "{why}");
+            // Nothing is built of a field that nobody knows.
+            Container::open(Box::new(Bytes(with("unknown")))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn more_metadata_than_a_manifest_can_have_is_not_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = crate::Checkpointer::<u64>::open(directory.path()).unwrap();
+    checkpoints.save(&1).unwrap();
+    let error = checkpoints.save_with(&2, Metadata::new().with("note", "x".repeat(17 << 20))).unwrap_err();
+    assert!(error.to_string().contains("longer than 16 MiB"), "{error}");
+    checkpoints.save_with(&3, Metadata::new().with("note", "x".repeat(15 << 20))).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    assert_eq!(checkpoints.last_load().map(|report| report.skipped.len()), Some(0));
+}
