@@ -4,8 +4,8 @@ use std::io;
 
 /// How the parts of a checkpoint are packed; not at all unless said otherwise.
 ///
-/// Numbers of a computation have few bits in common: noisy `f64` lose 4 to 25 % of their length, at a tenth of the speed
-/// at which they are written as they are. It pays for states with long runs of the same, for integers that are small for
+/// Numbers of a computation have few bits in common: noisy `f64` lose 4 to 25 % of their length, and a processor packs
+/// about 0.6 GB of them in a second, which is slower than most disks. It pays for states with long runs of the same, for integers that are small for
 /// their type, and for slow or crowded disks.
 ///
 /// Each part of 1 KiB and more is packed by itself, and only where samples of it become shorter by at least 5 %. Packed or not, a
