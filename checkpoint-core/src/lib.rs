@@ -25,6 +25,7 @@ mod hostile;
 mod reader;
 mod save;
 mod state;
+mod stop;
 mod store;
 
 pub use builder::{Builder, WhenBusy};
@@ -37,6 +38,7 @@ pub use state::{
     Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, json,
 };
 pub use store::Metric;
+pub use stop::{EXIT_REQUEUE, Signal, StopReason, request_halt};
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]

@@ -44,7 +44,7 @@ fn number(name: &OsStr, suffix: &str) -> Option<u64> {
 }
 
 /// Makes names of temporary files: unpredictable, and never one that is taken.
-pub(super) fn temporary() -> tempfile::Builder<'static, 'static> {
+pub(crate) fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX).rand_bytes(TEMPORARY_RANDOM);
     builder

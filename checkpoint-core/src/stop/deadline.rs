@@ -1,0 +1,236 @@
+//! When the job is ended from outside: what the environment says of it, or else the batch system.
+//!
+//! What cannot be read is a warning and no deadline: a program is not kept from running by it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::batch;
+
+/// The variable by which anybody can give a deadline.
+const OURS: &str = "CHECKPOINT_DEADLINE";
+const SLURM_END: &str = "SLURM_JOB_END_TIME";
+
+/// The variables that say something of the end of a job.
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    pub(super) checkpoint_deadline: Option<String>,
+    pub(super) slurm_job_end_time: Option<String>,
+    pub(super) slurm_job_id: Option<String>,
+    pub(super) pbs_job_id: Option<String>,
+    pub(super) pbs_walltime: Option<String>,
+}
+
+impl Environment {
+    /// Those of this process. One that is empty is not there.
+    pub(super) fn of_process() -> Environment {
+        let variable = |name: &str| {
+            let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
+            (!value.is_empty()).then_some(value)
+        };
+        Environment {
+            checkpoint_deadline: variable(OURS),
+            slurm_job_end_time: variable(SLURM_END),
+            slurm_job_id: variable("SLURM_JOB_ID"),
+            pbs_job_id: variable("PBS_JOBID"),
+            pbs_walltime: variable("PBS_WALLTIME"),
+        }
+    }
+}
+
+/// A deadline, and who says so.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Found {
+    pub(super) at: SystemTime,
+    pub(super) source: &'static str,
+}
+
+/// The earliest of the deadlines that are not past.
+pub(super) fn earliest(environment: &Environment) -> Option<Found> {
+    let now = SystemTime::now();
+    let all = [ours(environment, now), slurm(environment, now), pbs(environment, now)];
+    all.into_iter().flatten().filter(|found| is_ahead(found, now)).min_by_key(|found| found.at)
+}
+
+/// One that is past would hide those that are not.
+fn is_ahead(found: &Found, now: SystemTime) -> bool {
+    let ahead = found.at > now;
+    if !ahead {
+        let (source, deadline) = (found.source, text(found.at));
+        tracing::warn!(source, %deadline, "a deadline in the past is ignored");
+    }
+    ahead
+}
+
+fn ours(environment: &Environment, now: SystemTime) -> Option<Found> {
+    let value = environment.checkpoint_deadline.as_ref()?;
+    let at = parse(value, now);
+    if at.is_none() {
+        let wanted = "a time as 2026-11-23T14:00:00+01:00, Unix seconds, or a time from now as +2h30m";
+        tracing::warn!(variable = OURS, ?value, wanted, "not understood, and ignored");
+    }
+    Some(Found { at: at?, source: OURS })
+}
+
+fn slurm(environment: &Environment, now: SystemTime) -> Option<Found> {
+    if let Some(value) = &environment.slurm_job_end_time {
+        match unix_seconds(value) {
+            Some(at) => return Some(Found { at, source: SLURM_END }),
+            None => tracing::warn!(variable = SLURM_END, ?value, "not understood, and ignored"),
+        }
+    }
+    let at = answered("scontrol", batch::slurm(environment.slurm_job_id.as_ref()?, now))?;
+    Some(Found { at, source: "scontrol" })
+}
+
+fn pbs(environment: &Environment, now: SystemTime) -> Option<Found> {
+    let id = environment.pbs_job_id.as_ref()?;
+    if let Some(at) = answered("qstat", batch::pbs(id, now)) {
+        return Some(Found { at, source: "PBS" });
+    }
+    // What the job asked for when it was submitted: it says nothing of the time that is gone since it began.
+    let walltime = environment.pbs_walltime.as_ref()?;
+    let whole = batch::clock_duration(walltime).and_then(|whole| now.checked_add(whole));
+    match whole {
+        Some(_) => tracing::warn!(walltime, "counted from now, as if the job had just begun"),
+        None => tracing::warn!(variable = "PBS_WALLTIME", value = ?walltime, "not understood, and ignored"),
+    }
+    Some(Found { at: whole?, source: "PBS" })
+}
+
+fn answered(program: &str, answer: Result<Option<SystemTime>, String>) -> Option<SystemTime> {
+    answer.unwrap_or_else(|why| {
+        tracing::warn!(program, why, "it did not say when the job ends");
+        None
+    })
+}
+
+/// A time as RFC 3339 has it, as Unix seconds, or, after a plus sign, as a duration from `now`.
+pub(super) fn parse(value: &str, now: SystemTime) -> Option<SystemTime> {
+    let value = value.trim();
+    if let Some(duration) = value.strip_prefix('+') {
+        return now.checked_add(humantime::parse_duration(duration.trim()).ok()?);
+    }
+    unix_seconds(value).or_else(|| rfc_3339(value))
+}
+
+/// Only digits: a sign or a fraction is some other kind of number.
+fn unix_seconds(value: &str) -> Option<SystemTime> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = digits.then(|| value.parse().ok())??;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// Also with an offset from UTC, which `humantime` does not read.
+fn rfc_3339(value: &str) -> Option<SystemTime> {
+    // Behind the date, whose hyphens are no signs.
+    let sign = value.char_indices().skip(10).find(|(_, character)| matches!(character, '+' | '-'));
+    let Some((at, sign)) = sign else {
+        // Without a zone it could be any time of a day.
+        return value.ends_with(['Z', 'z']).then(|| humantime::parse_rfc3339(value).ok())?;
+    };
+    let (hours, minutes) = value.get(at + 1..)?.split_once(':')?;
+    let two_digits = |text: &str, below: u64| {
+        let number =
+            unix_seconds(text).filter(|_| text.len() == 2)?.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        (number < below).then_some(number)
+    };
+    let offset = Duration::from_secs(two_digits(hours, 24)? * 3600 + two_digits(minutes, 60)? * 60);
+    let local = humantime::parse_rfc3339(&format!("{}Z", &value[..at])).ok()?;
+    // East of Greenwich the clocks are ahead.
+    if sign == '+' { local.checked_sub(offset) } else { local.checked_add(offset) }
+}
+
+/// A time for people; a number of seconds where it has no date.
+pub(super) fn text(at: SystemTime) -> String {
+    /// The first second of the year 10000, which dates do not reach.
+    const END: u64 = 253_402_300_800;
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) if since.as_secs() < END => humantime::format_rfc3339_seconds(at).to_string(),
+        Ok(since) => format!("Unix second {}", since.as_secs()),
+        Err(_) => "before 1970".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const NOON: u64 = 1_795_435_200;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_deadline_is_a_time_or_seconds_or_a_duration() {
+        let now = at(NOON);
+        let noon = humantime::format_rfc3339_seconds(now).to_string();
+        assert_eq!(parse(&noon, now), Some(now), "{noon}");
+        let local = noon.trim_end_matches('Z');
+        assert_eq!(parse(&format!("{local}+02:00"), now), Some(at(NOON - 7200)));
+        assert_eq!(parse(&format!("{local}-05:30"), now), Some(at(NOON + 19_800)));
+        assert_eq!(parse(&format!("{local}.5+00:00"), now), Some(now + Duration::from_millis(500)));
+        assert_eq!(parse(" 1795435260 ", now), Some(at(NOON + 60)));
+        assert_eq!(parse("+2h30m", now), Some(at(NOON + 9000)));
+        assert_eq!(parse("+ 90s", now), Some(at(NOON + 90)));
+    }
+
+    #[test]
+    fn what_is_no_deadline_is_none() {
+        let now = at(NOON);
+        let senseless = [
+            "",
+            "+",
+            "soon",
+            "-5",
+            "1e9",
+            "12:00",
+            "2026-11-23",
+            "2026-11-23T12:00:00",
+            "2026-13-23T12:00:00Z",
+            "2026-11-23T12:00:00+1:00",
+            "2026-11-23T12:00:00+01:60",
+            "2026-11-23T12:00:00+24:00",
+            "+5",
+            "+-5s",
+            "99999999999999999999999",
+            "+99999999999999999999y",
+            "2026-11-23T12:00:00+",
+            "ééééééééééé+01:00",
+            "2026-11-23T12:00:00+é:é",
+            "0x10",
+        ];
+        for value in senseless {
+            assert_eq!(parse(value, now), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_deadline_wins_and_one_in_the_past_does_not_count() {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut environment = Environment {
+            checkpoint_deadline: Some("+1h".to_owned()),
+            slurm_job_end_time: Some((seconds + 7200).to_string()),
+            ..Environment::default()
+        };
+        assert_eq!(earliest(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
+        environment.slurm_job_end_time = Some((seconds + 1800).to_string());
+        assert_eq!(
+            earliest(&environment),
+            Some(Found { at: at(seconds + 1800), source: "SLURM_JOB_END_TIME" })
+        );
+        environment.slurm_job_end_time = Some((seconds - 1800).to_string());
+        assert_eq!(earliest(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
+        environment.checkpoint_deadline = Some("nonsense".to_owned());
+        assert_eq!(earliest(&environment), None);
+        assert_eq!(earliest(&Environment::default()), None);
+    }
+
+    #[test]
+    fn any_time_has_a_text() {
+        assert_eq!(text(at(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(text(at(253_402_300_800)), "Unix second 253402300800");
+        assert_eq!(text(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
+    }
+}

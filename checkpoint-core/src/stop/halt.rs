@@ -1,0 +1,207 @@
+//! The halt file: a file named `halt` in the checkpoint directory, by which anybody who may write there asks the program to
+//! save and stop.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::store;
+
+const NAME: &str = "halt";
+/// How much of the file is read.
+const READ: u64 = 1024;
+/// How many characters of it are told.
+const MESSAGE: usize = 200;
+
+/// Asks the program that saves into `directory` to save and stop, by a file named `halt`; see
+/// [`StopReason::Halt`](crate::StopReason::Halt). The first line of `message` is told to it, and may be empty.
+///
+/// The program sees it within a second of its next step, and removes the file when it ends by it. A program that is not running
+/// stops at its next start. A request that is there already is replaced. Creating the file by other means, as with `touch`,
+/// does the same.
+///
+/// ```
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path();
+/// checkpointed_core::request_halt(path, "the machine is needed")?;
+/// assert!(path.join("halt").exists());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// The file could not be written, for one because there is no such directory.
+pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
+    let directory = directory.as_ref();
+    let path = directory.join(NAME);
+    write(directory, &path, message).map_err(|error| Error::writing("write", &path, error))
+}
+
+fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
+    // Renamed into place: the program never reads half of it, and what a symbolic link leads to is not written to.
+    let mut builder = store::temporary_name();
+    // The program may be another user's.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(directory)?;
+    writeln!(file, "{}", first_line(message))?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// The halt file of a directory.
+#[derive(Debug)]
+pub(super) struct Halt {
+    path: PathBuf,
+    warned: bool,
+}
+
+impl Halt {
+    pub(super) fn new(directory: &Path) -> Halt {
+        Halt { path: directory.join(NAME), warned: false }
+    }
+
+    /// What the file says, if it is there.
+    pub(super) fn requested(&mut self) -> Option<String> {
+        match read(&self.path) {
+            Ok(message) => Some(message),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound && !self.warned {
+                    self.warned = true;
+                    tracing::warn!(path = %self.path.display(), %error, "it does not count as a request to halt");
+                }
+                None
+            }
+        }
+    }
+
+    /// Removes it.
+    pub(super) fn consume(&self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let path = self.path.display();
+                tracing::warn!(%path, %error, "could not remove it: the next run will stop at once");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    // What is no regular file is not even opened: the opening of a device or a pipe can do something.
+    must_be_regular(&fs::symlink_metadata(path)?)?;
+    let file = open(path)?;
+    must_be_regular(&file.metadata()?)?;
+    let mut bytes = Vec::new();
+    file.take(READ).read_to_end(&mut bytes)?;
+    Ok(first_line(&String::from_utf8_lossy(&bytes)))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // It may have been replaced since it was looked at.
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
+    }
+    options.open(path)
+}
+
+fn must_be_regular(metadata: &fs::Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is not a regular file, and symbolic links are not followed",
+    ))
+}
+
+/// The first line, without what a terminal would take for a command or what changes the direction of writing.
+fn first_line(text: &str) -> String {
+    let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().trim();
+    line.chars().filter(|character| !is_command(*character)).take(MESSAGE).collect()
+}
+
+fn is_command(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn with(content: &[u8]) -> Option<String> {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("halt"), content).unwrap();
+        Halt::new(directory.path()).requested()
+    }
+
+    #[test]
+    fn any_file_of_that_name_halts_the_program() {
+        assert_eq!(with(b""), Some(String::new()));
+        assert_eq!(with(b"\n"), Some(String::new()));
+        assert_eq!(with(b"maintenance at noon\nby Anna\n"), Some("maintenance at noon".to_owned()));
+        assert_eq!(with(&[0xff; 3]), Some("\u{fffd}".repeat(3)));
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Halt::new(directory.path()).requested(), None);
+    }
+
+    #[test]
+    fn what_it_says_is_cut_and_harmless() {
+        assert_eq!(with(b"\x1b[31mred\x07\r\n"), Some("[31mred".to_owned()));
+        assert_eq!(with(&b"x".repeat(10_000)).unwrap().len(), MESSAGE);
+        assert_eq!(with("a\u{202e}b".as_bytes()), Some("ab".to_owned()));
+    }
+
+    #[test]
+    fn a_request_is_read_and_consumed_and_a_second_one_replaces_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        request_halt(directory.path(), "one").unwrap();
+        request_halt(directory.path(), "two\nlines").unwrap();
+        let mut halt = Halt::new(directory.path());
+        assert_eq!(halt.requested(), Some("two".to_owned()));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        halt.consume();
+        assert_eq!(halt.requested(), None);
+        halt.consume();
+    }
+
+    #[test]
+    fn a_request_for_no_directory_is_an_error_that_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = request_halt(directory.path().join("absent"), "").unwrap_err();
+        assert!(error.to_string().contains("absent/halt"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_does_not_halt_and_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("halt");
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let mut halt = Halt::new(directory.path());
+        assert_eq!(halt.requested(), None);
+        // A request takes the place of the link and does not go through it.
+        request_halt(directory.path(), "stop").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        assert_eq!(halt.requested(), Some("stop".to_owned()));
+        halt.consume();
+
+        fs::create_dir(&path).unwrap();
+        assert_eq!(halt.requested(), None);
+        fs::remove_dir(&path).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(halt.requested(), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! [`Limit`]: a time before which the last save must be done, and how long before it that save begins.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::reason::StopReason;
+
+/// What is kept free of a limit that is far away, beside the save: for the program to end, and for a disk that is slow
+/// just then.
+const FLOOR: Duration = Duration::from_secs(5);
+/// Of a limit that is near, this part of the time that there was.
+const FLOOR_PART: u32 = 20;
+/// The save may take so many times as long as those before it.
+const MARGIN: u32 = 2;
+/// A change of the clock that is worth a word.
+const JUMP: Duration = Duration::from_secs(5);
+
+/// A time before which the last save must be done.
+#[derive(Debug)]
+pub(super) struct Limit {
+    at: Instant,
+    /// All the time that there was.
+    span: Duration,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Time(Duration),
+    Deadline { at: SystemTime, source: &'static str },
+}
+
+impl Limit {
+    /// A time after the beginning. `None` where it is beyond all reckoning.
+    pub(super) fn after(limit: Duration, begun: Instant) -> Option<Limit> {
+        Some(Limit { at: begun.checked_add(limit)?, span: limit, kind: Kind::Time(limit) })
+    }
+
+    /// A time on the wall's clock. `None` where it is beyond all reckoning.
+    ///
+    /// One that is past is no limit: who could end the job has not done so, and the time is that of another one, as of a
+    /// job from which a terminal has kept its variables.
+    pub(super) fn at(at: SystemTime, source: &'static str, now: Instant, wall: SystemTime) -> Option<Limit> {
+        let Some(span) = at.duration_since(wall).ok().filter(|left| !left.is_zero()) else {
+            tracing::warn!(source, deadline = %super::deadline::text(at), "a deadline in the past is ignored");
+            return None;
+        };
+        Some(Limit { at: now.checked_add(span)?, span, kind: Kind::Deadline { at, source } })
+    }
+
+    /// Whether the last save must begin now, where a save takes so long and a step of the program takes so long.
+    ///
+    /// It is near when what is left is no more than the sum of
+    /// - twice the time of a save, though not more of it than half of the time that there was, and never less than one save;
+    /// - one step, since the program asks again only after it, though not more than a quarter of the time that there was;
+    /// - 5 s, or a twentieth of the time that there was, whichever is less.
+    pub(super) fn is_near(&self, now: Instant, save_takes: Duration, step: Duration) -> bool {
+        let left = self.at.saturating_duration_since(now);
+        let save = save_takes.saturating_mul(MARGIN).min(self.span / 2).max(save_takes);
+        let floor = FLOOR.min(self.span / FLOOR_PART);
+        left <= save.saturating_add(step.min(self.span / 4)).saturating_add(floor)
+    }
+
+    /// Compares a deadline with the clock on the wall, which goes on while the machine sleeps, and may be set.
+    ///
+    /// It moves to an earlier time only: to stop too early costs a restart, to stop too late costs the work.
+    pub(super) fn check(&mut self, now: Instant, wall: SystemTime) {
+        let Kind::Deadline { at, source } = self.kind else { return };
+        let Some(by_wall) = now.checked_add(at.duration_since(wall).unwrap_or_default()) else { return };
+        if by_wall < self.at {
+            let earlier = self.at - by_wall;
+            if earlier > JUMP {
+                tracing::warn!(source, ?earlier, "the clock has jumped: the deadline comes earlier");
+            }
+            self.at = by_wall;
+        }
+    }
+
+    pub(super) fn reason(&self) -> StopReason {
+        match self.kind {
+            Kind::Time(limit) => StopReason::TimeLimit { limit },
+            Kind::Deadline { at, source } => StopReason::Deadline { at, source },
+        }
+    }
+}
+
+/// How long the program's steps take: the longest time between two questions, which counts for a little less with each
+/// that follows.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last: Option<Instant>,
+    longest: Duration,
+}
+
+impl Pace {
+    pub(super) fn step(&mut self, now: Instant) -> Duration {
+        if let Some(last) = self.last.replace(now) {
+            let step = now.saturating_duration_since(last);
+            self.longest = step.max(self.longest - self.longest / 64);
+        }
+        self.longest
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    fn in_time(left: Duration) -> (Limit, Instant) {
+        let now = Instant::now();
+        let wall = SystemTime::now();
+        (Limit::at(wall + left, "CHECKPOINT_DEADLINE", now, wall).unwrap(), now)
+    }
+
+    #[test]
+    fn a_deadline_two_seconds_away_leaves_time_for_work() {
+        let (limit, now) = in_time(2 * SECOND);
+        assert!(!limit.is_near(now, MILLISECOND, Duration::ZERO));
+        assert!(!limit.is_near(now + 1800 * MILLISECOND, MILLISECOND, Duration::ZERO));
+        assert!(limit.is_near(now + 1900 * MILLISECOND, MILLISECOND, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_far_deadline_leaves_five_seconds_and_twice_the_save() {
+        let (limit, now) = in_time(3600 * SECOND);
+        assert!(!limit.is_near(now + 3534 * SECOND, 30 * SECOND, Duration::ZERO));
+        assert!(limit.is_near(now + 3535 * SECOND, 30 * SECOND, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_long_step_is_not_begun_ahead_of_a_deadline() {
+        let (limit, now) = in_time(3600 * SECOND);
+        assert!(limit.is_near(now + 3490 * SECOND, SECOND, 120 * SECOND));
+        assert!(!limit.is_near(now + 3400 * SECOND, SECOND, 120 * SECOND));
+        // One step that took as long as all of it, as the first may, does not end the run at once.
+        assert!(!limit.is_near(now, SECOND, 7200 * SECOND));
+    }
+
+    #[test]
+    fn a_save_that_takes_most_of_the_time_is_begun_while_it_can_end() {
+        let (limit, now) = in_time(100 * SECOND);
+        assert!(!limit.is_near(now, 60 * SECOND, Duration::ZERO));
+        assert!(limit.is_near(now + 35 * SECOND, 60 * SECOND, Duration::ZERO));
+        // And where it cannot end in any case, at once.
+        assert!(limit.is_near(now, 200 * SECOND, Duration::ZERO));
+    }
+
+    #[test]
+    fn no_time_is_too_long() {
+        let (limit, now) = in_time(SECOND);
+        assert!(limit.is_near(now, Duration::MAX, Duration::MAX));
+        assert!(Limit::after(Duration::MAX, now).is_none());
+        assert!(Limit::after(Duration::ZERO, now).unwrap().is_near(now, Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_no_limit() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        assert!(Limit::at(wall, "scontrol", now, wall).is_none());
+        assert!(Limit::at(SystemTime::UNIX_EPOCH, "scontrol", now, wall).is_none());
+    }
+
+    #[test]
+    fn after_the_machine_slept_the_deadline_is_nearer() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let mut limit = Limit::at(wall + 3600 * SECOND, "PBS", now, wall).unwrap();
+        limit.check(now + SECOND, wall + 3590 * SECOND);
+        assert!(limit.is_near(now + 6 * SECOND, SECOND, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_put_the_deadline_off() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let mut limit = Limit::at(wall + 60 * SECOND, "PBS", now, wall).unwrap();
+        limit.check(now + SECOND, wall - 3600 * SECOND);
+        assert!(limit.is_near(now + 57 * SECOND, SECOND, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_long_step_is_remembered_for_a_while() {
+        let now = Instant::now();
+        let mut pace = Pace::default();
+        assert_eq!(pace.step(now), Duration::ZERO);
+        assert_eq!(pace.step(now + 60 * SECOND), 60 * SECOND);
+        assert!(pace.step(now + 60 * SECOND) > 59 * SECOND);
+        let later = (0..500).map(|_| pace.step(now + 60 * SECOND)).last().unwrap();
+        assert!(later < SECOND);
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a run is to stop before its end: a signal, the end of its time, or somebody's wish.
+//!
+//! ```text
+//! signals.rs ──▶ ┐
+//! deadline.rs ─▶ ├──▶ Stop::reason, asked in each turn of the program's loop
+//! halt.rs ─────▶ ┘
+//! ```
+//!
+//! `deadline` finds the times in the environment, `batch` asks the batch system for them, `limit` says how long before
+//! a time the last save must begin. The first reason that is found stays.
+
+mod batch;
+mod deadline;
+mod halt;
+mod limit;
+mod reason;
+mod signals;
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests;
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::error::Error;
+use deadline::{Environment, Found};
+use halt::Halt;
+use limit::{Limit, Pace};
+use signals::Listener;
+
+pub use halt::request_halt;
+pub use reason::StopReason;
+pub use signals::Signal;
+
+/// The exit code of a program that was stopped, saved its state, and is to be started again: 75.
+///
+/// It is `EX_TEMPFAIL` of `sysexits.h`: a temporary failure, to be tried again. A shell gives 126 and above a meaning
+/// of its own, 1 and 2 are what errors end with, and a panic of Rust ends with 101.
+pub const EXIT_REQUEUE: u8 = 75;
+
+/// How often the halt file and the clock on the wall are looked at, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a run is to stop on, besides the halt file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) signals: Vec<Signal>,
+    pub(crate) time_limit: Option<Duration>,
+    /// Whether the batch system's times count, and `CHECKPOINT_DEADLINE`.
+    pub(crate) deadline: bool,
+}
+
+/// Watches for a reason to stop.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    listener: Listener,
+    limits: Vec<Limit>,
+    pace: Pace,
+    halt: Halt,
+    next_look: Instant,
+    reason: Option<StopReason>,
+    /// Whether anybody asked since there is a reason.
+    told: bool,
+}
+
+impl Stop {
+    /// Begins to listen to the signals, and reads the deadlines. What is wrong with a deadline is a warning.
+    pub(crate) fn new(settings: &Settings, directory: &Path, begun: Instant) -> Result<Stop, Error> {
+        // First, so that a signal during a slow answer of the batch system is not missed.
+        let listener = Listener::new(&settings.signals)?;
+        let found = if settings.deadline { deadline::earliest(&Environment::of_process()) } else { None };
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let mut limits = Vec::new();
+        if let Some(limit) = settings.time_limit {
+            limits.extend(Limit::after(limit, begun));
+        }
+        if let Some(Found { at, source }) = found {
+            limits.extend(Limit::at(at, source, now, wall));
+        }
+        Ok(Stop {
+            listener,
+            limits,
+            pace: Pace::default(),
+            halt: Halt::new(directory),
+            next_look: now,
+            reason: None,
+            told: false,
+        })
+    }
+
+    /// Why the program is to stop, where a save takes so long. Once there is a reason it stays.
+    pub(crate) fn reason(&mut self, now: Instant, save_takes: Duration) -> Option<&StopReason> {
+        if self.reason.is_none() {
+            self.reason = self.look(now, save_takes);
+        }
+        self.told |= self.reason.is_some();
+        self.reason.as_ref()
+    }
+
+    /// The reason, which is so dealt with: the run ends by it, and its last state is saved. A halt file that was the reason
+    /// is removed, so that the program may be started again.
+    pub(crate) fn take_reason(&mut self) -> Option<StopReason> {
+        let reason = self.reason.take();
+        if let Some(StopReason::Halt { .. }) = reason {
+            self.halt.consume();
+        }
+        reason
+    }
+
+    fn look(&mut self, now: Instant, save_takes: Duration) -> Option<StopReason> {
+        if let Some(signal) = self.listener.heard() {
+            return Some(StopReason::Signal(signal));
+        }
+        let step = self.pace.step(now);
+        if let Some(limit) = self.limits.iter().find(|limit| limit.is_near(now, save_takes, step)) {
+            return Some(limit.reason());
+        }
+        if now < self.next_look {
+            return None;
+        }
+        self.next_look = now + LOOK_EVERY;
+        let wall = SystemTime::now();
+        self.limits.iter_mut().for_each(|limit| limit.check(now, wall));
+        self.halt.requested().map(|message| StopReason::Halt { message })
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        if let Some(signal) = self.listener.heard().filter(|_| !self.told) {
+            tracing::warn!(%signal, "the program was to stop, and never asked whether it should");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Signals that ask a program to stop.
+//!
+//! A handler only stores which signal came. What makes this more than a flag is that handlers cannot be taken away
+//! again: after the last action of a signal is unregistered, `signal-hook` leaves its own handler in place, and the
+//! signal would do nothing any more. So with the first listener of a signal a second action is registered, for ever,
+//! which does what the system would do by itself, and which is *armed* exactly while nobody listens. A second SIGINT
+//! works by the same means: the first one arms it.
+
+use std::fmt;
+
+/// A signal on which a program may stop.
+///
+/// ```
+/// use checkpointed_core::Signal;
+///
+/// assert_eq!(Signal::TERM.to_string(), "SIGTERM");
+/// assert_eq!(Signal::TERM.number(), 15);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Signal {
+    name: &'static str,
+    number: i32,
+    /// Its place among all of them.
+    #[cfg(unix)]
+    index: usize,
+}
+
+macro_rules! signals {
+    ($($index:literal $constant:ident $name:literal $unix:ident $elsewhere:literal: $what:literal)*) => {
+        impl Signal {
+            $(
+                #[doc = $what]
+                pub const $constant: Signal = Signal {
+                    name: $name,
+                    #[cfg(unix)]
+                    number: signal_hook::consts::$unix,
+                    #[cfg(not(unix))]
+                    number: $elsewhere,
+                    #[cfg(unix)]
+                    index: $index,
+                };
+            )*
+
+            #[cfg(unix)]
+            const ALL: &'static [Signal] = &[$(Signal::$constant),*];
+        }
+    };
+}
+
+signals! {
+    0 INT "SIGINT" SIGINT 2: "Ctrl+c."
+    1 TERM "SIGTERM" SIGTERM 15: "What `kill`, Slurm, PBS, systemd and Kubernetes send first."
+    2 USR1 "SIGUSR1" SIGUSR1 10: "What a job asks Slurm for with `--signal=USR1@120`."
+    3 USR2 "SIGUSR2" SIGUSR2 12: "What Grid Engine sends ahead of a kill with `-notify`."
+    4 HUP "SIGHUP" SIGHUP 1: "The terminal is gone."
+    5 XCPU "SIGXCPU" SIGXCPU 24: "The limit of processor time is reached."
+}
+
+impl Signal {
+    /// Those that a program stops on unless it says otherwise: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2.
+    pub const DEFAULT: &'static [Signal] = &[Signal::INT, Signal::TERM, Signal::USR1, Signal::USR2];
+
+    /// Its number on this system.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.number
+    }
+
+    /// Its name, as `kill -l` has it with `SIG` before it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+#[cfg(unix)]
+pub(super) use unix::Listener;
+
+#[cfg(unix)]
+mod unix {
+    use std::io;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+    use signal_hook::SigId;
+    use signal_hook::flag;
+    use signal_hook::low_level::unregister;
+
+    use super::Signal;
+    use crate::error::Error;
+
+    const COUNT: usize = Signal::ALL.len();
+
+    /// Whether a signal now does what the system does by itself: ends the program.
+    static ARMED: [AtomicBool; COUNT] = [const { AtomicBool::new(false) }; COUNT];
+
+    static SHARED: Mutex<[Shared; COUNT]> = Mutex::new([const { Shared::new() }; COUNT]);
+
+    /// What all listeners of one signal share.
+    struct Shared {
+        listeners: usize,
+        /// Whether it is armed while nobody listens; unknown until the first listener comes.
+        usually_ends: Option<bool>,
+    }
+
+    impl Shared {
+        const fn new() -> Shared {
+            Shared { listeners: 0, usually_ends: None }
+        }
+    }
+
+    fn shared() -> MutexGuard<'static, [Shared; COUNT]> {
+        SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears signals until it is dropped; then they do again what they did before.
+    #[derive(Debug)]
+    pub(in crate::stop) struct Listener {
+        /// The index of the signal that came last, plus one.
+        heard: Arc<AtomicUsize>,
+        actions: Vec<SigId>,
+        signals: Vec<Signal>,
+    }
+
+    impl Listener {
+        pub(in crate::stop) fn new(signals: &[Signal]) -> Result<Listener, Error> {
+            let heard = Arc::new(AtomicUsize::new(0));
+            let mut listener = Listener { heard, actions: Vec::new(), signals: Vec::new() };
+            for signal in signals {
+                if !listener.signals.contains(signal) {
+                    // On an error the listener is dropped, and takes back what was done.
+                    listener.listen(*signal).map_err(|_| Error::InvalidSetting {
+                        setting: format!("stopping on {signal}"),
+                        why: "the system does not let the program handle this signal",
+                    })?;
+                }
+            }
+            Ok(listener)
+        }
+
+        fn listen(&mut self, signal: Signal) -> io::Result<()> {
+            let mut shared = shared();
+            let Shared { listeners, usually_ends } = &mut shared[signal.index];
+            let armed = &ARMED[signal.index];
+            if usually_ends.is_none() {
+                let ends = usually_ends_the_program(signal);
+                armed.store(ends, Ordering::SeqCst);
+                // Registered before all others, and so called before them: the SIGINT that arms it does not set it off.
+                flag::register_conditional_default(signal.number, armed)?;
+                *usually_ends = Some(ends);
+            }
+            self.actions.push(flag::register_usize(
+                signal.number,
+                Arc::clone(&self.heard),
+                signal.index + 1,
+            )?);
+            if signal == Signal::INT {
+                self.actions.push(flag::register(signal.number, armed)?);
+            }
+            self.signals.push(signal);
+            *listeners += 1;
+            if *listeners == 1 {
+                // Last: a signal that comes before is not lost, it still does what it always did.
+                armed.store(false, Ordering::SeqCst);
+            }
+            Ok(())
+        }
+
+        /// The signal that came last.
+        pub(in crate::stop) fn heard(&self) -> Option<Signal> {
+            let index = self.heard.load(Ordering::Relaxed).checked_sub(1)?;
+            Signal::ALL.get(index).copied()
+        }
+    }
+
+    impl Drop for Listener {
+        fn drop(&mut self) {
+            let mut shared = shared();
+            self.signals.iter().for_each(|signal| shared[signal.index].listeners -= 1);
+            let restore = |signal: &Signal| {
+                let Shared { listeners, usually_ends } = &shared[signal.index];
+                if *listeners == 0 {
+                    ARMED[signal.index].store(usually_ends.unwrap_or(true), Ordering::SeqCst);
+                }
+            };
+            // Before, so that there is no moment in which a signal does nothing.
+            self.signals.iter().for_each(restore);
+            self.actions.drain(..).for_each(|action| {
+                unregister(action);
+            });
+            // And after: a SIGINT in between has armed it where it is not to be.
+            self.signals.iter().for_each(restore);
+        }
+    }
+
+    /// Whether nobody handles or ignores the signal. Where the system does not tell, nobody does.
+    fn usually_ends_the_program(signal: Signal) -> bool {
+        std::fs::read_to_string("/proc/self/status").is_ok_and(|status| !is_taken(&status, signal))
+            || cfg!(not(any(target_os = "linux", target_os = "android")))
+    }
+
+    /// What Linux says of a process in `/proc/PID/status`: masks in which bit n-1 stands for signal n (proc(5)).
+    fn is_taken(status: &str, signal: Signal) -> bool {
+        let bit =
+            u32::try_from(signal.number - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0);
+        ["SigIgn:", "SigCgt:"].iter().any(|name| {
+            let mask = status.lines().find_map(|line| line.strip_prefix(name));
+            mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .is_some_and(|mask| mask & bit != 0)
+        })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_signal_that_is_handled_or_ignored_is_told_from_one_that_ends_the_program() {
+            // As of a program that ignores SIGPIPE (13) and SIGHUP (1), and handles SIGINT (2) and SIGTERM (15).
+            let status =
+                "Name:\tx\nSigBlk:\t0000000000000200\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004002\n";
+            assert!(is_taken(status, Signal::HUP));
+            assert!(is_taken(status, Signal::INT));
+            assert!(is_taken(status, Signal::TERM));
+            assert!(!is_taken(status, Signal::USR1));
+            assert!(!is_taken("", Signal::INT));
+        }
+
+        #[test]
+        fn the_names_are_those_of_the_system() {
+            for signal in Signal::ALL {
+                assert_eq!(signal_hook::low_level::signal_name(signal.number), Some(signal.name));
+                assert_eq!(Signal::ALL[signal.index], *signal);
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) use elsewhere::Listener;
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use super::Signal;
+    use crate::error::Error;
+
+    /// Hears nothing: there are no such signals here.
+    #[derive(Debug)]
+    pub(in crate::stop) struct Listener;
+
+    impl Listener {
+        #[allow(clippy::unnecessary_wraps, reason = "it has the signature of the one on Unix")]
+        pub(in crate::stop) fn new(signals: &[Signal]) -> Result<Listener, Error> {
+            if !signals.is_empty() {
+                tracing::warn!(
+                    "signals do not stop a program on this system; a halt file and time limits do"
+                );
+            }
+            Ok(Listener)
+        }
+
+        #[allow(clippy::unused_self, reason = "it has the signature of the one on Unix")]
+        pub(in crate::stop) fn heard(&self) -> Option<Signal> {
+            None
+        }
+    }
+}
