@@ -76,7 +76,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         progress.set_position(plate.step);
         if plate.step.is_multiple_of(options.every.get()) || plate.step == options.steps {
             // For those who look at the checkpoint without this program.
-            let metadata = Metadata::new().with("step", i64::try_from(plate.step)?);
+            let metadata = Metadata::new().with("step", plate.step);
             if options.background {
                 checkpoints.save_in_background_with(&plate, metadata)?;
             } else {
@@ -84,7 +84,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    checkpoints.finish()?;
+    checkpoints.wait()?;
     progress.finish_and_clear();
     writeln!(io::stdout(), "sum={:016x}", plate.sum().to_bits())?;
     Ok(())

@@ -10,36 +10,19 @@ use std::hash::BuildHasher;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
 const FIRST_LINE: &str = "For testing, interrupt the running code by typing ctrl+c\n";
 const QUESTION: &str = "Would you like to continue running the code? Type the letter y for yes.";
 
-/// The example. `cargo test` builds it too, but not `cargo test --test counter`, which would find an old one.
 fn counter() -> Command {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile = test.parent().unwrap().parent().unwrap();
-        if let Some(cargo) = std::env::var_os("CARGO") {
-            let mut build = Command::new(cargo);
-            build.args(["build", "--quiet", "--example", "counter", "--target-dir"]);
-            build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-            if profile.ends_with("release") {
-                build.arg("--release");
-            }
-            assert!(build.status().unwrap().success());
-        }
-        profile.join("examples/counter")
-    });
-    Command::new(program)
+    common::example("counter")
 }
 
 /// What `counter` with these options prints, until it ends by itself.
 fn output(directory: &Path, options: &[&str]) -> String {
-    let output = counter().arg("--dir").arg(directory).args(options).stdin(Stdio::null()).output().unwrap();
+    let output = counter().arg("--dir").arg(directory).args(options).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.is_empty(), "{}: {stderr}", output.status);
     String::from_utf8(output.stdout).unwrap()

@@ -21,25 +21,9 @@ use common::{file_of, must_end, names_in, python::numpy};
 const SIZE: &str = "48";
 const STEPS: &str = "4000";
 
-/// The example. `cargo test` builds it too, but not `cargo test --test heat`, which would find an old one.
 fn heat(directory: &Path, options: &[&str]) -> Command {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile = test.parent().unwrap().parent().unwrap();
-        if let Some(cargo) = std::env::var_os("CARGO") {
-            let mut build = Command::new(cargo);
-            build.args(["build", "--quiet", "--example", "heat", "--target-dir"]);
-            build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-            if profile.ends_with("release") {
-                build.arg("--release");
-            }
-            assert!(build.status().unwrap().success());
-        }
-        profile.join("examples/heat")
-    });
-    let mut command = Command::new(program);
-    command.arg("--dir").arg(directory).args(options).stdin(Stdio::null());
+    let mut command = common::example("heat");
+    command.arg("--dir").arg(directory).args(options);
     command
 }
 

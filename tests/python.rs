@@ -7,12 +7,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpointed::{Checkpoint, Checkpointer, checkpointed};
-use common::{file_of, python::numpy};
+use common::{example, file_of, python::numpy};
 use serde_json::{Value, json};
 
 /// Runs a program that has `checkpointed` and, from `python/tests/show.py`, `typed`.
@@ -352,23 +351,6 @@ print('all')";
         }
         reading.join().unwrap().inspect(|printed| assert_eq!(printed, "all\n"));
     });
-}
-
-/// An example, built as it is now.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().unwrap().parent().unwrap();
-    let program: PathBuf = profile.join("examples").join(name);
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--example", name, "--target-dir"]);
-        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-    }
-    Command::new(program)
 }
 
 #[test]

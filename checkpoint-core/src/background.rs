@@ -5,10 +5,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::container::Manifest;
 use crate::error::Error;
+use crate::run::{Run, Watcher, Why};
 use crate::save::{self, Failure, Output, Saved};
 use crate::state::{Array, ArraySink, Kind};
 use crate::store::Writer;
@@ -91,6 +92,8 @@ pub(crate) struct Saver {
     worker: Option<Worker>,
     /// What came of the last save in the background, until somebody is told.
     outcome: Option<Result<Saved, Error>>,
+    /// What is to learn of it as soon as it is known.
+    pub(crate) run: Run,
 }
 
 #[derive(Debug)]
@@ -103,10 +106,14 @@ struct Job {
     idle: Idle,
     manifest: Manifest,
     begun: Instant,
+    /// How long the program waited for the copy.
+    stall: Duration,
+    watcher: Watcher,
 }
 
 struct Done {
     idle: Idle,
+    generation: u64,
     outcome: Result<Saved, Error>,
 }
 
@@ -118,8 +125,8 @@ struct Worker {
 }
 
 impl Saver {
-    pub(crate) fn new(writer: Writer) -> Saver {
-        Saver { idle: Some(Idle { writer, staging: Staging::default() }), worker: None, outcome: None }
+    pub(crate) fn new(writer: Writer, run: Run) -> Saver {
+        Saver { idle: Some(Idle { writer, staging: Staging::default() }), worker: None, outcome: None, run }
     }
 
     /// Whether a save goes on in the background.
@@ -132,7 +139,8 @@ impl Saver {
     }
 
     fn take_back(&mut self, done: Option<Done>) {
-        if let Some(Done { idle, outcome }) = done {
+        if let Some(Done { idle, generation, outcome }) = done {
+            self.run.landed(generation, outcome.as_ref().map_err(Error::to_string));
             self.idle = Some(idle);
             self.outcome = Some(outcome);
         }
@@ -146,12 +154,16 @@ impl Saver {
         }
     }
 
+    /// The error of a save in the background that is known to have failed.
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
+        let _ = self.is_busy();
+        self.outcome.take_if(|outcome| outcome.is_err()).transpose().map(drop)
+    }
+
     /// Waits until no save goes on; if the last one failed, that is the error.
     fn idle(&mut self) -> Result<&mut Idle, Error> {
         self.settle();
-        if let Some(Err(error)) = self.outcome.take_if(|outcome| outcome.is_err()) {
-            return Err(error);
-        }
+        self.check()?;
         // Only a thread that ended without giving the writer back leaves none.
         self.idle.as_mut().ok_or_else(|| gone(String::new()))
     }
@@ -175,7 +187,7 @@ impl Saver {
     }
 
     /// Begins to save the copy.
-    pub(crate) fn begin(&mut self, manifest: Manifest, begun: Instant) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self, manifest: Manifest, begun: Instant, why: Why) -> Result<Duration, Error> {
         self.idle()?.staging.trim();
         let worker = match &mut self.worker {
             Some(worker) => worker,
@@ -187,17 +199,18 @@ impl Saver {
                 )
             })?),
         };
+        let stall = begun.elapsed();
         if let Some(idle) = self.idle.take() {
             // It is the outcome of this save that counts from now on.
             self.outcome = None;
-            if let Err(SendError(Job { idle, manifest, .. })) =
-                worker.jobs.send(Job { idle, manifest, begun })
-            {
+            let job = Job { idle, manifest, begun, stall, watcher: self.run.watcher.clone() };
+            if let Err(SendError(Job { idle, manifest, .. })) = worker.jobs.send(job) {
                 self.idle = Some(idle);
                 return Err(gone(manifest.name));
             }
+            self.run.took_off(begun, why);
         }
-        Ok(())
+        Ok(stall)
     }
 
     /// Waits until no save goes on, and tells what came of the last one, once.
@@ -235,15 +248,15 @@ impl Worker {
     }
 }
 
-fn run(Job { mut idle, manifest, begun }: Job) -> Done {
-    let name = manifest.name.clone();
+fn run(Job { mut idle, manifest, begun, stall, watcher }: Job) -> Done {
+    let (name, generation) = (manifest.name.clone(), manifest.generation);
     let Idle { writer, staging } = &mut idle;
     // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file removes itself.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        save::save(writer, manifest, begun, |output| staging.write(output))
+        save::save(writer, manifest, begun, Some(stall), &watcher, |output| staging.write(output))
     }))
     .unwrap_or_else(|panic| Err(Error::Panicked { name, message: message(&*panic) }));
-    Done { idle, outcome }
+    Done { idle, generation, outcome }
 }
 
 /// The thread has ended though nobody told it to.

@@ -5,12 +5,18 @@ use std::marker::PhantomData;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::background::Saver;
 use crate::checkpointer::Checkpointer;
 use crate::container::Compression;
 use crate::error::Error;
+use crate::history::Journal;
 use crate::reader::CheckpointReader;
+use crate::run::{Progress, Run, Watcher};
+use crate::schedule::{Pacer, Schedule};
 use crate::state::Checkpoint;
+use crate::stop::{self, Signal, Stop};
 use crate::store::{Directory, Disk, Metric, Metrics, RealDisk, Retention, Settings, Writer};
 
 /// The settings of a [`Checkpointer`] that is about to be opened.
@@ -36,6 +42,11 @@ pub struct Builder<T> {
     compression: Compression,
     branch_from: Option<PathBuf>,
     when_busy: WhenBusy,
+    background: bool,
+    schedule: Schedule,
+    stop: stop::Settings,
+    history: bool,
+    watcher: Watcher,
     disk: Arc<dyn Disk>,
     state: PhantomData<fn() -> T>,
 }
@@ -61,6 +72,11 @@ impl<T: Checkpoint> Builder<T> {
             compression: Compression::None,
             branch_from: None,
             when_busy: WhenBusy::default(),
+            background: false,
+            schedule: Schedule::default(),
+            stop: stop::Settings::default(),
+            history: true,
+            watcher: Watcher::default(),
             disk: Arc::new(RealDisk::default()),
             state: PhantomData,
         }
@@ -134,6 +150,78 @@ impl<T: Checkpoint> Builder<T> {
         self
     }
 
+    /// Whether [`save_if_due`](Checkpointer::save_if_due) saves in the background; it waits for the disk unless said
+    /// otherwise. In the background the program waits for a copy in memory only, which needs as much memory as the state.
+    pub fn background(mut self, background: bool) -> Builder<T> {
+        self.background = background;
+        self
+    }
+
+    /// When [`save_if_due`](Checkpointer::save_if_due) saves; [`Schedule::adaptive`] unless said otherwise.
+    pub fn schedule(mut self, schedule: Schedule) -> Builder<T> {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Whether the run is written down in `history.jsonl` in the directory; it is unless said otherwise. See
+    /// [`history`](crate::history).
+    pub fn history(mut self, history: bool) -> Builder<T> {
+        self.history = history;
+        self
+    }
+
+    /// Stops on SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: [`should_stop`](Checkpointer::should_stop) says so, and a save is due.
+    /// A second SIGINT ends the program at once, as it would without this.
+    pub fn stop_on_signals(self) -> Builder<T> {
+        self.stop_on(Signal::DEFAULT)
+    }
+
+    /// As [`stop_on_signals`](Builder::stop_on_signals), on the signals that are given.
+    pub fn stop_on(mut self, signals: &[Signal]) -> Builder<T> {
+        self.stop.signals = signals.to_vec();
+        self
+    }
+
+    /// Stops when the program has run for so long, counted from the opening of the directory: early enough for one more
+    /// save before.
+    pub fn time_limit(mut self, limit: Duration) -> Builder<T> {
+        self.stop.time_limit = Some(limit);
+        self
+    }
+
+    /// Stops ahead of the time at which a batch system ends the job: early enough for one more save before. The time is
+    /// that of Slurm, of PBS, or of the variable `CHECKPOINT_DEADLINE`; where there is none, nothing happens. See
+    /// `docs/batch.md`.
+    pub fn stop_before_deadline(mut self) -> Builder<T> {
+        self.stop.deadline = true;
+        self
+    }
+
+    /// Calls `watcher` whenever a save begins, goes on, ends or fails: for a progress bar. Saves in the background call it
+    /// from their thread.
+    ///
+    /// ```
+    /// use checkpointed_core::{Checkpointer, Progress};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<Vec<f64>>::builder(&path)
+    ///     .on_progress(|progress| match progress {
+    ///         Progress::Writing { generation, bytes } => eprint!("\r{generation}: {bytes} bytes"),
+    ///         Progress::Saved(saved) => eprintln!("\r{}: saved in {:?}", saved.generation, saved.duration),
+    ///         _ => {}
+    ///     })
+    ///     .open()?;
+    /// checkpoints.save(&vec![0.0; 1000])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_progress(mut self, watcher: impl Fn(&Progress) + Send + Sync + 'static) -> Builder<T> {
+        self.watcher = Watcher(Some(Arc::new(watcher)));
+        self
+    }
+
     /// Another disk in the place of the machine's.
     #[cfg(test)]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Builder<T> {
@@ -146,16 +234,24 @@ impl<T: Checkpoint> Builder<T> {
     /// # Errors
     /// As [`Checkpointer::open`], and [`Error::InvalidSetting`].
     pub fn open(self) -> Result<Checkpointer<T>, Error> {
+        let begun = Instant::now();
         let retention = self.retention()?;
+        self.schedule.check()?;
         let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
         self.compression.check().map_err(wrong)?;
-        let directory = Directory::new(&self.path, self.disk);
+        let directory = Directory::new(&self.path, Arc::clone(&self.disk));
         let reader = CheckpointReader::new(directory.clone())?;
         let branched_from = self.branch_from.map(CheckpointReader::open).transpose()?;
         let settings = Settings { durable: self.durable, retention, compression: self.compression };
         let mut writer = Writer::open(directory, settings)?;
         note_metrics(&mut writer, &reader)?;
-        Ok(Checkpointer::new(reader, branched_from, writer, self.when_busy))
+        let (schedule, kept) = (self.schedule.to_string(), writer.retention().to_string());
+        let (journal, past) = Journal::open(self.disk, &self.path, self.history, schedule, kept);
+        let pacer = Pacer::new(self.schedule, past);
+        let stop = Stop::new(&self.stop, &self.path, begun)?;
+        let run = Run::new(begun, pacer, stop, journal, self.watcher);
+        let saver = Saver::new(writer, run);
+        Ok(Checkpointer::new(reader, branched_from, saver, self.when_busy, self.background))
     }
 }
 

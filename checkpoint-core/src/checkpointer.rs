@@ -2,20 +2,18 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::background::Saver;
 use crate::builder::{Builder, WhenBusy};
-use crate::container::{FORMAT_VERSION, Manifest, Metadata};
+use crate::container::{Manifest, Metadata};
 use crate::error::Error;
-use crate::host;
 use crate::reader::{CheckpointReader, LoadReport};
+use crate::run::{Decision, Finished, Progress, Why};
 use crate::save::{self, Failure, Saved};
 use crate::state::{self, Checkpoint};
-use crate::store::{Metric, Writer};
-
-/// The library and its version, as the manifest names it.
-const LIBRARY: &str = concat!("checkpointed ", env!("CARGO_PKG_VERSION"));
+use crate::stop::StopReason;
+use crate::store::Metric;
 
 /// Saves the states of one program into a directory, and loads the newest of them when the program starts again.
 ///
@@ -51,6 +49,8 @@ pub struct Checkpointer<T> {
     branched_from: Option<CheckpointReader<T>>,
     saver: Saver,
     when_busy: WhenBusy,
+    /// Whether a save that is due is made in the background.
+    background: bool,
     /// The bytes of the state, kept so that the next save finds them warm.
     buffer: Vec<u8>,
 }
@@ -69,10 +69,11 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub(crate) fn new(
         reader: CheckpointReader<T>,
         branched_from: Option<CheckpointReader<T>>,
-        writer: Writer,
+        saver: Saver,
         when_busy: WhenBusy,
+        background: bool,
     ) -> Checkpointer<T> {
-        Checkpointer { reader, branched_from, saver: Saver::new(writer), when_busy, buffer: Vec::new() }
+        Checkpointer { reader, branched_from, saver, when_busy, background, buffer: Vec::new() }
     }
 
     /// Opens a checkpoint directory with the usual settings, and creates it where it is absent.
@@ -144,6 +145,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         let loaded = load(&mut self.reader)?;
         if let (Some(report), Some(writer)) = (self.reader.last_load(), writer) {
             writer.mark_damaged(report.skipped.iter().map(|skipped| skipped.generation));
+        }
+        if is_something(&loaded)
+            && let Some(report) = self.reader.last_load()
+        {
+            self.saver.run.restarted(report);
         }
         match &mut self.branched_from {
             Some(origin) if !is_something(&loaded) => {
@@ -286,11 +292,17 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save`](Checkpointer::save).
     pub fn save_with(&mut self, state: &T, metadata: Metadata) -> Result<Saved, Error> {
+        self.save_now(&Why::Asked, state, metadata)
+    }
+
+    fn save_now(&mut self, why: &Why, state: &T, metadata: Metadata) -> Result<Saved, Error> {
         let begun = Instant::now();
-        let writer = self.saver.writer()?;
-        let manifest = manifest(&self.reader, writer.next()?, metadata);
+        let generation = self.saver.writer()?.next()?;
+        self.saver.run.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
+        let watcher = self.saver.run.watcher.clone();
+        let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, buffer) = (&self.reader, &mut self.buffer);
-        save::save(writer, manifest, begun, |output| {
+        let outcome = save::save(self.saver.writer()?, manifest, begun, None, &watcher, |output| {
             buffer.clear();
             match state::encode(state, buffer, output) {
                 Ok(()) => Ok(&buffer[..]),
@@ -299,7 +311,137 @@ impl<T: Checkpoint> Checkpointer<T> {
                     None => Failure::Encode(Error::Encode { name: reader.name(), why }),
                 }),
             }
-        })
+        });
+        self.saver.run.saved(begun, generation, why, &outcome);
+        outcome
+    }
+
+    /// Saves if it is time: if the [`Schedule`](crate::Schedule) says so, or if the program
+    /// [is to stop](Checkpointer::should_stop). To be called once in each turn of the program's loop; where nothing is due it
+    /// costs some ten nanoseconds.
+    ///
+    /// It saves in the background where [the builder](Builder::background) was told so, and while that goes on nothing is
+    /// due. When the program is to stop it always waits for the disk.
+    ///
+    /// ```
+    /// use checkpointed_core::{Checkpointer, Schedule};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path).schedule(Schedule::every_steps(10)).open()?;
+    /// let mut step = checkpoints.load_or_default()?;
+    /// while step < 25 {
+    ///     step += 1;
+    ///     let decision = checkpoints.save_if_due(&step)?;
+    ///     assert_eq!(decision.is_saved(), step % 10 == 0, "{decision}");
+    ///     if checkpoints.should_stop().is_some() {
+    ///         break;
+    ///     }
+    /// }
+    /// let finished = checkpoints.finish(&step)?;
+    /// assert!(finished.stopped.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`save`](Checkpointer::save), and that of a save in the background which has failed meanwhile.
+    pub fn save_if_due(&mut self, state: &T) -> Result<Decision, Error> {
+        self.save_if_due_with(state, Metadata::new)
+    }
+
+    /// As [`save_if_due`](Checkpointer::save_if_due), with a few words on the state, which are asked for only if it is
+    /// saved.
+    ///
+    /// # Errors
+    /// As [`save_if_due`](Checkpointer::save_if_due).
+    pub fn save_if_due_with(
+        &mut self,
+        state: &T,
+        metadata: impl FnOnce() -> Metadata,
+    ) -> Result<Decision, Error> {
+        match self.due()? {
+            Some(why) => self.save_because(why, state, metadata()),
+            None => Ok(Decision::NotDue),
+        }
+    }
+
+    /// Why a save is due now, after one more step.
+    pub(crate) fn due(&mut self) -> Result<Option<Why>, Error> {
+        self.saver.check()?;
+        Ok(self.saver.run.due())
+    }
+
+    pub(crate) fn save_because(
+        &mut self,
+        why: Why,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<Decision, Error> {
+        if self.background && !matches!(why, Why::Stopping(_)) {
+            let begun = self.begin_save(why.clone(), state, metadata)?;
+            return Ok(Decision::Begun { begun, why });
+        }
+        let saved = self.save_now(&why, state, metadata)?;
+        Ok(Decision::Saved { saved, why })
+    }
+
+    /// Why the program is to stop, if it is: a signal, a time limit, a file named `halt` in the directory; see
+    /// [`stop_on_signals`](Builder::stop_on_signals), [`time_limit`](Builder::time_limit) and
+    /// [`stop_before_deadline`](Builder::stop_before_deadline). The time limits end the program early enough for one more
+    /// save. Once there is a reason, it stays.
+    pub fn should_stop(&mut self) -> Option<&StopReason> {
+        self.saver.run.should_stop()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.saver.run.is_stopping()
+    }
+
+    /// Saves the state, waits until it is on the disk, notes in the history how the run ended, and closes the
+    /// directory.
+    ///
+    /// The run is stopped, and not complete, if the program was told so by [`should_stop`](Checkpointer::should_stop) or
+    /// [`save_if_due`](Checkpointer::save_if_due).
+    ///
+    /// ```no_run
+    /// use std::process::ExitCode;
+    /// use checkpointed_core::Checkpointer;
+    ///
+    /// fn main() -> Result<ExitCode, checkpointed_core::Error> {
+    ///     let mut checkpoints = Checkpointer::<u64>::builder("run.ckpt").stop_on_signals().open()?;
+    ///     let mut step = checkpoints.load_or_default()?;
+    ///     while step < 1_000_000_000 && checkpoints.should_stop().is_none() {
+    ///         step += 1;
+    ///         checkpoints.save_if_due(&step)?;
+    ///     }
+    ///     Ok(checkpoints.finish(&step)?.exit_code())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`save`](Checkpointer::save). The error of a save in the background that failed before, also where the state is
+    /// saved now. The directory is closed in any case.
+    pub fn finish(self, state: &T) -> Result<Finished, Error> {
+        self.finish_with(state, Metadata::new())
+    }
+
+    /// As [`finish`](Checkpointer::finish), with a few words on the state.
+    ///
+    /// # Errors
+    /// As [`finish`](Checkpointer::finish).
+    pub fn finish_with(mut self, state: &T, metadata: Metadata) -> Result<Finished, Error> {
+        let before = self.saver.wait();
+        let saved = Some(self.save_now(&Why::Finishing, state, metadata)?);
+        let finished = Finished { saved, stopped: self.saver.run.end() };
+        before.map(|_| finished)
+    }
+
+    /// Ends a run whose last save stands.
+    pub(crate) fn finish_without_saving(mut self) -> Result<Finished, Error> {
+        let saved = self.wait()?;
+        Ok(Finished { saved, stopped: self.saver.run.end() })
     }
 
     /// Copies the state and saves the copy while the program goes on. `None` where it was left out, because the save
@@ -337,19 +479,24 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save_in_background`](Checkpointer::save_in_background).
     pub fn save_in_background_with(&mut self, state: &T, metadata: Metadata) -> Result<Option<Begun>, Error> {
-        let begun = Instant::now();
         if self.saver.is_busy() && self.when_busy == WhenBusy::Skip {
             return Ok(None);
         }
+        self.begin_save(Why::Asked, state, metadata).map(Some)
+    }
+
+    fn begin_save(&mut self, why: Why, state: &T, metadata: Metadata) -> Result<Begun, Error> {
+        let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
-        let manifest = manifest(&self.reader, generation, metadata);
+        self.saver.run.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
+        let manifest = self.reader.new_manifest(generation, metadata);
         let staging = self.saver.staging()?;
         let mut bytes = std::mem::take(&mut staging.state);
         let encoded = state::encode(state, &mut bytes, staging);
         staging.state = bytes;
         encoded.map_err(|why| Error::Encode { name: self.reader.name(), why })?;
-        self.saver.begin(manifest, begun)?;
-        Ok(Some(Begun { generation, stall: begun.elapsed() }))
+        let stall = self.saver.begin(manifest, begun, why)?;
+        Ok(Begun { generation, stall })
     }
 
     /// Waits for the save that goes on in the background, and says what it wrote. `None` where there is none whose
@@ -359,33 +506,6 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Why it failed. What was saved before is untouched.
     pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
         self.saver.wait()
-    }
-
-    /// Waits for the save that goes on in the background, and closes the directory. Dropping the checkpointer does
-    /// the same, but can only log an error.
-    ///
-    /// # Errors
-    /// Why that save failed.
-    pub fn finish(mut self) -> Result<Option<Saved>, Error> {
-        self.saver.wait()
-    }
-}
-
-/// All that the manifest says but for the parts.
-fn manifest<T: Checkpoint>(reader: &CheckpointReader<T>, generation: u64, metadata: Metadata) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION,
-        library: LIBRARY.to_owned(),
-        name: T::NAME.to_owned(),
-        version: T::VERSION,
-        generation,
-        created: SystemTime::now(),
-        host: host::name(),
-        process: std::process::id(),
-        metadata,
-        codec: state::CODEC.to_owned(),
-        schema: reader.schema().clone(),
-        parts: Vec::new(),
     }
 }
 

@@ -303,6 +303,45 @@ pub enum Error {
         message: String,
     },
 
+    /// A scope was entered before the one around it said what its variables are: a restart could not come back to it.
+    #[error(
+        "scope `{entered}` was entered from {}, which has not kept its variables since it entered a scope: call `keep` \
+         before each such call, or make the calls inside `once`",
+        if outer.is_empty() { "the program itself".to_owned() } else { format!("scope `{outer}`") }
+    )]
+    #[non_exhaustive]
+    ScopeNotKept {
+        /// The scope that is active; empty outside of all scopes.
+        outer: String,
+        /// The scope that was to be entered.
+        entered: String,
+    },
+
+    /// A restart has to come back to the scope that was active when the checkpoint was saved.
+    #[error(
+        "the checkpoint was saved inside scope `{expected}`{}, and this program {}: what comes before it must not be done again on a \
+         restart; put that into `once`, or say with the variables how far the program is",
+        if outer.is_empty() { String::new() } else { format!(" of scope `{outer}`") },
+        if entered.is_empty() { "saves before it came back to it".to_owned() } else { format!("entered `{entered}` there") }
+    )]
+    #[non_exhaustive]
+    OtherScope {
+        /// The scope that is active; empty outside of all scopes.
+        outer: String,
+        /// The scope that was to be entered; empty where a save was to be made.
+        entered: String,
+        /// The scope that the restart has to come back to.
+        expected: String,
+    },
+
+    /// Scopes can be restored only before the first of them is entered.
+    #[error("scope `{name}` is active: call `restore` before any scope is entered")]
+    #[non_exhaustive]
+    ScopeActive {
+        /// The scope that is active.
+        name: String,
+    },
+
     /// A setting of the builder makes no sense.
     #[error("{setting}: {why}")]
     #[non_exhaustive]

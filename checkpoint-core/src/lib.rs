@@ -18,12 +18,17 @@ mod background;
 mod builder;
 mod checkpointer;
 mod container;
+mod embedded;
 mod error;
+pub mod history;
 mod host;
 #[cfg(all(test, unix))]
 mod hostile;
 mod reader;
+mod run;
 mod save;
+mod schedule;
+mod scopes;
 mod state;
 mod stop;
 mod store;
@@ -33,12 +38,15 @@ pub use checkpointer::{Begun, Checkpointer};
 pub use container::{Compression, Manifest, Metadata, Value};
 pub use error::{Error, Skipped};
 pub use reader::{CheckpointReader, LoadReport};
+pub use run::{Decision, Finished, Progress, Why};
 pub use save::Saved;
+pub use schedule::{Due, Schedule, interval};
+pub use scopes::{Scope, Scopes, Stack};
 pub use state::{
     Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, json,
 };
-pub use store::Metric;
 pub use stop::{EXIT_REQUEUE, Signal, StopReason, request_halt};
+pub use store::Metric;
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::container::{self, Arrays, Container, Manifest, Value};
+use crate::container::{self, Arrays, Container, Manifest, Metadata, Value};
 use crate::error::{Error, Skipped};
 use crate::state::{self, ArrayPool, Checkpoint, Schema};
 use crate::store::{Directory, Metric, RealDisk};
@@ -213,13 +213,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
         &self.directory
     }
 
-    pub(crate) fn schema(&self) -> &Schema {
-        &self.schema
+    /// All that is said of a new checkpoint but for its parts.
+    pub(crate) fn new_manifest(&self, generation: u64, metadata: Metadata) -> Manifest {
+        Manifest::of::<T>(self.schema.clone(), generation, metadata)
     }
 
     /// What messages call the state.
     pub(crate) fn name(&self) -> String {
-        if T::NAME.is_empty() { self.schema.to_string() } else { T::NAME.to_owned() }
+        name_of::<T>(&self.schema)
     }
 
     fn report_of(&self, container: &Container, begun: Instant, skipped: Vec<Skipped>) -> LoadReport {
@@ -255,50 +256,60 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(container)
     }
 
-    /// Reads a generation. Every part is verified before anything is made of its bytes.
+    /// Reads a generation.
     /// The pool is asked for last.
     fn read(&self, generation: u64, pool: &mut dyn FnMut() -> ArrayPool) -> Result<(T, Container), Error> {
-        let path = self.directory.location(generation);
         let container = self.container(generation)?;
-        let refused = |refusal| Error::refused(&path, refusal);
-        self.check_state(&path, container.manifest())?;
-        let bytes = container.state().map_err(refused)?;
-        let mut arrays = Arrays::new(&container, pool());
-        let decoded = state::decode(&bytes, &mut arrays);
-        // A damaged array ends the decoding too, but is the cause.
-        if let Some(refusal) = arrays.take_refusal() {
-            return Err(refused(refusal));
-        }
-        let state = decoded.map_err(|why| Error::Decode { path: path.clone(), name: self.name(), why })?;
-        match arrays.left_over() {
-            Some(refusal) => Err(refused(refusal)),
-            None => Ok((state, container)),
-        }
+        let state = decode(&self.directory.location(generation), &self.schema, &container, pool)?;
+        Ok((state, container))
     }
+}
 
-    /// Makes sure that the bytes mean what this program takes them for.
-    fn check_state(&self, path: &Path, manifest: &Manifest) -> Result<(), Error> {
-        let path = path.to_owned();
-        if manifest.codec != state::CODEC {
-            return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
-        }
-        if !manifest.name.is_empty() && !T::NAME.is_empty() && manifest.name != T::NAME {
-            return Err(Error::OtherState {
-                path,
-                found: manifest.name.clone(),
-                expected: T::NAME.to_owned(),
-            });
-        }
-        if manifest.version != T::VERSION {
-            let (name, found, expected) = (self.name(), manifest.version, T::VERSION);
-            return Err(Error::VersionUnknown { path, name, found, expected });
-        }
-        let differences = state::differences(&manifest.schema, &self.schema);
-        if !differences.is_empty() {
-            return Err(Error::SchemaMismatch { path, name: self.name(), differences });
-        }
-        Ok(())
+/// The state in a container. Every part is verified before anything is made of its bytes. The pool is asked for last.
+pub(crate) fn decode<T: Checkpoint>(
+    path: &Path,
+    schema: &Schema,
+    container: &Container,
+    pool: &mut dyn FnMut() -> ArrayPool,
+) -> Result<T, Error> {
+    let refused = |refusal| Error::refused(path, refusal);
+    check_state::<T>(path, schema, container.manifest())?;
+    let bytes = container.state().map_err(refused)?;
+    let mut arrays = Arrays::new(container, pool());
+    let decoded = state::decode(&bytes, &mut arrays);
+    // A damaged array ends the decoding too, but is the cause.
+    if let Some(refusal) = arrays.take_refusal() {
+        return Err(refused(refusal));
     }
+    let name = || name_of::<T>(schema);
+    let state = decoded.map_err(|why| Error::Decode { path: path.to_owned(), name: name(), why })?;
+    arrays.left_over().map_or(Ok(state), |refusal| Err(refused(refusal)))
+}
+
+/// Makes sure that the bytes mean what this program takes them for.
+fn check_state<T: Checkpoint>(path: &Path, schema: &Schema, manifest: &Manifest) -> Result<(), Error> {
+    let path = path.to_owned();
+    let name = name_of::<T>(schema);
+    if manifest.codec != state::CODEC {
+        return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
+    }
+    if !manifest.name.is_empty() && !T::NAME.is_empty() && manifest.name != T::NAME {
+        return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
+    }
+    if manifest.version != T::VERSION {
+        let (found, expected) = (manifest.version, T::VERSION);
+        return Err(Error::VersionUnknown { path, name, found, expected });
+    }
+    let differences = state::differences(&manifest.schema, schema);
+    if !differences.is_empty() {
+        return Err(Error::SchemaMismatch { path, name, differences });
+    }
+    Ok(())
+}
+
+/// What messages call a state.
+pub(crate) fn name_of<T: Checkpoint>(schema: &Schema) -> String {
+    if T::NAME.is_empty() { schema.to_string() } else { T::NAME.to_owned() }
 }
 
 fn is_vanished(error: &Error) -> bool {

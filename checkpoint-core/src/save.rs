@@ -1,10 +1,11 @@
 //! One save, from the parts of a state to a generation that is there to stay.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use crate::container::{ContainerWriter, Manifest};
 use crate::error::Error;
+use crate::run::{Progress, Watcher};
 use crate::store::{Temporary, Writer};
 
 /// What a save wrote.
@@ -17,10 +18,41 @@ pub struct Saved {
     pub bytes: u64,
     /// How long the save took, from its beginning until it was on the disk.
     pub duration: Duration,
+    /// How long the program waited for it: all of that, or in the background only for the copy of the state.
+    pub stall: Duration,
 }
 
 /// The container of a save, on its way to a temporary file.
-pub(crate) type Output<'a> = ContainerWriter<BufWriter<&'a mut Temporary>>;
+pub(crate) type Output<'a> = ContainerWriter<BufWriter<Told<'a>>>;
+
+/// How many bytes are written from one word of it to the next.
+const TELL_EVERY: u64 = 8 << 20;
+
+/// A temporary file of which somebody is told how it grows.
+pub(crate) struct Told<'a> {
+    file: &'a mut Temporary,
+    watcher: &'a Watcher,
+    generation: u64,
+    written: u64,
+    told: u64,
+}
+
+impl Write for Told<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.file.write(bytes)?;
+        self.written += length as u64;
+        if self.written - self.told >= TELL_EVERY {
+            self.told = self.written;
+            let (generation, bytes) = (self.generation, self.written);
+            self.watcher.tell(|| Progress::Writing { generation, bytes });
+        }
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
 
 /// Why the parts of a state could not be written.
 pub(crate) enum Failure {
@@ -31,11 +63,13 @@ pub(crate) enum Failure {
 }
 
 /// Writes a container and publishes it as the generation that its manifest names. `fill` writes the arrays, and returns
-/// the bytes of the rest of the state.
+/// the bytes of the rest of the state. The program waited for `stall`, or waits for all of it.
 pub(crate) fn save<'s>(
     writer: &mut Writer,
     manifest: Manifest,
     begun: Instant,
+    stall: Option<Duration>,
+    watcher: &Watcher,
     fill: impl FnOnce(&mut Output<'_>) -> Result<&'s [u8], Failure>,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
@@ -43,7 +77,8 @@ pub(crate) fn save<'s>(
     let mut temporary = writer.begin()?;
     let path = temporary.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
-    let buffered = BufWriter::with_capacity(1 << 16, &mut temporary);
+    let told = Told { file: &mut temporary, watcher, generation, written: 0, told: 0 };
+    let buffered = BufWriter::with_capacity(1 << 16, told);
     let mut container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
     let bytes = match fill(&mut container) {
         Ok(state) => container.finish(state, manifest).map_err(failed)?,
@@ -53,7 +88,8 @@ pub(crate) fn save<'s>(
     let sealed = temporary.seal(writer.durable())?;
     writer.publish(sealed, generation, metrics)?;
     let duration = begun.elapsed();
+    let stall = stall.unwrap_or(duration);
     let path = writer.path();
-    tracing::debug!(path = %path.display(), generation, bytes, ?duration, "saved");
-    Ok(Saved { generation, bytes, duration })
+    tracing::info!(path = %path.display(), generation, bytes, ?stall, ?duration, "saved");
+    Ok(Saved { generation, bytes, duration, stall })
 }

@@ -3,11 +3,12 @@
 
 #![allow(dead_code, reason = "each test program takes what it needs")]
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::mpsc;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -64,6 +65,28 @@ pub(crate) fn temporaries_in(directory: &Path) -> Vec<String> {
 /// The generations that a load passed over, newest first.
 pub(crate) fn skipped(report: Option<&LoadReport>) -> Vec<u64> {
     report.unwrap().skipped.iter().map(|skipped| skipped.generation).collect()
+}
+
+/// An example, to be run. `cargo test` builds it too, but not `cargo test --test NAME`, which would find an old one.
+pub(crate) fn example(name: &str) -> Command {
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().unwrap().parent().unwrap();
+    // Held while it is built: two builds of the same would be in each other's way.
+    let mut built = BUILT.lock().unwrap();
+    if let Some(cargo) = std::env::var_os("CARGO").filter(|_| !built.contains(name)) {
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--example", name, "--target-dir"]);
+        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+        built.insert(name.to_owned());
+    }
+    let mut command = Command::new(profile.join("examples").join(name));
+    command.stdin(Stdio::null());
+    command
 }
 
 /// Runs `work` and fails, instead of never ending, if it does not end.

@@ -6,9 +6,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::FORMAT_VERSION;
 use super::checksum::{CHUNK, Crc32};
 use super::zip::Entry;
-use crate::state::Schema;
+use crate::host;
+use crate::state::{CODEC, Checkpoint, Schema};
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,7 +122,28 @@ const LONGEST_I64: usize = "-9223372036854775808".len();
 const LONGEST_F64: usize = "-2.2250738585072014e-308".len();
 const LONGEST_BOOL: usize = "false".len();
 
+/// The library and its version, as the manifest names it.
+const LIBRARY: &str = concat!("checkpointed ", env!("CARGO_PKG_VERSION"));
+
 impl Manifest {
+    /// All that is said of a new checkpoint but for its parts.
+    pub(crate) fn of<T: Checkpoint>(schema: Schema, generation: u64, metadata: Metadata) -> Manifest {
+        Manifest {
+            format_version: FORMAT_VERSION,
+            library: LIBRARY.to_owned(),
+            name: T::NAME.to_owned(),
+            version: T::VERSION,
+            generation,
+            created: SystemTime::now(),
+            host: host::name(),
+            process: std::process::id(),
+            metadata,
+            codec: CODEC.to_owned(),
+            schema,
+            parts: Vec::new(),
+        }
+    }
+
     /// The number of the checkpoint in its directory.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -355,19 +378,19 @@ impl From<usize> for Value {
 }
 
 /// Times as RFC 3339 text in UTC, to the nanosecond.
-mod time {
+pub(crate) mod time {
     use std::time::SystemTime;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
         // humantime knows the years 1970 to 9999; a clock that is outside of them must not stop a save.
         let from = SystemTime::UNIX_EPOCH;
         let until = from + std::time::Duration::from_secs(253_402_300_799);
         serializer.collect_str(&humantime::format_rfc3339_nanos((*time).clamp(from, until)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
         humantime::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

@@ -23,6 +23,7 @@ mod zip;
 pub(crate) use arrays::Arrays;
 pub use compression::Compression;
 pub(crate) use manifest::is_readable;
+pub(crate) use manifest::time;
 pub use manifest::{Manifest, Metadata, Value};
 pub(crate) use reader::Container;
 pub(crate) use source::{Refusal, Source};

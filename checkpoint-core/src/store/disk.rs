@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::container::Source;
 
@@ -42,6 +43,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Takes the lock at `path`, which is created where it is absent, and leaves `holder` in it.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking>;
 
+    /// Opens a file that grows line by line, and creates it where it is absent.
+    fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>>;
+
     /// Whether anything has that name.
     fn exists(&self, path: &Path) -> bool;
 
@@ -67,6 +71,21 @@ pub(crate) trait Output: Write + fmt::Debug + Send {
     /// Makes what was written durable. An error is final: the system may have dropped the data and marked it
     /// clean, so that a second call would report a success that means nothing.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file that grows line by line. Nothing of it is durable, and nothing depends on it.
+pub(crate) trait Log: fmt::Debug + Send {
+    /// Adds bytes at the end, all or, on a full disk, some of them.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// How long it is.
+    fn length(&self) -> io::Result<u64>;
+
+    /// When it was last changed, or [touched](Log::touch).
+    fn modified(&self) -> io::Result<SystemTime>;
+
+    /// Leaves the present time as that of the last change.
+    fn touch(&mut self) -> io::Result<()>;
 }
 
 /// The outcome of taking a lock.

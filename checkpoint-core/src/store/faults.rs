@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::disk::{Disk, Locking, NewFile, Output};
+use super::disk::{Disk, Locking, Log, NewFile, Output};
 use super::real::RealDisk;
 use crate::container::Source;
 use crate::{CheckpointReader, Checkpointer, Error};
@@ -110,6 +110,10 @@ impl Disk for FaultyDisk {
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
         self.real.lock(path, holder)
+    }
+
+    fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
+        self.real.open_log(path)
     }
 
     fn exists(&self, path: &Path) -> bool {

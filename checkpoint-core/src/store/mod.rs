@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::container::Source;
 use crate::error::Error;
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, Log};
 pub(crate) use name::temporary as temporary_name;
 pub(crate) use publish::Temporary;
 pub(crate) use real::RealDisk;

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use super::disk::{Disk, Lock, Locking, NewFile, Output};
+use super::disk::{Disk, Lock, Locking, Log, NewFile, Output};
 use super::name;
 use super::output::{self, Buffers, FileOutput, SetDirect};
 use crate::container::Source;
@@ -144,6 +145,17 @@ impl Disk for RealDisk {
         }
     }
 
+    fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        no_follow_no_wait(&mut options);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        must_be_regular(&file)?;
+        Ok(Box::new(FileLog(file)))
+    }
+
     fn exists(&self, path: &Path) -> bool {
         !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
@@ -263,6 +275,28 @@ struct FileSource {
     length: u64,
     #[cfg(not(unix))]
     position: std::sync::Mutex<()>,
+}
+
+/// A file that grows line by line.
+#[derive(Debug)]
+struct FileLog(File);
+
+impl Log for FileLog {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| metadata.len())
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.0.metadata()?.modified()
+    }
+
+    fn touch(&mut self) -> io::Result<()> {
+        self.0.set_modified(SystemTime::now())
+    }
 }
 
 impl Source for FileSource {

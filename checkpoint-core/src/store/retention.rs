@@ -126,6 +126,16 @@ impl Retention {
     }
 }
 
+impl fmt::Display for Retention {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the last {}", self.last)?;
+        if let Some(every) = self.every {
+            write!(formatter, ", every {every}th")?;
+        }
+        self.best.iter().try_for_each(|(metric, count)| write!(formatter, ", {count} with the {metric}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,49 @@
+//! A value as a checkpoint in memory: with its schema and its checksums, to be kept inside another one.
+
+use std::io;
+use std::path::Path;
+
+use crate::container::{Container, ContainerWriter, Manifest, Metadata, Source};
+use crate::error::Error;
+use crate::reader;
+use crate::state::{self, ArrayPool, Checkpoint, Schema};
+
+/// Writes over `bytes` with the checkpoint of a value.
+pub(crate) fn encode<T: Checkpoint>(value: &T, schema: &Schema, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let name = reader::name_of::<T>(schema);
+    let failed = |why: String| Error::Encode { name: name.clone(), why };
+    bytes.clear();
+    let mut container = ContainerWriter::new(bytes);
+    let mut rest = Vec::new();
+    state::encode(value, &mut rest, &mut container).map_err(failed)?;
+    let manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
+    container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))
+}
+
+/// The value that [`encode`] made `bytes` of. `path` and `part` are for messages.
+pub(crate) fn decode<T: Checkpoint>(
+    path: &Path,
+    part: &str,
+    schema: &Schema,
+    bytes: &[u8],
+) -> Result<T, Error> {
+    let path = path.join(part);
+    let container = Container::open(Box::new(Memory(bytes.to_vec())))
+        .map_err(|refusal| Error::refused(&path, refusal))?;
+    reader::decode::<T>(&path, schema, &container, &mut ArrayPool::default)
+}
+
+/// Bytes in memory, read as a file.
+struct Memory(Vec<u8>);
+
+impl Source for Memory {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let part = usize::try_from(offset).ok().and_then(|start| self.0.get(start..)?.get(..buffer.len()));
+        buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}

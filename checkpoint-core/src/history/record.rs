@@ -1,0 +1,146 @@
+//! One line of the history.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// When, by the clock of the machine.
+    #[serde(with = "crate::container::time")]
+    pub time: SystemTime,
+    /// How long after the start of the run. In the file in seconds, as all durations.
+    #[serde(with = "seconds")]
+    pub at: Duration,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// What the files before this one said, in short.
+    Summary {
+        /// How many runs there were.
+        runs: u64,
+        /// How many of them failed.
+        failures: u64,
+        /// How long all of them went on.
+        #[serde(with = "seconds")]
+        observed: Duration,
+    },
+    /// A program opened the directory.
+    Start {
+        /// The machine.
+        host: String,
+        /// The process.
+        process: u32,
+        /// When it saves, in words.
+        schedule: String,
+        /// Which generations it keeps, in words.
+        retention: String,
+    },
+    /// The run before this one never said that it ended.
+    Died {
+        /// How long it ran, as far as is known.
+        #[serde(with = "seconds")]
+        ran: Duration,
+    },
+    /// A state was loaded.
+    Restart {
+        /// Which.
+        generation: u64,
+        /// How long the run that saved it went on after that, if it failed: the work that is done once more.
+        #[serde(with = "seconds::optional", default, skip_serializing_if = "Option::is_none")]
+        lost: Option<Duration>,
+    },
+    /// A state was saved.
+    Save {
+        /// As which generation.
+        generation: u64,
+        /// The length of the file.
+        bytes: u64,
+        /// How long the program waited.
+        #[serde(with = "seconds")]
+        stall: Duration,
+        /// How long it took until it was on the disk.
+        #[serde(with = "seconds")]
+        total: Duration,
+        /// The interval that the schedule aims for from now on.
+        #[serde(with = "seconds::optional", default, skip_serializing_if = "Option::is_none")]
+        interval: Option<Duration>,
+        /// Why it was saved.
+        why: String,
+    },
+    /// A save failed.
+    Failure {
+        /// Which generation it was to be.
+        generation: u64,
+        /// What the error said.
+        error: String,
+    },
+    /// The run ended.
+    End(End),
+}
+
+/// How a run ended. None of these is a failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "end", content = "by", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum End {
+    /// It came to its end.
+    Completed,
+    /// It was told to stop, and by what.
+    Stopped(String),
+    /// The directory was closed without a word on why, and not by a panic.
+    Closed,
+}
+
+/// Durations as seconds, to the microsecond.
+pub(super) mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn rounded(duration: Duration) -> f64 {
+        (duration.as_secs_f64() * 1e6).round() / 1e6
+    }
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(rounded(*duration))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+
+    /// The same, where there may be none.
+    pub(crate) mod optional {
+        use std::time::Duration;
+
+        use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+        #[allow(clippy::ref_option, reason = "serde calls it so")]
+        pub(crate) fn serialize<S: Serializer>(
+            duration: &Option<Duration>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match duration {
+                Some(duration) => serializer.serialize_some(&super::rounded(*duration)),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            let seconds = Option::<f64>::deserialize(deserializer)?;
+            seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)).transpose()
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! When to save: what a program may ask for, and what is decided from what the saves of this run cost.
+
+pub mod interval;
+mod mtbf;
+mod pacer;
+#[cfg(test)]
+mod simulation;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::Error;
+pub(crate) use mtbf::Past;
+pub(crate) use pacer::{Cost, Pacer};
+
+/// What is taken for the mean time between failures as long as little is known.
+const PRIOR: Duration = Duration::from_secs(24 * 3600);
+
+/// When [`save_if_due`](crate::Checkpointer::save_if_due) saves.
+///
+/// ```
+/// use checkpointed_core::Schedule;
+/// use std::time::Duration;
+///
+/// // No more than 1 % of the time goes into saving, but never more than an hour of work is at risk.
+/// let schedule = Schedule::overhead(0.01).at_most(Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    rule: Rule,
+    at_least: Option<Duration>,
+    at_most: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    Steps(u64),
+    Every(Duration),
+    Overhead(f64),
+    Optimal(Duration),
+    Adaptive(Duration),
+}
+
+impl Schedule {
+    fn of(rule: Rule) -> Schedule {
+        Schedule { rule, at_least: None, at_most: None }
+    }
+
+    /// After every `n` calls, counted from the start of the program and from each save.
+    #[must_use]
+    pub fn every_steps(n: u64) -> Schedule {
+        Schedule::of(Rule::Steps(n))
+    }
+
+    /// Whenever so much time has gone by since the last save.
+    #[must_use]
+    pub fn every(time: Duration) -> Schedule {
+        Schedule::of(Rule::Every(time))
+    }
+
+    /// As often as takes at most this part of the time: 0.01 is one per cent. A save is due when the time since the last
+    /// one is longer than what a save costs the program, times 1 / `fraction` - 1.
+    #[must_use]
+    pub fn overhead(fraction: f64) -> Schedule {
+        Schedule::of(Rule::Overhead(fraction))
+    }
+
+    /// As often as makes the expected time of the whole run least, where failures come once in `mtbf` on the average: the
+    /// [`exact`](interval::exact) interval of what a save costs the program.
+    #[must_use]
+    pub fn optimal(mtbf: Duration) -> Schedule {
+        Schedule::of(Rule::Optimal(mtbf))
+    }
+
+    /// As [`optimal`](Schedule::optimal), with the mean time between failures that the [history](crate::history) of the
+    /// directory tells. The usual schedule.
+    ///
+    /// As long as there is no history, one failure a day is assumed: [`adaptive_from`](Schedule::adaptive_from) with 24
+    /// hours.
+    #[must_use]
+    pub fn adaptive() -> Schedule {
+        Schedule::adaptive_from(PRIOR)
+    }
+
+    /// As [`adaptive`](Schedule::adaptive), with another assumption. It counts as much as a quarter of a failure that was
+    /// seen: after n failures in the time T, failures are taken to come at the rate (¼ + n) / (¼ `mtbf` + T), which is the
+    /// mean of the posterior with a Gamma prior (A. Gelman et al., Bayesian Data Analysis, 3rd ed., 2013, section 2.6). An
+    /// assumption that is wrong by a factor of ten costs a few per cent of the run.
+    #[must_use]
+    pub fn adaptive_from(mtbf: Duration) -> Schedule {
+        Schedule::of(Rule::Adaptive(mtbf))
+    }
+
+    /// Never sooner than this after the last save.
+    #[must_use]
+    pub fn at_least(mut self, time: Duration) -> Schedule {
+        self.at_least = Some(time);
+        self
+    }
+
+    /// Never later than this after the last save, where the program calls often enough.
+    #[must_use]
+    pub fn at_most(mut self, time: Duration) -> Schedule {
+        self.at_most = Some(time);
+        self
+    }
+
+    /// # Errors
+    /// [`Error::InvalidSetting`] where it makes no sense.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let why = match self.rule {
+            Rule::Steps(0) => "at least one step is between two saves",
+            Rule::Overhead(fraction) if !(fraction > 0.0 && fraction <= 1.0) => {
+                "the part of the time that goes into saving is more than 0 and at most 1"
+            }
+            Rule::Optimal(mtbf) | Rule::Adaptive(mtbf) if mtbf.is_zero() => {
+                "the time between failures is more than nothing"
+            }
+            _ if self.at_most.is_some_and(|most| self.at_least.is_some_and(|least| least > most)) => {
+                "`at_least` is longer than `at_most`"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::InvalidSetting { setting: self.to_string(), why })
+    }
+}
+
+impl Default for Schedule {
+    fn default() -> Schedule {
+        Schedule::adaptive()
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rule {
+            Rule::Steps(n) => write!(formatter, "every {n} steps"),
+            Rule::Every(time) => write!(formatter, "every {time:?}"),
+            Rule::Overhead(fraction) => write!(formatter, "at most {} % overhead", fraction * 100.0),
+            Rule::Optimal(mtbf) => write!(formatter, "optimal for a failure in {mtbf:?}"),
+            Rule::Adaptive(mtbf) => write!(formatter, "adaptive from a failure in {mtbf:?}"),
+        }?;
+        if let Some(least) = self.at_least {
+            write!(formatter, ", at least {least:?}")?;
+        }
+        self.at_most.map_or(Ok(()), |most| write!(formatter, ", at most {most:?}"))
+    }
+}
+
+/// Why a save is due.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Due {
+    /// So many steps were made since the last save.
+    Steps(u64),
+    /// So much time has gone by since the last save; the schedule wants no more than that.
+    #[non_exhaustive]
+    Elapsed {
+        /// The time since the last save.
+        elapsed: Duration,
+        /// What the schedule aims for.
+        interval: Duration,
+    },
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Due::Steps(steps) => write!(formatter, "{steps} steps since the last save"),
+            Due::Elapsed { elapsed, interval } => write!(
+                formatter,
+                "{:.3} s since the last save, {:.3} s are the interval",
+                elapsed.as_secs_f64(),
+                interval.as_secs_f64()
+            ),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Decides when a save is due. It has no clock: all times are given to it, counted from the start of the run.
+
+use std::time::Duration;
+
+use super::interval::{self, duration};
+use super::{Due, Past, Rule, Schedule};
+
+/// When the first save is due of which nobody knows what it costs. A failure before that costs little, and later saves
+/// are worth knowing their cost.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// Of so many last saves the median counts: one that the disk held up changes nothing.
+const REMEMBERED: usize = 5;
+
+/// What a save costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Cost {
+    /// How long the program waits.
+    pub(crate) stall: Duration,
+    /// How long it takes until it is on the disk.
+    pub(crate) total: Duration,
+}
+
+/// Decides when a save is due.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    schedule: Schedule,
+    past: Past,
+    /// Of the last saves, oldest first.
+    costs: Vec<Cost>,
+    /// The steps since the last save.
+    steps: u64,
+    /// When the last save ended, or the run began.
+    last: Duration,
+    /// The time between two saves that is aimed for; `None` where only steps count.
+    interval: Option<Duration>,
+    /// When the next save is due; what is compared in each step.
+    next: Duration,
+}
+
+impl Pacer {
+    pub(crate) fn new(schedule: Schedule, past: Past) -> Pacer {
+        let costs = past.cost.into_iter().collect();
+        let mut pacer = Pacer {
+            schedule,
+            past,
+            costs,
+            steps: 0,
+            last: Duration::ZERO,
+            interval: None,
+            next: Duration::ZERO,
+        };
+        pacer.plan();
+        pacer
+    }
+
+    /// Whether a save is due now, after one more step.
+    pub(crate) fn step(&mut self, now: Duration) -> Option<Due> {
+        self.steps += 1;
+        let elapsed = now.saturating_sub(self.last);
+        if let Rule::Steps(steps) = self.schedule.rule
+            && self.steps >= steps
+            && self.schedule.at_least.is_none_or(|least| elapsed >= least)
+        {
+            return Some(Due::Steps(self.steps));
+        }
+        if now < self.next {
+            return None;
+        }
+        Some(Due::Elapsed { elapsed, interval: self.next.saturating_sub(self.last) })
+    }
+
+    /// A save was begun at `begun` and is done.
+    pub(crate) fn saved(&mut self, begun: Duration, cost: Cost) {
+        if self.costs.len() == REMEMBERED {
+            self.costs.remove(0);
+        }
+        self.costs.push(cost);
+        self.steps = 0;
+        self.last = begun.saturating_add(cost.stall);
+        self.plan();
+    }
+
+    /// A save was tried at `now`, and failed: the next is tried when one is due again.
+    pub(crate) fn failed(&mut self, now: Duration) {
+        self.steps = 0;
+        self.last = now;
+        self.plan();
+    }
+
+    /// What a save costs: the median of the last ones; zero as long as nothing is known.
+    pub(crate) fn cost(&self) -> Cost {
+        let median = |mut times: Vec<Duration>| {
+            times.sort_unstable();
+            times.get(times.len() / 2).copied().unwrap_or_default()
+        };
+        Cost {
+            stall: median(self.costs.iter().map(|cost| cost.stall).collect()),
+            total: median(self.costs.iter().map(|cost| cost.total).collect()),
+        }
+    }
+
+    /// The time between two saves that is aimed for; `None` where only steps count.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// Works out when the next save is due.
+    fn plan(&mut self) {
+        let Schedule { rule, at_least, at_most } = self.schedule;
+        let cost = self.cost();
+        let known = !self.costs.is_empty();
+        let wanted = match rule {
+            Rule::Steps(_) => None,
+            Rule::Every(time) => Some(time),
+            _ if !known => Some(FIRST),
+            Rule::Overhead(fraction) => Some(duration(cost.stall.as_secs_f64() * (1.0 / fraction - 1.0))),
+            Rule::Optimal(mtbf) => Some(interval::exact(cost.stall, mtbf)),
+            Rule::Adaptive(prior) => Some(interval::exact(cost.stall, self.past.mtbf(prior, self.last))),
+        };
+        // A save that goes on when the next is due would only be waited for.
+        let in_the_background = cost.total.saturating_sub(cost.stall);
+        self.interval = match (wanted, at_most) {
+            (None, None) => None,
+            (wanted, most) => {
+                let time = wanted.unwrap_or(Duration::MAX).min(most.unwrap_or(Duration::MAX));
+                Some(time.max(at_least.unwrap_or_default()).max(in_the_background))
+            }
+        };
+        self.next = self.interval.map_or(Duration::MAX, |interval| self.last.saturating_add(interval));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn cost(stall: u64, total: u64) -> Cost {
+        Cost { stall: seconds(stall), total: seconds(total) }
+    }
+
+    fn pacer(schedule: Schedule) -> Pacer {
+        schedule.check().unwrap();
+        Pacer::new(schedule, Past::default())
+    }
+
+    #[test]
+    fn every_so_manieth_step_is_due_and_a_save_between_counts() {
+        let mut pacer = pacer(Schedule::every_steps(3));
+        let due: Vec<bool> = (1..=4).map(|step| pacer.step(seconds(step)).is_some()).collect();
+        assert_eq!(due, [false, false, true, true]);
+        pacer.saved(seconds(4), Cost::default());
+        assert_eq!((pacer.step(seconds(5)), pacer.step(seconds(6))), (None, None));
+        pacer.saved(seconds(6), Cost::default());
+        assert_eq!((pacer.step(seconds(7)), pacer.step(seconds(8))), (None, None));
+        assert_eq!(pacer.step(seconds(9)), Some(Due::Steps(3)));
+    }
+
+    #[test]
+    fn time_counts_from_the_end_of_the_last_save() {
+        let mut pacer = pacer(Schedule::every(seconds(100)));
+        assert_eq!(pacer.step(seconds(99)), None);
+        assert!(pacer.step(seconds(100)).is_some());
+        pacer.saved(seconds(100), cost(50, 50));
+        assert_eq!(pacer.step(seconds(249)), None);
+        assert_eq!(
+            pacer.step(seconds(260)),
+            Some(Due::Elapsed { elapsed: seconds(110), interval: seconds(100) })
+        );
+    }
+
+    #[test]
+    fn the_overhead_is_at_most_what_was_asked_for() {
+        let mut pacer = pacer(Schedule::overhead(0.01));
+        assert!(pacer.step(FIRST).is_some(), "the first save says what one costs");
+        pacer.saved(FIRST, cost(2, 2));
+        assert_eq!(pacer.interval(), Some(seconds(198)));
+        assert_eq!(pacer.step(FIRST + seconds(199)), None);
+        assert!(pacer.step(FIRST + seconds(200)).is_some());
+    }
+
+    #[test]
+    fn the_optimum_is_the_exact_interval_of_the_stall() {
+        let mut pacer = pacer(Schedule::optimal(seconds(24 * 3600)));
+        pacer.saved(seconds(10), cost(300, 300));
+        assert_eq!(pacer.interval(), Some(interval::exact(seconds(300), seconds(24 * 3600))));
+    }
+
+    #[test]
+    fn one_slow_save_changes_nothing() {
+        let mut pacer = pacer(Schedule::overhead(0.5));
+        for stall in [10, 10, 1000, 10] {
+            pacer.saved(seconds(0), cost(stall, stall));
+        }
+        assert_eq!(pacer.interval(), Some(seconds(10)));
+    }
+
+    #[test]
+    fn no_save_is_due_while_one_in_the_background_goes_on() {
+        let mut pacer = pacer(Schedule::overhead(0.5));
+        pacer.saved(seconds(0), cost(1, 60));
+        assert_eq!(pacer.interval(), Some(seconds(59)));
+    }
+
+    #[test]
+    fn bounds_hold_whatever_the_rule_says() {
+        let bounded = |schedule: Schedule| {
+            let mut pacer = pacer(schedule.at_least(seconds(20)).at_most(seconds(50)));
+            pacer.saved(seconds(0), cost(10, 10));
+            pacer.interval().unwrap()
+        };
+        assert_eq!(bounded(Schedule::overhead(0.9)), seconds(20));
+        assert_eq!(bounded(Schedule::overhead(0.001)), seconds(50));
+        assert_eq!(bounded(Schedule::adaptive()), seconds(50));
+        let mut steps = pacer(Schedule::every_steps(2).at_least(seconds(20)).at_most(seconds(50)));
+        let due: Vec<bool> = [1, 2, 3, 25].map(|now| steps.step(seconds(now)).is_some()).into();
+        assert_eq!(due, [false, false, false, true]);
+        steps.saved(seconds(25), Cost::default());
+        assert!(steps.step(seconds(75)).is_some(), "at most 50 s, however few steps");
+    }
+
+    #[test]
+    fn free_saves_and_endless_ones_are_no_trouble() {
+        for schedule in [Schedule::overhead(0.01), Schedule::adaptive(), Schedule::optimal(Duration::MAX)] {
+            for stall in [Duration::ZERO, Duration::MAX] {
+                let mut pacer = pacer(schedule.clone());
+                pacer.saved(seconds(1), Cost { stall, total: stall });
+                let _ = pacer.step(seconds(2));
+                let _ = pacer.step(Duration::MAX);
+                pacer.saved(Duration::MAX, Cost { stall, total: stall });
+            }
+        }
+    }
+
+    #[test]
+    fn a_history_with_failures_shortens_the_interval_and_tells_what_a_save_costs() {
+        let past = |failures| Past { failures, observed: seconds(36_000), cost: Some(cost(10, 10)) };
+        let calm = Pacer::new(Schedule::adaptive(), past(0)).interval().unwrap();
+        let rough = Pacer::new(Schedule::adaptive(), past(10)).interval().unwrap();
+        assert!(rough < calm / 4, "{rough:?} {calm:?}");
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        for schedule in [
+            Schedule::every_steps(0),
+            Schedule::overhead(0.0),
+            Schedule::overhead(-1.0),
+            Schedule::overhead(1.5),
+            Schedule::overhead(f64::NAN),
+            Schedule::optimal(Duration::ZERO),
+            Schedule::adaptive_from(Duration::ZERO),
+            Schedule::every(seconds(1)).at_least(seconds(3)).at_most(seconds(2)),
+        ] {
+            assert!(schedule.check().is_err(), "{schedule}");
+        }
+    }
+}

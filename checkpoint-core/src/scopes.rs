@@ -1,0 +1,388 @@
+//! [`Scopes`]: nested functions and loops that each keep their own part of one checkpoint.
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpointer::Checkpointer;
+use crate::container::Metadata;
+use crate::embedded;
+use crate::error::Error;
+use crate::run::{Decision, Finished};
+use crate::save::Saved;
+use crate::state::{Checkpoint, Plain, Schema, Type, Types};
+use crate::stop::StopReason;
+
+/// Checkpoints of a program whose state is spread over functions that call each other: each of them
+/// [enters](Scopes::enter) a scope of its own and says what its variables are.
+///
+/// What is saved is the whole stack at once, in one file: the variables of the function that saves and, of every one
+/// that is waiting for it, those that it [kept](Scope::keep) last. So the parts can never disagree, whenever the program
+/// is killed. After [`restore`](Scopes::restore) each function finds its own variables again when the program comes
+/// back to it.
+///
+/// ```
+/// use checkpointed_core::{Error, Scopes};
+///
+/// fn outer(scopes: &mut Scopes) -> Result<u64, Error> {
+///     let mut scope = scopes.enter::<(u64, u64)>("outer")?;
+///     let (mut i, mut sum) = scope.restored().unwrap_or((0, 0));
+///     while i < 3 {
+///         scope.keep(&(i, sum))?;
+///         sum = inner(&mut scope, sum)?;
+///         i += 1;
+///     }
+///     Ok(sum)
+/// }
+///
+/// fn inner(scopes: &mut Scopes, start: u64) -> Result<u64, Error> {
+///     let mut scope = scopes.enter::<(u64, u64)>("inner")?;
+///     let (mut i, mut sum) = scope.restored().unwrap_or((0, start));
+///     while i < 10 {
+///         scope.save(&(i, sum))?;
+///         sum += i;
+///         i += 1;
+///     }
+///     Ok(sum)
+/// }
+///
+/// # fn main() -> Result<(), Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("nested.ckpt");
+/// let mut scopes = Scopes::open(&path)?;
+/// scopes.restore()?;
+/// assert_eq!(outer(&mut scopes)?, 135);
+/// scopes.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Code that stands one after the other, instead of in a loop that counts, goes into [`once`](Scope::once).
+pub struct Scopes {
+    checkpoints: Checkpointer<Stack>,
+    stack: Stack,
+    /// What a restart is still to come back to, outermost first.
+    restored: Vec<Frame>,
+    /// Of the program itself, around all scopes.
+    calls: Calls,
+    /// Of the types that were met: to find one out takes time, and a scope may be entered often.
+    schemas: HashMap<TypeId, Schema>,
+}
+
+/// What [`Scopes`] save: the functions that are active, and what each of them kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Stack {
+    /// How often each scope was entered, by its name.
+    calls: BTreeMap<String, u64>,
+    /// Outermost first.
+    frames: Vec<Frame>,
+}
+
+/// A function that is active.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Frame {
+    name: String,
+    call: u64,
+    /// Its variables, as a checkpoint of their own.
+    kept: Option<Vec<u8>>,
+    /// What was done once since they were kept, by name.
+    done: BTreeMap<String, Vec<u8>>,
+    #[serde(skip)]
+    calls: Calls,
+}
+
+/// Whether a function may call one that has a scope of its own. A restart comes back to what was kept last and goes on
+/// from there: to the very call that was interrupted, or it would mistake another one for that.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Calls {
+    /// It has to say first what its variables are.
+    NotKept,
+    /// It may.
+    #[default]
+    Kept,
+    /// It did, and has to keep its variables again before it does so once more.
+    Entered,
+}
+
+impl Checkpoint for Stack {
+    const NAME: &'static str = "Scopes";
+
+    fn schema(types: &mut Types) -> Type {
+        Plain::<Stack>::schema(types)
+    }
+}
+
+impl Scopes {
+    /// Opens a checkpoint directory with the usual settings.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Scopes, Error> {
+        Ok(Scopes::with(Checkpointer::open(path)?))
+    }
+
+    /// Scopes in a directory that was opened with settings of one's own.
+    ///
+    /// ```
+    /// use checkpointed_core::{Checkpointer, Schedule, Scopes};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("nested.ckpt");
+    /// let every_fifth = Schedule::every_steps(5);
+    /// let scopes = Scopes::with(Checkpointer::builder(&path).schedule(every_fifth).open()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with(checkpoints: Checkpointer<Stack>) -> Scopes {
+        Scopes {
+            checkpoints,
+            stack: Stack::default(),
+            restored: Vec::new(),
+            calls: Calls::default(),
+            schemas: HashMap::new(),
+        }
+    }
+
+    /// Loads the newest checkpoint, so that the scopes which were active find their variables again. `false` where there
+    /// is none, or where the last run came to its end; then, and without this call, all begins afresh.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::load`]; [`Error::ScopeActive`] inside a scope.
+    pub fn restore(&mut self) -> Result<bool, Error> {
+        if let Some(active) = self.stack.frames.last() {
+            return Err(Error::ScopeActive { name: active.name.clone() });
+        }
+        let Some(Stack { calls, frames }) = self.checkpoints.load()? else { return Ok(false) };
+        let is_begun = !frames.is_empty();
+        if is_begun {
+            self.stack.calls = calls;
+            self.restored = frames;
+            self.calls = Calls::Kept;
+        }
+        Ok(is_begun)
+    }
+
+    /// Enters a scope, to be left by dropping the result. `T` is the type of the variables; `()` where there are none.
+    ///
+    /// # Errors
+    /// [`Error::ScopeNotKept`] where the scope around this one has not kept its variables since it entered the last one.
+    /// [`Error::OtherScope`] where a restart has to come back to another scope at this place. What the checkpoint says of
+    /// the variables' type, if it is not `T`.
+    pub fn enter<T: Checkpoint>(&mut self, name: &str) -> Result<Scope<'_, T>, Error> {
+        if *self.calls() != Calls::Kept {
+            return Err(Error::ScopeNotKept { outer: self.active(), entered: name.to_owned() });
+        }
+        let frame = match self.restored.first() {
+            None => {
+                let call = self.stack.calls.entry(name.to_owned()).or_default();
+                *call = call.saturating_add(1);
+                let has_variables = TypeId::of::<T>() != TypeId::of::<()>();
+                let calls = if has_variables { Calls::NotKept } else { Calls::Kept };
+                Frame { name: name.to_owned(), call: *call, kept: None, done: BTreeMap::new(), calls }
+            }
+            Some(expected) if expected.name == name => self.restored.remove(0),
+            Some(expected) => {
+                let (entered, expected) = (name.to_owned(), expected.name.clone());
+                return Err(Error::OtherScope { outer: self.active(), entered, expected });
+            }
+        };
+        let restored = frame.kept.as_deref().map(|kept| self.decode(name, kept)).transpose()?;
+        *self.calls() = Calls::Entered;
+        self.stack.frames.push(frame);
+        Ok(Scope { depth: self.stack.frames.len(), scopes: self, restored, variables: PhantomData })
+    }
+
+    /// As [`Checkpointer::should_stop`].
+    pub fn should_stop(&mut self) -> Option<&StopReason> {
+        self.checkpoints.should_stop()
+    }
+
+    /// The checkpointer, to ask it for what it loaded and saved.
+    #[must_use]
+    pub fn checkpointer(&self) -> &Checkpointer<Stack> {
+        &self.checkpoints
+    }
+
+    /// Ends the run. If it came to its own end, that is saved, and the next one begins afresh; if it was to
+    /// [stop](Scopes::should_stop), the last save stands.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::finish`].
+    pub fn finish(mut self) -> Result<Finished, Error> {
+        if self.checkpoints.is_stopping() {
+            return self.checkpoints.finish_without_saving();
+        }
+        self.stack = Stack::default();
+        self.checkpoints.finish(&self.stack)
+    }
+
+    fn schema<T: Checkpoint>(&mut self) -> &Schema {
+        self.schemas.entry(TypeId::of::<T>()).or_insert_with(Schema::of::<T>)
+    }
+
+    fn decode<T: Checkpoint>(&mut self, name: &str, bytes: &[u8]) -> Result<T, Error> {
+        let path = self.checkpoints.path().to_owned();
+        embedded::decode(&path, name, self.schema::<T>(), bytes)
+    }
+
+    /// The scope that is active.
+    fn frame(&mut self) -> Result<&mut Frame, Error> {
+        // Every scope puts its frame there, and takes it away last.
+        self.stack.frames.last_mut().ok_or_else(|| Error::ScopeActive { name: String::new() })
+    }
+
+    /// Makes sure that a save would not forget a scope which is still to be come back to.
+    fn check_restored(&self) -> Result<(), Error> {
+        let Some(expected) = self.restored.first() else { return Ok(()) };
+        let (entered, expected) = (String::new(), expected.name.clone());
+        Err(Error::OtherScope { outer: self.active(), entered, expected })
+    }
+
+    /// The name of the active scope; empty outside of all.
+    fn active(&self) -> String {
+        self.stack.frames.last().map(|frame| frame.name.clone()).unwrap_or_default()
+    }
+
+    /// What the active scope may do.
+    fn calls(&mut self) -> &mut Calls {
+        self.stack.frames.last_mut().map_or(&mut self.calls, |frame| &mut frame.calls)
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.stack.frames.iter().map(|frame| frame.name.as_str()).collect();
+        formatter.debug_struct("Scopes").field("active", &names).finish_non_exhaustive()
+    }
+}
+
+/// A function, or a loop, with variables of its own. It stands for the [`Scopes`] too, for the functions that it calls.
+pub struct Scope<'a, T> {
+    scopes: &'a mut Scopes,
+    depth: usize,
+    restored: Option<T>,
+    variables: PhantomData<fn(T)>,
+}
+
+impl<T: Checkpoint> Scope<'_, T> {
+    /// The variables as they were saved, where a restart came back to this scope; once.
+    pub fn restored(&mut self) -> Option<T> {
+        self.restored.take()
+    }
+
+    /// How often a scope of this name was entered, this time included, over all runs that belong together.
+    #[must_use]
+    pub fn call(&self) -> u64 {
+        self.scopes.stack.frames.last().map_or(0, |frame| frame.call)
+    }
+
+    /// Notes the variables, in memory: a scope that is entered from here on saves them with its own. To be called
+    /// before every call that may save.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
+    pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
+        let mut bytes = self.scopes.frame()?.kept.take().unwrap_or_default();
+        let encoded = embedded::encode(variables, self.scopes.schema::<T>(), &mut bytes);
+        let frame = self.scopes.frame()?;
+        frame.done.clear();
+        frame.calls = if encoded.is_ok() { Calls::Kept } else { Calls::NotKept };
+        frame.kept = encoded.is_ok().then_some(bytes);
+        encoded
+    }
+
+    /// Saves the variables, together with what the scopes around this one kept.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::save`]; [`Error::OtherScope`] where a restart did not come back to all scopes that were active.
+    pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
+        self.scopes.check_restored()?;
+        self.keep(variables)?;
+        self.scopes.checkpoints.save(&self.scopes.stack)
+    }
+
+    /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
+    ///
+    /// # Errors
+    /// As [`save`](Scope::save).
+    pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
+        let Some(why) = self.scopes.checkpoints.due()? else { return Ok(Decision::NotDue) };
+        self.scopes.check_restored()?;
+        self.keep(variables)?;
+        self.scopes.checkpoints.save_because(why, &self.scopes.stack, Metadata::new())
+    }
+
+    /// Does something whose result is remembered: when a restart comes back here, the result is there at once, and nothing is
+    /// done again. The name tells it from others of this scope; it is forgotten when the scope
+    /// [keeps](Scope::keep) new variables or is left.
+    ///
+    /// ```
+    /// use checkpointed_core::{Error, Scopes};
+    ///
+    /// # fn expensive(_: &mut Scopes) -> Result<u64, Error> { Ok(1) }
+    /// # fn main() -> Result<(), Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("nested.ckpt");
+    /// # let mut scopes = Scopes::open(&path)?;
+    /// let mut program = scopes.enter::<()>("main")?;
+    /// let first = program.once("first", |scopes| expensive(scopes))?;
+    /// let second = program.once("second", |scopes| expensive(scopes))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `work`, and [`Error::Encode`].
+    pub fn once<R: Checkpoint, E: From<Error>>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut Scopes) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if let Some(done) = self.scopes.frame()?.done.get(name) {
+            let done = done.clone();
+            return Ok(self.scopes.decode(name, &done)?);
+        }
+        let before = *self.scopes.calls();
+        *self.scopes.calls() = Calls::Kept;
+        let result = work(self.scopes);
+        *self.scopes.calls() = before;
+        let result = result?;
+        let mut bytes = Vec::new();
+        embedded::encode(&result, self.scopes.schema::<R>(), &mut bytes)?;
+        self.scopes.frame()?.done.insert(name.to_owned(), bytes);
+        Ok(result)
+    }
+}
+
+impl<T> Deref for Scope<'_, T> {
+    type Target = Scopes;
+
+    fn deref(&self) -> &Scopes {
+        self.scopes
+    }
+}
+
+impl<T> DerefMut for Scope<'_, T> {
+    fn deref_mut(&mut self) -> &mut Scopes {
+        self.scopes
+    }
+}
+
+impl<T> Drop for Scope<'_, T> {
+    fn drop(&mut self) {
+        self.scopes.stack.frames.truncate(self.depth - 1);
+    }
+}
+
+impl<T> fmt::Debug for Scope<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.scopes.fmt(formatter)
+    }
+}

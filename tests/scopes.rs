@@ -1,0 +1,195 @@
+//! Functions that share one checkpoint: what scopes promise, and what they refuse.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use checkpointed::{Checkpointer, Error, Schedule, Scopes, checkpointed};
+
+#[checkpointed]
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Variables {
+    i: u64,
+    field: Vec<f64>,
+}
+
+fn nowhere() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    (parent, path)
+}
+
+fn restored(path: &Path) -> Scopes {
+    let mut scopes = Scopes::open(path).unwrap();
+    assert!(scopes.restore().unwrap());
+    scopes
+}
+
+fn at(i: u64) -> Variables {
+    Variables { i, field: vec![i as f64; 100] }
+}
+
+#[test]
+fn one_save_holds_every_scope_that_is_active() {
+    let (_parent, path) = nowhere();
+    {
+        let mut scopes = Scopes::open(&path).unwrap();
+        let mut outer = scopes.enter::<Variables>("outer").unwrap();
+        outer.keep(&at(7)).unwrap();
+        let mut inner = outer.enter::<u32>("inner").unwrap();
+        inner.save(&3).unwrap();
+        assert_eq!(inner.checkpointer().generations().unwrap(), [1]);
+    }
+    let mut scopes = restored(&path);
+    let mut outer = scopes.enter::<Variables>("outer").unwrap();
+    assert_eq!(outer.restored(), Some(at(7)));
+    assert_eq!(outer.restored(), None, "once");
+    let mut inner = outer.enter::<u32>("inner").unwrap();
+    assert_eq!((inner.restored(), inner.call()), (Some(3), 1));
+}
+
+#[test]
+fn a_scope_that_was_left_begins_afresh_and_counts_its_calls() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    for call in 1..=3 {
+        outer.keep(&call).unwrap();
+        let mut inner = outer.enter::<u32>("inner").unwrap();
+        assert_eq!((inner.restored(), inner.call()), (None, u64::from(call)));
+        inner.save(&1).unwrap();
+    }
+    drop(outer);
+    drop(scopes);
+    let mut scopes = restored(&path);
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    assert_eq!(outer.restored(), Some(3));
+    let mut inner = outer.enter::<u32>("inner").unwrap();
+    assert_eq!((inner.restored(), inner.call()), (Some(1), 3));
+    drop(inner);
+    outer.keep(&4).unwrap();
+    assert_eq!(outer.enter::<u32>("inner").unwrap().call(), 4);
+}
+
+#[test]
+fn what_was_done_once_is_not_done_again() {
+    let (_parent, path) = nowhere();
+    let mut times = 0;
+    for run in 0..2 {
+        let mut scopes = Scopes::open(&path).unwrap();
+        assert_eq!(scopes.restore().unwrap(), run > 0);
+        let mut program = scopes.enter::<()>("main").unwrap();
+        let first = program.once("first", |_| {
+            times += 1;
+            Ok::<_, Error>(vec![1.5; 3])
+        });
+        assert_eq!(first.unwrap(), [1.5; 3]);
+        let second = program.once("second", |scopes| {
+            let mut inner = scopes.enter::<u32>("inner")?;
+            assert_eq!(inner.restored(), (run > 0).then_some(5));
+            inner.save(&5)?;
+            Ok::<_, Error>(())
+        });
+        second.unwrap();
+    }
+    assert_eq!(times, 1);
+}
+
+#[test]
+fn what_was_done_once_is_done_again_in_the_next_turn() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    for turn in 0..3 {
+        outer.keep(&turn).unwrap();
+        assert_eq!(outer.once("square", |_| Ok::<_, Error>(turn * turn)).unwrap(), turn * turn);
+    }
+}
+
+#[test]
+fn a_call_before_the_variables_were_kept_is_refused() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    let error = outer.enter::<u32>("inner").unwrap_err();
+    assert!(matches!(&error, Error::ScopeNotKept { outer, .. } if outer == "outer"), "{error}");
+    outer.keep(&1).unwrap();
+    drop(outer.enter::<u32>("inner").unwrap());
+    // A restart would take the second call for the first.
+    assert!(matches!(outer.enter::<u32>("inner"), Err(Error::ScopeNotKept { .. })));
+    outer.keep(&2).unwrap();
+    drop(outer.enter::<u32>("inner").unwrap());
+    drop(outer);
+    assert!(matches!(scopes.enter::<u32>("outer"), Err(Error::ScopeNotKept { .. })));
+}
+
+#[test]
+fn a_program_that_takes_another_way_than_before_is_told_so() {
+    let (_parent, path) = nowhere();
+    {
+        let mut scopes = Scopes::open(&path).unwrap();
+        let mut outer = scopes.enter::<u32>("outer").unwrap();
+        outer.keep(&1).unwrap();
+        outer.enter::<u32>("inner").unwrap().save(&3).unwrap();
+    }
+    let mut scopes = restored(&path);
+    let error = scopes.enter::<u32>("other").unwrap_err();
+    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    let error = outer.save(&2).unwrap_err();
+    assert!(error.to_string().contains("saves before it came back to it"), "{error}");
+    let error = outer.enter::<u32>("another").unwrap_err();
+    assert!(error.to_string().contains("inside scope `inner` of scope `outer`"), "{error}");
+    assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));
+}
+
+#[test]
+fn variables_of_another_type_are_refused_by_name() {
+    let (_parent, path) = nowhere();
+    {
+        let mut scopes = Scopes::open(&path).unwrap();
+        scopes.enter::<Variables>("outer").unwrap().save(&at(1)).unwrap();
+    }
+    let error = restored(&path).enter::<u32>("outer").unwrap_err().to_string();
+    assert!(error.contains("run.ckpt/outer"), "{error}");
+}
+
+#[test]
+fn scopes_are_restored_before_the_first_is_entered() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut scope = scopes.enter::<()>("main").unwrap();
+    assert!(matches!(scope.restore(), Err(Error::ScopeActive { name, .. }) if name == "main"));
+}
+
+#[test]
+fn a_schedule_says_when_a_scope_saves() {
+    let (_parent, path) = nowhere();
+    let checkpoints = Checkpointer::builder(&path).schedule(Schedule::every_steps(5)).open().unwrap();
+    let mut scopes = Scopes::with(checkpoints);
+    let mut scope = scopes.enter::<u32>("loop").unwrap();
+    let saved: Vec<u32> = (1..=12).filter(|step| scope.save_if_due(step).unwrap().is_saved()).collect();
+    assert_eq!(saved, [5, 10]);
+}
+
+#[test]
+fn a_run_that_is_to_stop_keeps_its_last_save_and_one_that_ends_begins_afresh() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut scope = scopes.enter::<u32>("loop").unwrap();
+    std::fs::write(path.join("halt"), "").unwrap();
+    while scope.should_stop().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(scope.save_if_due(&7).unwrap().is_saved());
+    drop(scope);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+
+    let _ = std::fs::remove_file(path.join("halt"));
+    let mut scopes = restored(&path);
+    assert_eq!(scopes.enter::<u32>("loop").unwrap().restored(), Some(7));
+    assert!(scopes.finish().unwrap().stopped.is_none());
+    assert!(!Scopes::open(&path).unwrap().restore().unwrap());
+}

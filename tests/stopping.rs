@@ -1,0 +1,206 @@
+//! A run that is told to stop saves the last step that it did: real signals, deadlines and halt files, real processes.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use checkpointed::{CheckpointReader, Checkpointer, EXIT_REQUEUE, Schedule};
+use common::{inside, once_more};
+
+/// So many runs of each kind, so many at a time.
+const RUNS: usize = 100;
+const AT_A_TIME: usize = 25;
+
+/// A step and something that takes a moment to copy and to write.
+type State = (u64, Vec<u64>);
+
+fn state(step: u64) -> State {
+    (step, vec![step; 50_000])
+}
+
+/// The program: steps of a millisecond until it is told to stop. What it leaves beside its checkpoints is the number of
+/// the last step that it did, and why it stopped.
+#[test]
+fn a_program_that_works_until_it_is_stopped() {
+    let Some(directory) = inside() else { return };
+    let in_background = std::env::var_os("IN_BACKGROUND").is_some();
+    let schedule =
+        if in_background { Schedule::every_steps(5) } else { Schedule::every(Duration::from_secs(3600)) };
+    let mut checkpoints = Checkpointer::<State>::builder(directory.join("run.ckpt"))
+        .schedule(schedule)
+        .background(in_background)
+        .stop_on_signals()
+        .stop_before_deadline()
+        .open()
+        .unwrap();
+    let mut step = checkpoints.load().unwrap().map_or(0, |(step, _)| step);
+    fs::write(directory.join("ready"), "").unwrap();
+    loop {
+        step += 1;
+        thread::sleep(Duration::from_millis(1));
+        checkpoints.save_if_due(&state(step)).unwrap();
+        if checkpoints.should_stop().is_some() {
+            break;
+        }
+    }
+    let finished = checkpoints.finish(&state(step)).unwrap();
+    fs::write(directory.join("last"), format!("{step} {}", finished.stopped.unwrap())).unwrap();
+    std::process::exit(i32::from(EXIT_REQUEUE));
+}
+
+fn start(directory: &Path, variables: &[(&str, String)]) -> Child {
+    let mut command = once_more("a_program_that_works_until_it_is_stopped", &[], directory);
+    for variable in ["SLURM_JOB_ID", "SLURM_JOB_END_TIME", "PBS_JOBID", "PBS_WALLTIME", "CHECKPOINT_DEADLINE"]
+    {
+        command.env_remove(variable);
+    }
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !directory.join("ready").exists() {
+        thread::sleep(Duration::from_millis(2));
+    }
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    common::run("kill", &["-s", name, &child.id().to_string()]);
+}
+
+/// Starts the program time and again, has each run stopped by `stop`, and makes sure that what a restart loads is the last
+/// step that was done.
+fn assert_stops(
+    variables: impl Fn() -> Vec<(&'static str, String)> + Sync,
+    stop: impl Fn(usize, &Path, &Child) + Sync,
+    why: &str,
+) {
+    for round in 0..RUNS / AT_A_TIME {
+        thread::scope(|scope| {
+            for place in 0..AT_A_TIME {
+                let (variables, stop) = (&variables, &stop);
+                scope.spawn(move || {
+                    let directory = tempfile::tempdir().unwrap();
+                    let child = start(directory.path(), &variables());
+                    stop(round * AT_A_TIME + place, directory.path(), &child);
+                    let output = child.wait_with_output().unwrap();
+                    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                    assert_eq!(output.status.code(), Some(i32::from(EXIT_REQUEUE)), "{stderr}");
+                    assert_restored(directory.path(), why);
+                });
+            }
+        });
+    }
+}
+
+#[track_caller]
+fn assert_restored(directory: &Path, why: &str) {
+    let text = fs::read_to_string(directory.join("last")).unwrap();
+    let (last, reason) = text.split_once(' ').unwrap();
+    assert!(reason.contains(why), "{reason}");
+    let mut reader = CheckpointReader::<State>::open(directory.join("run.ckpt")).unwrap();
+    assert_eq!(reader.load().unwrap(), Some(state(last.parse().unwrap())));
+}
+
+fn nothing() -> Vec<(&'static str, String)> {
+    Vec::new()
+}
+
+#[test]
+fn of_a_hundred_runs_stopped_by_sigterm_each_restarts_from_its_last_step() {
+    assert_stops(
+        nothing,
+        |run, _, child| {
+            thread::sleep(Duration::from_millis(run as u64 % 10));
+            signal(child, "TERM");
+        },
+        "SIGTERM",
+    );
+}
+
+#[test]
+fn of_a_hundred_runs_stopped_by_sigusr1_each_restarts_from_its_last_step() {
+    assert_stops(
+        nothing,
+        |run, _, child| {
+            thread::sleep(Duration::from_millis(run as u64 % 10));
+            signal(child, "USR1");
+        },
+        "SIGUSR1",
+    );
+}
+
+#[test]
+fn of_a_hundred_runs_with_a_deadline_two_seconds_away_each_restarts_from_its_last_step() {
+    let end = || {
+        let in_two_seconds = SystemTime::now() + Duration::from_secs(3);
+        let seconds = in_two_seconds.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        vec![("SLURM_JOB_END_TIME", seconds.to_string())]
+    };
+    assert_stops(end, |_, _, _| {}, "SLURM_JOB_END_TIME");
+}
+
+#[test]
+fn of_a_hundred_runs_with_a_halt_file_each_restarts_from_its_last_step() {
+    assert_stops(nothing, |_, directory, _| fs::write(directory.join("run.ckpt/halt"), "").unwrap(), "halt");
+}
+
+#[test]
+fn of_a_hundred_signals_during_background_saves_none_corrupts_hangs_or_loses_one() {
+    assert_stops(
+        || vec![("IN_BACKGROUND", String::new())],
+        |run, _, child| {
+            thread::sleep(Duration::from_millis(run as u64 % 20));
+            signal(child, "TERM");
+        },
+        "SIGTERM",
+    );
+}
+
+#[test]
+fn a_halt_file_stops_one_run_and_not_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = start(directory.path(), &[]);
+    fs::write(directory.path().join("run.ckpt/halt"), "").unwrap();
+    child.wait_with_output().unwrap();
+    fs::remove_file(directory.path().join("ready")).unwrap();
+    let mut child = start(directory.path(), &[]);
+    thread::sleep(Duration::from_millis(1500));
+    assert!(child.try_wait().unwrap().is_none(), "the halt file of the run before stops this one");
+    signal(&child, "TERM");
+    child.wait().unwrap();
+    assert_restored(directory.path(), "SIGTERM");
+}
+
+/// The program, but it does not look whether it is to stop.
+#[test]
+fn a_program_that_never_looks() {
+    let Some(directory) = inside() else { return };
+    let checkpoints =
+        Checkpointer::<u64>::builder(directory.join("run.ckpt")).stop_on_signals().open().unwrap();
+    fs::write(directory.join("ready"), "").unwrap();
+    thread::sleep(Duration::from_secs(60));
+    drop(checkpoints);
+}
+
+#[test]
+fn a_second_sigint_ends_the_program_as_usual() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command: Command = once_more("a_program_that_never_looks", &[], directory.path());
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    while !directory.path().join("ready").exists() {
+        thread::sleep(Duration::from_millis(2));
+    }
+    signal(&child, "INT");
+    thread::sleep(Duration::from_millis(100));
+    assert!(child.try_wait().unwrap().is_none(), "one is only a wish");
+    signal(&child, "INT");
+    let status: ExitStatus = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(2), "{status}");
+}
