@@ -1,0 +1,131 @@
+//! Functions that call each other in loops, each with a part of the checkpoint: the C++ sample of the article on
+//! checkpointing, without its fault.
+//!
+//! ```text
+//! cargo run --example nested -- [r] [--dir DIR] [--pause MS]
+//! ```
+//!
+//! `r`: goes on from the checkpoint; without it, all begins afresh. `--dir`: the checkpoint directory, `nested.ckpt` unless
+//! given. `--pause`: milliseconds from one value to the next, 1000 unless given.
+//!
+//! The sample (`sample_code_with_ckpt.cpp` of <https://github.com/ritua2/bsswfellowship>) has a function `d` that calls `b` ten
+//! times, each of which counts to ten and adds up. Each function has a file of its own with the number of its call, its
+//! loop's index and its variable; `b` writes its file in every fifth iteration. After an interruption the two files are of
+//! different moments, and so the sample, restarted with `r`, ends with another sum than without. Here every save holds both
+//! functions, as they were at one moment, and the sums are the same: 505 and 65.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use checkpointed::{Scopes, checkpointed};
+
+/// What either function has to remember: its loop's index, and its variable.
+#[checkpointed]
+struct Loop {
+    i: i64,
+    v: i64,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nested: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let Some(options) = Options::from_arguments(std::env::args().skip(1))? else {
+        write!(io::stdout(), "{USAGE}")?;
+        return Ok(());
+    };
+    let mut scopes = Scopes::open(&options.directory)?;
+    if options.restart && scopes.restore()? {
+        writeln!(io::stdout(), "going on from the checkpoint")?;
+    }
+    let pause = options.pause;
+    let mut program = scopes.enter::<()>("main")?;
+    let i1 = program.once("d of i1", |scopes| d(scopes, 10, pause))?;
+    let i2 = program.once("b of i2", |scopes| b(scopes, 20, pause))?;
+    let i1 = program.once("b of i1", |scopes| b(scopes, i1, pause))?;
+    drop(program);
+    writeln!(io::stdout(), "Final i1 = {i1}\nFinal i2 = {i2}")?;
+    scopes.finish()?;
+    Ok(())
+}
+
+fn d(scopes: &mut Scopes, v: i64, pause: Duration) -> Result<i64, checkpointed::Error> {
+    let mut scope = scopes.enter::<Loop>("d")?;
+    let mut own = scope.restored().unwrap_or(Loop { i: 0, v });
+    say(format_args!("d, call {}: starting out from i = {}, v = {}", scope.call(), own.i, own.v));
+    while own.i < 10 {
+        scope.keep(&own)?;
+        own.v = b(&mut scope, own.v, pause)?;
+        own.i += 1;
+    }
+    Ok(own.v)
+}
+
+fn b(scopes: &mut Scopes, v: i64, pause: Duration) -> Result<i64, checkpointed::Error> {
+    let mut scope = scopes.enter::<Loop>("b")?;
+    let mut own = scope.restored().unwrap_or(Loop { i: 0, v });
+    say(format_args!("b, call {}: starting out from i = {}, v = {}", scope.call(), own.i, own.v));
+    while own.i < 10 {
+        if own.i % 5 == 0 {
+            scope.save(&own)?;
+        }
+        own.v += own.i;
+        own.i += 1;
+        say(format_args!("Value changed to {}", own.v));
+        thread::sleep(pause);
+    }
+    Ok(own.v)
+}
+
+/// Not `println!`: it panics where nobody reads the output.
+fn say(line: std::fmt::Arguments<'_>) {
+    let mut output = io::stdout();
+    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+}
+
+struct Options {
+    restart: bool,
+    directory: PathBuf,
+    pause: Duration,
+}
+
+const USAGE: &str = "\
+usage: nested [r] [--dir DIR] [--pause MS]
+  r             go on from the checkpoint
+  --dir DIR     the checkpoint directory (nested.ckpt)
+  --pause MS    milliseconds from one value to the next (1000)
+";
+
+impl Options {
+    /// `None` where only help was asked for.
+    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+        let mut options =
+            Options { restart: false, directory: "nested.ckpt".into(), pause: Duration::from_secs(1) };
+        while let Some(option) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| format!("{option} wants a value\n{USAGE}"));
+            match option.as_str() {
+                "r" => options.restart = true,
+                "--dir" => options.directory = value()?.into(),
+                "--pause" => {
+                    let pause =
+                        value()?.parse().map_err(|_| format!("{option} wants a whole number\n{USAGE}"))?;
+                    options.pause = Duration::from_millis(pause);
+                }
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("there is no option {option}\n{USAGE}")),
+            }
+        }
+        Ok(Some(options))
+    }
+}
