@@ -1,5 +1,6 @@
 //! `examples/slurm.sh` does what docs/batch.md says of it, with `srun` and `scontrol` of our own.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
