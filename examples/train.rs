@@ -12,9 +12,9 @@
 //! generator are part of the checkpoint.
 //!
 //! It saves when that pays ([`save_if_due`](Checkpointer::save_if_due)), and after each epoch with the validation loss;
-//! the last two checkpoints and the best one are kept. On SIGTERM, SIGINT, SIGUSR1, SIGUSR2, ahead of the job's time limit,
-//! and when somebody puts a file named `halt` into the directory, it saves and ends with exit code 75, on which
-//! `examples/slurm.sh` requeues the job.
+//! the last two checkpoints and the best one are kept. On SIGTERM, SIGINT, SIGUSR1, SIGUSR2, and ahead of the job's time
+//! limit, it saves and ends with exit code 75, on which `examples/slurm.sh` requeues the job; when somebody puts a file named
+//! `halt` into the directory, with 76.
 //!
 //! # Method
 //!

@@ -31,7 +31,7 @@ fn a_directory_that_does_not_exist_is_created_with_those_above_it() {
         let path = parent.path().join(path);
         let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
         checkpoints.save(&7).unwrap();
-        assert_eq!(names_in(&path), [".lock", "00000000000000000001.ckpt"]);
+        assert_eq!(names_in(&path), [".lock", "00000000000000000001.ckpt", "history.jsonl"]);
     }
 }
 

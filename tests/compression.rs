@@ -82,7 +82,8 @@ fn what_is_saved_comes_back_from_the_foreground_and_the_background_and_into_a_st
             checkpoints.save(&state).unwrap();
             assert_eq!(checkpoints.load().unwrap().as_ref(), Some(&state), "{length}");
             checkpoints.save_in_background(&state).unwrap();
-            checkpoints.finish().unwrap();
+            checkpoints.wait().unwrap();
+            drop(checkpoints);
             // Whoever loads need not be told.
             let mut into = Field { temperature: vec![1.0; length], ..Field::default() };
             assert!(Checkpointer::<Field>::open(&path).unwrap().load_into(&mut into).unwrap());
@@ -192,6 +193,46 @@ fn other_programs_unpack_it() {
         let Some(printed) = python(UNPACK, &file_of(&path, generation)) else { return };
         assert_eq!(printed.trim(), packed.to_string(), "{length}");
     }
+}
+
+#[test]
+fn our_reader_in_python_unpacks_it() {
+    const LOAD: &str = r#"
+import sys
+sys.dont_write_bytecode = True
+try:
+    import numpy
+    try: import compression.zstd
+    except ImportError: import zstandard
+except ImportError:
+    print("no numpy or zstandard")
+    exit()
+sys.path.insert(0, sys.argv[2])
+import checkpointed
+state = checkpointed.load(sys.argv[1])
+print(state["step"], len(state["temperature"]), state["temperature"].sum(), len(state["log"]), state["few"].tolist())
+"#;
+    let (_parent, path) = nowhere();
+    compressed(&path, 3).save(&Field::of(1_000_003)).unwrap();
+    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+    let run = |file: &Path| {
+        std::process::Command::new("python3").arg("-c").arg(LOAD).arg(file).arg(package).output()
+    };
+    let Ok(output) = run(&path) else { return common::skipping("there is no python3") };
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if printed.starts_with("no numpy") {
+        return common::skipping("there is no numpy or zstandard");
+    }
+    let sum: f64 = Field::of(1_000_003).temperature.iter().sum();
+    let expected = format!("7 1000003 {sum:.1} 125000 [1, 2, 3]");
+    assert_eq!(printed.trim(), expected, "{}", String::from_utf8_lossy(&output.stderr));
+
+    // One byte of the packed field.
+    let mut bytes = fs::read(file_of(&path, 1)).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(file_of(&path, 1), bytes).unwrap();
+    let output = run(&file_of(&path, 1)).unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("DamagedError"), "{output:?}");
 }
 
 /// The most memory in KiB that this process ever used.

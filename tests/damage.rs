@@ -326,7 +326,10 @@ fn foreign_files_are_left_alone() {
         assert_eq!(fs::read_to_string(saved.path.join(name)).unwrap(), name);
     }
     assert_eq!(fs::read_to_string(saved.path.join("plots/energy.svg")).unwrap(), "<svg/>");
-    assert_eq!(names_in(&saved.path).len(), files.len() + ["plots", ".lock", "8", "9"].len());
+    assert_eq!(
+        names_in(&saved.path).len(),
+        files.len() + ["plots", ".lock", "8", "9", "history.jsonl"].len()
+    );
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn retention_keeps_exactly_the_newest() {
                 }
             }
         }
-        assert_eq!(names_in(&path).len(), keep + 1, "the generations and the lock file");
+        assert_eq!(names_in(&path).len(), keep + 2, "the generations, the lock file and the history");
     }
 }
 

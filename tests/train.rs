@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::EXIT_REQUEUE;
+use checkpointed::{EXIT_HALTED, EXIT_REQUEUE};
 use common::{example, names_in};
 
 const EPOCHS: &str = "6";
@@ -73,6 +73,22 @@ fn stopped_by_any_signal_it_asks_to_be_requeued_and_comes_to_the_same_weights() 
         assert_eq!(output.status.code(), Some(i32::from(EXIT_REQUEUE)), "{stderr}");
         assert!(stderr.contains(&format!("SIG{signal}")), "{stderr}");
     }
+    assert_eq!(result(&directory), undisturbed());
+}
+
+#[test]
+fn a_halt_file_ends_it_and_it_is_not_to_be_requeued() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("train.ckpt");
+    let child = start(&directory);
+    while !directory.join(".lock").exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    checkpointed::request_halt(&directory, "the machine is needed").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(EXIT_HALTED)));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("the halt file: the machine is needed"), "{stderr}");
     assert_eq!(result(&directory), undisturbed());
 }
 

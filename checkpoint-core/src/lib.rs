@@ -45,7 +45,7 @@ pub use scopes::{Scope, Scopes, Stack};
 pub use state::{
     Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, json,
 };
-pub use stop::{EXIT_REQUEUE, Signal, StopReason, request_halt};
+pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
 pub use store::Metric;
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.

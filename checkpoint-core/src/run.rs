@@ -11,7 +11,7 @@ use crate::history::{End, Journal};
 use crate::reader::LoadReport;
 use crate::save::Saved;
 use crate::schedule::{Cost, Due, Pacer};
-use crate::stop::{EXIT_REQUEUE, Stop, StopReason};
+use crate::stop::{EXIT_HALTED, EXIT_REQUEUE, Stop, StopReason};
 
 /// Why a state was saved.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,10 +143,15 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// 0 where the run came to its end; [`EXIT_REQUEUE`] where it was stopped and is to be started again.
+    /// 0 where the run came to its end; [`EXIT_REQUEUE`] where it was stopped and is to be started again; [`EXIT_HALTED`]
+    /// where somebody halted it.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        if self.stopped.is_some() { ExitCode::from(EXIT_REQUEUE) } else { ExitCode::SUCCESS }
+        match self.stopped {
+            None => ExitCode::SUCCESS,
+            Some(StopReason::Halt { .. }) => ExitCode::from(EXIT_HALTED),
+            Some(_) => ExitCode::from(EXIT_REQUEUE),
+        }
     }
 }
 

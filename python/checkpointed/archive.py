@@ -12,7 +12,15 @@ from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy
 
-from .errors import CheckpointError, DamagedError, FormatTooNewError, NotACheckpointError, NotFoundError
+from . import packed
+from .errors import (
+    CheckpointError,
+    DamagedError,
+    FormatTooNewError,
+    NotACheckpointError,
+    NotFoundError,
+    UnsupportedError,
+)
 
 try:
     import fcntl
@@ -24,9 +32,17 @@ CHUNK = 1 << 20
 MANIFEST = "checkpoint.json"
 STATE = "state.bincode"
 ZIP64 = 0xFFFFFFFF
+CRC = re.compile(r"[0-9a-f]{8}", re.ASCII)
 GENERATION_NAME = re.compile(r"([0-9]{20})\.ckpt", re.ASCII)
 # How often a file may change hands between opening and locking it before that is called an error.
 ATTEMPTS = 16
+
+
+class Unpacked(NamedTuple):
+    """What a compressed entry becomes."""
+
+    length: int
+    crc: int
 
 
 class Part(NamedTuple):
@@ -36,6 +52,7 @@ class Part(NamedTuple):
     start: int
     length: int
     chunks: Tuple[int, ...]
+    unpacked: Optional[Unpacked]
 
 
 def generation_of(name: str) -> Optional[int]:
@@ -66,17 +83,32 @@ class Archive:
         return DamagedError(self.path, why, part)
 
     def part(self, part: Part) -> memoryview:
-        """The data of a part, not copied."""
-        return self.data[part.start : part.start + part.length]
+        """The data of a part, not copied unless it is compressed."""
+        data = self.data[part.start : part.start + part.length]
+        if part.unpacked is None:
+            return data
+        # Nothing is unpacked that was not verified, whatever the caller wants.
+        self.verify_part(part)
+        try:
+            unpacked = packed.unpack(self.path, part.name, data, part.unpacked.length)
+        except packed.Malformed as error:
+            raise self.damaged(str(error), part.name) from error
+        if zlib.crc32(unpacked) != part.unpacked.crc:
+            raise self.damaged("the checksum of what it unpacks to is wrong; use an older checkpoint", part.name)
+        return memoryview(unpacked)
 
     def verify(self) -> None:
         """Compare every chunk of every part with its CRC-32."""
         for part in self.parts:
-            for index, expected in enumerate(part.chunks):
-                begin = part.start + index * CHUNK
-                end = min(begin + CHUNK, part.start + part.length)
-                if zlib.crc32(self.data[begin:end]) != expected:
-                    raise self.damaged(f"the checksum of chunk {index} is wrong; use an older checkpoint", part.name)
+            self.verify_part(part)
+
+    def verify_part(self, part: Part) -> None:
+        """Compare every chunk of a part with its CRC-32."""
+        for index, expected in enumerate(part.chunks):
+            begin = part.start + index * CHUNK
+            end = min(begin + CHUNK, part.start + part.length)
+            if zlib.crc32(self.data[begin:end]) != expected:
+                raise self.damaged(f"the checksum of chunk {index} is wrong; use an older checkpoint", part.name)
 
     def _find_manifest(self) -> Tuple[int, int, int]:
         """Where the central headers begin, and where the manifest's local header is, and its length."""
@@ -146,22 +178,22 @@ class Archive:
     def _layout(self, central: int, manifest_offset: int, manifest_length: int) -> List[Part]:
         """Compute every byte that is no data from the manifest, and compare it with the file."""
         described = [self._described(part) for part in self.manifest["parts"]]
-        names = [name for name, _, _ in described]
+        names = [name for name, _, _, _ in described]
         arrays = names[:-1]
         if names[-1:] != [STATE] or len(set(names)) != len(names) or not all(n.endswith(".npy") for n in arrays):
             raise self.damaged(f"the parts are not arrays, each with its own name, and then {STATE}", MANIFEST)
         parts: List[Part] = []
         headers = bytearray()
         offset = 0
-        for name, length, chunks in described:
-            crc = _joined(chunks, length)
-            part, offset = self._entry(headers, name, offset, length, crc, chunks)
+        for name, length, chunks, unpacked in described:
+            crc = unpacked.crc if unpacked else _joined(chunks, length)
+            part, offset = self._entry(headers, Part(name, offset, length, chunks, unpacked), crc)
             parts.append(part)
         if offset != manifest_offset:
             raise self.damaged("the entries are not those of the manifest")
         text_start = central - manifest_length
         crc = zlib.crc32(self.data[text_start:central])
-        _, offset = self._entry(headers, MANIFEST, offset, manifest_length, crc, ())
+        _, offset = self._entry(headers, Part(MANIFEST, offset, manifest_length, (), None), crc)
         if offset != central:
             raise self.damaged("the central headers do not follow the last entry")
         self._expect(central, bytes(headers) + _end(len(parts) + 1, len(headers), central), "the central headers")
@@ -169,7 +201,7 @@ class Archive:
             raise self.damaged("there is something after the end")
         return parts
 
-    def _described(self, part: Any) -> Tuple[str, int, Tuple[int, ...]]:
+    def _described(self, part: Any) -> Tuple[str, int, Tuple[int, ...], Optional[Unpacked]]:
         if not isinstance(part, dict):
             raise self.damaged("a part is no object", MANIFEST)
         name, length, chunks = part.get("name"), part.get("length"), part.get("crc32")
@@ -177,31 +209,44 @@ class Archive:
             raise self.damaged("a part without name, length or crc32", MANIFEST)
         if not name or len(name) > 0xFFFF or length > self.size:
             raise self.damaged("it cannot be as long as the manifest says", name[:200])
-        if len(chunks) != -(-length // CHUNK) or not all(_is_unsigned(c) and c <= ZIP64 for c in chunks):
+        if len(chunks) != -(-length // CHUNK) or not all(map(_is_crc, chunks)):
             raise self.damaged("the manifest has not one CRC-32 for each of its chunks", name)
-        return name, length, tuple(chunks)
+        return name, length, tuple(int(crc, 16) for crc in chunks), self._unpacked(name, length, part.get("unpacked"))
 
-    def _entry(
-        self, headers: bytearray, name: str, offset: int, length: int, crc: int, chunks: Tuple[int, ...]
-    ) -> Tuple[Part, int]:
-        """Check the bytes around one entry, add its central header, and say where the next begins."""
+    def _unpacked(self, name: str, length: int, unpacked: Any) -> Optional[Unpacked]:
+        if unpacked is None:
+            return None
+        if not isinstance(unpacked, dict) or not _is_unsigned(unpacked.get("length")) or not _is_crc(unpacked.get("crc32")):
+            raise self.damaged("what it unpacks to is not described", name)
+        if unpacked.get("method") != "zstd":
+            raise UnsupportedError(self.path, f"it is compressed by {unpacked.get('method')!r}, which this reader does not know", name)
+        if unpacked["length"] > length * packed.MOST:
+            raise self.damaged("it cannot unpack to as much as the manifest says", name)
+        return Unpacked(unpacked["length"], int(unpacked["crc32"], 16))
+
+    def _entry(self, headers: bytearray, part: Part, crc: int) -> Tuple[Part, int]:
+        """Check the bytes around an entry whose header is at ``part.start``, add its central header, and say where its data
+        are and where the next entry begins."""
+        name, offset, length, chunks, unpacked = part
         try:
             encoded = name.encode("utf-8")
         except UnicodeEncodeError as error:
             raise self.damaged("a name that is not Unicode", MANIFEST) from error
         if len(encoded) > 0xFFFF:
             raise self.damaged("a name that is too long", MANIFEST)
-        zip64 = length >= ZIP64 or offset >= ZIP64
-        streamed = name.endswith(".npy")
-        version, flags = (45 if zip64 else 20), (0x0808 if streamed else 0x0800)
+        whole = unpacked.length if unpacked else length
+        zip64 = offset >= ZIP64 or (whole >= 0x80000000 if unpacked else length >= ZIP64)
+        streamed = unpacked is not None or name.endswith(".npy")
+        version, method = (63, 93) if unpacked else (45 if zip64 else 20, 0)
+        flags = 0x0808 if streamed else 0x0800
         sizes = 0 if streamed else (ZIP64 if zip64 else length)
         extra = b""
         if zip64:
             extra += struct.pack("<HHQQ", 1, 16, *((0, 0) if streamed else (length, length)))
-        alignment = 4096 if length >= CHUNK else 64
+        alignment = 4096 if length >= CHUNK and not unpacked else 64
         extra += _padding(offset + 30 + len(encoded) + len(extra), alignment)
         local = struct.pack(
-            "<IHHHHHIIIHH", 0x04034B50, version, flags, 0, 0, 0x21, 0 if streamed else crc, sizes, sizes,
+            "<IHHHHHIIIHH", 0x04034B50, version, flags, method, 0, 0x21, 0 if streamed else crc, sizes, sizes,
             len(encoded), len(extra),
         ) + encoded + extra
         self._expect(offset, local, name)
@@ -209,17 +254,17 @@ class Archive:
         following = start + length
         if streamed:
             layout = "<IIQQ" if zip64 else "<IIII"
-            descriptor = struct.pack(layout, 0x08074B50, crc, length, length)
+            descriptor = struct.pack(layout, 0x08074B50, crc, length, whole)
             self._expect(following, descriptor, name)
             following += len(descriptor)
-        size, place = (ZIP64, ZIP64) if zip64 else (length, offset)
-        central = struct.pack("<HHQQQ", 1, 24, length, length, offset) if zip64 else b""
+        packed_size, size, place = (ZIP64, ZIP64, ZIP64) if zip64 else (length, whole, offset)
+        central = struct.pack("<HHQQQ", 1, 24, whole, length, offset) if zip64 else b""
         headers += struct.pack(
-            "<IHHHHHHIIIHHHHHII", 0x02014B50, 3 << 8 | version, version, flags, 0, 0, 0x21, crc, size, size,
+            "<IHHHHHHIIIHHHHHII", 0x02014B50, 3 << 8 | version, version, flags, method, 0, 0x21, crc, packed_size, size,
             len(encoded), len(central), 0, 0, 0, 0o100644 << 16, place,
         )
         headers += encoded + central
-        return Part(name, start, length, chunks), following
+        return Part(name, start, length, chunks, unpacked), following
 
     def _expect(self, offset: int, expected: bytes, what: str) -> None:
         if bytes(self.data[offset : offset + len(expected)]) != expected:
@@ -324,6 +369,10 @@ def _joined(chunks: Tuple[int, ...], length: int) -> int:
 
 def _is_unsigned(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64
+
+
+def _is_crc(value: Any) -> bool:
+    return isinstance(value, str) and CRC.fullmatch(value) is not None
 
 
 def _refuse(constant: str) -> Any:

@@ -44,8 +44,8 @@ def read(archive: Archive, part: Part) -> numpy.ndarray:
     padded = 4096 if length >= CHUNK else 64
     if len(header) != -(-(10 + len(text) + 1) // padded) * padded - 10 or not header.startswith(text.encode()):
         raise archive.damaged("its header is not written as it must be", part.name)
-    if begin + length != part.length:
-        raise archive.damaged(f"it has {part.length - begin} bytes of data, its shape needs {length}", part.name)
+    if begin + length != len(data):
+        raise archive.damaged(f"it has {len(data) - begin} bytes of data, its shape needs {length}", part.name)
     try:
         array = numpy.ndarray(shape, dtype, data[begin:] if length else b"")
     except (ValueError, TypeError) as error:

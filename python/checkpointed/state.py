@@ -196,7 +196,9 @@ class Decoder:
             if not isinstance(name, str) or "type" not in field or name in values:
                 raise self._schema("a field without name or type, or twice")
             values[name] = yield name, field["type"]
-        return values
+        # A fixed array of any length is described as a struct whose only field is named after its shape.
+        shape = next(iter(values), "")
+        return values[shape] if len(values) == 1 and "[_; " in shape else values
 
     def _elsewhere(self, inner: Any) -> numpy.ndarray:
         """The array that stands for a sequence; it must be the next one, of the right type and length."""

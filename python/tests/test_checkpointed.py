@@ -35,7 +35,7 @@ def forged(schema, state, **fields):
     manifest = {
         "format_version": 1, "library": "test", "name": "", "version": 1, "generation": 1,
         "created": "2026-01-01T00:00:00.000000000Z", "host": "", "process": 1, "codec": "bincode-1", "schema": schema,
-        "parts": [{"name": "state.bincode", "length": len(state), "crc32": [zlib.crc32(state)] if state else []}],
+        "parts": [{"name": "state.bincode", "length": len(state), "crc32": [f"{zlib.crc32(state):08x}"] if state else []}],
     }
     manifest.update(fields)
     text = json.dumps(manifest).encode()

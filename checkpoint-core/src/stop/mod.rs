@@ -38,6 +38,10 @@ pub use signals::Signal;
 /// of its own, 1 and 2 are what errors end with, and a panic of Rust ends with 101.
 pub const EXIT_REQUEUE: u8 = 75;
 
+/// The exit code of a program that saved its state because somebody [halted](request_halt) it, and is not to be started
+/// again by itself: 76, so that it is none of those above.
+pub const EXIT_HALTED: u8 = 76;
+
 /// How often the halt file and the clock on the wall are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
