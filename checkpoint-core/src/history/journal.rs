@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::record::{End, Event, Record};
-use super::{FILE, FORMER, History, LONGEST};
+use super::{FILE, FORMER, History, LONGEST, Lived};
 use crate::host;
 use crate::save::Saved;
 use crate::schedule::Past;
@@ -20,8 +20,14 @@ pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     directory: std::path::PathBuf,
     log: Option<Box<dyn Log>>,
-    /// Goes before the next line: ends the one that a crash may have torn.
-    before: Vec<u8>,
+    /// Whether the last line was not ended: by a crash, or because the disk was full.
+    torn: bool,
+    /// Whether the log was told of trouble.
+    warned: bool,
+    /// The start of this run.
+    start: Option<Record>,
+    /// When the last line was written, by the machine's clock and by that of the run.
+    last: Option<(SystemTime, Duration)>,
     /// When the next sign of life is due.
     alive: Duration,
     /// When the run before this one, if it failed, is known to have lived last, by the clock.
@@ -38,15 +44,25 @@ impl Journal {
         retention: String,
     ) -> (Journal, Past) {
         let directory = directory.to_owned();
-        let mut journal =
-            Journal { disk, directory, log: None, before: b"\n".to_vec(), alive: SIGN_OF_LIFE, died: None };
+        let mut journal = Journal {
+            disk,
+            directory,
+            log: None,
+            torn: false,
+            warned: false,
+            start: None,
+            last: None,
+            alive: SIGN_OF_LIFE,
+            died: None,
+        };
         if !wanted {
             return (journal, Past::default());
         }
         let mut history = History::of(&*journal.disk, &journal.directory).unwrap_or_else(|error| {
             tracing::warn!(%error, "the history of earlier runs cannot be read");
-            History::default()
+            History { torn: true, ..History::default() }
         });
+        journal.torn = history.torn;
         if history.unknown_lines > 0 {
             let (path, lines) = (journal.directory.display(), history.unknown_lines);
             tracing::warn!(%path, lines, "some lines of the history are not understood");
@@ -56,15 +72,14 @@ impl Journal {
             Err(error) => journal.give_up(&error),
         }
         let modified = journal.log.as_ref().and_then(|log| log.modified().ok());
-        if let Some(ran) = history.unfinished(modified) {
-            let begun = history.begun();
-            journal.died = begun.and_then(|begun| begun.checked_add(ran));
-            history.records.extend(journal.write(Duration::ZERO, Event::Died { ran }));
+        if let Some(Lived { ran, until }) = history.unfinished(modified) {
+            journal.died = until;
+            history.records.push(journal.write(Duration::ZERO, Event::Died { ran }));
         }
         let (host, process) = (host::name(), std::process::id());
-        history
-            .records
-            .extend(journal.write(Duration::ZERO, Event::Start { host, process, schedule, retention }));
+        let start = journal.write(Duration::ZERO, Event::Start { host, process, schedule, retention });
+        journal.start = Some(start.clone());
+        history.records.push(start);
         if journal.log.as_ref().is_some_and(|log| log.length().is_ok_and(|length| length > LONGEST)) {
             journal.rotate(&history);
         }
@@ -75,14 +90,19 @@ impl Journal {
     pub(crate) fn alive(&mut self, now: Duration) {
         if now >= self.alive {
             self.alive = now.saturating_add(SIGN_OF_LIFE);
-            if let Some(Err(error)) = self.log.as_mut().map(|log| log.touch()) {
-                self.give_up(&error);
+            // Counted from the last line, so that it is right also where the machine's clock was set since then.
+            if let (Some(log), Some((time, at))) = (&mut self.log, self.last)
+                && let Some(present) = time.checked_add(now.saturating_sub(at))
+                && let Err(error) = log.set_modified(present)
+            {
+                self.warn(&error);
             }
         }
     }
 
     pub(crate) fn restarted(&mut self, now: Duration, generation: u64, created: SystemTime) {
-        let lost = self.died.and_then(|died| died.duration_since(created).ok());
+        // A program may load more than once; the work was lost once.
+        let lost = self.died.take().and_then(|died| died.duration_since(created).ok());
         self.write(now, Event::Restart { generation, lost });
     }
 
@@ -104,18 +124,31 @@ impl Journal {
     }
 
     /// Appends a line. Returns its record, also where it could not be written.
-    fn write(&mut self, at: Duration, event: Event) -> Option<Record> {
+    fn write(&mut self, at: Duration, event: Event) -> Record {
         let record = Record { time: SystemTime::now(), at, event };
-        let mut line = std::mem::take(&mut self.before);
-        serde_json::to_writer(&mut line, &record).ok()?;
-        line.push(b'\n');
-        let log = self.log.as_mut()?;
-        if let Err(error) = log.append(&line) {
-            self.give_up(&error);
+        if self.append(&[&record]) {
+            self.last = Some((record.time, at));
+            // That it was written now is a sign of life too.
+            self.alive = at.saturating_add(SIGN_OF_LIFE);
         }
-        // That it was written now is a sign of life too.
-        self.alive = at.saturating_add(SIGN_OF_LIFE);
-        Some(record)
+        record
+    }
+
+    /// Appends a line for each record, all by one call. Where that fails the next is tried all the same: a disk that was full
+    /// for a moment must not keep a run from saying that it ended.
+    fn append(&mut self, records: &[&Record]) -> bool {
+        let Some(log) = &mut self.log else { return false };
+        let mut lines = if self.torn { b"\n".to_vec() } else { Vec::new() };
+        for record in records {
+            if let Err(error) = serde_json::to_writer(&mut lines, record) {
+                self.warn(&error.into());
+                return false;
+            }
+            lines.push(b'\n');
+        }
+        let outcome = log.append(&lines);
+        self.torn = outcome.is_err();
+        outcome.map_err(|error| self.warn(&error)).is_ok()
     }
 
     /// Puts the file aside, and begins a new one with what it says in short.
@@ -128,8 +161,13 @@ impl Journal {
         match rotated {
             Ok(log) => {
                 self.log = Some(log);
-                let (runs, failures, observed) = (history.runs(), history.failures(), history.observed());
-                self.write(Duration::ZERO, Event::Summary { runs, failures, observed });
+                self.torn = false;
+                let event = history.summary_before(self.start.as_ref());
+                let summary = Record { time: SystemTime::now(), at: Duration::ZERO, event };
+                // With the start: or this run could neither be counted nor be missed, once the former file is gone.
+                let start = self.start.clone();
+                let both: Vec<&Record> = std::iter::once(&summary).chain(&start).collect();
+                self.append(&both);
             }
             Err(error) => self.give_up(&error),
         }
@@ -137,7 +175,14 @@ impl Journal {
 
     fn give_up(&mut self, error: &std::io::Error) {
         self.log = None;
-        let path = self.directory.join(FILE);
-        tracing::warn!(path = %path.display(), %error, "the history cannot be written; the program goes on without");
+        self.warn(error);
+    }
+
+    /// Says so once: what goes wrong with one line goes wrong with the next.
+    fn warn(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.warned, true) {
+            let path = self.directory.join(FILE);
+            tracing::warn!(path = %path.display(), %error, "the history cannot be written; the program goes on");
+        }
     }
 }

@@ -4,11 +4,12 @@
 //! The file is for people, for tools, and for [`Schedule::adaptive`](crate::Schedule::adaptive), which learns from it how
 //! often a run fails. Nothing depends on it: it is not synced, a line that is torn or not understood is passed over, and
 //! where it cannot be written the program goes on. Beyond 1 MiB it becomes `history.1.jsonl`, in the place of an older one,
-//! and a new file begins with a summary.
+//! and a new file begins with a summary of the runs before the present one, and with its start.
 //!
 //! A run that ends says so, with its reason. One that never did has failed, and the next run notes until when it lived: a
 //! program that calls [`save_if_due`](crate::Checkpointer::save_if_due) gives a sign of life once a minute, as the time of
-//! the file's last change.
+//! the file's last change. How long a run went on is told by a clock that nobody sets: `at` in each record, and from the last
+//! record to the last sign of life the time between the two.
 //!
 //! ```
 //! use checkpointed_core::{Checkpointer, history};
@@ -28,6 +29,8 @@
 
 mod journal;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -56,6 +59,17 @@ pub struct History {
     pub records: Vec<Record>,
     /// How many lines could not be understood: torn, damaged, or of a later version of this library.
     pub unknown_lines: usize,
+    /// Whether the last line of the file that is written to was not ended.
+    torn: bool,
+}
+
+/// A run that never said that it ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Lived {
+    /// How long it is known to have gone on.
+    ran: Duration,
+    /// The same by the machine's clock.
+    until: Option<SystemTime>,
 }
 
 /// Reads the history of a checkpoint directory. Where there is none, it is empty.
@@ -73,26 +87,39 @@ impl History {
             let path = directory.join(name);
             match read_tail(disk, &path) {
                 Ok(text) => history.add(&text),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => history.torn = false,
                 Err(source) => return Err(Error::io("read", &path, source)),
             }
         }
         Ok(history)
     }
 
-    /// Adds the records of a file. The summary at the beginning of one repeats what the file before it says in full.
+    /// Adds the records of a file. The summary and the start at the beginning of one repeat what the file before it says in
+    /// full.
     fn add(&mut self, text: &[u8]) {
-        let complete =
-            |record: &Record| !matches!(record.event, Event::Summary { .. }) || self.records.is_empty();
-        let mut records = Vec::new();
+        let is_first = self.records.is_empty();
+        let begun = self.begun().cloned();
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<Record>(line) {
-                Ok(record) if complete(&record) => records.push(record),
-                Ok(_) => {}
-                Err(_) => self.unknown_lines += 1,
+                Ok(Record { event: Event::Summary { .. }, .. }) if !is_first => {}
+                Ok(record) if begun.as_ref() == Some(&record) => {}
+                Ok(record) => self.records.push(record),
+                Err(_) => {
+                    self.unknown_lines += 1;
+                    self.records.extend(record::end_in(line));
+                }
             }
         }
-        self.records.extend(records);
+        self.torn = text.last().is_some_and(|last| *last != b'\n');
+    }
+
+    /// All that was before a run, given its start, and in short.
+    fn summary_before(&self, start: Option<&Record>) -> Event {
+        let end = self.records.iter().rposition(|record| Some(record) == start).unwrap_or(self.records.len());
+        let records = self.records.get(..end).unwrap_or_default().to_vec();
+        let before = History { records, ..History::default() };
+        let (runs, failures) = (before.runs(), before.failures());
+        Event::Summary { runs, failures, observed: before.observed(), lost: before.lost() }
     }
 
     /// How many runs there were.
@@ -100,20 +127,20 @@ impl History {
     pub fn runs(&self) -> u64 {
         let started =
             self.records.iter().filter(|record| matches!(record.event, Event::Start { .. })).count();
-        started as u64 + self.summary().map_or(0, |(runs, _, _)| runs)
+        started as u64 + self.summary().map_or(0, |summary| summary.runs)
     }
 
     /// How many of them ended without saying so, as far as a later run noticed it.
     #[must_use]
     pub fn failures(&self) -> u64 {
         let died = self.records.iter().filter(|record| matches!(record.event, Event::Died { .. })).count();
-        died as u64 + self.summary().map_or(0, |(_, failures, _)| failures)
+        died as u64 + self.summary().map_or(0, |summary| summary.failures)
     }
 
     /// How long all runs together went on, as far as that is known.
     #[must_use]
     pub fn observed(&self) -> Duration {
-        let mut total = self.summary().map_or(Duration::ZERO, |(_, _, observed)| observed);
+        let mut total = self.summary().map_or(Duration::ZERO, |summary| summary.observed);
         let mut run = Duration::ZERO;
         for record in &self.records {
             match &record.event {
@@ -137,37 +164,38 @@ impl History {
             Event::Restart { lost, .. } => *lost,
             _ => None,
         });
-        lost.fold(Duration::ZERO, Duration::saturating_add)
+        let before = self.summary().map_or(Duration::ZERO, |summary| summary.lost);
+        lost.fold(before, Duration::saturating_add)
     }
 
-    fn summary(&self) -> Option<(u64, u64, Duration)> {
-        self.records.iter().find_map(|record| match &record.event {
-            Event::Summary { runs, failures, observed } => Some((*runs, *failures, *observed)),
+    fn summary(&self) -> Option<Summary> {
+        self.records.iter().find_map(|record| match record.event {
+            Event::Summary { runs, failures, observed, lost } => {
+                Some(Summary { runs, failures, observed, lost })
+            }
             _ => None,
         })
     }
 
-    /// Whether the last run has not said that it ended, and until when it is known to have lived.
-    fn unfinished(&self, modified: Option<SystemTime>) -> Option<Duration> {
-        let mut open: Option<(SystemTime, Duration)> = None;
+    /// The last run, if it has not said that it ended. `modified` is when the file was last changed.
+    fn unfinished(&self, modified: Option<SystemTime>) -> Option<Lived> {
+        let mut last: Option<&Record> = None;
         for record in &self.records {
-            match &record.event {
-                Event::Start { .. } => open = Some((record.time, Duration::ZERO)),
-                Event::End { .. } | Event::Died { .. } | Event::Summary { .. } => open = None,
-                _ => open = open.map(|(begun, at)| (begun, at.max(record.at))),
-            }
+            last = match &record.event {
+                Event::Start { .. } => Some(record),
+                Event::End { .. } | Event::Died { .. } | Event::Summary { .. } => None,
+                _ => last.map(|_| record),
+            };
         }
-        // The clock may have been set meanwhile; then only the records count.
-        let by_clock = |begun: SystemTime| modified?.duration_since(begun).ok();
-        open.map(|(begun, at)| at.max(by_clock(begun).unwrap_or_default()))
+        let last = last?;
+        // Counted from the last record and not from the start: between these two the clock may have been set.
+        let since = modified.and_then(|modified| modified.duration_since(last.time).ok()).unwrap_or_default();
+        Some(Lived { ran: last.at.saturating_add(since), until: last.time.checked_add(since) })
     }
 
-    /// When the last run began.
-    fn begun(&self) -> Option<SystemTime> {
-        self.records
-            .iter()
-            .rev()
-            .find_map(|record| matches!(record.event, Event::Start { .. }).then_some(record.time))
+    /// The start of the last run.
+    fn begun(&self) -> Option<&Record> {
+        self.records.iter().rev().find(|record| matches!(record.event, Event::Start { .. }))
     }
 
     /// What the schedule goes by.
@@ -178,6 +206,15 @@ impl History {
         });
         Past { failures: self.failures(), observed: self.observed(), cost }
     }
+}
+
+/// What the files before the present ones said.
+#[derive(Clone, Copy)]
+struct Summary {
+    runs: u64,
+    failures: u64,
+    observed: Duration,
+    lost: Duration,
 }
 
 /// The end of a file: all of it, as long as nobody but us wrote to it.

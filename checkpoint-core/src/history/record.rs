@@ -33,6 +33,9 @@ pub enum Event {
         /// How long all of them went on.
         #[serde(with = "seconds")]
         observed: Duration,
+        /// How much work their restarts repeated.
+        #[serde(with = "seconds")]
+        lost: Duration,
     },
     /// A program opened the directory.
     Start {
@@ -88,6 +91,23 @@ pub enum Event {
     End(End),
 }
 
+/// As much of a record as a later version can be expected to keep.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(with = "crate::container::time")]
+    time: SystemTime,
+    #[serde(with = "seconds")]
+    at: Duration,
+    event: String,
+}
+
+/// What can be made of a line that is not a record: of an end of which nothing else is known, that it was one. Else the run
+/// would be taken for one that failed.
+pub(super) fn end_in(line: &[u8]) -> Option<Record> {
+    let Outline { time, at, event } = serde_json::from_slice(line).ok()?;
+    (event == "end").then_some(Record { time, at, event: Event::End(End::Closed) })
+}
+
 /// How a run ended. None of these is a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "end", content = "by", rename_all = "kebab-case")]
@@ -97,7 +117,8 @@ pub enum End {
     Completed,
     /// It was told to stop, and by what.
     Stopped(String),
-    /// The directory was closed without a word on why, and not by a panic.
+    /// The directory was closed without a word on why, and not by a panic; or in a way that only a later version of this
+    /// library knows.
     Closed,
 }
 
@@ -105,7 +126,9 @@ pub enum End {
 pub(super) mod seconds {
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::schedule::interval::duration;
 
     pub(crate) fn rounded(duration: Duration) -> f64 {
         (duration.as_secs_f64() * 1e6).round() / 1e6
@@ -116,14 +139,15 @@ pub(super) mod seconds {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+        // The longest duration is rounded to more than that.
+        f64::deserialize(deserializer).map(duration)
     }
 
     /// The same, where there may be none.
     pub(crate) mod optional {
         use std::time::Duration;
 
-        use serde::{Deserialize, Deserializer, Serializer, de::Error};
+        use serde::{Deserialize, Deserializer, Serializer};
 
         #[allow(clippy::ref_option, reason = "serde calls it so")]
         pub(crate) fn serialize<S: Serializer>(
@@ -139,8 +163,7 @@ pub(super) mod seconds {
         pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Duration>, D::Error> {
-            let seconds = Option::<f64>::deserialize(deserializer)?;
-            seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)).transpose()
+            Ok(Option::<f64>::deserialize(deserializer)?.map(super::duration))
         }
     }
 }

@@ -81,11 +81,11 @@ pub(crate) trait Log: fmt::Debug + Send {
     /// How long it is.
     fn length(&self) -> io::Result<u64>;
 
-    /// When it was last changed, or [touched](Log::touch).
+    /// When it was last changed, or [said to be](Log::set_modified).
     fn modified(&self) -> io::Result<SystemTime>;
 
-    /// Leaves the present time as that of the last change.
-    fn touch(&mut self) -> io::Result<()>;
+    /// Leaves a time as that of the last change.
+    fn set_modified(&mut self, time: SystemTime) -> io::Result<()>;
 }
 
 /// The outcome of taking a lock.

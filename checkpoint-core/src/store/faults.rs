@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 use super::disk::{Disk, Locking, Log, NewFile, Output};
 use super::real::RealDisk;
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     asked: Vec<String>,
     /// Which operation fails, counted from 0, and with what.
     fault: Option<(usize, i32)>,
+    /// Whether lines that are appended are torn, as on a full disk. They are no part of a save, so they are not listed.
+    tears_log_lines: bool,
 }
 
 impl FaultyDisk {
@@ -54,7 +57,11 @@ impl FaultyDisk {
 
     /// Forgets what was asked so far, and plans a fault for what comes.
     pub(crate) fn plan(&self, fault: Option<(usize, i32)>) {
-        *self.plan.lock().unwrap() = Plan { asked: Vec::new(), fault };
+        *self.plan.lock().unwrap() = Plan { fault, ..Plan::default() };
+    }
+
+    pub(crate) fn tear_log_lines(&self, tear: bool) {
+        self.plan.lock().unwrap().tears_log_lines = tear;
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -113,7 +120,7 @@ impl Disk for FaultyDisk {
     }
 
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
-        self.real.open_log(path)
+        Ok(Box::new(FaultyLog { disk: self.clone(), log: self.real.open_log(path)? }))
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -126,6 +133,34 @@ impl Disk for FaultyDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
         self.real.open(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyLog {
+    disk: FaultyDisk,
+    log: Box<dyn Log>,
+}
+
+impl Log for FaultyLog {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.disk.plan.lock().unwrap().tears_log_lines {
+            self.log.append(&bytes[..bytes.len() / 2])?;
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        self.log.append(bytes)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.log.length()
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.log.modified()
+    }
+
+    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
+        self.log.set_modified(time)
     }
 }
 

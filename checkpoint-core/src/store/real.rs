@@ -294,8 +294,8 @@ impl Log for FileLog {
         self.0.metadata()?.modified()
     }
 
-    fn touch(&mut self) -> io::Result<()> {
-        self.0.set_modified(SystemTime::now())
+    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
+        self.0.set_modified(time)
     }
 }
 

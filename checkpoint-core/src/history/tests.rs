@@ -1,0 +1,202 @@
+//! What a history must not lose or invent: a run that outlasts its file, a full disk, clocks that are set, later versions.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::record::{End, Event};
+use super::{FILE, FORMER, History, Journal, read};
+use crate::save::Saved;
+use crate::schedule::Past;
+use crate::store::faults::FaultyDisk;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A run in a directory, by a disk that can be told to refuse. Dropped without a word, it has crashed.
+fn begin(disk: &FaultyDisk, directory: &Path) -> (Journal, Past) {
+    Journal::open(Arc::new(disk.clone()), directory, true, "adaptive".into(), "the last 2".into())
+}
+
+fn save(journal: &mut Journal, at: u64, generation: u64, why: &str) {
+    let (stall, duration) = (seconds(1), seconds(2));
+    let saved = Saved { generation, bytes: 8, duration, stall };
+    journal.saved(seconds(at), &saved, Some(seconds(60)), why.to_owned());
+}
+
+/// Saves until the file was put aside so many times.
+fn save_until_put_aside(journal: &mut Journal, directory: &Path, times: usize) -> u64 {
+    let (mut at, mut left, mut length) = (0, times, 0);
+    while left > 0 {
+        at += 10;
+        save(journal, at, at / 10, &"x".repeat(20_000));
+        let now = fs::metadata(directory.join(FILE)).unwrap().len();
+        left -= usize::from(now < length);
+        length = now;
+    }
+    at
+}
+
+fn lines(directory: &Path) -> Vec<String> {
+    fs::read_to_string(directory.join(FILE)).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A file as some other program, or version, may have left it.
+fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(FILE);
+    fs::write(&file, text).unwrap();
+    (directory, file)
+}
+
+#[test]
+fn a_run_that_outlasts_its_files_is_counted_once_and_its_crash_is_noticed() {
+    for times in 1..=3 {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
+        let at = save_until_put_aside(&mut journal, directory.path(), times);
+        let history = read(directory.path()).unwrap();
+        assert_eq!((history.runs(), history.failures()), (1, 0), "{times}");
+        assert_eq!(history.observed(), seconds(at), "{times}");
+        drop(journal);
+
+        let (mut journal, past) = begin(&FaultyDisk::default(), directory.path());
+        assert_eq!(past.failures, 1, "{times}");
+        assert!(past.observed >= seconds(at) && past.observed < seconds(at + 60), "{times}: {past:?}");
+        journal.ended(Duration::ZERO, End::Completed);
+        drop(journal);
+        fs::remove_file(directory.path().join(FORMER)).unwrap();
+        let (runs, failures) =
+            (read(directory.path()).unwrap().runs(), read(directory.path()).unwrap().failures());
+        assert_eq!((runs, failures), (2, 1), "{times}: what is left says the same");
+    }
+}
+
+#[test]
+fn what_was_lost_is_remembered_when_the_file_is_put_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (mut journal, _) = begin(&disk, directory.path());
+    save(&mut journal, 100, 1, "asked for");
+    drop(journal);
+    let (mut journal, _) = begin(&disk, directory.path());
+    journal.restarted(Duration::ZERO, 1, SystemTime::now() - seconds(50));
+    let lost = read(directory.path()).unwrap().lost();
+    assert!(lost >= seconds(49) && lost < seconds(110), "{lost:?}");
+    journal.ended(seconds(1), End::Completed);
+    drop(journal);
+    let (mut journal, _) = begin(&disk, directory.path());
+    save_until_put_aside(&mut journal, directory.path(), 3);
+    assert_eq!(read(directory.path()).unwrap().lost(), lost);
+}
+
+#[test]
+fn a_program_that_loads_twice_has_lost_its_work_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
+    save(&mut journal, 100, 1, "asked for");
+    drop(journal);
+    let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
+    let created = SystemTime::now() - seconds(50);
+    journal.restarted(Duration::ZERO, 1, created);
+    let once = read(directory.path()).unwrap().lost();
+    journal.restarted(seconds(1), 1, created);
+    assert_eq!(read(directory.path()).unwrap().lost(), once);
+    assert!(!once.is_zero());
+}
+
+#[test]
+fn a_run_whose_disk_was_full_for_a_moment_still_says_that_it_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (mut journal, _) = begin(&disk, directory.path());
+    save(&mut journal, 100, 1, "before");
+    disk.tear_log_lines(true);
+    save(&mut journal, 200, 2, "while it is full");
+    disk.tear_log_lines(false);
+    save(&mut journal, 300, 3, "after");
+    journal.ended(seconds(400), End::Completed);
+    drop(journal);
+    let (_, past) = begin(&disk, directory.path());
+    assert_eq!(past.failures, 0);
+    let history = read(directory.path()).unwrap();
+    let saves = history.records.iter().filter(|record| matches!(record.event, Event::Save { .. })).count();
+    assert_eq!((saves, history.unknown_lines), (2, 1), "the torn line took no other with it");
+}
+
+#[test]
+fn only_the_clock_of_the_run_says_how_long_it_went_on() {
+    // The clock was set from 1970 to 2026 while the program ran.
+    let text = r#"{"time":"1970-01-01T00:00:09Z","at":0.0,"event":"start","host":"","process":1,"schedule":"","retention":""}
+{"time":"2026-01-01T00:00:00Z","at":100.0,"event":"save","generation":1,"bytes":1,"stall":1.0,"total":1.0,"why":""}
+"#;
+    let (directory, file) = written(text);
+    let last = humantime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
+    for (sign_of_life, ran) in [(30, 130), (0, 100)] {
+        let file = fs::File::options().append(true).open(&file).unwrap();
+        file.set_modified(last + seconds(sign_of_life)).unwrap();
+        let modified = file.metadata().unwrap().modified().ok();
+        let history = History::of(&FaultyDisk::default(), directory.path()).unwrap();
+        assert_eq!(history.unfinished(modified).map(|lived| lived.ran), Some(seconds(ran)));
+    }
+    // It was set back.
+    let history = History::of(&FaultyDisk::default(), directory.path()).unwrap();
+    let lived = history.unfinished(Some(last - seconds(3600)));
+    assert_eq!(lived.map(|lived| lived.ran), Some(seconds(100)));
+}
+
+#[test]
+fn a_sign_of_life_says_how_long_the_run_went_on_whatever_the_clock_says_by_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (mut journal, _) = begin(&disk, directory.path());
+    // No such time has gone by for the machine's clock: it was set back.
+    journal.alive(seconds(7200));
+    drop(journal);
+    let (_, past) = begin(&disk, directory.path());
+    assert!(past.observed >= seconds(7199) && past.observed < seconds(7260), "{past:?}");
+}
+
+#[test]
+fn an_end_that_only_a_later_version_knows_is_no_failure() {
+    let text = r#"{"time":"2026-01-01T00:00:00Z","at":0.0,"event":"start","host":"","process":1,"schedule":"","retention":""}
+{"time":"2026-01-01T00:01:00Z","at":60.0,"event":"end","end":"migrated","by":{"to":"Mars"}}
+"#;
+    let (directory, _) = written(text);
+    let (_, past) = begin(&FaultyDisk::default(), directory.path());
+    assert_eq!((past.failures, past.observed), (0, seconds(60)));
+    assert_eq!(read(directory.path()).unwrap().unknown_lines, 1);
+}
+
+#[test]
+fn a_save_with_an_endless_interval_can_be_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
+    let saved = Saved { generation: 1, bytes: 8, duration: Duration::MAX, stall: seconds(1) };
+    journal.saved(seconds(1), &saved, Some(Duration::MAX), "asked for".to_owned());
+    let history = read(directory.path()).unwrap();
+    assert_eq!(history.unknown_lines, 0);
+    let Some(Event::Save { interval, total, .. }) = history.records.last().map(|record| &record.event) else {
+        panic!("{history:?}")
+    };
+    assert_eq!((*interval, *total), (Some(Duration::MAX), Duration::MAX));
+}
+
+#[test]
+fn every_line_is_json_after_several_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
+        save(&mut journal, 1, 1, "asked for");
+        journal.ended(seconds(2), End::Completed);
+    }
+    let lines = lines(directory.path());
+    assert_eq!(lines.len(), 9);
+    for line in lines {
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    }
+}
