@@ -1,6 +1,8 @@
 //! When to save: what a program may ask for, and what is decided from what the saves of this run cost.
 
 pub mod interval;
+#[cfg(test)]
+mod long_run;
 mod mtbf;
 mod pacer;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::interval::duration;
 use super::{Cost, Pacer, Past, Schedule, interval};
 
 /// Numbers between 0 and 1: splitmix64 (G. L. Steele et al., OOPSLA 2014).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn next(&mut self) -> f64 {
@@ -25,7 +25,7 @@ impl Random {
 
 /// How the times between failures are distributed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Failures {
+pub(super) enum Failures {
     Exponential,
     /// Of shape 0.7: a failure is more probable soon after another.
     Weibull,
@@ -35,15 +35,15 @@ enum Failures {
 const MEAN_OF_WEIBULL: f64 = 1.265_823_506_057_2;
 
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    mtbf: f64,
-    cost: f64,
-    failures: Failures,
+pub(super) struct Case {
+    pub(super) mtbf: f64,
+    pub(super) cost: f64,
+    pub(super) failures: Failures,
 }
 
 impl Case {
     /// All that the adaptive schedule has to stand.
-    fn all() -> impl Iterator<Item = Case> {
+    pub(super) fn all() -> impl Iterator<Item = Case> {
         let hours = [1.0, 8.0, 168.0];
         let costs = [0.1, 10.0, 600.0];
         hours.into_iter().flat_map(move |hours| {
@@ -63,7 +63,7 @@ impl Case {
     }
 
     /// The time until the next failure.
-    fn failure(&self, random: &mut Random) -> f64 {
+    pub(super) fn failure(&self, random: &mut Random) -> f64 {
         let exponential = -(1.0 - random.next()).ln();
         self.mtbf
             * match self.failures {
@@ -72,8 +72,17 @@ impl Case {
             }
     }
 
+    /// The probability that there is no failure until then.
+    pub(super) fn survival(&self, time: f64) -> f64 {
+        let time = time / self.mtbf;
+        match self.failures {
+            Failures::Exponential => (-time).exp(),
+            Failures::Weibull => (-(time * MEAN_OF_WEIBULL).powf(0.7)).exp(),
+        }
+    }
+
     /// A restart costs as much as a save.
-    fn restart(&self) -> f64 {
+    pub(super) fn restart(&self) -> f64 {
         self.cost
     }
 
