@@ -62,7 +62,7 @@ impl Training {
             velocity: vec![0.0; FEATURES],
             epoch: 0,
             batch: 0,
-            order: (0..SAMPLES as u32).collect(),
+            order: (0..).take(SAMPLES).collect(),
             random: Pcg64::seed_from_u64(2),
         }
     }

@@ -1,5 +1,7 @@
 //! The example with nested functions: killed at any moment and restarted, it comes to the same sums.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Which generations are kept: what the rules of the builder promise, with real files.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::Path;
