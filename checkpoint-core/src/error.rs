@@ -342,6 +342,62 @@ pub enum Error {
         name: String,
     },
 
+    /// A step of a pipeline failed. What was done before it is saved.
+    #[error(
+        "step `{step}` failed: {source}; what was done before it is saved: mend that, and start the program again to go on \
+         from here"
+    )]
+    #[non_exhaustive]
+    StepFailed {
+        /// Its name.
+        step: String,
+        /// What its function said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A step of a pipeline was not run, because a person wants that, and there is nothing in its place.
+    #[error("step `{step}` was not run: {why}")]
+    #[non_exhaustive]
+    StepNotRun {
+        /// Its name.
+        step: String,
+        /// Why.
+        why: String,
+    },
+
+    /// Two steps of a pipeline have the same name.
+    #[error(
+        "there are two steps named `{step}`: each needs a name of its own, under which its output is kept"
+    )]
+    #[non_exhaustive]
+    StepTwice {
+        /// The name.
+        step: String,
+    },
+
+    /// A step takes an output of another pipeline.
+    #[error(
+        "step `{step}` takes the output of step `{input}` of another pipeline: run that step in this one, or give what it \
+         made as a parameter"
+    )]
+    #[non_exhaustive]
+    ForeignInput {
+        /// The step.
+        step: String,
+        /// The step whose output it takes.
+        input: String,
+    },
+
+    /// A command names a step that the program does not have.
+    #[error("there is no step `{step}`: the steps are {}", known.join(", "))]
+    #[non_exhaustive]
+    UnknownStep {
+        /// The name.
+        step: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+
     /// A setting of the builder makes no sense.
     #[error("{setting}: {why}")]
     #[non_exhaustive]

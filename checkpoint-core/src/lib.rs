@@ -24,6 +24,7 @@ pub mod history;
 mod host;
 #[cfg(all(test, unix))]
 mod hostile;
+mod pipeline;
 mod reader;
 mod run;
 mod save;
@@ -37,6 +38,9 @@ pub use builder::{Builder, WhenBusy};
 pub use checkpointer::{Begun, Checkpointer};
 pub use container::{Compression, Manifest, Metadata, Value};
 pub use error::{Error, Skipped};
+pub use pipeline::{
+    Outcome, Output, Parallel, Pipeline, Reason, Step, StepContext, StepEvent, StepReport, Task,
+};
 pub use reader::{CheckpointReader, LoadReport};
 pub use run::{Decision, Finished, Progress, Why};
 pub use save::Saved;

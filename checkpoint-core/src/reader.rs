@@ -201,6 +201,16 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.directory.path()
     }
 
+    /// Whether a generation with that manifest can be loaded as a `T`.
+    pub(crate) fn fits(&self, manifest: &Manifest) -> bool {
+        check_state::<T>(self.path(), &self.schema, manifest).is_ok()
+    }
+
+    /// The length of a generation's file, in bytes.
+    pub(crate) fn length(&self, generation: u64) -> io::Result<u64> {
+        Ok(self.directory.open(generation)?.length())
+    }
+
     pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
         let available = self.generations()?;
         if !available.contains(&generation) {

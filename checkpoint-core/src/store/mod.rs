@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 use crate::container::Source;
 use crate::error::Error;
-pub(crate) use disk::{Disk, Log};
+pub(crate) use disk::{Disk, Lock, Log};
 pub(crate) use name::temporary as temporary_name;
 pub(crate) use publish::Temporary;
 pub(crate) use real::RealDisk;
 pub use retention::Metric;
 pub(crate) use retention::{Metrics, Retention};
-pub(crate) use writer::{Settings, Writer};
+pub(crate) use writer::{Settings, Writer, claim};
 
 /// What a checkpoint directory holds.
 #[derive(Debug, Default)]

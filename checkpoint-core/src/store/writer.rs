@@ -43,14 +43,8 @@ impl Writer {
     /// Creates the directory where it is absent, takes its lock, and clears away what a crash left behind.
     pub(crate) fn open(directory: Directory, settings: Settings) -> Result<Writer, Error> {
         let Directory { path, disk } = &directory;
-        create(&**disk, path, settings.durable)?;
+        let lock = claim(&**disk, path, settings.durable)?;
         let lock_path = path.join(name::LOCK);
-        let holder = format!("process {} on {}", std::process::id(), crate::host::name());
-        let lock = match disk.lock(&lock_path, &holder) {
-            Ok(Locking::Taken(lock)) => lock,
-            Ok(Locking::Held(holder)) => return Err(Error::InUse { path: path.clone(), holder }),
-            Err(source) => return Err(Error::writing("lock", &lock_path, source)),
-        };
         remove_temporaries(&**disk, path)?;
         if settings.durable {
             // A process that was killed between its rename and its sync left a generation that is there now, but
@@ -174,6 +168,18 @@ impl Drop for Writer {
         if let Some(spare) = self.spare.take() {
             remove_temporary(&*self.directory.disk, &spare);
         }
+    }
+}
+
+/// Creates a directory where it is absent, and takes its lock.
+pub(crate) fn claim(disk: &dyn Disk, path: &Path, durable: bool) -> Result<Box<dyn Lock>, Error> {
+    create(disk, path, durable)?;
+    let lock_path = path.join(name::LOCK);
+    let holder = format!("process {} on {}", std::process::id(), crate::host::name());
+    match disk.lock(&lock_path, &holder) {
+        Ok(Locking::Taken(lock)) => Ok(lock),
+        Ok(Locking::Held(holder)) => Err(Error::InUse { path: path.to_owned(), holder }),
+        Err(source) => Err(Error::writing("lock", &lock_path, source)),
     }
 }
 

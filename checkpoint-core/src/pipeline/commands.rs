@@ -1,0 +1,84 @@
+//! What a person wants done again, left out, or taken as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::VARIABLE;
+use crate::error::Error;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Commands {
+    pub(super) force: BTreeSet<String>,
+    pub(super) force_only: BTreeSet<String>,
+    pub(super) only: BTreeSet<String>,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+    pub(super) accept: BTreeSet<String>,
+    pub(super) versions: BTreeMap<String, u64>,
+}
+
+impl Commands {
+    /// Reads what the variable holds.
+    pub(super) fn parse(text: &str) -> Result<Commands, Error> {
+        let mut commands = Commands::default();
+        for command in text.split(',').map(str::trim).filter(|command| !command.is_empty()) {
+            let wrong = |why| Error::InvalidSetting { setting: format!("{VARIABLE}={command}"), why };
+            let Some((word, step)) = command.split_once(':') else {
+                return Err(wrong("a command is a word, a colon and the name of a step, such as force:fit"));
+            };
+            let step = step.trim().to_owned();
+            if step.is_empty() {
+                return Err(wrong("the name of the step is missing"));
+            }
+            match word.trim() {
+                "force" => drop(commands.force.insert(step)),
+                "force-only" => drop(commands.force_only.insert(step)),
+                "only" => drop(commands.only.insert(step)),
+                "from" => commands.from = Some(step),
+                "to" => commands.to = Some(step),
+                "accept" => drop(commands.accept.insert(step)),
+                "use" => {
+                    let version = step
+                        .rsplit_once('@')
+                        .and_then(|(step, number)| Some((step.to_owned(), number.parse().ok()?)));
+                    let (step, version) = version.ok_or_else(|| wrong("a version is meant so: use:fit@3"))?;
+                    commands.versions.insert(step, version);
+                }
+                _ => {
+                    let why = "the commands are force, force-only, only, from, to, accept and use";
+                    return Err(wrong(why));
+                }
+            }
+        }
+        Ok(commands)
+    }
+
+    /// The steps that they name.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let sets = [&self.force, &self.force_only, &self.only, &self.accept];
+        let names = sets.into_iter().flatten().chain(&self.from).chain(&self.to);
+        names.chain(self.versions.keys()).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_understood() {
+        let text = "force:a, force-only:b,only:c,from:d,to:e,accept:f ,use:g@3,,use:h@i@4";
+        let commands = Commands::parse(text).unwrap();
+        assert_eq!(commands.names().collect::<Vec<_>>(), ["a", "b", "c", "f", "d", "e", "g", "h@i"]);
+        assert_eq!(commands.versions["h@i"], 4);
+        assert_eq!(Commands::parse("").unwrap(), Commands::default());
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused() {
+        for text in ["fit", "force:", "redo:fit", "use:fit", "use:fit@x"] {
+            let error = Commands::parse(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("CHECKPOINT_STEPS={text}")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a step's result depends on, and what of it has changed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::report::Reason;
+
+/// What a step's result depends on. Two results with equal keys stand for each other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Key {
+    pub(super) version: u32,
+    pub(super) parameters: BTreeMap<String, Parameter>,
+    /// The identity of each output that is taken, by the name of its step.
+    pub(super) inputs: BTreeMap<String, String>,
+    /// The hash of each file that is read, by its path.
+    pub(super) files: BTreeMap<String, String>,
+}
+
+/// The value of a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Parameter {
+    /// As JSON, for people; of a very long one, the beginning.
+    pub(super) text: String,
+    /// What tells it from others where the text does not: it is cut, or JSON has no word for the number.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) hash: String,
+}
+
+/// What a version says of itself, in its metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) key: Key,
+    /// The hash of the output.
+    pub(super) identity: String,
+    /// How long it took, in seconds.
+    pub(super) seconds: f64,
+}
+
+/// Text that is longer is not kept whole.
+const LONGEST: usize = 1000;
+
+impl Parameter {
+    /// # Errors
+    /// Where the value's `Serialize` fails.
+    pub(super) fn of<P: Serialize + ?Sized>(value: &P) -> Result<Parameter, String> {
+        // By way of a `Value`, whose maps are sorted.
+        let json = serde_json::to_value(value).map_err(|error| error.to_string())?;
+        let mut text = json.to_string();
+        let mut hash = String::new();
+        if text.contains("null") {
+            // NaN and the infinities are `null` to JSON.
+            let mut bytes = Vec::new();
+            crate::state::encode(value, &mut bytes, &mut Inline)?;
+            hash = blake3::hash(&bytes).to_hex().to_string();
+        }
+        if text.len() > LONGEST {
+            hash += blake3::hash(text.as_bytes()).to_hex().as_str();
+            let end = (0..=LONGEST).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
+            text.truncate(end);
+            text.push('…');
+        }
+        Ok(Parameter { text, hash })
+    }
+}
+
+/// Keeps arrays where they are.
+struct Inline;
+
+impl crate::state::ArraySink for Inline {
+    fn takes(&self, _: usize) -> bool {
+        false
+    }
+
+    fn put(&mut self, name: String, _: crate::state::Array<'_>) -> Result<u64, String> {
+        Err(format!("{name} is not to be kept apart"))
+    }
+}
+
+impl Key {
+    /// A short name for it.
+    pub(super) fn hash(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        blake3::hash(&json).to_hex().chars().take(16).collect()
+    }
+
+    /// The same without these inputs.
+    pub(super) fn without<'a>(&self, inputs: impl Iterator<Item = &'a String>) -> Key {
+        let mut key = self.clone();
+        for input in inputs {
+            key.inputs.remove(input);
+        }
+        key
+    }
+
+    /// What is different from `former`.
+    pub(super) fn changes(&self, former: &Key) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        if self.version != former.version {
+            reasons.push(Reason::Version { old: former.version, new: self.version });
+        }
+        for (name, old, new) in differing(&former.parameters, &self.parameters) {
+            let text = |parameter: Option<&Parameter>| parameter.map(|parameter| parameter.text.clone());
+            reasons.push(Reason::Parameter { name, old: text(old), new: text(new) });
+        }
+        for (step, old, new) in differing(&former.inputs, &self.inputs) {
+            reasons.push(Reason::Input { step, added: old.is_none(), removed: new.is_none() });
+        }
+        for (path, old, new) in differing(&former.files, &self.files) {
+            reasons.push(Reason::File { path: path.into(), added: old.is_none(), removed: new.is_none() });
+        }
+        reasons
+    }
+}
+
+/// The entries that are not the same in both.
+fn differing<'a, V: PartialEq>(
+    old: &'a BTreeMap<String, V>,
+    new: &'a BTreeMap<String, V>,
+) -> Vec<(String, Option<&'a V>, Option<&'a V>)> {
+    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let pairs = names.into_iter().map(|name| (name.clone(), old.get(name), new.get(name)));
+    pairs.filter(|(_, old, new)| old != new).collect()
+}

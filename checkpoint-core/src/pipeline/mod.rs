@@ -1,0 +1,297 @@
+//! Steps: a program in stages, each of which is checkpointed by itself and done again only when it has to be.
+//!
+//! ```text
+//! step.rs: parameters, inputs, files ──▶ key.rs: what the result depends on
+//!          ──▶ decide.rs: is there a version with this key, what does the person want? ──▶ reused, or run and saved
+//! ```
+//!
+//! A pipeline directory holds, under `steps/`, one checkpoint directory for each step, whose generations are the versions of
+//! its output that are kept; each says in its metadata what it was made from. So all that holds for checkpoints holds for
+//! outputs. `progress/` has the checkpoints of steps that are not done, `files/` the hashes of input files.
+
+mod commands;
+mod decide;
+mod files;
+mod key;
+mod output;
+mod parallel;
+mod report;
+mod step;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use output::Output;
+pub use parallel::{Parallel, Task};
+pub use report::{Outcome, Reason, StepEvent, StepReport};
+pub use step::{Step, StepContext};
+
+use crate::error::Error;
+use crate::store::{self, Lock, RealDisk};
+use commands::Commands;
+use files::Files;
+
+/// A person's commands, in the environment.
+const VARIABLE: &str = "CHECKPOINT_STEPS";
+
+/// A program in stages whose results are kept, so that only those are done again that have to be.
+///
+/// A step is done again when one of these has changed: its version, a parameter, an output that it takes, the content of a
+/// file that it reads. [`Step::run`] says how a step is written; the methods here that take a step's name, and the
+/// variable `CHECKPOINT_STEPS`, are for the person who works with the pipeline.
+///
+/// ```
+/// use checkpointed_core::Pipeline;
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("analysis.pipeline");
+/// for factor in [2.0, 2.0, 3.0] {
+///     let pipeline = Pipeline::open(&path)?;
+///     let numbers = pipeline.step("load").run(|_| Ok::<_, std::io::Error>(vec![1.0, 2.0]))?;
+///     let scaled = pipeline.step("scale").param("factor", &factor).input(&numbers).run(|_| {
+///         let numbers = numbers.load()?;
+///         Ok::<Vec<f64>, checkpointed_core::Error>(numbers.iter().map(|number| number * factor).collect())
+///     })?;
+///     assert_eq!(scaled.load()?[1], 2.0 * factor);
+///     for step in pipeline.finish()? {
+///         println!("{step}"); // the second time: load: reused, scale: reused
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Commands
+/// `CHECKPOINT_STEPS` holds any number of these, with commas between them; the methods of the same names do the same.
+///
+/// | command | meaning |
+/// |---|---|
+/// | `force:STEP` | runs it again, and all that depend on it |
+/// | `force-only:STEP` | runs it again, and takes what depends on it as still valid, in this run |
+/// | `only:STEP` | runs it, and nothing else: what is kept of the others is taken as it is |
+/// | `from:STEP` | runs it and all that depend on it; what comes before is taken as it is, if it is kept |
+/// | `to:STEP` | stops after it: the next step is an error ([`Error::StepNotRun`]) |
+/// | `accept:STEP` | takes its newest version as that of the present parameters and inputs, from now on |
+/// | `use:STEP@N` | takes version N of its output |
+pub struct Pipeline {
+    /// Which pipeline of this process it is: outputs of another one are not inputs of this.
+    number: u64,
+    path: PathBuf,
+    commands: Commands,
+    watcher: Option<Box<Watcher>>,
+    files: Mutex<Files>,
+    book: Mutex<Book>,
+    _lock: Box<dyn Lock>,
+}
+
+type Watcher = dyn Fn(&StepEvent) + Send + Sync;
+
+/// What happened so far.
+#[derive(Debug, Default)]
+struct Book {
+    names: BTreeSet<String>,
+    reports: Vec<StepReport>,
+    /// Run because of a command, so that what depends on them is run too.
+    forced: BTreeSet<String>,
+    /// Run because of a command that wants what depends on them left alone.
+    forced_alone: BTreeSet<String>,
+    /// Whether the step of `from` was seen.
+    from_reached: bool,
+    /// The step after which nothing more is run.
+    stopped_after: Option<String>,
+}
+
+impl Pipeline {
+    /// Opens a pipeline directory, and creates it where it is absent. The commands of `CHECKPOINT_STEPS` count.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] where another program has it open, [`Error::InvalidSetting`] where `CHECKPOINT_STEPS` cannot be
+    /// understood, and what may be wrong with the directory.
+    pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let commands = match std::env::var(VARIABLE) {
+            Ok(text) => Commands::parse(&text)?,
+            Err(_) => Commands::default(),
+        };
+        let (path, disk) = (path.as_ref(), RealDisk::default());
+        let lock = store::claim(&disk, path, true)?;
+        Ok(Pipeline {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            path: path.to_owned(),
+            commands,
+            watcher: None,
+            files: Mutex::new(Files::open(&path.join("files"))?),
+            book: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Calls `watcher` whenever a step begins, and when it is done or was reused: for a line of progress each.
+    #[must_use]
+    pub fn on_step(mut self, watcher: impl Fn(&StepEvent) + Send + Sync + 'static) -> Pipeline {
+        self.watcher = Some(Box::new(watcher));
+        self
+    }
+
+    /// Runs a step again, and all that depend on it.
+    #[must_use]
+    pub fn force(mut self, step: &str) -> Pipeline {
+        self.commands.force.insert(step.to_owned());
+        self
+    }
+
+    /// Runs a step again, and takes what depends on it as still valid, in this run.
+    #[must_use]
+    pub fn force_only(mut self, step: &str) -> Pipeline {
+        self.commands.force_only.insert(step.to_owned());
+        self
+    }
+
+    /// Runs a step, and nothing else: what is kept of the others is taken as it is.
+    #[must_use]
+    pub fn only(mut self, step: &str) -> Pipeline {
+        self.commands.only.insert(step.to_owned());
+        self
+    }
+
+    /// Runs a step and all that depend on it; what comes before is taken as it is, if it is kept.
+    #[must_use]
+    pub fn from(mut self, step: &str) -> Pipeline {
+        self.commands.from = Some(step.to_owned());
+        self
+    }
+
+    /// Stops after a step, to look at what it made: the next one is an error ([`Error::StepNotRun`]).
+    #[must_use]
+    pub fn to(mut self, step: &str) -> Pipeline {
+        self.commands.to = Some(step.to_owned());
+        self
+    }
+
+    /// Takes the newest version of a step's output as that of the present parameters and inputs, from now on.
+    #[must_use]
+    pub fn accept(mut self, step: &str) -> Pipeline {
+        self.commands.accept.insert(step.to_owned());
+        self
+    }
+
+    /// Takes a version of a step's output that is kept, whatever it was made from. Their numbers are those of
+    /// [`versions`](Pipeline::versions).
+    #[must_use]
+    pub fn use_version(mut self, step: &str, version: u64) -> Pipeline {
+        self.commands.versions.insert(step.to_owned(), version);
+        self
+    }
+
+    /// Declares a step: a stage of the program that has a name of its own.
+    #[must_use = "a step does nothing until it is run"]
+    pub fn step(&self, name: &str) -> Step<'_> {
+        Step::new(self, name)
+    }
+
+    /// What was done so far, in this order.
+    #[must_use]
+    pub fn reports(&self) -> Vec<StepReport> {
+        self.book().reports.clone()
+    }
+
+    /// The versions of a step's output that are kept, oldest first.
+    ///
+    /// # Errors
+    /// Where its directory cannot be listed.
+    pub fn versions(&self, step: &str) -> Result<Vec<u64>, Error> {
+        store::Directory::new(&self.steps_directory(step), Arc::new(RealDisk::default())).generations()
+    }
+
+    /// Ends the run: all steps are declared. Returns what was done.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStep`] where a command named a step that there is not. What was done is saved also then.
+    pub fn finish(self) -> Result<Vec<StepReport>, Error> {
+        let Book { names, reports, .. } = std::mem::take(&mut *self.book());
+        if let Some(step) = self.commands.names().find(|name| !names.contains(*name)) {
+            let known = names.iter().cloned().collect();
+            return Err(Error::UnknownStep { step: step.to_owned(), known });
+        }
+        Ok(reports)
+    }
+
+    /// Begins another pipeline directory with all that this one has kept, without copying it where the file system can
+    /// link files. What is done in either of them later does not touch the other.
+    ///
+    /// # Errors
+    /// Where `path` exists already, or files cannot be made there.
+    pub fn branch(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let failed = |operation, at: &Path, source| Error::writing(operation, at, source);
+        fs::create_dir(path).map_err(|source| failed("create", path, source))?;
+        let from = self.path.join("steps");
+        let Ok(steps) = fs::read_dir(&from) else { return Ok(()) };
+        for step in steps.flatten().filter(|step| step.path().is_dir()) {
+            let kept = store::Directory::new(&step.path(), Arc::new(RealDisk::default()));
+            let to = path.join("steps").join(step.file_name());
+            fs::create_dir_all(&to).map_err(|source| failed("create", &to, source))?;
+            for generation in kept.generations()? {
+                let file = kept.location(generation);
+                let target = to.join(file.file_name().unwrap_or_default());
+                fs::hard_link(&file, &target)
+                    .or_else(|_| fs::copy(&file, &target).map(drop))
+                    .map_err(|source| failed("link", &target, source))?;
+            }
+            let synced = fs::File::open(&to).and_then(|directory| directory.sync_all());
+            synced.map_err(|source| failed("sync", &to, source))?;
+        }
+        Ok(())
+    }
+
+    /// The pipeline directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, event: &StepEvent) {
+        if let Some(watcher) = &self.watcher {
+            watcher(event);
+        }
+    }
+
+    /// Where the versions of a step's output are.
+    fn steps_directory(&self, step: &str) -> PathBuf {
+        self.path.join("steps").join(folder(step))
+    }
+
+    /// Where the steps that are not done keep their progress.
+    fn progress_directory(&self) -> PathBuf {
+        self.path.join("progress")
+    }
+}
+
+/// A step's name as that of a folder: what is no letter, digit, `_`, `-` or dot is written as `%` and two hexadecimal digits, and so
+/// is a dot at the beginning.
+fn folder(step: &str) -> String {
+    let mut name = String::new();
+    for (place, byte) in step.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => name.push(char::from(byte)),
+            b'.' if place > 0 => name.push('.'),
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    name
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Pipeline").field("path", &self.path).finish_non_exhaustive()
+    }
+}

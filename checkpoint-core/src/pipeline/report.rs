@@ -1,0 +1,161 @@
+//! What became of a step, and why.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was run, and its output saved.
+    Ran,
+    /// A version of its output was taken instead.
+    Reused,
+}
+
+/// Why a step was run, or why not.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Nothing has changed.
+    Unchanged,
+    /// No version of its output is kept.
+    NothingKept,
+    /// Its version was raised.
+    #[non_exhaustive]
+    Version {
+        /// That of the newest output.
+        old: u32,
+        /// That of the program.
+        new: u32,
+    },
+    /// A parameter has another value.
+    #[non_exhaustive]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// What it was, as JSON; `None` where there was none of that name.
+        old: Option<String>,
+        /// What it is.
+        new: Option<String>,
+    },
+    /// An output that it takes is another one.
+    #[non_exhaustive]
+    Input {
+        /// The step whose output it is.
+        step: String,
+        /// Whether it did not take one before.
+        added: bool,
+        /// Whether it does not take it any more.
+        removed: bool,
+    },
+    /// A file that it reads has other content.
+    #[non_exhaustive]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Whether it did not read it before.
+        added: bool,
+        /// Whether it does not read it any more.
+        removed: bool,
+    },
+    /// Its output has another type.
+    Type,
+    /// A person wants it run.
+    Forced,
+    /// A step that it depends on was run because a person wants that.
+    ForcedBy(String),
+    /// A person wants this version.
+    Chosen,
+    /// A person takes its newest version as valid, though something has changed.
+    Accepted,
+    /// A person wants only other steps run, though something has changed.
+    LeftAlone,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let change = |added: bool, removed: bool| match (added, removed) {
+            (true, _) => "is new",
+            (_, true) => "is not used any more",
+            _ => "has changed",
+        };
+        match self {
+            Reason::Unchanged => formatter.write_str("nothing has changed"),
+            Reason::NothingKept => formatter.write_str("nothing is kept of it"),
+            Reason::Version { old, new } => write!(formatter, "version {old} became {new}"),
+            Reason::Parameter { name, old: Some(old), new: Some(new) } => {
+                write!(formatter, "{name}: {old} became {new}")
+            }
+            Reason::Parameter { name, old: Some(old), new: None } => {
+                write!(formatter, "{name}, which was {old}, is not used any more")
+            }
+            Reason::Parameter { name, new, .. } => {
+                write!(formatter, "{name} is new: {}", new.as_deref().unwrap_or_default())
+            }
+            Reason::Input { step, added, removed } => {
+                write!(formatter, "the output of {step} {}", change(*added, *removed))
+            }
+            Reason::File { path, added, removed } => {
+                write!(formatter, "{} {}", path.display(), change(*added, *removed))
+            }
+            Reason::Type => formatter.write_str("its output has another type"),
+            Reason::Forced => formatter.write_str("forced"),
+            Reason::ForcedBy(step) => write!(formatter, "{step} was forced"),
+            Reason::Chosen => formatter.write_str("chosen"),
+            Reason::Accepted => formatter.write_str("accepted"),
+            Reason::LeftAlone => formatter.write_str("left alone"),
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// Its name.
+    pub step: String,
+    /// Whether it was run.
+    pub outcome: Outcome,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// Which version of its output counts now.
+    pub version: u64,
+    /// The length of its file, in bytes.
+    pub bytes: u64,
+    /// How long it took this time.
+    pub duration: Duration,
+}
+
+impl fmt::Display for StepReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome {
+            Outcome::Ran => "ran",
+            Outcome::Reused => "reused",
+        };
+        let StepReport { step, version, bytes, .. } = self;
+        let seconds = self.duration.as_secs_f64();
+        write!(formatter, "{step}: {outcome}, version {version}, {bytes} bytes, {seconds:.3} s (")?;
+        for (place, reason) in self.reasons.iter().enumerate() {
+            write!(formatter, "{}{reason}", if place > 0 { "; " } else { "" })?;
+        }
+        formatter.write_str(")")
+    }
+}
+
+/// What a pipeline tells while it works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StepEvent {
+    /// A step begins to run.
+    #[non_exhaustive]
+    Started {
+        /// Its name.
+        step: String,
+        /// Why it is run.
+        reasons: Vec<Reason>,
+    },
+    /// It was run, or reused.
+    Done(StepReport),
+}

@@ -1,0 +1,320 @@
+//! One step: what its result depends on, and the function that makes it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::decide::{Choice, RECORD, Version, decide, versions};
+use super::key::{Key, Parameter, Record};
+use super::output::{self, Output};
+use super::report::{Outcome, Reason, StepEvent, StepReport};
+use super::{Pipeline, files, folder};
+use crate::background::message;
+use crate::checkpointer::Checkpointer;
+use crate::container::Metadata;
+use crate::error::Error;
+use crate::state::Checkpoint;
+
+/// How many versions of an output are kept unless said otherwise.
+const KEEP: usize = 3;
+
+/// A step that is being declared. See [`Pipeline`] for an example.
+#[must_use = "a step does nothing until it is run"]
+pub struct Step<'p> {
+    pipeline: &'p Pipeline,
+    name: String,
+    key: Key,
+    files: Vec<PathBuf>,
+    keep: usize,
+    /// What was wrong with the declaration, for `run` to say.
+    wrong: Option<Error>,
+}
+
+impl<'p> Step<'p> {
+    pub(super) fn new(pipeline: &'p Pipeline, name: &str) -> Step<'p> {
+        let key = Key { version: 1, ..Key::default() };
+        let mut step =
+            Step { pipeline, name: name.to_owned(), key, files: Vec::new(), keep: KEEP, wrong: None };
+        if name.is_empty() || folder(name).len() > 200 {
+            step.refuse("a step has a name of 1 to 200 bytes");
+        } else if !pipeline.book().names.insert(name.to_owned()) {
+            step.wrong = Some(Error::StepTwice { step: name.to_owned() });
+        }
+        step
+    }
+
+    fn refuse(&mut self, why: &'static str) {
+        let setting = format!("step {:?}", self.name);
+        self.wrong.get_or_insert(Error::InvalidSetting { setting, why });
+    }
+
+    /// A value that the result depends on: anything that serde serializes. Text and numbers are shown when they change.
+    pub fn param<P: Serialize + ?Sized>(mut self, name: &str, value: &P) -> Step<'p> {
+        match Parameter::of(value) {
+            Ok(parameter) => drop(self.key.parameters.insert(name.to_owned(), parameter)),
+            Err(why) => {
+                let name = format!("the parameter {name} of step {}", self.name);
+                self.wrong.get_or_insert(Error::Encode { name, why });
+            }
+        }
+        self
+    }
+
+    /// The output of an earlier step that the result depends on. It is not loaded; the function does that, if it is run.
+    pub fn input<U>(mut self, output: &Output<U>) -> Step<'p> {
+        if output.pipeline == self.pipeline.number {
+            self.key.inputs.insert(output.step.clone(), output.identity.clone());
+        } else {
+            let (step, input) = (self.name.clone(), output.step.clone());
+            self.wrong.get_or_insert(Error::ForeignInput { step, input });
+        }
+        self
+    }
+
+    /// A file that the result depends on, by its content.
+    pub fn file(mut self, path: impl AsRef<Path>) -> Step<'p> {
+        self.files.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// To be raised when the function computes something else than before; 1 unless said otherwise.
+    pub fn version(mut self, version: u32) -> Step<'p> {
+        self.key.version = version;
+        self
+    }
+
+    /// How many versions of the output are kept; 3 unless said otherwise. To go back to parameters whose output is kept
+    /// costs nothing.
+    pub fn keep(mut self, versions: usize) -> Step<'p> {
+        self.keep = versions;
+        self
+    }
+
+    /// Why the step would be run now, or why not, without running it.
+    ///
+    /// # Errors
+    /// As [`run`](Step::run).
+    pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
+        let versions = self.prepare::<T>()?;
+        // It is not declared by this; the step itself may still follow.
+        let mut book = self.pipeline.book();
+        book.names.remove(&self.name);
+        let (forced, alone) = (book.forced.clone(), book.forced_alone.clone());
+        drop(book);
+        let choice = decide(self.pipeline, &self.name, &self.key, &versions);
+        let mut book = self.pipeline.book();
+        (book.forced, book.forced_alone) = (forced, alone);
+        Ok(match choice? {
+            Choice::Run(reasons) => (Outcome::Ran, reasons),
+            Choice::Reuse(_, reasons) => (Outcome::Reused, reasons),
+            Choice::Accept(_) => (Outcome::Reused, vec![Reason::Accepted]),
+        })
+    }
+
+    /// Runs the step, if it has to be run, and saves what it makes. Else `work` is not called.
+    ///
+    /// Whatever follows, what was done is saved: when the program is started again it goes on from here. A long step can
+    /// have checkpoints of its own, see [`StepContext::checkpointer`].
+    ///
+    /// # Errors
+    /// [`Error::StepFailed`] where `work` fails or panics. [`Error::StepTwice`], [`Error::ForeignInput`] or
+    /// [`Error::InvalidSetting`] where the declaration makes no sense; [`Error::StepNotRun`] where a command forbids to run
+    /// it. What may be wrong with files and disks.
+    pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
+    where
+        T: Checkpoint,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let begun = Instant::now();
+        let versions = self.prepare::<T>()?;
+        match decide(self.pipeline, &self.name, &self.key, &versions)? {
+            Choice::Reuse(version, reasons) => Ok(self.reuse(begun, version, reasons)),
+            Choice::Accept(version) => self.accept(begun, version),
+            Choice::Run(reasons) => self.make(begun, &versions, reasons, work),
+        }
+    }
+
+    /// Completes the key, and looks for the versions that are kept.
+    fn prepare<T: Checkpoint>(&mut self) -> Result<Vec<Version>, Error> {
+        if self.keep == 0 {
+            self.refuse("at least one version of the output is kept");
+        }
+        if let Some(error) = self.wrong.take() {
+            return Err(error);
+        }
+        for path in &self.files {
+            let mut files = self.pipeline.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let hash = files.hash(path)?;
+            self.key.files.insert(files::name(path), hash);
+        }
+        versions::<T>(&self.directory())
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.pipeline.steps_directory(&self.name)
+    }
+
+    fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+        Checkpointer::builder(self.directory()).keep_last(self.keep).history(false).open()
+    }
+
+    fn reuse<T: Checkpoint>(self, begun: Instant, version: Version, reasons: Vec<Reason>) -> Output<T> {
+        let Version { number, record, bytes, .. } = version;
+        if record.key == self.key {
+            self.remove_progress(number);
+        }
+        self.done(begun, Outcome::Reused, reasons, number, bytes);
+        Output::new(self.pipeline.number, &self.name, record.identity, number, self.directory(), None)
+    }
+
+    /// Saves a version once more, as made from the present key.
+    fn accept<T: Checkpoint>(self, begun: Instant, version: Version) -> Result<Output<T>, Error> {
+        let mut checkpoints = self.open::<T>()?;
+        let value = checkpoints.load_generation(version.number)?;
+        let Record { identity, seconds, .. } = version.record;
+        let saved = checkpoints.save_with(&value, self.metadata(&identity, seconds)?)?;
+        let (number, bytes) = (saved.generation, saved.bytes);
+        self.done(begun, Outcome::Reused, vec![Reason::Accepted], number, bytes);
+        let value = Some(value);
+        Ok(Output::new(self.pipeline.number, &self.name, identity, number, self.directory(), value))
+    }
+
+    fn make<T, E>(
+        self,
+        begun: Instant,
+        versions: &[Version],
+        reasons: Vec<Reason>,
+        work: impl FnOnce(&StepContext) -> Result<T, E>,
+    ) -> Result<Output<T>, Error>
+    where
+        T: Checkpoint,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.pipeline.tell(&StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
+        // Before the work: a disk that cannot be written should not cost it.
+        let mut checkpoints = self.open::<T>()?;
+        let same = versions.iter().find(|version| version.record.key == self.key);
+        let own = format!("{}{}", self.progress_prefix(), same.map_or(0, |version| version.number));
+        let directory = self.pipeline.progress_directory().join(own);
+        let context = StepContext { step: self.name.clone(), directory };
+        let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => {
+                return Err(Error::StepFailed { step: self.name.clone(), source: error.into() });
+            }
+            Err(panic) => {
+                let source = format!("it panicked: {}", message(&*panic)).into();
+                return Err(Error::StepFailed { step: self.name.clone(), source });
+            }
+        };
+        let name = || format!("the output of step {}", self.name);
+        let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;
+        let metadata = self.metadata(&identity, begun.elapsed().as_secs_f64())?;
+        let saved = checkpoints.save_with(&value, metadata)?;
+        self.remove_progress(u64::MAX);
+        self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
+        let value = Some(value);
+        Ok(Output::new(self.pipeline.number, &self.name, identity, saved.generation, self.directory(), value))
+    }
+
+    fn metadata(&self, identity: &str, seconds: f64) -> Result<Metadata, Error> {
+        let record = Record { key: self.key.clone(), identity: identity.to_owned(), seconds };
+        let text = serde_json::to_string(&record).map_err(|error| Error::Encode {
+            name: format!("the key of step {}", self.name),
+            why: error.to_string(),
+        })?;
+        Ok(Metadata::new().with(RECORD, text))
+    }
+
+    /// How the names of the directories begin in which a step with this key has its progress. The number of the version
+    /// that is made again follows, or 0 if none is: what a killed program left of one that is done is not taken for the
+    /// beginning of the next.
+    fn progress_prefix(&self) -> String {
+        format!("{}@{}-", folder(&self.name), self.key.hash())
+    }
+
+    /// The version with this number is made: the progress towards it, and towards those before it, is not needed any more.
+    fn remove_progress(&self, number: u64) {
+        let Ok(entries) = fs::read_dir(self.pipeline.progress_directory()) else { return };
+        let prefix = self.progress_prefix();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+            if name.and_then(|again| again.parse().ok()).is_some_and(|again: u64| again < number)
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "could not remove a step's checkpoints");
+            }
+        }
+    }
+
+    fn done(&self, begun: Instant, outcome: Outcome, reasons: Vec<Reason>, version: u64, bytes: u64) {
+        let (step, duration) = (self.name.clone(), begun.elapsed());
+        let report = StepReport { step, outcome, reasons, version, bytes, duration };
+        let mut book = self.pipeline.book();
+        book.done(&self.name, &self.pipeline.commands);
+        book.reports.push(report.clone());
+        drop(book);
+        self.pipeline.tell(&StepEvent::Done(report));
+    }
+}
+
+impl fmt::Debug for Step<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Step")
+            .field("name", &self.name)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a step's function is given.
+#[derive(Debug)]
+pub struct StepContext {
+    step: String,
+    directory: PathBuf,
+}
+
+impl StepContext {
+    /// The name of the step.
+    #[must_use]
+    pub fn step(&self) -> &str {
+        &self.step
+    }
+
+    /// Checkpoints of the step's own, so that it goes on in its middle after a crash. They belong to its present version,
+    /// parameters and inputs, and are removed when it is done with these.
+    ///
+    /// ```
+    /// use checkpointed_core::{Error, Pipeline};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let pipeline = Pipeline::open(directory.path().join("analysis.pipeline"))?;
+    /// let sum = pipeline.step("sum").run(|context| {
+    ///     let mut checkpoints = context.checkpointer::<(u64, u64)>()?;
+    ///     let (mut number, mut sum) = checkpoints.load_or_default()?;
+    ///     while number < 100 {
+    ///         number += 1;
+    ///         sum += number;
+    ///         checkpoints.save_if_due(&(number, sum))?;
+    ///     }
+    ///     Ok::<u64, Error>(sum)
+    /// })?;
+    /// assert_eq!(*sum.load()?, 5050);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Checkpointer::open`].
+    pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
+        Checkpointer::open(&self.directory)
+    }
+}
