@@ -532,3 +532,36 @@ fn how_long_the_reuse_of_a_large_output_takes() {
     times.sort();
     println!("reused in {:?} (median of 21, most {:?})", times[10], times[20]);
 }
+
+/// A line of the example without what differs from run to run: the time and the size.
+fn comparable(line: &str) -> String {
+    match line.split_once(" ms ").and_then(|(before, after)| Some((before, after.split_once(" bytes  ")?))) {
+        Some((before, (_, reason))) => {
+            let words: Vec<&str> = before.split_whitespace().take(2).collect();
+            format!("{} {reason}", words.join(" "))
+        }
+        None => line.to_owned(),
+    }
+}
+
+#[test]
+fn the_session_in_the_documentation_is_what_happens() {
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/pipeline.md")).unwrap();
+    let (_parent, path) = nowhere();
+    let mut session = 0;
+    for block in document.split("```console\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        for command in block.split("$ cargo run --example pipeline").skip(1) {
+            let (arguments, expected) = command.split_once('\n').unwrap();
+            let arguments = arguments.trim().strip_prefix("--").unwrap_or_default().split_whitespace();
+            let output =
+                common::example("pipeline").arg("--dir").arg(&path).args(arguments).output().unwrap();
+            let printed = [output.stdout, output.stderr].concat();
+            let found: Vec<String> = String::from_utf8(printed).unwrap().lines().map(comparable).collect();
+            let expected: Vec<String> = expected.lines().map(comparable).collect();
+            assert_eq!(found, expected, "$ pipeline{}", command.lines().next().unwrap());
+            session += 1;
+        }
+    }
+    assert_eq!(session, 10);
+}

@@ -68,11 +68,11 @@ pub(super) fn decide(
         return Err(Error::StepNotRun { step: step.to_owned(), why });
     }
     let usable = || versions.iter().filter(|version| version.fits);
-    let newest = usable().next();
+    let nearest = nearest(key, usable());
     let fitting = usable().find(|version| version.record.key == *key);
     let as_it_is = || {
         let reason = if fitting.is_some() { Reason::Unchanged } else { Reason::LeftAlone };
-        let version = fitting.or(newest)?.clone();
+        let version = fitting.or(nearest)?.clone();
         Some(Choice::Reuse(version, vec![reason]))
     };
 
@@ -112,7 +112,7 @@ pub(super) fn decide(
         return Ok(Choice::Reuse(version.clone(), vec![Reason::Unchanged]));
     }
     if accept.contains(step)
-        && let Some(version) = newest
+        && let Some(version) = nearest
     {
         return Ok(Choice::Accept(version.clone()));
     }
@@ -124,13 +124,18 @@ pub(super) fn decide(
     Ok(Choice::Run(reasons(key, versions)))
 }
 
+/// The version from which the least has changed; of several, the newest.
+fn nearest<'v>(key: &Key, versions: impl Iterator<Item = &'v Version>) -> Option<&'v Version> {
+    versions.min_by_key(|version| key.changes(&version.record.key).len())
+}
+
 /// Why no version will do.
 fn reasons(key: &Key, versions: &[Version]) -> Vec<Reason> {
-    match versions.first() {
-        None => vec![Reason::NothingKept],
-        Some(version) if !version.fits => vec![Reason::Type],
-        Some(version) => key.changes(&version.record.key),
+    if !versions.is_empty() && !versions.iter().any(|version| version.fits) {
+        return vec![Reason::Type];
     }
+    let nearest = nearest(key, versions.iter().filter(|version| version.fits));
+    nearest.map_or(vec![Reason::NothingKept], |version| key.changes(&version.record.key))
 }
 
 impl Book {

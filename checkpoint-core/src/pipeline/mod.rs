@@ -76,7 +76,7 @@ const VARIABLE: &str = "CHECKPOINT_STEPS";
 /// | `only:STEP` | runs it, and nothing else: what is kept of the others is taken as it is |
 /// | `from:STEP` | runs it and all that depend on it; what comes before is taken as it is, if it is kept |
 /// | `to:STEP` | stops after it: the next step is an error ([`Error::StepNotRun`]) |
-/// | `accept:STEP` | takes its newest version as that of the present parameters and inputs, from now on |
+/// | `accept:STEP` | takes the version of it from which the least has changed as that of the present parameters and inputs, from now on |
 /// | `use:STEP@N` | takes version N of its output |
 pub struct Pipeline {
     /// Which pipeline of this process it is: outputs of another one are not inputs of this.
@@ -173,7 +173,8 @@ impl Pipeline {
         self
     }
 
-    /// Takes the newest version of a step's output as that of the present parameters and inputs, from now on.
+    /// Takes the version of a step's output from which the least has changed as that of the present parameters and inputs,
+    /// from now on.
     #[must_use]
     pub fn accept(mut self, step: &str) -> Pipeline {
         self.commands.accept.insert(step.to_owned());
