@@ -8,12 +8,11 @@ use std::fmt::Debug;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::container::{ContainerWriter, FORMAT_VERSION, Manifest};
-use crate::state::{ArraySink, CODEC};
+use crate::container::{ContainerWriter, Manifest};
+use crate::state::ArraySink;
 use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Schema};
 
 /// Writes generation 1 of a directory: these bytes as the state of a `T`, and these numbers as its only array.
@@ -21,20 +20,7 @@ fn forge<T: Checkpoint>(path: &Path, name: &str, array: &Vec<u64>, state: &[u8])
     let mut bytes = Vec::new();
     let mut container = ContainerWriter::new(&mut bytes);
     container.put(name.to_owned(), crate::state::view(&array).unwrap()).unwrap();
-    let manifest = Manifest {
-        format_version: FORMAT_VERSION,
-        library: "forged".to_owned(),
-        name: T::NAME.to_owned(),
-        version: T::VERSION,
-        generation: 1,
-        created: SystemTime::now(),
-        host: String::new(),
-        process: 0,
-        metadata: Metadata::new(),
-        codec: CODEC.to_owned(),
-        schema: Schema::of::<T>(),
-        parts: Vec::new(),
-    };
+    let manifest = Manifest::of::<T>(Schema::of::<T>(), 1, Metadata::new());
     container.finish(state, manifest).unwrap();
     fs::create_dir_all(path).unwrap();
     fs::write(path.join("00000000000000000001.ckpt"), bytes).unwrap();

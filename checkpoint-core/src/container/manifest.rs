@@ -1,13 +1,13 @@
 //! The manifest: the JSON entry that describes everything else in a checkpoint.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::FORMAT_VERSION;
 use super::checksum::{CHUNK, Crc32};
+use super::metadata::{Metadata, Value};
 use super::zip::Entry;
 use crate::host;
 use crate::state::{CODEC, Checkpoint, Schema};
@@ -101,7 +101,7 @@ pub(super) fn to_json(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(manifest)?;
     let numbers =
         [(manifest.generation.to_string(), LONGEST_U64), (manifest.process.to_string(), LONGEST_U32)];
-    let values = manifest.metadata.0.values().filter_map(|value| {
+    let values = manifest.metadata.iter().filter_map(|(_, value)| {
         let longest = match value {
             Value::Bool(_) => LONGEST_BOOL,
             Value::Integer(_) => LONGEST_I64,
@@ -199,184 +199,6 @@ impl Manifest {
     }
 }
 
-/// What a program adds to a save, for people and tools to read without loading the state: a loss, a commit, a note.
-///
-/// ```
-/// use checkpointed_core::Metadata;
-///
-/// let metadata = Metadata::new().with("loss", 0.25).with("commit", "9f3c1e").with("epoch", 12);
-/// assert_eq!(metadata.get("loss").and_then(|value| value.as_f64()), Some(0.25));
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Metadata(BTreeMap<String, Value>);
-
-impl Metadata {
-    /// Nothing yet.
-    #[must_use]
-    pub fn new() -> Metadata {
-        Metadata::default()
-    }
-
-    /// The same with one more entry; a former one of that name is replaced.
-    #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Metadata {
-        self.0.insert(name.into(), value.into());
-        self
-    }
-
-    /// The entry of that name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Every entry, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
-    }
-}
-
-/// One value of [`Metadata`].
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Value {
-    /// `true` or `false`.
-    Bool(bool),
-    /// A whole number.
-    Integer(i64),
-    /// Any other number. NaN and the infinities, which JSON lacks, stand in the manifest as `"NaN"`, `"inf"` and
-    /// `"-inf"`, and come back as text that [`as_f64`](Value::as_f64) understands.
-    Float(f64),
-    /// Text.
-    Text(String),
-}
-
-impl Value {
-    /// The value as a number, where it is one.
-    #[must_use]
-    pub fn as_f64(&self) -> Option<f64> {
-        match self {
-            #[allow(clippy::cast_precision_loss, reason = "asked for as f64, the nearest is meant")]
-            Value::Integer(number) => Some(*number as f64),
-            Value::Float(number) => Some(*number),
-            Value::Text(text) if matches!(text.as_str(), "NaN" | "inf" | "-inf") => text.parse().ok(),
-            Value::Text(_) | Value::Bool(_) => None,
-        }
-    }
-
-    /// The value as text, where it is text.
-    #[must_use]
-    pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Bool(value) => value.fmt(formatter),
-            Value::Integer(value) => value.fmt(formatter),
-            Value::Float(value) => value.fmt(formatter),
-            Value::Text(value) => value.fmt(formatter),
-        }
-    }
-}
-
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Integer(value) => serializer.serialize_i64(*value),
-            Value::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
-            Value::Float(value) => serializer.collect_str(value),
-            Value::Text(value) => serializer.serialize_str(value),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Value;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a truth value, a number or text")
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-                #[allow(
-                    clippy::cast_precision_loss,
-                    reason = "beyond i64, the nearest float is all there is"
-                )]
-                Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-                Ok(value.into())
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-macro_rules! value_from {
-    ($($type:ty => $variant:ident),+ $(,)?) => {$(
-        impl From<$type> for Value {
-            fn from(value: $type) -> Value {
-                Value::$variant(value.into())
-            }
-        }
-    )+};
-}
-
-value_from! {
-    bool => Bool,
-    i8 => Integer, i16 => Integer, i32 => Integer, i64 => Integer,
-    u8 => Integer, u16 => Integer, u32 => Integer,
-    f32 => Float, f64 => Float,
-    &str => Text, String => Text,
-}
-
-impl From<u64> for Value {
-    /// A number that is too large for [`Integer`](Value::Integer) becomes the nearest [`Float`](Value::Float).
-    fn from(value: u64) -> Value {
-        #[allow(clippy::cast_precision_loss, reason = "beyond i64, the nearest float is all there is")]
-        i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer)
-    }
-}
-
-impl From<usize> for Value {
-    /// As for `u64`.
-    fn from(value: usize) -> Value {
-        (value as u64).into()
-    }
-}
-
 /// Times as RFC 3339 text in UTC, to the nanosecond.
 pub(crate) mod time {
     use std::time::SystemTime;
@@ -401,18 +223,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-
-    #[test]
-    fn metadata_comes_back_as_it_was_given() {
-        let written = Metadata::new()
-            .with("converged", false)
-            .with("epoch", -3)
-            .with("loss", 0.1)
-            .with("commit", "9f3c1e");
-        let text = serde_json::to_string(&written).unwrap();
-        assert_eq!(text, r#"{"commit":"9f3c1e","converged":false,"epoch":-3,"loss":0.1}"#);
-        assert_eq!(serde_json::from_str::<Metadata>(&text).unwrap(), written);
-    }
 
     fn manifest(generation: u64, process: u32, metadata: Metadata) -> Manifest {
         Manifest {
@@ -461,16 +271,6 @@ mod tests {
         assert_eq!(lengths(floats.map(Value::from).collect()), 1);
         assert_eq!(lengths([0, 7, -7, i64::MIN, i64::MAX].map(Value::from).to_vec()), 1);
         assert_eq!(lengths([true, false].map(Value::from).to_vec()), 1);
-    }
-
-    #[test]
-    fn a_loss_that_is_no_number_survives() {
-        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let text = serde_json::to_string(&Metadata::new().with("loss", number)).unwrap();
-            let read: Metadata = serde_json::from_str(&text).unwrap();
-            let read = read.get("loss").unwrap().as_f64().unwrap();
-            assert!(read == number || (read.is_nan() && number.is_nan()), "{text}");
-        }
     }
 
     #[test]

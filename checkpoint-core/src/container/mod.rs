@@ -11,6 +11,7 @@ mod compression;
 #[cfg(test)]
 mod forged;
 mod manifest;
+mod metadata;
 #[cfg_attr(not(feature = "zstd"), path = "without_zstd.rs")]
 mod pack;
 mod parallel;
@@ -22,9 +23,9 @@ mod zip;
 
 pub(crate) use arrays::Arrays;
 pub use compression::Compression;
-pub(crate) use manifest::is_readable;
-pub(crate) use manifest::time;
-pub use manifest::{Manifest, Metadata, Value};
+pub use manifest::Manifest;
+pub(crate) use manifest::{is_readable, time};
+pub use metadata::{Metadata, Value};
 pub(crate) use reader::Container;
 pub(crate) use source::{Refusal, Source};
 pub(crate) use writer::{ContainerWriter, is_out_of_band};

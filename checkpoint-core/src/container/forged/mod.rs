@@ -8,13 +8,12 @@ mod long;
 mod manifests;
 
 use std::io;
-use std::time::SystemTime;
 
 use super::checksum::{Chunks, Crc32, combined};
-use super::manifest::{self, Manifest, Metadata, Method, PartRecord, Unpacked};
+use super::manifest::{self, Manifest, Method, PartRecord, Unpacked};
 use super::zip::{self, Entry};
-use super::{FORMAT_VERSION, MANIFEST, STATE, Source};
-use crate::state::{CODEC, Checkpoint, Schema};
+use super::{MANIFEST, Metadata, STATE, Source};
+use crate::state::{Checkpoint, Schema};
 
 /// A file in memory.
 struct Bytes(Vec<u8>);
@@ -75,18 +74,5 @@ fn changed<T: Checkpoint>(parts: &[Part<'_>], change: impl FnOnce(&[u8]) -> Vec<
 }
 
 fn manifest_of<T: Checkpoint>(parts: Vec<PartRecord>) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION,
-        library: "forged".to_owned(),
-        name: T::NAME.to_owned(),
-        version: T::VERSION,
-        generation: 1,
-        created: SystemTime::now(),
-        host: String::new(),
-        process: 0,
-        metadata: Metadata::new(),
-        codec: CODEC.to_owned(),
-        schema: Schema::of::<T>(),
-        parts,
-    }
+    Manifest { parts, ..Manifest::of::<T>(Schema::of::<T>(), 1, Metadata::new()) }
 }
