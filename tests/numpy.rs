@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use checkpointed::{Checkpoint, Checkpointer, Plain, checkpointed};
 use common::{file_of, python::numpy};
+use nalgebra::{DMatrix, DVector, Matrix2, Matrix3xX, Point3, RowDVector, SVector, Vector3};
 use ndarray::{Array2, Array3, ArrayD, IxDyn, array};
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +181,55 @@ holds("empty", "<f4", (0, 5), [])
 holds("later", "bool", (2, 1), [True, False])
 "#,
     );
+}
+
+#[test]
+fn a_nalgebra_matrix_is_the_transpose_of_its_entry() {
+    #[checkpointed]
+    #[derive(Debug, PartialEq)]
+    struct Matrices {
+        weights: DMatrix<f64>,
+        bias: DVector<f32>,
+        row: RowDVector<i16>,
+        cloud: Matrix3xX<f64>,
+        positions: Vec<Point3<f64>>,
+        velocities: Vec<SVector<f32, 3>>,
+        tensors: Vec<Matrix2<f64>>,
+        layers: BTreeMap<String, Option<DMatrix<bool>>>,
+        center: Vector3<f64>,
+    }
+    let matrices = Matrices {
+        weights: DMatrix::from_row_slice(2, 3, &[0.0, 1.0, 2.0, 3.0, 4.0, -0.0]),
+        bias: DVector::from_vec(vec![0.5, 1.5]),
+        row: RowDVector::from_vec(vec![-1, 1]),
+        cloud: Matrix3xX::from_columns(&[Vector3::new(1.0, 2.0, 3.0), Vector3::new(4.0, 5.0, 6.0)]),
+        positions: vec![Point3::new(1.0, 2.0, 3.0), Point3::new(4.0, 5.0, 6.0)],
+        velocities: vec![Vector3::new(1.0, 2.0, 3.0); 2],
+        tensors: vec![Matrix2::new(1.0, 2.0, 3.0, 4.0)],
+        layers: [("first".to_owned(), Some(DMatrix::from_row_slice(1, 2, &[true, false])))].into(),
+        center: Vector3::zeros(),
+    };
+    assert_numpy_finds(
+        &matrices,
+        r#"
+holds("weights", "<f8", (3, 2), np.array([[0, 1, 2], [3, 4, -0.0]]).T)
+assert entries["weights"].T[0, 2] == 2 and entries["weights"].T[1, 0] == 3
+holds("bias", "<f4", (2,), [0.5, 1.5])
+holds("row", "<i2", (2,), [-1, 1])
+holds("cloud", "<f8", (2, 3), [1, 2, 3, 4, 5, 6])
+holds("positions", "<f8", (2, 3), [1, 2, 3, 4, 5, 6])
+holds("velocities", "<f4", (2, 3), [1, 2, 3, 1, 2, 3])
+holds("tensors", "<f8", (1, 4), [1, 3, 2, 4])
+holds("layers/first", "bool", (2, 1), [True, False])
+"#,
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Matrices>::open(directory.path()).unwrap();
+    checkpoints.save(&matrices).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(matrices));
+    // In other formats they look as nalgebra has them.
+    let json = serde_json::to_string(&DMatrix::from_row_slice(2, 2, &[1, 2, 3, 4])).unwrap();
+    assert_eq!(json, "[[1,3,2,4],2,2]");
 }
 
 #[test]

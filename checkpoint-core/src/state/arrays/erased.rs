@@ -2,14 +2,19 @@
 #![allow(unsafe_code, reason = "a value whose type was found out must be taken as one of that type")]
 
 use std::any::Any;
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+use std::any::type_name;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 
 use bytemuck::NoUninit;
-#[cfg(feature = "ndarray")]
-use ndarray::Dimension;
+#[cfg(feature = "nalgebra")]
+use nalgebra::Dim;
 
-#[cfg(feature = "ndarray")]
-use super::grid::{self, GRIDS, Grid};
+#[cfg(feature = "nalgebra")]
+use super::grid::{self, CONTRADICTIONS};
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+use super::grid::{AsGrid, GRIDS, Grid};
 use super::table::TABLE;
 use super::{Array, Kind, Whole};
 
@@ -42,17 +47,22 @@ pub(crate) fn whole<I>(sequence: &I) -> Option<&Whole<'_>> {
     Some(unsafe { &*std::ptr::from_ref(sequence).cast::<Whole<'_>>() })
 }
 
-/// The same values in fixed arrays of them, without a copy. `None` where they do not come out even, or take no space.
-pub(crate) fn group<T, const N: usize>(values: Vec<T>) -> Option<Vec<[T; N]>> {
+/// The same values in fixed arrays of them, without a copy if the memory is that of whole ones. `None` where the values
+/// do not come out even, or take no space.
+pub(crate) fn group<T, const N: usize>(mut values: Vec<T>) -> Option<Vec<[T; N]>> {
     if size_of::<[T; N]>() == 0 || !values.len().is_multiple_of(N) {
         return None;
     }
-    let rows = values.len() / N;
-    let first = Box::into_raw(values.into_boxed_slice()).cast::<[T; N]>();
+    if !values.capacity().is_multiple_of(N) {
+        values = values.into_boxed_slice().into_vec();
+    }
+    let (rows, capacity) = (values.len() / N, values.capacity() / N);
+    let first = ManuallyDrop::new(values).as_mut_ptr().cast::<[T; N]>();
     // SAFETY: `[T; N]` is `N` values of `T` one after the other, with the alignment of `T` (reference, "Type layout").
-    // The boxed slice has exactly `rows * N` values, so as `rows` rows it has the same size: what `Vec::from_raw_parts`
-    // asks of its pointer, length and capacity. All values are initialised, and nothing else owns them any more.
-    Some(unsafe { Vec::from_raw_parts(first, rows, rows) })
+    // `N` is not 0, and the capacity is a multiple of it: it was, or it is the length since, as a `Vec` made of a boxed
+    // slice takes over its allocation, which has the size of the slice ("This doesn't need to reallocate", `into_vec`). So the allocation is one of `capacity` rows, of which the first
+    // `rows` are initialised, and nothing else owns it any more: what `Vec::from_raw_parts` asks.
+    Some(unsafe { Vec::from_raw_parts(first, rows, capacity) })
 }
 
 /// A [`View`] of a `&Vec<R>`.
@@ -97,33 +107,70 @@ pub(crate) fn owned<T>(value: Box<dyn Any>) -> Option<T> {
     Some(*unsafe { Box::from_raw(value) })
 }
 
-/// The array that `value` is, if it is one of the `ndarray` crate, of numbers, and in C order.
-#[cfg(feature = "ndarray")]
+/// The array that `value` is, if it is one of numbers, of the `ndarray` or the `nalgebra` crate, and in C order.
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 pub(crate) fn grid<T: ?Sized>(value: &T) -> Option<Grid<'_>> {
-    // No such array is smaller: a pointer, a length and a capacity, a pointer to the first. So most values are not
-    // looked up.
-    if size_of_val(value) < 4 * size_of::<usize>() {
+    // No such array is smaller: a pointer, a length and a capacity, and a pointer or a length. Elements of a collection
+    // come as references to them. So most values are not looked up.
+    let is_reference = size_of_val(value) == size_of::<usize>() && type_name::<T>().starts_with('&');
+    if size_of_val(value) < 4 * size_of::<usize>() && !is_reference {
         return None;
     }
     let (view, kind) = GRIDS.get(&typeid::of::<T>())?;
     let address = std::ptr::from_ref(value).cast::<()>();
-    // SAFETY: `typeid::of::<T>()` is the `TypeId` of the `Array<A, D>` under which `grid::add` entered
-    // `view_grid::<A, D>`, so by the documentation of `typeid`, `T` is that type but for lifetimes, of which an array of
-    // numbers has none. The address is that of a `T`, borrowed for the lifetime of the result.
+    // SAFETY: `grid::add_grid` enters `view_grid::<G>` under the `TypeId` of `G` and `view_grid_behind::<G>` under that of
+    // `&'static G`. By the documentation of `typeid`, `T` is the type that the view stands under but for lifetimes, of
+    // which an array of numbers has none: a `G`, or a `&'i G` for some `'i`. The address is that of a `T`, borrowed for
+    // the lifetime of the result, and what a `&'i` refers to lives at least as long as any borrow of it.
     unsafe { view(address, *kind, PhantomData) }
 }
 
-/// Looks at an `Array<A, D>`.
+/// Looks at a `G`.
 ///
 /// # Safety
-/// The address is that of an `Array<A, D>` which is borrowed for `'a`.
-#[cfg(feature = "ndarray")]
-pub(super) unsafe fn view_grid<'a, A: NoUninit, D: Dimension + 'static>(
+/// The address is that of a `G` which is borrowed for `'a`.
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+pub(super) unsafe fn view_grid<'a, G: AsGrid + 'static>(
     address: *const (),
     kind: Kind,
     _: PhantomData<&'a ()>,
 ) -> Option<Grid<'a>> {
-    // SAFETY: by the contract the address is that of an `Array<A, D>` which is borrowed for `'a`.
-    let array: &'a ndarray::Array<A, D> = unsafe { &*address.cast() };
-    grid::of_array(array, kind)
+    // SAFETY: by the contract the address is that of a `G` which is borrowed for `'a`.
+    let array: &'a G = unsafe { &*address.cast() };
+    array.as_grid(kind)
+}
+
+/// Looks at the `G` behind a reference.
+///
+/// # Safety
+/// The address is that of a `&G` that outlives `'a`.
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+pub(super) unsafe fn view_grid_behind<'a, G: AsGrid + 'static>(
+    address: *const (),
+    kind: Kind,
+    _: PhantomData<&'a ()>,
+) -> Option<Grid<'a>> {
+    // SAFETY: by the contract the address is that of a `&G` that outlives `'a`.
+    let array: &'a G = unsafe { *address.cast::<&'a G>() };
+    array.as_grid(kind)
+}
+
+/// Whether `value` is what a matrix of numbers is read as, and its dimensions are not those of its elements.
+#[cfg(feature = "nalgebra")]
+pub(crate) fn contradicts<T>(value: &T) -> bool {
+    let Some(contradicts) = CONTRADICTIONS.get(&typeid::of::<T>()) else { return false };
+    // SAFETY: `typeid::of::<T>()` is the `TypeId` of the `(Vec<A>, R, C)` under which `contradicts_matrix::<A, R, C>` was
+    // entered, so by the documentation of `typeid`, `T` is that type but for lifetimes, of which it has none. The address
+    // is that of a `T`, borrowed for the call.
+    unsafe { contradicts(std::ptr::from_ref(value).cast()) }
+}
+
+/// Whether the dimensions of a `(Vec<A>, R, C)` are not those of its elements.
+///
+/// # Safety
+/// The address is that of a `(Vec<A>, R, C)` which is borrowed for the call.
+#[cfg(feature = "nalgebra")]
+pub(super) unsafe fn contradicts_matrix<A, R: Dim, C: Dim>(address: *const ()) -> bool {
+    // SAFETY: by the contract the address is that of such a value, which is borrowed for the call.
+    grid::contradicts(unsafe { &*address.cast::<(Vec<A>, R, C)>() })
 }

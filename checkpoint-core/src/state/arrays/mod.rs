@@ -7,7 +7,7 @@
 //! the same type looks as it always does. What is not recognised is encoded like everything else.
 
 mod erased;
-#[cfg(feature = "ndarray")]
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 mod grid;
 #[cfg(test)]
 pub(crate) mod none;
@@ -19,10 +19,12 @@ use std::any::Any;
 
 pub use pool::ArrayPool;
 
-#[cfg(feature = "ndarray")]
+#[cfg(feature = "nalgebra")]
+pub(super) use erased::contradicts;
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 pub(super) use erased::grid;
-#[cfg(feature = "ndarray")]
-pub(super) use grid::{GRID_VERSION, Grid};
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+pub(super) use grid::{Grid, Lengths};
 
 pub(crate) use erased::{group, owned, vec_kind, view, visitor_reads, whole};
 

@@ -59,7 +59,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
 
 /// Adds types of rows: the type, then its dimensions.
 macro_rules! rows {
-    ($table:ident, $dtype:expr, $($row:ty: [$($length:literal),*];)+) => {$(
+    ($table:ident, $dtype:expr, $($row:ty: [$($length:expr),*];)+) => {$(
         $table.add::<$row>($dtype, &[$($length),*]);
     )+};
 }
@@ -100,6 +100,55 @@ fn fill(table: &mut Table) {
     // numpy has no bfloat16; its two bytes are there as they are.
     #[cfg(feature = "half")]
     numbers! { table, half::f16: "<f2"; half::bf16: "|V2"; }
+    #[cfg(feature = "nalgebra")]
+    fixed_matrices(table);
+}
+
+/// Fixed vectors, points and matrices, which are to serde what a fixed array of their elements is.
+#[cfg(feature = "nalgebra")]
+fn fixed_matrices(table: &mut Table) {
+    use nalgebra::{Point, Quaternion, SMatrix};
+
+    macro_rules! vectors {
+        ($dtype:ident, $type:ty, $($length:literal)+) => {
+            rows!(table, $dtype, $(
+                SMatrix<$type, $length, 1>: [$length];
+                Point<$type, $length>: [$length];
+            )+);
+        };
+    }
+    macro_rules! matrices {
+        ($dtype:ident, $type:ty, $($rows:literal * $columns:literal)+) => {
+            rows!(table, $dtype, $(SMatrix<$type, $rows, $columns>: [$rows * $columns];)+);
+        };
+    }
+    macro_rules! numbers {
+        ($($type:ty: $descr:literal;)+) => {$(
+            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64 };
+            vectors!(dtype, $type, 1 2 3 4 5 6);
+        )+};
+    }
+    macro_rules! floats {
+        ($($type:ty: $descr:literal;)+) => {$(
+            numbers! { $type: $descr; }
+            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64 };
+            rows!(table, dtype, Quaternion<$type>: [4];);
+            matrices!(dtype, $type,
+                1*2 1*3 1*4 1*5 1*6 2*2 2*3 2*4 2*5 2*6 3*2 3*3 3*4 3*5 3*6
+                4*2 4*3 4*4 4*5 4*6 5*2 5*3 5*4 5*5 5*6 6*2 6*3 6*4 6*5 6*6
+            );
+        )+};
+    }
+    numbers! {
+        u8: "|u1"; u16: "<u2"; u32: "<u4"; u64: "<u8"; i8: "|i1"; i16: "<i2"; i32: "<i4"; i64: "<i8";
+    }
+    #[cfg(target_pointer_width = "64")]
+    numbers! { usize: "<u8"; isize: "<i8"; }
+    floats! { f32: "<f4"; f64: "<f8"; }
+    #[cfg(feature = "num-complex")]
+    floats! { num_complex::Complex<f32>: "<c8"; num_complex::Complex<f64>: "<c16"; }
+    #[cfg(feature = "half")]
+    numbers! { half::f16: "<f2"; half::bf16: "|V2"; }
 }
 
 impl Table {
@@ -116,7 +165,11 @@ impl Table {
         self.borrowed.insert(TypeId::of::<&'static Vec<R>>(), (erased::view_vec::<R>, kind));
         self.borrowed.insert(TypeId::of::<&'static [R]>(), (erased::view_slice::<R>, kind));
         self.visitors.insert(visitor_of::<Vec<R>>(), kind);
-        self.by_dtype.entry(kind.dtype.descr).or_default().push(kind);
+        let kinds = self.by_dtype.entry(kind.dtype.descr).or_default();
+        // A fixed vector is the same rows as a fixed array.
+        if !kinds.iter().any(|known| known.inner == kind.inner) {
+            kinds.push(kind);
+        }
         self.owned.insert(TypeId::of::<Vec<R>>(), kind);
     }
 }

@@ -248,12 +248,13 @@ fn an_ndarray_is_one_entry_with_its_shape() {
     let state =
         Plain((grid.clone(), dynamic, Array0::from_elem((), 7_u8), Array::<bool, _>::from_elem(3, true)));
     assert_eq!(entries(&state), ["0.npy", "1.npy", "2.npy", "3.npy"]);
+    assert_eq!(entries(&vec![grid.clone(), grid.clone()]), ["0.npy", "1.npy"]);
     // Not in C order: stored element by element, and back as the same values.
     assert_eq!(foreign(grid.reversed_axes()), [""; 0]);
 
     let directory = tempfile::tempdir().unwrap();
-    let mut checkpoints = Checkpointer::<Plain<Array2<f64>>>::open(directory.path()).unwrap();
-    checkpoints.save(&Plain(Array2::zeros((3, 5)))).unwrap();
+    let mut checkpoints = Checkpointer::<Vec<Array2<f64>>>::open(directory.path()).unwrap();
+    checkpoints.save(&vec![Array2::zeros((3, 5))]).unwrap();
     let file = std::fs::read(directory.path().join("00000000000000000001.ckpt")).unwrap();
     assert!(String::from_utf8_lossy(&file).contains("'shape': (3, 5), "));
 }

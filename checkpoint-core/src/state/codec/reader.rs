@@ -196,7 +196,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
-        visitor.visit_seq(Elements { reader: self, left: length })
+        let value = visitor.visit_seq(Elements { reader: self, left: length })?;
+        #[cfg(feature = "nalgebra")]
+        if length == 3 && arrays::contradicts(&value) {
+            return Err(refusal("a matrix has other dimensions than its elements".to_owned()));
+        }
+        Ok(value)
     }
 
     #[inline]

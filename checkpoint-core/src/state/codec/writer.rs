@@ -4,6 +4,8 @@ use serde::{Serialize, Serializer, ser};
 
 use super::{DEEPEST, OUT_OF_BAND, Result, options, refusal, too_deep};
 use crate::state::arrays::{self, Array, ArraySink};
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+use crate::state::arrays::{Grid, Lengths};
 use crate::state::path::{self, Step};
 
 /// Appends values, counts their elements, and notes where it is.
@@ -29,7 +31,7 @@ impl<'a> Writer<'a> {
     /// Writes any value.
     #[inline]
     pub(super) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        #[cfg(feature = "ndarray")]
+        #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
         if let Some(grid) = arrays::grid(value) {
             return self.write_grid(grid);
         }
@@ -42,17 +44,27 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// As `ndarray` serializes an array: a version, the lengths of its dimensions, its elements.
-    #[cfg(feature = "ndarray")]
-    fn write_grid(&mut self, grid: arrays::Grid<'_>) -> Result<()> {
-        self.serialize_u8(arrays::GRID_VERSION)?;
-        if grid.is_dynamic {
-            self.serialize_u64(grid.shape.len() as u64)?;
+    /// As the array's own type serializes it.
+    #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+    fn write_grid(&mut self, grid: Grid<'_>) -> Result<()> {
+        match grid.lengths {
+            #[cfg(feature = "ndarray")]
+            Lengths::Before { version, lengths } => {
+                self.serialize_u8(version)?;
+                self.write_lengths(&lengths)?;
+                self.write_array(grid.array)
+            }
+            #[cfg(feature = "nalgebra")]
+            Lengths::After(lengths) => {
+                self.write_array(grid.array)?;
+                self.write_lengths(&lengths)
+            }
         }
-        for length in &grid.shape {
-            self.serialize_u64(*length)?;
-        }
-        self.write_array(Array { kind: grid.kind, outer: Some(grid.shape), bytes: grid.bytes })
+    }
+
+    #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+    fn write_lengths(&mut self, lengths: &[u64]) -> Result<()> {
+        lengths.iter().try_for_each(|length| self.serialize_u64(*length))
     }
 
     /// An array has the bytes that bincode gives its elements, one after the other: what stays here is copied.

@@ -1,0 +1,68 @@
+//! Arrays of the `ndarray` crate.
+
+use bytemuck::NoUninit;
+use ndarray::{Array, Dimension, Ix0, Ix1, Ix2, Ix3, Ix4, Ix5, Ix6, IxDyn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{AsGrid, Grid, Lengths, Table, add_grid};
+use crate::state::arrays::{self, ArrayPool, Kind};
+use crate::state::schema::{Type, Types};
+use crate::state::{Checkpoint, trace};
+
+/// What `ndarray` writes before the dimensions, and checks when it reads.
+const VERSION: u8 = 1;
+
+/// Adds arrays of any number of dimensions.
+pub(super) fn add<A: NoUninit>(grids: &mut Table) {
+    add_grid::<A, Array<A, Ix0>>(grids);
+    add_grid::<A, Array<A, Ix1>>(grids);
+    add_grid::<A, Array<A, Ix2>>(grids);
+    add_grid::<A, Array<A, Ix3>>(grids);
+    add_grid::<A, Array<A, Ix4>>(grids);
+    add_grid::<A, Array<A, Ix5>>(grids);
+    add_grid::<A, Array<A, Ix6>>(grids);
+    add_grid::<A, Array<A, IxDyn>>(grids);
+}
+
+impl<A: NoUninit, D: Dimension> AsGrid for Array<A, D> {
+    fn as_grid(&self, kind: Kind) -> Option<Grid<'_>> {
+        let shape: Vec<u64> = self.shape().iter().map(|length| *length as u64).collect();
+        // The number of dimensions is written where it is not part of the type.
+        let count = D::NDIM.is_none().then_some(shape.len() as u64);
+        let lengths = count.into_iter().chain(shape.iter().copied()).collect();
+        let bytes = bytemuck::cast_slice(self.as_slice()?);
+        let array = arrays::Array { kind, outer: Some(shape), bytes };
+        Some(Grid { array, lengths: Lengths::Before { version: VERSION, lengths } })
+    }
+}
+
+impl<A, D> Checkpoint for Array<A, D>
+where
+    A: Serialize + DeserializeOwned + 'static,
+    D: Dimension + Serialize + DeserializeOwned + 'static,
+{
+    const NAME: &'static str = "";
+
+    fn schema(types: &mut Types) -> Type {
+        types.import::<Self>(trace::trace::<Self>)
+    }
+
+    fn lend_arrays(&mut self, pool: &mut ArrayPool) {
+        let (shape, count) = (self.raw_dim(), self.len());
+        if !self.is_standard_layout() {
+            return;
+        }
+        // Without dimensions there is always one element, and nothing worth lending.
+        let Ok(empty) = Array::from_shape_vec(D::zeros(self.ndim()), Vec::new()) else { return };
+        let (mut values, offset) = std::mem::replace(self, empty).into_raw_vec_and_offset();
+        // A part of an array may have memory before and behind it.
+        values.drain(..offset.unwrap_or(0));
+        values.truncate(count);
+        pool.lend(&mut values);
+        // What was not taken stays what it was.
+        if let Ok(array) = Array::from_shape_vec(shape, values) {
+            *self = array;
+        }
+    }
+}
