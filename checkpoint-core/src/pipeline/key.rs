@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::canonical;
 use super::report::Reason;
 
 /// What a step's result depends on. Two results with equal keys stand for each other.
@@ -19,12 +20,10 @@ pub(super) struct Key {
 
 /// The value of a parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Parameter {
-    /// As JSON, for people; of a very long one, the beginning.
+    /// As [`canonical::text`] has it; of a very long one, the beginning, the length and a hash.
     pub(super) text: String,
-    /// What tells it from others where the text does not: it is cut, or JSON has no word for the number.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) hash: String,
 }
 
 /// What a version says of itself, in its metadata.
@@ -44,36 +43,14 @@ impl Parameter {
     /// # Errors
     /// Where the value's `Serialize` fails.
     pub(super) fn of<P: Serialize + ?Sized>(value: &P) -> Result<Parameter, String> {
-        // By way of a `Value`, whose maps are sorted.
-        let json = serde_json::to_value(value).map_err(|error| error.to_string())?;
-        let mut text = json.to_string();
-        let mut hash = String::new();
-        if text.contains("null") {
-            // NaN and the infinities are `null` to JSON.
-            let mut bytes = Vec::new();
-            crate::state::encode(value, &mut bytes, &mut Inline)?;
-            hash = blake3::hash(&bytes).to_hex().to_string();
-        }
+        let mut text = canonical::text(value).map_err(|error| error.to_string())?;
         if text.len() > LONGEST {
-            hash += blake3::hash(text.as_bytes()).to_hex().as_str();
-            let end = (0..=LONGEST).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
-            text.truncate(end);
-            text.push('…');
+            let end = format!("… ({} bytes, {})", text.len(), blake3::hash(text.as_bytes()));
+            let cut = (0..=LONGEST).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
+            text.truncate(cut);
+            text.push_str(&end);
         }
-        Ok(Parameter { text, hash })
-    }
-}
-
-/// Keeps arrays where they are.
-struct Inline;
-
-impl crate::state::ArraySink for Inline {
-    fn takes(&self, _: usize) -> bool {
-        false
-    }
-
-    fn put(&mut self, name: String, _: crate::state::Array<'_>) -> Result<u64, String> {
-        Err(format!("{name} is not to be kept apart"))
+        Ok(Parameter { text })
     }
 }
 
@@ -104,10 +81,10 @@ impl Key {
             reasons.push(Reason::Parameter { name, old: text(old), new: text(new) });
         }
         for (step, old, new) in differing(&former.inputs, &self.inputs) {
-            reasons.push(Reason::Input { step, added: old.is_none(), removed: new.is_none() });
+            reasons.push(Reason::Input { step, old: old.cloned(), new: new.cloned() });
         }
         for (path, old, new) in differing(&former.files, &self.files) {
-            reasons.push(Reason::File { path: path.into(), added: old.is_none(), removed: new.is_none() });
+            reasons.push(Reason::File { path: path.into(), old: old.cloned(), new: new.cloned() });
         }
         reasons
     }

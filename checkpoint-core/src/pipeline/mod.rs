@@ -9,6 +9,7 @@
 //! its output that are kept; each says in its metadata what it was made from. So all that holds for checkpoints holds for
 //! outputs. `progress/` has the checkpoints of steps that are not done, `files/` the hashes of input files.
 
+mod canonical;
 mod commands;
 mod decide;
 mod files;

@@ -35,7 +35,8 @@ pub enum Reason {
     Parameter {
         /// Its name.
         name: String,
-        /// What it was, as JSON; `None` where there was none of that name.
+        /// What it was, as JSON in which maps are sorted, and NaN and the infinities are numbers; of a very long one, the
+        /// beginning and a hash. `None` where there was none of that name.
         old: Option<String>,
         /// What it is.
         new: Option<String>,
@@ -45,20 +46,20 @@ pub enum Reason {
     Input {
         /// The step whose output it is.
         step: String,
-        /// Whether it did not take one before.
-        added: bool,
-        /// Whether it does not take it any more.
-        removed: bool,
+        /// The hash of what it was; `None` where none was taken.
+        old: Option<String>,
+        /// The hash of what it is; `None` where it is not taken any more.
+        new: Option<String>,
     },
     /// A file that it reads has other content.
     #[non_exhaustive]
     File {
         /// Which.
         path: PathBuf,
-        /// Whether it did not read it before.
-        added: bool,
-        /// Whether it does not read it any more.
-        removed: bool,
+        /// The hash of what was in it; `None` where it was not read.
+        old: Option<String>,
+        /// The hash of what is in it; `None` where it is not read any more.
+        new: Option<String>,
     },
     /// Its output has another type.
     Type,
@@ -76,9 +77,9 @@ pub enum Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let change = |added: bool, removed: bool| match (added, removed) {
-            (true, _) => "is new",
-            (_, true) => "is not used any more",
+        let change = |old: &Option<String>, new: &Option<String>| match (old, new) {
+            (None, _) => "is new",
+            (_, None) => "is not used any more",
             _ => "has changed",
         };
         match self {
@@ -94,11 +95,11 @@ impl fmt::Display for Reason {
             Reason::Parameter { name, new, .. } => {
                 write!(formatter, "{name} is new: {}", new.as_deref().unwrap_or_default())
             }
-            Reason::Input { step, added, removed } => {
-                write!(formatter, "the output of {step} {}", change(*added, *removed))
+            Reason::Input { step, old, new } => {
+                write!(formatter, "the output of {step} {}", change(old, new))
             }
-            Reason::File { path, added, removed } => {
-                write!(formatter, "{} {}", path.display(), change(*added, *removed))
+            Reason::File { path, old, new } => {
+                write!(formatter, "{} {}", path.display(), change(old, new))
             }
             Reason::Type => formatter.write_str("its output has another type"),
             Reason::Forced => formatter.write_str("forced"),

@@ -56,7 +56,13 @@ impl<'p> Step<'p> {
     /// A value that the result depends on: anything that serde serializes. Text and numbers are shown when they change.
     pub fn param<P: Serialize + ?Sized>(mut self, name: &str, value: &P) -> Step<'p> {
         match Parameter::of(value) {
-            Ok(parameter) => drop(self.key.parameters.insert(name.to_owned(), parameter)),
+            Ok(parameter) => {
+                if self.key.parameters.insert(name.to_owned(), parameter).is_some() {
+                    let setting = format!("the parameter `{name}` of step `{}`", self.name);
+                    let why = "it is given twice, and only one of the values would count";
+                    self.wrong.get_or_insert(Error::InvalidSetting { setting, why });
+                }
+            }
             Err(why) => {
                 let name = format!("the parameter {name} of step {}", self.name);
                 self.wrong.get_or_insert(Error::Encode { name, why });
