@@ -311,7 +311,7 @@ fn outputs_are_shared_in_memory_and_loaded_only_when_they_are_wanted() {
     fs::write(&file, bytes).unwrap();
     let pipeline = Pipeline::open(&path).unwrap();
     let output = pipeline.step("a").run(|_| Err::<Vec<f64>, _>("it ran")).unwrap();
-    assert!(matches!(output.load(), Err(Error::Damaged { .. })));
+    assert!(matches!(output.load(), Err(Error::OutputUnusable { .. })));
 }
 
 #[test]

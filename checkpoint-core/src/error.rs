@@ -365,6 +365,19 @@ pub enum Error {
         why: String,
     },
 
+    /// The output of a step is kept no more as it was written, so what takes it cannot be run.
+    #[error(
+        "the output of step `{step}` cannot be used: {source}; to make it again, run the program with \
+         CHECKPOINT_STEPS=force-only:{step}"
+    )]
+    #[non_exhaustive]
+    OutputUnusable {
+        /// The name of the step.
+        step: String,
+        /// What is wrong with the output.
+        source: Box<Error>,
+    },
+
     /// Two steps of a pipeline have the same name.
     #[error(
         "there are two steps named `{step}`: each needs a name of its own, under which its output is kept"

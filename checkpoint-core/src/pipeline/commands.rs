@@ -5,6 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::VARIABLE;
 use crate::error::Error;
 
+/// What the variable holds; nothing where there is none.
+pub(super) fn of_the_environment() -> Result<String, Error> {
+    let text = std::env::var_os(VARIABLE).unwrap_or_default();
+    text.into_string().map_err(|text| {
+        let setting = format!("{VARIABLE}={}", text.display());
+        Error::InvalidSetting { setting, why: "it is not UTF-8" }
+    })
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Commands {
     pub(super) force: BTreeSet<String>,

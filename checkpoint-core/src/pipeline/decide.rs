@@ -1,11 +1,11 @@
 //! Whether a step is run, or which version of its output is taken instead.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::commands::Commands;
 use super::key::{Key, Record};
 use super::report::Reason;
-use super::{Book, Pipeline};
 use crate::error::Error;
 use crate::reader::CheckpointReader;
 use crate::state::Checkpoint;
@@ -32,15 +32,47 @@ pub(super) enum Choice {
     Accept(Version),
 }
 
-/// The versions that are kept, newest first. What is damaged is passed over.
-pub(super) fn versions<T: Checkpoint>(directory: &Path) -> Result<Vec<Version>, Error> {
+/// What is kept of a step.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Newest first.
+    pub(super) versions: Vec<Version>,
+    /// The number of each that is damaged, and how.
+    damaged: Vec<(u64, String)>,
+}
+
+/// What the commands did so far, for the steps that follow.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    /// Run because of a command, so that what depends on them is run too.
+    forced: BTreeSet<String>,
+    /// Run because of a command that wants what depends on them left alone.
+    forced_alone: BTreeSet<String>,
+    /// Whether the step of `from` was seen.
+    from_reached: bool,
+    /// The step after which nothing more is run.
+    stopped_after: Option<String>,
+}
+
+impl Marks {
+    /// A step was run, or reused.
+    pub(super) fn done(&mut self, step: &str, commands: &Commands) {
+        if commands.to.as_deref() == Some(step) {
+            self.stopped_after = Some(step.to_owned());
+        }
+    }
+}
+
+/// The versions that are kept.
+pub(super) fn kept<T: Checkpoint>(directory: &Path) -> Result<Kept, Error> {
     let reader = CheckpointReader::<T>::open(directory)?;
-    let mut versions = Vec::new();
+    let mut kept = Kept::default();
     for number in reader.generations()?.into_iter().rev() {
         let manifest = match reader.manifest(number) {
             Ok(manifest) => manifest,
             Err(error) if error.is_damage() => {
                 tracing::warn!(%error, "a version of a step's output cannot be used");
+                kept.damaged.push((number, error.to_string()));
                 continue;
             }
             Err(error) => return Err(error),
@@ -49,21 +81,22 @@ pub(super) fn versions<T: Checkpoint>(directory: &Path) -> Result<Vec<Version>, 
         let Some(record) = record.and_then(|text| serde_json::from_str(text).ok()) else { continue };
         let fits = reader.fits(&manifest);
         let bytes = reader.length(number).unwrap_or_default();
-        versions.push(Version { number, record, bytes, fits });
+        kept.versions.push(Version { number, record, bytes, fits });
     }
-    Ok(versions)
+    Ok(kept)
 }
 
-/// Decides about a step. `versions` are newest first.
+/// Decides about a step.
 pub(super) fn decide(
-    pipeline: &Pipeline,
+    commands: &Commands,
+    marks: &mut Marks,
     step: &str,
     key: &Key,
-    versions: &[Version],
+    kept: &Kept,
 ) -> Result<Choice, Error> {
-    let Commands { force, force_only, only, from, accept, versions: chosen, .. } = &pipeline.commands;
-    let mut book = pipeline.book();
-    if let Some(after) = &book.stopped_after {
+    let Commands { force, force_only, only, from, accept, versions: chosen, .. } = commands;
+    let versions = &kept.versions;
+    if let Some(after) = &marks.stopped_after {
         let why = format!("the pipeline was to stop after `{after}`");
         return Err(Error::StepNotRun { step: step.to_owned(), why });
     }
@@ -90,20 +123,20 @@ pub(super) fn decide(
         return as_it_is().ok_or_else(|| Error::StepNotRun { step: step.to_owned(), why: why.to_owned() });
     }
     if only.contains(step) || force_only.contains(step) {
-        book.forced_alone.insert(step.to_owned());
+        marks.forced_alone.insert(step.to_owned());
         return Ok(Choice::Run(vec![Reason::Forced]));
     }
     if force.contains(step) || from.as_deref() == Some(step) {
-        book.from_reached |= from.as_deref() == Some(step);
-        book.forced.insert(step.to_owned());
+        marks.from_reached |= from.as_deref() == Some(step);
+        marks.forced.insert(step.to_owned());
         return Ok(Choice::Run(vec![Reason::Forced]));
     }
-    if let Some(by) = key.inputs.keys().find(|input| book.forced.contains(*input)).cloned() {
-        book.forced.insert(step.to_owned());
+    if let Some(by) = key.inputs.keys().find(|input| marks.forced.contains(*input)).cloned() {
+        marks.forced.insert(step.to_owned());
         return Ok(Choice::Run(vec![Reason::ForcedBy(by)]));
     }
     if from.is_some()
-        && !book.from_reached
+        && !marks.from_reached
         && let Some(choice) = as_it_is()
     {
         return Ok(choice);
@@ -116,12 +149,12 @@ pub(super) fn decide(
     {
         return Ok(Choice::Accept(version.clone()));
     }
-    let alone = || key.inputs.keys().filter(|input| book.forced_alone.contains(*input));
+    let alone = || key.inputs.keys().filter(|input| marks.forced_alone.contains(*input));
     let valid = usable().find(|version| version.record.key.without(alone()) == key.without(alone()));
     if let Some(version) = valid.filter(|_| alone().next().is_some()) {
         return Ok(Choice::Reuse(version.clone(), vec![Reason::LeftAlone]));
     }
-    Ok(Choice::Run(reasons(key, versions)))
+    Ok(Choice::Run(reasons(key, kept)))
 }
 
 /// The version from which the least has changed; of several, the newest.
@@ -130,19 +163,17 @@ fn nearest<'v>(key: &Key, versions: impl Iterator<Item = &'v Version>) -> Option
 }
 
 /// Why no version will do.
-fn reasons(key: &Key, versions: &[Version]) -> Vec<Reason> {
-    if !versions.is_empty() && !versions.iter().any(|version| version.fits) {
-        return vec![Reason::Type];
-    }
+fn reasons(key: &Key, Kept { versions, damaged }: &Kept) -> Vec<Reason> {
     let nearest = nearest(key, versions.iter().filter(|version| version.fits));
-    nearest.map_or(vec![Reason::NothingKept], |version| key.changes(&version.record.key))
-}
-
-impl Book {
-    /// A step was run, or reused.
-    pub(super) fn done(&mut self, step: &str, commands: &Commands) {
-        if commands.to.as_deref() == Some(step) {
-            self.stopped_after = Some(step.to_owned());
-        }
+    let mut reasons = match nearest {
+        Some(version) => key.changes(&version.record.key),
+        None if !versions.is_empty() => vec![Reason::Type],
+        None => Vec::new(),
+    };
+    reasons
+        .extend(damaged.iter().map(|(version, why)| Reason::Damaged { version: *version, why: why.clone() }));
+    if reasons.is_empty() {
+        reasons.push(Reason::NothingKept);
     }
+    reasons
 }

@@ -38,8 +38,9 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn open(directory: &Path) -> Result<Files, Error> {
-        let mut checkpoints = Checkpointer::<Memory>::builder(directory).history(false).open()?;
-        // What is lost can be worked out again.
+        // Not synced: a file that a power cut leaves half-written is damaged, and what is lost can be worked out again.
+        let mut checkpoints =
+            Checkpointer::<Memory>::builder(directory).durable(false).history(false).open()?;
         let seen = checkpoints.load().unwrap_or_else(|error| {
             tracing::warn!(%error, "the hashes of files are worked out again");
             None
@@ -64,11 +65,30 @@ impl Files {
         hasher.update_reader(&file).map_err(failed)?;
         found.hash = hasher.finalize().to_hex().to_string();
         let hash = found.hash.clone();
-        if now.duration_since(found.modified).is_ok_and(|age| age > TOO_FRESH) {
+        if found.is_settled(now) {
             self.seen.insert(name, found);
-            self.checkpoints.save(&Plain(self.seen.clone()))?;
+            // A step is not to fail for this, and what is not remembered costs no more than time.
+            if let Err(error) = self.checkpoints.save(&Plain(self.seen.clone())) {
+                tracing::warn!(%error, "the hashes of files are not remembered");
+            }
         }
         Ok(hash)
+    }
+}
+
+impl Seen {
+    /// Whether its last change is so long ago that the next one has another time. Both times count: the one of its content can
+    /// be set to anything, as copies do that preserve it.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let is_old = |time: SystemTime| now.duration_since(time).is_ok_and(|age| age > TOO_FRESH);
+        let (seconds, nanoseconds) = self.changed;
+        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
+        let changed = since
+            .and_then(|(seconds, nanoseconds)| {
+                SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
+            })
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        is_old(self.modified) && is_old(changed)
     }
 }
 
@@ -89,7 +109,46 @@ fn look(file: &File) -> io::Result<Seen> {
     Ok(Seen { length: metadata.len(), modified, inode, changed, hash: String::new() })
 }
 
-/// A path as the key has it.
+/// A path as the key has it: another one for each path, also where it is no text.
 pub(super) fn name(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    match path.to_str() {
+        // What begins with a quotation mark could be what stands for such a path.
+        Some(text) if !text.starts_with('"') => text.to_owned(),
+        _ => format!("{path:?}"),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn each_path_has_a_name_of_its_own() {
+        let paths: [&[u8]; 5] = [b"a", b"\xff", b"\xfe", b"\"\\xFF\"", b"\\xFF"];
+        let mut names: Vec<String> =
+            paths.iter().map(|path| name(Path::new(OsStr::from_bytes(path)))).collect();
+        assert_eq!(names[0], "a");
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), paths.len(), "{names:?}");
+    }
+
+    #[test]
+    fn a_file_that_was_changed_a_moment_ago_is_not_settled_whatever_the_time_of_its_content() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let seen = |modified: u64, changed: i64| Seen {
+            length: 1,
+            modified: SystemTime::UNIX_EPOCH + Duration::from_secs(modified),
+            inode: 1,
+            changed: (changed, 0),
+            hash: String::new(),
+        };
+        assert!(seen(990, 990).is_settled(now));
+        for (modified, changed) in [(990, 999), (999, 990), (2000, 990), (990, 2000)] {
+            assert!(!seen(modified, changed).is_settled(now), "{modified} {changed}");
+        }
+    }
 }

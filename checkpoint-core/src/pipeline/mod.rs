@@ -9,6 +9,7 @@
 //! its output that are kept; each says in its metadata what it was made from. So all that holds for checkpoints holds for
 //! outputs. `progress/` has the checkpoints of steps that are not done, `files/` the hashes of input files.
 
+mod branch;
 mod canonical;
 mod commands;
 mod decide;
@@ -21,7 +22,6 @@ mod step;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,7 @@ pub use step::{Step, StepContext};
 use crate::error::Error;
 use crate::store::{self, Lock, RealDisk};
 use commands::Commands;
+use decide::Marks;
 use files::Files;
 
 /// A person's commands, in the environment.
@@ -97,14 +98,7 @@ type Watcher = dyn Fn(&StepEvent) + Send + Sync;
 struct Book {
     names: BTreeSet<String>,
     reports: Vec<StepReport>,
-    /// Run because of a command, so that what depends on them is run too.
-    forced: BTreeSet<String>,
-    /// Run because of a command that wants what depends on them left alone.
-    forced_alone: BTreeSet<String>,
-    /// Whether the step of `from` was seen.
-    from_reached: bool,
-    /// The step after which nothing more is run.
-    stopped_after: Option<String>,
+    marks: Marks,
 }
 
 impl Pipeline {
@@ -115,10 +109,7 @@ impl Pipeline {
     /// understood, and what may be wrong with the directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let commands = match std::env::var(VARIABLE) {
-            Ok(text) => Commands::parse(&text)?,
-            Err(_) => Commands::default(),
-        };
+        let commands = Commands::parse(&commands::of_the_environment()?)?;
         let (path, disk) = (path.as_ref(), RealDisk::default());
         let lock = store::claim(&disk, path, true)?;
         Ok(Pipeline {
@@ -216,39 +207,21 @@ impl Pipeline {
     /// [`Error::UnknownStep`] where a command named a step that there is not. What was done is saved also then.
     pub fn finish(self) -> Result<Vec<StepReport>, Error> {
         let Book { names, reports, .. } = std::mem::take(&mut *self.book());
-        if let Some(step) = self.commands.names().find(|name| !names.contains(*name)) {
-            let known = names.iter().cloned().collect();
-            return Err(Error::UnknownStep { step: step.to_owned(), known });
+        match self.commands.names().find(|name| !names.contains(*name)) {
+            Some(step) => {
+                Err(Error::UnknownStep { step: step.to_owned(), known: names.into_iter().collect() })
+            }
+            None => Ok(reports),
         }
-        Ok(reports)
     }
 
     /// Begins another pipeline directory with all that this one has kept, without copying it where the file system can
     /// link files. What is done in either of them later does not touch the other.
     ///
     /// # Errors
-    /// Where `path` exists already, or files cannot be made there.
+    /// Where `path` exists already, or files cannot be made there; then nothing is left of it.
     pub fn branch(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let failed = |operation, at: &Path, source| Error::writing(operation, at, source);
-        fs::create_dir(path).map_err(|source| failed("create", path, source))?;
-        let from = self.path.join("steps");
-        let Ok(steps) = fs::read_dir(&from) else { return Ok(()) };
-        for step in steps.flatten().filter(|step| step.path().is_dir()) {
-            let kept = store::Directory::new(&step.path(), Arc::new(RealDisk::default()));
-            let to = path.join("steps").join(step.file_name());
-            fs::create_dir_all(&to).map_err(|source| failed("create", &to, source))?;
-            for generation in kept.generations()? {
-                let file = kept.location(generation);
-                let target = to.join(file.file_name().unwrap_or_default());
-                fs::hard_link(&file, &target)
-                    .or_else(|_| fs::copy(&file, &target).map(drop))
-                    .map_err(|source| failed("link", &target, source))?;
-            }
-            let synced = fs::File::open(&to).and_then(|directory| directory.sync_all());
-            synced.map_err(|source| failed("sync", &to, source))?;
-        }
-        Ok(())
+        branch::branch(&self.path.join("steps"), path.as_ref())
     }
 
     /// The pipeline directory.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::reader::CheckpointReader;
-use crate::state::{Array, ArraySink, Checkpoint, encode};
+use crate::state::{Array, ArraySink, Checkpoint, Schema, encode};
 
 /// The output of a step. A clone is the same output; what is in memory is shared.
 pub struct Output<T> {
@@ -39,14 +39,20 @@ impl<T: Checkpoint> Output<T> {
     /// The output itself: what is in memory, or else loaded now.
     ///
     /// # Errors
-    /// What is wrong with its file; to make it again, force the step.
+    /// [`Error::OutputUnusable`] where its file is damaged or gone, and what else may be wrong with it.
     pub fn load(&self) -> Result<Arc<T>, Error> {
         // Held while it is loaded: two threads that want it load it once.
         let mut memory = self.place.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = &*memory {
             return Ok(Arc::clone(value));
         }
-        let value = CheckpointReader::open(&self.place.directory)?.load_generation(self.version)?;
+        let loaded = CheckpointReader::open(&self.place.directory)?.load_generation(self.version);
+        let value = loaded.map_err(|error| match error {
+            error if error.is_damage() || matches!(error, Error::NoSuchGeneration { .. }) => {
+                Error::OutputUnusable { step: self.step.clone(), source: Box::new(error) }
+            }
+            error => error,
+        })?;
         Ok(Arc::clone(memory.insert(Arc::new(value))))
     }
 
@@ -87,9 +93,13 @@ impl<T> fmt::Debug for Output<T> {
     }
 }
 
-/// The hash of a value: equal for equal values, but for those whose order is left to chance, as that of a `HashMap`.
+/// The hash of a value: equal for equal values of the same type, but for those whose order is left to chance, as that of a
+/// `HashMap`.
 pub(super) fn identity<T: Checkpoint>(value: &T) -> Result<String, String> {
     let mut hashed = Hashed::default();
+    // The bytes say nothing of the names of fields: after these were exchanged, the same bytes are another value.
+    let kind = (T::NAME, T::VERSION, Schema::of::<T>());
+    hashed.hasher.update(&serde_json::to_vec(&kind).map_err(|error| error.to_string())?);
     let mut rest = Vec::new();
     encode(value, &mut rest, &mut hashed)?;
     hashed.hasher.update(&rest);

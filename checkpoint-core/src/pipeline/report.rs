@@ -63,6 +63,14 @@ pub enum Reason {
     },
     /// Its output has another type.
     Type,
+    /// A version of its output that was kept cannot be used.
+    #[non_exhaustive]
+    Damaged {
+        /// Its number.
+        version: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A person wants it run.
     Forced,
     /// A step that it depends on was run because a person wants that.
@@ -102,6 +110,7 @@ impl fmt::Display for Reason {
                 write!(formatter, "{} {}", path.display(), change(old, new))
             }
             Reason::Type => formatter.write_str("its output has another type"),
+            Reason::Damaged { version, why } => write!(formatter, "version {version} cannot be used: {why}"),
             Reason::Forced => formatter.write_str("forced"),
             Reason::ForcedBy(step) => write!(formatter, "{step} was forced"),
             Reason::Chosen => formatter.write_str("chosen"),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::decide::{Choice, RECORD, Version, decide, versions};
+use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
@@ -106,16 +106,16 @@ impl<'p> Step<'p> {
     /// # Errors
     /// As [`run`](Step::run).
     pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
-        let versions = self.prepare::<T>()?;
-        // It is not declared by this; the step itself may still follow.
+        let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
+        let kept = self.prepare::<T>();
         let mut book = self.pipeline.book();
-        book.names.remove(&self.name);
-        let (forced, alone) = (book.forced.clone(), book.forced_alone.clone());
+        if !is_another {
+            // It is not declared by this; the step itself may still follow.
+            book.names.remove(&self.name);
+        }
+        let mut marks = book.marks.clone();
         drop(book);
-        let choice = decide(self.pipeline, &self.name, &self.key, &versions);
-        let mut book = self.pipeline.book();
-        (book.forced, book.forced_alone) = (forced, alone);
-        Ok(match choice? {
+        Ok(match decide(&self.pipeline.commands, &mut marks, &self.name, &self.key, &kept?)? {
             Choice::Run(reasons) => (Outcome::Ran, reasons),
             Choice::Reuse(_, reasons) => (Outcome::Reused, reasons),
             Choice::Accept(_) => (Outcome::Reused, vec![Reason::Accepted]),
@@ -137,16 +137,18 @@ impl<'p> Step<'p> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         let begun = Instant::now();
-        let versions = self.prepare::<T>()?;
-        match decide(self.pipeline, &self.name, &self.key, &versions)? {
+        let kept = self.prepare::<T>()?;
+        let commands = &self.pipeline.commands;
+        let choice = decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, &kept)?;
+        match choice {
             Choice::Reuse(version, reasons) => Ok(self.reuse(begun, version, reasons)),
             Choice::Accept(version) => self.accept(begun, version),
-            Choice::Run(reasons) => self.make(begun, &versions, reasons, work),
+            Choice::Run(reasons) => self.make(begun, &kept.versions, reasons, work),
         }
     }
 
     /// Completes the key, and looks for the versions that are kept.
-    fn prepare<T: Checkpoint>(&mut self) -> Result<Vec<Version>, Error> {
+    fn prepare<T: Checkpoint>(&mut self) -> Result<Kept, Error> {
         if self.keep == 0 {
             self.refuse("at least one version of the output is kept");
         }
@@ -158,7 +160,7 @@ impl<'p> Step<'p> {
             let hash = files.hash(path)?;
             self.key.files.insert(files::name(path), hash);
         }
-        versions::<T>(&self.directory())
+        kept::<T>(&self.directory())
     }
 
     fn directory(&self) -> PathBuf {
@@ -263,7 +265,7 @@ impl<'p> Step<'p> {
         let (step, duration) = (self.name.clone(), begun.elapsed());
         let report = StepReport { step, outcome, reasons, version, bytes, duration };
         let mut book = self.pipeline.book();
-        book.done(&self.name, &self.pipeline.commands);
+        book.marks.done(&self.name, &self.pipeline.commands);
         book.reports.push(report.clone());
         drop(book);
         self.pipeline.tell(&StepEvent::Done(report));

@@ -1,0 +1,62 @@
+//! Another pipeline directory with all that one has kept.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::store::{Directory, Disk as _, RealDisk};
+
+/// Makes the directory `to`, with all that is kept in `steps`, by links where there are such. Fails where it exists.
+pub(super) fn branch(steps: &Path, to: &Path) -> Result<(), Error> {
+    fs::create_dir(to).map_err(|source| Error::writing("create", to, source))?;
+    let made = fill(steps, &to.join("steps"));
+    if made.is_err()
+        && let Err(error) = fs::remove_dir_all(to)
+    {
+        tracing::warn!(path = %to.display(), %error, "could not remove what was made of a branch");
+    }
+    made
+}
+
+fn fill(from: &Path, to: &Path) -> Result<(), Error> {
+    let disk = RealDisk::default();
+    let create = |path: &Path| fs::create_dir(path).map_err(|source| Error::writing("create", path, source));
+    // The names in it, and its own.
+    let sync = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        [path, parent.unwrap_or(Path::new("."))].into_iter().try_for_each(|directory| {
+            disk.sync_directory(directory).map_err(|source| Error::writing("sync", directory, source))
+        })
+    };
+    create(to)?;
+    if from.is_dir() {
+        let unreadable = |source| Error::io("list", from, source);
+        for step in fs::read_dir(from).map_err(unreadable)? {
+            let step = step.map_err(unreadable)?;
+            if !step.path().is_dir() {
+                continue;
+            }
+            let kept = Directory::new(&step.path(), Arc::new(RealDisk::default()));
+            let to = to.join(step.file_name());
+            create(&to)?;
+            for generation in kept.generations()? {
+                let file = kept.location(generation);
+                let target = to.join(file.file_name().unwrap_or_default());
+                link(&file, &target).map_err(|source| Error::writing("link", &target, source))?;
+            }
+            sync(&to)?;
+        }
+    }
+    sync(to)?;
+    to.parent().map_or(Ok(()), sync)
+}
+
+/// A link shares what was synced when it was saved; a copy does not.
+fn link(file: &Path, target: &Path) -> std::io::Result<()> {
+    if fs::hard_link(file, target).is_ok() {
+        return Ok(());
+    }
+    fs::copy(file, target)?;
+    File::open(target)?.sync_all()
+}
