@@ -47,7 +47,7 @@ pub use save::Saved;
 pub use schedule::{Due, Schedule, interval};
 pub use scopes::{Scope, Scopes, Stack};
 pub use state::{
-    Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, json,
+    Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, fixed, json,
 };
 pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
 pub use store::Metric;
@@ -56,7 +56,8 @@ pub use store::Metric;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::state::{
-        ArrayPool, Body, Field, Fields, Probe, Type, Types, Variant, ViaCheckpoint, ViaSerde, fixed, traced,
+        ArrayPool, Body, Field, Fields, Probe, Type, Types, Variant, ViaCheckpoint, ViaSerde,
+        adapter as fixed, traced,
     };
     pub use serde;
 }

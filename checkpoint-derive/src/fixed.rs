@@ -58,12 +58,31 @@ pub(crate) fn schema(
     types: &Ident,
     probe: impl FnOnce(&Type) -> TokenStream,
 ) -> Option<TokenStream> {
+    let (path, leaf) = adapter(field)?;
+    let (ty, leaf) = (&field.original.ty, probe(leaf));
+    Some(quote!(#path::schema::<#ty>(#types, |#types| #leaf)))
+}
+
+/// Gives up the memory of a field that has the attribute, or `None` if it has not.
+pub(crate) fn lend(
+    field: &ast::Field,
+    binding: &Ident,
+    pool: &Ident,
+    probe: impl FnOnce(&Type, &Ident) -> TokenStream,
+) -> Option<TokenStream> {
+    let (path, leaf) = adapter(field)?;
+    let element = Ident::new("__element", Span::mixed_site());
+    let (ty, call) = (&field.original.ty, probe(leaf, &element));
+    Some(quote!(#path::lend_arrays::<#ty, #leaf>(#binding, #pool, |#element, #pool| #call);))
+}
+
+/// What the attribute names, and the type of the elements.
+fn adapter<'a>(field: &'a ast::Field<'_>) -> Option<(Path, &'a Type)> {
     let path: Path = field.serde.text(WITH)?.parse().ok()?;
     let last = path.segments.last().filter(|last| last.ident == FIXED_ARRAYS);
     last.filter(|_| path.segments.iter().any(|segment| segment.ident == "__private"))?;
-    let ty = &field.original.ty;
-    let leaf = probe(plan(ty, &TokenStream::new())?.leaf);
-    Some(quote!(#path::schema::<#ty>(#types, |#types| #leaf)))
+    let leaf = plan(&field.original.ty, &TokenStream::new())?.leaf;
+    Some((path, leaf))
 }
 
 fn plan<'a>(ty: &'a Type, fixed: &TokenStream) -> Option<Plan<'a>> {

@@ -2,10 +2,11 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Ident, Member};
+use syn::{Ident, Member, Type};
 
 use crate::ast::{Body, Field, Fields, Input};
 use crate::attr::at;
+use crate::fixed;
 
 /// The method of `Checkpoint`, or nothing where no field could have an array.
 pub(crate) fn method(input: &Input) -> TokenStream {
@@ -49,15 +50,23 @@ fn arm(path: &TokenStream, fields: &Fields, private: &TokenStream, pool: &Ident)
     let mut patterns = Vec::new();
     let mut calls = Vec::new();
     for (place, field) in fields.all.iter().enumerate() {
-        // What the author's own function reads is none of ours.
-        if field.is_skipped() || field.serde.reads_with().is_some() {
+        if field.is_skipped() {
             continue;
         }
         let binding = format_ident!("__field_{place}", span = Span::mixed_site());
         let member = member(field, place);
-        let ty = &field.original.ty;
+        let probe = |ty: &Type, value: &Ident| quote_spanned!(at(ty)=> (&#private::Probe::<#ty>::NEW).lend_arrays(#value, #pool));
+        let call = match fixed::lend(field, &binding, pool, probe) {
+            Some(call) => call,
+            // What the author's own function reads is none of ours.
+            None if field.serde.reads_with().is_some() => continue,
+            None => {
+                let call = probe(&field.original.ty, &binding);
+                quote!(#call;)
+            }
+        };
         patterns.push(quote!(#member: #binding));
-        calls.push(quote_spanned!(at(ty)=> (&#private::Probe::<#ty>::NEW).lend_arrays(#binding, #pool);));
+        calls.push(call);
     }
     (!patterns.is_empty()).then(|| quote!(#path { #(#patterns,)* .. } => { #(#calls)* }))
 }

@@ -1,5 +1,6 @@
 //! State → parts: what a state is, what it looks like, and its bytes.
 
+pub mod adapter;
 mod arrays;
 mod codec;
 mod compare;

@@ -48,6 +48,11 @@ pub(crate) fn trace<T: DeserializeOwned>() -> Schema {
     traced.unwrap_or_else(trace_here::<T>)
 }
 
+/// Whether this is the deserializer that [`trace`] reads from.
+pub(super) fn is_tracer<D>() -> bool {
+    typeid::of::<D>() == typeid::of::<deserializer::Tracing<'static>>()
+}
+
 fn trace_here<T: DeserializeOwned>() -> Schema {
     let mut tracer = Tracer::new(type_name::<T>(), STEPS);
     while tracer.begin_pass() {

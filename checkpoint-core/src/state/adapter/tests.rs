@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use serde::Deserialize;
+
 use super::*;
 use crate::state::arrays::none::{decode, encode};
 
@@ -73,4 +75,10 @@ fn the_memory_of_values_becomes_that_of_rows() {
     let mut spare = Vec::with_capacity(101);
     spare.extend([1_u16; 4]);
     assert_eq!(arrays::group::<u16, 2>(spare), Some(vec![[1; 2]; 2]));
+    // Spare memory for whole rows stays with them, and so does where they are.
+    let mut spare = Vec::with_capacity(100);
+    spare.extend([1_u16; 4]);
+    let first = spare.as_ptr().addr();
+    let rows = arrays::group::<u16, 2>(spare).unwrap();
+    assert_eq!((rows.as_ptr().addr(), rows.capacity()), (first, 50));
 }

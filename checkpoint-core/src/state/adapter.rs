@@ -1,0 +1,179 @@
+//! Fixed arrays of any length, of which serde knows none that is longer than 32.
+//!
+//! The macro writes down how a field is made of them: `Rows<Fixed<Same>>` stands for `Vec<[T; N]>`. Where one of the
+//! lengths is more than 32, the checkpoint has all elements in one sequence, which is an array like any other if they
+//! are numbers ([`flat`]). Shorter ones, and all of them in other formats, look as serde has them: as tuples.
+
+mod arrangement;
+mod containers;
+mod elements;
+mod flat;
+mod maps;
+
+use std::any::Any;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::ser::SerializeTuple as _;
+use serde::{Deserializer, Serialize, Serializer};
+
+use self::arrangement::shape;
+pub use self::arrangement::{Arrangement, Fixed, Numbers, Same};
+pub use self::containers::{Boxed, BoxedRows, Maybe, Rows};
+use self::elements::{Elements, Via};
+pub use self::maps::Values;
+use super::arrays::{self, ArrayPool};
+use super::fixed::Number;
+use super::schema::{Type, Types};
+
+/// What is to be done with an element that is no number, which has the type that the caller knows.
+type LendLeaf<'a> = &'a mut dyn FnMut(&mut dyn Any, &mut ArrayPool);
+
+/// How an `F` is written, read, and described.
+pub trait Adapter<F> {
+    /// As `Serialize` has it.
+    #[expect(clippy::missing_errors_doc, reason = "those of the serializer")]
+    fn write<S: Serializer>(value: &F, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// As `Deserialize` has it.
+    #[expect(clippy::missing_errors_doc, reason = "those of the deserializer")]
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error>;
+
+    /// The type in a checkpoint, made from that of the elements.
+    fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type;
+
+    /// Gives up the memory of large arrays.
+    fn lend(value: &mut F, pool: &mut ArrayPool, leaf: LendLeaf<'_>);
+}
+
+/// The functions for serde's attribute `with`.
+#[derive(Debug)]
+pub struct FixedArrays<A>(PhantomData<A>);
+
+impl<A> FixedArrays<A> {
+    /// Writes a field.
+    #[expect(clippy::missing_errors_doc, reason = "those of the serializer")]
+    pub fn serialize<F, S: Serializer>(value: &F, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        A: Adapter<F>,
+    {
+        A::write(value, serializer)
+    }
+
+    /// Reads a field.
+    #[expect(clippy::missing_errors_doc, reason = "those of the deserializer")]
+    pub fn deserialize<'de, F, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error>
+    where
+        A: Adapter<F>,
+    {
+        A::read(deserializer)
+    }
+
+    /// The schema of a field, whose elements are as `leaf` says.
+    pub fn schema<F>(types: &mut Types, mut leaf: impl FnMut(&mut Types) -> Type) -> Type
+    where
+        A: Adapter<F>,
+    {
+        A::schema(types, &mut leaf)
+    }
+
+    /// Gives up the memory of a field's large arrays; that of its elements, which are `L`s, as `leaf` says.
+    pub fn lend_arrays<F, L: 'static>(
+        value: &mut F,
+        pool: &mut ArrayPool,
+        mut leaf: impl FnMut(&mut L, &mut ArrayPool),
+    ) where
+        A: Adapter<F>,
+    {
+        A::lend(value, pool, &mut |element, pool| {
+            if let Some(element) = element.downcast_mut() {
+                leaf(element, pool);
+            }
+        });
+    }
+}
+
+fn short_schema(lengths: &[u64], types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
+    let element = leaf(types);
+    lengths.iter().rev().fold(element, |inner, length| Type::Array(Box::new(inner), *length))
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Adapter<T> for Same {
+    fn write<S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        value.serialize(serializer)
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        T::deserialize(deserializer)
+    }
+
+    fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
+        leaf(types)
+    }
+
+    fn lend(value: &mut T, pool: &mut ArrayPool, leaf: LendLeaf<'_>) {
+        leaf(value, pool);
+    }
+}
+
+impl<T: Number> Adapter<T> for Numbers {
+    fn write<S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        value.serialize(serializer)
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        T::deserialize(deserializer)
+    }
+
+    fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
+        leaf(types)
+    }
+
+    fn lend(_: &mut T, _: &mut ArrayPool, _: LendLeaf<'_>) {}
+}
+
+impl<T, A, const N: usize> Adapter<[T; N]> for Fixed<A>
+where
+    A: Adapter<T> + Arrangement<T>,
+{
+    fn write<S: Serializer>(value: &[T; N], serializer: S) -> Result<S::Ok, S::Error> {
+        if flat::is_written::<S, [T; N], Self>() {
+            return flat::write::<[T; N], Self, S>(std::slice::from_ref(value), None, serializer);
+        }
+        let mut tuple = serializer.serialize_tuple(N)?;
+        for element in value {
+            tuple.serialize_element(&Via::<T, A>(element, PhantomData))?;
+        }
+        tuple.end()
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[T; N], D::Error> {
+        if flat::is_read::<D, [T; N], Self>() {
+            let rows = flat::exactly_one(flat::read::<[T; N], Self, D>("", deserializer)?)?;
+            return rows.into_iter().next().ok_or_else(|| D::Error::custom("a fixed array is missing"));
+        }
+        let elements = deserializer.deserialize_tuple(N, Elements::<T, A>(Some(N), PhantomData))?;
+        elements.try_into().map_err(|_| D::Error::custom(format!("a fixed array has {N} elements")))
+    }
+
+    fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
+        match shape::<[T; N], Self>() {
+            (lengths, true) => flat::schema("", &lengths, types, leaf),
+            (lengths, false) => short_schema(&lengths, types, leaf),
+        }
+    }
+
+    fn lend(value: &mut [T; N], pool: &mut ArrayPool, leaf: LendLeaf<'_>) {
+        lend_each::<T, A>(value, pool, leaf);
+    }
+}
+
+fn lend_each<T, A: Adapter<T> + Arrangement<T>>(values: &mut [T], pool: &mut ArrayPool, leaf: LendLeaf<'_>) {
+    // Numbers have no memory of their own.
+    if arrays::vec_kind::<Vec<A::Leaf>>().is_none() {
+        values.iter_mut().for_each(|value| A::lend(value, pool, leaf));
+    }
+}
+
+#[cfg(test)]
+mod tests;

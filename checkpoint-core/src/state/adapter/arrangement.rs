@@ -1,0 +1,122 @@
+//! How fixed arrays lie in memory: as their elements, one after the other, in the order of C.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::state::arrays;
+use crate::state::fixed::Number;
+
+/// The longest that serde knows. Its form is kept, and a small array in each of a million structs stays where it is.
+const LONGEST_OF_SERDE: u64 = 32;
+
+/// A type as it is.
+#[derive(Debug)]
+pub struct Same;
+/// A number, as it is.
+#[derive(Debug)]
+pub struct Numbers;
+/// A fixed array.
+#[derive(Debug)]
+pub struct Fixed<A>(PhantomData<A>);
+
+/// How a `T` lies in memory: as so many elements, one after the other.
+pub trait Arrangement<T> {
+    /// The type of the elements.
+    type Leaf: Serialize + DeserializeOwned + 'static;
+
+    /// The lengths of the dimensions of one `T`, outermost first.
+    fn shape(lengths: &mut Vec<u64>);
+
+    /// All elements.
+    fn flat(values: &[T]) -> &[Self::Leaf];
+
+    /// The same memory as elements.
+    fn scatter(values: Vec<T>) -> Vec<Self::Leaf>;
+
+    /// The same memory as `T`s. `None` where it holds no whole number of them.
+    fn gather(leaves: Vec<Self::Leaf>) -> Option<Vec<T>>;
+
+    /// So many elements of any value, where the type is known to have one.
+    fn samples(count: usize) -> Option<Vec<Self::Leaf>>;
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Arrangement<T> for Same {
+    type Leaf = T;
+
+    fn shape(_: &mut Vec<u64>) {}
+
+    fn flat(values: &[T]) -> &[T] {
+        values
+    }
+
+    fn scatter(values: Vec<T>) -> Vec<T> {
+        values
+    }
+
+    fn gather(leaves: Vec<T>) -> Option<Vec<T>> {
+        Some(leaves)
+    }
+
+    fn samples(_: usize) -> Option<Vec<T>> {
+        None
+    }
+}
+
+impl<T: Number> Arrangement<T> for Numbers {
+    type Leaf = T;
+
+    fn shape(_: &mut Vec<u64>) {}
+
+    fn flat(values: &[T]) -> &[T] {
+        values
+    }
+
+    fn scatter(values: Vec<T>) -> Vec<T> {
+        values
+    }
+
+    fn gather(leaves: Vec<T>) -> Option<Vec<T>> {
+        Some(leaves)
+    }
+
+    fn samples(count: usize) -> Option<Vec<T>> {
+        Some(vec![T::default(); count])
+    }
+}
+
+impl<T, A: Arrangement<T>, const N: usize> Arrangement<[T; N]> for Fixed<A> {
+    type Leaf = A::Leaf;
+
+    fn shape(lengths: &mut Vec<u64>) {
+        lengths.push(N as u64);
+        A::shape(lengths);
+    }
+
+    fn flat(values: &[[T; N]]) -> &[A::Leaf] {
+        A::flat(values.as_flattened())
+    }
+
+    fn scatter(values: Vec<[T; N]>) -> Vec<A::Leaf> {
+        A::scatter(values.into_flattened())
+    }
+
+    fn gather(leaves: Vec<A::Leaf>) -> Option<Vec<[T; N]>> {
+        arrays::group(A::gather(leaves)?)
+    }
+
+    fn samples(count: usize) -> Option<Vec<A::Leaf>> {
+        A::samples(count)
+    }
+}
+
+/// The shape of one `T`, and whether its elements are kept in one sequence.
+pub(super) fn shape<T, A: Arrangement<T>>() -> (Vec<u64>, bool) {
+    let mut lengths = Vec::new();
+    A::shape(&mut lengths);
+    let is_long = lengths.iter().any(|length| *length > LONGEST_OF_SERDE);
+    // Nothing tells how many arrays an empty sequence is, or elements without a size.
+    let is_there = size_of::<A::Leaf>() > 0 && !lengths.contains(&0);
+    (lengths, is_long && is_there)
+}

@@ -1,0 +1,107 @@
+//! Long fixed arrays as one sequence of all their elements: writing, reading, and their schema.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
+
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serializer};
+
+use super::arrangement::{Arrangement, shape};
+use crate::state::arrays::{self, Whole};
+use crate::state::schema::{Body, Field, Fields, Type, Types};
+use crate::state::{codec, trace};
+
+/// Writes all elements of `rows` in one sequence, whose entry has the dimensions `outer` and then those of a row.
+pub(super) fn write<T, A: Arrangement<T>, S: Serializer>(
+    rows: &[T],
+    outer: Option<u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let leaves = A::flat(rows);
+    match arrays::view(&leaves) {
+        Some(mut array) => {
+            let (lengths, _) = shape::<T, A>();
+            array.outer = Some(outer.into_iter().chain(lengths).collect());
+            serializer.collect_seq(Whole(array))
+        }
+        None => serializer.collect_seq(leaves),
+    }
+}
+
+/// Whether fixed arrays are one sequence for this serializer.
+pub(super) fn is_written<S, T, A: Arrangement<T>>() -> bool {
+    codec::is_writer::<S>() && shape::<T, A>().1
+}
+
+/// Whether they are one for this deserializer: our codec's, or the one that finds out what a checkpoint has.
+pub(super) fn is_read<D, T, A: Arrangement<T>>() -> bool {
+    let is_traced = || trace::is_tracer::<D>() && A::samples(0).is_some();
+    shape::<T, A>().1 && (codec::is_reader::<D>() || is_traced())
+}
+
+/// Reads all rows that are in one sequence.
+pub(super) fn read<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
+    outer: &str,
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let leaves = if codec::is_reader::<D>() {
+        Vec::deserialize(deserializer)?
+    } else {
+        let names = names(name(outer, &shape::<T, A>().0));
+        deserializer.deserialize_struct(names[0], names, Flat::<A::Leaf>(PhantomData))?;
+        // As much as one row, because the sample has any length.
+        A::samples(size_of::<T>() / size_of::<A::Leaf>().max(1)).unwrap_or_default()
+    };
+    let count = leaves.len();
+    A::gather(leaves).ok_or_else(|| D::Error::custom(format!("{count} elements are no whole number of rows")))
+}
+
+pub(super) fn exactly_one<T, E: serde::de::Error>(mut rows: Vec<T>) -> Result<Vec<T>, E> {
+    let found = rows.len();
+    rows.truncate(1);
+    if found == 1 { Ok(rows) } else { Err(E::custom(format!("{found} fixed arrays where one belongs"))) }
+}
+
+/// Reads what [`schema`] describes, and forgets it.
+struct Flat<L>(PhantomData<L>);
+
+impl<'de, L: DeserializeOwned> Visitor<'de> for Flat<L> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the elements of fixed arrays")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut fields: S) -> Result<(), S::Error> {
+        let leaves: Option<Vec<L>> = fields.next_element()?;
+        leaves.map(drop).ok_or_else(|| S::Error::invalid_length(0, &self))
+    }
+}
+
+/// The name of a struct and of its field, as serde wants them: each is made once and kept for ever.
+fn names(name: String) -> &'static [&'static str; 1] {
+    static NAMES: Mutex<BTreeMap<String, &'static [&'static str; 1]>> = Mutex::new(BTreeMap::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    names.entry(name).or_insert_with_key(|name| Box::leak(Box::new([&*name.clone().leak()])))
+}
+
+/// A struct around the sequence, which takes no space. Its field's name is the shape, because the names of fields are
+/// compared and the length of a sequence is not.
+pub(super) fn schema(
+    outer: &str,
+    lengths: &[u64],
+    types: &mut Types,
+    leaf: &mut dyn FnMut(&mut Types) -> Type,
+) -> Type {
+    let name = name(outer, lengths);
+    let ty = Type::Seq(Box::new(leaf(types)));
+    types.add(&name, Body::Struct(Fields::Named(vec![Field { name: name.clone(), ty }])))
+}
+
+/// How the type is called whose elements are in one sequence.
+fn name(outer: &str, lengths: &[u64]) -> String {
+    let shape = lengths.iter().rev().fold("_".to_owned(), |inner, length| format!("[{inner}; {length}]"));
+    if outer.is_empty() { shape } else { format!("{outer}<{shape}>") }
+}

@@ -1,0 +1,152 @@
+//! Fixed arrays of any length: where the macro sees them, and where `checkpointed::fixed` has to be told.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+
+use checkpointed::{Checkpoint, Checkpointer, Plain, Schema, checkpointed};
+use serde::{Deserialize, Serialize};
+
+const AXES: usize = 3;
+const LINES: usize = 5_000;
+
+type Grid = [[f64; 40]; 8];
+
+fn saved<T: Checkpoint>(state: &T) -> (tempfile::TempDir, Checkpointer<T>) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<T>::open(directory.path()).unwrap();
+    checkpoints.save(state).unwrap();
+    (directory, checkpoints)
+}
+
+#[test]
+fn a_load_into_rows_of_a_named_length_takes_the_memory_that_is_there() {
+    #[checkpointed]
+    struct Rows {
+        short: Vec<[f64; AXES]>,
+        long: Vec<[f32; 100]>,
+        spare: Vec<[f32; 100]>,
+        slice: Box<[[u16; 100]]>,
+        nested: Vec<[[f64; AXES]; 40]>,
+        option: Option<Vec<[i32; AXES]>>,
+        boxed: [Vec<f64>; AXES],
+        inner: Vec<[Vec<u8>; AXES]>,
+    }
+    let rows = |value: u8| {
+        let mut spare = Vec::with_capacity(1001);
+        spare.resize(1000, [value.into(); 100]);
+        Rows {
+            short: vec![[value.into(); AXES]; LINES],
+            long: vec![[value.into(); 100]; LINES],
+            spare,
+            slice: vec![[value.into(); 100]; LINES].into(),
+            nested: vec![[[value.into(); AXES]; 40]; LINES],
+            option: Some(vec![[value.into(); AXES]; 2 * LINES]),
+            boxed: [vec![value.into(); 10_000], vec![value.into(); 20_000], vec![value.into(); 30_000]],
+            inner: vec![[vec![value; 100_000], vec![value; 200_000], vec![value; 300_000]]],
+        }
+    };
+    let addresses = |rows: &Rows| {
+        let mut addresses = vec![
+            rows.short.as_ptr().addr(),
+            rows.long.as_ptr().addr(),
+            rows.spare.as_ptr().addr(),
+            rows.slice.as_ptr().addr(),
+            rows.nested.as_ptr().addr(),
+            rows.option.as_ref().unwrap().as_ptr().addr(),
+        ];
+        addresses.extend(rows.boxed.iter().map(|row| row.as_ptr().addr()));
+        addresses.extend(rows.inner[0].iter().map(|row| row.as_ptr().addr()));
+        addresses
+    };
+    let (_directory, mut checkpoints) = saved(&rows(7));
+    let mut loaded = rows(0);
+    let before = addresses(&loaded);
+    assert!(checkpoints.load_into(&mut loaded).unwrap());
+    assert_eq!(addresses(&loaded), before);
+    let expected = rows(7);
+    assert!(loaded.short == expected.short && loaded.long == expected.long && loaded.spare == expected.spare);
+    assert!(loaded.slice == expected.slice && loaded.nested == expected.nested);
+    assert!(
+        loaded.option == expected.option && loaded.boxed == expected.boxed && loaded.inner == expected.inner
+    );
+}
+
+/// A type of somebody else's, who derives serde's traits alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Foreign {
+    #[serde(with = "checkpointed::fixed")]
+    grid: Grid,
+    #[serde(with = "checkpointed::fixed")]
+    rows: Vec<[f32; 100]>,
+    #[serde(with = "checkpointed::fixed")]
+    boxed: Option<Box<[u8; 500]>>,
+    #[serde(with = "checkpointed::fixed")]
+    short: [u8; 4],
+    #[serde(with = "checkpointed::fixed")]
+    sorted: BTreeMap<String, [i32; 50]>,
+    #[serde(with = "checkpointed::fixed")]
+    hashed: HashMap<u8, Box<[[bool; 40]]>>,
+    after: String,
+}
+
+fn foreign() -> Foreign {
+    Foreign {
+        grid: std::array::from_fn(|row| std::array::from_fn(|column| (row * 40 + column) as f64)),
+        rows: vec![[1.5; 100]; 3],
+        boxed: Some(Box::new([9; 500])),
+        short: [1, 2, 3, 4],
+        sorted: [("a".to_owned(), [-5; 50]), ("b".to_owned(), [5; 50])].into(),
+        hashed: [(1, vec![[true; 40]; 2].into())].into(),
+        after: "the end".to_owned(),
+    }
+}
+
+#[test]
+fn an_attribute_has_fixed_arrays_written_as_arrays_where_the_macro_does_not_see_them() {
+    let (directory, mut checkpoints) = saved(&Plain(foreign()));
+    assert_eq!(checkpoints.load().unwrap().unwrap().0, foreign());
+    let file = std::fs::read(common::file_of(directory.path(), 1)).unwrap();
+    let file = String::from_utf8_lossy(&file);
+    for name in ["grid", "rows", "boxed", "sorted/a", "sorted/b", "hashed/1"] {
+        assert!(file.contains(&format!("{name}.npy")), "{name}");
+    }
+    assert!(file.contains("'shape': (8, 40), ") && file.contains("'shape': (3, 100), "));
+    let text = serde_json::to_string(&foreign()).unwrap();
+    assert_eq!(serde_json::from_str::<Foreign>(&text).unwrap(), foreign());
+    assert!(text.contains(r#""short":[1,2,3,4]"#), "{text}");
+}
+
+#[test]
+fn the_schema_of_what_the_attribute_reads_is_that_of_what_the_macro_sees() {
+    #[checkpointed(name = "Fields")]
+    struct Seen {
+        grid: [[f64; 40]; 8],
+        rows: Vec<[f32; 100]>,
+        short: Option<[u8; 4]>,
+        after: String,
+    }
+    #[derive(Serialize, Deserialize, Checkpoint)]
+    #[checkpoint(name = "Fields")]
+    struct Told {
+        #[serde(with = "checkpointed::fixed")]
+        grid: Grid,
+        #[serde(with = "checkpointed::fixed")]
+        rows: Vec<[f32; 100]>,
+        #[serde(with = "checkpointed::fixed")]
+        short: Option<[u8; 4]>,
+        after: String,
+    }
+    assert_eq!(Schema::of::<Seen>(), Schema::of::<Told>());
+    let seen =
+        Seen { grid: [[2.5; 40]; 8], rows: vec![[1.5; 100]], short: Some([1; 4]), after: "end".to_owned() };
+    let (directory, checkpoints) = saved(&seen);
+    drop(checkpoints);
+    let told = Checkpointer::<Told>::open(directory.path()).unwrap().load().unwrap().unwrap();
+    assert_eq!(
+        (told.grid, told.rows, told.short, told.after),
+        (seen.grid, seen.rows, seen.short, seen.after)
+    );
+}
