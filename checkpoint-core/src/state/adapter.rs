@@ -2,7 +2,7 @@
 //!
 //! The macro writes down how a field is made of them: `Rows<Fixed<Same>>` stands for `Vec<[T; N]>`. Where one of the
 //! lengths is more than 32, the checkpoint has all elements in one sequence, which is an array like any other if they
-//! are numbers ([`flat`]). Shorter ones, and all of them in other formats, look as serde has them: as tuples.
+//! are numbers (`flat`). Shorter ones, and all of them in other formats, look as serde has them: as tuples.
 
 mod arrangement;
 mod containers;
