@@ -28,6 +28,8 @@ pub(crate) struct Pacer {
     past: Past,
     /// Of the last saves, oldest first.
     costs: Vec<Cost>,
+    /// Their median, which is asked for in each step.
+    cost: Cost,
     /// The steps since the last save.
     steps: u64,
     /// When the last save ended, or the run began.
@@ -45,6 +47,7 @@ impl Pacer {
             schedule,
             past,
             costs,
+            cost: Cost::default(),
             steps: 0,
             last: Duration::ZERO,
             interval: None,
@@ -90,6 +93,10 @@ impl Pacer {
 
     /// What a save costs: the median of the last ones; zero as long as nothing is known.
     pub(crate) fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    fn median(&self) -> Cost {
         let median = |mut times: Vec<Duration>| {
             times.sort_unstable();
             times.get(times.len() / 2).copied().unwrap_or_default()
@@ -108,7 +115,8 @@ impl Pacer {
     /// Works out when the next save is due.
     fn plan(&mut self) {
         let Schedule { rule, at_least, at_most } = self.schedule;
-        let cost = self.cost();
+        self.cost = self.median();
+        let cost = self.cost;
         let known = !self.costs.is_empty();
         let wanted = match rule {
             Rule::Steps(_) => None,
