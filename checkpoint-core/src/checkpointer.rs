@@ -95,10 +95,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// A damaged generation is passed over for the next older one, with a warning in the log (by [`tracing`]) and
     /// in [`last_load`](Checkpointer::last_load).
     ///
+    /// The state may have changed since it was saved: fields and variants are found by their names and numbers keep
+    /// their values, as they would from JSON. [`LoadReport::differences`] lists every change.
+    ///
     /// # Errors
     /// [`Error::NoneUsable`] where there are generations and all are damaged: to start afresh is for the user to
     /// decide, by moving the directory away. [`Error::SchemaMismatch`], [`Error::OtherState`],
-    /// [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest is whole but not of this program.
+    /// [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest is whole, but not of this program or of a
+    /// state that this one cannot be made of.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
         self.load_with(CheckpointReader::load, Option::is_some)
     }

@@ -30,7 +30,8 @@ pub(crate) fn decode<T: Checkpoint>(
     let path = path.join(part);
     let container = Container::open(Box::new(Memory(bytes.to_vec())))
         .map_err(|refusal| Error::refused(&path, refusal))?;
-    reader::decode::<T>(&path, schema, &container, &mut ArrayPool::default)
+    let decoded = reader::decode::<T>(&path, schema, &container, &mut ArrayPool::default)?;
+    Ok(decoded.state)
 }
 
 /// Bytes in memory, read as a file.

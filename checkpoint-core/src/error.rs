@@ -214,9 +214,11 @@ pub enum Error {
         expected: u32,
     },
 
-    /// The state looked different when it was saved. Nothing was decoded.
+    /// The state looked different when it was saved, and could not be found again by its names.
     #[error(
-        "{} was saved from a different `{name}`:{}\nload it with the program that wrote it, or change the type back",
+        "{} was saved from a different `{name}`, which cannot be loaded as this one: {why}\nthey differ in:{}\nload it \
+         with the program that wrote it, or change the type so that it takes this (`#[serde(default)]` for a new field, \
+         `#[serde(alias = \"…\")]` for a new name)",
         path.display(),
         List(differences)
     )]
@@ -228,6 +230,8 @@ pub enum Error {
         name: String,
         /// What differs, and where.
         differences: Vec<Difference>,
+        /// Which of it is the obstacle, with the path of the value.
+        why: String,
     },
 
     /// The state has a field that could be saved but never loaded.

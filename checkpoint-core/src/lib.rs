@@ -10,8 +10,8 @@
 //! - [`Checkpointer`] is what a program holds. It asks `state` for the bytes of a value and for its [`Schema`], has
 //!   `container` write them as one zip archive with a [`Manifest`], and has `store` publish that file under the next
 //!   number of the checkpoint directory.
-//! - [`CheckpointReader`] goes the same road backwards: the newest generation whose checksums are right, whose
-//!   schema is that of the program, decoded.
+//! - [`CheckpointReader`] goes the same road backwards: the newest generation whose checksums are right, decoded;
+//!   where its schema is not that of the program, by the names in it.
 //! - [`Error`] says what went wrong, where, and what to do.
 
 mod background;
@@ -47,7 +47,8 @@ pub use save::Saved;
 pub use schedule::{Due, Schedule, interval};
 pub use scopes::{Scope, Scopes, Stack};
 pub use state::{
-    Body, Checkpoint, Definition, Difference, Field, Fields, Plain, Schema, Type, Types, Variant, fixed, json,
+    Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Plain, Schema, Type, Types,
+    Variant, fixed, json,
 };
 pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
 pub use store::Metric;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::container::{self, Arrays, Container, Manifest, Metadata, Value};
 use crate::error::{Error, Skipped};
-use crate::state::{self, ArrayPool, Checkpoint, Schema};
+use crate::state::{self, ArrayPool, Checkpoint, Difference, Schema};
 use crate::store::{Directory, Metric, RealDisk};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
@@ -50,6 +50,9 @@ pub struct LoadReport {
     pub duration: Duration,
     /// The newer generations that could not be used, newest first, each with its reason.
     pub skipped: Vec<Skipped>,
+    /// In what the program's state differs from the one that was saved. It was found by its names: what is missing
+    /// has its default, what is extra was dropped, what is converted has the same value. Empty where nothing changed.
+    pub differences: Vec<Difference>,
 }
 
 impl LoadReport {
@@ -114,9 +117,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let mut generations = self.directory.generations()?;
         while let Some(generation) = generations.pop() {
             let error = match self.read(generation, &mut pool) {
-                Ok((state, container)) => {
-                    self.report = Some(self.report_of(&container, begun, skipped));
-                    return Ok(Some(state));
+                Ok((loaded, container)) => {
+                    self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
+                    return Ok(Some(loaded.state));
                 }
                 Err(error) => error,
             };
@@ -144,11 +147,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// [`Error::NoSuchGeneration`], or what is wrong with it.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
         let begun = Instant::now();
-        let (state, container) = self
+        let (loaded, container) = self
             .read(generation, &mut ArrayPool::default)
             .map_err(|error| self.explain(generation, error))?;
-        self.report = Some(self.report_of(&container, begun, Vec::new()));
-        Ok(state)
+        self.report = Some(self.report_of(&container, begun, Vec::new(), loaded.differences));
+        Ok(loaded.state)
     }
 
     /// The report of the last load that found something.
@@ -201,9 +204,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.directory.path()
     }
 
-    /// Whether a generation with that manifest can be loaded as a `T`.
+    /// Whether a generation with that manifest was saved as a `T` that looked as it does now.
     pub(crate) fn fits(&self, manifest: &Manifest) -> bool {
-        check_state::<T>(self.path(), &self.schema, manifest).is_ok()
+        check_state::<T>(self.path(), &self.schema, manifest).is_ok_and(|differences| differences.is_empty())
     }
 
     /// The length of a generation's file, in bytes.
@@ -233,13 +236,20 @@ impl<T: Checkpoint> CheckpointReader<T> {
         name_of::<T>(&self.schema)
     }
 
-    fn report_of(&self, container: &Container, begun: Instant, skipped: Vec<Skipped>) -> LoadReport {
+    fn report_of(
+        &self,
+        container: &Container,
+        begun: Instant,
+        skipped: Vec<Skipped>,
+        differences: Vec<Difference>,
+    ) -> LoadReport {
         LoadReport {
             path: self.path().to_owned(),
             manifest: container.manifest().clone(),
             bytes: container.length(),
             duration: begun.elapsed(),
             skipped,
+            differences,
         }
     }
 
@@ -268,11 +278,22 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Reads a generation.
     /// The pool is asked for last.
-    fn read(&self, generation: u64, pool: &mut dyn FnMut() -> ArrayPool) -> Result<(T, Container), Error> {
+    fn read(
+        &self,
+        generation: u64,
+        pool: &mut dyn FnMut() -> ArrayPool,
+    ) -> Result<(Decoded<T>, Container), Error> {
         let container = self.container(generation)?;
-        let state = decode(&self.directory.location(generation), &self.schema, &container, pool)?;
-        Ok((state, container))
+        let decoded = decode(&self.directory.location(generation), &self.schema, &container, pool)?;
+        Ok((decoded, container))
     }
+}
+
+/// A state out of a container.
+pub(crate) struct Decoded<T> {
+    pub(crate) state: T,
+    /// In what it differs from the one that was saved.
+    pub(crate) differences: Vec<Difference>,
 }
 
 /// The state in a container. Every part is verified before anything is made of its bytes. The pool is asked for last.
@@ -281,23 +302,42 @@ pub(crate) fn decode<T: Checkpoint>(
     schema: &Schema,
     container: &Container,
     pool: &mut dyn FnMut() -> ArrayPool,
-) -> Result<T, Error> {
+) -> Result<Decoded<T>, Error> {
     let refused = |refusal| Error::refused(path, refusal);
-    check_state::<T>(path, schema, container.manifest())?;
+    let differences = check_state::<T>(path, schema, container.manifest())?;
     let bytes = container.state().map_err(refused)?;
     let mut arrays = Arrays::new(container, pool());
-    let decoded = state::decode(&bytes, &mut arrays);
+    let decoded = if differences.is_empty() {
+        state::decode(&bytes, &mut arrays)
+    } else {
+        state::decode_by_schema(&bytes, &container.manifest().schema, &mut arrays)
+    };
     // A damaged array ends the decoding too, but is the cause.
     if let Some(refusal) = arrays.take_refusal() {
         return Err(refused(refusal));
     }
-    let name = || name_of::<T>(schema);
-    let state = decoded.map_err(|why| Error::Decode { path: path.to_owned(), name: name(), why })?;
-    arrays.left_over().map_or(Ok(state), |refusal| Err(refused(refusal)))
+    let (path, name) = (path.to_owned(), || name_of::<T>(schema));
+    let state = match decoded {
+        Ok(state) => state,
+        Err(why) if differences.is_empty() => return Err(Error::Decode { path, name: name(), why }),
+        Err(why) => return Err(Error::SchemaMismatch { path, name: name(), differences, why }),
+    };
+    if let Some(refusal) = arrays.left_over() {
+        return Err(refused(refusal));
+    }
+    if let Some(first) = differences.first() {
+        let count = differences.len();
+        tracing::info!(?path, count, %first, "loaded a state that was saved from a different type, by its names");
+    }
+    Ok(Decoded { state, differences })
 }
 
-/// Makes sure that the bytes mean what this program takes them for.
-fn check_state<T: Checkpoint>(path: &Path, schema: &Schema, manifest: &Manifest) -> Result<(), Error> {
+/// Makes sure that the bytes are of this state, whose form may have changed; says how.
+fn check_state<T: Checkpoint>(
+    path: &Path,
+    schema: &Schema,
+    manifest: &Manifest,
+) -> Result<Vec<Difference>, Error> {
     let path = path.to_owned();
     let name = name_of::<T>(schema);
     if manifest.codec != state::CODEC {
@@ -311,10 +351,13 @@ fn check_state<T: Checkpoint>(path: &Path, schema: &Schema, manifest: &Manifest)
         return Err(Error::VersionUnknown { path, name, found, expected });
     }
     let differences = state::differences(&manifest.schema, schema);
-    if !differences.is_empty() {
-        return Err(Error::SchemaMismatch { path, name, differences });
+    match differences.iter().find(|difference| !difference.may_resolve()) {
+        Some(difference) => {
+            let why = difference.to_string();
+            Err(Error::SchemaMismatch { path, name, differences, why })
+        }
+        None => Ok(differences),
     }
-    Ok(())
 }
 
 /// What messages call a state.

@@ -9,6 +9,7 @@ mod containers;
 mod elements;
 mod flat;
 mod maps;
+mod shape;
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -22,6 +23,7 @@ pub use self::arrangement::{Arrangement, Fixed, Numbers, Same};
 pub use self::containers::{Boxed, BoxedRows, Maybe, Rows};
 use self::elements::{Elements, Via};
 pub use self::maps::Values;
+pub(super) use self::shape::Shape;
 use super::arrays::{self, ArrayPool};
 use super::fixed::Number;
 use super::schema::{Type, Types};
@@ -149,7 +151,7 @@ where
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[T; N], D::Error> {
         if flat::is_read::<D, [T; N], Self>() {
-            let rows = flat::exactly_one(flat::read::<[T; N], Self, D>("", deserializer)?)?;
+            let rows = flat::exactly_one(flat::read::<[T; N], Self, D>(false, deserializer)?)?;
             return rows.into_iter().next().ok_or_else(|| D::Error::custom("a fixed array is missing"));
         }
         let elements = deserializer.deserialize_tuple(N, Elements::<T, A>(Some(N), PhantomData))?;
@@ -158,7 +160,10 @@ where
 
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
         match shape::<[T; N], Self>() {
-            (lengths, true) => flat::schema("", &lengths, types, leaf),
+            (lengths, true) => {
+                let leaf = leaf(types);
+                Shape { is_vec: false, lengths }.define(types, leaf)
+            }
             (lengths, false) => short_schema(&lengths, types, leaf),
         }
     }

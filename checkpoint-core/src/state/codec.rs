@@ -32,7 +32,7 @@ pub(crate) const CODEC: &str = "bincode-1";
 const ELEMENTS_WITHOUT_BYTES: u64 = 1 << 20;
 
 /// Stands in the place of a length where an array is kept elsewhere; its number follows.
-const OUT_OF_BAND: u64 = u64::MAX;
+pub(super) const OUT_OF_BAND: u64 = u64::MAX;
 
 /// How many values may be inside each other. Every level takes some of the stack, when it is written and when it is
 /// read, and a stack that overflows ends the process: what is too deep to be read must not be saved.
@@ -86,7 +86,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
 
 /// Every element that takes space has at least one byte that belongs to no element inside it, so there are at most
 /// as many of them as bytes, however deeply sequences are nested.
-fn allowed_elements(bytes: usize) -> u64 {
+pub(super) fn allowed_elements(bytes: usize) -> u64 {
     (bytes as u64).saturating_add(ELEMENTS_WITHOUT_BYTES)
 }
 

@@ -28,6 +28,8 @@ const DESCRIPTION: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
+    /// In what they differ.
+    pub kind: DifferenceKind,
     /// Where in the state: `.` leads to a field, `[]` to the elements of a sequence and the values of a map, `[key]`
     /// to its keys, `::` to a variant. Empty for the state itself.
     pub path: String,
@@ -37,9 +39,36 @@ pub struct Difference {
     pub program: String,
 }
 
+/// In what the state of a checkpoint and that of a program differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DifferenceKind {
+    /// A field or a variant that only the program has. Such a field gets its default, or what the checkpoint has
+    /// under one of its aliases.
+    Missing,
+    /// A field or a variant that only the checkpoint has. What it holds is dropped, unless a field of the program has
+    /// its name as an alias.
+    Extra,
+    /// A value of another type. It is converted, and is the same afterwards.
+    Converted,
+    /// Fields or variants in another order. They are found by their names.
+    Reordered,
+    /// Another version of a type. It is not loaded: its author said that it means something else.
+    Version,
+    /// Here the comparison ended, because there is too much to compare. It is not loaded.
+    Uncompared,
+}
+
+impl Difference {
+    /// Whether what was saved on the one side can be looked for on the other.
+    pub(crate) fn may_resolve(&self) -> bool {
+        !matches!(self.kind, DifferenceKind::Version | DifferenceKind::Uncompared)
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { path, checkpoint, program } = self;
+        let Difference { path, checkpoint, program, .. } = self;
         if checkpoint.is_empty() && program.is_empty() {
             return formatter.write_str(path);
         }
@@ -59,6 +88,7 @@ pub(crate) fn differences(checkpoint: &Schema, program: &Schema) -> Vec<Differen
     if found.len() > MOST {
         found.truncate(MOST);
         found.push(Difference {
+            kind: DifferenceKind::Uncompared,
             path: "and more".to_owned(),
             checkpoint: String::new(),
             program: String::new(),
@@ -100,7 +130,8 @@ impl<'a> Comparison<'a> {
             return;
         }
         if depth > DEEPEST || self.compared.len() > COMPARISONS {
-            self.report("a type too large to compare".to_owned(), self.describe(false, program));
+            let (before, after) = ("a type too large to compare".to_owned(), self.describe(false, program));
+            self.report(DifferenceKind::Uncompared, before, after);
             return;
         }
         let forms = (Form::of(self.checkpoint, checkpoint), Form::of(self.program, program));
@@ -124,7 +155,7 @@ impl<'a> Comparison<'a> {
         describe: impl FnOnce(&Self) -> (String, String),
     ) {
         if checkpoint_versions != program_versions {
-            self.report(versions(&checkpoint_versions), versions(&program_versions));
+            self.report(DifferenceKind::Version, versions(&checkpoint_versions), versions(&program_versions));
         }
         let next = depth + 1;
         match (&checkpoint, &program) {
@@ -156,7 +187,7 @@ impl<'a> Comparison<'a> {
             },
         }
         let (checkpoint, program) = describe(self);
-        self.report(checkpoint, program);
+        self.report(DifferenceKind::Converted, checkpoint, program);
     }
 
     fn members(&mut self, checkpoint: Form<'a>, program: Form<'a>, depth: usize) {
@@ -268,11 +299,15 @@ impl<'a> Comparison<'a> {
         let in_program: HashSet<&str> = program.iter().copied().collect();
         for name in checkpoint.iter().filter(|name| !in_program.contains(*name)).take(MOST) {
             let (step, description) = describe(self, name, true);
-            self.within(&step, |comparison| comparison.report(description, "absent".to_owned()));
+            self.within(&step, |comparison| {
+                comparison.report(DifferenceKind::Extra, description, "absent".to_owned());
+            });
         }
         for name in program.iter().filter(|name| !in_checkpoint.contains(*name)).take(MOST) {
             let (step, description) = describe(self, name, false);
-            self.within(&step, |comparison| comparison.report("absent".to_owned(), description));
+            self.within(&step, |comparison| {
+                comparison.report(DifferenceKind::Missing, "absent".to_owned(), description);
+            });
         }
         let common = |names: &[&str], others: &HashSet<&str>| {
             names
@@ -285,7 +320,7 @@ impl<'a> Comparison<'a> {
             (common(checkpoint, &in_program), common(program, &in_checkpoint));
         if checkpoint_order != program_order || self.found.len() == before {
             let order = |names: &[&str]| shorten(format!("{what} {}", names.join(", ")));
-            self.report(order(checkpoint), order(program));
+            self.report(DifferenceKind::Reordered, order(checkpoint), order(program));
         }
     }
 
@@ -296,9 +331,9 @@ impl<'a> Comparison<'a> {
         self.path.truncate(length);
     }
 
-    fn report(&mut self, checkpoint: String, program: String) {
+    fn report(&mut self, kind: DifferenceKind, checkpoint: String, program: String) {
         if self.found.len() <= MOST {
-            self.found.push(Difference { path: self.path.clone(), checkpoint, program });
+            self.found.push(Difference { kind, path: self.path.clone(), checkpoint, program });
         }
     }
 

@@ -10,6 +10,7 @@ mod implementations;
 pub mod json;
 mod path;
 mod plain;
+mod resolve;
 mod schema;
 mod trace;
 
@@ -21,10 +22,11 @@ pub use arrays::ArrayPool;
 pub(crate) use arrays::view;
 pub(crate) use arrays::{Array, ArraySink, ArraySource, Kind, Reference};
 pub(crate) use codec::{CODEC, decode, encode};
-pub use compare::Difference;
+pub use compare::{Difference, DifferenceKind};
 pub(crate) use compare::{differences, unsupported};
 pub use field::{Probe, ViaCheckpoint, ViaSerde, traced};
 pub use plain::Plain;
+pub(crate) use resolve::decode_by_schema;
 pub use schema::{Body, Definition, Field, Fields, Schema, Type, Types, Variant};
 
 /// A type that can be saved to a checkpoint and restored from one.

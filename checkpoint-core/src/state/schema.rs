@@ -2,7 +2,8 @@
 //!
 //! bincode is positional: two different structs of the same size decode into each other without a sign. So every
 //! checkpoint carries the schema of the type that wrote it, and a load compares it with the reader's before it
-//! decodes anything (see [`compare`](super::compare)).
+//! decodes anything (see [`compare`](super::compare)). Where they differ, the bytes are read by the names of the
+//! schema that they were written with (see [`resolve`](super::resolve)).
 
 use std::any::TypeId;
 use std::collections::HashMap;

@@ -8,10 +8,11 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use super::arrangement::{Arrangement, Fixed, shape};
 use super::elements::{Elements, Read, Via};
+use super::shape::Shape;
 use super::{Adapter, LendLeaf, flat, lend_each, short_schema};
 use crate::state::arrays::{self, ArrayPool, Whole};
-use crate::state::codec;
 use crate::state::schema::{Type, Types};
+use crate::state::{codec, resolve};
 
 /// A fixed array in a box.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ where
     /// Never by way of the stack, which may be smaller than the array.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[T; N]>, D::Error> {
         let elements = if flat::is_read::<D, [T; N], Fixed<A>>() {
-            flat::exactly_one(flat::read::<[T; N], Fixed<A>, D>("", deserializer)?)?.into_flattened()
+            flat::exactly_one(flat::read::<[T; N], Fixed<A>, D>(false, deserializer)?)?.into_flattened()
         } else {
             deserializer.deserialize_tuple(N, Elements::<T, A>(Some(N), PhantomData))?
         };
@@ -54,9 +55,6 @@ where
     }
 }
 
-/// How the schema calls a `Vec` of long fixed arrays.
-const VEC: &str = "Vec";
-
 impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
     fn write<S: Serializer>(value: &Vec<T>, serializer: S) -> Result<S::Ok, S::Error> {
         write_rows::<T, A, S>(value, serializer)
@@ -64,10 +62,10 @@ impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
         if flat::is_read::<D, T, A>() {
-            return flat::read::<T, A, D>(VEC, deserializer);
+            return flat::read::<T, A, D>(true, deserializer);
         }
         let elements = Elements::<T, A>(None, PhantomData);
-        if codec::is_reader::<D>() {
+        if codec::is_reader::<D>() || resolve::is_value::<D>() {
             deserializer.deserialize_newtype_struct(arrays::ROWS, elements)
         } else {
             deserializer.deserialize_seq(elements)
@@ -76,7 +74,10 @@ impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
 
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
         match shape::<T, A>() {
-            (lengths, true) => flat::schema(VEC, &lengths, types, leaf),
+            (lengths, true) => {
+                let leaf = leaf(types);
+                Shape { is_vec: true, lengths }.define(types, leaf)
+            }
             (lengths, false) => Type::Seq(Box::new(short_schema(&lengths, types, leaf))),
         }
     }

@@ -1,4 +1,4 @@
-//! Long fixed arrays as one sequence of all their elements: writing, reading, and their schema.
+//! Long fixed arrays as one sequence of all their elements: writing, reading, and what finds their schema.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::arrangement::{Arrangement, shape};
+use super::shape::Shape;
 use crate::state::arrays::{self, Whole};
-use crate::state::schema::{Body, Field, Fields, Type, Types};
 use crate::state::{codec, trace};
 
 /// Writes all elements of `rows` in one sequence, whose entry has the dimensions `outer` and then those of a row.
@@ -43,13 +43,13 @@ pub(super) fn is_read<D, T, A: Arrangement<T>>() -> bool {
 
 /// Reads all rows that are in one sequence.
 pub(super) fn read<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
-    outer: &str,
+    is_vec: bool,
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     let leaves = if codec::is_reader::<D>() {
         Vec::deserialize(deserializer)?
     } else {
-        let names = names(name(outer, &shape::<T, A>().0));
+        let names = names(Shape { is_vec, lengths: shape::<T, A>().0 }.name());
         deserializer.deserialize_struct(names[0], names, Flat::<A::Leaf>(PhantomData))?;
         // As much as one row, because the sample has any length.
         A::samples(size_of::<T>() / size_of::<A::Leaf>().max(1)).unwrap_or_default()
@@ -64,7 +64,7 @@ pub(super) fn exactly_one<T, E: serde::de::Error>(mut rows: Vec<T>) -> Result<Ve
     if found == 1 { Ok(rows) } else { Err(E::custom(format!("{found} fixed arrays where one belongs"))) }
 }
 
-/// Reads what [`schema`] describes, and forgets it.
+/// Reads what [`Shape::define`] describes, and forgets it.
 struct Flat<L>(PhantomData<L>);
 
 impl<'de, L: DeserializeOwned> Visitor<'de> for Flat<L> {
@@ -85,23 +85,4 @@ fn names(name: String) -> &'static [&'static str; 1] {
     static NAMES: Mutex<BTreeMap<String, &'static [&'static str; 1]>> = Mutex::new(BTreeMap::new());
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     names.entry(name).or_insert_with_key(|name| Box::leak(Box::new([&*name.clone().leak()])))
-}
-
-/// A struct around the sequence, which takes no space. Its field's name is the shape, because the names of fields are
-/// compared and the length of a sequence is not.
-pub(super) fn schema(
-    outer: &str,
-    lengths: &[u64],
-    types: &mut Types,
-    leaf: &mut dyn FnMut(&mut Types) -> Type,
-) -> Type {
-    let name = name(outer, lengths);
-    let ty = Type::Seq(Box::new(leaf(types)));
-    types.add(&name, Body::Struct(Fields::Named(vec![Field { name: name.clone(), ty }])))
-}
-
-/// How the type is called whose elements are in one sequence.
-fn name(outer: &str, lengths: &[u64]) -> String {
-    let shape = lengths.iter().rev().fold("_".to_owned(), |inner, length| format!("[{inner}; {length}]"));
-    if outer.is_empty() { shape } else { format!("{outer}<{shape}>") }
 }

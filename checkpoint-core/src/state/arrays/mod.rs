@@ -153,6 +153,9 @@ pub(crate) trait ArraySource {
 
     /// All of its bytes, verified, and of what kind they are, when nothing is known of that.
     fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String>;
+
+    /// Passes over an array that the program has no use for. Its bytes are neither read nor verified.
+    fn skip(&mut self, array: Reference) -> Result<(), String>;
 }
 
 #[cfg(test)]

@@ -1,0 +1,45 @@
+//! Reading a state by the names that its writer's schema gives it, so that another type than the writer's can take it.
+//!
+//! bincode's bytes say nothing of themselves; the schema says all of it. Together they describe themselves as JSON
+//! does: structs are maps of field names, variants go by name, newtypes and options are transparent when they are not
+//! asked for. What loads, and what is an error, is then the business of the reader's own `Deserialize`. Only two things
+//! are stricter than in serde: a float, or an integer that becomes one, keeps its value exactly or is refused; and a
+//! struct is not taken for one that shares no field with it.
+//!
+//! The schema comes from a file and is not believed: places outside the list, and types that contain themselves
+//! without end, are errors.
+
+mod access;
+mod cursor;
+mod number;
+mod shaped;
+mod value;
+
+use serde::de::DeserializeOwned;
+
+use self::cursor::Cursor;
+use self::value::Value;
+use super::arrays::ArraySource;
+use super::schema::Schema;
+
+/// The value that `bytes`, all of them, encode by the schema of their writer, taken as a `T` of whatever form.
+///
+/// # Errors
+/// Where the bytes are not of that schema, or `T` cannot be made of them; with the path of the value.
+pub(crate) fn decode_by_schema<T: DeserializeOwned>(
+    bytes: &[u8],
+    schema: &Schema,
+    arrays: &mut dyn ArraySource,
+) -> Result<T, String> {
+    let mut cursor = Cursor::new(bytes, schema, arrays);
+    let decoded = T::deserialize(Value { cursor: &mut cursor, ty: &schema.root });
+    cursor.end(decoded)
+}
+
+/// Whether this is what [`decode_by_schema`] reads with.
+pub(super) fn is_value<D>() -> bool {
+    typeid::of::<D>() == typeid::of::<Value<'static, 'static>>()
+}
+
+#[cfg(test)]
+mod tests;

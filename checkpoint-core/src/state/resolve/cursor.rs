@@ -1,0 +1,299 @@
+//! Where in the bytes and in the schema a reading is, and how much more it may take.
+
+use serde::de::{DeserializeSeed, Error as _};
+
+use super::value::Value;
+use crate::state::arrays::{ArraySource, Kind, Reference};
+use crate::state::codec::{OUT_OF_BAND, allowed_elements};
+use crate::state::schema::{Body, Definition, Fields, Schema, Type};
+
+/// How many values may be inside each other. Less than on the direct road: each level takes more of the stack here,
+/// and a forged schema goes as deep as it may.
+const DEEPEST: u32 = 256;
+
+pub(super) type Failure = serde::de::value::Error;
+
+/// How many elements a sequence has, or which array holds them.
+pub(super) enum Elements {
+    Here(u64),
+    Array(Reference),
+}
+
+/// One step from a value of the writer into a part of it.
+#[derive(Clone, Copy)]
+pub(super) enum Step<'a> {
+    Field(&'a str),
+    Member(u64),
+    Element(u64),
+    Key,
+    /// The value of a map's entry.
+    Entry,
+    Variant(&'a str),
+}
+
+/// The elements of an array that is kept elsewhere, while they are read one by one.
+struct Rows {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    /// What is read in the place of `bytes`.
+    rows: Option<Rows>,
+    schema: &'a Schema,
+    pub(super) arrays: &'a mut dyn ArraySource,
+    /// How many more values may be read that take no bytes.
+    empty: u64,
+    /// How many more elements sequences may announce.
+    elements: u64,
+    depth: u32,
+    /// From the state to the value. After a failure it stays where that was.
+    path: Vec<Step<'a>>,
+    /// The first failure, with its path.
+    failure: Option<String>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8], schema: &'a Schema, arrays: &'a mut dyn ArraySource) -> Cursor<'a> {
+        let allowed = allowed_elements(bytes.len());
+        Cursor {
+            bytes,
+            rows: None,
+            schema,
+            arrays,
+            empty: allowed,
+            elements: allowed,
+            depth: 0,
+            path: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// The value, if all was read and nothing failed on the way. A type may go on after a failure, but what is read
+    /// next is then not what it is taken for.
+    pub(super) fn end<T>(self, decoded: Result<T, Failure>) -> Result<T, String> {
+        match (decoded, self.failure) {
+            (_, Some(why)) => Err(why),
+            (Err(failure), None) => Err(failure.to_string()),
+            (Ok(_), None) if !self.bytes.is_empty() => {
+                Err("there is more data than the value takes".to_owned())
+            }
+            (Ok(value), None) => Ok(value),
+        }
+    }
+
+    /// Notes where a failure is.
+    pub(super) fn guard<R>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let value = read(self);
+        if let Err(failure) = &value
+            && self.failure.is_none()
+        {
+            self.failure = Some(self.located(failure));
+        }
+        value
+    }
+
+    pub(super) fn schema(&self) -> &'a Schema {
+        self.schema
+    }
+
+    /// What went wrong, and where.
+    fn located(&self, failure: &Failure) -> String {
+        let mut path = String::new();
+        for step in &self.path {
+            match step {
+                Step::Field(name) if path.is_empty() => path.push_str(name),
+                Step::Field(name) => path.extend([".", name]),
+                Step::Member(number) => path.push_str(&format!(".{number}")),
+                Step::Element(number) => path.push_str(&format!("[{number}]")),
+                Step::Key => path.push_str("[key]"),
+                Step::Entry => path.push_str("[]"),
+                Step::Variant(name) => path.extend(["::", name]),
+            }
+        }
+        if path.is_empty() { failure.to_string() } else { format!("{path}: {failure}") }
+    }
+
+    pub(super) fn enter(&mut self, step: Step<'a>) {
+        self.path.push(step);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.path.pop();
+    }
+
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
+        if let Some(rows) = &mut self.rows {
+            let taken = rows.bytes.get(rows.taken..).and_then(<[u8]>::first_chunk).copied();
+            rows.taken += N;
+            return taken.ok_or_else(ends);
+        }
+        let (taken, rest) = self.bytes.split_first_chunk().ok_or_else(ends)?;
+        self.bytes = rest;
+        Ok(*taken)
+    }
+
+    /// Bytes of a text or the like, as no array has any.
+    pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Failure> {
+        let length = usize::try_from(length).ok().filter(|_| self.rows.is_none()).ok_or_else(ends)?;
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or_else(ends)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn length(&mut self) -> Result<u64, Failure> {
+        let length = u64::from_le_bytes(self.take()?);
+        self.admit(length)?;
+        Ok(length)
+    }
+
+    pub(super) fn elements(&mut self) -> Result<Elements, Failure> {
+        let length = u64::from_le_bytes(self.take()?);
+        if length != OUT_OF_BAND {
+            self.admit(length)?;
+            return Ok(Elements::Here(length));
+        }
+        let [number, rows] = [u64::from_le_bytes(self.take()?), u64::from_le_bytes(self.take()?)];
+        if self.rows.is_some() {
+            return Err(Failure::custom("an array refers to another one"));
+        }
+        Ok(Elements::Array(Reference { number, rows }))
+    }
+
+    fn admit(&mut self, length: u64) -> Result<(), Failure> {
+        self.elements = self.elements.checked_sub(length).ok_or_else(|| {
+            Failure::custom(format!("a sequence announces {length} elements, more than there is data for"))
+        })?;
+        Ok(())
+    }
+
+    /// Reads one value that is inside another. The schema may nest without end and the bytes not at all, so both the
+    /// depth and the number of values without bytes are bounded.
+    pub(super) fn visit<'de, S: DeserializeSeed<'de>>(
+        &mut self,
+        step: Step<'a>,
+        ty: &'a Type,
+        seed: S,
+    ) -> Result<S::Value, Failure> {
+        let before = self.position();
+        self.enter(step);
+        let value = self.deeper(|cursor| seed.deserialize(Value { cursor, ty }))?;
+        self.leave();
+        if self.position() == before {
+            self.empty = self
+                .empty
+                .checked_sub(1)
+                .ok_or_else(|| Failure::custom("there are too many values that take no space"))?;
+        }
+        Ok(value)
+    }
+
+    /// Changes with every byte that is read. While rows are read, the other bytes are not.
+    fn position(&self) -> (usize, usize) {
+        (self.bytes.len(), self.rows.as_ref().map_or(0, |rows| rows.taken))
+    }
+
+    pub(super) fn deeper<R>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        if self.depth == DEEPEST {
+            return Err(Failure::custom(format!("values are nested more than {DEEPEST} deep")));
+        }
+        self.depth += 1;
+        let value = read(self)?;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    /// All bytes of an array, whose rows must be of this type.
+    pub(super) fn array(&mut self, array: Reference, ty: &'a Type) -> Result<Vec<u8>, Failure> {
+        let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::custom)?;
+        let found = (kind.dtype.descr, kind.inner.iter().product());
+        match self.row(ty)? {
+            // Of other rows the header does not tell all: the signs of wide integers, what 16 bits or two floats are.
+            Some((descr, lengths)) if found != (descr, lengths.iter().product::<u64>()) => {
+                Err(Failure::custom(format!("array {} is of another type", array.number)))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    /// Reads from the bytes of an array, all of them.
+    pub(super) fn inside<R>(
+        &mut self,
+        bytes: Vec<u8>,
+        read: impl FnOnce(&mut Self) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        self.rows = Some(Rows { bytes, taken: 0 });
+        let value = read(self)?;
+        match self.rows.take() {
+            Some(rows) if rows.taken == rows.bytes.len() => Ok(value),
+            _ => Err(Failure::custom("the array is longer than the value")),
+        }
+    }
+
+    /// Whether the `Vec` of an array of this kind is what a sequence of this type is.
+    pub(super) fn is_vec_of(&self, kind: Kind, element: &'a Type) -> Result<bool, Failure> {
+        let row = self.row(element)?;
+        Ok(row.is_some_and(|(descr, lengths)| kind.dtype.descr == descr && kind.inner == lengths))
+    }
+
+    /// What the header of an array calls rows of this type, and the lengths of their dimensions. `None` where there may
+    /// be several names for it, or none.
+    fn row(&self, ty: &'a Type) -> Result<Option<(&'static str, Vec<u64>)>, Failure> {
+        let mut lengths = Vec::new();
+        let mut ty = self.bare(ty)?;
+        while let Type::Array(element, length) = ty {
+            if lengths.len() == 8 {
+                return Ok(None);
+            }
+            lengths.push(*length);
+            ty = self.bare(element)?;
+        }
+        let descr = match ty {
+            Type::Bool => "|b1",
+            Type::U8 => "|u1",
+            Type::U32 => "<u4",
+            Type::U64 => "<u8",
+            Type::I8 => "|i1",
+            Type::I16 => "<i2",
+            Type::I32 => "<i4",
+            Type::I64 => "<i8",
+            Type::F32 => "<f4",
+            Type::F64 => "<f8",
+            _ => return Ok(None),
+        };
+        // Two floats may be a complex number.
+        if descr.starts_with("<f") && lengths.last() == Some(&2) {
+            return Ok(None);
+        }
+        Ok(Some((descr, lengths)))
+    }
+
+    /// The type without the newtypes around it.
+    pub(super) fn bare(&self, mut ty: &'a Type) -> Result<&'a Type, Failure> {
+        // There cannot be more wrappers than definitions, unless they go in a circle.
+        for _ in 0..=self.schema.types.len() {
+            match self.definition(ty)?.map(|definition| &definition.body) {
+                Some(Body::Struct(Fields::Newtype(inner))) => ty = inner,
+                _ => return Ok(ty),
+            }
+        }
+        Err(Failure::custom("the schema has a type that only contains itself"))
+    }
+
+    pub(super) fn definition(&self, ty: &Type) -> Result<Option<&'a Definition>, Failure> {
+        let Type::Named(place) = ty else { return Ok(None) };
+        let found = self.schema.types.get(*place);
+        found.map(Some).ok_or_else(|| Failure::custom("the schema refers to a type that it does not have"))
+    }
+}
+
+fn ends() -> Failure {
+    Failure::custom("the data ends before the value is complete")
+}

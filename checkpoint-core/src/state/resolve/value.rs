@@ -1,0 +1,322 @@
+//! A value of the writer, as a deserializer that describes itself.
+
+use std::borrow::Cow;
+
+use serde::de::value::SeqDeserializer;
+use serde::de::{Deserializer, Error as _, IgnoredAny, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::access::check_related;
+use super::cursor::{Cursor, Elements, Failure};
+use super::number::Number;
+use crate::state::adapter::Shape;
+use crate::state::arrays::{self, Kind};
+use crate::state::schema::{Body, Definition, Fields, Type, Variant};
+
+/// The next value, which was written as `ty`.
+pub(super) struct Value<'r, 'a> {
+    pub(super) cursor: &'r mut Cursor<'a>,
+    pub(super) ty: &'a Type,
+}
+
+impl<'a> Value<'_, 'a> {
+    fn guarded<R>(self, read: impl FnOnce(Value<'_, 'a>) -> Result<R, Failure>) -> Result<R, Failure> {
+        let Value { cursor, ty } = self;
+        cursor.guard(|cursor| read(Value { cursor, ty }))
+    }
+
+    fn bare(mut self) -> Result<Self, Failure> {
+        self.ty = self.cursor.bare(self.ty)?;
+        Ok(self)
+    }
+
+    /// The value without options around it too, as JSON has them; `None` where there is none.
+    fn present(self) -> Result<Option<Self>, Failure> {
+        let mut value = self.bare()?;
+        while let Type::Option(inner) = value.ty {
+            if !value.is_some()? {
+                return Ok(None);
+            }
+            value.ty = inner;
+            value = value.bare()?;
+        }
+        Ok(Some(value))
+    }
+
+    fn is_some(&mut self) -> Result<bool, Failure> {
+        match self.cursor.take()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [tag] => Err(Failure::custom(format!("an option starts with 0 or 1, not {tag}"))),
+        }
+    }
+
+    fn number(&mut self) -> Result<Option<Number>, Failure> {
+        let cursor = &mut *self.cursor;
+        Ok(Some(match self.ty {
+            Type::U8 => Number::Unsigned(u8::from_le_bytes(cursor.take()?).into()),
+            Type::U16 => Number::Unsigned(u16::from_le_bytes(cursor.take()?).into()),
+            Type::U32 => Number::Unsigned(u32::from_le_bytes(cursor.take()?).into()),
+            Type::U64 => Number::Unsigned(u64::from_le_bytes(cursor.take()?).into()),
+            Type::U128 => Number::Unsigned(u128::from_le_bytes(cursor.take()?)),
+            Type::I8 => Number::Signed(i8::from_le_bytes(cursor.take()?).into()),
+            Type::I16 => Number::Signed(i16::from_le_bytes(cursor.take()?).into()),
+            Type::I32 => Number::Signed(i32::from_le_bytes(cursor.take()?).into()),
+            Type::I64 => Number::Signed(i64::from_le_bytes(cursor.take()?).into()),
+            Type::I128 => Number::Signed(i128::from_le_bytes(cursor.take()?)),
+            Type::F32 => Number::Single(f32::from_le_bytes(cursor.take()?)),
+            Type::F64 => Number::Double(f64::from_le_bytes(cursor.take()?)),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn character(&mut self) -> Result<char, Failure> {
+        let [first] = self.cursor.take()?;
+        let more = match first {
+            0..0x80 => 0,
+            0xc0..0xe0 => 1,
+            0xe0..0xf0 => 2,
+            _ => 3,
+        };
+        let mut bytes = vec![first];
+        bytes.extend_from_slice(self.cursor.take_slice(more)?);
+        let text = str::from_utf8(&bytes).ok().and_then(|text| text.chars().next());
+        text.ok_or_else(|| Failure::custom("a char is not UTF-8"))
+    }
+
+    fn text(self) -> Result<&'a str, Failure> {
+        let length = self.cursor.length()?;
+        let text = str::from_utf8(self.cursor.take_slice(length)?);
+        text.map_err(|why| Failure::custom(format!("a string is not UTF-8: {why}")))
+    }
+
+    /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
+    fn bytes(self) -> Result<Cow<'a, [u8]>, Failure> {
+        match self.cursor.elements()? {
+            Elements::Here(length) => self.cursor.take_slice(length).map(Cow::Borrowed),
+            Elements::Array(array) => self.cursor.array(array, &Type::U8).map(Cow::Owned),
+        }
+    }
+
+    /// A sequence, for a visitor that makes a `Vec` of this kind, or of which nothing is known.
+    fn sequence<'de, V: Visitor<'de>>(
+        self,
+        element: &'a Type,
+        kind: Option<Kind>,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let Value { cursor, .. } = self;
+        let array = match cursor.elements()? {
+            Elements::Here(length) => return cursor.read_uniform(element, length, visitor),
+            Elements::Array(array) => array,
+        };
+        if is_ignored::<V>() {
+            cursor.arrays.skip(array).map_err(Failure::custom)?;
+            return visitor.visit_unit();
+        }
+        if let Some(kind) = kind
+            && cursor.is_vec_of(kind, element)?
+        {
+            let values = kind.read(cursor.arrays, array).map_err(Failure::custom)?;
+            return arrays::owned(values)
+                .ok_or_else(|| Failure::custom(format!("array {} is of another type", array.number)));
+        }
+        let bytes = cursor.array(array, element)?;
+        cursor.inside(bytes, |cursor| cursor.read_uniform(element, array.rows, visitor))
+    }
+
+    fn defined<'de, V: Visitor<'de>>(
+        self,
+        definition: &'a Definition,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        match &definition.body {
+            Body::Enum(variants) => self.cursor.read_variant(variants, visitor),
+            Body::Struct(fields) => match Shape::of(definition) {
+                Some((_, leaf)) if is_ignored::<V>() => {
+                    Value { cursor: self.cursor, ty: leaf }.deserialize_any(visitor)
+                }
+                Some((shape, Type::Seq(leaf))) => self.cursor.read_shaped(&shape, leaf, visitor),
+                _ => self.cursor.read_fields(fields, visitor),
+            },
+        }
+    }
+
+    fn variants(&self) -> Result<Option<&'a [Variant]>, Failure> {
+        Ok(match self.cursor.definition(self.ty)?.map(|definition| &definition.body) {
+            Some(Body::Enum(variants)) => Some(variants),
+            _ => None,
+        })
+    }
+}
+
+/// Whether the reader does not want to know the value.
+fn is_ignored<V>() -> bool {
+    typeid::of::<V>() == typeid::of::<IgnoredAny>()
+}
+
+impl<'de> Deserializer<'de> for Value<'_, '_> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            if let Some(number) = value.number()? {
+                return number.visit(visitor);
+            }
+            match value.ty {
+                Type::Unit => visitor.visit_unit(),
+                Type::Bool => match value.cursor.take()? {
+                    [0] => visitor.visit_bool(false),
+                    [1] => visitor.visit_bool(true),
+                    [byte] => Err(Failure::custom(format!("a bool is 0 or 1, not {byte}"))),
+                },
+                Type::Char => visitor.visit_char(value.character()?),
+                Type::String => visitor.visit_str(value.text()?),
+                Type::Bytes => visitor.visit_bytes(&value.bytes()?),
+                Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
+                Type::Map(key, ty) => value.cursor.read_entries(key, ty, visitor),
+                Type::Tuple(types) => value.cursor.read_members(types, visitor),
+                Type::Array(element, length) => value.cursor.read_uniform(element, *length, visitor),
+                other => match value.cursor.definition(other)? {
+                    Some(definition) => value.defined(definition, visitor),
+                    None => Err(Failure::custom(format!(
+                        "the form of `{}` is not known, so nothing around it can be changed",
+                        value.cursor.schema().describe(other)
+                    ))),
+                },
+            }
+        })
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let mut value = value.bare()?;
+            match value.ty {
+                Type::Unit => visitor.visit_none(),
+                Type::Option(ty) => {
+                    if value.is_some()? {
+                        value.cursor.deeper(|cursor| visitor.visit_some(Value { cursor, ty }))
+                    } else {
+                        visitor.visit_none()
+                    }
+                }
+                _ => visitor.visit_some(value),
+            }
+        })
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            if name == arrays::ROWS {
+                let Some(value) = value.present()? else { return visitor.visit_none() };
+                return match value.ty {
+                    Type::Seq(element) => value.sequence(element, arrays::vec_kind::<V::Value>(), visitor),
+                    _ => value.deserialize_any(visitor),
+                };
+            }
+            let ty = match value.cursor.definition(value.ty)?.map(|definition| &definition.body) {
+                Some(Body::Struct(Fields::Newtype(inner))) => inner,
+                _ => value.ty,
+            };
+            value.cursor.deeper(|cursor| visitor.visit_newtype_struct(Value { cursor, ty }))
+        })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(value) = value.present()? else { return visitor.visit_none() };
+            let body = value.cursor.definition(value.ty)?.map(|definition| &definition.body);
+            if let Some(Body::Struct(Fields::Named(fields))) = body {
+                check_related(fields, known)?;
+            }
+            value.deserialize_any(visitor)
+        })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.present()? {
+            Some(value) if matches!(value.ty, Type::String) => {
+                let text = IntoDeserializer::<Failure>::into_deserializer(value.text()?);
+                text.deserialize_enum(name, variants, visitor)
+            }
+            Some(value) => value.deserialize_any(visitor),
+            None => visitor.visit_none(),
+        })
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.number()? {
+                Some(number) => visitor.visit_f32(number.to_f32()?),
+                None => value.deserialize_any(visitor),
+            }
+        })
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.number()? {
+                Some(number) => visitor.visit_f64(number.to_f64()?),
+                None => value.deserialize_any(visitor),
+            }
+        })
+    }
+
+    /// A variant that holds nothing is its name, as in JSON.
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(value) = value.present()? else { return visitor.visit_none() };
+            let Some(variants) = value.variants()? else { return value.deserialize_any(visitor) };
+            let variant = value.cursor.variant(variants)?;
+            match variant.fields {
+                Fields::Unit => visitor.visit_str(&variant.name),
+                _ => Err(Failure::custom(format!("the variant `{}` holds more than its name", variant.name))),
+            }
+        })
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.present()? {
+            Some(value) if matches!(value.ty, Type::Bytes) => {
+                let bytes = value.bytes()?;
+                let mut elements = SeqDeserializer::<_, Failure>::new(bytes.iter().copied());
+                let sequence = visitor.visit_seq(&mut elements)?;
+                elements.end()?;
+                Ok(sequence)
+            }
+            Some(value) => value.deserialize_any(visitor),
+            None => visitor.visit_none(),
+        })
+    }
+
+    // Foreign types choose the form that they chose when they were written.
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char bytes byte_buf unit unit_struct tuple tuple_struct map
+        identifier ignored_any
+    }
+}
