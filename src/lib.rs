@@ -8,3 +8,8 @@ pub use checkpointed_derive::{Checkpoint, checkpointed};
 
 #[doc(hidden)]
 pub use checkpointed_core::__private;
+
+// Its example runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/evolution.md")]
+struct Evolution;
