@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, DifferenceKind, Error, checkpointed};
+use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, DifferenceKind, Error, Scopes, checkpointed};
 
 /// States as one version of a program has them.
 macro_rules! types {
@@ -817,4 +817,20 @@ fn a_failure_that_the_type_passes_over_does_not_load() {
     // What is left of the sequence would be taken for the step.
     let why = saved.load::<State>().unwrap_err();
     assert!(why.starts_with("codes: invalid type: sequence, expected u8"), "{why}");
+}
+
+#[test]
+fn the_variables_of_a_scope_change_like_a_state() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        types! { struct Variables { i: u32, field: Vec<f64>, old: Vec<u8> } }
+        let mut scopes = Scopes::open(directory.path()).unwrap();
+        let mut scope = scopes.enter::<Variables>("solve").unwrap();
+        scope.save(&Variables { i: 7, field: vec![0.5], old: vec![1] }).unwrap();
+    }
+    types! { struct Variables { field: Vec<f64>, i: u64 } }
+    let mut scopes = Scopes::open(directory.path()).unwrap();
+    assert!(scopes.restore().unwrap());
+    let mut scope = scopes.enter::<Variables>("solve").unwrap();
+    assert_eq!(scope.restored(), Some(Variables { field: vec![0.5], i: 7 }));
 }
