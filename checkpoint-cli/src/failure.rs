@@ -1,0 +1,19 @@
+//! Why a command could not do what it was asked for.
+
+use std::io;
+
+/// It ends the program with code 3, but for a reader that went away.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// From the library, whose messages say what happened, where, and what to do.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpointed_core::Error),
+
+    /// The answer could not be written.
+    #[error("cannot write the answer: {0}")]
+    Output(#[from] io::Error),
+
+    /// The answer could not be made into JSON.
+    #[error("cannot write the answer as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}

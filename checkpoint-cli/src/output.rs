@@ -1,0 +1,71 @@
+//! How an answer reaches whoever asked: as text, in colour only on a terminal, or as JSON.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anstream::{AutoStream, eprintln};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// What a command found out.
+pub(crate) trait Answer: Serialize {
+    /// Writes it for a person. Colours may be written always: where they do not belong they are taken out.
+    fn write(&self, text: &mut dyn Write) -> io::Result<()>;
+}
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// All is well.
+    Well,
+    /// What was asked about is not so.
+    NotSo,
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> ExitCode {
+        match verdict {
+            Verdict::Well => ExitCode::SUCCESS,
+            Verdict::NotSo => ExitCode::from(1),
+        }
+    }
+}
+
+const FAILED: u8 = 3;
+
+/// Where answers go.
+pub(crate) struct Output {
+    json: bool,
+    stream: AutoStream<io::Stdout>,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Output {
+        Output { json, stream: anstream::stdout() }
+    }
+
+    /// Writes an answer. Of several, each is one line of JSON.
+    pub(crate) fn answer(&mut self, answer: &impl Answer) -> Result<(), Failure> {
+        if self.json {
+            serde_json::to_writer(&mut self.stream, answer)?;
+            writeln!(self.stream)?;
+        } else {
+            answer.write(&mut self.stream)?;
+        }
+        self.stream.flush()?;
+        Ok(())
+    }
+
+    /// Says why there is no answer.
+    pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
+        if let Failure::Output(error) = failure
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            // Whoever read has seen enough, as in `ckpt show … | head`.
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("ckpt: {failure}");
+        ExitCode::from(FAILED)
+    }
+}
