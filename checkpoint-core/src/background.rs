@@ -46,7 +46,7 @@ impl Staging {
     }
 
     /// Writes the copy as the state itself would have been written.
-    fn write(&self, output: &mut Output<'_>) -> Result<&[u8], Failure> {
+    fn write(&self, output: &mut Output<'_, '_>) -> Result<&[u8], Failure> {
         for StagedArray { name, kind, outer, bytes } in self.arrays.iter().take(self.used) {
             let put = output.put(name.clone(), Array { kind: *kind, outer: outer.clone(), bytes });
             if let Err(why) = put {

@@ -15,6 +15,7 @@ use crate::history::Journal;
 use crate::reader::CheckpointReader;
 use crate::run::{Progress, Run, Watcher};
 use crate::schedule::{Pacer, Schedule};
+use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::stop::{self, Signal, Stop};
 use crate::store::{Directory, Disk, Metric, Metrics, RealDisk, Retention, Settings, Writer};
@@ -40,6 +41,7 @@ pub struct Builder<T> {
     keep_every: Option<u64>,
     keep_best: Vec<(Metric, usize)>,
     compression: Compression,
+    protection: Protection,
     branch_from: Option<PathBuf>,
     when_busy: WhenBusy,
     background: bool,
@@ -70,6 +72,7 @@ impl<T: Checkpoint> Builder<T> {
             keep_every: None,
             keep_best: Vec::new(),
             compression: Compression::None,
+            protection: Protection::new(),
             branch_from: None,
             when_busy: WhenBusy::default(),
             background: false,
@@ -147,6 +150,13 @@ impl<T: Checkpoint> Builder<T> {
     /// How the parts of a checkpoint are packed; not at all unless said otherwise. See [`Compression`].
     pub fn compression(mut self, compression: Compression) -> Builder<T> {
         self.compression = compression;
+        self
+    }
+
+    /// Who may have written the checkpoints, and who may read them; anybody unless said otherwise. See [`Protection`]. The
+    /// directory that is branched from must be protected alike.
+    pub fn protection(mut self, protection: Protection) -> Builder<T> {
+        self.protection = protection;
         self
     }
 
@@ -240,9 +250,13 @@ impl<T: Checkpoint> Builder<T> {
         let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
         self.compression.check().map_err(wrong)?;
         let directory = Directory::new(&self.path, Arc::clone(&self.disk));
-        let reader = CheckpointReader::new(directory.clone())?;
-        let branched_from = self.branch_from.map(CheckpointReader::open).transpose()?;
-        let settings = Settings { durable: self.durable, retention, compression: self.compression };
+        let reader = CheckpointReader::new(directory.clone(), self.protection.clone())?;
+        // Its numbers are its own.
+        let of_other = self.protection.clone().at_least(0);
+        let branched_from =
+            self.branch_from.map(|path| CheckpointReader::open_protected(path, of_other)).transpose()?;
+        let (durable, compression, protection) = (self.durable, self.compression, self.protection);
+        let settings = Settings { durable, retention, compression, protection };
         let mut writer = Writer::open(directory, settings)?;
         note_metrics(&mut writer, &reader)?;
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().to_string());

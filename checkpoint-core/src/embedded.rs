@@ -28,7 +28,7 @@ pub(crate) fn decode<T: Checkpoint>(
     bytes: &[u8],
 ) -> Result<T, Error> {
     let path = path.join(part);
-    let container = Container::open(Box::new(Memory(bytes.to_vec())))
+    let container = Container::open(Box::new(Memory(bytes.to_vec())), &[])
         .map_err(|refusal| Error::refused(&path, refusal))?;
     let decoded = reader::decode::<T>(&path, schema, &container, &mut ArrayPool::default)?;
     Ok(decoded.state)

@@ -266,6 +266,74 @@ pub enum Error {
         why: String,
     },
 
+    /// A key, a recipient or an identity cannot be used.
+    #[error("{origin} gives no key: {why}")]
+    #[non_exhaustive]
+    InvalidKey {
+        /// Where it was looked for.
+        origin: String,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// A checkpoint has no tag of a key that the program knows, so anybody may have written it. Nothing older is taken in
+    /// its place.
+    #[error(
+        "{} is not known to be authentic: {why}; if it is yours, give the key that it was saved with \
+         (`Protection::accept`), or load it once without protection and save it again",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NotAuthentic {
+        /// The file.
+        path: PathBuf,
+        /// Which tag it has, if any.
+        why: String,
+    },
+
+    /// A checkpoint is encrypted, and the program cannot decrypt it. Nothing older is taken in its place.
+    #[error(
+        "{} is encrypted, and cannot be read: {why}; give the identity that it was encrypted for \
+         (`Protection::decrypt_with`, feature `encryption`)",
+        path.display()
+    )]
+    #[non_exhaustive]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        why: String,
+    },
+
+    /// A checkpoint is not encrypted, though the program wants it to be. Nothing older is taken in its place.
+    #[error(
+        "{} is not encrypted, which the program wants all checkpoints of the directory to be: if it is yours, load it once \
+         without protection and save it again",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NotEncrypted {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The newest checkpoint is older than the program knows it must be.
+    #[error(
+        "the newest generation in {} is {}, the program expects {expected} or a later one: somebody removed what was newer, \
+         or put an older directory back",
+        path.display(),
+        found.map_or("missing".to_owned(), |found| found.to_string())
+    )]
+    #[non_exhaustive]
+    TooOld {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// What there is, if anything.
+        found: Option<u64>,
+        /// What was given to `Protection::at_least`.
+        expected: u64,
+    },
+
     /// A part of a checkpoint does not fit into memory.
     #[error("{} needs {bytes} bytes of memory for {part}, which are not to be had", path.display())]
     #[non_exhaustive]
@@ -471,6 +539,13 @@ impl Error {
                 Error::FormatTooNew { path, found, supported: crate::container::FORMAT_VERSION }
             }
             Refusal::Damaged { part, why } => Error::Damaged { path, part, why },
+            Refusal::NotTagged => Error::NotAuthentic { path, why: "it has no tag".to_owned() },
+            Refusal::OtherKey(found) => {
+                let why = format!("its tag was made with the key {}", found.escape_debug());
+                Error::NotAuthentic { path, why }
+            }
+            Refusal::Encrypted(why) => Error::Encrypted { path, why },
+            Refusal::NotEncrypted => Error::NotEncrypted { path },
             Refusal::Unreadable(source) => Error::Io { operation: "read", path, source },
             Refusal::NoMemory { part, bytes } => Error::NoMemory { path, part, bytes },
             Refusal::Packed { part, method } => Error::BuiltWithout { path, part, feature: method.feature() },

@@ -30,6 +30,7 @@ mod run;
 mod save;
 mod schedule;
 mod scopes;
+mod seal;
 mod state;
 mod stop;
 mod store;
@@ -46,6 +47,7 @@ pub use run::{Decision, Finished, Progress, Why};
 pub use save::Saved;
 pub use schedule::{Due, Schedule, interval};
 pub use scopes::{Scope, Scopes, Stack};
+pub use seal::{Key, Protection};
 pub use state::{
     Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Plain, Schema, Type, Types,
     Variant, fixed, json,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::container::{self, Arrays, Container, Manifest, Metadata, Value};
 use crate::error::{Error, Skipped};
+use crate::seal::Protection;
 use crate::state::{self, ArrayPool, Checkpoint, Difference, Schema};
 use crate::store::{Directory, Metric, RealDisk};
 
@@ -32,6 +33,7 @@ use crate::store::{Directory, Metric, RealDisk};
 pub struct CheckpointReader<T> {
     directory: Directory,
     schema: Schema,
+    protection: Protection,
     report: Option<LoadReport>,
     state: PhantomData<fn() -> T>,
 }
@@ -69,10 +71,22 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// [`Error::Unsupported`] where `T` has a field that can never be loaded.
     pub fn open(path: impl AsRef<Path>) -> Result<CheckpointReader<T>, Error> {
-        CheckpointReader::new(Directory::new(path.as_ref(), Arc::new(RealDisk::default())))
+        CheckpointReader::open_protected(path, Protection::new())
     }
 
-    pub(crate) fn new(directory: Directory) -> Result<CheckpointReader<T>, Error> {
+    /// As [`open`](CheckpointReader::open), for a directory whose checkpoints are saved with a [`Protection`].
+    ///
+    /// # Errors
+    /// As [`open`](CheckpointReader::open), and [`Error::InvalidKey`] where a key lies in the directory.
+    pub fn open_protected(
+        path: impl AsRef<Path>,
+        protection: Protection,
+    ) -> Result<CheckpointReader<T>, Error> {
+        CheckpointReader::new(Directory::new(path.as_ref(), Arc::new(RealDisk::default())), protection)
+    }
+
+    pub(crate) fn new(directory: Directory, protection: Protection) -> Result<CheckpointReader<T>, Error> {
+        protection.check(directory.path())?;
         let schema = Schema::of::<T>();
         let mut fields: Vec<String> =
             state::unsupported(&schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
@@ -82,7 +96,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                     .to_owned(),
             );
         }
-        let reader = CheckpointReader { directory, schema, report: None, state: PhantomData };
+        let reader = CheckpointReader { directory, schema, protection, report: None, state: PhantomData };
         if !fields.is_empty() {
             return Err(Error::Unsupported { name: reader.name(), fields });
         }
@@ -118,6 +132,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         while let Some(generation) = generations.pop() {
             let error = match self.read(generation, &mut pool) {
                 Ok((loaded, container)) => {
+                    self.check_age(Some(generation))?;
                     self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
                     return Ok(Some(loaded.state));
                 }
@@ -136,9 +151,18 @@ impl<T: Checkpoint> CheckpointReader<T> {
             skipped.push(Skipped { generation, error });
         }
         if skipped.is_empty() {
-            return Ok(None);
+            return self.check_age(None).map(|()| None);
         }
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
+    }
+
+    /// Refuses to go back behind what the program knows to have been there.
+    fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
+        let expected = self.protection.least();
+        if newest.unwrap_or(0) >= expected {
+            return Ok(());
+        }
+        Err(Error::TooOld { path: self.path().to_owned(), found: newest, expected })
     }
 
     /// Loads one generation.
@@ -267,7 +291,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
     fn container(&self, generation: u64) -> Result<Container, Error> {
         let path = self.directory.location(generation);
         let source = self.directory.open(generation).map_err(|source| Error::io("open", &path, source))?;
-        let container = Container::open(source).map_err(|refusal| Error::refused(&path, refusal))?;
+        let source = self.protection.open(source);
+        let container = source.and_then(|source| Container::open(source, &self.protection.tag_keys()));
+        let container = container.map_err(|refusal| Error::refused(&path, refusal))?;
         let found = container.manifest().generation();
         if found != generation {
             let why = format!("it is generation {found} under the name of generation {generation}");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::container::{ContainerWriter, Manifest};
 use crate::error::Error;
 use crate::run::{Progress, Watcher};
+use crate::seal::Sealed;
 use crate::store::{Temporary, Writer};
 
 /// What a save wrote.
@@ -23,7 +24,7 @@ pub struct Saved {
 }
 
 /// The container of a save, on its way to a temporary file.
-pub(crate) type Output<'a> = ContainerWriter<BufWriter<Told<'a>>>;
+pub(crate) type Output<'o, 'a> = ContainerWriter<BufWriter<&'o mut Sealed<Told<'a>>>>;
 
 /// How many bytes are written from one word of it to the next.
 const TELL_EVERY: u64 = 8 << 20;
@@ -70,7 +71,7 @@ pub(crate) fn save<'s>(
     begun: Instant,
     stall: Option<Duration>,
     watcher: &Watcher,
-    fill: impl FnOnce(&mut Output<'_>) -> Result<&'s [u8], Failure>,
+    fill: impl FnOnce(&mut Output<'_, '_>) -> Result<&'s [u8], Failure>,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
     let metrics = writer.retention().metrics(&manifest.metadata);
@@ -78,13 +79,16 @@ pub(crate) fn save<'s>(
     let path = temporary.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
     let told = Told { file: &mut temporary, watcher, generation, written: 0, told: 0 };
-    let buffered = BufWriter::with_capacity(1 << 16, told);
-    let mut container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
-    let bytes = match fill(&mut container) {
-        Ok(state) => container.finish(state, manifest).map_err(failed)?,
+    let mut seal = writer.protection().seal(told).map_err(failed)?;
+    let buffered = BufWriter::with_capacity(1 << 16, &mut seal);
+    let container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
+    let mut container = container.tagged(writer.protection().tag_key());
+    match fill(&mut container) {
+        Ok(state) => drop(container.finish(state, manifest).map_err(failed)?),
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),
-    };
+    }
+    let bytes = seal.finish().map_err(failed)?.written;
     let sealed = temporary.seal(writer.durable())?;
     writer.publish(sealed, generation, metrics)?;
     let duration = begun.elapsed();

@@ -65,7 +65,7 @@ impl<'a> Arrays<'a> {
     /// An array whose header tells of as many rows as the state does.
     fn open(&self, array: Reference, kind: Option<Kind>) -> Result<Opened<'a>, Refusal> {
         let (part, entry) = self.next(array)?;
-        let mut reader = PartReader::new(&*self.container.source, part, entry)?;
+        let mut reader = PartReader::new(&*self.container.source, part, entry, self.container.key.as_ref())?;
         let length = match *reader.start(10)? {
             [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
             _ => return Err(damaged(&part.name, "it is too short for an array")),

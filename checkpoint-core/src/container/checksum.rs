@@ -9,6 +9,8 @@ use crc32fast::Hasher;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use super::tag::{self, Tag, TagKey};
+
 /// A CRC-32, in JSON as 8 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Crc32(pub(super) u32);
@@ -49,17 +51,35 @@ pub(super) const CHUNK: usize = 1 << 20;
 /// The checksums of a part that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    complete: Vec<Crc32>,
+    complete: Sums,
     current: Hasher,
+    /// That of the current chunk, where there is a key for it.
+    tagger: Option<blake3::Hasher>,
     filled: usize,
 }
 
+/// What the chunks of a part add up to, in order.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    pub(super) crc32: Vec<Crc32>,
+    /// Their tags; none without a key.
+    pub(super) tags: Vec<Tag>,
+}
+
 impl Chunks {
+    /// Makes tags too, if there is a key.
+    pub(super) fn tagged(key: Option<&TagKey>) -> Chunks {
+        Chunks { tagger: key.map(TagKey::of_chunk), ..Chunks::default() }
+    }
+
     /// Takes the next bytes of the part.
     pub(super) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK - self.filled));
             self.current.update(now);
+            if let Some(tagger) = &mut self.tagger {
+                tagger.update(now);
+            }
             self.filled += now.len();
             if self.filled == CHUNK {
                 self.end_chunk();
@@ -69,12 +89,16 @@ impl Chunks {
     }
 
     fn end_chunk(&mut self) {
-        self.complete.push(Crc32(std::mem::take(&mut self.current).finalize()));
+        self.complete.crc32.push(Crc32(std::mem::take(&mut self.current).finalize()));
+        if let Some(tagger) = &mut self.tagger {
+            self.complete.tags.push(tag::of_chunk(tagger));
+            tagger.reset();
+        }
         self.filled = 0;
     }
 
-    /// The checksum of every chunk, in order.
-    pub(super) fn finish(mut self) -> Vec<Crc32> {
+    /// The checksums of every chunk.
+    pub(super) fn finish(mut self) -> Sums {
         if self.filled > 0 {
             self.end_chunk();
         }
@@ -119,7 +143,7 @@ mod tests {
     fn of_chunks(bytes: &[u8], piece: usize) -> Vec<Crc32> {
         let mut chunks = Chunks::default();
         bytes.chunks(piece).for_each(|piece| chunks.update(piece));
-        chunks.finish()
+        chunks.finish().crc32
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT_VERSION;
 use super::checksum::{CHUNK, Crc32};
 use super::metadata::{Metadata, Value};
+use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
 use crate::host;
 use crate::state::{CODEC, Checkpoint, Schema};
@@ -31,6 +33,9 @@ pub struct Manifest {
     pub(crate) schema: Schema,
     /// Every other entry of the file, in order; empty until they are written.
     pub(crate) parts: Vec<PartRecord>,
+    /// Who wrote all this. The last field, so that its place in the text is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authentication: Option<Authentication>,
 }
 
 /// One part: how long it is, and what its chunks add up to.
@@ -44,6 +49,9 @@ pub(crate) struct PartRecord {
     pub(crate) unpacked: Option<Unpacked>,
     /// The CRC-32 of each chunk of 1 MiB, as it is in the file.
     pub(crate) crc32: Vec<Crc32>,
+    /// The tag of each chunk, if there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) blake3: Vec<Tag>,
 }
 
 /// What a compressed part is when unpacked.
@@ -80,8 +88,8 @@ pub(super) struct FormatVersion {
 /// forged length would have us read.
 pub(super) fn longest(entries: &[Entry]) -> u64 {
     const ALL_BUT_THE_PARTS: u64 = 16 << 20;
-    const PART: u64 = 512;
-    const CHECKSUM: u64 = 16;
+    const PART: u64 = 640;
+    const CHECKSUM: u64 = 16 + 80;
     let of_part = |entry: &Entry| {
         PART + entry.name.len() as u64 + (entry.length / CHUNK as u64).saturating_mul(CHECKSUM)
     };
@@ -97,7 +105,9 @@ pub(crate) fn is_readable(schema: &Schema) -> bool {
 /// The JSON of a manifest, followed by as many spaces as its numbers, which change from one save to the next, are shorter
 /// than the longest of their kind. So a file is as long as the one before it where the state has the same shape, and one
 /// that is written over keeps its length, which is then nothing that the file system has to make durable.
-pub(super) fn to_json(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
+/// With a key it has a tag.
+pub(super) fn to_json(manifest: &mut Manifest, key: Option<&TagKey>) -> serde_json::Result<Vec<u8>> {
+    manifest.authentication = key.map(TagKey::unmade);
     let mut bytes = serde_json::to_vec(manifest)?;
     let numbers =
         [(manifest.generation.to_string(), LONGEST_U64), (manifest.process.to_string(), LONGEST_U32)];
@@ -113,6 +123,9 @@ pub(super) fn to_json(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
     let spaces: usize =
         numbers.into_iter().chain(values).map(|(text, longest)| longest.saturating_sub(text.len())).sum();
     bytes.resize(bytes.len() + spaces, b' ');
+    if let Some(key) = key {
+        key.seal(&mut bytes).ok_or_else(|| serde_json::Error::custom("it has no place for a tag"))?;
+    }
     Ok(bytes)
 }
 
@@ -141,6 +154,7 @@ impl Manifest {
             codec: CODEC.to_owned(),
             schema,
             parts: Vec::new(),
+            authentication: None,
         }
     }
 
@@ -238,15 +252,16 @@ mod tests {
             codec: "bincode-1".to_owned(),
             schema: Schema::of::<u64>(),
             parts: Vec::new(),
+            authentication: None,
         }
     }
 
     #[test]
     fn a_manifest_is_as_long_whatever_its_numbers_are() {
-        let longest = to_json(&manifest(u64::MAX, u32::MAX, Metadata::new())).unwrap();
+        let longest = to_json(&mut manifest(u64::MAX, u32::MAX, Metadata::new()), None).unwrap();
         assert_eq!(longest.last(), Some(&b'}'), "no spaces where the numbers are the longest");
         for (generation, process) in [(1, 1), (9, 400), (10, 99_999), (u64::MAX, 3)] {
-            let other = to_json(&manifest(generation, process, Metadata::new())).unwrap();
+            let other = to_json(&mut manifest(generation, process, Metadata::new()), None).unwrap();
             assert_eq!(other.len(), longest.len());
             let read: Manifest = serde_json::from_slice(&other).unwrap();
             assert_eq!((read.generation, read.process), (generation, process));
@@ -256,8 +271,9 @@ mod tests {
     #[test]
     fn nor_does_it_matter_what_the_numbers_of_the_metadata_are() {
         let lengths = |values: Vec<Value>| {
-            let of =
-                |value: Value| to_json(&manifest(1, 1, Metadata::new().with("key", value))).unwrap().len();
+            let of = |value: Value| {
+                to_json(&mut manifest(1, 1, Metadata::new().with("key", value)), None).unwrap().len()
+            };
             values.into_iter().map(of).collect::<HashSet<_>>().len()
         };
         let floats =

@@ -18,6 +18,7 @@ mod parallel;
 mod part;
 mod reader;
 mod source;
+mod tag;
 mod writer;
 mod zip;
 
@@ -27,8 +28,10 @@ pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};
 pub use metadata::{Metadata, Value};
 pub(crate) use reader::Container;
-pub(crate) use source::{Refusal, Source};
+pub(crate) use source::{Refusal, Source, begins_with};
+pub(crate) use tag::TagKey;
 pub(crate) use writer::{ContainerWriter, is_out_of_band};
+pub(crate) use zip::MAGIC;
 
 /// The name of the part that holds everything but arrays.
 pub(crate) const STATE: &str = "state.bincode";

@@ -16,6 +16,7 @@ use zstd::zstd_safe::{
 use super::checksum::{CHUNK, Crc32};
 use super::manifest::{PartRecord, Unpacked};
 use super::source::{Refusal, Source, allocate, damaged, fill};
+use super::tag::{Tag, TagKey};
 
 /// The power of two of bytes that a frame may look back: what the highest level uses. It is memory that unpacking takes.
 const WINDOW: u32 = 23;
@@ -109,6 +110,8 @@ pub(super) struct Unpacker<'a> {
     /// Where the part's next chunk is.
     offset: u64,
     chunks: std::slice::Iter<'a, Crc32>,
+    tags: std::slice::Iter<'a, Tag>,
+    key: Option<&'a TagKey>,
     chunk: Vec<u8>,
     used: usize,
     left_in_file: u64,
@@ -123,6 +126,7 @@ impl<'a> Unpacker<'a> {
         part: &'a PartRecord,
         unpacked: &'a Unpacked,
         offset: u64,
+        key: Option<&'a TagKey>,
     ) -> Result<Unpacker<'a>, Refusal> {
         let no_memory = || Refusal::NoMemory { part: part.name.clone(), bytes: 1 << WINDOW };
         let mut context = DCtx::try_create().ok_or_else(no_memory)?;
@@ -134,6 +138,8 @@ impl<'a> Unpacker<'a> {
             context,
             offset,
             chunks: part.crc32.iter(),
+            tags: part.blake3.iter(),
+            key,
             chunk: allocate(part.length.min(CHUNK as u64), &part.name)?,
             used: 0,
             left_in_file: part.length,
@@ -181,9 +187,15 @@ impl<'a> Unpacker<'a> {
         let length = self.left_in_file.min(CHUNK as u64);
         self.chunk.truncate(usize::try_from(length).unwrap_or(CHUNK));
         fill(self.source, &mut self.chunk, self.offset, &self.part.name)?;
-        if crc32fast::hash(&self.chunk) != *crc32 {
+        let tag = self.tags.next().copied();
+        let what = match self.key {
+            _ if crc32fast::hash(&self.chunk) != *crc32 => Some("checksum"),
+            Some(key) if Some(key.tag(&[&self.chunk])) != tag => Some("tag"),
+            _ => None,
+        };
+        if let Some(what) = what {
             let from = self.part.length - self.left_in_file;
-            let why = format!("the checksum of bytes {from} to {} does not match", from + length);
+            let why = format!("the {what} of bytes {from} to {} does not match", from + length);
             return Err(damaged(&self.part.name, why));
         }
         self.left_in_file -= length;

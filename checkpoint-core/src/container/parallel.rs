@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::checksum::Crc32;
 use super::source::Refusal;
+use super::tag::Tag;
 
 /// What one checksum covers: bytes that were read before, and bytes that are to be read from a place of the file.
 pub(super) struct Piece<'a> {
@@ -12,6 +13,7 @@ pub(super) struct Piece<'a> {
     pub(super) before: &'a [u8],
     pub(super) bytes: &'a mut [u8],
     pub(super) crc32: Crc32,
+    pub(super) tag: Option<Tag>,
 }
 
 /// From how many pieces on several threads read; below, starting them takes longer than they save.

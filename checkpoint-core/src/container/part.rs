@@ -7,6 +7,7 @@ use super::manifest::PartRecord;
 use super::pack::Unpacker;
 use super::parallel::{Piece, in_parallel};
 use super::source::{Refusal, Source, allocate, damaged, fill};
+use super::tag::TagKey;
 use super::zip::Entry;
 
 /// A part that is read from its start to its end.
@@ -18,6 +19,8 @@ pub(super) struct PartReader<'a> {
     /// How many bytes it has when unpacked.
     size: u64,
     unpacker: Option<Unpacker<'a>>,
+    /// What the tags of its chunks were made with, where they count.
+    key: Option<&'a TagKey>,
     /// What was read of it. It is verified only together with the rest.
     start: Vec<u8>,
 }
@@ -27,11 +30,13 @@ impl<'a> PartReader<'a> {
         source: &'a dyn Source,
         part: &'a PartRecord,
         entry: &Entry,
+        key: Option<&'a TagKey>,
     ) -> Result<PartReader<'a>, Refusal> {
         let data = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
         let unpacked = part.unpacked.as_ref();
-        let unpacker = unpacked.map(|unpacked| Unpacker::new(source, part, unpacked, data)).transpose()?;
-        Ok(PartReader { source, part, data, size: entry.size(), unpacker, start: Vec::new() })
+        let unpacker =
+            unpacked.map(|unpacked| Unpacker::new(source, part, unpacked, data, key)).transpose()?;
+        Ok(PartReader { source, part, data, size: entry.size(), unpacker, key, start: Vec::new() })
     }
 
     /// How many bytes it has.
@@ -66,7 +71,7 @@ impl<'a> PartReader<'a> {
     }
 
     fn fill_in_parallel(&self, buffer: &mut [u8]) -> Result<(), Refusal> {
-        let PartReader { source, part, data, start, .. } = self;
+        let PartReader { source, part, data, key, start, .. } = self;
         let mut pieces = Vec::with_capacity(part.crc32.len());
         let mut place = start.len();
         let mut rest = buffer;
@@ -74,7 +79,8 @@ impl<'a> PartReader<'a> {
             let length = ((number + 1) * CHUNK - place).min(rest.len());
             let (bytes, later) = rest.split_at_mut(length);
             let before = if number == 0 { &start[..] } else { &[] };
-            pieces.push(Piece { offset: data + place as u64, before, bytes, crc32: *crc32 });
+            let tag = part.blake3.get(number).copied();
+            pieces.push(Piece { offset: data + place as u64, before, bytes, crc32: *crc32, tag });
             place += length;
             rest = later;
         }
@@ -83,11 +89,14 @@ impl<'a> PartReader<'a> {
             let mut crc32 = Hasher::new();
             crc32.update(piece.before);
             crc32.update(piece.bytes);
-            if Crc32(crc32.finalize()) == piece.crc32 {
-                return Ok(());
-            }
+            let is_tagged = |key: &TagKey| Some(key.tag(&[piece.before, piece.bytes])) == piece.tag;
+            let what = match *key {
+                _ if Crc32(crc32.finalize()) != piece.crc32 => "checksum",
+                Some(key) if !is_tagged(key) => "tag",
+                _ => return Ok(()),
+            };
             let (from, to) = (piece.offset - data, piece.offset - data + piece.bytes.len() as u64);
-            Err(damaged(&part.name, format!("the checksum of bytes {from} to {to} does not match")))
+            Err(damaged(&part.name, format!("the {what} of bytes {from} to {to} does not match")))
         })
     }
 }

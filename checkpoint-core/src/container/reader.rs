@@ -3,7 +3,8 @@
 use super::checksum;
 use super::manifest::{self, FormatVersion, Manifest, PartRecord};
 use super::part::PartReader;
-use super::source::{Refusal, Source, allocate, damaged, fill, read_bytes, read_dense};
+use super::source::{Refusal, Source, allocate, begins_with, damaged, read_bytes, read_dense};
+use super::tag::TagKey;
 use super::zip::{self, Entry, Index};
 use super::{FORMAT_VERSION, MANIFEST, STATE};
 
@@ -13,26 +14,28 @@ pub(crate) struct Container {
     pub(super) manifest: Manifest,
     /// One for each part of the manifest, in the same order.
     pub(super) entries: Vec<Entry>,
+    /// What the tags were made with, where they count.
+    pub(super) key: Option<TagKey>,
 }
 
 impl Container {
-    /// Verifies all but the parts' data.
-    pub(crate) fn open(source: Box<dyn Source>) -> Result<Container, Refusal> {
+    /// Verifies all but the parts' data. Where there are keys, one of them must have made the tags.
+    pub(crate) fn open(source: Box<dyn Source>, keys: &[TagKey]) -> Result<Container, Refusal> {
         let mut entries = read_entries(&*source)?;
-        let manifest = match entries.pop() {
+        let (manifest, key) = match entries.pop() {
             Some(entry) if entry.name == MANIFEST => {
                 if entry.unpacked.is_some() || entry.length > manifest::longest(&entries) {
                     return Err(damaged(MANIFEST, "it is longer than the manifest of such a file can be"));
                 }
-                read_manifest(&*source, &entry)?
+                read_manifest(&*source, &entry, keys)?
             }
             _ => return Err(Refusal::NotACheckpoint),
         };
         for entry in &entries {
             check_headers(&*source, entry)?;
         }
-        check_parts(&entries, &manifest.parts)?;
-        Ok(Container { source, manifest, entries })
+        check_parts(&entries, &manifest.parts, key.is_some())?;
+        Ok(Container { source, manifest, entries, key })
     }
 
     /// What the checkpoint says of itself.
@@ -53,7 +56,7 @@ impl Container {
         if part.name != STATE {
             return Err(damaged(MANIFEST, format!("the last part it describes is not {STATE}")));
         }
-        let reader = PartReader::new(&*self.source, part, entry)?;
+        let reader = PartReader::new(&*self.source, part, entry, self.key.as_ref())?;
         let mut bytes = allocate(reader.size(), STATE)?;
         reader.fill(&mut bytes)?;
         Ok(bytes)
@@ -67,10 +70,7 @@ fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     if length == 0 {
         return Err(damaged("file", "it is empty"));
     }
-    let mut start = [0; 4];
-    let known = &mut start[..usize::try_from(length).unwrap_or(4).min(4)];
-    fill(source, known, 0, "start of the file")?;
-    if !zip::starts_as_zip(&start) {
+    if !begins_with(source, &zip::MAGIC)? {
         return Err(Refusal::NotACheckpoint);
     }
     let end_length = usize::try_from(length).unwrap_or(zip::END_AT_MOST).min(zip::END_AT_MOST);
@@ -104,7 +104,11 @@ fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     Ok(entries)
 }
 
-fn read_manifest(source: &dyn Source, entry: &Entry) -> Result<Manifest, Refusal> {
+fn read_manifest(
+    source: &dyn Source,
+    entry: &Entry,
+    keys: &[TagKey],
+) -> Result<(Manifest, Option<TagKey>), Refusal> {
     let bytes = read_data(source, entry)?;
     if crc32fast::hash(&bytes) != entry.crc32 {
         return Err(damaged(MANIFEST, "its checksum does not match"));
@@ -118,10 +122,25 @@ fn read_manifest(source: &dyn Source, entry: &Entry) -> Result<Manifest, Refusal
     }
     check_headers(source, entry)?;
     let manifest: Manifest = parse(&bytes)?;
+    let key = find_key(&bytes, &manifest, keys)?;
     if !manifest.schema.is_closed() {
         return Err(damaged(MANIFEST, "the schema refers to a type that it does not define"));
     }
-    Ok(manifest)
+    Ok((manifest, key.cloned()))
+}
+
+/// The key that made the tag of the manifest, which must be right.
+fn find_key<'k>(json: &[u8], manifest: &Manifest, keys: &'k [TagKey]) -> Result<Option<&'k TagKey>, Refusal> {
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let found = manifest.authentication.as_ref().ok_or(Refusal::NotTagged)?;
+    let key = keys.iter().find(|key| key.id == found.key);
+    let key = key.ok_or_else(|| Refusal::OtherKey(found.key.clone()))?;
+    if !key.has_sealed(json, found) {
+        return Err(damaged(MANIFEST, "its tag does not match: it was changed by somebody without the key"));
+    }
+    Ok(Some(key))
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
@@ -133,7 +152,7 @@ const GREATEST_RATIO: u64 = (128 << 10) / 4;
 
 /// The manifest and the list of entries must tell the same: two descriptions that differ would let two readers see
 /// two different files.
-fn check_parts(entries: &[Entry], parts: &[PartRecord]) -> Result<(), Refusal> {
+fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Result<(), Refusal> {
     if entries.len() != parts.len() {
         let why = format!("it describes {} parts, the file has {}", parts.len(), entries.len());
         return Err(damaged(MANIFEST, why));
@@ -146,6 +165,9 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord]) -> Result<(), Refusal> {
         }
         if entry.name != part.name || !names.insert(&part.name) {
             return Err(damaged(&entry.name, "it is not the part that the manifest describes in its place"));
+        }
+        if tags_count && part.blake3.len() != part.crc32.len() {
+            return Err(damaged(&entry.name, "it does not have one tag for each checksum"));
         }
         let stored = checksum::combined(&part.crc32, part.length);
         let (unpacked, crc32) = match &part.unpacked {

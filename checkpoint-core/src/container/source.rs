@@ -22,6 +22,14 @@ pub(crate) enum Refusal {
     FormatTooNew(u32),
     /// It was one, but this part of it is not as it was written.
     Damaged { part: String, why: String },
+    /// It has no tag, and one is demanded.
+    NotTagged,
+    /// Its tag was made with a key that is not at hand.
+    OtherKey(String),
+    /// It is encrypted, and was not decrypted: why.
+    Encrypted(String),
+    /// It is not encrypted, and should be.
+    NotEncrypted,
     /// The file could not be read.
     Unreadable(io::Error),
     /// A part does not fit into the memory there is.
@@ -33,6 +41,16 @@ pub(crate) enum Refusal {
 
 pub(super) fn damaged(part: &str, why: impl Into<String>) -> Refusal {
     Refusal::Damaged { part: part.to_owned(), why: why.into() }
+}
+
+/// Whether a file begins with these bytes.
+pub(crate) fn begins_with(source: &dyn Source, magic: &[u8]) -> Result<bool, Refusal> {
+    if source.length() < magic.len() as u64 {
+        return Ok(false);
+    }
+    let mut start = vec![0; magic.len()];
+    source.read_exact_at(&mut start, 0).map_err(Refusal::Unreadable)?;
+    Ok(start == magic)
 }
 
 /// How much of the list of entries, or of the manifest, is read at a time.
@@ -91,6 +109,8 @@ pub(super) fn allocate(length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
 pub(super) fn fill(source: &dyn Source, buffer: &mut [u8], offset: u64, part: &str) -> Result<(), Refusal> {
     source.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => damaged(part, "the file became shorter while it was read"),
+        // Said by what decrypts.
+        io::ErrorKind::InvalidData => damaged(part, error.to_string()),
         _ => Refusal::Unreadable(error),
     })
 }

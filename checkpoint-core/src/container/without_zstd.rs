@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use super::manifest::{PartRecord, Unpacked};
 use super::source::{Refusal, Source};
+use super::tag::TagKey;
 
 /// There is none.
 pub(super) enum Packer {}
@@ -34,6 +35,7 @@ impl<'a> Unpacker<'a> {
         part: &'a PartRecord,
         unpacked: &'a Unpacked,
         _: u64,
+        _: Option<&'a TagKey>,
     ) -> Result<Unpacker<'a>, Refusal> {
         Err(Refusal::Packed { part: part.name.clone(), method: unpacked.method })
     }

@@ -6,10 +6,11 @@ use std::iter;
 
 use crc32fast::Hasher;
 
-use super::checksum::{self, Chunks, Crc32};
+use super::checksum::{self, Chunks, Crc32, Sums};
 use super::compression::Compression;
 use super::manifest::{self, Manifest, Method, PartRecord, Unpacked};
 use super::pack::Packer;
+use super::tag::TagKey;
 use super::zip::{self, Entry};
 use super::{MANIFEST, STATE};
 use crate::state::{Array, ArraySink};
@@ -32,6 +33,7 @@ pub(crate) fn is_out_of_band(entries: usize, bytes: usize) -> bool {
 pub(crate) struct ContainerWriter<W> {
     output: W,
     packer: Option<Packer>,
+    key: Option<TagKey>,
     offset: u64,
     entries: Vec<Entry>,
     records: Vec<PartRecord>,
@@ -45,6 +47,7 @@ impl<W: Write> ContainerWriter<W> {
         ContainerWriter {
             output,
             packer: None,
+            key: None,
             offset: 0,
             entries: Vec::new(),
             records: Vec::new(),
@@ -59,6 +62,12 @@ impl<W: Write> ContainerWriter<W> {
         Ok(self)
     }
 
+    /// Tags everything, if there is a key.
+    pub(crate) fn tagged(mut self, key: Option<TagKey>) -> ContainerWriter<W> {
+        self.key = key;
+        self
+    }
+
     /// Writes the rest: the bytes of the state, the manifest, the list of entries. Returns the length of the file.
     pub(crate) fn finish(mut self, state: &[u8], mut manifest: Manifest) -> io::Result<u64> {
         // A state that goes on after an array could not be written must not be saved without it.
@@ -69,7 +78,7 @@ impl<W: Write> ContainerWriter<W> {
             self.put_part(STATE, state)?;
         }
         manifest.parts = std::mem::take(&mut self.records);
-        let manifest = manifest::to_json(&manifest)?;
+        let manifest = manifest::to_json(&mut manifest, self.key.as_ref())?;
         if manifest.len() as u64 > manifest::longest(&self.entries) {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
@@ -91,14 +100,14 @@ impl<W: Write> ContainerWriter<W> {
     /// Writes a part that is there in one piece, so that its header can have the checksum.
     fn put_part(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let length = bytes.len() as u64;
-        let mut chunks = Chunks::default();
+        let mut chunks = Chunks::tagged(self.key.as_ref());
         chunks.update(bytes);
-        let chunks = chunks.finish();
-        let crc32 = checksum::combined(&chunks, length).ok_or_else(too_large)?;
+        let sums = chunks.finish();
+        let crc32 = checksum::combined(&sums.crc32, length).ok_or_else(too_large)?;
         let entry = Entry { name: name.to_owned(), length, unpacked: None, crc32, offset: self.offset };
         self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;
         self.output.write_all(bytes)?;
-        self.end_entry(entry, None, chunks)
+        self.end_entry(entry, None, sums)
     }
 
     /// Writes an array in one pass: its checksum follows it.
@@ -113,15 +122,15 @@ impl<W: Write> ContainerWriter<W> {
         let length = header.len() as u64 + array.bytes.len() as u64;
         let mut entry = Entry { name, length, unpacked: None, crc32: 0, offset: self.offset };
         self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;
-        let mut chunks = Chunks::default();
+        let mut chunks = Chunks::tagged(self.key.as_ref());
         for piece in iter::once(&header[..]).chain(array.bytes.chunks(PIECE)) {
             chunks.update(piece);
             self.output.write_all(piece)?;
         }
-        let chunks = chunks.finish();
-        entry.crc32 = checksum::combined(&chunks, length).ok_or_else(too_large)?;
+        let sums = chunks.finish();
+        entry.crc32 = checksum::combined(&sums.crc32, length).ok_or_else(too_large)?;
         self.output.write_all(&entry.descriptor())?;
-        self.end_entry(entry, None, chunks)
+        self.end_entry(entry, None, sums)
     }
 
     /// Writes a part compressed, in one pass, if that is asked for and pays. `false` where it is not written.
@@ -134,7 +143,7 @@ impl<W: Write> ContainerWriter<W> {
         let (name, offset) = (name.to_owned(), self.offset);
         let mut entry = Entry { name, length: 0, unpacked: Some(length), crc32: 0, offset };
         self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;
-        let (mut chunks, mut crc32) = (Chunks::default(), Hasher::new());
+        let (mut chunks, mut crc32) = (Chunks::tagged(self.key.as_ref()), Hasher::new());
         let pieces = iter::once(header).chain(bytes.chunks(PIECE));
         packer.pack(length, pieces.inspect(|piece| crc32.update(piece)), |packed| {
             chunks.update(packed);
@@ -148,9 +157,11 @@ impl<W: Write> ContainerWriter<W> {
         Ok(true)
     }
 
-    fn end_entry(&mut self, entry: Entry, unpacked: Option<Unpacked>, crc32: Vec<Crc32>) -> io::Result<()> {
+    fn end_entry(&mut self, entry: Entry, unpacked: Option<Unpacked>, sums: Sums) -> io::Result<()> {
         self.offset = entry.end().ok_or_else(too_large)?;
-        self.records.push(PartRecord { name: entry.name.clone(), length: entry.length, unpacked, crc32 });
+        let Sums { crc32, tags: blake3 } = sums;
+        let (name, length) = (entry.name.clone(), entry.length);
+        self.records.push(PartRecord { name, length, unpacked, crc32, blake3 });
         self.entries.push(entry);
         Ok(())
     }

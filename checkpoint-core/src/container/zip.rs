@@ -321,10 +321,8 @@ pub(super) fn entries(mut central: &[u8]) -> Option<Vec<Entry>> {
     Some(entries)
 }
 
-/// Whether a file starts as every zip archive does.
-pub(super) fn starts_as_zip(start: &[u8]) -> bool {
-    start.starts_with(&LOCAL_SIGNATURE.to_le_bytes())
-}
+/// How every zip archive starts that has an entry.
+pub(crate) const MAGIC: [u8; 4] = LOCAL_SIGNATURE.to_le_bytes();
 
 struct Fields<'a>(&'a [u8]);
 

@@ -10,6 +10,7 @@ use super::retention::{Metrics, Retention};
 use super::{Directory, Listing, name};
 use crate::container::Compression;
 use crate::error::Error;
+use crate::seal::Protection;
 
 /// How a directory is written.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) retention: Retention,
     /// How its files are packed; the store itself does not care.
     pub(crate) compression: Compression,
+    /// Who may write and read them; nor does it care for this.
+    pub(crate) protection: Protection,
 }
 
 /// A checkpoint directory that is ours to write, until dropped.
@@ -99,6 +102,11 @@ impl Writer {
     /// Whether saves wait for the disk.
     pub(crate) fn durable(&self) -> bool {
         self.settings.durable
+    }
+
+    /// How saves are protected.
+    pub(crate) fn protection(&self) -> &Protection {
+        &self.settings.protection
     }
 
     /// How saves are packed.

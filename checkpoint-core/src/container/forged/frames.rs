@@ -22,7 +22,7 @@ impl Forgery {
     }
 
     fn read(&self) -> Result<Vec<u8>, Refusal> {
-        Container::open(Box::new(Bytes(self.file())))?.state()
+        Container::open(Box::new(Bytes(self.file())), &[])?.state()
     }
 
     #[cfg(feature = "zstd")]
@@ -184,14 +184,17 @@ mod with_zstd {
         let place = whole.windows(TEXT.len()).position(|window| window == TEXT).unwrap();
         let mut file = whole.clone();
         file[place] ^= 1;
-        let refusal = Container::open(Box::new(Bytes(file))).unwrap().state().unwrap_err();
+        let refusal = Container::open(Box::new(Bytes(file)), &[]).unwrap().state().unwrap_err();
         let Refusal::Damaged { why, .. } = &refusal else { panic!("{refusal:?}") };
         assert!(why.contains("the checksum of bytes 0 to"), "{why}");
         // Nor is any other byte of the file without a witness.
         for place in 0..whole.len() {
             let mut file = whole.clone();
             file[place] ^= 1;
-            assert!(Container::open(Box::new(Bytes(file))).and_then(|file| file.state()).is_err(), "{place}");
+            assert!(
+                Container::open(Box::new(Bytes(file)), &[]).and_then(|file| file.state()).is_err(),
+                "{place}"
+            );
         }
     }
 }

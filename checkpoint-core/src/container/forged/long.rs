@@ -65,7 +65,7 @@ fn arrays_of_and_parts_behind_more_than_four_gigabytes_are_found_again() {
     let kept: usize = file.pieces.values().map(Vec::len).sum();
     assert!(file.length > 4 << 30 && kept < 1 << 20, "{kept}");
 
-    let container = Container::open(Box::new(file)).unwrap();
+    let container = Container::open(Box::new(file), &[]).unwrap();
     assert_eq!(container.state().unwrap(), b"the state");
     let mut arrays = Arrays::new(&container, ArrayPool::default());
     let mut bytes = [0; 24];

@@ -4,7 +4,9 @@ use super::{Bytes, with_manifest};
 use crate::container::{Container, MANIFEST, Metadata, Refusal, Source};
 
 fn refused(file: impl Source + 'static) -> String {
-    let Err(Refusal::Damaged { part, why }) = Container::open(Box::new(file)) else { panic!("it is read") };
+    let Err(Refusal::Damaged { part, why }) = Container::open(Box::new(file), &[]) else {
+        panic!("it is read")
+    };
     assert_eq!(part, MANIFEST, "{why}");
     why
 }
@@ -30,7 +32,7 @@ fn a_manifest_that_is_longer_than_any_can_be_is_refused_without_being_read() {
     assert!(why.contains("longer than the manifest of such a file can be"), "{why}");
     // As long as it may be, it is read.
     let spaces = vec![b' '; 15 << 20];
-    Container::open(Box::new(Bytes(with_manifest(|json| [json, &spaces].concat())))).unwrap();
+    Container::open(Box::new(Bytes(with_manifest(|json| [json, &spaces].concat()))), &[]).unwrap();
 }
 
 #[test]
@@ -47,7 +49,7 @@ fn a_manifest_that_is_nested_without_end_is_refused_and_the_stack_does_not_overf
             let why = refused(Bytes(with("metadata")));
             assert!(why.contains("it is not a manifest"), "{why}");
             // Nothing is built of a field that nobody knows.
-            Container::open(Box::new(Bytes(with("unknown")))).unwrap();
+            Container::open(Box::new(Bytes(with("unknown"))), &[]).unwrap();
         }
     }
 }

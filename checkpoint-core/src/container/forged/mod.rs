@@ -53,7 +53,7 @@ fn changed<T: Checkpoint>(parts: &[Part<'_>], change: impl FnOnce(&[u8]) -> Vec<
     let mut put = |part: &Part<'_>| {
         let mut chunks = Chunks::default();
         chunks.update(part.data);
-        let (name, length, chunks) = (part.name.to_owned(), part.data.len() as u64, chunks.finish());
+        let (name, length, chunks) = (part.name.to_owned(), part.data.len() as u64, chunks.finish().crc32);
         let (unpacked, crc32) = match part.unpacked {
             Some((unpacked, crc32)) => (Some(unpacked), crc32),
             None => (None, combined(&chunks, length).unwrap()),
@@ -64,10 +64,16 @@ fn changed<T: Checkpoint>(parts: &[Part<'_>], change: impl FnOnce(&[u8]) -> Vec<
         bytes.extend(entry.descriptor());
         entries.push(entry);
         let of = |length| Unpacked { method: Method::Zstd, length, crc32: Crc32(crc32) };
-        PartRecord { name: part.name.to_owned(), length, unpacked: unpacked.map(of), crc32: chunks }
+        PartRecord {
+            name: part.name.to_owned(),
+            length,
+            unpacked: unpacked.map(of),
+            crc32: chunks,
+            blake3: Vec::new(),
+        }
     };
-    let manifest = manifest_of::<T>(parts.iter().map(&mut put).collect());
-    let manifest = change(&manifest::to_json(&manifest).unwrap());
+    let mut manifest = manifest_of::<T>(parts.iter().map(&mut put).collect());
+    let manifest = change(&manifest::to_json(&mut manifest, None).unwrap());
     put(&Part { name: MANIFEST, data: &manifest, unpacked: None });
     bytes.extend(zip::tail(&entries).unwrap());
     bytes

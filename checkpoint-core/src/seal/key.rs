@@ -1,0 +1,164 @@
+//! The secret that checkpoints are tagged with.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// 32 secret bytes that tag checkpoints, so that those of a stranger are refused.
+///
+/// Take it from where the other secrets of the program come from, never from the checkpoint directory. `openssl rand -hex 32`
+/// makes one.
+///
+/// ```
+/// use checkpointed_core::Key;
+///
+/// let key = Key::from_bytes([7; 32]); // from a vault, say
+/// assert_eq!(format!("{key:?}"), format!("Key({})", key.id()));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    bytes: [u8; 32],
+    file: Option<PathBuf>,
+}
+
+/// The longest file that a key is looked for in.
+const LONGEST_FILE: u64 = 4096;
+
+impl Key {
+    /// A key that the program has.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Key {
+        Key { bytes, file: None }
+    }
+
+    /// A key as 64 hexadecimal digits; space around them is left out.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] where it is anything else.
+    pub fn from_hex(text: &str) -> Result<Key, Error> {
+        Key::parse(text, "the text")
+    }
+
+    /// The key in an environment variable, as 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] where there is no such variable, or something else in it.
+    pub fn from_env(variable: &str) -> Result<Key, Error> {
+        let origin = format!("the environment variable {variable}");
+        match std::env::var(variable) {
+            Ok(text) => Key::parse(&text, &origin),
+            Err(why) => Err(Error::InvalidKey { origin, why: why.to_string() }),
+        }
+    }
+
+    /// The key in a file, as 64 hexadecimal digits. On Unix nobody but its owner may be allowed to read it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] where it cannot be read, may be read by others, or holds something else.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Key, Error> {
+        let path = path.as_ref();
+        let origin = path.display().to_string();
+        let invalid = |why: String| Error::InvalidKey { origin: origin.clone(), why };
+        let file = File::open(path).map_err(|error| invalid(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| invalid(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(invalid("it is no regular file".to_owned()));
+        }
+        #[cfg(unix)]
+        if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
+            return Err(invalid("others may read or change it: chmod 600".to_owned()));
+        }
+        let mut text = String::new();
+        file.take(LONGEST_FILE).read_to_string(&mut text).map_err(|error| invalid(error.to_string()))?;
+        let file = path.canonicalize().map_err(|error| invalid(error.to_string()))?;
+        Ok(Key { file: Some(file), ..Key::parse(&text, &origin)? })
+    }
+
+    fn parse(text: &str, origin: &str) -> Result<Key, Error> {
+        let text = text.trim().as_bytes();
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let bytes: Option<Vec<u8>> = text
+            .chunks(2)
+            .map(|pair| match *pair {
+                [high, low] => Some(digit(high)? << 4 | digit(low)?),
+                _ => None,
+            })
+            .collect();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Key::from_bytes).ok_or_else(|| Error::InvalidKey {
+            origin: origin.to_owned(),
+            why: "a key is 64 hexadecimal digits, as `openssl rand -hex 32` makes them".to_owned(),
+        })
+    }
+
+    /// What tells keys apart, in checkpoints and in messages, and tells nothing of what they are: 16 hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let bytes = self.derived("checkpointed 2026 id of a key");
+        bytes.iter().take(8).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// The key for one use. Source: the BLAKE3 specification, 2.3, whose contexts keep the uses apart.
+    pub(super) fn derived(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, &self.bytes)
+    }
+
+    /// Where it was read from, if that is known.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+}
+
+impl fmt::Debug for Key {
+    /// Not the secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Key({})", self.id())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_64_hexadecimal_digits_and_nothing_else() {
+        let digits = "00ff".repeat(16);
+        assert_eq!(
+            Key::from_hex(&format!(" {digits}\n")).unwrap(),
+            Key::from_hex(&digits.to_uppercase()).unwrap()
+        );
+        for wrong in
+            ["", "00", &digits[1..], &format!("{digits}0"), &digits.replace('f', "g"), &"é".repeat(32)]
+        {
+            let error = Key::from_hex(wrong).unwrap_err();
+            assert!(error.to_string().contains("64 hexadecimal digits"), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_read_holds_no_key() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "ab".repeat(32)).unwrap();
+        Key::from_file(file.path()).unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = Key::from_file(file.path()).unwrap_err();
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn the_secret_is_in_no_message() {
+        let key = Key::from_bytes([0xab; 32]);
+        assert!(!format!("{key:?}").contains("abab"));
+        assert_ne!(key.id(), Key::from_bytes([0xac; 32]).id());
+    }
+}

@@ -1,0 +1,180 @@
+//! Who may have written a checkpoint, and who may read it. Both are off unless asked for.
+//!
+//! The tags are made and compared where the checksums are (`container/tag.rs`). Encryption is around the whole file:
+//! the container does not know of it.
+
+#[cfg(feature = "encryption")]
+mod encryption;
+#[cfg(not(feature = "encryption"))]
+#[path = "without_encryption.rs"]
+mod encryption;
+mod key;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use self::encryption::{Encryption, Stream};
+pub use self::key::Key;
+use crate::container::{self, Refusal, Source, TagKey};
+use crate::error::Error;
+
+/// What protects the checkpoints of a directory from people: tags that a stranger cannot make, encryption, and a number below
+/// which no generation is taken for the newest.
+///
+/// The same protection is given to whoever saves, by [`Builder::protection`](crate::Builder::protection), and to whoever
+/// loads, by [`CheckpointReader::open_protected`](crate::CheckpointReader::open_protected).
+///
+/// ```
+/// use checkpointed_core::{CheckpointReader, Checkpointer, Error, Key, Protection};
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// let protection = Protection::new().authenticate(Key::from_hex(&"4f".repeat(32))?);
+/// let mut checkpoints = Checkpointer::<u64>::builder(&path).protection(protection.clone()).open()?;
+/// checkpoints.save(&7)?;
+/// assert_eq!(checkpoints.load()?, Some(7));
+/// drop(checkpoints);
+///
+/// // Somebody without the key puts a newer one there:
+/// Checkpointer::<u64>::open(&path)?.save(&8)?;
+/// let refused = CheckpointReader::<u64>::open_protected(&path, protection)?.load();
+/// assert!(matches!(refused, Err(Error::NotAuthentic { .. })));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Protection {
+    /// The first makes tags, and all are known.
+    keys: Vec<Key>,
+    encryption: Option<Encryption>,
+    at_least: u64,
+}
+
+impl Protection {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Protection {
+        Protection::default()
+    }
+
+    /// Tags each checkpoint with this key, and loads none whose tags were not made with it: the file of a stranger, one that was
+    /// changed, or an older one under the name of a newer.
+    ///
+    /// The tags are BLAKE3 keyed hashes: of each MiB of the file, and of the manifest that lists them. The checkpoint stays
+    /// readable for everybody, also for programs that know nothing of tags.
+    #[must_use]
+    pub fn authenticate(mut self, key: Key) -> Protection {
+        self.keys.insert(0, key);
+        self
+    }
+
+    /// Takes checkpoints with tags of this key too: that of before a change of keys.
+    #[must_use]
+    pub fn accept(mut self, key: Key) -> Protection {
+        self.keys.push(key);
+        self
+    }
+
+    /// Takes nothing for the newest checkpoint that is older than this generation, be it that newer ones are missing.
+    ///
+    /// Whoever can write into the directory can also remove from it, and put back how it was last week: no tag
+    /// tells. So a program that keeps the number of its last save elsewhere, as
+    /// [`Saved::generation`](crate::Saved::generation), can give it here.
+    #[must_use]
+    pub fn at_least(mut self, generation: u64) -> Protection {
+        self.at_least = generation;
+        self
+    }
+
+    /// Makes sure that no key lies beside what it protects.
+    pub(crate) fn check(&self, directory: &Path) -> Result<(), Error> {
+        let Ok(directory) = directory.canonicalize() else { return Ok(()) };
+        let inside = self.keys.iter().filter_map(Key::file).find(|file| file.starts_with(&directory));
+        match inside {
+            Some(file) => Err(Error::InvalidKey {
+                origin: file.display().to_string(),
+                why: "it is in the directory that it protects: keep it elsewhere".to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// What makes the tags of a new checkpoint.
+    pub(crate) fn tag_key(&self) -> Option<TagKey> {
+        self.keys.first().map(tag_key)
+    }
+
+    /// What may have made the tags of a checkpoint. Without any, tags do not count.
+    pub(crate) fn tag_keys(&self) -> Vec<TagKey> {
+        self.keys.iter().map(tag_key).collect()
+    }
+
+    /// What a container is read from, decrypted if it is encrypted.
+    pub(crate) fn open(&self, source: Box<dyn Source>) -> Result<Box<dyn Source>, Refusal> {
+        match (&self.encryption, container::begins_with(&*source, MAGIC)?) {
+            (Some(encryption), true) => encryption.open(source),
+            (Some(_), false) if container::begins_with(&*source, &container::MAGIC)? => {
+                Err(Refusal::NotEncrypted)
+            }
+            (None, true) => Err(Refusal::Encrypted("no identity was given to decrypt it with".to_owned())),
+            (_, false) => Ok(source),
+        }
+    }
+
+    /// What a container is written to.
+    pub(crate) fn seal<W: Write>(&self, output: W) -> io::Result<Sealed<W>> {
+        match &self.encryption {
+            Some(encryption) => encryption.seal(output).map(Sealed::Encrypted),
+            None => Ok(Sealed::Open(output)),
+        }
+    }
+
+    /// The least generation that may be the newest.
+    pub(crate) fn least(&self) -> u64 {
+        self.at_least
+    }
+}
+
+fn tag_key(key: &Key) -> TagKey {
+    TagKey {
+        id: key.id(),
+        chunks: key.derived("checkpointed 2026 tag of a chunk"),
+        manifest: key.derived("checkpointed 2026 tag of a manifest"),
+    }
+}
+
+/// How a file of age begins. Source: <https://age-encryption.org/v1>.
+const MAGIC: &[u8] = b"age-encryption.org/v1\n";
+
+/// A file on its way to the disk, encrypted or not.
+pub(crate) enum Sealed<W: Write> {
+    Open(W),
+    Encrypted(Stream<W>),
+}
+
+impl<W: Write> Sealed<W> {
+    /// Writes what is left, without which an encrypted file is not whole.
+    pub(crate) fn finish(self) -> io::Result<W> {
+        match self {
+            Sealed::Open(output) => Ok(output),
+            Sealed::Encrypted(stream) => stream.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Sealed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Sealed::Open(output) => output.write(bytes),
+            Sealed::Encrypted(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Sealed::Open(output) => output.flush(),
+            Sealed::Encrypted(stream) => stream.flush(),
+        }
+    }
+}

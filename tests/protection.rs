@@ -1,0 +1,307 @@
+//! Protected checkpoints: the file of a stranger is refused, an older one put back is, and what is encrypted is secret.
+//!
+//! `cargo test --features encryption,zstd --test protection` for all of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use checkpointed::{CheckpointReader, Checkpointer, Error, Key, Protection, checkpointed};
+use common::forge::rewritten;
+use common::{file_of, python::numpy};
+
+#[checkpointed]
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Field {
+    step: u64,
+    temperature: Vec<f64>,
+    secret: String,
+}
+
+impl Field {
+    /// An array of more than one chunk, and of less than a whole number of them.
+    fn after(step: u64) -> Field {
+        let secret = format!("the secret of step {step}");
+        Field { step, temperature: vec![0.5; 200_000], secret }
+    }
+}
+
+fn nowhere() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    (parent, path)
+}
+
+fn key(byte: u8) -> Key {
+    Key::from_bytes([byte; 32])
+}
+
+fn tagged(byte: u8) -> Protection {
+    Protection::new().authenticate(key(byte))
+}
+
+/// Saves so many generations, and keeps them.
+fn saved(path: &Path, protection: &Protection, generations: u64) {
+    let builder = Checkpointer::<Field>::builder(path).keep_last(9).protection(protection.clone());
+    let mut checkpoints = builder.open().unwrap();
+    for _ in 0..generations {
+        let step = checkpoints.load().unwrap().map_or(0, |field| field.step) + 1;
+        checkpoints.save(&Field::after(step)).unwrap();
+    }
+}
+
+fn load(path: &Path, protection: Protection) -> Result<Option<u64>, Error> {
+    let mut reader = CheckpointReader::<Field>::open_protected(path, protection)?;
+    let loaded = reader.load()?;
+    Ok(loaded.map(|field| {
+        assert_eq!(field, Field::after(field.step));
+        field.step
+    }))
+}
+
+#[test]
+fn who_has_the_key_loads_what_was_saved_and_so_does_who_needs_no_tags() {
+    let (_parent, path) = nowhere();
+    saved(&path, &tagged(1), 3);
+    assert_eq!(load(&path, tagged(1)).unwrap(), Some(3));
+    assert_eq!(load(&path, Protection::new()).unwrap(), Some(3));
+}
+
+#[test]
+fn the_file_of_a_stranger_is_refused_and_nothing_older_taken_instead() {
+    let (_parent, path) = nowhere();
+    saved(&path, &tagged(1), 1);
+    for stranger in [Protection::new(), tagged(2)] {
+        let (_elsewhere, other) = nowhere();
+        saved(&other, &stranger, 2);
+        fs::copy(file_of(&other, 2), file_of(&path, 2)).unwrap();
+        let error = load(&path, tagged(1)).unwrap_err();
+        assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
+        assert!(error.to_string().contains("Protection::accept"), "{error}");
+    }
+}
+
+#[test]
+fn an_older_checkpoint_under_the_name_of_a_newer_is_passed_over() {
+    let (_parent, path) = nowhere();
+    saved(&path, &tagged(1), 3);
+    fs::copy(file_of(&path, 1), file_of(&path, 4)).unwrap();
+    fs::copy(file_of(&path, 2), file_of(&path, 3)).unwrap();
+    assert_eq!(load(&path, tagged(1)).unwrap(), Some(2));
+}
+
+#[test]
+fn where_newer_ones_were_removed_a_program_that_knows_of_them_is_told() {
+    let (_parent, path) = nowhere();
+    assert!(matches!(load(&path, tagged(1).at_least(1)), Err(Error::TooOld { found: None, .. })));
+    saved(&path, &tagged(1), 3);
+    assert_eq!(load(&path, tagged(1).at_least(3)).unwrap(), Some(3));
+    fs::remove_file(file_of(&path, 3)).unwrap();
+    let error = load(&path, tagged(1).at_least(3)).unwrap_err();
+    assert!(matches!(error, Error::TooOld { found: Some(2), expected: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_change_with_every_checksum_made_right_again_is_found_by_the_tags() {
+    let (_parent, path) = nowhere();
+    saved(&path, &tagged(1), 2);
+    let genuine = fs::read(file_of(&path, 2)).unwrap();
+    // In the state, in the array's first chunk and its second, and in the manifest itself.
+    let state = find(&genuine, b"the secret of step 2");
+    let array = find(&genuine, &0.5_f64.to_le_bytes());
+    let host = find(&genuine, b"\"codec\":\"") - 3;
+    for place in [state, array, array + (1 << 20) + 8, host] {
+        let mut changed = genuine.clone();
+        changed[place] ^= 1;
+        let changed = rewritten(&changed);
+        assert_eq!(changed.len(), genuine.len(), "only checksums were changed");
+        fs::write(file_of(&path, 2), &changed).unwrap();
+        let stranger = load_any(&path);
+        assert_eq!(stranger, 2, "without the key it is a checkpoint like any other (byte {place})");
+        assert_eq!(load(&path, tagged(1)).unwrap(), Some(1), "byte {place}");
+    }
+}
+
+/// Which generation somebody takes who knows no key.
+fn load_any(path: &Path) -> u64 {
+    let mut reader = CheckpointReader::<Field>::open(path).unwrap();
+    reader.load().unwrap().unwrap();
+    reader.last_load().unwrap().generation()
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> usize {
+    bytes.windows(what.len()).position(|window| window == what).unwrap()
+}
+
+#[test]
+fn keys_are_changed_without_losing_what_was_saved_with_the_old_one() {
+    let (_parent, path) = nowhere();
+    saved(&path, &tagged(1), 1);
+    assert!(matches!(load(&path, tagged(2)), Err(Error::NotAuthentic { .. })));
+    saved(&path, &tagged(2).accept(key(1)), 1);
+    assert_eq!(load(&path, tagged(2)).unwrap(), Some(2), "the new one makes the tags");
+}
+
+#[test]
+fn a_key_that_lies_in_the_directory_is_refused() {
+    let (_parent, path) = nowhere();
+    saved(&path, &Protection::new(), 1);
+    let file = path.join("key");
+    fs::write(&file, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let protection = Protection::new().authenticate(Key::from_file(&file).unwrap());
+    let error = CheckpointReader::<Field>::open_protected(&path, protection.clone()).unwrap_err();
+    assert!(matches!(error, Error::InvalidKey { .. }), "{error}");
+    Checkpointer::<Field>::builder(&path).protection(protection).open().unwrap_err();
+}
+
+#[test]
+fn tagged_checkpoints_saved_in_the_background_and_over_old_files_are_whole() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<Field>::builder(&path).protection(tagged(1)).open().unwrap();
+    for step in 1..=6 {
+        checkpoints.save_in_background(&Field::after(step)).unwrap();
+        checkpoints.wait().unwrap();
+        let mut field = Field::after(0);
+        assert!(checkpoints.load_into(&mut field).unwrap());
+        assert_eq!(field, Field::after(step));
+    }
+}
+
+#[test]
+fn other_programs_read_tagged_checkpoints_as_all_others() {
+    let (_parent, path) = nowhere();
+    saved(&path, &tagged(1), 1);
+    let script = "import sys, numpy; print((numpy.load(sys.argv[1])['temperature'] == 0.5).all())";
+    let Some(answer) = numpy(script, &file_of(&path, 1)) else { return };
+    assert_eq!(answer.trim(), "True");
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn what_is_compressed_is_tagged_as_it_is_in_the_file() {
+    let (_parent, path) = nowhere();
+    let builder = Checkpointer::<Field>::builder(&path).protection(tagged(1));
+    let mut checkpoints = builder.compression(checkpointed::Compression::Zstd(1)).open().unwrap();
+    checkpoints.save(&Field::after(1)).unwrap();
+    checkpoints.save(&Field::after(2)).unwrap();
+    assert_eq!(load(&path, tagged(1)).unwrap(), Some(2));
+    let mut file = fs::read(file_of(&path, 2)).unwrap();
+    let array = find(&file, b"temperature.npy") + 64;
+    file[array] ^= 1;
+    fs::write(file_of(&path, 2), rewritten(&file)).unwrap();
+    assert_eq!(load(&path, tagged(1)).unwrap(), Some(1));
+}
+
+#[cfg(feature = "encryption")]
+mod encryption {
+    use std::process::Command;
+
+    use super::*;
+    use crate::common::skipping;
+
+    // From `age-keygen`; they protect nothing.
+    const IDENTITY: &str = "AGE-SECRET-KEY-132ZXSM8PAALMCUTTPJ36A5VXPA2QGTT28H5W2M5DZQW2D75LMLXS699JHD";
+    const RECIPIENT: &str = "age10qmw2q4c9zt2ug657609nr7ecasy7hpz75709r9jfsuujnkxw4hq9pu7ju";
+
+    fn secret() -> Protection {
+        Protection::new().decrypt_with(IDENTITY).unwrap()
+    }
+
+    #[test]
+    fn what_is_encrypted_is_secret_and_comes_back() {
+        let (_parent, path) = nowhere();
+        saved(&path, &secret(), 3);
+        assert_eq!(load(&path, secret()).unwrap(), Some(3));
+        let file = fs::read(file_of(&path, 3)).unwrap();
+        assert!(!file.windows(10).any(|window| window == b"the secret" || window == b"checkpoint"));
+        let mut checkpoints = Checkpointer::<Field>::builder(&path).protection(secret()).open().unwrap();
+        for step in 4..9 {
+            checkpoints.save_in_background(&Field::after(step)).unwrap();
+            let saved = checkpoints.wait().unwrap().unwrap();
+            assert_eq!(saved.bytes, fs::metadata(file_of(&path, saved.generation)).unwrap().len());
+        }
+        assert_eq!(checkpoints.load().unwrap().unwrap(), Field::after(8));
+    }
+
+    #[test]
+    fn who_has_only_the_recipient_can_save_and_not_load() {
+        let (_parent, path) = nowhere();
+        let protection = Protection::new().encrypt_to(RECIPIENT).unwrap();
+        let mut checkpoints = Checkpointer::<Field>::builder(&path).protection(protection).open().unwrap();
+        checkpoints.save(&Field::after(1)).unwrap();
+        assert!(matches!(checkpoints.load(), Err(Error::Encrypted { .. })));
+        drop(checkpoints);
+        assert_eq!(load(&path, secret()).unwrap(), Some(1));
+        let error = load(&path, Protection::new()).unwrap_err();
+        assert!(error.to_string().contains("is encrypted"), "{error}");
+    }
+
+    #[test]
+    fn nothing_that_is_not_encrypted_is_taken_where_it_should_be() {
+        let (_parent, path) = nowhere();
+        saved(&path, &Protection::new(), 1);
+        assert!(matches!(load(&path, secret()), Err(Error::NotEncrypted { .. })));
+    }
+
+    #[test]
+    fn a_changed_or_a_shorter_file_is_damaged_and_the_one_before_it_taken() {
+        let (_parent, path) = nowhere();
+        saved(&path, &secret(), 2);
+        let file = fs::read(file_of(&path, 2)).unwrap();
+        let chunk = (64 << 10) + 16;
+        for place in [0, 30, 100, 150, 250, chunk, file.len() - 70_000, file.len() - 1] {
+            let mut changed = file.clone();
+            changed[place] ^= 1;
+            fs::write(file_of(&path, 2), changed).unwrap();
+            match load(&path, secret()) {
+                Ok(generation) => assert_eq!(generation, Some(1), "byte {place}"),
+                // The key itself was changed: nothing tells that from a file for somebody else.
+                Err(error) => assert!(place < 200 && matches!(error, Error::Encrypted { .. }), "{error}"),
+            }
+        }
+        for length in [0, 10, 22, 150, 300, file.len() - chunk, file.len() - 100, file.len() - 1] {
+            fs::write(file_of(&path, 2), &file[..length]).unwrap();
+            assert_eq!(load(&path, secret()).unwrap(), Some(1), "{length} bytes");
+        }
+        fs::write(file_of(&path, 2), &file).unwrap();
+        assert_eq!(load(&path, secret()).unwrap(), Some(2));
+    }
+
+    #[test]
+    fn encrypted_and_tagged_says_both_who_wrote_and_who_reads() {
+        let (_parent, path) = nowhere();
+        saved(&path, &secret().authenticate(key(1)), 1);
+        assert_eq!(load(&path, secret().authenticate(key(1))).unwrap(), Some(1));
+        // Anybody has the public key.
+        saved(&path, &secret(), 1);
+        assert!(matches!(load(&path, secret().authenticate(key(1))), Err(Error::NotAuthentic { .. })));
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused_and_not_told() {
+        let error = Protection::new().decrypt_with("AGE-SECRET-KEY-1ABC").unwrap_err();
+        assert!(matches!(error, Error::InvalidKey { .. }) && !error.to_string().contains("1ABC"), "{error}");
+        Protection::new().encrypt_to(IDENTITY).unwrap_err();
+        let debug = format!("{:?}", secret().authenticate(key(0xab)));
+        assert!(!debug.contains("SECRET") && !debug.contains("171"), "{debug}");
+    }
+
+    #[test]
+    fn age_decrypts_a_checkpoint() {
+        let (_parent, path) = nowhere();
+        saved(&path, &secret(), 1);
+        let identity = path.with_extension("txt");
+        fs::write(&identity, IDENTITY).unwrap();
+        let age =
+            Command::new("age").arg("--decrypt").arg("-i").arg(&identity).arg(file_of(&path, 1)).output();
+        let Ok(output) = age else {
+            return skipping("there is no `age`");
+        };
+        assert!(output.status.success());
+        assert!(output.stdout.starts_with(b"PK\x03\x04"));
+    }
+}
