@@ -11,20 +11,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpointed::{Checkpoint, Checkpointer, checkpointed};
-use common::{example, file_of, python::numpy};
+use common::file_of;
+use common::python::{LOAD, reader};
 use serde_json::{Value, json};
-
-/// Runs a program that has `checkpointed` and, from `python/tests/show.py`, `typed`.
-fn reader(program: &str, path: &Path) -> Option<String> {
-    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/python/tests");
-    let prelude = "import json, sys, warnings\nsys.dont_write_bytecode = True\n";
-    numpy(
-        &format!("{prelude}sys.path.insert(0, {tests:?})\nfrom show import checkpointed, typed\n{program}"),
-        path,
-    )
-}
-
-const LOAD: &str = "print(json.dumps(typed(checkpointed.load(sys.argv[1]))))";
 
 /// Saves the state, and has Python find this value, written as `typed` writes it.
 #[track_caller]
@@ -351,40 +340,6 @@ print('all')";
         }
         reading.join().unwrap().inspect(|printed| assert_eq!(printed, "all\n"));
     });
-}
-
-#[test]
-fn the_examples_checkpoints_are_read() {
-    let directory = tempfile::tempdir().unwrap();
-    let counter = directory.path().join("counter.ckpt");
-    let output = example("counter")
-        .arg("--dir")
-        .arg(&counter)
-        .args(["--every", "1", "--count", "3"])
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    reader(LOAD, &counter)
-        .inspect(|printed| assert_eq!(printed, "[\"dict\", [\"count\", [\"int\", \"3\"]]]\n"));
-    let heat = directory.path().join("heat.ckpt");
-    let arguments = ["--size", "16", "--steps", "20", "--every", "10"];
-    assert!(example("heat").arg("--dir").arg(&heat).args(arguments).output().unwrap().status.success());
-    let program = "
-import numpy, os
-state = checkpointed.load(sys.argv[1])
-newest = checkpointed.list(sys.argv[1])[-1]
-entries = numpy.load(newest.path)
-held = {name: array for name, array in checkpointed.arrays(sys.argv[1]).items()}
-assert held and all(entries[name].tobytes() == array.tobytes() for name, array in held.items())
-def arrays(value):
-    if isinstance(value, numpy.ndarray): yield value
-    elif isinstance(value, (list, tuple)):
-        for inner in value: yield from arrays(inner)
-    elif isinstance(value, dict):
-        for inner in value.values(): yield from arrays(inner)
-assert {a.tobytes() for a in held.values()} <= {a.tobytes() for a in arrays(state)}
-print(sorted(state), [a.shape for a in held.values()])";
-    reader(program, &heat).inspect(|printed| assert!(printed.contains("(16, 16)"), "{printed}"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from .archive import FORMAT_VERSION
 from .npy import bfloat16, integers
-from .directory import Generation, arrays, list, load, manifest
+from .directory import Generation, arrays, list, load, manifest, steps
 from .errors import (
     CheckpointError,
     DamagedError,
@@ -29,5 +29,5 @@ __version__ = "0.1.0"
 __all__ = [
     "FORMAT_VERSION", "CheckpointError", "DamagedError", "FormatTooNewError", "Generation", "NoneUsableError",
     "NotACheckpointError", "NotFoundError", "UnsupportedError", "arrays", "bfloat16", "integers", "list", "load",
-    "manifest",
+    "manifest", "steps",
 ]

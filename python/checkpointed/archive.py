@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 CHUNK = 1 << 20
 MANIFEST = "checkpoint.json"
 STATE = "state.bincode"
+ENCRYPTED = b"age-encryption.org/v1\n"
 ZIP64 = 0xFFFFFFFF
 CRC = re.compile(r"[0-9a-f]{8}", re.ASCII)
 GENERATION_NAME = re.compile(r"([0-9]{20})\.ckpt", re.ASCII)
@@ -65,10 +66,13 @@ def generation_of(name: str) -> Optional[int]:
 class Archive:
     """An open checkpoint whose structure is verified. Its parts are verified by :meth:`verify`."""
 
-    def __init__(self, path: "os.PathLike[str] | str", map_file: bool = True) -> None:
+    def __init__(self, path: "os.PathLike[str] | str", map_file: bool = True, buffer: Any = None) -> None:
+        """Open a file; or, with a buffer, a checkpoint that is kept inside another, whose place is then the path."""
         self.path = os.fspath(path)
-        self.buffer = _read(self.path, map_file)
+        self.buffer = _read(self.path, map_file) if buffer is None else buffer
         self.data = memoryview(self.buffer).cast("B")
+        if bytes(self.data[: len(ENCRYPTED)]) == ENCRYPTED:
+            raise UnsupportedError(self.path, "it is encrypted: decrypt it with `age --decrypt` first")
         central, start, length = self._find_manifest()
         self.manifest = self._read_manifest(start, length)
         self.parts = self._layout(central, start, length)

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
+from urllib.parse import unquote
 
 import numpy
 
@@ -20,6 +21,7 @@ from .errors import (
     NotFoundError,
     UnsupportedError,
 )
+from .scopes import SCOPES, unfold
 from .state import Decoder
 
 Path = Union[str, "os.PathLike[str]"]
@@ -53,6 +55,9 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
     and while one of them lives, the file is locked against being written over. `mmap=False` reads the file
     into memory instead. `verify=False` leaves the checksums of the parts out; the structure is always checked.
 
+    What `Scopes` saved is `{"calls": …, "frames": […]}`, in which the variables that a frame has `kept`, and the results
+    of what it has `done`, are values like any others.
+
     In a directory, a damaged checkpoint is skipped with a warning for the next older, unless `generation` names
     one. Raises a `CheckpointError`: `NotFoundError` if nothing is there, `NoneUsableError` if all is damaged.
 
@@ -68,7 +73,8 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
             raise UnsupportedError(file, f"an unknown codec {archive.manifest['codec']!r}: update this reader")
         if verify:
             archive.verify()
-        return Decoder(archive, verify).decode()
+        value = Decoder(archive, verify).decode()
+        return unfold(file, value, verify) if archive.manifest["name"] == SCOPES else value
 
     return _newest(path, generation, decode)
 
@@ -117,6 +123,21 @@ def list(directory: Path) -> List[Generation]:
         except CheckpointError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
     return found
+
+
+def steps(pipeline: Path) -> Dict[str, str]:
+    """The checkpoint directory of each step of a pipeline, whose generations are the versions of its output.
+
+    >>> load(steps("analysis.pipeline")["fit"])      # doctest: +SKIP
+    [1.5, 2.5]
+    """
+    folder = os.path.join(os.fspath(pipeline), "steps")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise NotFoundError(folder, f"no pipeline: {error}") from error
+    found = {unquote(name): os.path.join(folder, name) for name in names}
+    return {step: path for step, path in found.items() if os.path.isdir(path)}
 
 
 def _entry(file: str) -> Generation:

@@ -26,3 +26,16 @@ pub(crate) fn numpy(program: &str, file: &Path) -> Option<String> {
     }
     Some(printed)
 }
+
+/// Prints what the Python reader (python/) loads, as `typed` in `python/tests/show.py` writes it.
+pub(crate) const LOAD: &str = "print(json.dumps(typed(checkpointed.load(sys.argv[1]))))";
+
+/// Runs a program that has the Python reader as `checkpointed`, and `typed`.
+pub(crate) fn reader(program: &str, path: &Path) -> Option<String> {
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/python/tests");
+    let prelude = "import json, sys, warnings\nsys.dont_write_bytecode = True\n";
+    numpy(
+        &format!("{prelude}sys.path.insert(0, {tests:?})\nfrom show import checkpointed, typed\n{program}"),
+        path,
+    )
+}
