@@ -91,6 +91,8 @@ impl<'a> PartReader<'a> {
             crc32.update(piece.bytes);
             let is_tagged = |key: &TagKey| Some(key.tag(&[piece.before, piece.bytes])) == piece.tag;
             let what = match *key {
+                #[cfg(test)]
+                _ if crate::store::simulated::mutants::ignores_checksums() => return Ok(()),
                 _ if Crc32(crc32.finalize()) != piece.crc32 => "checksum",
                 Some(key) if !is_tagged(key) => "tag",
                 _ => return Ok(()),

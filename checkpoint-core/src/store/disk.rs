@@ -46,6 +46,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Opens a file that grows line by line, and creates it where it is absent.
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>>;
 
+    /// Whether a path leads to a directory; `None` where it leads to nothing.
+    fn is_directory(&self, path: &Path) -> Option<bool>;
+
     /// Whether anything has that name.
     fn exists(&self, path: &Path) -> bool;
 

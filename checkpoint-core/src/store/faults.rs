@@ -123,6 +123,10 @@ impl Disk for FaultyDisk {
         Ok(Box::new(FaultyLog { disk: self.clone(), log: self.real.open_log(path)? }))
     }
 
+    fn is_directory(&self, path: &Path) -> Option<bool> {
+        self.real.is_directory(path)
+    }
+
     fn exists(&self, path: &Path) -> bool {
         self.real.exists(path)
     }

@@ -11,6 +11,8 @@ mod output;
 mod publish;
 mod real;
 mod retention;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod writer;
 
 use std::collections::BTreeSet;

@@ -156,6 +156,10 @@ impl Disk for RealDisk {
         Ok(Box::new(FileLog(file)))
     }
 
+    fn is_directory(&self, path: &Path) -> Option<bool> {
+        fs::metadata(path).ok().map(|metadata| metadata.is_dir())
+    }
+
     fn exists(&self, path: &Path) -> bool {
         !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
     }

@@ -199,15 +199,14 @@ pub(crate) fn claim(disk: &dyn Disk, path: &Path, durable: bool) -> Result<Box<d
 fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
     let mut missing = Vec::new();
     let mut deepest = path;
-    let exists = |path: &Path| if path.as_os_str().is_empty() { true } else { path.exists() };
-    while !exists(deepest) {
+    while !deepest.as_os_str().is_empty() && disk.is_directory(deepest).is_none() {
         missing.push(deepest);
         match deepest.parent() {
             Some(parent) => deepest = parent,
             None => break,
         }
     }
-    if !deepest.as_os_str().is_empty() && !deepest.is_dir() {
+    if !deepest.as_os_str().is_empty() && disk.is_directory(deepest) != Some(true) {
         return Err(Error::NotADirectory { path: deepest.to_owned() });
     }
     let mut unsynced = deepest;

@@ -1,0 +1,464 @@
+//! A disk in memory that records every operation, and can be told to fail.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::image::{Data, Image, Inode, Node};
+use crate::container::Source;
+use crate::store::disk::{Disk, Lock, Locking, Log, NewFile, Output};
+
+/// So many bytes are written at a time: a cut can come between two of these, as between two calls of the system.
+const PIECE: usize = 256;
+
+/// One thing that happened, in the order of time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Event {
+    /// A name was given to a new file or directory, or to a file once more.
+    Link {
+        directory: Inode,
+        name: Arc<str>,
+        inode: Inode,
+        is_directory: bool,
+    },
+    Rename {
+        directory: Inode,
+        from: Arc<str>,
+        to: Arc<str>,
+        inode: Inode,
+    },
+    Remove {
+        directory: Inode,
+        name: Arc<str>,
+        inode: Inode,
+    },
+    SyncDirectory {
+        directory: Inode,
+    },
+    Write {
+        inode: Inode,
+        offset: usize,
+        bytes: Arc<[u8]>,
+    },
+    SetLength {
+        inode: Inode,
+        length: usize,
+    },
+    SyncFile {
+        inode: Inode,
+    },
+    /// A sync failed: what was not durable before is gone from the disk, though the system still shows it.
+    Lose {
+        inode: Inode,
+    },
+    /// The program began to save this state.
+    Began {
+        state: u64,
+    },
+    /// The program was told that the state is safe, and that it is this generation; or a load told it the state.
+    Acknowledged {
+        state: u64,
+        generation: Option<u64>,
+    },
+    /// From now on these must be there.
+    Keeps(Vec<Kept>),
+}
+
+/// A generation that must be there, and which state in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    pub(super) generation: u64,
+    pub(super) state: u64,
+    /// Until so many newer ones are there; without a number, for good.
+    pub(super) until: Option<usize>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fault {
+    /// The operation fails with this error, and does nothing.
+    Errno(i32),
+    /// A sync fails and loses the data; a later one of the same file reports success.
+    LosingSync,
+}
+
+/// A disk in memory.
+#[derive(Debug)]
+pub(super) struct SimulatedDisk(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// What the disk held durably before the first event.
+    base: Image,
+    /// What programs see.
+    live: Image,
+    events: Vec<Event>,
+    locked: BTreeSet<Inode>,
+    names: u64,
+    asked: usize,
+    fault: Option<(usize, Fault)>,
+}
+
+impl SimulatedDisk {
+    pub(super) fn new(base: Image) -> Arc<SimulatedDisk> {
+        SimulatedDisk::after(base, Vec::new())
+    }
+
+    /// The disk as the next process finds it when the one before was killed after these events.
+    pub(super) fn after(base: Image, events: Vec<Event>) -> Arc<SimulatedDisk> {
+        let mut live = base.clone();
+        for event in &events {
+            apply(&mut live, event);
+        }
+        let names = u64::try_from(events.len()).unwrap();
+        Arc::new(SimulatedDisk(Mutex::new(Inner {
+            base,
+            live,
+            events,
+            locked: BTreeSet::new(),
+            names,
+            asked: 0,
+            fault: None,
+        })))
+    }
+
+    /// What was there at first, and what happened since.
+    pub(super) fn record(&self) -> (Image, Vec<Event>) {
+        let inner = self.inner();
+        (inner.base.clone(), inner.events.clone())
+    }
+
+    /// Puts another image in the place of the present one, for a reader.
+    pub(super) fn show(&self, image: Image) {
+        self.inner().live = image;
+    }
+
+    /// What programs see.
+    pub(super) fn live(&self) -> Image {
+        self.inner().live.clone()
+    }
+
+    /// Opens a file for writing over, as [`Disk::recycle`], though it may have another name.
+    pub(super) fn recycle_linked(self: &Arc<Self>, path: &Path) -> io::Result<Box<dyn Output>> {
+        let inner = self.ask()?;
+        let inode = inner.live.find(path)?;
+        let former = inner.live.file(inode)?.bytes.len();
+        Ok(Box::new(SimulatedOutput::new(self, inode, former)))
+    }
+
+    pub(super) fn note(&self, event: Event) {
+        self.inner().events.push(event);
+    }
+
+    /// Lets the operation with this number fail, counted from now on and from 0.
+    pub(super) fn plan(&self, fault: Option<(usize, Fault)>) {
+        let mut inner = self.inner();
+        inner.asked = 0;
+        inner.fault = fault;
+    }
+
+    /// The second name of a file, as somebody else gives it.
+    pub(super) fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        let inode = inner.live.find(from)?;
+        let (directory, name) = inner.live.place(to)?;
+        inner.happen(Event::Link { directory, name, inode, is_directory: false });
+        inner.happen(Event::SyncDirectory { directory });
+        Ok(())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    /// A step of the program that changes something, unless it was planned to fail.
+    fn ask(&self) -> io::Result<MutexGuard<'_, Inner>> {
+        let mut inner = self.inner();
+        inner.asked += 1;
+        match inner.fault {
+            Some((place, Fault::Errno(errno))) if place + 1 == inner.asked => {
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            _ => Ok(inner),
+        }
+    }
+}
+
+impl Inner {
+    fn happen(&mut self, event: Event) {
+        apply(&mut self.live, &event);
+        self.events.push(event);
+    }
+
+    fn create(&mut self, path: &Path, is_directory: bool) -> io::Result<Inode> {
+        let (directory, name) = self.live.place(path)?;
+        if self.live.names(directory)?.contains_key(&name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = self.live.nodes.len();
+        self.happen(Event::Link { directory, name, inode, is_directory });
+        Ok(inode)
+    }
+
+    fn temporary(&mut self, directory: &Path) -> PathBuf {
+        self.names += 1;
+        directory.join(format!(".checkpoint-{:016}.tmp", self.names))
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let inode = self.live.find(from)?;
+        let ((directory, from), (other, to)) = (self.live.place(from)?, self.live.place(to)?);
+        assert_eq!(directory, other, "a rename stays in its directory");
+        if self.live.names(directory)?.contains_key(&to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.happen(Event::Rename { directory, from, to, inode });
+        Ok(())
+    }
+}
+
+/// Does to an image what the event did to what programs see.
+fn apply(image: &mut Image, event: &Event) {
+    match event {
+        Event::Link { directory, name, inode, is_directory } => {
+            if *inode == image.nodes.len() {
+                let new =
+                    if *is_directory { Node::Directory(Arc::default()) } else { Node::File(Arc::default()) };
+                image.add(new);
+            }
+            image.names_mut(*directory).unwrap().insert(Arc::clone(name), *inode);
+        }
+        Event::Rename { directory, from, to, inode } => {
+            let names = image.names_mut(*directory).unwrap();
+            names.remove(from);
+            names.insert(Arc::clone(to), *inode);
+        }
+        Event::Remove { directory, name, .. } => {
+            image.names_mut(*directory).unwrap().remove(name);
+        }
+        Event::Write { inode, offset, bytes } => {
+            let mut all = image.file(*inode).unwrap().bytes.clone();
+            write_at(&mut all, *offset, bytes);
+            image.nodes[*inode] = Node::File(Data::new(all));
+        }
+        Event::SetLength { inode, length } => {
+            let mut all = image.file(*inode).unwrap().bytes.clone();
+            all.resize(*length, 0);
+            image.nodes[*inode] = Node::File(Data::new(all));
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn write_at(all: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if all.len() < end {
+        all.resize(end, 0);
+    }
+    all[offset..end].copy_from_slice(bytes);
+}
+
+/// The disk as the store sees it.
+impl Disk for Arc<SimulatedDisk> {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.ask()?;
+        match inner.create(path, true) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.ask()?;
+        let directory = inner.live.find(path)?;
+        inner.live.names(directory)?;
+        inner.happen(Event::SyncDirectory { directory });
+        Ok(())
+    }
+
+    fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
+        let mut inner = self.ask()?;
+        let path = inner.temporary(directory);
+        let inode = inner.create(&path, false)?;
+        Ok(NewFile { path, output: Box::new(SimulatedOutput::new(self, inode, 0)) })
+    }
+
+    fn create_empty(&self, path: &Path) -> io::Result<()> {
+        self.ask()?.create(path, false).map(drop)
+    }
+
+    fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
+        let mut inner = self.ask()?;
+        let to = inner.temporary(directory);
+        inner.rename(from, &to)?;
+        Ok(to)
+    }
+
+    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        let inner = self.ask()?;
+        let inode = inner.live.find(path)?;
+        if inner.live.links(inode) != 1 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let former = inner.live.file(inode)?.bytes.len();
+        Ok(Box::new(SimulatedOutput::new(self, inode, former)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask()?.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.ask()?;
+        let inode = inner.live.find(path)?;
+        inner.live.file(inode)?;
+        let (directory, name) = inner.live.place(path)?;
+        inner.happen(Event::Remove { directory, name, inode });
+        Ok(())
+    }
+
+    /// Leaves no holder in the file: it is only told to people, and would only multiply the states.
+    fn lock(&self, path: &Path, _holder: &str) -> io::Result<Locking> {
+        let mut inner = self.ask()?;
+        let inode = match inner.live.find(path) {
+            Ok(inode) => inode,
+            Err(_) => inner.create(path, false)?,
+        };
+        if !inner.locked.insert(inode) {
+            return Ok(Locking::Held(String::new()));
+        }
+        Ok(Locking::Taken(Box::new(SimulatedLock { disk: Arc::clone(self), inode })))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.inner().live.find(path).is_ok()
+    }
+
+    /// There is none: nothing depends on it.
+    fn open_log(&self, _: &Path) -> io::Result<Box<dyn Log>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn is_directory(&self, path: &Path) -> Option<bool> {
+        let inner = self.inner();
+        let inode = inner.live.find(path).ok()?;
+        Some(inner.live.names(inode).is_ok())
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.inner().live.list(directory)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
+        let inner = self.inner();
+        Ok(Box::new(SimulatedSource(Arc::clone(inner.live.file(inner.live.find(path)?)?))))
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedOutput {
+    disk: Arc<SimulatedDisk>,
+    inode: Inode,
+    former: usize,
+    written: usize,
+    gathered: Vec<u8>,
+}
+
+impl SimulatedOutput {
+    fn new(disk: &Arc<SimulatedDisk>, inode: Inode, former: usize) -> SimulatedOutput {
+        SimulatedOutput { disk: Arc::clone(disk), inode, former, written: 0, gathered: Vec::new() }
+    }
+}
+
+impl Write for SimulatedOutput {
+    /// Gathers the bytes, as the machine's disk does with a short file.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.gathered.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for SimulatedOutput {
+    fn finish(&mut self) -> io::Result<()> {
+        for piece in std::mem::take(&mut self.gathered).chunks(PIECE) {
+            let offset = self.written;
+            self.disk.ask()?.happen(Event::Write { inode: self.inode, offset, bytes: piece.into() });
+            self.written += piece.len();
+        }
+        if self.former > self.written {
+            self.disk.ask()?.happen(Event::SetLength { inode: self.inode, length: self.written });
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut inner = self.disk.ask()?;
+        if matches!(inner.fault, Some((place, Fault::LosingSync)) if place + 1 == inner.asked) {
+            inner.happen(Event::Lose { inode: self.inode });
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        inner.happen(Event::SyncFile { inode: self.inode });
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedLock {
+    disk: Arc<SimulatedDisk>,
+    inode: Inode,
+}
+
+impl Lock for SimulatedLock {
+    fn is_at(&self, path: &Path) -> bool {
+        self.disk.inner().live.find(path).is_ok_and(|found| found == self.inode)
+    }
+}
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.disk.inner().locked.remove(&self.inode);
+    }
+}
+
+struct SimulatedSource(Arc<Data>);
+
+impl Source for SimulatedSource {
+    fn length(&self) -> u64 {
+        self.0.bytes.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        let bytes = self.0.bytes.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Link { name, .. } => write!(formatter, "create {name}"),
+            Event::Rename { from, to, .. } => write!(formatter, "rename {from} to {to}"),
+            Event::Remove { name, .. } => write!(formatter, "remove {name}"),
+            Event::SyncDirectory { directory } => write!(formatter, "sync directory {directory}"),
+            Event::Write { inode, offset, bytes } => {
+                write!(formatter, "write {} bytes at {offset} of file {inode}", bytes.len())
+            }
+            Event::SetLength { inode, length } => write!(formatter, "cut file {inode} to {length} bytes"),
+            Event::SyncFile { inode } => write!(formatter, "sync file {inode}"),
+            Event::Lose { inode } => write!(formatter, "failed sync of file {inode}"),
+            Event::Began { state } => write!(formatter, "began to save {state}"),
+            Event::Acknowledged { state, .. } => write!(formatter, "acknowledged {state}"),
+            Event::Keeps(kept) => write!(formatter, "promised to keep {} generations", kept.len()),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Protocols with a fault in them. The simulation must find each one, or it would not find one of ours.
+//!
+//! All but two are faults of what the disk is asked, so they stand between the store and the disk, and no line of the
+//! store knows of them.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::disk::SimulatedDisk;
+use crate::container::Source;
+use crate::store::disk::{Disk, Locking, Log, NewFile, Output};
+use crate::store::name;
+
+/// A fault of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Mutant {
+    FileNotSynced,
+    DirectoryNotSynced,
+    DirectoriesAboveNotSynced,
+    DirectoryNotSyncedAtStart,
+    FileSyncedAfterPublishing,
+    DirectorySyncedBeforePublishing,
+    AcknowledgedBeforePublishing,
+    RemovedBeforePublishing,
+    NewestRetired,
+    NewestRecycledInPlace,
+    LinkedFileRecycled,
+    RecycledFileNotShortened,
+    FailedWriteIgnored,
+    FailedSyncIgnored,
+    FailedSyncTriedAgain,
+    PinsIgnored,
+    GenerationsRemovedAtStart,
+    OlderNotTried,
+    ChecksumIgnored,
+    GenerationInManifestIgnored,
+}
+
+pub(super) const ALL: [Mutant; 20] = [
+    Mutant::FileNotSynced,
+    Mutant::DirectoryNotSynced,
+    Mutant::DirectoriesAboveNotSynced,
+    Mutant::DirectoryNotSyncedAtStart,
+    Mutant::FileSyncedAfterPublishing,
+    Mutant::DirectorySyncedBeforePublishing,
+    Mutant::AcknowledgedBeforePublishing,
+    Mutant::RemovedBeforePublishing,
+    Mutant::NewestRetired,
+    Mutant::NewestRecycledInPlace,
+    Mutant::LinkedFileRecycled,
+    Mutant::RecycledFileNotShortened,
+    Mutant::FailedWriteIgnored,
+    Mutant::FailedSyncIgnored,
+    Mutant::FailedSyncTriedAgain,
+    Mutant::PinsIgnored,
+    Mutant::GenerationsRemovedAtStart,
+    Mutant::OlderNotTried,
+    Mutant::ChecksumIgnored,
+    Mutant::GenerationInManifestIgnored,
+];
+
+thread_local! {
+    static IN_READER: Cell<Option<Mutant>> = const { Cell::new(None) };
+}
+
+/// Whether the reader of this thread takes data whose checksum is wrong.
+pub(crate) fn ignores_checksums() -> bool {
+    IN_READER.get() == Some(Mutant::ChecksumIgnored)
+}
+
+/// Whether the reader of this thread takes a generation under the name of another.
+pub(crate) fn ignores_generations() -> bool {
+    IN_READER.get() == Some(Mutant::GenerationInManifestIgnored)
+}
+
+impl Mutant {
+    /// Puts the fault into what uses the disk; without one, the disk as it is.
+    pub(super) fn wrap(mutant: Option<Mutant>, disk: Arc<SimulatedDisk>) -> Arc<dyn Disk> {
+        IN_READER.set(mutant);
+        match mutant {
+            Some(mutant) => Arc::new(MutantDisk(Arc::new(Inner { disk, mutant, late: Mutex::default() }))),
+            None => Arc::new(disk),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct MutantDisk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    disk: Arc<SimulatedDisk>,
+    mutant: Mutant,
+    late: Mutex<Late>,
+}
+
+/// What is done later than it should be.
+#[derive(Debug, Default)]
+struct Late {
+    output: Option<Box<dyn Output>>,
+    rename: Option<(PathBuf, PathBuf)>,
+    has_saved: bool,
+}
+
+impl MutantDisk {
+    fn is(&self, mutant: Mutant) -> bool {
+        self.0.mutant == mutant
+    }
+
+    fn generations(&self, directory: &Path) -> Vec<u64> {
+        let names = self.0.disk.list(directory).unwrap_or_default();
+        names.iter().filter_map(|name| name::generation(name)).collect()
+    }
+
+    fn output(&self, output: Box<dyn Output>, former: usize) -> Box<dyn Output> {
+        Box::new(MutantOutput { disk: self.clone(), output: Some(output), former, written: 0 })
+    }
+
+    fn rename_late(&self) -> io::Result<()> {
+        let rename = self.0.late.lock().unwrap().rename.take();
+        rename.map_or(Ok(()), |(from, to)| self.0.disk.rename(&from, &to))
+    }
+}
+
+impl Disk for MutantDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.disk.create_directory(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        let is_ours = path == Path::new(super::scenarios::PATH);
+        let has_saved = self.0.late.lock().unwrap().has_saved;
+        let is_left_out = match self.0.mutant {
+            Mutant::DirectoryNotSynced => is_ours && has_saved,
+            Mutant::DirectoryNotSyncedAtStart => is_ours && !has_saved,
+            Mutant::DirectorySyncedBeforePublishing => is_ours && has_saved,
+            Mutant::DirectoriesAboveNotSynced => !is_ours,
+            _ => false,
+        };
+        if is_left_out { Ok(()) } else { self.0.disk.sync_directory(path) }
+    }
+
+    fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
+        self.rename_late()?;
+        if self.is(Mutant::NewestRecycledInPlace)
+            && let Some(newest) = self.generations(directory).last()
+        {
+            let path = directory.join(name::of_generation(*newest));
+            return Ok(NewFile { output: self.output(self.0.disk.recycle(&path)?, 0), path });
+        }
+        let NewFile { path, output } = self.0.disk.create_temporary(directory)?;
+        Ok(NewFile { path, output: self.output(output, 0) })
+    }
+
+    fn create_empty(&self, path: &Path) -> io::Result<()> {
+        self.0.disk.create_empty(path)
+    }
+
+    fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
+        let newest =
+            self.generations(directory).last().map(|newest| directory.join(name::of_generation(*newest)));
+        let from = if self.is(Mutant::NewestRetired) { newest.as_deref() } else { None }.unwrap_or(from);
+        self.0.disk.rename_to_temporary(from, directory)
+    }
+
+    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        self.rename_late()?;
+        let former = usize::try_from(self.0.disk.open(path)?.length()).unwrap();
+        let output = if self.is(Mutant::LinkedFileRecycled) {
+            self.0.disk.recycle_linked(path)
+        } else {
+            self.0.disk.recycle(path)
+        };
+        Ok(self.output(output?, former))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.late.lock().unwrap().has_saved = true;
+        let directory = to.parent().unwrap_or(to);
+        match self.0.mutant {
+            Mutant::RemovedBeforePublishing => {
+                for generation in self.generations(directory) {
+                    self.0.disk.remove(&directory.join(name::of_generation(generation)))?;
+                }
+                self.0.disk.rename(from, to)
+            }
+            Mutant::AcknowledgedBeforePublishing => {
+                self.0.late.lock().unwrap().rename = Some((from.to_owned(), to.to_owned()));
+                Ok(())
+            }
+            Mutant::DirectorySyncedBeforePublishing => {
+                self.0.disk.sync_directory(directory)?;
+                self.0.disk.rename(from, to)
+            }
+            Mutant::FileSyncedAfterPublishing => {
+                self.0.disk.rename(from, to)?;
+                let late = self.0.late.lock().unwrap().output.take();
+                late.map_or(Ok(()), |mut output| output.sync())
+            }
+            _ => self.0.disk.rename(from, to),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.disk.remove(path)
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
+        let locking = self.0.disk.lock(path, holder)?;
+        let directory = path.parent().unwrap_or(path);
+        if self.is(Mutant::GenerationsRemovedAtStart)
+            && let [older @ .., _] = &self.generations(directory)[..]
+        {
+            // "They are left over from an earlier run."
+            for generation in older {
+                self.0.disk.remove(&directory.join(name::of_generation(*generation)))?;
+            }
+        }
+        Ok(locking)
+    }
+
+    fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
+        self.0.disk.open_log(path)
+    }
+
+    fn is_directory(&self, path: &Path) -> Option<bool> {
+        self.0.disk.is_directory(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.0.disk.exists(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        let mut names = self.0.disk.list(directory)?;
+        match self.0.mutant {
+            Mutant::PinsIgnored => names.retain(|name| name::pinned(name).is_none()),
+            Mutant::OlderNotTried => {
+                let newest = names.iter().filter_map(|name| name::generation(name)).max();
+                names.retain(|name| {
+                    name::generation(name).is_none_or(|generation| Some(generation) == newest)
+                });
+            }
+            _ => {}
+        }
+        Ok(names)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
+        self.0.disk.open(path)
+    }
+}
+
+#[derive(Debug)]
+struct MutantOutput {
+    disk: MutantDisk,
+    output: Option<Box<dyn Output>>,
+    former: usize,
+    written: usize,
+}
+
+impl MutantOutput {
+    fn output(&mut self) -> io::Result<&mut Box<dyn Output>> {
+        self.output.as_mut().ok_or_else(|| io::Error::other("it was synced"))
+    }
+}
+
+impl Write for MutantOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written += bytes.len();
+        self.output()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output()?.flush()
+    }
+}
+
+impl Output for MutantOutput {
+    fn finish(&mut self) -> io::Result<()> {
+        let (former, written) = (self.former, self.written);
+        if self.disk.is(Mutant::RecycledFileNotShortened) && former > written {
+            // What is written over the end is what was there.
+            self.output()?.write_all(&vec![b' '; former - written])?;
+        }
+        let ignored = self.disk.is(Mutant::FailedWriteIgnored);
+        match self.output()?.finish() {
+            Err(_) if ignored => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match self.disk.0.mutant {
+            Mutant::FileNotSynced => Ok(()),
+            Mutant::FileSyncedAfterPublishing => {
+                self.disk.0.late.lock().unwrap().output = self.output.take();
+                Ok(())
+            }
+            Mutant::FailedSyncIgnored => self.output()?.sync().or(Ok(())),
+            Mutant::FailedSyncTriedAgain => {
+                let output = self.output()?;
+                output.sync().or_else(|_| output.sync())
+            }
+            _ => self.output()?.sync(),
+        }
+    }
+}

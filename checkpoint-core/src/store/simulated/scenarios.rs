@@ -1,0 +1,244 @@
+//! Programs whose saves are cut short.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Event, Fault, Kept, SimulatedDisk};
+use crate::store::Disk;
+use crate::store::faults::EIO;
+use crate::{Builder, Checkpointer, Error, Metadata, Metric};
+
+/// Where all of them save. None of these directories is there at first.
+pub(super) const PATH: &str = "/project/heat/run.ckpt";
+
+/// The directory of somebody who links generations.
+const BACKUP: &str = "/backup";
+
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    /// How many of the newest generations it keeps.
+    pub(super) keep: usize,
+    pub(super) run: fn(&Bench) -> Result<(), Error>,
+}
+
+pub(super) const ALL: [Scenario; 14] = [
+    Scenario { name: "the first save into a new tree of directories", keep: 2, run: |bench| bench.saves(1) },
+    Scenario { name: "the second save", keep: 2, run: |bench| bench.saves(2) },
+    Scenario { name: "recycled saves", keep: 2, run: |bench| bench.saves(6) },
+    Scenario { name: "recycled saves of which one is kept", keep: 1, run: |bench| bench.saves(5) },
+    Scenario { name: "three generations are kept", keep: 3, run: |bench| bench.saves(6) },
+    Scenario { name: "retention that removes several", keep: 1, run: retention },
+    Scenario { name: "saves in the background", keep: 2, run: background },
+    Scenario { name: "failed saves, each followed by another", keep: 2, run: failures },
+    Scenario { name: "syncs that fail and lose the data", keep: 1, run: lost },
+    Scenario { name: "start-up cleaning", keep: 2, run: cleaning },
+    Scenario { name: "a pinned generation", keep: 1, run: pinned },
+    Scenario { name: "the best is kept", keep: 1, run: best },
+    Scenario { name: "two runs", keep: 2, run: two_runs },
+    Scenario { name: "a linked generation", keep: 1, run: linked },
+];
+
+/// A program's disk, and what it was told.
+pub(super) struct Bench {
+    disk: Arc<SimulatedDisk>,
+    seam: Arc<dyn Disk>,
+    keep: usize,
+    next: Cell<u64>,
+    acknowledged: RefCell<Vec<(u64, u64)>>,
+    /// Generations that are kept for another reason than that they are new.
+    kept: RefCell<Vec<Kept>>,
+}
+
+impl Bench {
+    pub(super) fn new(disk: Arc<SimulatedDisk>, seam: Arc<dyn Disk>, keep: usize, next: u64) -> Bench {
+        let (acknowledged, kept) = (RefCell::default(), RefCell::default());
+        Bench { disk, seam, keep, next: Cell::new(next), acknowledged, kept }
+    }
+
+    fn builder(&self) -> Builder<u64> {
+        let builder =
+            Checkpointer::builder(PATH).disk(Arc::clone(&self.seam)).history(false).keep_last(self.keep);
+        // Of most scenarios no generation has that number.
+        builder.keep_best(Metric::lowest("loss"), 1)
+    }
+
+    fn begin(&self) -> (u64, Metadata) {
+        let state = self.next.replace(self.next.get() + 1);
+        self.disk.note(Event::Began { state });
+        // Files of different lengths, so that a recycled one grows or shrinks.
+        let note = "=".repeat([40, 400, 0, 220, 130][usize::try_from(state % 5).unwrap()]);
+        (state, Metadata::new().with("note", note))
+    }
+
+    fn acknowledge(&self, state: u64, generation: u64) {
+        self.disk.note(Event::Acknowledged { state, generation: Some(generation) });
+        self.acknowledged.borrow_mut().push((generation, state));
+        self.keeps();
+    }
+
+    fn keeps(&self) {
+        let acknowledged = self.acknowledged.borrow();
+        let newest = acknowledged.last().map_or(0, |(generation, _)| *generation);
+        // A number whose outcome is unknown counts among the last.
+        let is_new = |generation: u64| generation + u64::try_from(self.keep).unwrap() > newest;
+        let new = acknowledged.iter().filter(|(generation, _)| is_new(*generation));
+        let new = new.map(|(generation, state)| Kept {
+            path: PathBuf::from(PATH),
+            generation: *generation,
+            state: *state,
+            until: Some(self.keep),
+        });
+        self.disk.note(Event::Keeps(new.chain(self.kept.borrow().iter().cloned()).collect()));
+    }
+
+    fn save(&self, checkpoints: &mut Checkpointer<u64>) -> Result<u64, Error> {
+        self.save_with(checkpoints, |metadata| metadata)
+    }
+
+    fn save_with(
+        &self,
+        checkpoints: &mut Checkpointer<u64>,
+        describe: impl Fn(Metadata) -> Metadata,
+    ) -> Result<u64, Error> {
+        let (state, metadata) = self.begin();
+        let generation = checkpoints.save_with(&state, describe(metadata))?.generation;
+        self.acknowledge(state, generation);
+        Ok(generation)
+    }
+
+    fn saves(&self, count: usize) -> Result<(), Error> {
+        let mut checkpoints = self.builder().open()?;
+        (0..count).try_for_each(|_| self.save(&mut checkpoints).map(drop))
+    }
+
+    fn state_of(&self, generation: u64) -> u64 {
+        let acknowledged = self.acknowledged.borrow();
+        acknowledged.iter().find(|(number, _)| *number == generation).map(|(_, state)| *state).unwrap()
+    }
+
+    fn keep(&self, path: &str, generation: u64) {
+        let state = self.state_of(generation);
+        self.kept.borrow_mut().push(Kept { path: path.into(), generation, state, until: None });
+        self.keeps();
+    }
+
+    /// What the program does when it starts again: what it loads it may tell the world.
+    pub(super) fn recover(&self) -> Result<(), Error> {
+        let mut checkpoints = self.builder().open()?;
+        if let Some(state) = checkpoints.load()? {
+            let generation = checkpoints.last_load().map(|report| report.generation());
+            self.disk.note(Event::Acknowledged { state, generation });
+            self.acknowledged.borrow_mut().extend(generation.map(|generation| (generation, state)));
+        }
+        self.save(&mut checkpoints)?;
+        self.save(&mut checkpoints).map(drop)
+    }
+}
+
+fn retention(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().keep_last(9).open()?;
+    for _ in 0..4 {
+        bench.save(&mut checkpoints)?;
+    }
+    drop(checkpoints);
+    bench.saves(2)
+}
+
+fn background(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    for _ in 0..5 {
+        let (state, metadata) = bench.begin();
+        checkpoints.save_in_background_with(&state, metadata)?;
+        // Waited for at once, so that the record is the same each time.
+        if let Some(saved) = checkpoints.wait()? {
+            bench.acknowledge(state, saved.generation);
+        }
+    }
+    drop(checkpoints);
+    Ok(())
+}
+
+fn failures(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    for _ in 0..3 {
+        bench.save(&mut checkpoints)?;
+    }
+    // A save has fewer operations than this, however many pieces its file has.
+    for place in 0..12 {
+        bench.disk.plan(Some((place, Fault::Errno(EIO))));
+        let _ = bench.save(&mut checkpoints);
+        bench.disk.plan(None);
+        bench.save(&mut checkpoints)?;
+    }
+    Ok(())
+}
+
+fn lost(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    bench.save(&mut checkpoints)?;
+    for place in 0..10 {
+        bench.disk.plan(Some((place, Fault::LosingSync)));
+        let _ = bench.save(&mut checkpoints);
+        bench.disk.plan(None);
+    }
+    Ok(())
+}
+
+fn cleaning(bench: &Bench) -> Result<(), Error> {
+    bench.saves(3)?;
+    // What three killed processes left behind.
+    for length in [0, 100, 700] {
+        let mut file = bench.disk.create_temporary(Path::new(PATH)).unwrap();
+        file.output.write_all(&vec![b'x'; length]).unwrap();
+        file.output.finish().unwrap();
+    }
+    bench.saves(2)
+}
+
+fn pinned(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    let generation = bench.save(&mut checkpoints)?;
+    checkpoints.pin(generation)?;
+    bench.keep(PATH, generation);
+    for _ in 0..3 {
+        bench.save(&mut checkpoints)?;
+    }
+    bench.kept.borrow_mut().clear();
+    bench.keeps();
+    checkpoints.unpin(generation)?;
+    bench.save(&mut checkpoints)?;
+    bench.save(&mut checkpoints).map(drop)
+}
+
+fn best(bench: &Bench) -> Result<(), Error> {
+    for losses in [&[0.5, 0.1, 0.9, 0.8][..], &[0.7, 0.6]] {
+        let mut checkpoints = bench.builder().open()?;
+        for loss in losses {
+            let generation = bench.save_with(&mut checkpoints, |metadata| metadata.with("loss", *loss))?;
+            if *loss == 0.1 {
+                bench.keep(PATH, generation);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn two_runs(bench: &Bench) -> Result<(), Error> {
+    bench.saves(3)?;
+    bench.recover()
+}
+
+fn linked(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    let generation = bench.save(&mut checkpoints)?;
+    let name = crate::store::name::of_generation(generation);
+    bench.disk.create_directory(Path::new(BACKUP)).unwrap();
+    bench.disk.sync_directory(Path::new("/")).unwrap();
+    bench.disk.hard_link(&Path::new(PATH).join(&name), &Path::new(BACKUP).join(&name)).unwrap();
+    bench.keep(BACKUP, generation);
+    for _ in 0..3 {
+        bench.save(&mut checkpoints)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The promises, in every state that a power cut can leave; and that a protocol with a fault in it breaks them.
+
+use std::collections::HashSet;
+
+use super::campaign::{Broken, Campaign, Effort};
+use super::cut::Limits;
+use super::mutants::{self, Mutant};
+use super::scenarios;
+
+/// What the count of states is made with.
+const FULL: Effort = Effort {
+    first: Limits { contents: 1 << 12, singles: true, pairs: true, random: 2400 },
+    nested: Limits { contents: 16, singles: false, pairs: false, random: 8 },
+    restarts: 40,
+    kills: true,
+};
+
+/// Enough to find every mutant.
+const SHORT: Effort = Effort {
+    first: Limits { contents: 32, singles: true, pairs: false, random: 10 },
+    nested: Limits { contents: 4, singles: false, pairs: false, random: 1 },
+    restarts: 10,
+    kills: true,
+};
+
+#[test]
+#[ignore = "takes minutes without optimisation: cargo test --release -p checkpointed-core --lib simulated -- --ignored --nocapture"]
+fn nothing_acknowledged_is_lost_in_any_of_a_million_states_after_a_power_cut() {
+    let (mut states, mut loads) = (HashSet::new(), HashSet::new());
+    let (mut examined, mut restarts) = (0, 0);
+    for scenario in &scenarios::ALL {
+        let mut campaign = Campaign::new(scenario, None, FULL);
+        campaign.run().unwrap_or_else(|broken| panic!("{broken:#?}"));
+        let count = campaign.examiner.states.len();
+        println!("{count:>9} states, {:>5} restarts: {}", campaign.restarts, scenario.name);
+        examined += campaign.examined;
+        restarts += campaign.restarts;
+        states.extend(campaign.examiner.states);
+        loads.extend(campaign.examiner.loads.into_keys());
+    }
+    println!("{examined} states examined, {} of them distinct, after {restarts} restarts too", states.len());
+    println!("{} of them differ in what a load can see", loads.len());
+    assert!(states.len() >= 1_000_000, "{}", states.len());
+}
+
+/// Most faults show without a second start.
+const ONE_START: Effort = Effort { restarts: 0, kills: false, ..SHORT };
+
+fn hunt(mutant: Option<Mutant>) -> Option<Broken> {
+    let run = |effort| move |scenario| Campaign::new(scenario, mutant, effort).run().err();
+    scenarios::ALL.iter().find_map(run(ONE_START)).or_else(|| scenarios::ALL.iter().find_map(run(SHORT)))
+}
+
+#[test]
+fn every_fault_of_the_protocol_is_found() {
+    let mut missed = Vec::new();
+    for mutant in mutants::ALL {
+        match hunt(Some(mutant)) {
+            Some(Broken { scenario, after, state, why }) => {
+                println!(
+                    "{mutant:?}\n  scenario: {scenario}\n  after: {after}\n  state: {state}\n  broken: {why}"
+                );
+            }
+            None => missed.push(mutant),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+#[test]
+fn the_protocol_without_a_fault_passes_where_the_faults_are_found() {
+    let broken = hunt(None);
+    assert!(broken.is_none(), "{broken:#?}");
+}
