@@ -8,7 +8,7 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Nothing is changed but by the commands that say so: prune (without --dry-run), pin, unpin, redo and halt.
+/// Nothing is changed but by the commands that say so: pin, unpin, redo and halt.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -29,17 +29,38 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the generations of a checkpoint directory
+    /// List the generations of a checkpoint directory, and why each is kept
     List(command::list::Arguments),
-    /// Show what is in a checkpoint: a tree of its fields, or one of them
-    Show(command::show::Arguments),
+    /// Keep a generation whatever the program keeps
+    Pin(command::pin::Arguments),
+    /// Leave a generation to what the program keeps
+    Unpin(command::pin::Arguments),
+    /// Follow the saves of a program, and warn when none comes
+    Watch(command::watch::Arguments),
+    /// Show the steps of a pipeline: state, versions, why one is run again
+    Steps(command::steps::Arguments),
+    /// Have the next run of a pipeline do a step again
+    Redo(command::redo::Arguments),
+    /// Ask a program to save and stop
+    Halt(command::halt::Arguments),
+    /// Write what a shell needs to complete the command line
+    Completions(command::manual::Completions),
+    /// Write the manual page
+    Man(command::manual::Man),
 }
 
 impl Command {
     pub(crate) fn run(self, output: &mut Output) -> Result<Verdict, Failure> {
         match self {
             Command::List(arguments) => command::list::run(&arguments, output),
-            Command::Show(arguments) => command::show::run(&arguments, output),
+            Command::Pin(arguments) => command::pin::run(&arguments, true, output),
+            Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
+            Command::Watch(arguments) => command::watch::run(&arguments, output),
+            Command::Steps(arguments) => command::steps::run(&arguments, output),
+            Command::Redo(arguments) => command::redo::run(&arguments, output),
+            Command::Halt(arguments) => command::halt::run(&arguments, output),
+            Command::Completions(arguments) => command::manual::completions(&arguments, output),
+            Command::Man(arguments) => command::manual::man(&arguments, output),
         }
     }
 }

@@ -1,4 +1,9 @@
 //! The commands, each in a file of its own.
 
+pub(crate) mod halt;
 pub(crate) mod list;
-pub(crate) mod show;
+pub(crate) mod manual;
+pub(crate) mod pin;
+pub(crate) mod redo;
+pub(crate) mod steps;
+pub(crate) mod watch;

@@ -11,6 +11,7 @@ mod arguments;
 mod command;
 mod failure;
 mod output;
+mod text;
 
 use std::process::ExitCode;
 

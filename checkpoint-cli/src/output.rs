@@ -57,6 +57,13 @@ impl Output {
         Ok(())
     }
 
+    /// Writes what is neither text for a person nor JSON.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()?;
+        Ok(())
+    }
+
     /// Says why there is no answer.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
         if let Failure::Output(error) = failure

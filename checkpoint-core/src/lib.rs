@@ -12,6 +12,7 @@
 //!   number of the checkpoint directory.
 //! - [`CheckpointReader`] goes the same road backwards: the newest generation whose checksums are right, decoded;
 //!   where its schema is not that of the program, by the names in it.
+//! - [`inspect`] is for tools that know nothing of the program.
 //! - [`Error`] says what went wrong, where, and what to do.
 
 mod background;
@@ -24,6 +25,7 @@ pub mod history;
 mod host;
 #[cfg(all(test, unix))]
 mod hostile;
+pub mod inspect;
 mod pipeline;
 mod reader;
 mod run;

@@ -17,6 +17,8 @@ pub(super) fn of_the_environment() -> Result<String, Error> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Commands {
     pub(super) force: BTreeSet<String>,
+    /// As `force`, by a file in the directory. The program may not have such a step any more.
+    pub(super) redo: BTreeSet<String>,
     pub(super) force_only: BTreeSet<String>,
     pub(super) only: BTreeSet<String>,
     pub(super) from: Option<String>,

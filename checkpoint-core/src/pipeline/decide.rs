@@ -6,6 +6,7 @@ use std::path::Path;
 use super::commands::Commands;
 use super::key::{Key, Record};
 use super::report::Reason;
+use crate::container::Manifest;
 use crate::error::Error;
 use crate::reader::CheckpointReader;
 use crate::state::Checkpoint;
@@ -77,13 +78,18 @@ pub(super) fn kept<T: Checkpoint>(directory: &Path) -> Result<Kept, Error> {
             }
             Err(error) => return Err(error),
         };
-        let record = manifest.metadata().get(RECORD).and_then(|value| value.as_str());
-        let Some(record) = record.and_then(|text| serde_json::from_str(text).ok()) else { continue };
+        let Some(record) = record_of(&manifest) else { continue };
         let fits = reader.fits(&manifest);
         let bytes = reader.length(number).unwrap_or_default();
         kept.versions.push(Version { number, record, bytes, fits });
     }
     Ok(kept)
+}
+
+/// What a version says of how it was made.
+pub(crate) fn record_of(manifest: &Manifest) -> Option<Record> {
+    let record = manifest.metadata().get(RECORD).and_then(|value| value.as_str());
+    record.and_then(|text| serde_json::from_str(text).ok())
 }
 
 /// Decides about a step.
@@ -94,7 +100,7 @@ pub(super) fn decide(
     key: &Key,
     kept: &Kept,
 ) -> Result<Choice, Error> {
-    let Commands { force, force_only, only, from, accept, versions: chosen, .. } = commands;
+    let Commands { force, redo, force_only, only, from, accept, versions: chosen, .. } = commands;
     let versions = &kept.versions;
     if let Some(after) = &marks.stopped_after {
         let why = format!("the pipeline was to stop after `{after}`");
@@ -126,7 +132,7 @@ pub(super) fn decide(
         marks.forced_alone.insert(step.to_owned());
         return Ok(Choice::Run(vec![Reason::Forced]));
     }
-    if force.contains(step) || from.as_deref() == Some(step) {
+    if force.contains(step) || redo.contains(step) || from.as_deref() == Some(step) {
         marks.from_reached |= from.as_deref() == Some(step);
         marks.forced.insert(step.to_owned());
         return Ok(Choice::Run(vec![Reason::Forced]));

@@ -9,31 +9,31 @@ use super::report::Reason;
 
 /// What a step's result depends on. Two results with equal keys stand for each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Key {
-    pub(super) version: u32,
-    pub(super) parameters: BTreeMap<String, Parameter>,
+pub(crate) struct Key {
+    pub(crate) version: u32,
+    pub(crate) parameters: BTreeMap<String, Parameter>,
     /// The identity of each output that is taken, by the name of its step.
-    pub(super) inputs: BTreeMap<String, String>,
+    pub(crate) inputs: BTreeMap<String, String>,
     /// The hash of each file that is read, by its path.
-    pub(super) files: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// The value of a parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Parameter {
+pub(crate) struct Parameter {
     /// As [`canonical::text`] has it; of a very long one, the beginning, the length and a hash.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 /// What a version says of itself, in its metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Record {
-    pub(super) key: Key,
+pub(crate) struct Record {
+    pub(crate) key: Key,
     /// The hash of the output.
-    pub(super) identity: String,
+    pub(crate) identity: String,
     /// How long it took, in seconds.
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 /// Text that is longer is not kept whole.

@@ -7,7 +7,8 @@
 //!
 //! A pipeline directory holds, under `steps/`, one checkpoint directory for each step, whose generations are the versions of
 //! its output that are kept; each says in its metadata what it was made from. So all that holds for checkpoints holds for
-//! outputs. `progress/` has the checkpoints of steps that are not done, `files/` the hashes of input files.
+//! outputs. `progress/` has the checkpoints of steps that are not done, `files/` the hashes of input files, `redo/` the
+//! requests to run a step again.
 
 mod branch;
 mod canonical;
@@ -18,17 +19,22 @@ mod key;
 mod output;
 mod parallel;
 mod report;
+mod requests;
 mod step;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use decide::record_of;
+pub(crate) use key::Record;
 pub use output::Output;
 pub use parallel::{Parallel, Task};
 pub use report::{Outcome, Reason, StepEvent, StepReport};
+pub(crate) use requests::{ask, asked, withdraw};
 pub use step::{Step, StepContext};
 
 use crate::error::Error;
@@ -109,9 +115,11 @@ impl Pipeline {
     /// understood, and what may be wrong with the directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let commands = Commands::parse(&commands::of_the_environment()?)?;
+        let mut commands = Commands::parse(&commands::of_the_environment()?)?;
         let (path, disk) = (path.as_ref(), RealDisk::default());
         let lock = store::claim(&disk, path, true)?;
+        // What a person asked for by a file is as if it had been asked for now.
+        commands.redo = asked(path)?;
         Ok(Pipeline {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
@@ -263,6 +271,48 @@ fn folder(step: &str) -> String {
         }
     }
     name
+}
+
+/// The step that a folder is named after.
+fn name_of(folder_name: &OsStr) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = folder_name.to_str()?.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        bytes.push(match (first, behind) {
+            (b'%', [high, low, behind @ ..]) => {
+                rest = behind;
+                u8::from_str_radix(str::from_utf8(&[*high, *low]).ok()?, 16).ok()?
+            }
+            _ => *first,
+        });
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    // Only what is written as it would be.
+    (OsStr::new(&folder(&name)) == folder_name).then_some(name)
+}
+
+/// The steps that a pipeline directory has, each with its checkpoint directory.
+pub(crate) fn steps(pipeline: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let path = pipeline.join("steps");
+    let entries = std::fs::read_dir(&path).map_err(|source| Error::io("list", &path, source))?;
+    let directories = entries.flatten().filter(|entry| entry.path().is_dir());
+    Ok(directories.filter_map(|entry| Some((name_of(&entry.file_name())?, entry.path()))).collect())
+}
+
+/// The steps that were begun and not finished, and have checkpoints of their own to go on from.
+pub(crate) fn in_progress(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
+    let path = pipeline.join("progress");
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(source) => return Err(Error::io("list", &path, source)),
+    };
+    let step = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        name_of(OsStr::new(name.to_str()?.rsplit_once('@')?.0))
+    };
+    Ok(entries.flatten().filter_map(step).collect())
 }
 
 impl fmt::Debug for Pipeline {

@@ -13,7 +13,7 @@ use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
-use super::{Pipeline, files, folder};
+use super::{Pipeline, files, folder, withdraw};
 use crate::background::message;
 use crate::checkpointer::Checkpointer;
 use crate::container::Metadata;
@@ -225,6 +225,9 @@ impl<'p> Step<'p> {
         let metadata = self.metadata(&identity, begun.elapsed().as_secs_f64())?;
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);
+        if let Err(error) = withdraw(&self.pipeline.path, &self.name) {
+            tracing::warn!(%error, "the step will be run again by the next run too");
+        }
         self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
         let value = Some(value);
         Ok(Output::new(self.pipeline.number, &self.name, identity, saved.generation, self.directory(), value))

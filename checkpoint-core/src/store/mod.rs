@@ -23,12 +23,12 @@ use std::sync::Arc;
 use crate::container::Source;
 use crate::error::Error;
 pub(crate) use disk::{Disk, Lock, Log};
-pub(crate) use name::temporary as temporary_name;
+pub(crate) use name::{is_temporary, temporary as temporary_name};
 pub(crate) use publish::Temporary;
 pub(crate) use real::RealDisk;
-pub use retention::Metric;
-pub(crate) use retention::{Metrics, Retention};
-pub(crate) use writer::{Settings, Writer, claim};
+pub(crate) use retention::Metrics;
+pub use retention::{Keeping, Metric, Retention};
+pub(crate) use writer::{Settings, Writer, claim, holder};
 
 /// What a checkpoint directory holds.
 #[derive(Debug, Default)]

@@ -51,7 +51,7 @@ pub(crate) fn temporary() -> tempfile::Builder<'static, 'static> {
 }
 
 /// Whether a file name is that of a temporary file of ours.
-pub(super) fn is_temporary(name: &OsStr) -> bool {
+pub(crate) fn is_temporary(name: &OsStr) -> bool {
     let random = name
         .to_str()
         .and_then(|name| name.strip_prefix(TEMPORARY_PREFIX))

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::str::FromStr;
 
 use crate::container::{Metadata, Value};
 
@@ -68,15 +69,82 @@ impl fmt::Display for Metric {
     }
 }
 
-/// Which generations a program wants kept. Each rule keeps what it keeps, whatever the others say.
-#[derive(Clone, Debug)]
-pub(crate) struct Retention {
+/// Which generations are kept: each rule keeps what it keeps, whatever the others say.
+///
+/// A program says it to its [`Builder`](crate::Builder); in words it is in the history of its runs, and these words can be read
+/// back:
+///
+/// ```
+/// use checkpointed_core::inspect::Retention;
+///
+/// let retention: Retention = "the last 2, every 100th, 1 with the lowest loss".parse().unwrap();
+/// assert_eq!(retention.last.get(), 2);
+/// assert_eq!(retention.to_string(), "the last 2, every 100th, 1 with the lowest loss");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
     /// So many of the newest.
-    pub(crate) last: NonZeroUsize,
+    pub last: NonZeroUsize,
     /// Those whose number this divides.
-    pub(crate) every: Option<NonZeroU64>,
+    pub every: Option<NonZeroU64>,
     /// So many of the best.
-    pub(crate) best: Vec<(Metric, usize)>,
+    pub best: Vec<(Metric, usize)>,
+}
+
+/// Why a generation is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Keeping {
+    /// It is one of the newest.
+    Last,
+    /// Somebody pinned it.
+    Pinned,
+    /// Its number is a multiple of this.
+    Every(NonZeroU64),
+    /// It is one of the best by this metric.
+    Best(Metric),
+    /// Its metrics could not be read just now: it may be the best.
+    Unread,
+    /// It is damaged, but newer than one that is kept as one of the newest: no hurry.
+    Newer,
+}
+
+impl fmt::Display for Keeping {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Keeping::Last => formatter.write_str("newest"),
+            Keeping::Pinned => formatter.write_str("pinned"),
+            Keeping::Every(every) => write!(formatter, "every {every}th"),
+            Keeping::Best(metric) => metric.fmt(formatter),
+            Keeping::Unread => formatter.write_str("could be the best"),
+            Keeping::Newer => formatter.write_str("damaged, but new"),
+        }
+    }
+}
+
+impl FromStr for Retention {
+    type Err = ();
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Retention, ()> {
+        let mut rules = text.split(", ");
+        let last = rules.next().and_then(|rule| rule.strip_prefix("the last ")).ok_or(())?;
+        let mut retention = Retention { last: last.parse().map_err(|_| ())?, every: None, best: Vec::new() };
+        for rule in rules {
+            if let Some(every) = rule.strip_prefix("every ").and_then(|rule| rule.strip_suffix("th")) {
+                retention.every = Some(every.parse().map_err(|_| ())?);
+                continue;
+            }
+            let (count, metric) = rule.split_once(" with the ").ok_or(())?;
+            let metric = match metric.split_once(' ').ok_or(())? {
+                ("lowest", name) => Metric::lowest(name),
+                ("highest", name) => Metric::highest(name),
+                _ => return Err(()),
+            };
+            retention.best.push((metric, count.parse().map_err(|_| ())?));
+        }
+        Ok(retention)
+    }
 }
 
 /// What is known of the metrics of a generation.
@@ -95,33 +163,44 @@ impl Retention {
         Metrics::Known(self.best.iter().map(value).collect())
     }
 
-    /// Those of `generations` (oldest first) that are to be kept. Damaged ones do not count as kept, but stay while they
-    /// are newer than the oldest that is kept as one of the last: to remove them is not urgent, and they may be evidence.
+    /// Those of `generations` (oldest first) that are to be kept, and why. Damaged ones do not count as kept, but stay while
+    /// they are newer than the oldest that is kept as one of the last: to remove them is not urgent, and they may be evidence.
     pub(crate) fn kept(
         &self,
         generations: &[u64],
         damaged: &BTreeSet<u64>,
         pinned: &BTreeSet<u64>,
         metrics: &BTreeMap<u64, Metrics>,
-    ) -> BTreeSet<u64> {
+    ) -> BTreeMap<u64, Vec<Keeping>> {
         let usable = || generations.iter().copied().filter(|generation| !damaged.contains(generation));
         let Some(oldest_of_last) = usable().rev().take(self.last.get()).last() else {
-            return generations.iter().copied().collect();
+            return generations.iter().map(|generation| (*generation, vec![Keeping::Newer])).collect();
         };
-        let mut kept: BTreeSet<u64> =
-            generations.iter().copied().filter(|generation| *generation >= oldest_of_last).collect();
-        kept.extend(generations.iter().filter(|generation| pinned.contains(generation)));
+        let mut kept: BTreeMap<u64, Vec<Keeping>> = BTreeMap::new();
+        let mut keep = |generation: u64, why| kept.entry(generation).or_default().push(why);
+        for generation in generations.iter().copied().filter(|generation| *generation >= oldest_of_last) {
+            keep(generation, if damaged.contains(&generation) { Keeping::Newer } else { Keeping::Last });
+        }
+        generations
+            .iter()
+            .filter(|generation| pinned.contains(generation))
+            .for_each(|generation| keep(*generation, Keeping::Pinned));
         if let Some(every) = self.every {
-            kept.extend(usable().filter(|generation| generation.is_multiple_of(every.get())));
+            usable()
+                .filter(|generation| generation.is_multiple_of(every.get()))
+                .for_each(|generation| keep(generation, Keeping::Every(every)));
         }
         for (place, (metric, count)) in self.best.iter().enumerate() {
             let values = usable().filter_map(|generation| match metrics.get(&generation) {
                 Some(Metrics::Known(values)) => Some((generation, (*values.get(place)?)?)),
                 Some(Metrics::Unread) | None => None,
             });
-            kept.extend(metric.ranked(values).into_iter().take(*count));
+            let best = metric.ranked(values).into_iter().take(*count);
+            best.for_each(|generation| keep(generation, Keeping::Best(metric.clone())));
         }
-        kept.extend(usable().filter(|generation| matches!(metrics.get(generation), Some(Metrics::Unread))));
+        usable()
+            .filter(|generation| matches!(metrics.get(generation), Some(Metrics::Unread)))
+            .for_each(|generation| keep(generation, Keeping::Unread));
         kept
     }
 }
@@ -152,7 +231,7 @@ mod tests {
         let none = BTreeSet::new();
         let metrics =
             losses.iter().map(|(number, loss)| (*number, Metrics::Known(vec![Some(*loss)]))).collect();
-        retention.kept(generations, &none, &none, &metrics).into_iter().collect()
+        retention.kept(generations, &none, &none, &metrics).into_keys().collect()
     }
 
     #[test]
@@ -187,20 +266,36 @@ mod tests {
             (3, Metrics::Known(vec![Some(1.0)])),
         ]);
         let kept = retention.kept(&[1, 2, 3, 4], &none, &none, &metrics);
-        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [1, 3, 4]);
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), [1, 3, 4]);
     }
 
     #[test]
     fn a_damaged_generation_does_not_count_and_a_pinned_one_stays() {
         let (damaged, pinned) = (BTreeSet::from([3, 5]), BTreeSet::from([1, 7]));
         let kept = last(2).kept(&[1, 2, 3, 4, 5, 6], &damaged, &pinned, &BTreeMap::new());
-        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [1, 4, 5, 6]);
+        assert_eq!(kept[&5], [Keeping::Newer]);
+        assert_eq!(kept[&1], [Keeping::Pinned]);
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), [1, 4, 5, 6]);
     }
 
     #[test]
     fn where_all_are_damaged_none_goes() {
         let all = BTreeSet::from([1, 2]);
         let kept = last(1).kept(&[1, 2], &all, &BTreeSet::new(), &BTreeMap::new());
-        assert_eq!(kept, all);
+        assert_eq!(kept.into_keys().collect::<BTreeSet<_>>(), all);
+    }
+
+    #[test]
+    fn what_the_history_says_in_words_is_read_back() {
+        let best = vec![(Metric::lowest("loss"), 1), (Metric::highest("of the day"), 3)];
+        let all = Retention { every: NonZeroU64::new(100), best, ..last(2) };
+        for retention in [all, last(7)] {
+            assert_eq!(retention.to_string().parse(), Ok(retention));
+        }
+        for wrong in
+            ["", "the last 0", "the last 2, every 0th", "the last 2, 1 with the mean loss", "the last x"]
+        {
+            assert_eq!(wrong.parse::<Retention>(), Err(()), "{wrong}");
+        }
     }
 }

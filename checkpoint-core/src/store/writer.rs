@@ -1,8 +1,10 @@
 //! The writing side of a checkpoint directory: there is one at a time, and it holds the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::disk::{Disk, Lock, Locking};
 use super::publish::{Sealed, Temporary, remove_temporary};
@@ -140,7 +142,7 @@ impl Writer {
         // Whatever is newer is not of this program.
         generations.retain(|generation| *generation <= newest);
         let kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
-        for generation in generations.into_iter().filter(|generation| !kept.contains(generation)) {
+        for generation in generations.into_iter().filter(|generation| !kept.contains_key(generation)) {
             let path = self.directory.location(generation);
             let Directory { path: directory, disk } = &self.directory;
             let outcome = match self.spare {
@@ -184,10 +186,39 @@ pub(crate) fn claim(disk: &dyn Disk, path: &Path, durable: bool) -> Result<Box<d
     create(disk, path, durable)?;
     let lock_path = path.join(name::LOCK);
     let holder = format!("process {} on {}", std::process::id(), crate::host::name());
-    match disk.lock(&lock_path, &holder) {
-        Ok(Locking::Taken(lock)) => Ok(lock),
-        Ok(Locking::Held(holder)) => Err(Error::InUse { path: path.to_owned(), holder }),
-        Err(source) => Err(Error::writing("lock", &lock_path, source)),
+    for attempt in 1.. {
+        match disk.lock(&lock_path, &holder) {
+            Ok(Locking::Taken(lock)) => return Ok(lock),
+            // Somebody may only be looking whether it is taken.
+            Ok(Locking::Held(_)) if attempt < ATTEMPTS => std::thread::sleep(BETWEEN_ATTEMPTS),
+            Ok(Locking::Held(holder)) => return Err(Error::InUse { path: path.to_owned(), holder }),
+            Err(source) => return Err(Error::writing("lock", &lock_path, source)),
+        }
+    }
+    Err(Error::InUse { path: path.to_owned(), holder })
+}
+
+/// How often a lock is asked for that somebody has.
+const ATTEMPTS: u32 = 4;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
+
+/// Who has the lock of a directory. To find out, it is taken for a moment, together with others that look.
+pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
+    let lock_path = path.join(name::LOCK);
+    let failed = |source| Error::io("read", &lock_path, source);
+    let file = match File::open(&lock_path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.take(200).read_to_string(&mut holder).map_err(failed)?;
+            Ok(Some(holder))
+        }
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

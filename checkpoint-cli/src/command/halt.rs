@@ -1,0 +1,70 @@
+//! `ckpt halt`: asks a program to save and stop.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use checkpointed_core::{inspect, request_halt};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{Answer, Output, Verdict};
+use crate::text;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The checkpoint directory
+    directory: PathBuf,
+    /// What the program is told, and its history with it
+    #[arg(default_value = "")]
+    message: String,
+    /// Wait until the program has ended
+    #[arg(long)]
+    wait: bool,
+    /// Wait for so many seconds at most
+    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    timeout: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Asked {
+    /// Who has the directory open for saving.
+    running: Option<String>,
+    /// Whether it ended while it was waited for.
+    ended: Option<bool>,
+}
+
+impl Answer for Asked {
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
+        match (&self.running, self.ended) {
+            (None, _) => writeln!(output, "no program saves there now; the next one will stop at once"),
+            (Some(_), Some(true)) => writeln!(output, "it has saved and stopped"),
+            (Some(who), Some(false)) => writeln!(output, "{} has not stopped yet", text::plain(who)),
+            (Some(who), None) => writeln!(output, "{} was asked to save and stop", text::plain(who)),
+        }
+    }
+}
+
+/// How often it is looked whether the program has ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+    let Arguments { directory, message, wait, timeout } = arguments;
+    let running = inspect::holder(directory)?;
+    request_halt(directory, message)?;
+    let begun = Instant::now();
+    let is_late = || timeout.is_some_and(|timeout| begun.elapsed().as_secs_f64() > timeout);
+    let mut ended = None;
+    while *wait && running.is_some() && ended != Some(true) {
+        ended = Some(inspect::holder(directory)?.is_none());
+        if ended == Some(false) {
+            if is_late() {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+    output.answer(&Asked { running, ended })?;
+    Ok(if ended == Some(false) { Verdict::NotSo } else { Verdict::Well })
+}

@@ -1,0 +1,42 @@
+//! `ckpt pin` and `ckpt unpin`: whether a generation stays whatever the program keeps.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use checkpointed_core::inspect;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{Answer, Output, Verdict};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The checkpoint directory
+    directory: PathBuf,
+    /// The number of the generation
+    generation: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Pinned {
+    generation: u64,
+    pinned: bool,
+}
+
+impl Answer for Pinned {
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
+        let what = if self.pinned { "is pinned" } else { "is not pinned" };
+        writeln!(output, "generation {} {what}", self.generation)
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, pinned: bool, output: &mut Output) -> Result<Verdict, Failure> {
+    let Arguments { directory, generation } = arguments;
+    if pinned {
+        inspect::pin(directory, *generation)?;
+    } else {
+        inspect::unpin(directory, *generation)?;
+    }
+    output.answer(&Pinned { generation: *generation, pinned })?;
+    Ok(Verdict::Well)
+}

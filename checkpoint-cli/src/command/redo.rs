@@ -1,0 +1,49 @@
+//! `ckpt redo`: has the next run of a pipeline do a step again.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use checkpointed_core::inspect;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{Answer, Output, Verdict};
+use crate::text;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The pipeline directory
+    pipeline: PathBuf,
+    /// The step, which is run again with all that depend on it
+    step: String,
+    /// Take back what was asked for
+    #[arg(long)]
+    undo: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Asked {
+    step: String,
+    redo: bool,
+    /// Whether this made a difference.
+    changed: bool,
+}
+
+impl Answer for Asked {
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
+        let step = text::plain(&self.step);
+        match (self.redo, self.changed) {
+            (true, true) => writeln!(output, "the next run does {step} again, and all that depend on it"),
+            (true, false) => writeln!(output, "the next run does {step} again; it was asked for already"),
+            (false, true) => writeln!(output, "the next run does {step} again only if it has to"),
+            (false, false) => writeln!(output, "nobody had asked for {step}"),
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+    let Arguments { pipeline, step, undo } = arguments;
+    let changed = if *undo { inspect::undo_redo(pipeline, step) } else { inspect::redo(pipeline, step) }?;
+    output.answer(&Asked { step: step.clone(), redo: !undo, changed })?;
+    Ok(Verdict::Well)
+}

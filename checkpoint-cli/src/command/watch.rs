@@ -1,0 +1,174 @@
+//! `ckpt watch`: tells what happens in a directory, and warns when nothing does.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use anstream::eprintln;
+use checkpointed_core::history::{self, End, Event, History, Record};
+use checkpointed_core::{CheckpointReader, Value, inspect};
+use serde::Serialize;
+
+use super::list::{described, values};
+use crate::failure::Failure;
+use crate::output::{Answer, Output, Verdict};
+use crate::text::{self, BAD, BOLD, DIM, GOOD, WARNING};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The checkpoint directory, which need not be there yet
+    directory: PathBuf,
+    /// How often a save is expected, in seconds; else as the history of the directory tells
+    #[arg(long, value_name = "SECONDS")]
+    every: Option<f64>,
+    /// End after so many saves
+    #[arg(long, value_name = "SAVES")]
+    count: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+}
+
+/// What happened, as the history tells it.
+#[derive(Debug, Serialize)]
+struct Happened {
+    time: String,
+    #[serde(flatten)]
+    event: Event,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, Value>,
+}
+
+impl Answer for Happened {
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
+        write!(output, "{DIM}{}{DIM:#}  ", self.time)?;
+        match &self.event {
+            Event::Start { host, process, schedule, .. } => {
+                let host = text::plain(host);
+                writeln!(output, "process {process} on {host} begins, saves {}", text::plain(schedule))
+            }
+            Event::Restart { generation, lost } => {
+                let lost = lost.map(|lost| format!(", {} to be done again", text::duration(lost)));
+                writeln!(output, "goes on from generation {generation}{}", lost.unwrap_or_default())
+            }
+            Event::Save { generation, bytes, stall, total, .. } => {
+                let (length, total) = (text::bytes(*bytes), text::duration(*total));
+                let metadata = described(&self.metadata);
+                let gap = if metadata.is_empty() { "" } else { "  " };
+                let stall = text::duration(*stall);
+                writeln!(
+                    output,
+                    "{GOOD}saved{GOOD:#} {BOLD}{generation}{BOLD:#}  {length} in {total}, stall {stall}{gap}{metadata}"
+                )
+            }
+            Event::Failure { generation, error } => {
+                writeln!(output, "{BAD}failed{BAD:#} to save {generation}: {}", text::plain(error))
+            }
+            Event::Died { ran } => {
+                writeln!(output, "{BAD}the run before it failed{BAD:#} after {}", text::duration(*ran))
+            }
+            Event::End(End::Completed) => writeln!(output, "{GOOD}complete{GOOD:#}"),
+            Event::End(End::Stopped(by)) => {
+                writeln!(output, "{WARNING}stopped{WARNING:#} by {}", text::plain(by))
+            }
+            Event::End(_) => writeln!(output, "closed"),
+            _ => writeln!(output, "something that this version of ckpt does not know"),
+        }
+    }
+}
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// After so many intervals without a save something is wrong.
+const LATE: f64 = 2.0;
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+    let Arguments { directory, every, count, timeout } = arguments;
+    let begun = Instant::now();
+    let mut told = history::read(directory).map(|history| history.records).unwrap_or_default();
+    let mut saves = 0;
+    let mut since = Instant::now();
+    let mut warned = false;
+    loop {
+        let history = history::read(directory)?;
+        for record in new(&told, &history) {
+            if let Event::Save { .. } = record.event {
+                saves += 1;
+                since = Instant::now();
+                warned = false;
+            }
+            output.answer(&happened(directory, record))?;
+            if count.is_some_and(|count| saves >= count) {
+                return Ok(Verdict::Well);
+            }
+        }
+        let expected = every.or_else(|| interval(&history));
+        told = history.records;
+        let waited = since.elapsed();
+        if let Some(expected) = expected
+            && !warned
+            && waited.as_secs_f64() > LATE * expected
+            && is_running(directory, &told)
+        {
+            warned = true;
+            let expected = Duration::try_from_secs_f64(expected).unwrap_or_default();
+            let (waited, expected) = (text::duration(waited), text::duration(expected));
+            eprintln!("{WARNING}no save for {waited}{WARNING:#}, where one was expected every {expected}");
+        }
+        if timeout.is_some_and(|timeout| begun.elapsed().as_secs_f64() > timeout) {
+            return Ok(if warned { Verdict::NotSo } else { Verdict::Well });
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// What was not told yet. The file may have been begun anew meanwhile.
+fn new<'h>(told: &[Record], history: &'h History) -> &'h [Record] {
+    let known = told.last().and_then(|last| history.records.iter().rposition(|record| record == last));
+    let later = |last: &Record| history.records.iter().position(|record| record.time > last.time);
+    let from = match (known, told.last()) {
+        (Some(place), _) => Some(place + 1),
+        (None, Some(last)) => later(last),
+        (None, None) => Some(0),
+    };
+    from.and_then(|from| history.records.get(from..)).unwrap_or_default()
+}
+
+fn happened(directory: &PathBuf, record: &Record) -> Happened {
+    let manifest = match record.event {
+        Event::Save { generation, .. } => {
+            CheckpointReader::<()>::open(directory).and_then(|reader| reader.manifest(generation)).ok()
+        }
+        _ => None,
+    };
+    let metadata = manifest.map(|manifest| values(manifest.metadata())).unwrap_or_default();
+    Happened { time: text::time(record.time), event: record.event.clone(), metadata }
+}
+
+/// How often the program means to save, or has saved of late, in seconds.
+fn interval(history: &History) -> Option<f64> {
+    let run = history.records.iter().rposition(|record| matches!(record.event, Event::Start { .. }));
+    let records = history.records.get(run?..)?;
+    let aimed = records.iter().rev().find_map(|record| match record.event {
+        Event::Save { interval, .. } => interval,
+        _ => None,
+    });
+    let saves: Vec<SystemTime> = records
+        .iter()
+        .filter(|record| matches!(record.event, Event::Save { .. }))
+        .map(|record| record.time)
+        .collect();
+    let gaps = saves.windows(2).filter_map(|pair| pair[1].duration_since(pair[0]).ok());
+    let longest = gaps.map(|gap| gap.as_secs_f64()).reduce(f64::max);
+    aimed.map(|aimed| aimed.as_secs_f64()).into_iter().chain(longest).reduce(f64::max)
+}
+
+/// Whether a save can be expected: somebody has the directory, or a run has neither ended nor been found dead.
+fn is_running(directory: &PathBuf, records: &[Record]) -> bool {
+    let is_open = inspect::holder(directory).is_ok_and(|holder| holder.is_some());
+    let last = records.iter().rev().find(|record| !matches!(record.event, Event::Summary { .. }));
+    is_open || last.is_some_and(|last| !matches!(last.event, Event::End(_)))
+}

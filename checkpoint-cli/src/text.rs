@@ -1,0 +1,174 @@
+//! Numbers and times as a person reads them, and tables whose columns stand below each other.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use anstyle::{AnsiColor, Style};
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+
+/// A length: three digits and a unit.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    match value {
+        value if value < 9.995 => format!("{value:.2} {unit}"),
+        value if value < 99.95 => format!("{value:.1} {unit}"),
+        value => format!("{value:.0} {unit}"),
+    }
+}
+
+/// How long something takes.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        seconds if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
+        seconds if seconds < 0.0995 => format!("{:.1} ms", seconds * 1e3),
+        seconds if seconds < 0.9995 => format!("{:.0} ms", seconds * 1e3),
+        seconds if seconds < 9.995 => format!("{seconds:.2} s"),
+        seconds if seconds < 99.95 => format!("{seconds:.1} s"),
+        _ => age(duration),
+    }
+}
+
+/// How long ago something was: the two greatest units.
+pub(crate) fn age(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// How long ago, by the clock of this machine, which may be behind that of another.
+pub(crate) fn age_of(time: SystemTime) -> String {
+    SystemTime::now().duration_since(time).map_or_else(|_| "in the future".to_owned(), age)
+}
+
+/// A time as RFC 3339 has it.
+pub(crate) fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Text from a file, without anything that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|letter| {
+            if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] }
+        })
+        .collect()
+}
+
+/// A cell of a table: what it says, and how it looks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+    right: bool,
+}
+
+impl Cell {
+    pub(crate) fn left(text: impl Into<String>) -> Cell {
+        Cell { text: text.into(), ..Cell::default() }
+    }
+
+    pub(crate) fn right(text: impl Into<String>) -> Cell {
+        Cell { text: text.into(), right: true, ..Cell::default() }
+    }
+
+    pub(crate) fn styled(mut self, style: Style) -> Cell {
+        self.style = style;
+        self
+    }
+}
+
+/// Writes rows; columns in which nothing stands but their title are left out.
+pub(crate) fn table(output: &mut dyn Write, titles: &[&str], rows: &[Vec<Cell>]) -> io::Result<()> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0);
+        (widest > 0).then(|| widest.max(titles.get(column).map_or(0, |title| title.chars().count())))
+    };
+    let widths: Vec<Option<usize>> = (0..titles.len()).map(width).collect();
+    let is_right = |column: usize| rows.iter().filter_map(|row| row.get(column)).any(|cell| cell.right);
+    let titles = titles.iter().enumerate().map(|(column, title)| Cell {
+        text: (*title).to_owned(),
+        style: DIM,
+        right: is_right(column),
+    });
+    let titles = [titles.collect()];
+    for row in titles.iter().chain(rows) {
+        let mut gap = "";
+        let mut owed = 0;
+        for (cell, width) in row.iter().zip(&widths) {
+            let Some(width) = width else { continue };
+            let blank = width - cell.text.chars().count();
+            let (before, after) = if cell.right { (blank, 0) } else { (0, blank) };
+            let Cell { text, style, .. } = cell;
+            // Nothing but what is seen: no blanks at the end of a line.
+            write!(output, "{gap}{:owed$}{:before$}{style}{text}{style:#}", "", "")?;
+            gap = "  ";
+            owed = after;
+        }
+        writeln!(output)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_three_digits_and_a_unit() {
+        for (length, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1_048_576, "1.00 MiB"),
+            (268_435_456, "256 MiB"),
+            (1_048_000, "1.00 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(length), text);
+        }
+    }
+
+    #[test]
+    fn times_have_the_unit_that_fits() {
+        for (micros, text) in [
+            (250, "250 µs"),
+            (7_300, "7.3 ms"),
+            (120_000, "120 ms"),
+            (1_500_000, "1.50 s"),
+            (75_000_000, "75.0 s"),
+            (3_725_000_000, "1 h 02 min"),
+            (200_000_000_000, "2 d 7 h"),
+        ] {
+            assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_instead() {
+        assert_eq!(plain("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+    }
+}

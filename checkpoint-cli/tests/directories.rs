@@ -1,0 +1,320 @@
+//! What `ckpt` says of directories and does to them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use checkpointed::{Checkpointer, Error, Metadata, Metric, Pipeline, Scopes, inspect};
+use serde_json::Value;
+
+/// What the tool wrote, and its exit code.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn ckpt(arguments: &[&str], directory: &Path) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_ckpt")).args(arguments).arg(directory).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn ckpt_with(command: &str, directory: &Path, more: &[&str]) -> Said {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_ckpt")).arg(command).arg(directory).args(more).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn json(command: &str, directory: &Path) -> Value {
+    let Said { code, out, err } = ckpt(&["--json", command], directory);
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+fn nowhere() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    (parent, path)
+}
+
+fn open(path: &Path) -> Checkpointer<u64> {
+    Checkpointer::builder(path).keep_best(Metric::lowest("loss"), 1).open().unwrap()
+}
+
+/// Four generations, of which the first is the best and the second goes.
+fn saved(path: &Path) {
+    let mut checkpoints = open(path);
+    for (state, loss) in [(1, 0.1), (2, 0.9), (3, 0.8), (4, 0.7)] {
+        checkpoints.save_with(&state, Metadata::new().with("loss", loss)).unwrap();
+    }
+}
+
+#[test]
+fn list_says_what_there_is_and_why_it_is_kept() {
+    let (_parent, path) = nowhere();
+    saved(&path);
+    let listing = json("list", &path);
+    let generations = listing["generations"].as_array().unwrap();
+    let kept: Vec<(u64, String)> = generations
+        .iter()
+        .map(|generation| (generation["generation"].as_u64().unwrap(), generation["kept"].to_string()))
+        .collect();
+    let expected = [(1, "[\"lowest loss\"]"), (3, "[\"newest\"]"), (4, "[\"newest\"]")];
+    assert_eq!(kept, expected.map(|(number, why)| (number, why.to_owned())));
+    assert_eq!(generations[0]["metadata"]["loss"], 0.1);
+    assert!(generations[0]["stall"].as_f64().unwrap() > 0.0);
+    assert_eq!(
+        generations[0]["bytes"].as_u64().unwrap(),
+        fs::metadata(path.join("00000000000000000001.ckpt")).unwrap().len()
+    );
+    assert_eq!(listing["running"], Value::Null);
+    assert_eq!(listing["keeps"], "the last 2, 1 with the lowest loss");
+
+    let Said { code, out, .. } = ckpt(&["list"], &path);
+    assert_eq!(code, 0);
+    assert!(out.contains("lowest loss") && out.contains("loss 0.1"), "{out}");
+    assert!(!out.contains('\u{1b}'), "no colour where there is no terminal: {out:?}");
+}
+
+#[test]
+fn list_says_who_saves_there_and_lets_them() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = open(&path);
+    checkpoints.save(&1).unwrap();
+    let running = json("list", &path)["running"].to_string();
+    assert!(running.contains(&format!("process {}", std::process::id())), "{running}");
+    checkpoints.save(&2).unwrap();
+}
+
+#[test]
+fn to_look_who_saves_never_keeps_a_program_from_starting() {
+    let (_parent, path) = nowhere();
+    saved(&path);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..300).for_each(|_| drop(inspect::holder(&path).unwrap())));
+        }
+        for _ in 0..100 {
+            drop(open(&path));
+        }
+    });
+}
+
+#[test]
+fn list_shows_damage_and_what_a_killed_program_left() {
+    let (_parent, path) = nowhere();
+    saved(&path);
+    let newest = path.join("00000000000000000004.ckpt");
+    let file = fs::read(&newest).unwrap();
+    fs::write(&newest, &file[..file.len() - 1]).unwrap();
+    fs::write(path.join(".checkpoint-0123456789abcdef.tmp"), "half").unwrap();
+    fs::write(path.join("00000000000000000009.ckpt"), "not \u{1b}[31mours").unwrap();
+    let listing = json("list", &path);
+    let problems: Vec<bool> =
+        listing["generations"].as_array().unwrap().iter().map(|row| row["problem"].is_string()).collect();
+    assert_eq!(problems, [false, false, true, true]);
+    assert_eq!((&listing["temporaries"], &listing["temporary_bytes"]), (&1.into(), &4.into()));
+    assert!(ckpt(&["list"], &path).out.contains("to be removed by the next start"));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told_and_code_3() {
+    let (_parent, path) = nowhere();
+    for command in ["list", "steps"] {
+        let Said { code, err, .. } = ckpt(&[command], &path);
+        assert_eq!(code, 3);
+        assert!(err.contains("run.ckpt"), "{err}");
+    }
+    assert!(!path.exists(), "nothing was made");
+    let Said { code, .. } = ckpt(&["no-such-command"], &path);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn a_pinned_generation_stays_until_it_is_unpinned() {
+    let (_parent, path) = nowhere();
+    saved(&path);
+    assert_eq!(ckpt_with("pin", &path, &["3"]).code, 0);
+    let mut checkpoints = open(&path);
+    for state in 5..9 {
+        checkpoints.save(&state).unwrap();
+    }
+    assert_eq!(checkpoints.generations().unwrap(), [1, 3, 7, 8]);
+    assert_eq!(ckpt_with("unpin", &path, &["3"]).code, 0);
+    checkpoints.save(&9).unwrap();
+    assert_eq!(checkpoints.generations().unwrap(), [1, 8, 9]);
+    let Said { code, err, .. } = ckpt_with("pin", &path, &["3"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("no generation 3"), "{err}");
+}
+
+#[test]
+fn scopes_and_pipelines_are_known_as_such() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    scopes.enter::<u64>("outer").unwrap().save(&1).unwrap();
+    assert_eq!(json("list", &path)["kind"], "scopes");
+    let (_parent, path) = nowhere();
+    pipeline(&path, 1);
+    let Said { out, .. } = ckpt(&["list"], &path);
+    assert!(out.contains("ckpt steps"), "{out}");
+}
+
+fn pipeline(path: &Path, factor: u64) -> Vec<String> {
+    let pipeline = Pipeline::open(path).unwrap();
+    let load = pipeline.step("load").run(|_| Ok::<_, Error>(vec![1_u64, 2])).unwrap();
+    let scale = pipeline.step("scale it").param("factor", &factor).input(&load);
+    scale
+        .run(|_| Ok::<_, Error>(load.load()?.iter().map(|number| number * factor).collect::<Vec<u64>>()))
+        .unwrap();
+    let reports = pipeline.finish().unwrap();
+    reports
+        .iter()
+        .filter(|report| report.to_string().contains("ran"))
+        .map(|report| report.step.clone())
+        .collect()
+}
+
+#[test]
+fn steps_are_shown_and_one_is_done_again_once_when_asked_for() {
+    let (_parent, path) = nowhere();
+    assert_eq!(pipeline(&path, 3), ["load", "scale it"]);
+    let steps = json("steps", &path);
+    assert_eq!(steps["steps"][1]["step"], "scale it");
+    assert_eq!(steps["steps"][1]["state"], "done");
+    assert_eq!(steps["steps"][1]["versions"][0]["parameters"]["factor"], "3");
+
+    assert_eq!(ckpt_with("redo", &path, &["scale it"]).code, 0);
+    assert_eq!(json("steps", &path)["steps"][1]["state"], "to be run again");
+    assert_eq!(pipeline(&path, 3), ["scale it"]);
+    assert_eq!(json("steps", &path)["steps"][1]["state"], "done");
+    assert!(pipeline(&path, 3).is_empty(), "it was asked for once");
+
+    ckpt_with("redo", &path, &["load"]);
+    assert_eq!(ckpt_with("redo", &path, &["load", "--undo"]).code, 0);
+    assert!(pipeline(&path, 3).is_empty());
+    ckpt_with("redo", &path, &["load"]);
+    assert_eq!(pipeline(&path, 3), ["load", "scale it"], "and all that depend on it");
+
+    let Said { code, err, .. } = ckpt_with("redo", &path, &["fit"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("load, scale it"), "{err}");
+}
+
+#[test]
+fn a_step_whose_input_became_another_is_known_to_be_run_again() {
+    let (_parent, path) = nowhere();
+    pipeline(&path, 1);
+    let pipeline = Pipeline::open(&path).unwrap();
+    pipeline.step("load").version(2).run(|_| Ok::<_, Error>(vec![5_u64])).unwrap();
+    drop(pipeline);
+    let steps = json("steps", &path);
+    let scale = steps["steps"].as_array().unwrap().iter().find(|step| step["step"] == "scale it").unwrap();
+    assert_eq!(scale["state"], "to be run again");
+    assert_eq!(scale["why"][0], "the output of load is another one now");
+}
+
+#[test]
+fn halt_asks_and_waits_until_the_program_has_ended() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).open().unwrap();
+    let asked = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| ckpt_with("halt", &path, &["for the weekend", "--wait"]));
+        let mut step = 0;
+        while checkpoints.should_stop().is_none() {
+            step += 1;
+            checkpoints.save_if_due(&step).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let finished = checkpoints.finish(&step).unwrap();
+        assert!(finished.stopped.unwrap().to_string().contains("for the weekend"));
+        asked.join().unwrap()
+    });
+    assert_eq!(asked.code, 0, "{}", asked.err);
+    assert!(asked.out.contains("saved and stopped"), "{}", asked.out);
+}
+
+#[test]
+fn halt_does_not_wait_for_ever() {
+    let (_parent, path) = nowhere();
+    let _checkpoints = open(&path);
+    let Said { code, out, .. } = ckpt_with("halt", &path, &["--wait", "--timeout", "0.2"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("has not stopped yet"), "{out}");
+}
+
+#[test]
+fn watch_tells_each_save_and_what_was_said_of_it() {
+    let (_parent, path) = nowhere();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ckpt"))
+        .args(["--json", "watch", "--count", "2", "--timeout", "60"])
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut checkpoints = open(&path);
+    // What was saved before it looked for the first time is not told.
+    while child.try_wait().unwrap().is_none() {
+        checkpoints.save_with(&1, Metadata::new().with("loss", 0.5)).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(child.wait().unwrap().success());
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let events: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let saves: Vec<&Value> = events.iter().filter(|event| event["event"] == "save").collect();
+    assert_eq!(saves[0]["generation"].as_u64().unwrap() + 1, saves[1]["generation"].as_u64().unwrap());
+    assert!(saves[0]["bytes"].as_u64().unwrap() > 0);
+    assert_eq!(saves.len(), 2);
+    assert!(
+        saves.iter().all(|save| save["metadata"].get("loss").is_none_or(|loss| loss == 0.5)),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn watch_warns_when_no_save_comes_in_twice_the_time() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = open(&path);
+    checkpoints.save(&1).unwrap();
+    let Said { code, err, .. } = ckpt_with("watch", &path, &["--every", "0.2", "--timeout", "1.5"]);
+    assert_eq!(code, 1);
+    assert_eq!(err.matches("no save for").count(), 1, "{err}");
+    // A run that has ended needs none.
+    checkpoints.finish(&2).unwrap();
+    let Said { code, err, .. } = ckpt_with("watch", &path, &["--every", "0.1", "--timeout", "0.7"]);
+    assert_eq!((code, &err[..]), (0, ""));
+}
+
+#[test]
+fn the_shell_and_man_are_told_of_every_command() {
+    let parent = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ckpt")).args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(script.contains("watch") && script.contains("redo"), "{shell}");
+    }
+    let Said { code, .. } = ckpt(&["man", "--dir"], parent.path());
+    assert_eq!(code, 0);
+    assert!(parent.path().join("ckpt.1").exists() && parent.path().join("ckpt-watch.1").exists());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let (_parent, path) = nowhere();
+    saved(&path);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ckpt"))
+        .arg("list")
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+}

@@ -1,0 +1,150 @@
+//! What is in the directory of a pipeline.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::error::Error;
+use crate::pipeline::{self, Record};
+use crate::reader::CheckpointReader;
+
+/// One step of a pipeline, as far as its directory tells.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StepOverview {
+    /// Its name.
+    pub step: String,
+    /// The versions of its output that are kept, oldest first.
+    pub versions: Vec<StepVersion>,
+    /// Whether it was begun and not finished, with checkpoints of its own to go on from.
+    pub in_progress: bool,
+    /// Whether somebody asked for it to be run again.
+    pub redo: bool,
+    /// Why the next run of the same program will run it again, as far as that can be known without the program: an output
+    /// that it took is another one now, a file is gone. Whether parameters or files changed, only the program can tell.
+    pub stale: Vec<String>,
+}
+
+/// A version of a step's output.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StepVersion {
+    /// Its number, which is that of its generation.
+    pub version: u64,
+    /// When it was saved.
+    pub created: SystemTime,
+    /// How long it took to make.
+    pub took: Duration,
+    /// The length of its file.
+    pub bytes: u64,
+    /// The version of the step itself, as the program says it.
+    pub step_version: u32,
+    /// The parameters, as text.
+    pub parameters: BTreeMap<String, String>,
+    /// The steps whose outputs it took.
+    pub inputs: Vec<String>,
+    /// The files that it read.
+    pub files: Vec<String>,
+}
+
+/// The steps of a pipeline directory, in the order of when the newest version of each was made, so as the program runs them.
+///
+/// ```
+/// use checkpointed_core::{Error, Pipeline, inspect};
+///
+/// # fn main() -> Result<(), Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("analysis.pipeline");
+/// let pipeline = Pipeline::open(&path)?;
+/// pipeline.step("load").param("size", &3).run(|_| Ok::<_, Error>(vec![1.0; 3]))?;
+/// pipeline.finish()?;
+///
+/// let steps = inspect::steps(&path)?;
+/// assert_eq!(steps[0].step, "load");
+/// assert_eq!(steps[0].versions[0].parameters["size"], "3");
+///
+/// inspect::redo(&path, "load")?; // by the next run
+/// assert!(inspect::steps(&path)?[0].redo);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Where it is no pipeline directory, or cannot be read.
+pub fn steps(path: impl AsRef<Path>) -> Result<Vec<StepOverview>, Error> {
+    let path = path.as_ref();
+    let asked = pipeline::asked(path)?;
+    let in_progress = pipeline::in_progress(path)?;
+    let mut found = Vec::new();
+    for (step, directory) in pipeline::steps(path)? {
+        let reader = CheckpointReader::<()>::open(&directory)?;
+        let mut records = Vec::new();
+        for version in reader.generations()? {
+            let Ok(manifest) = reader.manifest(version) else { continue };
+            if let Some(record) = pipeline::record_of(&manifest) {
+                let bytes = reader.length(version).unwrap_or_default();
+                records.push((version, manifest.created(), bytes, record));
+            }
+        }
+        found.push((step, records));
+    }
+    let newest = |records: &[(u64, SystemTime, u64, Record)]| records.last().map(|(_, created, ..)| *created);
+    found.sort_by_key(|(_, records)| newest(records).unwrap_or(SystemTime::UNIX_EPOCH));
+    let identities: BTreeMap<String, String> = found
+        .iter()
+        .filter_map(|(step, records)| Some((step.clone(), records.last()?.3.identity.clone())))
+        .collect();
+    let overview = |(step, records): (String, Vec<(u64, SystemTime, u64, Record)>)| StepOverview {
+        in_progress: in_progress.contains(&step),
+        redo: asked.contains(&step),
+        stale: records.last().map(|(.., record)| stale(record, &identities)).unwrap_or_default(),
+        versions: records.into_iter().map(version).collect(),
+        step,
+    };
+    Ok(found.into_iter().map(overview).collect())
+}
+
+fn version((version, created, bytes, record): (u64, SystemTime, u64, Record)) -> StepVersion {
+    let Record { key, seconds, .. } = record;
+    StepVersion {
+        version,
+        created,
+        took: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+        bytes,
+        step_version: key.version,
+        parameters: key.parameters.into_iter().map(|(name, value)| (name, value.text)).collect(),
+        inputs: key.inputs.into_keys().collect(),
+        files: key.files.into_keys().collect(),
+    }
+}
+
+fn stale(record: &Record, identities: &BTreeMap<String, String>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (input, identity) in &record.key.inputs {
+        match identities.get(input) {
+            Some(now) if now == identity => {}
+            Some(_) => reasons.push(format!("the output of {input} is another one now")),
+            None => reasons.push(format!("nothing is kept of {input}")),
+        }
+    }
+    let missing = record.key.files.keys().filter(|file| !Path::new(file).exists());
+    reasons.extend(missing.map(|file| format!("{file} is not there")));
+    reasons
+}
+
+/// Asks for a step of a pipeline to be run again, with all that depend on it, by the next run of the program. `false` where
+/// somebody asked already. It is done once; until then [`undo_redo`] takes it back.
+///
+/// # Errors
+/// [`Error::UnknownStep`] where the directory has no such step, or where it cannot be written.
+pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
+    pipeline::ask(path.as_ref(), step)
+}
+
+/// Takes back what [`redo`] asked for. `false` where nobody did.
+///
+/// # Errors
+/// Where the directory cannot be written.
+pub fn undo_redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
+    pipeline::withdraw(path.as_ref(), step)
+}
