@@ -6,10 +6,11 @@ use std::path::Path;
 use crate::container::{Container, ContainerWriter, Manifest, Metadata, Source};
 use crate::error::Error;
 use crate::reader;
-use crate::state::{self, ArrayPool, Checkpoint, Schema};
+use crate::state::{self, ArrayPool, Checkpoint, Program};
 
 /// Writes over `bytes` with the checkpoint of a value.
-pub(crate) fn encode<T: Checkpoint>(value: &T, schema: &Schema, bytes: &mut Vec<u8>) -> Result<(), Error> {
+pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let schema = program.schema();
     let name = reader::name_of::<T>(schema);
     let failed = |why: String| Error::Encode { name: name.clone(), why };
     bytes.clear();
@@ -24,13 +25,13 @@ pub(crate) fn encode<T: Checkpoint>(value: &T, schema: &Schema, bytes: &mut Vec<
 pub(crate) fn decode<T: Checkpoint>(
     path: &Path,
     part: &str,
-    schema: &Schema,
+    program: &Program,
     bytes: &[u8],
 ) -> Result<T, Error> {
     let path = path.join(part);
     let container = Container::open(Box::new(Memory(bytes.to_vec())), &[])
         .map_err(|refusal| Error::refused(&path, refusal))?;
-    let decoded = reader::decode::<T>(&path, schema, &container, &mut ArrayPool::default)?;
+    let decoded = reader::decode::<T>(&path, program, &container, &mut ArrayPool::default)?;
     Ok(decoded.state)
 }
 

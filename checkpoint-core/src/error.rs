@@ -196,11 +196,11 @@ pub enum Error {
         expected: String,
     },
 
-    /// A checkpoint holds another version of the state.
+    /// A checkpoint holds another version of the state, and the program has no migration from it.
     #[error(
-        "{} holds version {found} of `{name}`, this program has version {expected}: load it with the program that \
-         wrote it",
-        path.display()
+        "{} holds version {found} of `{name}`, this program has version {expected}: {}",
+        path.display(),
+        version_help(*found, *expected)
     )]
     #[non_exhaustive]
     VersionUnknown {
@@ -561,6 +561,17 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// A way on from one version to another.
+fn version_help(found: u32, expected: u32) -> String {
+    if found > expected {
+        return "load it with the program that wrote it, which is a newer one".to_owned();
+    }
+    format!(
+        "say how the one becomes the other, with `#[checkpointed(version = {expected}, migrate(from = {found}, with = \
+         function))]` and a function that takes the type of version {found}, or load it with the program that wrote it"
+    )
 }
 
 /// Whether the trouble lies with the program or the connection, not with the file: going back to an older generation

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::container::{self, Arrays, Container, Manifest, Metadata, Value};
 use crate::error::{Error, Skipped};
 use crate::seal::Protection;
-use crate::state::{self, ArrayPool, Checkpoint, Difference, Schema};
+use crate::state::{self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Program, Schema};
 use crate::store::{Directory, Metric, RealDisk};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
@@ -32,7 +32,7 @@ use crate::store::{Directory, Metric, RealDisk};
 /// ```
 pub struct CheckpointReader<T> {
     directory: Directory,
-    schema: Schema,
+    program: Program,
     protection: Protection,
     report: Option<LoadReport>,
     state: PhantomData<fn() -> T>,
@@ -87,16 +87,17 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     pub(crate) fn new(directory: Directory, protection: Protection) -> Result<CheckpointReader<T>, Error> {
         protection.check(directory.path())?;
-        let schema = Schema::of::<T>();
+        let program = Program::of::<T>();
+        let schema = program.schema();
         let mut fields: Vec<String> =
-            state::unsupported(&schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
-        if !container::is_readable(&schema) {
+            state::unsupported(schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
+        if !container::is_readable(schema) {
             fields.push(
                 "its type is nested too deep to be described in JSON, box some of it into a struct"
                     .to_owned(),
             );
         }
-        let reader = CheckpointReader { directory, schema, protection, report: None, state: PhantomData };
+        let reader = CheckpointReader { directory, program, protection, report: None, state: PhantomData };
         if !fields.is_empty() {
             return Err(Error::Unsupported { name: reader.name(), fields });
         }
@@ -230,7 +231,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Whether a generation with that manifest was saved as a `T` that looked as it does now.
     pub(crate) fn fits(&self, manifest: &Manifest) -> bool {
-        check_state::<T>(self.path(), &self.schema, manifest).is_ok_and(|differences| differences.is_empty())
+        check_state::<T>(self.path(), &self.program, manifest)
+            .is_ok_and(|compared| compared.differences.is_empty())
     }
 
     /// The length of a generation's file, in bytes.
@@ -252,12 +254,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// All that is said of a new checkpoint but for its parts.
     pub(crate) fn new_manifest(&self, generation: u64, metadata: Metadata) -> Manifest {
-        Manifest::of::<T>(self.schema.clone(), generation, metadata)
+        Manifest::of::<T>(self.program.schema().clone(), generation, metadata)
     }
 
     /// What messages call the state.
     pub(crate) fn name(&self) -> String {
-        name_of::<T>(&self.schema)
+        name_of::<T>(self.program.schema())
     }
 
     fn report_of(
@@ -313,7 +315,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         pool: &mut dyn FnMut() -> ArrayPool,
     ) -> Result<(Decoded<T>, Container), Error> {
         let container = self.container(generation)?;
-        let decoded = decode(&self.directory.location(generation), &self.schema, &container, pool)?;
+        let decoded = decode(&self.directory.location(generation), &self.program, &container, pool)?;
         Ok((decoded, container))
     }
 }
@@ -328,24 +330,24 @@ pub(crate) struct Decoded<T> {
 /// The state in a container. Every part is verified before anything is made of its bytes. The pool is asked for last.
 pub(crate) fn decode<T: Checkpoint>(
     path: &Path,
-    schema: &Schema,
+    program: &Program,
     container: &Container,
     pool: &mut dyn FnMut() -> ArrayPool,
 ) -> Result<Decoded<T>, Error> {
     let refused = |refusal| Error::refused(path, refusal);
-    let differences = check_state::<T>(path, schema, container.manifest())?;
+    let Compared { differences, plan } = check_state::<T>(path, program, container.manifest())?;
     let bytes = container.state().map_err(refused)?;
     let mut arrays = Arrays::new(container, pool());
     let decoded = if differences.is_empty() {
         state::decode(&bytes, &mut arrays)
     } else {
-        state::decode_by_schema(&bytes, &container.manifest().schema, &mut arrays)
+        state::decode_by_schema(&bytes, &container.manifest().schema, &plan, &mut arrays)
     };
     // A damaged array ends the decoding too, but is the cause.
     if let Some(refusal) = arrays.take_refusal() {
         return Err(refused(refusal));
     }
-    let (path, name) = (path.to_owned(), || name_of::<T>(schema));
+    let (path, name) = (path.to_owned(), || name_of::<T>(program.schema()));
     let state = match decoded {
         Ok(state) => state,
         Err(why) if differences.is_empty() => return Err(Error::Decode { path, name: name(), why }),
@@ -354,8 +356,12 @@ pub(crate) fn decode<T: Checkpoint>(
     if let Some(refusal) = arrays.left_over() {
         return Err(refused(refusal));
     }
-    if let Some(first) = differences.first() {
-        let count = differences.len();
+    let count = differences.len();
+    if let Some(migration) =
+        differences.iter().rfind(|difference| difference.kind == DifferenceKind::Migrated)
+    {
+        tracing::info!(?path, count, %migration, "loaded a state of an older version of the program");
+    } else if let Some(first) = differences.first() {
         tracing::info!(?path, count, %first, "loaded a state that was saved from a different type, by its names");
     }
     Ok(Decoded { state, differences })
@@ -364,28 +370,34 @@ pub(crate) fn decode<T: Checkpoint>(
 /// Makes sure that the bytes are of this state, whose form may have changed; says how.
 fn check_state<T: Checkpoint>(
     path: &Path,
-    schema: &Schema,
+    program: &Program,
     manifest: &Manifest,
-) -> Result<Vec<Difference>, Error> {
+) -> Result<Compared, Error> {
     let path = path.to_owned();
-    let name = name_of::<T>(schema);
+    let name = name_of::<T>(program.schema());
     if manifest.codec != state::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
     if !manifest.name.is_empty() && !T::NAME.is_empty() && manifest.name != T::NAME {
         return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
     }
-    if manifest.version != T::VERSION {
+    let compared = state::compare(&manifest.schema, program);
+    let differences = &compared.differences;
+    let is_migrated =
+        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
+    if manifest.version != T::VERSION && !differences.iter().any(is_migrated) {
         let (found, expected) = (manifest.version, T::VERSION);
         return Err(Error::VersionUnknown { path, name, found, expected });
     }
-    let differences = state::differences(&manifest.schema, schema);
     match differences.iter().find(|difference| !difference.may_resolve()) {
         Some(difference) => {
-            let why = difference.to_string();
-            Err(Error::SchemaMismatch { path, name, differences, why })
+            let mut why = difference.to_string();
+            if difference.kind == DifferenceKind::Version {
+                why.push_str(", and no migration from the one to the other (`migrate(from = …, with = …)` on the type)");
+            }
+            Err(Error::SchemaMismatch { path, name, differences: compared.differences, why })
         }
-        None => Ok(differences),
+        None => Ok(compared),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::embedded;
 use crate::error::Error;
 use crate::run::{Decision, Finished};
 use crate::save::Saved;
-use crate::state::{Checkpoint, Plain, Schema, Type, Types};
+use crate::state::{Checkpoint, Plain, Program, Type, Types};
 use crate::stop::StopReason;
 
 /// Checkpoints of a program whose state is spread over functions that call each other: each of them
@@ -71,7 +71,7 @@ pub struct Scopes {
     /// Of the program itself, around all scopes.
     calls: Calls,
     /// Of the types that were met: to find one out takes time, and a scope may be entered often.
-    schemas: HashMap<TypeId, Schema>,
+    programs: HashMap<TypeId, Program>,
 }
 
 /// What [`Scopes`] save: the functions that are active, and what each of them kept.
@@ -146,7 +146,7 @@ impl Scopes {
             stack: Stack::default(),
             restored: Vec::new(),
             calls: Calls::default(),
-            schemas: HashMap::new(),
+            programs: HashMap::new(),
         }
     }
 
@@ -223,13 +223,13 @@ impl Scopes {
         self.checkpoints.finish(&self.stack)
     }
 
-    fn schema<T: Checkpoint>(&mut self) -> &Schema {
-        self.schemas.entry(TypeId::of::<T>()).or_insert_with(Schema::of::<T>)
+    fn program<T: Checkpoint>(&mut self) -> &Program {
+        self.programs.entry(TypeId::of::<T>()).or_insert_with(Program::of::<T>)
     }
 
     fn decode<T: Checkpoint>(&mut self, name: &str, bytes: &[u8]) -> Result<T, Error> {
         let path = self.checkpoints.path().to_owned();
-        embedded::decode(&path, name, self.schema::<T>(), bytes)
+        embedded::decode(&path, name, self.program::<T>(), bytes)
     }
 
     /// The scope that is active.
@@ -290,7 +290,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         let mut bytes = self.scopes.frame()?.kept.take().unwrap_or_default();
-        let encoded = embedded::encode(variables, self.scopes.schema::<T>(), &mut bytes);
+        let encoded = embedded::encode(variables, self.scopes.program::<T>(), &mut bytes);
         let frame = self.scopes.frame()?;
         frame.done.clear();
         frame.calls = if encoded.is_ok() { Calls::Kept } else { Calls::NotKept };
@@ -355,7 +355,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         *self.scopes.calls() = before;
         let result = result?;
         let mut bytes = Vec::new();
-        embedded::encode(&result, self.scopes.schema::<R>(), &mut bytes)?;
+        embedded::encode(&result, self.scopes.program::<R>(), &mut bytes)?;
         self.scopes.frame()?.done.insert(name.to_owned(), bytes);
         Ok(result)
     }

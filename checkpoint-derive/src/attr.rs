@@ -7,7 +7,8 @@ use quote::ToTokens;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser as _;
 use syn::{
-    Attribute, Error, Expr, ExprLit, Lit, LitInt, LitStr, Meta, MetaList, Path, Token, parse_quote, token,
+    Attribute, Error, Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Meta, MetaList, Path, Token, parse_quote,
+    token,
 };
 
 /// The helper attribute of the derive; `#[checkpointed(…)]` becomes it.
@@ -31,6 +32,7 @@ pub(crate) const FLATTEN: &str = "flatten";
 pub(crate) const FROM: &str = "from";
 pub(crate) const GETTER: &str = "getter";
 pub(crate) const INTO: &str = "into";
+pub(crate) const MIGRATE: &str = "migrate";
 pub(crate) const NAME: &str = "name";
 pub(crate) const OTHER: &str = "other";
 pub(crate) const REMOTE: &str = "remote";
@@ -211,23 +213,46 @@ fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
     }
 }
 
-const EXPECTED_ARGUMENTS: &str = "expected `name = \"…\"`, `version = …` or `crate = \"…\"`";
+const EXPECTED_ARGUMENTS: &str =
+    "expected `name = \"…\"`, `version = …`, `migrate(from = …, with = …)` or `crate = \"…\"`";
+const EXPECTED_MIGRATION: &str =
+    "expected `migrate(from = …, with = …)`: a version, and the function that takes its type";
+const EXPECTED_FUNCTION: &str =
+    "expected the path of a function, such as `from_v1`, which takes the older type";
 
 /// What the author says of the type in `#[checkpointed(…)]`.
 pub(crate) struct Settings {
     pub(crate) name: Option<LitStr>,
     pub(crate) version: Option<LitInt>,
+    pub(crate) migrations: Vec<Migration>,
     pub(crate) library: Path,
+}
+
+/// One `migrate(from = …, with = …)`.
+pub(crate) struct Migration {
+    pub(crate) from: LitInt,
+    pub(crate) with: Path,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let library = parse_quote!(::checkpointed);
+        Settings { name: None, version: None, migrations: Vec::new(), library }
+    }
 }
 
 impl Settings {
     pub(crate) fn new(attributes: &[Attribute], errors: &mut Errors) -> Settings {
-        let mut settings = Settings { name: None, version: None, library: parse_quote!(::checkpointed) };
+        let mut settings = Settings::default();
         let mut given = Vec::new();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(CHECKPOINT)) {
             let parsed = attribute.parse_nested_meta(|meta| {
                 settings.argument(&meta)?;
                 let name = meta.path.require_ident()?;
+                // There is one for each older version.
+                if name == MIGRATE {
+                    return Ok(());
+                }
                 if given.contains(name) {
                     return Err(meta.error("given twice"));
                 }
@@ -248,7 +273,7 @@ impl Settings {
 
     /// The path of the library, from the arguments of the attribute macro; the derive refuses what is wrong there.
     pub(crate) fn library(arguments: &TokenStream) -> Path {
-        let mut settings = Settings { name: None, version: None, library: parse_quote!(::checkpointed) };
+        let mut settings = Settings::default();
         let _ = syn::meta::parser(|meta| settings.argument(&meta)).parse2(arguments.clone());
         settings.library
     }
@@ -261,16 +286,9 @@ impl Settings {
             }
             self.name = Some(name);
         } else if meta.path.is_ident(VERSION) {
-            let version: Lit = meta.value()?.parse()?;
-            self.version = match version {
-                Lit::Int(number) if number.base10_parse::<u32>().is_ok() && is_plain(&number) => Some(number),
-                other => {
-                    return Err(Error::new_spanned(
-                        other,
-                        "the version is a whole number that fits into a u32",
-                    ));
-                }
-            };
+            self.version = Some(version(meta)?);
+        } else if meta.path.is_ident(MIGRATE) {
+            self.migrations.push(Migration::parse(meta)?);
         } else if meta.path.is_ident(CRATE) {
             let library = text(meta)?;
             self.library = library.parse().map_err(|_| {
@@ -280,6 +298,52 @@ impl Settings {
             return Err(meta.error(EXPECTED_ARGUMENTS));
         }
         Ok(())
+    }
+}
+
+impl Migration {
+    fn parse(meta: &ParseNestedMeta) -> syn::Result<Migration> {
+        let (mut from, mut with) = (None, None);
+        if !meta.input.peek(token::Paren) {
+            return Err(meta.error(EXPECTED_MIGRATION));
+        }
+        meta.parse_nested_meta(|meta| {
+            let is_again = if meta.path.is_ident(FROM) {
+                from.replace(version(&meta)?).is_some()
+            } else if meta.path.is_ident(WITH) {
+                with.replace(function(&meta)?).is_some()
+            } else {
+                return Err(meta.error(EXPECTED_MIGRATION));
+            };
+            if is_again { Err(meta.error("given twice")) } else { Ok(()) }
+        })?;
+        match (from, with) {
+            (Some(from), Some(with)) => Ok(Migration { from, with }),
+            (None, _) => {
+                Err(Error::new_spanned(&meta.path, "`from` is missing: the version that the function takes"))
+            }
+            (_, None) => {
+                Err(Error::new_spanned(&meta.path, "`with` is missing: the function that takes that version"))
+            }
+        }
+    }
+}
+
+fn version(meta: &ParseNestedMeta) -> syn::Result<LitInt> {
+    match meta.value()?.parse()? {
+        Lit::Int(number) if number.base10_parse::<u32>().is_ok() && is_plain(&number) => Ok(number),
+        other => Err(Error::new_spanned(other, "the version is a whole number that fits into a u32")),
+    }
+}
+
+fn function(meta: &ParseNestedMeta) -> syn::Result<Path> {
+    let mut value: Expr = meta.value()?.parse()?;
+    while let Expr::Group(group) = value {
+        value = *group.expr;
+    }
+    match value {
+        Expr::Path(ExprPath { qself: None, path, .. }) => Ok(path),
+        other => Err(Error::new_spanned(other, EXPECTED_FUNCTION)),
     }
 }
 

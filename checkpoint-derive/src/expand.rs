@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{DeriveInput, Error, ExprPath, Generics, Ident, LitStr, Type};
 
 use crate::ast::{Body, Field, Fields, Input, Style, Variant};
-use crate::attr::{self, Errors, at};
+use crate::attr::{self, Errors, Migration, at};
 use crate::{bound, fixed, lend, valid};
 
 /// `#[derive(Checkpoint)]`.
@@ -75,6 +75,12 @@ fn implementation(input: &Input) -> TokenStream {
     let types = Ident::new("__types", Span::mixed_site());
     let body = Expansion { input, generics: &generics, types: types.clone() }.body();
     let lend_arrays = lend::method(input);
+    let migrations = input.settings.migrations.iter().map(|Migration { from, with }| {
+        // The compiler finds the older type, which the function takes.
+        quote_spanned! {at(with)=>
+            #library::__private::Types::migrate::<#from, Self, _, _, _>(#types, #with);
+        }
+    });
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -89,7 +95,10 @@ fn implementation(input: &Input) -> TokenStream {
                         #types,
                         <Self as #library::Checkpoint>::NAME,
                         <Self as #library::Checkpoint>::VERSION,
-                        |#types| #body,
+                        |#types| {
+                            #(#migrations)*
+                            #body
+                        },
                     )
                 }
 

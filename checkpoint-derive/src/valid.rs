@@ -5,7 +5,7 @@
 
 use quote::ToTokens as _;
 use syn::visit::{self, Visit};
-use syn::{Type, TypeReference};
+use syn::{LitInt, Type, TypeReference};
 
 use crate::ast::{Body, Field, Input, Style, Variant, differs};
 use crate::attr::{self, Errors, Serde};
@@ -23,6 +23,7 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
     check_conversion(input, errors);
     check_representation(input, errors);
     check_purpose(input, errors);
+    check_migrations(input, errors);
     check_attributes(&input.serde, errors);
     for variant in input.variants() {
         check_attributes(&variant.serde, errors);
@@ -122,6 +123,35 @@ fn check_purpose(input: &Input, errors: &mut Errors) {
             let why = format!("with `{name}`, a type can be read but not written, so it cannot be stored");
             errors.refuse(part, why, &["drop it"]);
         }
+    }
+}
+
+// Each leads from one older version to this one. Where a value is read as one of another type, the reading does not come
+// by the type that has the migrations.
+fn check_migrations(input: &Input, errors: &mut Errors) {
+    let number = |version: &LitInt| version.base10_parse::<u32>().unwrap_or_default();
+    let own = input.settings.version.as_ref().map_or(1, number);
+    let mut known = Vec::new();
+    for migration in &input.settings.migrations {
+        let from = number(&migration.from);
+        if from >= own {
+            let why = format!("a migration is from an older version, and this type has version {own}");
+            let raise = format!("raise the version: `version = {}`", from.saturating_add(1));
+            errors.refuse(&migration.from, why, &[&raise]);
+        } else if known.contains(&from) {
+            errors.refuse(&migration.from, format!("there is a migration from version {from} already"), &[]);
+        }
+        known.push(from);
+    }
+    if let (Some(migration), Some(part)) = (
+        input.settings.migrations.first(),
+        input.serde.get(attr::INTO).or_else(|| input.serde.get(attr::TRANSPARENT)),
+    ) {
+        let attribute = part.path.to_token_stream();
+        let why = format!(
+            "with `{attribute}`, a value is read as one of another type, which would not be migrated"
+        );
+        errors.refuse(&migration.with, why, &["put the version and its migrations on the other type"]);
     }
 }
 

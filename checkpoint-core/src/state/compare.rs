@@ -5,10 +5,11 @@ mod search;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::ptr;
 
 use self::form::Form;
 pub(crate) use self::search::unsupported;
+use super::migrate::{self, Migration, Program, Step};
+use super::resolve::{Identity, Plan};
 use super::schema::{Field, Fields, Schema, Type, Variant};
 
 /// Where more differ than this, the programs have little in common, and more would not be read.
@@ -53,8 +54,11 @@ pub enum DifferenceKind {
     Converted,
     /// Fields or variants in another order. They are found by their names.
     Reordered,
-    /// Another version of a type. It is not loaded: its author said that it means something else.
+    /// Another version of a type, and no migration from it. It is not loaded: its author said that it means something
+    /// else.
     Version,
+    /// An older version of a type, which a migration takes.
+    Migrated,
     /// Here the comparison ended, because there is too much to compare. It is not loaded.
     Uncompared,
 }
@@ -68,59 +72,72 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { path, checkpoint, program, .. } = self;
+        let Difference { kind, path, checkpoint, program } = self;
         if checkpoint.is_empty() && program.is_empty() {
             return formatter.write_str(path);
         }
         let path = if path.is_empty() { "the state" } else { path };
+        if *kind == DifferenceKind::Migrated {
+            return write!(formatter, "{path}: migrated from {checkpoint} to {program}");
+        }
         write!(formatter, "{path}: {checkpoint} in the checkpoint, {program} in this program")
     }
 }
 
-/// All places where the two differ; empty only if what was encoded under the one means the same under the other.
+/// What came of a comparison.
+pub(crate) struct Compared {
+    /// All places where the two differ; empty only if what was encoded under the one means the same under the other.
+    pub(crate) differences: Vec<Difference>,
+    /// What becomes of the values of other versions.
+    pub(crate) plan: Plan,
+}
+
+/// Compares the schema of a checkpoint with that of a program, and with what its migrations take.
 ///
 /// Both must be [closed](Schema::is_closed); apart from that, `checkpoint` may come from anyone.
+pub(crate) fn compare(checkpoint: &Schema, program: &Program) -> Compared {
+    let plan = Plan::new(program.versions(), checkpoint);
+    compare_schemas(checkpoint, program.extended(), Some(program), plan)
+}
+
+/// All places where the two differ, for a program without migrations.
+#[cfg(test)]
 pub(crate) fn differences(checkpoint: &Schema, program: &Schema) -> Vec<Difference> {
-    let mut comparison =
-        Comparison { checkpoint, program, path: String::new(), compared: HashSet::new(), found: Vec::new() };
+    compare_schemas(checkpoint, program, None, Plan::default()).differences
+}
+
+fn compare_schemas(
+    checkpoint: &Schema,
+    program: &Schema,
+    migrations: Option<&Program>,
+    plan: Plan,
+) -> Compared {
+    let (path, compared, found) = (String::new(), HashSet::new(), Vec::new());
+    let mut comparison = Comparison { checkpoint, program, migrations, path, compared, found, plan };
     comparison.types(&checkpoint.root, &program.root, 0);
-    let mut found = comparison.found;
-    if found.len() > MOST {
-        found.truncate(MOST);
-        found.push(Difference {
+    let Comparison { found: mut differences, plan, .. } = comparison;
+    if differences.len() > MOST {
+        differences.truncate(MOST);
+        differences.push(Difference {
             kind: DifferenceKind::Uncompared,
             path: "and more".to_owned(),
             checkpoint: String::new(),
             program: String::new(),
         });
     }
-    found
-}
-
-/// All references to one definition are the same type; other types are where they stand.
-#[derive(PartialEq, Eq, Hash)]
-enum Identity {
-    Definition(usize),
-    Inline(*const Type),
-}
-
-impl Identity {
-    fn of(ty: &Type) -> Identity {
-        match ty {
-            Type::Named(place) => Identity::Definition(*place),
-            ty => Identity::Inline(ptr::from_ref(ty)),
-        }
-    }
+    Compared { differences, plan }
 }
 
 struct Comparison<'a> {
     checkpoint: &'a Schema,
     program: &'a Schema,
+    migrations: Option<&'a Program>,
     path: String,
     /// Pairs of types that were compared or are being compared. A pair that comes back in a recursive type is equal
     /// unless a difference is found elsewhere.
     compared: HashSet<(Identity, Identity)>,
     found: Vec<Difference>,
+    plan: Plan,
 }
 
 impl<'a> Comparison<'a> {
@@ -134,6 +151,14 @@ impl<'a> Comparison<'a> {
             self.report(DifferenceKind::Uncompared, before, after);
             return;
         }
+        if let Some(migrations) = self.migrations {
+            if let Some((old, step)) = self.migration(migrations, checkpoint, program) {
+                return self.migrated(old, step, depth);
+            }
+            if matches!(program, Type::Named(_)) && !migrations.tells(program) {
+                migrate::chain(self.checkpoint, checkpoint).for_each(|ty| self.plan.note_untold(ty));
+            }
+        }
         let forms = (Form::of(self.checkpoint, checkpoint), Form::of(self.program, program));
         self.forms(forms.0, forms.1, depth, |comparison| {
             let (before, after) =
@@ -145,6 +170,39 @@ impl<'a> Comparison<'a> {
                 (before, after)
             }
         });
+    }
+
+    /// What makes the one of the other, where that is of another version. Wrappers of both are taken off together, and
+    /// those of the program alone too, as a reading does.
+    fn migration(
+        &self,
+        migrations: &'a Program,
+        checkpoint: &'a Type,
+        program: &'a Type,
+    ) -> Option<(&'a Type, Step<'a>)> {
+        let (mut checkpoint, mut program) = (checkpoint, program);
+        for _ in 0..DEEPEST {
+            let version = migrate::version(self.checkpoint, checkpoint);
+            if let Some(step) = migrations.step_from(version, program) {
+                return Some((checkpoint, step));
+            }
+            program = match migrate::wrapped(self.program, program) {
+                Some(inner) if migrate::own_version(self.program, program) == 1 => inner,
+                _ => return None,
+            };
+            if let Some(inner) = migrate::wrapped(self.checkpoint, checkpoint) {
+                checkpoint = inner;
+            }
+        }
+        None
+    }
+
+    fn migrated(&mut self, checkpoint: &'a Type, step: Step<'a>, depth: usize) {
+        let Step { migration: Migration { from, old, conversion }, to, program } = step;
+        self.plan.convert(checkpoint, program, conversion.clone());
+        self.types(checkpoint, old, depth + 1);
+        let (from, to) = (format!("version {from}"), format!("version {to}"));
+        self.report(DifferenceKind::Migrated, from, to);
     }
 
     fn forms(

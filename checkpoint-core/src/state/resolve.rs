@@ -11,6 +11,7 @@
 
 mod access;
 mod cursor;
+mod migration;
 mod number;
 mod shaped;
 mod value;
@@ -18,20 +19,23 @@ mod value;
 use serde::de::DeserializeOwned;
 
 use self::cursor::Cursor;
+pub(super) use self::migration::{Conversion, Identity, Plan};
 use self::value::Value;
 use super::arrays::ArraySource;
 use super::schema::Schema;
 
-/// The value that `bytes`, all of them, encode by the schema of their writer, taken as a `T` of whatever form.
+/// The value that `bytes`, all of them, encode by the schema of their writer, taken as a `T` of whatever form. `plan` is
+/// what came of the comparison of that schema, the very same object, with the reader's.
 ///
 /// # Errors
 /// Where the bytes are not of that schema, or `T` cannot be made of them; with the path of the value.
 pub(crate) fn decode_by_schema<T: DeserializeOwned>(
     bytes: &[u8],
     schema: &Schema,
+    plan: &Plan,
     arrays: &mut dyn ArraySource,
 ) -> Result<T, String> {
-    let mut cursor = Cursor::new(bytes, schema, arrays);
+    let mut cursor = Cursor::new(bytes, schema, plan, arrays);
     let decoded = T::deserialize(Value { cursor: &mut cursor, ty: &schema.root });
     cursor.end(decoded)
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Checkpoint;
+use super::migrate::{Migrated, Pending};
 
 /// The schema of a state: the type of its root, and the definitions that it refers to.
 ///
@@ -233,8 +234,11 @@ impl Fields {
 /// Collects the definitions of a schema while [`Checkpoint::schema`] walks through the types.
 #[derive(Debug, Default)]
 pub struct Types {
-    definitions: Vec<Definition>,
+    pub(super) definitions: Vec<Definition>,
     known: HashMap<TypeId, Type>,
+    /// The types that tell what they are, and not serde for them, by their places.
+    pub(super) defined: HashMap<usize, TypeId>,
+    pub(super) migrations: Vec<Pending>,
 }
 
 impl Types {
@@ -251,6 +255,7 @@ impl Types {
         let place = self.definitions.len();
         let ty = Type::Named(place);
         self.known.insert(TypeId::of::<T>(), ty.clone());
+        self.defined.insert(place, TypeId::of::<T>());
         // Holds the place while the body, which may refer to it, is collected.
         self.definitions.push(Definition {
             name: name.to_owned(),
@@ -262,6 +267,41 @@ impl Types {
             definition.body = body;
         }
         ty
+    }
+
+    /// A function that makes the struct or enum `New` of an older version of it, for
+    /// [`Checkpoint::schema`] to call where it [defines](Types::define) `New`. It is what
+    /// `#[checkpointed(migrate(from = …, with = …))]` stands for; `Old` has version `FROM`.
+    ///
+    /// ```
+    /// # use checkpointed_core::{Body, Checkpoint, Field, Fields, Type, Types};
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Celsius { degrees: f64 }
+    ///
+    /// impl Checkpoint for Celsius {
+    ///     const NAME: &'static str = "temperature";
+    ///     const VERSION: u32 = 2;
+    ///
+    ///     fn schema(types: &mut Types) -> Type {
+    ///         // Version 1 was a number, in kelvins.
+    ///         types.migrate::<1, Self, _, _, _>(|kelvins: f64| Celsius { degrees: kelvins - 273.15 });
+    ///         types.define::<Self>(Self::NAME, Self::VERSION, |types| {
+    ///             let degrees = Field { name: "degrees".to_owned(), ty: f64::schema(types) };
+    ///             Body::Struct(Fields::Named(vec![degrees]))
+    ///         })
+    ///     }
+    /// }
+    /// # assert_eq!(checkpointed_core::Schema::of::<Celsius>().types[0].version, 2);
+    /// ```
+    pub fn migrate<const FROM: u32, New, Old, R, F>(&mut self, migration: F)
+    where
+        New: Checkpoint,
+        Old: Checkpoint,
+        R: Migrated<New>,
+        F: Fn(Old) -> R + Send + Sync + 'static,
+    {
+        self.migrations.push(Pending::new::<FROM, New, Old, R, F>(migration));
     }
 
     /// A definition of its own for each place that it is asked for.

@@ -2,6 +2,7 @@
 
 use serde::de::{DeserializeSeed, Error as _};
 
+use super::migration::Plan;
 use super::value::Value;
 use crate::state::arrays::{ArraySource, Kind, Reference};
 use crate::state::codec::{OUT_OF_BAND, allowed_elements};
@@ -42,6 +43,7 @@ pub(super) struct Cursor<'a> {
     /// What is read in the place of `bytes`.
     rows: Option<Rows>,
     schema: &'a Schema,
+    plan: &'a Plan,
     pub(super) arrays: &'a mut dyn ArraySource,
     /// How many more values may be read that take no bytes.
     empty: u64,
@@ -55,12 +57,18 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(bytes: &'a [u8], schema: &'a Schema, arrays: &'a mut dyn ArraySource) -> Cursor<'a> {
+    pub(super) fn new(
+        bytes: &'a [u8],
+        schema: &'a Schema,
+        plan: &'a Plan,
+        arrays: &'a mut dyn ArraySource,
+    ) -> Cursor<'a> {
         let allowed = allowed_elements(bytes.len());
         Cursor {
             bytes,
             rows: None,
             schema,
+            plan,
             arrays,
             empty: allowed,
             elements: allowed,
@@ -99,6 +107,10 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn schema(&self) -> &'a Schema {
         self.schema
+    }
+
+    pub(super) fn plan(&self) -> &'a Plan {
+        self.plan
     }
 
     /// What went wrong, and where.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode_by_schema;
+use super::{Plan, decode_by_schema};
 use crate::state::Plain;
 use crate::state::arrays::none::{NoArrays, encode};
 use crate::state::schema::{Body, Definition, Fields, Schema, Type};
@@ -53,7 +53,7 @@ fn written<T: Serialize + serde::de::DeserializeOwned + 'static>(value: T) -> (V
 }
 
 fn read<T: serde::de::DeserializeOwned>(from: &(Vec<u8>, Schema)) -> Result<T, String> {
-    decode_by_schema(&from.0, &from.1, &mut NoArrays::default())
+    decode_by_schema(&from.0, &from.1, &Plan::default(), &mut NoArrays::default())
 }
 
 #[test]
@@ -111,7 +111,12 @@ fn a_forged_schema_is_an_error_and_never_a_hang() {
     ];
     for types in forged {
         let schema = Schema { root: Type::Named(0), types };
-        let read = decode_by_schema::<serde::de::IgnoredAny>(&[], &schema, &mut NoArrays::default());
+        let read = decode_by_schema::<serde::de::IgnoredAny>(
+            &[],
+            &schema,
+            &Plan::default(),
+            &mut NoArrays::default(),
+        );
         assert!(read.is_err(), "{schema:?}");
     }
 }
@@ -120,7 +125,10 @@ fn a_forged_schema_is_an_error_and_never_a_hang() {
 fn every_prefix_of_the_bytes_is_refused() {
     let (bytes, schema) = written(old(OldPhase::Run { temperature: 2.5, label: 'é' }));
     for length in 0..bytes.len() {
-        assert!(decode_by_schema::<New>(&bytes[..length], &schema, &mut NoArrays::default()).is_err());
+        assert!(
+            decode_by_schema::<New>(&bytes[..length], &schema, &Plan::default(), &mut NoArrays::default())
+                .is_err()
+        );
     }
 }
 

@@ -211,13 +211,16 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|value| {
+        self.guarded(|mut value| {
             if name == arrays::ROWS {
                 let Some(value) = value.present()? else { return visitor.visit_none() };
                 return match value.ty {
                     Type::Seq(element) => value.sequence(element, arrays::vec_kind::<V::Value>(), visitor),
                     _ => value.deserialize_any(visitor),
                 };
+            }
+            if let Some(migrated) = value.migrated::<V>(true) {
+                return migrated;
             }
             let ty = match value.cursor.definition(value.ty)?.map(|definition| &definition.body) {
                 Some(Body::Struct(Fields::Newtype(inner))) => inner,
@@ -233,7 +236,10 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|value| {
+        self.guarded(|mut value| {
+            if let Some(migrated) = value.migrated::<V>(false) {
+                return migrated;
+            }
             let Some(value) = value.present()? else { return visitor.visit_none() };
             let body = value.cursor.definition(value.ty)?.map(|definition| &definition.body);
             if let Some(Body::Struct(Fields::Named(fields))) = body {
@@ -249,13 +255,41 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|value| match value.present()? {
-            Some(value) if matches!(value.ty, Type::String) => {
-                let text = IntoDeserializer::<Failure>::into_deserializer(value.text()?);
-                text.deserialize_enum(name, variants, visitor)
+        self.guarded(|mut value| {
+            if let Some(migrated) = value.migrated::<V>(false) {
+                return migrated;
             }
-            Some(value) => value.deserialize_any(visitor),
-            None => visitor.visit_none(),
+            match value.present()? {
+                Some(value) if matches!(value.ty, Type::String) => {
+                    let text = IntoDeserializer::<Failure>::into_deserializer(value.text()?);
+                    text.deserialize_enum(name, variants, visitor)
+                }
+                Some(value) => value.deserialize_any(visitor),
+                None => visitor.visit_none(),
+            }
+        })
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|mut value| match value.migrated::<V>(false) {
+            Some(migrated) => migrated,
+            None => value.deserialize_any(visitor),
+        })
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|mut value| match value.migrated::<V>(false) {
+            Some(migrated) => migrated,
+            None => value.deserialize_any(visitor),
         })
     }
 
@@ -316,7 +350,7 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char bytes byte_buf unit unit_struct tuple tuple_struct map
-        identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char bytes byte_buf unit tuple map identifier
+        ignored_any
     }
 }

@@ -1,0 +1,373 @@
+//! The meaning of a state changes while its checkpoints stay: what `#[checkpointed(migrate(…))]` makes of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use checkpointed::{
+    Checkpoint, CheckpointReader, Checkpointer, Difference, DifferenceKind, Error, Scopes, checkpointed,
+};
+
+/// The program as it was, and its types under the names that the next versions of it give them.
+#[checkpointed(name = "state")]
+#[derive(Debug, PartialEq)]
+struct StateV1 {
+    step: u32,
+    feet: Vec<f64>,
+}
+
+#[checkpointed(name = "state", version = 2, migrate(from = 1, with = metres))]
+#[derive(Debug, PartialEq)]
+struct StateV2 {
+    step: u64,
+    metres: Vec<f64>,
+}
+
+fn metres(old: StateV1) -> StateV2 {
+    StateV2 { step: old.step.into(), metres: old.feet.iter().map(|feet| feet * 0.25).collect() }
+}
+
+#[checkpointed(name = "state", version = 3, migrate(from = 2, with = State::split))]
+#[derive(Debug, PartialEq)]
+struct State {
+    step: u64,
+    halves: [Vec<f64>; 2],
+}
+
+impl State {
+    fn split(mut old: StateV2) -> Result<State, String> {
+        if old.metres.len() % 2 == 1 {
+            return Err(format!("{} lengths are no two halves", old.metres.len()));
+        }
+        let second = old.metres.split_off(old.metres.len() / 2);
+        Ok(State { step: old.step, halves: [old.metres, second] })
+    }
+}
+
+fn saved<T: Checkpoint>(state: &T) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    Checkpointer::open(directory.path()).unwrap().save(state).unwrap();
+    directory
+}
+
+fn load<T: Checkpoint>(directory: &tempfile::TempDir) -> Result<(T, Vec<Difference>), Error> {
+    let mut reader = CheckpointReader::<T>::open(directory.path()).unwrap();
+    let state = reader.load()?.unwrap();
+    Ok((state, reader.last_load().unwrap().differences.clone()))
+}
+
+fn lines(differences: &[Difference]) -> Vec<String> {
+    differences.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_older_version_becomes_the_present_one() {
+    let metres = vec![0.5, 1.0, 1.5, 2.0];
+    let directory = saved(&StateV2 { step: 7, metres });
+    let (state, differences) = load::<State>(&directory).unwrap();
+    assert_eq!(state, State { step: 7, halves: [vec![0.5, 1.0], vec![1.5, 2.0]] });
+    assert_eq!(lines(&differences), ["the state: migrated from version 2 to version 3"]);
+    assert_eq!(differences[0].kind, DifferenceKind::Migrated);
+}
+
+#[test]
+fn migrations_are_chained_over_the_types_that_they_take() {
+    let directory = saved(&StateV1 { step: 7, feet: vec![4.0; 4] });
+    let (state, differences) = load::<State>(&directory).unwrap();
+    assert_eq!(state, State { step: 7, halves: [vec![1.0; 2], vec![1.0; 2]] });
+    assert_eq!(
+        lines(&differences),
+        [
+            "the state: migrated from version 1 to version 2",
+            "the state: migrated from version 2 to version 3"
+        ]
+    );
+}
+
+#[test]
+fn large_arrays_are_migrated_and_what_is_saved_next_is_of_the_present_version() {
+    let directory = saved(&StateV1 { step: 7, feet: vec![4.0; 100_000] });
+    let mut checkpoints = Checkpointer::<State>::open(directory.path()).unwrap();
+    let mut state = State { step: 0, halves: [vec![0.0; 50_000], vec![0.0; 50_000]] };
+    assert!(checkpoints.load_into(&mut state).unwrap());
+    assert_eq!(state, State { step: 7, halves: [vec![1.0; 50_000], vec![1.0; 50_000]] });
+    checkpoints.save(&state).unwrap();
+    drop(checkpoints);
+    let (again, differences) = load::<State>(&directory).unwrap();
+    assert_eq!((again, differences), (state, Vec::new()));
+    let mut reader = CheckpointReader::<State>::open(directory.path()).unwrap();
+    assert_eq!(reader.load_generation(1).unwrap().step, 7);
+}
+
+#[test]
+fn a_direct_migration_goes_before_a_chain() {
+    #[checkpointed(
+        name = "state", version = 3, migrate(from = 1, with = direct), migrate(from = 2, with = unreached)
+    )]
+    #[derive(Debug, PartialEq)]
+    struct Direct {
+        step: u32,
+    }
+    fn unreached(_: StateV2) -> Result<Direct, Infallible> {
+        Ok(Direct { step: 0 })
+    }
+    fn direct(old: StateV1) -> Direct {
+        Direct { step: old.step }
+    }
+    let directory = saved(&StateV1 { step: 7, feet: Vec::new() });
+    assert_eq!(load::<Direct>(&directory).unwrap().0, Direct { step: 7 });
+}
+
+#[test]
+fn what_a_migration_refuses_is_an_error_and_no_fallback() {
+    let directory = saved(&StateV2 { step: 7, metres: vec![0.0; 2] });
+    Checkpointer::open(directory.path()).unwrap().save(&StateV2 { step: 8, metres: vec![0.0; 3] }).unwrap();
+    let error = load::<State>(&directory).unwrap_err();
+    let Error::SchemaMismatch { why, .. } = &error else { panic!("{error}") };
+    assert_eq!(why, "the migration from version 2 refused it: 3 lengths are no two halves");
+}
+
+#[test]
+fn the_older_type_may_differ_from_what_was_written() {
+    mod then {
+        #[checkpointed::checkpointed(name = "state", version = 2)]
+        pub(super) struct State {
+            pub(super) metres: std::collections::VecDeque<f32>,
+            pub(super) forgotten: String,
+            pub(super) step: u8,
+        }
+    }
+    let metres = [0.5, 1.5].into();
+    let directory = saved(&then::State { metres, forgotten: "x".to_owned(), step: 7 });
+    let (state, differences) = load::<State>(&directory).unwrap();
+    assert_eq!(state, State { step: 7, halves: [vec![0.5], vec![1.5]] });
+    assert_eq!(differences.last().unwrap().kind, DifferenceKind::Migrated);
+    assert!(differences.len() > 2, "{differences:?}");
+}
+
+#[test]
+fn a_version_without_a_migration_is_refused_with_the_way_to_write_one() {
+    #[checkpointed(name = "state", version = 5)]
+    struct Fifth {
+        step: u64,
+    }
+    let directory = saved(&StateV2 { step: 7, metres: Vec::new() });
+    let error = load::<Fifth>(&directory).map(|(fifth, _)| fifth.step).unwrap_err();
+    assert!(matches!(error, Error::VersionUnknown { found: 2, expected: 5, .. }), "{error}");
+    assert!(error.to_string().contains("#[checkpointed(version = 5, migrate(from = 2, with = "), "{error}");
+    let newer = saved(&Fifth { step: 7 });
+    let error = load::<State>(&newer).unwrap_err();
+    assert!(
+        error.to_string().ends_with("load it with the program that wrote it, which is a newer one"),
+        "{error}"
+    );
+}
+
+mod inside {
+    use checkpointed::checkpointed;
+
+    pub(super) mod then {
+        use super::checkpointed;
+
+        #[checkpointed]
+        pub(crate) struct Particle {
+            pub(crate) grams: f64,
+        }
+
+        #[checkpointed]
+        pub(crate) struct Charge(pub(crate) i64);
+
+        #[checkpointed]
+        pub(crate) enum Phase {
+            #[allow(dead_code, reason = "a variant that only older files could have")]
+            Warm,
+            Run(u64),
+        }
+
+        #[checkpointed(name = "world")]
+        pub(crate) struct World {
+            pub(crate) first: Particle,
+            pub(crate) all: Vec<Particle>,
+            pub(crate) named: std::collections::BTreeMap<String, Option<Particle>>,
+            pub(crate) pairs: Vec<(Particle, Charge)>,
+            pub(crate) phase: Phase,
+        }
+    }
+
+    #[checkpointed(version = 2, migrate(from = 1, with = kilograms))]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Particle {
+        pub(super) kilograms: f64,
+    }
+
+    fn kilograms(old: then::Particle) -> Particle {
+        Particle { kilograms: old.grams / 1024.0 }
+    }
+
+    #[checkpointed(version = 4, migrate(from = 1, with = charge))]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Charge(pub(super) i128);
+
+    fn charge(old: then::Charge) -> Charge {
+        Charge(old.0.into())
+    }
+
+    #[checkpointed(version = 2, migrate(from = 1, with = phase))]
+    #[derive(Debug, PartialEq)]
+    pub(super) enum Phase {
+        Run { steps: u64 },
+        Warm,
+    }
+
+    fn phase(old: then::Phase) -> Phase {
+        match old {
+            then::Phase::Warm => Phase::Warm,
+            then::Phase::Run(tens) => Phase::Run { steps: tens * 10 },
+        }
+    }
+
+    #[checkpointed(name = "world")]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct World {
+        pub(super) first: Particle,
+        pub(super) all: Vec<Particle>,
+        pub(super) named: std::collections::BTreeMap<String, Option<Particle>>,
+        pub(super) pairs: Vec<(Particle, Charge)>,
+        pub(super) phase: Phase,
+    }
+}
+
+fn old_world() -> inside::then::World {
+    use inside::then::{Charge, Particle, Phase, World};
+    let particle = |grams| Particle { grams };
+    World {
+        first: particle(1024.0),
+        all: vec![particle(512.0), particle(2048.0)],
+        named: [("a".to_owned(), Some(particle(256.0))), ("b".to_owned(), None)].into(),
+        pairs: vec![(particle(0.0), Charge(-1))],
+        phase: Phase::Run(4),
+    }
+}
+
+fn new_world() -> inside::World {
+    use inside::{Charge, Particle, Phase, World};
+    let particle = |kilograms| Particle { kilograms };
+    World {
+        first: particle(1.0),
+        all: vec![particle(0.5), particle(2.0)],
+        named: BTreeMap::from([("a".to_owned(), Some(particle(0.25))), ("b".to_owned(), None)]),
+        pairs: vec![(particle(0.0), Charge(-1))],
+        phase: Phase::Run { steps: 40 },
+    }
+}
+
+#[test]
+fn types_inside_the_state_are_migrated_wherever_they_are() {
+    let (world, differences) = load::<inside::World>(&saved(&old_world())).unwrap();
+    assert_eq!(world, new_world());
+    let migrated: Vec<_> =
+        differences.iter().filter(|found| found.kind == DifferenceKind::Migrated).collect();
+    let paths: Vec<&str> = migrated.iter().map(|difference| difference.path.as_str()).collect();
+    assert_eq!(paths, ["first", "pairs[].1", "phase"]);
+    assert_eq!(migrated[1].to_string(), "pairs[].1: migrated from version 1 to version 4");
+}
+
+#[test]
+fn variables_of_a_scope_are_migrated() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut scopes = Scopes::open(directory.path()).unwrap();
+    let mut scope = scopes.enter::<inside::then::World>("work").unwrap();
+    scope.save(&old_world()).unwrap();
+    drop(scope);
+    drop(scopes);
+    let mut scopes = Scopes::open(directory.path()).unwrap();
+    assert!(scopes.restore().unwrap());
+    let mut scope = scopes.enter::<inside::World>("work").unwrap();
+    assert_eq!(scope.restored(), Some(new_world()));
+}
+
+#[test]
+fn another_version_inside_is_found_behind_an_alias_too() {
+    mod then {
+        #[checkpointed::checkpointed]
+        pub(super) struct Length {
+            pub(super) value: f64,
+        }
+        #[checkpointed::checkpointed(name = "state")]
+        pub(super) struct State {
+            pub(super) step: u64,
+            pub(super) length: Length,
+        }
+    }
+    #[checkpointed(version = 2)]
+    #[derive(Debug)]
+    #[allow(dead_code, reason = "it is never made")]
+    struct Length {
+        value: f64,
+    }
+    #[checkpointed(name = "state")]
+    #[derive(Debug)]
+    #[allow(dead_code, reason = "it is never made")]
+    struct Renamed {
+        step: u64,
+        #[serde(alias = "length")]
+        width: Length,
+    }
+    #[checkpointed(name = "state")]
+    #[derive(Debug)]
+    #[allow(dead_code, reason = "it is never made")]
+    struct Optional {
+        step: u64,
+        length: Option<Length>,
+    }
+    let directory = saved(&then::State { step: 7, length: then::Length { value: 1.0 } });
+    for error in [load::<Renamed>(&directory).unwrap_err(), load::<Optional>(&directory).unwrap_err()] {
+        let Error::SchemaMismatch { why, .. } = &error else { panic!("{error}") };
+        assert!(why.starts_with("length: version 1 in the checkpoint, version 2 in this program"), "{why}");
+    }
+}
+
+#[test]
+fn a_field_that_serde_alone_describes_is_not_taken_for_an_older_version() {
+    mod with {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+        pub(super) fn serialize<S: Serializer>(length: &super::Metres, to: S) -> Result<S::Ok, S::Error> {
+            length.serialize(to)
+        }
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<super::Metres, D::Error> {
+            super::Metres::deserialize(from)
+        }
+    }
+    #[checkpointed(name = "state")]
+    #[derive(Debug, PartialEq)]
+    struct Before {
+        #[serde(with = "with")]
+        foreign: Metres,
+        own: Metres,
+        gone: u8,
+    }
+    #[checkpointed(name = "state")]
+    #[derive(Debug, PartialEq)]
+    struct After {
+        #[serde(with = "with")]
+        foreign: Metres,
+        own: Metres,
+    }
+    let length = Metres { value: 1.0 };
+    let directory = saved(&Before { foreign: length.clone(), own: length.clone(), gone: 1 });
+    assert_eq!(load::<After>(&directory).unwrap().0, After { foreign: length.clone(), own: length });
+}
+
+/// For the test above, whose module has to see it.
+#[checkpointed(version = 2, migrate(from = 1, with = Metres::doubled))]
+#[derive(Clone, Debug, PartialEq)]
+struct Metres {
+    value: f64,
+}
+
+impl Metres {
+    fn doubled((value,): (f64,)) -> Metres {
+        Metres { value: value * 2.0 }
+    }
+}
