@@ -104,7 +104,7 @@ impl Random {
 
 /// How often each program is killed.
 fn kills() -> u64 {
-    let all = std::env::var("CHECKPOINT_KILLS").ok().map_or(240, |text| text.parse().expect("a number"));
+    let all = std::env::var("CHECKPOINT_KILLS").ok().map_or(240, |text| text.parse().unwrap());
     all / 4
 }
 

@@ -29,7 +29,7 @@ fn both<T: Checkpoint>(path: &Path) -> Option<(T, Value)> {
     Some((loaded, serde_json::from_str(&printed).unwrap()))
 }
 
-fn integer(value: impl ToString) -> Value {
+fn integer(value: &impl ToString) -> Value {
     json!(["int", value.to_string()])
 }
 
@@ -62,7 +62,7 @@ fn the_counter_is_the_same_number() {
     run("counter", &path, &["--every", "1", "--count", "3"]);
     let Some((counter, python)) = both::<Counter>(&path) else { return };
     assert_eq!(counter.count, 3);
-    assert_eq!(python, json!(["dict", ["count", integer(3)]]));
+    assert_eq!(python, json!(["dict", ["count", integer(&3)]]));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_plate_has_the_same_temperatures() {
     assert_eq!(plate.step, 20);
     let temperature = json!([
         "dict",
-        ["v", integer(1)],
+        ["v", integer(&1)],
         ["dim", array("<u8", &[2], &[16_u64, 16])],
         ["data", array("<f8", &[16, 16], &plate.temperature)]
     ]);
@@ -91,7 +91,7 @@ fn the_plate_has_the_same_temperatures() {
         json!([
             "dict",
             ["temperature", temperature],
-            ["step", integer(20)],
+            ["step", integer(&20)],
             ["diffusivity", float(plate.diffusivity)],
             ["spacing", float(plate.spacing)],
             ["time_step", float(plate.time_step)],
@@ -125,12 +125,12 @@ fn the_training_has_the_same_weights_and_the_same_random_numbers_to_come() {
             "dict",
             ["weights", floats(&training.weights)],
             ["velocity", floats(&training.velocity)],
-            ["epoch", integer(training.epoch)],
-            ["batch", integer(training.batch)],
+            ["epoch", integer(&training.epoch)],
+            ["batch", integer(&training.batch)],
             ["order", array("<u4", &[training.order.len()], &training.order)],
             [
                 "random",
-                ["dict", ["state", integer(number("state"))], ["increment", integer(number("increment"))]]
+                ["dict", ["state", integer(&number("state"))], ["increment", integer(&number("increment"))]]
             ],
         ])
     );
@@ -187,7 +187,7 @@ fn the_variables_of_each_scope_are_the_same() {
     assert_eq!(found.len(), 4, "the list, `main`, `d` and `b`: {python}");
     for (frame, (name, (i, v))) in found[2..].iter().zip([("d", of_d), ("b", of_b)]) {
         assert_eq!(frame[1], json!(["name", name]));
-        assert_eq!(frame[3], json!(["kept", ["dict", ["i", integer(i)], ["v", integer(v)]]]));
+        assert_eq!(frame[3], json!(["kept", ["dict", ["i", integer(&i)], ["v", integer(&v)]]]));
     }
 }
 

@@ -51,7 +51,29 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `name = "…"` | what the checkpoint calls the type | the type's own name, or serde's `rename` |
 /// | `version = N` | a `u32`; raise it when the meaning changes and the fields do not | 1 |
+/// | `migrate(from = N, with = f)` | `f` makes this type of the one that had version `N`; may be given for several versions | a checkpoint of an older version is refused |
 /// | `crate = "…"` | the path of this library, where it goes by another name | `::checkpointed` |
+///
+/// # Migrations
+///
+/// When the meaning of a type changes, raise its version, keep the older type under another name of Rust's, and say how the
+/// one becomes the other. Each type has the migration from the one before it, so that they are chained. The function may return a
+/// `Result`; its error is that of the load, and nothing older is loaded instead.
+///
+/// ```
+/// # use checkpointed::checkpointed;
+/// #[checkpointed(name = "sensor")]
+/// struct SensorV1 { celsius: f64 }
+///
+/// #[checkpointed(name = "sensor", version = 2, migrate(from = 1, with = Sensor::in_kelvin))]
+/// struct Sensor { kelvin: f64 }
+///
+/// impl Sensor {
+///     fn in_kelvin(old: SensorV1) -> Sensor {
+///         Sensor { kelvin: old.celsius + 273.15 }
+///     }
+/// }
+/// ```
 ///
 /// # Generics
 ///

@@ -153,7 +153,7 @@ impl<'a> Comparison<'a> {
         }
         if let Some(migrations) = self.migrations {
             if let Some((old, step)) = self.migration(migrations, checkpoint, program) {
-                return self.migrated(old, step, depth);
+                return self.migrated(old, &step, depth);
             }
             if matches!(program, Type::Named(_)) && !migrations.tells(program) {
                 migrate::chain(self.checkpoint, checkpoint).for_each(|ty| self.plan.note_untold(ty));
@@ -197,9 +197,9 @@ impl<'a> Comparison<'a> {
         None
     }
 
-    fn migrated(&mut self, checkpoint: &'a Type, step: Step<'a>, depth: usize) {
+    fn migrated(&mut self, checkpoint: &'a Type, step: &Step<'a>, depth: usize) {
         let Step { migration: Migration { from, old, conversion }, to, program } = step;
-        self.plan.convert(checkpoint, program, conversion.clone());
+        self.plan.convert(checkpoint, *program, conversion.clone());
         self.types(checkpoint, old, depth + 1);
         let (from, to) = (format!("version {from}"), format!("version {to}"));
         self.report(DifferenceKind::Migrated, from, to);

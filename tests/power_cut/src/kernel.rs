@@ -10,12 +10,15 @@ pub struct Kind {
     pub name: &'static str,
     make: &'static [&'static str],
     megabytes: u64,
+    /// What the file system takes for granted to be written whole, in bytes.
+    pub sector: usize,
 }
 
 pub const ALL: [Kind; 3] = [
-    Kind { name: "ext4", make: &["mkfs.ext4", "-q", "-F"], megabytes: 96 },
-    Kind { name: "xfs", make: &["mkfs.xfs", "-q", "-f"], megabytes: 320 },
-    Kind { name: "btrfs", make: &["mkfs.btrfs", "-q", "-f"], megabytes: 160 },
+    Kind { name: "ext4", make: &["mkfs.ext4", "-q", "-F"], megabytes: 96, sector: 512 },
+    Kind { name: "xfs", make: &["mkfs.xfs", "-q", "-f"], megabytes: 320, sector: 512 },
+    // Its superblock has 4096 bytes, and no journal.
+    Kind { name: "btrfs", make: &["mkfs.btrfs", "-q", "-f"], megabytes: 160, sector: 4096 },
 ];
 
 impl Kind {

@@ -107,10 +107,10 @@ impl Campaign<'_> {
         let flushes = events.iter().filter(|event| matches!(event, Event::Flush)).count();
         let writes = events.iter().filter(|event| matches!(event, Event::Write { .. })).count();
         println!("{}: {writes} writes, {flushes} flushes", self.kind.name);
-        let mut cuts = Cuts::new(base, &events);
+        let mut cuts = Cuts::new(base, &events, self.kind.sector);
         let (mut seen, mut lost, mut number) = (HashSet::new(), 0, RECORDER);
         // What can be chosen comes to an end.
-        for _ in 0..states * 20 {
+        for _ in 0..states * 200 {
             if seen.len() == states {
                 break;
             }
@@ -146,20 +146,21 @@ struct Cuts<'a> {
     events: &'a [Event],
     /// The disk as it was at every so many events, so that not all is done again each time.
     stages: Vec<Image>,
+    sector: usize,
     random: u64,
 }
 
 const STAGE: usize = 200;
 
 impl Cuts<'_> {
-    fn new(base: Image, events: &[Event]) -> Cuts<'_> {
+    fn new(base: Image, events: &[Event], sector: usize) -> Cuts<'_> {
         let mut stages = vec![base.clone()];
         let mut image = base.clone();
         for stage in events.chunks(STAGE) {
             stage.iter().for_each(|event| apply(&mut image, event));
             stages.push(image.clone());
         }
-        Cuts { base, events, stages, random: 0x9e37_79b9_7f4a_7c15 }
+        Cuts { base, events, stages, sector, random: 0x9e37_79b9_7f4a_7c15 }
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -208,9 +209,9 @@ impl Cuts<'_> {
                 continue;
             }
             // Sectors are whole; a write of several need not be.
-            let sectors = bytes.len() / 512;
+            let sectors = bytes.len() / self.sector;
             let torn = way >= 2 && sectors > 1 && self.below(8) == 0;
-            let length = if torn { 512 * self.below(sectors) } else { bytes.len() };
+            let length = if torn { self.sector * self.below(sectors) } else { bytes.len() };
             image.write(*offset, &bytes[..length]);
             (place, length).hash(&mut hash);
         }
