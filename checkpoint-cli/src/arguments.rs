@@ -31,6 +31,10 @@ Exit codes:
 pub(crate) enum Command {
     /// List the generations of a checkpoint directory, and why each is kept
     List(command::list::Arguments),
+    /// Show what is in a checkpoint: a tree of its fields, or one of them
+    Show(command::show::Arguments),
+    /// Verify checkpoints, and tell which a restart takes
+    Verify(command::verify::Arguments),
     /// Keep a generation whatever the program keeps
     Pin(command::pin::Arguments),
     /// Leave a generation to what the program keeps
@@ -53,6 +57,8 @@ impl Command {
     pub(crate) fn run(self, output: &mut Output) -> Result<Verdict, Failure> {
         match self {
             Command::List(arguments) => command::list::run(&arguments, output),
+            Command::Show(arguments) => command::show::run(&arguments, output),
+            Command::Verify(arguments) => command::verify::run(&arguments, output),
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
             Command::Watch(arguments) => command::watch::run(&arguments, output),

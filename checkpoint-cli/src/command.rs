@@ -5,5 +5,7 @@ pub(crate) mod list;
 pub(crate) mod manual;
 pub(crate) mod pin;
 pub(crate) mod redo;
+pub(crate) mod show;
 pub(crate) mod steps;
+pub(crate) mod verify;
 pub(crate) mod watch;

@@ -1,6 +1,7 @@
 //! Why a command could not do what it was asked for.
 
 use std::io;
+use std::path::PathBuf;
 
 /// It ends the program with code 3, but for a reader that went away.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +9,10 @@ pub(crate) enum Failure {
     /// From the library, whose messages say what happened, where, and what to do.
     #[error(transparent)]
     Checkpoint(#[from] checkpointed_core::Error),
+
+    /// There is nothing to look at.
+    #[error("{} has no checkpoint that can be opened", .0.display())]
+    NoCheckpoint(PathBuf),
 
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]

@@ -36,7 +36,7 @@ pub(crate) fn decode<T: Checkpoint>(
 }
 
 /// Bytes in memory, read as a file.
-struct Memory(Vec<u8>);
+pub(crate) struct Memory(pub(crate) Vec<u8>);
 
 impl Source for Memory {
     fn length(&self) -> u64 {

@@ -483,6 +483,54 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// A type in a checkpoint has a form that the checkpoint does not tell, so what is behind it cannot be read without
+    /// the program.
+    #[error(
+        "{} has a `{name}`, whose form is not in the file: it, and what comes behind it, can only be loaded by the program \
+         that wrote it; the arrays can be read by their names",
+        path.display()
+    )]
+    #[non_exhaustive]
+    FormUnknown {
+        /// The file.
+        path: PathBuf,
+        /// The name of the type.
+        name: String,
+    },
+
+    /// A path leads to nothing in a checkpoint.
+    #[error(
+        "there is no `{path}` in {}: {} has no `{step}`{}",
+        file.display(),
+        if within.is_empty() { "the state".to_owned() } else { format!("`{within}`") },
+        if known.is_empty() { String::new() } else { format!(", but {}", known.join(", ")) }
+    )]
+    #[non_exhaustive]
+    NoSuchField {
+        /// The checkpoint.
+        file: PathBuf,
+        /// The whole path.
+        path: String,
+        /// The step of it that leads nowhere.
+        step: String,
+        /// The path up to there.
+        within: String,
+        /// Some of what there is.
+        known: Vec<String>,
+    },
+
+    /// A value is too large, or nested too deep, for the form that was asked for, or it has no form there.
+    #[error("{} cannot be written as {form}: {why}", path.display())]
+    #[non_exhaustive]
+    NotExportable {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The form.
+        form: &'static str,
+        /// What is in the way.
+        why: String,
+    },
+
     /// A setting of the builder makes no sense.
     #[error("{setting}: {why}")]
     #[non_exhaustive]

@@ -72,33 +72,50 @@ impl<'a> PartReader<'a> {
 
     fn fill_in_parallel(&self, buffer: &mut [u8]) -> Result<(), Refusal> {
         let PartReader { source, part, data, key, start, .. } = self;
-        let mut pieces = Vec::with_capacity(part.crc32.len());
-        let mut place = start.len();
-        let mut rest = buffer;
-        for (number, crc32) in part.crc32.iter().enumerate() {
-            let length = ((number + 1) * CHUNK - place).min(rest.len());
-            let (bytes, later) = rest.split_at_mut(length);
-            let before = if number == 0 { &start[..] } else { &[] };
-            let tag = part.blake3.get(number).copied();
-            pieces.push(Piece { offset: data + place as u64, before, bytes, crc32: *crc32, tag });
-            place += length;
-            rest = later;
-        }
-        in_parallel(pieces, |piece| {
-            fill(*source, piece.bytes, piece.offset, &part.name)?;
-            let mut crc32 = Hasher::new();
-            crc32.update(piece.before);
-            crc32.update(piece.bytes);
-            let is_tagged = |key: &TagKey| Some(key.tag(&[piece.before, piece.bytes])) == piece.tag;
-            let what = match *key {
-                #[cfg(test)]
-                _ if crate::store::simulated::mutants::ignores_checksums() => return Ok(()),
-                _ if Crc32(crc32.finalize()) != piece.crc32 => "checksum",
-                Some(key) if !is_tagged(key) => "tag",
-                _ => return Ok(()),
-            };
-            let (from, to) = (piece.offset - data, piece.offset - data + piece.bytes.len() as u64);
-            Err(damaged(&part.name, format!("the {what} of bytes {from} to {to} does not match")))
-        })
+        fill_chunks(*source, part, *data, *key, 0, start, buffer)
     }
+}
+
+/// Fills `buffer` with a part's bytes from the start of a chunk on, but for those that were read `before`, and verifies
+/// both. The buffer ends where a chunk does.
+pub(super) fn fill_chunks(
+    source: &dyn Source,
+    part: &PartRecord,
+    data: u64,
+    key: Option<&TagKey>,
+    first: usize,
+    before: &[u8],
+    buffer: &mut [u8],
+) -> Result<(), Refusal> {
+    let mut pieces = Vec::with_capacity(buffer.len() / CHUNK + 1);
+    let mut place = (first * CHUNK + before.len()) as u64;
+    let mut rest = buffer;
+    for (number, crc32) in part.crc32.iter().enumerate().skip(first) {
+        let before = if number == first { before } else { &[] };
+        if rest.is_empty() && before.is_empty() {
+            break;
+        }
+        let length = (CHUNK - before.len()).min(rest.len());
+        let (bytes, later) = rest.split_at_mut(length);
+        let tag = part.blake3.get(number).copied();
+        pieces.push(Piece { offset: data + place, before, bytes, crc32: *crc32, tag });
+        place += length as u64;
+        rest = later;
+    }
+    in_parallel(pieces, |piece| {
+        fill(source, piece.bytes, piece.offset, &part.name)?;
+        let mut crc32 = Hasher::new();
+        crc32.update(piece.before);
+        crc32.update(piece.bytes);
+        let is_tagged = |key: &TagKey| Some(key.tag(&[piece.before, piece.bytes])) == piece.tag;
+        let what = match key {
+            #[cfg(test)]
+            _ if crate::store::simulated::mutants::ignores_checksums() => return Ok(()),
+            _ if Crc32(crc32.finalize()) != piece.crc32 => "checksum",
+            Some(key) if !is_tagged(key) => "tag",
+            _ => return Ok(()),
+        };
+        let (from, to) = (piece.offset - data, piece.offset - data + piece.bytes.len() as u64);
+        Err(damaged(&part.name, format!("the {what} of bytes {from} to {to} does not match")))
+    })
 }

@@ -23,7 +23,7 @@ pub use self::arrangement::{Arrangement, Fixed, Numbers, Same};
 pub use self::containers::{Boxed, BoxedRows, Maybe, Rows};
 use self::elements::{Elements, Via};
 pub use self::maps::Values;
-pub(super) use self::shape::Shape;
+pub(crate) use self::shape::Shape;
 use super::arrays::{self, ArrayPool};
 use super::fixed::Number;
 use super::schema::{Type, Types};

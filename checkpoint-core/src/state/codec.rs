@@ -29,10 +29,10 @@ use super::arrays::{ArraySink, ArraySource};
 pub(crate) const CODEC: &str = "bincode-1";
 
 /// How many elements may be announced that no byte stands for.
-const ELEMENTS_WITHOUT_BYTES: u64 = 1 << 20;
+pub(crate) const ELEMENTS_WITHOUT_BYTES: u64 = 1 << 20;
 
 /// Stands in the place of a length where an array is kept elsewhere; its number follows.
-pub(super) const OUT_OF_BAND: u64 = u64::MAX;
+pub(crate) const OUT_OF_BAND: u64 = u64::MAX;
 
 /// How many values may be inside each other. Every level takes some of the stack, when it is written and when it is
 /// read, and a stack that overflows ends the process: what is too deep to be read must not be saved.

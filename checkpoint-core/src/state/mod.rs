@@ -18,11 +18,12 @@ mod trace;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use adapter::Shape;
 pub use arrays::ArrayPool;
 #[cfg(test)]
 pub(crate) use arrays::view;
-pub(crate) use arrays::{Array, ArraySink, ArraySource, Kind, Reference};
-pub(crate) use codec::{CODEC, decode, encode};
+pub(crate) use arrays::{Array, ArrayHeader, ArraySink, ArraySource, Kind, Reference};
+pub(crate) use codec::{CODEC, ELEMENTS_WITHOUT_BYTES, OUT_OF_BAND, decode, encode};
 #[cfg(test)]
 pub(crate) use compare::differences;
 pub(crate) use compare::{Compared, compare, unsupported};
@@ -30,6 +31,7 @@ pub use compare::{Difference, DifferenceKind};
 pub use field::{Probe, ViaCheckpoint, ViaSerde, traced};
 pub use migrate::Migrated;
 pub(crate) use migrate::Program;
+pub(crate) use path::path_step;
 pub use plain::Plain;
 pub(crate) use resolve::decode_by_schema;
 pub use schema::{Body, Definition, Field, Fields, Schema, Type, Types, Variant};

@@ -47,6 +47,14 @@ pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
     name + ".npy"
 }
 
+/// One step of a name, as [`name`] writes that of a field or of a key that is text.
+pub(crate) fn path_step(text: &str) -> String {
+    let mut step = String::new();
+    escape(text.as_bytes(), &mut step);
+    shorten(&mut step, 0);
+    step
+}
+
 /// Cuts the step that begins at `start` where it is too long, and adds the CRC-32 of the whole step: two long keys that
 /// begin alike still differ. No `~` comes from a field or a key, so no short step is like it.
 fn shorten(name: &mut String, start: usize) {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::container::Source;
 use crate::error::Error;
 pub(crate) use disk::{Disk, Lock, Log};
-pub(crate) use name::{is_temporary, temporary as temporary_name};
+pub(crate) use name::{generation as generation_of, is_temporary, temporary as temporary_name};
 pub(crate) use publish::Temporary;
 pub(crate) use real::RealDisk;
 pub(crate) use retention::Metrics;

@@ -26,7 +26,7 @@ pub(super) fn of_pin(generation: u64) -> String {
 }
 
 /// The generation that a file name stands for, if it is one that [`of_generation`] makes.
-pub(super) fn generation(name: &OsStr) -> Option<u64> {
+pub(crate) fn generation(name: &OsStr) -> Option<u64> {
     number(name, SUFFIX)
 }
 

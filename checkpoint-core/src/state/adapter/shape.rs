@@ -6,10 +6,10 @@
 use crate::state::schema::{Body, Definition, Field, Fields, Type, Types};
 
 /// Fixed arrays, `[[_; 64]; 3]`, or any number of them, `Vec<[[_; 64]; 3]>`.
-pub(in crate::state) struct Shape {
-    pub(in crate::state) is_vec: bool,
+pub(crate) struct Shape {
+    pub(crate) is_vec: bool,
     /// The lengths of the dimensions of one array, outermost first.
-    pub(in crate::state) lengths: Vec<u64>,
+    pub(crate) lengths: Vec<u64>,
 }
 
 impl Shape {
@@ -21,14 +21,14 @@ impl Shape {
     }
 
     /// How that struct is called, and its field.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let shape =
             self.lengths.iter().rev().fold("_".to_owned(), |inner, length| format!("[{inner}; {length}]"));
         if self.is_vec { format!("Vec<{shape}>") } else { shape }
     }
 
     /// What [`define`](Shape::define) made the struct for, and the type of its sequence, if it is such a struct.
-    pub(in crate::state) fn of(definition: &Definition) -> Option<(Shape, &Type)> {
+    pub(crate) fn of(definition: &Definition) -> Option<(Shape, &Type)> {
         let Body::Struct(Fields::Named(fields)) = &definition.body else { return None };
         let [Field { name, ty: ty @ Type::Seq(_) }] = &fields[..] else { return None };
         if *name != definition.name {

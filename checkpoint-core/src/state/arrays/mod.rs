@@ -17,6 +17,7 @@ mod table;
 
 use std::any::Any;
 
+pub(crate) use npy::ArrayHeader;
 pub use pool::ArrayPool;
 
 #[cfg(feature = "nalgebra")]

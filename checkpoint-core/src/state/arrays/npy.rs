@@ -32,6 +32,49 @@ pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
     header
 }
 
+/// All types of elements that a header of ours has, also those that this build knows no arrays of.
+const DTYPES: [(&str, u64); 16] = [
+    ("|b1", 1),
+    ("|u1", 1),
+    ("<u2", 2),
+    ("<u4", 4),
+    ("<u8", 8),
+    ("|i1", 1),
+    ("<i2", 2),
+    ("<i4", 4),
+    ("<i8", 8),
+    ("<f2", 2),
+    ("|V2", 2),
+    ("<f4", 4),
+    ("<f8", 8),
+    ("<c8", 8),
+    ("<c16", 16),
+    ("|V16", 16),
+];
+
+/// What the header of an array tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArrayHeader {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<u64>,
+    /// How many bytes the header has, and its data.
+    pub(crate) header: u64,
+    pub(crate) data: u64,
+}
+
+impl ArrayHeader {
+    /// Reads a header that so many bytes of data follow. `None` where no array has both.
+    pub(crate) fn read(bytes: &[u8], data: u64) -> Option<ArrayHeader> {
+        let found = descr(bytes)?;
+        let (descr, size) = DTYPES.into_iter().find(|(descr, _)| *descr == found)?;
+        let dtype = Dtype { descr, size };
+        let shape = shape(bytes)?;
+        let elements = shape.iter().try_fold(1_u64, |count, length| count.checked_mul(*length))?;
+        let is_this = elements.checked_mul(size) == Some(data) && header(dtype, &shape, data) == bytes;
+        is_this.then_some(ArrayHeader { dtype, shape, header: bytes.len() as u64, data })
+    }
+}
+
 /// The type of the elements that a header tells. Of the rest of it, and of the shape, the same holds.
 pub(super) fn descr(header: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(header.get(10..)?).ok()?;

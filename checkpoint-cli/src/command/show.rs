@@ -1,0 +1,212 @@
+//! `ckpt show`: what is in a checkpoint, as a tree of its fields.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use checkpointed_core::inspect::{self, Content, File, Found, Header, Limits, Outline, OutlineArray};
+use serde::Serialize;
+
+use super::list::{described, values};
+use crate::failure::Failure;
+use crate::output::{Answer, Output, Verdict};
+use crate::text::{self, BAD, BOLD, DIM};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// A checkpoint, or a directory, of which the newest that can be opened is taken
+    checkpoint: PathBuf,
+    /// A field, such as model/layers/2/weights
+    path: Option<String>,
+    /// How many elements of a sequence, an array or a map are shown
+    #[arg(long, value_name = "COUNT")]
+    elements: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    header: Header,
+    path_in_state: String,
+    state: Outline,
+}
+
+impl Answer for Shown {
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
+        let Header {
+            name,
+            version,
+            type_name,
+            generation,
+            created,
+            host,
+            process,
+            library,
+            metadata,
+            bytes,
+            parts,
+            ..
+        } = &self.header;
+        let name = text::plain(if name.is_empty() { type_name } else { name });
+        let (bytes, age) = (text::bytes(*bytes), text::age_of(*created));
+        writeln!(
+            output,
+            "{BOLD}{name}{BOLD:#} version {version}, generation {generation}, {bytes} in {} parts",
+            parts.len()
+        )?;
+        let (time, host, library) = (text::time(*created), text::plain(host), text::plain(library));
+        writeln!(output, "{DIM}saved {time} ({age} ago) by process {process} on {host}, {library}{DIM:#}")?;
+        let metadata = described(&values(metadata));
+        if !metadata.is_empty() {
+            writeln!(output, "{metadata}")?;
+        }
+        writeln!(output)?;
+        let label = if self.path_in_state.is_empty() { "state" } else { &self.path_in_state };
+        tree(output, label, &self.state, 0)
+    }
+}
+
+/// A value in a line, and what is in it in lines below, each further to the right.
+fn tree(output: &mut dyn Write, label: &str, outline: &Outline, depth: usize) -> io::Result<()> {
+    let (indent, label) = (2 * depth, text::plain(label));
+    let type_name = text::plain(&outline.type_name);
+    write!(output, "{:indent$}{BOLD}{label}{BOLD:#}  {DIM}{type_name}{DIM:#}", "")?;
+    if !outline.variants.is_empty() {
+        write!(output, "  {}", text::plain(&outline.variants.join("::")))?;
+    }
+    match &outline.content {
+        Content::Unit => writeln!(output),
+        Content::None => writeln!(output, "  None"),
+        Content::Number(number) => writeln!(output, "  {number}"),
+        Content::Text { text, bytes } => {
+            let more =
+                if text.len() as u64 == *bytes { String::new() } else { format!(" … ({bytes} bytes)") };
+            writeln!(output, "  {text:?}{more}")
+        }
+        Content::Bytes { first, bytes } => {
+            let shown: String = first.iter().map(|byte| format!("{byte:02x}")).collect();
+            let more =
+                if first.len() as u64 == *bytes { String::new() } else { format!(" … ({bytes} bytes)") };
+            writeln!(output, "  {shown}{more}")
+        }
+        Content::Members { members, total } => {
+            let left = total.saturating_sub(members.len() as u64);
+            if members.iter().all(|member| member.is_element && member.outline.is_short()) {
+                let shown: Vec<String> = members.iter().map(|member| word(&member.outline)).collect();
+                let more = if left > 0 { format!(", … {left} more") } else { String::new() };
+                return writeln!(output, "  [{}{more}]", shown.join(", "));
+            }
+            writeln!(output)?;
+            members.iter().try_for_each(|member| tree(output, &member.label, &member.outline, depth + 1))?;
+            if left > 0 {
+                writeln!(output, "{:1$}{DIM}… {left} more{DIM:#}", "", indent + 2)?;
+            }
+            Ok(())
+        }
+        Content::Array(array) => show_array(output, array, indent),
+        Content::Checkpoint { state, .. } => {
+            writeln!(output, "  {DIM}a checkpoint:{DIM:#}")?;
+            tree(output, "state", state, depth + 1)
+        }
+        Content::Deeper => writeln!(output, "  {DIM}…{DIM:#}"),
+        Content::Opaque => writeln!(output, "  {DIM}its form is not in the checkpoint{DIM:#}"),
+        Content::Unreadable(why) => writeln!(output, "  {BAD}{}{BAD:#}", text::plain(why)),
+        _ => writeln!(output, "  {DIM}something that this version of ckpt does not know{DIM:#}"),
+    }
+}
+
+/// A value that is said in one word.
+fn word(outline: &Outline) -> String {
+    match &outline.content {
+        Content::Number(number) => number.to_string(),
+        Content::Text { text, .. } => format!("{text:?}"),
+        Content::None => "None".to_owned(),
+        Content::Unit if !outline.variants.is_empty() => text::plain(&outline.variants.join("::")),
+        Content::Unit => "()".to_owned(),
+        _ => "…".to_owned(),
+    }
+}
+
+fn show_array(output: &mut dyn Write, array: &OutlineArray, indent: usize) -> io::Result<()> {
+    let shape: Vec<String> = array.shape.iter().map(ToString::to_string).collect();
+    writeln!(output, "  {} ({})  {}", array.element, shape.join(" × "), text::bytes(array.bytes))?;
+    if let Some(why) = &array.unreadable {
+        return writeln!(output, "{:1$}{BAD}{2}{BAD:#}", "", indent + 2, text::plain(why));
+    }
+    let Some(summary) = &array.summary else {
+        return writeln!(output, "{:1$}{DIM}not read: ask for it by its path{DIM:#}", "", indent + 2);
+    };
+    let statistics = &summary.statistics;
+    let first: Vec<String> = summary.first.iter().map(ToString::to_string).collect();
+    let more = if statistics.elements > first.len() as u64 { ", …" } else { "" };
+    writeln!(output, "{:1$}[{2}{more}]", "", indent + 2, first.join(", "))?;
+    let mut words = Vec::new();
+    words.extend(statistics.min.map(|min| format!("min {min}")));
+    words.extend(statistics.max.map(|max| format!("max {max}")));
+    words.extend(statistics.mean.map(|mean| format!("mean {}", short(mean))));
+    words.extend((statistics.nan > 0).then(|| format!("{} NaN", statistics.nan)));
+    words.extend((statistics.infinite > 0).then(|| format!("{} infinite", statistics.infinite)));
+    if !words.is_empty() {
+        writeln!(output, "{:1$}{DIM}{2}{DIM:#}", "", indent + 2, words.join("  "))?;
+    }
+    let columns = summary.profile.columns;
+    if columns > 1 {
+        for row in summary.profile.means.chunks(columns) {
+            writeln!(output, "{:1$}{2}", "", indent + 2, spark(row, &summary.profile.means))?;
+        }
+    }
+    Ok(())
+}
+
+/// A number in some six digits.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || (1e-4..1e7).contains(&size) { format!("{value:.6}") } else { format!("{value:.5e}") }
+}
+
+/// A row of cells, each a bar as high as its mean, on the scale of all of them.
+fn spark(row: &[Option<f64>], all: &[Option<f64>]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let known = || all.iter().flatten().copied();
+    let (least, most) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
+    let bar = |mean: f64| {
+        let share = if most > least { (mean - least) / (most - least) } else { 0.0 };
+        let steps = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875];
+        BARS[steps.iter().filter(|step| share > **step).count()]
+    };
+    row.iter().map(|mean| mean.map_or(' ', bar)).collect()
+}
+
+/// The file; of a directory the newest that can be opened.
+pub(crate) fn open(path: &Path) -> Result<File, Failure> {
+    if !path.is_dir() {
+        return Ok(File::open(path)?);
+    }
+    let overview = inspect::overview(path)?;
+    let newest = overview.generations.iter().rev().find(|generation| generation.manifest.is_ok());
+    match newest {
+        Some(newest) => Ok(File::open(&newest.path)?),
+        None => Err(Failure::NoCheckpoint(path.to_owned())),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+    let file = open(&arguments.checkpoint)?;
+    let path = arguments.path.clone().unwrap_or_default();
+    let mut limits = Limits::default();
+    if let Some(elements) = arguments.elements {
+        limits = limits.elements(elements);
+    }
+    if !path.is_empty() {
+        // What was asked for is read, however long it is.
+        limits = limits.statistics_bytes(u64::MAX);
+    }
+    let state = match file.find(&path)? {
+        Found::Node(node) => node.outline(&limits)?,
+        Found::Inside(inner, rest) => match inner.find(&rest)? {
+            Found::Node(node) => node.outline(&limits)?,
+            Found::Inside(inner, _) => inner.root().outline(&limits)?,
+        },
+    };
+    output.answer(&Shown { header: file.header(), path_in_state: path, state })?;
+    Ok(Verdict::Well)
+}

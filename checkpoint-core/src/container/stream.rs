@@ -1,0 +1,124 @@
+//! A part that is read piece by piece, so that no more than a piece of it is in memory, each verified before it is looked at.
+
+use super::checksum::CHUNK;
+use super::manifest::PartRecord;
+use super::pack::Unpacker;
+use super::part::{PartReader, fill_chunks};
+use super::reader::Container;
+use super::source::{Refusal, Source, allocate, damaged};
+use super::tag::TagKey;
+use super::zip::Entry;
+use crate::state::ArrayHeader;
+
+/// How many chunks are read at a time, on several threads.
+const CHUNKS: usize = 16;
+
+/// A part on its way from the file.
+pub(crate) struct PartStream<'a> {
+    source: &'a dyn Source,
+    part: &'a PartRecord,
+    key: Option<&'a TagKey>,
+    data: u64,
+    size: u64,
+    read: u64,
+    /// How many bytes are read at a time; whole chunks.
+    step: usize,
+    /// `None` where the part is not compressed, and at its end.
+    unpacker: Option<Unpacker<'a>>,
+}
+
+impl<'a> PartStream<'a> {
+    fn new(container: &'a Container, part: &'a PartRecord, entry: &Entry) -> Result<PartStream<'a>, Refusal> {
+        let data = entry.data_offset().ok_or_else(|| damaged(&part.name, "its place is impossible"))?;
+        let (source, key) = (&*container.source, container.key.as_ref());
+        let unpacked = part.unpacked.as_ref();
+        let unpacker =
+            unpacked.map(|unpacked| Unpacker::new(source, part, unpacked, data, key)).transpose()?;
+        let (size, step) = (entry.size(), CHUNKS * CHUNK);
+        Ok(PartStream { source, part, key, data, size, read: 0, step, unpacker })
+    }
+
+    /// Reads less at a time, where only the first bytes are wanted.
+    pub(crate) fn short(self) -> PartStream<'a> {
+        PartStream { step: CHUNK, ..self }
+    }
+
+    /// Writes over `buffer` with the next bytes, verified. `false` where there are none. Of a compressed part the last
+    /// checksum is only known to be right once this returned `false`.
+    pub(crate) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Refusal> {
+        let left = self.size - self.read;
+        if left == 0 {
+            buffer.clear();
+            return self.unpacker.take().map_or(Ok(()), Unpacker::finish).map(|()| false);
+        }
+        let length = usize::try_from(left).map_or(self.step, |left| left.min(self.step));
+        if buffer.len() < length {
+            *buffer = allocate(length as u64, &self.part.name)?;
+        }
+        buffer.truncate(length);
+        match &mut self.unpacker {
+            Some(unpacker) => unpacker.fill(buffer)?,
+            None => {
+                let first = usize::try_from(self.read / CHUNK as u64).unwrap_or(usize::MAX);
+                fill_chunks(self.source, self.part, self.data, self.key, first, &[], buffer)?;
+            }
+        }
+        self.read += length as u64;
+        Ok(true)
+    }
+}
+
+/// What is known of a part without reading it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartFacts<'a> {
+    pub(crate) name: &'a str,
+    /// How many bytes it has for whoever reads it.
+    pub(crate) bytes: u64,
+    /// How many it has in the file.
+    pub(crate) stored: u64,
+    pub(crate) is_compressed: bool,
+}
+
+impl Container {
+    /// How many parts there are. The last is the state, all others are arrays.
+    pub(crate) fn part_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What is known of a part.
+    pub(crate) fn part(&self, number: usize) -> Option<PartFacts<'_>> {
+        self.entries.get(number).map(|entry| PartFacts {
+            name: &entry.name,
+            bytes: entry.size(),
+            stored: entry.length,
+            is_compressed: entry.unpacked.is_some(),
+        })
+    }
+
+    /// A part, to be read from its start.
+    pub(crate) fn stream(&self, number: usize) -> Result<PartStream<'_>, Refusal> {
+        let (part, entry) = self.at(number)?;
+        PartStream::new(self, part, entry)
+    }
+
+    /// The header of an array. It is verified together with what follows it, and so not here; but no header is taken that
+    /// no array of that length has.
+    pub(crate) fn array_header(&self, number: usize) -> Result<ArrayHeader, Refusal> {
+        let (part, entry) = self.at(number)?;
+        let mut reader = PartReader::new(&*self.source, part, entry, self.key.as_ref())?;
+        let length = match *reader.start(10)? {
+            [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
+            _ => return Err(damaged(&part.name, "it is too short for an array")),
+        };
+        let Some(bytes) = reader.size().checked_sub(length) else {
+            return Err(damaged(&part.name, "its header is longer than itself"));
+        };
+        let header = ArrayHeader::read(reader.start(length)?, bytes);
+        header.ok_or_else(|| damaged(&part.name, "its header is not that of an array of its length"))
+    }
+
+    fn at(&self, number: usize) -> Result<(&PartRecord, &Entry), Refusal> {
+        let found = self.manifest.parts.get(number).zip(self.entries.get(number));
+        found.ok_or_else(|| damaged(super::STATE, format!("it refers to array {number}, which is not there")))
+    }
+}

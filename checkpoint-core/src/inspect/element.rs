@@ -1,0 +1,406 @@
+//! What the elements of an array are, and single numbers.
+
+use std::fmt;
+
+use serde::ser::SerializeTuple as _;
+use serde::{Serialize, Serializer};
+
+use crate::state::Type;
+
+/// The type of the elements of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Element {
+    /// `bool`.
+    Bool,
+    /// `u8`.
+    U8,
+    /// `u16`.
+    U16,
+    /// `u32`.
+    U32,
+    /// `u64`, and `usize`.
+    U64,
+    /// `u128`; also `i128` where nothing tells the two apart, because their arrays have the same header.
+    U128,
+    /// `i8`.
+    I8,
+    /// `i16`.
+    I16,
+    /// `i32`.
+    I32,
+    /// `i64`, and `isize`.
+    I64,
+    /// `i128`.
+    I128,
+    /// `half::f16`.
+    F16,
+    /// `half::bf16`.
+    Bf16,
+    /// `f32`.
+    F32,
+    /// `f64`.
+    F64,
+    /// `Complex<f32>`.
+    Complex32,
+    /// `Complex<f64>`.
+    Complex64,
+}
+
+impl Element {
+    /// What a header says, where need be with what the schema adds.
+    pub(super) fn of(descr: &str, ty: Option<&Type>) -> Option<Element> {
+        Some(match descr {
+            "|b1" => Element::Bool,
+            "|u1" => Element::U8,
+            "<u2" => Element::U16,
+            "<u4" => Element::U32,
+            "<u8" => Element::U64,
+            "|V16" if matches!(ty, Some(Type::I128)) => Element::I128,
+            "|V16" => Element::U128,
+            "|i1" => Element::I8,
+            "<i2" => Element::I16,
+            "<i4" => Element::I32,
+            "<i8" => Element::I64,
+            "<f2" => Element::F16,
+            "|V2" => Element::Bf16,
+            "<f4" => Element::F32,
+            "<f8" => Element::F64,
+            "<c8" => Element::Complex32,
+            "<c16" => Element::Complex64,
+            _ => return None,
+        })
+    }
+
+    /// Whether a sequence of this type may be kept in such an array. Of types that are no numbers nothing is said.
+    pub(super) fn fits(self, ty: &Type) -> bool {
+        match ty {
+            Type::Bool => self == Element::Bool,
+            Type::U8 => self == Element::U8,
+            // To serde a 16-bit float is the number of its bits.
+            Type::U16 => matches!(self, Element::U16 | Element::F16 | Element::Bf16),
+            Type::U32 => self == Element::U32,
+            Type::U64 => self == Element::U64,
+            Type::U128 => self == Element::U128,
+            Type::I8 => self == Element::I8,
+            Type::I16 => self == Element::I16,
+            Type::I32 => self == Element::I32,
+            Type::I64 => self == Element::I64,
+            Type::I128 => self == Element::I128,
+            Type::F32 => matches!(self, Element::F32 | Element::Complex32),
+            Type::F64 => matches!(self, Element::F64 | Element::Complex64),
+            _ => true,
+        }
+    }
+
+    /// The bytes of one element.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Element::Bool | Element::U8 | Element::I8 => 1,
+            Element::U16 | Element::I16 | Element::F16 | Element::Bf16 => 2,
+            Element::U32 | Element::I32 | Element::F32 => 4,
+            Element::U64 | Element::I64 | Element::F64 | Element::Complex32 => 8,
+            Element::U128 | Element::I128 | Element::Complex64 => 16,
+        }
+    }
+
+    /// Its name: that of Rust's type, or of the package's that has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::Bool => "bool",
+            Element::U8 => "u8",
+            Element::U16 => "u16",
+            Element::U32 => "u32",
+            Element::U64 => "u64",
+            Element::U128 => "u128",
+            Element::I8 => "i8",
+            Element::I16 => "i16",
+            Element::I32 => "i32",
+            Element::I64 => "i64",
+            Element::I128 => "i128",
+            Element::F16 => "f16",
+            Element::Bf16 => "bf16",
+            Element::F32 => "f32",
+            Element::F64 => "f64",
+            Element::Complex32 => "complex32",
+            Element::Complex64 => "complex64",
+        }
+    }
+
+    /// The element that these bytes, little-endian, begin with. What is missing of them is taken for zeros.
+    #[must_use]
+    pub fn read(self, bytes: &[u8]) -> Number {
+        match self {
+            Element::Bool => Number::Bool(u8::at(bytes) != 0),
+            Element::U8 => u8::at(bytes).number(),
+            Element::U16 => u16::at(bytes).number(),
+            Element::U32 => u32::at(bytes).number(),
+            Element::U64 => u64::at(bytes).number(),
+            Element::U128 => u128::at(bytes).number(),
+            Element::I8 => i8::at(bytes).number(),
+            Element::I16 => i16::at(bytes).number(),
+            Element::I32 => i32::at(bytes).number(),
+            Element::I64 => i64::at(bytes).number(),
+            Element::I128 => i128::at(bytes).number(),
+            Element::F16 => F16::at(bytes).number(),
+            Element::Bf16 => Bf16::at(bytes).number(),
+            Element::F32 => f32::at(bytes).number(),
+            Element::F64 => f64::at(bytes).number(),
+            Element::Complex32 => Complex32::at(bytes).number(),
+            Element::Complex64 => Complex64::at(bytes).number(),
+        }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl Serialize for Element {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A number of a state, as it is: nothing is rounded.
+///
+/// As JSON it is a number, but for integers of more than 53 bits, which most readers of JSON would round, and for NaN and
+/// the infinities, which JSON lacks: these are strings, `"18446744073709551615"`, `"NaN"`, `"inf"`, `"-inf"`. A complex
+/// number is a list of its real and its imaginary part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Number {
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer without a sign, of any width.
+    Unsigned(u128),
+    /// An integer with a sign, of any width.
+    Signed(i128),
+    /// An `f32`, or a 16-bit float.
+    Single(f32),
+    /// An `f64`.
+    Double(f64),
+    /// A complex number of two `f32` or `f64`.
+    Complex(f64, f64),
+}
+
+impl Number {
+    /// The nearest `f64`; of a complex number its absolute value.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "the nearest is meant")]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Number::Bool(value) => f64::from(u8::from(value)),
+            Number::Unsigned(value) => value as f64,
+            Number::Signed(value) => value as f64,
+            Number::Single(value) => value.into(),
+            Number::Double(value) => value,
+            Number::Complex(real, imaginary) => real.hypot(imaginary),
+        }
+    }
+
+    /// Whether it is NaN, in either part.
+    #[must_use]
+    pub fn is_nan(self) -> bool {
+        match self {
+            Number::Single(value) => value.is_nan(),
+            Number::Double(value) => value.is_nan(),
+            Number::Complex(real, imaginary) => real.is_nan() || imaginary.is_nan(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is the same value; NaN is the same as NaN.
+    #[must_use]
+    pub fn is_same(self, other: Number) -> bool {
+        let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
+        match (self, other) {
+            (Number::Complex(a, b), Number::Complex(c, d)) => same(a, c) && same(b, d),
+            _ => self == other || (self.is_nan() && other.is_nan()),
+        }
+    }
+
+    /// How far apart two numbers are. Between two integers it is exact, and then rounded.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "the nearest is meant")]
+    pub fn distance(self, other: Number) -> f64 {
+        match (self, other) {
+            (Number::Unsigned(a), Number::Unsigned(b)) => a.abs_diff(b) as f64,
+            (Number::Signed(a), Number::Signed(b)) => a.abs_diff(b) as f64,
+            (Number::Complex(a, b), Number::Complex(c, d)) => (a - c).hypot(b - d),
+            _ => (self.as_f64() - other.as_f64()).abs(),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Number::Bool(value) => value.fmt(formatter),
+            Number::Unsigned(value) => value.fmt(formatter),
+            Number::Signed(value) => value.fmt(formatter),
+            Number::Single(value) if is_plain(value.into()) => write!(formatter, "{value}"),
+            Number::Single(value) => write!(formatter, "{value:e}"),
+            Number::Double(value) if is_plain(value) => write!(formatter, "{value}"),
+            Number::Double(value) => write!(formatter, "{value:e}"),
+            Number::Complex(real, imaginary) => {
+                let sign = if imaginary.is_sign_negative() { '-' } else { '+' };
+                write!(formatter, "{}{sign}{}i", Number::Double(real), Number::Double(imaginary.abs()))
+            }
+        }
+    }
+}
+
+/// Whether a float is short enough without an exponent.
+fn is_plain(value: f64) -> bool {
+    value == 0.0 || !value.is_finite() || (1e-5..1e16).contains(&value.abs())
+}
+
+/// The integers that JSON readers, most of which take all numbers for `f64`, keep exactly.
+const EXACT: i128 = (1 << 53) - 1;
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Number::Bool(value) => serializer.serialize_bool(value),
+            Number::Unsigned(value) => match i64::try_from(value) {
+                Ok(number) if i128::from(number) <= EXACT => serializer.serialize_i64(number),
+                _ => serializer.collect_str(&value),
+            },
+            Number::Signed(value) => match i64::try_from(value) {
+                Ok(number) if (-EXACT..=EXACT).contains(&value) => serializer.serialize_i64(number),
+                _ => serializer.collect_str(&value),
+            },
+            Number::Single(value) if value.is_finite() => serializer.serialize_f32(value),
+            Number::Single(value) => serializer.collect_str(&value),
+            Number::Double(value) if value.is_finite() => serializer.serialize_f64(value),
+            Number::Double(value) => serializer.collect_str(&value),
+            Number::Complex(real, imaginary) => {
+                let mut parts = serializer.serialize_tuple(2)?;
+                parts.serialize_element(&Number::Double(real))?;
+                parts.serialize_element(&Number::Double(imaginary))?;
+                parts.end()
+            }
+        }
+    }
+}
+
+/// One element, of a type that is known when the program is built.
+pub(super) trait Scalar: Copy + PartialOrd {
+    /// The element at the start of these bytes; zero where there are not enough.
+    fn at(bytes: &[u8]) -> Self;
+    fn number(self) -> Number;
+    fn as_f64(self) -> f64;
+}
+
+macro_rules! scalars {
+    ($($type:ty => $variant:ident),+ $(,)?) => {$(
+        impl Scalar for $type {
+            fn at(bytes: &[u8]) -> $type {
+                bytes.first_chunk().copied().map_or(Default::default(), <$type>::from_le_bytes)
+            }
+
+            fn number(self) -> Number {
+                Number::$variant(self.into())
+            }
+
+            #[allow(clippy::cast_precision_loss, clippy::cast_lossless, reason = "the nearest is meant")]
+            fn as_f64(self) -> f64 {
+                self as f64
+            }
+        }
+    )+};
+}
+
+scalars! {
+    u8 => Unsigned, u16 => Unsigned, u32 => Unsigned, u64 => Unsigned, u128 => Unsigned,
+    i8 => Signed, i16 => Signed, i32 => Signed, i64 => Signed, i128 => Signed,
+    f32 => Single, f64 => Double,
+}
+
+/// A 16-bit float of IEEE 754.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(super) struct F16(f32);
+
+/// The upper half of an `f32`.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(super) struct Bf16(f32);
+
+impl Scalar for F16 {
+    /// Source: IEEE 754-2008, 3.4, binary16: 1 bit sign, 5 of the exponent with bias 15, 10 of the fraction.
+    fn at(bytes: &[u8]) -> F16 {
+        let bits = u16::at(bytes);
+        let fraction = f32::from(bits & 0x3ff);
+        let exponent = i32::from((bits >> 10) & 0x1f);
+        let magnitude = match exponent {
+            0 => fraction * 2_f32.powi(-24),
+            31 if fraction == 0.0 => f32::INFINITY,
+            31 => f32::NAN,
+            _ => (1024.0 + fraction) * 2_f32.powi(exponent - 25),
+        };
+        F16(if bits >> 15 == 1 { -magnitude } else { magnitude })
+    }
+
+    fn number(self) -> Number {
+        Number::Single(self.0)
+    }
+
+    fn as_f64(self) -> f64 {
+        self.0.into()
+    }
+}
+
+impl Scalar for Bf16 {
+    fn at(bytes: &[u8]) -> Bf16 {
+        Bf16(f32::from_bits(u32::from(u16::at(bytes)) << 16))
+    }
+
+    fn number(self) -> Number {
+        Number::Single(self.0)
+    }
+
+    fn as_f64(self) -> f64 {
+        self.0.into()
+    }
+}
+
+macro_rules! complex {
+    ($($type:ident: $part:ty),+) => {$(
+        /// A complex number, compared by its absolute value.
+        #[derive(Clone, Copy)]
+        pub(super) struct $type($part, $part);
+
+        impl Scalar for $type {
+            fn at(bytes: &[u8]) -> $type {
+                let (real, imaginary) = bytes.split_at_checked(size_of::<$part>()).unwrap_or_default();
+                $type(<$part>::at(real), <$part>::at(imaginary))
+            }
+
+            fn number(self) -> Number {
+                Number::Complex(self.0.into(), self.1.into())
+            }
+
+            fn as_f64(self) -> f64 {
+                f64::from(self.0).hypot(self.1.into())
+            }
+        }
+
+        impl PartialEq for $type {
+            fn eq(&self, other: &$type) -> bool {
+                self.as_f64() == other.as_f64()
+            }
+        }
+
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &$type) -> Option<std::cmp::Ordering> {
+                self.as_f64().partial_cmp(&other.as_f64())
+            }
+        }
+    )+};
+}
+
+complex!(Complex32: f32, Complex64: f64);

@@ -1,0 +1,303 @@
+//! One checkpoint, opened without its program.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::array::Array;
+use super::layout::Layout;
+use super::members::Label;
+use super::node::{Node, Value};
+use super::walk::{Place, Trouble};
+use crate::container::{Container, Manifest, Metadata, STATE, Source, time};
+use crate::embedded::Memory;
+use crate::error::Error;
+use crate::seal::Protection;
+use crate::state::{CODEC, Schema};
+use crate::store::{Directory, Disk as _, RealDisk, generation_of};
+
+/// A checkpoint: a file, or one that is kept inside another, as [`Scopes`](crate::Scopes) do.
+///
+/// To open it takes the manifest and the list of what is in it, however large it is. All else is read and verified when it
+/// is asked for.
+pub struct File {
+    path: PathBuf,
+    pub(super) container: Container,
+    pub(super) layout: Layout,
+    /// Everything but the arrays, once it was asked for.
+    state: OnceLock<Vec<u8>>,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A value of the state.
+    Node(Node<'a>),
+    /// A value inside a checkpoint that is kept in the state, and its path there; empty for all of it.
+    Inside(Box<File>, String),
+}
+
+/// What a checkpoint says of itself. As JSON, times are RFC 3339 and lengths bytes.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Header {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The name of the state.
+    pub name: String,
+    /// The version of the state.
+    pub version: u32,
+    /// The type of the state, as a Rust programmer would write it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Its number in its directory.
+    pub generation: u64,
+    /// When the save began.
+    #[serde(with = "time")]
+    pub created: SystemTime,
+    /// The machine that wrote it.
+    pub host: String,
+    /// The process that wrote it.
+    pub process: u32,
+    /// The library that wrote it.
+    pub library: String,
+    /// What the program added.
+    pub metadata: Metadata,
+    /// The length of the file.
+    pub bytes: u64,
+    /// What is in it, arrays first, the rest of the state last.
+    pub parts: Vec<Part>,
+}
+
+/// One part of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Part {
+    /// The name of its entry.
+    pub name: String,
+    /// How many bytes it has when read.
+    pub bytes: u64,
+    /// How many bytes it has in the file.
+    pub stored_bytes: u64,
+    /// Whether it is compressed.
+    pub compressed: bool,
+}
+
+impl File {
+    /// Opens a checkpoint, and verifies all but the data of its parts.
+    ///
+    /// # Errors
+    /// What is wrong with it, as [`CheckpointReader::manifest`](crate::CheckpointReader::manifest) tells. Also where its name is that of
+    /// another generation than it is: a load refuses that too.
+    pub fn open(path: impl AsRef<Path>) -> Result<File, Error> {
+        File::open_protected(path, &Protection::new())
+    }
+
+    /// As [`open`](File::open), for a checkpoint that was saved with a [`Protection`].
+    ///
+    /// # Errors
+    /// As [`open`](File::open), and where the protection refuses it.
+    pub fn open_protected(path: impl AsRef<Path>, protection: &Protection) -> Result<File, Error> {
+        let path = path.as_ref();
+        let source = RealDisk::default().open(path).map_err(|source| Error::io("open", path, source))?;
+        let file = File::new(path, source, protection)?;
+        match path.file_name().and_then(generation_of) {
+            Some(named) if named != file.manifest().generation() => Err(Error::Damaged {
+                path: path.to_owned(),
+                part: "name".to_owned(),
+                why: format!(
+                    "it is generation {} under the name of generation {named}",
+                    file.manifest().generation()
+                ),
+            }),
+            _ => Ok(file),
+        }
+    }
+
+    /// Opens one generation of a checkpoint directory.
+    ///
+    /// # Errors
+    /// As [`open`](File::open), and [`Error::NoSuchGeneration`].
+    pub fn open_generation(directory: impl AsRef<Path>, generation: u64) -> Result<File, Error> {
+        let directory = Directory::new(directory.as_ref(), Arc::new(RealDisk::default()));
+        match File::open(directory.location(generation)) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let available = directory.generations()?;
+                Err(Error::NoSuchGeneration { path: directory.path().to_owned(), generation, available })
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn new(path: &Path, source: Box<dyn Source>, protection: &Protection) -> Result<File, Error> {
+        let refused = |refusal| Error::refused(path, refusal);
+        let source = protection.open(source).map_err(refused)?;
+        let container = Container::open(source, &protection.tag_keys()).map_err(refused)?;
+        let layout = Layout::of(&container.manifest().schema);
+        Ok(File { path: path.to_owned(), container, layout, state: OnceLock::new() })
+    }
+
+    /// The checkpoint that these bytes are, if they are one.
+    pub(super) fn embedded(&self, name: &str, bytes: Vec<u8>) -> Option<File> {
+        File::new(&self.path.join(name), Box::new(Memory(bytes)), &Protection::new()).ok()
+    }
+
+    /// Where it is. One that is inside another has the path of the value there behind that of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        self.container.manifest()
+    }
+
+    /// How many bytes the whole file has.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.container.length()
+    }
+
+    /// What it says of itself, to be shown.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        let manifest = self.manifest();
+        Header {
+            path: self.path.clone(),
+            name: manifest.name.clone(),
+            version: manifest.version,
+            type_name: manifest.schema.to_string(),
+            generation: manifest.generation,
+            created: manifest.created,
+            host: manifest.host.clone(),
+            process: manifest.process,
+            library: manifest.library.clone(),
+            metadata: manifest.metadata.clone(),
+            bytes: self.bytes(),
+            parts: self.parts().collect(),
+        }
+    }
+
+    /// What is in it, arrays first, the rest of the state last.
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
+        (0..self.container.part_count()).filter_map(|number| self.container.part(number)).map(|part| Part {
+            name: part.name.to_owned(),
+            bytes: part.bytes,
+            stored_bytes: part.stored,
+            compressed: part.is_compressed,
+        })
+    }
+
+    /// The whole state.
+    #[must_use]
+    pub fn root(&self) -> Node<'_> {
+        Node::of_type(self, &self.schema().root, Place::default())
+    }
+
+    /// All arrays, in the order of the file. They are there also where the rest of the state cannot be understood.
+    ///
+    /// # Errors
+    /// Where one of them is damaged.
+    pub fn arrays(&self) -> impl Iterator<Item = Result<Array<'_>, Error>> {
+        (0..self.container.part_count().saturating_sub(1)).map(|number| Array::new(self, number, None))
+    }
+
+    /// The value at a path of field names, indices and the keys of maps, with `/` between them, as in the names of arrays:
+    /// `model/layers/2/weights`. Options, newtypes and the variants of enums are no steps of their own. The empty path is
+    /// the whole state.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchField`], and where the state is damaged or cannot be understood.
+    pub fn find(&self, path: &str) -> Result<Found<'_>, Error> {
+        let mut node = self.root();
+        let mut rest = path.trim_matches('/');
+        loop {
+            node = match node.value()? {
+                Value::Option(Some(inner)) | Value::Variant(_, Some(inner)) => inner,
+                _ if rest.is_empty() => return Ok(Found::Node(node)),
+                value => {
+                    let done =
+                        path.trim_matches('/').strip_suffix(rest).unwrap_or_default().trim_end_matches('/');
+                    if let Some(inner) = node.embedded(done)? {
+                        return Ok(Found::Inside(Box::new(inner), rest.to_owned()));
+                    }
+                    let (step, later) = rest.split_once('/').unwrap_or((rest, ""));
+                    let Some(member) =
+                        value.members().map(|members| members.named(step)).transpose()?.flatten()
+                    else {
+                        return Err(self.no_such_field(path, step, done, &value));
+                    };
+                    rest = later;
+                    member
+                }
+            };
+        }
+    }
+
+    fn no_such_field(&self, path: &str, step: &str, within: &str, value: &Value<'_>) -> Error {
+        const KNOWN: usize = 20;
+        let mut known = Vec::new();
+        let mut more = 0;
+        for member in value.members().into_iter().flatten().flatten() {
+            if known.len() < KNOWN && !matches!(member.label, Label::Index(_)) {
+                known.push(member.label.step());
+            } else {
+                more += 1;
+                if more > KNOWN {
+                    break;
+                }
+            }
+        }
+        Error::NoSuchField {
+            file: self.path.clone(),
+            path: path.to_owned(),
+            step: step.to_owned(),
+            within: within.to_owned(),
+            known,
+        }
+    }
+
+    pub(super) fn schema(&self) -> &Schema {
+        &self.container.manifest().schema
+    }
+
+    /// The bytes of the state, verified when they are asked for first.
+    pub(super) fn state(&self) -> Result<&[u8], Error> {
+        if let Some(state) = self.state.get() {
+            return Ok(state);
+        }
+        let codec = &self.manifest().codec;
+        if codec != CODEC {
+            return Err(Error::CodecUnknown { path: self.path.clone(), found: codec.clone() });
+        }
+        let state = self.container.state().map_err(|refusal| self.refused(refusal))?;
+        Ok(self.state.get_or_init(|| state))
+    }
+
+    pub(super) fn refused(&self, refusal: crate::container::Refusal) -> Error {
+        Error::refused(&self.path, refusal)
+    }
+
+    pub(super) fn damaged(&self, why: String) -> Error {
+        Error::Damaged { path: self.path.clone(), part: STATE.to_owned(), why }
+    }
+
+    pub(super) fn trouble(&self, trouble: Trouble) -> Error {
+        match trouble {
+            Trouble::Damaged(why) => self.damaged(why),
+            Trouble::Opaque(name) => Error::FormUnknown { path: self.path.clone(), name },
+        }
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
+    }
+}

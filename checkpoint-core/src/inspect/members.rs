@@ -1,0 +1,196 @@
+//! The values inside a value.
+
+use std::borrow::Cow;
+
+use super::file::File;
+use super::node::{Node, Value};
+use super::walk::{Place, Walker};
+use crate::error::Error;
+use crate::state::{Field, Type};
+
+/// The values inside a value, one after the other. After an error there are no more.
+#[derive(Clone, Debug)]
+pub struct Members<'a> {
+    file: &'a File,
+    inside: Inside<'a>,
+    /// How many there are.
+    total: u64,
+    /// How many were given.
+    index: u64,
+    /// Where the last one given begins, and its type; behind it is the next.
+    last: Option<(Place, &'a Type)>,
+    start: Place,
+    failed: bool,
+}
+
+/// What the values are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Inside<'a> {
+    Elements(&'a Type, u64),
+    Types(&'a [Type]),
+    Fields(&'a [Field]),
+    Entries(&'a Type, &'a Type, u64),
+}
+
+/// One value inside another.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Member<'a> {
+    /// Where it is there.
+    pub label: Label<'a>,
+    /// The value.
+    pub node: Node<'a>,
+}
+
+/// Where a value is inside another.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Label<'a> {
+    /// The field of this name.
+    Field(&'a str),
+    /// The element or the member of this number, from 0 on.
+    Index(u64),
+    /// The value of this key.
+    Key(Node<'a>),
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn new(file: &'a File, inside: Inside<'a>, start: Place) -> Members<'a> {
+        let total = match inside {
+            Inside::Elements(_, count) | Inside::Entries(_, _, count) => count,
+            Inside::Types(types) => types.len() as u64,
+            Inside::Fields(fields) => fields.len() as u64,
+        };
+        Members { file, inside, total, index: 0, last: None, start, failed: false }
+    }
+
+    /// How many there are, as the checkpoint says. Of a damaged one that need not be true.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// All of them where they are bytes.
+    pub(super) fn plain_bytes(&self) -> Option<&'a [u8]> {
+        let Inside::Elements(Type::U8, count) = self.inside else { return None };
+        self.walker().ok()?.take_slice(count).ok()
+    }
+
+    /// The member of this name, number or key.
+    pub(super) fn named(mut self, step: &str) -> Result<Option<Node<'a>>, Error> {
+        if let Inside::Elements(ty, count) = self.inside {
+            let Some(wanted) = step.parse().ok().filter(|wanted| *wanted < count) else { return Ok(None) };
+            let mut walker = self.walker()?;
+            walker.skip_elements(ty, wanted).map_err(|trouble| self.file.trouble(trouble))?;
+            return Ok(Some(Node::of_type(self.file, ty, walker.place)));
+        }
+        let found = Iterator::find(&mut self, |member| match member {
+            Ok(member) => member.label.is(step),
+            Err(_) => true,
+        });
+        Ok(found.transpose()?.map(|member| member.node))
+    }
+
+    fn following(&mut self) -> Result<Option<Member<'a>>, Error> {
+        let place = match self.last {
+            None => self.start,
+            Some((place, ty)) => Node::of_type(self.file, ty, place).end()?,
+        };
+        let Ok(index) = usize::try_from(self.index) else { return Ok(None) };
+        let (label, ty, place) = match self.inside {
+            Inside::Elements(ty, _) => (Label::Index(self.index), ty, place),
+            Inside::Types(types) => match types.get(index) {
+                Some(ty) => (Label::Index(self.index), ty, place),
+                None => return Ok(None),
+            },
+            Inside::Fields(fields) => match fields.get(index) {
+                Some(field) => (Label::Field(&field.name), &field.ty, place),
+                None => return Ok(None),
+            },
+            Inside::Entries(key, value, _) => {
+                let key = Node::of_type(self.file, key, place);
+                (Label::Key(key), value, key.end()?)
+            }
+        };
+        self.index += 1;
+        self.last = Some((place, ty));
+        Ok(Some(Member { label, node: Node::of_type(self.file, ty, place) }))
+    }
+
+    fn walker(&self) -> Result<Walker<'a>, Error> {
+        Ok(Walker::new(self.file.state()?, self.file.schema(), &self.file.layout, self.start))
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Result<Member<'a>, Error>;
+
+    fn next(&mut self) -> Option<Result<Member<'a>, Error>> {
+        if self.failed || self.index >= self.total {
+            return None;
+        }
+        let next = self.following();
+        self.failed = next.is_err();
+        next.transpose()
+    }
+}
+
+impl Label<'_> {
+    /// It as text: the name, the number, or the key.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Label::Field(name) => Cow::Borrowed(*name),
+            Label::Index(index) => Cow::Owned(index.to_string()),
+            Label::Key(key) => Cow::Owned(key_text(key, 0).unwrap_or_else(|_| "?".to_owned())),
+        }
+    }
+
+    /// It as a step of a path: what would have a meaning there is written as `%` and two hexadecimal digits.
+    #[must_use]
+    pub fn step(&self) -> String {
+        let mut step = String::new();
+        for character in self.text().chars() {
+            match character {
+                '/' | '%' => step.push_str(&format!("%{:02X}", u32::from(character))),
+                _ => step.push(character),
+            }
+        }
+        if step.is_empty() { "%".to_owned() } else { step }
+    }
+
+    /// Whether a step of a path means it: as it is, or as the names of arrays have it.
+    fn is(&self, step: &str) -> bool {
+        let text = self.text();
+        *text == *step || self.step() == step || crate::state::path_step(&text) == step
+    }
+}
+
+/// A key as text. One that is no text and no number is as in Rust.
+fn key_text(key: &Node<'_>, depth: u32) -> Result<String, Error> {
+    const MEMBERS: usize = 16;
+    const DEEPEST: u32 = 16;
+    if depth == DEEPEST {
+        return Ok("…".to_owned());
+    }
+    let inside = |node: &Node<'_>| key_text(node, depth + 1);
+    Ok(match key.value()? {
+        Value::Text(text) => text.to_owned(),
+        Value::Char(character) => character.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Unit => "()".to_owned(),
+        Value::Option(None) => "None".to_owned(),
+        Value::Option(Some(inner)) => inside(&inner)?,
+        Value::Variant(name, None) => name.to_owned(),
+        Value::Variant(name, Some(content)) => format!("{name}{}", inside(&content)?),
+        Value::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        value => match value.members() {
+            Some(members) => {
+                let texts: Result<Vec<String>, Error> =
+                    members.take(MEMBERS).map(|member| inside(&member?.node)).collect();
+                format!("({})", texts?.join(", "))
+            }
+            None => "?".to_owned(),
+        },
+    })
+}

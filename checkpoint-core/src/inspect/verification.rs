@@ -1,0 +1,96 @@
+//! Whether checkpoints are whole, part by part, and which of them a restart would take.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::file::File;
+use super::node;
+use crate::error::Error;
+use crate::reader::CheckpointReader;
+
+/// Whether one part is as it was written.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PartVerdict {
+    /// The name of its entry.
+    pub name: String,
+    /// How many bytes it has in the file.
+    pub stored_bytes: u64,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+/// Whether a checkpoint is whole.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// The file.
+    pub path: PathBuf,
+    /// Its generation, as its name says it, in a directory.
+    pub generation: Option<u64>,
+    /// What is wrong with it as a whole: it is no checkpoint, it cannot be opened, its parts do not fit each other.
+    pub problem: Option<String>,
+    /// Its parts; none where it cannot be opened.
+    pub parts: Vec<PartVerdict>,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.problem.is_none() && self.parts.iter().all(|part| part.problem.is_none())
+    }
+}
+
+/// Reads all of a checkpoint file and compares every checksum, as a load does.
+///
+/// ```
+/// use checkpointed_core::{Checkpointer, inspect};
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// Checkpointer::<Vec<f64>>::open(&path)?.save(&vec![0.5; 100])?;
+/// let verdicts = inspect::verify_directory(&path)?;
+/// assert!(verdicts[0].is_whole());
+/// # Ok(())
+/// # }
+/// ```
+pub fn verify(path: impl AsRef<Path>) -> Verdict {
+    let path = path.as_ref().to_owned();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) => {
+            return Verdict { path, generation: None, problem: Some(error.to_string()), parts: Vec::new() };
+        }
+    };
+    let problems = file.arrays().map(|array| array.and_then(|array| array.read(|_| Ok(()))).err());
+    let mut problems: Vec<Option<Error>> = problems.collect();
+    let state = file.root().value().map(drop);
+    let is_opaque = matches!(state, Err(Error::Decode { .. }));
+    problems.push(state.err().filter(|_| !is_opaque));
+    let are_whole = problems.iter().all(Option::is_none) && !is_opaque;
+    let problem = if are_whole { node::check(&file).err() } else { None };
+    let told = |error: Option<Error>| error.map(|error| error.to_string());
+    let parts = file.parts().zip(problems).map(|(part, problem)| PartVerdict {
+        name: part.name,
+        stored_bytes: part.stored_bytes,
+        problem: told(problem),
+    });
+    let (generation, parts) = (Some(file.manifest().generation()), parts.collect());
+    Verdict { path, generation, problem: told(problem), parts }
+}
+
+/// Verifies every generation of a directory, oldest first. A restart takes the last that is whole, if it is of the state that the program
+/// wants.
+///
+/// # Errors
+/// Where the directory cannot be listed.
+pub fn verify_directory(path: impl AsRef<Path>) -> Result<Vec<Verdict>, Error> {
+    let reader = CheckpointReader::<()>::open(path)?;
+    let location = |generation| (generation, reader.directory().location(generation));
+    let verdict =
+        |(generation, path): (u64, PathBuf)| Verdict { generation: Some(generation), ..verify(path) };
+    Ok(reader.generations()?.into_iter().map(location).map(verdict).collect())
+}

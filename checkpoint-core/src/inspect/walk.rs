@@ -1,0 +1,253 @@
+//! Passing over values, guided by the schema. Nothing of either is believed.
+
+use super::layout::Layout;
+use crate::state::{Body, ELEMENTS_WITHOUT_BYTES, Field, Fields, OUT_OF_BAND, Schema, Type};
+
+/// How many values may be inside each other: as many as the format allows, and as many wrappers around them.
+const DEEPEST: usize = 1 << 14;
+
+/// How many values there may be for each byte. Most take bytes; of those that take none a schema can promise any number.
+const STEPS_PER_BYTE: u64 = 64;
+
+/// Where a value begins: in the bytes of the state, and among its arrays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) offset: usize,
+    pub(super) array: usize,
+}
+
+/// Why a value cannot be read.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The bytes are not what the schema says.
+    Damaged(String),
+    /// The schema does not say what the bytes of this type are.
+    Opaque(String),
+}
+
+pub(super) fn damaged<T>(why: impl Into<String>) -> Result<T, Trouble> {
+    Err(Trouble::Damaged(why.into()))
+}
+
+/// An array that is kept apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Apart {
+    pub(super) number: usize,
+    pub(super) rows: u64,
+}
+
+/// The elements of a sequence.
+pub(super) enum Count {
+    Here(u64),
+    Apart(Apart),
+}
+
+/// What is told of an array, and the type of its rows.
+pub(super) type Check<'c> = dyn Fn(Apart, &Type) -> Result<(), Trouble> + 'c;
+
+/// Reads what a place of the state has, and goes on from there.
+pub(super) struct Walker<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) schema: &'a Schema,
+    pub(super) layout: &'a Layout,
+    pub(super) place: Place,
+    /// Told of each array that is passed over, with the type of its rows. Where somebody is, everything is looked at.
+    pub(super) check: Option<&'a Check<'a>>,
+    steps: u64,
+}
+
+/// What is still to be passed over.
+enum Rest<'a> {
+    Types(std::slice::Iter<'a, Type>),
+    Fields(std::slice::Iter<'a, Field>),
+    Elements(&'a Type, u64),
+    Entries { key: &'a Type, value: &'a Type, left: u64, is_value: bool },
+}
+
+impl<'a> Rest<'a> {
+    fn next(&mut self) -> Option<&'a Type> {
+        match self {
+            Rest::Types(types) => types.next(),
+            Rest::Fields(fields) => fields.next().map(|field| &field.ty),
+            Rest::Elements(ty, left) => left.checked_sub(1).map(|rest| {
+                *left = rest;
+                *ty
+            }),
+            Rest::Entries { key, value, left, is_value } => {
+                *is_value = !*is_value;
+                if !*is_value {
+                    return Some(value);
+                }
+                *left = left.checked_sub(1)?;
+                Some(key)
+            }
+        }
+    }
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn new(bytes: &'a [u8], schema: &'a Schema, layout: &'a Layout, place: Place) -> Walker<'a> {
+        let steps =
+            (bytes.len() as u64).saturating_add(ELEMENTS_WITHOUT_BYTES).saturating_mul(STEPS_PER_BYTE);
+        Walker { bytes, schema, layout, place, check: None, steps }
+    }
+
+    pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Trouble> {
+        let found = usize::try_from(length).ok().and_then(|length| {
+            let end = self.place.offset.checked_add(length)?;
+            Some((self.bytes.get(self.place.offset..end)?, end))
+        });
+        let Some((taken, end)) = found else { return damaged("the data ends before the value is complete") };
+        self.place.offset = end;
+        Ok(taken)
+    }
+
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Trouble> {
+        match self.take_slice(N as u64)?.first_chunk() {
+            Some(taken) => Ok(*taken),
+            None => damaged("the data ends before the value is complete"),
+        }
+    }
+
+    pub(super) fn length(&mut self) -> Result<u64, Trouble> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, Trouble> {
+        match self.take()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [byte] => damaged(format!("{byte} is where only 0 or 1 can be")),
+        }
+    }
+
+    pub(super) fn character(&mut self) -> Result<char, Trouble> {
+        let rest = self.bytes.get(self.place.offset..).unwrap_or_default();
+        let width = match rest.first() {
+            Some(0..0x80) => 1,
+            Some(0x80..0xe0) => 2,
+            Some(0xe0..0xf0) => 3,
+            _ => 4,
+        };
+        let text = std::str::from_utf8(self.take_slice(width)?).ok();
+        text.and_then(|text| text.chars().next()).map_or_else(|| damaged("a character is no UTF-8"), Ok)
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'a str, Trouble> {
+        let length = self.length()?;
+        std::str::from_utf8(self.take_slice(length)?).or_else(|_| damaged("a text is no UTF-8"))
+    }
+
+    /// How many elements a sequence has. Arrays come in the order of their numbers.
+    pub(super) fn count(&mut self) -> Result<Count, Trouble> {
+        let count = self.length()?;
+        if count != OUT_OF_BAND {
+            return Ok(Count::Here(count));
+        }
+        let (number, rows) = (self.length()?, self.length()?);
+        if number != self.place.array as u64 {
+            return damaged(format!("it refers to array {number} where array {} belongs", self.place.array));
+        }
+        let number = self.place.array;
+        self.place.array += 1;
+        Ok(Count::Apart(Apart { number, rows }))
+    }
+
+    /// The fields of the variant that a value of this enum is, with its name.
+    pub(super) fn variant(
+        &mut self,
+        variants: &'a [crate::state::Variant],
+    ) -> Result<&'a crate::state::Variant, Trouble> {
+        let number = u32::from_le_bytes(self.take()?);
+        let found = usize::try_from(number).ok().and_then(|number| variants.get(number));
+        found.map_or_else(|| damaged(format!("there is no variant {number}")), Ok)
+    }
+
+    /// Passes over so many elements.
+    pub(super) fn skip_elements(&mut self, ty: &'a Type, count: u64) -> Result<(), Trouble> {
+        self.run(vec![Rest::Elements(ty, count)])
+    }
+
+    /// Passes over a value of this type.
+    pub(super) fn skip(&mut self, ty: &'a Type) -> Result<(), Trouble> {
+        self.skip_elements(ty, 1)
+    }
+
+    /// Passes over fields.
+    pub(super) fn skip_fields(&mut self, fields: &'a Fields) -> Result<(), Trouble> {
+        self.run(rest_of(fields).into_iter().collect())
+    }
+
+    /// What is to be passed over is in a list instead of on the stack: a forged schema goes as deep as it likes.
+    fn run(&mut self, mut stack: Vec<Rest<'a>>) -> Result<(), Trouble> {
+        while let Some(rest) = stack.last_mut() {
+            if let Rest::Elements(ty, left) = rest
+                && let Some(length) = self.layout.length(ty)
+                && (self.check.is_none() || length == 0)
+            {
+                let length = length.checked_mul(*left);
+                stack.pop();
+                self.take_slice(length.unwrap_or(u64::MAX))?;
+                continue;
+            }
+            let Some(ty) = rest.next() else {
+                stack.pop();
+                continue;
+            };
+            self.steps = match self.steps.checked_sub(1) {
+                Some(steps) => steps,
+                None => return damaged("there are too many values that take no space"),
+            };
+            stack.extend(self.enter(ty)?);
+            if stack.len() > DEEPEST {
+                return damaged(format!("values are nested more than {DEEPEST} deep"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes over the beginning of a value; gives what comes behind it.
+    fn enter(&mut self, ty: &'a Type) -> Result<Option<Rest<'a>>, Trouble> {
+        match ty {
+            Type::Bool => self.flag().map(|_| None),
+            Type::Char => self.character().map(|_| None),
+            Type::String => self.text().map(|_| None),
+            Type::Bytes => {
+                let length = self.length()?;
+                self.take_slice(length).map(|_| None)
+            }
+            Type::Option(inner) => Ok(self.flag()?.then_some(Rest::Elements(inner, 1))),
+            Type::Seq(element) => match self.count()? {
+                Count::Here(count) => Ok(Some(Rest::Elements(element, count))),
+                Count::Apart(array) => {
+                    self.check.map_or(Ok(()), |check| check(array, element))?;
+                    Ok(None)
+                }
+            },
+            Type::Map(key, value) => {
+                Ok(Some(Rest::Entries { key, value, left: self.length()?, is_value: false }))
+            }
+            Type::Tuple(members) => Ok(Some(Rest::Types(members.iter()))),
+            Type::Array(element, length) => Ok(Some(Rest::Elements(element, *length))),
+            Type::Named(place) => match self.schema.types.get(*place).map(|definition| &definition.body) {
+                Some(Body::Struct(fields)) => Ok(rest_of(fields)),
+                Some(Body::Enum(variants)) => Ok(rest_of(&self.variant(variants)?.fields)),
+                None => damaged("the schema refers to a type that it does not have"),
+            },
+            Type::Opaque(name) | Type::Unsupported(name) => Err(Trouble::Opaque(name.clone())),
+            scalar => {
+                let length = self.layout.length(scalar).unwrap_or(u64::MAX);
+                self.take_slice(length).map(|_| None)
+            }
+        }
+    }
+}
+
+fn rest_of(fields: &Fields) -> Option<Rest<'_>> {
+    match fields {
+        Fields::Unit => None,
+        Fields::Newtype(ty) => Some(Rest::Elements(ty, 1)),
+        Fields::Tuple(types) => Some(Rest::Types(types.iter())),
+        Fields::Named(fields) => Some(Rest::Fields(fields.iter())),
+    }
+}
