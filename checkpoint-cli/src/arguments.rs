@@ -8,7 +8,7 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Nothing is changed but by the commands that say so: pin, unpin, redo and halt.
+/// Nothing is changed but by the commands that say so: prune (without --dry-run), pin, unpin, redo and halt.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Show(command::show::Arguments),
     /// Verify checkpoints, and tell which a restart takes
     Verify(command::verify::Arguments),
+    /// Write a checkpoint, or a part of it, in the form of others
+    Export(command::export::Arguments),
+    /// Remove what is not to be kept
+    Prune(command::prune::Arguments),
     /// Keep a generation whatever the program keeps
     Pin(command::pin::Arguments),
     /// Leave a generation to what the program keeps
@@ -59,6 +63,8 @@ impl Command {
             Command::List(arguments) => command::list::run(&arguments, output),
             Command::Show(arguments) => command::show::run(&arguments, output),
             Command::Verify(arguments) => command::verify::run(&arguments, output),
+            Command::Export(arguments) => command::export::run(&arguments, output),
+            Command::Prune(arguments) => command::prune::run(&arguments, output),
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
             Command::Watch(arguments) => command::watch::run(&arguments, output),

@@ -1,9 +1,11 @@
 //! The commands, each in a file of its own.
 
+pub(crate) mod export;
 pub(crate) mod halt;
 pub(crate) mod list;
 pub(crate) mod manual;
 pub(crate) mod pin;
+pub(crate) mod prune;
 pub(crate) mod redo;
 pub(crate) mod show;
 pub(crate) mod steps;

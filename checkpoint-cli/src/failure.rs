@@ -14,6 +14,22 @@ pub(crate) enum Failure {
     #[error("{} has no checkpoint that can be opened", .0.display())]
     NoCheckpoint(PathBuf),
 
+    /// Something would be removed, and nobody said yes.
+    #[error("nothing was removed: say --yes, or --dry-run to see what would go")]
+    NotConfirmed,
+
+    /// One array was to be written.
+    #[error("a .npy file has one array, there are {0}: give the path of one, or choose --to npz")]
+    NotOneArray(usize),
+
+    /// A terminal is no place for that.
+    #[error("this form is not for a terminal: give a file with --output")]
+    Terminal,
+
+    /// The file that was to be written.
+    #[error("cannot write {}: {1}{}", .0.display(), if .1.kind() == io::ErrorKind::AlreadyExists { "; --force replaces it" } else { "" })]
+    NotWritten(PathBuf, io::Error),
+
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),

@@ -161,6 +161,17 @@ fn verify_and_load_agree_on_every_changed_byte_and_show_never_panics() {
 }
 
 #[test]
+fn a_newest_checkpoint_that_needs_a_key_is_no_damage() {
+    let (_parent, path) = saved();
+    fs::write(path.join("00000000000000000009.ckpt"), "age-encryption.org/v1\n-> X25519 x\n").unwrap();
+    let (code, out, _) = ckpt(&["--json", "verify", text(&path)]);
+    assert_eq!(code, 1);
+    let verified: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(verified["restart"], Value::Null, "a load is refused too");
+    assert!(CheckpointReader::<State>::open(&path).unwrap().load().is_err());
+}
+
+#[test]
 fn a_file_of_somebody_else_is_told_and_code_3() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("letter.txt");
@@ -179,5 +190,45 @@ fn the_released_files_are_shown_and_whole() {
     for name in ["values", "arrays", "compressed", "scopes", "chain-1", "pipeline/steps/load"] {
         assert_eq!(ckpt(&["verify", text(&kept.join(name))]).0, 0, "{name}");
         assert_eq!(ckpt(&["show", text(&kept.join(name))]).0, 0, "{name}");
+    }
+}
+
+#[test]
+fn values_are_exported_as_json_and_arrays_as_numpy_has_them() {
+    let (parent, path) = saved();
+    let (code, out, _) = ckpt(&["export", text(&path), "--to", "json"]);
+    assert_eq!(code, 0);
+    let exported: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(exported["points"], json!([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]));
+    assert_eq!(exported["phases"], json!(["Idle", { "Run": { "step": 9 } }]));
+    assert_eq!(exported["layers"]["a/b"], json!([1.0, 2.0, "NaN"]));
+    assert_eq!(exported["wide"], u128::MAX.to_string());
+
+    let target = parent.path().join("points.npy");
+    let points = ["export", text(&path), "points", "--to", "npy", "--output", text(&target)];
+    assert_eq!(ckpt(&points).0, 0);
+    let (code, _, err) = ckpt(&points);
+    assert_eq!(code, 3, "it is there already");
+    assert!(err.contains("--force"), "{err}");
+    let (all, tensors) = (parent.path().join("all.npz"), parent.path().join("all.safetensors"));
+    assert_eq!(ckpt(&["export", text(&path), "--to", "npz", "-o", text(&all)]).0, 0);
+    assert_eq!(ckpt(&["export", text(&path), "--to", "safetensors", "-o", text(&tensors)]).0, 0);
+    let (code, _, err) = ckpt(&["export", text(&path), "--to", "npy", "-o", text(&parent.path().join("x"))]);
+    assert_eq!(code, 3);
+    assert!(err.contains("--to npz"), "{err}");
+    let header = fs::read(&tensors).unwrap();
+    let length = usize::try_from(u64::from_le_bytes(header[..8].try_into().unwrap())).unwrap();
+    let tensors: Value = serde_json::from_slice(&header[8..8 + length]).unwrap();
+    assert_eq!(tensors["points"]["shape"], json!([2, 3]));
+
+    let script = "import numpy, sys; a, b = numpy.load(sys.argv[1]), numpy.load(sys.argv[2]); \
+                  print(a.tolist(), sorted(b), (b['points'] == a).all())";
+    let output = Command::new("python3").args(["-c", script]).args([&target, &all]).output();
+    match output {
+        Ok(output) if output.status.success() => {
+            let printed = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(printed.trim(), "[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]] ['layers/a%2Fb', 'points'] True");
+        }
+        _ => eprintln!("skipped: no numpy"),
     }
 }

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use checkpointed::{Checkpointer, Error, Metadata, Metric, Pipeline, Scopes, inspect};
+use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata, Metric, Pipeline, Scopes, inspect};
 use serde_json::Value;
 
 /// What the tool wrote, and its exit code.
@@ -317,4 +317,56 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+}
+
+#[test]
+fn prune_removes_what_no_rule_keeps_and_says_why_the_rest_stays() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(20).open().unwrap();
+    for (state, loss) in [0.5, 0.1, 0.9, 0.8, 0.7, 0.6].into_iter().enumerate() {
+        checkpoints.save_with(&(state as u64), Metadata::new().with("loss", loss)).unwrap();
+    }
+    checkpoints.pin(3).unwrap();
+    let rules = ["--keep-last", "1", "--keep-best", "loss:lowest:1", "--yes"];
+    let Said { code, err, .. } = ckpt_with("prune", &path, &rules);
+    assert_eq!(code, 3, "a program has it open");
+    assert!(err.contains("in use by"), "{err}");
+    drop(checkpoints);
+
+    let listed = || CheckpointReader::<u64>::open(&path).unwrap().generations().unwrap();
+    let Said { code, out, .. } = ckpt_with("prune", &path, &[&rules[..4], &["--dry-run"]].concat());
+    assert_eq!(code, 0);
+    assert!(out.contains("3 would go") && out.contains("lowest loss") && out.contains("pinned"), "{out}");
+    assert_eq!(listed().len(), 6, "nothing was changed");
+    let Said { code, err, .. } = ckpt_with("prune", &path, &rules[..4]);
+    assert_eq!(code, 3);
+    assert!(err.contains("--yes"), "{err}");
+    assert_eq!(listed().len(), 6, "nobody said yes");
+    assert_eq!(ckpt_with("prune", &path, &rules).code, 0);
+    assert_eq!(listed(), [2, 3, 6]);
+}
+
+#[test]
+fn prune_never_removes_the_last_that_is_whole() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(20).open().unwrap();
+    (0..4).for_each(|state| assert!(checkpoints.save(&state).is_ok()));
+    drop(checkpoints);
+    for newest in ["00000000000000000003.ckpt", "00000000000000000004.ckpt"] {
+        let mut bytes = fs::read(path.join(newest)).unwrap();
+        // In the data, which only who reads all of it finds.
+        let data = bytes.windows(13).position(|window| window == b"state.bincode").unwrap() + 64;
+        bytes[data..data + 40].fill(0xff);
+        fs::write(path.join(newest), bytes).unwrap();
+    }
+    assert_eq!(ckpt_with("prune", &path, &["--keep-last", "1", "--yes"]).code, 0);
+    assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(1));
+    fs::write(path.join("00000000000000000002.ckpt"), "").unwrap();
+    let Said { code, .. } = ckpt_with("prune", &path, &["--keep-last", "1", "--yes"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        CheckpointReader::<u64>::open(&path).unwrap().generations().unwrap(),
+        [2, 3, 4],
+        "none is whole: none goes"
+    );
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use checkpointed_core::inspect::{self, Content, File, Found, Header, Limits, Outline, OutlineArray};
+use checkpointed_core::inspect::{self, Content, File, Found, Header, Limits, Node, Outline, OutlineArray};
 use serde::Serialize;
 
 use super::list::{described, values};
@@ -189,6 +189,18 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
     }
 }
 
+/// Does something with what a path leads to, which may be in a checkpoint inside the checkpoint, and so on.
+pub(crate) fn at<R>(
+    file: &File,
+    path: &str,
+    work: &mut dyn FnMut(&File, &Node<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    match file.find(path)? {
+        Found::Node(node) => work(file, &node),
+        Found::Inside(inner, rest) => at(&inner, &rest, work),
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
     let file = open(&arguments.checkpoint)?;
     let path = arguments.path.clone().unwrap_or_default();
@@ -200,13 +212,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
         // What was asked for is read, however long it is.
         limits = limits.statistics_bytes(u64::MAX);
     }
-    let state = match file.find(&path)? {
-        Found::Node(node) => node.outline(&limits)?,
-        Found::Inside(inner, rest) => match inner.find(&rest)? {
-            Found::Node(node) => node.outline(&limits)?,
-            Found::Inside(inner, _) => inner.root().outline(&limits)?,
-        },
-    };
+    let state = at(&file, &path, &mut |_, node| Ok(node.outline(&limits)?))?;
     output.answer(&Shown { header: file.header(), path_in_state: path, state })?;
     Ok(Verdict::Well)
 }

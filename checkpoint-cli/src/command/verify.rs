@@ -49,7 +49,10 @@ impl Answer for Verified {
             None if self.checkpoints.is_empty() => {
                 writeln!(output, "no checkpoints: a restart begins afresh")
             }
-            None => writeln!(output, "{BAD}none can be used{BAD:#}: a restart is refused"),
+            None => writeln!(
+                output,
+                "{BAD}a restart is refused{BAD:#}: what is newest cannot be used, or nothing can"
+            ),
         }
     }
 }
@@ -59,8 +62,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
     let is_directory = path.is_dir();
     let checkpoints =
         if is_directory { inspect::verify_directory(path)? } else { vec![inspect::verify(path)] };
-    let newest = checkpoints.iter().rev().find(|checkpoint| checkpoint.is_whole());
-    let restart = newest.and_then(|checkpoint| checkpoint.generation).filter(|_| is_directory);
+    let restart = inspect::restart(&checkpoints).filter(|_| is_directory);
     let whole = checkpoints.iter().all(inspect::Verdict::is_whole);
     output.answer(&Verified { whole, restart, checkpoints, is_directory })?;
     Ok(if whole { Verdict::Well } else { Verdict::NotSo })

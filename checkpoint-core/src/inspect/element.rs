@@ -199,6 +199,7 @@ impl Number {
             Number::Signed(value) => value as f64,
             Number::Single(value) => value.into(),
             Number::Double(value) => value,
+            Number::Complex(real, imaginary) if real.is_nan() || imaginary.is_nan() => f64::NAN,
             Number::Complex(real, imaginary) => real.hypot(imaginary),
         }
     }

@@ -104,7 +104,9 @@ impl Serialize for Array<'_> {
         let source =
             Elements { pieces: self.pieces(false).map_err(S::Error::custom)?, piece: Vec::new(), taken: 0 };
         let source = RefCell::new(source);
-        let whole = Rows { array: self, source: &source, shape: self.shape() }.serialize(serializer)?;
+        // Without elements there is nothing in any dimension, however long the others are.
+        let shape = if self.is_empty() { &[0] } else { self.shape() };
+        let whole = Rows { array: self, source: &source, shape }.serialize(serializer)?;
         // What is compressed is known to be right only at its end.
         match source.into_inner().pieces.next() {
             Err(error) => Err(S::Error::custom(error)),

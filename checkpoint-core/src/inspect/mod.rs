@@ -37,6 +37,7 @@ mod members;
 mod node;
 mod outline;
 mod overview;
+mod pruning;
 mod statistics;
 mod steps;
 mod verification;
@@ -50,8 +51,9 @@ pub use members::{Label, Member, Members};
 pub use node::{Node, Value};
 pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
 pub use overview::{GenerationOverview, Kind, Overview, holder, overview, pin, unpin};
+pub use pruning::{Pruned, Pruning, prune};
 pub use statistics::{Profile, Statistics, Summary};
 pub use steps::{StepOverview, StepVersion, redo, steps, undo_redo};
-pub use verification::{PartVerdict, Verdict, verify, verify_directory};
+pub use verification::{PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::store::{Keeping, Retention};

@@ -23,8 +23,7 @@ pub struct Limits {
     pub depth: usize,
     /// Texts and bytes of so many characters.
     pub text: usize,
-    /// Statistics of arrays as long as all of them together have no more bytes than this. Shorter arrays come first in the file's
-    /// own order; the others are not read.
+    /// Statistics of arrays as long as all of them together have no more bytes than this; the others are not read.
     pub statistics_bytes: u64,
     /// The most cells of a [`Profile`](super::Profile), for arrays of two dimensions.
     pub profile_rows: usize,
@@ -171,8 +170,8 @@ impl Node<'_> {
     pub fn outline(&self, limits: &Limits) -> Result<Outline, Error> {
         // What is damaged as a whole is no outline.
         self.walker()?;
-        let mut budget = limits.statistics_bytes;
-        Ok(Cut { limits, budget: &mut budget }.outline(self, "", 0))
+        let (mut budget, mut values) = (limits.statistics_bytes, MOST_VALUES);
+        Ok(Cut { limits, budget: &mut budget, values: &mut values }.outline(self, "", 0))
     }
 }
 
@@ -180,7 +179,12 @@ struct Cut<'l> {
     limits: &'l Limits,
     /// How many bytes of arrays may still be read.
     budget: &'l mut u64,
+    /// How many values may still be shown. A forged schema has room for any number of values that take no bytes.
+    values: &'l mut usize,
 }
+
+/// More values than this nobody looks at.
+const MOST_VALUES: usize = 100_000;
 
 impl Cut<'_> {
     fn outline(&mut self, node: &Node<'_>, path: &str, depth: usize) -> Outline {
@@ -251,9 +255,10 @@ impl Cut<'_> {
         let mut limit = usize::MAX;
         let mut shown = Vec::new();
         for member in members {
-            if shown.len() >= limit {
+            if shown.len() >= limit || *self.values == 0 {
                 break;
             }
+            *self.values -= 1;
             let (label, is_element, outline) = match member {
                 Ok(member) => {
                     let path = format!("{path}/{}", member.label.step());

@@ -33,6 +33,9 @@ pub struct Verdict {
     pub problem: Option<String>,
     /// Its parts; none where it cannot be opened.
     pub parts: Vec<PartVerdict>,
+    /// Whether a restart passes over it for an older one if something is wrong. It does not where an update or a key
+    /// would help.
+    pub is_damage: bool,
 }
 
 impl Verdict {
@@ -62,16 +65,18 @@ pub fn verify(path: impl AsRef<Path>) -> Verdict {
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) => {
-            return Verdict { path, generation: None, problem: Some(error.to_string()), parts: Vec::new() };
+            let (is_damage, problem) = (error.is_damage(), Some(error.to_string()));
+            return Verdict { path, generation: None, problem, parts: Vec::new(), is_damage };
         }
     };
     let problems = file.arrays().map(|array| array.and_then(|array| array.read(|_| Ok(()))).err());
     let mut problems: Vec<Option<Error>> = problems.collect();
     let state = file.root().value().map(drop);
-    let is_opaque = matches!(state, Err(Error::Decode { .. }));
-    problems.push(state.err().filter(|_| !is_opaque));
-    let are_whole = problems.iter().all(Option::is_none) && !is_opaque;
-    let problem = if are_whole { node::check(&file).err() } else { None };
+    // Only the program knows the form of some types; their bytes are verified like all others.
+    let is_known = |error: &Error| !matches!(error, Error::FormUnknown { .. });
+    problems.push(state.err().filter(is_known));
+    let are_whole = problems.iter().all(Option::is_none);
+    let problem = if are_whole { node::check(&file).err().filter(is_known) } else { None };
     let told = |error: Option<Error>| error.map(|error| error.to_string());
     let parts = file.parts().zip(problems).map(|(part, problem)| PartVerdict {
         name: part.name,
@@ -79,7 +84,15 @@ pub fn verify(path: impl AsRef<Path>) -> Verdict {
         problem: told(problem),
     });
     let (generation, parts) = (Some(file.manifest().generation()), parts.collect());
-    Verdict { path, generation, problem: told(problem), parts }
+    Verdict { path, generation, problem: told(problem), parts, is_damage: true }
+}
+
+/// The generation that a restart takes, of verdicts from the oldest to the newest: the newest that is whole, unless a newer one is not
+/// damaged but out of reach, which is an error of the load. `None` where a restart is refused, or there is nothing.
+#[must_use]
+pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
+    let newest = verdicts.iter().rev().find(|verdict| verdict.is_whole() || !verdict.is_damage);
+    newest.filter(|verdict| verdict.is_whole()).and_then(|verdict| verdict.generation)
 }
 
 /// Verifies every generation of a directory, oldest first. A restart takes the last that is whole, if it is of the state that the program

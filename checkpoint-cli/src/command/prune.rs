@@ -1,0 +1,148 @@
+//! `ckpt prune`: removes what is not to be kept.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+
+use anstream::eprint;
+use checkpointed_core::Metric;
+use checkpointed_core::inspect::{self, Pruned, Pruning, Retention};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{Answer, Output, Verdict};
+use crate::text::{self, BOLD, Cell, DIM};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The checkpoint directory, which no program may have open
+    directory: PathBuf,
+    /// Keep so many of the newest that are whole; without any rule, those of the last run count
+    #[arg(long, value_name = "COUNT")]
+    keep_last: Option<NonZeroUsize>,
+    /// Keep every generation whose number this divides
+    #[arg(long, value_name = "N", requires = "keep_last")]
+    keep_every: Option<NonZeroU64>,
+    /// Keep so many of the best by a number in the metadata: loss:lowest:2
+    #[arg(long, value_name = "NAME:lowest|highest:COUNT", value_parser = best, requires = "keep_last")]
+    keep_best: Vec<(Metric, usize)>,
+    /// Only say what would go, and why the rest stays
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+fn best(text: &str) -> Result<(Metric, usize), String> {
+    let parts = text
+        .rsplit_once(':')
+        .and_then(|(metric, count)| Some((metric.rsplit_once(':')?, count.parse().ok()?)));
+    match parts {
+        Some(((name, "lowest"), count)) => Ok((Metric::lowest(name), count)),
+        Some(((name, "highest"), count)) => Ok((Metric::highest(name), count)),
+        _ => Err("the form is NAME:lowest:COUNT or NAME:highest:COUNT".to_owned()),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Gone {
+    removed: Vec<Going>,
+    removed_bytes: u64,
+    kept: Vec<Staying>,
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Going {
+    generation: u64,
+    bytes: u64,
+    damage: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Staying {
+    generation: u64,
+    why: Vec<String>,
+}
+
+impl Gone {
+    fn of(Pruning { kept, removed, .. }: Pruning, dry_run: bool) -> Gone {
+        let going = |Pruned { generation, bytes, damage, .. }| Going { generation, bytes, damage };
+        let why = |reasons: Vec<inspect::Keeping>| reasons.iter().map(ToString::to_string).collect();
+        Gone {
+            removed_bytes: removed.iter().map(|pruned| pruned.bytes).sum(),
+            removed: removed.into_iter().map(going).collect(),
+            kept: kept
+                .into_iter()
+                .map(|(generation, reasons)| Staying { generation, why: why(reasons) })
+                .collect(),
+            dry_run,
+        }
+    }
+}
+
+impl Answer for Gone {
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
+        let stays = self.kept.iter().map(|staying| {
+            let why = text::plain(&staying.why.join(", "));
+            (
+                staying.generation,
+                vec![
+                    Cell::right(staying.generation.to_string()).styled(BOLD),
+                    Cell::left("stays"),
+                    Cell::right(""),
+                    Cell::left(why),
+                ],
+            )
+        });
+        let goes = self.removed.iter().map(|going| {
+            let word = if self.dry_run { "goes" } else { "removed" };
+            let why = going.damage.as_deref().unwrap_or("no rule keeps it");
+            (
+                going.generation,
+                vec![
+                    Cell::right(going.generation.to_string()).styled(BOLD),
+                    Cell::left(word),
+                    Cell::right(text::bytes(going.bytes)),
+                    Cell::left(text::plain(why)),
+                ],
+            )
+        });
+        let mut rows: Vec<(u64, Vec<Cell>)> = stays.chain(goes).collect();
+        rows.sort_by_key(|(generation, _)| *generation);
+        let rows: Vec<Vec<Cell>> = rows.into_iter().map(|(_, row)| row).collect();
+        if rows.is_empty() {
+            return writeln!(output, "no checkpoints");
+        }
+        text::table(output, &["generation", "", "size", "why"], &rows)?;
+        let (count, bytes) = (self.removed.len(), text::bytes(self.removed_bytes));
+        let word = if self.dry_run { "would go" } else { "went" };
+        writeln!(output, "\n{DIM}{count} {word}, {bytes}{DIM:#}")
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+    let Arguments { directory, keep_last, keep_every, keep_best, dry_run, yes } = arguments;
+    let retention = keep_last.map(|last| Retention { last, every: *keep_every, best: keep_best.clone() });
+    if !dry_run && !yes {
+        let trial = Gone::of(inspect::prune(directory, retention.clone(), true)?, true);
+        if trial.removed.is_empty() {
+            output.answer(&trial)?;
+            return Ok(Verdict::Well);
+        }
+        if !io::stdin().is_terminal() {
+            return Err(Failure::NotConfirmed);
+        }
+        trial.write(&mut anstream::stderr())?;
+        eprint!("remove these? [y/N] ");
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Err(Failure::NotConfirmed);
+        }
+    }
+    let pruning = inspect::prune(directory, retention, *dry_run)?;
+    output.answer(&Gone::of(pruning, *dry_run))?;
+    Ok(Verdict::Well)
+}

@@ -1,0 +1,107 @@
+//! Removes generations that nobody keeps, as a save would.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::File;
+use super::overview::{Overview, kept, overview};
+use super::verification::verify;
+use crate::error::Error;
+use crate::store::{self, Directory, Disk as _, Keeping, RealDisk, Retention};
+
+/// What a retention keeps of a directory, and what not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pruning {
+    /// What stays, oldest first, and why.
+    pub kept: Vec<(u64, Vec<Keeping>)>,
+    /// What goes, or went, oldest first.
+    pub removed: Vec<Pruned>,
+}
+
+/// A generation that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// Its number.
+    pub generation: u64,
+    /// The length of its file.
+    pub bytes: u64,
+    /// What is wrong with it, if that is known.
+    pub damage: Option<String>,
+    path: PathBuf,
+}
+
+/// Removes what a retention does not keep; or, for a trial, only says what that is. Without a retention, that of the last run is taken.
+///
+/// Damaged generations do not count among those to keep: the newest are read and verified until enough are whole. Where none is,
+/// nothing goes. What is pinned stays. Nobody may have the directory open for saving, unless it is a trial.
+///
+/// ```
+/// use checkpointed_core::{Checkpointer, inspect};
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open()?;
+/// for state in 0..5 {
+///     checkpoints.save(&state)?;
+/// }
+/// drop(checkpoints);
+/// let retention = "the last 1".parse().ok();
+/// let pruning = inspect::prune(&path, retention, false)?;
+/// assert_eq!(pruning.removed.len(), 4);
+/// assert_eq!(inspect::overview(&path)?.generations.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::InUse`]; [`Error::InvalidSetting`] where no retention is given and none known; where a generation cannot be read for another
+/// reason than damage; where one cannot be removed.
+pub fn prune(path: impl AsRef<Path>, retention: Option<Retention>, trial: bool) -> Result<Pruning, Error> {
+    let path = path.as_ref();
+    let disk = RealDisk::default();
+    // Not to make a directory by locking it.
+    let seen = overview(path)?;
+    let _lock = if trial { None } else { Some(store::claim(&disk, path, true)?) };
+    let Overview { mut generations, retention: known, .. } = if trial { seen } else { overview(path)? };
+    let Some(retention) = retention.or(known) else {
+        let setting = format!("the generations to keep in {}", path.display());
+        return Err(Error::InvalidSetting { setting, why: "no run has said which, so they must be given" });
+    };
+    let mut whole = 0;
+    for generation in generations.iter_mut().rev() {
+        if let Err(error) = File::open(&generation.path)
+            && !error.is_damage()
+        {
+            return Err(error);
+        }
+        if generation.manifest.is_ok() && whole < retention.last.get() {
+            let verdict = verify(&generation.path);
+            let parts = verdict.parts.iter().filter_map(|part| part.problem.clone());
+            match verdict.problem.clone().into_iter().chain(parts).next() {
+                Some(problem) => generation.manifest = Err(problem),
+                None => whole += 1,
+            }
+        }
+    }
+    let directory = Directory::new(path, Arc::new(disk.clone()));
+    let reasons = kept(&retention, &generations, &directory.listing()?.pinned);
+    let removed = generations.iter().filter(|generation| !reasons.contains_key(&generation.generation));
+    let removed: Vec<Pruned> = removed
+        .map(|generation| Pruned {
+            generation: generation.generation,
+            bytes: generation.bytes,
+            damage: generation.manifest.as_ref().err().cloned(),
+            path: generation.path.clone(),
+        })
+        .collect();
+    if !trial {
+        for Pruned { path, .. } in &removed {
+            disk.remove(path).map_err(|source| Error::writing("remove", path, source))?;
+        }
+        disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+    }
+    Ok(Pruning { kept: reasons.into_iter().collect(), removed })
+}
