@@ -36,6 +36,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 pub(crate) use journal::Journal;
+pub(crate) use record::seconds;
 pub use record::{End, Event, Record};
 
 use crate::error::Error;
@@ -65,11 +66,11 @@ pub struct History {
 
 /// A run that never said that it ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Lived {
+pub(crate) struct Lived {
     /// How long it is known to have gone on.
-    ran: Duration,
+    pub(crate) ran: Duration,
     /// The same by the machine's clock.
-    until: Option<SystemTime>,
+    pub(crate) until: Option<SystemTime>,
 }
 
 /// Reads the history of a checkpoint directory. Where there is none, it is empty.
@@ -178,7 +179,7 @@ impl History {
     }
 
     /// The last run, if it has not said that it ended. `modified` is when the file was last changed.
-    fn unfinished(&self, modified: Option<SystemTime>) -> Option<Lived> {
+    pub(crate) fn unfinished(&self, modified: Option<SystemTime>) -> Option<Lived> {
         let mut last: Option<&Record> = None;
         for record in &self.records {
             last = match &record.event {

@@ -123,7 +123,7 @@ pub enum End {
 }
 
 /// Durations as seconds, to the microsecond.
-pub(super) mod seconds {
+pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};

@@ -3,7 +3,7 @@
 use super::element::{Element, Number};
 use super::file::File;
 use super::outline::Limits;
-use super::statistics::{Gatherer, Summary};
+use super::statistics::{Gatherer, ArraySummary};
 use crate::container::{PartFacts, PartStream};
 use crate::error::Error;
 use crate::state::{ArrayHeader, Type};
@@ -123,7 +123,7 @@ impl<'a> Array<'a> {
     ///
     /// # Errors
     /// Where it is damaged or cannot be read.
-    pub fn summary(&self, limits: &Limits) -> Result<Summary, Error> {
+    pub fn summary(&self, limits: &Limits) -> Result<ArraySummary, Error> {
         let cells = [limits.profile_rows, limits.profile_columns];
         let mut gatherer = Gatherer::new(self.element, self.shape(), limits.elements, cells);
         self.read(|piece| {

@@ -40,6 +40,8 @@ mod overview;
 mod pruning;
 mod statistics;
 mod steps;
+mod summary;
+mod timeline;
 mod verification;
 mod walk;
 
@@ -52,8 +54,11 @@ pub use node::{Node, Value};
 pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
 pub use overview::{GenerationOverview, Kind, Overview, holder, overview, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune};
-pub use statistics::{Profile, Statistics, Summary};
+pub use statistics::{ArraySummary, Profile, Statistics};
 pub use steps::{StepOverview, StepVersion, redo, steps, undo_redo};
+pub use summary::{
+    Description, FailedSave, KeptGeneration, PastRestart, PastRun, PastSave, RunEnd, Summary, Totals, summary,
+};
 pub use verification::{PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::store::{Keeping, Retention};

@@ -8,7 +8,7 @@ use super::element::Number;
 use super::file::Header;
 use super::members::{Label, Members};
 use super::node::{Node, Value};
-use super::statistics::Summary;
+use super::statistics::ArraySummary;
 use crate::error::Error;
 
 /// How much of a state is shown.
@@ -157,7 +157,7 @@ pub struct OutlineArray {
     /// How many it takes in the file.
     pub stored_bytes: u64,
     /// What is in it, if it was read.
-    pub summary: Option<Summary>,
+    pub summary: Option<ArraySummary>,
     /// Why it could not be read.
     pub unreadable: Option<String>,
 }

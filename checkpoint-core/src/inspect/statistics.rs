@@ -39,7 +39,7 @@ pub struct Profile {
 /// What one pass over an array tells.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Summary {
+pub struct ArraySummary {
     /// In a few numbers.
     pub statistics: Statistics,
     /// The first elements.
@@ -143,7 +143,7 @@ impl Gatherer {
         }
     }
 
-    pub(super) fn finish(self) -> Summary {
+    pub(super) fn finish(self) -> ArraySummary {
         let Tally { elements, nan, finite, mean, min, max } = self.all;
         let number = |number: Option<Number>| match (self.element, number) {
             (Element::Bool, Some(number)) => Some(Number::Bool(number.as_f64() > 0.0)),
@@ -159,7 +159,7 @@ impl Gatherer {
         };
         let [rows, columns] = self.cells.map(|cells| usize::try_from(cells).unwrap_or_default());
         let means = self.cell.iter().map(|cell| (cell.finite > 0).then_some(cell.mean)).collect();
-        Summary { statistics, first: self.first, profile: Profile { rows, columns, means } }
+        ArraySummary { statistics, first: self.first, profile: Profile { rows, columns, means } }
     }
 }
 

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use crate::error::Error;
 pub(crate) use mtbf::Past;
-pub(crate) use pacer::{Cost, Pacer};
+pub(crate) use pacer::{Cost, Pacer, REMEMBERED};
 
 /// What is taken for the mean time between failures as long as little is known.
-const PRIOR: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const PRIOR: Duration = Duration::from_secs(24 * 3600);
 
 /// When [`save_if_due`](crate::Checkpointer::save_if_due) saves.
 ///

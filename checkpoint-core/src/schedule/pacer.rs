@@ -10,7 +10,7 @@ use super::{Due, Past, Rule, Schedule};
 const FIRST: Duration = Duration::from_secs(10);
 
 /// Of so many last saves the median counts: one that the disk held up changes nothing.
-const REMEMBERED: usize = 5;
+pub(crate) const REMEMBERED: usize = 5;
 
 /// What a save costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,0 +1,217 @@
+//! The records of a history, told apart by run and put on one time axis.
+//!
+//! There are two clocks. That of the run (`at`) is never set but stands still while the machine sleeps, and knows nothing of
+//! the time between runs; that of the machine (`time`) may be set. So time goes on by the machine's clock, unless it was
+//! set: when less went by on it than on that of the run, or when it came from before this library was written. Then the
+//! clock of the run is believed, and all times before are reckoned back from those after, whose clock is the better one.
+
+use std::time::{Duration, SystemTime};
+
+use super::summary::{FailedSave, PastRestart, PastRun, PastSave, RunEnd};
+use crate::history::{End, Event, History, Lived, Record};
+use crate::schedule::{PRIOR, Past, REMEMBERED, interval};
+
+/// 2020-01-01, in seconds: a clock that says less has not been set yet.
+const PLAUSIBLE: f64 = 1_577_836_800.0;
+
+/// By how much two clocks may differ that go right, in seconds: a clock is also slewed, and a line is written a little later.
+const TOLERANCE: f64 = 2.0;
+
+/// The last second that RFC 3339 can name, which is in the year 9999.
+const LATEST: f64 = 253_402_300_799.0;
+
+/// What is known of the runs that have records.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    pub(super) runs: Vec<PastRun>,
+    pub(super) saves: Vec<PastSave>,
+    pub(super) failed_saves: Vec<FailedSave>,
+    pub(super) restarts: Vec<PastRestart>,
+    pub(super) clock_was_set: usize,
+    /// How long the runs whose records are gone went on.
+    pub(super) before: Duration,
+    /// How many of them failed, and those with records.
+    failures: u64,
+    /// The stalls of the last saves.
+    stalls: Vec<Duration>,
+    /// What the schedule aims for.
+    aimed: Option<Duration>,
+    /// When the last save of this run ended for the program, counted from the start of the run.
+    last: Duration,
+}
+
+/// What a history tells. `lived` is how long its last run, if that has not ended, is known to have gone on.
+pub(super) fn of(history: &History, lived: Option<Lived>) -> Timeline {
+    let (times, clock_was_set) = times(&history.records);
+    let mut timeline = Timeline { clock_was_set, ..Timeline::default() };
+    for (record, time) in history.records.iter().zip(times) {
+        timeline.add(record, time);
+    }
+    if let (Some(lived), Some(run)) = (lived, timeline.runs.last_mut()) {
+        run.extend(lived.ran);
+    }
+    timeline
+}
+
+impl Timeline {
+    fn add(&mut self, record: &Record, time: SystemTime) {
+        match &record.event {
+            Event::Summary { observed, failures, .. } => {
+                self.before = self.before.saturating_add(*observed);
+                self.failures = self.failures.saturating_add(*failures);
+                return;
+            }
+            Event::Start { host, process, schedule, retention } => {
+                (self.aimed, self.last) = (None, Duration::ZERO);
+                let (host, schedule, retention) = (host.clone(), schedule.clone(), retention.clone());
+                self.runs.push(PastRun { host, process: *process, schedule, retention, ..begun(time, time) });
+                return;
+            }
+            // It is said after the end of the run that it is about.
+            Event::Died { ran } => {
+                self.failures = self.failures.saturating_add(1);
+                if let Some(run) = self.runs.last_mut() {
+                    run.extend(*ran);
+                    run.end = RunEnd::Failed;
+                }
+                return;
+            }
+            _ => {}
+        }
+        if self.runs.is_empty() {
+            // Its start was in a file that is gone.
+            let start = time.checked_sub(record.at).unwrap_or(SystemTime::UNIX_EPOCH);
+            self.runs.push(begun(start, time));
+        }
+        let index = self.runs.len().saturating_sub(1);
+        let Some(run) = self.runs.last_mut() else { return };
+        run.until = time;
+        run.ran = run.ran.max(record.at);
+        match &record.event {
+            Event::Restart { generation, lost } => {
+                run.restarted_from = Some(*generation);
+                run.lost = (*lost).or(run.lost);
+                self.restarts.push(PastRestart { time, run: index, generation: *generation, lost: *lost });
+            }
+            Event::Save { generation, bytes, stall, total, interval, why } => {
+                run.saves += 1;
+                run.stalled = run.stalled.saturating_add(*stall);
+                let begun = record.at.saturating_sub(*total);
+                let computed = begun.saturating_sub(self.last);
+                self.last = begun.saturating_add(*stall);
+                if self.stalls.len() == REMEMBERED {
+                    self.stalls.remove(0);
+                }
+                self.stalls.push(*stall);
+                let mtbf = self.mtbf();
+                self.saves.push(PastSave {
+                    time,
+                    run: index,
+                    generation: *generation,
+                    bytes: *bytes,
+                    stall: *stall,
+                    total: *total,
+                    interval: computed,
+                    aimed: std::mem::replace(&mut self.aimed, *interval),
+                    optimal: interval::exact(self.cost(), mtbf),
+                    mtbf,
+                    why: why.clone(),
+                });
+            }
+            Event::Failure { generation, error } => {
+                run.failed_saves += 1;
+                self.last = record.at;
+                self.failed_saves.push(FailedSave {
+                    time,
+                    run: index,
+                    generation: *generation,
+                    error: error.clone(),
+                });
+            }
+            Event::End(end) => {
+                run.end = match end {
+                    End::Completed => RunEnd::Completed,
+                    End::Stopped(by) => RunEnd::Stopped(by.clone()),
+                    End::Closed => RunEnd::Closed,
+                }
+            }
+            Event::Summary { .. } | Event::Start { .. } | Event::Died { .. } => {}
+        }
+    }
+
+    /// The mean time between failures that is to be expected now.
+    fn mtbf(&self) -> Duration {
+        let observed = self.runs.iter().map(|run| run.ran).fold(self.before, Duration::saturating_add);
+        Past { failures: self.failures, observed, cost: None }.mtbf(PRIOR, Duration::ZERO)
+    }
+
+    /// The median stall of the last saves.
+    fn cost(&self) -> Duration {
+        let mut stalls = self.stalls.clone();
+        stalls.sort_unstable();
+        stalls.get(stalls.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+impl PastRun {
+    /// It is known to have gone on for so long.
+    fn extend(&mut self, ran: Duration) {
+        if let Some(more) = ran.checked_sub(self.ran) {
+            self.until = self.until.checked_add(more).map_or(at(LATEST), |until| until.min(at(LATEST)));
+            self.ran = ran;
+        }
+    }
+}
+
+/// A run of which nothing else is known.
+fn begun(start: SystemTime, until: SystemTime) -> PastRun {
+    PastRun {
+        start,
+        until,
+        ran: Duration::ZERO,
+        host: String::new(),
+        process: 0,
+        schedule: String::new(),
+        retention: String::new(),
+        end: RunEnd::Open,
+        restarted_from: None,
+        lost: None,
+        saves: 0,
+        failed_saves: 0,
+        stalled: Duration::ZERO,
+    }
+}
+
+/// The time of each record, which never goes back, and how often the machine's clock was set.
+fn times(records: &[Record]) -> (Vec<SystemTime>, usize) {
+    let mut set = 0;
+    let mut now = 0.0;
+    let mut elapsed = Vec::with_capacity(records.len());
+    let mut former: Option<&Record> = None;
+    for record in records {
+        if let Some(former) = former {
+            let by_machine = seconds(record.time) - seconds(former.time);
+            let begins =
+                matches!(record.event, Event::Start { .. } | Event::Died { .. } | Event::Summary { .. });
+            let by_run = if begins { 0.0 } else { record.at.saturating_sub(former.at).as_secs_f64() };
+            let is_first_set = seconds(former.time) < PLAUSIBLE && seconds(record.time) >= PLAUSIBLE;
+            let was_set = by_machine < by_run - TOLERANCE || is_first_set;
+            set += usize::from(was_set);
+            now += if was_set { by_run } else { by_machine.max(0.0) };
+        }
+        elapsed.push(now);
+        former = Some(record);
+    }
+    let end = former.map_or(0.0, |last| seconds(last.time));
+    (elapsed.into_iter().map(|elapsed| at(end - now + elapsed)).collect(), set)
+}
+
+/// A time as seconds since 1970.
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// The other way; what has no name in RFC 3339 is the next that has.
+fn at(seconds: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds.clamp(0.0, LATEST)).unwrap_or_default()
+}
