@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Completions(command::manual::Completions),
     /// Write the manual page
     Man(command::manual::Man),
+    /// Sum up what happened in a checkpoint directory, or draw it
+    Report(command::report::Arguments),
 }
 
 impl Command {
@@ -73,6 +75,7 @@ impl Command {
             Command::Halt(arguments) => command::halt::run(&arguments, output),
             Command::Completions(arguments) => command::manual::completions(&arguments, output),
             Command::Man(arguments) => command::manual::man(&arguments, output),
+            Command::Report(arguments) => command::report::run(&arguments, output),
         }
     }
 }

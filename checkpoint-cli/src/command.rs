@@ -7,6 +7,7 @@ pub(crate) mod manual;
 pub(crate) mod pin;
 pub(crate) mod prune;
 pub(crate) mod redo;
+pub(crate) mod report;
 pub(crate) mod show;
 pub(crate) mod steps;
 pub(crate) mod verify;

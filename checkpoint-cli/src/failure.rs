@@ -27,8 +27,13 @@ pub(crate) enum Failure {
     Terminal,
 
     /// The file that was to be written.
-    #[error("cannot write {}: {1}{}", .0.display(), if .1.kind() == io::ErrorKind::AlreadyExists { "; --force replaces it" } else { "" })]
-    NotWritten(PathBuf, io::Error),
+    #[error("cannot write {}: {source}{}", path.display(), if source.kind() == io::ErrorKind::AlreadyExists { "; --force replaces it" } else { "" })]
+    NotWritten {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
@@ -37,4 +42,16 @@ pub(crate) enum Failure {
     /// The answer could not be made into JSON.
     #[error("cannot write the answer as JSON: {0}")]
     Json(#[from] serde_json::Error),
+
+    /// There is no such directory, or it may not be read.
+    #[error("cannot read the directory {}: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+
+    /// A page could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Page { path: PathBuf, source: io::Error },
+
+    /// A page would take the place of something else.
+    #[error("{} is there and is no report: it is left alone, give another name", path.display())]
+    NotAPage { path: PathBuf },
 }

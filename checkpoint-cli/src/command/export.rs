@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
         return Ok(Verdict::Well);
     };
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let exists = |source| Failure::NotWritten(target.clone(), source);
+    let exists = |source| Failure::NotWritten { path: target.clone(), source };
     // Half a file is never seen under the name, and what is there stays until the other is whole.
     let temporary = tempfile::NamedTempFile::new_in(folder).map_err(exists)?;
     let mut buffered = BufWriter::new(temporary);

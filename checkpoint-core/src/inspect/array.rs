@@ -3,7 +3,7 @@
 use super::element::{Element, Number};
 use super::file::File;
 use super::outline::Limits;
-use super::statistics::{Gatherer, ArraySummary};
+use super::statistics::{ArraySummary, Gatherer};
 use crate::container::{PartFacts, PartStream};
 use crate::error::Error;
 use crate::state::{ArrayHeader, Type};

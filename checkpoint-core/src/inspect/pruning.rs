@@ -61,10 +61,10 @@ pub struct Pruned {
 /// reason than damage; where one cannot be removed.
 pub fn prune(path: impl AsRef<Path>, retention: Option<Retention>, trial: bool) -> Result<Pruning, Error> {
     let path = path.as_ref();
-    let disk = RealDisk::default();
+    let disk = Arc::new(RealDisk::default());
     // Not to make a directory by locking it.
     let seen = overview(path)?;
-    let _lock = if trial { None } else { Some(store::claim(&disk, path, true)?) };
+    let _lock = if trial { None } else { Some(store::claim(&*disk, path, true)?) };
     let Overview { mut generations, retention: known, .. } = if trial { seen } else { overview(path)? };
     let Some(retention) = retention.or(known) else {
         let setting = format!("the generations to keep in {}", path.display());
@@ -86,7 +86,7 @@ pub fn prune(path: impl AsRef<Path>, retention: Option<Retention>, trial: bool) 
             }
         }
     }
-    let directory = Directory::new(path, Arc::new(disk.clone()));
+    let directory = Directory::new(path, Arc::<RealDisk>::clone(&disk));
     let reasons = kept(&retention, &generations, &directory.listing()?.pinned);
     let removed = generations.iter().filter(|generation| !reasons.contains_key(&generation.generation));
     let removed: Vec<Pruned> = removed

@@ -1,0 +1,343 @@
+//! The page: what is on it, in which order.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use checkpointed_core::inspect::{PastSave, RunEnd, Summary};
+
+use super::axis::{Span, Tick, Unit};
+use super::markup::{Text, fill};
+use super::plot::{Plot, Series, Style};
+use super::tables::precise;
+use super::{runs, tables, thin, units};
+
+/// How a page begins, by which it is known again.
+pub(super) const START: &str = "<!DOCTYPE html>\n<!-- ckpt report -->\n";
+
+const PAGE: &str = include_str!("page.html");
+const LOOK: &str = include_str!("look.css");
+const HOVER: &str = include_str!("hover.js");
+
+/// So many numbers of the metadata are drawn.
+const METRICS: usize = 12;
+
+/// The whole file.
+pub(super) fn html(name: &str, summary: &Summary, now: SystemTime) -> String {
+    let lead = lead(summary);
+    let period = period(summary, now);
+    let figures = figures(summary, now).into_iter().fold(String::new(), |mut html, (name, value, detail)| {
+        let _ = writeln!(
+            html,
+            "<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>",
+            Text(name),
+            Text(&value),
+            Text(&detail)
+        );
+        html
+    });
+    let shown = thin::chosen(&summary.saves);
+    let (plots, points) = plots(summary, &shown);
+    let page = fill(
+        PAGE,
+        &[
+            ("title", &Text(name).to_string()),
+            ("look", LOOK),
+            ("period", &period),
+            ("lead", &lead),
+            ("figures", &figures),
+            ("plots", &plots),
+            ("metrics", &metrics(summary)),
+            ("runs", &tables::runs(summary)),
+            ("generations", &tables::generations(summary, now)),
+            ("remarks", &remarks(summary, shown.len())),
+            ("made", &format!("{} UTC", units::minute(units::epoch(now)))),
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("points", &points),
+            ("hover", HOVER),
+        ],
+    );
+    format!("{START}{page}")
+}
+
+/// The figures that are asked for first: a name, a value, and what it means.
+pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, String, String)> {
+    let totals = &summary.totals;
+    let failures = match totals.failures {
+        0 => "none failed".to_owned(),
+        failures => format!("{} failed, {} restarts", units::count(failures), summary.restarts.len()),
+    };
+    let observed = totals.observed.as_secs_f64();
+    let lost = match totals.lost.as_secs_f64() {
+        0.0 => "nothing was done twice".to_owned(),
+        lost if observed > 0.0 => {
+            format!("{} of the time, done twice", units::share((lost / observed).min(1.0)))
+        }
+        _ => "done twice".to_owned(),
+    };
+    let mut figures = vec![
+        ("Runs", units::count(totals.runs), failures),
+        ("Time observed", units::duration(totals.observed), "of all runs together".to_owned()),
+        ("Work lost", units::duration(totals.lost), lost),
+        (
+            "Spent saving",
+            totals.stalled_share.map_or_else(|| "–".to_owned(), units::share),
+            format!("{} in {} saves", units::duration(totals.stalled), units::count(totals.saves)),
+        ),
+        (
+            "MTBF",
+            totals.mtbf.map_or_else(|| "–".to_owned(), units::duration),
+            format!("{} is reckoned with", units::duration(totals.expected_mtbf)),
+        ),
+    ];
+    if let Some(newest) = summary.generations.last() {
+        let age = newest.description.as_ref().map(|newest| tables::age(newest.created, now));
+        let size = newest.bytes.map_or_else(String::new, |bytes| units::bytes(precise(bytes)));
+        let number = units::count(newest.generation);
+        let detail = match age {
+            Some(age) => format!("{age} old, {size}"),
+            None => "damaged".to_owned(),
+        };
+        figures.push(("Newest checkpoint", number, detail));
+    }
+    figures
+}
+
+/// The page in a sentence or two.
+fn lead(summary: &Summary) -> String {
+    let totals = &summary.totals;
+    if totals.runs == 0 && summary.saves.is_empty() {
+        return "No run has left a history here.".to_owned();
+    }
+    let one = |count: u64, one: &str, many: &str| match count {
+        1 => format!("One {one}"),
+        count => format!("{} {many}", units::count(count)),
+    };
+    let mut text = format!(
+        "{} went on for {} in all",
+        one(totals.runs, "run", "runs"),
+        units::duration(totals.observed)
+    );
+    let _ = match totals.failures {
+        0 => write!(text, ", and none failed."),
+        1 => write!(text, "; one failed, which cost {} of work.", units::duration(totals.lost)),
+        failures => write!(
+            text,
+            "; {} failed, which cost {} of work.",
+            units::count(failures),
+            units::duration(totals.lost)
+        ),
+    };
+    if let (Some(share), true) = (totals.stalled_share, totals.saves > 0) {
+        let _ = write!(text, " Saving took {} of the time.", units::share(share));
+    }
+    if matches!(summary.runs.last().map(|run| &run.end), Some(RunEnd::Open)) {
+        text.push_str(" The last run has not said that it ended.");
+    }
+    text
+}
+
+/// From when to when.
+fn period(summary: &Summary, now: SystemTime) -> String {
+    let made = units::date(units::epoch(now));
+    let (Some(first), Some(last)) = (summary.runs.first(), summary.runs.last()) else { return made };
+    let (from, until) = (units::date(units::epoch(first.start)), units::date(units::epoch(last.until)));
+    if from == until { from } else { format!("{from} – {until}") }
+}
+
+/// The plots over time, and the saves in them that a reader can point at, as JSON.
+fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
+    let (Some(first), Some(last)) = (summary.runs.first(), summary.runs.last()) else {
+        return ("<p class=\"more\">There is nothing to draw yet.</p>".to_owned(), "[]".to_owned());
+    };
+    let span = Span::around(units::epoch(first.start), units::epoch(last.until));
+    let ticks = span.ticks();
+    let apart = |times: Vec<f64>| thin::apart(times, span.until - span.from);
+    let failed = summary.runs.iter().filter(|run| run.end == RunEnd::Failed);
+    let failures = apart(failed.map(|run| units::epoch(run.until)).collect());
+    let restarts = apart(summary.restarts.iter().map(|restart| units::epoch(restart.time)).collect());
+    let over_time = |value: fn(&PastSave) -> f64| -> Vec<(f64, f64)> {
+        saves.iter().map(|save| (units::epoch(save.time), value(save))).collect()
+    };
+    let plot = |title, note: &str, unit, series| Plot {
+        title,
+        note: note.to_owned(),
+        unit,
+        series,
+        span,
+        ticks: &ticks,
+        failures: &failures,
+        restarts: &restarts,
+        is_of_time: true,
+    };
+    let mut html = runs::strip(summary, span, &ticks, &failures, &restarts);
+    if !saves.is_empty() {
+        html.push_str(&intervals(saves, &plot));
+        let stall = over_time(|save| save.stall.as_secs_f64());
+        let total = over_time(|save| save.total.as_secs_f64());
+        let cost = vec![
+            Series { name: "until it is on the disk", class: "c2", style: Style::Points, points: total },
+            Series { name: "the program waits", class: "c1", style: Style::Points, points: stall },
+        ];
+        html.push_str(&plot("Cost of a save", "", Unit::Seconds, cost).html());
+        let sizes = over_time(|save| precise(save.bytes));
+        let size = vec![Series { name: "size", class: "c1", style: Style::Points, points: sizes }];
+        html.push_str(&plot("Size of a checkpoint", "", Unit::Bytes, size).html());
+    }
+    let lost: Vec<(f64, f64)> = summary
+        .restarts
+        .iter()
+        .filter_map(|restart| Some((units::epoch(restart.time), restart.lost?.as_secs_f64())))
+        .collect();
+    if !lost.is_empty() {
+        let points = heaviest(lost);
+        let stems = Series { name: "lost", class: "c3", style: Style::Stems, points: points.clone() };
+        let heads = Series { name: "lost", class: "c3", style: Style::Points, points };
+        let note =
+            "What each restart had to do once more: from the checkpoint that it went on from to the failure.";
+        let lost = plot("Work lost at each restart", note, Unit::Seconds, vec![stems, heads]);
+        html.push_str(&lost.html());
+    }
+    let points: Vec<(f64, String)> = saves
+        .iter()
+        .map(|save| ((span.place(units::epoch(save.time)) * 1e4).round() / 1e2, told(save)))
+        .collect();
+    // Inside of a script nothing may look like markup.
+    let points = serde_json::to_string(&points).unwrap_or_default();
+    (html, points.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"))
+}
+
+/// The greatest of very many losses.
+fn heaviest(mut lost: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    lost.sort_by(|one, other| other.1.total_cmp(&one.1));
+    lost.truncate(2000);
+    lost.sort_by(|one, other| one.0.total_cmp(&other.0));
+    lost
+}
+
+/// Makes a plot over time of a title, a note, a unit and series.
+type Draw<'f, 'a> = dyn Fn(&'static str, &str, Unit, Vec<Series<'a>>) -> Plot<'a> + 'f;
+
+/// What was, beside what would have been best.
+fn intervals<'a>(saves: &[&PastSave], plot: &Draw<'_, 'a>) -> String {
+    let mut achieved = Vec::new();
+    let mut aimed = Vec::new();
+    let mut optimal = Vec::new();
+    let mut run = None;
+    for save in saves {
+        let time = units::epoch(save.time);
+        if run.is_some_and(|run| run != save.run) {
+            // Between two runs no interval was aimed for.
+            for line in [&mut aimed, &mut optimal] {
+                line.push((time, f64::NAN));
+            }
+        }
+        run = Some(save.run);
+        achieved.push((time, save.interval.as_secs_f64()));
+        aimed.push((time, save.aimed.map_or(f64::NAN, |aimed| aimed.as_secs_f64())));
+        optimal.push((time, save.optimal.as_secs_f64()));
+    }
+    let mut series = vec![Series { name: "achieved", class: "c1", style: Style::Points, points: achieved }];
+    if aimed.iter().any(|(_, value)| value.is_finite()) {
+        series.push(Series { name: "aimed for", class: "c4", style: Style::Steps, points: aimed });
+    }
+    series.push(Series { name: "optimal", class: "c2", style: Style::Line, points: optimal });
+    let note = "Computing from one save to the next, beside the interval that makes the expected time of the run least, for \
+                what a save cost and for how often runs had failed until then.";
+    plot("Interval between saves", note, Unit::Seconds, series).html()
+}
+
+/// A save in a line.
+fn told(save: &PastSave) -> String {
+    let time = units::epoch(save.time);
+    let mut text = format!(
+        "{} {} · generation {} · {} · stall {} · total {} · after {}",
+        units::day(time),
+        units::clock(time, true),
+        save.generation,
+        units::bytes(precise(save.bytes)),
+        units::duration(save.stall),
+        units::duration(save.total),
+        units::duration(save.interval),
+    );
+    let _ = write!(text, " (optimal {})", units::duration(save.optimal));
+    text
+}
+
+/// Small plots of the numbers in the metadata of the generations.
+fn metrics(summary: &Summary) -> String {
+    let metrics: Vec<(&str, Vec<(u64, f64)>)> =
+        summary.metrics().into_iter().filter(|(_, points)| points.len() > 1).collect();
+    if metrics.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from(
+        "<section><h2>Metadata</h2><p class=\"about\">By generation, of those that are kept.</p><div class=\"small\">\n",
+    );
+    for (name, points) in metrics.iter().take(METRICS) {
+        let points: Vec<(f64, f64)> = points.iter().map(|(at, value)| (precise(*at), *value)).collect();
+        let (Some(first), Some(last)) = (points.first(), points.last()) else { continue };
+        let (room, (from, until)) = ((last.0 - first.0) * 0.03, (first.0, last.0));
+        let span = Span { from: from - room, until: until + room };
+        let tick = |at: f64| Tick { place: span.place(at), text: format!("{at:.0}"), day: None };
+        let missing = points.iter().filter(|(_, value)| !value.is_finite()).count();
+        let note = match missing {
+            0 => format!("now {}", units::number(last.1)),
+            missing => format!("now {}; {missing} of {} are no number", units::number(last.1), points.len()),
+        };
+        let name: String = name.chars().take(48).collect();
+        let line = Series { name: "", class: "c1", style: Style::Line, points: points.clone() };
+        let heads = Series { name: "", class: "c1", style: Style::Points, points };
+        let series = vec![line, heads];
+        let (ticks, none) = ([tick(from), tick(until)], &[]);
+        let (unit, is_of_time) = (Unit::Number, false);
+        let (failures, restarts, ticks) = (none, none, &ticks);
+        let plot = Plot { title: &name, note, unit, series, span, ticks, failures, restarts, is_of_time };
+        html.push_str(&plot.html());
+    }
+    html.push_str("</div>");
+    if let Some(more @ 1..) = metrics.len().checked_sub(METRICS) {
+        let _ = write!(html, "<p class=\"more\">{more} more are in <code>ckpt report --json</code>.</p>");
+    }
+    html.push_str("</section>");
+    html
+}
+
+/// What a reader should know of the numbers.
+fn remarks(summary: &Summary, shown: usize) -> String {
+    let mut remarks = Vec::new();
+    if summary.unknown_lines > 0 {
+        remarks.push(format!(
+            "{} lines of the history are torn or of a later version, and were passed over.",
+            summary.unknown_lines
+        ));
+    }
+    if summary.clock_was_set > 0 {
+        remarks.push(format!(
+            "The machine's clock was set while runs were observed ({} times); times before that are reckoned by the clock of the run.",
+            summary.clock_was_set
+        ));
+    }
+    if summary.totals.runs_without_records > 0 {
+        remarks.push(format!(
+            "{} earlier runs are in the sums only: their records were put aside.",
+            summary.totals.runs_without_records
+        ));
+    }
+    if shown < summary.saves.len() {
+        remarks.push(format!(
+            "Of {} saves {shown} are drawn, with the extremes of each stretch of time.",
+            units::count(summary.totals.saves)
+        ));
+    }
+    let failed = summary.failed_saves.iter().rev().take(5).map(|failed| {
+        format!(
+            "{}: generation {} could not be saved: {}",
+            units::minute(units::epoch(failed.time)),
+            failed.generation,
+            super::markup::shortened(&failed.error, 160)
+        )
+    });
+    let remarks: String =
+        remarks.into_iter().chain(failed).map(|remark| format!("<li>{remark}</li>")).collect();
+    if remarks.is_empty() { remarks } else { format!("<ul>{remarks}</ul>") }
+}

@@ -1,0 +1,129 @@
+//! The tables of runs and of generations.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use checkpointed_core::inspect::{PastRun, RunEnd, Summary};
+
+use super::markup::{Text, shortened};
+use super::runs::ending;
+use super::units;
+
+/// So many rows are shown of either table, the newest ones: the rest is in the JSON.
+const ROWS: usize = 200;
+
+fn left_out(all: usize) -> String {
+    match all.saturating_sub(ROWS) {
+        0 => String::new(),
+        left => format!(
+            "<p class=\"more\">{left} older ones are left out here; <code>ckpt report --json</code> has all.</p>"
+        ),
+    }
+}
+
+/// A table of the runs, newest first.
+pub(super) fn runs(summary: &Summary) -> String {
+    let mut html = String::from(
+        "<div class=\"scroll\"><table><thead><tr><th>Start (UTC)</th><th class=\"n\">Ran</th><th>How it ended</th>\
+         <th class=\"n\">From</th><th class=\"n\">Lost before</th><th class=\"n\">Saves</th><th class=\"n\">Saving</th>\
+         <th>Host</th><th>Schedule</th></tr></thead><tbody>\n",
+    );
+    for run in summary.runs.iter().rev().take(ROWS) {
+        let (class, text) = ending(&run.end);
+        let end = match &run.end {
+            RunEnd::Stopped(by) => format!("{text}: {}", shortened(by, 40)),
+            _ => text.to_owned(),
+        };
+        let _ = write!(
+            html,
+            "<tr><td class=\"t\">{}</td><td class=\"n\">{}</td><td><i class=\"end {class}\"></i>{end}</td>",
+            units::minute(units::epoch(run.start)),
+            units::duration(run.ran),
+        );
+        let _ = write!(
+            html,
+            "<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>",
+            run.restarted_from.map_or_else(|| "–".to_owned(), units::count),
+            run.lost.map_or_else(|| "–".to_owned(), units::duration),
+            saves(run),
+            saving(run),
+        );
+        let _ = writeln!(
+            html,
+            "<td>{}</td><td>{}</td></tr>",
+            shortened(&run.host, 32),
+            shortened(&run.schedule, 48)
+        );
+    }
+    html.push_str("</tbody></table></div>");
+    html.push_str(&left_out(summary.runs.len()));
+    html
+}
+
+fn saves(run: &PastRun) -> String {
+    match run.failed_saves {
+        0 => units::count(run.saves),
+        failed => format!("{} <em>+ {} failed</em>", units::count(run.saves), units::count(failed)),
+    }
+}
+
+fn saving(run: &PastRun) -> String {
+    match run.ran.as_secs_f64() {
+        ran if ran > 0.0 => units::share((run.stalled.as_secs_f64() / ran).min(1.0)),
+        _ => "–".to_owned(),
+    }
+}
+
+/// A table of the generations, newest first.
+pub(super) fn generations(summary: &Summary, now: SystemTime) -> String {
+    if summary.generations.is_empty() {
+        return "<p class=\"more\">There are no checkpoints in the directory.</p>".to_owned();
+    }
+    let mut html = String::from(
+        "<div class=\"scroll\"><table><thead><tr><th class=\"n\">Generation</th><th>Saved (UTC)</th>\
+         <th class=\"n\">Age</th><th class=\"n\">Size</th><th>State</th><th>Metadata</th></tr></thead><tbody>\n",
+    );
+    for kept in summary.generations.iter().rev().take(ROWS) {
+        let bytes = kept.bytes.map_or_else(|| "–".to_owned(), |bytes| units::bytes(precise(bytes)));
+        let _ = write!(html, "<tr><td class=\"n\">{}</td>", units::count(kept.generation));
+        let Some(description) = &kept.description else {
+            let problem = kept.problem.as_deref().unwrap_or_default();
+            let _ = writeln!(
+                html,
+                "<td>–</td><td class=\"n\">–</td><td class=\"n\">{bytes}</td><td colspan=\"2\"><i class=\"end failed\"></i>{}</td></tr>",
+                shortened(problem, 160)
+            );
+            continue;
+        };
+        let name =
+            if description.name.is_empty() { "–".to_owned() } else { shortened(&description.name, 32) };
+        let _ = write!(
+            html,
+            "<td class=\"t\">{}</td><td class=\"n\">{}</td><td class=\"n\">{bytes}</td><td>{name} <small>v{}</small></td><td>",
+            units::minute(units::epoch(description.created)),
+            age(description.created, now),
+            description.version,
+        );
+        for (name, value) in description.metadata.iter().take(12) {
+            let value = match value {
+                checkpointed_core::Value::Float(number) => units::number(*number),
+                other => shortened(&other.to_string(), 40),
+            };
+            let _ = write!(html, "<span class=\"pair\"><small>{}</small> {value}</span> ", Text(name));
+        }
+        html.push_str("</td></tr>\n");
+    }
+    html.push_str("</tbody></table></div>");
+    html.push_str(&left_out(summary.generations.len()));
+    html
+}
+
+/// How old something is; what is of the future is new.
+pub(super) fn age(time: SystemTime, now: SystemTime) -> String {
+    units::duration(std::time::Duration::from_secs(now.duration_since(time).unwrap_or_default().as_secs()))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+pub(super) fn precise(number: u64) -> f64 {
+    number as f64
+}
