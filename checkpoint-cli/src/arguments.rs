@@ -1,5 +1,8 @@
 //! What is on the command line.
 
+use std::path::PathBuf;
+
+use checkpointed_core::{Key, Protection};
 use clap::{Parser, Subcommand};
 
 use crate::command;
@@ -16,8 +19,37 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What opens checkpoints that are protected.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keys {
+    /// Accept only checkpoints with tags of the key in this file: 64 hexadecimal digits. May be given for several keys
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Vec<PathBuf>,
+    /// Decrypt with the identities in this file, as age-keygen writes it
+    #[cfg(feature = "encryption")]
+    #[arg(long, global = true, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+}
+
+impl Keys {
+    pub(crate) fn protection(&self) -> Result<Protection, Failure> {
+        let mut protection = Protection::new();
+        for file in &self.key_file {
+            protection = protection.accept(Key::from_file(file)?);
+        }
+        #[cfg(feature = "encryption")]
+        for file in &self.identity {
+            protection = protection.decrypt_with_file(file)?;
+        }
+        Ok(protection)
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -33,6 +65,8 @@ pub(crate) enum Command {
     List(command::list::Arguments),
     /// Show what is in a checkpoint: a tree of its fields, or one of them
     Show(command::show::Arguments),
+    /// Tell what differs between two checkpoints
+    Diff(command::diff::Arguments),
     /// Verify checkpoints, and tell which a restart takes
     Verify(command::verify::Arguments),
     /// Write a checkpoint, or a part of it, in the form of others
@@ -60,22 +94,23 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) fn run(self, output: &mut Output) -> Result<Verdict, Failure> {
+    pub(crate) fn run(self, protection: &Protection, output: &mut Output) -> Result<Verdict, Failure> {
         match self {
-            Command::List(arguments) => command::list::run(&arguments, output),
-            Command::Show(arguments) => command::show::run(&arguments, output),
-            Command::Verify(arguments) => command::verify::run(&arguments, output),
-            Command::Export(arguments) => command::export::run(&arguments, output),
-            Command::Prune(arguments) => command::prune::run(&arguments, output),
+            Command::List(arguments) => command::list::run(&arguments, protection, output),
+            Command::Show(arguments) => command::show::run(&arguments, protection, output),
+            Command::Diff(arguments) => command::diff::run(&arguments, protection, output),
+            Command::Verify(arguments) => command::verify::run(&arguments, protection, output),
+            Command::Export(arguments) => command::export::run(&arguments, protection, output),
+            Command::Prune(arguments) => command::prune::run(&arguments, protection, output),
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
-            Command::Watch(arguments) => command::watch::run(&arguments, output),
+            Command::Watch(arguments) => command::watch::run(&arguments, protection, output),
             Command::Steps(arguments) => command::steps::run(&arguments, output),
             Command::Redo(arguments) => command::redo::run(&arguments, output),
             Command::Halt(arguments) => command::halt::run(&arguments, output),
             Command::Completions(arguments) => command::manual::completions(&arguments, output),
             Command::Man(arguments) => command::manual::man(&arguments, output),
-            Command::Report(arguments) => command::report::run(&arguments, output),
+            Command::Report(arguments) => command::report::run(&arguments, protection, output),
         }
     }
 }

@@ -14,6 +14,10 @@ pub(crate) enum Failure {
     #[error("{} has no checkpoint that can be opened", .0.display())]
     NoCheckpoint(PathBuf),
 
+    /// There is nothing to compare it with.
+    #[error("{} is one checkpoint: give a second one, or a directory that has two", .0.display())]
+    OneCheckpoint(PathBuf),
+
     /// Something would be removed, and nobody said yes.
     #[error("nothing was removed: say --yes, or --dry-run to see what would go")]
     NotConfirmed,

@@ -11,6 +11,7 @@ mod arguments;
 mod command;
 mod failure;
 mod output;
+mod picture;
 mod text;
 
 use std::process::ExitCode;
@@ -23,7 +24,8 @@ use crate::output::Output;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut output = Output::new(arguments.json);
-    match arguments.command.run(&mut output) {
+    let Arguments { keys, command, .. } = arguments;
+    match keys.protection().and_then(|protection| command.run(&protection, &mut output)) {
         Ok(verdict) => verdict.into(),
         Err(failure) => output.fail(&failure),
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anstream::{AutoStream, eprintln};
+use anstream::{AutoStream, ColorChoice, eprintln};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -55,6 +55,11 @@ impl Output {
         }
         self.stream.flush()?;
         Ok(())
+    }
+
+    /// Whether colours reach whoever reads.
+    pub(crate) fn has_colours(&self) -> bool {
+        !self.json && self.stream.current_choice() != ColorChoice::Never
     }
 
     /// Writes what is neither text for a person nor JSON.

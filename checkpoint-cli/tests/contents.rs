@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkpointed::{CheckpointReader, Checkpointer, Scopes, checkpointed, inspect};
+use checkpointed::{CheckpointReader, Checkpointer, Protection, Scopes, checkpointed, inspect};
 use serde_json::{Value, json};
 
 #[checkpointed]
@@ -149,14 +149,14 @@ fn verify_and_load_agree_on_every_changed_byte_and_show_never_panics() {
         changed[place] ^= 1 << (place % 8);
         fs::write(&newest, &changed).unwrap();
         let loads = CheckpointReader::<State>::open(&path).unwrap().load().is_ok();
-        assert_eq!(inspect::verify(&newest).is_whole(), loads, "byte {place}");
+        assert_eq!(inspect::verify(&newest, &Protection::new()).is_whole(), loads, "byte {place}");
         if let Ok(file) = inspect::File::open(&newest) {
             let _ = file.root().outline(&inspect::Limits::default());
         }
     }
     for length in (0..whole.len()).step_by(7) {
         fs::write(&newest, &whole[..length]).unwrap();
-        assert!(!inspect::verify(&newest).is_whole(), "{length} bytes");
+        assert!(!inspect::verify(&newest, &Protection::new()).is_whole(), "{length} bytes");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
+use checkpointed_core::Protection;
 use checkpointed_core::inspect::{self, Array, File, Node};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint, or a directory, of which the newest that can be opened is taken
+    /// A checkpoint; or a directory, of which the newest that can be opened is taken, or with @42 generation 42
     checkpoint: PathBuf,
     /// A field, such as model/layers; else all of it
     path: Option<String>,
@@ -68,7 +69,7 @@ fn write(
             writeln!(output)?;
         }
         Form::Npy => match &arrays()?[..] {
-            [array] => inspect::write_npy(file, array, output, target)?,
+            [array] => inspect::write_npy(array, output, target)?,
             several => return Err(Failure::NotOneArray(several.len())),
         },
         Form::Npz => inspect::write_npz(file, &arrays()?, output, target)?,
@@ -78,19 +79,28 @@ fn write(
     Ok(())
 }
 
-fn find_and_write(arguments: &Arguments, output: &mut dyn Write, target: &Path) -> Result<(), Failure> {
-    let file = show::open(&arguments.checkpoint)?;
+fn find_and_write(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut dyn Write,
+    target: &Path,
+) -> Result<(), Failure> {
+    let file = show::open(&arguments.checkpoint, protection)?;
     let path = arguments.path.as_deref().unwrap_or_default();
     show::at(&file, path, &mut |file, node| write(arguments.to, file, node, output, target))
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
     let Some(target) = &arguments.output else {
         if arguments.to != Form::Json && io::stdout().is_terminal() {
             return Err(Failure::Terminal);
         }
         let mut buffered = BufWriter::new(io::stdout().lock());
-        find_and_write(arguments, &mut buffered, Path::new("standard output"))?;
+        find_and_write(arguments, protection, &mut buffered, Path::new("standard output"))?;
         return Ok(Verdict::Well);
     };
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -98,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
     // Half a file is never seen under the name, and what is there stays until the other is whole.
     let temporary = tempfile::NamedTempFile::new_in(folder).map_err(exists)?;
     let mut buffered = BufWriter::new(temporary);
-    find_and_write(arguments, &mut buffered, target)?;
+    find_and_write(arguments, protection, &mut buffered, target)?;
     let temporary = buffered.into_inner().map_err(|error| exists(error.into_error()))?;
     let file = match arguments.force {
         true => temporary.persist(target),

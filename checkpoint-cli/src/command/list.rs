@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use checkpointed_core::inspect::{self, GenerationOverview, Kind, Overview};
-use checkpointed_core::{Metadata, Value};
+use checkpointed_core::{Metadata, Protection, Value};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -152,7 +152,11 @@ impl Answer for Listing {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
     let Overview {
         path,
         kind,
@@ -163,7 +167,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
         temporaries,
         temporary_bytes,
         ..
-    } = inspect::overview(&arguments.directory)?;
+    } = inspect::overview(&arguments.directory, protection)?;
     output.answer(&Listing {
         path,
         kind: match kind {

@@ -5,8 +5,8 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use anstream::eprint;
-use checkpointed_core::Metric;
 use checkpointed_core::inspect::{self, Pruned, Pruning, Retention};
+use checkpointed_core::{Metric, Protection};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -122,11 +122,15 @@ impl Answer for Gone {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
     let Arguments { directory, keep_last, keep_every, keep_best, dry_run, yes } = arguments;
     let retention = keep_last.map(|last| Retention { last, every: *keep_every, best: keep_best.clone() });
     if !dry_run && !yes {
-        let trial = Gone::of(inspect::prune(directory, retention.clone(), true)?, true);
+        let trial = Gone::of(inspect::prune(directory, protection, retention.clone(), true)?, true);
         if trial.removed.is_empty() {
             output.answer(&trial)?;
             return Ok(Verdict::Well);
@@ -142,7 +146,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
             return Err(Failure::NotConfirmed);
         }
     }
-    let pruning = inspect::prune(directory, retention, *dry_run)?;
+    let pruning = inspect::prune(directory, protection, retention, *dry_run)?;
     output.answer(&Gone::of(pruning, *dry_run))?;
     Ok(Verdict::Well)
 }

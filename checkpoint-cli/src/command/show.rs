@@ -3,17 +3,19 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use checkpointed_core::Protection;
 use checkpointed_core::inspect::{self, Content, File, Found, Header, Limits, Node, Outline, OutlineArray};
 use serde::Serialize;
 
 use super::list::{described, values};
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::picture;
 use crate::text::{self, BAD, BOLD, DIM};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint, or a directory, of which the newest that can be opened is taken
+    /// A checkpoint; or a directory, of which the newest that can be opened is taken, or with @42 generation 42
     checkpoint: PathBuf,
     /// A field, such as model/layers/2/weights
     path: Option<String>,
@@ -28,6 +30,9 @@ struct Shown {
     header: Header,
     path_in_state: String,
     state: Outline,
+    /// Whether it is drawn with colours.
+    #[serde(skip)]
+    colours: bool,
 }
 
 impl Answer for Shown {
@@ -61,12 +66,18 @@ impl Answer for Shown {
         }
         writeln!(output)?;
         let label = if self.path_in_state.is_empty() { "state" } else { &self.path_in_state };
-        tree(output, label, &self.state, 0)
+        tree(output, label, &self.state, 0, self.colours)
     }
 }
 
 /// A value in a line, and what is in it in lines below, each further to the right.
-fn tree(output: &mut dyn Write, label: &str, outline: &Outline, depth: usize) -> io::Result<()> {
+fn tree(
+    output: &mut dyn Write,
+    label: &str,
+    outline: &Outline,
+    depth: usize,
+    colours: bool,
+) -> io::Result<()> {
     let (indent, label) = (2 * depth, text::plain(label));
     let type_name = text::plain(&outline.type_name);
     write!(output, "{:indent$}{BOLD}{label}{BOLD:#}  {DIM}{type_name}{DIM:#}", "")?;
@@ -96,16 +107,19 @@ fn tree(output: &mut dyn Write, label: &str, outline: &Outline, depth: usize) ->
                 return writeln!(output, "  [{}{more}]", shown.join(", "));
             }
             writeln!(output)?;
-            members.iter().try_for_each(|member| tree(output, &member.label, &member.outline, depth + 1))?;
+            let inside = depth + 1;
+            members
+                .iter()
+                .try_for_each(|member| tree(output, &member.label, &member.outline, inside, colours))?;
             if left > 0 {
                 writeln!(output, "{:1$}{DIM}… {left} more{DIM:#}", "", indent + 2)?;
             }
             Ok(())
         }
-        Content::Array(array) => show_array(output, array, indent),
+        Content::Array(array) => show_array(output, array, indent, colours),
         Content::Checkpoint { state, .. } => {
             writeln!(output, "  {DIM}a checkpoint:{DIM:#}")?;
-            tree(output, "state", state, depth + 1)
+            tree(output, "state", state, depth + 1, colours)
         }
         Content::Deeper => writeln!(output, "  {DIM}…{DIM:#}"),
         Content::Opaque => writeln!(output, "  {DIM}its form is not in the checkpoint{DIM:#}"),
@@ -114,21 +128,35 @@ fn tree(output: &mut dyn Write, label: &str, outline: &Outline, depth: usize) ->
     }
 }
 
-/// A value that is said in one word.
-fn word(outline: &Outline) -> String {
-    match &outline.content {
+/// A value in a word, or what can be said of it in one.
+pub(crate) fn word(outline: &Outline) -> String {
+    let word = match &outline.content {
         Content::Number(number) => number.to_string(),
         Content::Text { text, .. } => format!("{text:?}"),
+        Content::Bytes { bytes, .. } => format!("{bytes} bytes"),
         Content::None => "None".to_owned(),
-        Content::Unit if !outline.variants.is_empty() => text::plain(&outline.variants.join("::")),
-        Content::Unit => "()".to_owned(),
+        Content::Unit if outline.variants.is_empty() => "()".to_owned(),
+        Content::Unit => String::new(),
+        Content::Members { total: 1, .. } => "1 value".to_owned(),
+        Content::Members { total, .. } => format!("{total} values"),
+        Content::Array(array) => format!("{} ({})", array.element, shape(array)),
+        Content::Checkpoint { .. } => "a checkpoint".to_owned(),
         _ => "…".to_owned(),
+    };
+    match text::plain(&outline.variants.join("::")) {
+        variant if variant.is_empty() => word,
+        variant if word.is_empty() => variant,
+        variant => format!("{variant} {word}"),
     }
 }
 
-fn show_array(output: &mut dyn Write, array: &OutlineArray, indent: usize) -> io::Result<()> {
-    let shape: Vec<String> = array.shape.iter().map(ToString::to_string).collect();
-    writeln!(output, "  {} ({})  {}", array.element, shape.join(" × "), text::bytes(array.bytes))?;
+fn shape(array: &OutlineArray) -> String {
+    let lengths: Vec<String> = array.shape.iter().map(ToString::to_string).collect();
+    lengths.join(" × ")
+}
+
+fn show_array(output: &mut dyn Write, array: &OutlineArray, indent: usize, colours: bool) -> io::Result<()> {
+    writeln!(output, "  {} ({})  {}", array.element, shape(array), text::bytes(array.bytes))?;
     if let Some(why) = &array.unreadable {
         return writeln!(output, "{:1$}{BAD}{2}{BAD:#}", "", indent + 2, text::plain(why));
     }
@@ -148,13 +176,7 @@ fn show_array(output: &mut dyn Write, array: &OutlineArray, indent: usize) -> io
     if !words.is_empty() {
         writeln!(output, "{:1$}{DIM}{2}{DIM:#}", "", indent + 2, words.join("  "))?;
     }
-    let columns = summary.profile.columns;
-    if columns > 1 {
-        for row in summary.profile.means.chunks(columns) {
-            writeln!(output, "{:1$}{2}", "", indent + 2, spark(row, &summary.profile.means))?;
-        }
-    }
-    Ok(())
+    picture::draw(output, &summary.profile, indent + 2, colours)
 }
 
 /// A number in some six digits.
@@ -163,29 +185,33 @@ fn short(value: f64) -> String {
     if size == 0.0 || (1e-4..1e7).contains(&size) { format!("{value:.6}") } else { format!("{value:.5e}") }
 }
 
-/// A row of cells, each a bar as high as its mean, on the scale of all of them.
-fn spark(row: &[Option<f64>], all: &[Option<f64>]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let known = || all.iter().flatten().copied();
-    let (least, most) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
-    let bar = |mean: f64| {
-        let share = if most > least { (mean - least) / (most - least) } else { 0.0 };
-        let steps = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875];
-        BARS[steps.iter().filter(|step| share > **step).count()]
-    };
-    row.iter().map(|mean| mean.map_or(' ', bar)).collect()
+/// The file; of a directory the newest that can be opened, or with `@` the generation of that number.
+pub(crate) fn open(path: &Path, protection: &Protection) -> Result<File, Failure> {
+    if let Some((directory, generation)) = generation_in(path) {
+        return Ok(File::open_generation(directory, generation, protection)?);
+    }
+    if !path.is_dir() {
+        return Ok(File::open_protected(path, protection)?);
+    }
+    newest(path, protection, 0)?.ok_or_else(|| Failure::NoCheckpoint(path.to_owned()))
 }
 
-/// The file; of a directory the newest that can be opened.
-pub(crate) fn open(path: &Path) -> Result<File, Failure> {
-    if !path.is_dir() {
-        return Ok(File::open(path)?);
+/// Of `DIRECTORY@GENERATION`, both; a path that is there is nothing else.
+fn generation_in(path: &Path) -> Option<(PathBuf, u64)> {
+    if path.symlink_metadata().is_ok() {
+        return None;
     }
-    let overview = inspect::overview(path)?;
-    let newest = overview.generations.iter().rev().find(|generation| generation.manifest.is_ok());
-    match newest {
-        Some(newest) => Ok(File::open(&newest.path)?),
-        None => Err(Failure::NoCheckpoint(path.to_owned())),
+    let (directory, generation) = path.to_str()?.rsplit_once('@')?;
+    Some((PathBuf::from(directory), generation.parse().ok()?)).filter(|(directory, _)| directory.is_dir())
+}
+
+/// Of the generations of a directory that can be opened, the newest, or one so many before it.
+pub(crate) fn newest(path: &Path, protection: &Protection, before: usize) -> Result<Option<File>, Failure> {
+    let overview = inspect::overview(path, protection)?;
+    let mut usable = overview.generations.iter().rev().filter(|generation| generation.manifest.is_ok());
+    match usable.nth(before) {
+        Some(found) => Ok(Some(File::open_protected(&found.path, protection)?)),
+        None => Ok(None),
     }
 }
 
@@ -201,8 +227,12 @@ pub(crate) fn at<R>(
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
-    let file = open(&arguments.checkpoint)?;
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
+    let file = open(&arguments.checkpoint, protection)?;
     let path = arguments.path.clone().unwrap_or_default();
     let mut limits = Limits::default();
     if let Some(elements) = arguments.elements {
@@ -213,6 +243,11 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
         limits = limits.statistics_bytes(u64::MAX);
     }
     let state = at(&file, &path, &mut |_, node| Ok(node.outline(&limits)?))?;
-    output.answer(&Shown { header: file.header(), path_in_state: path, state })?;
+    output.answer(&Shown {
+        header: file.header(),
+        path_in_state: path,
+        state,
+        colours: output.has_colours(),
+    })?;
     Ok(Verdict::Well)
 }

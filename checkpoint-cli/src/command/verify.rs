@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use checkpointed_core::inspect;
+use checkpointed_core::{Protection, inspect};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -57,11 +57,18 @@ impl Answer for Verified {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
     let path = &arguments.checkpoint;
     let is_directory = path.is_dir();
-    let checkpoints =
-        if is_directory { inspect::verify_directory(path)? } else { vec![inspect::verify(path)] };
+    let checkpoints = if is_directory {
+        inspect::verify_directory(path, protection)?
+    } else {
+        vec![inspect::verify(path, protection)]
+    };
     let restart = inspect::restart(&checkpoints).filter(|_| is_directory);
     let whole = checkpoints.iter().all(inspect::Verdict::is_whole);
     output.answer(&Verified { whole, restart, checkpoints, is_directory })?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anstream::eprintln;
 use checkpointed_core::history::{self, End, Event, History, Record};
-use checkpointed_core::{CheckpointReader, Value, inspect};
+use checkpointed_core::{CheckpointReader, Protection, Value, inspect};
 use serde::Serialize;
 
 use super::list::{described, values};
@@ -85,7 +85,11 @@ const LOOK: Duration = Duration::from_millis(200);
 /// After so many intervals without a save something is wrong.
 const LATE: f64 = 2.0;
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
     let Arguments { directory, every, count, timeout } = arguments;
     let begun = Instant::now();
     let mut told = history::read(directory).map(|history| history.records).unwrap_or_default();
@@ -100,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
                 since = Instant::now();
                 warned = false;
             }
-            output.answer(&happened(directory, record))?;
+            output.answer(&happened(directory, protection, record))?;
             if count.is_some_and(|count| saves >= count) {
                 return Ok(Verdict::Well);
             }
@@ -137,10 +141,11 @@ fn new<'h>(told: &[Record], history: &'h History) -> &'h [Record] {
     from.and_then(|from| history.records.get(from..)).unwrap_or_default()
 }
 
-fn happened(directory: &PathBuf, record: &Record) -> Happened {
+fn happened(directory: &PathBuf, protection: &Protection, record: &Record) -> Happened {
     let manifest = match record.event {
         Event::Save { generation, .. } => {
-            CheckpointReader::<()>::open(directory).and_then(|reader| reader.manifest(generation)).ok()
+            let reader = CheckpointReader::<()>::open_protected(directory, protection.clone());
+            reader.and_then(|reader| reader.manifest(generation)).ok()
         }
         _ => None,
     };

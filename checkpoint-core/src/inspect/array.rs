@@ -12,7 +12,7 @@ use crate::state::{ArrayHeader, Type};
 /// pieces, and verified as they are read.
 #[derive(Clone, Debug)]
 pub struct Array<'a> {
-    file: &'a File,
+    pub(super) file: &'a File,
     number: usize,
     facts: PartFacts<'a>,
     element: Element,

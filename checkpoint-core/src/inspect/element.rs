@@ -215,14 +215,36 @@ impl Number {
         }
     }
 
-    /// Whether it is the same value; NaN is the same as NaN.
+    /// Whether it is the same value, be it of another type. NaN is the same as NaN.
     #[must_use]
     pub fn is_same(self, other: Number) -> bool {
         let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
         match (self, other) {
             (Number::Complex(a, b), Number::Complex(c, d)) => same(a, c) && same(b, d),
-            _ => self == other || (self.is_nan() && other.is_nan()),
+            (Number::Complex(a, b), real) | (real, Number::Complex(a, b)) => {
+                b == 0.0 && Number::Double(a).is_same(real)
+            }
+            (Number::Unsigned(a), Number::Signed(b)) | (Number::Signed(b), Number::Unsigned(a)) => {
+                i128::try_from(a) == Ok(b)
+            }
+            (Number::Unsigned(a), Number::Unsigned(b)) => a == b,
+            (Number::Signed(a), Number::Signed(b)) => a == b,
+            (integer @ (Number::Unsigned(_) | Number::Signed(_)), float)
+            | (float, integer @ (Number::Unsigned(_) | Number::Signed(_))) => float.is_integer(integer),
+            _ => same(self.as_f64(), other.as_f64()),
         }
+    }
+
+    /// Whether this float, or truth value, is that integer, which it may not be able to hold.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared both ways")]
+    fn is_integer(self, integer: Number) -> bool {
+        let float = self.as_f64();
+        float == integer.as_f64()
+            && match integer {
+                Number::Unsigned(integer) => float as u128 == integer,
+                Number::Signed(integer) => float as i128 == integer,
+                _ => false,
+            }
     }
 
     /// How far apart two numbers are. Between two integers it is exact, and then rounded.

@@ -15,20 +15,25 @@ use crate::error::Error;
 ///
 /// # Errors
 /// Where the array is damaged, or what is written cannot be.
-pub fn write_npy(file: &File, array: &Array<'_>, output: &mut dyn Write, target: &Path) -> Result<(), Error> {
+pub fn write_npy(array: &Array<'_>, output: &mut dyn Write, target: &Path) -> Result<(), Error> {
+    let file = array.file;
     file.container.copy(array.number(), output).map_err(|failure| told(file, target, failure))
 }
 
-/// Writes arrays as a `.npz` file, which `numpy.load` reads. `target` is for messages.
+/// Writes arrays of a checkpoint as a `.npz` file, which `numpy.load` reads. `target` is for messages.
 ///
 /// # Errors
-/// Where an array is damaged, or what is written cannot be.
+/// [`Error::NotExportable`] where an array is of another checkpoint; where one is damaged, or what is written cannot be.
 pub fn write_npz(
     file: &File,
     arrays: &[Array<'_>],
     output: &mut dyn Write,
     target: &Path,
 ) -> Result<(), Error> {
+    if arrays.iter().any(|array| !std::ptr::eq(array.file, file)) {
+        let (path, why) = (file.path().to_owned(), "an array of another checkpoint is among them".to_owned());
+        return Err(Error::NotExportable { path, form: "npz", why });
+    }
     let numbers = arrays.iter().map(Array::number);
     file.container.copy_as_npz(numbers, output).map_err(|failure| told(file, target, failure))
 }

@@ -118,13 +118,17 @@ impl File {
         }
     }
 
-    /// Opens one generation of a checkpoint directory.
+    /// Opens one generation of a checkpoint directory, which was saved with this protection.
     ///
     /// # Errors
     /// As [`open`](File::open), and [`Error::NoSuchGeneration`].
-    pub fn open_generation(directory: impl AsRef<Path>, generation: u64) -> Result<File, Error> {
+    pub fn open_generation(
+        directory: impl AsRef<Path>,
+        generation: u64,
+        protection: &Protection,
+    ) -> Result<File, Error> {
         let directory = Directory::new(directory.as_ref(), Arc::new(RealDisk::default()));
-        match File::open(directory.location(generation)) {
+        match File::open_protected(directory.location(generation), protection) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let available = directory.generations()?;
                 Err(Error::NoSuchGeneration { path: directory.path().to_owned(), generation, available })

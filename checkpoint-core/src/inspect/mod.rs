@@ -28,6 +28,7 @@
 //! ```
 
 mod array;
+mod comparison;
 mod element;
 mod export;
 mod file;
@@ -46,6 +47,7 @@ mod verification;
 mod walk;
 
 pub use array::Array;
+pub use comparison::{Change, Comparison, Difference, ElementChange, ElementsChange};
 pub use element::{Element, Number};
 pub use export::{write_npy, write_npz, write_safetensors};
 pub use file::{File, Found, Header, Part};

@@ -104,6 +104,17 @@ impl<'a> Node<'a> {
         Ok((end.offset - self.place.offset) as u64 + arrays.map(|array| array.bytes).sum::<u64>())
     }
 
+    /// Whether it is of the same type as a value of another checkpoint that has the same schema.
+    pub(super) fn is_of_form_of(&self, other: &Node<'_>) -> bool {
+        self.form == other.form
+    }
+
+    /// All of its bytes, of a value that has no arrays.
+    pub(super) fn raw(&self) -> Option<&'a [u8]> {
+        let end = self.end().ok().filter(|end| end.array == self.place.array)?;
+        self.file.state().ok()?.get(self.place.offset..end.offset)
+    }
+
     /// The arrays in it, in the order of the file.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub struct Limits {
     pub profile_rows: usize,
     /// The most cells in a row of a [`Profile`](super::Profile).
     pub profile_columns: usize,
+    /// So many [differences](super::Comparison).
+    pub differences: usize,
 }
 
 impl Default for Limits {
@@ -42,6 +44,7 @@ impl Default for Limits {
             statistics_bytes: 8 << 20,
             profile_rows: 24,
             profile_columns: 48,
+            differences: 1000,
         }
     }
 }
@@ -170,8 +173,13 @@ impl Node<'_> {
     pub fn outline(&self, limits: &Limits) -> Result<Outline, Error> {
         // What is damaged as a whole is no outline.
         self.walker()?;
+        Ok(self.cut(limits))
+    }
+
+    /// The value, cut to limits, of a state that is there.
+    pub(super) fn cut(&self, limits: &Limits) -> Outline {
         let (mut budget, mut values) = (limits.statistics_bytes, MOST_VALUES);
-        Ok(Cut { limits, budget: &mut budget, values: &mut values }.outline(self, "", 0))
+        Cut { limits, budget: &mut budget, values: &mut values }.outline(self, "", 0)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::container::Manifest;
 use crate::error::Error;
 use crate::history::{self, Event, History};
 use crate::reader::CheckpointReader;
+use crate::seal::Protection;
 use crate::store::{self, Directory, Keeping, Listing, Metrics, RealDisk, Retention};
 
 /// What is in a checkpoint directory.
@@ -68,10 +69,11 @@ pub struct GenerationOverview {
     pub kept: Vec<Keeping>,
 }
 
-/// Looks at a checkpoint directory. Of each generation only the manifest is read.
+/// Looks at a checkpoint directory, whose checkpoints were saved with this protection. Of each generation only the manifest is
+/// read.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, inspect};
+/// use checkpointed_core::{Checkpointer, Protection, inspect};
 ///
 /// # fn main() -> Result<(), checkpointed_core::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
@@ -80,7 +82,7 @@ pub struct GenerationOverview {
 /// checkpoints.save(&1)?;
 /// checkpoints.save(&2)?;
 ///
-/// let overview = inspect::overview(&path)?;
+/// let overview = inspect::overview(&path, &Protection::new())?;
 /// assert_eq!(overview.generations.len(), 2);
 /// assert!(overview.holder.is_some());
 /// assert_eq!(overview.generations[1].kept, [inspect::Keeping::Last]);
@@ -90,11 +92,11 @@ pub struct GenerationOverview {
 ///
 /// # Errors
 /// Where there is no such directory, or it cannot be listed, or a generation not be read for a passing reason.
-pub fn overview(path: impl AsRef<Path>) -> Result<Overview, Error> {
+pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overview, Error> {
     let path = path.as_ref();
     let (temporaries, temporary_bytes) = temporaries(path)?;
     let directory = Directory::new(path, Arc::new(RealDisk::default()));
-    let reader = CheckpointReader::<()>::open(path)?;
+    let reader = CheckpointReader::<()>::open_protected(path, protection.clone())?;
     let Listing { generations: numbers, pinned } = directory.listing()?;
     let history = history::read(path)?;
     let costs = costs(&history);

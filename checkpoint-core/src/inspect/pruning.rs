@@ -7,6 +7,7 @@ use super::file::File;
 use super::overview::{Overview, kept, overview};
 use super::verification::verify;
 use crate::error::Error;
+use crate::seal::Protection;
 use crate::store::{self, Directory, Disk as _, Keeping, RealDisk, Retention};
 
 /// What a retention keeps of a directory, and what not.
@@ -38,7 +39,7 @@ pub struct Pruned {
 /// nothing goes. What is pinned stays. Nobody may have the directory open for saving, unless it is a trial.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, inspect};
+/// use checkpointed_core::{Checkpointer, Protection, inspect};
 ///
 /// # fn main() -> Result<(), checkpointed_core::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
@@ -49,9 +50,9 @@ pub struct Pruned {
 /// }
 /// drop(checkpoints);
 /// let retention = "the last 1".parse().ok();
-/// let pruning = inspect::prune(&path, retention, false)?;
+/// let pruning = inspect::prune(&path, &Protection::new(), retention, false)?;
 /// assert_eq!(pruning.removed.len(), 4);
-/// assert_eq!(inspect::overview(&path)?.generations.len(), 1);
+/// assert_eq!(inspect::overview(&path, &Protection::new())?.generations.len(), 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -59,26 +60,32 @@ pub struct Pruned {
 /// # Errors
 /// [`Error::InUse`]; [`Error::InvalidSetting`] where no retention is given and none known; where a generation cannot be read for another
 /// reason than damage; where one cannot be removed.
-pub fn prune(path: impl AsRef<Path>, retention: Option<Retention>, trial: bool) -> Result<Pruning, Error> {
+pub fn prune(
+    path: impl AsRef<Path>,
+    protection: &Protection,
+    retention: Option<Retention>,
+    trial: bool,
+) -> Result<Pruning, Error> {
     let path = path.as_ref();
     let disk = Arc::new(RealDisk::default());
     // Not to make a directory by locking it.
-    let seen = overview(path)?;
+    let seen = overview(path, protection)?;
     let _lock = if trial { None } else { Some(store::claim(&*disk, path, true)?) };
-    let Overview { mut generations, retention: known, .. } = if trial { seen } else { overview(path)? };
+    let seen = if trial { seen } else { overview(path, protection)? };
+    let Overview { mut generations, retention: known, .. } = seen;
     let Some(retention) = retention.or(known) else {
         let setting = format!("the generations to keep in {}", path.display());
         return Err(Error::InvalidSetting { setting, why: "no run has said which, so they must be given" });
     };
     let mut whole = 0;
     for generation in generations.iter_mut().rev() {
-        if let Err(error) = File::open(&generation.path)
+        if let Err(error) = File::open_protected(&generation.path, protection)
             && !error.is_damage()
         {
             return Err(error);
         }
         if generation.manifest.is_ok() && whole < retention.last.get() {
-            let verdict = verify(&generation.path);
+            let verdict = verify(&generation.path, protection);
             let parts = verdict.parts.iter().filter_map(|part| part.problem.clone());
             match verdict.problem.clone().into_iter().chain(parts).next() {
                 Some(problem) => generation.manifest = Err(problem),

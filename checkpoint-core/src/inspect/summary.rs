@@ -14,6 +14,7 @@ use crate::history::{self, seconds};
 use crate::reader::CheckpointReader;
 use crate::schedule::interval::duration;
 use crate::schedule::{PRIOR, Past};
+use crate::seal::Protection;
 
 /// The history of a checkpoint directory and what is in it, in numbers.
 ///
@@ -230,10 +231,11 @@ pub struct Description {
     pub metadata: Metadata,
 }
 
-/// Sums up what happened in a checkpoint directory, and what is in it. Of the checkpoints only their manifests are read.
+/// Sums up what happened in a checkpoint directory, and what is in it. Of the checkpoints, which were saved with this protection, only
+/// their manifests are read.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, Metadata, inspect};
+/// use checkpointed_core::{Checkpointer, Metadata, Protection, inspect};
 ///
 /// # fn main() -> Result<(), checkpointed_core::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
@@ -242,7 +244,7 @@ pub struct Description {
 /// checkpoints.save_with(&1, Metadata::new().with("loss", 0.5))?;
 /// checkpoints.finish(&2)?;
 ///
-/// let summary = inspect::summary(&path)?;
+/// let summary = inspect::summary(&path, &Protection::new())?;
 /// assert_eq!((summary.totals.runs, summary.totals.saves), (1, 2));
 /// assert_eq!(summary.metrics()["loss"], [(1, 0.5)]);
 /// # Ok(())
@@ -251,7 +253,7 @@ pub struct Description {
 ///
 /// # Errors
 /// Where the directory cannot be listed or its history not be read. A directory that does not exist has none.
-pub fn summary(directory: impl AsRef<Path>) -> Result<Summary, Error> {
+pub fn summary(directory: impl AsRef<Path>, protection: &Protection) -> Result<Summary, Error> {
     let directory = directory.as_ref();
     let history = history::read(directory)?;
     let modified = fs::metadata(directory.join(history::FILE)).and_then(|file| file.modified()).ok();
@@ -286,15 +288,15 @@ pub fn summary(directory: impl AsRef<Path>) -> Result<Summary, Error> {
         saves: timeline.saves,
         failed_saves: timeline.failed_saves,
         restarts: timeline.restarts,
-        generations: generations(directory)?,
+        generations: generations(directory, protection)?,
         unknown_lines: history.unknown_lines,
         clock_was_set: timeline.clock_was_set,
     })
 }
 
 /// The generations of a directory. What is wrong with one is said of it, and hides no other.
-fn generations(directory: &Path) -> Result<Vec<KeptGeneration>, Error> {
-    let reader = CheckpointReader::<()>::open(directory)?;
+fn generations(directory: &Path, protection: &Protection) -> Result<Vec<KeptGeneration>, Error> {
+    let reader = CheckpointReader::<()>::open_protected(directory, protection.clone())?;
     let describe = |generation| {
         let bytes = reader.length(generation).ok();
         let (description, problem) = match reader.manifest(generation) {

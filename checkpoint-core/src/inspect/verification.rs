@@ -8,6 +8,7 @@ use super::file::File;
 use super::node;
 use crate::error::Error;
 use crate::reader::CheckpointReader;
+use crate::seal::Protection;
 
 /// Whether one part is as it was written.
 #[derive(Clone, Debug, Serialize)]
@@ -46,23 +47,23 @@ impl Verdict {
     }
 }
 
-/// Reads all of a checkpoint file and compares every checksum, as a load does.
+/// Reads all of a checkpoint file and compares every checksum, as a load does with this protection.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, inspect};
+/// use checkpointed_core::{Checkpointer, Protection, inspect};
 ///
 /// # fn main() -> Result<(), checkpointed_core::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// Checkpointer::<Vec<f64>>::open(&path)?.save(&vec![0.5; 100])?;
-/// let verdicts = inspect::verify_directory(&path)?;
+/// let verdicts = inspect::verify_directory(&path, &Protection::new())?;
 /// assert!(verdicts[0].is_whole());
 /// # Ok(())
 /// # }
 /// ```
-pub fn verify(path: impl AsRef<Path>) -> Verdict {
+pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     let path = path.as_ref().to_owned();
-    let file = match File::open(&path) {
+    let file = match File::open_protected(&path, protection) {
         Ok(file) => file,
         Err(error) => {
             let (is_damage, problem) = (error.is_damage(), Some(error.to_string()));
@@ -100,10 +101,12 @@ pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
 ///
 /// # Errors
 /// Where the directory cannot be listed.
-pub fn verify_directory(path: impl AsRef<Path>) -> Result<Vec<Verdict>, Error> {
+pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
     let reader = CheckpointReader::<()>::open(path)?;
     let location = |generation| (generation, reader.directory().location(generation));
-    let verdict =
-        |(generation, path): (u64, PathBuf)| Verdict { generation: Some(generation), ..verify(path) };
+    let verdict = |(generation, path): (u64, PathBuf)| Verdict {
+        generation: Some(generation),
+        ..verify(path, protection)
+    };
     Ok(reader.generations()?.into_iter().map(location).map(verdict).collect())
 }

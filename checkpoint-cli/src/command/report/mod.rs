@@ -14,6 +14,7 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use checkpointed_core::Protection;
 use checkpointed_core::inspect::{self, Summary};
 use serde::Serialize;
 
@@ -50,11 +51,15 @@ impl Answer for Report {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
     let directory = &arguments.directory;
     // One that does not exist is empty for a program that would save there, but not for somebody who asks what happened.
     fs::read_dir(directory).map_err(|source| Failure::Directory { path: directory.clone(), source })?;
-    let summary = inspect::summary(directory)?;
+    let summary = inspect::summary(directory, protection)?;
     if let Some(file) = &arguments.output {
         let page = page::html(&name_of(directory), &summary, SystemTime::now());
         write(file, &page)?;

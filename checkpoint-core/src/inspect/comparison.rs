@@ -1,0 +1,444 @@
+//! What differs between two states.
+
+use std::collections::HashMap;
+
+use serde::{Serialize, Serializer};
+
+use super::array::{Array, Pieces};
+use super::element::{Element, Number};
+use super::file::File;
+use super::members::{Label, Member, Members};
+use super::node::{Node, Value};
+use super::outline::{Limits, Outline};
+use crate::error::Error;
+
+/// What differs between two values, in the order of the first.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The differences; at most as many as [`Limits::differences`] says.
+    pub differences: Vec<Difference>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// One difference.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Where, as [`File::find`] has it; empty for the whole.
+    pub path: String,
+    /// Which.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// How a value differs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Change {
+    /// It is only in the second.
+    Added {
+        /// The value.
+        after: Outline,
+    },
+    /// It is only in the first.
+    Removed {
+        /// The value.
+        before: Outline,
+    },
+    /// It is another one: another number, text or variant, an array of another shape.
+    Value {
+        /// In the first.
+        before: Outline,
+        /// In the second.
+        after: Outline,
+    },
+    /// It is the same, as another type.
+    Type {
+        /// The type in the first, as a Rust programmer would write it.
+        before: String,
+        /// The type in the second.
+        after: String,
+    },
+    /// Elements of an array, whose shape is the same.
+    Elements(ElementsChange),
+    /// It cannot be compared, and what comes after it in the same value neither.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How the elements of two arrays of one shape differ.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ElementsChange {
+    /// What the elements of the first are.
+    pub before: Element,
+    /// What those of the second are.
+    pub after: Element,
+    /// How many there are.
+    pub elements: u64,
+    /// How many differ. NaN is the same as NaN, and zero as zero of the other sign.
+    pub different: u64,
+    /// The pair that differs most; one of them that is NaN differs more than any number.
+    pub largest: Option<ElementChange>,
+}
+
+/// How two elements differ.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ElementChange {
+    /// Where they are, outermost dimension first.
+    pub index: Vec<u64>,
+    /// The first.
+    pub before: Number,
+    /// The second.
+    pub after: Number,
+    /// How far they are apart.
+    #[serde(serialize_with = "as_number")]
+    pub distance: f64,
+}
+
+fn as_number<S: Serializer>(distance: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    Number::Double(*distance).serialize(serializer)
+}
+
+impl Node<'_> {
+    /// What differs between this value and a later one, of the same program or of another: fields are found by their names,
+    /// elements by their numbers, the values of maps by their keys. What is optional in one of them is compared with what
+    /// it holds.
+    ///
+    /// Values whose bytes are equal are not looked at any further, and arrays are read in pieces.
+    ///
+    /// ```
+    /// use checkpointed_core::inspect::{Change, File, Limits};
+    /// use checkpointed_core::{Checkpointer, Protection};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<(u64, Vec<f64>)>::open(&path)?;
+    /// checkpoints.save(&(7, vec![0.5, 1.5, 2.5]))?;
+    /// checkpoints.save(&(7, vec![0.5, 1.0, 2.5]))?;
+    ///
+    /// let open = |generation| File::open_generation(&path, generation, &Protection::new());
+    /// let (before, after) = (open(1)?, open(2)?);
+    /// let comparison = before.root().compare(&after.root(), &Limits::default());
+    /// assert_eq!((comparison.total, &*comparison.differences[0].path), (1, "1"));
+    /// let Change::Elements(elements) = &comparison.differences[0].change else { unreachable!() };
+    /// assert_eq!(elements.different, 1);
+    /// assert_eq!(elements.largest.as_ref().map(|largest| largest.distance), Some(0.5));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn compare(&self, after: &Node<'_>, limits: &Limits) -> Comparison {
+        let (most, limits) = (limits.differences, limits.clone().statistics_bytes(0));
+        let mut comparing = Comparing { most, limits, is_one_schema: false, found: Comparison::default() };
+        comparing.files("", (self.file, self), (after.file, after), 0);
+        comparing.found
+    }
+}
+
+/// How many values may be inside each other: each takes some of the stack.
+const DEEPEST: u32 = 256;
+
+struct Comparing {
+    most: usize,
+    limits: Limits,
+    /// Whether both checkpoints have the same schema, so that their types can be compared.
+    is_one_schema: bool,
+    found: Comparison,
+}
+
+/// A value, and what it is.
+type Pair<'p, 'a> = (&'p Node<'a>, Value<'a>);
+
+impl Comparing {
+    /// Values of two checkpoints.
+    fn files(&mut self, path: &str, before: (&File, &Node<'_>), after: (&File, &Node<'_>), depth: u32) {
+        let is_one_schema = before.0.schema() == after.0.schema();
+        let outside = std::mem::replace(&mut self.is_one_schema, is_one_schema);
+        self.nodes(path, before.1, after.1, depth);
+        self.is_one_schema = outside;
+    }
+
+    fn nodes(&mut self, path: &str, before: &Node<'_>, after: &Node<'_>, depth: u32) {
+        let is_one_type = self.is_one_schema && before.is_of_form_of(after);
+        if is_one_type && before.raw().is_some_and(|bytes| after.raw() == Some(bytes)) {
+            return;
+        }
+        if depth == DEEPEST {
+            return self.changed(path, before, after);
+        }
+        match (before.value(), after.value()) {
+            (Ok(a), Ok(b)) => self.values(path, (before, a), (after, b), depth + 1),
+            (Err(error), _) | (_, Err(error)) => self.unreadable(path, &error),
+        }
+    }
+
+    fn values(&mut self, path: &str, before: Pair<'_, '_>, after: Pair<'_, '_>, depth: u32) {
+        let ((one, a), (other, b)) = (before, after);
+        match (a, b) {
+            (Value::Option(Some(a)), Value::Option(Some(b))) => self.nodes(path, &a, &b, depth),
+            (Value::Variant(a, Some(inner)), Value::Variant(b, Some(other))) if a == b => {
+                self.nodes(path, &inner, &other, depth);
+            }
+            (Value::Option(Some(a)), _) => self.nodes(path, &a, other, depth),
+            (_, Value::Option(Some(b))) => self.nodes(path, one, &b, depth),
+            (Value::Unit, Value::Unit) | (Value::Option(None), Value::Option(None)) => {}
+            (Value::Variant(a, None), Value::Variant(b, None)) if a == b => {}
+            (Value::Number(a), Value::Number(b)) if a.is_same(b) => self.same(path, one, other),
+            (Value::Char(a), Value::Char(b)) if a == b => {}
+            (Value::Text(a), Value::Text(b)) if a == b => {}
+            (Value::Bytes(a), Value::Bytes(b)) if a == b => {}
+            (Value::Struct(a), Value::Struct(b)) if self.is_one_schema && one.is_of_form_of(other) => {
+                self.in_order(path, a, b, depth);
+            }
+            (Value::Struct(a), Value::Struct(b)) => {
+                let name = |member: &Member<'_>| Some(member.label.step());
+                self.members(path, a, b, depth, &name);
+            }
+            (Value::Map(a), Value::Map(b)) => {
+                // The whole key, as the text of a label need not tell all keys apart.
+                let name = |member: &Member<'_>| match &member.label {
+                    Label::Key(key) => serde_json::to_string(key).ok(),
+                    label => Some(label.step()),
+                };
+                self.members(path, a, b, depth, &name);
+            }
+            (a, b) => match (one.embedded(path), other.embedded(path)) {
+                (Ok(Some(one)), Ok(Some(other))) => {
+                    self.files(path, (&one, &one.root()), (&other, &other.root()), depth);
+                }
+                (Err(error), _) | (_, Err(error)) => self.unreadable(path, &error),
+                _ => self.rows(path, (one, a), (other, b), depth),
+            },
+        }
+    }
+
+    /// Sequences, tuples and arrays; and all that cannot be compared with each other.
+    fn rows(&mut self, path: &str, before: Pair<'_, '_>, after: Pair<'_, '_>, depth: u32) {
+        let ((one, a), (other, b)) = (before, after);
+        match (a, b) {
+            (Value::Array(a), Value::Array(b)) if a.shape() == b.shape() => match elements(&a, &b) {
+                Ok(change) if change.different > 0 => self.push(path, || Change::Elements(change)),
+                Ok(_) => self.same(path, one, other),
+                Err(error) => self.unreadable(path, &error),
+            },
+            (Value::Sequence(a) | Value::Tuple(a), Value::Sequence(b) | Value::Tuple(b)) => {
+                self.in_order(path, a, b, depth);
+            }
+            _ => self.changed(path, one, other),
+        }
+    }
+
+    fn in_order(&mut self, path: &str, mut before: Members<'_>, mut after: Members<'_>, depth: u32) {
+        let common = before.total().min(after.total());
+        let (removed, added) = (before.total() - common, after.total() - common);
+        for _ in 0..common {
+            match (before.next().transpose(), after.next().transpose()) {
+                (Ok(Some(a)), Ok(Some(b))) => {
+                    self.nodes(&within(path, &a.label), &a.node, &b.node, depth);
+                }
+                (Ok(_), Ok(_)) => break,
+                (Err(error), _) | (_, Err(error)) => return self.unreadable(path, &error),
+            }
+        }
+        self.rest(path, before, removed, |before| Change::Removed { before });
+        self.rest(path, after, added, |after| Change::Added { after });
+    }
+
+    /// What one of two sequences has more.
+    fn rest(&mut self, path: &str, members: Members<'_>, count: u64, change: impl Fn(Outline) -> Change) {
+        let room = self.most.saturating_sub(self.found.differences.len());
+        let mut told = 0;
+        for member in members.take(room) {
+            match member {
+                Ok(Member { label, node }) => self.one_sided(&within(path, &label), &node, &change),
+                Err(error) => return self.unreadable(path, &error),
+            }
+            told += 1;
+        }
+        self.found.total += count.saturating_sub(told);
+    }
+
+    /// Members that are found by their names or keys. Of keys that are there twice, which no map has, the first belongs to
+    /// the first.
+    fn members(
+        &mut self,
+        path: &str,
+        before: Members<'_>,
+        after: Members<'_>,
+        depth: u32,
+        name: &dyn Fn(&Member<'_>) -> Option<String>,
+    ) {
+        let mut later: HashMap<(Option<String>, u64), (usize, Member<'_>)> = HashMap::new();
+        let mut keys = Keys::default();
+        for (place, member) in after.enumerate() {
+            match member {
+                Ok(member) => drop(later.insert(keys.next(name(&member)), (place, member))),
+                Err(error) => return self.unreadable(path, &error),
+            }
+        }
+        let mut keys = Keys::default();
+        for member in before {
+            let member = match member {
+                Ok(member) => member,
+                Err(error) => return self.unreadable(path, &error),
+            };
+            let path = within(path, &member.label);
+            match later.remove(&keys.next(name(&member))) {
+                Some((_, other)) => self.nodes(&path, &member.node, &other.node, depth),
+                None => self.one_sided(&path, &member.node, &|before| Change::Removed { before }),
+            }
+        }
+        let mut added: Vec<(usize, Member<'_>)> = later.into_values().collect();
+        added.sort_by_key(|(place, _)| *place);
+        for (_, member) in added {
+            let path = within(path, &member.label);
+            self.one_sided(&path, &member.node, &|after| Change::Added { after });
+        }
+    }
+
+    fn one_sided(&mut self, path: &str, node: &Node<'_>, change: &impl Fn(Outline) -> Change) {
+        let limits = self.limits.clone();
+        self.push(path, || change(node.cut(&limits)));
+    }
+
+    fn changed(&mut self, path: &str, before: &Node<'_>, after: &Node<'_>) {
+        let limits = self.limits.clone();
+        self.push(path, || Change::Value { before: before.cut(&limits), after: after.cut(&limits) });
+    }
+
+    /// The values are the same; the types may not be.
+    fn same(&mut self, path: &str, before: &Node<'_>, after: &Node<'_>) {
+        let (before, after) = (before.type_name(), after.type_name());
+        if before != after {
+            self.push(path, || Change::Type { before, after });
+        }
+    }
+
+    fn unreadable(&mut self, path: &str, error: &Error) {
+        self.push(path, || Change::Unreadable { why: error.to_string() });
+    }
+
+    fn push(&mut self, path: &str, change: impl FnOnce() -> Change) {
+        self.found.total += 1;
+        if self.found.differences.len() < self.most {
+            self.found.differences.push(Difference { path: path.to_owned(), change: change() });
+        }
+    }
+}
+
+/// Tells keys of one text apart by the order in which they come.
+#[derive(Default)]
+struct Keys(HashMap<Option<String>, u64>);
+
+impl Keys {
+    fn next(&mut self, key: Option<String>) -> (Option<String>, u64) {
+        let times = self.0.entry(key.clone()).or_default();
+        *times += 1;
+        (key, *times)
+    }
+}
+
+fn within(path: &str, label: &Label<'_>) -> String {
+    if path.is_empty() { label.step() } else { format!("{path}/{}", label.step()) }
+}
+
+/// Compares two arrays of one shape.
+fn elements(before: &Array<'_>, after: &Array<'_>) -> Result<ElementsChange, Error> {
+    let mut change = ElementsChange {
+        before: before.element(),
+        after: after.element(),
+        elements: before.len(),
+        different: 0,
+        largest: None,
+    };
+    let (mut one, mut other) = (Side::of(before)?, Side::of(after)?);
+    let is_one_type = before.element() == after.element();
+    let mut done = 0;
+    loop {
+        let count = one.ready()?.min(other.ready()?);
+        if count == 0 {
+            // What is compressed is known to be right only at its end, which both have reached, or the shapes would differ.
+            return Ok(change);
+        }
+        let (a, b) = (one.take(count), other.take(count));
+        if !is_one_type || a != b {
+            let pairs = a.chunks_exact(before.element().size()).zip(b.chunks_exact(after.element().size()));
+            for (place, (a, b)) in (done..).zip(pairs) {
+                if !is_one_type || a != b {
+                    change.add(place, before.element().read(a), after.element().read(b), before.shape());
+                }
+            }
+        }
+        done += count as u64;
+    }
+}
+
+impl ElementsChange {
+    fn add(&mut self, place: u64, before: Number, after: Number, shape: &[u64]) {
+        if before.is_same(after) {
+            return;
+        }
+        self.different += 1;
+        let distance = before.distance(after);
+        let is_larger = |largest: &ElementChange| {
+            distance > largest.distance || (distance.is_nan() && !largest.distance.is_nan())
+        };
+        if self.largest.as_ref().is_none_or(is_larger) {
+            let index = index_of(place, shape);
+            self.largest = Some(ElementChange { index, before, after, distance });
+        }
+    }
+}
+
+/// The index of the element of that number, in the order of C.
+fn index_of(mut place: u64, shape: &[u64]) -> Vec<u64> {
+    let mut index: Vec<u64> = shape
+        .iter()
+        .rev()
+        .map(|length| {
+            let at = place % length.max(&1);
+            place /= length.max(&1);
+            at
+        })
+        .collect();
+    index.reverse();
+    index
+}
+
+/// One of two arrays that are read beside each other, whose pieces need not end at the same elements.
+struct Side<'a> {
+    pieces: Pieces<'a>,
+    size: usize,
+    piece: Vec<u8>,
+    taken: usize,
+}
+
+impl<'a> Side<'a> {
+    fn of(array: &Array<'a>) -> Result<Side<'a>, Error> {
+        Ok(Side { pieces: array.pieces(false)?, size: array.element().size(), piece: Vec::new(), taken: 0 })
+    }
+
+    /// How many elements can be taken; 0 at the end.
+    fn ready(&mut self) -> Result<usize, Error> {
+        while self.taken >= self.piece.len() {
+            let Some(next) = self.pieces.next()? else { return Ok(0) };
+            self.piece.clear();
+            self.piece.extend_from_slice(next);
+            self.taken = 0;
+        }
+        Ok((self.piece.len() - self.taken) / self.size)
+    }
+
+    fn take(&mut self, count: usize) -> &[u8] {
+        let end = self.taken + count * self.size;
+        self.piece.get(std::mem::replace(&mut self.taken, end)..end).unwrap_or_default()
+    }
+}
