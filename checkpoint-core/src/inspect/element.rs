@@ -5,7 +5,7 @@ use std::fmt;
 use serde::ser::SerializeTuple as _;
 use serde::{Serialize, Serializer};
 
-use crate::state::Type;
+use crate::state::{Float16, Type};
 
 /// The type of the elements of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,27 +345,17 @@ scalars! {
     f32 => Single, f64 => Double,
 }
 
-/// A 16-bit float of IEEE 754.
+/// A `half::f16`.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub(super) struct F16(f32);
 
-/// The upper half of an `f32`.
+/// A `half::bf16`.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub(super) struct Bf16(f32);
 
 impl Scalar for F16 {
-    /// Source: IEEE 754-2008, 3.4, binary16: 1 bit sign, 5 of the exponent with bias 15, 10 of the fraction.
     fn at(bytes: &[u8]) -> F16 {
-        let bits = u16::at(bytes);
-        let fraction = f32::from(bits & 0x3ff);
-        let exponent = i32::from((bits >> 10) & 0x1f);
-        let magnitude = match exponent {
-            0 => fraction * 2_f32.powi(-24),
-            31 if fraction == 0.0 => f32::INFINITY,
-            31 => f32::NAN,
-            _ => (1024.0 + fraction) * 2_f32.powi(exponent - 25),
-        };
-        F16(if bits >> 15 == 1 { -magnitude } else { magnitude })
+        F16(Float16::Half.value(u16::at(bytes)))
     }
 
     fn number(self) -> Number {
@@ -379,7 +369,7 @@ impl Scalar for F16 {
 
 impl Scalar for Bf16 {
     fn at(bytes: &[u8]) -> Bf16 {
-        Bf16(f32::from_bits(u32::from(u16::at(bytes)) << 16))
+        Bf16(Float16::Brain.value(u16::at(bytes)))
     }
 
     fn number(self) -> Number {

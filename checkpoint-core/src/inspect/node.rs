@@ -6,7 +6,7 @@ use super::file::File;
 use super::members::{Inside, Members};
 use super::walk::{Count, Place, Trouble, Walker, damaged};
 use crate::error::Error;
-use crate::state::{Body, Fields, Shape, Type};
+use crate::state::{Body, Fields, Float16, Shape, Type};
 
 /// One value of a state. It is where the value is; nothing is decoded before it is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +167,10 @@ impl<'a> Node<'a> {
         for _ in 0..=schema.types.len() {
             let Type::Named(place) = ty else { return self.of_bare(walker, ty) };
             let Some(definition) = schema.types.get(*place) else { break };
+            if let Some(float) = Float16::of(definition) {
+                let bits = walker.take().map_err(|trouble| self.file.trouble(trouble))?;
+                return Ok(Value::Number(Number::Single(float.value(u16::from_le_bytes(bits)))));
+            }
             match &definition.body {
                 Body::Struct(Fields::Newtype(inner)) => ty = inner,
                 Body::Struct(fields) => match Shape::of(definition) {

@@ -219,6 +219,7 @@ impl<'a> Comparison<'a> {
         match (&checkpoint, &program) {
             (Form::Leaf(Type::Unsupported(_)), _) | (_, Form::Leaf(Type::Unsupported(_))) => {}
             (Form::Leaf(checkpoint), Form::Leaf(program)) if checkpoint == program => return,
+            (Form::Float16(checkpoint), Form::Float16(program)) if checkpoint == program => return,
             (Form::Option(checkpoint), Form::Option(program)) => {
                 return self.types(checkpoint, program, next);
             }
@@ -412,6 +413,7 @@ impl<'a> Comparison<'a> {
             Form::Map(..) => "a map",
             Form::Leaf(Type::Unsupported(_)) => return name,
             Form::Leaf(leaf) => return format!("{name} ({})", self.describe(checkpoint, leaf)),
+            Form::Float16(_) => "a float of 16 bits",
             Form::Endless => "endless",
         };
         format!("{name} ({form})")

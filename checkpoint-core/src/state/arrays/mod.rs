@@ -104,6 +104,23 @@ impl Kind {
         kinds.min_by_key(|kind| kind.inner.len()).copied()
     }
 
+    /// Whether the rows of both kinds are the same numbers in the same bytes: a complex number is a pair of floats.
+    pub(crate) fn has_the_bytes_of(&self, other: &Kind) -> bool {
+        self.in_floats() == other.in_floats()
+    }
+
+    /// The type of the numbers and the lengths of the dimensions of a row, with complex numbers as the pairs that they are.
+    fn in_floats(&self) -> (&'static str, Vec<u64>) {
+        let mut lengths = self.inner.to_vec();
+        let descr = match self.dtype.descr {
+            "<c8" => "<f4",
+            "<c16" => "<f8",
+            other => return (other, lengths),
+        };
+        lengths.push(2);
+        (descr, lengths)
+    }
+
     /// The header of an array whose rows are arranged in dimensions of these lengths.
     fn header(&self, outer: &[u64], bytes: u64) -> Vec<u8> {
         npy::header(self.dtype, &[outer, self.inner].concat(), bytes)

@@ -40,8 +40,8 @@ impl<'de> SeqAccess<'de> for &mut Rows {
         if self.ended() {
             return Ok(None);
         }
-        let inner = self.kind.inner;
-        seed.deserialize(Row { rows: self, inner }).map(Some)
+        let Kind { inner, dtype, .. } = self.kind;
+        seed.deserialize(Row { rows: self, inner, descr: dtype.descr }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -54,12 +54,14 @@ struct Row<'a> {
     rows: &'a mut Rows,
     /// The lengths of its dimensions.
     inner: &'static [u64],
+    /// The type of its numbers.
+    descr: &'static str,
 }
 
 impl Row<'_> {
     /// The row, if it is a number of this type.
     fn only(self, descr: &str) -> Result<Self> {
-        match (self.inner, self.rows.kind.dtype.descr) {
+        match (self.inner, self.descr) {
             ([], found) if found == descr => Ok(self),
             (_, found) => Err(bincode::Error::custom(format!("an array of {found} where {descr} belongs"))),
         }
@@ -70,11 +72,14 @@ impl<'de> Deserializer<'de> for Row<'_> {
     type Error = bincode::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let Row { rows, inner } = self;
+        let Row { rows, inner, descr } = self;
         if let [length, inner @ ..] = inner {
-            return visitor.visit_seq(Members { rows, inner, left: *length });
+            return visitor.visit_seq(Members { rows, inner, descr, left: *length });
         }
-        match rows.kind.dtype.descr {
+        match descr {
+            // A complex number is, to serde, a pair of floats.
+            "<c8" => visitor.visit_seq(Members { rows, inner: &[], descr: "<f4", left: 2 }),
+            "<c16" => visitor.visit_seq(Members { rows, inner: &[], descr: "<f8", left: 2 }),
             "|b1" => match rows.number()? {
                 [0] => visitor.visit_bool(false),
                 [1] => visitor.visit_bool(true),
@@ -97,7 +102,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match (self.inner, self.rows.kind.dtype.descr) {
+        match (self.inner, self.descr) {
             ([], "|V16") => visitor.visit_i128(i128::from_le_bytes(self.rows.number()?)),
             _ => self.deserialize_any(visitor),
         }
@@ -112,6 +117,16 @@ impl<'de> Deserializer<'de> for Row<'_> {
         self.only("<f8")?.deserialize_any(visitor)
     }
 
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        match self {
+            // The header does not tell a number from a row of one.
+            Row { rows, inner: [], descr } if length == 1 => {
+                visitor.visit_seq(Members { rows, inner: &[], descr, left: 1 })
+            }
+            row => row.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
         visitor.visit_newtype_struct(self)
     }
@@ -121,7 +136,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 u128 char str string bytes byte_buf option unit unit_struct seq tuple
+        bool i8 i16 i32 i64 u8 u16 u32 u64 u128 char str string bytes byte_buf option unit unit_struct seq
         tuple_struct map struct enum identifier ignored_any
     }
 }
@@ -130,6 +145,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
 struct Members<'a> {
     rows: &'a mut Rows,
     inner: &'static [u64],
+    descr: &'static str,
     left: u64,
 }
 
@@ -140,7 +156,7 @@ impl<'de> SeqAccess<'de> for Members<'_> {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
-                seed.deserialize(Row { rows: self.rows, inner: self.inner }).map(Some)
+                seed.deserialize(Row { rows: self.rows, inner: self.inner, descr: self.descr }).map(Some)
             }
             None => Ok(None),
         }

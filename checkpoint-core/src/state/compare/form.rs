@@ -1,11 +1,14 @@
 //! A type as the comparison sees it.
 
+use super::super::Float16;
 use super::super::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
 use super::DEEPEST;
 
 /// A type as far as its encoding and its meaning go: without names of structs, and without wrappers.
 pub(super) enum Form<'a> {
     Leaf(&'a Type),
+    /// A float, and not the integer that its bits are.
+    Float16(Float16),
     Option(&'a Type),
     Seq(&'a Type),
     Map(&'a Type, &'a Type),
@@ -25,7 +28,11 @@ impl<'a> Form<'a> {
         for _ in 0..DEEPEST {
             let form = match ty {
                 Type::Named(place) => match schema.types.get(*place) {
-                    Some(Definition { version, body, .. }) => {
+                    Some(definition) => {
+                        if let Some(float) = Float16::of(definition) {
+                            return (Form::Float16(float), versions);
+                        }
+                        let Definition { version, body, .. } = definition;
                         if *version != 1 {
                             versions.push(*version);
                         }

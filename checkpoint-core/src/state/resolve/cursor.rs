@@ -4,6 +4,7 @@ use serde::de::{DeserializeSeed, Error as _};
 
 use super::migration::Plan;
 use super::value::Value;
+use crate::state::Float16;
 use crate::state::arrays::{ArraySource, Kind, Reference};
 use crate::state::codec::{OUT_OF_BAND, allowed_elements};
 use crate::state::schema::{Body, Definition, Fields, Schema, Type};
@@ -227,7 +228,7 @@ impl<'a> Cursor<'a> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::custom)?;
         let found = (kind.dtype.descr, kind.inner.iter().product());
         match self.row(ty)? {
-            // Of other rows the header does not tell all: the signs of wide integers, what 16 bits or two floats are.
+            // Of other rows the header does not tell all: the signs of wide integers, what two floats are.
             Some((descr, lengths)) if found != (descr, lengths.iter().product::<u64>()) => {
                 Err(Failure::custom(format!("array {} is of another type", array.number)))
             }
@@ -270,6 +271,7 @@ impl<'a> Cursor<'a> {
         let descr = match ty {
             Type::Bool => "|b1",
             Type::U8 => "|u1",
+            Type::U16 => "<u2",
             Type::U32 => "<u4",
             Type::U64 => "<u8",
             Type::I8 => "|i1",
@@ -278,7 +280,10 @@ impl<'a> Cursor<'a> {
             Type::I64 => "<i8",
             Type::F32 => "<f4",
             Type::F64 => "<f8",
-            _ => return Ok(None),
+            _ => match self.float16(ty)? {
+                Some(float) => float.descr(),
+                None => return Ok(None),
+            },
         };
         // Two floats may be a complex number.
         if descr.starts_with("<f") && lengths.last() == Some(&2) {
@@ -287,12 +292,21 @@ impl<'a> Cursor<'a> {
         Ok(Some((descr, lengths)))
     }
 
-    /// The type without the newtypes around it.
+    /// The float of 16 bits that this type is.
+    pub(super) fn float16(&self, ty: &Type) -> Result<Option<Float16>, Failure> {
+        Ok(self.definition(ty)?.and_then(Float16::of))
+    }
+
+    /// The type without the newtypes around it. A float of 16 bits is none.
     pub(super) fn bare(&self, mut ty: &'a Type) -> Result<&'a Type, Failure> {
         // A forged schema may have any number, or a circle, and every value would pay for it.
         for _ in 0..=MOST_WRAPPERS {
-            match self.definition(ty)?.map(|definition| &definition.body) {
-                Some(Body::Struct(Fields::Newtype(inner))) => ty = inner,
+            match self.definition(ty)? {
+                Some(definition @ Definition { body: Body::Struct(Fields::Newtype(inner)), .. })
+                    if Float16::of(definition).is_none() =>
+                {
+                    ty = inner;
+                }
                 _ => return Ok(ty),
             }
         }

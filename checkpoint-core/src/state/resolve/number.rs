@@ -5,6 +5,7 @@
 use serde::de::{Error as _, Visitor};
 
 use super::cursor::Failure;
+use crate::state::Float16;
 
 /// A number as it was written.
 #[derive(Clone, Copy)]
@@ -57,6 +58,12 @@ impl Number {
         let wide = self.to_f64()?;
         let narrow = wide as f32;
         if f64::from(narrow) == wide || wide.is_nan() { Ok(narrow) } else { Err(inexact(wide, "f32")) }
+    }
+
+    /// The bits of the number as a float of 16 bits.
+    pub(super) fn to_float16(self, float: Float16) -> Result<u16, Failure> {
+        let value = self.to_f32()?;
+        float.bits(value).ok_or_else(|| inexact(value, float.name()))
     }
 }
 

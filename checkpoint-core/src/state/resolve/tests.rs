@@ -163,6 +163,65 @@ fn arrays_of_16_bit_floats_are_told_from_integers() {
     assert_eq!(beside_a_change(values.clone()), values);
 }
 
+/// What a program whose state is a `B` loads where an `A` was saved.
+#[cfg(any(feature = "half", feature = "num-complex"))]
+fn saved_as<A, B>(value: A) -> Result<B, crate::Error>
+where
+    A: Serialize + serde::de::DeserializeOwned + 'static,
+    B: Serialize + serde::de::DeserializeOwned + 'static,
+{
+    let directory = tempfile::tempdir().unwrap();
+    crate::Checkpointer::<Plain<A>>::open(directory.path()).unwrap().save(&Plain(value)).unwrap();
+    let mut reader = crate::CheckpointReader::<Plain<B>>::open(directory.path()).unwrap();
+    reader.load().map(|state| state.unwrap().0)
+}
+
+#[cfg(feature = "half")]
+#[test]
+fn floats_of_16_bits_are_numbers_and_never_their_bits() {
+    use std::collections::VecDeque;
+
+    use half::{bf16, f16};
+
+    let (half, brain) = (f16::from_f32(1.5), bf16::from_f32(1.5));
+    let refused = |outcome: Result<(), crate::Error>, why: &str| {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, crate::Error::SchemaMismatch { .. }), "{error:?}");
+        assert!(error.to_string().contains(why), "{error}");
+    };
+    assert_eq!(saved_as::<_, (f32, f64)>((half, brain)).unwrap(), (1.5, 1.5));
+    assert_eq!(saved_as::<_, (f16, bf16)>((1.5_f32, 3_u8)).unwrap(), (half, bf16::from_f32(3.0)));
+    assert_eq!(saved_as::<_, (bf16, f16)>((half, brain)).unwrap(), (brain, half));
+    refused(saved_as::<_, (f16,)>((0.1_f32,)).map(drop), "0.1 cannot be an f16");
+    refused(saved_as::<_, (u16,)>((half,)).map(drop), "u16");
+    assert_eq!(saved_as::<_, Vec<f32>>(vec![half, -half]).unwrap(), [1.5, -1.5]);
+    assert_eq!(saved_as::<_, Vec<f16>>(vec![1.5_f64, -1.5]).unwrap(), [half, -half]);
+    assert_eq!(saved_as::<_, Vec<bf16>>(vec![half]).unwrap(), [brain]);
+    refused(saved_as::<_, Vec<u16>>(vec![half]).map(drop), "u16");
+    refused(saved_as::<_, VecDeque<u16>>(vec![half]).map(drop), "u16");
+    refused(saved_as::<_, Vec<u16>>(VecDeque::from([half])).map(drop), "u16");
+    assert_eq!(saved_as::<_, Vec<f16>>(VecDeque::from([half])).unwrap(), [half]);
+    assert_eq!(saved_as::<_, VecDeque<f16>>(vec![half]).unwrap(), [half]);
+    let nan = f16::from_bits(0x7e55);
+    assert_eq!(saved_as::<_, VecDeque<f16>>(vec![nan]).unwrap()[0].to_bits(), 0x7e55);
+}
+
+#[cfg(feature = "num-complex")]
+#[test]
+fn complex_numbers_and_pairs_of_floats_are_one_and_the_same() {
+    use num_complex::Complex;
+
+    let (complex, pairs) =
+        (vec![Complex::new(0.5_f64, -1.0), Complex::new(2.0, 3.0)], vec![[0.5, -1.0], [2.0, 3.0]]);
+    assert_eq!(saved_as::<_, Vec<[f64; 2]>>(complex.clone()).unwrap(), pairs);
+    assert_eq!(saved_as::<_, Vec<Complex<f64>>>(pairs).unwrap(), complex);
+    let (complex, pairs) = (vec![[Complex::new(0.5_f32, -1.0)]], vec![[[0.5_f32, -1.0]]]);
+    assert_eq!(saved_as::<_, Vec<[[f32; 2]; 1]>>(complex.clone()).unwrap(), pairs);
+    assert_eq!(saved_as::<_, Vec<[Complex<f32>; 1]>>(pairs).unwrap(), complex);
+    let one = std::collections::VecDeque::from([[0.5_f32]]);
+    assert_eq!(saved_as::<_, std::collections::VecDeque<[f32; 1]>>(vec![[0.5_f32]]).unwrap(), one);
+}
+
 #[cfg(feature = "num-complex")]
 #[test]
 fn arrays_of_complex_numbers_are_pairs() {

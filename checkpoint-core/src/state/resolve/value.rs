@@ -9,6 +9,7 @@ use serde::forward_to_deserialize_any;
 use super::access::check_related;
 use super::cursor::{Cursor, Elements, Failure};
 use super::number::Number;
+use crate::state::Float16;
 use crate::state::adapter::Shape;
 use crate::state::arrays::{self, Kind};
 use crate::state::schema::{Body, Definition, Fields, Type, Variant};
@@ -66,8 +67,27 @@ impl<'a> Value<'_, 'a> {
             Type::I128 => Number::Signed(i128::from_le_bytes(cursor.take()?)),
             Type::F32 => Number::Single(f32::from_le_bytes(cursor.take()?)),
             Type::F64 => Number::Double(f64::from_le_bytes(cursor.take()?)),
-            _ => return Ok(None),
+            ty => match cursor.float16(ty)? {
+                Some(float) => Number::Single(float.value(u16::from_le_bytes(cursor.take()?))),
+                None => return Ok(None),
+            },
         }))
+    }
+
+    /// Another number as a float of 16 bits, which takes the integer that its bits are.
+    fn float16<'de, V: Visitor<'de>>(self, float: Float16, visitor: V) -> Result<V::Value, Failure> {
+        let Some(mut value) = self.present()? else { return visitor.visit_none() };
+        if value.cursor.float16(value.ty)? == Some(float) {
+            let bits = u16::from_le_bytes(value.cursor.take()?);
+            return visitor.visit_newtype_struct(IntoDeserializer::<Failure>::into_deserializer(bits));
+        }
+        match value.number()? {
+            Some(number) => {
+                let bits = number.to_float16(float)?;
+                visitor.visit_newtype_struct(IntoDeserializer::<Failure>::into_deserializer(bits))
+            }
+            None => value.deserialize_any(visitor),
+        }
     }
 
     fn character(&mut self) -> Result<char, Failure> {
@@ -222,7 +242,13 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
             if let Some(migrated) = value.migrated::<V>(true) {
                 return migrated;
             }
-            let ty = match value.cursor.definition(value.ty)?.map(|definition| &definition.body) {
+            let definition = value.cursor.definition(value.ty)?;
+            if let Some(float) = Float16::named(name)
+                && definition.and_then(Float16::of) != Some(float)
+            {
+                return value.float16(float, visitor);
+            }
+            let ty = match definition.map(|definition| &definition.body) {
                 Some(Body::Struct(Fields::Newtype(inner))) => inner,
                 _ => value.ty,
             };
