@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;
 use std::fs;
 use std::path::Path;
@@ -216,6 +216,27 @@ fn arrays_are_arrays_wherever_they_are_kept() {
             ["nested", nested],
         ]),
     );
+}
+
+/// As the `half` crate's types are to serde.
+#[test]
+fn floats_of_16_bits_are_floats() {
+    #[allow(non_camel_case_types, reason = "so it is called")]
+    #[checkpointed]
+    #[derive(Clone)]
+    struct f16(u16);
+    #[allow(non_camel_case_types, reason = "so it is called")]
+    #[checkpointed]
+    struct bf16(u16);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.ckpt");
+    let state = (f16(0x3e00), bf16(0x3fc0), VecDeque::from(vec![f16(0xc000); 2]));
+    Checkpointer::open(&path).unwrap().save(&state).unwrap();
+    let program = "half, brain, halves = checkpointed.load(sys.argv[1])\n\
+                   print(half, half.dtype, brain, halves.dtype, halves.tolist())";
+    if let Some(printed) = reader(program, &path) {
+        assert_eq!(printed.trim(), "1.5 float16 1.5 float16 [-2.0, -2.0]");
+    }
 }
 
 #[test]

@@ -164,6 +164,11 @@ class Decoder:
 
     def _named(self, index: Any) -> Steps:
         definition = self._definition(index)
+        if _float16(definition) is not None:
+            # A bfloat16 is the upper half of a float32.
+            bits = bytes(self._take(2))
+            half = definition["name"] == "f16"
+            return numpy.frombuffer(bits if half else b"\0\0" + bits, "<f2" if half else "<f4")[0]
         if "struct" in definition:
             return (yield from self._fields(definition["struct"]))
         variants = self._list(definition.get("enum"))
@@ -213,7 +218,7 @@ class Decoder:
             dtype, dims = number
             if dtype in (U128, I128) and array.dtype == numpy.dtype("V16"):
                 array = array.view(dtype)
-            if array.dtype != dtype and array.dtype.str not in ("<f2", "|V2", "<c8", "<c16"):
+            if array.dtype != dtype and array.dtype.str not in ("<c8", "<c16"):
                 raise self.archive.damaged(f"it has elements of {array.dtype}, its sequence of {dtype}", part)
             if self.verify and dtype == numpy.dtype("?") and bool((array.view("u1") > 1).any()):
                 raise self.archive.damaged("a truth value that is neither 0 nor 1", part)
@@ -253,7 +258,11 @@ class Decoder:
                 kind, size = self._list(kind["array"], 2)
                 dims.append(self._natural(size))
             elif "named" in kind:
-                fields = self._definition(kind["named"]).get("struct")
+                definition = self._definition(kind["named"])
+                dtype = _float16(definition)
+                if dtype is not None:
+                    return dtype, tuple(dims)
+                fields = definition.get("struct")
                 if not isinstance(fields, dict) or "newtype" not in fields:
                     return None
                 kind = fields["newtype"]
@@ -320,3 +329,11 @@ class Decoder:
 
     def _schema(self, why: str) -> DamagedError:
         return self.archive.damaged(f"the schema has {why}", "checkpoint.json")
+
+
+def _float16(definition: Dict[str, Any]) -> Optional[numpy.dtype]:
+    """What numpy calls the float of 16 bits that a struct is, if it is one; of bfloat16 it only knows the length."""
+    if definition.get("struct") != {"newtype": "u16"} or definition.get("version") != 1:
+        return None
+    found = {"f16": "<f2", "bf16": "|V2"}.get(definition.get("name", ""))
+    return None if found is None else numpy.dtype(found)
