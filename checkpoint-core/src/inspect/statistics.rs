@@ -220,7 +220,8 @@ impl Tally {
         if other.finite > 0 {
             #[allow(clippy::cast_precision_loss, reason = "a share")]
             let share = other.finite as f64 / self.finite as f64;
-            self.mean = self.mean * (1.0 - share) + other.mean * share;
+            // Finite numbers have a finite mean, however it is rounded.
+            self.mean = (self.mean * (1.0 - share) + other.mean * share).clamp(f64::MIN, f64::MAX);
         }
         self.min = pick(self.min, other.min, Ordering::Less);
         self.max = pick(self.max, other.max, Ordering::Greater);
@@ -236,4 +237,115 @@ fn pick(one: Option<Number>, other: Option<Number>, wanted: Ordering) -> Option<
         _ => b.as_f64().partial_cmp(&a.as_f64()),
     };
     if order == Some(wanted) { Some(b) } else { Some(a) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn summary(element: Element, shape: &[u64], bytes: &[u8], cells: [usize; 2]) -> ArraySummary {
+        let whole = {
+            let mut gatherer = Gatherer::new(element, shape, 3, cells);
+            gatherer.take(bytes);
+            gatherer.finish()
+        };
+        // In pieces, whose ends are anywhere in rows and cells, it is the same.
+        for piece in [1, 7, 1000] {
+            let mut gatherer = Gatherer::new(element, shape, 3, cells);
+            bytes.chunks(piece * element.size()).for_each(|piece| gatherer.take(piece));
+            let pieced = gatherer.finish();
+            let exact = |summary: &ArraySummary| {
+                let Statistics { elements, min, max, .. } = summary.statistics;
+                // As text, in which NaN is NaN.
+                format!("{:?} {elements} {min:?} {max:?}", summary.first)
+            };
+            assert_eq!(exact(&pieced), exact(&whole));
+            let means = |summary: &ArraySummary| {
+                let cells = summary.profile.means.iter().copied();
+                cells
+                    .chain([summary.statistics.mean])
+                    .map(|mean| mean.unwrap_or(f64::NAN))
+                    .collect::<Vec<_>>()
+            };
+            for (a, b) in means(&pieced).into_iter().zip(means(&whole)) {
+                assert!(
+                    a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-12 * b.abs(),
+                    "{a} and {b}"
+                );
+            }
+        }
+        whole
+    }
+
+    fn of<const N: usize>(element: Element, numbers: &[[u8; N]]) -> Statistics {
+        summary(element, &[numbers.len() as u64], numbers.as_flattened(), [1, 1]).statistics
+    }
+
+    #[test]
+    fn every_type_of_number_is_summed_up_exactly() {
+        let least_and_most = |statistics: &Statistics| (statistics.min.unwrap(), statistics.max.unwrap());
+        let wide = of(Element::U128, &[u128::MAX, u128::MAX - 1, 5].map(u128::to_le_bytes));
+        assert_eq!(least_and_most(&wide), (Number::Unsigned(5), Number::Unsigned(u128::MAX)));
+        let signed = of(Element::I128, &[i128::MIN, i128::MIN + 1, -3].map(i128::to_le_bytes));
+        assert_eq!(least_and_most(&signed), (Number::Signed(i128::MIN), Number::Signed(-3)));
+        // Beyond what a float tells apart.
+        let long = of(Element::U64, &[u64::MAX, u64::MAX - 1].map(u64::to_le_bytes));
+        assert_eq!(
+            least_and_most(&long),
+            (Number::Unsigned((u64::MAX - 1).into()), Number::Unsigned(u64::MAX.into()))
+        );
+        let half = of(Element::F16, &[0x3e00_u16, 0xc000, 0x7e00, 0x7c00].map(u16::to_le_bytes));
+        assert_eq!(least_and_most(&half), (Number::Single(-2.0), Number::Single(f32::INFINITY)));
+        assert_eq!((half.nan, half.infinite, half.mean), (1, 1, Some(-0.25)));
+        let brain = of(Element::Bf16, &[0x3fc0_u16, 0xc000].map(u16::to_le_bytes));
+        assert_eq!(least_and_most(&brain), (Number::Single(-2.0), Number::Single(1.5)));
+        let truth = of(Element::Bool, &[[1], [0], [1], [1]]);
+        assert_eq!(
+            (least_and_most(&truth), truth.mean),
+            ((Number::Bool(false), Number::Bool(true)), Some(0.75))
+        );
+        let complex = of(
+            Element::Complex32,
+            &[[3.0_f32, -4.0].map(f32::to_le_bytes).concat().try_into().unwrap(), [0; 8]],
+        );
+        assert_eq!((complex.max, complex.mean), (Some(Number::Complex(3.0, -4.0)), Some(2.5)));
+    }
+
+    #[test]
+    fn what_is_no_number_is_counted_and_not_averaged() {
+        let only = of(Element::F64, &[f64::NAN; 3].map(f64::to_le_bytes));
+        assert_eq!((only.nan, only.min, only.max, only.mean), (3, None, None, None));
+        let mixed = of(Element::F64, &[f64::NEG_INFINITY, 1.0, f64::NAN, 3.0].map(f64::to_le_bytes));
+        assert_eq!((mixed.nan, mixed.infinite, mixed.mean), (1, 1, Some(2.0)));
+        assert_eq!(mixed.min, Some(Number::Double(f64::NEG_INFINITY)));
+        assert_eq!(of::<8>(Element::F64, &[]), Statistics::default());
+    }
+
+    #[test]
+    fn a_mean_neither_overflows_nor_drowns_small_numbers() {
+        let large = of(Element::F64, &[f64::MAX; 3000].map(f64::to_le_bytes));
+        let mean = large.mean.unwrap();
+        assert!((mean / f64::MAX - 1.0).abs() < 1e-12, "{mean}");
+        let small: Vec<[u8; 8]> = (0..1_000_000).map(|_| 0.1_f64.to_le_bytes()).collect();
+        let mean = of(Element::F64, &small).mean.unwrap();
+        assert!((mean - 0.1).abs() < 1e-14, "{mean}");
+    }
+
+    #[test]
+    fn each_cell_of_a_picture_has_the_mean_of_its_own_elements() {
+        let numbers =
+            |count: u64| (0..count).flat_map(|number| (number as f64).to_le_bytes()).collect::<Vec<u8>>();
+        let row = summary(Element::F64, &[10], &numbers(10), [4, 4]).profile;
+        assert_eq!((row.rows, row.columns), (1, 4));
+        assert_eq!(row.means, [Some(1.0), Some(3.5), Some(6.0), Some(8.5)]);
+        // 4 rows of 6 in cells of 2 rows and 3 columns.
+        let grid = summary(Element::F64, &[4, 6], &numbers(24), [2, 2]).profile;
+        assert_eq!((grid.rows, grid.columns), (2, 2));
+        assert_eq!(grid.means, [Some(4.0), Some(7.0), Some(16.0), Some(19.0)]);
+        let few = summary(Element::F64, &[2, 2], &numbers(4), [24, 48]).profile;
+        assert_eq!((few.rows, few.columns, few.means.len()), (2, 2, 4), "no more cells than elements");
+        let none = summary(Element::F64, &[0, 7], &[], [4, 4]).profile;
+        assert!(none.means.iter().all(Option::is_none));
+    }
 }

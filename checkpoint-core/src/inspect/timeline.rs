@@ -215,3 +215,101 @@ fn seconds(time: SystemTime) -> f64 {
 fn at(seconds: f64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds.clamp(0.0, LATEST)).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const NOON: f64 = 1_800_000_000.0;
+
+    fn record(time: f64, ran: f64, event: Event) -> Record {
+        Record { time: at(time), at: Duration::from_secs_f64(ran), event }
+    }
+
+    fn start() -> Event {
+        Event::Start { host: String::new(), process: 1, schedule: String::new(), retention: String::new() }
+    }
+
+    fn save(generation: u64) -> Event {
+        let (stall, total) = (Duration::from_millis(10), Duration::from_millis(20));
+        Event::Save { generation, bytes: 8, stall, total, interval: None, why: String::new() }
+    }
+
+    fn told(records: Vec<Record>) -> Timeline {
+        let mut history = History::default();
+        history.records = records;
+        of(&history, None)
+    }
+
+    /// When each save was, counted from the start of the first run.
+    fn seconds_of_saves(timeline: &Timeline) -> Vec<f64> {
+        let start = timeline.runs[0].start;
+        let since = |save: &PastSave| save.time.duration_since(start).unwrap_or_default().as_secs_f64();
+        timeline.saves.iter().map(|save| (since(save) * 10.0).round() / 10.0).collect()
+    }
+
+    #[test]
+    fn time_between_runs_is_the_machines() {
+        let timeline = told(vec![
+            record(NOON, 0.0, start()),
+            record(NOON + 60.0, 60.0, save(1)),
+            record(NOON + 3600.0, 0.0, start()),
+            record(NOON + 3660.0, 60.0, save(2)),
+        ]);
+        assert_eq!((timeline.runs.len(), timeline.clock_was_set), (2, 0));
+        assert_eq!(seconds_of_saves(&timeline), [60.0, 3660.0]);
+    }
+
+    #[test]
+    fn a_machine_that_slept_makes_time_pass_but_no_running() {
+        let timeline = told(vec![record(NOON, 0.0, start()), record(NOON + 7200.0, 60.0, save(1))]);
+        assert_eq!((seconds_of_saves(&timeline), timeline.clock_was_set), (vec![7200.0], 0));
+        assert_eq!(timeline.runs[0].ran, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_turn_time_around() {
+        let timeline = told(vec![
+            record(NOON, 0.0, start()),
+            record(NOON + 60.0, 60.0, save(1)),
+            record(NOON - 86_400.0, 120.0, save(2)),
+            record(NOON - 86_340.0, 180.0, save(3)),
+        ]);
+        assert_eq!((seconds_of_saves(&timeline), timeline.clock_was_set), (vec![60.0, 120.0, 180.0], 1));
+        let last = timeline.saves.last().unwrap().time;
+        assert_eq!(last, at(NOON - 86_340.0), "the clock that was set last is believed");
+    }
+
+    #[test]
+    fn a_clock_that_was_not_set_yet_is_not_believed() {
+        // As on a board without a battery, before it has asked the network.
+        let timeline =
+            told(vec![record(10.0, 0.0, start()), record(70.0, 60.0, save(1)), record(NOON, 120.0, save(2))]);
+        assert_eq!((seconds_of_saves(&timeline), timeline.clock_was_set), (vec![60.0, 120.0], 1));
+        assert_eq!(timeline.runs[0].start, at(NOON - 120.0));
+    }
+
+    #[test]
+    fn a_run_whose_start_was_rotated_away_begins_when_its_own_clock_says() {
+        let timeline = told(vec![record(NOON, 500.0, save(9)), record(NOON + 5.0, 505.0, save(10))]);
+        assert_eq!((timeline.runs.len(), timeline.runs[0].saves), (1, 2));
+        assert_eq!(timeline.runs[0].start, at(NOON - 500.0));
+    }
+
+    #[test]
+    fn a_forged_history_is_summed_up_without_a_panic() {
+        let forever = |time: SystemTime, event| Record { time, at: Duration::MAX, event };
+        let died = || Event::Died { ran: Duration::MAX };
+        let timeline = told(vec![
+            forever(SystemTime::UNIX_EPOCH, save(1)),
+            forever(at(f64::MAX), start()),
+            forever(SystemTime::UNIX_EPOCH, save(u64::MAX)),
+            forever(at(NOON), died()),
+            record(NOON, 0.0, start()),
+            forever(at(f64::MAX), died()),
+        ]);
+        assert_eq!((timeline.runs.len(), timeline.saves.len()), (3, 2));
+        assert!(timeline.runs.iter().all(|run| run.until <= at(LATEST)));
+    }
+}
