@@ -64,7 +64,13 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
     let totals = &summary.totals;
     let failures = match totals.failures {
         0 => "none failed".to_owned(),
-        failures => format!("{} failed, {} restarts", units::count(failures), summary.restarts.len()),
+        failures => {
+            let restarts = match summary.restarts.len() {
+                1 => "1 restart".to_owned(),
+                count => format!("{count} restarts"),
+            };
+            format!("{} failed, {restarts}", units::count(failures))
+        }
     };
     let observed = totals.observed.as_secs_f64();
     let lost = match totals.lost.as_secs_f64() {
