@@ -2,42 +2,68 @@
 //! and every length fits. Written from docs/format.md alone.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 const END: usize = 22;
 const CENTRAL: usize = 46;
 const LOCAL: usize = 30;
 
-/// Writes a file again with another text as its manifest.
-pub(crate) fn change_manifest(file: &Path, change: impl FnOnce(&str) -> String) {
-    let mut bytes = fs::read(file).unwrap();
-    let end = bytes.len() - END;
-    let central = read32(&bytes, end + 16);
-    let mut last = central;
-    loop {
-        let next = last + CENTRAL + read16(&bytes, last + 28) + read16(&bytes, last + 30);
-        if next == end {
-            break;
-        }
-        last = next;
-    }
-    let local = read32(&bytes, last + 42);
-    let data = local + LOCAL + read16(&bytes, local + 26) + read16(&bytes, local + 28);
-    let before = std::str::from_utf8(&bytes[data..central]).unwrap();
-    let after = change(before);
-    assert_ne!(before, after, "nothing was changed");
-    assert!(after.len() < 1 << 20, "a long entry has another alignment");
+/// One entry of an archive.
+pub(crate) struct Entry {
+    /// Where its central record begins.
+    pub(crate) central: usize,
+    /// Where its local header begins.
+    pub(crate) local: usize,
+    /// Where its bytes are.
+    pub(crate) data: Range<usize>,
+}
 
-    let length = u32::try_from(after.len()).unwrap();
-    let fields = [crc32(after.as_bytes()), length, length];
-    for place in [local + 14, last + 16] {
+/// The entries of a file, in its order: arrays, the state, the manifest.
+pub(crate) fn entries(file: &[u8]) -> Vec<Entry> {
+    let end = file.len() - END;
+    let mut central = read32(file, end + 16);
+    let mut entries = Vec::new();
+    while central < end {
+        let local = read32(file, central + 42);
+        let data = local + LOCAL + read16(file, local + 26) + read16(file, local + 28);
+        entries.push(Entry { central, local, data: data..data + read32(file, central + 20) });
+        central += CENTRAL + read16(file, central + 28) + read16(file, central + 30);
+    }
+    entries
+}
+
+/// The manifest of a file.
+pub(crate) fn manifest(file: &[u8]) -> &str {
+    let data = entries(file).pop().unwrap().data;
+    std::str::from_utf8(&file[data]).unwrap()
+}
+
+/// A file with another text as its manifest.
+pub(crate) fn with_manifest(file: &[u8], manifest: &str) -> Vec<u8> {
+    let mut bytes = file.to_owned();
+    let Entry { central, local, data } = entries(file).pop().unwrap();
+    assert!(manifest.len() < 1 << 20, "a long entry has another alignment");
+    let length = u32::try_from(manifest.len()).unwrap();
+    let fields = [crc32(manifest.as_bytes()), length, length];
+    for place in [local + 14, central + 16] {
         for (number, field) in fields.iter().enumerate() {
             write32(&mut bytes, place + 4 * number, *field);
         }
     }
-    write32(&mut bytes, end + 16, u32::try_from(data + after.len()).unwrap());
-    bytes.splice(data..central, after.bytes());
-    fs::write(file, bytes).unwrap();
+    let end = bytes.len() - END;
+    write32(&mut bytes, end + 16, u32::try_from(data.start + manifest.len()).unwrap());
+    bytes.splice(data, manifest.bytes());
+    bytes
+}
+
+/// Writes a file again with another text as its manifest.
+pub(crate) fn change_manifest(file: &Path, change: impl FnOnce(&str) -> String) {
+    let bytes = fs::read(file).unwrap();
+    let before = manifest(&bytes);
+    let after = change(before);
+    assert_ne!(before, after, "nothing was changed");
+    fs::write(file, with_manifest(&bytes, &after)).unwrap();
 }
 
 /// The same in one place of the manifest.
@@ -51,26 +77,21 @@ pub(crate) fn replace_in_manifest(file: &Path, from: &str, to: &str) {
 /// The same file with every checksum made right, wherever it was changed; but not those of what is compressed when unpacked.
 pub(crate) fn rewritten(file: &[u8]) -> Vec<u8> {
     let mut bytes = file.to_owned();
-    let end = bytes.len() - END;
-    let mut central = read32(&bytes, end + 16);
-    let entries = read16(&bytes, end + 10);
+    let entries = entries(file);
     let mut sums = Vec::new();
-    for number in 1..=entries {
-        let (is_compressed, length) = (read16(&bytes, central + 10) != 0, read32(&bytes, central + 20));
-        let local = read32(&bytes, central + 42);
-        let data = local + LOCAL + read16(&bytes, local + 26) + read16(&bytes, local + 28);
-        if number == entries {
-            give_sums(&mut bytes[data..data + length], &sums);
+    for (number, Entry { central, local, data }) in entries.iter().enumerate() {
+        if number + 1 == entries.len() {
+            give_sums(&mut bytes[data.clone()], &sums);
         }
-        let content = &bytes[data..data + length];
+        let content = &bytes[data.clone()];
         let sum = crc32(content);
         sums.push(content.chunks(1 << 20).map(crc32).collect::<Vec<_>>());
+        let is_compressed = read16(&bytes, central + 10) != 0;
         if !is_compressed {
             let has_descriptor = read16(&bytes, local + 6) & 8 != 0;
-            write32(&mut bytes, if has_descriptor { data + length + 4 } else { local + 14 }, sum);
+            write32(&mut bytes, if has_descriptor { data.end + 4 } else { local + 14 }, sum);
             write32(&mut bytes, central + 16, sum);
         }
-        central += CENTRAL + read16(&bytes, central + 28) + read16(&bytes, central + 30);
     }
     bytes
 }
@@ -80,9 +101,17 @@ fn give_sums(manifest: &mut [u8], parts: &[Vec<u32>]) {
     let mut from = 0;
     for part in parts {
         let key = b"\"crc32\":[";
-        from += manifest[from..].windows(key.len()).position(|window| window == key).unwrap() + key.len();
+        // One that was forged may not have them.
+        let Some(place) = manifest[from..].windows(key.len()).position(|window| window == key) else {
+            return;
+        };
+        from += place + key.len();
         for sum in part {
-            manifest[from + 1..from + 9].copy_from_slice(format!("{sum:08x}").as_bytes());
+            let Some(place) = manifest.get_mut(from + 1..from + 9) else { return };
+            if !place.iter().all(u8::is_ascii_hexdigit) {
+                break;
+            }
+            place.copy_from_slice(format!("{sum:08x}").as_bytes());
             from += 11;
         }
     }

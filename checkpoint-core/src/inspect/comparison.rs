@@ -10,6 +10,7 @@ use super::file::File;
 use super::members::{Label, Member, Members};
 use super::node::{Node, Value};
 use super::outline::{Limits, Outline};
+use super::walk::TOO_MANY;
 use crate::error::Error;
 
 /// What differs between two values, in the order of the first.
@@ -136,21 +137,29 @@ impl Node<'_> {
     /// ```
     #[must_use]
     pub fn compare(&self, after: &Node<'_>, limits: &Limits) -> Comparison {
-        let (most, limits) = (limits.differences, limits.clone().statistics_bytes(0));
-        let mut comparing = Comparing { most, limits, is_one_schema: false, found: Comparison::default() };
+        let (most, mut limits) = (limits.differences, limits.clone().statistics_bytes(0));
+        limits.depth = limits.depth.min(DEEPEST_SHOWN);
+        let left = self.file.most_values().saturating_add(after.file.most_values());
+        let found = Comparison::default();
+        let mut comparing = Comparing { most, limits, is_one_schema: false, left, found };
         comparing.files("", (self.file, self), (after.file, after), 0);
         comparing.found
     }
 }
 
 /// How many values may be inside each other: each takes some of the stack.
-const DEEPEST: u32 = 256;
+const DEEPEST: u32 = 96;
+
+/// A difference is a line, not a tree.
+const DEEPEST_SHOWN: usize = 4;
 
 struct Comparing {
     most: usize,
     limits: Limits,
     /// Whether both checkpoints have the same schema, so that their types can be compared.
     is_one_schema: bool,
+    /// How many more values there may be.
+    left: u64,
     found: Comparison,
 }
 
@@ -167,6 +176,11 @@ impl Comparing {
     }
 
     fn nodes(&mut self, path: &str, before: &Node<'_>, after: &Node<'_>, depth: u32) {
+        let Some(left) = self.left.checked_sub(1) else { return };
+        self.left = left;
+        if left == 0 {
+            return self.push(path, || Change::Unreadable { why: TOO_MANY.to_owned() });
+        }
         let is_one_type = self.is_one_schema && before.is_of_form_of(after);
         if is_one_type && before.raw().is_some_and(|bytes| after.raw() == Some(bytes)) {
             return;
@@ -240,6 +254,9 @@ impl Comparing {
         let common = before.total().min(after.total());
         let (removed, added) = (before.total() - common, after.total() - common);
         for _ in 0..common {
+            if self.left == 0 {
+                return;
+            }
             match (before.next().transpose(), after.next().transpose()) {
                 (Ok(Some(a)), Ok(Some(b))) => {
                     self.nodes(&within(path, &a.label), &a.node, &b.node, depth);

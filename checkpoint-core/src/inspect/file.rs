@@ -12,7 +12,7 @@ use super::array::Array;
 use super::layout::Layout;
 use super::members::Label;
 use super::node::{Node, Value};
-use super::walk::{Place, Trouble};
+use super::walk::{Place, Trouble, most_values};
 use crate::container::{Container, Manifest, Metadata, STATE, Source, time};
 use crate::embedded::Memory;
 use crate::error::Error;
@@ -282,6 +282,11 @@ impl File {
         }
         let state = self.container.state().map_err(|refusal| self.refused(refusal))?;
         Ok(self.state.get_or_init(|| state))
+    }
+
+    /// How many values there can be in the state; none where it cannot be read.
+    pub(super) fn most_values(&self) -> u64 {
+        self.state().map_or(0, |state| most_values(state.len()))
     }
 
     pub(super) fn refused(&self, refusal: crate::container::Refusal) -> Error {

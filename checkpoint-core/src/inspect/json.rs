@@ -4,7 +4,7 @@
 //! value or `null`. Arrays are nested lists. Numbers are as [`Number`](super::Number) says. A map whose keys are neither text
 //! nor numbers is a list of pairs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use serde::ser::{Error as _, SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
@@ -12,41 +12,60 @@ use serde::{Serialize, Serializer};
 use super::array::{Array, Pieces};
 use super::members::{Label, Members};
 use super::node::{Node, Value};
+use super::walk::TOO_MANY;
 
 /// How many values may be inside each other: each takes some of the stack.
 const DEEPEST: u32 = 256;
 
 impl Serialize for Node<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        At(self, 0).serialize(serializer)
+        let left = Cell::new(self.file.most_values());
+        At { node: self, depth: 0, left: &left }.serialize(serializer)
     }
 }
 
 /// A value so deep inside others.
-struct At<'n, 'a>(&'n Node<'a>, u32);
+struct At<'n, 'a> {
+    node: &'n Node<'a>,
+    depth: u32,
+    /// How many more values there may be.
+    left: &'n Cell<u64>,
+}
+
+impl<'n, 'a> At<'n, 'a> {
+    /// A value in it.
+    fn inside<'m>(&self, node: &'m Node<'a>) -> At<'m, 'a>
+    where
+        'n: 'm,
+    {
+        At { node, depth: self.depth + 1, left: self.left }
+    }
+}
 
 impl Serialize for At<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let At(node, depth) = *self;
-        if depth == DEEPEST {
+        if self.depth == DEEPEST {
             return Err(S::Error::custom(format!("values are inside each other more than {DEEPEST} deep")));
         }
-        let inside = depth + 1;
-        match node.value().map_err(S::Error::custom)? {
+        match self.left.get().checked_sub(1) {
+            Some(left) => self.left.set(left),
+            None => return Err(S::Error::custom(TOO_MANY)),
+        }
+        match self.node.value().map_err(S::Error::custom)? {
             Value::Unit | Value::Option(None) => serializer.serialize_unit(),
-            Value::Option(Some(inner)) => At(&inner, inside).serialize(serializer),
+            Value::Option(Some(inner)) => self.inside(&inner).serialize(serializer),
             Value::Number(number) => number.serialize(serializer),
             Value::Char(character) => serializer.serialize_char(character),
             Value::Text(text) => serializer.serialize_str(text),
             Value::Bytes(bytes) => bytes.serialize(serializer),
-            Value::Sequence(members) | Value::Tuple(members) => list(members, inside, serializer),
-            Value::Struct(members) => object(members, inside, serializer),
-            Value::Map(members) if has_plain_keys(&members) => object(members, inside, serializer),
-            Value::Map(members) => pairs(members, inside, serializer),
+            Value::Sequence(members) | Value::Tuple(members) => self.list(members, serializer),
+            Value::Struct(members) => self.object(members, serializer),
+            Value::Map(members) if has_plain_keys(&members) => self.object(members, serializer),
+            Value::Map(members) => self.pairs(members, serializer),
             Value::Variant(name, None) => serializer.serialize_str(name),
             Value::Variant(name, Some(content)) => {
                 let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry(name, &At(&content, inside))?;
+                map.serialize_entry(name, &self.inside(&content))?;
                 map.end()
             }
             Value::Array(array) => array.serialize(serializer),
@@ -57,31 +76,33 @@ impl Serialize for At<'_, '_> {
     }
 }
 
-fn list<S: Serializer>(members: Members<'_>, depth: u32, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(None)?;
-    for member in members {
-        list.serialize_element(&At(&member.map_err(S::Error::custom)?.node, depth))?;
+impl<'a> At<'_, 'a> {
+    fn list<S: Serializer>(&self, members: Members<'a>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for member in members {
+            list.serialize_element(&self.inside(&member.map_err(S::Error::custom)?.node))?;
+        }
+        list.end()
     }
-    list.end()
-}
 
-fn object<S: Serializer>(members: Members<'_>, depth: u32, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    for member in members {
-        let member = member.map_err(S::Error::custom)?;
-        map.serialize_entry(&member.label.text(), &At(&member.node, depth))?;
+    fn object<S: Serializer>(&self, members: Members<'a>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for member in members {
+            let member = member.map_err(S::Error::custom)?;
+            map.serialize_entry(&member.label.text(), &self.inside(&member.node))?;
+        }
+        map.end()
     }
-    map.end()
-}
 
-fn pairs<S: Serializer>(members: Members<'_>, depth: u32, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(None)?;
-    for member in members {
-        let member = member.map_err(S::Error::custom)?;
-        let Label::Key(key) = &member.label else { continue };
-        list.serialize_element(&(At(key, depth), At(&member.node, depth)))?;
+    fn pairs<S: Serializer>(&self, members: Members<'a>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for member in members {
+            let member = member.map_err(S::Error::custom)?;
+            let Label::Key(key) = &member.label else { continue };
+            list.serialize_element(&(self.inside(key), self.inside(&member.node)))?;
+        }
+        list.end()
     }
-    list.end()
 }
 
 /// Whether the keys are what keys of JSON can stand for.

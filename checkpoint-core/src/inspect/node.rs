@@ -4,7 +4,7 @@ use super::array::Array;
 use super::element::Number;
 use super::file::File;
 use super::members::{Inside, Members};
-use super::walk::{Count, Place, Trouble, Walker, damaged};
+use super::walk::{Count, Place, TOO_MANY, Trouble, Walker, damaged, most_values};
 use crate::error::Error;
 use crate::state::{Body, Fields, Float16, Shape, Type};
 
@@ -212,6 +212,7 @@ impl<'a> Node<'a> {
         };
         match count {
             Count::Here(count) => {
+                self.admit(walker, &[element], count).map_err(|trouble| self.file.trouble(trouble))?;
                 Ok(Value::Sequence(Members::new(self.file, Inside::Elements(element, count), walker.place)))
             }
             Count::Apart(apart) => {
@@ -219,6 +220,12 @@ impl<'a> Node<'a> {
                 Ok(Value::Array(array))
             }
         }
+    }
+
+    /// Of members that take no bytes a forged state can announce any number.
+    fn admit(&self, walker: &Walker<'a>, types: &[&Type], count: u64) -> Result<(), Trouble> {
+        let are_empty = types.iter().all(|ty| self.file.layout.length(ty) == Some(0));
+        if are_empty && count > most_values(walker.bytes.len()) { damaged(TOO_MANY) } else { Ok(()) }
     }
 
     /// Everything but sequences.
@@ -255,10 +262,12 @@ impl<'a> Node<'a> {
             }
             Type::Map(key, value) => {
                 let count = walker.length()?;
+                self.admit(walker, &[key, value], count)?;
                 Value::Map(Members::new(self.file, Inside::Entries(key, value, count), walker.place))
             }
             Type::Tuple(types) => Value::Tuple(Members::new(self.file, Inside::Types(types), walker.place)),
             Type::Array(element, count) => {
+                self.admit(walker, &[element], *count)?;
                 Value::Sequence(Members::new(self.file, Inside::Elements(element, *count), walker.place))
             }
             Type::Opaque(name) | Type::Unsupported(name) => Value::Opaque(name),

@@ -9,6 +9,13 @@ const DEEPEST: usize = 1 << 14;
 /// How many values there may be for each byte. Most take bytes; of those that take none a schema can promise any number.
 const STEPS_PER_BYTE: u64 = 64;
 
+/// How many values a state of so many bytes may have. Whatever goes through all of them counts them.
+pub(super) fn most_values(bytes: usize) -> u64 {
+    (bytes as u64).saturating_mul(STEPS_PER_BYTE).saturating_add(ELEMENTS_WITHOUT_BYTES)
+}
+
+pub(super) const TOO_MANY: &str = "there are too many values that take no space";
+
 /// Where a value begins: in the bytes of the state, and among its arrays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Place {
@@ -87,8 +94,7 @@ impl<'a> Rest<'a> {
 
 impl<'a> Walker<'a> {
     pub(super) fn new(bytes: &'a [u8], schema: &'a Schema, layout: &'a Layout, place: Place) -> Walker<'a> {
-        let steps =
-            (bytes.len() as u64).saturating_add(ELEMENTS_WITHOUT_BYTES).saturating_mul(STEPS_PER_BYTE);
+        let steps = most_values(bytes.len());
         Walker { bytes, schema, layout, place, check: None, steps }
     }
 
@@ -196,7 +202,7 @@ impl<'a> Walker<'a> {
             };
             self.steps = match self.steps.checked_sub(1) {
                 Some(steps) => steps,
-                None => return damaged("there are too many values that take no space"),
+                None => return damaged(TOO_MANY),
             };
             stack.extend(self.enter(ty)?);
             if stack.len() > DEEPEST {

@@ -1,0 +1,197 @@
+//! Files from a stranger: damaged in every way, and forged so that every checksum fits. Whatever they are, the answer is a
+//! state or an error, in bounded memory and bounded depth. `fuzz/` does the same without end, guided by coverage.
+//!
+//! The tests take turns, so that what one allocates is not counted for another.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod allocation;
+mod cases;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../common/forge.rs"]
+mod forge;
+mod mutation;
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Mutex;
+
+use cases::{Case, NAME, Outcome, cases, tried};
+use checkpointed::{CheckpointReader, Checkpointer};
+use mutation::{Choices, Target, damage};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// How many files of each kind are tried in each of the tests. `CHECKPOINTED_HOSTILE=100000` tries so many.
+fn budget() -> u64 {
+    std::env::var("CHECKPOINTED_HOSTILE").ok().and_then(|count| count.parse().ok()).unwrap_or(40)
+}
+
+/// Random bytes, the same in every run. Source: Vigna, "splitmix64", <https://prng.di.unimi.it/splitmix64.c>.
+fn random(seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    (0..12).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+/// What a load may allocate: a few of the buffers that every load has, and for each byte of the file what its description
+/// takes in memory.
+fn allowed(length: usize) -> usize {
+    (2 << 20) + 200 * length
+}
+
+/// Tries files that are made of each case, within the allowed memory.
+fn try_all(kind: u64, make: impl Fn(&mut Vec<u8>, &mut Choices<'_>), check: impl Fn(&Case, &[u8], &Outcome)) {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut most = 0;
+    for (number, case) in cases().iter().enumerate() {
+        for round in 0..budget() {
+            let directory = tempfile::tempdir().unwrap();
+            let seed = kind << 60 | (number as u64) << 50 | round;
+            let choices = random(seed);
+            let mut file = case.file.clone();
+            make(&mut file, &mut Choices::new(&choices));
+            let (outcome, used) = allocation::most_while(|| {
+                // A panic says for which file it was.
+                std::panic::catch_unwind(|| tried(case, &file, directory.path()))
+            });
+            let Ok(outcome) = outcome else { panic!("{} of seed {seed:#x} panics", case.name) };
+            let limit = allowed(file.len().max(case.file.len()));
+            assert!(
+                used <= limit,
+                "{} of seed {seed:#x}: {used} bytes for a file of {}",
+                case.name,
+                file.len()
+            );
+            most = most.max(used);
+            check(case, &file, &outcome);
+        }
+    }
+    println!("{most} bytes of memory at most");
+}
+
+#[test]
+fn a_file_that_was_damaged_in_any_way_is_never_loaded() {
+    try_all(
+        1,
+        |file, choices| {
+            for _ in 0..=choices.byte() % 3 {
+                if !file.is_empty() {
+                    damage(file, choices);
+                }
+            }
+        },
+        |case, file, outcome| {
+            if file != case.file {
+                assert!(!outcome.loads && !outcome.is_whole, "{}: the damage was not noticed", case.name);
+            }
+        },
+    );
+}
+
+fn forged(kind: u64, target: Target) {
+    let check = |case: &Case, _: &[u8], outcome: &Outcome| {
+        assert!(outcome.is_whole || !outcome.loads, "{}: what loads is whole", case.name);
+    };
+    let make = |file: &mut Vec<u8>, choices: &mut Choices<'_>| {
+        for _ in 0..=choices.byte() % 3 {
+            mutation::forge(file, target, choices);
+        }
+    };
+    try_all(kind, make, check);
+}
+
+#[test]
+fn a_forged_manifest_is_a_state_or_an_error() {
+    forged(2, Target::Manifest);
+}
+
+#[test]
+fn a_forged_schema_is_a_state_or_an_error() {
+    forged(3, Target::Schema);
+}
+
+#[test]
+fn a_forged_state_is_a_state_or_an_error() {
+    forged(4, Target::State);
+}
+
+#[test]
+fn a_forged_array_is_a_state_or_an_error() {
+    forged(5, Target::Headers);
+}
+
+#[test]
+fn a_file_that_is_forged_everywhere_is_a_state_or_an_error() {
+    forged(6, Target::Everything);
+}
+
+/// All 524 288 of them with `--ignored`; here those of every 61st byte, and of the ends of the file, where the structure is.
+fn flipped(every: usize) {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<(u64, Vec<u64>, String)>::open(directory.path()).unwrap();
+    let state = |length: usize| (7_u64, (0..length as u64).collect::<Vec<u64>>(), "text".repeat(100));
+    // As long as makes the file one of 64 KiB.
+    checkpoints.save(&state(8000)).unwrap();
+    let path = directory.path().join(NAME);
+    let missing = (1 << 16) - fs::metadata(&path).unwrap().len();
+    checkpoints.save(&state(8000 + usize::try_from(missing / 8).unwrap())).unwrap();
+    drop(checkpoints);
+    fs::remove_file(&path).unwrap();
+    let path = directory.path().join("00000000000000000002.ckpt");
+    let bytes = fs::read(&path).unwrap();
+    assert!((bytes.len() as u64).abs_diff(1 << 16) < 64, "{}", bytes.len());
+    let mut reader = CheckpointReader::<(u64, Vec<u64>, String)>::open(directory.path()).unwrap();
+    assert!(reader.load().unwrap().is_some());
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let mut flips = 0;
+    for (place, byte) in bytes.iter().enumerate() {
+        if place % every != 0 && place > 128 && place + 1500 < bytes.len() {
+            continue;
+        }
+        for bit in 0..8 {
+            file.write_all_at(&[byte ^ 1 << bit], place as u64).unwrap();
+            assert!(reader.load().is_err(), "bit {bit} of byte {place}");
+            flips += 1;
+        }
+        file.write_all_at(&[*byte], place as u64).unwrap();
+    }
+    assert!(reader.load().unwrap().is_some());
+    // Cut anywhere; each sector zeroed, and each put in the place of another.
+    for length in (0..bytes.len()).step_by(every) {
+        fs::write(&path, &bytes[..length]).unwrap();
+        assert!(reader.load().is_err(), "the first {length} bytes");
+    }
+    for sector in (0..bytes.len()).step_by(512) {
+        let range = sector..bytes.len().min(sector + 512);
+        let mut zeroed = bytes.clone();
+        zeroed[range.clone()].fill(0);
+        let mut swapped = bytes.clone();
+        let other = (sector + 512) % (bytes.len() / 512 * 512);
+        (0..range.len().min(bytes.len() - other))
+            .for_each(|offset| swapped.swap(sector + offset, other + offset));
+        for damaged in [zeroed, swapped].into_iter().filter(|damaged| *damaged != bytes) {
+            fs::write(&path, &damaged).unwrap();
+            assert!(reader.load().is_err(), "the sector at {sector}");
+        }
+    }
+    println!("{flips} bits of {} bytes flipped, each noticed", bytes.len());
+}
+
+#[test]
+fn a_flipped_bit_of_a_long_file_is_noticed() {
+    flipped(61);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test --release --test hostile -- --ignored --nocapture"]
+fn every_flipped_bit_of_a_long_file_is_noticed() {
+    flipped(1);
+}
