@@ -130,6 +130,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let begun = Instant::now();
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut generations = self.directory.generations()?;
+        let mut listings = 1;
         while let Some(generation) = generations.pop() {
             let error = match self.read(generation, &mut pool) {
                 Ok((loaded, container)) => {
@@ -139,8 +140,10 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 }
                 Err(error) => error,
             };
-            if is_vanished(&error) && !self.directory.has(generation) {
+            let is_gone = is_stale(&error) || is_vanished(&error) && !self.directory.has(generation);
+            if is_gone && listings < MOST_LISTINGS {
                 // Retention removed it after the directory was listed, so there is a newer one.
+                listings += 1;
                 generations = self.directory.generations()?;
                 skipped.clear();
                 continue;
@@ -404,6 +407,15 @@ fn check_state<T: Checkpoint>(
 /// What messages call a state.
 pub(crate) fn name_of<T: Checkpoint>(schema: &Schema) -> String {
     if T::NAME.is_empty() { schema.to_string() } else { T::NAME.to_owned() }
+}
+
+/// How often a directory is listed again because the file that was the newest is gone: a program may save faster than
+/// another reads, and a file server may go on to tell of what it removed.
+const MOST_LISTINGS: u32 = 100;
+
+/// Whether a file server says that it removed the file while we had it open, or had it in a cached listing.
+fn is_stale(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StaleNetworkFileHandle)
 }
 
 fn is_vanished(error: &Error) -> bool {

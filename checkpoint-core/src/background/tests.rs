@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::store::faults::{EIO, FaultyDisk, PANIC};
+use crate::store::faults::{EIO, Fault, FaultyDisk};
 use crate::{CheckpointReader, Checkpointer, Error, Plain, WhenBusy};
 
 type State = (u64, Vec<f64>);
@@ -91,7 +91,7 @@ fn the_error_of_a_failed_save_is_returned_by_the_next_call_and_only_once() {
     for call in calls {
         let Run { disk, mut checkpoints, path, _parent } = run(WhenBusy::Wait);
         checkpoints.save(&state(1)).unwrap();
-        disk.plan(Some((3, EIO)));
+        disk.plan(Some((3, Fault::Error(EIO))));
         checkpoints.save_in_background(&state(2)).unwrap();
         let error = call(&mut checkpoints).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error}");
@@ -107,7 +107,7 @@ fn the_error_of_a_failed_save_is_returned_by_the_next_call_and_only_once() {
 #[test]
 fn the_error_of_a_failed_save_is_returned_by_finish_which_saves_nevertheless() {
     let Run { path, disk, mut checkpoints, _parent } = run(WhenBusy::Wait);
-    disk.plan(Some((0, EIO)));
+    disk.plan(Some((0, Fault::Error(EIO))));
     checkpoints.save_in_background(&state(1)).unwrap();
     assert!(matches!(checkpoints.finish(&state(2)), Err(Error::Io { .. })));
     assert_eq!(CheckpointReader::<State>::open(&path).unwrap().load().unwrap(), Some(state(2)));
@@ -129,7 +129,7 @@ fn a_panic_of_the_thread_is_an_error_and_the_next_save_succeeds() {
     for place in 0..6 {
         let Run { disk, mut checkpoints, _parent, .. } = run(WhenBusy::Wait);
         checkpoints.save(&state(1)).unwrap();
-        disk.plan(Some((place, PANIC)));
+        disk.plan(Some((place, Fault::Panic)));
         checkpoints.save_in_background(&state(2)).unwrap();
         let error = checkpoints.wait().unwrap_err();
         assert!(error.to_string().contains("panicked: told to"), "{error}");

@@ -78,7 +78,17 @@ impl Write for Temporary {
 impl Sealed {
     /// Gives the file its final name, which must be free.
     pub(super) fn publish(mut self, path: &Path) -> io::Result<()> {
-        self.0.disk.rename(&self.0.path, path)?;
+        let Remnant { disk, path: temporary, .. } = &self.0;
+        let outcome = disk.rename(temporary, path);
+        // Of a file server the answer can be lost, and asked once more it says that there is no such file. Nobody else knows the
+        // temporary name: where it is gone and the other one is there, the file has it.
+        let happened = || !disk.exists(temporary) && disk.is_directory(path) == Some(false);
+        match outcome {
+            Err(error) if happened() => {
+                tracing::debug!(path = %path.display(), %error, "renamed nevertheless")
+            }
+            outcome => outcome?,
+        }
         self.0.published = true;
         Ok(())
     }
