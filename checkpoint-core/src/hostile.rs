@@ -218,3 +218,114 @@ impl std::io::Write for FullAfter {
         Ok(())
     }
 }
+
+/// What was warned of while something was done.
+fn warnings(work: impl FnOnce()) -> Vec<String> {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Subscriber};
+
+    #[derive(Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Heard {
+        fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        }
+    }
+
+    impl Subscriber for Heard {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() <= Level::WARN
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    let heard = Heard::default();
+    tracing::subscriber::with_default(heard.clone(), work);
+    let heard = heard.0.lock().unwrap();
+    heard.clone()
+}
+
+#[test]
+fn a_directory_into_which_others_can_write_is_warned_of_unless_a_key_tells_theirs_apart() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let open = || drop(Checkpointer::<u64>::open(&path).unwrap());
+    assert_eq!(warnings(open), [""; 0], "one of our own");
+    for (mode, who) in [(0o777, "everybody"), (0o1777, "everybody"), (0o775, "the group")] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let warned = warnings(open).concat();
+        assert!(warned.contains(who) && warned.contains("run.ckpt"), "{mode:o}: {warned}");
+        let protection = crate::Protection::new().authenticate(crate::Key::from_bytes([1; 32]));
+        let protected = || {
+            let builder = Checkpointer::<u64>::builder(&path).protection(protection);
+            drop(builder.open().unwrap());
+        };
+        assert_eq!(warnings(protected), [""; 0], "{mode:o}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_made_is_open_to_nobody_else_whatever_the_umask() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("above/run.ckpt");
+    drop(Checkpointer::<u64>::open(&path).unwrap());
+    for made in [&path, path.parent().unwrap()] {
+        assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o022, 0);
+    }
+}
+
+#[test]
+fn links_under_every_name_of_ours_lead_to_no_write_elsewhere() {
+    let parent = tempfile::tempdir().unwrap();
+    let victim = parent.path().join("victim");
+    let names = [
+        "history.jsonl",
+        "history.1.jsonl",
+        "halt",
+        ".lock",
+        "00000000000000000002.pin",
+        "00000000000000000007.ckpt",
+    ];
+    for name in names {
+        fs::write(&victim, "mine").unwrap();
+        let path = parent.path().join(format!("{name}.of"));
+        {
+            let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
+            for state in 0..3 {
+                checkpoints.save(&state).unwrap();
+            }
+        }
+        let _ = fs::remove_file(path.join(name));
+        std::os::unix::fs::symlink(&victim, path.join(name)).unwrap();
+        // Whether it goes on or is refused: nothing is written through the link, and what was saved is there.
+        if let Ok(mut checkpoints) = Checkpointer::<u64>::builder(&path).keep_last(1).open() {
+            let _ = checkpoints.save(&3);
+            let _ = checkpoints.pin(checkpoints.generations().unwrap()[0]);
+            let _ = crate::request_halt(&path, "stop");
+            let _ = checkpoints.finish(&4);
+        }
+        let _ = crate::inspect::prune(&path, &crate::Protection::new(), "the last 1".parse().ok(), false);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine", "{name}");
+        let loaded = CheckpointReader::<u64>::open(&path).unwrap().load();
+        assert!(matches!(loaded, Ok(Some(2..=4))), "{name}: {loaded:?}");
+    }
+}

@@ -12,6 +12,7 @@ use super::node::{Node, Value};
 use super::outline::{Limits, Outline};
 use super::walk::TOO_MANY;
 use crate::error::Error;
+use crate::state::shortened;
 
 /// What differs between two values, in the order of the first.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -364,7 +365,9 @@ impl Keys {
 }
 
 fn within(path: &str, label: &Label<'_>) -> String {
-    if path.is_empty() { label.step() } else { format!("{path}/{}", label.step()) }
+    let step = label.step();
+    let step = shortened(&step);
+    if path.is_empty() { step.into_owned() } else { format!("{path}/{step}") }
 }
 
 /// Compares two arrays of one shape.

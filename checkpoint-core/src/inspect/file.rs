@@ -17,7 +17,7 @@ use crate::container::{Container, Manifest, Metadata, STATE, Source, time};
 use crate::embedded::Memory;
 use crate::error::Error;
 use crate::seal::Protection;
-use crate::state::{CODEC, Schema};
+use crate::state::{CODEC, Schema, shortened};
 use crate::store::{Directory, Disk as _, RealDisk, generation_of};
 
 /// A checkpoint: a file, or one that is kept inside another, as [`Scopes`](crate::Scopes) do.
@@ -250,7 +250,7 @@ impl File {
         let mut more = 0;
         for member in value.members().into_iter().flatten().flatten() {
             if known.len() < KNOWN && !matches!(member.label, Label::Index(_)) {
-                known.push(member.label.step());
+                known.push(shortened(&member.label.step()).into_owned());
             } else {
                 more += 1;
                 if more > KNOWN {

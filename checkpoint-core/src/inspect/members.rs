@@ -142,7 +142,7 @@ impl Label<'_> {
         match self {
             Label::Field(name) => Cow::Borrowed(*name),
             Label::Index(index) => Cow::Owned(index.to_string()),
-            Label::Key(key) => Cow::Owned(key_text(key, 0).unwrap_or_else(|_| "?".to_owned())),
+            Label::Key(key) => Cow::Owned(key_text(key).unwrap_or_else(|_| "?".to_owned())),
         }
     }
 
@@ -166,31 +166,47 @@ impl Label<'_> {
     }
 }
 
-/// A key as text. One that is no text and no number is as in Rust.
-fn key_text(key: &Node<'_>, depth: u32) -> Result<String, Error> {
-    const MEMBERS: usize = 16;
+/// A key as text. One that is no text and no number is as in Rust, and cut off where that is long.
+fn key_text(key: &Node<'_>) -> Result<String, Error> {
+    let mut text = String::new();
+    write_key(key, 0, &mut text)?;
+    Ok(text)
+}
+
+fn write_key(key: &Node<'_>, depth: u32, text: &mut String) -> Result<(), Error> {
     const DEEPEST: u32 = 16;
-    if depth == DEEPEST {
-        return Ok("…".to_owned());
+    const LONGEST: usize = 200;
+    if depth == DEEPEST || text.len() > LONGEST {
+        text.push('…');
+        return Ok(());
     }
-    let inside = |node: &Node<'_>| key_text(node, depth + 1);
-    Ok(match key.value()? {
-        Value::Text(text) => text.to_owned(),
-        Value::Char(character) => character.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Unit => "()".to_owned(),
-        Value::Option(None) => "None".to_owned(),
-        Value::Option(Some(inner)) => inside(&inner)?,
-        Value::Variant(name, None) => name.to_owned(),
-        Value::Variant(name, Some(content)) => format!("{name}{}", inside(&content)?),
-        Value::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    match key.value()? {
+        Value::Text(key) => text.push_str(key),
+        Value::Char(character) => text.push(character),
+        Value::Number(number) => text.push_str(&number.to_string()),
+        Value::Unit => text.push_str("()"),
+        Value::Option(None) => text.push_str("None"),
+        Value::Option(Some(inner)) => write_key(&inner, depth + 1, text)?,
+        Value::Variant(name, None) => text.push_str(name),
+        Value::Variant(name, Some(content)) => {
+            text.push_str(name);
+            write_key(&content, depth + 1, text)?;
+        }
+        Value::Bytes(bytes) => text.extend(bytes.iter().map(|byte| format!("{byte:02x}"))),
         value => match value.members() {
             Some(members) => {
-                let texts: Result<Vec<String>, Error> =
-                    members.take(MEMBERS).map(|member| inside(&member?.node)).collect();
-                format!("({})", texts?.join(", "))
+                text.push('(');
+                for (number, member) in members.enumerate() {
+                    text.push_str(if number == 0 { "" } else { ", " });
+                    write_key(&member?.node, depth + 1, text)?;
+                    if text.len() > LONGEST {
+                        break;
+                    }
+                }
+                text.push(')');
             }
-            None => "?".to_owned(),
+            None => text.push('?'),
         },
-    })
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ use super::members::{Label, Members};
 use super::node::{Node, Value};
 use super::statistics::ArraySummary;
 use crate::error::Error;
+use crate::state::shortened;
 
 /// How much of a state is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,7 +209,7 @@ impl Cut<'_> {
             match node.value() {
                 Ok(Value::Option(Some(inner))) => node = inner,
                 Ok(Value::Variant(name, content)) => {
-                    outline.variants.push(name.to_owned());
+                    outline.variants.push(shortened(name).into_owned());
                     match content {
                         Some(inner) => node = inner,
                         None => {
@@ -269,10 +270,10 @@ impl Cut<'_> {
             *self.values -= 1;
             let (label, is_element, outline) = match member {
                 Ok(member) => {
-                    let path = format!("{path}/{}", member.label.step());
+                    let path = format!("{path}/{}", shortened(&member.label.step()));
                     let is_element = matches!(member.label, Label::Index(_));
                     let outline = self.outline(&member.node, &path, depth + 1);
-                    (member.label.text().into_owned(), is_element, outline)
+                    (shortened(&member.label.text()).into_owned(), is_element, outline)
                 }
                 Err(error) => {
                     let content = Content::Unreadable(error.to_string());

@@ -11,6 +11,7 @@ pub(crate) use self::search::unsupported;
 use super::migrate::{self, Migration, Program, Step};
 use super::resolve::{Identity, Plan};
 use super::schema::{Field, Fields, Schema, Type, Variant};
+use super::shortened::{listed, shortened};
 
 /// Where more differ than this, the programs have little in common, and more would not be read.
 const MOST: usize = 100;
@@ -18,8 +19,6 @@ const MOST: usize = 100;
 const DEEPEST: usize = 200;
 /// The same for the number of types that are compared with each other.
 const COMPARISONS: usize = 1_000_000;
-/// Types that take more to describe are cut off.
-const DESCRIPTION: usize = 200;
 
 /// One place where the state of a checkpoint differs from that of the program that reads it.
 ///
@@ -378,7 +377,7 @@ impl<'a> Comparison<'a> {
         let (checkpoint_order, program_order) =
             (common(checkpoint, &in_program), common(program, &in_checkpoint));
         if checkpoint_order != program_order || self.found.len() == before {
-            let order = |names: &[&str]| shorten(format!("{what} {}", names.join(", ")));
+            let order = |names: &[&str]| format!("{what} {}", listed(names));
             self.report(DifferenceKind::Reordered, order(checkpoint), order(program));
         }
     }
@@ -398,7 +397,7 @@ impl<'a> Comparison<'a> {
 
     fn describe(&self, checkpoint: bool, ty: &Type) -> String {
         let schema = if checkpoint { self.checkpoint } else { self.program };
-        shorten(schema.describe(ty))
+        shortened(&schema.describe(ty)).into_owned()
     }
 
     fn describe_form(&self, checkpoint: bool, ty: &'a Type) -> String {
@@ -421,17 +420,19 @@ impl<'a> Comparison<'a> {
 
     fn describe_fields(&self, checkpoint: bool, fields: &Fields) -> String {
         let list = |types: &mut dyn Iterator<Item = &Type>| {
-            types.map(|ty| self.describe(checkpoint, ty)).collect::<Vec<_>>().join(", ")
+            // Of long ones the rest is not read.
+            types.take(DEEPEST).map(|ty| self.describe(checkpoint, ty)).collect::<Vec<_>>().join(", ")
         };
-        shorten(match fields {
+        let words = match fields {
             Fields::Unit => "no fields".to_owned(),
             Fields::Newtype(inner) => self.describe(checkpoint, inner),
             Fields::Tuple(members) => format!("({})", list(&mut members.iter())),
             Fields::Named(fields) => {
                 let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-                format!("fields {}", names.join(", "))
+                format!("fields {}", listed(&names))
             }
-        })
+        };
+        shortened(&words).into_owned()
     }
 }
 
@@ -451,20 +452,13 @@ fn dotted(name: &str) -> String {
 
 /// The first field needs no dot; the first member of a tuple keeps it, to be told from a number.
 fn step_into(path: &mut String, step: &str) {
+    let step = shortened(step);
     match step.strip_prefix('.') {
         Some(name) if path.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit()) => {
             path.push_str(name);
         }
-        _ => path.push_str(step),
+        _ => path.push_str(&step),
     }
-}
-
-fn shorten(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(DESCRIPTION) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod path;
 mod plain;
 mod resolve;
 mod schema;
+mod shortened;
 mod trace;
 
 use serde::Serialize;
@@ -37,6 +38,7 @@ pub(crate) use path::path_step;
 pub use plain::Plain;
 pub(crate) use resolve::decode_by_schema;
 pub use schema::{Body, Definition, Field, Fields, Schema, Type, Types, Variant};
+pub(crate) use shortened::shortened;
 
 /// A type that can be saved to a checkpoint and restored from one.
 ///

@@ -167,43 +167,73 @@ impl Schema {
             && self.types.iter().all(|definition| definition.types().all(|ty| closed(ty, count)))
     }
 
-    /// The type in words, as a Rust programmer would write it.
+    /// The type in words, as a Rust programmer would write it, cut off where that is long.
     pub(crate) fn describe(&self, ty: &Type) -> String {
-        let list = |members: &[Type]| {
-            members.iter().map(|member| self.describe(member)).collect::<Vec<_>>().join(", ")
-        };
-        match ty {
-            Type::Unit => "()".to_owned(),
-            Type::Bool => "bool".to_owned(),
-            Type::U8 => "u8".to_owned(),
-            Type::U16 => "u16".to_owned(),
-            Type::U32 => "u32".to_owned(),
-            Type::U64 => "u64".to_owned(),
-            Type::U128 => "u128".to_owned(),
-            Type::I8 => "i8".to_owned(),
-            Type::I16 => "i16".to_owned(),
-            Type::I32 => "i32".to_owned(),
-            Type::I64 => "i64".to_owned(),
-            Type::I128 => "i128".to_owned(),
-            Type::F32 => "f32".to_owned(),
-            Type::F64 => "f64".to_owned(),
-            Type::Char => "char".to_owned(),
-            Type::String => "String".to_owned(),
-            Type::Bytes => "bytes".to_owned(),
-            Type::Option(inner) => format!("Option<{}>", self.describe(inner)),
-            Type::Seq(inner) => format!("Vec<{}>", self.describe(inner)),
-            Type::Map(key, value) => format!("Map<{}, {}>", self.describe(key), self.describe(value)),
-            Type::Tuple(members) => format!("({})", list(members)),
-            Type::Array(inner, length) => format!("[{}; {length}]", self.describe(inner)),
-            Type::Named(place) => match self.types.get(*place) {
-                Some(definition) => definition.name.clone(),
-                None => format!("type {place}"),
-            },
-            Type::Opaque(name) => name.clone(),
-            Type::Unsupported(why) => format!("unsupported: {why}"),
+        let mut text = String::new();
+        self.write(ty, &mut text);
+        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+            text.truncate(end);
+            text.push('…');
         }
+        text
+    }
+
+    fn write(&self, ty: &Type, text: &mut String) {
+        // A forged type has any length, and somebody asks for the types in it too.
+        if text.len() > LONGEST {
+            return;
+        }
+        let between = |text: &mut String, open: &str, members: &[&Type], close: &str| {
+            text.push_str(open);
+            for (number, member) in members.iter().enumerate() {
+                text.push_str(if number == 0 { "" } else { ", " });
+                self.write(member, text);
+            }
+            text.push_str(close);
+        };
+        let word = match ty {
+            Type::Unit => "()",
+            Type::Bool => "bool",
+            Type::U8 => "u8",
+            Type::U16 => "u16",
+            Type::U32 => "u32",
+            Type::U64 => "u64",
+            Type::U128 => "u128",
+            Type::I8 => "i8",
+            Type::I16 => "i16",
+            Type::I32 => "i32",
+            Type::I64 => "i64",
+            Type::I128 => "i128",
+            Type::F32 => "f32",
+            Type::F64 => "f64",
+            Type::Char => "char",
+            Type::String => "String",
+            Type::Bytes => "bytes",
+            Type::Option(inner) => return between(text, "Option<", &[inner], ">"),
+            Type::Seq(inner) => return between(text, "Vec<", &[inner], ">"),
+            Type::Map(key, value) => return between(text, "Map<", &[key, value], ">"),
+            Type::Tuple(members) => {
+                let members: Vec<&Type> = members.iter().take(LONGEST + 1).collect();
+                return between(text, "(", &members, ")");
+            }
+            Type::Array(inner, length) => return between(text, "[", &[inner], &format!("; {length}]")),
+            Type::Named(place) => match self.types.get(*place) {
+                Some(definition) => &definition.name,
+                None => return text.push_str(&format!("type {place}")),
+            },
+            Type::Opaque(name) => name,
+            Type::Unsupported(why) => {
+                text.push_str("unsupported: ");
+                why
+            }
+        };
+        let end = word.char_indices().nth(LONGEST + 1).map_or(word.len(), |(end, _)| end);
+        text.push_str(&word[..end]);
     }
 }
+
+/// Types that take more letters to describe are cut off.
+const LONGEST: usize = 1000;
 
 impl fmt::Display for Schema {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

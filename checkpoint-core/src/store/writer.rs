@@ -49,6 +49,16 @@ impl Writer {
     pub(crate) fn open(directory: Directory, settings: Settings) -> Result<Writer, Error> {
         let Directory { path, disk } = &directory;
         let lock = claim(&**disk, path, settings.durable)?;
+        // With a key, what others put there is refused.
+        if settings.protection.tag_key().is_none()
+            && let Some(who) = strangers(path)
+        {
+            tracing::warn!(
+                path = %path.display(),
+                "{who} can put checkpoints into this directory, or change those that are there: take the right away \
+                 (`chmod go-w`), or tell yours from theirs with `Protection::authenticate`"
+            );
+        }
         let lock_path = path.join(name::LOCK);
         remove_temporaries(&**disk, path)?;
         if settings.durable {
@@ -196,6 +206,28 @@ pub(crate) fn claim(disk: &dyn Disk, path: &Path, durable: bool) -> Result<Box<d
         }
     }
     Err(Error::InUse { path: path.to_owned(), holder })
+}
+
+/// Who else may create and replace names in a directory.
+fn strangers(path: &Path) -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = path.metadata().ok()?;
+        let (us, owner) = (rustix::process::geteuid().as_raw(), metadata.uid());
+        if metadata.mode() & 0o002 != 0 {
+            return Some("everybody".to_owned());
+        }
+        if metadata.mode() & 0o020 != 0 {
+            return Some(format!("the group {}", metadata.gid()));
+        }
+        (owner != us && owner != 0).then(|| format!("user {owner}, whose it is,"))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
 }
 
 /// How often a lock is asked for that somebody has.

@@ -10,7 +10,7 @@ use serde::forward_to_deserialize_any;
 use super::cursor::{Cursor, Failure, Step};
 use super::value::Value;
 use crate::state::schema::{Field, Fields, Type, Variant};
-
+use crate::state::shortened::listed;
 /// Elements of one type.
 pub(super) struct Uniform<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
@@ -124,8 +124,8 @@ pub(super) fn check_related(fields: &[Field], known: &[&str]) -> Result<(), Fail
     let fields: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
     Err(Failure::custom(format!(
         "not one field is in both: {} in the checkpoint, {} in this program",
-        fields.join(", "),
-        known.join(", ")
+        listed(&fields),
+        listed(known)
     )))
 }
 

@@ -8,6 +8,7 @@ use crate::state::Float16;
 use crate::state::arrays::{ArraySource, Kind, Reference};
 use crate::state::codec::{OUT_OF_BAND, allowed_elements};
 use crate::state::schema::{Body, Definition, Fields, Schema, Type};
+use crate::state::shortened;
 
 /// How many values may be inside each other. Less than on the direct road: each level takes more of the stack here,
 /// and a forged schema goes as deep as it may.
@@ -119,13 +120,13 @@ impl<'a> Cursor<'a> {
         let mut path = String::new();
         for step in &self.path {
             match step {
-                Step::Field(name) if path.is_empty() => path.push_str(name),
-                Step::Field(name) => path.extend([".", name]),
+                Step::Field(name) if path.is_empty() => path.push_str(&shortened(name)),
+                Step::Field(name) => path.extend([".", &shortened(name)]),
                 Step::Member(number) => path.push_str(&format!(".{number}")),
                 Step::Element(number) => path.push_str(&format!("[{number}]")),
                 Step::Key => path.push_str("[key]"),
                 Step::Entry => path.push_str("[]"),
-                Step::Variant(name) => path.extend(["::", name]),
+                Step::Variant(name) => path.extend(["::", &shortened(name)]),
             }
         }
         if path.is_empty() { failure.to_string() } else { format!("{path}: {failure}") }
