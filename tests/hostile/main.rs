@@ -141,22 +141,17 @@ fn a_file_that_is_forged_everywhere_is_a_state_or_an_error() {
     forged(6, Target::Everything);
 }
 
-/// All 524 288 of them with `--ignored`; here those of every 61st byte, and of the ends of the file, where the structure is.
+/// Each bit of a file of 64 KiB, which are 524 288 and some, with `--ignored`; here those of every 61st byte, and of the ends of the
+/// file, where the structure is.
 fn flipped(every: usize) {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpointer::<(u64, Vec<u64>, String)>::open(directory.path()).unwrap();
-    let state = |text: usize| (7_u64, (0..7800).collect::<Vec<u64>>(), "x".repeat(text));
-    // As long as makes the file one of 64 KiB.
-    checkpoints.save(&state(100)).unwrap();
-    let path = directory.path().join(NAME);
-    let missing = (1 << 16) - fs::metadata(&path).unwrap().len();
-    checkpoints.save(&state(100 + usize::try_from(missing).unwrap())).unwrap();
+    checkpoints.save(&(7, (0..8000).collect(), "text".repeat(160))).unwrap();
     drop(checkpoints);
-    fs::remove_file(&path).unwrap();
-    let path = directory.path().join("00000000000000000002.ckpt");
+    let path = directory.path().join(NAME);
     let bytes = fs::read(&path).unwrap();
-    assert_eq!(bytes.len(), 1 << 16);
+    assert!((1 << 16..66_000).contains(&bytes.len()), "{}", bytes.len());
     let mut reader = CheckpointReader::<(u64, Vec<u64>, String)>::open(directory.path()).unwrap();
     assert!(reader.load().unwrap().is_some());
     let file = fs::File::options().write(true).open(&path).unwrap();
