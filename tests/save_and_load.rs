@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, checkpointed};
+use checkpointed::inspect::{Verdict, verify_directory};
+use checkpointed::{
+    Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Protection, checkpointed,
+};
 use common::{Run, file_of, names_in, skipped, temporaries_in};
 
 /// A path at which there is nothing yet.
@@ -324,6 +327,29 @@ fn a_reader_always_finds_a_checkpoint_and_never_an_older_one_while_a_writer_save
             assert_eq!(reader.load().unwrap().unwrap().0, saved);
         });
     }
+}
+
+#[test]
+fn a_directory_is_verified_as_whole_while_a_writer_saves_and_prunes() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::builder(&path).keep_last(3).durable(false).open().unwrap();
+    checkpoints.save(&0_u64).unwrap();
+    let enough = AtomicBool::new(false);
+    let verdicts = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut number = 0;
+            while !enough.load(Ordering::Relaxed) {
+                number += 1;
+                checkpoints.save(&number).unwrap();
+            }
+        });
+        let verify = |_| verify_directory(&path, &Protection::new());
+        let verdicts: Result<Vec<_>, Error> = (0..300).map(verify).collect();
+        enough.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        verdicts.unwrap()
+    });
+    assert!(verdicts.iter().flatten().all(Verdict::is_whole), "{verdicts:?}");
 }
 
 #[test]

@@ -3,8 +3,6 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SendError, Sender, channel};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::container::Manifest;
@@ -13,6 +11,7 @@ use crate::run::{Run, Watcher, Why};
 use crate::save::{self, Failure, Output, Saved};
 use crate::state::{Array, ArraySink, Kind};
 use crate::store::Writer;
+use crate::threads::{Builder, JoinHandle, Receiver, SendError, Sender, channel};
 
 /// A copy of the parts of a state. Its memory is kept from one save to the next: it is as warm as it gets, and a state
 /// that does not grow needs no more of it.
@@ -102,6 +101,7 @@ struct Idle {
     staging: Staging,
 }
 
+#[derive(Debug)]
 struct Job {
     idle: Idle,
     manifest: Manifest,
@@ -111,6 +111,7 @@ struct Job {
     watcher: Watcher,
 }
 
+#[derive(Debug)]
 struct Done {
     idle: Idle,
     generation: u64,
@@ -237,7 +238,7 @@ impl Worker {
     fn start() -> io::Result<Worker> {
         let (jobs, to_do) = channel();
         let (report, done) = channel();
-        let thread = thread::Builder::new().name("checkpoint-saver".to_owned()).spawn(move || {
+        let thread = Builder::new().name("checkpoint-saver".to_owned()).spawn(move || {
             for job in to_do {
                 if report.send(run(job)).is_err() {
                     break;

@@ -233,7 +233,6 @@ impl<T: Checkpoint> Builder<T> {
     }
 
     /// Another disk in the place of the machine's.
-    #[cfg(test)]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Builder<T> {
         self.disk = disk;
         self

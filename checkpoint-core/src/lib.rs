@@ -36,6 +36,7 @@ mod seal;
 mod state;
 mod stop;
 mod store;
+mod threads;
 
 pub use builder::{Builder, WhenBusy};
 pub use checkpointer::{Begun, Checkpointer};

@@ -1,7 +1,6 @@
 //! Whether a step is run, or which version of its output is taken instead.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::commands::Commands;
 use super::key::{Key, Record};
@@ -9,7 +8,9 @@ use super::report::Reason;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::reader::CheckpointReader;
+use crate::seal::Protection;
 use crate::state::Checkpoint;
+use crate::store::Directory;
 
 /// The name of a version's entry in the metadata of its generation.
 pub(super) const RECORD: &str = "step";
@@ -65,8 +66,8 @@ impl Marks {
 }
 
 /// The versions that are kept.
-pub(super) fn kept<T: Checkpoint>(directory: &Path) -> Result<Kept, Error> {
-    let reader = CheckpointReader::<T>::open(directory)?;
+pub(super) fn kept<T: Checkpoint>(directory: Directory) -> Result<Kept, Error> {
+    let reader = CheckpointReader::<T>::new(directory, Protection::new())?;
     let mut kept = Kept::default();
     for number in reader.generations()?.into_iter().rev() {
         let manifest = match reader.manifest(number) {

@@ -38,7 +38,7 @@ pub(crate) use requests::{ask, asked, withdraw};
 pub use step::{Step, StepContext};
 
 use crate::error::Error;
-use crate::store::{self, Lock, RealDisk};
+use crate::store::{self, Directory, Disk, Lock, RealDisk};
 use commands::Commands;
 use decide::Marks;
 use files::Files;
@@ -94,6 +94,7 @@ pub struct Pipeline {
     watcher: Option<Box<Watcher>>,
     files: Mutex<Files>,
     book: Mutex<Book>,
+    disk: Arc<dyn Disk>,
     _lock: Box<dyn Lock>,
 }
 
@@ -114,10 +115,13 @@ impl Pipeline {
     /// [`Error::InUse`] where another program has it open, [`Error::InvalidSetting`] where `CHECKPOINT_STEPS` cannot be
     /// understood, and what may be wrong with the directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
+        Pipeline::on(Arc::new(RealDisk::default()), path.as_ref())
+    }
+
+    pub(crate) fn on(disk: Arc<dyn Disk>, path: &Path) -> Result<Pipeline, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let mut commands = Commands::parse(&commands::of_the_environment()?)?;
-        let (path, disk) = (path.as_ref(), RealDisk::default());
-        let lock = store::claim(&disk, path, true)?;
+        let lock = store::claim(&*disk, path, true)?;
         // What a person asked for by a file is as if it had been asked for now.
         commands.redo = asked(path)?;
         Ok(Pipeline {
@@ -125,8 +129,9 @@ impl Pipeline {
             path: path.to_owned(),
             commands,
             watcher: None,
-            files: Mutex::new(Files::open(&path.join("files"))?),
+            files: Mutex::new(Files::open(&path.join("files"), Arc::clone(&disk))?),
             book: Mutex::default(),
+            disk,
             _lock: lock,
         })
     }
@@ -206,7 +211,7 @@ impl Pipeline {
     /// # Errors
     /// Where its directory cannot be listed.
     pub fn versions(&self, step: &str) -> Result<Vec<u64>, Error> {
-        store::Directory::new(&self.steps_directory(step), Arc::new(RealDisk::default())).generations()
+        self.outputs(step).generations()
     }
 
     /// Ends the run: all steps are declared. Returns what was done.
@@ -249,8 +254,8 @@ impl Pipeline {
     }
 
     /// Where the versions of a step's output are.
-    fn steps_directory(&self, step: &str) -> PathBuf {
-        self.path.join("steps").join(folder(step))
+    fn outputs(&self, step: &str) -> Directory {
+        Directory::new(&self.path.join("steps").join(folder(step)), Arc::clone(&self.disk))
     }
 
     /// Where the steps that are not done keep their progress.

@@ -1,12 +1,13 @@
 //! What a step made: loaded when somebody wants it, and then shared.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::reader::CheckpointReader;
+use crate::seal::Protection;
 use crate::state::{Array, ArraySink, Checkpoint, Schema, encode};
+use crate::store::Directory;
 
 /// The output of a step. A clone is the same output; what is in memory is shared.
 pub struct Output<T> {
@@ -19,7 +20,7 @@ pub struct Output<T> {
 }
 
 struct Place<T> {
-    directory: PathBuf,
+    directory: Directory,
     memory: Mutex<Option<Arc<T>>>,
 }
 
@@ -29,7 +30,7 @@ impl<T: Checkpoint> Output<T> {
         step: &str,
         identity: String,
         version: u64,
-        directory: PathBuf,
+        directory: Directory,
         value: Option<T>,
     ) -> Output<T> {
         let place = Place { directory, memory: Mutex::new(value.map(Arc::new)) };
@@ -46,7 +47,8 @@ impl<T: Checkpoint> Output<T> {
         if let Some(value) = &*memory {
             return Ok(Arc::clone(value));
         }
-        let loaded = CheckpointReader::open(&self.place.directory)?.load_generation(self.version);
+        let reader = CheckpointReader::new(self.place.directory.clone(), Protection::new());
+        let loaded = reader?.load_generation(self.version);
         let value = loaded.map_err(|error| match error {
             error if error.is_damage() || matches!(error, Error::NoSuchGeneration { .. }) => {
                 Error::OutputUnusable { step: self.step.clone(), source: Box::new(error) }

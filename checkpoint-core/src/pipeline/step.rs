@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::checkpointer::Checkpointer;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::state::Checkpoint;
+use crate::store::{Directory, Disk};
 
 /// How many versions of an output are kept unless said otherwise.
 const KEEP: usize = 3;
@@ -141,7 +143,7 @@ impl<'p> Step<'p> {
         let commands = &self.pipeline.commands;
         let choice = decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, &kept)?;
         match choice {
-            Choice::Reuse(version, reasons) => Ok(self.reuse(begun, version, reasons)),
+            Choice::Reuse(version, reasons) => self.reuse(begun, version, reasons),
             Choice::Accept(version) => self.accept(begun, version),
             Choice::Run(reasons) => self.make(begun, &kept.versions, reasons, work),
         }
@@ -156,28 +158,40 @@ impl<'p> Step<'p> {
             return Err(error);
         }
         for path in &self.files {
-            let mut files = self.pipeline.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut files = self.pipeline.files.lock().unwrap_or_else(PoisonError::into_inner);
             let hash = files.hash(path)?;
             self.key.files.insert(files::name(path), hash);
         }
-        kept::<T>(&self.directory())
+        kept::<T>(self.outputs())
     }
 
-    fn directory(&self) -> PathBuf {
-        self.pipeline.steps_directory(&self.name)
+    fn outputs(&self) -> Directory {
+        self.pipeline.outputs(&self.name)
     }
 
     fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        Checkpointer::builder(self.directory()).keep_last(self.keep).history(false).open()
+        let builder = Checkpointer::builder(self.outputs().path()).keep_last(self.keep).history(false);
+        builder.disk(Arc::clone(&self.pipeline.disk)).open()
     }
 
-    fn reuse<T: Checkpoint>(self, begun: Instant, version: Version, reasons: Vec<Reason>) -> Output<T> {
+    fn reuse<T: Checkpoint>(
+        self,
+        begun: Instant,
+        version: Version,
+        reasons: Vec<Reason>,
+    ) -> Result<Output<T>, Error> {
         let Version { number, record, bytes, .. } = version;
+        let outputs = self.outputs();
+        // The program that made it may have been killed before its name was durable. What is built on it must not outlive it.
+        self.pipeline
+            .disk
+            .sync_directory(outputs.path())
+            .map_err(|source| Error::writing("sync", outputs.path(), source))?;
         if record.key == self.key {
             self.remove_progress(number);
         }
         self.done(begun, Outcome::Reused, reasons, number, bytes);
-        Output::new(self.pipeline.number, &self.name, record.identity, number, self.directory(), None)
+        Ok(Output::new(self.pipeline.number, &self.name, record.identity, number, outputs, None))
     }
 
     /// Saves a version once more, as made from the present key.
@@ -189,7 +203,7 @@ impl<'p> Step<'p> {
         let (number, bytes) = (saved.generation, saved.bytes);
         self.done(begun, Outcome::Reused, vec![Reason::Accepted], number, bytes);
         let value = Some(value);
-        Ok(Output::new(self.pipeline.number, &self.name, identity, number, self.directory(), value))
+        Ok(Output::new(self.pipeline.number, &self.name, identity, number, self.outputs(), value))
     }
 
     fn make<T, E>(
@@ -209,7 +223,8 @@ impl<'p> Step<'p> {
         let same = versions.iter().find(|version| version.record.key == self.key);
         let own = format!("{}{}", self.progress_prefix(), same.map_or(0, |version| version.number));
         let directory = self.pipeline.progress_directory().join(own);
-        let context = StepContext { step: self.name.clone(), directory };
+        let context =
+            StepContext { step: self.name.clone(), directory, disk: Arc::clone(&self.pipeline.disk) };
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
@@ -230,7 +245,7 @@ impl<'p> Step<'p> {
         }
         self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
         let value = Some(value);
-        Ok(Output::new(self.pipeline.number, &self.name, identity, saved.generation, self.directory(), value))
+        Ok(Output::new(self.pipeline.number, &self.name, identity, saved.generation, self.outputs(), value))
     }
 
     fn metadata(&self, identity: &str, seconds: f64) -> Result<Metadata, Error> {
@@ -290,6 +305,7 @@ impl fmt::Debug for Step<'_> {
 pub struct StepContext {
     step: String,
     directory: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 impl StepContext {
@@ -326,6 +342,6 @@ impl StepContext {
     /// # Errors
     /// As [`Checkpointer::open`].
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        Checkpointer::open(&self.directory)
+        Checkpointer::builder(&self.directory).disk(Arc::clone(&self.disk)).open()
     }
 }

@@ -9,7 +9,7 @@ use super::cut::{Cut, Limits, Random};
 use super::disk::{Event, SimulatedDisk};
 use super::image::{Data, Image, Node, hash_of};
 use super::mutants::Mutant;
-use super::scenarios::{Bench, PATH, Scenario};
+use super::scenarios::{Bench, Scenario};
 
 /// Where the states that a restarted program makes are numbered from: greater than those of any scenario.
 const RESTARTED: u64 = 1000;
@@ -38,7 +38,7 @@ pub(super) struct Broken {
 }
 
 /// A state to start again in.
-struct Start {
+pub(super) struct Start {
     image: Image,
     promises: Promises,
 }
@@ -56,7 +56,7 @@ pub(super) struct Campaign<'a> {
 
 impl Campaign<'_> {
     pub(super) fn new(scenario: &Scenario, mutant: Option<Mutant>, effort: Effort) -> Campaign<'_> {
-        let examiner = Examiner::new(Path::new(PATH), |disk| Mutant::wrap(mutant, disk));
+        let examiner = Examiner::new(Path::new(scenario.path), |disk| Mutant::wrap(mutant, disk));
         Campaign { scenario, mutant, effort, examiner, random: Random(7), examined: 0, restarts: 0 }
     }
 
@@ -92,7 +92,7 @@ impl Campaign<'_> {
     }
 
     fn bench(&self, disk: &Arc<SimulatedDisk>, next: u64) -> Bench {
-        Bench::new(Arc::clone(disk), Mutant::wrap(self.mutant, Arc::clone(disk)), self.scenario.keep, next)
+        Bench::new(Arc::clone(disk), Mutant::wrap(self.mutant, Arc::clone(disk)), self.scenario, next)
     }
 
     fn failed(&self, what: &str, error: &crate::Error) -> Broken {
@@ -102,13 +102,14 @@ impl Campaign<'_> {
 
     fn restart(&mut self, disk: &Arc<SimulatedDisk>, from: usize, promises: Promises) -> Result<(), Broken> {
         self.restarts += 1;
-        self.bench(disk, RESTARTED).recover().map_err(|error| self.failed("start again", &error))?;
+        (self.scenario.recover)(&self.bench(disk, RESTARTED))
+            .map_err(|error| self.failed("start again", &error))?;
         let (base, events) = disk.record();
         self.cut(&base, &events, from, promises, self.effort.nested, None)
     }
 
     /// Examines every state that a power cut can leave after each of the events from `from` on.
-    fn cut(
+    pub(super) fn cut(
         &mut self,
         base: &Image,
         events: &[Event],

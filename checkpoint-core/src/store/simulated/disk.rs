@@ -1,6 +1,6 @@
 //! A disk in memory that records every operation, and can be told to fail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -84,6 +84,9 @@ pub(super) enum Fault {
     Errno(i32),
     /// A sync fails and loses the data; a later one of the same file reports success.
     LosingSync,
+    /// It panics, in the thread that saves for the program.
+    #[cfg(shuttle)]
+    Panic,
 }
 
 /// A disk in memory.
@@ -98,6 +101,8 @@ struct Inner {
     live: Image,
     events: Vec<Event>,
     locked: BTreeSet<Inode>,
+    /// How often each file is open for reading, with a lock that others may share.
+    read: BTreeMap<Inode, usize>,
     names: u64,
     asked: usize,
     fault: Option<(usize, Fault)>,
@@ -120,6 +125,7 @@ impl SimulatedDisk {
             live,
             events,
             locked: BTreeSet::new(),
+            read: BTreeMap::new(),
             names,
             asked: 0,
             fault: None,
@@ -147,7 +153,7 @@ impl SimulatedDisk {
         let inner = self.ask()?;
         let inode = inner.live.find(path)?;
         let former = inner.live.file(inode)?.bytes.len();
-        Ok(Box::new(SimulatedOutput::new(self, inode, former)))
+        Ok(Box::new(SimulatedOutput::new(self, inode, Some(former))))
     }
 
     pub(super) fn note(&self, event: Event) {
@@ -172,6 +178,8 @@ impl SimulatedDisk {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
+        crate::threads::step();
+        crate::threads::step();
         self.0.lock().unwrap()
     }
 
@@ -183,12 +191,30 @@ impl SimulatedDisk {
             Some((place, Fault::Errno(errno))) if place + 1 == inner.asked => {
                 Err(io::Error::from_raw_os_error(errno))
             }
+            #[cfg(shuttle)]
+            Some((place, Fault::Panic))
+                if place + 1 == inner.asked
+                    && shuttle::thread::current().name() == Some("checkpoint-saver") =>
+            {
+                drop(inner);
+                // Without the message of a panic, which shuttle takes for the failure of a test.
+                std::panic::resume_unwind(Box::new("told to"))
+            }
             _ => Ok(inner),
         }
     }
 }
 
 impl Inner {
+    /// Keeps a file from being written over, unless somebody is about to.
+    fn lock_shared(&mut self, inode: Inode) -> bool {
+        let free = !self.locked.contains(&inode);
+        if free {
+            *self.read.entry(inode).or_default() += 1;
+        }
+        free
+    }
+
     fn happen(&mut self, event: Event) {
         apply(&mut self.live, &event);
         self.events.push(event);
@@ -284,7 +310,7 @@ impl Disk for Arc<SimulatedDisk> {
         let mut inner = self.ask()?;
         let path = inner.temporary(directory);
         let inode = inner.create(&path, false)?;
-        Ok(NewFile { path, output: Box::new(SimulatedOutput::new(self, inode, 0)) })
+        Ok(NewFile { path, output: Box::new(SimulatedOutput::new(self, inode, None)) })
     }
 
     fn create_empty(&self, path: &Path) -> io::Result<()> {
@@ -299,13 +325,16 @@ impl Disk for Arc<SimulatedDisk> {
     }
 
     fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
-        let inner = self.ask()?;
+        let mut inner = self.ask()?;
         let inode = inner.live.find(path)?;
         if inner.live.links(inode) != 1 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        if inner.read.contains_key(&inode) || !inner.locked.insert(inode) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let former = inner.live.file(inode)?.bytes.len();
-        Ok(Box::new(SimulatedOutput::new(self, inode, former)))
+        Ok(Box::new(SimulatedOutput::new(self, inode, Some(former))))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -353,9 +382,19 @@ impl Disk for Arc<SimulatedDisk> {
         self.inner().live.list(directory)
     }
 
+    /// In the steps of a real one, between which others may go on.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
-        let inner = self.inner();
-        Ok(Box::new(SimulatedSource(Arc::clone(inner.live.file(inner.live.find(path)?)?))))
+        let (inode, length) = {
+            let inner = self.inner();
+            let inode = inner.live.find(path)?;
+            (inode, inner.live.file(inode)?.bytes.len() as u64)
+        };
+        let locked = self.inner().lock_shared(inode);
+        let source = SimulatedSource { disk: Arc::clone(self), inode, length, locked };
+        if self.inner().live.find(path)? != inode {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(source))
     }
 }
 
@@ -363,13 +402,14 @@ impl Disk for Arc<SimulatedDisk> {
 struct SimulatedOutput {
     disk: Arc<SimulatedDisk>,
     inode: Inode,
-    former: usize,
+    /// How long the file was that is written over, and locked meanwhile.
+    former: Option<usize>,
     written: usize,
     gathered: Vec<u8>,
 }
 
 impl SimulatedOutput {
-    fn new(disk: &Arc<SimulatedDisk>, inode: Inode, former: usize) -> SimulatedOutput {
+    fn new(disk: &Arc<SimulatedDisk>, inode: Inode, former: Option<usize>) -> SimulatedOutput {
         SimulatedOutput { disk: Arc::clone(disk), inode, former, written: 0, gathered: Vec::new() }
     }
 }
@@ -393,7 +433,7 @@ impl Output for SimulatedOutput {
             self.disk.ask()?.happen(Event::Write { inode: self.inode, offset, bytes: piece.into() });
             self.written += piece.len();
         }
-        if self.former > self.written {
+        if self.former.is_some_and(|former| former > self.written) {
             self.disk.ask()?.happen(Event::SetLength { inode: self.inode, length: self.written });
         }
         Ok(())
@@ -407,6 +447,14 @@ impl Output for SimulatedOutput {
         }
         inner.happen(Event::SyncFile { inode: self.inode });
         Ok(())
+    }
+}
+
+impl Drop for SimulatedOutput {
+    fn drop(&mut self) {
+        if self.former.is_some() {
+            self.disk.inner().locked.remove(&self.inode);
+        }
     }
 }
 
@@ -428,18 +476,40 @@ impl Drop for SimulatedLock {
     }
 }
 
-struct SimulatedSource(Arc<Data>);
+/// What is read is what the file holds at that moment.
+struct SimulatedSource {
+    disk: Arc<SimulatedDisk>,
+    inode: Inode,
+    length: u64,
+    locked: bool,
+}
 
 impl Source for SimulatedSource {
     fn length(&self) -> u64 {
-        self.0.bytes.len() as u64
+        self.length
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let inner = self.disk.inner();
         let from = usize::try_from(offset).unwrap();
-        let bytes = self.0.bytes.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let all = &inner.live.file(self.inode)?.bytes;
+        let bytes = all.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(bytes);
         Ok(())
+    }
+}
+
+impl Drop for SimulatedSource {
+    fn drop(&mut self) {
+        let mut inner = self.disk.inner();
+        if self.locked
+            && let Some(readers) = inner.read.get_mut(&self.inode)
+        {
+            *readers -= 1;
+            if *readers == 0 {
+                inner.read.remove(&self.inode);
+            }
+        }
     }
 }
 

@@ -11,7 +11,8 @@
 //!
 //! [`scenarios`] are programs; [`check`] says what a load must give in each of these states; [`campaign`] runs them,
 //! then lets the program start again in such a state, and cuts the power once more. [`mutants`] are protocols with a
-//! fault in them, by which all this is tested itself.
+//! fault in them, by which all this is tested itself. [`interleavings`] are the orders in which a program, the thread that
+//! saves for it, and readers may go on.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -20,6 +21,8 @@ mod check;
 mod cut;
 mod disk;
 mod image;
+#[cfg(shuttle)]
+mod interleavings;
 pub(crate) mod mutants;
 mod scenarios;
 mod tests;

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Event, Fault, Kept, SimulatedDisk};
-use crate::store::Disk;
 use crate::store::faults::EIO;
-use crate::{Builder, Checkpointer, Error, Metadata, Metric};
+use crate::store::{Directory, Disk};
+use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Pipeline, Protection};
 
-/// Where all of them save. None of these directories is there at first.
+/// Where most of them save. None of these directories is there at first.
 pub(super) const PATH: &str = "/project/heat/run.ckpt";
+
+/// A pipeline, and where its steps save.
+const PIPELINE: &str = "/project/heat.pipeline";
+const SIMULATE: &str = "/project/heat.pipeline/steps/simulate";
+const REPORT: &str = "/project/heat.pipeline/steps/report";
 
 /// The directory of somebody who links generations.
 const BACKUP: &str = "/backup";
@@ -20,23 +25,42 @@ pub(super) struct Scenario {
     /// How many of the newest generations it keeps.
     pub(super) keep: usize,
     pub(super) run: fn(&Bench) -> Result<(), Error>,
+    /// What it saves in.
+    pub(super) path: &'static str,
+    /// What it does when it starts again. What it loads it may tell the world.
+    pub(super) recover: fn(&Bench) -> Result<(), Error>,
 }
 
-pub(super) const ALL: [Scenario; 14] = [
-    Scenario { name: "the first save into a new tree of directories", keep: 2, run: |bench| bench.saves(1) },
-    Scenario { name: "the second save", keep: 2, run: |bench| bench.saves(2) },
-    Scenario { name: "recycled saves", keep: 2, run: |bench| bench.saves(6) },
-    Scenario { name: "recycled saves of which one is kept", keep: 1, run: |bench| bench.saves(5) },
-    Scenario { name: "three generations are kept", keep: 3, run: |bench| bench.saves(6) },
-    Scenario { name: "retention that removes several", keep: 1, run: retention },
-    Scenario { name: "saves in the background", keep: 2, run: background },
-    Scenario { name: "failed saves, each followed by another", keep: 2, run: failures },
-    Scenario { name: "syncs that fail and lose the data", keep: 1, run: lost },
-    Scenario { name: "start-up cleaning", keep: 2, run: cleaning },
-    Scenario { name: "a pinned generation", keep: 1, run: pinned },
-    Scenario { name: "the best is kept", keep: 1, run: best },
-    Scenario { name: "two runs", keep: 2, run: two_runs },
-    Scenario { name: "a linked generation", keep: 1, run: linked },
+impl Scenario {
+    pub(super) const fn new(
+        name: &'static str,
+        keep: usize,
+        run: fn(&Bench) -> Result<(), Error>,
+    ) -> Scenario {
+        Scenario { name, keep, run, path: PATH, recover: Bench::recover }
+    }
+}
+
+pub(super) const ALL: [Scenario; 15] = [
+    Scenario::new("the first save into a new tree of directories", 2, |bench| bench.saves(1)),
+    Scenario::new("the second save", 2, |bench| bench.saves(2)),
+    Scenario::new("recycled saves", 2, |bench| bench.saves(6)),
+    Scenario::new("recycled saves of which one is kept", 1, |bench| bench.saves(5)),
+    Scenario::new("three generations are kept", 3, |bench| bench.saves(6)),
+    Scenario::new("retention that removes several", 1, retention),
+    Scenario::new("saves in the background", 2, background),
+    Scenario::new("failed saves, each followed by another", 2, failures),
+    Scenario::new("syncs that fail and lose the data", 1, lost),
+    Scenario::new("start-up cleaning", 2, cleaning),
+    Scenario::new("a pinned generation", 1, pinned),
+    Scenario::new("the best is kept", 1, best),
+    Scenario::new("two runs", 2, two_runs),
+    Scenario::new("a linked generation", 1, linked),
+    Scenario {
+        path: SIMULATE,
+        recover: recover_steps,
+        ..Scenario::new("steps of a pipeline", 2, |bench| (0..3).try_for_each(|_| steps(bench)))
+    },
 ];
 
 /// A program's disk, and what it was told.
@@ -44,6 +68,7 @@ pub(super) struct Bench {
     disk: Arc<SimulatedDisk>,
     seam: Arc<dyn Disk>,
     keep: usize,
+    path: &'static str,
     next: Cell<u64>,
     acknowledged: RefCell<Vec<(u64, u64)>>,
     /// Generations that are kept for another reason than that they are new.
@@ -51,19 +76,37 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(disk: Arc<SimulatedDisk>, seam: Arc<dyn Disk>, keep: usize, next: u64) -> Bench {
+    pub(super) fn new(
+        disk: Arc<SimulatedDisk>,
+        seam: Arc<dyn Disk>,
+        scenario: &Scenario,
+        next: u64,
+    ) -> Bench {
         let (acknowledged, kept) = (RefCell::default(), RefCell::default());
-        Bench { disk, seam, keep, next: Cell::new(next), acknowledged, kept }
+        let Scenario { keep, path, .. } = *scenario;
+        Bench { disk, seam, keep, path, next: Cell::new(next), acknowledged, kept }
     }
 
-    fn builder(&self) -> Builder<u64> {
+    pub(super) fn builder(&self) -> Builder<u64> {
         let builder =
             Checkpointer::builder(PATH).disk(Arc::clone(&self.seam)).history(false).keep_last(self.keep);
         // Of most scenarios no generation has that number.
         builder.keep_best(Metric::lowest("loss"), 1)
     }
 
-    fn begin(&self) -> (u64, Metadata) {
+    /// Lets an operation of what comes fail.
+    #[cfg(shuttle)]
+    pub(super) fn plan(&self, fault: Option<(usize, Fault)>) {
+        self.disk.plan(fault);
+    }
+
+    /// What the program saves to.
+    #[cfg(shuttle)]
+    pub(super) fn seam(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.seam)
+    }
+
+    pub(super) fn begin(&self) -> (u64, Metadata) {
         let state = self.next.replace(self.next.get() + 1);
         self.disk.note(Event::Began { state });
         // Files of different lengths, so that a recycled one grows or shrinks.
@@ -71,7 +114,7 @@ impl Bench {
         (state, Metadata::new().with("note", note))
     }
 
-    fn acknowledge(&self, state: u64, generation: u64) {
+    pub(super) fn acknowledge(&self, state: u64, generation: u64) {
         self.disk.note(Event::Acknowledged { state, generation: Some(generation) });
         self.acknowledged.borrow_mut().push((generation, state));
         self.keeps();
@@ -84,7 +127,7 @@ impl Bench {
         let is_new = |generation: u64| generation + u64::try_from(self.keep).unwrap() > newest;
         let new = acknowledged.iter().filter(|(generation, _)| is_new(*generation));
         let new = new.map(|(generation, state)| Kept {
-            path: PathBuf::from(PATH),
+            path: PathBuf::from(self.path),
             generation: *generation,
             state: *state,
             until: Some(self.keep),
@@ -92,7 +135,7 @@ impl Bench {
         self.disk.note(Event::Keeps(new.chain(self.kept.borrow().iter().cloned()).collect()));
     }
 
-    fn save(&self, checkpoints: &mut Checkpointer<u64>) -> Result<u64, Error> {
+    pub(super) fn save(&self, checkpoints: &mut Checkpointer<u64>) -> Result<u64, Error> {
         self.save_with(checkpoints, |metadata| metadata)
     }
 
@@ -107,7 +150,7 @@ impl Bench {
         Ok(generation)
     }
 
-    fn saves(&self, count: usize) -> Result<(), Error> {
+    pub(super) fn saves(&self, count: usize) -> Result<(), Error> {
         let mut checkpoints = self.builder().open()?;
         (0..count).try_for_each(|_| self.save(&mut checkpoints).map(drop))
     }
@@ -123,8 +166,7 @@ impl Bench {
         self.keeps();
     }
 
-    /// What the program does when it starts again: what it loads it may tell the world.
-    pub(super) fn recover(&self) -> Result<(), Error> {
+    fn recover(&self) -> Result<(), Error> {
         let mut checkpoints = self.builder().open()?;
         if let Some(state) = checkpoints.load()? {
             let generation = checkpoints.last_load().map(|report| report.generation());
@@ -241,4 +283,40 @@ fn linked(bench: &Bench) -> Result<(), Error> {
         bench.save(&mut checkpoints)?;
     }
     Ok(())
+}
+
+/// Two steps, of which the second needs what the first one made.
+fn steps(bench: &Bench) -> Result<(), Error> {
+    let (state, _) = bench.begin();
+    run_steps(bench, state, || Ok(state))
+}
+
+fn run_steps(bench: &Bench, state: u64, simulate: impl FnOnce() -> Result<u64, Error>) -> Result<(), Error> {
+    let pipeline = Pipeline::on(Arc::clone(&bench.seam), Path::new(PIPELINE))?;
+    let step = |name| pipeline.step(name).keep(bench.keep).param("state", &state);
+    let simulated = step("simulate").run(|context| {
+        let mut checkpoints = context.checkpointer::<u64>()?;
+        checkpoints.load()?;
+        checkpoints.save(&state)?;
+        simulate()
+    })?;
+    bench.acknowledge(state, simulated.version());
+    let report = step("report").input(&simulated).run(|_| simulated.load().map(|state| *state))?;
+    bench.kept.borrow_mut().push(Kept {
+        path: REPORT.into(),
+        generation: report.version(),
+        state,
+        until: Some(bench.keep),
+    });
+    bench.keeps();
+    pipeline.finish().map(drop)
+}
+
+/// What is there is not made again.
+fn recover_steps(bench: &Bench) -> Result<(), Error> {
+    let directory = Directory::new(Path::new(SIMULATE), Arc::clone(&bench.seam));
+    if let Some(state) = CheckpointReader::<u64>::new(directory, Protection::new())?.load()? {
+        run_steps(bench, state, || panic!("a step that was finished is run again"))?;
+    }
+    steps(bench)
 }

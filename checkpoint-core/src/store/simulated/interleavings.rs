@@ -1,0 +1,297 @@
+//! The orders in which a program, the thread that saves for it, and a reader may go on: shuttle decides at each use of
+//! the disk, of a channel and of a thread who is next. Run with
+//!
+//! ```text
+//! RUSTFLAGS="--cfg shuttle" cargo test --release -p checkpointed-core --lib interleavings -- --nocapture
+//! ```
+//!
+//! Where a program saves once beside what it does, all orders are tried; where it saves more often, or somebody reads,
+//! so many drawn at random, half of them uniformly and half by probabilistic concurrency testing (Burckhardt et al. 2010,
+//! <https://doi.org/10.1145/1736020.1736040>), with the same seed each time. `SHUTTLE_RANDOM_SEED` sets another.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use shuttle::rand::Rng;
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+
+use super::campaign::{Campaign, Effort};
+use super::check::Promises;
+use super::cut::Limits;
+use super::disk::{Event, Fault, SimulatedDisk};
+use super::image::{Image, hash_of};
+use super::mutants::Mutant;
+use super::scenarios::{Bench, PATH, Scenario};
+use crate::store::Directory;
+use crate::store::faults::EIO;
+use crate::{CheckpointReader, Checkpointer, Error, Protection, WhenBusy};
+
+/// How many orders are drawn of those that are too many.
+const DRAWN: usize = 4000;
+
+/// An operation of a save has a number below this.
+const OPERATIONS: usize = 12;
+
+/// The power is cut in few of the possible ways, but in each order of the events.
+const CUTS: Effort = Effort {
+    first: Limits { contents: 4, singles: false, pairs: false, random: 1 },
+    nested: Limits { contents: 1, singles: false, pairs: false, random: 0 },
+    restarts: 0,
+    kills: false,
+};
+
+/// One program, run in many orders. What it asked of the disk is cut short by a power cut afterwards.
+struct Trial {
+    scenario: Scenario,
+    mutant: Option<Mutant>,
+    /// The records that were examined already: few orders differ for the disk.
+    known: std::sync::Mutex<HashSet<u64>>,
+    orders: AtomicUsize,
+}
+
+impl Trial {
+    fn new(name: &'static str, run: fn(&Bench) -> Result<(), Error>) -> Arc<Trial> {
+        Trial::with(name, run, None)
+    }
+
+    fn with(name: &'static str, run: fn(&Bench) -> Result<(), Error>, mutant: Option<Mutant>) -> Arc<Trial> {
+        let scenario = Scenario::new(name, 2, run);
+        Arc::new(Trial { scenario, mutant, known: std::sync::Mutex::default(), orders: AtomicUsize::new(0) })
+    }
+
+    fn once(&self) {
+        self.orders.fetch_add(1, Ordering::Relaxed);
+        let disk = SimulatedDisk::new(Image::new());
+        let seam = Mutant::wrap(self.mutant, Arc::clone(&disk));
+        let bench = Bench::new(Arc::clone(&disk), seam, &self.scenario, 1);
+        (self.scenario.run)(&bench).unwrap();
+        let (base, events) = disk.record();
+        let record = hash_of(&told(&events));
+        if self.known.lock().unwrap().insert(record) {
+            let mut campaign = Campaign::new(&self.scenario, self.mutant, CUTS);
+            campaign
+                .cut(&base, &events, 0, Promises::default(), CUTS.first, None)
+                .unwrap_or_else(|broken| panic!("{broken:#?}\n{}", told(&events)));
+        }
+    }
+
+    fn run(self: &Arc<Self>, scheduler: impl Scheduler + 'static) {
+        let trial = Arc::clone(self);
+        Runner::new(scheduler, config()).run(move || trial.once());
+    }
+
+    fn in_every_order(self: &Arc<Self>) {
+        self.run(DfsScheduler::new(None, false));
+        self.tell("all");
+    }
+
+    fn in_many_orders(self: &Arc<Self>) {
+        self.run(RandomScheduler::new_from_seed(7, DRAWN / 2));
+        self.run(PctScheduler::new_from_seed(7, 3, DRAWN / 2));
+        self.tell("drawn");
+    }
+
+    fn tell(&self, which: &str) {
+        let orders = self.orders.load(Ordering::Relaxed);
+        let records = self.known.lock().unwrap().len();
+        println!("{orders:>7} orders ({which}), {records:>5} for the disk: {}", self.scenario.name);
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.stack_size = 1 << 20;
+    config.max_steps = MaxSteps::None;
+    // A panic that is caught is no failure; and the seed is known.
+    config.failure_persistence = FailurePersistence::None;
+    config
+}
+
+fn told(events: &[Event]) -> String {
+    events.iter().map(|event| format!("  {event}\n")).collect()
+}
+
+/// Begins to save the next state, and gives its number and that of the generation.
+fn begin(bench: &Bench, checkpoints: &mut Checkpointer<u64>) -> Result<Option<(u64, u64)>, Error> {
+    let (state, metadata) = bench.begin();
+    let begun = checkpoints.save_in_background_with(&state, metadata)?;
+    Ok(begun.map(|begun| (state, begun.generation)))
+}
+
+/// Waits, and tells the world that the state which was begun last is safe.
+fn wait(bench: &Bench, checkpoints: &mut Checkpointer<u64>, begun: Option<(u64, u64)>) -> Result<(), Error> {
+    if let (Some((state, generation)), Some(saved)) = (begun, checkpoints.wait()?) {
+        assert_eq!(saved.generation, generation);
+        bench.acknowledge(state, generation);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_save_is_acknowledged_only_once_it_is_durable_in_every_order() {
+    let program = |bench: &Bench| {
+        let mut checkpoints = bench.builder().open()?;
+        bench.save(&mut checkpoints)?;
+        let begun = begin(bench, &mut checkpoints)?;
+        wait(bench, &mut checkpoints, begun)
+    };
+    Trial::new("a save in the background, and a wait", program).in_every_order();
+}
+
+#[test]
+fn the_next_save_acknowledges_the_one_before_in_many_orders() {
+    Trial::new("saves in the background one after the other", saves).in_many_orders();
+}
+
+fn saves(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    let mut former = None;
+    for _ in 0..5 {
+        let begun = begin(bench, &mut checkpoints)?;
+        if let Some((state, generation)) = std::mem::replace(&mut former, begun) {
+            bench.acknowledge(state, generation);
+        }
+    }
+    wait(bench, &mut checkpoints, former)
+}
+
+#[test]
+#[should_panic(expected = "was acknowledged")]
+fn a_save_that_is_acknowledged_before_it_is_published_is_found() {
+    Trial::with("acknowledged too early", saves, Some(Mutant::AcknowledgedBeforePublishing)).in_many_orders();
+}
+
+#[test]
+fn a_save_that_may_be_left_out_is_left_out_or_done_in_many_orders() {
+    let program = |bench: &Bench| {
+        let mut checkpoints = bench.builder().when_busy(WhenBusy::Skip).open()?;
+        let mut newest = None;
+        for _ in 0..5 {
+            newest = begin(bench, &mut checkpoints)?.or(newest);
+        }
+        wait(bench, &mut checkpoints, newest)?;
+        assert_eq!(checkpoints.load()?, newest.map(|(state, _)| state));
+        Ok(())
+    };
+    Trial::new("saves that may be left out", program).in_many_orders();
+}
+
+#[test]
+fn dropping_the_checkpointer_completes_the_save_and_gives_the_directory_back_in_every_order() {
+    let program = |bench: &Bench| {
+        let mut checkpoints = bench.builder().open()?;
+        let begun = begin(bench, &mut checkpoints)?.unwrap();
+        drop(checkpoints);
+        bench.acknowledge(begun.0, begun.1);
+        let mut checkpoints = bench.builder().open()?;
+        assert_eq!(checkpoints.load()?, Some(begun.0));
+        Ok(())
+    };
+    Trial::new("a drop while a save goes on", program).in_every_order();
+}
+
+/// How a program learns of a save that failed.
+type Way = fn(&Bench, &mut Checkpointer<u64>) -> Result<(), Error>;
+
+const WAYS: [Way; 3] = [
+    |_, checkpoints| checkpoints.wait().map(drop),
+    |bench, checkpoints| bench.save(checkpoints).map(drop),
+    |bench, checkpoints| begin(bench, checkpoints).map(drop),
+];
+
+/// A save in the background of which an operation fails, drawn like the order, and then what the program goes on with.
+fn with_a_fault(
+    bench: &Bench,
+    fault: Fault,
+    then: impl FnOnce(Checkpointer<u64>, u64) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    bench.save(&mut checkpoints)?;
+    bench.save(&mut checkpoints)?;
+    bench.plan(Some((shuttle::rand::thread_rng().gen_range(0..OPERATIONS), fault)));
+    let (state, _) = begin(bench, &mut checkpoints)?.unwrap();
+    then(checkpoints, state)?;
+    bench.plan(None);
+    bench.saves(2)
+}
+
+/// The error is told by the next call, whichever that is, or by the one after that, and once.
+fn is_told(bench: &Bench, fault: Fault, is_it: fn(&Error) -> bool) -> Result<(), Error> {
+    with_a_fault(bench, fault, |mut checkpoints, state| {
+        let way = WAYS[shuttle::rand::thread_rng().gen_range(0..WAYS.len())];
+        let told = [way(bench, &mut checkpoints), checkpoints.wait().map(drop)];
+        let errors: Vec<_> = told.into_iter().filter_map(Result::err).collect();
+        assert!(errors.iter().all(is_it) && errors.len() < 2, "{errors:?}");
+        // It may also have struck the call itself.
+        bench.plan(None);
+        let states: Result<Vec<u64>, Error> = checkpoints
+            .generations()?
+            .into_iter()
+            .map(|number| checkpoints.load_generation(number))
+            .collect();
+        assert!(states?.contains(&state) || errors.len() == 1, "{state} is not there, and nobody was told");
+        assert_eq!(checkpoints.wait()?, None);
+        bench.save(&mut checkpoints).map(drop)
+    })
+}
+
+#[test]
+fn an_error_of_the_thread_is_told_once_and_the_next_save_succeeds_in_many_orders() {
+    let program =
+        |bench: &Bench| is_told(bench, Fault::Errno(EIO), |error| matches!(error, Error::Io { .. }));
+    Trial::new("a save in the background that fails", program).in_many_orders();
+}
+
+#[test]
+fn a_panic_of_the_thread_is_told_once_and_the_next_save_succeeds_in_many_orders() {
+    let program =
+        |bench: &Bench| is_told(bench, Fault::Panic, |error| matches!(error, Error::Panicked { .. }));
+    Trial::new("a save in the background that panics", program).in_many_orders();
+}
+
+fn drop_it(checkpoints: Checkpointer<u64>, _: u64) -> Result<(), Error> {
+    drop(checkpoints);
+    Ok(())
+}
+
+#[test]
+fn a_drop_while_a_save_fails_or_panics_hangs_in_no_order() {
+    let fails = |bench: &Bench| with_a_fault(bench, Fault::Errno(EIO), drop_it);
+    Trial::new("a drop while a save fails", fails).in_many_orders();
+    let panics = |bench: &Bench| with_a_fault(bench, Fault::Panic, drop_it);
+    Trial::new("a drop while a save panics", panics).in_many_orders();
+}
+
+#[test]
+fn a_reader_gets_a_whole_state_that_is_not_older_than_the_last_acknowledged_in_many_orders() {
+    let program = |bench: &Bench| {
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let readers = [(); 2].map(|()| {
+            let (acknowledged, disk) = (Arc::clone(&acknowledged), bench.seam());
+            shuttle::thread::spawn(move || {
+                let directory = Directory::new(Path::new(PATH), disk);
+                let mut reader = CheckpointReader::<u64>::new(directory, Protection::new()).unwrap();
+                for _ in 0..8 {
+                    let least = acknowledged.load(Ordering::Relaxed);
+                    let loaded = reader.load().unwrap().unwrap_or(0);
+                    assert!(loaded >= least, "{loaded} was loaded, {least} was acknowledged");
+                }
+            })
+        });
+        let mut checkpoints = bench.builder().open()?;
+        for _ in 0..8 {
+            let (state, generation) = begin(bench, &mut checkpoints)?.unwrap();
+            checkpoints.wait()?;
+            bench.acknowledge(state, generation);
+            acknowledged.store(state, Ordering::Relaxed);
+        }
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        Ok(())
+    };
+    Trial::new("two that load while a program saves and recycles", program).in_many_orders();
+}
