@@ -61,6 +61,16 @@ fn numbers_beyond_64_bits_and_maps_with_any_keys_are_parameters() {
 }
 
 #[test]
+fn steps_that_a_file_system_may_take_for_one_are_refused() {
+    let (_parent, path) = nowhere();
+    let pipeline = Pipeline::open(&path).unwrap();
+    pipeline.step("fit").run(|_| Ok::<u64, Error>(1)).unwrap();
+    let error = pipeline.step("Fit").run(|_| Ok::<u64, Error>(2)).unwrap_err().to_string();
+    assert!(error.contains("\"Fit\"") && error.contains("upper and lower case"), "{error}");
+    pipeline.step("fits").run(|_| Ok::<u64, Error>(3)).unwrap();
+}
+
+#[test]
 fn a_parameter_that_is_given_twice_is_refused() {
     let (_parent, path) = nowhere();
     let pipeline = Pipeline::open(&path).unwrap();

@@ -44,7 +44,12 @@ impl<'p> Step<'p> {
             Step { pipeline, name: name.to_owned(), key, files: Vec::new(), keep: KEEP, wrong: None };
         if name.is_empty() || folder(name).len() > 200 {
             step.refuse("a step has a name of 1 to 200 bytes");
-        } else if !pipeline.book().names.insert(name.to_owned()) {
+            return step;
+        }
+        let names = &mut pipeline.book().names;
+        if names.iter().any(|other| other != name && other.eq_ignore_ascii_case(name)) {
+            step.refuse("it differs from another only in upper and lower case, which some file systems do not tell apart");
+        } else if !names.insert(name.to_owned()) {
             step.wrong = Some(Error::StepTwice { step: name.to_owned() });
         }
         step
