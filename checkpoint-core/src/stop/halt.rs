@@ -13,6 +13,8 @@ const NAME: &str = "halt";
 const READ: u64 = 1024;
 /// How many characters of it are told.
 const MESSAGE: usize = 200;
+/// How often it is written before the request fails.
+const ATTEMPTS: u32 = 20;
 
 /// Asks the program that saves into `directory` to save and stop, by a file named `halt`; see
 /// [`StopReason::Halt`](crate::StopReason::Halt). The first line of `message` is told to it, and may be empty.
@@ -36,7 +38,17 @@ const MESSAGE: usize = 200;
 pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
     let directory = directory.as_ref();
     let path = directory.join(NAME);
-    write(directory, &path, message).map_err(|error| Error::writing("write", &path, error))
+    let mut outcome = write(directory, &path, message);
+    for _ in 1..ATTEMPTS {
+        match &outcome {
+            // A program that starts just now cleans the directory, and may take the file for what a killed one left.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
+                outcome = write(directory, &path, message);
+            }
+            _ => break,
+        }
+    }
+    outcome.map_err(|error| Error::writing("write", &path, error))
 }
 
 fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {

@@ -289,6 +289,24 @@ fn reasons_are_told_in_plain_words() {
 }
 
 #[test]
+fn a_halt_is_not_lost_to_a_program_that_cleans_the_directory_at_its_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let enough = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !enough.load(std::sync::atomic::Ordering::Relaxed) {
+                let builder = crate::Checkpointer::<u64>::builder(path).history(false).durable(false);
+                drop(builder.open().unwrap());
+            }
+        });
+        let outcome: Result<(), _> = (0..2000).try_for_each(|_| request_halt(path, "maintenance"));
+        enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        outcome.unwrap();
+    });
+}
+
+#[test]
 fn the_halt_file_is_looked_at_once_a_second_at_most() {
     let settings = Settings {
         signals: Signal::DEFAULT.to_vec(),
