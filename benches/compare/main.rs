@@ -1,5 +1,5 @@
 //! Measures saves and loads of this library side by side with the limits of the machine, with what one writes by hand,
-//! and with other packages: `cargo bench --bench compare`. `docs/performance.md` explains the figures.
+//! and with other packages: `cargo bench -p checkpointed-benches --bench compare`. `docs/performance.md` explains the figures.
 //!
 //! - [`states`] is what is saved; [`raw`] the limits; [`ours`], [`others`], [`python`] the ways to save it;
 //!   [`counter`] and [`records`] the states that are all overhead; [`memory`] what a save needs besides.

@@ -9,7 +9,7 @@ use crate::rounds::Outcome;
 pub(crate) const LARGE: usize = 4 << 30;
 
 const HELP: &str = "\
-cargo bench --bench compare -- [options]
+cargo bench -p checkpointed-benches --bench compare -- [options]
   --mib N      the size of a state, in MiB; 256 unless said otherwise
   --rounds N   how often everything is measured; 9 unless said otherwise
   --large      also 4 GiB: takes 9 GiB of memory and 17 GiB of disk

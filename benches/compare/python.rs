@@ -14,7 +14,7 @@ use crate::options::Options;
 use crate::report::Report;
 use crate::rounds::{Case, Outcome};
 
-const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare/baselines.py");
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/compare/baselines.py");
 
 /// The process, and the packages that it found.
 pub(crate) struct Python {
