@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::container::Manifest;
 use crate::error::Error;
+use crate::read_back::{Net, ReadBack};
 use crate::run::{Run, Watcher, Why};
 use crate::save::{self, Failure, Output, Saved};
 use crate::state::{Array, ArraySink, Kind};
@@ -93,11 +94,13 @@ pub(crate) struct Saver {
     outcome: Option<Result<Saved, Error>>,
     /// What is to learn of it as soon as it is known.
     pub(crate) run: Run,
+    pub(crate) read_back: ReadBack,
 }
 
 #[derive(Debug)]
 struct Idle {
     writer: Writer,
+    net: Net,
     staging: Staging,
 }
 
@@ -126,8 +129,10 @@ struct Worker {
 }
 
 impl Saver {
-    pub(crate) fn new(writer: Writer, run: Run) -> Saver {
-        Saver { idle: Some(Idle { writer, staging: Staging::default() }), worker: None, outcome: None, run }
+    pub(crate) fn new(writer: Writer, net: Net, run: Run) -> Saver {
+        let read_back = net.setting;
+        let idle = Some(Idle { writer, net, staging: Staging::default() });
+        Saver { idle, worker: None, outcome: None, run, read_back }
     }
 
     /// Whether a save goes on in the background.
@@ -172,6 +177,11 @@ impl Saver {
     /// The writer, once no save goes on. If the last one failed, that is the error.
     pub(crate) fn writer(&mut self) -> Result<&mut Writer, Error> {
         self.idle().map(|idle| &mut idle.writer)
+    }
+
+    /// The writer and the net, once no save goes on. If the last one failed, that is the error.
+    pub(crate) fn writer_and_net(&mut self) -> Result<(&mut Writer, &mut Net), Error> {
+        self.idle().map(|idle| (&mut idle.writer, &mut idle.net))
     }
 
     /// The writer, once no save goes on, whatever came of the last one.
@@ -251,10 +261,10 @@ impl Worker {
 
 fn run(Job { mut idle, manifest, begun, stall, watcher }: Job) -> Done {
     let (name, generation) = (manifest.name.clone(), manifest.generation);
-    let Idle { writer, staging } = &mut idle;
+    let Idle { writer, net, staging } = &mut idle;
     // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file removes itself.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        save::save(writer, manifest, begun, Some(stall), &watcher, |output| staging.write(output))
+        save::save(writer, net, manifest, begun, Some(stall), &watcher, |output| staging.write(output))
     }))
     .unwrap_or_else(|panic| Err(Error::Panicked { name, message: message(&*panic) }));
     Done { idle, generation, outcome }

@@ -12,6 +12,7 @@ use crate::checkpointer::Checkpointer;
 use crate::container::Compression;
 use crate::error::Error;
 use crate::history::Journal;
+use crate::read_back::{Net, ReadBack};
 use crate::reader::CheckpointReader;
 use crate::run::{Progress, Run, Watcher};
 use crate::schedule::{Pacer, Schedule};
@@ -44,6 +45,7 @@ pub struct Builder<T> {
     protection: Protection,
     branch_from: Option<PathBuf>,
     when_busy: WhenBusy,
+    read_back: ReadBack,
     background: bool,
     schedule: Schedule,
     stop: stop::Settings,
@@ -75,6 +77,7 @@ impl<T: Checkpoint> Builder<T> {
             protection: Protection::new(),
             branch_from: None,
             when_busy: WhenBusy::default(),
+            read_back: ReadBack::default(),
             background: false,
             schedule: Schedule::default(),
             stop: stop::Settings::default(),
@@ -144,6 +147,33 @@ impl<T: Checkpoint> Builder<T> {
     /// What a save in the background does when the one before it still goes on; it waits unless said otherwise.
     pub fn when_busy(mut self, when_busy: WhenBusy) -> Builder<T> {
         self.when_busy = when_busy;
+        self
+    }
+
+    /// Which saves are loaded again, and compared with what was saved, before they count; [`ReadBack::Auto`] unless said
+    /// otherwise.
+    ///
+    /// It finds what no compiler can: a `Serialize` and a `Deserialize` that do not agree, and values that have no form in a
+    /// checkpoint. Such a save is an error ([`Error::NotReadBack`]) that says which value came back as another one, and
+    /// what was saved before stays. Maps and sets may come back in another order, as those of a `HashMap` do.
+    ///
+    /// A state that is read back exists twice for a moment, and one of the two is dropped: a type whose `Drop` does something
+    /// to the world, such as removing a file that it names, needs [`ReadBack::Never`].
+    ///
+    /// ```
+    /// use checkpointed_core::{Checkpointer, ReadBack};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints =
+    ///     Checkpointer::<Vec<f64>>::builder(&path).read_back(ReadBack::Always).open()?;
+    /// checkpoints.save(&vec![0.5, f64::NAN])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_back(mut self, read_back: ReadBack) -> Builder<T> {
+        self.read_back = read_back;
         self
     }
 
@@ -263,7 +293,8 @@ impl<T: Checkpoint> Builder<T> {
         let pacer = Pacer::new(self.schedule, past);
         let stop = Stop::new(&self.stop, &self.path, begun)?;
         let run = Run::new(begun, pacer, stop, journal, self.watcher);
-        let saver = Saver::new(writer, run);
+        let net = Net::of::<T>(self.read_back, reader.program());
+        let saver = Saver::new(writer, net, run);
         Ok(Checkpointer::new(reader, branched_from, saver, self.when_busy, self.background))
     }
 }

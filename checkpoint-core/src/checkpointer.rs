@@ -8,6 +8,7 @@ use crate::background::Saver;
 use crate::builder::{Builder, WhenBusy};
 use crate::container::{Manifest, Metadata};
 use crate::error::Error;
+use crate::read_back::ReadBack;
 use crate::reader::{CheckpointReader, LoadReport};
 use crate::run::{Decision, Finished, Progress, Why};
 use crate::save::{self, Failure, Saved};
@@ -306,7 +307,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         let watcher = self.saver.run.watcher.clone();
         let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, buffer) = (&self.reader, &mut self.buffer);
-        let outcome = save::save(self.saver.writer()?, manifest, begun, None, &watcher, |output| {
+        let (writer, net) = self.saver.writer_and_net()?;
+        let outcome = save::save(writer, net, manifest, begun, None, &watcher, |output| {
             buffer.clear();
             match state::encode(state, buffer, output) {
                 Ok(()) => Ok(&buffer[..]),
@@ -397,6 +399,11 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// save. Once there is a reason, it stays.
     pub fn should_stop(&mut self) -> Option<&StopReason> {
         self.saver.run.should_stop()
+    }
+
+    /// Which saves are read back.
+    pub(crate) fn read_back(&self) -> ReadBack {
+        self.saver.read_back
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

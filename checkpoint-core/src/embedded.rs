@@ -29,10 +29,14 @@ pub(crate) fn decode<T: Checkpoint>(
     bytes: &[u8],
 ) -> Result<T, Error> {
     let path = path.join(part);
-    let container = Container::open(Box::new(Memory(bytes.to_vec())), &[])
-        .map_err(|refusal| Error::refused(&path, refusal))?;
+    let container = open(&path, bytes)?;
     let decoded = reader::decode::<T>(&path, program, &container, &mut ArrayPool::default)?;
     Ok(decoded.state)
+}
+
+/// The container that [`encode`] wrote. `path` is for messages.
+pub(crate) fn open(path: &Path, bytes: &[u8]) -> Result<Container, Error> {
+    Container::open(Box::new(Memory(bytes.to_vec())), &[]).map_err(|refusal| Error::refused(path, refusal))
 }
 
 /// Bytes in memory, read as a file.

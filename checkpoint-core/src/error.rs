@@ -254,6 +254,43 @@ pub enum Error {
         why: String,
     },
 
+    /// A file was written that could not be opened again. It was removed, and what was saved before is untouched.
+    #[error(
+        "generation {generation} in {} could not be opened after it was written: {why}; it does not count and was removed,          earlier checkpoints are untouched: save again, and if that fails too, report it as a fault of `checkpointed`",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NotOpened {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The number that it would have had.
+        generation: u64,
+        /// Which part of it was refused, and why.
+        why: String,
+    },
+
+    /// A state did not come back as it was saved: its `Serialize` and its `Deserialize` do not agree, or a value has no form
+    /// in a checkpoint. What was written was removed, and what was saved before is untouched.
+    #[error(
+        "{} as generation {generation} of {}: it does not come back as it was saved: {why}\nit does not count and was \
+         removed, earlier checkpoints are untouched: write #[serde(with = \"checkpointed::self_describing\")] on the \
+         field, or on the field that holds it, or mend the serde code of its type; if nothing is wrong with the value, \
+         `Builder::read_back` turns the comparison off",
+        format_args!("`{name}` was not saved"),
+        path.display()
+    )]
+    #[non_exhaustive]
+    NotReadBack {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The name of the state.
+        name: String,
+        /// The number that it would have had.
+        generation: u64,
+        /// What differs, or why it could not be loaded.
+        why: String,
+    },
+
     /// The bytes are as they were written and the schema is the same, but the state refused them.
     #[error("{} could not be decoded as `{name}`: {why}", path.display())]
     #[non_exhaustive]

@@ -27,6 +27,7 @@ mod host;
 mod hostile;
 pub mod inspect;
 mod pipeline;
+mod read_back;
 mod reader;
 mod run;
 mod save;
@@ -45,6 +46,7 @@ pub use error::{Error, Skipped};
 pub use pipeline::{
     Outcome, Output, Parallel, Pipeline, Reason, Step, StepContext, StepEvent, StepReport, Task,
 };
+pub use read_back::ReadBack;
 pub use reader::{CheckpointReader, LoadReport};
 pub use run::{Decision, Finished, Progress, Why};
 pub use save::Saved;

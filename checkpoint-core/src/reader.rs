@@ -32,7 +32,7 @@ use crate::store::{Directory, Metric, RealDisk};
 /// ```
 pub struct CheckpointReader<T> {
     directory: Directory,
-    program: Program,
+    program: Arc<Program>,
     protection: Protection,
     report: Option<LoadReport>,
     state: PhantomData<fn() -> T>,
@@ -87,21 +87,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     pub(crate) fn new(directory: Directory, protection: Protection) -> Result<CheckpointReader<T>, Error> {
         protection.check(directory.path())?;
-        let program = Program::of::<T>();
-        let schema = program.schema();
-        let mut fields: Vec<String> =
-            state::unsupported(schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
-        if !container::is_readable(schema) {
-            fields.push(
-                "its type is nested too deep to be described in JSON, box some of it into a struct"
-                    .to_owned(),
-            );
-        }
-        let reader = CheckpointReader { directory, program, protection, report: None, state: PhantomData };
-        if !fields.is_empty() {
-            return Err(Error::Unsupported { name: reader.name(), fields });
-        }
-        Ok(reader)
+        let program = Arc::new(program_of::<T>()?);
+        Ok(CheckpointReader { directory, program, protection, report: None, state: PhantomData })
     }
 
     /// Loads the newest generation that is whole; `None` where there is none at all.
@@ -255,6 +242,10 @@ impl<T: Checkpoint> CheckpointReader<T> {
         &self.directory
     }
 
+    pub(crate) fn program(&self) -> Arc<Program> {
+        Arc::clone(&self.program)
+    }
+
     /// All that is said of a new checkpoint but for its parts.
     pub(crate) fn new_manifest(&self, generation: u64, metadata: Metadata) -> Manifest {
         Manifest::of::<T>(self.program.schema().clone(), generation, metadata)
@@ -321,6 +312,23 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let decoded = decode(&self.directory.location(generation), &self.program, &container, pool)?;
         Ok((decoded, container))
     }
+}
+
+/// What a program knows of `T`, which can be described in a checkpoint and loaded from one.
+pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
+    let program = Program::of::<T>();
+    let schema = program.schema();
+    let mut fields: Vec<String> =
+        state::unsupported(schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
+    if !container::is_readable(schema) {
+        fields.push(
+            "its type is nested too deep to be described in JSON, box some of it into a struct".to_owned(),
+        );
+    }
+    if fields.is_empty() {
+        return Ok(program);
+    }
+    Err(Error::Unsupported { name: name_of::<T>(schema), fields })
 }
 
 /// A state out of a container.

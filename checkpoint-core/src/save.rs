@@ -3,11 +3,12 @@
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use crate::container::{ContainerWriter, Manifest};
+use crate::container::{Container, ContainerWriter, Manifest, Refusal};
 use crate::error::Error;
+use crate::read_back::Net;
 use crate::run::{Progress, Watcher};
 use crate::seal::Sealed;
-use crate::store::{Temporary, Writer};
+use crate::store::{Sealed as Written, Temporary, Writer};
 
 /// What a save wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,7 @@ pub(crate) enum Failure {
 /// the bytes of the rest of the state. The program waited for `stall`, or waits for all of it.
 pub(crate) fn save<'s>(
     writer: &mut Writer,
+    net: &mut Net,
     manifest: Manifest,
     begun: Instant,
     stall: Option<Duration>,
@@ -82,7 +84,8 @@ pub(crate) fn save<'s>(
     let mut seal = writer.protection().seal(told).map_err(failed)?;
     let buffered = BufWriter::with_capacity(1 << 16, &mut seal);
     let container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
-    let mut container = container.tagged(writer.protection().tag_key());
+    let can_open = writer.protection().can_open();
+    let mut container = container.tagged(writer.protection().tag_key()).checked(!can_open);
     match fill(&mut container) {
         Ok(state) => drop(container.finish(state, manifest).map_err(failed)?),
         Err(Failure::Write(error)) => return Err(failed(error)),
@@ -90,10 +93,33 @@ pub(crate) fn save<'s>(
     }
     let bytes = seal.finish().map_err(failed)?.written;
     let sealed = temporary.seal(writer.durable())?;
+    // Before it has its name: what a load could not use must never be the newest generation, nor cost an older one.
+    if can_open {
+        read_back(writer, net, &sealed, generation)?;
+    }
     writer.publish(sealed, generation, metrics)?;
+    net.let_through();
     let duration = begun.elapsed();
     let stall = stall.unwrap_or(duration);
     let path = writer.path();
     tracing::info!(path = %path.display(), generation, bytes, ?stall, ?duration, "saved");
     Ok(Saved { generation, bytes, duration, stall })
+}
+
+/// Opens what was written as a load will open it: its structure, its manifest and the headers of its arrays. Then, where
+/// the net is for that, the state is loaded and compared.
+fn read_back(writer: &Writer, net: &Net, written: &Written, generation: u64) -> Result<(), Error> {
+    let path = written.path();
+    let source = written.open().map_err(|source| Error::io("open", path, source))?;
+    let (protection, directory) = (writer.protection(), writer.path());
+    let opened = protection.open(source).and_then(|source| {
+        let container = Container::open(source, &protection.tag_keys())?;
+        container.check_arrays()?;
+        Ok(container)
+    });
+    let container = opened.map_err(|refusal| match refusal {
+        Refusal::Unreadable(_) | Refusal::NoMemory { .. } => Error::refused(path, refusal),
+        refusal => Error::NotOpened { path: directory.to_owned(), generation, why: refusal.to_string() },
+    })?;
+    net.check(directory, container)
 }

@@ -1,11 +1,13 @@
 //! [`Scopes`]: nested functions and loops that each keep their own part of one checkpoint.
 
 use std::any::TypeId;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +15,11 @@ use crate::checkpointer::Checkpointer;
 use crate::container::Metadata;
 use crate::embedded;
 use crate::error::Error;
+use crate::read_back::Net;
+use crate::reader;
 use crate::run::{Decision, Finished};
 use crate::save::Saved;
-use crate::state::{Checkpoint, Plain, Program, Type, Types};
+use crate::state::{self, Checkpoint, Program, Type, Types};
 use crate::stop::StopReason;
 
 /// Checkpoints of a program whose state is spread over functions that call each other: each of them
@@ -71,7 +75,14 @@ pub struct Scopes {
     /// Of the program itself, around all scopes.
     calls: Calls,
     /// Of the types that were met: to find one out takes time, and a scope may be entered often.
-    programs: HashMap<TypeId, Program>,
+    programs: HashMap<TypeId, Known>,
+}
+
+/// What is known of a type of variables.
+#[derive(Debug)]
+struct Known {
+    program: Arc<Program>,
+    net: Net,
 }
 
 /// What [`Scopes`] save: the functions that are active, and what each of them kept.
@@ -113,7 +124,7 @@ impl Checkpoint for Stack {
     const NAME: &'static str = "Scopes";
 
     fn schema(types: &mut Types) -> Type {
-        Plain::<Stack>::schema(types)
+        state::derived::<Stack>(types)
     }
 }
 
@@ -179,6 +190,7 @@ impl Scopes {
         if *self.calls() != Calls::Kept {
             return Err(Error::ScopeNotKept { outer: self.active(), entered: name.to_owned() });
         }
+        self.known::<T>()?;
         let frame = match self.restored.first() {
             None => {
                 let call = self.stack.calls.entry(name.to_owned()).or_default();
@@ -223,13 +235,32 @@ impl Scopes {
         self.checkpoints.finish(&self.stack)
     }
 
-    fn program<T: Checkpoint>(&mut self) -> &Program {
-        self.programs.entry(TypeId::of::<T>()).or_insert_with(Program::of::<T>)
+    fn known<T: Checkpoint>(&mut self) -> Result<&mut Known, Error> {
+        Ok(match self.programs.entry(TypeId::of::<T>()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let program = Arc::new(reader::program_of::<T>()?);
+                let net = Net::of::<T>(self.checkpoints.read_back(), Arc::clone(&program));
+                entry.insert(Known { program, net })
+            }
+        })
     }
 
     fn decode<T: Checkpoint>(&mut self, name: &str, bytes: &[u8]) -> Result<T, Error> {
         let path = self.checkpoints.path().to_owned();
-        embedded::decode(&path, name, self.program::<T>(), bytes)
+        embedded::decode(&path, name, &self.known::<T>()?.program, bytes)
+    }
+
+    /// Writes over `bytes` with a value, and makes sure that it can be read from them.
+    fn encode<T: Checkpoint>(&mut self, value: &T, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let path = self.checkpoints.path().to_owned();
+        let Known { program, net } = self.known::<T>()?;
+        embedded::encode(value, program, bytes)?;
+        if net.wants(bytes.len() as u64) {
+            net.check(&path, embedded::open(&path, bytes)?)?;
+        }
+        net.let_through();
+        Ok(())
     }
 
     /// The scope that is active.
@@ -290,7 +321,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         let mut bytes = self.scopes.frame()?.kept.take().unwrap_or_default();
-        let encoded = embedded::encode(variables, self.scopes.program::<T>(), &mut bytes);
+        let encoded = self.scopes.encode(variables, &mut bytes);
         let frame = self.scopes.frame()?;
         frame.done.clear();
         frame.calls = if encoded.is_ok() { Calls::Kept } else { Calls::NotKept };
@@ -349,13 +380,14 @@ impl<T: Checkpoint> Scope<'_, T> {
             let done = done.clone();
             return Ok(self.scopes.decode(name, &done)?);
         }
+        self.scopes.known::<R>()?;
         let before = *self.scopes.calls();
         *self.scopes.calls() = Calls::Kept;
         let result = work(self.scopes);
         *self.scopes.calls() = before;
         let result = result?;
         let mut bytes = Vec::new();
-        embedded::encode(&result, self.scopes.program::<R>(), &mut bytes)?;
+        self.scopes.encode(&result, &mut bytes)?;
         self.scopes.frame()?.done.insert(name.to_owned(), bytes);
         Ok(result)
     }

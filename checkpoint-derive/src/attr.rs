@@ -23,6 +23,8 @@ pub(crate) const BOUND: &str = "bound";
 pub(crate) const CONTENT: &str = "content";
 pub(crate) const CRATE: &str = "crate";
 pub(crate) const DEFAULT: &str = "default";
+/// What the attribute macro tells the derive: serde's derives are there, so the type's serde code is not written by hand.
+pub(crate) const DERIVED: &str = "__derived";
 pub(crate) const DENY_UNKNOWN_FIELDS: &str = "deny_unknown_fields";
 pub(crate) const DESERIALIZE: &str = "deserialize";
 pub(crate) const DESERIALIZE_WITH: &str = "deserialize_with";
@@ -226,6 +228,7 @@ pub(crate) struct Settings {
     pub(crate) version: Option<LitInt>,
     pub(crate) migrations: Vec<Migration>,
     pub(crate) library: Path,
+    pub(crate) is_derived: bool,
 }
 
 /// One `migrate(from = …, with = …)`.
@@ -237,7 +240,7 @@ pub(crate) struct Migration {
 impl Default for Settings {
     fn default() -> Settings {
         let library = parse_quote!(::checkpointed);
-        Settings { name: None, version: None, migrations: Vec::new(), library }
+        Settings { name: None, version: None, migrations: Vec::new(), library, is_derived: false }
     }
 }
 
@@ -287,6 +290,8 @@ impl Settings {
             self.name = Some(name);
         } else if meta.path.is_ident(VERSION) {
             self.version = Some(version(meta)?);
+        } else if meta.path.is_ident(DERIVED) {
+            self.is_derived = true;
         } else if meta.path.is_ident(MIGRATE) {
             self.migrations.push(Migration::parse(meta)?);
         } else if meta.path.is_ident(CRATE) {

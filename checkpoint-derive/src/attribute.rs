@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Data, DeriveInput, Error, LitStr, Meta, Path, Token, parse_quote};
 
 use crate::ast::derived;
-use crate::attr::{CRATE, SERDE, Serde, Settings, is_checkpointed};
+use crate::attr::{CRATE, DERIVED, SERDE, Serde, Settings, is_checkpointed};
 
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut input: DeriveInput = match syn::parse2(item.clone()) {
@@ -57,6 +57,8 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         let path = LitStr::new(&serde.to_token_stream().to_string().replace(' ', ""), Span::call_site());
         added.push(parse_quote!(#[serde(crate = #path)]));
     }
+    let derived = syn::Ident::new(DERIVED, Span::call_site());
+    added.push(parse_quote!(#[checkpoint(#derived)]));
     if !arguments.is_empty() {
         added.push(parse_quote!(#[checkpoint(#arguments)]));
     }

@@ -74,6 +74,9 @@ fn implementation(input: &Input) -> TokenStream {
     });
     let types = Ident::new("__types", Span::mixed_site());
     let body = Expansion { input, generics: &generics, types: types.clone() }.body();
+    // A conversion is the author's code, as is what the derive alone stands on.
+    let is_derived = input.settings.is_derived && input.conversion().is_none();
+    let define = format_ident!("{}", if is_derived { "define_derived" } else { "define" });
     let lend_arrays = lend::method(input);
     let migrations = input.settings.migrations.iter().map(|Migration { from, with }| {
         // The compiler finds the older type, which the function takes.
@@ -91,7 +94,7 @@ fn implementation(input: &Input) -> TokenStream {
 
                 fn schema(#types: &mut #library::__private::Types) -> #library::__private::Type {
                     use #library::__private::{ViaCheckpoint as _, ViaSerde as _};
-                    #library::__private::Types::define::<Self>(
+                    #library::__private::Types::#define::<Self>(
                         #types,
                         <Self as #library::Checkpoint>::NAME,
                         <Self as #library::Checkpoint>::VERSION,

@@ -6,7 +6,7 @@ use super::part::PartReader;
 use super::reader::Container;
 use super::source::{Refusal, allocate, damaged};
 use super::zip::Entry;
-use crate::state::{ArrayPool, ArraySource, Kind, Reference};
+use crate::state::{ArrayHeader, ArrayPool, ArraySource, Kind, Reference};
 
 /// The arrays of a container, each of which the state takes once, in the order in which it gave them.
 pub(crate) struct Arrays<'a> {
@@ -65,14 +65,7 @@ impl<'a> Arrays<'a> {
     /// An array whose header tells of as many rows as the state does.
     fn open(&self, array: Reference, kind: Option<Kind>) -> Result<Opened<'a>, Refusal> {
         let (part, entry) = self.next(array)?;
-        let mut reader = PartReader::new(&*self.container.source, part, entry, self.container.key.as_ref())?;
-        let length = match *reader.start(10)? {
-            [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
-            _ => return Err(damaged(&part.name, "it is too short for an array")),
-        };
-        let Some(bytes) = reader.size().checked_sub(length) else {
-            return Err(damaged(&part.name, "its header is longer than itself"));
-        };
+        let (mut reader, length, bytes) = begun(self.container, part, entry)?;
         let header = reader.start(length)?;
         if let Some(kind) = kind.filter(|kind| kind.rows(header, bytes) == Some(array.rows)) {
             return Ok(Opened { kind, bytes, reader });
@@ -83,6 +76,37 @@ impl<'a> Arrays<'a> {
             (Some(found), Some(kind)) if found.has_the_bytes_of(&kind) => Ok(Opened { kind, bytes, reader }),
             _ => Err(damaged(&part.name, "its type or its shape is not that of the field it belongs to")),
         }
+    }
+}
+
+/// An array of which nothing but the length of its header is known, and how many bytes come after that.
+fn begun<'a>(
+    container: &'a Container,
+    part: &'a PartRecord,
+    entry: &Entry,
+) -> Result<(PartReader<'a>, u64, u64), Refusal> {
+    let mut reader = PartReader::new(&*container.source, part, entry, container.key.as_ref())?;
+    let length = match *reader.start(10)? {
+        [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
+        _ => return Err(damaged(&part.name, "it is too short for an array")),
+    };
+    match reader.size().checked_sub(length) {
+        Some(bytes) => Ok((reader, length, bytes)),
+        None => Err(damaged(&part.name, "its header is longer than itself")),
+    }
+}
+
+impl Container {
+    /// Makes sure that each array has a header that belongs to so many bytes of data. The data is not read.
+    pub(crate) fn check_arrays(&self) -> Result<(), Refusal> {
+        let parts = self.manifest.parts.iter().zip(&self.entries);
+        for (part, entry) in parts.filter(|(part, _)| part.name != STATE) {
+            let (mut reader, length, bytes) = begun(self, part, entry)?;
+            if ArrayHeader::read(reader.start(length)?, bytes).is_none() {
+                return Err(damaged(&part.name, "its header is not that of an array of its length"));
+            }
+        }
+        Ok(())
     }
 }
 

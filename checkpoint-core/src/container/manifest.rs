@@ -7,7 +7,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT_VERSION;
-use super::checksum::{CHUNK, Crc32};
+use super::checksum::{self, CHUNK, Crc32};
 use super::metadata::{Metadata, Value};
 use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
@@ -52,6 +52,16 @@ pub(crate) struct PartRecord {
     /// The tag of each chunk, if there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) blake3: Vec<Tag>,
+}
+
+impl PartRecord {
+    /// How many bytes it has unpacked, and the checksum of all of them. `None` where the record contradicts itself.
+    pub(super) fn whole(&self) -> Option<(u64, u32)> {
+        match &self.unpacked {
+            Some(unpacked) => Some((unpacked.length, unpacked.crc32.0)),
+            None => Some((self.length, checksum::combined(&self.crc32, self.length)?)),
+        }
+    }
 }
 
 /// What a compressed part is when unpacked.

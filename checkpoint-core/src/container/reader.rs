@@ -7,6 +7,7 @@ use super::source::{Refusal, Source, allocate, begins_with, damaged, read_bytes,
 use super::tag::TagKey;
 use super::zip::{self, Entry, Index};
 use super::{FORMAT_VERSION, MANIFEST, STATE};
+use crate::state;
 
 /// An open container, whose manifest and structure are verified. The parts are verified as they are read.
 pub(crate) struct Container {
@@ -27,14 +28,13 @@ impl Container {
                 if entry.unpacked.is_some() || entry.length > manifest::longest(&entries) {
                     return Err(damaged(MANIFEST, "it is longer than the manifest of such a file can be"));
                 }
-                read_manifest(&*source, &entry, keys)?
+                read_manifest(&*source, &entry, &entries, keys)?
             }
             _ => return Err(Refusal::NotACheckpoint),
         };
         for entry in &entries {
             check_headers(&*source, entry)?;
         }
-        check_parts(&entries, &manifest.parts, key.is_some())?;
         Ok(Container { source, manifest, entries, key })
     }
 
@@ -46,6 +46,16 @@ impl Container {
     /// The length of the whole file.
     pub(crate) fn length(&self) -> u64 {
         self.source.length()
+    }
+
+    /// How many bytes each array has, unpacked and with its header, and their checksum.
+    pub(crate) fn sums(&self) -> impl Iterator<Item = Option<(u64, u32)>> {
+        self.manifest.parts.iter().filter(|part| part.name != STATE).map(PartRecord::whole)
+    }
+
+    /// How many bytes the parts have, unpacked.
+    pub(crate) fn unpacked_length(&self) -> u64 {
+        self.entries.iter().map(Entry::size).fold(0, u64::saturating_add)
     }
 
     /// Reads and verifies the bytes of the state.
@@ -107,25 +117,42 @@ fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
 fn read_manifest(
     source: &dyn Source,
     entry: &Entry,
+    others: &[Entry],
     keys: &[TagKey],
 ) -> Result<(Manifest, Option<TagKey>), Refusal> {
     let bytes = read_data(source, entry)?;
     if crc32fast::hash(&bytes) != entry.crc32 {
         return Err(damaged(MANIFEST, "its checksum does not match"));
     }
-    let FormatVersion { format_version } = parse(&bytes)?;
+    check_format(&bytes)?;
+    check_headers(source, entry)?;
+    check_manifest(&bytes, others, keys)
+}
+
+/// Whether this reader knows the format, as far as the text of a manifest tells.
+fn check_format(json: &[u8]) -> Result<(), Refusal> {
+    let FormatVersion { format_version } = parse(json)?;
     if format_version > FORMAT_VERSION {
         return Err(Refusal::FormatTooNew(format_version));
     }
     if format_version == 0 {
         return Err(damaged(MANIFEST, "there is no format version 0"));
     }
-    check_headers(source, entry)?;
-    let manifest: Manifest = parse(&bytes)?;
-    let key = find_key(&bytes, &manifest, keys)?;
+    Ok(())
+}
+
+/// The manifest of a file with these other entries, and the key that made its tags, where they count.
+pub(super) fn check_manifest(
+    json: &[u8],
+    entries: &[Entry],
+    keys: &[TagKey],
+) -> Result<(Manifest, Option<TagKey>), Refusal> {
+    let manifest: Manifest = parse(json)?;
+    let key = find_key(json, &manifest, keys)?;
     if !manifest.schema.is_closed() {
         return Err(damaged(MANIFEST, "the schema refers to a type that it does not define"));
     }
+    check_parts(entries, &manifest.parts, key.is_some())?;
     Ok((manifest, key.cloned()))
 }
 
@@ -160,7 +187,7 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Res
     let mut names = std::collections::HashSet::new();
     for (entry, part) in entries.iter().zip(parts) {
         let is_last = names.len() + 1 == parts.len();
-        if is_last != (part.name == STATE) || (!is_last && !is_array_name(&part.name)) {
+        if is_last != (part.name == STATE) || (!is_last && !state::is_array_name(&part.name)) {
             return Err(damaged(MANIFEST, format!("{:?} is no name of a part in its place", part.name)));
         }
         if entry.name != part.name || !names.insert(&part.name) {
@@ -183,16 +210,6 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Res
         }
     }
     Ok(())
-}
-
-/// Whether an array may have this name: no step of it is empty or begins with a dot, and nothing in it has a meaning to
-/// a file system or a terminal.
-fn is_array_name(name: &str) -> bool {
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.%~/".contains(&byte);
-    name.len() <= 2048
-        && name.ends_with(".npy")
-        && name.bytes().all(letters)
-        && name.split('/').all(|step| !step.is_empty() && !step.starts_with('.'))
 }
 
 /// What surrounds the data of an entry.

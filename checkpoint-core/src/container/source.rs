@@ -1,5 +1,6 @@
 //! Where the bytes of a container come from, and why they may be refused.
 
+use std::fmt;
 use std::io;
 
 use super::manifest::Method;
@@ -37,6 +38,25 @@ pub(crate) enum Refusal {
     /// A part is compressed in a way that this library was built without.
     #[cfg_attr(feature = "zstd", allow(dead_code, reason = "only said by the other build"))]
     Packed { part: String, method: Method },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotACheckpoint => formatter.write_str("it is not a checkpoint"),
+            Refusal::FormatTooNew(version) => write!(formatter, "it has format version {version}"),
+            Refusal::Damaged { part, why } => write!(formatter, "{part}: {why}"),
+            Refusal::NotTagged => formatter.write_str("it has no tag"),
+            Refusal::OtherKey(key) => write!(formatter, "its tag was made with the key {key}"),
+            Refusal::Encrypted(why) => write!(formatter, "it is encrypted: {why}"),
+            Refusal::NotEncrypted => formatter.write_str("it is not encrypted"),
+            Refusal::Unreadable(error) => error.fmt(formatter),
+            Refusal::NoMemory { part, bytes } => write!(formatter, "{part} needs {bytes} bytes of memory"),
+            Refusal::Packed { part, method } => {
+                write!(formatter, "{part} is compressed, and needs the feature {}", method.feature())
+            }
+        }
+    }
 }
 
 pub(super) fn damaged(part: &str, why: impl Into<String>) -> Refusal {

@@ -10,10 +10,12 @@ use super::checksum::{self, Chunks, Crc32, Sums};
 use super::compression::Compression;
 use super::manifest::{self, Manifest, Method, PartRecord, Unpacked};
 use super::pack::Packer;
+use super::reader::{self, Container};
+use super::source::Refusal;
 use super::tag::TagKey;
 use super::zip::{self, Entry};
 use super::{MANIFEST, STATE};
-use crate::state::{Array, ArraySink};
+use crate::state::{self, Array, ArraySink};
 
 /// How much is checksummed and written at a time: little enough to be still in the processor's cache for the second.
 const PIECE: usize = 128 << 10;
@@ -38,6 +40,8 @@ pub(crate) struct ContainerWriter<W> {
     entries: Vec<Entry>,
     records: Vec<PartRecord>,
     names: HashSet<String>,
+    /// Whether the manifest is parsed again before it is written, because the reader cannot open the file.
+    is_checked: bool,
     /// Why an array could not be written, for whoever finds that the encoding failed.
     failure: Option<io::Error>,
 }
@@ -52,6 +56,7 @@ impl<W: Write> ContainerWriter<W> {
             entries: Vec::new(),
             records: Vec::new(),
             names: HashSet::new(),
+            is_checked: false,
             failure: None,
         }
     }
@@ -65,6 +70,13 @@ impl<W: Write> ContainerWriter<W> {
     /// Tags everything, if there is a key.
     pub(crate) fn tagged(mut self, key: Option<TagKey>) -> ContainerWriter<W> {
         self.key = key;
+        self
+    }
+
+    /// Asks the reader about the manifest before it is written: for a file that cannot be opened once it is there, be it
+    /// that it is encrypted for somebody else.
+    pub(crate) fn checked(mut self, is_checked: bool) -> ContainerWriter<W> {
+        self.is_checked = is_checked;
         self
     }
 
@@ -85,11 +97,24 @@ impl<W: Write> ContainerWriter<W> {
                 "the metadata and the schema together are longer than 16 MiB",
             ));
         }
+        if self.is_checked {
+            let keys: Vec<TagKey> = self.key.iter().cloned().collect();
+            reader::check_manifest(&manifest, &self.entries, &keys).map_err(|refusal| unreadable(&refusal))?;
+        }
         self.put_part(MANIFEST, &manifest)?;
         let tail = zip::tail(&self.entries).ok_or_else(too_large)?;
         self.output.write_all(&tail)?;
         self.output.flush()?;
         Ok(self.offset + tail.len() as u64)
+    }
+
+    /// Whether a container has exactly the parts that were written here, and this as the rest of the state, by their
+    /// checksums. However it is packed, the parts are compared unpacked.
+    pub(crate) fn has_parts_of(mut self, state: &[u8], container: &Container) -> io::Result<bool> {
+        self.put_part(STATE, state)?;
+        let parts = &container.manifest().parts;
+        let is_same = |(one, other): (&PartRecord, &PartRecord)| one.name == other.name && one.whole() == other.whole();
+        Ok(self.records.len() == parts.len() && self.records.iter().zip(parts).all(is_same))
     }
 
     /// Why an array could not be written, if that was why an encoding failed.
@@ -168,11 +193,14 @@ impl<W: Write> ContainerWriter<W> {
 
     /// A name that no other entry has. The keys of two maps, or of one that repeats a key, can lead to the same; then the
     /// number of the array is added, behind a sign that no name has otherwise.
-    fn unique(&mut self, name: &str) -> String {
-        if self.names.insert(name.to_owned()) {
-            return name.to_owned();
+    fn unique(&mut self, mut name: String) -> String {
+        let stem = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
+        let mut number = self.entries.len();
+        while !self.names.insert(name.clone()) {
+            name = format!("{stem}~{number}.npy");
+            number += 1;
         }
-        format!("{}~{}.npy", name.trim_end_matches(".npy"), self.entries.len())
+        name
     }
 }
 
@@ -183,13 +211,21 @@ impl<W: Write> ArraySink for ContainerWriter<W> {
 
     fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
         let number = self.entries.len() as u64;
-        let name = self.unique(&name);
+        let name = self.unique(name);
+        if !state::is_array_name(&name) {
+            return Err(format!("an array would be named {name:?}, which could not be read again"));
+        }
         self.put_array(name, &array).map(|()| number).map_err(|error| {
             let why = error.to_string();
             self.failure = Some(error);
             why
         })
     }
+}
+
+/// What the reader would say of the file.
+fn unreadable(refusal: &Refusal) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("it could not be read again: {refusal}"))
 }
 
 fn too_large() -> io::Error {

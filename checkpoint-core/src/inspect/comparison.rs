@@ -10,6 +10,7 @@ use super::file::File;
 use super::members::{Label, Member, Members};
 use super::node::{Node, Value};
 use super::outline::{Limits, Outline};
+use super::sameness::{Order, fingerprint};
 use super::walk::TOO_MANY;
 use crate::error::Error;
 use crate::state::shortened;
@@ -138,11 +139,20 @@ impl Node<'_> {
     /// ```
     #[must_use]
     pub fn compare(&self, after: &Node<'_>, limits: &Limits) -> Comparison {
+        self.compared(after, None, limits)
+    }
+
+    /// As [`compare`](Node::compare), but for values that are the same in some order.
+    pub(super) fn compare_values(&self, after: &Node<'_>, order: Order, limits: &Limits) -> Comparison {
+        self.compared(after, Some(order), limits)
+    }
+
+    fn compared(&self, after: &Node<'_>, order: Option<Order>, limits: &Limits) -> Comparison {
         let (most, mut limits) = (limits.differences, limits.clone().statistics_bytes(0));
         limits.depth = limits.depth.min(DEEPEST_SHOWN);
         let left = self.file.most_values().saturating_add(after.file.most_values());
         let found = Comparison::default();
-        let mut comparing = Comparing { most, limits, is_one_schema: false, left, found };
+        let mut comparing = Comparing { most, limits, order, is_one_schema: false, left, found };
         comparing.files("", (self.file, self), (after.file, after), 0);
         comparing.found
     }
@@ -157,6 +167,8 @@ const DEEPEST_SHOWN: usize = 4;
 struct Comparing {
     most: usize,
     limits: Limits,
+    /// Of what the order counts; of everything if this says nothing.
+    order: Option<Order>,
     /// Whether both checkpoints have the same schema, so that their types can be compared.
     is_one_schema: bool,
     /// How many more values there may be.
@@ -185,6 +197,12 @@ impl Comparing {
         let is_one_type = self.is_one_schema && before.is_of_form_of(after);
         if is_one_type && before.raw().is_some_and(|bytes| after.raw() == Some(bytes)) {
             return;
+        }
+        if is_one_type && let Some(order) = self.order {
+            let of = |node| fingerprint(node, order).ok();
+            if of(before).is_some_and(|one| of(after) == Some(one)) {
+                return;
+            }
         }
         if depth == DEEPEST {
             return self.changed(path, before, after);

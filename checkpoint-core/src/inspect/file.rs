@@ -141,8 +141,13 @@ impl File {
         let refused = |refusal| Error::refused(path, refusal);
         let source = protection.open(source).map_err(refused)?;
         let container = Container::open(source, &protection.tag_keys()).map_err(refused)?;
+        Ok(File::of(path, container))
+    }
+
+    /// A checkpoint that is open already, or that only exists in memory.
+    pub(crate) fn of(path: &Path, container: Container) -> File {
         let layout = Layout::of(&container.manifest().schema);
-        Ok(File { path: path.to_owned(), container, layout, state: OnceLock::new() })
+        File { path: path.to_owned(), container, layout, state: OnceLock::new() }
     }
 
     /// The checkpoint that these bytes are, if they are one.

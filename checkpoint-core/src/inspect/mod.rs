@@ -39,6 +39,7 @@ mod node;
 mod outline;
 mod overview;
 mod pruning;
+mod sameness;
 mod statistics;
 mod steps;
 mod summary;
@@ -61,6 +62,7 @@ pub use steps::{StepOverview, StepVersion, redo, steps, undo_redo};
 pub use summary::{
     Description, FailedSave, KeptGeneration, PastRestart, PastRun, PastSave, RunEnd, Summary, Totals, summary,
 };
+pub(crate) use sameness::same_values;
 pub use verification::{PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::store::{Keeping, Retention};

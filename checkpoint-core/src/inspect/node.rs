@@ -4,7 +4,7 @@ use super::array::Array;
 use super::element::Number;
 use super::file::File;
 use super::members::{Inside, Members};
-use super::walk::{Count, Place, TOO_MANY, Trouble, Walker, damaged, most_values};
+use super::walk::{Count, Place, Rest, TOO_MANY, Trouble, Walker, damaged, most_values, rest_of};
 use crate::error::Error;
 use crate::state::{Body, Fields, Float16, Shape, Type};
 
@@ -113,6 +113,14 @@ impl<'a> Node<'a> {
     pub(super) fn raw(&self) -> Option<&'a [u8]> {
         let end = self.end().ok().filter(|end| end.array == self.place.array)?;
         self.file.state().ok()?.get(self.place.offset..end.offset)
+    }
+
+    /// What is to be passed over to come to its end.
+    pub(super) fn content(&self) -> Rest<'a> {
+        match self.form {
+            Form::Type(ty) => Rest::Elements(ty, 1),
+            Form::Content(_, fields) => rest_of(fields).unwrap_or(Rest::Types([].iter())),
+        }
     }
 
     /// The arrays in it, in the order of the file.

@@ -64,7 +64,7 @@ pub(super) struct Walker<'a> {
 }
 
 /// What is still to be passed over.
-enum Rest<'a> {
+pub(super) enum Rest<'a> {
     Types(std::slice::Iter<'a, Type>),
     Fields(std::slice::Iter<'a, Field>),
     Elements(&'a Type, u64),
@@ -72,7 +72,7 @@ enum Rest<'a> {
 }
 
 impl<'a> Rest<'a> {
-    fn next(&mut self) -> Option<&'a Type> {
+    pub(super) fn next(&mut self) -> Option<&'a Type> {
         match self {
             Rest::Types(types) => types.next(),
             Rest::Fields(fields) => fields.next().map(|field| &field.ty),
@@ -213,7 +213,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Passes over the beginning of a value; gives what comes behind it.
-    fn enter(&mut self, ty: &'a Type) -> Result<Option<Rest<'a>>, Trouble> {
+    pub(super) fn enter(&mut self, ty: &'a Type) -> Result<Option<Rest<'a>>, Trouble> {
         match ty {
             Type::Bool => self.flag().map(|_| None),
             Type::Char => self.character().map(|_| None),
@@ -249,7 +249,7 @@ impl<'a> Walker<'a> {
     }
 }
 
-fn rest_of(fields: &Fields) -> Option<Rest<'_>> {
+pub(super) fn rest_of(fields: &Fields) -> Option<Rest<'_>> {
     match fields {
         Fields::Unit => None,
         Fields::Newtype(ty) => Some(Rest::Elements(ty, 1)),

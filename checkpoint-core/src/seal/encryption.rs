@@ -98,6 +98,11 @@ impl fmt::Debug for Encryption {
 }
 
 impl Encryption {
+    /// Whether there is an identity. Each of them is also a recipient, so what is saved can be decrypted with it.
+    pub(super) fn can_open(&self) -> bool {
+        !self.0.identities.is_empty()
+    }
+
     /// Finds out the key of a file. Nothing else is decrypted yet.
     pub(super) fn open(&self, source: Box<dyn Source>) -> Result<Box<dyn Source>, Refusal> {
         if self.0.identities.is_empty() {

@@ -122,6 +122,11 @@ impl Protection {
         }
     }
 
+    /// Whether what is saved with it can also be loaded with it. Who only has a recipient to encrypt for can save alone.
+    pub(crate) fn can_open(&self) -> bool {
+        self.encryption.as_ref().is_none_or(Encryption::can_open)
+    }
+
     /// What a container is written to.
     pub(crate) fn seal<W: Write>(&self, output: W) -> io::Result<Sealed<W>> {
         match &self.encryption {

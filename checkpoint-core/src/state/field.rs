@@ -73,6 +73,11 @@ impl<F: Serialize + DeserializeOwned + 'static> ViaSerde<F> for &Probe<F> {
     fn lend_arrays(&self, _: &mut F, _: &mut ArrayPool) {}
 }
 
+/// The schema of a type of this library, whose serde code is derived.
+pub(crate) fn derived<W: DeserializeOwned + 'static>(types: &mut Types) -> Type {
+    types.import_derived::<W>(trace::trace::<W>)
+}
+
 /// The schema of a field that serde writes in another form than its type's own, for which `W` stands.
 pub fn traced<W: DeserializeOwned + 'static>(types: &mut Types) -> Type {
     types.import::<W>(trace::trace::<W>)

@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::schema::{Body, Field, Fields, Type, Types, Variant};
-use super::{ArrayPool, Checkpoint, trace};
+use super::{ArrayPool, Checkpoint, derived};
 
 /// Types that are one of the primitive types of a schema.
 macro_rules! primitives {
@@ -280,14 +280,14 @@ impl<T: Checkpoint, E: Checkpoint> Checkpoint for Result<T, E> {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        types.define::<Self>("Result", 1, |types| {
+        types.define_derived::<Self>("Result", 1, |types| {
             Body::Enum(vec![variant("Ok", T::schema(types)), variant("Err", E::schema(types))])
         })
     }
 }
 
 fn bounds<T: Checkpoint, R: 'static>(types: &mut Types, name: &str) -> Type {
-    types.define::<R>(name, 1, |types| {
+    types.define_derived::<R>(name, 1, |types| {
         let ty = T::schema(types);
         Body::Struct(Fields::Named(vec![
             Field { name: "start".to_owned(), ty: ty.clone() },
@@ -317,7 +317,7 @@ impl Checkpoint for OsString {
 
     // Written out, because each platform can read only its own variant, and tracing would see no more.
     fn schema(types: &mut Types) -> Type {
-        types.define::<Self>("OsString", 1, |_| {
+        types.define_derived::<Self>("OsString", 1, |_| {
             Body::Enum(vec![
                 variant("Unix", Type::Seq(Box::new(Type::U8))),
                 variant("Windows", Type::Seq(Box::new(Type::U16))),
@@ -333,7 +333,7 @@ macro_rules! traced {
             const NAME: &'static str = "";
 
             fn schema(types: &mut Types) -> Type {
-                types.import::<Self>(trace::trace::<Self>)
+                derived::<Self>(types)
             }
         }
     )*};

@@ -99,6 +99,7 @@ pub(crate) struct Program {
     ids: HashMap<usize, TypeId>,
     /// By the type that they lead to, the newest first.
     migrations: HashMap<TypeId, Vec<Migration>>,
+    has_foreign_parts: bool,
 }
 
 impl Program {
@@ -106,6 +107,7 @@ impl Program {
         let mut types = Types::default();
         let root = T::schema(&mut types);
         let schema = Schema { root: root.clone(), types: types.definitions.clone() };
+        let has_foreign_parts = types.has_foreign_parts;
         let mut migrations: HashMap<TypeId, Vec<Migration>> = HashMap::new();
         let mut seen = HashSet::new();
         // What a migration takes may have migrations itself.
@@ -118,12 +120,17 @@ impl Program {
         }
         migrations.values_mut().for_each(|list| list.sort_by_key(|migration| Reverse(migration.from)));
         let extended = Schema { root, types: types.definitions };
-        Program { schema, extended, ids: types.defined, migrations }
+        Program { schema, extended, ids: types.defined, migrations, has_foreign_parts }
     }
 
     /// What goes into the manifest.
     pub(crate) fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// Whether any of its values is written or read by code that was not derived, or not by us: there the two may disagree.
+    pub(crate) fn has_foreign_parts(&self) -> bool {
+        self.has_foreign_parts
     }
 
     pub(super) fn extended(&self) -> &Schema {

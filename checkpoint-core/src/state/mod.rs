@@ -30,11 +30,12 @@ pub(crate) use codec::{CODEC, ELEMENTS_WITHOUT_BYTES, OUT_OF_BAND, decode, encod
 pub(crate) use compare::differences;
 pub(crate) use compare::{Compared, compare, unsupported};
 pub use compare::{Difference, DifferenceKind};
+pub(crate) use field::derived;
 pub use field::{Probe, ViaCheckpoint, ViaSerde, traced};
 pub(crate) use float16::Float16;
 pub use migrate::Migrated;
 pub(crate) use migrate::Program;
-pub(crate) use path::path_step;
+pub(crate) use path::{is_array_name, path_step};
 pub use plain::Plain;
 pub(crate) use resolve::decode_by_schema;
 pub use schema::{Body, Definition, Field, Fields, Schema, Type, Types, Variant};

@@ -11,7 +11,7 @@ pub(super) enum Step {
     Key { from: usize, to: usize, type_name: &'static str },
 }
 
-/// A name that is longer than this says nothing to anybody, and would not fit the file format when it is very long.
+/// A name that is longer than this, without `.npy`, tells no reader more, and would at some length not fit the file format.
 const LONGEST: usize = 1000;
 
 /// A folder or a file has a name of at most 255 bytes, of which `.npy`, and what keeps equal names apart, need some.
@@ -41,11 +41,49 @@ pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
     if name.is_empty() {
         name.push_str("state");
     }
-    if name.len() > LONGEST {
-        name.truncate(LONGEST);
-    }
+    shorten_path(&mut name);
     name + ".npy"
 }
+
+/// Cuts a path that is too long behind one of its steps, and adds the CRC-32 of the whole path: paths that begin alike
+/// still differ.
+fn shorten_path(name: &mut String) {
+    if name.len() <= LONGEST {
+        return;
+    }
+    let hash = hash_of(name);
+    // A step is far shorter than that, so there is a `/`.
+    let room = name.get(..=LONGEST - hash.len()).and_then(|start| start.rfind('/'));
+    name.truncate(room.unwrap_or_default());
+    name.push_str(&hash);
+}
+
+/// What is added to a step, or to a path, that was cut. No `~` comes from a field or a key, so nothing that was not cut is
+/// like it.
+fn hash_of(whole: &str) -> String {
+    format!("~{:08x}", crc32fast::hash(whole.as_bytes()))
+}
+
+/// Whether an array may have this name: no step of it is empty or begins with a dot, and nothing in it has a meaning to a
+/// file system or a terminal. What [`name`] makes is such a name.
+///
+/// The first version of this library cut a long path wherever its length was reached. Where that was behind a `/`, the last
+/// step is nothing but `.npy`.
+pub(crate) fn is_array_name(name: &str) -> bool {
+    const WAS_CUT: usize = LONGEST + ".npy".len();
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.%~/".contains(&byte);
+    let whole = match name.strip_suffix("/.npy") {
+        Some(start) if name.len() == WAS_CUT => start,
+        _ => name,
+    };
+    name.len() <= LONGEST_EVER
+        && name.ends_with(".npy")
+        && name.bytes().all(letters)
+        && whole.split('/').all(|step| !step.is_empty() && !step.starts_with('.'))
+}
+
+/// What a reader takes: more than a writer makes, so that a later one may make longer names.
+const LONGEST_EVER: usize = 2048;
 
 /// One step of a name, as [`name`] writes that of a field or of a key that is text.
 pub(crate) fn path_step(text: &str) -> String {
@@ -56,10 +94,10 @@ pub(crate) fn path_step(text: &str) -> String {
 }
 
 /// Cuts the step that begins at `start` where it is too long, and adds the CRC-32 of the whole step: two long keys that
-/// begin alike still differ. No `~` comes from a field or a key, so no short step is like it.
+/// begin alike still differ.
 fn shorten(name: &mut String, start: usize) {
     let Some(step) = name.get(start..).filter(|step| step.len() > LONGEST_STEP) else { return };
-    let hash = crc32fast::hash(step.as_bytes());
+    let hash = hash_of(step);
     // All of it is ASCII. Not between a `%` and its digits.
     let mut kept = LONGEST_STEP;
     while name
@@ -69,7 +107,7 @@ fn shorten(name: &mut String, start: usize) {
         kept -= 1;
     }
     name.truncate(start + kept);
-    name.push_str(&format!("~{hash:08x}"));
+    name.push_str(&hash);
 }
 
 fn key(bytes: &[u8], type_name: &str, name: &mut String) {
@@ -153,6 +191,81 @@ mod tests {
         assert!(escaped.split('/').all(|step| step.len() <= 255), "{escaped}");
         let (kept, _) = escaped.split_once('~').unwrap();
         assert!(kept.ends_with("%C3") || kept.ends_with("%A9"), "{kept}");
+    }
+
+    /// Paths of 900 to 1100 bytes, whose last steps begin and end at every place.
+    fn long_paths() -> Vec<String> {
+        let mut paths = Vec::new();
+        for length in 900..1100 {
+            for last in [1, 2, 3, 4, 5, 199, 200, 201, 300] {
+                let first = "x".repeat((length - last) % 190 + 1);
+                let mut names = vec![first];
+                let mut written = names[0].len();
+                while written + last + 1 < length {
+                    let step = "y".repeat((length - written - last - 1).min(180));
+                    written += step.len() + 1;
+                    names.push(step);
+                }
+                names.push(if last % 2 == 0 { "z" } else { "é" }.repeat(last));
+                let mut encoded = Vec::new();
+                let keys: Vec<Step> = names
+                    .iter()
+                    .map(|key| {
+                        let from = encoded.len();
+                        encoded.extend((key.len() as u64).to_le_bytes());
+                        encoded.extend(key.as_bytes());
+                        Step::Key { from, to: encoded.len(), type_name: "alloc::string::String" }
+                    })
+                    .collect();
+                paths.push(name(&keys, &encoded));
+            }
+        }
+        paths
+    }
+
+    #[test]
+    fn a_path_of_any_length_becomes_a_name_that_a_reader_takes() {
+        let paths = long_paths();
+        for path in &paths {
+            assert!(is_array_name(path), "{path}");
+            assert!(path.len() <= LONGEST + 4, "{path}");
+            assert!(path.split('/').all(|step| step.len() <= 255), "{path}");
+        }
+        let cut = paths.iter().filter(|path| path.len() > 900 && path.contains('~'));
+        assert!(cut.count() > 500, "most of them are too long");
+    }
+
+    #[test]
+    fn a_long_path_is_cut_behind_a_step_and_stays_apart_from_others() {
+        let deep = |steps: usize| name(&vec![Step::Field("next"); steps], &[]);
+        assert_eq!(deep(200), format!("{}.npy", ["next"; 200].join("/")));
+        assert_eq!(deep(200).len(), 999 + 4);
+        let cut = deep(201);
+        let hash = crc32fast::hash(["next"; 201].join("/").as_bytes());
+        assert_eq!(cut, format!("{}~{hash:08x}.npy", ["next"; 198].join("/")));
+        let names: std::collections::HashSet<String> = (201..2048).map(deep).collect();
+        assert_eq!(names.len(), 2048 - 201);
+        assert!(names.iter().all(|name| is_array_name(name)));
+    }
+
+    #[test]
+    fn names_that_the_first_version_cut_anywhere_are_still_read() {
+        let cut = |path: &str| format!("{}.npy", &path[..1000]);
+        for step in ["next", "nodes/0", "a%C3%A9", "x"] {
+            let path = format!("{step}/").repeat(1000);
+            for start in 0..step.len() + 1 {
+                let name = cut(&path[start..]);
+                let is_whole = !name.starts_with('/');
+                assert_eq!(is_array_name(&name), is_whole, "{name}");
+            }
+        }
+        // Only where it was cut is a step without a name one that was cut.
+        for other in ["a/.npy", "a//.npy", ".npy", "a/.b.npy", "/a.npy", "a//b.npy", "a/../b.npy"] {
+            assert!(!is_array_name(other), "{other}");
+        }
+        let shorter = format!("{}/.npy", "a".repeat(998));
+        assert!(!is_array_name(&shorter));
+        assert!(is_array_name(&format!("{}/.npy", "a".repeat(999))));
     }
 
     #[test]

@@ -269,11 +269,25 @@ pub struct Types {
     /// The types that tell what they are, and not serde for them, by their places.
     pub(super) defined: HashMap<usize, TypeId>,
     pub(super) migrations: Vec<Pending>,
+    /// Whether a type was met whose serde code is not known to be derived.
+    pub(super) has_foreign_parts: bool,
 }
 
 impl Types {
     /// The struct or enum `T`. `body` is asked for once, however often and however recursively `T` occurs.
     pub fn define<T: 'static>(
+        &mut self,
+        name: &str,
+        version: u32,
+        body: impl FnOnce(&mut Types) -> Body,
+    ) -> Type {
+        self.has_foreign_parts = true;
+        self.define_derived::<T>(name, version, body)
+    }
+
+    /// As [`define`](Types::define), for a type whose serde code is derived as its schema is: the two cannot disagree.
+    #[doc(hidden)]
+    pub fn define_derived<T: 'static>(
         &mut self,
         name: &str,
         version: u32,
@@ -342,6 +356,12 @@ impl Types {
 
     /// A type that knows nothing of checkpoints; `trace` finds out its form, once for each type.
     pub(crate) fn import<T: 'static>(&mut self, trace: impl FnOnce() -> Schema) -> Type {
+        self.has_foreign_parts = true;
+        self.import_derived::<T>(trace)
+    }
+
+    /// As [`import`](Types::import), for a type whose serde code is known to agree with itself.
+    pub(crate) fn import_derived<T: 'static>(&mut self, trace: impl FnOnce() -> Schema) -> Type {
         if let Some(ty) = self.known.get(&TypeId::of::<T>()) {
             return ty.clone();
         }

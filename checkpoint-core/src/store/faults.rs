@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     AnswerLost(i32),
     /// Of a write, only a part is taken.
     Short,
+    /// Of a write, the last byte is another one, and no error says so.
+    Garbled,
     /// It panics.
     Panic,
 }
@@ -59,7 +61,7 @@ impl FaultyDisk {
                 Err(io::Error::from_raw_os_error(errno))
             }
             Some(Fault::Panic) => panic!("told to"),
-            Some(Fault::Short) | None => work(),
+            Some(Fault::Short | Fault::Garbled) | None => work(),
         }
     }
 
@@ -153,7 +155,11 @@ impl Disk for FaultyDisk {
         self.real.list(directory)
     }
 
+    /// Listed where a save does it.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
+        if path.file_name().is_some_and(super::name::is_temporary) {
+            return self.ask("open", path, || self.real.open(path));
+        }
         let mut plan = self.plan.lock().unwrap();
         if plan.stale > 0 {
             plan.stale -= 1;
@@ -205,6 +211,10 @@ impl Write for FaultyOutput {
             Some(Fault::AnswerLost(errno)) => {
                 self.output.write_all(bytes)?;
                 Err(io::Error::from_raw_os_error(errno))
+            }
+            Some(Fault::Garbled) => {
+                let (last, rest) = bytes.split_last().unwrap();
+                self.output.write_all(&[rest, &[!last]].concat()).map(|()| bytes.len())
             }
             Some(Fault::Short) => self.output.write(&bytes[..bytes.len().div_ceil(2)]),
             Some(Fault::Panic) => panic!("told to"),
@@ -280,12 +290,13 @@ fn saved(next: File, way: Way) -> (tempfile::TempDir, PathBuf, FaultyDisk, Check
 }
 
 /// What a save asks of the disk, in this order.
-fn operations(file: File) -> [&'static str; 7] {
+fn operations(file: File) -> [&'static str; 8] {
     [
         if file == File::New { "create temporary in run.ckpt" } else { "recycle TEMPORARY" },
         "write TEMPORARY",
         "finish TEMPORARY",
         "sync TEMPORARY",
+        "open TEMPORARY",
         "rename to 00000000000000000004.ckpt",
         "sync directory run.ckpt",
         "retire 00000000000000000002.ckpt",
@@ -400,6 +411,7 @@ fn refuses(operation: &str, place: usize, fault: Fault, file: File, way: Way) {
     } else {
         let error = outcome.unwrap_err();
         match fault {
+            _ if is("open") => assert!(matches!(error, Error::Io { .. }), "{operation}: {error}"),
             Fault::Error(ENOSPC | EDQUOT) => {
                 assert!(matches!(error, Error::NoSpace { .. }), "{operation}: {error}");
             }
@@ -546,11 +558,35 @@ fn a_recycled_file_has_nothing_left_of_what_it_held() {
 #[test]
 fn a_generation_whose_outcome_is_unknown_is_never_written_over() {
     let (_parent, _path, disk, mut checkpoints) = saved(File::Recycled, Way::AtOnce);
-    disk.plan(Some((5, Fault::Error(EIO))));
+    let (place, _) = places(File::Recycled, Way::AtOnce)
+        .into_iter()
+        .find(|(_, operation)| operation.starts_with("sync directory"))
+        .unwrap();
+    disk.plan(Some((place, Fault::Error(EIO))));
     checkpoints.save(&vec![4]).unwrap_err();
     disk.plan(None);
     assert_eq!(checkpoints.save(&vec![40]).unwrap().generation, 5);
     assert_eq!(checkpoints.load_generation(4).unwrap(), [4]);
+}
+
+#[test]
+fn a_file_that_a_load_could_not_open_is_no_generation_and_costs_none() {
+    for way in WAYS {
+        for file in [File::New, File::Recycled] {
+            let (_parent, path, disk, mut checkpoints) = saved(file, way);
+            let writes = places(file, way).into_iter().filter(|(_, operation)| operation.starts_with("write"));
+            // It has the end of the list of entries, which every reader needs.
+            let (last, _) = writes.last().unwrap();
+            disk.plan(Some((last, Fault::Garbled)));
+            let error = checkpoints.save(&state(4, way)).unwrap_err();
+            assert!(matches!(error, Error::NotOpened { generation: 4, .. }), "{file:?}, {way:?}: {error}");
+            assert!(!disk.asked().iter().any(|operation| operation.starts_with("retire")));
+            assert_eq!(temporaries(&path), 0, "{file:?}, {way:?}");
+            assert_eq!(checkpoints.generations().unwrap(), [2, 3], "{file:?}, {way:?}");
+            disk.plan(None);
+            assert_eq!(checkpoints.save(&state(4, way)).unwrap().generation, 4, "{file:?}, {way:?}");
+        }
+    }
 }
 
 #[test]

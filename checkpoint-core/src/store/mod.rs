@@ -24,7 +24,7 @@ use crate::container::Source;
 use crate::error::Error;
 pub(crate) use disk::{Disk, Lock, Log};
 pub(crate) use name::{generation as generation_of, is_temporary, temporary as temporary_name};
-pub(crate) use publish::Temporary;
+pub(crate) use publish::{Sealed, Temporary};
 pub(crate) use real::RealDisk;
 pub(crate) use retention::Metrics;
 pub use retention::{Keeping, Metric, Retention};

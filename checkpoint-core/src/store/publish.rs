@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, NewFile, Output};
+use crate::container::Source;
 use crate::error::Error;
 
 /// A file being written under a temporary name.
@@ -76,6 +77,16 @@ impl Write for Temporary {
 }
 
 impl Sealed {
+    /// Where it is until it is published.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Opens it as a reader will.
+    pub(crate) fn open(&self) -> io::Result<Box<dyn Source>> {
+        self.0.disk.open(&self.0.path)
+    }
+
     /// Gives the file its final name, which must be free.
     pub(super) fn publish(mut self, path: &Path) -> io::Result<()> {
         let Remnant { disk, path: temporary, .. } = &self.0;

@@ -1,0 +1,251 @@
+//! Whether two states of one type have the same values, where maps and sets may have them in another order.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher as _;
+
+use super::array::Array;
+use super::element::Element;
+use super::comparison::{Change, Difference};
+use super::file::File;
+use super::node::Node;
+use super::outline::{Content, Limits, Outline};
+use super::walk::Rest;
+use crate::error::Error;
+use crate::state::Type;
+
+/// How many differences are told.
+const TOLD: usize = 3;
+
+/// Makes sure that two checkpoints of one schema have the same values; else says which differ. Two numbers are the same
+/// if [`Node::compare`] takes them for that.
+pub(crate) fn same_values(saved: &File, loaded: &File) -> Result<(), String> {
+    let order = Order::of(saved, loaded);
+    match (fingerprint(&saved.root(), order), fingerprint(&loaded.root(), order)) {
+        (Ok(one), Ok(other)) if one == other => return Ok(()),
+        (Err(Error::FormUnknown { .. }), _) | (_, Err(Error::FormUnknown { .. })) => {
+            return same_bytes(saved, loaded);
+        }
+        (Err(error), _) | (_, Err(error)) => return Err(error.to_string()),
+        _ => {}
+    }
+    let mut limits = Limits::default();
+    limits.differences = TOLD;
+    let found = saved.root().compare_values(&loaded.root(), order, &limits);
+    if found.total == 0 {
+        return Ok(());
+    }
+    let mut lines: Vec<String> = found.differences.iter().map(told).collect();
+    if found.total > TOLD as u64 {
+        lines.push(format!("and {} more", found.total - TOLD as u64));
+    }
+    Err(lines.join("; "))
+}
+
+/// What of the order of values counts, besides that of fields and tuples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Order {
+    /// That of the elements of arrays. Maps, sets and other sequences may come in any.
+    OfArrays,
+    /// None. So many arrays are there that the order in which a map has them decides which of them are kept apart, and
+    /// which are sequences.
+    Nothing,
+}
+
+impl Order {
+    fn of(one: &File, other: &File) -> Order {
+        let all_are_apart = |file: &File| crate::container::is_out_of_band(file.parts().count(), 0);
+        if all_are_apart(one) && all_are_apart(other) { Order::OfArrays } else { Order::Nothing }
+    }
+}
+
+/// A number that equal values of one type have in common, and others as good as never.
+///
+/// # Errors
+/// Where the bytes are not what the schema says, or where it does not say what they are.
+pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
+    let mut walker = node.walker()?;
+    let mut frames = vec![Frame { rest: node.content(), sum: Sum::InOrder(DefaultHasher::new()) }];
+    // What is inside a value is in a list instead of on the stack: a state goes as deep as it likes.
+    loop {
+        let Some(frame) = frames.last_mut() else { return Ok(0) };
+        let Some(ty) = frame.rest.next() else {
+            let done = frame.sum.finish();
+            frames.pop();
+            match frames.last_mut() {
+                Some(outer) => outer.sum.add(done),
+                None => return Ok(done),
+            }
+            continue;
+        };
+        let start = walker.place;
+        let rest = walker.enter(ty).map_err(|trouble| node.file.trouble(trouble))?;
+        let head = walker.bytes.get(start.offset..walker.place.offset).unwrap_or_default();
+        match (rest, order) {
+            (None, order) if walker.place.array > start.array => {
+                frame.sum.add_array(&Array::new(node.file, start.array, None)?, order)?;
+            }
+            (None, _) => frame.sum.add(of_leaf(ty, head)),
+            (Some(rest), Order::Nothing) => frames.push(Frame { rest, sum: Sum::Bag(0) }),
+            (Some(rest), Order::OfArrays) => {
+                let sum = match ty {
+                    Type::Seq(_) => Sum::Bag(0),
+                    Type::Map(..) => Sum::Pairs { key: None, sum: 0 },
+                    _ => {
+                        let mut hasher = DefaultHasher::new();
+                        hasher.write(head);
+                        Sum::InOrder(hasher)
+                    }
+                };
+                frames.push(Frame { rest, sum });
+            }
+        }
+        if frames.len() > DEEPEST {
+            return Err(node.file.damaged(format!("values are nested more than {DEEPEST} deep")));
+        }
+    }
+}
+
+/// As many as the format allows, and as many wrappers around them.
+const DEEPEST: usize = 1 << 14;
+
+/// What was found of a value so far, and what is still to come.
+struct Frame<'a> {
+    rest: Rest<'a>,
+    sum: Sum,
+}
+
+enum Sum {
+    InOrder(DefaultHasher),
+    /// In no order: a sum has none.
+    Bag(u64),
+    /// Keys and values, the pairs in no order.
+    Pairs { key: Option<u64>, sum: u64 },
+}
+
+impl Sum {
+    fn add(&mut self, part: u64) {
+        match self {
+            Sum::InOrder(hasher) => hasher.write_u64(part),
+            Sum::Bag(sum) => *sum = sum.wrapping_add(part),
+            Sum::Pairs { key, sum } => match key.take() {
+                None => *key = Some(part),
+                Some(key) => {
+                    let mut hasher = DefaultHasher::new();
+                    hasher.write_u64(key);
+                    hasher.write_u64(part);
+                    *sum = sum.wrapping_add(hasher.finish());
+                }
+            },
+        }
+    }
+
+    fn add_array(&mut self, array: &Array<'_>, order: Order) -> Result<(), Error> {
+        let mut whole = DefaultHasher::new();
+        let mut sum = 0_u64;
+        // A complex number is a pair of floats where it is not kept apart.
+        let (ty, leaf) = match array.element() {
+            Element::F32 | Element::Complex32 => (&Type::F32, 4),
+            Element::F64 | Element::Complex64 => (&Type::F64, 8),
+            other => (&Type::Unit, other.size()),
+        };
+        array.read(|piece| {
+            match order {
+                Order::OfArrays => whole.write(piece),
+                Order::Nothing => {
+                    for leaf in piece.chunks_exact(leaf) {
+                        sum = sum.wrapping_add(of_leaf(ty, leaf));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        self.add(if order == Order::Nothing { sum } else { whole.finish() });
+        Ok(())
+    }
+
+    fn finish(&self) -> u64 {
+        match self {
+            Sum::InOrder(hasher) => hasher.finish(),
+            Sum::Bag(sum) | Sum::Pairs { sum, .. } => *sum,
+        }
+    }
+}
+
+fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
+    // As numbers are compared elsewhere: NaN is NaN, and zero is zero.
+    let float = match (ty, bytes) {
+        (Type::F32, &[a, b, c, d]) => f64::from(f32::from_le_bytes([a, b, c, d])),
+        (Type::F64, bytes) => bytes.first_chunk().map_or(1.0, |bytes| f64::from_le_bytes(*bytes)),
+        _ => 1.0,
+    };
+    if float.is_nan() {
+        of_bytes(b"NaN")
+    } else if float == 0.0 {
+        of_bytes(b"0")
+    } else {
+        of_bytes(bytes)
+    }
+}
+
+fn of_bytes(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// As [`same_values`], of states with a part of unknown form: a value that only has another place leaves as many of each
+/// byte as there were.
+fn same_bytes(saved: &File, loaded: &File) -> Result<(), String> {
+    if Order::of(saved, loaded) == Order::Nothing {
+        return Ok(());
+    }
+    let counts = |file: &File| -> Result<_, String> {
+        let mut counts = [0_u64; 256];
+        for byte in file.state().map_err(|error| error.to_string())? {
+            if let Some(count) = counts.get_mut(usize::from(*byte)) {
+                *count += 1;
+            }
+        }
+        let mut arrays: Vec<_> = file.container.sums().collect();
+        arrays.sort_unstable();
+        Ok((counts, arrays))
+    };
+    if counts(saved)? == counts(loaded)? {
+        return Ok(());
+    }
+    Err("it holds a value of unknown form that was encoded as other bytes when it was loaded".to_owned())
+}
+
+fn told(difference: &Difference) -> String {
+    let what = match &difference.change {
+        Change::Added { after } => format!("was not there, and came back as {}", word(after)),
+        Change::Removed { before } => format!("was {}, and did not come back", word(before)),
+        Change::Value { before, after } => format!("was {}, and came back as {}", word(before), word(after)),
+        Change::Type { before, after } => format!("was {before}, and came back as {after}"),
+        Change::Elements(change) => {
+            let mut what = format!("{} of {} elements came back as others", change.different, change.elements);
+            if let Some(most) = &change.largest {
+                what += &format!(", one that was {} as {}", most.before, most.after);
+            }
+            what
+        }
+        Change::Unreadable { why } => format!("cannot be compared: {why}"),
+    };
+    let path = if difference.path.is_empty() { "the state" } else { &difference.path };
+    format!("`{path}` {what}")
+}
+
+fn word(outline: &Outline) -> String {
+    let content = match &outline.content {
+        Content::Number(number) => number.to_string(),
+        Content::Text { text, .. } => format!("{text:?}"),
+        Content::None => "None".to_owned(),
+        Content::Unit if !outline.variants.is_empty() => return outline.variants.join("::"),
+        Content::Members { total, .. } => format!("{} of {total} values", outline.type_name),
+        _ => outline.type_name.clone(),
+    };
+    match &outline.variants[..] {
+        [] => content,
+        variants => format!("{}({content})", variants.join("::")),
+    }
+}

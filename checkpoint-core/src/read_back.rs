@@ -1,0 +1,108 @@
+//! The net under every save: what was written is opened as a load will open it, and the first save of a run is loaded
+//! and compared, before it becomes a generation and anything older goes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::container::{Container, ContainerWriter, Manifest, Metadata};
+use crate::embedded::Memory;
+use crate::error::Error;
+use crate::inspect;
+use crate::reader;
+use crate::state::{self, ArrayPool, Checkpoint, Program};
+
+/// Which saves are loaded again, and compared with what was saved, before they count. See
+/// [`Builder::read_back`](crate::Builder::read_back).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadBack {
+    /// The first save of a run, if the state has parts whose serde code is not derived by `#[checkpointed]`, and at most
+    /// 64 MiB.
+    #[default]
+    Auto,
+    /// Every save, of any type and length.
+    Always,
+    /// None. Each file is still opened before it counts, and its structure verified.
+    Never,
+}
+
+/// So many bytes, unpacked, are read back unless every save is.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// How a state in a container is compared with what it is when it was loaded and encoded once more.
+type Compare = fn(&Path, &Program, Container) -> Result<(), String>;
+
+/// Decides which saves of a type are read back, and does it. It knows the type, but not by a parameter: so it can go to
+/// the thread that saves in the background.
+#[derive(Clone, Debug)]
+pub(crate) struct Net {
+    pub(crate) setting: ReadBack,
+    /// Whether no save of this run was let through yet.
+    is_first: bool,
+    program: Arc<Program>,
+    compare: Compare,
+}
+
+impl Net {
+    pub(crate) fn of<T: Checkpoint>(setting: ReadBack, program: Arc<Program>) -> Net {
+        Net { setting, is_first: true, program, compare: compare::<T> }
+    }
+
+    /// Whether a state of so many bytes is to be read back.
+    pub(crate) fn wants(&self, bytes: u64) -> bool {
+        match self.setting {
+            ReadBack::Auto => self.is_first && self.program.has_foreign_parts() && bytes <= MOST_BYTES,
+            ReadBack::Always => true,
+            ReadBack::Never => false,
+        }
+    }
+
+    /// Takes note of a save that counts.
+    pub(crate) fn let_through(&mut self) {
+        self.is_first = false;
+    }
+
+    /// Makes sure that a container gives back the state that it was made of. `path` and `name` are for messages.
+    pub(crate) fn check(&self, path: &Path, container: Container) -> Result<(), Error> {
+        if !self.wants(container.unpacked_length()) {
+            return Ok(());
+        }
+        let manifest = container.manifest();
+        let (name, generation) = (manifest.name().to_owned(), manifest.generation());
+        let name = if name.is_empty() { self.program.schema().to_string() } else { name };
+        (self.compare)(path, &self.program, container)
+            .map_err(|why| Error::NotReadBack { path: path.to_owned(), name, generation, why })
+    }
+}
+
+/// Loads the state, encodes it once more, and compares the two.
+fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) -> Result<(), String> {
+    let decoded = reader::decode::<T>(path, program, &container, &mut ArrayPool::default);
+    let value = decoded.map_err(|error| match error {
+        Error::Decode { why, .. } | Error::SchemaMismatch { why, .. } => why,
+        other => other.to_string(),
+    })?;
+    let value = value.state;
+
+    let encoding = |why: String| format!("what was loaded could not be encoded again: {why}");
+    let mut bytes = Vec::new();
+    let mut sums = ContainerWriter::new(std::io::sink());
+    state::encode(&value, &mut bytes, &mut sums).map_err(encoding)?;
+    if sums.has_parts_of(&bytes, &container).map_err(|error| encoding(error.to_string()))? {
+        return Ok(());
+    }
+
+    // Another order of a map or a set makes other bytes.
+    let mut file = Vec::new();
+    let mut again = ContainerWriter::new(&mut file);
+    bytes.clear();
+    state::encode(&value, &mut bytes, &mut again).map_err(encoding)?;
+    drop(value);
+    let manifest = Manifest::of::<T>(container.manifest().schema().clone(), 0, Metadata::new());
+    again.finish(&bytes, manifest).map_err(|error| encoding(error.to_string()))?;
+    drop(bytes);
+    let again = Container::open(Box::new(Memory(file)), &[])
+        .map_err(|refusal| encoding(Error::refused(path, refusal).to_string()))?;
+    let (saved, loaded) = (inspect::File::of(path, container), inspect::File::of(path, again));
+    inspect::same_values(&saved, &loaded)
+}
