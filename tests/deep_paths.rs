@@ -11,7 +11,7 @@ use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, checkpointed};
 /// Saves four times, so that retention removes the first saves, and loads.
 fn stays<T: Checkpoint + PartialEq + std::fmt::Debug>(state: &T) {
     let directory = tempfile::tempdir().unwrap();
-    let mut checkpoints = Checkpointer::<T>::open(directory.path()).unwrap();
+    let mut checkpoints = Checkpointer::<T>::builder(directory.path()).durable(false).open().unwrap();
     for _ in 0..4 {
         checkpoints.save(state).unwrap();
     }

@@ -19,6 +19,7 @@ use crate::background::message;
 use crate::checkpointer::Checkpointer;
 use crate::container::Metadata;
 use crate::error::Error;
+use crate::read_back::ReadBack;
 use crate::state::Checkpoint;
 use crate::store::{Directory, Disk};
 
@@ -33,6 +34,7 @@ pub struct Step<'p> {
     key: Key,
     files: Vec<PathBuf>,
     keep: usize,
+    read_back: ReadBack,
     /// What was wrong with the declaration, for `run` to say.
     wrong: Option<Error>,
 }
@@ -40,8 +42,15 @@ pub struct Step<'p> {
 impl<'p> Step<'p> {
     pub(super) fn new(pipeline: &'p Pipeline, name: &str) -> Step<'p> {
         let key = Key { version: 1, ..Key::default() };
-        let mut step =
-            Step { pipeline, name: name.to_owned(), key, files: Vec::new(), keep: KEEP, wrong: None };
+        let mut step = Step {
+            pipeline,
+            name: name.to_owned(),
+            key,
+            files: Vec::new(),
+            keep: KEEP,
+            read_back: ReadBack::default(),
+            wrong: None,
+        };
         if name.is_empty() || folder(name).len() > 200 {
             step.refuse("a step has a name of 1 to 200 bytes");
             return step;
@@ -105,6 +114,14 @@ impl<'p> Step<'p> {
     /// costs nothing.
     pub fn keep(mut self, versions: usize) -> Step<'p> {
         self.keep = versions;
+        self
+    }
+
+    /// Whether the output is loaded again and compared before it counts, and the first of the step's
+    /// [own checkpoints](StepContext::checkpointer); [`ReadBack::Auto`] unless said otherwise. See
+    /// [`Builder::read_back`](crate::Builder::read_back).
+    pub fn read_back(mut self, read_back: ReadBack) -> Step<'p> {
+        self.read_back = read_back;
         self
     }
 
@@ -176,7 +193,7 @@ impl<'p> Step<'p> {
 
     fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
         let builder = Checkpointer::builder(self.outputs().path()).keep_last(self.keep).history(false);
-        builder.disk(Arc::clone(&self.pipeline.disk)).open()
+        builder.read_back(self.read_back).disk(Arc::clone(&self.pipeline.disk)).open()
     }
 
     fn reuse<T: Checkpoint>(
@@ -228,8 +245,8 @@ impl<'p> Step<'p> {
         let same = versions.iter().find(|version| version.record.key == self.key);
         let own = format!("{}{}", self.progress_prefix(), same.map_or(0, |version| version.number));
         let directory = self.pipeline.progress_directory().join(own);
-        let context =
-            StepContext { step: self.name.clone(), directory, disk: Arc::clone(&self.pipeline.disk) };
+        let (step, disk) = (self.name.clone(), Arc::clone(&self.pipeline.disk));
+        let context = StepContext { step, directory, read_back: self.read_back, disk };
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
@@ -310,6 +327,7 @@ impl fmt::Debug for Step<'_> {
 pub struct StepContext {
     step: String,
     directory: PathBuf,
+    read_back: ReadBack,
     disk: Arc<dyn Disk>,
 }
 
@@ -347,6 +365,7 @@ impl StepContext {
     /// # Errors
     /// As [`Checkpointer::open`].
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        Checkpointer::builder(&self.directory).disk(Arc::clone(&self.disk)).open()
+        let builder = Checkpointer::builder(&self.directory).read_back(self.read_back);
+        builder.disk(Arc::clone(&self.disk)).open()
     }
 }

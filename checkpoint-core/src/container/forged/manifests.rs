@@ -1,7 +1,7 @@
-//! Manifests that are too long or too deep to be read.
+//! Manifests that are too long or too deep to be read, and names of arrays that are none.
 
-use super::{Bytes, with_manifest};
-use crate::container::{Container, MANIFEST, Metadata, Refusal, Source};
+use super::{Bytes, Part, file, with_manifest};
+use crate::container::{Container, MANIFEST, Metadata, Refusal, STATE, Source};
 
 fn refused(file: impl Source + 'static) -> String {
     let Err(Refusal::Damaged { part, why }) = Container::open(Box::new(file), &[]) else {
@@ -64,4 +64,20 @@ fn more_metadata_than_a_manifest_can_have_is_not_saved() {
     checkpoints.save_with(&3, Metadata::new().with("note", "x".repeat(15 << 20))).unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(3));
     assert_eq!(checkpoints.last_load().map(|report| report.skipped.len()), Some(0));
+}
+
+#[test]
+fn a_name_that_was_cut_behind_a_step_is_read_and_no_other_like_it() {
+    let file = |name: &str| {
+        let parts = [(name, &b"array"[..]), (STATE, &7_u64.to_le_bytes())];
+        file::<u64>(&parts.map(|(name, data)| Part { name, data, unpacked: None }))
+    };
+    let cut = |path: &str| format!("{}.npy", &path[..1000]);
+    for name in [cut(&"next/".repeat(200)), cut(&"nodes/0/".repeat(125)), cut(&"a%C3".repeat(300))] {
+        Container::open(Box::new(Bytes(file(&name))), &[]).unwrap();
+    }
+    for name in ["next/.npy", ".npy", "/a.npy", "a//b.npy", "a/../b.npy", &cut(&"./".repeat(1000)), "a\n.npy"] {
+        let why = refused(Bytes(file(name)));
+        assert!(why.contains("is no name of a part in its place"), "{why}");
+    }
 }

@@ -1,0 +1,404 @@
+//! The first save of a run is loaded again before it counts: what does not come back as it was is not saved.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use checkpointed::{Checkpoint, Checkpointer, Error, Key, Pipeline, Plain, Protection, ReadBack, Scopes, checkpointed};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Writes a number, and reads the double of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Doubling(f64);
+
+impl Serialize for Doubling {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Doubling {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Doubling, D::Error> {
+        f64::deserialize(deserializer).map(|number| Doubling(number * 2.0))
+    }
+}
+
+/// Writes what it does not read.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Positive(i32);
+
+impl Serialize for Positive {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Positive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Positive, D::Error> {
+        match i32::deserialize(deserializer)? {
+            number if number < 0 => Err(D::Error::custom("a positive number is not negative")),
+            number => Ok(Positive(number)),
+        }
+    }
+}
+
+/// Comes back with its elements from last to first.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Reversed(Vec<f64>);
+
+impl Serialize for Reversed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reversed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Reversed, D::Error> {
+        Vec::deserialize(deserializer).map(|mut elements| {
+            elements.reverse();
+            Reversed(elements)
+        })
+    }
+}
+
+#[checkpointed]
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Run<F> {
+    step: u64,
+    field: F,
+    #[serde(default)]
+    energies: Vec<f64>,
+}
+
+/// A run with a field whose serde code is not derived.
+type Of<F> = Run<Plain<F>>;
+
+fn run<F>(step: u64, field: F) -> Of<F> {
+    Run { step, field: Plain(field), energies: vec![0.5; 10] }
+}
+
+/// What is in a directory besides the lock and the history.
+fn files(path: &Path) -> Vec<String> {
+    let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> =
+        names.filter(|name| name.ends_with(".ckpt") || name.ends_with(".tmp")).collect();
+    names.sort();
+    names
+}
+
+fn refused(result: Result<impl Debug, Error>) -> String {
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::NotReadBack { .. }), "{error}");
+    let text = error.to_string();
+    for part in ["checkpointed::self_describing", "read_back", "untouched"] {
+        assert!(text.contains(part), "{text}");
+    }
+    text
+}
+
+#[test]
+fn what_does_not_come_back_as_it_was_is_not_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut checkpoints = Checkpointer::<Of<Doubling>>::open(path).unwrap();
+    // Twice zero is zero.
+    checkpoints.save(&run(1, Doubling(0.0))).unwrap();
+    drop(checkpoints);
+
+    let mut checkpoints = Checkpointer::<Of<Doubling>>::builder(path).keep_last(1).open().unwrap();
+    for _ in 0..3 {
+        let text = refused(checkpoints.save(&run(2, Doubling(1.5))));
+        assert!(text.contains("`field` was 1.5, and came back as 3"), "{text}");
+        assert_eq!(files(path), ["00000000000000000001.ckpt"]);
+    }
+    assert_eq!(checkpoints.load().unwrap(), Some(run(1, Doubling(0.0))));
+    // The next that does come back is the next generation.
+    assert_eq!(checkpoints.save(&run(3, Doubling(0.0))).unwrap().generation, 2);
+}
+
+#[test]
+fn what_is_written_and_not_read_is_not_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Of<Positive>>::open(directory.path()).unwrap();
+    let text = refused(checkpoints.save(&run(1, Positive(-1))));
+    assert!(text.contains("a positive number is not negative"), "{text}");
+    assert!(files(directory.path()).is_empty());
+    checkpoints.save(&run(1, Positive(1))).unwrap();
+}
+
+#[test]
+fn the_elements_of_an_array_come_back_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Of<Reversed>>::open(directory.path()).unwrap();
+    let text = refused(checkpoints.save(&run(1, Reversed(vec![1.0, 2.0, 3.0, f64::NAN]))));
+    assert!(text.contains("`field` 4 of 4 elements came back as others"), "{text}");
+    checkpoints.save(&run(1, Reversed(vec![1.0, f64::NAN, 1.0]))).unwrap();
+}
+
+/// Writes and reads as its content does, with code that nobody derived.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct ByHand<T>(T);
+
+impl<T: Serialize> Serialize for ByHand<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByHand<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByHand<T>, D::Error> {
+        T::deserialize(deserializer).map(ByHand)
+    }
+}
+
+fn stays<T: Checkpoint + Debug + PartialEq>(state: &T) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints =
+        Checkpointer::<T>::builder(directory.path()).read_back(ReadBack::Always).durable(false).open().unwrap();
+    checkpoints.save(state).unwrap();
+    assert!(checkpoints.load().unwrap().as_ref() == Some(state));
+}
+
+#[test]
+fn maps_and_sets_may_come_back_in_another_order() {
+    for count in [0, 1, 2, 3, 100, 300] {
+        let names = || (0..count).map(|number| format!("name {number}"));
+        stays(&ByHandState(ByHand(names().collect::<HashSet<String>>())));
+        stays(&ByHandState(ByHand((0..count).collect::<HashSet<u32>>())));
+        // Beyond 256, the order decides which arrays are entries of the file.
+        let arrays = names().map(|name| (name, vec![0.5, -0.0, 1.0])).collect::<HashMap<_, Vec<f64>>>();
+        stays(&ByHandState(ByHand(arrays)));
+        let rows = names().map(|name| (name, vec![[1_u16, 2], [3, 4]])).collect::<HashMap<_, _>>();
+        stays(&ByHandState(ByHand(rows)));
+        let nested: HashMap<String, HashMap<u64, HashSet<(u8, Option<bool>)>>> = names()
+            .map(|name| (name, HashMap::from([(1, HashSet::from([(1, None), (2, Some(true))])), (2, HashSet::new())])))
+            .collect();
+        stays(&ByHandState(ByHand(nested)));
+        let in_order: BTreeSet<String> = names().collect();
+        stays(&ByHandState(ByHand((in_order, names().collect::<HashSet<_>>(), vec![f64::NAN; 0]))));
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct ByHandState<T>(T);
+
+impl<T: Serialize + serde::de::DeserializeOwned + 'static> Checkpoint for ByHandState<T> {
+    const NAME: &'static str = "";
+
+    fn schema(types: &mut checkpointed::Types) -> checkpointed::Type {
+        Plain::<T>::schema(types)
+    }
+}
+
+#[test]
+fn a_value_that_changes_is_found_behind_a_map_in_another_order() {
+    type State = (HashMap<String, u64>, HashSet<String>, Doubling);
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Plain<State>>::open(directory.path()).unwrap();
+    let map = (0..50).map(|number| (format!("{number}"), number)).collect();
+    let set = (0..50).map(|number| format!("{number}")).collect();
+    let text = refused(checkpoints.save(&Plain((map, set, Doubling(2.5)))));
+    assert!(text.contains("as it was saved: `2` was 2.5, and came back as 5\n"), "{text}");
+}
+
+#[test]
+fn an_element_of_a_set_that_changes_is_found() {
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+    struct Lower(String);
+    impl<'de> Deserialize<'de> for Lower {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Lower, D::Error> {
+            String::deserialize(deserializer).map(|text| Lower(text.to_lowercase()))
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Plain<HashSet<Lower>>>::open(directory.path()).unwrap();
+    let set = |names: [&str; 3]| Plain(names.map(|name| Lower(name.to_owned())).into_iter().collect());
+    refused(checkpoints.save(&set(["a", "B", "c"])));
+    checkpoints.save(&set(["a", "b", "c"])).unwrap();
+}
+
+/// Counts how often it was read, by threads that are no tracer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Counted(u64);
+
+static READ: AtomicUsize = AtomicUsize::new(0);
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Counted, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        if number == 77 {
+            READ.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Counted(number))
+    }
+}
+
+#[test]
+fn only_the_first_save_is_read_back_unless_told_otherwise() {
+    for (setting, expected) in
+        [(None, 1), (Some(ReadBack::Auto), 1), (Some(ReadBack::Always), 3), (Some(ReadBack::Never), 0)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let mut builder = Checkpointer::<Of<Counted>>::builder(directory.path());
+        if let Some(setting) = setting {
+            builder = builder.read_back(setting);
+        }
+        let mut checkpoints = builder.open().unwrap();
+        let before = READ.load(Ordering::Relaxed);
+        for step in 0..3 {
+            checkpoints.save(&run(step, Counted(77))).unwrap();
+        }
+        assert_eq!(READ.load(Ordering::Relaxed) - before, expected, "{setting:?}");
+    }
+}
+
+#[test]
+fn what_is_saved_unread_can_be_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let builder = Checkpointer::<Of<Doubling>>::builder(directory.path());
+    let mut checkpoints = builder.read_back(ReadBack::Never).open().unwrap();
+    checkpoints.save(&run(1, Doubling(1.5))).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(run(1, Doubling(3.0))));
+}
+
+#[test]
+fn a_save_in_the_background_is_read_back_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Of<Doubling>>::open(directory.path()).unwrap();
+    checkpoints.save_in_background(&run(1, Doubling(0.0))).unwrap();
+    checkpoints.wait().unwrap();
+    drop(checkpoints);
+    let mut checkpoints = Checkpointer::<Of<Doubling>>::open(directory.path()).unwrap();
+    checkpoints.save_in_background(&run(2, Doubling(1.0))).unwrap();
+    refused(checkpoints.wait());
+    checkpoints.save_in_background(&run(2, Doubling(1.0))).unwrap();
+    // The next call tells.
+    refused(checkpoints.save(&run(3, Doubling(0.0))));
+    assert_eq!(checkpoints.load().unwrap(), Some(run(1, Doubling(0.0))));
+    assert_eq!(files(directory.path()), ["00000000000000000001.ckpt"]);
+    checkpoints.save(&run(3, Doubling(0.0))).unwrap();
+}
+
+/// Panics where it is read.
+#[derive(Debug, Default, Serialize)]
+struct Panicking(u64);
+
+impl<'de> Deserialize<'de> for Panicking {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Panicking, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        assert!(number != 78, "told to");
+        Ok(Panicking(number))
+    }
+}
+
+#[test]
+fn a_panic_of_the_state_leaves_everything_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Of<Panicking>>::open(directory.path()).unwrap();
+    let save = std::panic::AssertUnwindSafe(|| checkpoints.save(&run(1, Panicking(78))));
+    assert!(std::panic::catch_unwind(save).is_err());
+    assert!(files(directory.path()).is_empty());
+    checkpoints.save_in_background(&run(1, Panicking(78))).unwrap();
+    let error = checkpoints.wait().unwrap_err();
+    assert!(matches!(error, Error::Panicked { .. }), "{error}");
+    assert!(files(directory.path()).is_empty());
+    assert_eq!(checkpoints.save(&run(1, Panicking(1))).unwrap().generation, 1);
+}
+
+#[test]
+fn a_protected_save_is_read_back_with_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let protection = || Protection::new().authenticate(Key::from_hex(&"4f".repeat(32)).unwrap());
+    let open = || Checkpointer::<Of<Doubling>>::builder(directory.path()).protection(protection()).open().unwrap();
+    refused(open().save(&run(1, Doubling(1.0))));
+    open().save(&run(1, Doubling(0.0))).unwrap();
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn an_encrypted_save_is_read_back_where_it_can_be_decrypted() {
+    const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let directory = tempfile::tempdir().unwrap();
+    let open = |protection: Protection| {
+        Checkpointer::<Of<Doubling>>::builder(directory.path()).protection(protection).open().unwrap()
+    };
+    refused(open(Protection::new().decrypt_with(IDENTITY).unwrap()).save(&run(1, Doubling(1.0))));
+    open(Protection::new().decrypt_with(IDENTITY).unwrap()).save(&run(1, Doubling(0.0))).unwrap();
+    // Who cannot decrypt saves all the same.
+    open(Protection::new().encrypt_to(RECIPIENT).unwrap()).save(&run(2, Doubling(1.0))).unwrap();
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn a_compressed_save_is_read_back_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let builder = Checkpointer::<Of<Reversed>>::builder(directory.path());
+        builder.compression(checkpointed::Compression::Zstd(3)).open().unwrap()
+    };
+    let ramp: Vec<f64> = (0..100_000).map(|number| f64::from(number / 100)).collect();
+    refused(open().save(&run(1, Reversed(ramp))));
+    open().save(&run(1, Reversed(vec![1.0; 100_000]))).unwrap();
+}
+
+#[test]
+fn the_output_of_a_step_is_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipeline = Pipeline::open(directory.path().join("analysis.pipeline")).unwrap();
+    let make = |_: &checkpointed::StepContext| Ok::<_, Error>(run(1, Doubling(1.0)));
+    refused(pipeline.step("first").run(make));
+    let output = pipeline.step("second").read_back(ReadBack::Never).run(make).unwrap();
+    assert_eq!(output.version(), 1);
+    let inside = pipeline.step("third").run(|context| {
+        let mut checkpoints = context.checkpointer::<Of<Doubling>>()?;
+        checkpoints.save(&run(1, Doubling(1.0)))?;
+        Ok::<u64, Error>(1)
+    });
+    assert!(inside.unwrap_err().to_string().contains("does not come back as it was saved"));
+}
+
+#[test]
+fn what_a_scope_keeps_is_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut scopes = Scopes::open(directory.path()).unwrap();
+    let mut scope = scopes.enter::<Of<Doubling>>("main").unwrap();
+    refused(scope.keep(&run(1, Doubling(1.0))));
+    refused(scope.save(&run(1, Doubling(1.0))));
+    assert!(files(directory.path()).is_empty());
+    scope.save(&run(1, Doubling(0.0))).unwrap();
+    // Only the first of each type.
+    scope.keep(&run(1, Doubling(1.0))).unwrap();
+    let once = scope.once("reversed", |_| Ok::<_, Error>(Plain(Reversed(vec![1.0, 2.0]))));
+    refused(once);
+    drop(scope);
+    drop(scopes);
+    let scopes = Checkpointer::builder(directory.path()).read_back(ReadBack::Never).open().unwrap();
+    let mut scopes = Scopes::with(scopes);
+    scopes.enter::<Of<Doubling>>("main").unwrap().keep(&run(1, Doubling(1.0))).unwrap();
+}
+
+#[test]
+fn variables_that_can_never_be_loaded_are_refused_when_a_scope_is_entered() {
+    #[derive(Debug, Serialize)]
+    struct Unreadable(u64);
+    impl<'de> Deserialize<'de> for Unreadable {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unreadable, D::Error> {
+            deserializer.deserialize_any(serde::de::IgnoredAny).map(|_| Unreadable(0))
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut scopes = Scopes::open(directory.path()).unwrap();
+    let error = scopes.enter::<Plain<Unreadable>>("main").unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    let mut scope = scopes.enter::<()>("main").unwrap();
+    let once = scope.once("never", |_| -> Result<Plain<Unreadable>, Error> { panic!("it is not begun") });
+    assert!(matches!(once.unwrap_err(), Error::Unsupported { .. }));
+}
