@@ -55,7 +55,7 @@ pub use scopes::{Scope, Scopes, Stack};
 pub use seal::{Key, Protection};
 pub use state::{
     Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Migrated, Plain, Schema, Type,
-    Types, Variant, fixed, json,
+    Types, Variant, fixed, json, self_describing,
 };
 pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
 pub use store::Metric;

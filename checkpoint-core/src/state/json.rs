@@ -1,8 +1,8 @@
-//! A field as JSON text, for types that no positional format can carry.
+//! A field as JSON text, where people or other programs are to read it in the checkpoint.
 //!
-//! bincode writes values one after the other without saying what they are. Types that decide while they read what
-//! comes next cannot be read back from it: `serde_json::Value`, and types with serde's `flatten`, `untagged` or
-//! `tag`. As the text of a string they can:
+//! Types that no positional format can carry, such as `serde_json::Value` and types with serde's `flatten`, `untagged` or
+//! `tag`, need a form that says of each value what it is. [`self_describing`](super::self_describing) is one that keeps
+//! every value. JSON is text, but it does not keep all of them:
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
@@ -15,7 +15,12 @@
 //! }
 //! ```
 //!
-//! JSON has no NaN and no infinities: a float that is one becomes `null`.
+//! What JSON would lose is refused when it is saved: NaN and the infinities, `Some(None)` and `Some(())`, keys of maps that
+//! are no text, number or truth value, and values that are more than 127 deep inside each other.
+
+mod lossless;
+#[cfg(test)]
+mod tests;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
@@ -24,9 +29,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Writes the value as the text of a string.
 ///
 /// # Errors
-/// Where JSON cannot express the value, such as a map whose keys are not strings.
-pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serde_json::to_string(value).map_err(S::Error::custom)?.serialize(serializer)
+/// Where JSON would lose a value, or has no form for it.
+pub fn serialize<T: Serialize + ?Sized, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    lossless::check(value).map_err(S::Error::custom)?;
+    let text = serde_json::to_string(value).map_err(|error| S::Error::custom(lossless::lost(error)))?;
+    text.serialize(serializer)
 }
 
 /// Reads the value from the text of a string.

@@ -14,6 +14,7 @@ mod path;
 mod plain;
 mod resolve;
 mod schema;
+pub mod self_describing;
 mod shortened;
 mod trace;
 

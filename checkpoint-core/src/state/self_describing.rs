@@ -1,0 +1,143 @@
+//! A field in a form that says of each value what it is, for types that no positional format can carry.
+//!
+//! A checkpoint writes values one after the other without saying what they are. Types that decide while they read what
+//! comes next cannot be read back from that: `serde_json::Value`, types with serde's `flatten`, `untagged` or `tag`, and
+//! trait objects of `typetag`. In this form they can:
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Options {
+//!     name: String,
+//!     #[serde(with = "checkpointed_core::self_describing")]
+//!     extra: serde_json::Value,
+//! }
+//! ```
+//!
+//! It keeps every value of serde's data model: NaN with its bits, infinities, `Some(None)` and `Some(())`, maps with keys of
+//! any type, integers of 128 bits, bytes, and the names of fields and variants. A changed type finds its fields by their
+//! names. What it holds is one value of bytes to the checkpoint: its arrays are not stored apart, and `ckpt` shows its
+//! bytes. These are CBOR (RFC 8949), which many programs read.
+//!
+//! What is serde's own limit stays: a type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`) cannot hold
+//! an integer of 128 bits in that part. Such a value is refused when it is [read back](crate::Builder::read_back).
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::ser::Error as _;
+use serde::{Deserializer, Serialize, Serializer};
+
+/// Writes the value as bytes in the self-describing form.
+///
+/// # Errors
+/// Where the value's own `Serialize` fails, or values are more than 256 deep inside each other.
+pub fn serialize<T: Serialize + ?Sized, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let bytes = write::to_bytes(value).map_err(S::Error::custom)?;
+    serializer.serialize_bytes(&bytes)
+}
+
+/// Reads the value from bytes in the self-describing form.
+///
+/// # Errors
+/// Where the bytes are no such form, or not of this type.
+pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let bytes = deserializer.deserialize_byte_buf(Bytes)?;
+    read::from_bytes(&bytes).map_err(D::Error::custom)
+}
+
+/// Takes bytes in whatever form the format around them has.
+struct Bytes;
+
+impl<'de> Visitor<'de> for Bytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the bytes of a value in the self-describing form")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
+    }
+
+    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+        Ok(bytes)
+    }
+
+    /// Formats of text have no bytes, and write numbers.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<u8>, A::Error> {
+        let mut bytes = Vec::new();
+        while let Some(byte) = sequence.next_element()? {
+            bytes.push(byte);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Stands before a `Some` whose content would be taken for `None`, or for such a `Some`: `Some(None)`, `Some(Some(None))`.
+/// The letters are `ckpt`; no standard has given the number a meaning.
+const SOME: u64 = 0x636b_7074;
+
+/// How many values may be inside each other, in all fields of this form that are inside each other: each takes some of the
+/// stack.
+const DEEPEST: u32 = 256;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One value that has others inside, while it is written or read.
+struct Level;
+
+impl Level {
+    fn enter() -> Result<Level, Error> {
+        let depth = DEPTH.get();
+        if depth == DEEPEST {
+            return Err(Error(format!(
+                "values are nested more than {DEEPEST} deep in the self-describing form; store a long list as a Vec"
+            )));
+        }
+        DEPTH.set(depth + 1);
+        Ok(Level)
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get().saturating_sub(1));
+    }
+}
+
+/// Why a value cannot be written or read.
+#[derive(Debug)]
+struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl serde::ser::Error for Error {
+    fn custom<M: fmt::Display>(message: M) -> Error {
+        Error(message.to_string())
+    }
+}
+
+impl serde::de::Error for Error {
+    fn custom<M: fmt::Display>(message: M) -> Error {
+        Error(message.to_string())
+    }
+}

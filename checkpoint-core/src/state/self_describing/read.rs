@@ -1,0 +1,403 @@
+//! Reading values from CBOR, of the bytes of a file: nothing in them is believed.
+
+use cbor4ii::core::dec::{self, Decode, IgnoredAny, Read, Reference};
+use cbor4ii::core::utils::SliceReader;
+use cbor4ii::core::{major, marker, types};
+use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{Error, Level, SOME};
+
+pub(super) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
+    let _level = Level::enter()?;
+    let mut reader = Reader(SliceReader::new(bytes));
+    let value = T::deserialize(&mut reader)?;
+    match reader.peek() {
+        Err(_) => Ok(value),
+        Ok(_) => Err(Error("there is more data than the value takes".to_owned())),
+    }
+}
+
+struct Reader<'de>(SliceReader<'de>);
+
+/// An integer as it is written.
+enum Integer {
+    Unsigned(u64),
+    Signed(i64),
+    Large(u128),
+    Small(i128),
+}
+
+impl<'de> Reader<'de> {
+    fn peek(&mut self) -> Result<u8, Error> {
+        let Ok(next) = self.0.fill(1);
+        next.as_ref().first().copied().ok_or_else(|| Error("the data ends before the value is complete".to_owned()))
+    }
+
+    fn take<T: Decode<'de>>(&mut self) -> Result<T, Error> {
+        T::decode(&mut self.0).map_err(|error| Error(error.to_string()))
+    }
+
+    /// Passes over the next byte if it is this one.
+    fn skip(&mut self, byte: u8) -> Result<bool, Error> {
+        let is_there = self.peek()? == byte;
+        if is_there {
+            self.0.advance(1);
+        }
+        Ok(is_there)
+    }
+
+    /// The tag that comes next, which is not passed over.
+    fn tag(&mut self) -> Result<u64, Error> {
+        let Ok(next) = self.0.fill(9);
+        let mut ahead = SliceReader::new(match next {
+            Reference::Long(bytes) => bytes,
+            Reference::Short(_) => &[],
+        });
+        types::Tag::tag(&mut ahead).map_err(|error| Error(error.to_string()))
+    }
+
+    /// Passes over the mark of a `Some` if it comes next.
+    fn skip_some(&mut self) -> Result<bool, Error> {
+        if dec::if_major(self.peek()?) != major::TAG || self.tag()? != SOME {
+            return Ok(false);
+        }
+        types::Tag::tag(&mut self.0).map_err(|error| Error(error.to_string()))?;
+        Ok(true)
+    }
+
+    fn integer(&mut self) -> Result<Integer, Error> {
+        if dec::if_major(self.peek()?) == major::UNSIGNED {
+            return self.take().map(Integer::Unsigned);
+        }
+        if dec::if_major(self.peek()?) == major::TAG && self.tag()? == 2 {
+            return self.take().map(Integer::Large);
+        }
+        let number: i128 = self.take()?;
+        Ok(i64::try_from(number).map_or(Integer::Small(number), Integer::Signed))
+    }
+
+    fn is_integer(&mut self) -> Result<bool, Error> {
+        Ok(match dec::if_major(self.peek()?) {
+            major::UNSIGNED | major::NEGATIVE => true,
+            major::TAG => matches!(self.tag()?, 2 | 3),
+            _ => false,
+        })
+    }
+
+    fn array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        let _level = Level::enter()?;
+        if !self.skip(major::ARRAY << 5 | marker::START)? {
+            return Err(Error("a sequence announces its length, which this form never does".to_owned()));
+        }
+        let value = visitor.visit_seq(Parts(self))?;
+        self.end()?;
+        Ok(value)
+    }
+
+    fn map<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        let _level = Level::enter()?;
+        // A variant that is read as whatever it is.
+        if self.skip(VARIANT)? {
+            return visitor.visit_map(OneEntry { reader: self, is_read: false });
+        }
+        if !self.skip(major::MAP << 5 | marker::START)? {
+            return Err(Error("a map announces its length, which this form never does".to_owned()));
+        }
+        let value = visitor.visit_map(Parts(self))?;
+        self.end()?;
+        Ok(value)
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        if self.skip(marker::BREAK)? {
+            return Ok(());
+        }
+        Err(Error("there are more elements than the type takes".to_owned()))
+    }
+}
+
+/// A map of one entry: a variant that holds something.
+const VARIANT: u8 = major::MAP << 5 | 1;
+
+macro_rules! exact {
+    ($($deserialize:ident => $visit:ident($type:ty);)*) => {$(
+        /// As the type that is asked for, where the number fits: a visitor need not take others.
+        fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            if !self.is_integer()? {
+                return self.deserialize_any(visitor);
+            }
+            let number = self.integer()?;
+            let exact = match number {
+                Integer::Unsigned(number) => <$type>::try_from(number).ok(),
+                Integer::Signed(number) => <$type>::try_from(number).ok(),
+                Integer::Large(number) => <$type>::try_from(number).ok(),
+                Integer::Small(number) => <$type>::try_from(number).ok(),
+            };
+            match exact {
+                Some(exact) => visitor.$visit(exact),
+                None => number.visit(visitor),
+            }
+        }
+    )*};
+}
+
+impl Integer {
+    fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Integer::Unsigned(number) => visitor.visit_u64(number),
+            Integer::Signed(number) => visitor.visit_i64(number),
+            Integer::Large(number) => visitor.visit_u128(number),
+            Integer::Small(number) => visitor.visit_i128(number),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let first = self.peek()?;
+        if self.is_integer()? {
+            return self.integer()?.visit(visitor);
+        }
+        match (dec::if_major(first), first) {
+            (major::BYTES, _) => self.take().and_then(|types::Bytes(bytes)| visitor.visit_borrowed_bytes(bytes)),
+            (major::STRING, _) => self.take().and_then(|text| visitor.visit_borrowed_str(text)),
+            (major::ARRAY, _) => self.array(visitor),
+            (major::MAP, _) => self.map(visitor),
+            (major::TAG, _) if self.skip_some()? => {
+                let _level = Level::enter()?;
+                visitor.visit_some(self)
+            }
+            (_, marker::FALSE | marker::TRUE) => self.take().and_then(|flag| visitor.visit_bool(flag)),
+            (_, marker::NULL) => {
+                self.0.advance(1);
+                visitor.visit_none()
+            }
+            (_, marker::UNDEFINED) => {
+                self.0.advance(1);
+                visitor.visit_unit()
+            }
+            (_, marker::F32) => self.take().and_then(|number| visitor.visit_f32(number)),
+            (_, marker::F64) => self.take().and_then(|number| visitor.visit_f64(number)),
+            _ => Err(Error(format!("no value of this form begins with the byte {first:#04x}"))),
+        }
+    }
+
+    exact! {
+        deserialize_i8 => visit_i8(i8);
+        deserialize_i16 => visit_i16(i16);
+        deserialize_i32 => visit_i32(i32);
+        deserialize_i64 => visit_i64(i64);
+        deserialize_i128 => visit_i128(i128);
+        deserialize_u8 => visit_u8(u8);
+        deserialize_u16 => visit_u16(u16);
+        deserialize_u32 => visit_u32(u32);
+        deserialize_u64 => visit_u64(u64);
+        deserialize_u128 => visit_u128(u128);
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if dec::if_major(self.peek()?) != major::STRING {
+            return self.deserialize_any(visitor);
+        }
+        let text: &'de str = self.take()?;
+        let mut characters = text.chars();
+        match (characters.next(), characters.next()) {
+            (Some(character), None) => visitor.visit_char(character),
+            _ => visitor.visit_borrowed_str(text),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.skip(marker::NULL)? {
+            return visitor.visit_none();
+        }
+        let _level = Level::enter()?;
+        self.skip_some()?;
+        visitor.visit_some(self)
+    }
+
+    /// What one type writes as `None`, another may read as nothing.
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.skip(marker::NULL)? {
+            return visitor.visit_unit();
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let _level = Level::enter()?;
+        if self.skip(VARIANT)? {
+            return visitor.visit_enum(Holding(self));
+        }
+        // As some types write a variant by hand.
+        if self.skip(major::MAP << 5 | marker::START)? {
+            let value = visitor.visit_enum(Holding(&mut *self))?;
+            self.end()?;
+            return Ok(value);
+        }
+        visitor.visit_enum(Empty(self))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.take::<IgnoredAny>()?;
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool f32 f64 str string bytes byte_buf seq tuple tuple_struct map struct identifier
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+/// The elements of a sequence, or the entries of a map, up to the mark of their end.
+struct Parts<'r, 'de>(&'r mut Reader<'de>);
+
+impl<'de> Parts<'_, 'de> {
+    fn part<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        if self.0.peek()? == marker::BREAK {
+            return Ok(None);
+        }
+        seed.deserialize(&mut *self.0).map(Some)
+    }
+}
+
+impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        self.part(seed)
+    }
+}
+
+impl<'de> MapAccess<'de> for Parts<'_, 'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        self.part(seed)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        self.part(seed)?.ok_or_else(|| Error("a key has no value".to_owned()))
+    }
+}
+
+/// The only entry of a map.
+struct OneEntry<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    is_read: bool,
+}
+
+impl<'de> MapAccess<'de> for OneEntry<'_, 'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        if std::mem::replace(&mut self.is_read, true) {
+            return Ok(None);
+        }
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        seed.deserialize(&mut *self.reader)
+    }
+}
+
+/// A variant that holds something.
+struct Holding<'r, 'de>(&'r mut Reader<'de>);
+
+impl<'de> EnumAccess<'de> for Holding<'_, 'de> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        Ok((seed.deserialize(&mut *self.0)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Holding<'_, 'de> {
+    type Error = Error;
+
+    /// It is not empty; a type that takes nothing may still take that.
+    fn unit_variant(self) -> Result<(), Error> {
+        <()>::deserialize(self.0)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
+        seed.deserialize(self.0)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.0.deserialize_any(visitor)
+    }
+}
+
+/// A variant that holds nothing: its name.
+struct Empty<'r, 'de>(&'r mut Reader<'de>);
+
+impl<'de> EnumAccess<'de> for Empty<'_, 'de> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        Ok((seed.deserialize(&mut *self.0)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Empty<'_, 'de> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Error> {
+        Err(empty())
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
+        Err(empty())
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Error> {
+        Err(empty())
+    }
+}
+
+fn empty() -> Error {
+    Error::custom("the variant holds nothing where the type wants it to")
+}
