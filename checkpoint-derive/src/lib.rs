@@ -94,8 +94,9 @@ use proc_macro::TokenStream;
 /// - unions, and what is there for other formats or types: `remote`, `getter`, `field_identifier`,
 ///   `variant_identifier`.
 ///
-/// The way out is mostly `#[serde(with = "checkpointed::json")]` on a *field* whose type only has serde's derives: the
-/// field is then stored as JSON text, and its type may use any of these attributes.
+/// The way out is mostly `#[serde(with = "checkpointed::self_describing")]` on a *field* whose type only has serde's
+/// derives: the field is then stored in a form that says of each value what it is, and its type may use any of these
+/// attributes. `checkpointed::json` is a form that people can read, and refuses what JSON would lose.
 ///
 /// ```
 /// use checkpointed::checkpointed;
@@ -110,7 +111,7 @@ use proc_macro::TokenStream;
 ///
 /// #[checkpointed]
 /// struct Settings {
-///     #[serde(with = "checkpointed::json")]
+///     #[serde(with = "checkpointed::self_describing")]
 ///     all: Vec<Setting>,
 /// }
 /// ```

@@ -11,8 +11,8 @@ use crate::ast::{Body, Field, Input, Style, Variant, differs};
 use crate::attr::{self, Errors, Serde};
 
 /// For types that need a format that describes itself.
-const STORE_AS_JSON: &str = "or take #[checkpointed] off this type, derive serde's traits instead, and put \
-    #[serde(with = \"checkpointed::json\")] on the fields that hold it: they are then stored as JSON text";
+const SELF_DESCRIBING: &str = "or take #[checkpointed] off this type, derive serde's traits instead, and put \
+    #[serde(with = \"checkpointed::self_describing\")] on the fields that hold it";
 const OWN: &str = "use String, Vec<T>, Box<T>, Arc<T> or Cow<'static, T> instead of references";
 const SAME_TYPE: &str = "a checkpoint is read as the type that it was written as";
 
@@ -93,7 +93,7 @@ fn check_representation(input: &Input, errors: &mut Errors) {
         errors.refuse(
             part,
             "with `untagged`, serde guesses the variant from the data, and a checkpoint does not say what its data is",
-            &["drop it: the variant is then stored too", STORE_AS_JSON],
+            &["drop it: the variant is then stored too", SELF_DESCRIBING],
         );
     }
     // `content` is the second half of `tag`, and would say the same again.
@@ -101,7 +101,7 @@ fn check_representation(input: &Input, errors: &mut Errors) {
         errors.refuse(
             part,
             "with `tag`, serde looks for the type among the fields by name, and a checkpoint stores values without names",
-            &["drop it: an enum stores its variant anyway", STORE_AS_JSON],
+            &["drop it: an enum stores its variant anyway", SELF_DESCRIBING],
         );
     }
 }
@@ -231,14 +231,14 @@ fn check_field(field: &Field, errors: &mut Errors) {
         errors.refuse(
             part,
             "with `flatten`, serde looks for the fields by name, and a checkpoint stores values without names",
-            &["drop it: the field is then stored as a value of its own", STORE_AS_JSON],
+            &["drop it: the field is then stored as a value of its own", SELF_DESCRIBING],
         );
     }
     if let Some(part) = field.serde.get(attr::SKIP_SERIALIZING_IF) {
         errors.refuse(
             part,
             "a checkpoint stores values without names, so leaving one out would move everything after it",
-            &["drop it: `None` takes one byte, an empty `Vec` eight", STORE_AS_JSON],
+            &["drop it: `None` takes one byte, an empty `Vec` eight", SELF_DESCRIBING],
         );
     }
     if let Some(part) = field.serde.get(attr::GETTER) {

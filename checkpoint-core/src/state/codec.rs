@@ -120,8 +120,8 @@ fn sentence(error: &ErrorKind) -> String {
         ErrorKind::InvalidCharEncoding => "a char is not UTF-8".to_owned(),
         ErrorKind::InvalidTagEncoding(tag) => format!("an option starts with 0 or 1, not {tag}"),
         ErrorKind::DeserializeAnyNotSupported => "a type decides while reading what comes next \
-            (deserialize_any), which bincode cannot tell; store it as text with \
-            #[serde(with = \"checkpointed::json\")]"
+            (deserialize_any), which bincode cannot tell; write \
+            #[serde(with = \"checkpointed::self_describing\")] on its field"
             .to_owned(),
         ErrorKind::SizeLimit => "a length is larger than the data".to_owned(),
         ErrorKind::SequenceMustHaveLength => "a sequence does not know its length".to_owned(),

@@ -120,7 +120,7 @@ enum SkippingVariant {
 #[test]
 fn a_skipped_field_is_refused_by_name() {
     let error = encode(&Skipping { kept: 1, skipped: None, after: 2 }, &mut Vec::new()).unwrap_err();
-    for part in ["`skipped`", "`Skipping`", "skip_serializing_if", "checkpointed::json"] {
+    for part in ["`skipped`", "`Skipping`", "skip_serializing_if", "checkpointed::self_describing"] {
         assert!(error.contains(part), "{error}");
     }
     let error = encode(&SkippingVariant::Named { skipped: None }, &mut Vec::new()).unwrap_err();
@@ -267,7 +267,7 @@ fn errors_are_sentences() {
     );
     assert_eq!(decode::<char>(&[0xff]).unwrap_err(), "a char is not UTF-8");
     assert!(decode::<Shape>(&[9, 0, 0, 0]).unwrap_err().contains("variant index"));
-    assert!(decode::<serde_json::Value>(&[0]).unwrap_err().contains("checkpointed::json"));
+    assert!(decode::<serde_json::Value>(&[0]).unwrap_err().contains("checkpointed::self_describing"));
 }
 
 #[derive(Serialize, Deserialize)]

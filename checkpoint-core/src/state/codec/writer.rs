@@ -348,8 +348,8 @@ impl Fixed<'_, '_> {
     fn skip(&self, field: &'static str) -> Result<()> {
         Err(refusal(format!(
             "the field `{field}` of `{}` was left out (skip_serializing_if), and a checkpoint without it could not \
-             be read again; drop that attribute, or store the value as text with \
-             #[serde(with = \"checkpointed::json\")]",
+             be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
+             the field that holds the value",
             self.name
         )))
     }

@@ -149,8 +149,8 @@ impl Emission<'_> {
                 }
             }
             Form::OnlyByName => Fields::Newtype(Type::Unsupported(format!(
-                "{owner} can be read only from a map of its fields, which bincode does not write; store it as text \
-                 with #[serde(with = \"checkpointed::json\")]"
+                "{owner} can be read only from a map of its fields, which bincode does not write; write \
+                 #[serde(with = \"checkpointed::self_describing\")] on its field"
             ))),
             Form::Unasked | Form::Mixed => Fields::Newtype(Type::Opaque(owner.to_owned())),
         }
@@ -185,8 +185,8 @@ fn undecided(name: &str, request: &str) -> String {
     let internal = name.is_empty() || name.contains("__") || name.starts_with("Content");
     let name = if internal { "the type" } else { name };
     format!(
-        "{name} decides while reading what comes next ({request}), which bincode cannot tell; store it as text with \
-         #[serde(with = \"checkpointed::json\")]"
+        "{name} decides while reading what comes next ({request}), which bincode cannot tell; write \
+         #[serde(with = \"checkpointed::self_describing\")] on its field"
     )
 }
 

@@ -434,7 +434,7 @@ fn types_that_decide_while_reading_are_unsupported_where_they_stand() {
         "IgnoredAny decides",
     ]) {
         assert!(why.starts_with(start), "{why}");
-        assert!(why.contains("checkpointed::json"), "{why}");
+        assert!(why.contains("checkpointed::self_describing"), "{why}");
     }
     let adjacent = unsupported(&trace::<Adjacent>());
     assert!(
