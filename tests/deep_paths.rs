@@ -99,10 +99,26 @@ fn a_path_is_cut_at_every_place_and_loads() {
 
 #[test]
 fn keys_of_any_text_give_names_that_can_be_read_again() {
-    let mut keys: Vec<String> =
-        ["", ".", "..", "...", "/", "//", "a/b", "a", "\0", "\u{1b}[31m", "a\nb", "~", "a~1", "%", ".npy", "a.npy"]
-            .map(str::to_owned)
-            .to_vec();
+    let mut keys: Vec<String> = [
+        "",
+        ".",
+        "..",
+        "...",
+        "/",
+        "//",
+        "a/b",
+        "a",
+        "\0",
+        "\u{1b}[31m",
+        "a\nb",
+        "~",
+        "a~1",
+        "%",
+        ".npy",
+        "a.npy",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     // Alike in all that is kept of them, and very long.
     keys.extend((0..5).map(|number| format!("{}{number}", "é".repeat(300))));
     keys.extend([199, 200, 201, 5000, 100_000].map(|length| "k".repeat(length)));

@@ -10,7 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use checkpointed::{Checkpoint, Checkpointer, Error, Key, Pipeline, Plain, Protection, ReadBack, Scopes, checkpointed};
+use checkpointed::{
+    Checkpoint, Checkpointer, Error, Key, Pipeline, Plain, Protection, ReadBack, Scopes, checkpointed,
+};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -160,8 +162,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByHand<T> {
 
 fn stays<T: Checkpoint + Debug + PartialEq>(state: &T) {
     let directory = tempfile::tempdir().unwrap();
-    let mut checkpoints =
-        Checkpointer::<T>::builder(directory.path()).read_back(ReadBack::Always).durable(false).open().unwrap();
+    let mut checkpoints = Checkpointer::<T>::builder(directory.path())
+        .read_back(ReadBack::Always)
+        .durable(false)
+        .open()
+        .unwrap();
     checkpoints.save(state).unwrap();
     assert!(checkpoints.load().unwrap().as_ref() == Some(state));
 }
@@ -178,7 +183,9 @@ fn maps_and_sets_may_come_back_in_another_order() {
         let rows = names().map(|name| (name, vec![[1_u16, 2], [3, 4]])).collect::<HashMap<_, _>>();
         stays(&ByHandState(ByHand(rows)));
         let nested: HashMap<String, HashMap<u64, HashSet<(u8, Option<bool>)>>> = names()
-            .map(|name| (name, HashMap::from([(1, HashSet::from([(1, None), (2, Some(true))])), (2, HashSet::new())])))
+            .map(|name| {
+                (name, HashMap::from([(1, HashSet::from([(1, None), (2, Some(true))])), (2, HashSet::new())]))
+            })
             .collect();
         stays(&ByHandState(ByHand(nested)));
         let in_order: BTreeSet<String> = names().collect();
@@ -259,6 +266,94 @@ fn only_the_first_save_is_read_back_unless_told_otherwise() {
     }
 }
 
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many states are made and dropped by two saves of one.
+fn made<T: Checkpoint>(state: &T) -> usize {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<T>::open(directory.path()).unwrap();
+    let before = DROPPED.load(Ordering::Relaxed);
+    checkpoints.save(state).unwrap();
+    checkpoints.save(state).unwrap();
+    DROPPED.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn a_type_whose_serde_code_is_derived_is_not_read_back() {
+    macro_rules! counts_drops {
+        ($($type:ident)*) => {$(
+            impl Drop for $type {
+                fn drop(&mut self) {
+                    DROPPED.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        )*};
+    }
+
+    #[checkpointed(name = "derived", version = 2)]
+    struct Derived {
+        numbers: Vec<f64>,
+        text: Option<String>,
+        map: HashMap<(u8, bool), Inner>,
+        set: BTreeSet<u64>,
+        fixed: [u8; 4],
+        range: std::ops::Range<u32>,
+        elapsed: std::time::Duration,
+        address: Option<std::net::IpAddr>,
+        inner: Result<Box<Inner>, ()>,
+    }
+
+    #[checkpointed]
+    #[derive(Serialize, Deserialize)]
+    enum Inner {
+        Nothing,
+        Some { number: u64 },
+    }
+
+    /// Its serde code may be anything.
+    #[derive(Serialize, Deserialize, Checkpoint)]
+    struct Alone(u64);
+
+    #[checkpointed]
+    struct Function {
+        #[serde(with = "checkpointed::self_describing")]
+        number: u64,
+    }
+
+    #[checkpointed]
+    struct Foreign {
+        generator: rand_pcg::Pcg64,
+    }
+
+    #[checkpointed]
+    struct Deep {
+        deep: Vec<Option<Within>>,
+    }
+
+    #[checkpointed]
+    struct Within(ByHand<u8>);
+
+    counts_drops!(Derived Alone Function Foreign Deep);
+
+    let inner = || Inner::Some { number: 1 };
+    let derived = Derived {
+        numbers: vec![1.0; 3],
+        text: None,
+        map: HashMap::from([((1, true), inner()), ((2, false), Inner::Nothing)]),
+        set: BTreeSet::from([1]),
+        fixed: [1; 4],
+        range: 1..2,
+        elapsed: std::time::Duration::from_secs(1),
+        address: None,
+        inner: Ok(Box::new(inner())),
+    };
+    assert_eq!(made(&derived), 0);
+    assert_eq!(made(&Alone(1)), 1);
+    assert_eq!(made(&Function { number: 1 }), 1);
+    assert_eq!(made(&Foreign { generator: rand_pcg::Pcg64::new(1, 2) }), 1);
+    assert_eq!(made(&Deep { deep: vec![Some(Within(ByHand(1)))] }), 1);
+}
+
 #[test]
 fn what_is_saved_unread_can_be_told_so() {
     let directory = tempfile::tempdir().unwrap();
@@ -316,7 +411,8 @@ fn a_panic_of_the_state_leaves_everything_as_it_was() {
 fn a_protected_save_is_read_back_with_its_key() {
     let directory = tempfile::tempdir().unwrap();
     let protection = || Protection::new().authenticate(Key::from_hex(&"4f".repeat(32)).unwrap());
-    let open = || Checkpointer::<Of<Doubling>>::builder(directory.path()).protection(protection()).open().unwrap();
+    let open =
+        || Checkpointer::<Of<Doubling>>::builder(directory.path()).protection(protection()).open().unwrap();
     refused(open().save(&run(1, Doubling(1.0))));
     open().save(&run(1, Doubling(0.0))).unwrap();
 }

@@ -70,8 +70,12 @@ impl Net {
         let manifest = container.manifest();
         let (name, generation) = (manifest.name().to_owned(), manifest.generation());
         let name = if name.is_empty() { self.program.schema().to_string() } else { name };
-        (self.compare)(path, &self.program, container)
-            .map_err(|why| Error::NotReadBack { path: path.to_owned(), name, generation, why })
+        (self.compare)(path, &self.program, container).map_err(|why| Error::NotReadBack {
+            path: path.to_owned(),
+            name,
+            generation,
+            why,
+        })
     }
 }
 

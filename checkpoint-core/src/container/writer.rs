@@ -99,7 +99,8 @@ impl<W: Write> ContainerWriter<W> {
         }
         if self.is_checked {
             let keys: Vec<TagKey> = self.key.iter().cloned().collect();
-            reader::check_manifest(&manifest, &self.entries, &keys).map_err(|refusal| unreadable(&refusal))?;
+            reader::check_manifest(&manifest, &self.entries, &keys)
+                .map_err(|refusal| unreadable(&refusal))?;
         }
         self.put_part(MANIFEST, &manifest)?;
         let tail = zip::tail(&self.entries).ok_or_else(too_large)?;
@@ -113,7 +114,8 @@ impl<W: Write> ContainerWriter<W> {
     pub(crate) fn has_parts_of(mut self, state: &[u8], container: &Container) -> io::Result<bool> {
         self.put_part(STATE, state)?;
         let parts = &container.manifest().parts;
-        let is_same = |(one, other): (&PartRecord, &PartRecord)| one.name == other.name && one.whole() == other.whole();
+        let is_same =
+            |(one, other): (&PartRecord, &PartRecord)| one.name == other.name && one.whole() == other.whole();
         Ok(self.records.len() == parts.len() && self.records.iter().zip(parts).all(is_same))
     }
 

@@ -57,12 +57,12 @@ pub use node::{Node, Value};
 pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
 pub use overview::{GenerationOverview, Kind, Overview, holder, overview, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune};
+pub(crate) use sameness::same_values;
 pub use statistics::{ArraySummary, Profile, Statistics};
 pub use steps::{StepOverview, StepVersion, redo, steps, undo_redo};
 pub use summary::{
     Description, FailedSave, KeptGeneration, PastRestart, PastRun, PastSave, RunEnd, Summary, Totals, summary,
 };
-pub(crate) use sameness::same_values;
 pub use verification::{PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::store::{Keeping, Retention};

@@ -4,8 +4,8 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 
 use super::array::Array;
-use super::element::Element;
 use super::comparison::{Change, Difference};
+use super::element::Element;
 use super::file::File;
 use super::node::Node;
 use super::outline::{Content, Limits, Outline};
@@ -119,7 +119,10 @@ enum Sum {
     /// In no order: a sum has none.
     Bag(u64),
     /// Keys and values, the pairs in no order.
-    Pairs { key: Option<u64>, sum: u64 },
+    Pairs {
+        key: Option<u64>,
+        sum: u64,
+    },
 }
 
 impl Sum {
@@ -223,7 +226,8 @@ fn told(difference: &Difference) -> String {
         Change::Value { before, after } => format!("was {}, and came back as {}", word(before), word(after)),
         Change::Type { before, after } => format!("was {before}, and came back as {after}"),
         Change::Elements(change) => {
-            let mut what = format!("{} of {} elements came back as others", change.different, change.elements);
+            let mut what =
+                format!("{} of {} elements came back as others", change.different, change.elements);
             if let Some(most) = &change.largest {
                 what += &format!(", one that was {} as {}", most.before, most.after);
             }

@@ -30,10 +30,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// # Errors
 /// Where JSON would lose a value, or has no form for it.
-pub fn serialize<T: Serialize + ?Sized, S: Serializer>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+pub fn serialize<T: Serialize + ?Sized, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     lossless::check(value).map_err(S::Error::custom)?;
     let text = serde_json::to_string(value).map_err(|error| S::Error::custom(lossless::lost(error)))?;
     text.serialize(serializer)

@@ -39,10 +39,7 @@ use serde::{Deserializer, Serialize, Serializer};
 ///
 /// # Errors
 /// Where the value's own `Serialize` fails, or values are more than 256 deep inside each other.
-pub fn serialize<T: Serialize + ?Sized, S: Serializer>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+pub fn serialize<T: Serialize + ?Sized, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     let bytes = write::to_bytes(value).map_err(S::Error::custom)?;
     serializer.serialize_bytes(&bytes)
 }

@@ -51,7 +51,11 @@ impl Checker {
 }
 
 fn finite(number: f64) -> Result<Text, Error> {
-    if number.is_finite() { Ok(Text::Float) } else { Err(lost(format_args!("{number} is no number in JSON"))) }
+    if number.is_finite() {
+        Ok(Text::Float)
+    } else {
+        Err(lost(format_args!("{number} is no number in JSON")))
+    }
 }
 
 macro_rules! text {

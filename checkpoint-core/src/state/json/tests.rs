@@ -86,7 +86,8 @@ fn what_is_too_deep_for_json_is_refused_when_it_is_saved() {
     let deep = |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
     stays(&deep(127));
     refused(deep(128), "nested more than 127 deep");
-    let deep = |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!({"a": inner}));
+    let deep =
+        |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!({"a": inner}));
     stays(&deep(127));
     refused(deep(128), "nested more than 127 deep");
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

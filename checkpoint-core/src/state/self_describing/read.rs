@@ -31,7 +31,10 @@ enum Integer {
 impl<'de> Reader<'de> {
     fn peek(&mut self) -> Result<u8, Error> {
         let Ok(next) = self.0.fill(1);
-        next.as_ref().first().copied().ok_or_else(|| Error("the data ends before the value is complete".to_owned()))
+        next.as_ref()
+            .first()
+            .copied()
+            .ok_or_else(|| Error("the data ends before the value is complete".to_owned()))
     }
 
     fn take<T: Decode<'de>>(&mut self) -> Result<T, Error> {
@@ -162,7 +165,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             return self.integer()?.visit(visitor);
         }
         match (dec::if_major(first), first) {
-            (major::BYTES, _) => self.take().and_then(|types::Bytes(bytes)| visitor.visit_borrowed_bytes(bytes)),
+            (major::BYTES, _) => {
+                self.take().and_then(|types::Bytes(bytes)| visitor.visit_borrowed_bytes(bytes))
+            }
             (major::STRING, _) => self.take().and_then(|text| visitor.visit_borrowed_str(text)),
             (major::ARRAY, _) => self.array(visitor),
             (major::MAP, _) => self.map(visitor),

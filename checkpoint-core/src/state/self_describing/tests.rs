@@ -88,7 +88,9 @@ fn floats_keep_their_bits() {
     for bits in [0, 1 << 63, 0x7ff0_0000_0000_0001, 0x7ff8_0000_00c0_ffee, 0xfff8_0000_0000_0000] {
         assert_eq!(through(&f64::from_bits(bits)).unwrap().to_bits(), bits);
         assert_eq!(through(&vec![Some(f64::from_bits(bits))]).unwrap()[0].unwrap().to_bits(), bits);
-        let Untagged::Float(float) = through(&Untagged::Float(f64::from_bits(bits))).unwrap() else { panic!() };
+        let Untagged::Float(float) = through(&Untagged::Float(f64::from_bits(bits))).unwrap() else {
+            panic!()
+        };
         assert_eq!(float.to_bits(), bits);
     }
     for bits in [0, 1 << 31, 0x7fc0_beef, 0xffc0_0000] {
@@ -219,7 +221,8 @@ fn what_is_too_deep_to_be_read_is_not_written() {
             assert!((60..300).contains(&deepest), "{deepest}");
         }
         let mut list = Untagged::List(Vec::new());
-        (0..200).for_each(|_| list = Untagged::List(vec![std::mem::replace(&mut list, Untagged::Float(0.0))]));
+        (0..200)
+            .for_each(|_| list = Untagged::List(vec![std::mem::replace(&mut list, Untagged::Float(0.0))]));
         assert_eq!(through(&list).unwrap(), list);
     });
 }
@@ -229,7 +232,9 @@ fn forged_bytes_are_refused_without_a_panic_and_without_memory() {
     on_little_stack(|| {
         let huge = |head: u8| vec![head | 27, 0x7f, 255, 255, 255, 255, 255, 255, 255];
         for major in 0..8_u8 {
-            for bytes in [huge(major << 5), [huge(major << 5), vec![0x60; 100]].concat(), vec![(major << 5) | 31]] {
+            for bytes in
+                [huge(major << 5), [huge(major << 5), vec![0x60; 100]].concat(), vec![(major << 5) | 31]]
+            {
                 let _ = read::from_bytes::<Untagged>(&bytes);
                 let _ = read::from_bytes::<serde_json::Value>(&bytes);
                 let _ = read::from_bytes::<Vec<Shape>>(&bytes);
@@ -257,7 +262,8 @@ fn forged_bytes_are_refused_without_a_panic_and_without_memory() {
         let bytes = [write::to_bytes(&1_u8).unwrap(), vec![0]].concat();
         assert!(read::from_bytes::<u8>(&bytes).unwrap_err().0.contains("more data"));
         // Each byte of a value as any other.
-        let whole = write::to_bytes(&vec![Shape::Named { x: 1.0, y: None }, Shape::Pair(1, Some(None))]).unwrap();
+        let whole =
+            write::to_bytes(&vec![Shape::Named { x: 1.0, y: None }, Shape::Pair(1, Some(None))]).unwrap();
         for place in 0..whole.len() {
             for byte in 0..=255 {
                 let mut bytes = whole.clone();
