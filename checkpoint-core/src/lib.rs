@@ -64,8 +64,8 @@ pub use store::Metric;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::state::{
-        ArrayPool, Body, Field, Fields, Probe, Type, Types, Variant, ViaCheckpoint, ViaSerde,
-        adapter as fixed, traced,
+        ArrayPool, Body, Field, Fields, PartSchema, Parts, Probe, ShortArray, Type, Types, Variant,
+        ViaCheckpoint, ViaParts, ViaSerde, adapter as fixed, told, traced,
     };
     pub use serde;
 }

@@ -4,7 +4,7 @@ use syn::ext::IdentExt as _;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Data, DeriveInput, Error, ExprPath, Ident, LitStr, Token, Type};
 
-use crate::attr::{self, Errors, Part, Serde, Settings, Value};
+use crate::attr::{self, Errors, FieldSettings, Part, Serde, Settings, Value};
 use crate::case::Case;
 
 /// A struct, an enum, or a union.
@@ -25,6 +25,7 @@ pub(crate) enum Body<'a> {
 
 pub(crate) struct Variant<'a> {
     pub(crate) original: &'a syn::Variant,
+    pub(crate) settings: FieldSettings,
     pub(crate) serde: Serde,
     /// As serde writes it.
     pub(crate) name: LitStr,
@@ -47,6 +48,7 @@ pub(crate) enum Style {
 
 pub(crate) struct Field<'a> {
     pub(crate) original: &'a syn::Field,
+    pub(crate) settings: FieldSettings,
     pub(crate) serde: Serde,
     /// As serde writes it; its number if it has none.
     pub(crate) name: LitStr,
@@ -62,13 +64,13 @@ impl<'a> Input<'a> {
         };
         let rename_all = case(&serde, attr::RENAME_ALL);
         let body = match &original.data {
-            Data::Struct(data) => Body::Struct(Fields::new(&data.fields, rename_all)),
+            Data::Struct(data) => Body::Struct(Fields::new(&data.fields, rename_all, errors)),
             Data::Enum(data) => {
                 let for_fields = case(&serde, attr::RENAME_ALL_FIELDS);
                 Body::Enum(
                     data.variants
                         .iter()
-                        .map(|variant| Variant::new(variant, rename_all, for_fields))
+                        .map(|variant| Variant::new(variant, rename_all, for_fields, errors))
                         .collect(),
                 )
             }
@@ -109,11 +111,17 @@ impl<'a> Input<'a> {
 }
 
 impl<'a> Variant<'a> {
-    fn new(original: &'a syn::Variant, rename_all: Option<Case>, for_fields: Option<Case>) -> Variant<'a> {
+    fn new(
+        original: &'a syn::Variant,
+        rename_all: Option<Case>,
+        for_fields: Option<Case>,
+        errors: &mut Errors,
+    ) -> Variant<'a> {
+        let settings = FieldSettings::new(&original.attrs, errors);
         let serde = Serde::new(&original.attrs);
         let name = name(&original.ident, &serde, rename_all, Case::variant);
-        let fields = Fields::new(&original.fields, case(&serde, attr::RENAME_ALL).or(for_fields));
-        Variant { original, serde, name, fields }
+        let fields = Fields::new(&original.fields, case(&serde, attr::RENAME_ALL).or(for_fields), errors);
+        Variant { original, settings, serde, name, fields }
     }
 
     pub(crate) fn is_skipped(&self) -> bool {
@@ -128,15 +136,15 @@ impl<'a> Variant<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn new(fields: &'a syn::Fields, rename_all: Option<Case>) -> Fields<'a> {
+    fn new(fields: &'a syn::Fields, rename_all: Option<Case>, errors: &mut Errors) -> Fields<'a> {
         let style = match fields {
             syn::Fields::Unit => Style::Unit,
             syn::Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Style::Newtype,
             syn::Fields::Unnamed(_) => Style::Tuple,
             syn::Fields::Named(_) => Style::Named,
         };
-        let all =
-            fields.iter().enumerate().map(|(number, field)| Field::new(field, number, rename_all)).collect();
+        let fields = fields.iter().enumerate();
+        let all = fields.map(|(number, field)| Field::new(field, number, rename_all, errors)).collect();
         Fields { style, all }
     }
 
@@ -151,13 +159,19 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn new(original: &'a syn::Field, number: usize, rename_all: Option<Case>) -> Field<'a> {
+    fn new(
+        original: &'a syn::Field,
+        number: usize,
+        rename_all: Option<Case>,
+        errors: &mut Errors,
+    ) -> Field<'a> {
+        let settings = FieldSettings::new(&original.attrs, errors);
         let serde = Serde::new(&original.attrs);
         let name = match &original.ident {
             Some(ident) => name(ident, &serde, rename_all, Case::field),
             None => LitStr::new(&number.to_string(), proc_macro2::Span::call_site()),
         };
-        Field { original, serde, name }
+        Field { original, settings, serde, name }
     }
 
     pub(crate) fn is_skipped(&self) -> bool {

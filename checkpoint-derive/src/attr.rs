@@ -7,8 +7,8 @@ use quote::ToTokens;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser as _;
 use syn::{
-    Attribute, Error, Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Meta, MetaList, Path, Token, parse_quote,
-    token,
+    Attribute, Error, Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Meta, MetaList, Path, Token, Type,
+    parse_quote, token,
 };
 
 /// The helper attribute of the derive; `#[checkpointed(…)]` becomes it.
@@ -17,6 +17,7 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 const CHECKPOINTED: &str = "checkpointed";
 pub(crate) const SERDE: &str = "serde";
 
+pub(crate) const AS: &str = "as";
 pub(crate) const ALIAS: &str = "alias";
 pub(crate) const BORROW: &str = "borrow";
 pub(crate) const BOUND: &str = "bound";
@@ -33,6 +34,7 @@ pub(crate) const FIELD_IDENTIFIER: &str = "field_identifier";
 pub(crate) const FLATTEN: &str = "flatten";
 pub(crate) const FROM: &str = "from";
 pub(crate) const GETTER: &str = "getter";
+pub(crate) const INFERRED: &str = "inferred";
 pub(crate) const INTO: &str = "into";
 pub(crate) const MIGRATE: &str = "migrate";
 pub(crate) const NAME: &str = "name";
@@ -217,6 +219,8 @@ fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
 
 const EXPECTED_ARGUMENTS: &str =
     "expected `name = \"…\"`, `version = …`, `migrate(from = …, with = …)` or `crate = \"…\"`";
+const EXPECTED_OF_FIELD: &str =
+    "expected `as = \"…\"`: the type whose form the field is stored in, such as \"u32\"";
 const EXPECTED_MIGRATION: &str =
     "expected `migrate(from = …, with = …)`: a version, and the function that takes its type";
 const EXPECTED_FUNCTION: &str =
@@ -303,6 +307,42 @@ impl Settings {
             return Err(meta.error(EXPECTED_ARGUMENTS));
         }
         Ok(())
+    }
+}
+
+/// What the author says of a field, or of a variant, in `#[checkpointed(…)]`.
+#[derive(Default)]
+pub(crate) struct FieldSettings {
+    /// The type whose form it is stored in.
+    pub(crate) form: Option<Type>,
+    /// Whether the bounds on it are those that this macro gave serde, and not the author's.
+    pub(crate) inferred: bool,
+}
+
+impl FieldSettings {
+    pub(crate) fn new(attributes: &[Attribute], errors: &mut Errors) -> FieldSettings {
+        let mut settings = FieldSettings::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(CHECKPOINT)) {
+            let parsed = attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident(INFERRED) {
+                    settings.inferred = true;
+                    return Ok(());
+                }
+                if !meta.path.is_ident(AS) {
+                    return Err(meta.error(EXPECTED_OF_FIELD));
+                }
+                let form = text(&meta)?;
+                let form = form.parse().map_err(|_| Error::new_spanned(&form, EXPECTED_OF_FIELD))?;
+                match settings.form.replace(form) {
+                    Some(_) => Err(meta.error("given twice")),
+                    None => Ok(()),
+                }
+            });
+            if let Err(error) = parsed {
+                errors.add(error);
+            }
+        }
+        settings
     }
 }
 

@@ -5,10 +5,11 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote};
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned as _;
 use syn::{Attribute, Data, DeriveInput, Error, LitStr, Meta, Path, Token, parse_quote};
 
 use crate::ast::derived;
-use crate::attr::{CRATE, DERIVED, SERDE, Serde, Settings, is_checkpointed};
+use crate::attr::{CHECKPOINT, CRATE, DERIVED, SERDE, Serde, Settings, is_checkpointed};
 
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut input: DeriveInput = match syn::parse2(item.clone()) {
@@ -64,6 +65,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     }
 
     crate::fixed::add(&mut input, &library);
+    hand_on(&mut input);
 
     // After other attribute macros, which may change the fields for serde; before serde's attributes, which only mean
     // something after the derives.
@@ -71,6 +73,31 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     let place = place.unwrap_or(input.attrs.len());
     input.attrs.splice(place..place, added);
     input.into_token_stream()
+}
+
+/// Arguments on fields and variants, for the derive. `#[checkpointed]` itself is no attribute that may stand there.
+fn hand_on(input: &mut DeriveInput) {
+    let rename = |attributes: &mut Vec<Attribute>| {
+        for attribute in attributes.iter_mut().filter(|attribute| is_checkpointed(attribute)) {
+            let path = match &mut attribute.meta {
+                Meta::Path(path) => path,
+                Meta::List(list) => &mut list.path,
+                Meta::NameValue(value) => &mut value.path,
+            };
+            let span = path.span();
+            *path = syn::Ident::new(CHECKPOINT, span).into();
+        }
+    };
+    match &mut input.data {
+        Data::Struct(data) => data.fields.iter_mut().for_each(|field| rename(&mut field.attrs)),
+        Data::Enum(data) => {
+            for variant in &mut data.variants {
+                rename(&mut variant.attrs);
+                variant.fields.iter_mut().for_each(|field| rename(&mut field.attrs));
+            }
+        }
+        Data::Union(_) => {}
+    }
 }
 
 /// Whether a derive is missing.

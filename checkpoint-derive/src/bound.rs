@@ -36,22 +36,24 @@ pub(crate) fn generics(input: &Input) -> Generics {
     // As serde has it, of types that are converted too.
     for (variant, field) in input.fields() {
         let variant_bounds = variant.map_or((None, None), |variant| variant.serde.bounds());
-        let bounds = field.serde.bounds();
+        let bounds = if field.settings.inferred { (None, None) } else { field.serde.bounds() };
         let writes = bounds.0.or(variant_bounds.0).or(own_write);
         let reads = bounds.1.or(variant_bounds.1).or(own_read);
         given.extend([writes, reads].into_iter().flatten());
         let by_function = field.serde.reads_with().is_some()
             || variant.is_some_and(|variant| variant.serde.reads_with().is_some());
         // As serde has it: what the author says of one direction takes the place of what is inferred for it.
-        let bound = match (writes, reads) {
-            _ if by_function => continue,
-            (None, None) => &checkpoint,
-            (Some(_), None) => &read,
-            (None, Some(_)) => &write,
+        let bounds: &[&Path] = match (writes, reads) {
+            _ if by_function && !field.settings.inferred => continue,
+            // The form is known without asking the type.
+            (None, None) if field.settings.form.is_some() => &[&write, &read],
+            (None, None) => &[&checkpoint],
+            (Some(_), None) => &[&read],
+            (None, Some(_)) => &[&write],
             (Some(_), Some(_)) => continue,
         };
         for ty in bounded(field.original, &parameters) {
-            push(predicates, parse_quote!(#ty: #bound));
+            push(predicates, parse_quote!(#ty: #(#bounds)+*));
         }
     }
     for text in given {
@@ -108,7 +110,7 @@ fn mentions_de(tokens: TokenStream) -> bool {
 }
 
 /// The types that a field makes a demand of: the parameters in it, and itself if it is `T::Item`.
-fn bounded(field: &Field, parameters: &BTreeSet<Ident>) -> Vec<TypePath> {
+pub(crate) fn bounded(field: &Field, parameters: &BTreeSet<Ident>) -> Vec<TypePath> {
     let mut mentioned = Mentioned { parameters, found: Vec::new() };
     if let Type::Path(ty) = &field.ty
         && ty.qself.is_none()

@@ -6,7 +6,7 @@ use syn::{DeriveInput, Error, ExprPath, Generics, Ident, LitStr, Type};
 
 use crate::ast::{Body, Field, Fields, Input, Style, Variant};
 use crate::attr::{self, Errors, Migration, at};
-use crate::{bound, fixed, lend, valid};
+use crate::{bound, fixed, lend, probe, valid};
 
 /// `#[derive(Checkpoint)]`.
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
@@ -93,7 +93,7 @@ fn implementation(input: &Input) -> TokenStream {
                 #version
 
                 fn schema(#types: &mut #library::__private::Types) -> #library::__private::Type {
-                    use #library::__private::{ViaCheckpoint as _, ViaSerde as _};
+                    use #library::__private::{ViaCheckpoint as _, ViaParts as _, ViaSerde as _};
                     #library::__private::Types::#define::<Self>(
                         #types,
                         <Self as #library::Checkpoint>::NAME,
@@ -176,7 +176,10 @@ impl Expansion<'_> {
         let fields = match variant.serde.reads_with() {
             Some(function) => {
                 let fields = self.private("Fields");
-                let content = self.traced(&variant.content(), &function);
+                let content = match &variant.settings.form {
+                    Some(form) => self.told(form),
+                    None => self.traced(&variant.content(), &function),
+                };
                 quote!(#fields::Newtype(#content))
             }
             None if variant.fields.style == Style::Newtype && variant.fields.stored().next().is_none() => {
@@ -208,7 +211,10 @@ impl Expansion<'_> {
     }
 
     fn field(&self, field: &Field) -> TokenStream {
-        if let Some(schema) = fixed::schema(field, &self.types, |leaf| self.probe(leaf)) {
+        if let Some(form) = &field.settings.form {
+            return self.told(form);
+        }
+        if let Some(schema) = fixed::schema(field, &self.private("fixed"), &self.types, |ty| self.probe(ty)) {
             return schema;
         }
         match field.serde.reads_with() {
@@ -217,10 +223,16 @@ impl Expansion<'_> {
         }
     }
 
+    /// The schema of the type that the author named, for which nothing is run.
+    fn told(&self, form: &Type) -> TokenStream {
+        let (told, types) = (self.private("told"), &self.types);
+        quote_spanned!(at(form)=> #told::<#form>(#types))
+    }
+
     /// The schema of a type, whether it knows of checkpoints or only of serde.
     fn probe(&self, ty: &Type) -> TokenStream {
-        let (probe, types) = (self.private("Probe"), &self.types);
-        quote_spanned!(at(ty)=> (&#probe::<#ty>::NEW).schema(#types))
+        let library = &self.input.settings.library;
+        probe::schema(ty, &quote!(#library::__private), &self.types)
     }
 
     /// The schema of what a function of the author's reads in place of the type's own `Deserialize`.

@@ -1,15 +1,17 @@
 //! Fields with fixed arrays that may be longer than serde knows: the attribute that has the library write and read them.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::visit::{self, Visit};
 use syn::{
     Data, DeriveInput, Expr, ExprLit, Field, GenericArgument, Ident, Lit, LitStr, Path, PathArguments, Type,
     parse_quote,
 };
 
 use crate::ast;
-use crate::attr::{DESERIALIZE_WITH, SERIALIZE_WITH, SKIP, Serde, WITH};
+use crate::attr::{BOUND, DESERIALIZE_WITH, INFERRED, SERIALIZE_WITH, SKIP, Serde, WITH};
+use crate::bound::bounded;
 
 /// The longest fixed array that serde knows.
 const LONGEST_OF_SERDE: u64 = 32;
@@ -23,44 +25,107 @@ struct Plan<'a> {
     adapter: TokenStream,
     /// The type of the elements.
     leaf: &'a Type,
+    /// What the schema is made of, where the adapter does not know all of it.
+    holds: Holds<'a>,
+}
+
+/// What a plan holds that concerns the keys of maps, which no adapter knows.
+enum Holds<'a> {
+    NoMap,
+    /// An option of something that holds a map.
+    Maybe(&'a Type),
+    /// A map: its key, and its value.
+    Map(&'a Type, &'a Type),
 }
 
 /// Adds `#[serde(with = "…")]` to each field whose type is written as one with a long fixed array.
 pub(crate) fn add(input: &mut DeriveInput, library: &Path) {
-    let parameters: Vec<Ident> =
+    let parameters: BTreeSet<Ident> =
         input.generics.type_params().map(|parameter| parameter.ident.clone()).collect();
-    let fields: Vec<&mut Field> = match &mut input.data {
-        Data::Struct(data) => data.fields.iter_mut().collect(),
-        Data::Enum(data) => data.variants.iter_mut().flat_map(|variant| variant.fields.iter_mut()).collect(),
+    let has_bounds = Serde::new(&input.attrs).has(BOUND);
+    let mut fields: Vec<(bool, &mut Field)> = match &mut input.data {
+        Data::Struct(data) => data.fields.iter_mut().map(|field| (has_bounds, field)).collect(),
+        Data::Enum(data) => {
+            let variants = data.variants.iter_mut();
+            let fields = variants.flat_map(|variant| {
+                let has_bounds = has_bounds || Serde::new(&variant.attrs).has(BOUND);
+                variant.fields.iter_mut().map(move |field| (has_bounds, field))
+            });
+            fields.collect()
+        }
         Data::Union(_) => Vec::new(),
     };
-    for field in fields {
+    let fixed = quote!(#library::__private::fixed);
+    let mut is_generic = false;
+    for (_, field) in &mut fields {
         let serde = Serde::new(&field.attrs);
         if [WITH, SERIALIZE_WITH, DESERIALIZE_WITH, SKIP].iter().any(|attribute| serde.has(attribute)) {
             continue;
         }
-        let fixed = quote!(#library::__private::fixed);
-        // With the attribute serde asks nothing of type parameters any more, so it would not compile with one.
-        let Some(plan) = plan(&field.ty, &fixed).filter(|plan| !mentions(plan.leaf, &parameters)) else {
-            continue;
-        };
-        let adapter = plan.adapter;
+        let Some(adapter) = plan(&field.ty, &fixed).map(|plan| plan.adapter) else { continue };
+        is_generic |= !bounded(field, &parameters).is_empty();
         let name = Ident::new(FIXED_ARRAYS, Span::call_site());
         let path = quote!(#fixed::#name::<#adapter>).to_string().replace(' ', "");
         let path = LitStr::new(&path, Span::call_site());
         field.attrs.push(parse_quote!(#[serde(with = #path)]));
     }
+    if is_generic {
+        fields.into_iter().for_each(|(has_bounds, field)| bind(field, has_bounds, &parameters, library));
+    }
 }
 
-/// The schema of a field that has the attribute, or `None` if it has not.
+/// Tells serde the bounds of a field. It infers none for a field that functions write, and to read by a function in one
+/// field and by itself in another it needs the same bound in both.
+fn bind(field: &mut Field, has_bounds: bool, parameters: &BTreeSet<Ident>, library: &Path) {
+    let serde = Serde::new(&field.attrs);
+    let by_author = serde.reads_with().is_some() && adapter_path(&serde).is_none();
+    if has_bounds || by_author || [BOUND, SKIP].iter().any(|attribute| serde.has(attribute)) {
+        return;
+    }
+    let serde = quote!(#library::__private::serde);
+    let bounds = bounded(field, parameters);
+    if !bounds.is_empty() {
+        let bounds =
+            quote!(#(#bounds: #serde::Serialize + #serde::de::DeserializeOwned + 'static),*).to_string();
+        let bounds = LitStr::new(&bounds, Span::call_site());
+        let inferred = Ident::new(INFERRED, Span::call_site());
+        field.attrs.push(parse_quote!(#[serde(bound(serialize = #bounds, deserialize = #bounds))]));
+        field.attrs.push(parse_quote!(#[checkpoint(#inferred)]));
+    }
+}
+
+/// The schema of a field that has the attribute, or `None` if it has not. `fixed` is the path of the adapters.
 pub(crate) fn schema(
     field: &ast::Field,
+    fixed: &TokenStream,
     types: &Ident,
-    probe: impl FnOnce(&Type) -> TokenStream,
+    probe: impl Fn(&Type) -> TokenStream,
 ) -> Option<TokenStream> {
-    let (path, leaf) = adapter(field)?;
-    let (ty, leaf) = (&field.original.ty, probe(leaf));
-    Some(quote!(#path::schema::<#ty>(#types, |#types| #leaf)))
+    adapter_path(&field.serde)?;
+    schema_of(&field.original.ty, fixed, types, &probe)
+}
+
+fn schema_of(
+    ty: &Type,
+    fixed: &TokenStream,
+    types: &Ident,
+    probe: &impl Fn(&Type) -> TokenStream,
+) -> Option<TokenStream> {
+    let Plan { adapter, leaf, holds } = plan(ty, fixed)?;
+    Some(match holds {
+        Holds::NoMap => {
+            let (name, leaf) = (Ident::new(FIXED_ARRAYS, Span::call_site()), probe(leaf));
+            quote!(#fixed::#name::<#adapter>::schema::<#ty>(#types, |#types| #leaf))
+        }
+        Holds::Maybe(inner) => {
+            let inner = schema_of(inner, fixed, types, probe)?;
+            quote!(#fixed::option(#inner))
+        }
+        Holds::Map(key, value) => {
+            let (key, value) = (probe(key), schema_of(value, fixed, types, probe)?);
+            quote!(#fixed::map(#key, #value))
+        }
+    })
 }
 
 /// Gives up the memory of a field that has the attribute, or `None` if it has not.
@@ -70,45 +135,56 @@ pub(crate) fn lend(
     pool: &Ident,
     probe: impl FnOnce(&Type, &Ident) -> TokenStream,
 ) -> Option<TokenStream> {
-    let (path, leaf) = adapter(field)?;
+    let path = adapter_path(&field.serde)?;
+    let leaf = plan(&field.original.ty, &TokenStream::new())?.leaf;
     let element = Ident::new("__element", Span::mixed_site());
     let (ty, call) = (&field.original.ty, probe(leaf, &element));
     Some(quote!(#path::lend_arrays::<#ty, #leaf>(#binding, #pool, |#element, #pool| #call);))
 }
 
-/// What the attribute names, and the type of the elements.
-fn adapter<'a>(field: &'a ast::Field<'_>) -> Option<(Path, &'a Type)> {
-    let path: Path = field.serde.text(WITH)?.parse().ok()?;
-    let last = path.segments.last().filter(|last| last.ident == FIXED_ARRAYS);
-    last.filter(|_| path.segments.iter().any(|segment| segment.ident == "__private"))?;
-    let leaf = plan(&field.original.ty, &TokenStream::new())?.leaf;
-    Some((path, leaf))
+/// What the attribute names.
+fn adapter_path(serde: &Serde) -> Option<Path> {
+    let path: Path = serde.text(WITH)?.parse().ok()?;
+    let is_ours = path.segments.last().is_some_and(|last| last.ident == FIXED_ARRAYS)
+        && path.segments.iter().any(|segment| segment.ident == "__private");
+    is_ours.then_some(path)
 }
 
 fn plan<'a>(ty: &'a Type, fixed: &TokenStream) -> Option<Plan<'a>> {
     let wrapped = |name: &str, plan: Plan<'a>| {
         let (name, inner) = (Ident::new(name, Span::call_site()), plan.adapter);
-        Plan { adapter: quote!(#fixed::#name<#inner>), leaf: plan.leaf }
+        Plan { adapter: quote!(#fixed::#name<#inner>), leaf: plan.leaf, holds: Holds::NoMap }
     };
-    let (container, inner) = match ty {
+    let (container, arguments) = match ty {
         Type::Group(group) => return plan(&group.elem, fixed),
         Type::Paren(paren) => return plan(&paren.elem, fixed),
         Type::Array(_) => return rows(ty, fixed),
         Type::Path(path) if path.qself.is_none() => {
             let last = path.path.segments.last()?;
             let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-            match arguments.args.first() {
-                Some(GenericArgument::Type(inner)) if arguments.args.len() == 1 => (&last.ident, inner),
-                _ => return None,
-            }
+            let types = arguments.args.iter().map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty),
+                _ => None,
+            });
+            (last.ident.to_string(), types.collect::<Option<Vec<&Type>>>()?)
         }
         _ => return None,
     };
-    match (container.to_string().as_str(), inner) {
-        ("Vec", Type::Array(_)) => Some(wrapped("Rows", rows(inner, fixed)?)),
-        ("Box", Type::Array(_)) => Some(wrapped("Boxed", rows(inner, fixed)?)),
-        ("Box", Type::Slice(slice)) => Some(wrapped("BoxedRows", rows(&slice.elem, fixed)?)),
-        ("Option", _) => Some(wrapped("Maybe", plan(inner, fixed)?)),
+    match (container.as_str(), &arguments[..]) {
+        ("Vec", [inner @ Type::Array(_)]) => Some(wrapped("Rows", rows(inner, fixed)?)),
+        ("Box", [inner @ Type::Array(_)]) => Some(wrapped("Boxed", rows(inner, fixed)?)),
+        ("Arc" | "Rc", [inner @ Type::Array(_)]) => Some(wrapped("Shared", rows(inner, fixed)?)),
+        ("Box", [Type::Slice(slice)]) => Some(wrapped("BoxedRows", rows(&slice.elem, fixed)?)),
+        ("Option", [inner]) => {
+            let plan = plan(inner, fixed)?;
+            let has_map = !matches!(plan.holds, Holds::NoMap);
+            let plan = wrapped("Maybe", plan);
+            Some(if has_map { Plan { holds: Holds::Maybe(inner), ..plan } } else { plan })
+        }
+        ("HashMap" | "BTreeMap", [key, value, ..]) => {
+            let plan = wrapped("Values", plan(value, fixed)?);
+            Some(Plan { holds: Holds::Map(key, value), ..plan })
+        }
         _ => None,
     }
 }
@@ -130,25 +206,5 @@ fn rows<'a>(ty: &'a Type, fixed: &TokenStream) -> Option<Plan<'a>> {
     }
     let same = quote!(#fixed::Same);
     let adapter = lengths.iter().fold(same, |inner, _| quote!(#fixed::Fixed<#inner>));
-    Some(Plan { adapter, leaf })
-}
-
-fn mentions(ty: &Type, parameters: &[Ident]) -> bool {
-    struct Mentions<'a>(&'a [Ident], bool);
-
-    impl<'ast> Visit<'ast> for Mentions<'_> {
-        fn visit_ident(&mut self, ident: &'ast Ident) {
-            self.1 |= self.0.contains(ident);
-        }
-
-        fn visit_macro(&mut self, mac: &'ast syn::Macro) {
-            // What it makes of its tokens is not known.
-            self.1 |= !self.0.is_empty();
-            visit::visit_macro(self, mac);
-        }
-    }
-
-    let mut mentions = Mentions(parameters, false);
-    mentions.visit_type(ty);
-    mentions.1
+    Some(Plan { adapter, leaf, holds: Holds::NoMap })
 }

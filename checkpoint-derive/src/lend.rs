@@ -50,12 +50,12 @@ fn arm(path: &TokenStream, fields: &Fields, private: &TokenStream, pool: &Ident)
     let mut patterns = Vec::new();
     let mut calls = Vec::new();
     for (place, field) in fields.all.iter().enumerate() {
-        if field.is_skipped() {
+        if field.is_skipped() || field.settings.form.is_some() {
             continue;
         }
         let binding = format_ident!("__field_{place}", span = Span::mixed_site());
         let member = member(field, place);
-        let probe = |ty: &Type, value: &Ident| quote_spanned!(at(ty)=> (&#private::Probe::<#ty>::NEW).lend_arrays(#value, #pool));
+        let probe = |ty: &Type, value: &Ident| quote_spanned!(at(ty)=> (&&#private::Probe::<#ty, ()>::NEW).lend_arrays(#value, #pool));
         let call = match fixed::lend(field, &binding, pool, probe) {
             Some(call) => call,
             // What the author's own function reads is none of ours.

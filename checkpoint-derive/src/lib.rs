@@ -12,6 +12,7 @@ mod case;
 mod expand;
 mod fixed;
 mod lend;
+mod probe;
 mod valid;
 
 use proc_macro::TokenStream;

@@ -311,18 +311,35 @@ fn check_skipped_newtype(input: &Input, errors: &mut Errors) {
     }
 }
 
-// An argument on a field would change nothing.
+// The form of what is not stored by itself would change nothing.
 fn check_misplaced(input: &Input, errors: &mut Errors) {
     let own = match &input.body {
         Body::Struct(fields) => fields.all.as_slice(),
         Body::Enum(_) | Body::Union => &[],
     };
-    let of_variants = input.variants().iter().flat_map(|variant| &variant.fields.all);
-    let attributes = own.iter().chain(of_variants).flat_map(|field| &field.original.attrs);
-    let of_variants = input.variants().iter().flat_map(|variant| &variant.original.attrs);
-    for attribute in
-        attributes.chain(of_variants).filter(|attribute| attribute.path().is_ident(attr::CHECKPOINT))
-    {
-        errors.refuse(attribute, "#[checkpoint(…)] belongs on the struct or the enum", &[]);
+    let is_converted = input.conversion().is_some();
+    let is_whole = |variant: &Variant| variant.is_skipped() || variant.serde.reads_with().is_some();
+    let of_variants = input.variants().iter().flat_map(|variant| {
+        let is_whole = is_whole(variant);
+        variant.fields.all.iter().map(move |field| (is_whole, field))
+    });
+    for (is_within, field) in own.iter().map(|field| (false, field)).chain(of_variants) {
+        if let Some(form) = &field.settings.form
+            && (is_converted || is_within || field.is_skipped())
+        {
+            errors.refuse(
+                form,
+                "this field is not stored by itself, so its form means nothing",
+                &["drop it"],
+            );
+        }
+    }
+    for variant in input.variants() {
+        if let Some(form) = &variant.settings.form
+            && (is_converted || variant.is_skipped() || variant.serde.reads_with().is_none())
+        {
+            let why = "a variant stores its fields one by one, unless it has functions of yours";
+            errors.refuse(form, why, &["put `as` on the field that it is meant for"]);
+        }
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserializer, Serialize, Serializer};
 
 use self::arrangement::shape;
 pub use self::arrangement::{Arrangement, Fixed, Numbers, Same};
-pub use self::containers::{Boxed, BoxedRows, Maybe, Rows};
+pub use self::containers::{Boxed, BoxedRows, Maybe, Rows, Shared};
 use self::elements::{Elements, Via};
 pub use self::maps::Values;
 pub(crate) use self::shape::Shape;
@@ -32,6 +32,11 @@ use super::schema::{Type, Types};
 type LendLeaf<'a> = &'a mut dyn FnMut(&mut dyn Any, &mut ArrayPool);
 
 /// How an `F` is written, read, and described.
+#[diagnostic::on_unimplemented(
+    message = "`{F}` has a fixed array longer than 32, and is none of the containers that may hold one",
+    label = "a fixed array longer than 32",
+    note = "they are `Vec`, `Box`, `Arc`, `Rc`, `Option`, and as values `HashMap` and `BTreeMap`, all of the standard library; in others take `Vec<T>` or `Box<[T]>` instead of `[T; N]`"
+)]
 pub trait Adapter<F> {
     /// As `Serialize` has it.
     #[expect(clippy::missing_errors_doc, reason = "those of the serializer")]
@@ -93,6 +98,18 @@ impl<A> FixedArrays<A> {
             }
         });
     }
+}
+
+/// The schema of an option, for which the macro has that of its value.
+#[must_use]
+pub fn option(value: Type) -> Type {
+    Type::Option(Box::new(value))
+}
+
+/// The schema of a map, for which the macro has those of its keys and values.
+#[must_use]
+pub fn map(key: Type, value: Type) -> Type {
+    Type::Map(Box::new(key), Box::new(value))
 }
 
 fn short_schema(lengths: &[u64], types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {

@@ -1,8 +1,8 @@
 //! Fixed arrays of numbers, of any length, where `#[checkpointed]` cannot see them.
 //!
-//! serde has fixed arrays of up to 32 elements. In a field whose type is written out, such as `[[f64; 64]; 64]` or
-//! `Vec<[f32; 784]>`, `#[checkpointed]` sees longer ones by itself. Behind an alias, in a map, or in a type that derives
-//! serde's traits on its own, this attribute has them written and read:
+//! serde has fixed arrays of up to 32 elements. In a field whose type is written out, such as `[[f64; 64]; 64]`,
+//! `Vec<[f32; 784]>`, `Arc<[f64; 100]>` or `HashMap<String, [f64; 64]>`, `#[checkpointed]` sees longer ones by itself.
+//! Behind an alias, or in a type that derives serde's traits on its own, this attribute has them written and read:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -28,9 +28,9 @@
 //! ```
 //!
 //! In a program the path is `"checkpointed::fixed"`. In a checkpoint the array is one entry with all its dimensions; in
-//! other formats it looks as serde has short ones, as a tuple. It takes `[T; N]`, `Box<[T; N]>`, `Vec<[T; N]>` and
-//! `Box<[[T; N]]>`, where `T` is a number or again a fixed array, and these in an `Option`, or as the values of a `HashMap`
-//! or a `BTreeMap`.
+//! other formats it looks as serde has short ones, as a tuple. It takes `[T; N]`, `Box<[T; N]>`, `Arc<[T; N]>`,
+//! `Rc<[T; N]>`, `Vec<[T; N]>` and `Box<[[T; N]]>`, where `T` is a number or again a fixed array, and these in an
+//! `Option`, or as the values of a `HashMap` or a `BTreeMap`.
 //!
 //! A fixed array that is not in a `Box` or a `Vec` is on the stack while it is read, several times over in a debug build:
 //! from some 10 kB on, take `Box<[T; N]>`, which never is.
@@ -40,11 +40,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserializer, Serialize, Serializer};
 
-use super::adapter::{Adapter, Arrangement, Boxed, BoxedRows, Fixed, Maybe, Numbers, Rows, Values};
+use super::adapter::{Adapter, Arrangement, Boxed, BoxedRows, Fixed, Maybe, Numbers, Rows, Shared, Values};
 
 /// Writes the value.
 ///
@@ -75,7 +77,7 @@ pub trait Row: Sized + 'static {
 /// A type of, or with, fixed arrays of numbers.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not of fixed arrays of numbers that `fixed` knows",
-    note = "it takes `[T; N]`, `Box<[T; N]>`, `Vec<[T; N]>` and `Box<[[T; N]]>`, where `T` is a number or again a fixed array, in an `Option`, or as the values of a map"
+    note = "it takes `[T; N]`, `Box<[T; N]>`, `Arc<[T; N]>`, `Rc<[T; N]>`, `Vec<[T; N]>` and `Box<[[T; N]]>`, where `T` is a number or again a fixed array, in an `Option`, or as the values of a map"
 )]
 pub trait FixedArrays: Sized {
     /// How it is written and read.
@@ -109,6 +111,14 @@ impl<T: Row, const N: usize> FixedArrays for [T; N] {
 
 impl<T: Row, const N: usize> FixedArrays for Box<[T; N]> {
     type Adapter = Boxed<Fixed<T::Arrangement>>;
+}
+
+impl<T: Row, const N: usize> FixedArrays for Arc<[T; N]> {
+    type Adapter = Shared<Fixed<T::Arrangement>>;
+}
+
+impl<T: Row, const N: usize> FixedArrays for Rc<[T; N]> {
+    type Adapter = Shared<Fixed<T::Arrangement>>;
 }
 
 impl<T: Row, const N: usize> FixedArrays for Vec<[T; N]> {

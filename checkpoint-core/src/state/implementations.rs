@@ -1,5 +1,7 @@
 //! [`Checkpoint`] for the types of the standard library.
 
+mod parts;
+
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -11,17 +13,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::num::{NonZero, Saturating, Wrapping};
 use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::atomic::{
     AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32,
     AtomicU64, AtomicUsize,
 };
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::schema::{Body, Field, Fields, Type, Types, Variant};
+use self::parts::variant;
+pub use self::parts::{PartSchema, Parts};
+use super::schema::{Body, Type, Types};
 use super::{ArrayPool, Checkpoint, derived};
 
 /// Types that are one of the primitive types of a schema.
@@ -55,7 +60,7 @@ primitives! {
     f32 => F32;
     f64 => F64;
     char => Char;
-    String, Box<str>, PathBuf => String;
+    String, Box<str>, Rc<str>, Arc<str>, PathBuf => String;
     CString => Bytes;
 }
 
@@ -71,33 +76,87 @@ impl<T: Checkpoint> Checkpoint for Box<T> {
     }
 }
 
-/// Types that are, to serde, what they hold.
-macro_rules! wrappers {
-    ($($ty:ident<T> $(where T: $bound:path)?;)*) => {$(
-        impl<T: Checkpoint $(+ $bound)?> Checkpoint for $ty<T> {
+/// Shared pointers. Each is written with what it points to, so what was shared is a copy each after a load.
+macro_rules! shared {
+    ($($pointer:ident)*) => {$(
+        impl<T: Checkpoint> Checkpoint for $pointer<T> {
             const NAME: &'static str = "";
 
             fn schema(types: &mut Types) -> Type {
                 T::schema(types)
             }
+
+            fn lend_arrays(&mut self, pool: &mut ArrayPool) {
+                if let Some(value) = $pointer::get_mut(self) {
+                    value.lend_arrays(pool);
+                }
+            }
+        }
+
+        impl<T: Checkpoint> Checkpoint for $pointer<[T]> {
+            const NAME: &'static str = "";
+
+            fn schema(types: &mut Types) -> Type {
+                <Self as Parts<(PhantomData<T>,)>>::of_parts(types, &[&T::schema])
+            }
         }
     )*};
 }
 
-wrappers! {
+shared!(Arc Rc);
+
+/// Weak pointers, of which serde writes what they point to and reads ones that point to nothing.
+macro_rules! weak {
+    ($($pointer:ty),*) => {$(
+        impl<T: Serialize + DeserializeOwned + 'static> Checkpoint for $pointer {
+            const NAME: &'static str = "";
+
+            fn schema(_: &mut Types) -> Type {
+                Type::Unsupported(
+                    "a `Weak` is read as one that points to nothing; leave it out with #[serde(skip)], \
+                     and make it again after the load"
+                        .to_owned(),
+                )
+            }
+        }
+    )*};
+}
+
+weak!(std::rc::Weak<T>, std::sync::Weak<T>);
+
+/// Containers of one part that keep their arrays when a state is loaded into them.
+macro_rules! containers {
+    ($($ty:ident<T> $(where T: $($bound:ident)+)?;)*) => {$(
+        impl<T: Checkpoint $($(+ $bound)+)?> Checkpoint for $ty<T> {
+            const NAME: &'static str = "";
+
+            fn schema(types: &mut Types) -> Type {
+                <Self as Parts<(PhantomData<T>,)>>::of_parts(types, &[&T::schema])
+            }
+        }
+    )*};
+}
+
+containers! {
     Wrapping<T>;
     Reverse<T>;
     Cell<T> where T: Copy;
     RefCell<T>;
     Mutex<T>;
     RwLock<T>;
+    VecDeque<T>;
+    LinkedList<T>;
+    BinaryHeap<T> where T: Ord;
+    BTreeSet<T> where T: Ord;
+    Range<T>;
+    RangeInclusive<T>;
 }
 
 impl<T: Checkpoint> Checkpoint for Vec<T> {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        Type::Seq(Box::new(T::schema(types)))
+        <Self as Parts<(PhantomData<T>,)>>::of_parts(types, &[&T::schema])
     }
 
     fn lend_arrays(&mut self, pool: &mut ArrayPool) {
@@ -107,30 +166,11 @@ impl<T: Checkpoint> Checkpoint for Vec<T> {
     }
 }
 
-macro_rules! sequences {
-    ($($ty:ident<T> $(where T: $($bound:ident)+)?;)*) => {$(
-        impl<T: Checkpoint $($(+ $bound)+)?> Checkpoint for $ty<T> {
-            const NAME: &'static str = "";
-
-            fn schema(types: &mut Types) -> Type {
-                Type::Seq(Box::new(T::schema(types)))
-            }
-        }
-    )*};
-}
-
-sequences! {
-    VecDeque<T>;
-    LinkedList<T>;
-    BinaryHeap<T> where T: Ord;
-    BTreeSet<T> where T: Ord;
-}
-
 impl<T: Checkpoint> Checkpoint for Box<[T]> {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        Type::Seq(Box::new(T::schema(types)))
+        <Self as Parts<(PhantomData<T>,)>>::of_parts(types, &[&T::schema])
     }
 
     fn lend_arrays(&mut self, pool: &mut ArrayPool) {
@@ -144,7 +184,7 @@ impl<T: Checkpoint + Eq + Hash, S: BuildHasher + Default + 'static> Checkpoint f
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        Type::Seq(Box::new(T::schema(types)))
+        <Self as Parts<(PhantomData<T>,)>>::of_parts(types, &[&T::schema])
     }
 }
 
@@ -152,7 +192,7 @@ impl<K: Checkpoint + Ord, V: Checkpoint> Checkpoint for BTreeMap<K, V> {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        Type::Map(Box::new(K::schema(types)), Box::new(V::schema(types)))
+        <Self as Parts<(PhantomData<K>, PhantomData<V>)>>::of_parts(types, &[&K::schema, &V::schema])
     }
 
     fn lend_arrays(&mut self, pool: &mut ArrayPool) {
@@ -169,7 +209,7 @@ where
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        Type::Map(Box::new(K::schema(types)), Box::new(V::schema(types)))
+        <Self as Parts<(PhantomData<K>, PhantomData<V>)>>::of_parts(types, &[&K::schema, &V::schema])
     }
 
     fn lend_arrays(&mut self, pool: &mut ArrayPool) {
@@ -181,7 +221,7 @@ impl<T: Checkpoint> Checkpoint for Option<T> {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        Type::Option(Box::new(T::schema(types)))
+        <Self as Parts<(PhantomData<T>,)>>::of_parts(types, &[&T::schema])
     }
 
     fn lend_arrays(&mut self, pool: &mut ArrayPool) {
@@ -191,18 +231,34 @@ impl<T: Checkpoint> Checkpoint for Option<T> {
 
 impl<T: Checkpoint, const N: usize> Checkpoint for [T; N]
 where
-    [T; N]: Serialize + DeserializeOwned,
+    [T; N]: ShortArray,
 {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        Type::Array(Box::new(T::schema(types)), N as u64)
+        <Self as Parts<(PhantomData<T>,)>>::of_parts(types, &[&T::schema])
     }
 
     fn lend_arrays(&mut self, pool: &mut ArrayPool) {
         self.iter_mut().for_each(|value| value.lend_arrays(pool));
     }
 }
+
+/// A fixed array that serde writes and reads.
+#[diagnostic::on_unimplemented(
+    message = "a fixed array `{Self}` longer than 32 cannot be saved to a checkpoint here",
+    label = "longer than 32, or of a length that is not known here",
+    note = "as a field whose type is written out, `[f64; 64]` works by itself, also in `Vec`, `Box`, `Arc`, `Rc`, `Option` and as the values of a map; behind an alias put `#[serde(with = \"checkpointed::fixed\")]` on the field; as the whole state take a struct or a `Vec`"
+)]
+pub trait ShortArray: Serialize + DeserializeOwned {}
+
+macro_rules! short_arrays {
+    ($($length:literal)*) => {$(
+        impl<T: Checkpoint> ShortArray for [T; $length] {}
+    )*};
+}
+
+short_arrays!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
 
 macro_rules! tuples {
     ($($($member:ident)+;)*) => {$(
@@ -217,6 +273,12 @@ macro_rules! tuples {
             fn lend_arrays(&mut self, pool: &mut ArrayPool) {
                 let ($($member,)+) = self;
                 $($member.lend_arrays(pool);)+
+            }
+        }
+
+        impl<$($member),+> Parts<($(PhantomData<$member>,)+)> for ($($member,)+) {
+            fn of_parts(types: &mut Types, parts: &[PartSchema<'_>]) -> Type {
+                Type::Tuple(parts.iter().map(|part| part(types)).collect())
             }
         }
     )*};
@@ -272,43 +334,11 @@ where
     }
 }
 
-fn variant(name: &str, ty: Type) -> Variant {
-    Variant { name: name.to_owned(), fields: Fields::Newtype(ty) }
-}
-
 impl<T: Checkpoint, E: Checkpoint> Checkpoint for Result<T, E> {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        types.define_derived::<Self>("Result", 1, |types| {
-            Body::Enum(vec![variant("Ok", T::schema(types)), variant("Err", E::schema(types))])
-        })
-    }
-}
-
-fn bounds<T: Checkpoint, R: 'static>(types: &mut Types, name: &str) -> Type {
-    types.define_derived::<R>(name, 1, |types| {
-        let ty = T::schema(types);
-        Body::Struct(Fields::Named(vec![
-            Field { name: "start".to_owned(), ty: ty.clone() },
-            Field { name: "end".to_owned(), ty },
-        ]))
-    })
-}
-
-impl<T: Checkpoint> Checkpoint for Range<T> {
-    const NAME: &'static str = "";
-
-    fn schema(types: &mut Types) -> Type {
-        bounds::<T, Self>(types, "Range")
-    }
-}
-
-impl<T: Checkpoint> Checkpoint for RangeInclusive<T> {
-    const NAME: &'static str = "";
-
-    fn schema(types: &mut Types) -> Type {
-        bounds::<T, Self>(types, "RangeInclusive")
+        <Self as Parts<(PhantomData<T>, PhantomData<E>)>>::of_parts(types, &[&T::schema, &E::schema])
     }
 }
 

@@ -1,6 +1,8 @@
 //! Boxes, `Vec`s and options of fixed arrays.
 
 use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::ser::SerializeSeq as _;
@@ -17,6 +19,9 @@ use crate::state::{codec, resolve};
 /// A fixed array in a box.
 #[derive(Debug)]
 pub struct Boxed<A>(PhantomData<A>);
+/// A fixed array behind a shared pointer.
+#[derive(Debug)]
+pub struct Shared<A>(PhantomData<A>);
 /// A `Vec` of fixed arrays.
 #[derive(Debug)]
 pub struct Rows<A>(PhantomData<A>);
@@ -54,6 +59,35 @@ where
         Fixed::<A>::lend(&mut **value, pool, leaf);
     }
 }
+
+macro_rules! shared {
+    ($($pointer:ident)*) => {$(
+        impl<T, A, const N: usize> Adapter<$pointer<[T; N]>> for Shared<Fixed<A>>
+        where
+            A: Adapter<T> + Arrangement<T>,
+        {
+            fn write<S: Serializer>(value: &$pointer<[T; N]>, serializer: S) -> Result<S::Ok, S::Error> {
+                Fixed::<A>::write(&**value, serializer)
+            }
+
+            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$pointer<[T; N]>, D::Error> {
+                Boxed::<Fixed<A>>::read(deserializer).map(<Box<[T; N]>>::into)
+            }
+
+            fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
+                <Fixed<A> as Adapter<[T; N]>>::schema(types, leaf)
+            }
+
+            fn lend(value: &mut $pointer<[T; N]>, pool: &mut ArrayPool, leaf: LendLeaf<'_>) {
+                if let Some(value) = $pointer::get_mut(value) {
+                    Fixed::<A>::lend(value, pool, leaf);
+                }
+            }
+        }
+    )*};
+}
+
+shared!(Arc Rc);
 
 impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
     fn write<S: Serializer>(value: &Vec<T>, serializer: S) -> Result<S::Ok, S::Error> {

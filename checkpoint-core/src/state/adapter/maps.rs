@@ -33,7 +33,7 @@ macro_rules! maps {
             }
 
             fn schema(_: &mut Types, _: &mut dyn FnMut(&mut Types) -> Type) -> Type {
-                // Only the public adapter has maps, and the schema of what it reads is found out.
+                // Not asked: the macro knows the keys, and what the public adapter reads is found out.
                 Type::Opaque(stringify!($map).to_owned())
             }
 
