@@ -119,9 +119,11 @@ pub(crate) fn grid<T: ?Sized>(value: &T) -> Option<Grid<'_>> {
     let (view, kind) = GRIDS.get(&typeid::of::<T>())?;
     let address = std::ptr::from_ref(value).cast::<()>();
     // SAFETY: `grid::add_grid` enters `view_grid::<G>` under the `TypeId` of `G` and `view_grid_behind::<G>` under that of
-    // `&'static G`. By the documentation of `typeid`, `T` is the type that the view stands under but for lifetimes, of
-    // which an array of numbers has none: a `G`, or a `&'i G` for some `'i`. The address is that of a `T`, borrowed for
-    // the lifetime of the result, and what a `&'i` refers to lives at least as long as any borrow of it.
+    // `&'static G`. By the documentation of `typeid`, `T` is the type that the view stands under but for lifetimes: a `G`,
+    // or a `&'i G` for some `'i`. The address is that of a `T`, borrowed for the lifetime of the result, and what a `&'i`
+    // refers to lives at least as long as any borrow of it. An array of numbers has no lifetimes of its own but that of
+    // the elements which a `CowArray` may borrow; it outlives the borrow of the `T`, and of the elements `as_grid`, which
+    // is written for whatever owns them, takes no more than a slice that lives as long as that borrow.
     unsafe { view(address, *kind, PhantomData) }
 }
 

@@ -261,6 +261,29 @@ fn an_ndarray_is_one_entry_with_its_shape() {
 
 #[cfg(feature = "ndarray")]
 #[test]
+fn an_ndarray_that_shares_or_borrows_is_one_entry_with_its_shape() {
+    use ndarray::{ArcArray, ArcArray2, Array2, ArrayD, CowArray, Ix2, IxDyn};
+
+    let grid = Array2::from_shape_fn((3, 5), |(row, column)| (row * 10 + column) as f64);
+    let dynamic = ArrayD::<i32>::from_elem(IxDyn(&[2, 1, 4]), 7).into_shared();
+    let borrowed = CowArray::<'static, f64, Ix2>::from(grid.clone());
+    let state = (grid.clone().into_shared(), dynamic, borrowed, ArcArray::from_elem((), 1_u8));
+    assert_eq!(entries(&Plain(state.clone())), ["0.npy", "1.npy", "2.npy"], "a single number is no array");
+    assert!(super::grid(&CowArray::from(&grid)).is_some(), "also where it does borrow");
+    assert_eq!(foreign(grid.into_shared().reversed_axes()), [""; 0], "not in C order");
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints =
+        Checkpointer::<(ArcArray2<f64>, ArcArray<i32, IxDyn>)>::open(directory.path()).unwrap();
+    checkpoints.save(&(state.0.clone(), state.1.clone())).unwrap();
+    let file = std::fs::read(directory.path().join("00000000000000000001.ckpt")).unwrap();
+    let file = String::from_utf8_lossy(&file);
+    assert!(file.contains("'shape': (3, 5), ") && file.contains("'shape': (2, 1, 4), "));
+    assert_eq!(checkpoints.load().unwrap(), Some((state.0, state.1)));
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
 fn a_load_into_an_ndarray_takes_its_memory_where_the_length_is_the_same() {
     use ndarray::{Array0, Array2, ArrayD, IxDyn, s};
 

@@ -1,7 +1,9 @@
 //! Arrays of the `ndarray` crate.
 
 use bytemuck::NoUninit;
-use ndarray::{Array, Dimension, Ix0, Ix1, Ix2, Ix3, Ix4, Ix5, Ix6, IxDyn};
+use ndarray::{
+    ArcArray, Array, ArrayBase, CowArray, Data, Dimension, Ix0, Ix1, Ix2, Ix3, Ix4, Ix5, Ix6, IxDyn,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,19 +15,19 @@ use crate::state::{Checkpoint, trace};
 /// What `ndarray` writes before the dimensions, and checks when it reads.
 const VERSION: u8 = 1;
 
-/// Adds arrays of any number of dimensions.
+/// Adds arrays of any number of dimensions, whatever owns their elements.
 pub(super) fn add<A: NoUninit>(grids: &mut Table) {
-    add_grid::<A, Array<A, Ix0>>(grids);
-    add_grid::<A, Array<A, Ix1>>(grids);
-    add_grid::<A, Array<A, Ix2>>(grids);
-    add_grid::<A, Array<A, Ix3>>(grids);
-    add_grid::<A, Array<A, Ix4>>(grids);
-    add_grid::<A, Array<A, Ix5>>(grids);
-    add_grid::<A, Array<A, Ix6>>(grids);
-    add_grid::<A, Array<A, IxDyn>>(grids);
+    macro_rules! add {
+        ($($dimension:ty),+) => {$(
+            add_grid::<A, Array<A, $dimension>>(grids);
+            add_grid::<A, ArcArray<A, $dimension>>(grids);
+            add_grid::<A, CowArray<'static, A, $dimension>>(grids);
+        )+};
+    }
+    add!(Ix0, Ix1, Ix2, Ix3, Ix4, Ix5, Ix6, IxDyn);
 }
 
-impl<A: NoUninit, D: Dimension> AsGrid for Array<A, D> {
+impl<A: NoUninit, S: Data<Elem = A>, D: Dimension> AsGrid for ArrayBase<S, D> {
     fn as_grid(&self, kind: Kind) -> Option<Grid<'_>> {
         let shape: Vec<u64> = self.shape().iter().map(|length| *length as u64).collect();
         // The number of dimensions is written where it is not part of the type.
@@ -66,3 +68,22 @@ where
         }
     }
 }
+
+/// Arrays whose elements may be shared or borrowed. Each is read as one that owns them alone.
+macro_rules! checkpoints {
+    ($($array:ty),+) => {$(
+        impl<A, D> Checkpoint for $array
+        where
+            A: Serialize + DeserializeOwned + 'static,
+            D: Dimension + Serialize + DeserializeOwned + 'static,
+        {
+            const NAME: &'static str = "";
+
+            fn schema(types: &mut Types) -> Type {
+                types.import::<Self>(trace::trace::<Self>)
+            }
+        }
+    )+};
+}
+
+checkpoints!(ArcArray<A, D>, CowArray<'static, A, D>);
