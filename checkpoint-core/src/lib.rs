@@ -54,8 +54,8 @@ pub use schedule::{Due, Schedule, interval};
 pub use scopes::{Scope, Scopes, Stack};
 pub use seal::{Key, Protection};
 pub use state::{
-    Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Migrated, Plain, Schema, Type,
-    Types, Variant, fixed, json, self_describing,
+    Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Migrated, OpaquePart, Plain,
+    Schema, Type, Types, Variant, fixed, json, self_describing,
 };
 pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
 pub use store::Metric;

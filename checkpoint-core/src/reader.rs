@@ -325,10 +325,20 @@ pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
             "its type is nested too deep to be described in JSON, box some of it into a struct".to_owned(),
         );
     }
-    if fields.is_empty() {
-        return Ok(program);
+    if !fields.is_empty() {
+        return Err(Error::Unsupported { name: name_of::<T>(schema), fields });
     }
-    Err(Error::Unsupported { name: name_of::<T>(schema), fields })
+    let opaque: Vec<String> = schema.opaque_parts().iter().map(ToString::to_string).collect();
+    if !opaque.is_empty() {
+        tracing::warn!(
+            "the form of some parts of `{}` could not be found out, so what is saved loads only while its type stays the \
+             same; store them with #[serde(with = \"checkpointed::self_describing\")] on the field, or on the field that \
+             holds them, before the first save: {}",
+            name_of::<T>(schema),
+            state::listed(&opaque.iter().map(String::as_str).collect::<Vec<_>>())
+        );
+    }
+    Ok(program)
 }
 
 /// A state out of a container.

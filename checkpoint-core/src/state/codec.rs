@@ -106,7 +106,10 @@ fn refusal(why: String) -> bincode::Error {
 
 #[cold]
 fn too_deep() -> bincode::Error {
-    refusal(format!("values are nested more than {DEEPEST} deep; store a long list as a Vec"))
+    refusal(format!(
+        "values are nested more than {DEEPEST} deep; store a long list as a Vec, and note that a cycle of `Rc` or `Arc` looks \
+         so, since each pointer is written with what it points to"
+    ))
 }
 
 fn sentence(error: &ErrorKind) -> String {

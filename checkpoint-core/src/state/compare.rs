@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use self::form::Form;
-pub(crate) use self::search::unsupported;
+pub(crate) use self::search::{opaque, unsupported};
 use super::migrate::{self, Migration, Program, Step};
 use super::resolve::{Identity, Plan};
 use super::schema::{Field, Fields, Schema, Type, Variant};

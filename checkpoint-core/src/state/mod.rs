@@ -40,8 +40,8 @@ pub(crate) use migrate::Program;
 pub(crate) use path::{is_array_name, path_step};
 pub use plain::Plain;
 pub(crate) use resolve::decode_by_schema;
-pub use schema::{Body, Definition, Field, Fields, Schema, Type, Types, Variant};
-pub(crate) use shortened::shortened;
+pub use schema::{Body, Definition, Field, Fields, OpaquePart, Schema, Type, Types, Variant};
+pub(crate) use shortened::{listed, shortened};
 
 /// A type that can be saved to a checkpoint and restored from one.
 ///

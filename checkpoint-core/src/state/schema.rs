@@ -11,8 +11,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Checkpoint;
 use super::migrate::{Migrated, Pending};
+use super::{Checkpoint, compare};
 
 /// The schema of a state: the type of its root, and the definitions that it refers to.
 ///
@@ -28,6 +28,22 @@ pub struct Schema {
     pub root: Type,
     /// Every struct and enum that occurs in it, each once.
     pub types: Vec<Definition>,
+}
+
+/// A part of a state whose form could not be found out. See [`Schema::opaque_parts`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpaquePart {
+    /// Where in the state, as in [`Difference::path`](super::Difference::path).
+    pub path: String,
+    /// The name of its type, and why its form is not known, where that is.
+    pub name: String,
+}
+
+impl fmt::Display for OpaquePart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.path, self.name)
+    }
 }
 
 /// One type, as it is encoded.
@@ -149,6 +165,35 @@ impl Schema {
         let mut types = Types::default();
         let root = T::schema(&mut types);
         Schema { root, types: types.definitions }
+    }
+
+    /// The parts whose form could not be found out, as it is with some types of other crates.
+    ///
+    /// A state loads with them as long as its type stays the same. Once the type has changed, it loads only if there is
+    /// none. A part that shall be able to change is stored in a form that describes itself *before* the first save: put
+    /// `#[serde(with = "checkpointed::self_describing")]` on its field, or on the field that holds it. Opening a directory
+    /// warns of such parts, by [`tracing`].
+    ///
+    /// ```
+    /// use checkpointed_core::{Plain, Schema};
+    /// # use serde::{Deserialize, Deserializer, Serialize, de::Error};
+    /// # #[derive(Serialize)]
+    /// # struct Secret(String);
+    /// # impl<'de> Deserialize<'de> for Secret {
+    /// #     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    /// #         let text = String::deserialize(deserializer)?;
+    /// #         if text == "open sesame" { Ok(Secret(text)) } else { Err(D::Error::custom("no")) }
+    /// #     }
+    /// # }
+    ///
+    /// // `Secret` takes one text only, so that what comes after it is never reached.
+    /// let parts = Schema::of::<Plain<Vec<(Secret, u16)>>>().opaque_parts();
+    /// let lines: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    /// assert_eq!(lines, ["[].1: u16 behind Secret, of which no sample could be made"]);
+    /// ```
+    #[must_use]
+    pub fn opaque_parts(&self) -> Vec<OpaquePart> {
+        compare::opaque(self).into_iter().map(|(path, name)| OpaquePart { path, name }).collect()
     }
 
     /// Whether every reference leads to a definition, as it does in every schema that this library writes.

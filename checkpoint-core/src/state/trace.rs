@@ -12,19 +12,27 @@ mod access;
 mod deserializer;
 mod emission;
 mod graph;
+mod progress;
+mod quiet;
 mod sample;
 mod survey;
 mod tracer;
+mod variation;
 
 use std::any::type_name;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use self::emission::short_name;
+use self::progress::Progress;
 use self::tracer::Tracer;
-use super::schema::Schema;
+use super::schema::{Schema, Type};
 
 /// What may be done before the rest is left unknown: a step for each value read, more for structs and enums, and for
 /// each place looked at between passes. All of them take a fraction of a second, in a debug build a few seconds.
@@ -34,18 +42,64 @@ const STEPS: u64 = 8_000_000;
 /// it takes memory.
 const STACK: usize = 64 << 20;
 
+/// How long is waited before it is looked whether the tracing goes on.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How many looks in a row may see the same before a type is taken never to come back: ten seconds, without the time
+/// for which the whole program was stopped.
+const LOOKS: u32 = 100;
+
 /// The schema of `T`, which says of itself what it is asked to be read from.
 ///
-/// The same type gives the same schema every time. Constructors and conversions of `T` run on sample values; should
-/// one panic, the panic is caught and the value counts as refused.
-pub(crate) fn trace<T: DeserializeOwned>() -> Schema {
+/// The same type gives the same schema every time. Constructors and conversions of `T` run on sample values, in a thread
+/// of their own. Should one panic, the panic is caught without a message, and the value counts as refused. One that never
+/// comes back makes the type unsupported, and its thread is left to itself.
+pub(crate) fn trace<T: DeserializeOwned + 'static>() -> Schema {
+    trace_within::<T>(LOOKS)
+}
+
+fn trace_within<T: DeserializeOwned + 'static>(looks: u32) -> Schema {
+    let progress = Arc::new(Progress::default());
+    let (sender, receiver) = mpsc::channel();
     // The caller may be on a small stack, and on the way to all parts of a type more of it is used than for a value.
-    let traced = thread::scope(|scope| {
-        let thread = thread::Builder::new().name("checkpoint schema".to_owned()).stack_size(STACK);
-        let handle = thread.spawn_scoped(scope, trace_here::<T>).ok()?;
-        handle.join().ok()
+    let thread = thread::Builder::new().name("checkpoint schema".to_owned()).stack_size(STACK);
+    let spawned = thread.spawn({
+        let progress = Arc::clone(&progress);
+        move || {
+            // Nobody waits any more where the send fails.
+            let _ = sender.send(trace_here::<T>(progress));
+        }
     });
-    traced.unwrap_or_else(trace_here::<T>)
+    if spawned.is_err() {
+        return trace_here::<T>(progress);
+    }
+    let (mut steps, mut idle) = (progress.steps(), 0);
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(schema) => return schema,
+            Err(RecvTimeoutError::Disconnected) => return trace_here::<T>(progress),
+            Err(RecvTimeoutError::Timeout) if progress.steps() != steps => {
+                (steps, idle) = (progress.steps(), 0)
+            }
+            Err(RecvTimeoutError::Timeout) => idle += 1,
+        }
+        if idle >= looks {
+            return endless(match progress.reading() {
+                "" => type_name::<T>(),
+                name => name,
+            });
+        }
+    }
+}
+
+/// The schema of a type that did not come back.
+fn endless(name: &str) -> Schema {
+    let why = format!(
+        "{} was made from a sample value, to find out its form, and did not come back; say its form with \
+         #[checkpointed(as = \"…\")] on the field, such as \"u32\", and nothing is run",
+        short_name(name)
+    );
+    Schema { root: Type::Unsupported(why), types: Vec::new() }
 }
 
 /// Whether this is the deserializer that [`trace`] reads from.
@@ -53,8 +107,9 @@ pub(super) fn is_tracer<D>() -> bool {
     typeid::of::<D>() == typeid::of::<deserializer::Tracing<'static>>()
 }
 
-fn trace_here<T: DeserializeOwned>() -> Schema {
-    let mut tracer = Tracer::new(type_name::<T>(), STEPS);
+fn trace_here<T: DeserializeOwned>(progress: Arc<Progress>) -> Schema {
+    let _quiet = quiet::Quiet::new();
+    let mut tracer = Tracer::new(type_name::<T>(), STEPS, progress);
     while tracer.begin_pass() {
         let pass = catch_unwind(AssertUnwindSafe(|| {
             // Only what the pass has taught the tracer is of interest, not the value nor the refusal.

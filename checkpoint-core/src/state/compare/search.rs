@@ -1,4 +1,4 @@
-//! The places of a state that could be saved but not loaded.
+//! The places of a state that could be saved but not loaded, or not into another type.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,29 @@ use super::{DEEPEST, MOST, dotted, step_into};
 
 /// The places of a schema that could be written but not read, and why.
 pub(crate) fn unsupported(schema: &Schema) -> Vec<(String, String)> {
-    let mut search = Search { schema, path: String::new(), seen: HashSet::new(), found: Vec::new() };
+    search(schema, |ty| match ty {
+        Type::Unsupported(why) => Some(why),
+        _ => None,
+    })
+}
+
+/// The places of a schema whose form is not known, and what is there.
+pub(crate) fn opaque(schema: &Schema) -> Vec<(String, String)> {
+    search(schema, |ty| match ty {
+        Type::Opaque(name) => Some(name),
+        _ => None,
+    })
+}
+
+fn search(schema: &Schema, wanted: fn(&Type) -> Option<&str>) -> Vec<(String, String)> {
+    let mut search = Search { schema, wanted, path: String::new(), seen: HashSet::new(), found: Vec::new() };
     search.ty(&schema.root, 0);
     search.found
 }
 
 struct Search<'a> {
     schema: &'a Schema,
+    wanted: fn(&Type) -> Option<&str>,
     path: String,
     seen: HashSet<usize>,
     found: Vec<(String, String)>,
@@ -24,12 +40,12 @@ impl<'a> Search<'a> {
         if depth > DEEPEST || self.found.len() > MOST {
             return;
         }
+        if let Some(found) = (self.wanted)(ty) {
+            let path = if self.path.is_empty() { "the state" } else { &self.path };
+            self.found.push((path.to_owned(), found.to_owned()));
+        }
         let next = depth + 1;
         match ty {
-            Type::Unsupported(why) => {
-                let path = if self.path.is_empty() { "the state" } else { &self.path };
-                self.found.push((path.to_owned(), why.clone()));
-            }
             Type::Option(inner) => self.ty(inner, next),
             Type::Seq(element) | Type::Array(element, _) => self.within("[]", element, next),
             Type::Map(key, value) => {

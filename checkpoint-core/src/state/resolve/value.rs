@@ -201,7 +201,10 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
                 other => match value.cursor.definition(other)? {
                     Some(definition) => value.defined(definition, visitor),
                     None => Err(Failure::custom(format!(
-                        "the form of `{}` is not known, so nothing around it can be changed",
+                        "the form of `{}` is not known, so what was saved with it loads only into the type that it was \
+                         saved from; a type that is to change is stored with \
+                         #[serde(with = \"checkpointed::self_describing\")] on its field, or on the field that holds \
+                         it, before the first save",
                         value.cursor.schema().describe(other)
                     ))),
                 },

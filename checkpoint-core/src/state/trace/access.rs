@@ -29,8 +29,10 @@ impl<'de> SeqAccess<'de> for Members<'_> {
         let Some(slot) = self.slots.get(*self.read).or(self.slots.last()).copied() else {
             return Ok(None);
         };
+        // Elements after the first only show whether they are of the same form.
+        let is_again = *self.read >= self.slots.len();
         *self.read += 1;
-        self.tracer.read(slot, seed, self.hurry).map(Some)
+        self.tracer.read(slot, seed, self.hurry || is_again).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -38,11 +40,12 @@ impl<'de> SeqAccess<'de> for Members<'_> {
     }
 }
 
-/// The entries of a map; one at most.
+/// The entries of a map.
 pub(super) struct Entries<'a> {
     pub(super) tracer: &'a mut Tracer,
     pub(super) key: SlotId,
     pub(super) value: SlotId,
+    /// How many are left.
     pub(super) length: usize,
     pub(super) hurry: bool,
 }
@@ -59,7 +62,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        self.tracer.read(self.value, seed, self.hurry)
+        let value = self.tracer.read(self.value, seed, self.hurry);
+        // Entries after the first only show whether they are of the same form.
+        self.hurry = true;
+        value
     }
 
     fn size_hint(&self) -> Option<usize> {

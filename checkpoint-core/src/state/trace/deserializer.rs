@@ -24,9 +24,9 @@ pub(super) struct Tracing<'a> {
 
 impl<'a> Tracing<'a> {
     /// Notes what is asked for, and returns which of the sample values is to be given.
-    fn leaf<T>(&mut self, ty: Type, samples: &[T]) -> usize {
+    fn leaf(&mut self, ty: Type, samples: usize) -> usize {
         self.tracer.graph.leaf(self.slot, Shape::Leaf(ty));
-        self.tracer.choice(self.slot, samples.len())
+        self.tracer.choice(self.slot, samples)
     }
 
     /// Something that does not say what it reads, for once or at all.
@@ -111,7 +111,7 @@ fn is_erased(visitor: &str) -> bool {
 macro_rules! integers {
     ($($method:ident $visit:ident $ty:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-            let sample = self.leaf(Type::$ty, &sample::INTEGERS);
+            let sample = self.leaf(Type::$ty, sample::INTEGERS.len());
             visitor.$visit(sample::INTEGERS[sample].into())
         }
     )*};
@@ -133,48 +133,48 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     }
 
     fn deserialize_i8<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::I8, &sample::INTEGERS);
+        let sample = self.leaf(Type::I8, sample::INTEGERS.len());
         visitor.visit_i8(sample::INTEGERS[sample].cast_signed())
     }
 
     fn deserialize_f32<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::F32, &sample::FLOATS);
+        let sample = self.leaf(Type::F32, sample::FLOATS.len());
         visitor.visit_f32(sample::FLOATS[sample])
     }
 
     fn deserialize_f64<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::F64, &sample::FLOATS);
+        let sample = self.leaf(Type::F64, sample::FLOATS.len());
         visitor.visit_f64(sample::FLOATS[sample].into())
     }
 
     fn deserialize_bool<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::Bool, &sample::BOOLS);
+        let sample = self.leaf(Type::Bool, sample::BOOLS.len());
         visitor.visit_bool(sample::BOOLS[sample])
     }
 
     fn deserialize_char<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::Char, &sample::CHARS);
+        let sample = self.leaf(Type::Char, sample::CHARS.len());
         visitor.visit_char(sample::CHARS[sample])
     }
 
     fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::String, &sample::STRINGS);
-        visitor.visit_borrowed_str(sample::STRINGS[sample])
+        let sample = self.leaf(Type::String, sample::TEXTS);
+        visitor.visit_borrowed_str(sample::text(sample))
     }
 
     fn deserialize_string<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::String, &sample::STRINGS);
-        visitor.visit_string(sample::STRINGS[sample].to_owned())
+        let sample = self.leaf(Type::String, sample::TEXTS);
+        visitor.visit_string(sample::text(sample).to_owned())
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::Bytes, &sample::BYTE_LENGTHS);
-        visitor.visit_borrowed_bytes(&sample::ZEROS[..sample::BYTE_LENGTHS[sample]])
+        let sample = self.leaf(Type::Bytes, sample::BYTES);
+        visitor.visit_borrowed_bytes(sample::bytes(sample))
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let sample = self.leaf(Type::Bytes, &sample::BYTE_LENGTHS);
-        visitor.visit_byte_buf(vec![0; sample::BYTE_LENGTHS[sample]])
+        let sample = self.leaf(Type::Bytes, sample::BYTES);
+        visitor.visit_byte_buf(sample::bytes(sample).to_vec())
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -214,7 +214,7 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.inline(visitor, |tracer, slot, hurry, visitor| {
             let inner = tracer.graph.option(slot, content_of_option(type_name::<V::Value>()));
-            if tracer.wanted(slot, &[inner], hurry) {
+            if tracer.count(slot, &[inner], 1, hurry) == 1 {
                 tracer.nest(inner, hurry, |tracing| visitor.visit_some(tracing))
             } else {
                 visitor.visit_none()
@@ -225,7 +225,7 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.inline(visitor, |tracer, slot, hurry, visitor| {
             let element = tracer.graph.seq(slot);
-            let length = usize::from(tracer.wanted(slot, &[element], hurry));
+            let length = tracer.count(slot, &[element], usize::MAX - 1, hurry);
             visitor.visit_seq(Members { tracer, slots: Rc::from([element]), length, read: &mut 0, hurry })
         })
     }
@@ -233,7 +233,7 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.inline(visitor, |tracer, slot, hurry, visitor| {
             let (key, value) = tracer.graph.map(slot);
-            let length = usize::from(tracer.wanted(slot, &[key, value], hurry));
+            let length = tracer.count(slot, &[key, value], usize::MAX - 1, hurry);
             let result = visitor.visit_map(Entries { tracer, key, value, length, hurry });
             if result.is_err() && matches!(tracer.graph.slots[key].shape, Shape::Undecided(_)) {
                 tracer.graph.slots[slot].refused = true;
@@ -298,8 +298,9 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
+        let slot = self.slot;
         self.container((name, variants, true), visitor, |tracer, container, hurry, visitor| {
-            let Some(index) = tracer.choose(container, hurry) else {
+            let Some(index) = tracer.choose(slot, container, hurry) else {
                 return Err(tracer.give_up());
             };
             let (mark, steps) = (tracer.given.len(), tracer.steps_left);

@@ -32,6 +32,15 @@ enum Item {
     Slot(SlotId),
 }
 
+/// What is known of a part from what it is a part of.
+#[derive(Clone)]
+struct Part {
+    /// The name of its type.
+    name: Option<String>,
+    /// Where it is.
+    owner: String,
+}
+
 /// Definitions are numbered in the order in which they are met.
 struct Emission<'a> {
     graph: &'a Graph,
@@ -59,22 +68,42 @@ impl Emission<'_> {
     }
 
     fn shape(&mut self, slot: SlotId) -> Type {
-        let name = || short_name(self.graph.slots[slot].type_name);
+        let full_name = self.graph.slots[slot].type_name;
+        let name = || short_name(full_name);
+        let part = |number: usize, otherwise: &str| Part {
+            name: arguments(full_name).get(number).map(|name| short_name(name)),
+            owner: if full_name.is_empty() {
+                otherwise.to_owned()
+            } else {
+                format!("{otherwise} of {}", name())
+            },
+        };
         match &self.graph.slots[slot].shape {
-            Shape::Unknown | Shape::Mixed | Shape::SameAs(_) => Type::Opaque(name()),
+            Shape::Unknown | Shape::SameAs(_) => Type::Opaque(name()),
+            Shape::Mixed => Type::Opaque(match full_name {
+                "" => "something that is not always of one form".to_owned(),
+                // What is behind a pointer to a trait is of many forms by nature.
+                _ if full_name.contains("dyn ") => name(),
+                _ => format!("{}, which is not always of one form", name()),
+            }),
             Shape::Leaf(ty) => ty.clone(),
             Shape::Undecided(request) => Type::Unsupported(undecided(&name(), request)),
-            Shape::Option(inner) => Type::Option(Box::new(self.slot(*inner))),
-            Shape::Seq(element) => Type::Seq(Box::new(self.slot(*element))),
+            Shape::Option(inner) => Type::Option(Box::new(self.one(*inner, part(0, "the content")))),
+            Shape::Seq(element) => Type::Seq(Box::new(self.one(*element, part(0, "the elements")))),
             Shape::Map(key, value) => match &self.graph.slots[*key].shape {
                 // Keys that are names of fields belong to a struct with `flatten`.
                 Shape::Undecided(request @ "deserialize_identifier") => {
                     Type::Unsupported(undecided(&name(), request))
                 }
-                _ => Type::Map(Box::new(self.slot(*key)), Box::new(self.slot(*value))),
+                _ => {
+                    let parts = [part(0, "the keys"), part(1, "the values")];
+                    let mut types = self.list(&[*key, *value], |number| parts[number.min(1)].clone());
+                    let value = types.pop().unwrap_or(Type::Unit);
+                    Type::Map(Box::new(types.pop().unwrap_or(Type::Unit)), Box::new(value))
+                }
             },
             Shape::Tuple(members, length) => {
-                let types = self.list(members);
+                let types = self.list(members, |number| part(number, &format!("member {number}")));
                 match types.split_first() {
                     Some((first, rest)) if rest.iter().all(|ty| ty == first) => {
                         Type::Array(Box::new(first.clone()), *length as u64)
@@ -86,8 +115,42 @@ impl Emission<'_> {
         }
     }
 
-    fn list(&mut self, slots: &[SlotId]) -> Vec<Type> {
-        slots.iter().map(|slot| self.slot(*slot)).collect()
+    fn one(&mut self, slot: SlotId, part: Part) -> Type {
+        let ty = self.slot(slot);
+        self.told(slot, ty, &part, None)
+    }
+
+    /// The types of parts that are read one after the other, of which `part` tells more.
+    fn list(&mut self, slots: &[SlotId], part: impl Fn(usize) -> Part) -> Vec<Type> {
+        let mut culprit = None;
+        let types = slots.iter().enumerate().map(|(number, &slot)| {
+            let (ty, part) = (self.slot(slot), part(number));
+            let ty = self.told(slot, ty, &part, culprit.as_deref());
+            if culprit.is_none() && self.graph.slots[slot].dead {
+                culprit = Some(self.name_of_slot(slot, &part));
+            }
+            ty
+        });
+        types.collect()
+    }
+
+    /// An opaque type says what it is, and what it is behind.
+    fn told(&self, slot: SlotId, ty: Type, part: &Part, culprit: Option<&str>) -> Type {
+        match (ty, culprit) {
+            (Type::Opaque(_), Some(culprit)) if self.graph.slots[slot].shape == Shape::Unknown => {
+                let name = self.name_of_slot(slot, part);
+                Type::Opaque(format!("{name} behind {culprit}, of which no sample could be made"))
+            }
+            (Type::Opaque(name), _) if name.is_empty() => Type::Opaque(self.name_of_slot(slot, part)),
+            (ty, _) => ty,
+        }
+    }
+
+    fn name_of_slot(&self, slot: SlotId, part: &Part) -> String {
+        match self.graph.slots[slot].type_name {
+            "" => part.name.clone().unwrap_or_else(|| part.owner.clone()),
+            name => short_name(name),
+        }
     }
 
     fn definition(&mut self, item: Item) -> Definition {
@@ -131,14 +194,13 @@ impl Emission<'_> {
         match content.form {
             Form::Unit => Fields::Unit,
             Form::Newtype | Form::Tuple(_) | Form::Named(_) => {
-                let mut types = self.list(&content.slots);
-                for (number, ty) in types.iter_mut().enumerate() {
-                    if let Type::Opaque(name) = ty
-                        && name.is_empty()
-                    {
-                        *name = format!("{owner}.{number}");
-                    }
-                }
+                let mut types = self.list(&content.slots, |number| Part {
+                    name: None,
+                    owner: match content.form {
+                        Form::Named(names) => format!("{owner}.{}", names.get(number).unwrap_or(&"")),
+                        _ => format!("{owner}.{number}"),
+                    },
+                });
                 match content.form {
                     Form::Named(names) => Fields::Named(named_fields(names, content, types)),
                     Form::Newtype if types.len() == 1 => Fields::Newtype(types.remove(0)),
@@ -188,6 +250,29 @@ fn undecided(name: &str, request: &str) -> String {
         "{name} decides while reading what comes next ({request}), which bincode cannot tell; write \
          #[serde(with = \"checkpointed::self_describing\")] on its field"
     )
+}
+
+/// The types that one is made of by its name: members of a tuple, elements of an array, arguments of a generic type.
+pub(super) fn arguments(name: &str) -> Vec<&str> {
+    let inner = match name.split_once(['<', '(', '[']) {
+        Some((_, inner)) => &inner[..inner.len().saturating_sub(1)],
+        None => return Vec::new(),
+    };
+    let (mut depth, mut start, mut found) = (0_i32, 0, Vec::new());
+    for (place, character) in inner.char_indices() {
+        match character {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            ',' | ';' if depth == 0 => {
+                found.push(inner[start..place].trim());
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(inner[start..].trim());
+    found.retain(|argument| !argument.is_empty());
+    found
 }
 
 /// A type's name without the paths of modules, also within generics.

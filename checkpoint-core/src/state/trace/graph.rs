@@ -22,8 +22,12 @@ pub(super) struct Slot {
     /// Rust's name of the type, empty where it is not known.
     pub(super) type_name: &'static str,
     pub(super) shape: Shape,
-    /// Which sample value, or which number of elements, the slot is given.
+    /// Which of its choices the slot is given.
     pub(super) sample: usize,
+    /// The same for the number of its elements while something is to be found out in them.
+    pub(super) eager: usize,
+    /// Its choice satisfies a type that refused others, and is not for the types around that one to change.
+    pub(super) fixed: bool,
     pub(super) tries: u32,
     /// No value could be made, whatever was tried.
     pub(super) refused: bool,
@@ -159,6 +163,8 @@ impl Graph {
             type_name,
             shape: Shape::Unknown,
             sample: 0,
+            eager: 0,
+            fixed: false,
             tries: 0,
             refused: false,
             dead: false,

@@ -15,7 +15,7 @@ use super::emission::short_name;
 use super::trace;
 
 /// The schema as text: definitions in full, after the root.
-fn text<T: DeserializeOwned>() -> String {
+fn text<T: DeserializeOwned + 'static>() -> String {
     let schema = trace::<T>();
     assert!(schema.is_closed(), "{schema:?}");
     assert_eq!(schema, trace::<T>(), "traced twice");

@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Error, Expected, Unexpected, Visitor};
 
@@ -10,16 +11,14 @@ use super::super::schema::{Schema, Type};
 use super::access::{ByName, Members};
 use super::deserializer::Tracing;
 use super::graph::{ContainerId, FAR, Form, Graph, NameHunt, Place, ROOT, Shape, SlotId};
+use super::progress::Progress;
+use super::sample;
+use super::variation::{self, Given, Kind};
 
 /// From here on options are empty, sequences too, and variants the shortest.
 const DEEP: usize = 96;
 /// From here on nothing is read at all; a value of a real type never gets here.
 const TOO_DEEP: usize = 160;
-/// How many combinations of sample values are tried before a type is taken to refuse all.
-const TRIES: u32 = 64;
-/// How many of the values read last are changed in these combinations.
-const VARIED: usize = 3;
-
 /// Why a pass ended early.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -67,8 +66,8 @@ pub(super) struct Tracer {
     pub(super) graph: Graph,
     pub(super) steps_left: u64,
     changes_before: u64,
-    /// The slots that have a choice, in the order in which they were read, and how many choices each has.
-    pub(super) given: Vec<(SlotId, usize)>,
+    /// The choices that were made, in the order in which they were.
+    pub(super) given: Vec<Given>,
     /// The slots that are being read, outermost first, each with the length of `given` at its start.
     active: Vec<(SlotId, usize)>,
     /// The visitors of options, sequences, maps and tuples that are at work.
@@ -79,10 +78,11 @@ pub(super) struct Tracer {
     settled: bool,
     /// The slot whose value could not end.
     hopeless: Option<SlotId>,
+    progress: Arc<Progress>,
 }
 
 impl Tracer {
-    pub(super) fn new(root: &'static str, steps: u64) -> Tracer {
+    pub(super) fn new(root: &'static str, steps: u64, progress: Arc<Progress>) -> Tracer {
         Tracer {
             graph: Graph::new(root),
             steps_left: steps,
@@ -93,6 +93,7 @@ impl Tracer {
             visitors_within: 0,
             hopeless: None,
             settled: false,
+            progress,
         }
     }
 
@@ -166,14 +167,21 @@ impl Tracer {
         let hurry = hurry || self.active.len() >= DEEP;
         let mark = self.given.len();
         self.active.push((slot, mark));
+        self.progress.note(self.graph.slots[slot].type_name);
         let result = read(Tracing { tracer: self, slot, hurry });
         self.active.pop();
+        // What is made of the value comes next.
+        self.progress.note(self.active.last().map_or("", |(outer, _)| self.graph.slots[*outer].type_name));
         match result {
-            Ok(_) if self.graph.slots[slot].shape == Shape::Unknown => {
-                // It asked for nothing, so it takes no space.
-                self.graph.leaf(slot, Shape::Leaf(Type::Unit));
+            Ok(_) => {
+                if self.graph.slots[slot].shape == Shape::Unknown {
+                    // It asked for nothing, so it takes no space.
+                    self.graph.leaf(slot, Shape::Leaf(Type::Unit));
+                }
+                if self.graph.slots[slot].tries > 0 {
+                    variation::fix(&mut self.graph, &self.given[mark.min(self.given.len())..]);
+                }
             }
-            Ok(_) => {}
             Err(_) => self.blame(Culprit::Slot(slot), mark),
         }
         result
@@ -191,45 +199,29 @@ impl Tracer {
         self.stop()
     }
 
-    /// The innermost thing that failed and was not known to fail tries the next combination of the values that were
-    /// read last for it, or is refused if that was the last combination.
+    /// The innermost thing that failed and was not known to fail tries the next combination of the choices that were
+    /// made for it, or is refused if that was the last combination.
     pub(super) fn blame(&mut self, culprit: Culprit, mark: usize) {
         let graph = &mut self.graph;
-        let (dead, tries, refused) = match culprit {
+        let (dead, tries) = match culprit {
             Culprit::Slot(slot) => {
                 let slot = &mut graph.slots[slot];
-                (slot.dead, &mut slot.tries, &mut slot.refused)
+                (slot.dead, &mut slot.tries)
             }
             Culprit::Variant(container, variant) => {
                 let variant = &mut graph.containers[container].variants[variant];
-                (variant.dead, &mut variant.tries, &mut variant.refused)
+                (variant.dead, &mut variant.tries)
             }
         };
         if self.settled || dead {
             return;
         }
         self.settled = true;
-        graph.changes += 1;
         *tries += 1;
-        if *tries > TRIES {
-            *refused = true;
+        let tries = *tries;
+        graph.changes += 1;
+        if variation::next(graph, &self.given[mark.min(self.given.len())..], tries) {
             return;
-        }
-        let mut varied: Vec<SlotId> = Vec::new();
-        for (slot, choices) in self.given[mark.min(self.given.len())..].iter().rev().copied() {
-            if varied.contains(&slot) {
-                continue;
-            }
-            if varied.len() == VARIED {
-                break;
-            }
-            varied.push(slot);
-            let sample = &mut graph.slots[slot].sample;
-            if *sample + 1 < choices {
-                *sample += 1;
-                return;
-            }
-            *sample = 0;
         }
         match culprit {
             Culprit::Slot(slot) => graph.slots[slot].refused = true,
@@ -241,33 +233,57 @@ impl Tracer {
 
     /// Which of a number of choices `slot` is at.
     pub(super) fn choice(&mut self, slot: SlotId, choices: usize) -> usize {
-        self.given.push((slot, choices));
-        self.graph.slots[slot].sample
+        self.given.push(Given { slot, choices, kind: Kind::Leaf });
+        self.graph.slots[slot].sample.min(choices - 1)
     }
 
-    /// Whether a part that may be left out is read: while there is something to learn in it, or where the type
-    /// refuses to do without.
-    pub(super) fn wanted(&mut self, slot: SlotId, parts: &[SlotId], hurry: bool) -> bool {
+    /// How many elements a sequence, a map or an option is given, at most `most`: some while there is something to
+    /// learn in them, or where the type refuses to do without.
+    pub(super) fn count(&mut self, slot: SlotId, parts: &[SlotId], most: usize, hurry: bool) -> usize {
         if hurry {
-            return false;
+            let slot = &self.graph.slots[slot];
+            return if slot.fixed { sample::count(slot.sample).min(most) } else { 0 };
         }
-        let unknown = self.graph.nearest(parts) != FAR;
-        unknown != (self.choice(slot, 2) == 1)
+        let is_eager = self.graph.nearest(parts) != FAR;
+        let choices = sample::COUNTS.min(most + 1);
+        self.given.push(Given { slot, choices, kind: Kind::Count { is_eager } });
+        let slot = &self.graph.slots[slot];
+        let count = if !is_eager {
+            sample::count(slot.sample)
+        } else if most == 1 {
+            // One, and then none.
+            1 - slot.eager.min(1)
+        } else {
+            sample::eager_count(slot.eager)
+        };
+        count.min(most)
     }
 
-    /// The variant to read: on the way to something unknown, or else the shortest.
-    pub(super) fn choose(&self, container: ContainerId, hurry: bool) -> Option<usize> {
-        let variants = || self.graph.containers[container].variants.iter().enumerate();
+    /// The variant to read in a slot: on the way to something unknown, or else the shortest that is accepted there.
+    pub(super) fn choose(&mut self, slot: SlotId, container: ContainerId, hurry: bool) -> Option<usize> {
+        let state = &self.graph.containers[container];
+        let variants = || state.variants.iter().enumerate();
         let curious = variants()
             .filter(|(_, variant)| !hurry && variant.distance != FAR)
             .min_by_key(|(_, variant)| variant.distance);
-        let shortest = || {
-            variants()
-                .filter(|(_, variant)| !variant.dead && variant.cost.is_some())
-                .min_by_key(|(_, variant)| variant.cost)
+        if let Some((index, _)) = curious {
+            return Some(index);
+        }
+        let mut complete: Vec<(u64, usize)> = variants()
+            .filter(|(_, variant)| !variant.dead)
+            .filter_map(|(index, variant)| variant.cost.map(|cost| (cost, index)))
+            .collect();
+        complete.sort_unstable();
+        let other = variants().find(|(_, variant)| !variant.dead && variant.entered == 0);
+        let (Some((_, shortest)), is_outermost) = (complete.first().copied(), state.entered == 1) else {
+            return other.map(|(index, _)| index);
         };
-        let other = || variants().find(|(_, variant)| !variant.dead && variant.entered == 0);
-        curious.or_else(shortest).or_else(other).map(|(index, _)| index)
+        if !is_outermost {
+            // A longer one within itself might never end.
+            return Some(shortest);
+        }
+        self.given.push(Given { slot, choices: complete.len(), kind: Kind::Variant });
+        Some(complete[self.graph.slots[slot].sample % complete.len()].1)
     }
 
     /// Reads the content of a struct or a variant.

@@ -1,0 +1,109 @@
+//! The combinations of choices that are tried while a type refuses what it is given.
+//!
+//! First all choices of one kind are changed at once, because types that hold a date, or the parts of a matrix, are
+//! content with values that go together; then each by itself; then the last few in all combinations.
+
+use super::graph::{Graph, SlotId};
+
+/// How many combinations are tried before a type is taken to refuse all.
+const TRIES: u32 = 400;
+/// How many of the choices made last are tried in all combinations.
+const COMBINED: usize = 3;
+
+/// A choice that was made for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) slot: SlotId,
+    /// How many there were.
+    pub(super) choices: usize,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A value without parts.
+    Leaf,
+    /// The number of elements.
+    Count {
+        /// Whether something is to be found out in them.
+        is_eager: bool,
+    },
+    /// The variant of an enum.
+    Variant,
+}
+
+/// What all leaves, all counts and all variants are at.
+const TOGETHER: [(usize, usize, usize); 9] =
+    [(1, 0, 0), (0, 1, 0), (1, 1, 0), (2, 0, 0), (0, 0, 1), (1, 0, 1), (2, 1, 0), (1, 1, 1), (0, 2, 0)];
+
+/// What all others are at while one is changed.
+const BASES: [(usize, usize, usize); 3] = [(0, 0, 0), (1, 0, 0), (1, 1, 0)];
+
+/// Keeps these choices from being changed for what is around.
+pub(super) fn fix(graph: &mut Graph, given: &[Given]) {
+    for choice in given {
+        graph.slots[choice.slot].fixed = true;
+    }
+}
+
+/// Sets the choices to the combination of this number, counted from 1; `false` where there is none, and the choices are
+/// as at first.
+pub(super) fn next(graph: &mut Graph, given: &[Given], number: u32) -> bool {
+    let mut varied: Vec<Given> = Vec::new();
+    for choice in given.iter().rev() {
+        let is_known = |known: &Given| (known.slot, known.kind) == (choice.slot, choice.kind);
+        if choice.choices > 1 && !graph.slots[choice.slot].fixed && !varied.iter().any(is_known) {
+            varied.push(*choice);
+        }
+    }
+    // The first try was made before any choice was changed.
+    let found = number <= TRIES && !varied.is_empty() && set(graph, &varied, number as usize - 1);
+    if !found {
+        all(graph, &varied, (0, 0, 0));
+    }
+    found
+}
+
+fn set(graph: &mut Graph, varied: &[Given], mut number: usize) -> bool {
+    if let Some(together) = TOGETHER.get(number) {
+        all(graph, varied, *together);
+        return true;
+    }
+    number -= TOGETHER.len();
+    for base in BASES {
+        for choice in varied {
+            if number < choice.choices {
+                all(graph, varied, base);
+                put(graph, choice, number);
+                return true;
+            }
+            number -= choice.choices;
+        }
+    }
+    let combined = &varied[..varied.len().min(COMBINED)];
+    all(graph, varied, (0, 0, 0));
+    for choice in combined {
+        put(graph, choice, number % choice.choices);
+        number /= choice.choices;
+    }
+    number == 0
+}
+
+fn all(graph: &mut Graph, varied: &[Given], (leaf, count, variant): (usize, usize, usize)) {
+    for choice in varied {
+        let wanted = match choice.kind {
+            Kind::Leaf => leaf,
+            Kind::Count { .. } => count,
+            Kind::Variant => variant,
+        };
+        put(graph, choice, wanted.min(choice.choices - 1));
+    }
+}
+
+fn put(graph: &mut Graph, choice: &Given, value: usize) {
+    let slot = &mut graph.slots[choice.slot];
+    match choice.kind {
+        Kind::Count { is_eager: true } => slot.eager = value,
+        _ => slot.sample = value,
+    }
+}
