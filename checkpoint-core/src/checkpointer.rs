@@ -66,6 +66,29 @@ pub struct Begun {
     pub stall: Duration,
 }
 
+// The bound is on the functions, where its own words are shown if it is not met.
+impl<T> Checkpointer<T> {
+    /// Opens a checkpoint directory with the usual settings, and creates it where it is absent.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] where another checkpointer has it open, [`Error::NotADirectory`], [`Error::NotWritable`], or
+    /// [`Error::Unsupported`] where `T` has a field that could be saved but never loaded.
+    pub fn open(path: impl AsRef<Path>) -> Result<Checkpointer<T>, Error>
+    where
+        T: Checkpoint,
+    {
+        Checkpointer::builder(path).open()
+    }
+
+    /// Settings for a directory, to be changed and then opened.
+    pub fn builder(path: impl AsRef<Path>) -> Builder<T>
+    where
+        T: Checkpoint,
+    {
+        Builder::new(path.as_ref())
+    }
+}
+
 impl<T: Checkpoint> Checkpointer<T> {
     pub(crate) fn new(
         reader: CheckpointReader<T>,
@@ -75,20 +98,6 @@ impl<T: Checkpoint> Checkpointer<T> {
         background: bool,
     ) -> Checkpointer<T> {
         Checkpointer { reader, branched_from, saver, when_busy, background, buffer: Vec::new() }
-    }
-
-    /// Opens a checkpoint directory with the usual settings, and creates it where it is absent.
-    ///
-    /// # Errors
-    /// [`Error::InUse`] where another checkpointer has it open, [`Error::NotADirectory`], [`Error::NotWritable`], or
-    /// [`Error::Unsupported`] where `T` has a field that could be saved but never loaded.
-    pub fn open(path: impl AsRef<Path>) -> Result<Checkpointer<T>, Error> {
-        Checkpointer::builder(path).open()
-    }
-
-    /// Settings for a directory, to be changed and then opened.
-    pub fn builder(path: impl AsRef<Path>) -> Builder<T> {
-        Builder::new(path.as_ref())
     }
 
     /// Loads the newest generation that is whole; `None` where there is none at all, as on the first run.

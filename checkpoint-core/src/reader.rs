@@ -65,12 +65,16 @@ impl LoadReport {
     }
 }
 
-impl<T: Checkpoint> CheckpointReader<T> {
+// The bound is on the functions, where its own words are shown if it is not met.
+impl<T> CheckpointReader<T> {
     /// Looks at a directory. Nothing is read yet; one that does not exist has no generations.
     ///
     /// # Errors
     /// [`Error::Unsupported`] where `T` has a field that can never be loaded.
-    pub fn open(path: impl AsRef<Path>) -> Result<CheckpointReader<T>, Error> {
+    pub fn open(path: impl AsRef<Path>) -> Result<CheckpointReader<T>, Error>
+    where
+        T: Checkpoint,
+    {
         CheckpointReader::open_protected(path, Protection::new())
     }
 
@@ -81,10 +85,15 @@ impl<T: Checkpoint> CheckpointReader<T> {
     pub fn open_protected(
         path: impl AsRef<Path>,
         protection: Protection,
-    ) -> Result<CheckpointReader<T>, Error> {
+    ) -> Result<CheckpointReader<T>, Error>
+    where
+        T: Checkpoint,
+    {
         CheckpointReader::new(Directory::new(path.as_ref(), Arc::new(RealDisk::default())), protection)
     }
+}
 
+impl<T: Checkpoint> CheckpointReader<T> {
     pub(crate) fn new(directory: Directory, protection: Protection) -> Result<CheckpointReader<T>, Error> {
         protection.check(directory.path())?;
         let program = Arc::new(program_of::<T>()?);

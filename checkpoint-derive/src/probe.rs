@@ -3,7 +3,7 @@
 //! `Vec<(Foreign, u16)>` is taken apart, so that the `u16` is known whatever becomes of `Foreign`. That `Vec` is the
 //! standard library's is not known here; the library's `Probe` asks the compiler.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{GenericArgument, Ident, PathArguments, Type};
 
@@ -56,7 +56,7 @@ fn call(ty: &Type, method: &str, private: &TokenStream, types: &Ident) -> TokenS
         quote!(&|#types: &mut #private::Types| #schema)
     });
     let schemas = quote!(&[#(#schemas),*]);
-    let method = Ident::new(method, Span::call_site());
+    let method = Ident::new(method, at(ty));
     quote_spanned!(at(ty)=> (&&#private::Probe::<#ty, #marks>::NEW).#method(#types, #schemas))
 }
 

@@ -244,12 +244,7 @@ where
     }
 }
 
-/// A fixed array that serde writes and reads.
-#[diagnostic::on_unimplemented(
-    message = "a fixed array `{Self}` longer than 32 cannot be saved to a checkpoint here",
-    label = "longer than 32, or of a length that is not known here",
-    note = "as a field whose type is written out, `[f64; 64]` works by itself, also in `Vec`, `Box`, `Arc`, `Rc`, `Option` and as the values of a map; behind an alias put `#[serde(with = \"checkpointed::fixed\")]` on the field; as the whole state take a struct or a `Vec`"
-)]
+/// A fixed array that serde writes and reads, which is one of at most 32 elements.
 pub trait ShortArray: Serialize + DeserializeOwned {}
 
 macro_rules! short_arrays {

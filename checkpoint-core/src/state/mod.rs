@@ -58,7 +58,8 @@ pub(crate) use shortened::{listed, shortened};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be saved to a checkpoint",
     label = "not a `Checkpoint`",
-    note = "put `#[checkpointed]` on the type if it is yours; wrap it in `checkpointed::Plain` if it comes from another crate and implements serde's traits"
+    note = "put `#[checkpointed]` on the type if it is yours; wrap it in `checkpointed::Plain` if it comes from another crate and implements serde's traits",
+    note = "a fixed array longer than 32 is written out in the type of a field, such as `[f64; 64]`; behind an alias the field needs `#[serde(with = \"checkpointed::fixed\")]`"
 )]
 pub trait Checkpoint: Serialize + DeserializeOwned + 'static {
     /// What the manifest calls the state: a name of the author's, never a module path. Empty for types that have
