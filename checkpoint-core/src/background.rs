@@ -137,7 +137,8 @@ impl Saver {
 
     /// Whether a save goes on in the background.
     pub(crate) fn is_busy(&mut self) -> bool {
-        if self.idle.is_none() {
+        // Asked for in each step of a program, so by the number of the process alone.
+        if self.idle.is_none() && self.run.has_process_number() {
             let done = self.worker.as_ref().and_then(|worker| worker.done.try_recv().ok());
             self.take_back(done);
         }
@@ -152,9 +153,9 @@ impl Saver {
         }
     }
 
-    /// Waits until no save goes on.
+    /// Waits until no save goes on. A process that was forked does not wait: it does not have the thread that saves.
     fn settle(&mut self) {
-        if self.idle.is_none() {
+        if self.idle.is_none() && self.run.is_of_this_process() {
             let done = self.worker.as_ref().and_then(|worker| worker.done.recv().ok());
             self.take_back(done);
         }
@@ -168,6 +169,7 @@ impl Saver {
 
     /// Waits until no save goes on; if the last one failed, that is the error.
     fn idle(&mut self) -> Result<&mut Idle, Error> {
+        self.run.check_process()?;
         self.settle();
         self.check()?;
         // Only a thread that ended without giving the writer back leaves none.
@@ -226,6 +228,7 @@ impl Saver {
 
     /// Waits until no save goes on, and tells what came of the last one, once.
     pub(crate) fn wait(&mut self) -> Result<Option<Saved>, Error> {
+        self.run.check_process()?;
         self.settle();
         self.outcome.take().transpose()
     }
@@ -233,6 +236,11 @@ impl Saver {
 
 impl Drop for Saver {
     fn drop(&mut self) {
+        if !self.run.is_of_this_process() {
+            // A process that was forked has neither the thread nor what that does. To drop its channels could wait for it.
+            std::mem::forget(self.worker.take());
+            return;
+        }
         self.settle();
         if let Some(Err(error)) = &self.outcome {
             tracing::error!(%error, "a save in the background failed, and nobody asked for its outcome");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,9 @@ use crate::schedule::{Pacer, Schedule};
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::stop::{self, Signal, Stop};
-use crate::store::{Directory, Disk, Metric, Metrics, RealDisk, Retention, Settings, Writer};
+use crate::store::{
+    Access, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
+};
 
 /// The settings of a [`Checkpointer`] that is about to be opened.
 ///
@@ -36,14 +38,16 @@ use crate::store::{Directory, Disk, Metric, Metrics, RealDisk, Retention, Settin
 #[derive(Clone)]
 #[must_use = "nothing is opened until `open` is called"]
 pub struct Builder<T> {
-    path: PathBuf,
+    path: Place,
+    access: Access,
+    claiming: Claiming,
     durable: bool,
     keep_last: usize,
     keep_every: Option<u64>,
     keep_best: Vec<(Metric, usize)>,
     compression: Compression,
     protection: Protection,
-    branch_from: Option<PathBuf>,
+    branch_from: Option<Place>,
     when_busy: WhenBusy,
     read_back: ReadBack,
     background: bool,
@@ -51,7 +55,8 @@ pub struct Builder<T> {
     stop: stop::Settings,
     history: bool,
     watcher: Watcher,
-    disk: Arc<dyn Disk>,
+    /// `None` for the machine's.
+    disk: Option<Arc<dyn Disk>>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -68,7 +73,9 @@ pub enum WhenBusy {
 impl<T: Checkpoint> Builder<T> {
     pub(crate) fn new(path: &Path) -> Builder<T> {
         Builder {
-            path: path.to_owned(),
+            path: Place::of(path),
+            access: Access::default(),
+            claiming: Claiming::default(),
             durable: true,
             keep_last: 2,
             keep_every: None,
@@ -83,7 +90,7 @@ impl<T: Checkpoint> Builder<T> {
             stop: stop::Settings::default(),
             history: true,
             watcher: Watcher::default(),
-            disk: Arc::new(RealDisk::default()),
+            disk: None,
             state: PhantomData,
         }
     }
@@ -140,7 +147,57 @@ impl<T: Checkpoint> Builder<T> {
     /// # }
     /// ```
     pub fn branch_from(mut self, path: impl AsRef<Path>) -> Builder<T> {
-        self.branch_from = Some(path.as_ref().to_owned());
+        self.branch_from = Some(Place::of(path.as_ref()));
+        self
+    }
+
+    /// How long to wait for another program that has the directory open; not at all unless said otherwise. Meanwhile the
+    /// log says for whom. A job that is started again may so begin before its predecessor has ended.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use checkpointed_core::{Checkpointer, Error};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let former = Checkpointer::<u64>::open(&path)?;
+    /// let wait = Duration::from_millis(100);
+    /// let next = Checkpointer::<u64>::builder(&path).wait_for(wait).open();
+    /// assert!(matches!(next, Err(Error::InUse { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_for(mut self, longest: Duration) -> Builder<T> {
+        self.claiming.wait = longest;
+        self
+    }
+
+    /// Whether the directory must be locked; it must unless said otherwise. With `false` a file system without locks is
+    /// used all the same (a lock that can be had is still taken): then nothing keeps a second program from saving there,
+    /// and from removing what this one saved.
+    pub fn require_lock(mut self, required: bool) -> Builder<T> {
+        self.claiming.without_lock = !required;
+        self
+    }
+
+    /// Who else may use the files of the directory; only the user who runs the program unless said otherwise. Files get
+    /// these rights when they are written, whatever the umask says, and the group of the directory where that has the
+    /// set-group-id bit (`chmod g+s`).
+    ///
+    /// ```
+    /// use checkpointed_core::{Access, Checkpointer};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path).access(Access::GroupReads).open()?;
+    /// checkpoints.save(&1)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn access(mut self, access: Access) -> Builder<T> {
+        self.access = access;
         self
     }
 
@@ -263,8 +320,15 @@ impl<T: Checkpoint> Builder<T> {
     }
 
     /// Another disk in the place of the machine's.
+    #[cfg(test)]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Builder<T> {
-        self.disk = disk;
+        self.disk = Some(disk);
+        self
+    }
+
+    /// The directory belongs to one around it, and is opened as that was.
+    pub(crate) fn inside(mut self, disk: Arc<dyn Disk>, access: Access, claiming: Claiming) -> Builder<T> {
+        (self.disk, self.access, self.claiming) = (Some(disk), access, claiming);
         self
     }
 
@@ -278,21 +342,26 @@ impl<T: Checkpoint> Builder<T> {
         self.schedule.check()?;
         let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
         self.compression.check().map_err(wrong)?;
-        let directory = Directory::new(&self.path, Arc::clone(&self.disk));
-        let reader = CheckpointReader::new(directory.clone(), self.protection.clone())?;
+        let path = self.path.absolute()?;
+        let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::with(self.access)));
+        let directory = Directory::new(&path, Arc::clone(&disk));
+        let mut reader = CheckpointReader::new(directory.clone(), self.protection.clone())?;
         // Its numbers are its own.
         let of_other = self.protection.clone().at_least(0);
+        let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
         let branched_from =
-            self.branch_from.map(|path| CheckpointReader::open_protected(path, of_other)).transpose()?;
+            branched_from.map(|path| CheckpointReader::open_protected(path, of_other)).transpose()?;
         let (durable, compression, protection) = (self.durable, self.compression, self.protection);
-        let settings = Settings { durable, retention, compression, protection };
-        let mut writer = Writer::open(directory, settings)?;
+        let with_group = self.access == Access::GroupWrites;
+        let settings = Settings { durable, retention, compression, protection, with_group };
+        let mut writer = Writer::open(directory, settings, &Claiming { durable, ..self.claiming })?;
+        reader.read_from(writer.directory().clone());
         note_metrics(&mut writer, &reader)?;
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().to_string());
-        let (journal, past) = Journal::open(self.disk, &self.path, self.history, schedule, kept);
+        let (journal, past) = Journal::open(disk, &path, self.history, schedule, kept);
         let pacer = Pacer::new(self.schedule, past);
-        let stop = Stop::new(&self.stop, &self.path, begun)?;
-        let run = Run::new(begun, pacer, stop, journal, self.watcher);
+        let stop = Stop::new(&self.stop, &path, begun)?;
+        let run = Run::new(begun, pacer, stop, journal, self.watcher, Arc::clone(writer.claim()));
         let net = Net::of::<T>(self.read_back, reader.program());
         let saver = Saver::new(writer, net, run);
         Ok(Checkpointer::new(reader, branched_from, saver, self.when_busy, self.background))

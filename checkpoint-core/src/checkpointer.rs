@@ -257,7 +257,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or why it could not be noted in the directory.
     pub fn pin(&self, generation: u64) -> Result<(), Error> {
-        self.reader.pin(generation)
+        self.reader.directory().pin(generation)
     }
 
     /// Leaves a generation to the retention again, from the next save on.
@@ -499,6 +499,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save_in_background`](Checkpointer::save_in_background).
     pub fn save_in_background_with(&mut self, state: &T, metadata: Metadata) -> Result<Option<Begun>, Error> {
+        self.saver.run.check_process()?;
         if self.saver.is_busy() && self.when_busy == WhenBusy::Skip {
             return Ok(None);
         }

@@ -81,10 +81,72 @@ pub enum Error {
         holder: String,
     },
 
-    /// The directory was moved or removed, or its lock file was, while it was in use.
+    /// The file system of a directory has no locks, so nothing would keep a second program from saving there.
     #[error(
-        "{} is no longer the directory that was opened: it, or its lock file, was moved, removed or replaced, and \
-         another program could be writing there; open it again",
+        "could not lock {}: {source}; its file system has no locks (`flock`): mount it with them (Lustre: `-o flock`), choose \
+         a directory elsewhere or, if no other program ever saves there, say so by `require_lock(false)`",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NoLocks {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// A process that was forked wants to save what its parent opened. Nothing was written: the parent has the directory.
+    #[error(
+        "{} was opened by process {process}, and this is process {}, which was forked from it: only that one saves there; \
+         open the directory after the fork, or another one",
+        path.display(),
+        std::process::id()
+    )]
+    #[non_exhaustive]
+    OtherProcess {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The process that opened it.
+        process: u32,
+    },
+
+    /// The path of a directory is a symbolic link that leads to nothing.
+    #[error(
+        "{} is a symbolic link to {}, which is not there: mount or create that directory, or remove the link",
+        path.display(),
+        target.display()
+    )]
+    #[non_exhaustive]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// What it names.
+        target: PathBuf,
+    },
+
+    /// A file would be longer than this process, or the file system, allows. What was saved before is untouched.
+    #[error(
+        "could not {operation} {}: it would be longer than {}; earlier checkpoints are untouched",
+        path.display(),
+        match limit {
+            Some(limit) => format!("{limit} bytes, which is the limit of this process: raise it (`ulimit -f`), or save less"),
+            None => "the file system allows: choose a directory on another one, or save less".to_owned(),
+        }
+    )]
+    #[non_exhaustive]
+    FileTooLong {
+        /// What was to be done.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// How long a file of this process may be, if there is a limit (`RLIMIT_FSIZE`).
+        limit: Option<u64>,
+    },
+
+    /// The directory was moved, removed or replaced while it was in use.
+    #[error(
+        "{} is no longer the directory that was opened: it was moved, removed or replaced, and another program could be \
+         writing there; open it again",
         path.display()
     )]
     #[non_exhaustive]
@@ -598,13 +660,22 @@ impl fmt::Display for Skipped {
 impl Error {
     /// An operation that failed.
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Error {
-        Error::Io { operation, path: path.to_owned(), source }
+        Error::Io { operation, path: path.to_owned(), source: with_owner(path, source) }
     }
 
     /// An operation that failed and was to change something.
     pub(crate) fn writing(operation: &'static str, path: &Path, source: io::Error) -> Error {
+        let source = with_owner(path, source);
         let path = path.to_owned();
         match source.kind() {
+            io::ErrorKind::FileTooLarge => {
+                Error::FileTooLong { operation, path, limit: crate::store::file_size_limit() }
+            }
+            io::ErrorKind::OutOfMemory => Error::NoMemory {
+                path,
+                part: "what is written".to_owned(),
+                bytes: crate::store::BUFFER as u64,
+            },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Error::NoSpace { operation, path, source }
             }
@@ -682,6 +753,26 @@ fn is_passing(error: &io::Error) -> bool {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
     )
+}
+
+/// Where permission was denied: whose the file is, or the directory that it should be in.
+fn with_owner(path: &Path, source: io::Error) -> io::Error {
+    #[cfg(unix)]
+    if source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_some() {
+        use std::os::unix::fs::MetadataExt;
+        let us = rustix::process::geteuid().as_raw();
+        let found = path.ancestors().find_map(|path| Some((path, path.metadata().ok()?)));
+        if let Some((path, metadata)) = found.filter(|(_, metadata)| metadata.uid() != us) {
+            let (path, owner, mode) = (path.display(), metadata.uid(), metadata.mode() & 0o7777);
+            let why = format!(
+                "{source} ({path} belongs to user {owner}, its mode is {mode:o}, and this is user {us})"
+            );
+            return io::Error::new(io::ErrorKind::PermissionDenied, why);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    source
 }
 
 /// One item a line, each indented.

@@ -44,7 +44,8 @@ pub use checkpointer::{Begun, Checkpointer};
 pub use container::{Compression, Manifest, Metadata, Value};
 pub use error::{Error, Skipped};
 pub use pipeline::{
-    Outcome, Output, Parallel, Pipeline, Reason, Step, StepContext, StepEvent, StepReport, Task,
+    Outcome, Output, Parallel, Pipeline, PipelineBuilder, Reason, Step, StepContext, StepEvent, StepReport,
+    Task,
 };
 pub use read_back::ReadBack;
 pub use reader::{CheckpointReader, LoadReport};
@@ -58,7 +59,7 @@ pub use state::{
     Schema, Type, Types, Variant, fixed, json, self_describing,
 };
 pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
-pub use store::Metric;
+pub use store::{Access, Metric};
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]

@@ -11,7 +11,7 @@ use crate::container::{self, Arrays, Container, Manifest, Metadata, Value};
 use crate::error::{Error, Skipped};
 use crate::seal::Protection;
 use crate::state::{self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Program, Schema};
-use crate::store::{Directory, Metric, RealDisk};
+use crate::store::{Directory, Metric, RealDisk, absolute};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
 /// there, and where one may only read.
@@ -89,7 +89,8 @@ impl<T> CheckpointReader<T> {
     where
         T: Checkpoint,
     {
-        CheckpointReader::new(Directory::new(path.as_ref(), Arc::new(RealDisk::default())), protection)
+        let path = absolute(path)?;
+        CheckpointReader::new(Directory::new(&path, Arc::new(RealDisk::default())), protection)
     }
 }
 
@@ -239,12 +240,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(self.directory.open(generation)?.length())
     }
 
-    pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
-        let available = self.generations()?;
-        if !available.contains(&generation) {
-            return Err(Error::NoSuchGeneration { path: self.path().to_owned(), generation, available });
-        }
-        self.directory.pin(generation)
+    /// Reads from a directory that was claimed since, in the place of the same one.
+    pub(crate) fn read_from(&mut self, directory: Directory) {
+        self.directory = directory;
     }
 
     pub(crate) fn directory(&self) -> &Directory {
@@ -294,6 +292,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Opens a generation and verifies all but its parts.
     fn container(&self, generation: u64) -> Result<Container, Error> {
+        self.directory.check()?;
         let path = self.directory.location(generation);
         let source = self.directory.open(generation).map_err(|source| Error::io("open", &path, source))?;
         let source = self.protection.open(source);

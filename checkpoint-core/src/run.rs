@@ -12,6 +12,10 @@ use crate::reader::LoadReport;
 use crate::save::Saved;
 use crate::schedule::{Cost, Due, Pacer};
 use crate::stop::{EXIT_HALTED, EXIT_REQUEUE, Stop, StopReason};
+use crate::store::Claim;
+
+/// How often the claim on the directory gives a sign of life.
+const TOUCH_EVERY: Duration = Duration::from_secs(30);
 
 /// Why a state was saved.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,14 +175,40 @@ pub(crate) struct Run {
     journal: Journal,
     pub(crate) watcher: Watcher,
     flight: Option<Flight>,
+    claim: Arc<Claim>,
+    /// When that is to give its next sign of life.
+    touch: Duration,
     /// Whether the program knows that it is to stop.
     told: bool,
     ended: bool,
 }
 
 impl Run {
-    pub(crate) fn new(begun: Instant, pacer: Pacer, stop: Stop, journal: Journal, watcher: Watcher) -> Run {
-        Run { begun, pacer, stop, journal, watcher, flight: None, told: false, ended: false }
+    pub(crate) fn new(
+        begun: Instant,
+        pacer: Pacer,
+        stop: Stop,
+        journal: Journal,
+        watcher: Watcher,
+        claim: Arc<Claim>,
+    ) -> Run {
+        let (flight, touch) = (None, TOUCH_EVERY);
+        Run { begun, pacer, stop, journal, watcher, flight, claim, touch, told: false, ended: false }
+    }
+
+    /// Whether this process is the one that began the run, and not one that was forked from it.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.claim.is_of_this_process()
+    }
+
+    /// As far as the number of the process tells: fast, and right but for numbers that were given again.
+    pub(crate) fn has_process_number(&self) -> bool {
+        self.claim.has_process_number()
+    }
+
+    /// Makes sure that this process may save.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        self.claim.check_process()
     }
 
     fn now(&self) -> Duration {
@@ -189,6 +219,13 @@ impl Run {
     pub(crate) fn due(&mut self) -> Option<Why> {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.begun);
+        if elapsed >= self.touch {
+            self.touch = elapsed.saturating_add(TOUCH_EVERY);
+            self.claim.touch();
+            if !self.claim.is_of_this_process() {
+                self.journal.abandon();
+            }
+        }
         self.journal.alive(elapsed);
         if let Some(reason) = self.stop.reason(now, self.pacer.cost().total) {
             self.told = true;
@@ -213,6 +250,9 @@ impl Run {
 
     /// A state was loaded.
     pub(crate) fn restarted(&mut self, load: &LoadReport) {
+        if !self.is_of_this_process() {
+            return;
+        }
         let now = self.now();
         self.journal.restarted(now, load.generation(), load.manifest.created());
     }
@@ -273,7 +313,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         // A panic is a failure of the run, and so is what ends without this.
-        if !self.ended && !std::thread::panicking() {
+        if !self.ended && !std::thread::panicking() && self.is_of_this_process() {
             let now = self.now();
             self.journal.ended(now, End::Closed);
         }

@@ -100,6 +100,11 @@ impl Journal {
         }
     }
 
+    /// Writes nothing from now on: this is a process that was forked from the one whose run it is.
+    pub(crate) fn abandon(&mut self) {
+        self.log = None;
+    }
+
     pub(crate) fn restarted(&mut self, now: Duration, generation: u64, created: SystemTime) {
         // A program may load more than once; the work was lost once.
         let lost = self.died.take().and_then(|died| died.duration_since(created).ok());

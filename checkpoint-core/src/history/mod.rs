@@ -41,7 +41,7 @@ pub use record::{End, Event, Record};
 
 use crate::error::Error;
 use crate::schedule::{Cost, Past};
-use crate::store::{Disk, RealDisk};
+use crate::store::{Disk, RealDisk, absolute};
 
 /// The file that is written.
 pub(crate) const FILE: &str = "history.jsonl";
@@ -78,7 +78,7 @@ pub(crate) struct Lived {
 /// # Errors
 /// Where there is one that cannot be read.
 pub fn read(directory: impl AsRef<Path>) -> Result<History, Error> {
-    History::of(&RealDisk::default(), directory.as_ref())
+    History::of(&RealDisk::default(), &absolute(directory)?)
 }
 
 impl History {

@@ -18,7 +18,7 @@ use crate::embedded::Memory;
 use crate::error::Error;
 use crate::seal::Protection;
 use crate::state::{CODEC, Schema, shortened};
-use crate::store::{Directory, Disk as _, RealDisk, generation_of};
+use crate::store::{Directory, Disk as _, RealDisk, absolute, generation_of};
 
 /// A checkpoint: a file, or one that is kept inside another, as [`Scopes`](crate::Scopes) do.
 ///
@@ -102,7 +102,7 @@ impl File {
     /// # Errors
     /// As [`open`](File::open), and where the protection refuses it.
     pub fn open_protected(path: impl AsRef<Path>, protection: &Protection) -> Result<File, Error> {
-        let path = path.as_ref();
+        let path = &absolute(path)?;
         let source = RealDisk::default().open(path).map_err(|source| Error::io("open", path, source))?;
         let file = File::new(path, source, protection)?;
         match path.file_name().and_then(generation_of) {
@@ -127,7 +127,7 @@ impl File {
         generation: u64,
         protection: &Protection,
     ) -> Result<File, Error> {
-        let directory = Directory::new(directory.as_ref(), Arc::new(RealDisk::default()));
+        let directory = Directory::new(&absolute(directory)?, Arc::new(RealDisk::default()));
         match File::open_protected(directory.location(generation), protection) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let available = directory.generations()?;

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::history::{self, Event, History};
 use crate::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::store::{self, Directory, Keeping, Listing, Metrics, RealDisk, Retention};
+use crate::store::{self, Directory, Keeping, Metrics, RealDisk, Retention, absolute};
 
 /// What is in a checkpoint directory.
 #[derive(Clone, Debug)]
@@ -93,11 +93,12 @@ pub struct GenerationOverview {
 /// # Errors
 /// Where there is no such directory, or it cannot be listed, or a generation not be read for a passing reason.
 pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overview, Error> {
-    let path = path.as_ref();
+    let path = &absolute(path)?;
     let (temporaries, temporary_bytes) = temporaries(path)?;
     let directory = Directory::new(path, Arc::new(RealDisk::default()));
     let reader = CheckpointReader::<()>::open_protected(path, protection.clone())?;
-    let Listing { generations: numbers, pinned } = directory.listing()?;
+    let numbers = directory.generations()?;
+    let pinned = directory.pinned(&numbers);
     let history = history::read(path)?;
     let costs = costs(&history);
     let mut generations = Vec::new();
@@ -188,7 +189,7 @@ fn temporaries(path: &Path) -> Result<(usize, u64), Error> {
 /// # Errors
 /// Where that cannot be found out.
 pub fn holder(path: impl AsRef<Path>) -> Result<Option<String>, Error> {
-    store::holder(path.as_ref())
+    store::holder(&absolute(path)?)
 }
 
 /// Keeps a generation whatever the retention says, from the next save on. That it is pinned already is no error.
@@ -196,7 +197,7 @@ pub fn holder(path: impl AsRef<Path>) -> Result<Option<String>, Error> {
 /// # Errors
 /// [`Error::NoSuchGeneration`], or where the directory cannot be written.
 pub fn pin(path: impl AsRef<Path>, generation: u64) -> Result<(), Error> {
-    CheckpointReader::<()>::open(path)?.pin(generation)
+    directory(path)?.pin(generation)
 }
 
 /// Leaves a generation to the retention again. That it is not pinned is no error.
@@ -204,5 +205,9 @@ pub fn pin(path: impl AsRef<Path>, generation: u64) -> Result<(), Error> {
 /// # Errors
 /// Where the directory cannot be written.
 pub fn unpin(path: impl AsRef<Path>, generation: u64) -> Result<(), Error> {
-    Directory::new(path.as_ref(), Arc::new(RealDisk::default())).unpin(generation)
+    directory(path)?.unpin(generation)
+}
+
+fn directory(path: impl AsRef<Path>) -> Result<Directory, Error> {
+    Ok(Directory::new(&absolute(path)?, Arc::new(RealDisk::default())))
 }

@@ -8,7 +8,7 @@ use super::overview::{Overview, kept, overview};
 use super::verification::verify;
 use crate::error::Error;
 use crate::seal::Protection;
-use crate::store::{self, Directory, Disk as _, Keeping, RealDisk, Retention};
+use crate::store::{Claim, Claiming, Directory, Disk as _, Keeping, RealDisk, Retention, absolute};
 
 /// What a retention keeps of a directory, and what not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,11 +66,12 @@ pub fn prune(
     retention: Option<Retention>,
     trial: bool,
 ) -> Result<Pruning, Error> {
-    let path = path.as_ref();
+    let path = &absolute(path)?;
     let disk = Arc::new(RealDisk::default());
     // Not to make a directory by locking it.
     let seen = overview(path, protection)?;
-    let _lock = if trial { None } else { Some(store::claim(&*disk, path, true)?) };
+    let claiming = Claiming { durable: true, ..Claiming::default() };
+    let _claim = if trial { None } else { Some(Claim::take(&*disk, path, &claiming)?) };
     let seen = if trial { seen } else { overview(path, protection)? };
     let Overview { mut generations, retention: known, .. } = seen;
     let Some(retention) = retention.or(known) else {
@@ -94,7 +95,7 @@ pub fn prune(
         }
     }
     let directory = Directory::new(path, Arc::<RealDisk>::clone(&disk));
-    let reasons = kept(&retention, &generations, &directory.listing()?.pinned);
+    let reasons = kept(&retention, &generations, &directory.pinned(&directory.generations()?));
     let removed = generations.iter().filter(|generation| !reasons.contains_key(&generation.generation));
     let removed: Vec<Pruned> = removed
         .map(|generation| Pruned {

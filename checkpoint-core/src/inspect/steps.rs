@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::error::Error;
 use crate::pipeline::{self, Record};
 use crate::reader::CheckpointReader;
+use crate::store::absolute;
 
 /// One step of a pipeline, as far as its directory tells.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ pub struct StepVersion {
 /// # Errors
 /// Where it is no pipeline directory, or cannot be read.
 pub fn steps(path: impl AsRef<Path>) -> Result<Vec<StepOverview>, Error> {
-    let path = path.as_ref();
+    let path = &absolute(path)?;
     let asked = pipeline::asked(path)?;
     let in_progress = pipeline::in_progress(path)?;
     let mut found = Vec::new();
@@ -138,7 +139,7 @@ fn stale(record: &Record, identities: &BTreeMap<String, String>) -> Vec<String> 
 /// # Errors
 /// [`Error::UnknownStep`] where the directory has no such step, or where it cannot be written.
 pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
-    pipeline::ask(path.as_ref(), step)
+    pipeline::ask(&absolute(path)?, step)
 }
 
 /// Takes back what [`redo`] asked for. `false` where nobody did.
@@ -146,5 +147,5 @@ pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
 /// # Errors
 /// Where the directory cannot be written.
 pub fn undo_redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
-    pipeline::withdraw(path.as_ref(), step)
+    pipeline::withdraw(&absolute(path)?, step)
 }

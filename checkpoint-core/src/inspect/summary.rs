@@ -254,7 +254,7 @@ pub struct Description {
 /// # Errors
 /// Where the directory cannot be listed or its history not be read. A directory that does not exist has none.
 pub fn summary(directory: impl AsRef<Path>, protection: &Protection) -> Result<Summary, Error> {
-    let directory = directory.as_ref();
+    let directory = &crate::store::absolute(directory)?;
     let history = history::read(directory)?;
     let modified = fs::metadata(directory.join(history::FILE)).and_then(|file| file.modified()).ok();
     let lived = history.unfinished(modified);

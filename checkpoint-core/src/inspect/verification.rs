@@ -9,6 +9,7 @@ use super::node;
 use crate::error::Error;
 use crate::reader::CheckpointReader;
 use crate::seal::Protection;
+use crate::store::absolute;
 
 /// Whether one part is as it was written.
 #[derive(Clone, Debug, Serialize)]
@@ -62,8 +63,10 @@ impl Verdict {
 /// # }
 /// ```
 pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
-    let path = path.as_ref().to_owned();
-    let file = match File::open_protected(&path, protection) {
+    let given = path.as_ref();
+    let opened = absolute(given).and_then(|path| File::open_protected(&path, protection));
+    let path = absolute(given).unwrap_or_else(|_| given.to_owned());
+    let file = match opened {
         Ok(file) => file,
         Err(error) => {
             let (is_damage, problem) = (error.is_damage(), Some(error.to_string()));

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::builder::Workshop;
 use crate::checkpointer::Checkpointer;
 use crate::error::Error;
 use crate::state::Plain;
-use crate::store::Disk;
 
 /// A file that was changed so shortly ago may be changed once more without another time of its last change: its hash
 /// is not remembered.
@@ -39,10 +38,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn open(directory: &Path, disk: Arc<dyn Disk>) -> Result<Files, Error> {
+    pub(super) fn open(directory: &Path, workshop: &Workshop) -> Result<Files, Error> {
         // Not synced: a file that a power cut leaves half-written is damaged, and what is lost can be worked out again.
-        let builder = Checkpointer::<Memory>::builder(directory).durable(false).history(false);
-        let mut checkpoints = builder.disk(disk).open()?;
+        let builder = workshop.builder::<Memory>(directory).durable(false).history(false);
+        let mut checkpoints = builder.open()?;
         let seen = checkpoints.load().unwrap_or_else(|error| {
             tracing::warn!(%error, "the hashes of files are worked out again");
             None

@@ -11,6 +11,7 @@
 //! requests to run a step again.
 
 mod branch;
+mod builder;
 mod canonical;
 mod commands;
 mod decide;
@@ -26,9 +27,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use builder::PipelineBuilder;
 pub(crate) use decide::record_of;
 pub(crate) use key::Record;
 pub use output::Output;
@@ -38,7 +39,8 @@ pub(crate) use requests::{ask, asked, withdraw};
 pub use step::{Step, StepContext};
 
 use crate::error::Error;
-use crate::store::{self, Directory, Disk, Lock, RealDisk};
+use crate::store::{Claim, Directory, absolute};
+use builder::Workshop;
 use commands::Commands;
 use decide::Marks;
 use files::Files;
@@ -94,8 +96,8 @@ pub struct Pipeline {
     watcher: Option<Box<Watcher>>,
     files: Mutex<Files>,
     book: Mutex<Book>,
-    disk: Arc<dyn Disk>,
-    _lock: Box<dyn Lock>,
+    workshop: Workshop,
+    claim: Arc<Claim>,
 }
 
 type Watcher = dyn Fn(&StepEvent) + Send + Sync;
@@ -115,25 +117,17 @@ impl Pipeline {
     /// [`Error::InUse`] where another program has it open, [`Error::InvalidSetting`] where `CHECKPOINT_STEPS` cannot be
     /// understood, and what may be wrong with the directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
-        Pipeline::on(Arc::new(RealDisk::default()), path.as_ref())
+        PipelineBuilder::new(path.as_ref()).open()
     }
 
-    pub(crate) fn on(disk: Arc<dyn Disk>, path: &Path) -> Result<Pipeline, Error> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let mut commands = Commands::parse(&commands::of_the_environment()?)?;
-        let lock = store::claim(&*disk, path, true)?;
-        // What a person asked for by a file is as if it had been asked for now.
-        commands.redo = asked(path)?;
-        Ok(Pipeline {
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            path: path.to_owned(),
-            commands,
-            watcher: None,
-            files: Mutex::new(Files::open(&path.join("files"), Arc::clone(&disk))?),
-            book: Mutex::default(),
-            disk,
-            _lock: lock,
-        })
+    /// Settings for a pipeline directory, to be changed and then opened.
+    pub fn builder(path: impl AsRef<Path>) -> PipelineBuilder {
+        PipelineBuilder::new(path.as_ref())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn on(disk: Arc<dyn crate::store::Disk>, path: &Path) -> Result<Pipeline, Error> {
+        PipelineBuilder::new(path).open_on(disk)
     }
 
     /// Calls `watcher` whenever a step begins, and when it is done or was reused: for a line of progress each.
@@ -234,7 +228,8 @@ impl Pipeline {
     /// # Errors
     /// Where `path` exists already, or files cannot be made there; then nothing is left of it.
     pub fn branch(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        branch::branch(&self.path.join("steps"), path.as_ref())
+        self.claim.check()?;
+        branch::branch(&self.path.join("steps"), &absolute(path)?)
     }
 
     /// The pipeline directory.
@@ -255,7 +250,8 @@ impl Pipeline {
 
     /// Where the versions of a step's output are.
     fn outputs(&self, step: &str) -> Directory {
-        Directory::new(&self.path.join("steps").join(folder(step)), Arc::clone(&self.disk))
+        let path = self.path.join("steps").join(folder(step));
+        Directory::new(&path, Arc::clone(&self.workshop.disk)).claimed(&self.claim)
     }
 
     /// Where the steps that are not done keep their progress.

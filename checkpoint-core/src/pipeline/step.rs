@@ -5,11 +5,12 @@ use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use serde::Serialize;
 
+use super::builder::Workshop;
 use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
@@ -21,7 +22,7 @@ use crate::container::Metadata;
 use crate::error::Error;
 use crate::read_back::ReadBack;
 use crate::state::Checkpoint;
-use crate::store::{Directory, Disk};
+use crate::store::Directory;
 
 /// How many versions of an output are kept unless said otherwise.
 const KEEP: usize = 3;
@@ -179,6 +180,8 @@ impl<'p> Step<'p> {
         if let Some(error) = self.wrong.take() {
             return Err(error);
         }
+        self.pipeline.claim.check()?;
+        self.pipeline.claim.touch();
         for path in &self.files {
             let mut files = self.pipeline.files.lock().unwrap_or_else(PoisonError::into_inner);
             let hash = files.hash(path)?;
@@ -192,8 +195,8 @@ impl<'p> Step<'p> {
     }
 
     fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        let builder = Checkpointer::builder(self.outputs().path()).keep_last(self.keep).history(false);
-        builder.read_back(self.read_back).disk(Arc::clone(&self.pipeline.disk)).open()
+        let builder = self.pipeline.workshop.builder(self.outputs().path());
+        builder.keep_last(self.keep).history(false).read_back(self.read_back).open()
     }
 
     fn reuse<T: Checkpoint>(
@@ -206,6 +209,7 @@ impl<'p> Step<'p> {
         let outputs = self.outputs();
         // The program that made it may have been killed before its name was durable. What is built on it must not outlive it.
         self.pipeline
+            .workshop
             .disk
             .sync_directory(outputs.path())
             .map_err(|source| Error::writing("sync", outputs.path(), source))?;
@@ -245,8 +249,12 @@ impl<'p> Step<'p> {
         let same = versions.iter().find(|version| version.record.key == self.key);
         let own = format!("{}{}", self.progress_prefix(), same.map_or(0, |version| version.number));
         let directory = self.pipeline.progress_directory().join(own);
-        let (step, disk) = (self.name.clone(), Arc::clone(&self.pipeline.disk));
-        let context = StepContext { step, directory, read_back: self.read_back, disk };
+        let context = StepContext {
+            step: self.name.clone(),
+            directory,
+            read_back: self.read_back,
+            workshop: self.pipeline.workshop.clone(),
+        };
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
@@ -288,6 +296,10 @@ impl<'p> Step<'p> {
 
     /// The version with this number is made: the progress towards it, and towards those before it, is not needed any more.
     fn remove_progress(&self, number: u64) {
+        // Another pipeline may have taken the place of this one since the step was saved.
+        if self.pipeline.claim.check().is_err() {
+            return;
+        }
         let Ok(entries) = fs::read_dir(self.pipeline.progress_directory()) else { return };
         let prefix = self.progress_prefix();
         for entry in entries.flatten() {
@@ -328,7 +340,7 @@ pub struct StepContext {
     step: String,
     directory: PathBuf,
     read_back: ReadBack,
-    disk: Arc<dyn Disk>,
+    workshop: Workshop,
 }
 
 impl StepContext {
@@ -365,7 +377,6 @@ impl StepContext {
     /// # Errors
     /// As [`Checkpointer::open`].
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        let builder = Checkpointer::builder(&self.directory).read_back(self.read_back);
-        builder.disk(Arc::clone(&self.disk)).open()
+        self.workshop.builder(&self.directory).read_back(self.read_back).open()
     }
 }

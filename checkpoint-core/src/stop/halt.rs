@@ -36,7 +36,7 @@ const ATTEMPTS: u32 = 20;
 /// # Errors
 /// The file could not be written, for one because there is no such directory.
 pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
-    let directory = directory.as_ref();
+    let directory = &store::absolute(directory)?;
     let path = directory.join(NAME);
     let mut outcome = write(directory, &path, message);
     for _ in 1..ATTEMPTS {

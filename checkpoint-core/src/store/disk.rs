@@ -23,8 +23,14 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Creates a file of an unpredictable name that nobody else has, readable and writable by its owner alone.
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile>;
 
-    /// Creates a file with nothing in it. A name that is taken is an error ([`io::ErrorKind::AlreadyExists`]).
-    fn create_empty(&self, path: &Path) -> io::Result<()>;
+    /// Creates a file with these few bytes in it. A name that is taken is an error ([`io::ErrorKind::AlreadyExists`]).
+    fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// Keeps others from [holding](Disk::hold), reading or writing over a file until the result is dropped; shared, it
+    /// lets them hold it so too, and read it. [`io::ErrorKind::WouldBlock`] where others are in the way,
+    /// [`io::ErrorKind::NotFound`] where the file no longer has that name. A file that has no lock for a reason of its
+    /// own, as on a file system without locks, is not an error: then this keeps nobody from anything.
+    fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>>;
 
     /// Gives a file such a name, and returns it.
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf>;
@@ -40,8 +46,11 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Removes a file, or a symbolic link itself.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Takes the lock at `path`, which is created where it is absent, and leaves `holder` in it.
-    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking>;
+    /// Locks a directory by its lock file, which is created where it is absent, and leaves `holder` in it.
+    fn lock(&self, directory: &Path, holder: &str) -> io::Result<Locking>;
+
+    /// Which file has that name, not followed where it is a symbolic link; `None` where the system cannot tell.
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>>;
 
     /// Opens a file that grows line by line, and creates it where it is absent.
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>>;
@@ -59,6 +68,13 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>>;
 }
 
+/// Which file it is, whatever its names: the device, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity(pub(crate) u64, pub(crate) u64);
+
+/// A file that is held until this is dropped.
+pub(crate) trait Hold: fmt::Debug + Send {}
+
 /// A file that was just created.
 #[derive(Debug)]
 pub(crate) struct NewFile {
@@ -74,6 +90,9 @@ pub(crate) trait Output: Write + fmt::Debug + Send {
     /// Makes what was written durable. An error is final: the system may have dropped the data and marked it
     /// clean, so that a second call would report a success that means nothing.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Which file it is; `None` where the system cannot tell.
+    fn identity(&self) -> Option<Identity>;
 }
 
 /// A file that grows line by line. Nothing of it is durable, and nothing depends on it.
@@ -96,12 +115,18 @@ pub(crate) trait Log: fmt::Debug + Send {
 pub(crate) enum Locking {
     /// It is ours until dropped.
     Taken(Box<dyn Lock>),
-    /// Somebody else has it; what they left in it.
+    /// Another program has it; what that program left in it.
     Held(String),
+    /// The file system has no locks.
+    Unsupported(io::Error),
 }
 
-/// A lock that is ours until dropped.
+/// The lock of a directory, ours until dropped.
 pub(crate) trait Lock: fmt::Debug + Send + Sync {
-    /// Whether the file at `path` is still the one that was locked.
-    fn is_at(&self, path: &Path) -> bool;
+    /// Whether the path of the directory still leads to the one that was locked. Where only the lock file is gone, as
+    /// after a purge of old files, it is made again.
+    fn stands(&self) -> bool;
+
+    /// Gives the lock file the present time, so that a purge of old files passes over it.
+    fn touch(&self);
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use super::disk::{Disk, Locking, Log, NewFile, Output};
+use super::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
 use super::real::RealDisk;
 use crate::container::Source;
 use crate::{CheckpointReader, Checkpointer, Error};
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     fault: Option<(usize, Fault)>,
     /// Whether lines that are appended are torn, as on a full disk. They are no part of a save, so they are not listed.
     tears_log_lines: bool,
+    /// How often a directory was listed.
+    listings: usize,
     /// How many more times a file that is opened for reading is said to be stale.
     stale: usize,
 }
@@ -114,8 +116,16 @@ impl Disk for FaultyDisk {
         })
     }
 
-    fn create_empty(&self, path: &Path) -> io::Result<()> {
-        self.ask("create", path, || self.real.create_empty(path))
+    fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.ask("create", path, || self.real.create_small(path, bytes))
+    }
+
+    fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
+        self.real.hold(path, shared)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+        self.real.identity(path)
     }
 
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
@@ -152,6 +162,7 @@ impl Disk for FaultyDisk {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.plan.lock().unwrap().listings += 1;
         self.real.list(directory)
     }
 
@@ -234,6 +245,10 @@ impl Output for FaultyOutput {
 
     fn sync(&mut self) -> io::Result<()> {
         self.disk.clone().ask("sync", &self.path.clone(), || self.output.sync())
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        self.output.identity()
     }
 }
 

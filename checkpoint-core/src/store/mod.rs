@@ -3,11 +3,18 @@
 //! A directory holds the generations of one program, a lock file, and temporary files while one is written. What is
 //! promised of it, and why the protocol keeps it, is in `docs/durability.md`.
 
+mod claim;
 mod disk;
 #[cfg(test)]
 pub(crate) mod faults;
+mod holder;
+mod lock;
+mod log;
 mod name;
 mod output;
+mod pin;
+mod place;
+mod process;
 mod publish;
 mod real;
 mod retention;
@@ -15,40 +22,52 @@ mod retention;
 pub(crate) mod simulated;
 mod writer;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::container::Source;
 use crate::error::Error;
-pub(crate) use disk::{Disk, Lock, Log};
+pub(crate) use claim::{Claim, Claiming};
+pub(crate) use disk::{Disk, Log};
+pub(crate) use holder::holder;
 pub(crate) use name::{generation as generation_of, is_temporary, temporary as temporary_name};
+pub(crate) use output::{BUFFER, limit as file_size_limit};
+pub(crate) use place::{Place, absolute};
 pub(crate) use publish::{Sealed, Temporary};
+pub use real::Access;
 pub(crate) use real::RealDisk;
 pub(crate) use retention::Metrics;
 pub use retention::{Keeping, Metric, Retention};
-pub(crate) use writer::{Settings, Writer, claim, holder};
-
-/// What a checkpoint directory holds.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// Oldest first.
-    pub(crate) generations: Vec<u64>,
-    /// Those that somebody pinned; they need not be there.
-    pub(crate) pinned: BTreeSet<u64>,
-}
+pub(crate) use writer::{Settings, Writer};
 
 /// A checkpoint directory for reading. It takes no lock, so a program may read while another writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
     disk: Arc<dyn Disk>,
+    /// The claim of the writer for whom this is read; of nothing where nobody here writes.
+    claim: Weak<Claim>,
 }
 
 impl Directory {
     pub(crate) fn new(path: &Path, disk: Arc<dyn Disk>) -> Directory {
-        Directory { path: path.to_owned(), disk }
+        Directory { path: path.to_owned(), disk, claim: Weak::new() }
+    }
+
+    /// The same, for one who has claimed the directory or one around it: what takes its place is not read.
+    pub(crate) fn claimed(self, claim: &Arc<Claim>) -> Directory {
+        Directory { claim: Arc::downgrade(claim), ..self }
+    }
+
+    /// Makes sure that the directory is still the one that was claimed, if it was.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.claim.upgrade().map_or(Ok(()), |claim| claim.check_place())
+    }
+
+    /// Makes sure of that before something is changed, and that this is the process that claimed it.
+    fn check_writable(&self) -> Result<(), Error> {
+        self.claim.upgrade().map_or(Ok(()), |claim| claim.check())
     }
 
     /// Where it is.
@@ -62,23 +81,21 @@ impl Directory {
     }
 
     /// The generations that are there, oldest first. A directory that does not exist has none.
-    pub(crate) fn generations(&self) -> Result<Vec<u64>, Error> {
-        self.listing().map(|listing| listing.generations)
-    }
-
-    /// What is there.
     ///
     /// A listing is not of one moment: while a save replaces the only generation, it can miss both. So that there is
     /// none is believed only when it is seen twice.
-    pub(crate) fn listing(&self) -> Result<Listing, Error> {
-        let listing = self.listed()?;
-        if listing.generations.is_empty() { self.listed() } else { Ok(listing) }
+    pub(crate) fn generations(&self) -> Result<Vec<u64>, Error> {
+        self.check()?;
+        let generations = self.listed()?;
+        if generations.is_empty() { self.listed() } else { Ok(generations) }
     }
 
-    fn listed(&self) -> Result<Listing, Error> {
+    fn listed(&self) -> Result<Vec<u64>, Error> {
         let names = match self.disk.list(&self.path) {
             Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return claim::dangling(&self.path).map_or(Ok(Vec::new()), Err);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(Error::NotADirectory { path: self.path.clone() });
             }
@@ -86,27 +103,7 @@ impl Directory {
         };
         let mut generations: Vec<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
         generations.sort_unstable();
-        let pinned = names.iter().filter_map(|name| name::pinned(name)).collect();
-        Ok(Listing { generations, pinned })
-    }
-
-    /// Keeps a generation whatever retention says, from the next save on.
-    pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
-        let path = self.path.join(name::of_pin(generation));
-        match self.disk.create_empty(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result.map_err(|source| Error::writing("create", &path, source))?,
-        }
-        self.disk.sync_directory(&self.path).map_err(|source| Error::writing("sync", &self.path, source))
-    }
-
-    /// Leaves a generation to retention again.
-    pub(crate) fn unpin(&self, generation: u64) -> Result<(), Error> {
-        let path = self.path.join(name::of_pin(generation));
-        match self.disk.remove(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.map_err(|source| Error::writing("remove", &path, source)),
-        }
+        Ok(generations)
     }
 
     /// Whether a generation is there.

@@ -20,7 +20,7 @@ pub(super) fn of_generation(generation: u64) -> String {
     format!("{generation:0DIGITS$}{SUFFIX}")
 }
 
-/// The name of the empty file that pins a generation.
+/// The name of the file that pins a generation.
 pub(super) fn of_pin(generation: u64) -> String {
     format!("{generation:0DIGITS$}{PIN_SUFFIX}")
 }
@@ -31,6 +31,7 @@ pub(crate) fn generation(name: &OsStr) -> Option<u64> {
 }
 
 /// The generation that a file of that name pins, if it is one that [`of_pin`] makes.
+#[cfg(test)]
 pub(super) fn pinned(name: &OsStr) -> Option<u64> {
     number(name, PIN_SUFFIX)
 }

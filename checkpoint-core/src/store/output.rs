@@ -7,17 +7,21 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+#[cfg(test)]
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::disk::Output;
+use super::disk::{Identity, Output};
+use super::process::Process;
+use super::real::identity;
 
 /// What direct I/O wants places, lengths and memory to be multiples of; 4096 serves every disk in use.
 const ALIGNMENT: usize = 4096;
 
 /// The size of a buffer, and of a write.
-const BUFFER: usize = 2 << 20;
+pub(crate) const BUFFER: usize = 2 << 20;
 
 /// How many buffers a long file uses: one is filled while the others wait or are written.
 const BUFFERS: usize = 4;
@@ -31,10 +35,11 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn new() -> Buffer {
-        let memory = vec![0; BUFFER + ALIGNMENT];
+    /// `None` where there is no memory for it.
+    fn new() -> Option<Buffer> {
+        let memory: Vec<u8> = bytemuck::allocation::try_zeroed_vec(BUFFER + ALIGNMENT).ok()?;
         let start = memory.as_ptr().align_offset(ALIGNMENT);
-        Buffer { memory, start, filled: 0 }
+        Some(Buffer { memory, start, filled: 0 })
     }
 
     fn filled(&self) -> &[u8] {
@@ -60,21 +65,65 @@ impl Buffer {
 
 /// Buffers that wait for the next file: their memory is warm, which a new allocation's is not.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Buffers(Arc<Mutex<Vec<Buffer>>>);
+pub(super) struct Buffers {
+    waiting: Arc<Mutex<Vec<Buffer>>>,
+    /// How many there may be at a time, for tests of a machine without memory.
+    #[cfg(test)]
+    left: Option<Arc<AtomicUsize>>,
+}
 
 impl Buffers {
-    fn get(&self) -> Buffer {
-        let mut buffers = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut buffer = buffers.pop().unwrap_or_else(Buffer::new);
+    fn get(&self) -> Option<Buffer> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut buffer = waiting.or_else(|| self.allocate())?;
         buffer.filled = 0;
-        buffer
+        Some(buffer)
+    }
+
+    fn allocate(&self) -> Option<Buffer> {
+        #[cfg(test)]
+        if let Some(left) = &self.left
+            && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err()
+        {
+            return None;
+        }
+        Buffer::new()
     }
 
     fn put(&self, buffer: Buffer) {
-        let mut buffers = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if buffers.len() < BUFFERS {
-            buffers.push(buffer);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < BUFFERS {
+            waiting.push(buffer);
         }
+    }
+}
+
+#[cfg(test)]
+impl Buffers {
+    /// Memory for so many and no more.
+    pub(super) fn at_most(count: usize) -> Buffers {
+        Buffers { left: Some(Arc::new(AtomicUsize::new(count))), ..Buffers::default() }
+    }
+}
+
+/// Makes sure that the process may write a file of that length: one that may not is ended by a signal (SIGXFSZ), which
+/// programs do not expect.
+pub(super) fn check_limit(length: u64) -> io::Result<()> {
+    match limit() {
+        Some(limit) if length > limit => Err(io::ErrorKind::FileTooLarge.into()),
+        _ => Ok(()),
+    }
+}
+
+/// How long a file of this process may be (`ulimit -f`), in bytes; `None` for any length.
+pub(crate) fn limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+    }
+    #[cfg(not(unix))]
+    {
+        None
     }
 }
 
@@ -93,6 +142,7 @@ pub(super) struct FileOutput {
     buffer: Option<Buffer>,
     buffers: Buffers,
     thread: Option<WriterThread>,
+    process: Process,
 }
 
 impl FileOutput {
@@ -106,6 +156,7 @@ impl FileOutput {
             buffer: None,
             buffers,
             thread: None,
+            process: Process::current(),
         })
     }
 
@@ -134,7 +185,11 @@ impl FileOutput {
 
 impl Write for FileOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.buffer.get_or_insert_with(|| self.buffers.get()).take(bytes);
+        let buffer = match &mut self.buffer {
+            Some(buffer) => buffer,
+            none => none.insert(self.buffers.get().ok_or(io::ErrorKind::OutOfMemory)?),
+        };
+        let count = buffer.take(bytes);
         self.pass_on_full_buffer()?;
         Ok(count)
     }
@@ -166,12 +221,21 @@ impl Output for FileOutput {
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+
+    fn identity(&self) -> Option<Identity> {
+        self.file.metadata().ok().and_then(|metadata| identity(&metadata))
+    }
 }
 
 impl Drop for FileOutput {
     fn drop(&mut self) {
-        // Given up: whatever becomes of the writes, the thread must not outlive them.
-        let _ = self.end_thread();
+        if self.process.is_current() {
+            // Given up: whatever becomes of the writes, the thread must not outlive them.
+            let _ = self.end_thread();
+        } else {
+            // A process that was forked does not have the thread, and would wait for it for ever.
+            std::mem::forget(self.thread.take());
+        }
     }
 }
 
@@ -187,9 +251,9 @@ impl WriterThread {
     fn start(file: Arc<File>, buffers: &Buffers, set_direct: SetDirect) -> io::Result<WriterThread> {
         let (full, to_write) = channel::<(u64, Buffer)>();
         let (written, empty) = channel();
-        // One is being filled already.
-        for _ in 1..BUFFERS {
-            let _ = written.send(buffers.get());
+        // One is being filled already. Where there is no memory for more, it has to do: the thread gives it back.
+        for buffer in (1..BUFFERS).map_while(|_| buffers.get()) {
+            let _ = written.send(buffer);
         }
         let handle = std::thread::Builder::new().name("checkpoint-writer".to_owned()).spawn(move || {
             let mut direct = set_direct(&file, true).is_ok();
@@ -221,6 +285,7 @@ impl WriterThread {
 
 #[cfg(unix)]
 fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    check_limit(offset.saturating_add(bytes.len() as u64))?;
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
@@ -287,7 +352,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(buffers.0.lock().unwrap().len(), BUFFERS, "all came back, and no more are kept");
+        assert_eq!(buffers.waiting.lock().unwrap().len(), BUFFERS, "all came back, and no more are kept");
     }
 
     #[test]
@@ -295,7 +360,7 @@ mod tests {
         // No disk takes memory from an odd address, but a cache does.
         let buffers = Buffers::default();
         for _ in 0..BUFFERS {
-            let mut buffer = Buffer::new();
+            let mut buffer = Buffer::new().unwrap();
             buffer.start += 1;
             buffers.put(buffer);
         }

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Disk, NewFile, Output};
+use super::disk::{Disk, Identity, NewFile, Output};
+use super::process::Process;
 use crate::container::Source;
 use crate::error::Error;
 
@@ -19,36 +20,33 @@ pub(crate) struct Temporary {
 
 /// A file whose data is durable, still under its temporary name.
 #[derive(Debug)]
-pub(crate) struct Sealed(Remnant);
+pub(crate) struct Sealed {
+    file: Remnant,
+    identity: Option<Identity>,
+}
 
-/// Removes the file when dropped, unless it was published.
+/// Removes the file when dropped, unless it was published, or the process is one that was forked meanwhile.
 #[derive(Debug)]
 struct Remnant {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    process: Process,
     published: bool,
 }
 
 impl Temporary {
-    /// Begins a file. A retired generation, `spare`, is written over where that is possible: its space is there
-    /// already, which is faster, and cannot run out.
-    pub(super) fn create(
-        disk: &Arc<dyn Disk>,
-        directory: &Path,
-        spare: Option<PathBuf>,
-    ) -> Result<Temporary, Error> {
-        let remnant = |path| Remnant { disk: Arc::clone(disk), path, published: false };
-        if let Some(spare) = spare {
-            let file = remnant(spare);
-            match disk.recycle(&file.path) {
-                Ok(output) => return Ok(Temporary { file, output }),
-                Err(error) => tracing::debug!(path = %file.path.display(), %error, "not recycled"),
-            }
-        }
+    /// Begins a file.
+    pub(super) fn create(disk: &Arc<dyn Disk>, directory: &Path) -> Result<Temporary, Error> {
         let NewFile { path, output } = disk
             .create_temporary(directory)
             .map_err(|source| Error::writing("create a temporary file in", directory, source))?;
-        Ok(Temporary { file: remnant(path), output })
+        Ok(Temporary { file: Remnant::new(disk, path), output })
+    }
+
+    /// Begins to write over a file that has a temporary name. Where that fails the file stays.
+    pub(super) fn recycle(disk: &Arc<dyn Disk>, path: &Path) -> io::Result<Temporary> {
+        let output = disk.recycle(path)?;
+        Ok(Temporary { file: Remnant::new(disk, path.to_owned()), output })
     }
 
     /// Where it is being written.
@@ -62,7 +60,7 @@ impl Temporary {
         if durable {
             self.output.sync().map_err(|source| Error::writing("sync", &self.file.path, source))?;
         }
-        Ok(Sealed(self.file))
+        Ok(Sealed { identity: self.output.identity(), file: self.file })
     }
 }
 
@@ -79,36 +77,43 @@ impl Write for Temporary {
 impl Sealed {
     /// Where it is until it is published.
     pub(crate) fn path(&self) -> &Path {
-        &self.0.path
+        &self.file.path
     }
 
     /// Opens it as a reader will.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Source>> {
-        self.0.disk.open(&self.0.path)
+        self.file.disk.open(&self.file.path)
     }
 
     /// Gives the file its final name, which must be free.
     pub(super) fn publish(mut self, path: &Path) -> io::Result<()> {
-        let Remnant { disk, path: temporary, .. } = &self.0;
+        let Remnant { disk, path: temporary, .. } = &self.file;
         let outcome = disk.rename(temporary, path);
-        // Of a file server the answer can be lost, and asked once more it says that there is no such file. Nobody else knows the
-        // temporary name: where it is gone and the other one is there, the file has it.
-        let happened = || !disk.exists(temporary) && disk.is_directory(path) == Some(false);
+        // Of a file server the answer can be lost, and asked once more it says that there is no such file. Where our
+        // file has the name, it was renamed.
+        let happened =
+            || self.identity.is_some() && disk.identity(path).is_ok_and(|found| found == self.identity);
         match outcome {
             Err(error) if happened() => {
                 tracing::debug!(path = %path.display(), %error, "renamed nevertheless")
             }
             outcome => outcome?,
         }
-        self.0.published = true;
+        self.file.published = true;
         Ok(())
+    }
+}
+
+impl Remnant {
+    fn new(disk: &Arc<dyn Disk>, path: PathBuf) -> Remnant {
+        Remnant { disk: Arc::clone(disk), path, process: Process::current(), published: false }
     }
 }
 
 impl Drop for Remnant {
     fn drop(&mut self) {
         // A save that failed for want of space must give its space back.
-        if !self.published {
+        if !self.published && self.process.is_current() {
             remove_temporary(&*self.disk, &self.path);
         }
     }
@@ -116,7 +121,9 @@ impl Drop for Remnant {
 
 /// Removes a temporary file. Where that fails, the next start tries again.
 pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
-    if let Err(error) = disk.remove(path) {
+    if let Err(error) = disk.remove(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
         tracing::warn!(path = %path.display(), %error, "could not remove a temporary file");
     }
 }

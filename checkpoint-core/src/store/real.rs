@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::disk::{Disk, Lock, Locking, Log, NewFile, Output};
+use super::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
+use super::lock::{self, TryLock};
+use super::log::FileLog;
 use super::name;
-use super::output::{self, Buffers, FileOutput, SetDirect};
+use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
 use crate::container::Source;
 
 /// The file system of the machine.
@@ -16,11 +17,21 @@ use crate::container::Source;
 pub(crate) struct RealDisk {
     buffers: Buffers,
     set_direct: SetDirect,
+    try_lock: TryLock,
+    access: Access,
 }
 
 impl Default for RealDisk {
     fn default() -> RealDisk {
-        RealDisk { buffers: Buffers::default(), set_direct: output::set_direct }
+        RealDisk::with(Access::default())
+    }
+}
+
+impl RealDisk {
+    /// One whose new files have these rights.
+    pub(crate) fn with(access: Access) -> RealDisk {
+        let (buffers, set_direct) = (Buffers::default(), output::set_direct);
+        RealDisk { buffers, set_direct, try_lock: File::try_lock, access }
     }
 }
 
@@ -29,6 +40,95 @@ impl RealDisk {
     /// One that has no direct I/O.
     pub(super) fn buffered() -> RealDisk {
         RealDisk { set_direct: output::no_direct, ..RealDisk::default() }
+    }
+
+    /// One whose file system has no locks.
+    pub(super) fn without_locks() -> RealDisk {
+        // As Lustre says it where it was mounted without them.
+        let refuse = |_: &File| Err(TryLockError::Error(io::Error::from_raw_os_error(38)));
+        RealDisk { try_lock: refuse, ..RealDisk::default() }
+    }
+
+    /// One that has no memory for more than so many buffers.
+    pub(super) fn with_buffers(most: usize) -> RealDisk {
+        RealDisk { buffers: Buffers::at_most(most), ..RealDisk::default() }
+    }
+}
+
+/// Who else may use the files of a directory, see [`Builder::access`](crate::Builder::access).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Only the user who runs the program.
+    #[default]
+    Owner,
+    /// The group of the directory may read them too.
+    GroupReads,
+    /// The group of the directory may read them and save too, one program at a time.
+    GroupWrites,
+}
+
+impl Access {
+    /// The mode of a file.
+    fn mode(self) -> u32 {
+        match self {
+            Access::Owner => 0o600,
+            Access::GroupReads => 0o640,
+            Access::GroupWrites => 0o660,
+        }
+    }
+
+    /// Gives a file of this user the mode, whatever the umask took away from it.
+    pub(super) fn grant(self, file: &File) {
+        #[cfg(unix)]
+        if self != Access::Owner {
+            self.grant_bits(file, self.mode());
+        }
+        #[cfg(not(unix))]
+        let _ = file;
+    }
+
+    /// Gives the group its rights in a new directory.
+    fn grant_directory(self, path: &Path) -> io::Result<()> {
+        #[cfg(unix)]
+        if self == Access::GroupWrites {
+            self.grant_bits(&File::open(path)?, 0o770);
+        }
+        #[cfg(not(unix))]
+        let _ = path;
+        Ok(())
+    }
+
+    /// Whether a file is as we create them: under one name, ours, and with these rights. Where that cannot be told, it is
+    /// not.
+    fn is_as_created(self, metadata: &fs::Metadata) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            has_one_name(metadata)
+                && metadata.mode() & 0o7777 == self.mode()
+                && metadata.uid() == rustix::process::geteuid().as_raw()
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            false
+        }
+    }
+
+    /// Adds bits to the mode of a file. That it belongs to another user is no error: that user has said its mode.
+    #[cfg(unix)]
+    fn grant_bits(self, file: &File, bits: u32) {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let Ok(metadata) = file.metadata() else { return };
+        let is_ours = metadata.uid() == rustix::process::geteuid().as_raw()
+            && (metadata.is_dir() || has_one_name(&metadata));
+        if is_ours && metadata.mode() & bits != bits {
+            let mode = metadata.mode() & 0o7777 | bits;
+            if let Err(error) = file.set_permissions(fs::Permissions::from_mode(mode)) {
+                tracing::warn!(%error, "the group could not be given its rights to a file");
+            }
+        }
     }
 }
 
@@ -41,7 +141,7 @@ impl Disk for RealDisk {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
         match builder.create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-            result => result,
+            result => result.and_then(|()| self.access.grant_directory(path)),
         }
     }
 
@@ -64,14 +164,42 @@ impl Disk for RealDisk {
 
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
         let (file, path) = name::temporary().tempfile_in(directory)?.into_parts();
+        self.access.grant(&file);
         Ok(NewFile {
             path: path.keep()?,
             output: Box::new(FileOutput::new(file, self.buffers.clone(), self.set_direct)?),
         })
     }
 
-    fn create_empty(&self, path: &Path) -> io::Result<()> {
-        OpenOptions::new().write(true).create_new(true).open(path).map(drop)
+    fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        check_limit(bytes.len() as u64)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        self.access.grant(&file);
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
+        let mut options = OpenOptions::new();
+        // Over NFS, a lock that is not shared is for those who may write.
+        options.read(true).write(!shared);
+        no_follow_no_wait(&mut options);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+            Err(_) => return Ok(Box::new(NotHeld)),
+        };
+        if must_be_regular(&file).is_err() {
+            return Ok(Box::new(NotHeld));
+        }
+        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
+        if let Err(TryLockError::WouldBlock) = locked {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if !is_same_file(&file.metadata()?, &fs::symlink_metadata(path)?) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(Held(file)))
     }
 
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
@@ -88,7 +216,7 @@ impl Disk for RealDisk {
         options.read(true).write(true);
         no_follow_no_wait(&mut options);
         let file = options.open(path)?;
-        if !is_only_ours(&must_be_regular(&file)?) {
+        if !self.access.is_as_created(&must_be_regular(&file)?) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "somebody else can reach it"));
         }
         // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
@@ -118,47 +246,16 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
-    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
-        loop {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
-            no_follow_no_wait(&mut options);
-            let mut file = options.open(path)?;
-            must_be_regular(&file)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // Best effort: it is only told to the user.
-                    let _ = file.take(200).read_to_string(&mut holder);
-                    return Ok(Locking::Held(holder));
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-            let lock = FileLock(file.try_clone()?);
-            // Between opening and locking, the file could have been removed, and another created and locked.
-            if lock.is_at(path) {
-                if !has_one_name(&file.metadata()?) {
-                    // Somebody's own file, under our name: it is locked, but not written to.
-                    return Ok(Locking::Taken(Box::new(lock)));
-                }
-                // Only told to the user; a full disk must not keep a program from loading.
-                let _ = file.set_len(0);
-                let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(holder.as_bytes()));
-                return Ok(Locking::Taken(Box::new(lock)));
-            }
-        }
+    fn lock(&self, directory: &Path, holder: &str) -> io::Result<Locking> {
+        lock::lock(directory, holder, self.access, self.try_lock)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+        Ok(identity(&fs::symlink_metadata(path)?))
     }
 
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        no_follow_no_wait(&mut options);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path)?;
-        must_be_regular(&file)?;
-        Ok(Box::new(FileLog(file)))
+        Ok(Box::new(FileLog::open(path, self.access)?))
     }
 
     fn is_directory(&self, path: &Path) -> Option<bool> {
@@ -205,7 +302,7 @@ fn rustix_flags(flags: rustix::fs::OFlags) -> i32 {
 }
 
 /// The lock file is written to: it must be a file of this directory, not what a symbolic link leads to.
-fn no_follow_no_wait(options: &mut OpenOptions) {
+pub(super) fn no_follow_no_wait(options: &mut OpenOptions) {
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -216,7 +313,7 @@ fn no_follow_no_wait(options: &mut OpenOptions) {
     let _ = options;
 }
 
-fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
+pub(super) fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
     let metadata = file.metadata()?;
     if metadata.is_file() {
         return Ok(metadata);
@@ -225,38 +322,27 @@ fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
 }
 
-/// Whether both are of one file, under whatever names.
-fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+/// Which file it is, whatever its names.
+pub(super) fn identity(metadata: &fs::Metadata) -> Option<Identity> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        one.dev() == other.dev() && one.ino() == other.ino()
-    }
-    #[cfg(not(unix))]
-    {
-        one.is_file() && other.is_file()
-    }
-}
-
-/// Whether a file is as we create them: under one name, ours, and closed to everybody else. Where that cannot be told, it
-/// is not.
-fn is_only_ours(metadata: &fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        has_one_name(metadata)
-            && metadata.mode() & 0o7777 == 0o600
-            && metadata.uid() == rustix::process::geteuid().as_raw()
+        Some(Identity(metadata.dev(), metadata.ino()))
     }
     #[cfg(not(unix))]
     {
         let _ = metadata;
-        false
+        None
     }
 }
 
+/// Whether both are of one file, under whatever names; where that cannot be told, of one kind.
+pub(super) fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    identity(one) == identity(other) && one.file_type() == other.file_type()
+}
+
 /// Whether a file is reachable by one name only.
-fn has_one_name(metadata: &fs::Metadata) -> bool {
+pub(super) fn has_one_name(metadata: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {
         std::os::unix::fs::MetadataExt::nlink(metadata) == 1
@@ -267,45 +353,23 @@ fn has_one_name(metadata: &fs::Metadata) -> bool {
     }
 }
 
+/// A file that is locked until it is closed.
 #[derive(Debug)]
-struct FileLock(File);
+struct Held(#[expect(dead_code, reason = "it is held by being open")] File);
 
-impl Lock for FileLock {
-    fn is_at(&self, path: &Path) -> bool {
-        match (self.0.metadata(), fs::symlink_metadata(path)) {
-            (Ok(held), Ok(found)) => is_same_file(&held, &found),
-            _ => false,
-        }
-    }
-}
+impl Hold for Held {}
+
+/// A file that has no lock for a reason of its own.
+#[derive(Debug)]
+struct NotHeld;
+
+impl Hold for NotHeld {}
 
 struct FileSource {
     file: File,
     length: u64,
     #[cfg(not(unix))]
     position: std::sync::Mutex<()>,
-}
-
-/// A file that grows line by line.
-#[derive(Debug)]
-struct FileLog(File);
-
-impl Log for FileLog {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.len())
-    }
-
-    fn modified(&self) -> io::Result<SystemTime> {
-        self.0.metadata()?.modified()
-    }
-
-    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
-        self.0.set_modified(time)
-    }
 }
 
 impl Source for FileSource {

@@ -1,15 +1,15 @@
 //! The writing side of a checkpoint directory: there is one at a time, and it holds the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, TryLockError};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
-use super::disk::{Disk, Lock, Locking};
+use super::claim::{Claim, Claiming};
+use super::disk::Disk;
 use super::publish::{Sealed, Temporary, remove_temporary};
 use super::retention::{Metrics, Retention};
-use super::{Directory, Listing, name};
+use super::{Directory, name};
 use crate::container::Compression;
 use crate::error::Error;
 use crate::seal::Protection;
@@ -25,33 +25,48 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     /// Who may write and read them; nor does it care for this.
     pub(crate) protection: Protection,
+    /// Whether the group may write there, so that it is no stranger.
+    pub(crate) with_group: bool,
 }
+
+/// How many saves the writer goes by what it knows to be there, before it lists the directory again.
+const LIST_EVERY: u32 = 100;
 
 /// A checkpoint directory that is ours to write, until dropped.
 #[derive(Debug)]
 pub(crate) struct Writer {
     directory: Directory,
     settings: Settings,
-    lock: Box<dyn Lock>,
-    lock_path: PathBuf,
+    claim: Arc<Claim>,
     /// The highest number that was ever tried, so that a save whose outcome is unknown is never written over.
     last: u64,
+    /// The generations that are there, as far as this program knows: nobody else saves here.
+    known: BTreeSet<u64>,
+    /// How many saves there were since the directory was listed.
+    since_listing: u32,
     /// Generations that a load found unusable. They do not count as kept.
     damaged: BTreeSet<u64>,
     /// What retention goes by, of the generations that are there.
     metrics: BTreeMap<u64, Metrics>,
     /// A retired generation, under a temporary name, for the next save to write over.
     spare: Option<PathBuf>,
+    /// Others, which another process held when they were to be written over.
+    held: Vec<PathBuf>,
 }
 
 impl Writer {
     /// Creates the directory where it is absent, takes its lock, and clears away what a crash left behind.
-    pub(crate) fn open(directory: Directory, settings: Settings) -> Result<Writer, Error> {
-        let Directory { path, disk } = &directory;
-        let lock = claim(&**disk, path, settings.durable)?;
+    pub(crate) fn open(
+        directory: Directory,
+        settings: Settings,
+        claiming: &Claiming,
+    ) -> Result<Writer, Error> {
+        let claim = Claim::take(&*directory.disk, &directory.path, claiming)?;
+        let directory = directory.claimed(&claim);
+        let Directory { path, disk, .. } = &directory;
         // With a key, what others put there is refused.
         if settings.protection.tag_key().is_none()
-            && let Some(who) = strangers(path)
+            && let Some(who) = strangers(path, settings.with_group)
         {
             tracing::warn!(
                 path = %path.display(),
@@ -59,24 +74,39 @@ impl Writer {
                  (`chmod go-w`), or tell yours from theirs with `Protection::authenticate`"
             );
         }
-        let lock_path = path.join(name::LOCK);
-        remove_temporaries(&**disk, path)?;
+        let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
+        // What a killed process left behind. No other program writes here: the lock is ours.
+        for name in names.iter().filter(|name| name::is_temporary(name)) {
+            remove_unless_held(&**disk, &path.join(name));
+        }
         if settings.durable {
             // A process that was killed between its rename and its sync left a generation that is there now, but
             // not after a power cut. Whoever loads it may tell the world; so it is made to stay first.
             disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
         }
-        let last = directory.generations()?.last().copied().unwrap_or(0);
+        let known: BTreeSet<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
         Ok(Writer {
+            last: known.last().copied().unwrap_or(0),
             directory,
             settings,
-            lock,
-            lock_path,
-            last,
+            claim,
+            known,
+            since_listing: 0,
             damaged: BTreeSet::new(),
             metrics: BTreeMap::new(),
             spare: None,
+            held: Vec::new(),
         })
+    }
+
+    /// The directory, for reading what this one writes.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The claim on the directory.
+    pub(crate) fn claim(&self) -> &Arc<Claim> {
+        &self.claim
     }
 
     /// Takes note of generations that turned out to be unusable.
@@ -100,10 +130,30 @@ impl Writer {
         self.last.checked_add(1).ok_or_else(|| Error::NoMoreGenerations { path: path.clone() })
     }
 
-    /// Begins a save.
+    /// Begins a save. A retired generation is written over where that is possible: its space is there already, which
+    /// is faster, and cannot run out.
     pub(crate) fn begin(&mut self) -> Result<Temporary, Error> {
-        self.check_lock()?;
-        Temporary::create(&self.directory.disk, &self.directory.path, self.spare.take())
+        self.claim.check()?;
+        self.claim.touch();
+        let Directory { path, disk, .. } = &self.directory;
+        let mut recycled = None;
+        let spares = self.spare.take().into_iter().chain(std::mem::take(&mut self.held));
+        for spare in spares {
+            if recycled.is_some() {
+                self.held.push(spare);
+                continue;
+            }
+            match Temporary::recycle(disk, &spare) {
+                Ok(temporary) => recycled = Some(temporary),
+                // Another process reads it, or writes it: it is never removed, but asked for again.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.held.push(spare),
+                Err(error) => {
+                    tracing::debug!(path = %spare.display(), %error, "not recycled");
+                    remove_temporary(&**disk, &spare);
+                }
+            }
+        }
+        recycled.map_or_else(|| Temporary::create(disk, path), Ok)
     }
 
     /// Where the directory is.
@@ -129,12 +179,13 @@ impl Writer {
     /// Ends a save: when this returns, the generation is there to stay. What retention no longer wants goes only
     /// then, and no failure to remove it makes the save a failure.
     pub(crate) fn publish(&mut self, sealed: Sealed, generation: u64, metrics: Metrics) -> Result<(), Error> {
-        self.check_lock()?;
-        let Directory { path, disk } = &self.directory;
+        self.claim.check()?;
+        let Directory { path, disk, .. } = &self.directory;
         // Whatever comes of it, the number is used up.
         self.last = self.last.max(generation);
         let target = self.directory.location(generation);
         sealed.publish(&target).map_err(|source| Error::writing("publish", &target, source))?;
+        self.known.insert(generation);
         if self.settings.durable {
             disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
         }
@@ -145,71 +196,112 @@ impl Writer {
 
     /// Removes what is not to be kept, but for one file, which the next save recycles.
     fn retire(&mut self, newest: u64) {
-        let Listing { mut generations, pinned } = match self.directory.listing() {
-            Ok(listing) => listing,
-            Err(error) => return tracing::warn!(%error, "could not look for old generations"),
-        };
+        if let Err(error) = self.look_again() {
+            return tracing::warn!(%error, "could not look for old generations");
+        }
         // Whatever is newer is not of this program.
-        generations.retain(|generation| *generation <= newest);
+        let generations: Vec<u64> = self.known.range(..=newest).copied().collect();
+        // Pins are looked for when the name of a generation is taken away.
+        let pinned = BTreeSet::new();
         let kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
         for generation in generations.into_iter().filter(|generation| !kept.contains_key(generation)) {
-            let path = self.directory.location(generation);
-            let Directory { path: directory, disk } = &self.directory;
-            let outcome = match self.spare {
-                // Without syncs, what is retired may be all that a power cut leaves.
-                None if self.settings.durable => {
-                    disk.rename_to_temporary(&path, directory).map(|spare| self.spare = Some(spare))
-                }
-                _ => disk.remove(&path),
-            };
-            match outcome {
-                Ok(()) => {
+            match self.take_away(generation) {
+                Ok(true) => {
+                    self.known.remove(&generation);
                     self.damaged.remove(&generation);
                     self.metrics.remove(&generation);
                 }
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.known.remove(&generation);
+                }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "could not remove an old generation")
+                    let path = self.directory.location(generation);
+                    tracing::warn!(path = %path.display(), %error, "could not remove an old generation");
                 }
             }
         }
     }
 
-    /// Makes sure that the directory is still the one that was locked, and not another one put in its place.
-    fn check_lock(&self) -> Result<(), Error> {
-        if self.lock.is_at(&self.lock_path) {
-            return Ok(());
+    /// Makes sure that what the writer knows to be there is there, as far as retention counts on it: by a look at the
+    /// newest generations, and now and then by a listing of the directory, which may have many other files.
+    fn look_again(&mut self) -> Result<(), Error> {
+        self.since_listing += 1;
+        if self.since_listing >= LIST_EVERY {
+            self.known = self.directory.generations()?.into_iter().collect();
+            self.since_listing = 0;
         }
-        Err(Error::DirectoryReplaced { path: self.directory.path.clone() })
+        let mut there = 0;
+        let mut gone = Vec::new();
+        for generation in self.known.iter().rev().filter(|generation| !self.damaged.contains(generation)) {
+            if there == self.settings.retention.last.get() {
+                break;
+            }
+            if self.directory.has(*generation) {
+                there += 1;
+            } else {
+                gone.push(*generation);
+            }
+        }
+        self.known.retain(|generation| !gone.contains(generation));
+        Ok(())
+    }
+
+    /// Takes the name of a generation away and keeps the file for a later save, or removes it. `false` where it stays:
+    /// it is pinned, or another program reads it; then it is asked for again with the next save.
+    fn take_away(&mut self, generation: u64) -> io::Result<bool> {
+        let Directory { path: directory, disk, .. } = &self.directory;
+        let path = self.directory.location(generation);
+        // Whoever pins it holds it too: so either the pin is there by now, or it is refused.
+        let _held = match disk.hold(&path, false) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            held => held?,
+        };
+        if self.directory.is_pinned(generation, &path) {
+            return Ok(false);
+        }
+        let retired = disk.rename_to_temporary(&path, directory)?;
+        // A pin that was made by other means, or without locks.
+        if self.directory.is_pinned(generation, &retired) {
+            disk.rename(&retired, &path)?;
+            if self.settings.durable {
+                disk.sync_directory(directory)?;
+            }
+            return Ok(false);
+        }
+        // Without syncs, what is retired may be all that a power cut leaves.
+        if self.settings.durable && self.spare.is_none() {
+            self.spare = Some(retired);
+        } else {
+            remove_temporary(&**disk, &retired);
+        }
+        Ok(true)
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Some(spare) = self.spare.take() {
-            remove_temporary(&*self.directory.disk, &spare);
+        // In a process that was forked they are not ours.
+        if self.claim.is_of_this_process() {
+            for spare in self.spare.iter().chain(&self.held) {
+                remove_unless_held(&*self.directory.disk, spare);
+            }
         }
     }
 }
 
-/// Creates a directory where it is absent, and takes its lock.
-pub(crate) fn claim(disk: &dyn Disk, path: &Path, durable: bool) -> Result<Box<dyn Lock>, Error> {
-    create(disk, path, durable)?;
-    let lock_path = path.join(name::LOCK);
-    let holder = format!("process {} on {}", std::process::id(), crate::host::name());
-    for attempt in 1.. {
-        match disk.lock(&lock_path, &holder) {
-            Ok(Locking::Taken(lock)) => return Ok(lock),
-            // Somebody may only be looking whether it is taken.
-            Ok(Locking::Held(_)) if attempt < ATTEMPTS => std::thread::sleep(BETWEEN_ATTEMPTS),
-            Ok(Locking::Held(holder)) => return Err(Error::InUse { path: path.to_owned(), holder }),
-            Err(source) => return Err(Error::writing("lock", &lock_path, source)),
+/// Removes a temporary file, unless another process reads or writes it: a later start removes it then.
+fn remove_unless_held(disk: &dyn Disk, path: &Path) {
+    match disk.hold(path, false) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            tracing::debug!(path = %path.display(), "a temporary file is in use and stays");
         }
+        _ => remove_temporary(disk, path),
     }
-    Err(Error::InUse { path: path.to_owned(), holder })
 }
 
 /// Who else may create and replace names in a directory.
-fn strangers(path: &Path) -> Option<String> {
+fn strangers(path: &Path, with_group: bool) -> Option<String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
@@ -218,91 +310,14 @@ fn strangers(path: &Path) -> Option<String> {
         if metadata.mode() & 0o002 != 0 {
             return Some("everybody".to_owned());
         }
-        if metadata.mode() & 0o020 != 0 {
+        if metadata.mode() & 0o020 != 0 && !with_group {
             return Some(format!("the group {}", metadata.gid()));
         }
         (owner != us && owner != 0).then(|| format!("user {owner}, whose it is,"))
     }
     #[cfg(not(unix))]
     {
-        let _ = path;
+        let _ = (path, with_group);
         None
     }
-}
-
-/// How often a lock is asked for that somebody has.
-const ATTEMPTS: u32 = 4;
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
-
-/// Who has the lock of a directory. To find out, it is taken for a moment, together with others that look.
-pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
-    let lock_path = path.join(name::LOCK);
-    let failed = |source| Error::io("read", &lock_path, source);
-    let file = match File::open(&lock_path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(source)),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            file.take(200).read_to_string(&mut holder).map_err(failed)?;
-            Ok(Some(holder))
-        }
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
-/// Creates a directory and those above it.
-///
-/// Before a name is created in a directory, that directory's own name is made durable. So whenever this is cut
-/// short, at most the deepest directory that exists may be unknown to the disk, and that one is synced at the next
-/// start, which is why this does so even where nothing is to be created.
-fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
-    let mut missing = Vec::new();
-    let mut deepest = path;
-    while !deepest.as_os_str().is_empty() && disk.is_directory(deepest).is_none() {
-        missing.push(deepest);
-        match deepest.parent() {
-            Some(parent) => deepest = parent,
-            None => break,
-        }
-    }
-    if !deepest.as_os_str().is_empty() && disk.is_directory(deepest) != Some(true) {
-        return Err(Error::NotADirectory { path: deepest.to_owned() });
-    }
-    let mut unsynced = deepest;
-    for directory in missing.into_iter().rev() {
-        sync_name_of(disk, unsynced, durable)?;
-        disk.create_directory(directory).map_err(|source| Error::writing("create", directory, source))?;
-        unsynced = directory;
-    }
-    sync_name_of(disk, unsynced, durable)
-}
-
-/// Makes the name of a directory durable, by a sync of the one that it is in.
-fn sync_name_of(disk: &dyn Disk, directory: &Path, durable: bool) -> Result<(), Error> {
-    let parent = match directory.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Ok(()),
-    };
-    if !durable {
-        return Ok(());
-    }
-    match disk.sync_directory(parent) {
-        // A directory that we may not even open is not one that we created a name in.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        result => result.map_err(|source| Error::writing("sync", parent, source)),
-    }
-}
-
-/// Removes the temporary files that a killed process left behind. Nobody else writes: the lock is ours.
-fn remove_temporaries(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-    let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
-    for name in names.iter().filter(|name| name::is_temporary(name)) {
-        remove_temporary(disk, &path.join(name));
-    }
-    Ok(())
 }

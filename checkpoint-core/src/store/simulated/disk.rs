@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::image::{Data, Image, Inode, Node};
 use crate::container::Source;
-use crate::store::disk::{Disk, Lock, Locking, Log, NewFile, Output};
+use crate::store::disk::{Disk, Hold, Identity, Lock, Locking, Log, NewFile, Output};
+use crate::store::name;
 
 /// So many bytes are written at a time: a cut can come between two of these, as between two calls of the system.
 const PIECE: usize = 256;
@@ -215,6 +216,15 @@ impl Inner {
         free
     }
 
+    fn release_shared(&mut self, inode: Inode) {
+        if let Some(readers) = self.read.get_mut(&inode) {
+            *readers -= 1;
+            if *readers == 0 {
+                self.read.remove(&inode);
+            }
+        }
+    }
+
     fn happen(&mut self, event: Event) {
         apply(&mut self.live, &event);
         self.events.push(event);
@@ -313,8 +323,35 @@ impl Disk for Arc<SimulatedDisk> {
         Ok(NewFile { path, output: Box::new(SimulatedOutput::new(self, inode, None)) })
     }
 
-    fn create_empty(&self, path: &Path) -> io::Result<()> {
-        self.ask()?.create(path, false).map(drop)
+    fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let inode = self.ask()?.create(path, false)?;
+        self.ask()?.happen(Event::Write { inode, offset: 0, bytes: bytes.into() });
+        self.ask()?.happen(Event::SyncFile { inode });
+        Ok(())
+    }
+
+    fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
+        let inode = self.inner().live.find(path)?;
+        let is_free = {
+            let mut inner = self.inner();
+            if shared {
+                inner.lock_shared(inode)
+            } else {
+                !inner.read.contains_key(&inode) && inner.locked.insert(inode)
+            }
+        };
+        if !is_free {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let held = SimulatedHold { disk: Arc::clone(self), inode, shared };
+        if self.inner().live.find(path)? != inode {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(held))
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+        Ok(Some(Identity(0, self.inner().live.find(path)? as u64)))
     }
 
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
@@ -351,16 +388,17 @@ impl Disk for Arc<SimulatedDisk> {
     }
 
     /// Leaves no holder in the file: it is only told to people, and would only multiply the states.
-    fn lock(&self, path: &Path, _holder: &str) -> io::Result<Locking> {
+    fn lock(&self, directory: &Path, _holder: &str) -> io::Result<Locking> {
         let mut inner = self.ask()?;
-        let inode = match inner.live.find(path) {
+        let path = directory.join(name::LOCK);
+        let inode = match inner.live.find(&path) {
             Ok(inode) => inode,
-            Err(_) => inner.create(path, false)?,
+            Err(_) => inner.create(&path, false)?,
         };
         if !inner.locked.insert(inode) {
             return Ok(Locking::Held(String::new()));
         }
-        Ok(Locking::Taken(Box::new(SimulatedLock { disk: Arc::clone(self), inode })))
+        Ok(Locking::Taken(Box::new(SimulatedLock { disk: Arc::clone(self), inode, path })))
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -448,6 +486,10 @@ impl Output for SimulatedOutput {
         inner.happen(Event::SyncFile { inode: self.inode });
         Ok(())
     }
+
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity(0, self.inode as u64))
+    }
 }
 
 impl Drop for SimulatedOutput {
@@ -462,11 +504,35 @@ impl Drop for SimulatedOutput {
 struct SimulatedLock {
     disk: Arc<SimulatedDisk>,
     inode: Inode,
+    path: PathBuf,
 }
 
 impl Lock for SimulatedLock {
-    fn is_at(&self, path: &Path) -> bool {
-        self.disk.inner().live.find(path).is_ok_and(|found| found == self.inode)
+    fn stands(&self) -> bool {
+        self.disk.inner().live.find(&self.path).is_ok_and(|found| found == self.inode)
+    }
+
+    /// There is no time here.
+    fn touch(&self) {}
+}
+
+#[derive(Debug)]
+struct SimulatedHold {
+    disk: Arc<SimulatedDisk>,
+    inode: Inode,
+    shared: bool,
+}
+
+impl Hold for SimulatedHold {}
+
+impl Drop for SimulatedHold {
+    fn drop(&mut self) {
+        let mut inner = self.disk.inner();
+        if self.shared {
+            inner.release_shared(self.inode);
+        } else {
+            inner.locked.remove(&self.inode);
+        }
     }
 }
 
@@ -502,13 +568,8 @@ impl Source for SimulatedSource {
 impl Drop for SimulatedSource {
     fn drop(&mut self) {
         let mut inner = self.disk.inner();
-        if self.locked
-            && let Some(readers) = inner.read.get_mut(&self.inode)
-        {
-            *readers -= 1;
-            if *readers == 0 {
-                inner.read.remove(&self.inode);
-            }
+        if self.locked {
+            inner.release_shared(self.inode);
         }
     }
 }

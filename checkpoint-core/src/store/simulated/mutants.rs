@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
 use crate::container::Source;
-use crate::store::disk::{Disk, Locking, Log, NewFile, Output};
+use crate::store::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
 use crate::store::name;
 
 /// A fault of the protocol.
@@ -155,8 +155,16 @@ impl Disk for MutantDisk {
         Ok(NewFile { path, output: self.output(output, 0) })
     }
 
-    fn create_empty(&self, path: &Path) -> io::Result<()> {
-        self.0.disk.create_empty(path)
+    fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.0.disk.create_small(path, bytes)
+    }
+
+    fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
+        self.0.disk.hold(path, shared)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
+        self.0.disk.identity(path)
     }
 
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
@@ -208,9 +216,8 @@ impl Disk for MutantDisk {
         self.0.disk.remove(path)
     }
 
-    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
-        let locking = self.0.disk.lock(path, holder)?;
-        let directory = path.parent().unwrap_or(path);
+    fn lock(&self, directory: &Path, holder: &str) -> io::Result<Locking> {
+        let locking = self.0.disk.lock(directory, holder)?;
         if self.is(Mutant::GenerationsRemovedAtStart)
             && let [older @ .., _] = &self.generations(directory)[..]
         {
@@ -231,20 +238,15 @@ impl Disk for MutantDisk {
     }
 
     fn exists(&self, path: &Path) -> bool {
-        self.0.disk.exists(path)
+        let is_pin = path.file_name().is_some_and(|name| name::pinned(name).is_some());
+        !(is_pin && self.is(Mutant::PinsIgnored)) && self.0.disk.exists(path)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
         let mut names = self.0.disk.list(directory)?;
-        match self.0.mutant {
-            Mutant::PinsIgnored => names.retain(|name| name::pinned(name).is_none()),
-            Mutant::OlderNotTried => {
-                let newest = names.iter().filter_map(|name| name::generation(name)).max();
-                names.retain(|name| {
-                    name::generation(name).is_none_or(|generation| Some(generation) == newest)
-                });
-            }
-            _ => {}
+        if self.is(Mutant::OlderNotTried) {
+            let newest = names.iter().filter_map(|name| name::generation(name)).max();
+            names.retain(|name| name::generation(name).is_none_or(|generation| Some(generation) == newest));
         }
         Ok(names)
     }
@@ -307,5 +309,9 @@ impl Output for MutantOutput {
             }
             _ => self.output()?.sync(),
         }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        self.output.as_ref().and_then(|output| output.identity())
     }
 }

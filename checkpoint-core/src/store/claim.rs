@@ -1,0 +1,253 @@
+//! The right to write a directory: its lock, which this process has, and no other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::disk::{Disk, Lock, Locking};
+use super::name;
+use super::process::Process;
+use crate::error::Error;
+
+/// How often a lock is asked for that another program has, and how long between: it may only be looking.
+const ATTEMPTS: u32 = 4;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
+
+/// The longest time between two attempts, where the caller is willing to wait.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often the lock file gets the present time.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+/// How a directory is claimed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claiming {
+    /// Whether the names of new directories are made durable.
+    pub(crate) durable: bool,
+    /// How long to wait for a program that has the lock.
+    pub(crate) wait: Duration,
+    /// Whether a file system without locks will do.
+    pub(crate) without_lock: bool,
+    /// The claim on a directory around this one; of nothing where there is none.
+    pub(crate) within: Weak<Claim>,
+}
+
+/// A directory that is this process's to write, until dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    path: PathBuf,
+    /// `None` where the caller said to go on without.
+    lock: Option<Box<dyn Lock>>,
+    process: Process,
+    within: Weak<Claim>,
+    touched: Mutex<Instant>,
+}
+
+impl Claim {
+    /// Creates a directory where it is absent, and takes its lock.
+    pub(crate) fn take(disk: &dyn Disk, path: &Path, claiming: &Claiming) -> Result<Arc<Claim>, Error> {
+        let Claiming { durable, wait, without_lock, within } = claiming;
+        if let Some(within) = within.upgrade() {
+            within.check()?;
+        }
+        create(disk, path, *durable)?;
+        let lock = lock(disk, path, *wait, *without_lock)?;
+        Ok(Arc::new(Claim {
+            path: path.to_owned(),
+            lock,
+            process: Process::current(),
+            within: Weak::clone(within),
+            touched: Mutex::new(Instant::now()),
+        }))
+    }
+
+    /// Makes sure that the path still leads to the directory that was claimed, and not to another one in its place.
+    pub(crate) fn check_place(&self) -> Result<(), Error> {
+        if let Some(within) = self.within.upgrade() {
+            within.check_place()?;
+        }
+        if self.lock.as_ref().is_none_or(|lock| lock.stands()) {
+            return Ok(());
+        }
+        Err(Error::DirectoryReplaced { path: self.path.clone() })
+    }
+
+    /// Makes sure of that, and that this is the process that claimed it, before anything is written.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.check_process()?;
+        self.check_place()
+    }
+
+    /// Makes sure that this is the process that claimed it, and not one that was forked from it.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.is_of_this_process() {
+            return Ok(());
+        }
+        Err(Error::OtherProcess { path: self.path.clone(), process: self.process.id() })
+    }
+
+    /// Whether this is the process that claimed it, and not one that was forked from it.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.process.is_current()
+    }
+
+    /// The same as far as the number of the process tells.
+    pub(crate) fn has_process_number(&self) -> bool {
+        self.process.id() == std::process::id()
+    }
+
+    /// A sign of life: now and then the lock file gets the present time, and is made again where it is gone.
+    pub(crate) fn touch(&self) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if touched.elapsed() < TOUCH_EVERY || !self.is_of_this_process() {
+            return;
+        }
+        *touched = Instant::now();
+        drop(touched);
+        if let Some(lock) = self.lock.as_ref().filter(|lock| lock.stands()) {
+            lock.touch();
+        }
+        if let Some(within) = self.within.upgrade() {
+            within.touch();
+        }
+    }
+}
+
+/// Takes the lock of a directory, and waits for it so long.
+fn lock(
+    disk: &dyn Disk,
+    path: &Path,
+    wait: Duration,
+    without_lock: bool,
+) -> Result<Option<Box<dyn Lock>>, Error> {
+    let us = format!("process {} on {}", std::process::id(), crate::host::name());
+    let begun = Instant::now();
+    let mut pause = BETWEEN_ATTEMPTS;
+    for attempt in 1_u32.. {
+        let holder = match disk.lock(path, &us) {
+            Ok(Locking::Taken(lock)) => return Ok(Some(lock)),
+            Ok(Locking::Held(holder)) => holder,
+            Ok(Locking::Unsupported(_)) if without_lock => {
+                tracing::warn!(
+                    path = %path.display(),
+                    "this directory is not locked: the file system has no locks, and the program goes on without; see to \
+                     it that no other program saves there"
+                );
+                return Ok(None);
+            }
+            Ok(Locking::Unsupported(source)) => {
+                return Err(Error::NoLocks { path: path.to_owned(), source });
+            }
+            Err(source) => return Err(Error::writing("lock", &path.join(name::LOCK), source)),
+        };
+        if attempt >= ATTEMPTS {
+            let waited = begun.elapsed();
+            if waited >= wait {
+                return Err(Error::InUse { path: path.to_owned(), holder: told(&holder, path) });
+            }
+            if attempt == ATTEMPTS {
+                let (holder, path) = (told(&holder, path), path.display());
+                tracing::warn!(%path, %holder, ?wait, "waiting for the program that has this directory open");
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE).min(wait - waited);
+        }
+        std::thread::sleep(pause);
+    }
+    Err(Error::InUse { path: path.to_owned(), holder: String::new() })
+}
+
+/// What a user is told of the program that has a lock: what that program left in the lock file and, where it has ended,
+/// who must have the lock now.
+pub(super) fn told(holder: &str, directory: &Path) -> String {
+    let holder = holder.trim();
+    match ended(holder) {
+        true => format!(
+            "{holder}, which has ended: a process that it forked still runs and has the lock (`fuser {}` names it)",
+            directory.join(name::LOCK).display()
+        ),
+        false => holder.to_owned(),
+    }
+}
+
+/// Whether a lock file names a process of this machine that has ended.
+fn ended(holder: &str) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, test_kill_process};
+        let process = holder.strip_prefix("process ").and_then(|rest| rest.split_once(" on "));
+        let Some((process, _)) = process.filter(|(_, host)| *host == crate::host::name()) else {
+            return false;
+        };
+        let process = process.parse().ok().and_then(Pid::from_raw);
+        process.is_some_and(|process| test_kill_process(process) == Err(rustix::io::Errno::SRCH))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = holder;
+        false
+    }
+}
+
+/// Creates a directory and those above it.
+///
+/// Before a name is created in a directory, that directory's own name is made durable. So whenever this is cut
+/// short, at most the deepest directory that exists may be unknown to the disk, and that one is synced at the next
+/// start, which is why this does so even where nothing is to be created.
+fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    let mut deepest = path;
+    while !deepest.as_os_str().is_empty() && disk.is_directory(deepest).is_none() {
+        if let Some(error) = dangling(deepest) {
+            return Err(error);
+        }
+        missing.push(deepest);
+        match deepest.parent() {
+            Some(parent) => deepest = parent,
+            None => break,
+        }
+    }
+    if !deepest.as_os_str().is_empty() && disk.is_directory(deepest) != Some(true) {
+        return Err(Error::NotADirectory { path: deepest.to_owned() });
+    }
+    let mut unsynced = deepest;
+    for directory in missing.into_iter().rev() {
+        sync_name_of(disk, unsynced, durable)?;
+        disk.create_directory(directory).map_err(|source| Error::writing("create", directory, source))?;
+        unsynced = directory;
+    }
+    sync_name_of(disk, unsynced, durable)
+}
+
+/// The error where a path is a symbolic link that leads to nothing.
+pub(super) fn dangling(path: &Path) -> Option<Error> {
+    let target = std::fs::read_link(path).ok()?;
+    std::fs::metadata(path).is_err().then(|| Error::DanglingLink { path: path.to_owned(), target })
+}
+
+/// Makes the name of a directory durable, by a sync of the one that it is in.
+fn sync_name_of(disk: &dyn Disk, directory: &Path, durable: bool) -> Result<(), Error> {
+    let Some(parent) = directory.parent().filter(|_| durable) else { return Ok(()) };
+    match disk.sync_directory(parent) {
+        // A directory that we may not even open is not one that we created a name in.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        result => result.map_err(|source| Error::writing("sync", parent, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_that_has_ended_is_told_from_one_that_runs() {
+        let here = |process: u32| format!("process {process} on {}", crate::host::name());
+        let this = here(std::process::id());
+        assert_eq!(told(&this, Path::new("/run.ckpt")), this);
+        // No process has the greatest number that there can be.
+        let gone = told(&here(u32::MAX / 2), Path::new("/run.ckpt"));
+        assert_eq!(gone.contains("has ended"), cfg!(unix), "{gone}");
+        for elsewhere in ["", "process 1", "process x on y", "process 4194305 on another machine"] {
+            assert_eq!(told(elsewhere, Path::new("/run.ckpt")), elsewhere);
+        }
+    }
+}

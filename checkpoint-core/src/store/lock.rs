@@ -1,0 +1,165 @@
+//! The lock of a directory on the file system of the machine.
+//!
+//! Two things are locked: the lock file, whose text says who has it, and the directory itself. A lock file is never
+//! changed while a program computes, so a purge of old files takes it first; then the directory's own lock still keeps
+//! others out, and the file is made again. A purge that knows of locks (`systemd-tmpfiles`) leaves such a directory alone.
+//! Where a file system cannot lock directories, as NFS, the lock file alone has to do.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::disk::{Lock, Locking};
+use super::name;
+use super::output::check_limit;
+use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow_no_wait};
+
+/// How a file is locked; tests have other ways than [`File::try_lock`].
+pub(super) type TryLock = fn(&File) -> Result<(), TryLockError>;
+
+#[derive(Debug)]
+pub(super) struct DirectoryLock {
+    path: PathBuf,
+    /// The directory; `None` where the system cannot open one.
+    directory: Option<File>,
+    /// Whether that is locked too.
+    is_locked: bool,
+    file: Mutex<File>,
+    holder: String,
+    access: Access,
+    try_lock: TryLock,
+}
+
+/// Takes the lock of a directory, and leaves `holder` in its lock file.
+pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock) -> io::Result<Locking> {
+    loop {
+        let directory = if cfg!(unix) { Some(File::open(path)?) } else { None };
+        let file = open(&path.join(name::LOCK), OpenOptions::new().create(true))?;
+        access.grant(&file);
+        match try_lock(&file) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Locking::Held(text(file))),
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+                return Ok(Locking::Unsupported(error));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let is_locked = match directory.as_ref().map(try_lock) {
+            Some(Ok(())) => true,
+            Some(Err(TryLockError::WouldBlock)) => {
+                return Ok(Locking::Held("a program that has locked the directory itself".to_owned()));
+            }
+            Some(Err(TryLockError::Error(_))) | None => false,
+        };
+        let (path, holder) = (path.to_owned(), holder.to_owned());
+        let lock =
+            DirectoryLock { path, directory, is_locked, file: Mutex::new(file), holder, access, try_lock };
+        // Between opening and locking, either could have been removed, and another created and locked.
+        let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_same_directory() && lock.is_there(&file) {
+            leave(&file, &lock.holder);
+            drop(file);
+            return Ok(Locking::Taken(Box::new(lock)));
+        }
+    }
+}
+
+/// Whether a file system refused a lock because it has none.
+fn has_no_locks(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOLCK) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    options.read(true).write(true).truncate(false);
+    no_follow_no_wait(options);
+    let file = options.open(path)?;
+    must_be_regular(&file)?;
+    Ok(file)
+}
+
+/// What the holder of a lock left in its file. It is only told to users, so whatever is wrong with it is no error.
+fn text(file: File) -> String {
+    let mut text = Vec::new();
+    let _ = file.take(200).read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Leaves the holder in the file. It is only told to users: a full disk must not keep a program from loading.
+fn leave(mut file: &File, holder: &str) {
+    // A file with another name is a user's own, under ours: it is locked, but not written to.
+    if file.metadata().is_ok_and(|metadata| has_one_name(&metadata))
+        && check_limit(holder.len() as u64).is_ok()
+    {
+        let _ = file.set_len(0);
+        let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(holder.as_bytes()));
+    }
+}
+
+impl DirectoryLock {
+    fn is_same_directory(&self) -> bool {
+        let Some(directory) = &self.directory else { return true };
+        match (directory.metadata(), fs::metadata(&self.path)) {
+            (Ok(held), Ok(found)) => is_same_file(&held, &found),
+            _ => false,
+        }
+    }
+
+    fn is_there(&self, file: &File) -> bool {
+        match (file.metadata(), fs::symlink_metadata(self.path.join(name::LOCK))) {
+            (Ok(held), Ok(found)) => is_same_file(&held, &found),
+            _ => false,
+        }
+    }
+
+    /// Makes the lock file again. Whether the directory is still ours: as long as it is locked itself, whatever comes of
+    /// the file; else only if no other program has made one.
+    fn make_again(&self, current: &mut File) -> bool {
+        let mut options = OpenOptions::new();
+        if self.is_locked {
+            options.create(true);
+        } else if self.directory.is_some() {
+            options.create_new(true);
+        } else {
+            return false;
+        }
+        let Ok(file) = open(&self.path.join(name::LOCK), &mut options) else { return self.is_locked };
+        if (self.try_lock)(&file).is_err() || !self.is_there(&file) {
+            return self.is_locked;
+        }
+        self.access.grant(&file);
+        leave(&file, &self.holder);
+        tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
+        *current = file;
+        true
+    }
+}
+
+impl Lock for DirectoryLock {
+    fn stands(&self) -> bool {
+        if !self.is_same_directory() {
+            return false;
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_there(&file) || self.make_again(&mut file)
+    }
+
+    fn touch(&self) {
+        #[cfg(unix)]
+        {
+            use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+            let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let is_ours = file.metadata().is_ok_and(|metadata| has_one_name(&metadata));
+            if is_ours
+                && let Err(error) = futimens(&*file, &Timestamps { last_access: now, last_modification: now })
+            {
+                tracing::debug!(path = %self.path.display(), %error, "the lock file keeps its time");
+            }
+        }
+    }
+}

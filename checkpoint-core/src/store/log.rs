@@ -1,0 +1,113 @@
+//! A file that grows line by line, and belongs to this directory alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::disk::Log;
+use super::name;
+use super::output::check_limit;
+use super::real::{Access, has_one_name, must_be_regular, no_follow_no_wait};
+
+#[derive(Debug)]
+pub(super) struct FileLog {
+    file: File,
+    path: PathBuf,
+    access: Access,
+}
+
+impl FileLog {
+    /// Opens a file to add lines to it, and creates it where it is absent. One that has another name too, as in a backup
+    /// by hard links, is left as it is: a copy takes its place.
+    pub(super) fn open(path: &Path, access: Access) -> io::Result<FileLog> {
+        let file = open(path)?;
+        access.grant(&file);
+        if has_one_name(&must_be_regular(&file)?) {
+            return Ok(FileLog { file, path: path.to_owned(), access });
+        }
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut copy = name::temporary().tempfile_in(directory)?;
+        let mut former = File::open(path)?;
+        check_limit(former.metadata()?.len())?;
+        io::copy(&mut former, &mut copy)?;
+        let modified = former.metadata()?.modified()?;
+        copy.as_file().set_modified(modified)?;
+        copy.persist(path).map_err(|error| error.error)?;
+        let file = open(path)?;
+        access.grant(&file);
+        Ok(FileLog { file, path: path.to_owned(), access })
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    no_follow_no_wait(&mut options);
+    options.open(path)
+}
+
+impl Log for FileLog {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let metadata = self.file.metadata()?;
+        if !has_one_name(&metadata) {
+            // Linked since it was opened, or removed.
+            *self = FileLog::open(&self.path, self.access)?;
+        }
+        check_limit(metadata.len().saturating_add(bytes.len() as u64))?;
+        self.file.write_all(bytes)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.file.metadata()?.modified()
+    }
+
+    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
+        // A second name is of a copy, which keeps its own time.
+        if !has_one_name(&self.file.metadata()?) {
+            *self = FileLog::open(&self.path, self.access)?;
+        }
+        self.file.set_modified(time)
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_backup_by_hard_links_does_not_grow() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, backup) = (directory.path().join("log"), directory.path().join("backup"));
+        let mut log = FileLog::open(&path, Access::default()).unwrap();
+        log.append(b"one\n").unwrap();
+        fs::hard_link(&path, &backup).unwrap();
+        log.append(b"two\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");
+        assert_eq!(fs::read(&backup).unwrap(), b"one\n");
+        // Nor one that was made before the log was opened.
+        drop(log);
+        fs::remove_file(&backup).unwrap();
+        fs::hard_link(&path, &backup).unwrap();
+        FileLog::open(&path, Access::default()).unwrap().append(b"three\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\nthree\n");
+        assert_eq!(fs::read(&backup).unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_log_that_was_removed_is_begun_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = FileLog::open(&path, Access::default()).unwrap();
+        fs::remove_file(&path).unwrap();
+        log.append(b"line\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"line\n");
+    }
+}

@@ -1,0 +1,150 @@
+//! Pins: files by which a generation is kept whatever retention says.
+//!
+//! A pin names what it pins, by the length of that file and a hash of its end. So a pin whose generation is gone keeps
+//! no later one of the same number. An empty file, as `touch` makes it, pins whatever has the number.
+//!
+//! A pin and a retention that meet: both [hold](super::Disk::hold) the file of the generation, one shared and one alone,
+//! so one of them comes first. Where a file system has no locks, or a user makes the pin by other means, each looks
+//! once more after it has acted: the pin whether the generation is still there, retention whether there is a pin now.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::Hold;
+use super::{Directory, name};
+use crate::container::Source;
+use crate::error::Error;
+
+/// So much of the end of a file is hashed. There an archive lists its entries with their checksums.
+const END: u64 = 4096;
+
+/// A pin is no longer than this.
+const LONGEST: u64 = 1024;
+
+/// How often retention is waited for before a pin goes on without holding the file, and how long between.
+const ATTEMPTS: u32 = 50;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
+
+/// What a pin says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pinned {
+    generation: u64,
+    bytes: u64,
+    /// The hash of the end of the file.
+    end: String,
+}
+
+impl Pinned {
+    fn of(generation: u64, file: &dyn Source) -> io::Result<Pinned> {
+        let bytes = file.length();
+        let length = bytes.min(END);
+        let mut end = vec![0; usize::try_from(length).unwrap_or(0)];
+        file.read_exact_at(&mut end, bytes - length)?;
+        Ok(Pinned { generation, bytes, end: blake3::hash(&end).to_hex().to_string() })
+    }
+}
+
+impl Directory {
+    /// Keeps a generation whatever retention says, from now on. Acknowledged only if it is still there then.
+    pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
+        self.check_writable()?;
+        let (file, path) = (self.location(generation), self.pin_of(generation));
+        let _held = match self.hold_shared(generation) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.no_such(generation)?),
+            held => held.map_err(|source| Error::io("open", &file, source))?,
+        };
+        let pinned = match self.open(generation).and_then(|source| Pinned::of(generation, &*source)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.no_such(generation)?),
+            // It is pinned by its number, whatever is wrong with it.
+            Err(_) => Vec::new(),
+            Ok(pinned) => serde_json::to_vec(&pinned).unwrap_or_default(),
+        };
+        let is_new = !self.is_pinned(generation, &file);
+        if is_new {
+            // A pin of a former generation of that number.
+            self.remove_pin(generation)?;
+            match self.disk.create_small(&path, &pinned) {
+                // Another caller pins it at this moment.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => result.map_err(|source| Error::writing("create", &path, source))?,
+            }
+        }
+        self.disk.sync_directory(&self.path).map_err(|source| Error::writing("sync", &self.path, source))?;
+        if !self.has(generation) {
+            if is_new {
+                self.remove_pin(generation)?;
+            }
+            return Err(self.no_such(generation)?);
+        }
+        Ok(())
+    }
+
+    /// Leaves a generation to retention again.
+    pub(crate) fn unpin(&self, generation: u64) -> Result<(), Error> {
+        self.check_writable()?;
+        self.remove_pin(generation)
+    }
+
+    /// Whether a pin keeps the generation whose file is this. Where that cannot be found out, it does.
+    pub(crate) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
+        let path = self.pin_of(generation);
+        if !self.disk.exists(&path) {
+            return false;
+        }
+        let read = || -> io::Result<Option<Pinned>> {
+            let file = self.disk.open(&path)?;
+            let mut bytes = vec![0; usize::try_from(file.length().min(LONGEST)).unwrap_or(0)];
+            file.read_exact_at(&mut bytes, 0)?;
+            Ok(serde_json::from_slice(&bytes).ok())
+        };
+        let pinned = match read() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            pinned => pinned.ok().flatten(),
+        };
+        let Some(pinned) = pinned else { return true };
+        let found = self.disk.open(file).and_then(|source| Pinned::of(generation, &*source));
+        found.map_or(true, |found| found == pinned)
+    }
+
+    /// Keeps retention from taking the file away, for as long as the result lives.
+    fn hold_shared(&self, generation: u64) -> io::Result<Option<Box<dyn Hold>>> {
+        let path = self.location(generation);
+        for _ in 0..ATTEMPTS {
+            match self.disk.hold(&path, true) {
+                // Retention has it for a moment; another program may have it for long.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(BETWEEN_ATTEMPTS);
+                }
+                held => return held.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    fn no_such(&self, generation: u64) -> Result<Error, Error> {
+        let available = self.generations()?;
+        Ok(Error::NoSuchGeneration { path: self.path.clone(), generation, available })
+    }
+
+    /// Those of these generations that a pin keeps.
+    pub(crate) fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
+        let is_pinned = |generation: &u64| self.is_pinned(*generation, &self.location(*generation));
+        generations.iter().copied().filter(is_pinned).collect()
+    }
+
+    fn pin_of(&self, generation: u64) -> PathBuf {
+        self.path.join(name::of_pin(generation))
+    }
+
+    fn remove_pin(&self, generation: u64) -> Result<(), Error> {
+        let path = self.pin_of(generation);
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|source| Error::writing("remove", &path, source)),
+        }
+    }
+}
