@@ -11,7 +11,8 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Nothing is changed but by the commands that say so: prune (without --dry-run), pin, unpin, redo and halt.
+/// Nothing is changed but by the commands that say so: prune (without --dry-run), pin, unpin, redo and halt. What copy and
+/// export make is new.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -73,6 +74,8 @@ pub(crate) enum Command {
     Export(command::export::Arguments),
     /// Remove what is not to be kept
     Prune(command::prune::Arguments),
+    /// Copy a checkpoint directory, also while a program saves there
+    Copy(command::copy::Arguments),
     /// Keep a generation whatever the program keeps
     Pin(command::pin::Arguments),
     /// Leave a generation to what the program keeps
@@ -102,6 +105,7 @@ impl Command {
             Command::Verify(arguments) => command::verify::run(&arguments, protection, output),
             Command::Export(arguments) => command::export::run(&arguments, protection, output),
             Command::Prune(arguments) => command::prune::run(&arguments, protection, output),
+            Command::Copy(arguments) => command::copy::run(&arguments, output),
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
             Command::Watch(arguments) => command::watch::run(&arguments, protection, output),

@@ -1,5 +1,6 @@
 //! The commands, each in a file of its own.
 
+pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod export;
 pub(crate) mod halt;

@@ -356,6 +356,9 @@ impl<T: Checkpoint> Builder<T> {
         let settings = Settings { durable, retention, compression, protection, with_group };
         let mut writer = Writer::open(directory, settings, &Claiming { durable, ..self.claiming })?;
         reader.read_from(writer.directory().clone());
+        if self.history && writer.has_none() {
+            reader.look_for_missing();
+        }
         note_metrics(&mut writer, &reader)?;
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().to_string());
         let (journal, past) = Journal::open(disk, &path, self.history, schedule, kept);

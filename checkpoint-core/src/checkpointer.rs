@@ -212,6 +212,13 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.reader.last_load().or(branched)
     }
 
+    /// The newest generation that the history says was saved, where there is no generation at all; see
+    /// [`CheckpointReader::missing_generation`].
+    #[must_use]
+    pub fn missing_generation(&self) -> Option<u64> {
+        self.reader.missing_generation()
+    }
+
     /// The generations that are there, oldest first.
     ///
     /// # Errors

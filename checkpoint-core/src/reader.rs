@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::container::{self, Arrays, Container, Manifest, Metadata, Value};
 use crate::error::{Error, Skipped};
+use crate::history::History;
 use crate::seal::Protection;
 use crate::state::{self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Program, Schema};
 use crate::store::{Directory, Metric, RealDisk, absolute};
@@ -35,6 +36,7 @@ pub struct CheckpointReader<T> {
     program: Arc<Program>,
     protection: Protection,
     report: Option<LoadReport>,
+    missing: Option<u64>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -98,7 +100,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
     pub(crate) fn new(directory: Directory, protection: Protection) -> Result<CheckpointReader<T>, Error> {
         protection.check(directory.path())?;
         let program = Arc::new(program_of::<T>()?);
-        Ok(CheckpointReader { directory, program, protection, report: None, state: PhantomData })
+        let (report, missing) = (None, None);
+        Ok(CheckpointReader { directory, program, protection, report, missing, state: PhantomData })
     }
 
     /// Loads the newest generation that is whole; `None` where there is none at all.
@@ -133,6 +136,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 Ok((loaded, container)) => {
                     self.check_age(Some(generation))?;
                     self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
+                    self.missing = None;
                     return Ok(Some(loaded.state));
                 }
                 Err(error) => error,
@@ -152,6 +156,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             skipped.push(Skipped { generation, error });
         }
         if skipped.is_empty() {
+            self.look_for_missing();
             return self.check_age(None).map(|()| None);
         }
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
@@ -183,6 +188,29 @@ impl<T: Checkpoint> CheckpointReader<T> {
     #[must_use]
     pub fn last_load(&self) -> Option<&LoadReport> {
         self.report.as_ref()
+    }
+
+    /// The newest generation that the history of the directory says was saved, where a load, or the opening of a
+    /// [`Checkpointer`](crate::Checkpointer), found no generation at all. It was lost: the directory was copied by a
+    /// program that does not know of the saves that go on (use [`inspect::copy`](crate::inspect::copy)), or files were
+    /// removed. The log has a warning of it.
+    #[must_use]
+    pub fn missing_generation(&self) -> Option<u64> {
+        self.missing
+    }
+
+    /// There is no generation: says so where there should be one.
+    pub(crate) fn look_for_missing(&mut self) {
+        let known = self.missing;
+        self.missing = History::newest_generation(self.directory.disk(), self.path());
+        if let (Some(generation), None) = (self.missing, known) {
+            tracing::warn!(
+                path = %self.path().display(),
+                generation,
+                "this directory has no checkpoints, and its history says that there were some: if it is a copy, make it \
+                 again with `ckpt copy`; the program starts afresh"
+            );
+        }
     }
 
     /// The generations that are there, oldest first.

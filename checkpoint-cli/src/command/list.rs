@@ -31,6 +31,8 @@ pub(crate) struct Listing {
     bytes: u64,
     temporaries: usize,
     temporary_bytes: u64,
+    /// The newest generation that the history names, where there are none.
+    missing: Option<u64>,
     generations: Vec<Row>,
 }
 
@@ -127,6 +129,13 @@ impl Answer for Listing {
         let titles = ["generation", "age", "size", "state", "stall", "save", "metadata", "kept as"];
         if rows.is_empty() {
             writeln!(output, "no checkpoints")?;
+            if let Some(missing) = self.missing {
+                writeln!(
+                    output,
+                    "the history names generation {missing}, which is not there: if this is a copy, make it again with \
+                     `ckpt copy`"
+                )?;
+            }
         } else {
             text::table(output, &titles, &rows)?;
             writeln!(output, "\n{} in all", text::bytes(self.bytes))?;
@@ -166,6 +175,7 @@ pub(crate) fn run(
         halt_requested,
         temporaries,
         temporary_bytes,
+        missing,
         ..
     } = inspect::overview(&arguments.directory, protection)?;
     output.answer(&Listing {
@@ -181,6 +191,7 @@ pub(crate) fn run(
         bytes: generations.iter().map(|generation| generation.bytes).sum(),
         temporaries,
         temporary_bytes,
+        missing,
         generations: generations.into_iter().map(Row::of).collect(),
     })?;
     Ok(Verdict::Well)

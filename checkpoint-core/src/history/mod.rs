@@ -49,6 +49,9 @@ pub(crate) const FILE: &str = "history.jsonl";
 /// The one before it.
 const FORMER: &str = "history.1.jsonl";
 
+/// Both, oldest first.
+pub(crate) const FILES: [&str; 2] = [FORMER, FILE];
+
 /// Beyond this length a new file is begun.
 const LONGEST: u64 = 1 << 20;
 
@@ -84,7 +87,7 @@ pub fn read(directory: impl AsRef<Path>) -> Result<History, Error> {
 impl History {
     pub(crate) fn of(disk: &dyn Disk, directory: &Path) -> Result<History, Error> {
         let mut history = History::default();
-        for name in [FORMER, FILE] {
+        for name in FILES {
             let path = directory.join(name);
             match read_tail(disk, &path) {
                 Ok(text) => history.add(&text),
@@ -93,6 +96,17 @@ impl History {
             }
         }
         Ok(history)
+    }
+
+    /// The newest generation that the history of a directory says was saved. What is wrong with the history is no error: no
+    /// load depends on it.
+    pub(crate) fn newest_generation(disk: &dyn Disk, directory: &Path) -> Option<u64> {
+        let history = History::of(disk, directory).ok()?;
+        let saved = history.records.iter().filter_map(|record| match record.event {
+            Event::Save { generation, .. } => Some(generation),
+            _ => None,
+        });
+        saved.max()
     }
 
     /// Adds the records of a file. The summary and the start at the beginning of one repeat what the file before it says in
@@ -128,14 +142,14 @@ impl History {
     pub fn runs(&self) -> u64 {
         let started =
             self.records.iter().filter(|record| matches!(record.event, Event::Start { .. })).count();
-        started as u64 + self.summary().map_or(0, |summary| summary.runs)
+        self.summary().map_or(0, |summary| summary.runs).saturating_add(started as u64)
     }
 
     /// How many of them ended without saying so, as far as a later run noticed it.
     #[must_use]
     pub fn failures(&self) -> u64 {
         let died = self.records.iter().filter(|record| matches!(record.event, Event::Died { .. })).count();
-        died as u64 + self.summary().map_or(0, |summary| summary.failures)
+        self.summary().map_or(0, |summary| summary.failures).saturating_add(died as u64)
     }
 
     /// How long all runs together went on, as far as that is known.

@@ -200,3 +200,58 @@ fn every_line_is_json_after_several_runs() {
         serde_json::from_str::<serde_json::Value>(&line).unwrap();
     }
 }
+
+/// A line that is a record, with the greatest and the least of every number that it may have.
+fn extreme_lines() -> Vec<String> {
+    let events = [
+        r#""event":"summary","runs":N,"failures":N,"observed":S,"lost":S"#,
+        r#""event":"start","host":"h","process":1,"schedule":"adaptive","retention":"the last N, every Nth""#,
+        r#""event":"died","ran":S"#,
+        r#""event":"restart","generation":N,"lost":S"#,
+        r#""event":"save","generation":N,"bytes":N,"stall":S,"total":S,"interval":S,"why":"due""#,
+        r#""event":"failure","generation":N,"error":"e""#,
+        r#""event":"end","end":"completed""#,
+    ];
+    let mut lines = Vec::new();
+    for event in events {
+        for number in [u64::MAX, u64::MAX - 1, 0] {
+            for seconds in ["0", "-1e300", "1e-320", "1e300", "18446744073709551615.5"] {
+                for time in ["1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"]
+                {
+                    let event = event.replace('N', &number.to_string()).replace('S', seconds);
+                    lines.push(format!("{{\"time\":\"{time}\",\"at\":{seconds},{event}}}\n"));
+                }
+            }
+        }
+    }
+    lines.dedup();
+    lines
+}
+
+#[test]
+fn a_valid_line_with_extreme_numbers_stops_no_program_and_no_tool() {
+    use crate::{Checkpointer, Protection, Schedule, inspect};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut checkpoints = Checkpointer::<u64>::open(path).unwrap();
+    checkpoints.save(&1).unwrap();
+    drop(checkpoints);
+    let lines = extreme_lines();
+    for text in
+        lines.iter().cloned().chain([lines.concat(), lines.iter().rev().map(String::as_str).collect()])
+    {
+        // Before a line of ours, behind one, and twice.
+        let ours = r#"{"time":"2026-01-01T00:00:01Z","at":1.0,"event":"start","host":"h","process":1,"schedule":"s","retention":"the last 2"}"#;
+        for history in [text.clone(), format!("{text}{ours}\n"), format!("{ours}\n{text}{text}")] {
+            fs::write(path.join(FILE), &history).unwrap();
+            assert_eq!(read(path).unwrap().unknown_lines, 0, "{history}");
+            inspect::summary(path, &Protection::new()).unwrap();
+            inspect::overview(path, &Protection::new()).unwrap();
+            let builder = Checkpointer::<u64>::builder(path).schedule(Schedule::adaptive());
+            let mut checkpoints = builder.durable(false).open().unwrap();
+            assert_eq!(checkpoints.load().unwrap(), Some(1), "{history}");
+            checkpoints.save_if_due(&1).unwrap();
+        }
+    }
+}

@@ -29,6 +29,7 @@
 
 mod array;
 mod comparison;
+mod copying;
 mod element;
 mod export;
 mod file;
@@ -49,6 +50,7 @@ mod walk;
 
 pub use array::Array;
 pub use comparison::{Change, Comparison, Difference, ElementChange, ElementsChange};
+pub use copying::{Copied, copy};
 pub use element::{Element, Number};
 pub use export::{write_npy, write_npz, write_safetensors};
 pub use file::{File, Found, Header, Part};
@@ -65,4 +67,4 @@ pub use summary::{
 };
 pub use verification::{PartVerdict, Verdict, restart, verify, verify_directory};
 
-pub use crate::store::{Keeping, Retention};
+pub use crate::store::{CopyWay, Keeping, Retention};

@@ -34,6 +34,8 @@ pub struct Overview {
     pub temporaries: usize,
     /// Their length in bytes.
     pub temporary_bytes: u64,
+    /// Where there are no generations, the newest that the history says was saved: they were lost.
+    pub missing: Option<u64>,
 }
 
 /// Who saves into a directory.
@@ -132,8 +134,18 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     };
     let holder = holder(path)?;
     let halt_requested = path.join("halt").is_file();
-    let path = path.to_owned();
-    Ok(Overview { path, kind, generations, holder, retention, halt_requested, temporaries, temporary_bytes })
+    let saved = costs.last_key_value().map(|(generation, _)| *generation);
+    Ok(Overview {
+        path: path.clone(),
+        kind,
+        missing: saved.filter(|_| generations.is_empty()),
+        generations,
+        holder,
+        retention,
+        halt_requested,
+        temporaries,
+        temporary_bytes,
+    })
 }
 
 /// Which of them a retention keeps, and why.

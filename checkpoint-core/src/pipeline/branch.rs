@@ -1,11 +1,11 @@
 //! Another pipeline directory with all that one has kept.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::store::{Directory, Disk as _, RealDisk};
+use crate::store::{Directory, Disk as _, RealDisk, copy_generation};
 
 /// Makes the directory `to`, with all that is kept in `steps`, by links where there are such. Fails where it exists.
 pub(super) fn branch(steps: &Path, to: &Path) -> Result<(), Error> {
@@ -43,20 +43,11 @@ fn fill(from: &Path, to: &Path) -> Result<(), Error> {
             for generation in kept.generations()? {
                 let file = kept.location(generation);
                 let target = to.join(file.file_name().unwrap_or_default());
-                link(&file, &target).map_err(|source| Error::writing("link", &target, source))?;
+                copy_generation(&file, &target).map_err(|source| Error::writing("copy", &file, source))?;
             }
             sync(&to)?;
         }
     }
     sync(to)?;
     to.parent().map_or(Ok(()), sync)
-}
-
-/// A link shares what was synced when it was saved; a copy does not.
-fn link(file: &Path, target: &Path) -> std::io::Result<()> {
-    if fs::hard_link(file, target).is_ok() {
-        return Ok(());
-    }
-    fs::copy(file, target)?;
-    File::open(target)?.sync_all()
 }

@@ -36,8 +36,7 @@ pub(crate) struct Claiming {
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
-    /// `None` where the caller said to go on without.
-    lock: Option<Box<dyn Lock>>,
+    lock: Box<dyn Lock>,
     process: Process,
     within: Weak<Claim>,
     touched: Mutex<Instant>,
@@ -66,7 +65,7 @@ impl Claim {
         if let Some(within) = self.within.upgrade() {
             within.check_place()?;
         }
-        if self.lock.as_ref().is_none_or(|lock| lock.stands()) {
+        if self.lock.stands() {
             return Ok(());
         }
         Err(Error::DirectoryReplaced { path: self.path.clone() })
@@ -104,8 +103,8 @@ impl Claim {
         }
         *touched = Instant::now();
         drop(touched);
-        if let Some(lock) = self.lock.as_ref().filter(|lock| lock.stands()) {
-            lock.touch();
+        if self.lock.stands() {
+            self.lock.touch();
         }
         if let Some(within) = self.within.upgrade() {
             within.touch();
@@ -114,28 +113,23 @@ impl Claim {
 }
 
 /// Takes the lock of a directory, and waits for it so long.
-fn lock(
-    disk: &dyn Disk,
-    path: &Path,
-    wait: Duration,
-    without_lock: bool,
-) -> Result<Option<Box<dyn Lock>>, Error> {
+fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Result<Box<dyn Lock>, Error> {
     let us = format!("process {} on {}", std::process::id(), crate::host::name());
     let begun = Instant::now();
     let mut pause = BETWEEN_ATTEMPTS;
     for attempt in 1_u32.. {
         let holder = match disk.lock(path, &us) {
-            Ok(Locking::Taken(lock)) => return Ok(Some(lock)),
+            Ok(Locking::Taken(lock)) => return Ok(lock),
             Ok(Locking::Held(holder)) => holder,
-            Ok(Locking::Unsupported(_)) if without_lock => {
+            Ok(Locking::Unsupported(_, lock)) if without_lock => {
                 tracing::warn!(
                     path = %path.display(),
                     "this directory is not locked: the file system has no locks, and the program goes on without; see to \
                      it that no other program saves there"
                 );
-                return Ok(None);
+                return Ok(lock);
             }
-            Ok(Locking::Unsupported(source)) => {
+            Ok(Locking::Unsupported(source, _)) => {
                 return Err(Error::NoLocks { path: path.to_owned(), source });
             }
             Err(source) => return Err(Error::writing("lock", &path.join(name::LOCK), source)),
@@ -249,5 +243,41 @@ mod tests {
         for elsewhere in ["", "process 1", "process x on y", "process 4194305 on another machine"] {
             assert_eq!(told(elsewhere, Path::new("/run.ckpt")), elsewhere);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_without_locks_is_refused_and_used_where_the_caller_says_so() {
+        use crate::Checkpointer;
+        use crate::store::RealDisk;
+
+        let directory = tempfile::tempdir().unwrap();
+        let builder =
+            || Checkpointer::<u64>::builder(directory.path()).disk(Arc::new(RealDisk::without_locks()));
+        let error = builder().open().unwrap_err();
+        assert!(matches!(error, Error::NoLocks { .. }), "{error:?}");
+        assert!(error.to_string().contains("require_lock(false)"), "{error}");
+        let mut checkpoints = builder().require_lock(false).open().unwrap();
+        checkpoints.save(&7).unwrap();
+        checkpoints.pin(1).unwrap();
+        for state in 8..=10 {
+            checkpoints.save(&state).unwrap();
+        }
+        assert_eq!(checkpoints.generations().unwrap(), [1, 3, 4]);
+        assert_eq!(checkpoints.load().unwrap(), Some(10));
+    }
+
+    #[test]
+    fn a_machine_without_memory_for_a_buffer_gets_an_error_and_goes_on_later() {
+        use crate::Checkpointer;
+        use crate::store::RealDisk;
+
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::with_buffers(0));
+        let mut checkpoints = Checkpointer::<u64>::builder(directory.path()).disk(disk).open().unwrap();
+        let error = checkpoints.save(&7).unwrap_err();
+        assert!(matches!(error, Error::NoMemory { .. }), "{error:?}");
+        drop(checkpoints);
+        Checkpointer::<u64>::open(directory.path()).unwrap().save(&7).unwrap();
     }
 }

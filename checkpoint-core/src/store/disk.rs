@@ -117,8 +117,8 @@ pub(crate) enum Locking {
     Taken(Box<dyn Lock>),
     /// Another program has it; what that program left in it.
     Held(String),
-    /// The file system has no locks.
-    Unsupported(io::Error),
+    /// The file system has no locks, as it says. What stands for one keeps no other program out.
+    Unsupported(io::Error, Box<dyn Lock>),
 }
 
 /// The lock of a directory, ours until dropped.

@@ -529,31 +529,86 @@ fn a_sync_that_failed_is_not_tried_again_on_the_same_file() {
 }
 
 #[test]
-fn a_generation_that_somebody_linked_or_reads_is_not_written_over() {
-    for (reads, way) in WAYS.into_iter().flat_map(|way| [(false, way), (true, way)]) {
+fn a_generation_that_has_another_name_is_not_written_over() {
+    for way in WAYS {
         let (_parent, path, disk, mut checkpoints) = saved(File::New, way);
-        let oldest = path.join("00000000000000000002.ckpt");
-        let mut held = if reads {
-            let file = std::fs::File::open(&oldest).unwrap();
-            file.lock_shared().unwrap();
-            file
-        } else {
-            std::fs::hard_link(&oldest, path.join("mine")).unwrap();
-            std::fs::File::open(&oldest).unwrap()
-        };
-        let mut contents = || {
-            let mut bytes = Vec::new();
-            io::Seek::rewind(&mut held).and_then(|()| io::Read::read_to_end(&mut held, &mut bytes)).unwrap();
-            bytes
-        };
-        let before = contents();
+        let mine = path.join("mine");
+        std::fs::hard_link(path.join("00000000000000000002.ckpt"), &mine).unwrap();
+        let before = std::fs::read(&mine).unwrap();
         checkpoints.save(&state(4, way)).unwrap();
         disk.plan(None);
         checkpoints.save(&state(5, way)).unwrap();
         let recycled = ["recycle TEMPORARY", "remove TEMPORARY", "create temporary in run.ckpt"];
-        assert_eq!(disk.asked()[..3], recycled, "reads: {reads}, {way:?}");
-        assert!(contents() == before, "{way:?}");
+        assert_eq!(disk.asked()[..3], recycled, "{way:?}");
+        assert!(std::fs::read(&mine).unwrap() == before, "{way:?}");
     }
+}
+
+#[test]
+fn a_generation_that_is_read_stays_until_it_is_read_no_more() {
+    for way in WAYS {
+        let (_parent, path, disk, mut checkpoints) = saved(File::New, way);
+        let oldest = path.join("00000000000000000002.ckpt");
+        let before = std::fs::read(&oldest).unwrap();
+        let reader = std::fs::File::open(&oldest).unwrap();
+        reader.lock_shared().unwrap();
+        checkpoints.save(&state(4, way)).unwrap();
+        checkpoints.save(&state(5, way)).unwrap();
+        assert!(std::fs::read(&oldest).unwrap() == before, "{way:?}");
+        drop(reader);
+        disk.plan(None);
+        checkpoints.save(&state(6, way)).unwrap();
+        assert_eq!(checkpoints.generations().unwrap(), [5, 6], "{way:?}");
+        assert!(disk.asked().contains(&"retire 00000000000000000002.ckpt".to_owned()), "{way:?}");
+    }
+}
+
+#[test]
+fn a_spare_that_is_read_is_neither_written_over_nor_removed() {
+    let (_parent, path, disk, mut checkpoints) = saved(File::Recycled, Way::AtOnce);
+    let spare = |path: &Path| {
+        let entries = std::fs::read_dir(path).unwrap().flatten();
+        entries.map(|entry| entry.path()).find(|path| super::name::is_temporary(path.file_name().unwrap()))
+    };
+    let spare_path = spare(&path).unwrap();
+    let before = std::fs::read(&spare_path).unwrap();
+    let reader = std::fs::File::open(&spare_path).unwrap();
+    reader.lock_shared().unwrap();
+    checkpoints.save(&state(4, Way::AtOnce)).unwrap();
+    checkpoints.save(&state(5, Way::AtOnce)).unwrap();
+    assert!(!disk.asked().contains(&"remove TEMPORARY".to_owned()), "{:?}", disk.asked());
+    drop(checkpoints);
+    assert!(std::fs::read(&spare_path).unwrap() == before);
+    // A start leaves it too, while it is read, and removes it afterwards.
+    drop(Checkpointer::<u64>::open(&path).unwrap());
+    assert!(std::fs::read(&spare_path).unwrap() == before);
+    drop(reader);
+    drop(Checkpointer::<u64>::open(&path).unwrap());
+    assert_eq!(spare(&path), None);
+}
+
+#[test]
+fn saves_do_not_list_the_directory_each_time() {
+    let (_parent, path, disk, mut checkpoints) = saved(File::Recycled, Way::AtOnce);
+    for number in 4..=53 {
+        checkpoints.save(&state(number, Way::AtOnce)).unwrap();
+    }
+    assert_eq!(disk.hold().listings, 0);
+    // But now and then it is listed, for what others put there.
+    std::fs::copy(path.join("00000000000000000053.ckpt"), path.join("00000000000000000007.ckpt")).unwrap();
+    for number in 54..=253 {
+        checkpoints.save(&state(number, Way::AtOnce)).unwrap();
+    }
+    assert_eq!(disk.hold().listings, 2);
+    assert_eq!(checkpoints.generations().unwrap(), [252, 253]);
+}
+
+#[test]
+fn a_generation_that_the_user_removed_does_not_count_as_kept() {
+    let (_parent, path, _disk, mut checkpoints) = saved(File::Recycled, Way::AtOnce);
+    std::fs::remove_file(path.join("00000000000000000003.ckpt")).unwrap();
+    checkpoints.save(&state(4, Way::AtOnce)).unwrap();
+    assert_eq!(checkpoints.generations().unwrap(), [2, 4]);
 }
 
 #[test]

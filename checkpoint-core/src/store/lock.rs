@@ -25,6 +25,8 @@ pub(super) struct DirectoryLock {
     directory: Option<File>,
     /// Whether that is locked too.
     is_locked: bool,
+    /// Whether there are locks at all.
+    is_lockable: bool,
     file: Mutex<File>,
     holder: String,
     access: Access,
@@ -37,14 +39,12 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
         let directory = if cfg!(unix) { Some(File::open(path)?) } else { None };
         let file = open(&path.join(name::LOCK), OpenOptions::new().create(true))?;
         access.grant(&file);
-        match try_lock(&file) {
-            Ok(()) => {}
+        let unsupported = match try_lock(&file) {
+            Ok(()) => None,
             Err(TryLockError::WouldBlock) => return Ok(Locking::Held(text(file))),
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
-                return Ok(Locking::Unsupported(error));
-            }
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => Some(error),
             Err(TryLockError::Error(error)) => return Err(error),
-        }
+        };
         let is_locked = match directory.as_ref().map(try_lock) {
             Some(Ok(())) => true,
             Some(Err(TryLockError::WouldBlock)) => {
@@ -53,14 +53,18 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
             Some(Err(TryLockError::Error(_))) | None => false,
         };
         let (path, holder) = (path.to_owned(), holder.to_owned());
-        let lock =
-            DirectoryLock { path, directory, is_locked, file: Mutex::new(file), holder, access, try_lock };
+        let (file, is_lockable) = (Mutex::new(file), unsupported.is_none());
+        let lock = DirectoryLock { path, directory, is_locked, is_lockable, file, holder, access, try_lock };
         // Between opening and locking, either could have been removed, and another created and locked.
         let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_same_directory() && lock.is_there(&file) {
             leave(&file, &lock.holder);
             drop(file);
-            return Ok(Locking::Taken(Box::new(lock)));
+            let lock = Box::new(lock);
+            return Ok(match unsupported {
+                Some(error) => Locking::Unsupported(error, lock),
+                None => Locking::Taken(lock),
+            });
         }
     }
 }
@@ -145,7 +149,7 @@ impl Lock for DirectoryLock {
             return false;
         }
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_there(&file) || self.make_again(&mut file)
+        !self.is_lockable || self.is_there(&file) || self.make_again(&mut file)
     }
 
     fn touch(&self) {

@@ -4,6 +4,7 @@
 //! promised of it, and why the protocol keeps it, is in `docs/durability.md`.
 
 mod claim;
+mod copy;
 mod disk;
 #[cfg(test)]
 pub(crate) mod faults;
@@ -29,6 +30,8 @@ use std::sync::{Arc, Weak};
 use crate::container::Source;
 use crate::error::Error;
 pub(crate) use claim::{Claim, Claiming};
+pub use copy::CopyWay;
+pub(crate) use copy::copy_generation;
 pub(crate) use disk::{Disk, Log};
 pub(crate) use holder::holder;
 pub(crate) use name::{generation as generation_of, is_temporary, temporary as temporary_name};
@@ -73,6 +76,11 @@ impl Directory {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The disk that it is on.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     /// Where a generation is, or would be.

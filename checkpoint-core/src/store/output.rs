@@ -381,4 +381,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn without_memory_for_more_one_buffer_writes_a_long_file() {
+        for most in 1..=BUFFERS {
+            let bytes = bytes(5 * BUFFER + 7);
+            assert!(written(&bytes, BUFFER, &Buffers::at_most(most), set_direct) == bytes, "{most}");
+        }
+        let file = tempfile::tempfile().unwrap();
+        let mut output = FileOutput::new(file, Buffers::at_most(0), set_direct).unwrap();
+        let error = output.write_all(b"anything").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    }
 }

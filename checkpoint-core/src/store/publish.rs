@@ -127,3 +127,26 @@ pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
         tracing::warn!(path = %path.display(), %error, "could not remove a temporary file");
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::store::RealDisk;
+
+    #[test]
+    fn a_name_that_another_file_has_is_not_taken_for_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+        let target = directory.path().join("00000000000000000001.ckpt");
+        let mut temporary = Temporary::create(&disk, directory.path()).unwrap();
+        temporary.write_all(b"ours").unwrap();
+        let path = temporary.path().to_owned();
+        let sealed = temporary.seal(true).unwrap();
+        // Another process has published, and ours is gone.
+        std::fs::write(&target, "another's").unwrap();
+        std::fs::remove_file(path).unwrap();
+        sealed.publish(&target).unwrap_err();
+        assert_eq!(std::fs::read(&target).unwrap(), b"another's");
+    }
+}

@@ -109,6 +109,11 @@ impl Writer {
         &self.claim
     }
 
+    /// Whether there was no generation when the directory was opened, and none was saved since.
+    pub(crate) fn has_none(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Takes note of generations that turned out to be unusable.
     pub(crate) fn mark_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
         self.damaged.extend(generations);

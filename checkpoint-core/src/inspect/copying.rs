@@ -1,0 +1,173 @@
+//! Copies a checkpoint directory, also while a program saves there.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::history;
+use crate::store::{CopyWay, Directory, Disk as _, RealDisk, absolute, copy_generation, temporary_name};
+
+/// How often a directory is looked at again because a generation went while it was copied.
+const MOST_LISTINGS: u32 = 100;
+
+/// What was copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Copied {
+    /// The new directory.
+    pub path: PathBuf,
+    /// Its generations, oldest first; those of a pipeline's steps are not among them.
+    pub generations: Vec<u64>,
+    /// How many files with generations were copied, a pipeline's too.
+    pub files: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+    /// How; where not all could be copied alike, the way that shares the least. `None` where there was nothing to copy.
+    pub way: Option<CopyWay>,
+}
+
+/// Copies a checkpoint directory, or a pipeline's, into a new one, also while a program saves there: the generations,
+/// what pins them, and the history. The new directory has its name only once it is complete, and always loads what the
+/// newest generation was at some moment of the copying.
+///
+/// Files are cloned or linked where the file system can do that, so that a copy takes no space; to change one of the
+/// directories afterwards never changes the other. Other programs that copy (`cp`, `tar`, `rsync`) read a file for as long as
+/// that takes, and may find it written over meanwhile, or gone: the copy of a directory in use may so be damaged, or
+/// lack all generations.
+///
+/// ```
+/// use checkpointed_core::{CheckpointReader, Checkpointer, inspect};
+///
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let (path, backup) = (directory.path().join("run.ckpt"), directory.path().join("backup.ckpt"));
+/// let mut running = Checkpointer::<u64>::open(&path)?;
+/// running.save(&7)?;
+/// let copied = inspect::copy(&path, &backup)?;
+/// assert_eq!(copied.generations, [1]);
+/// assert_eq!(CheckpointReader::<u64>::open(&backup)?.load()?, Some(7));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Where there is no such directory, where `to` exists already, or where files cannot be made there; then nothing is
+/// left of it.
+pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Error> {
+    let (from, to) = (absolute(from)?, absolute(to)?);
+    if !fs::metadata(&from).map_err(|source| Error::io("copy", &from, source))?.is_dir() {
+        return Err(Error::NotADirectory { path: from });
+    }
+    let failed = |source| Error::writing("create", &to, source);
+    if to.symlink_metadata().is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    let parent = to.parent().unwrap_or(Path::new("/"));
+    // Removes itself where this fails.
+    let mut made = temporary_name().tempdir_in(parent).map_err(failed)?;
+    let mut copied = Copied { path: to.clone(), generations: Vec::new(), files: 0, bytes: 0, way: None };
+    copied.generations = fill(&from, made.path(), &mut copied)?;
+    let disk = RealDisk::default();
+    disk.rename(made.path(), &to).map_err(failed)?;
+    made.disable_cleanup(true);
+    disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;
+    Ok(copied)
+}
+
+/// Copies what is in a directory, and in those inside of it that are a pipeline's.
+fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> {
+    let disk = Arc::new(RealDisk::default());
+    let permissions = fs::metadata(from).map_err(|source| Error::io("copy", from, source))?.permissions();
+    fs::set_permissions(to, permissions).map_err(|source| Error::writing("create", to, source))?;
+    let (source, target) = (
+        Directory::new(from, Arc::<RealDisk>::clone(&disk)),
+        Directory::new(to, Arc::<RealDisk>::clone(&disk)),
+    );
+    let generations = copy_generations(&source, &target, copied)?;
+    for generation in source.pinned(&generations) {
+        target.pin(generation)?;
+    }
+    for name in history::FILES {
+        copy_small(&from.join(name), &to.join(name))?;
+    }
+    for name in ["files", "steps", "progress", "redo"] {
+        let (from, to) = (from.join(name), to.join(name));
+        let is_pipelines = name == "steps" || from.with_file_name("steps").is_dir();
+        if !is_pipelines || !from.is_dir() {
+            continue;
+        }
+        create(&to)?;
+        match name {
+            "files" => drop(fill(&from, &to, copied)?),
+            "redo" => each(&from, |entry, name| copy_small(entry, &to.join(name)))?,
+            _ => each(&from, |entry, name| {
+                if !entry.is_dir() {
+                    return Ok(());
+                }
+                let to = to.join(name);
+                create(&to)?;
+                fill(entry, &to, copied).map(drop)
+            })?,
+        }
+        disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))?;
+    }
+    disk.sync_directory(to).map_err(|source| Error::writing("sync", to, source))?;
+    Ok(generations)
+}
+
+/// Copies the generations of a directory as they were at one moment, newest first.
+fn copy_generations(source: &Directory, target: &Directory, copied: &mut Copied) -> Result<Vec<u64>, Error> {
+    for _ in 0..MOST_LISTINGS {
+        let generations = source.generations()?;
+        let mut has_all = true;
+        for generation in generations.iter().rev().filter(|generation| !target.has(**generation)) {
+            let (from, to) = (source.location(*generation), target.location(*generation));
+            match copy_generation(&from, &to) {
+                Ok(way) => {
+                    copied.files += 1;
+                    copied.bytes += fs::metadata(&to).map_or(0, |metadata| metadata.len());
+                    copied.way = copied.way.max(Some(way));
+                }
+                // Retired since the directory was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !source.has(*generation) => {
+                    has_all = false;
+                }
+                // What is no file has no place among the copies; a load passes over it.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    tracing::warn!(path = %from.display(), %error, "not copied");
+                }
+                Err(source) => return Err(Error::writing("copy", &from, source)),
+            }
+        }
+        if has_all {
+            return target.generations();
+        }
+    }
+    let source = io::Error::other("generations come and go faster than they can be copied");
+    Err(Error::io("copy", target.path(), source))
+}
+
+fn each(directory: &Path, mut work: impl FnMut(&Path, &OsStr) -> Result<(), Error>) -> Result<(), Error> {
+    let entries = fs::read_dir(directory).map_err(|source| Error::io("list", directory, source))?;
+    entries.flatten().try_for_each(|entry| work(&entry.path(), &entry.file_name()))
+}
+
+fn create(path: &Path) -> Result<(), Error> {
+    fs::create_dir(path).map_err(|source| Error::writing("create", path, source))
+}
+
+/// Copies a file on which no load depends. That it is gone, or something else, is no error.
+fn copy_small(from: &Path, to: &Path) -> Result<(), Error> {
+    if !from.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(());
+    }
+    match fs::copy(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map(drop).map_err(|source| Error::writing("copy", from, source)),
+    }
+}

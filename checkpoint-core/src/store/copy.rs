@@ -1,0 +1,100 @@
+//! The same file once more, in another directory, while a program may save beside it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::output::check_limit;
+use super::real::{is_same_file, must_be_regular, no_follow_no_wait};
+
+/// How a file was copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum CopyWay {
+    /// As a clone, which shares the blocks of the disk until one of the two is changed (reflink).
+    Cloned,
+    /// As another name of the same file (hard link). Nothing ever writes into a file that has two names.
+    Linked,
+    /// Byte by byte.
+    Copied,
+}
+
+/// Copies a generation to a path that is free, in the way that costs the least. [`io::ErrorKind::NotFound`] where it is
+/// no longer the generation of that name: then nothing is left at the path.
+pub(crate) fn copy_generation(from: &Path, to: &Path) -> io::Result<CopyWay> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    no_follow_no_wait(&mut options);
+    let source = options.open(from)?;
+    must_be_regular(&source)?;
+    // Keeps it from being retired and written over.
+    let _ = source.try_lock_shared();
+    is_still(&source, from)?;
+    let way = match clone(&source, to) {
+        Ok(()) => CopyWay::Cloned,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => match fs::hard_link(from, to) {
+            Ok(()) => CopyWay::Linked,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+            Err(_) => copy(&source, to).map(|()| CopyWay::Copied)?,
+        },
+    };
+    // Without a lock, it may have been written over meanwhile; and the link may be of another file.
+    let is_right = is_still(&source, from).and_then(|()| match way {
+        CopyWay::Linked => is_still(&source, to),
+        _ => Ok(()),
+    });
+    if is_right.is_err() {
+        fs::remove_file(to)?;
+    }
+    is_right.map(|()| way)
+}
+
+/// Makes sure that a name leads to the file that was opened.
+fn is_still(file: &File, path: &Path) -> io::Result<()> {
+    if is_same_file(&file.metadata()?, &fs::symlink_metadata(path)?) {
+        return Ok(());
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+fn clone(source: &File, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let target = create(source, to)?;
+        let cloned = rustix::fs::ioctl_ficlone(&target, source).map_err(io::Error::from);
+        let cloned = cloned.and_then(|()| target.sync_all());
+        if cloned.is_err() {
+            fs::remove_file(to)?;
+        }
+        cloned
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (source, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+fn copy(mut source: &File, to: &Path) -> io::Result<()> {
+    check_limit(source.metadata()?.len())?;
+    let mut target = create(source, to)?;
+    let copied = io::copy(&mut source, &mut target).and_then(|_| target.sync_all());
+    if copied.is_err() {
+        fs::remove_file(to)?;
+    }
+    copied
+}
+
+/// A new file with the rights of another.
+fn create(source: &File, to: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    no_follow_no_wait(&mut options);
+    let target = options.open(to)?;
+    target.set_permissions(source.metadata()?.permissions())?;
+    Ok(target)
+}
