@@ -393,7 +393,7 @@ fn another_version_of_a_type_inside_the_state_is_refused_with_its_path() {
 #[test]
 fn a_directory_that_is_removed_or_replaced_while_in_use_is_not_written_to() {
     type Meanwhile = fn(&Path);
-    let changes: [Meanwhile; 5] = [
+    let changes: [Meanwhile; 4] = [
         |path| fs::remove_dir_all(path).unwrap(),
         |path| {
             fs::rename(path, path.with_extension("moved")).unwrap();
@@ -407,7 +407,6 @@ fn a_directory_that_is_removed_or_replaced_while_in_use_is_not_written_to() {
             fs::rename(path, path.with_extension("moved")).unwrap();
             Checkpointer::open(path).unwrap().save(&Run::after(77)).unwrap();
         },
-        |path| fs::remove_file(path.join(".lock")).unwrap(),
     ];
     for (number, change) in changes.iter().enumerate() {
         for saves in [0, 1, 3] {
@@ -426,8 +425,7 @@ fn a_directory_that_is_removed_or_replaced_while_in_use_is_not_written_to() {
             // Opened again, it works, and finds what is there now.
             let mut checkpoints = Checkpointer::<Run>::open(&path).unwrap();
             let last = checkpoints.load().unwrap().map(|state| state.step);
-            let kept = saves.checked_sub(1);
-            assert_eq!(last, [None, None, None, Some(77), kept][number], "change {number}");
+            assert_eq!(last, [None, None, None, Some(77)][number], "change {number}");
             checkpoints.save(&Run::after(10)).unwrap();
         }
     }

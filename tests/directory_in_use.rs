@@ -1,5 +1,5 @@
 //! What happens to a checkpoint directory while a program has it open: the program changes its working directory, old
-//! files are purged, other programs wait, look, or belong to other users.
+//! files are purged, other programs wait, look or copy, and belong to other users.
 
 #![cfg(unix)]
 
@@ -7,17 +7,494 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use checkpointed::{
-    Access, CheckpointReader, Checkpointer, Error, Pipeline, Protection, Scopes, history, inspect,
+    Access, CheckpointReader, Checkpointer, Error, Metric, Pipeline, Protection, Scopes, history, inspect,
+    request_halt,
 };
 
 mod common;
-use common::{Run, again_as, names_in};
+use common::{assert_passed, file_of, inside, names_in, once_more, skipping};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     (parent, path)
+}
+
+/// Runs a test once more in another process, whose working directory and limits are its own, and gives the directory
+/// there.
+fn alone(test: &str, wrapper: &[&str]) -> Option<PathBuf> {
+    if let Some(directory) = inside() {
+        return Some(directory);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    assert_passed(&once_more(test, wrapper, directory.path()).output().unwrap());
+    None
+}
+
+fn save_one(path: &Path, state: u64) {
+    Checkpointer::<u64>::open(path).unwrap().save(&state).unwrap();
+}
+
+fn is_replaced<T>(outcome: Result<T, Error>) -> bool {
+    matches!(outcome, Err(Error::DirectoryReplaced { .. }))
+}
+
+#[test]
+fn a_program_that_changes_its_working_directory_stays_in_its_run() {
+    let name = "a_program_that_changes_its_working_directory_stays_in_its_run";
+    let Some(parent) = alone(name, &[]) else { return };
+    let (ours, theirs) = (parent.join("ours"), parent.join("theirs"));
+    for (directory, state) in [(&ours, 1), (&theirs, 2)] {
+        fs::create_dir(directory).unwrap();
+        save_one(&directory.join("run.ckpt"), state);
+        save_one(&directory.join("origin.ckpt"), 10 * state);
+    }
+    std::env::set_current_dir(&ours).unwrap();
+    let mut checkpoints = Checkpointer::<u64>::open("run.ckpt").unwrap();
+    let mut reader = CheckpointReader::<u64>::open("run.ckpt").unwrap();
+    let file = inspect::File::open("run.ckpt/00000000000000000001.ckpt").unwrap();
+    let branch = Checkpointer::<u64>::builder("branch.ckpt").branch_from("origin.ckpt");
+    let mut scopes = Scopes::open("scopes.ckpt").unwrap();
+    let pipeline = Pipeline::open("run.pipeline").unwrap();
+    let builder = Pipeline::builder("other.pipeline");
+
+    std::env::set_current_dir(&theirs).unwrap();
+    request_halt("run.ckpt", "not ours").unwrap();
+    let before = names_in(&theirs.join("run.ckpt"));
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+    assert_eq!(reader.load().unwrap(), Some(1));
+    checkpoints.pin(1).unwrap();
+    for state in 3..=5 {
+        checkpoints.save(&state).unwrap();
+    }
+    assert_eq!(checkpoints.generations().unwrap(), [1, 3, 4]);
+    assert_eq!(checkpoints.should_stop(), None);
+    assert!(checkpoints.path().is_absolute() && file.path().is_absolute());
+    let mut branch = branch.open().unwrap();
+    assert_eq!(branch.load().unwrap(), Some(10));
+    let mut scope = scopes.enter::<u64>("outer").unwrap();
+    scope.save(&1).unwrap();
+    let step = pipeline.step("one").run(|context| {
+        context.checkpointer::<u64>()?.save(&1)?;
+        Ok::<u64, Error>(1)
+    });
+    step.unwrap();
+    pipeline.branch("copy.pipeline").unwrap();
+    builder.open().unwrap();
+    assert_eq!(names_in(&theirs.join("run.ckpt")), before);
+    assert_eq!(names_in(&theirs), ["copy.pipeline", "origin.ckpt", "run.ckpt"]);
+    assert_eq!(
+        names_in(&ours),
+        ["branch.ckpt", "origin.ckpt", "other.pipeline", "run.ckpt", "run.pipeline", "scopes.ckpt"]
+    );
+}
+
+#[test]
+fn a_path_that_is_empty_is_refused_by_every_entry() {
+    let empty = |outcome: Result<(), Error>| matches!(outcome, Err(Error::InvalidSetting { .. }));
+    assert!(empty(Checkpointer::<u64>::open("").map(drop)));
+    assert!(empty(CheckpointReader::<u64>::open("").map(drop)));
+    assert!(empty(Pipeline::open("").map(drop)));
+    assert!(empty(Scopes::open("").map(drop)));
+    assert!(empty(request_halt("", "")));
+    assert!(empty(history::read("").map(drop)));
+    assert!(empty(inspect::overview("", &Protection::new()).map(drop)));
+    assert!(empty(inspect::copy("", "elsewhere").map(drop)));
+    let (_parent, path) = nowhere();
+    assert!(empty(Checkpointer::<u64>::builder(&path).branch_from("").open().map(drop)));
+}
+
+#[test]
+fn what_takes_the_place_of_a_directory_is_neither_read_nor_changed() {
+    let (parent, path) = nowhere();
+    let other = parent.path().join("other.ckpt");
+    save_one(&other, 2);
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    checkpoints.save(&1).unwrap();
+    fs::rename(&path, parent.path().join("moved.ckpt")).unwrap();
+    fs::rename(&other, &path).unwrap();
+    let before = names_in(&path);
+    assert!(is_replaced(checkpoints.load()));
+    assert!(is_replaced(checkpoints.load_into(&mut 0)));
+    assert!(is_replaced(checkpoints.load_generation(1)));
+    assert!(is_replaced(checkpoints.generations()));
+    assert!(is_replaced(checkpoints.manifest(1)));
+    assert!(is_replaced(checkpoints.best(&Metric::lowest("loss"))));
+    assert!(is_replaced(checkpoints.pin(1)));
+    assert!(is_replaced(checkpoints.unpin(1)));
+    assert!(is_replaced(checkpoints.save(&3)));
+    assert_eq!(names_in(&path), before);
+}
+
+#[test]
+fn what_takes_the_place_of_a_pipeline_is_neither_read_nor_changed() {
+    let (parent, path) = nowhere();
+    let other = parent.path().join("other.pipeline");
+    let run = |pipeline: &Pipeline, work: &dyn Fn()| {
+        let step = pipeline.step("one").run(|context| {
+            context.checkpointer::<u64>()?.save(&1)?;
+            work();
+            Ok::<u64, Error>(1)
+        });
+        step.map(drop)
+    };
+    // Theirs was killed in the middle of its step.
+    let theirs = Pipeline::open(&other).unwrap();
+    theirs
+        .step("one")
+        .run(|context| {
+            context.checkpointer::<u64>()?.save(&1)?;
+            Err::<u64, Box<dyn std::error::Error + Send + Sync>>("killed".into())
+        })
+        .unwrap_err();
+    drop(theirs);
+    let in_progress = names_in(&other.join("progress"));
+    assert_eq!(in_progress.len(), 1);
+
+    let ours = Pipeline::open(&path).unwrap();
+    let swap = || {
+        fs::rename(&path, parent.path().join("moved.pipeline")).unwrap();
+        fs::rename(&other, &path).unwrap();
+    };
+    assert!(is_replaced(run(&ours, &swap)));
+    assert!(is_replaced(ours.step("two").run(|_| Ok::<u64, Error>(2)).map(drop)));
+    assert!(is_replaced(ours.versions("one")));
+    assert_eq!(names_in(&path.join("progress")), in_progress);
+    assert_eq!(names_in(&path.join("steps")), ["one"]);
+}
+
+#[test]
+fn a_lock_file_that_is_purged_is_made_again_and_lets_no_second_program_in() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    for state in 1..=3 {
+        fs::remove_file(path.join(".lock")).unwrap();
+        assert!(matches!(Checkpointer::<u64>::open(&path), Err(Error::InUse { .. })));
+        assert!(inspect::holder(&path).unwrap().is_some());
+        checkpoints.save(&state).unwrap();
+        let holder = fs::read_to_string(path.join(".lock")).unwrap();
+        assert!(holder.contains(&format!("process {}", std::process::id())), "{holder:?}");
+        let error = Checkpointer::<u64>::open(&path).unwrap_err().to_string();
+        assert!(error.contains(&holder), "{error}");
+    }
+    drop(checkpoints);
+    assert_eq!(inspect::holder(&path).unwrap(), None);
+    assert_eq!(Checkpointer::<u64>::open(&path).unwrap().load().unwrap(), Some(3));
+}
+
+#[test]
+fn a_program_waits_for_the_one_before_it_as_long_as_it_was_told() {
+    let (_parent, path) = nowhere();
+    let former = Checkpointer::<u64>::open(&path).unwrap();
+    let builder = Checkpointer::<u64>::builder(&path);
+    let error = builder.clone().wait_for(Duration::from_millis(60)).open().unwrap_err();
+    assert!(matches!(error, Error::InUse { .. }), "{error:?}");
+    let pipeline = Pipeline::builder(&path).wait_for(Duration::from_millis(60)).open();
+    assert!(matches!(pipeline, Err(Error::InUse { .. })));
+    let ends = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        drop(former);
+    });
+    builder.wait_for(Duration::from_secs(600)).open().unwrap();
+    ends.join().unwrap();
+}
+
+#[test]
+fn a_link_that_leads_to_nothing_is_told_and_nothing_starts_afresh() {
+    let (parent, path) = nowhere();
+    let target = parent.path().join("not mounted/run.ckpt");
+    symlink(&target, &path).unwrap();
+    let inner = path.join("inner.ckpt");
+    for path in [&path, &inner] {
+        let outcomes = [Checkpointer::<u64>::open(path).map(drop), Pipeline::open(path).map(drop)];
+        for error in outcomes.map(Result::unwrap_err) {
+            assert!(matches!(error, Error::DanglingLink { .. }), "{error:?}");
+            assert!(error.to_string().contains("not mounted"), "{error}");
+        }
+    }
+    let error = CheckpointReader::<u64>::open(&path).unwrap().load().unwrap_err();
+    assert!(matches!(error, Error::DanglingLink { .. }), "{error:?}");
+    // Where it leads to a directory it is one.
+    fs::create_dir_all(&target).unwrap();
+    save_one(&path, 1);
+    assert_eq!(CheckpointReader::<u64>::open(&target).unwrap().load().unwrap(), Some(1));
+}
+
+#[test]
+fn files_for_the_group_have_its_rights_whatever_the_umask_says() {
+    let name = "files_for_the_group_have_its_rights_whatever_the_umask_says";
+    let strict = ["sh", "-c", "umask 077; exec \"$@\"", "sh"];
+    let Some(parent) = alone(name, &strict) else { return };
+    for (access, file_mode, directory_mode) in [
+        (Access::Owner, 0o600, 0o700),
+        (Access::GroupReads, 0o640, 0o750),
+        (Access::GroupWrites, 0o660, 0o770),
+    ] {
+        let path = parent.join(format!("{access:?}.ckpt"));
+        let mut checkpoints = Checkpointer::<u64>::builder(&path).access(access).open().unwrap();
+        for state in 1..=5 {
+            checkpoints.save(&state).unwrap();
+        }
+        checkpoints.pin(5).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), directory_mode, "{access:?}");
+        for name in names_in(&path) {
+            assert_eq!(mode(&path.join(&name)), file_mode, "{access:?} {name}");
+        }
+        let pipeline = Pipeline::builder(path.with_extension("pipeline")).access(access).open().unwrap();
+        pipeline.step("one").run(|_| Ok::<u64, Error>(1)).unwrap();
+        let step = path.with_extension("pipeline").join("steps/one");
+        assert_eq!((mode(&step), mode(&file_of(&step, 1))), (directory_mode, file_mode), "{access:?}");
+    }
+}
+
+#[test]
+fn a_directory_of_another_user_is_told_with_its_owner() {
+    let name = "a_directory_of_another_user_is_told_with_its_owner";
+    if let Some(directory) = inside() {
+        let error = Checkpointer::<u64>::open(directory.join("run.ckpt")).unwrap_err();
+        assert!(matches!(error, Error::NotWritable { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(
+            message.contains("belongs to user 12345") && message.contains("this is user 65534"),
+            "{message}"
+        );
+        // To look at it needs no lock, and to load from it none either.
+        let overview = inspect::overview(directory.join("run.ckpt"), &Protection::new()).unwrap();
+        assert_eq!(overview.generations.len(), 1);
+        let error = CheckpointReader::<u64>::open(directory.join("run.ckpt")).unwrap().load().unwrap_err();
+        assert!(error.to_string().contains("belongs to user 12345"), "{error}");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    save_one(&path, 1);
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let is_given = fs::metadata(&path).unwrap().uid() == 0
+        && names_in(&path)
+            .iter()
+            .map(|name| path.join(name))
+            .chain([path.clone()])
+            .all(|path| std::os::unix::fs::chown(path, Some(12345), Some(12345)).is_ok());
+    let wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let may_run = Command::new(wrapper[0])
+        .args(&wrapper[1..])
+        .arg(std::env::current_exe().unwrap())
+        .arg("--list")
+        .output();
+    if !is_given || !may_run.is_ok_and(|output| output.status.success()) {
+        return skipping("only root can become another user (setpriv)");
+    }
+    assert_passed(&once_more(name, &wrapper, directory.path()).output().unwrap());
+}
+
+#[test]
+fn a_limit_on_file_sizes_is_an_error_that_names_it_and_kills_nothing() {
+    let name = "a_limit_on_file_sizes_is_an_error_that_names_it_and_kills_nothing";
+    // In units of 512 bytes: 10 MiB, which the directory may have, and less.
+    let limited = ["sh", "-c", "ulimit -f 20480; exec \"$@\"", "sh"];
+    let Some(parent) = alone(name, &limited) else { return };
+    let path = parent.join("run.ckpt");
+    let mut checkpoints = Checkpointer::<Vec<u64>>::open(&path).unwrap();
+    checkpoints.save(&vec![1]).unwrap();
+    for count in [1_400_000, 3_000_000] {
+        let outcomes = [
+            checkpoints.save(&vec![0; count]).map(drop),
+            checkpoints.save_in_background(&vec![0; count]).and_then(|_| checkpoints.wait()).map(drop),
+        ];
+        for error in outcomes.map(Result::unwrap_err) {
+            assert!(matches!(error, Error::FileTooLong { limit: Some(10_485_760), .. }), "{error:?}");
+            assert!(error.to_string().contains("ulimit -f"), "{error}");
+        }
+        checkpoints.save(&vec![1, 2]).unwrap();
+    }
+    assert_eq!(checkpoints.load().unwrap(), Some(vec![1, 2]));
+    assert!(!names_in(&path).iter().any(|name| fs::metadata(path.join(name)).unwrap().len() > 1 << 20));
+}
+
+#[test]
+fn a_process_that_may_write_nothing_gets_an_error_too() {
+    let name = "a_process_that_may_write_nothing_gets_an_error_too";
+    let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
+    let Some(parent) = alone(name, &limited) else { return };
+    let mut checkpoints = Checkpointer::<u64>::open(parent.join("run.ckpt")).unwrap();
+    let error = checkpoints.save(&1).unwrap_err();
+    assert!(matches!(error, Error::FileTooLong { limit: Some(0), .. }), "{error:?}");
+    assert_eq!(checkpoints.load().unwrap(), None);
+    let error = request_halt(parent.join("run.ckpt"), "stop").unwrap_err();
+    assert!(matches!(error, Error::FileTooLong { .. }), "{error:?}");
+}
+
+/// Saves without end until it is dropped, and tells what was acknowledged.
+struct Busy<'a> {
+    acknowledged: &'a AtomicU64,
+    ends: &'a AtomicBool,
+}
+
+impl Busy<'_> {
+    fn run(&self, path: &Path) {
+        let mut checkpoints = Checkpointer::<Vec<u64>>::builder(path).durable(false).open().unwrap();
+        for state in 1.. {
+            checkpoints.save(&vec![state; 10_000]).unwrap();
+            self.acknowledged.store(state, Ordering::SeqCst);
+            if self.ends.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+/// Does something again and again beside a program that saves.
+fn beside_a_busy_program(times: usize, work: impl Fn(&Path, &Path, u64)) {
+    let (parent, path) = nowhere();
+    let (acknowledged, ends) = (AtomicU64::new(0), AtomicBool::new(false));
+    let busy = Busy { acknowledged: &acknowledged, ends: &ends };
+    thread::scope(|scope| {
+        scope.spawn(|| busy.run(&path));
+        // Also where an assertion fails: or the other thread would go on for ever.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while acknowledged.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            for time in 0..times {
+                let least = acknowledged.load(Ordering::SeqCst);
+                work(&path, &parent.path().join(format!("copy{time}.ckpt")), least);
+            }
+        }));
+        ends.store(true, Ordering::SeqCst);
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+#[test]
+fn a_copy_of_a_running_directory_always_loads_what_was_acknowledged() {
+    beside_a_busy_program(30, |path, to, least| {
+        let copied = inspect::copy(path, to).unwrap();
+        assert!(!copied.generations.is_empty());
+        let loaded = CheckpointReader::<Vec<u64>>::open(to).unwrap().load().unwrap().unwrap();
+        assert!(loaded[0] >= least, "{} was copied, {least} was acknowledged", loaded[0]);
+        assert!(history::read(to).unwrap().records.len() > 1);
+        // It is a directory like any other.
+        let mut checkpoints = Checkpointer::<Vec<u64>>::open(to).unwrap();
+        checkpoints.save(&vec![7]).unwrap();
+        checkpoints.save(&vec![8]).unwrap();
+        drop(checkpoints);
+        assert_eq!(CheckpointReader::<Vec<u64>>::open(to).unwrap().load().unwrap(), Some(vec![8]));
+    });
+}
+
+#[test]
+fn a_copy_by_another_program_is_never_taken_for_a_directory_without_a_past() {
+    beside_a_busy_program(10, |path, to, _| {
+        // It fails where a file goes before it is copied; what it made is there all the same.
+        let _ = Command::new("cp").arg("-r").args([path, to]).output().unwrap();
+        let mut reader = CheckpointReader::<Vec<u64>>::open(to).unwrap();
+        match reader.load() {
+            Ok(Some(_)) | Err(Error::NoneUsable { .. }) => {}
+            Ok(None) => assert!(reader.missing_generation().is_some(), "{:?}", names_in(to)),
+            Err(error) => panic!("{error}"),
+        }
+    });
+}
+
+#[test]
+fn a_directory_that_lost_its_generations_says_so() {
+    let (parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    for state in 1..=3 {
+        checkpoints.save(&state).unwrap();
+    }
+    assert_eq!(checkpoints.missing_generation(), None);
+    drop(checkpoints);
+    let copy = parent.path().join("copy.ckpt");
+    fs::create_dir(&copy).unwrap();
+    fs::copy(path.join("history.jsonl"), copy.join("history.jsonl")).unwrap();
+    assert_eq!(inspect::overview(&copy, &Protection::new()).unwrap().missing, Some(3));
+    let mut reader = CheckpointReader::<u64>::open(&copy).unwrap();
+    assert_eq!((reader.load().unwrap(), reader.missing_generation()), (None, Some(3)));
+    let mut checkpoints = Checkpointer::<u64>::open(&copy).unwrap();
+    assert_eq!(checkpoints.missing_generation(), Some(3), "already at the start");
+    assert_eq!((checkpoints.load().unwrap(), checkpoints.missing_generation()), (None, Some(3)));
+    checkpoints.save(&4).unwrap();
+    assert_eq!((checkpoints.load().unwrap(), checkpoints.missing_generation()), (Some(4), None));
+}
+
+#[test]
+fn a_copy_of_a_pipeline_goes_on_where_the_pipeline_is() {
+    let (parent, path) = nowhere();
+    let copy = parent.path().join("copy.pipeline");
+    let pipeline = Pipeline::open(&path).unwrap();
+    pipeline.step("one").run(|_| Ok::<u64, Error>(1)).unwrap();
+    pipeline
+        .step("two")
+        .run(|context| {
+            context.checkpointer::<u64>()?.save(&7)?;
+            Err::<u64, Box<dyn std::error::Error + Send + Sync>>("stopped".into())
+        })
+        .unwrap_err();
+    assert_eq!(inspect::copy(&path, &copy).unwrap().files, 2);
+    let error = inspect::copy(&path, &copy).unwrap_err();
+    assert!(error.to_string().contains("exists"), "{error}");
+    let pipeline = Pipeline::open(&copy).unwrap();
+    pipeline.step("one").run(|_| -> Result<u64, Error> { panic!("it is kept") }).unwrap();
+    let two = pipeline.step("two").run(|context| context.checkpointer::<u64>()?.load());
+    assert_eq!(*two.unwrap().load().unwrap(), Some(7));
+}
+
+#[test]
+fn a_backup_by_hard_links_stays_as_it_was() {
+    let (parent, path) = nowhere();
+    let backup = parent.path().join("backup.ckpt");
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    checkpoints.save(&1).unwrap();
+    let copied = Command::new("cp").arg("-al").args([&path, &backup]).status().unwrap();
+    assert!(copied.success());
+    let content = |directory: &Path| {
+        let read = |name: &String| fs::read(directory.join(name)).unwrap();
+        names_in(directory).iter().map(read).collect::<Vec<_>>()
+    };
+    let before = content(&backup);
+    for state in 2..=6 {
+        checkpoints.save(&state).unwrap();
+    }
+    checkpoints.finish(&7).unwrap();
+    save_one(&path, 8);
+    assert_eq!(content(&backup), before);
+    assert_eq!(CheckpointReader::<u64>::open(&backup).unwrap().load().unwrap(), Some(1));
+    assert_eq!(history::read(&path).unwrap().runs(), 2);
+}
+
+#[test]
+fn a_pin_keeps_what_it_was_made_for_and_no_later_generation() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.pin(1).unwrap();
+    drop(checkpoints);
+    // The user begins anew, and leaves the pin.
+    fs::remove_file(file_of(&path, 1)).unwrap();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
+    for state in 10..=12 {
+        checkpoints.save(&state).unwrap();
+    }
+    assert_eq!(checkpoints.generations().unwrap(), [3]);
+    let overview = inspect::overview(&path, &Protection::new()).unwrap();
+    assert_eq!(overview.generations[0].kept, [inspect::Keeping::Last]);
+    // One that a user makes by `touch` pins by its number; a new one takes the place of a stale one.
+    fs::write(path.join("00000000000000000003.pin"), "").unwrap();
+    checkpoints.save(&13).unwrap();
+    assert_eq!(checkpoints.generations().unwrap(), [3, 4]);
+    fs::copy(path.join("00000000000000000001.pin"), path.join("00000000000000000004.pin")).unwrap();
+    checkpoints.pin(4).unwrap();
+    checkpoints.save(&14).unwrap();
+    checkpoints.save(&15).unwrap();
+    assert_eq!(checkpoints.generations().unwrap(), [3, 4, 6]);
+    assert!(matches!(checkpoints.pin(5), Err(Error::NoSuchGeneration { .. })));
 }

@@ -101,7 +101,11 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let reader = CheckpointReader::<()>::open_protected(path, protection.clone())?;
     let numbers = directory.generations()?;
     let pinned = directory.pinned(&numbers);
-    let history = history::read(path)?;
+    // It may be closed to this user, and tells nothing that is needed.
+    let history = history::read(path).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the history cannot be read");
+        History::default()
+    });
     let costs = costs(&history);
     let mut generations = Vec::new();
     for generation in numbers {

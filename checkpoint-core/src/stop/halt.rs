@@ -58,7 +58,9 @@ fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.tempfile_in(directory)?;
-    writeln!(file, "{}", first_line(message))?;
+    let line = first_line(message) + "\n";
+    store::check_file_size(line.len() as u64)?;
+    file.write_all(line.as_bytes())?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }

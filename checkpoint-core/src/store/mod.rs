@@ -35,7 +35,7 @@ pub(crate) use copy::copy_generation;
 pub(crate) use disk::{Disk, Log};
 pub(crate) use holder::holder;
 pub(crate) use name::{generation as generation_of, is_temporary, temporary as temporary_name};
-pub(crate) use output::{BUFFER, limit as file_size_limit};
+pub(crate) use output::{BUFFER, check_limit as check_file_size, limit as file_size_limit};
 pub(crate) use place::{Place, absolute};
 pub(crate) use publish::{Sealed, Temporary};
 pub use real::Access;

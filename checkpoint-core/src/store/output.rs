@@ -108,7 +108,7 @@ impl Buffers {
 
 /// Makes sure that the process may write a file of that length: one that may not is ended by a signal (SIGXFSZ), which
 /// programs do not expect.
-pub(super) fn check_limit(length: u64) -> io::Result<()> {
+pub(crate) fn check_limit(length: u64) -> io::Result<()> {
     match limit() {
         Some(limit) if length > limit => Err(io::ErrorKind::FileTooLarge.into()),
         _ => Ok(()),

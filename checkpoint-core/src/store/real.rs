@@ -91,8 +91,9 @@ impl Access {
     /// Gives the group its rights in a new directory.
     fn grant_directory(self, path: &Path) -> io::Result<()> {
         #[cfg(unix)]
-        if self == Access::GroupWrites {
-            self.grant_bits(&File::open(path)?, 0o770);
+        if self != Access::Owner {
+            let bits = if self == Access::GroupWrites { 0o770 } else { 0o750 };
+            self.grant_bits(&File::open(path)?, bits);
         }
         #[cfg(not(unix))]
         let _ = path;

@@ -58,7 +58,16 @@ impl Trial {
     }
 
     fn with(name: &'static str, run: fn(&Bench) -> Result<(), Error>, mutant: Option<Mutant>) -> Arc<Trial> {
-        let scenario = Scenario::new(name, 2, run);
+        Trial::keeping(2, name, run, mutant)
+    }
+
+    fn keeping(
+        keep: usize,
+        name: &'static str,
+        run: fn(&Bench) -> Result<(), Error>,
+        mutant: Option<Mutant>,
+    ) -> Arc<Trial> {
+        let scenario = Scenario::new(name, keep, run);
         Arc::new(Trial { scenario, mutant, known: std::sync::Mutex::default(), orders: AtomicUsize::new(0) })
     }
 
@@ -294,4 +303,43 @@ fn a_reader_gets_a_whole_state_that_is_not_older_than_the_last_acknowledged_in_m
         Ok(())
     };
     Trial::new("two that load while a program saves and recycles", program).in_many_orders();
+}
+
+/// Pins a generation while saves go on, and makes sure that it is there after the next one.
+fn pins(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    let mut former = None;
+    for _ in 0..4 {
+        let pinned = bench.save(&mut checkpoints)?;
+        let directory = Directory::new(Path::new(PATH), bench.seam());
+        let pinner = shuttle::thread::spawn(move || directory.pin(pinned));
+        let begun = begin(bench, &mut checkpoints)?;
+        wait(bench, &mut checkpoints, begun)?;
+        bench.save(&mut checkpoints)?;
+        match pinner.join().unwrap() {
+            Ok(()) => {
+                bench.keep(PATH, pinned);
+                former = Some(pinned);
+            }
+            Err(Error::NoSuchGeneration { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        bench.save(&mut checkpoints)?;
+        if let Some(former) = former {
+            assert!(checkpoints.generations()?.contains(&former), "{former} was pinned, and is gone");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_generation_whose_pin_was_acknowledged_is_there_after_the_next_save_in_many_orders() {
+    Trial::keeping(1, "pins beside saves", pins, None).in_many_orders();
+}
+
+#[test]
+#[should_panic(expected = "was pinned, and is gone")]
+fn a_pin_that_retention_does_not_meet_is_found() {
+    Trial::keeping(1, "pins that are not held", pins, Some(Mutant::PinsNotHeldNorLookedForAgain))
+        .in_many_orders();
 }

@@ -37,6 +37,10 @@ pub(super) enum Mutant {
     OlderNotTried,
     ChecksumIgnored,
     GenerationInManifestIgnored,
+    /// Retention and pins do not wait for each other, and retention looks for pins only before it acts. Found by the orders of
+    /// threads, and not by power cuts.
+    #[cfg(shuttle)]
+    PinsNotHeldNorLookedForAgain,
 }
 
 pub(super) const ALL: [Mutant; 20] = [
@@ -103,6 +107,9 @@ struct Late {
     output: Option<Box<dyn Output>>,
     rename: Option<(PathBuf, PathBuf)>,
     has_saved: bool,
+    /// Whether a generation was retired just now.
+    #[cfg_attr(not(shuttle), expect(dead_code, reason = "a mutant of the orders of threads has it"))]
+    has_retired: bool,
 }
 
 impl MutantDisk {
@@ -160,6 +167,14 @@ impl Disk for MutantDisk {
     }
 
     fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
+        #[cfg(shuttle)]
+        if self.is(Mutant::PinsNotHeldNorLookedForAgain) {
+            return if self.exists(path) {
+                Ok(Box::new(NotHeld))
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            };
+        }
         self.0.disk.hold(path, shared)
     }
 
@@ -171,6 +186,7 @@ impl Disk for MutantDisk {
         let newest =
             self.generations(directory).last().map(|newest| directory.join(name::of_generation(*newest)));
         let from = if self.is(Mutant::NewestRetired) { newest.as_deref() } else { None }.unwrap_or(from);
+        self.0.late.lock().unwrap().has_retired = true;
         self.0.disk.rename_to_temporary(from, directory)
     }
 
@@ -239,7 +255,15 @@ impl Disk for MutantDisk {
 
     fn exists(&self, path: &Path) -> bool {
         let is_pin = path.file_name().is_some_and(|name| name::pinned(name).is_some());
-        !(is_pin && self.is(Mutant::PinsIgnored)) && self.0.disk.exists(path)
+        if is_pin && self.is(Mutant::PinsIgnored) {
+            return false;
+        }
+        #[cfg(shuttle)]
+        if is_pin && self.is(Mutant::PinsNotHeldNorLookedForAgain) {
+            let retired = std::mem::take(&mut self.0.late.lock().unwrap().has_retired);
+            return !retired && self.0.disk.exists(path);
+        }
+        self.0.disk.exists(path)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
@@ -255,6 +279,13 @@ impl Disk for MutantDisk {
         self.0.disk.open(path)
     }
 }
+
+#[cfg(shuttle)]
+#[derive(Debug)]
+struct NotHeld;
+
+#[cfg(shuttle)]
+impl Hold for NotHeld {}
 
 #[derive(Debug)]
 struct MutantOutput {

@@ -160,7 +160,7 @@ impl Bench {
         acknowledged.iter().find(|(number, _)| *number == generation).map(|(_, state)| *state).unwrap()
     }
 
-    fn keep(&self, path: &str, generation: u64) {
+    pub(super) fn keep(&self, path: &str, generation: u64) {
         let state = self.state_of(generation);
         self.kept.borrow_mut().push(Kept { path: path.into(), generation, state, until: None });
         self.keeps();

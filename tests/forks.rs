@@ -1,0 +1,155 @@
+//! A process that was forked has no part in the checkpoints of its parent.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use checkpointed::{Checkpointer, Error, Pipeline, Scopes};
+
+mod common;
+#[path = "common/fork.rs"]
+mod fork;
+use common::{assert_passed, inside, names_in, once_more};
+use fork::forked;
+
+/// Runs a test once more in a process in which no other test runs, and gives the directory there.
+fn alone(test: &str) -> Option<PathBuf> {
+    if let Some(directory) = inside() {
+        return Some(directory.join("run.ckpt"));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    assert_passed(&once_more(test, &[], directory.path()).output().unwrap());
+    None
+}
+
+fn is_refused<T>(outcome: Result<T, Error>) -> bool {
+    matches!(outcome, Err(Error::OtherProcess { .. }))
+}
+
+fn history(path: &Path) -> String {
+    fs::read_to_string(path.join("history.jsonl")).unwrap()
+}
+
+#[test]
+fn every_save_of_a_forked_process_is_refused() {
+    let Some(path) = alone("every_save_of_a_forked_process_is_refused") else { return };
+    let mut checkpoints = Some(Checkpointer::<u64>::open(&path).unwrap());
+    for state in 1..=3 {
+        checkpoints.as_mut().unwrap().save(&state).unwrap();
+    }
+    let (names, told) = (names_in(&path), history(&path));
+    let refused = forked(|| {
+        let mut checkpoints = checkpoints.take().unwrap();
+        let error = checkpoints.save(&9).unwrap_err().to_string();
+        assert!(error.contains("forked") && error.contains("run.ckpt"), "{error}");
+        let refused = [
+            is_refused(checkpoints.save_in_background(&9)),
+            is_refused(checkpoints.wait()),
+            is_refused(checkpoints.pin(3)),
+            is_refused(checkpoints.unpin(3)),
+        ];
+        assert_eq!(checkpoints.load().unwrap(), Some(3));
+        assert_eq!(checkpoints.generations().unwrap(), [2, 3]);
+        format!("{refused:?} {}", is_refused(checkpoints.finish(&9)))
+    });
+    assert_eq!(refused, "[true, true, true, true] true");
+    assert_eq!((names_in(&path), history(&path)), (names, told));
+    let mut checkpoints = checkpoints.take().unwrap();
+    checkpoints.save(&4).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(4));
+}
+
+#[test]
+fn a_drop_in_a_forked_process_leaves_everything_to_the_parent() {
+    let Some(path) = alone("a_drop_in_a_forked_process_leaves_everything_to_the_parent") else { return };
+    let mut checkpoints = Some(Checkpointer::<u64>::open(&path).unwrap());
+    for state in 1..=3 {
+        checkpoints.as_mut().unwrap().save(&state).unwrap();
+    }
+    let (names, told) = (names_in(&path), history(&path));
+    assert!(names.iter().any(|name| name.starts_with(".checkpoint-")), "there is a spare: {names:?}");
+    let said = forked(|| {
+        drop(checkpoints.take());
+        format!("{:?}", Checkpointer::<u64>::open(&path).map(drop).is_err())
+    });
+    assert_eq!(said, "true", "the lock is the parent's");
+    assert_eq!((names_in(&path), history(&path)), (names, told));
+    assert!(Checkpointer::<u64>::open(&path).is_err(), "and stays it");
+    checkpoints.as_mut().unwrap().save(&4).unwrap();
+    drop(checkpoints);
+    assert_eq!(Checkpointer::<u64>::open(&path).unwrap().load().unwrap(), Some(4));
+}
+
+#[test]
+fn a_fork_during_a_background_save_hangs_nowhere() {
+    let Some(path) = alone("a_fork_during_a_background_save_hangs_nowhere") else { return };
+    let state: Vec<u64> = (0..8_000_000).collect();
+    let mut checkpoints = Some(Checkpointer::<Vec<u64>>::open(&path).unwrap());
+    checkpoints.as_mut().unwrap().save(&vec![1]).unwrap();
+    for _ in 0..3 {
+        checkpoints.as_mut().unwrap().save_in_background(&state).unwrap();
+        let said = forked(|| {
+            let mut checkpoints = checkpoints.take().unwrap();
+            checkpoints.load().unwrap().unwrap();
+            assert!(is_refused(checkpoints.save_if_due(&state)) || checkpoints.should_stop().is_none());
+            assert!(is_refused(checkpoints.save(&state)));
+            drop(checkpoints);
+            "done".to_owned()
+        });
+        assert_eq!(said, "done");
+        checkpoints.as_mut().unwrap().wait().unwrap().unwrap();
+    }
+    assert_eq!(checkpoints.unwrap().load().unwrap().unwrap().len(), state.len());
+}
+
+#[test]
+fn scopes_and_pipelines_are_refused_in_a_forked_process_too() {
+    let Some(path) = alone("scopes_and_pipelines_are_refused_in_a_forked_process_too") else { return };
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut scope = scopes.enter::<u64>("outer").unwrap();
+    scope.save(&1).unwrap();
+    assert_eq!(forked(|| is_refused(scope.save(&2)).to_string()), "true");
+    scope.save(&3).unwrap();
+    drop(scope);
+    drop(scopes);
+
+    let path = path.with_extension("pipeline");
+    let mut pipeline = Some(Pipeline::open(&path).unwrap());
+    let run = |pipeline: &Pipeline, name: &str| pipeline.step(name).run(|_| Ok::<u64, Error>(1)).map(drop);
+    run(pipeline.as_ref().unwrap(), "one").unwrap();
+    let said = forked(|| {
+        let pipeline = pipeline.take().unwrap();
+        let refused = is_refused(run(&pipeline, "two"));
+        drop(pipeline);
+        refused.to_string()
+    });
+    assert_eq!(said, "true");
+    assert_eq!(names_in(&path.join("steps")), ["one"]);
+    run(pipeline.as_ref().unwrap(), "two").unwrap();
+}
+
+#[test]
+fn a_child_that_outlives_its_parent_is_told_of() {
+    let Some(path) = alone("a_child_that_outlives_its_parent_is_told_of") else { return };
+    let (mut is_open, mut say_open) = std::io::pipe().unwrap();
+    let (mut may_end, mut end) = std::io::pipe().unwrap();
+    let parent = fork::spawn(|| {
+        let checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+        fork::spawn(|| {
+            may_end.read_exact(&mut [0]).unwrap();
+        });
+        say_open.write_all(b"!").unwrap();
+        std::mem::forget(checkpoints);
+    });
+    is_open.read_exact(&mut [0]).unwrap();
+    fork::wait(parent);
+    let outcome = Checkpointer::<u64>::open(&path);
+    end.write_all(b"!").unwrap();
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::InUse { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.contains(&format!("process {parent} on")), "{message}");
+    assert!(message.contains("has ended") && message.contains("fuser"), "{message}");
+}
