@@ -294,6 +294,39 @@ fn a_directory_of_another_user_is_told_with_its_owner() {
 }
 
 #[test]
+fn two_users_of_a_group_go_on_with_the_same_directory() {
+    let name = "two_users_of_a_group_go_on_with_the_same_directory";
+    if let Some(directory) = inside() {
+        let path = directory.join("run.ckpt");
+        let builder = || Checkpointer::<u64>::builder(&path).access(Access::GroupWrites);
+        let mut checkpoints = builder().open().unwrap();
+        let state = checkpoints.load().unwrap().unwrap_or(0);
+        let generation = checkpoints.generations().unwrap().last().copied().unwrap_or(0);
+        for more in 1..=4 {
+            assert_eq!(checkpoints.save(&(state + more)).unwrap().generation, generation + more);
+        }
+        assert_eq!(checkpoints.generations().unwrap(), [generation + 3, generation + 4]);
+        checkpoints.finish(&(state + 5)).unwrap();
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o2775)).unwrap();
+    let is_given = std::os::unix::fs::chown(directory.path(), Some(4001), Some(4242)).is_ok();
+    for user in ["--reuid=4001", "--reuid=4002", "--reuid=4001"] {
+        let wrapper = ["setpriv", user, "--regid=4242", "--clear-groups"];
+        let mut may_run = Command::new(wrapper[0]);
+        may_run.args(&wrapper[1..]).arg(std::env::current_exe().unwrap()).arg("--list");
+        if !is_given || !may_run.output().is_ok_and(|output| output.status.success()) {
+            return skipping("only root can become another user (setpriv)");
+        }
+        assert_passed(&once_more(name, &wrapper, directory.path()).output().unwrap());
+    }
+    let path = directory.path().join("run.ckpt");
+    assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(15));
+    assert_eq!(history::read(&path).unwrap().runs(), 3);
+}
+
+#[test]
 fn a_limit_on_file_sizes_is_an_error_that_names_it_and_kills_nothing() {
     let name = "a_limit_on_file_sizes_is_an_error_that_names_it_and_kills_nothing";
     // In units of 512 bytes: 10 MiB, which the directory may have, and less.

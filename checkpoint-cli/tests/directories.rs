@@ -370,3 +370,34 @@ fn prune_never_removes_the_last_that_is_whole() {
         "none is whole: none goes"
     );
 }
+
+#[test]
+fn copy_makes_a_directory_that_loads_while_the_program_runs() {
+    let (parent, path) = nowhere();
+    let mut checkpoints = open(&path);
+    checkpoints.save(&7).unwrap();
+    let to = parent.path().join("backup.ckpt");
+    let Said { code, out, err } = ckpt_with("copy", &path, &[to.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(" 1 checkpoint of ") && out.contains("backup.ckpt"), "{out}");
+    assert_eq!(CheckpointReader::<u64>::open(&to).unwrap().load().unwrap(), Some(7));
+    let Said { code, err, .. } = ckpt_with("copy", &path, &[to.to_str().unwrap()]);
+    assert_eq!(code, 3);
+    assert!(err.contains("exists"), "{err}");
+    assert_eq!(ckpt_with("copy", &parent.path().join("absent"), &["elsewhere"]).code, 3);
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2, "nothing is left of what failed");
+}
+
+#[test]
+fn list_says_that_a_directory_lost_its_generations() {
+    let (_parent, path) = nowhere();
+    saved(&path);
+    for entry in fs::read_dir(&path).unwrap().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "ckpt") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let out = ckpt(&["list"], &path).out;
+    assert!(out.contains("names generation 4") && out.contains("ckpt copy"), "{out}");
+    assert_eq!(json("list", &path)["missing"], 4);
+}

@@ -275,7 +275,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.reader.directory().unpin(generation)
     }
 
-    /// The checkpoint directory.
+    /// The checkpoint directory, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.reader.path()

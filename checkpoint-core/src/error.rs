@@ -668,7 +668,7 @@ impl Error {
         let source = with_owner(path, source);
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::FileTooLarge => {
+            io::ErrorKind::FileTooLarge if source.raw_os_error().is_some() => {
                 Error::FileTooLong { operation, path, limit: crate::store::file_size_limit() }
             }
             io::ErrorKind::OutOfMemory => Error::NoMemory {

@@ -251,7 +251,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(metric.ranked(values.into_iter()).first().copied())
     }
 
-    /// The checkpoint directory.
+    /// The checkpoint directory, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()

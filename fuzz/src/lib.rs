@@ -21,7 +21,10 @@ use mutation::{Choices, Target};
 
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(cases::cases);
 
-fn tried(data: &[u8], make: impl FnOnce(&mut Vec<u8>, &mut Choices<'_>)) -> (&'static Case, Vec<u8>, Outcome) {
+fn tried(
+    data: &[u8],
+    make: impl FnOnce(&mut Vec<u8>, &mut Choices<'_>),
+) -> (&'static Case, Vec<u8>, Outcome) {
     let mut choices = Choices::new(data);
     let case = &CASES[choices.below(CASES.len())];
     let mut file = case.file.clone();
@@ -97,4 +100,55 @@ pub fn ckpt(data: &[u8]) {
     };
     checkpointed_cli::run([OsString::from("ckpt")].into_iter().chain(arguments));
     assert!(Path::new(&path(NAME)).exists(), "nothing removes the only checkpoint");
+}
+
+/// A history of lines that are all valid, with any numbers, read by a program that starts and by the tool.
+pub fn history(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let mut text = String::new();
+    for _ in 0..=choices.byte() % 32 {
+        text.push_str(&line(&mut choices));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::write(path.join("history.jsonl"), &text).unwrap();
+    assert_eq!(checkpointed::history::read(path).unwrap().unknown_lines, 0, "{text}");
+    let mut checkpoints = checkpointed::Checkpointer::<u64>::builder(path).durable(false).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), None);
+    checkpoints.save(&1).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+    drop(checkpoints);
+    for command in ["list", "report"] {
+        checkpointed_cli::run(["ckpt".into(), command.into(), path.into()]);
+    }
+}
+
+/// One line of a history.
+fn line(choices: &mut Choices<'_>) -> String {
+    const EVENTS: [&str; 7] = [
+        r#""event":"summary","runs":N,"failures":N,"observed":S,"lost":S"#,
+        r#""event":"start","host":"h","process":1,"schedule":"adaptive","retention":"the last N, every Nth""#,
+        r#""event":"died","ran":S"#,
+        r#""event":"restart","generation":N,"lost":S"#,
+        r#""event":"save","generation":N,"bytes":N,"stall":S,"total":S,"interval":S,"why":"due""#,
+        r#""event":"failure","generation":N,"error":"e""#,
+        r#""event":"end","end":"completed""#,
+    ];
+    const NUMBERS: [u64; 6] = [0, 1, 2, 1000, u64::MAX - 1, u64::MAX];
+    const SECONDS: [&str; 7] = ["0", "1.5", "86400", "-1e300", "1e-320", "1e300", "18446744073709551615.5"];
+    const TIMES: [&str; 4] = [
+        "1970-01-01T00:00:00Z",
+        "2026-01-01T00:00:00Z",
+        "2026-01-02T00:00:00Z",
+        "9999-12-31T23:59:59.999999999Z",
+    ];
+    let mut event = EVENTS[choices.below(EVENTS.len())].to_owned();
+    while event.contains('N') {
+        event = event.replacen('N', &NUMBERS[choices.below(NUMBERS.len())].to_string(), 1);
+    }
+    while event.contains('S') {
+        event = event.replacen('S', SECONDS[choices.below(SECONDS.len())], 1);
+    }
+    let (time, at) = (TIMES[choices.below(TIMES.len())], SECONDS[choices.below(SECONDS.len())]);
+    format!("{{\"time\":\"{time}\",\"at\":{at},{event}}}\n")
 }

@@ -1,5 +1,6 @@
 //! Removes generations that nobody keeps, as a save would.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -97,7 +98,7 @@ pub fn prune(
     let directory = Directory::new(path, Arc::<RealDisk>::clone(&disk));
     let reasons = kept(&retention, &generations, &directory.pinned(&directory.generations()?));
     let removed = generations.iter().filter(|generation| !reasons.contains_key(&generation.generation));
-    let removed: Vec<Pruned> = removed
+    let mut removed: Vec<Pruned> = removed
         .map(|generation| Pruned {
             generation: generation.generation,
             bytes: generation.bytes,
@@ -106,9 +107,18 @@ pub fn prune(
         })
         .collect();
     if !trial {
-        for Pruned { path, .. } in &removed {
-            disk.remove(path).map_err(|source| Error::writing("remove", path, source))?;
+        let mut stays = BTreeSet::new();
+        for Pruned { generation, path, .. } in &removed {
+            let failed = |source| Error::writing("remove", path, source);
+            match directory.retire(*generation, true).map_err(failed)? {
+                Some(retired) => disk.remove(&retired).map_err(failed)?,
+                // Pinned at this moment, or read.
+                None => {
+                    stays.insert(*generation);
+                }
+            }
         }
+        removed.retain(|pruned| !stays.contains(&pruned.generation));
         disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
     }
     Ok(Pruning { kept: reasons.into_iter().collect(), removed })

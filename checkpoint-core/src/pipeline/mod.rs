@@ -232,7 +232,7 @@ impl Pipeline {
         branch::branch(&self.path.join("steps"), &absolute(path)?)
     }
 
-    /// The pipeline directory.
+    /// The pipeline directory, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

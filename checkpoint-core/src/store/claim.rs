@@ -229,6 +229,7 @@ fn sync_name_of(disk: &dyn Disk, directory: &Path, durable: bool) -> Result<(), 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -279,5 +280,33 @@ mod tests {
         assert!(matches!(error, Error::NoMemory { .. }), "{error:?}");
         drop(checkpoints);
         Checkpointer::<u64>::open(directory.path()).unwrap().save(&7).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_sign_of_life_gives_the_lock_file_the_present_time() {
+        use std::fs::{File, FileTimes};
+        use std::time::SystemTime;
+
+        use crate::store::RealDisk;
+
+        let directory = tempfile::tempdir().unwrap();
+        let outer = Claim::take(&RealDisk::default(), directory.path(), &Claiming::default()).unwrap();
+        let claiming = Claiming { within: Arc::downgrade(&outer), ..Claiming::default() };
+        let inner = Claim::take(&RealDisk::default(), &directory.path().join("inner"), &claiming).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let files = [".lock", "inner/.lock"].map(|name| directory.path().join(name));
+        for path in &files {
+            let times = FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+            File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+        }
+        let modified = || files.clone().map(|path| path.metadata().unwrap().modified().unwrap());
+        inner.touch();
+        assert_eq!(modified(), [long_ago; 2], "it is not so often that it costs anything");
+        for claim in [&outer, &inner] {
+            *claim.touched.lock().unwrap() = Instant::now().checked_sub(2 * TOUCH_EVERY).unwrap();
+        }
+        inner.touch();
+        assert!(modified().iter().all(|time| *time > long_ago), "{:?}", modified());
     }
 }

@@ -109,10 +109,13 @@ impl Buffers {
 /// Makes sure that the process may write a file of that length: one that may not is ended by a signal (SIGXFSZ), which
 /// programs do not expect.
 pub(crate) fn check_limit(length: u64) -> io::Result<()> {
-    match limit() {
-        Some(limit) if length > limit => Err(io::ErrorKind::FileTooLarge.into()),
-        _ => Ok(()),
+    #[cfg(unix)]
+    if limit().is_some_and(|limit| length > limit) {
+        return Err(rustix::io::Errno::FBIG.into());
     }
+    #[cfg(not(unix))]
+    let _ = length;
+    Ok(())
 }
 
 /// How long a file of this process may be (`ulimit -f`), in bytes; `None` for any length.

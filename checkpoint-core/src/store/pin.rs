@@ -89,6 +89,30 @@ impl Directory {
         self.remove_pin(generation)
     }
 
+    /// Takes the name of a generation away, and returns the temporary name that its file has now. `None` where it stays: it is
+    /// pinned, or another program reads it, and it may be asked for again later.
+    pub(crate) fn retire(&self, generation: u64, durable: bool) -> io::Result<Option<PathBuf>> {
+        let path = self.location(generation);
+        // Whoever pins it holds it too: so either the pin is there by now, or it is refused.
+        let _held = match self.disk.hold(&path, false) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            held => held?,
+        };
+        if self.is_pinned(generation, &path) {
+            return Ok(None);
+        }
+        let retired = self.disk.rename_to_temporary(&path, &self.path)?;
+        // A pin that was made by other means, or without locks.
+        if self.is_pinned(generation, &retired) {
+            self.disk.rename(&retired, &path)?;
+            if durable {
+                self.disk.sync_directory(&self.path)?;
+            }
+            return Ok(None);
+        }
+        Ok(Some(retired))
+    }
+
     /// Whether a pin keeps the generation whose file is this. Where that cannot be found out, it does.
     pub(crate) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
         let path = self.pin_of(generation);

@@ -17,6 +17,12 @@ impl Process {
         Process { id: std::process::id(), begun: begun() }
     }
 
+    /// One that has ended, or another one, for tests.
+    #[cfg(test)]
+    pub(super) fn another() -> Process {
+        Process { id: u32::MAX, begun: Some(0) }
+    }
+
     /// Its number.
     pub(crate) fn id(self) -> u32 {
         self.id

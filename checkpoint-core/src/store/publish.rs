@@ -149,4 +149,17 @@ mod tests {
         sealed.publish(&target).unwrap_err();
         assert_eq!(std::fs::read(&target).unwrap(), b"another's");
     }
+
+    #[test]
+    fn a_process_that_was_forked_removes_no_file_of_its_parent() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+        let mut temporary = Temporary::create(&disk, directory.path()).unwrap();
+        let path = temporary.path().to_owned();
+        temporary.file.process = Process::another();
+        drop(temporary);
+        assert!(path.exists());
+        drop(Temporary::recycle(&disk, &path).unwrap());
+        assert!(!path.exists());
+    }
 }

@@ -70,6 +70,7 @@ pub enum Access {
 
 impl Access {
     /// The mode of a file.
+    #[cfg(unix)]
     fn mode(self) -> u32 {
         match self {
             Access::Owner => 0o600,

@@ -252,33 +252,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes the name of a generation away and keeps the file for a later save, or removes it. `false` where it stays:
-    /// it is pinned, or another program reads it; then it is asked for again with the next save.
+    /// Takes a generation away and keeps the file for a later save, or removes it. `false` where it stays for now.
     fn take_away(&mut self, generation: u64) -> io::Result<bool> {
-        let Directory { path: directory, disk, .. } = &self.directory;
-        let path = self.directory.location(generation);
-        // Whoever pins it holds it too: so either the pin is there by now, or it is refused.
-        let _held = match disk.hold(&path, false) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            held => held?,
-        };
-        if self.directory.is_pinned(generation, &path) {
-            return Ok(false);
-        }
-        let retired = disk.rename_to_temporary(&path, directory)?;
-        // A pin that was made by other means, or without locks.
-        if self.directory.is_pinned(generation, &retired) {
-            disk.rename(&retired, &path)?;
-            if self.settings.durable {
-                disk.sync_directory(directory)?;
-            }
-            return Ok(false);
-        }
+        let durable = self.settings.durable;
+        let Some(retired) = self.directory.retire(generation, durable)? else { return Ok(false) };
         // Without syncs, what is retired may be all that a power cut leaves.
-        if self.settings.durable && self.spare.is_none() {
+        if durable && self.spare.is_none() {
             self.spare = Some(retired);
         } else {
-            remove_temporary(&**disk, &retired);
+            remove_temporary(&*self.directory.disk, &retired);
         }
         Ok(true)
     }
@@ -318,7 +300,7 @@ fn strangers(path: &Path, with_group: bool) -> Option<String> {
         if metadata.mode() & 0o020 != 0 && !with_group {
             return Some(format!("the group {}", metadata.gid()));
         }
-        (owner != us && owner != 0).then(|| format!("user {owner}, whose it is,"))
+        (owner != us && owner != 0 && !with_group).then(|| format!("user {owner}, whose it is,"))
     }
     #[cfg(not(unix))]
     {
