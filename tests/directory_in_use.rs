@@ -371,7 +371,7 @@ struct Busy<'a> {
 
 impl Busy<'_> {
     fn run(&self, path: &Path) {
-        let mut checkpoints = Checkpointer::<Vec<u64>>::builder(path).durable(false).open().unwrap();
+        let mut checkpoints = Checkpointer::<Vec<u64>>::open(path).unwrap();
         for state in 1.. {
             checkpoints.save(&vec![state; 10_000]).unwrap();
             self.acknowledged.store(state, Ordering::SeqCst);
