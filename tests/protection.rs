@@ -146,6 +146,35 @@ fn keys_are_changed_without_losing_what_was_saved_with_the_old_one() {
 }
 
 #[test]
+fn a_checkpoint_of_another_run_with_the_same_key_is_refused() {
+    let ((_one, path), (_other, other)) = (nowhere(), nowhere());
+    let of_run = |name: &str| tagged(1).for_run(name);
+    saved(&path, &of_run("A"), 1);
+    saved(&other, &of_run("B"), 2);
+    fs::copy(file_of(&other, 2), file_of(&path, 2)).unwrap();
+    let error = load(&path, of_run("A")).unwrap_err();
+    assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
+    assert!(error.to_string().contains("another run"), "{error}");
+    assert_eq!(load(&other, of_run("B")).unwrap(), Some(2));
+    // Without a name it is one of no run, and the other way round.
+    assert!(matches!(load(&other, tagged(1)), Err(Error::NotAuthentic { .. })));
+    assert!(matches!(load(&other, tagged(2).for_run("B")), Err(Error::NotAuthentic { .. })));
+    let (_third, plain) = nowhere();
+    saved(&plain, &tagged(1), 1);
+    assert!(matches!(load(&plain, of_run("A")), Err(Error::NotAuthentic { .. })));
+    assert_eq!(load(&plain, of_run("A").accept_run("")).unwrap(), Some(1));
+    assert_eq!(load(&other, tagged(1).accept_run("B")).unwrap(), Some(2));
+    // As a branch does.
+    let (_fourth, branch) = nowhere();
+    let protection = of_run("C").accept_run("B");
+    let builder = Checkpointer::<Field>::builder(&branch).protection(protection).branch_from(&other);
+    let mut checkpoints = builder.open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(Field::after(2)));
+    checkpoints.save(&Field::after(3)).unwrap();
+    assert_eq!(load(&branch, of_run("C")).unwrap(), Some(3));
+}
+
+#[test]
 fn a_key_that_lies_in_the_directory_is_refused() {
     let (_parent, path) = nowhere();
     saved(&path, &Protection::new(), 1);

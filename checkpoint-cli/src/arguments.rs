@@ -33,6 +33,9 @@ pub(crate) struct Keys {
     /// Accept only checkpoints with tags of the key in this file: 64 hexadecimal digits. May be given for several keys
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Vec<PathBuf>,
+    /// Accept only checkpoints of the run of this name, where the program binds its tags to one
+    #[arg(long, global = true, value_name = "NAME", requires = "key_file")]
+    run_name: Vec<String>,
     /// Decrypt with the identities in this file, as age-keygen writes it
     #[cfg(feature = "encryption")]
     #[arg(long, global = true, value_name = "FILE")]
@@ -44,6 +47,9 @@ impl Keys {
         let mut protection = Protection::new();
         for file in &self.key_file {
             protection = protection.accept(Key::from_file(file)?);
+        }
+        for name in &self.run_name {
+            protection = protection.for_run(name);
         }
         #[cfg(feature = "encryption")]
         for file in &self.identity {

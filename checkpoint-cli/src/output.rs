@@ -77,7 +77,8 @@ impl Output {
             // Whoever read has seen enough, as in `ckpt show … | head`.
             return ExitCode::SUCCESS;
         }
-        eprintln!("ckpt: {failure}");
+        let lines: Vec<String> = failure.to_string().lines().map(crate::text::plain).collect();
+        eprintln!("ckpt: {}", lines.join("\n"));
         ExitCode::from(FAILED)
     }
 }

@@ -68,13 +68,9 @@ pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// Text from a file, without anything that a terminal would obey.
+/// Text from a file, without anything that a terminal would obey or that turns text around.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|letter| {
-            if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] }
-        })
-        .collect()
+    checkpointed_core::inspect::plain(text).into_owned()
 }
 
 /// A cell of a table: what it says, and how it looks.
@@ -169,6 +165,6 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_instead() {
-        assert_eq!(plain("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(plain("a\u{1b}[31mb\n\u{202e}c"), "a\\u{1b}[31mb\\n\\u{202e}c");
     }
 }

@@ -1,18 +1,18 @@
 //! Saves that go on while the program does: a copy of the state, and the thread that writes it.
 
-use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::container::Manifest;
 use crate::error::Error;
+use crate::panics::caught;
 use crate::read_back::{Net, ReadBack};
-use crate::run::{Run, Watcher, Why};
-use crate::save::{self, Failure, Output, Saved};
+use crate::run::{Decision, Fate, Run, Telling, Why};
+use crate::save::{self, Failure, Order, Output, Saved};
 use crate::state::{Array, ArraySink, Kind};
 use crate::store::Writer;
-use crate::threads::{Builder, JoinHandle, Receiver, SendError, Sender, channel};
+use crate::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
+use crate::warnings;
 
 /// A copy of the parts of a state. Its memory is kept from one save to the next: it is as warm as it gets, and a state
 /// that does not grow needs no more of it.
@@ -44,17 +44,17 @@ impl Staging {
     fn trim(&mut self) {
         self.arrays.truncate(self.used);
     }
+}
 
-    /// Writes the copy as the state itself would have been written.
-    fn write(&self, output: &mut Output<'_, '_>) -> Result<&[u8], Failure> {
-        for StagedArray { name, kind, outer, bytes } in self.arrays.iter().take(self.used) {
-            let put = output.put(name.clone(), Array { kind: *kind, outer: outer.clone(), bytes });
-            if let Err(why) = put {
-                return Err(Failure::Write(output.take_failure().unwrap_or_else(|| io::Error::other(why))));
-            }
+/// Writes the copies of arrays as the state itself would have had them written.
+fn write(arrays: &[StagedArray], output: &mut Output<'_, '_>) -> Result<(), Failure> {
+    for StagedArray { name, kind, outer, bytes } in arrays {
+        let put = output.put(name.clone(), Array { kind: *kind, outer: outer.clone(), bytes });
+        if let Err(why) = put {
+            return Err(Failure::Write(output.take_failure().unwrap_or_else(|| io::Error::other(why))));
         }
-        Ok(&self.state)
     }
+    Ok(())
 }
 
 impl ArraySink for Staging {
@@ -87,14 +87,25 @@ impl ArraySink for Staging {
 /// Nothing is shared with that thread. Writer and copy go to it and come back, so only one of the two can save.
 #[derive(Debug)]
 pub(crate) struct Saver {
-    /// Absent while a save goes on in the background.
-    idle: Option<Idle>,
-    worker: Option<Worker>,
-    /// What came of the last save in the background, until somebody is told.
-    outcome: Option<Result<Saved, Error>>,
-    /// What is to learn of it as soon as it is known.
+    /// What is to learn of a save as soon as its outcome is known. It is dropped first: the last line of the run is written while
+    /// the directory is still ours.
     pub(crate) run: Run,
     pub(crate) read_back: ReadBack,
+    stage: Stage,
+    worker: Option<Worker>,
+    /// What came of the last save in the background, until the program is told.
+    outcome: Option<Outcome>,
+}
+
+/// Where the writer is.
+#[derive(Debug)]
+enum Stage {
+    /// Here: no save goes on.
+    Idle(Box<Idle>),
+    /// With the thread, which will give it back.
+    InFlight(Flight),
+    /// Nowhere: the thread has ended, and the writer with it.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -104,21 +115,32 @@ struct Idle {
     staging: Staging,
 }
 
+/// A save that goes on.
+#[derive(Debug)]
+struct Flight {
+    name: String,
+    begun: Instant,
+    why: Why,
+}
+
+#[derive(Debug)]
+struct Outcome {
+    saved: Result<Saved, Error>,
+    fate: Fate,
+}
+
 #[derive(Debug)]
 struct Job {
-    idle: Idle,
-    manifest: Manifest,
-    begun: Instant,
-    /// How long the program waited for the copy.
-    stall: Duration,
-    watcher: Watcher,
+    idle: Box<Idle>,
+    order: Order,
+    telling: Telling,
 }
 
 #[derive(Debug)]
 struct Done {
-    idle: Idle,
+    idle: Box<Idle>,
     generation: u64,
-    outcome: Result<Saved, Error>,
+    saved: Result<Saved, Error>,
 }
 
 #[derive(Debug)]
@@ -131,40 +153,67 @@ struct Worker {
 impl Saver {
     pub(crate) fn new(writer: Writer, net: Net, run: Run) -> Saver {
         let read_back = net.setting;
-        let idle = Some(Idle { writer, net, staging: Staging::default() });
-        Saver { idle, worker: None, outcome: None, run, read_back }
+        let stage = Stage::Idle(Box::new(Idle { writer, net, staging: Staging::default() }));
+        Saver { run, read_back, stage, worker: None, outcome: None }
     }
 
     /// Whether a save goes on in the background.
     pub(crate) fn is_busy(&mut self) -> bool {
         // Asked for in each step of a program, so by the number of the process alone.
-        if self.idle.is_none() && self.run.has_process_number() {
-            let done = self.worker.as_ref().and_then(|worker| worker.done.try_recv().ok());
-            self.take_back(done);
+        if let (Stage::InFlight(_), Some(worker)) = (&self.stage, &self.worker)
+            && self.run.has_process_number()
+        {
+            match worker.done.try_recv() {
+                Ok(done) => self.land(Some(done)),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => self.land(None),
+            }
         }
-        self.idle.is_none()
-    }
-
-    fn take_back(&mut self, done: Option<Done>) {
-        if let Some(Done { idle, generation, outcome }) = done {
-            self.run.landed(generation, outcome.as_ref().map_err(Error::to_string));
-            self.idle = Some(idle);
-            self.outcome = Some(outcome);
-        }
+        matches!(self.stage, Stage::InFlight(_))
     }
 
     /// Waits until no save goes on. A process that was forked does not wait: it does not have the thread that saves.
     fn settle(&mut self) {
-        if self.idle.is_none() && self.run.is_of_this_process() {
+        if matches!(self.stage, Stage::InFlight(_)) && self.run.is_of_this_process() {
             let done = self.worker.as_ref().and_then(|worker| worker.done.recv().ok());
-            self.take_back(done);
+            self.land(done);
         }
     }
 
-    /// The error of a save in the background that is known to have failed.
-    pub(crate) fn check(&mut self) -> Result<(), Error> {
+    /// Takes the writer back; there is none where the thread has ended. Only when all is in its place are others told.
+    fn land(&mut self, done: Option<Done>) {
+        let Stage::InFlight(Flight { name, begun, why }) = std::mem::replace(&mut self.stage, Stage::Lost)
+        else {
+            return;
+        };
+        let (generation, saved) = match done {
+            Some(Done { idle, generation, saved }) => {
+                self.stage = Stage::Idle(idle);
+                (generation, saved)
+            }
+            None => (0, Err(gone(name))),
+        };
+        let outcome = self.outcome.insert(Outcome { saved, fate: Fate::Failed });
+        outcome.fate = self.run.saved(begun, generation, &why, outcome.saved.as_ref());
+    }
+
+    /// Whether a save in the background is known to have failed, and the program goes on nevertheless.
+    ///
+    /// # Errors
+    /// The error, where it does not.
+    pub(crate) fn check(&mut self) -> Result<Option<Decision>, Error> {
         let _ = self.is_busy();
-        self.outcome.take_if(|outcome| outcome.is_err()).transpose().map(drop)
+        match self.outcome.take_if(|outcome| outcome.saved.is_err()) {
+            Some(Outcome { fate: Fate::Borne(decision), .. }) => Ok(Some(decision)),
+            Some(Outcome { saved, .. }) => saved.map(|_| None),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a save is due now, after one more step of the program. One that is merely due waits for none that goes on.
+    pub(crate) fn due(&mut self) -> Option<Why> {
+        let why = self.run.due()?;
+        (matches!(why, Why::Stopping(_)) || !self.is_busy()).then_some(why)
     }
 
     /// Waits until no save goes on; if the last one failed, that is the error.
@@ -172,8 +221,11 @@ impl Saver {
         self.run.check_process()?;
         self.settle();
         self.check()?;
-        // Only a thread that ended without giving the writer back leaves none.
-        self.idle.as_mut().ok_or_else(|| gone(String::new()))
+        match &mut self.stage {
+            Stage::Idle(idle) => Ok(idle),
+            Stage::InFlight(Flight { name, .. }) => Err(gone(name.clone())),
+            Stage::Lost => Err(gone(String::new())),
+        }
     }
 
     /// The writer, once no save goes on. If the last one failed, that is the error.
@@ -189,7 +241,10 @@ impl Saver {
     /// The writer, once no save goes on, whatever came of the last one.
     pub(crate) fn settled_writer(&mut self) -> Option<&mut Writer> {
         self.settle();
-        self.idle.as_mut().map(|idle| &mut idle.writer)
+        match &mut self.stage {
+            Stage::Idle(idle) => Some(&mut idle.writer),
+            Stage::InFlight(_) | Stage::Lost => None,
+        }
     }
 
     /// Where the copy of a state goes, empty.
@@ -202,26 +257,32 @@ impl Saver {
     /// Begins to save the copy.
     pub(crate) fn begin(&mut self, manifest: Manifest, begun: Instant, why: Why) -> Result<Duration, Error> {
         self.idle()?.staging.trim();
+        let telling = self.run.telling();
         let worker = match &mut self.worker {
             Some(worker) => worker,
             none => none.insert(Worker::start().map_err(|source| {
-                Error::io(
-                    "start a thread to save in",
-                    self.idle.as_ref().map_or("".as_ref(), |idle| idle.writer.path()),
-                    source,
-                )
+                let path = match &self.stage {
+                    Stage::Idle(idle) => idle.writer.path(),
+                    Stage::InFlight(_) | Stage::Lost => "".as_ref(),
+                };
+                Error::io("start a thread to save in", path, source)
             })?),
         };
         let stall = begun.elapsed();
-        if let Some(idle) = self.idle.take() {
-            // It is the outcome of this save that counts from now on.
-            self.outcome = None;
-            let job = Job { idle, manifest, begun, stall, watcher: self.run.watcher.clone() };
-            if let Err(SendError(Job { idle, manifest, .. })) = worker.jobs.send(job) {
-                self.idle = Some(idle);
-                return Err(gone(manifest.name));
+        let flight = Flight { name: manifest.name.clone(), begun, why };
+        match std::mem::replace(&mut self.stage, Stage::InFlight(flight)) {
+            Stage::Idle(idle) => {
+                // It is the outcome of this save that counts from now on.
+                self.outcome = None;
+                let order = Order { manifest, begun, stall: Some(stall) };
+                if let Err(SendError(Job { idle, order, .. })) =
+                    worker.jobs.send(Job { idle, order, telling })
+                {
+                    self.stage = Stage::Idle(idle);
+                    return Err(gone(order.manifest.name));
+                }
             }
-            self.run.took_off(begun, why);
+            other => self.stage = other,
         }
         Ok(stall)
     }
@@ -230,7 +291,7 @@ impl Saver {
     pub(crate) fn wait(&mut self) -> Result<Option<Saved>, Error> {
         self.run.check_process()?;
         self.settle();
-        self.outcome.take().transpose()
+        self.outcome.take().map(|outcome| outcome.saved).transpose()
     }
 }
 
@@ -241,9 +302,12 @@ impl Drop for Saver {
             std::mem::forget(self.worker.take());
             return;
         }
+        let _warnings = self.run.warnings.enter();
         self.settle();
-        if let Some(Err(error)) = &self.outcome {
-            tracing::error!(%error, "a save in the background failed, and nobody asked for its outcome");
+        if let Some(Outcome { saved: Err(error), fate: Fate::Failed }) = &self.outcome {
+            warnings::error(format!(
+                "a save in the background failed, and nobody asked for its outcome: {error}"
+            ));
         }
         if let Some(Worker { jobs, done, thread }) = self.worker.take() {
             drop((jobs, done));
@@ -267,26 +331,19 @@ impl Worker {
     }
 }
 
-fn run(Job { mut idle, manifest, begun, stall, watcher }: Job) -> Done {
-    let (name, generation) = (manifest.name.clone(), manifest.generation);
-    let Idle { writer, net, staging } = &mut idle;
+fn run(Job { mut idle, order, telling }: Job) -> Done {
+    let _warnings = telling.warnings.enter();
+    let (name, generation) = (order.manifest.name.clone(), order.manifest.generation);
+    let Idle { writer, net, staging: Staging { state, arrays, .. } } = &mut *idle;
     // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file removes itself.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        save::save(writer, net, manifest, begun, Some(stall), &watcher, |output| staging.write(output))
-    }))
-    .unwrap_or_else(|panic| Err(Error::Panicked { name, message: message(&*panic) }));
-    Done { idle, generation, outcome }
+    let saved = caught(|| save::save(writer, net, order, &telling, state, |output, _| write(arrays, output)))
+        .unwrap_or_else(|message| Err(Error::Panicked { name, message }));
+    Done { idle, generation, saved }
 }
 
 /// The thread has ended though nobody told it to.
 fn gone(name: String) -> Error {
     Error::Panicked { name, message: "its thread has ended".to_owned() }
-}
-
-/// What a panic said.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

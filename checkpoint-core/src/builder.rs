@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::background::Saver;
+use crate::callback::Callback;
 use crate::checkpointer::Checkpointer;
 use crate::container::Compression;
+use crate::environment;
 use crate::error::Error;
+use crate::failures::OnFailedSave;
 use crate::history::Journal;
 use crate::read_back::{Net, ReadBack};
 use crate::reader::CheckpointReader;
-use crate::run::{Progress, Run, Watcher};
+use crate::run::{Progress, Run, Watch};
 use crate::schedule::{Pacer, Schedule};
 use crate::seal::Protection;
 use crate::state::Checkpoint;
@@ -22,6 +25,7 @@ use crate::stop::{self, Signal, Stop};
 use crate::store::{
     Access, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
 };
+use crate::warnings::{self, Taker, Warning};
 
 /// The settings of a [`Checkpointer`] that is about to be opened.
 ///
@@ -54,7 +58,9 @@ pub struct Builder<T> {
     schedule: Schedule,
     stop: stop::Settings,
     history: bool,
-    watcher: Watcher,
+    watch: Watch,
+    /// Whether the environment has a say: not in what the library keeps for itself.
+    is_of_library: bool,
     /// `None` for the machine's.
     disk: Option<Arc<dyn Disk>>,
     state: PhantomData<fn() -> T>,
@@ -89,7 +95,8 @@ impl<T: Checkpoint> Builder<T> {
             schedule: Schedule::default(),
             stop: stop::Settings::default(),
             history: true,
-            watcher: Watcher::default(),
+            watch: Watch::default(),
+            is_of_library: false,
             disk: None,
             state: PhantomData,
         }
@@ -287,15 +294,62 @@ impl<T: Checkpoint> Builder<T> {
     }
 
     /// Stops ahead of the time at which a batch system ends the job: early enough for one more save before. The time is
-    /// that of Slurm, of PBS, or of the variable `CHECKPOINT_DEADLINE`; where there is none, nothing happens. See
-    /// `docs/batch.md`.
+    /// that of Slurm, of PBS, or of the variable `CHECKPOINT_DEADLINE`; where there is none, nothing happens. A deadline in
+    /// the variable that is not understood is an error of the opening. See `docs/batch.md`.
     pub fn stop_before_deadline(mut self) -> Builder<T> {
         self.stop.deadline = true;
         self
     }
 
+    /// What [`save_if_due`](Checkpointer::save_if_due) does about a save that failed though the program is not to blame: it returns
+    /// the error unless said otherwise. See [`OnFailedSave`], which can also make room on a full disk.
+    pub fn on_failed_save(mut self, on_failed_save: OnFailedSave) -> Builder<T> {
+        self.watch.on_failed_save = on_failed_save;
+        self
+    }
+
+    /// Takes the warnings of this checkpointer, such as that of a damaged generation that was passed over. They are events of
+    /// [`tracing`] besides, and go to standard error no more.
+    ///
+    /// Unless said otherwise, and where the program never set a subscriber for `tracing`, a warning is one line on standard
+    /// error. `CHECKPOINT_WARNINGS=off` in the environment leaves that out; with `CHECKPOINT_WARNINGS=stderr` the line is
+    /// written whatever there is of subscribers. A function that panics is given no more warnings of the kind that it cannot
+    /// take: they go to standard error.
+    ///
+    /// ```
+    /// use checkpointed_core::Checkpointer;
+    /// use std::sync::mpsc;
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// Checkpointer::<u64>::open(&path)?.save(&1)?;
+    /// Checkpointer::<u64>::open(&path)?.save(&2)?;
+    /// std::fs::write(path.join("00000000000000000002.ckpt"), "damage").unwrap();
+    ///
+    /// let (sender, warnings) = mpsc::channel();
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path)
+    ///     .on_warning(move |warning| sender.send(warning.to_string()).unwrap_or_default())
+    ///     .open()?;
+    /// assert_eq!(checkpoints.load()?, Some(1));
+    /// assert!(warnings.recv().unwrap().contains("generation 2 cannot be used"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_warning(mut self, taker: impl Fn(&Warning) + Send + Sync + 'static) -> Builder<T> {
+        self.watch.warnings.taker = Some(Taker(Arc::new(taker)));
+        self
+    }
+
+    /// Whether warnings go to standard error; unless said otherwise they do where the program never set a subscriber for
+    /// [`tracing`].
+    pub fn warnings_to_stderr(mut self, to_stderr: bool) -> Builder<T> {
+        self.watch.warnings.to_stderr = Some(to_stderr);
+        self
+    }
+
     /// Calls `watcher` whenever a save begins, goes on, ends or fails: for a progress bar. Saves in the background call it
-    /// from their thread.
+    /// from their thread. A watcher that panics is not called any more, and disturbs no save.
     ///
     /// ```
     /// use checkpointed_core::{Checkpointer, Progress};
@@ -315,8 +369,47 @@ impl<T: Checkpoint> Builder<T> {
     /// # }
     /// ```
     pub fn on_progress(mut self, watcher: impl Fn(&Progress) + Send + Sync + 'static) -> Builder<T> {
-        self.watcher = Watcher(Some(Arc::new(watcher)));
+        self.watch.watcher = Callback::new("on_progress", watcher);
         self
+    }
+
+    /// The directory is one that the library keeps for itself: what the environment says is not meant for it.
+    pub(crate) fn of_library(mut self) -> Builder<T> {
+        self.is_of_library = true;
+        self
+    }
+
+    /// What the environment says goes before what the program says.
+    fn with_environment(mut self) -> Result<Builder<T>, Error> {
+        let _warnings = self.watch.warnings.enter();
+        environment::warn_of_unknown();
+        warnings::of_environment()?;
+        if let Some(generations) = environment::count(environment::KEEP)? {
+            self.keep_last = generations;
+        }
+        if let Some(value) = environment::variable(environment::EVERY)? {
+            let schedule = Schedule::parse(&value);
+            self.schedule = schedule.map_err(|why| environment::invalid(environment::EVERY, &value, why))?;
+        }
+        if let Some(background) = environment::switch(environment::BACKGROUND)? {
+            self.background = background;
+        }
+        if let Some(limit) = environment::time(environment::TIME_LIMIT)? {
+            self.stop.time_limit = Some(limit);
+        }
+        if let Some(value) = environment::variable(environment::ON_FAILED_SAVE)? {
+            let policy = OnFailedSave::parse(&value);
+            let policy =
+                policy.map_err(|why| environment::invalid(environment::ON_FAILED_SAVE, &value, why))?;
+            self.watch.on_failed_save = policy.with_room_of(self.watch.on_failed_save);
+        }
+        if !self.stop.deadline && environment::variable(environment::DEADLINE)?.is_some() {
+            warnings::warn(format!(
+                "{} does nothing: the program does not ask for deadlines, by `stop_before_deadline`",
+                environment::DEADLINE
+            ));
+        }
+        Ok(self)
     }
 
     /// Another disk in the place of the machine's.
@@ -334,10 +427,30 @@ impl<T: Checkpoint> Builder<T> {
 
     /// Opens the directory, and creates it where it is absent.
     ///
+    /// What the environment says goes before these settings:
+    ///
+    /// | variable | values | in the place of |
+    /// |---|---|---|
+    /// | `CHECKPOINT_EVERY` | `10min`, `1000 steps`, `1%`, `adaptive` | [`schedule`](Builder::schedule), with its bounds |
+    /// | `CHECKPOINT_KEEP` | `5` | [`keep_last`](Builder::keep_last) |
+    /// | `CHECKPOINT_BACKGROUND` | `on`, `off` | [`background`](Builder::background) |
+    /// | `CHECKPOINT_TIME_LIMIT` | `2h`, `90min`, `3600s` | [`time_limit`](Builder::time_limit) |
+    /// | `CHECKPOINT_DEADLINE` | a time, or as above | heard where the program asks to [`stop_before_deadline`](Builder::stop_before_deadline) |
+    /// | `CHECKPOINT_ON_FAILED_SAVE` | `stop`, `go-on`, `go-on for 2h`, `go-on 10 times` | [`on_failed_save`](Builder::on_failed_save) |
+    /// | `CHECKPOINT_WARNINGS` | `off`, `stderr` | [`warnings_to_stderr`](Builder::warnings_to_stderr) |
+    ///
+    /// Any other variable that begins with `CHECKPOINT_` is warned of, once, unless the program read a [`Key`](crate::Key) from it.
+    ///
     /// # Errors
-    /// As [`Checkpointer::open`], and [`Error::InvalidSetting`].
+    /// As [`Checkpointer::open`], and [`Error::InvalidSetting`], also where a variable has a value that is not understood.
     pub fn open(self) -> Result<Checkpointer<T>, Error> {
         let begun = Instant::now();
+        let builder = if self.is_of_library { self } else { self.with_environment()? };
+        let _warnings = builder.watch.warnings.enter();
+        builder.open_at(begun)
+    }
+
+    fn open_at(self, begun: Instant) -> Result<Checkpointer<T>, Error> {
         let retention = self.retention()?;
         self.schedule.check()?;
         let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
@@ -354,17 +467,18 @@ impl<T: Checkpoint> Builder<T> {
         let (durable, compression, protection) = (self.durable, self.compression, self.protection);
         let with_group = self.access == Access::GroupWrites;
         let settings = Settings { durable, retention, compression, protection, with_group };
+        // Before anything is made or written down: what is asked for may make no sense.
+        let stop = Stop::new(&self.stop, &path, begun)?;
         let mut writer = Writer::open(directory, settings, &Claiming { durable, ..self.claiming })?;
         reader.read_from(writer.directory().clone());
         if self.history && writer.has_none() {
             reader.look_for_missing();
         }
         note_metrics(&mut writer, &reader)?;
-        let (schedule, kept) = (self.schedule.to_string(), writer.retention().to_string());
+        let (schedule, kept) = (self.schedule.to_string(), writer.retention().clone());
         let (journal, past) = Journal::open(disk, &path, self.history, schedule, kept);
         let pacer = Pacer::new(self.schedule, past);
-        let stop = Stop::new(&self.stop, &path, begun)?;
-        let run = Run::new(begun, pacer, stop, journal, self.watcher, Arc::clone(writer.claim()));
+        let run = Run::new(begun, pacer, stop, journal, self.watch, Arc::clone(writer.claim()));
         let net = Net::of::<T>(self.read_back, reader.program());
         let saver = Saver::new(writer, net, run);
         Ok(Checkpointer::new(reader, branched_from, saver, self.when_busy, self.background))

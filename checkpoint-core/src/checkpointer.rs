@@ -1,6 +1,7 @@
 //! [`Checkpointer`]: what a program holds to save its state and to go on from it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,12 @@ use crate::background::Saver;
 use crate::builder::{Builder, WhenBusy};
 use crate::container::{Manifest, Metadata};
 use crate::error::Error;
+use crate::panics::message;
 use crate::read_back::ReadBack;
 use crate::reader::{CheckpointReader, LoadReport};
-use crate::run::{Decision, Finished, Progress, Why};
-use crate::save::{self, Failure, Saved};
+use crate::run::{Decision, Fate, Finished, Progress, Why};
+use crate::save::{self, Failure, Order, Saved};
+use crate::standing::{self, Question};
 use crate::state::{self, Checkpoint};
 use crate::stop::StopReason;
 use crate::store::Metric;
@@ -54,6 +57,12 @@ pub struct Checkpointer<T> {
     background: bool,
     /// The bytes of the state, kept so that the next save finds them warm.
     buffer: Vec<u8>,
+}
+
+/// What there is to do after a step of the program.
+pub(crate) enum Turn {
+    Save(Why),
+    Pass(Decision),
 }
 
 /// What a save in the background began.
@@ -114,7 +123,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest is whole, but not of this program or of a
     /// state that this one cannot be made of.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
-        self.load_with(CheckpointReader::load, Option::is_some)
+        self.load_with(CheckpointReader::load)
     }
 
     /// Loads the newest generation that is whole into a state that is there already: its large arrays are written over
@@ -145,34 +154,33 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`load`](Checkpointer::load). The large arrays of the state may then be empty.
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
-        self.load_with(|reader| reader.load_into(state), |loaded| *loaded)
+        let loaded = self.load_with(|reader| reader.load_over(state))?;
+        // Last: what the state had runs code of its own when it is dropped.
+        Ok(loaded.map(|loaded| *state = loaded).is_some())
     }
 
     /// Loads from this directory or, where it has nothing, from the one that it was branched from.
-    fn load_with<R>(
+    fn load_with(
         &mut self,
-        mut load: impl FnMut(&mut CheckpointReader<T>) -> Result<R, Error>,
-        is_something: impl Fn(&R) -> bool,
-    ) -> Result<R, Error> {
+        mut load: impl FnMut(&mut CheckpointReader<T>) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let _warnings = self.saver.run.warnings.enter();
         // A save that goes on in the background is waited for; if it failed, the next save says so.
         let writer = self.saver.settled_writer();
         let loaded = load(&mut self.reader)?;
         if let (Some(report), Some(writer)) = (self.reader.last_load(), writer) {
             writer.mark_damaged(report.skipped.iter().map(|skipped| skipped.generation));
         }
-        if is_something(&loaded)
+        if loaded.is_some()
             && let Some(report) = self.reader.last_load()
         {
             self.saver.run.restarted(report);
         }
         match &mut self.branched_from {
-            Some(origin) if !is_something(&loaded) => {
-                let loaded = load(origin)?;
+            Some(origin) if loaded.is_none() => {
                 // A misspelt path must not silently cost the run that was to be continued.
-                if !is_something(&loaded) {
-                    return Err(Error::NothingToBranchFrom { path: origin.path().to_owned() });
-                }
-                Ok(loaded)
+                let loaded = load(origin)?;
+                loaded.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
             }
             _ => Ok(loaded),
         }
@@ -317,25 +325,46 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 
     fn save_now(&mut self, why: &Why, state: &T, metadata: Metadata) -> Result<Saved, Error> {
+        let _warnings = self.saver.run.warnings.enter();
+        self.made_now(why, state, metadata)?.0
+    }
+
+    /// Saves, and says what that means for the program.
+    ///
+    /// # Errors
+    /// Why nothing was begun.
+    fn made_now(
+        &mut self,
+        why: &Why,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<(Result<Saved, Error>, Fate), Error> {
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
-        self.saver.run.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
-        let watcher = self.saver.run.watcher.clone();
+        let telling = self.saver.run.telling();
+        telling.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, buffer) = (&self.reader, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
-        let outcome = save::save(writer, net, manifest, begun, None, &watcher, |output| {
-            buffer.clear();
-            match state::encode(state, buffer, output) {
-                Ok(()) => Ok(&buffer[..]),
-                Err(why) => Err(match output.take_failure() {
+        let order = Order { manifest, begun, stall: None };
+        let save = || {
+            save::save(writer, net, order, &telling, buffer, |output, buffer| {
+                buffer.clear();
+                state::encode(state, buffer, output).map_err(|why| match output.take_failure() {
                     Some(failure) => Failure::Write(failure),
                     None => Failure::Encode(Error::Encode { name: reader.name(), why }),
-                }),
+                })
+            })
+        };
+        // The state's own code runs in there. A panic of it is noted, and goes on.
+        let (outcome, panic) = match catch_unwind(AssertUnwindSafe(save)) {
+            Ok(outcome) => (outcome, None),
+            Err(panic) => {
+                (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
             }
-        });
-        self.saver.run.saved(begun, generation, why, &outcome);
-        outcome
+        };
+        let fate = self.saver.run.saved(begun, generation, why, outcome.as_ref());
+        panic.map_or(Ok((outcome, fate)), |panic| resume_unwind(panic))
     }
 
     /// Saves if it is time: if the [`Schedule`](crate::Schedule) says so, or if the program
@@ -384,15 +413,17 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: impl FnOnce() -> Metadata,
     ) -> Result<Decision, Error> {
         match self.due()? {
-            Some(why) => self.save_because(why, state, metadata()),
-            None => Ok(Decision::NotDue),
+            Turn::Save(why) => self.save_because(why, state, metadata()),
+            Turn::Pass(decision) => Ok(decision),
         }
     }
 
-    /// Why a save is due now, after one more step.
-    pub(crate) fn due(&mut self) -> Result<Option<Why>, Error> {
-        self.saver.check()?;
-        Ok(self.saver.run.due())
+    /// What there is to do now, after one more step.
+    pub(crate) fn due(&mut self) -> Result<Turn, Error> {
+        let _warnings = self.saver.run.warnings.enter();
+        let failed = self.saver.check()?;
+        let why = self.saver.due();
+        Ok(why.map_or_else(|| Turn::Pass(failed.unwrap_or(Decision::NotDue)), Turn::Save))
     }
 
     pub(crate) fn save_because(
@@ -402,11 +433,14 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: Metadata,
     ) -> Result<Decision, Error> {
         if self.background && !matches!(why, Why::Stopping(_)) {
-            let begun = self.begin_save(why.clone(), state, metadata)?;
+            let begun = self.begin_save(&why, state, metadata)?;
             return Ok(Decision::Begun { begun, why });
         }
-        let saved = self.save_now(&why, state, metadata)?;
-        Ok(Decision::Saved { saved, why })
+        let _warnings = self.saver.run.warnings.enter();
+        match self.made_now(&why, state, metadata)? {
+            (_, Fate::Borne(decision)) => Ok(decision),
+            (outcome, _) => Ok(Decision::Saved { saved: outcome?, why }),
+        }
     }
 
     /// Why the program is to stop, if it is: a signal, a time limit, a file named `halt` in the directory; see
@@ -428,6 +462,12 @@ impl<T: Checkpoint> Checkpointer<T> {
 
     /// Saves the state, waits until it is on the disk, notes in the history how the run ended, and closes the
     /// directory.
+    ///
+    /// The same state is not saved twice in a row: where the newest generation has it already, because
+    /// [`save_if_due`](Checkpointer::save_if_due) saved it just now or because a program that had come to its end was started
+    /// again, that one stands, and [`Finished::saved`] is `None`. To know this, the state is encoded and its checksums are
+    /// compared with those in the file; only where they are equal, the file is read and compared too, so that it is also known
+    /// to be whole. A state with a `HashMap` or a `HashSet` that was loaded has another order, and is saved.
     ///
     /// The run is stopped, and not complete, if the program was told so by [`should_stop`](Checkpointer::should_stop) or
     /// [`save_if_due`](Checkpointer::save_if_due).
@@ -459,10 +499,27 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
     pub fn finish_with(mut self, state: &T, metadata: Metadata) -> Result<Finished, Error> {
-        let before = self.saver.wait();
-        let saved = Some(self.save_now(&Why::Finishing, state, metadata)?);
+        let _warnings = self.saver.run.warnings.enter();
+        let before = self.saver.writer().map(drop);
+        let saved = match self.stands(state, &metadata) {
+            true => None,
+            false => Some(self.save_now(&Why::Finishing, state, metadata)?),
+        };
         let finished = Finished { saved, stopped: self.saver.run.end() };
-        before.map(|_| finished)
+        before.map(|()| finished)
+    }
+
+    /// Whether the newest generation has this state, and is there to stay.
+    fn stands(&mut self, state: &T, metadata: &Metadata) -> bool {
+        let Some(writer) = self.saver.settled_writer() else { return false };
+        let (protection, saved) = (writer.protection(), writer.saved());
+        let (key, is_encrypted) = (protection.tag_key(), protection.encrypts());
+        let is_ours =
+            saved.is_some() && saved == self.reader.generations().ok().and_then(|mut all| all.pop());
+        let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
+        let Some(newest) = standing::generation(&self.reader, state, &question) else { return false };
+        // An earlier run may have left it in memory.
+        is_ours || writer.keep_for_good(newest).is_ok()
     }
 
     /// Ends a run whose last save stands.
@@ -510,21 +567,36 @@ impl<T: Checkpoint> Checkpointer<T> {
         if self.saver.is_busy() && self.when_busy == WhenBusy::Skip {
             return Ok(None);
         }
-        self.begin_save(Why::Asked, state, metadata).map(Some)
+        self.begin_save(&Why::Asked, state, metadata).map(Some)
     }
 
-    fn begin_save(&mut self, why: Why, state: &T, metadata: Metadata) -> Result<Begun, Error> {
+    fn begin_save(&mut self, why: &Why, state: &T, metadata: Metadata) -> Result<Begun, Error> {
+        let _warnings = self.saver.run.warnings.enter();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
         self.saver.run.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);
-        let staging = self.saver.staging()?;
-        let mut bytes = std::mem::take(&mut staging.state);
-        let encoded = state::encode(state, &mut bytes, staging);
-        staging.state = bytes;
-        encoded.map_err(|why| Error::Encode { name: self.reader.name(), why })?;
-        let stall = self.saver.begin(manifest, begun, why)?;
-        Ok(Begun { generation, stall })
+        let (reader, staging) = (&self.reader, self.saver.staging()?);
+        let copy = || {
+            let mut bytes = std::mem::take(&mut staging.state);
+            let encoded = state::encode(state, &mut bytes, staging);
+            staging.state = bytes;
+            encoded.map_err(|why| Error::Encode { name: reader.name(), why })
+        };
+        let (copied, panic) = match catch_unwind(AssertUnwindSafe(copy)) {
+            Ok(copied) => (copied, None),
+            Err(panic) => {
+                (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
+            }
+        };
+        let begin = |()| self.saver.begin(manifest, begun, why.clone());
+        match copied.and_then(begin) {
+            Ok(stall) => Ok(Begun { generation, stall }),
+            Err(error) => {
+                self.saver.run.saved(begun, generation, why, Err(&error));
+                panic.map_or(Err(error), |panic| resume_unwind(panic))
+            }
+        }
     }
 
     /// Waits for the save that goes on in the background, and says what it wrote. `None` where there is none whose
@@ -533,6 +605,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// Why it failed. What was saved before is untouched.
     pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
+        let _warnings = self.saver.run.warnings.enter();
         self.saver.wait()
     }
 }

@@ -5,17 +5,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::container::Refusal;
+use crate::escape::plain;
 use crate::state::Difference;
+
+/// The text of a message, with what others wrote in it made harmless. Each message goes through this.
+macro_rules! shown {
+    ($($message:tt)*) => {
+        crate::escape::shown(format_args!($($message)*))
+    };
+}
 
 /// Why a save, a load, or the opening of a directory did not succeed.
 ///
 /// An `Err` from a save means that its outcome is unknown: the new generation may be there after all, and is then
 /// complete. Whatever was acknowledged before is untouched, and the program may go on and save again.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is its message, with the causes that the message does not name, so that a `main` that returns it prints what
+/// a person can read.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation.
-    #[error("could not {operation} {}: {source}", path.display())]
+    #[error("{}", shown!("could not {operation} {}: {source}", path.display()))]
     #[non_exhaustive]
     Io {
         /// What was to be done.
@@ -29,9 +40,12 @@ pub enum Error {
     /// The disk, or the user's share of it, is full. What was saved before is untouched; the program may go on and
     /// save again once there is space.
     #[error(
-        "no space left to {operation} {}: {source}; earlier checkpoints are untouched: free some space, or keep fewer \
-         generations, and save again",
-        path.display()
+        "{}",
+        shown!(
+            "no space left to {operation} {}: {source}; earlier checkpoints are untouched: free some space, or keep fewer \
+            generations, and save again",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NoSpace {
@@ -45,8 +59,11 @@ pub enum Error {
 
     /// The directory may be read, but not written.
     #[error(
-        "could not {operation} {}: {source}; to load checkpoints without writing any, use `CheckpointReader`",
-        path.display()
+        "{}",
+        shown!(
+            "could not {operation} {}: {source}; to load checkpoints without writing any, use `CheckpointReader`",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NotWritable {
@@ -59,7 +76,12 @@ pub enum Error {
     },
 
     /// Something other than a directory is where the checkpoint directory should be.
-    #[error("{} is not a directory: a checkpoint directory holds one file for each generation; choose another path", path.display())]
+    #[error(
+        "{}",
+        shown!(
+            "{} is not a directory: a checkpoint directory holds one file for each generation; choose another path", path.display()
+        )
+    )]
     #[non_exhaustive]
     NotADirectory {
         /// What is there.
@@ -68,10 +90,13 @@ pub enum Error {
 
     /// Another checkpointer has the directory open, in this process or in another.
     #[error(
-        "{} is in use by {}: one program at a time saves into a directory; wait for it to end, choose another \
-         directory, or use `CheckpointReader` to only load",
-        path.display(),
-        if holder.is_empty() { "another checkpointer".to_owned() } else { holder.escape_debug().to_string() }
+        "{}",
+        shown!(
+            "{} is in use by {}: one program at a time saves into a directory; wait for it to end, choose another \
+            directory, or use `CheckpointReader` to only load",
+            path.display(),
+            if holder.is_empty() { "another checkpointer".to_owned() } else { plain(holder).into_owned() }
+        )
     )]
     #[non_exhaustive]
     InUse {
@@ -83,9 +108,12 @@ pub enum Error {
 
     /// The file system of a directory has no locks, so nothing would keep a second program from saving there.
     #[error(
-        "could not lock {}: {source}; its file system has no locks (`flock`): mount it with them (Lustre: `-o flock`), choose \
-         a directory elsewhere or, if no other program ever saves there, say so by `require_lock(false)`",
-        path.display()
+        "{}",
+        shown!(
+            "could not lock {}: {source}; its file system has no locks (`flock`): mount it with them (Lustre: `-o flock`), choose \
+             a directory elsewhere or, if no other program ever saves there, say so by `require_lock(false)`",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NoLocks {
@@ -97,10 +125,13 @@ pub enum Error {
 
     /// A process that was forked wants to save what its parent opened. Nothing was written: the parent has the directory.
     #[error(
-        "{} was opened by process {process}, and this is process {}, which was forked from it: only that one saves there; \
-         open the directory after the fork, or another one",
-        path.display(),
-        std::process::id()
+        "{}",
+        shown!(
+            "{} was opened by process {process}, and this is process {}, which was forked from it: only that one saves there; \
+             open the directory after the fork, or another one",
+            path.display(),
+            std::process::id()
+        )
     )]
     #[non_exhaustive]
     OtherProcess {
@@ -112,9 +143,12 @@ pub enum Error {
 
     /// The path of a directory is a symbolic link that leads to nothing.
     #[error(
-        "{} is a symbolic link to {}, which is not there: mount or create that directory, or remove the link",
-        path.display(),
-        target.display()
+        "{}",
+        shown!(
+            "{} is a symbolic link to {}, which is not there: mount or create that directory, or remove the link",
+            path.display(),
+            target.display()
+        )
     )]
     #[non_exhaustive]
     DanglingLink {
@@ -126,12 +160,15 @@ pub enum Error {
 
     /// A file would be longer than this process, or the file system, allows. What was saved before is untouched.
     #[error(
-        "could not {operation} {}: it would be longer than {}; earlier checkpoints are untouched",
-        path.display(),
-        match limit {
-            Some(limit) => format!("{limit} bytes, which is the limit of this process: raise it (`ulimit -f`), or save less"),
-            None => "the file system allows: choose a directory on another one, or save less".to_owned(),
-        }
+        "{}",
+        shown!(
+            "could not {operation} {}: it would be longer than {}; earlier checkpoints are untouched",
+            path.display(),
+            match limit {
+                Some(limit) => format!("{limit} bytes, which is the limit of this process: raise it (`ulimit -f`), or save less"),
+                None => "the file system allows: choose a directory on another one, or save less".to_owned(),
+            }
+        )
     )]
     #[non_exhaustive]
     FileTooLong {
@@ -145,9 +182,12 @@ pub enum Error {
 
     /// The directory was moved, removed or replaced while it was in use.
     #[error(
-        "{} is no longer the directory that was opened: it was moved, removed or replaced, and another program could be \
-         writing there; open it again",
-        path.display()
+        "{}",
+        shown!(
+            "{} is no longer the directory that was opened: it was moved, removed or replaced, and another program could be \
+             writing there; open it again",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     DirectoryReplaced {
@@ -157,9 +197,12 @@ pub enum Error {
 
     /// A generation has the greatest number there is.
     #[error(
-        "{} holds a generation of the greatest possible number, so there is none left for the next; move that file \
-         away, or save into another directory",
-        path.display()
+        "{}",
+        shown!(
+            "{} holds a generation of the greatest possible number, so there is none left for the next; move that file \
+            away, or save into another directory",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NoMoreGenerations {
@@ -168,7 +211,7 @@ pub enum Error {
     },
 
     /// There is no such generation.
-    #[error("there is no generation {generation} in {}: {}", path.display(), Available(available))]
+    #[error("{}", shown!("there is no generation {generation} in {}: {}", path.display(), Available(available)))]
     #[non_exhaustive]
     NoSuchGeneration {
         /// The checkpoint directory.
@@ -181,8 +224,11 @@ pub enum Error {
 
     /// There is nothing in the directory that a run was to be branched from.
     #[error(
-        "there is no generation in {} to branch from: check the path, or leave out `branch_from` to start afresh",
-        path.display()
+        "{}",
+        shown!(
+            "there is no generation in {} to branch from: check the path, or leave out `branch_from` to start afresh",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NothingToBranchFrom {
@@ -191,7 +237,12 @@ pub enum Error {
     },
 
     /// There are generations, but not one of them can be used. Nothing was removed.
-    #[error("none of the generations in {} can be used:{}\nnothing was removed: restore a copy, or move the directory away to start afresh", path.display(), List(tried))]
+    #[error(
+        "{}",
+        shown!(
+            "none of the generations in {} can be used:{}\nnothing was removed: restore a copy, or move the directory away to start afresh", path.display(), List(tried)
+        )
+    )]
     #[non_exhaustive]
     NoneUsable {
         /// The checkpoint directory.
@@ -201,7 +252,7 @@ pub enum Error {
     },
 
     /// A file is not as it was written.
-    #[error("{} is damaged ({part}): {why}", path.display())]
+    #[error("{}", shown!("{} is damaged ({part}): {why}", path.display()))]
     #[non_exhaustive]
     Damaged {
         /// The file.
@@ -213,7 +264,7 @@ pub enum Error {
     },
 
     /// A file with the name of a generation is something else.
-    #[error("{} is not a checkpoint: it was not written by this library", path.display())]
+    #[error("{}", shown!("{} is not a checkpoint: it was not written by this library", path.display()))]
     #[non_exhaustive]
     NotACheckpoint {
         /// The file.
@@ -221,7 +272,12 @@ pub enum Error {
     },
 
     /// A checkpoint was written by a later version of this library, in a format that this one does not know.
-    #[error("{} has format version {found}, this library reads up to {supported}: update `checkpointed`", path.display())]
+    #[error(
+        "{}",
+        shown!(
+            "{} has format version {found}, this library reads up to {supported}: update `checkpointed`", path.display()
+        )
+    )]
     #[non_exhaustive]
     FormatTooNew {
         /// The file.
@@ -233,7 +289,12 @@ pub enum Error {
     },
 
     /// A checkpoint was written with a codec that this library does not have.
-    #[error("{} was encoded with {found:?}, which this library does not know: update `checkpointed`", path.display())]
+    #[error(
+        "{}",
+        shown!(
+            "{} was encoded with {found:?}, which this library does not know: update `checkpointed`", path.display()
+        )
+    )]
     #[non_exhaustive]
     CodecUnknown {
         /// The file.
@@ -244,9 +305,12 @@ pub enum Error {
 
     /// A checkpoint holds the state of another program, or of another type.
     #[error(
-        "{} holds a `{found}`, this program wants a `{expected}`: it is the checkpoint of another program, or the type \
-         was renamed; in the latter case write `#[checkpointed(name = \"{found}\")]` on it",
-        path.display()
+        "{}",
+        shown!(
+            "{} holds a `{found}`, this program wants a `{expected}`: it is the checkpoint of another program, or the type \
+            was renamed; in the latter case write `#[checkpointed(name = \"{found}\")]` on it",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     OtherState {
@@ -260,9 +324,12 @@ pub enum Error {
 
     /// A checkpoint holds another version of the state, and the program has no migration from it.
     #[error(
-        "{} holds version {found} of `{name}`, this program has version {expected}: {}",
-        path.display(),
-        version_help(*found, *expected)
+        "{}",
+        shown!(
+            "{} holds version {found} of `{name}`, this program has version {expected}: {}",
+            path.display(),
+            version_help(*found, *expected)
+        )
     )]
     #[non_exhaustive]
     VersionUnknown {
@@ -278,11 +345,14 @@ pub enum Error {
 
     /// The state looked different when it was saved, and could not be found again by its names.
     #[error(
-        "{} was saved from a different `{name}`, which cannot be loaded as this one: {why}\nthey differ in:{}\nload it \
-         with the program that wrote it, or change the type so that it takes this (`#[serde(default)]` for a new field, \
-         `#[serde(alias = \"…\")]` for a new name)",
-        path.display(),
-        List(differences)
+        "{}",
+        shown!(
+            "{} was saved from a different `{name}`, which cannot be loaded as this one: {why}\nthey differ in:{}\nload it \
+            with the program that wrote it, or change the type so that it takes this (`#[serde(default)]` for a new field, \
+            `#[serde(alias = \"…\")]` for a new name)",
+            path.display(),
+            List(differences)
+        )
     )]
     #[non_exhaustive]
     SchemaMismatch {
@@ -297,7 +367,7 @@ pub enum Error {
     },
 
     /// The state has a field that could be saved but never loaded.
-    #[error("`{name}` cannot be checkpointed:{}", List(fields))]
+    #[error("{}", shown!("`{name}` cannot be checkpointed:{}", List(fields)))]
     #[non_exhaustive]
     Unsupported {
         /// The name of the state.
@@ -307,7 +377,7 @@ pub enum Error {
     },
 
     /// The state could not be turned into bytes. Nothing was written.
-    #[error("`{name}` could not be encoded: {why}")]
+    #[error("{}", shown!("`{name}` could not be encoded: {why}"))]
     #[non_exhaustive]
     Encode {
         /// The name of the state.
@@ -318,8 +388,11 @@ pub enum Error {
 
     /// A file was written that could not be opened again. It was removed, and what was saved before is untouched.
     #[error(
-        "generation {generation} in {} could not be opened after it was written: {why}; it does not count and was removed,          earlier checkpoints are untouched: save again, and if that fails too, report it as a fault of `checkpointed`",
-        path.display()
+        "{}",
+        shown!(
+            "generation {generation} in {} could not be opened after it was written: {why}; it does not count and was removed,          earlier checkpoints are untouched: save again, and if that fails too, report it as a fault of `checkpointed`",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NotOpened {
@@ -334,12 +407,15 @@ pub enum Error {
     /// A state did not come back as it was saved: its `Serialize` and its `Deserialize` do not agree, or a value has no form
     /// in a checkpoint. What was written was removed, and what was saved before is untouched.
     #[error(
-        "{} as generation {generation} of {}: it does not come back as it was saved: {why}\nit does not count and was \
-         removed, earlier checkpoints are untouched: write #[serde(with = \"checkpointed::self_describing\")] on the \
-         field, or on the field that holds it, or mend the serde code of its type; if nothing is wrong with the value, \
-         `Builder::read_back` turns the comparison off",
-        format_args!("`{name}` was not saved"),
-        path.display()
+        "{}",
+        shown!(
+            "{} as generation {generation} of {}: it does not come back as it was saved: {why}\nit does not count and was \
+             removed, earlier checkpoints are untouched: write #[serde(with = \"checkpointed::self_describing\")] on the \
+             field, or on the field that holds it, or mend the serde code of its type; if nothing is wrong with the value, \
+             `Builder::read_back` turns the comparison off",
+            format_args!("`{name}` was not saved"),
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NotReadBack {
@@ -354,7 +430,7 @@ pub enum Error {
     },
 
     /// The bytes are as they were written and the schema is the same, but the state refused them.
-    #[error("{} could not be decoded as `{name}`: {why}", path.display())]
+    #[error("{}", shown!("{} could not be decoded as `{name}`: {why}", path.display()))]
     #[non_exhaustive]
     Decode {
         /// The file.
@@ -366,7 +442,7 @@ pub enum Error {
     },
 
     /// A key, a recipient or an identity cannot be used.
-    #[error("{origin} gives no key: {why}")]
+    #[error("{}", shown!("{origin} gives no key: {why}"))]
     #[non_exhaustive]
     InvalidKey {
         /// Where it was looked for.
@@ -378,9 +454,12 @@ pub enum Error {
     /// A checkpoint has no tag of a key that the program knows, so anybody may have written it. Nothing older is taken in
     /// its place.
     #[error(
-        "{} is not known to be authentic: {why}; if it is yours, give the key that it was saved with \
-         (`Protection::accept`), or load it once without protection and save it again",
-        path.display()
+        "{}",
+        shown!(
+            "{} is not known to be authentic: {why}; if it is yours, give the key that it was saved with \
+            (`Protection::accept`), or load it once without protection and save it again",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NotAuthentic {
@@ -392,9 +471,12 @@ pub enum Error {
 
     /// A checkpoint is encrypted, and the program cannot decrypt it. Nothing older is taken in its place.
     #[error(
-        "{} is encrypted, and cannot be read: {why}; give the identity that it was encrypted for \
-         (`Protection::decrypt_with`, feature `encryption`)",
-        path.display()
+        "{}",
+        shown!(
+            "{} is encrypted, and cannot be read: {why}; give the identity that it was encrypted for \
+            (`Protection::decrypt_with`, feature `encryption`)",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     Encrypted {
@@ -406,9 +488,12 @@ pub enum Error {
 
     /// A checkpoint is not encrypted, though the program wants it to be. Nothing older is taken in its place.
     #[error(
-        "{} is not encrypted, which the program wants all checkpoints of the directory to be: if it is yours, load it once \
-         without protection and save it again",
-        path.display()
+        "{}",
+        shown!(
+            "{} is not encrypted, which the program wants all checkpoints of the directory to be: if it is yours, load it once \
+            without protection and save it again",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     NotEncrypted {
@@ -418,10 +503,13 @@ pub enum Error {
 
     /// The newest checkpoint is older than the program knows it must be.
     #[error(
-        "the newest generation in {} is {}, the program expects {expected} or a later one: somebody removed what was newer, \
-         or put an older directory back",
-        path.display(),
-        found.map_or("missing".to_owned(), |found| found.to_string())
+        "{}",
+        shown!(
+            "the newest generation in {} is {}, the program expects {expected} or a later one: somebody removed what was newer, \
+            or put an older directory back",
+            path.display(),
+            found.map_or("missing".to_owned(), |found| found.to_string())
+        )
     )]
     #[non_exhaustive]
     TooOld {
@@ -434,7 +522,12 @@ pub enum Error {
     },
 
     /// A part of a checkpoint does not fit into memory.
-    #[error("{} needs {bytes} bytes of memory for {part}, which are not to be had", path.display())]
+    #[error(
+        "{}",
+        shown!(
+            "{} needs {bytes} bytes of memory for {part}, which are not to be had", path.display()
+        )
+    )]
     #[non_exhaustive]
     NoMemory {
         /// The file.
@@ -447,9 +540,12 @@ pub enum Error {
 
     /// A checkpoint is compressed, and the program was built without what unpacks it.
     #[error(
-        "{} is compressed by {feature} ({part}), which this program was built without: turn on the feature `{feature}` of \
-         `checkpointed`",
-        path.display()
+        "{}",
+        shown!(
+            "{} is compressed by {feature} ({part}), which this program was built without: turn on the feature `{feature}` of \
+            `checkpointed`",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     BuiltWithout {
@@ -461,10 +557,13 @@ pub enum Error {
         feature: &'static str,
     },
 
-    /// The thread that saves in the background panicked. What was saved before is untouched, and the program may go
-    /// on and save again.
+    /// A save panicked: the state did, when it was encoded, or the thread that saves in the background. What was saved before
+    /// is untouched, and the program may go on and save again.
     #[error(
-        "the background save of `{name}` panicked: {message}; earlier checkpoints are untouched, save again"
+        "{}",
+        shown!(
+            "the save of `{name}` panicked: {message}; earlier checkpoints are untouched, save again"
+        )
     )]
     #[non_exhaustive]
     Panicked {
@@ -476,9 +575,12 @@ pub enum Error {
 
     /// A scope was entered before the one around it said what its variables are: a restart could not come back to it.
     #[error(
-        "scope `{entered}` was entered from {}, which has not kept its variables since it entered a scope: call `keep` \
-         before each such call, or make the calls inside `once`",
-        if outer.is_empty() { "the program itself".to_owned() } else { format!("scope `{outer}`") }
+        "{}",
+        shown!(
+            "scope `{entered}` was entered from {}, which has not kept its variables since it entered a scope: call `keep` \
+            before each such call, or make the calls inside `once`",
+            if outer.is_empty() { "the program itself".to_owned() } else { format!("scope `{outer}`") }
+        )
     )]
     #[non_exhaustive]
     ScopeNotKept {
@@ -490,10 +592,13 @@ pub enum Error {
 
     /// A restart has to come back to the scope that was active when the checkpoint was saved.
     #[error(
-        "the checkpoint was saved inside scope `{expected}`{}, and this program {}: what comes before it must not be done again on a \
-         restart; put that into `once`, or say with the variables how far the program is",
-        if outer.is_empty() { String::new() } else { format!(" of scope `{outer}`") },
-        if entered.is_empty() { "saves before it came back to it".to_owned() } else { format!("entered `{entered}` there") }
+        "{}",
+        shown!(
+            "the checkpoint was saved inside scope `{expected}`{}, and this program {}: what comes before it must not be done again on a \
+            restart; put that into `once`, or say with the variables how far the program is",
+            if outer.is_empty() { String::new() } else { format!(" of scope `{outer}`") },
+            if entered.is_empty() { "saves before it came back to it".to_owned() } else { format!("entered `{entered}` there") }
+        )
     )]
     #[non_exhaustive]
     OtherScope {
@@ -506,7 +611,7 @@ pub enum Error {
     },
 
     /// Scopes can be restored only before the first of them is entered.
-    #[error("scope `{name}` is active: call `restore` before any scope is entered")]
+    #[error("{}", shown!("scope `{name}` is active: call `restore` before any scope is entered"))]
     #[non_exhaustive]
     ScopeActive {
         /// The scope that is active.
@@ -515,8 +620,11 @@ pub enum Error {
 
     /// A step of a pipeline failed. What was done before it is saved.
     #[error(
-        "step `{step}` failed: {source}; what was done before it is saved: mend that, and start the program again to go on \
-         from here"
+        "{}",
+        shown!(
+            "step `{step}` failed: {source}; what was done before it is saved: mend that, and start the program again to go on \
+            from here"
+        )
     )]
     #[non_exhaustive]
     StepFailed {
@@ -527,7 +635,7 @@ pub enum Error {
     },
 
     /// A step of a pipeline was not run, because a person wants that, and there is nothing in its place.
-    #[error("step `{step}` was not run: {why}")]
+    #[error("{}", shown!("step `{step}` was not run: {why}"))]
     #[non_exhaustive]
     StepNotRun {
         /// Its name.
@@ -538,8 +646,11 @@ pub enum Error {
 
     /// The output of a step is kept no more as it was written, so what takes it cannot be run.
     #[error(
-        "the output of step `{step}` cannot be used: {source}; to make it again, run the program with \
-         CHECKPOINT_STEPS=force-only:{step}"
+        "{}",
+        shown!(
+            "the output of step `{step}` cannot be used: {source}; to make it again, run the program with \
+            CHECKPOINT_STEPS=force-only:{step}"
+        )
     )]
     #[non_exhaustive]
     OutputUnusable {
@@ -551,7 +662,10 @@ pub enum Error {
 
     /// Two steps of a pipeline have the same name.
     #[error(
-        "there are two steps named `{step}`: each needs a name of its own, under which its output is kept"
+        "{}",
+        shown!(
+            "there are two steps named `{step}`: each needs a name of its own, under which its output is kept"
+        )
     )]
     #[non_exhaustive]
     StepTwice {
@@ -561,8 +675,11 @@ pub enum Error {
 
     /// A step takes an output of another pipeline.
     #[error(
-        "step `{step}` takes the output of step `{input}` of another pipeline: run that step in this one, or give what it \
-         made as a parameter"
+        "{}",
+        shown!(
+            "step `{step}` takes the output of step `{input}` of another pipeline: run that step in this one, or give what it \
+            made as a parameter"
+        )
     )]
     #[non_exhaustive]
     ForeignInput {
@@ -573,7 +690,7 @@ pub enum Error {
     },
 
     /// A command names a step that the program does not have.
-    #[error("there is no step `{step}`: the steps are {}", known.join(", "))]
+    #[error("{}", shown!("there is no step `{step}`: the steps are {}", known.join(", ")))]
     #[non_exhaustive]
     UnknownStep {
         /// The name.
@@ -585,9 +702,12 @@ pub enum Error {
     /// A type in a checkpoint has a form that the checkpoint does not tell, so what is behind it cannot be read without
     /// the program.
     #[error(
-        "{} has a `{name}`, whose form is not in the file: it, and what comes behind it, can only be loaded by the program \
-         that wrote it; the arrays can be read by their names",
-        path.display()
+        "{}",
+        shown!(
+            "{} has a `{name}`, whose form is not in the file: it, and what comes behind it, can only be loaded by the program \
+            that wrote it; the arrays can be read by their names",
+            path.display()
+        )
     )]
     #[non_exhaustive]
     FormUnknown {
@@ -599,10 +719,13 @@ pub enum Error {
 
     /// A path leads to nothing in a checkpoint.
     #[error(
-        "there is no `{path}` in {}: {} has no `{step}`{}",
-        file.display(),
-        if within.is_empty() { "the state".to_owned() } else { format!("`{within}`") },
-        if known.is_empty() { String::new() } else { format!(", but {}", known.join(", ")) }
+        "{}",
+        shown!(
+            "there is no `{path}` in {}: {} has no `{step}`{}",
+            file.display(),
+            if within.is_empty() { "the state".to_owned() } else { format!("`{within}`") },
+            if known.is_empty() { String::new() } else { format!(", but {}", known.join(", ")) }
+        )
     )]
     #[non_exhaustive]
     NoSuchField {
@@ -619,7 +742,7 @@ pub enum Error {
     },
 
     /// A value is too large, or nested too deep, for the form that was asked for, or it has no form there.
-    #[error("{} cannot be written as {form}: {why}", path.display())]
+    #[error("{}", shown!("{} cannot be written as {form}: {why}", path.display()))]
     #[non_exhaustive]
     NotExportable {
         /// The checkpoint.
@@ -631,7 +754,7 @@ pub enum Error {
     },
 
     /// A setting of the builder makes no sense.
-    #[error("{setting}: {why}")]
+    #[error("{}", shown!("{setting}: {why}"))]
     #[non_exhaustive]
     InvalidSetting {
         /// The setting, as it was given.
@@ -639,6 +762,24 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = self.to_string();
+        formatter.write_str(&told)?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = crate::escape::shown(error).to_string();
+            // Most messages end with their cause.
+            if !told.contains(&text) {
+                write!(formatter, "\ncaused by: {text}")?;
+            }
+            told = text;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// A generation that a load could not use, and why.
@@ -697,7 +838,8 @@ impl Error {
             Refusal::Damaged { part, why } => Error::Damaged { path, part, why },
             Refusal::NotTagged => Error::NotAuthentic { path, why: "it has no tag".to_owned() },
             Refusal::OtherKey(found) => {
-                let why = format!("its tag was made with the key {}", found.escape_debug());
+                let why =
+                    format!("its tag was made with another key, or for another run ({})", plain(&found));
                 Error::NotAuthentic { path, why }
             }
             Refusal::Encrypted(why) => Error::Encrypted { path, why },
@@ -706,6 +848,14 @@ impl Error {
             Refusal::NoMemory { part, bytes } => Error::NoMemory { path, part, bytes },
             Refusal::Packed { part, method } => Error::BuiltWithout { path, part, feature: method.feature() },
         }
+    }
+
+    /// Whether a save that failed so may succeed later, without a change of the program.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Error::Io { .. } | Error::NoSpace { .. } | Error::NotWritable { .. } | Error::NoMemory { .. }
+        )
     }
 
     /// Whether an older generation may stand in: the file is broken for good, not merely different from what was
@@ -793,5 +943,55 @@ impl fmt::Display for Available<'_> {
             [only] => write!(formatter, "it holds only {only}"),
             [first, .., last] => write!(formatter, "it holds {} from {first} to {last}", self.0.len()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_is_made_harmless() {
+        let (variants, _) = include_str!("error.rs").split_once("#[cfg(test)]").unwrap();
+        for attribute in variants.split("#[error(").skip(1) {
+            let begin: String = attribute.chars().take(30).filter(|letter| !letter.is_whitespace()).collect();
+            assert!(
+                begin.starts_with("\"{}\",shown!("),
+                "write `#[error(\"{{}}\", shown!(…))]`: {attribute:.80}"
+            );
+        }
+        let path = PathBuf::from("run\u{202e}tpkc.ckpt\u{1b}[31m");
+        let found = "a\u{2067}b\u{7}".to_owned();
+        let error = Error::OtherState { path, found, expected: "c".to_owned() };
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(!text.contains(crate::escape::is_command), "{text:?}");
+            assert!(
+                text.contains(r"run\u{202e}tpkc.ckpt\u{1b}[31m") && text.contains(r"a\u{2067}b\u{7}"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_main_prints_is_the_message_with_its_causes() {
+        let full = || Error::writing("write", "run.ckpt".as_ref(), io::ErrorKind::StorageFull.into());
+        assert_eq!(format!("{:?}", full()), full().to_string());
+        assert_eq!(format!("{:#?}", full()), full().to_string());
+
+        #[derive(Debug)]
+        struct Outer(Error);
+        impl fmt::Display for Outer {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the fit did not converge")
+            }
+        }
+        impl std::error::Error for Outer {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let failed = Error::StepFailed { step: "fit".to_owned(), source: Box::new(Outer(full())) };
+        assert_eq!(format!("{failed:?}"), format!("{failed}\ncaused by: {}", full()));
     }
 }

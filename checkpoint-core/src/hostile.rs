@@ -323,7 +323,8 @@ fn links_under_every_name_of_ours_lead_to_no_write_elsewhere() {
             let _ = crate::request_halt(&path, "stop");
             let _ = checkpoints.finish(&4);
         }
-        let _ = crate::inspect::prune(&path, &crate::Protection::new(), "the last 1".parse().ok(), false);
+        let newest = crate::inspect::Retention::newest(std::num::NonZeroUsize::MIN);
+        let _ = crate::inspect::prune(&path, &crate::Protection::new(), Some(newest), false);
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine", "{name}");
         let loaded = CheckpointReader::<u64>::open(&path).unwrap().load();
         assert!(matches!(loaded, Ok(Some(2..=4))), "{name}: {loaded:?}");

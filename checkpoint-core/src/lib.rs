@@ -17,15 +17,20 @@
 
 mod background;
 mod builder;
+mod callback;
 mod checkpointer;
 mod container;
 mod embedded;
+mod environment;
 mod error;
+mod escape;
+mod failures;
 pub mod history;
 mod host;
 #[cfg(all(test, unix))]
 mod hostile;
 pub mod inspect;
+mod panics;
 mod pipeline;
 mod read_back;
 mod reader;
@@ -34,15 +39,18 @@ mod save;
 mod schedule;
 mod scopes;
 mod seal;
+mod standing;
 mod state;
 mod stop;
 mod store;
 mod threads;
+mod warnings;
 
 pub use builder::{Builder, WhenBusy};
 pub use checkpointer::{Begun, Checkpointer};
 pub use container::{Compression, Manifest, Metadata, Value};
 pub use error::{Error, Skipped};
+pub use failures::OnFailedSave;
 pub use pipeline::{
     Outcome, Output, Parallel, Pipeline, PipelineBuilder, Reason, Step, StepContext, StepEvent, StepReport,
     Task,
@@ -60,6 +68,7 @@ pub use state::{
 };
 pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
 pub use store::{Access, Metric};
+pub use warnings::Warning;
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]

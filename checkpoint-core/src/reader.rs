@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::container::{self, Arrays, Container, Manifest, Metadata, Value};
+use crate::container::{self, Arrays, Container, Manifest, Metadata};
 use crate::error::{Error, Skipped};
 use crate::history::History;
 use crate::seal::Protection;
 use crate::state::{self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Program, Schema};
 use crate::store::{Directory, Metric, RealDisk, absolute};
+use crate::warnings::warn;
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
 /// there, and where one may only read.
@@ -118,12 +119,16 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// As [`Checkpointer::load_into`](crate::Checkpointer::load_into).
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
-        let loaded = self.load_with(|| {
+        Ok(self.load_over(state)?.map(|loaded| *state = loaded).is_some())
+    }
+
+    /// Loads the newest generation that is whole, over the arrays of `state`, which are taken out of it.
+    pub(crate) fn load_over(&mut self, state: &mut T) -> Result<Option<T>, Error> {
+        self.load_with(|| {
             let mut pool = ArrayPool::default();
             state.lend_arrays(&mut pool);
             pool
-        })?;
-        Ok(loaded.map(|loaded| *state = loaded).is_some())
+        })
     }
 
     fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<T>, Error> {
@@ -152,7 +157,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             if !error.is_damage() {
                 return Err(error);
             }
-            tracing::warn!(generation, %error, "skipped a generation that cannot be used");
+            warn(format!("generation {generation} cannot be used, and the one before it is tried: {error}"));
             skipped.push(Skipped { generation, error });
         }
         if skipped.is_empty() {
@@ -204,12 +209,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let known = self.missing;
         self.missing = History::newest_generation(self.directory.disk(), self.path());
         if let (Some(generation), None) = (self.missing, known) {
-            tracing::warn!(
-                path = %self.path().display(),
-                generation,
-                "this directory has no checkpoints, and its history says that there were some: if it is a copy, make it \
-                 again with `ckpt copy`; the program starts afresh"
-            );
+            warn(format!(
+                "{} has no checkpoints, and its history says that there were some, up to generation {generation}: if it is a \
+                 copy, make it again with `ckpt copy`; the program starts afresh",
+                self.path().display()
+            ));
         }
     }
 
@@ -239,7 +243,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         for generation in self.generations()? {
             match self.manifest(generation) {
                 Ok(manifest) => {
-                    let value = manifest.metadata().get(metric.name()).and_then(Value::as_f64);
+                    let value = manifest.metadata().get(metric.name()).cloned();
                     values.extend(value.map(|value| (generation, value)));
                 }
                 // Removed after the directory was listed, or damaged.
@@ -248,7 +252,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(metric.ranked(values.into_iter()).first().copied())
+        Ok(metric.ranked(values.iter().map(|(generation, value)| (*generation, value))).first().copied())
     }
 
     /// The checkpoint directory, as an absolute path.
@@ -319,7 +323,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// Opens a generation and verifies all but its parts.
-    fn container(&self, generation: u64) -> Result<Container, Error> {
+    pub(crate) fn container(&self, generation: u64) -> Result<Container, Error> {
         self.directory.check()?;
         let path = self.directory.location(generation);
         let source = self.directory.open(generation).map_err(|source| Error::io("open", &path, source))?;
@@ -366,13 +370,13 @@ pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
     }
     let opaque: Vec<String> = schema.opaque_parts().iter().map(ToString::to_string).collect();
     if !opaque.is_empty() {
-        tracing::warn!(
+        warn(format!(
             "the form of some parts of `{}` could not be found out, so what is saved loads only while its type stays the \
              same; store them with #[serde(with = \"checkpointed::self_describing\")] on the field, or on the field that \
              holds them, before the first save: {}",
             name_of::<T>(schema),
             state::listed(&opaque.iter().map(String::as_str).collect::<Vec<_>>())
-        );
+        ));
     }
     Ok(program)
 }

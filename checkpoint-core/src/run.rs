@@ -5,14 +5,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::callback::Callback;
 use crate::checkpointer::Begun;
 use crate::error::Error;
+use crate::failures::{Failures, OnFailedSave};
 use crate::history::{End, Journal};
 use crate::reader::LoadReport;
 use crate::save::Saved;
 use crate::schedule::{Cost, Due, Pacer};
 use crate::stop::{EXIT_HALTED, EXIT_REQUEUE, Stop, StopReason};
 use crate::store::Claim;
+use crate::warnings::{self, Warnings};
 
 /// How often the claim on the directory gives a sign of life.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
@@ -62,13 +65,22 @@ pub enum Decision {
         /// Why.
         why: Why,
     },
+    /// A save failed that was merely due, and the program is to go on, as
+    /// [`on_failed_save`](crate::Builder::on_failed_save) wants it. In the background it is one that was begun earlier.
+    #[non_exhaustive]
+    Failed {
+        /// What the error says.
+        message: String,
+        /// How many saves have failed since the last one that did not; this one counts.
+        times: u32,
+    },
 }
 
 impl Decision {
     /// Whether a save was made or begun.
     #[must_use]
     pub fn is_saved(&self) -> bool {
-        *self != Decision::NotDue
+        matches!(self, Decision::Saved { .. } | Decision::Begun { .. })
     }
 }
 
@@ -81,6 +93,9 @@ impl fmt::Display for Decision {
             }
             Decision::Begun { begun, why } => {
                 write!(formatter, "began to save generation {}: {why}", begun.generation)
+            }
+            Decision::Failed { message, times } => {
+                write!(formatter, "a save failed, {times} in a row now: {message}")
             }
         }
     }
@@ -115,27 +130,6 @@ pub enum Progress {
     },
 }
 
-/// What somebody who wants to be told gave us to call.
-pub(crate) type Callback = dyn Fn(&Progress) + Send + Sync;
-
-/// Who wants to be told.
-#[derive(Clone, Default)]
-pub(crate) struct Watcher(pub(crate) Option<Arc<Callback>>);
-
-impl Watcher {
-    pub(crate) fn tell(&self, progress: impl FnOnce() -> Progress) {
-        if let Some(watcher) = &self.0 {
-            watcher(&progress());
-        }
-    }
-}
-
-impl fmt::Debug for Watcher {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(if self.0.is_some() { "Watcher" } else { "nobody" })
-    }
-}
-
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -159,13 +153,6 @@ impl Finished {
     }
 }
 
-/// A save that goes on in the background.
-#[derive(Debug)]
-struct Flight {
-    at: Duration,
-    why: Why,
-}
-
 /// One run of a program, from the opening of the directory to its end.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -173,8 +160,10 @@ pub(crate) struct Run {
     pacer: Pacer,
     stop: Stop,
     journal: Journal,
-    pub(crate) watcher: Watcher,
-    flight: Option<Flight>,
+    pub(crate) watcher: Callback<Progress>,
+    pub(crate) warnings: Warnings,
+    on_failed_save: OnFailedSave,
+    failures: Failures,
     claim: Arc<Claim>,
     /// When that is to give its next sign of life.
     touch: Duration,
@@ -183,17 +172,38 @@ pub(crate) struct Run {
     ended: bool,
 }
 
+/// Who is to be told of what happens to a run, and what it does about saves that fail.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch {
+    pub(crate) watcher: Callback<Progress>,
+    pub(crate) warnings: Warnings,
+    pub(crate) on_failed_save: OnFailedSave,
+}
+
 impl Run {
     pub(crate) fn new(
         begun: Instant,
         pacer: Pacer,
         stop: Stop,
         journal: Journal,
-        watcher: Watcher,
+        watch: Watch,
         claim: Arc<Claim>,
     ) -> Run {
-        let (flight, touch) = (None, TOUCH_EVERY);
-        Run { begun, pacer, stop, journal, watcher, flight, claim, touch, told: false, ended: false }
+        let Watch { watcher, warnings, on_failed_save } = watch;
+        Run {
+            begun,
+            pacer,
+            stop,
+            journal,
+            watcher,
+            warnings,
+            on_failed_save,
+            failures: Failures::default(),
+            claim,
+            touch: TOUCH_EVERY,
+            told: false,
+            ended: false,
+        }
     }
 
     /// Whether this process is the one that began the run, and not one that was forked from it.
@@ -219,28 +229,35 @@ impl Run {
     pub(crate) fn due(&mut self) -> Option<Why> {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.begun);
-        if elapsed >= self.touch {
-            self.touch = elapsed.saturating_add(TOUCH_EVERY);
-            self.claim.touch();
-            if !self.claim.is_of_this_process() {
-                self.journal.abandon();
-            }
-        }
-        self.journal.alive(elapsed);
+        self.show_life(elapsed);
         if let Some(reason) = self.stop.reason(now, self.pacer.cost().total) {
             self.told = true;
             return Some(Why::Stopping(reason.clone()));
         }
-        let due = self.pacer.step(elapsed)?;
-        // The one before it is not done, so that another would only wait for it.
-        self.flight.is_none().then_some(Why::Due(due))
+        self.pacer.step(elapsed).map(Why::Due)
     }
 
     /// Why the program is to stop.
     pub(crate) fn should_stop(&mut self) -> Option<&StopReason> {
-        let reason = self.stop.reason(Instant::now(), self.pacer.cost().total);
+        let now = Instant::now();
+        self.show_life(now.saturating_duration_since(self.begun));
+        let reason = self.stop.reason(now, self.pacer.cost().total);
         self.told |= reason.is_some();
         reason
+    }
+
+    /// Says, now and then, that the run goes on: by its claim and in its history.
+    fn show_life(&mut self, elapsed: Duration) {
+        if elapsed >= self.touch {
+            self.touch = elapsed.saturating_add(TOUCH_EVERY);
+            self.claim.touch();
+        }
+        if self.journal.is_silent(elapsed) {
+            match self.claim.is_of_this_process() {
+                true => self.journal.alive(elapsed),
+                false => self.journal.abandon(),
+            }
+        }
     }
 
     /// Whether the program was told to stop.
@@ -254,45 +271,50 @@ impl Run {
             return;
         }
         let now = self.now();
-        self.journal.restarted(now, load.generation(), load.manifest.created());
+        self.journal.restarted(now, load.generation());
     }
 
-    /// A save was made, or failed.
+    /// What a save needs to know of the run, for the thread that makes it.
+    pub(crate) fn telling(&self) -> Telling {
+        let makes_room = self.on_failed_save.makes_room();
+        Telling { watcher: self.watcher.clone(), warnings: self.warnings.clone(), makes_room }
+    }
+
+    /// A save was made, or failed; it was begun then. The caller has nothing half done: the program's own functions are
+    /// called from here.
     pub(crate) fn saved(
         &mut self,
         begun: Instant,
         generation: u64,
         why: &Why,
-        outcome: &Result<Saved, Error>,
-    ) {
+        outcome: Result<&Saved, &Error>,
+    ) -> Fate {
         let at = begun.saturating_duration_since(self.begun);
-        self.note(at, generation, why, outcome.as_ref().map_err(Error::to_string));
-    }
-
-    /// A save in the background was begun.
-    pub(crate) fn took_off(&mut self, begun: Instant, why: Why) {
-        self.flight = Some(Flight { at: begun.saturating_duration_since(self.begun), why });
-    }
-
-    /// The save in the background is done.
-    pub(crate) fn landed(&mut self, generation: u64, outcome: Result<&Saved, String>) {
-        if let Some(Flight { at, why }) = self.flight.take() {
-            self.note(at, generation, &why, outcome);
-        }
-    }
-
-    fn note(&mut self, at: Duration, generation: u64, why: &Why, outcome: Result<&Saved, String>) {
         let now = self.now();
         match outcome {
             Ok(saved) => {
+                self.failures.end();
                 self.pacer.saved(at, Cost { stall: saved.stall, total: saved.duration });
                 self.journal.saved(now, saved, self.pacer.interval(), why.to_string());
                 self.watcher.tell(|| Progress::Saved(saved.clone()));
+                Fate::Made
             }
-            Err(message) => {
+            Err(error) => {
+                let message = error.to_string();
+                self.failures.add(now);
                 self.pacer.failed(now);
                 self.journal.failed(now, generation, message.clone());
-                self.watcher.tell(|| Progress::Failed { generation, message });
+                let is_borne =
+                    matches!(why, Why::Due(_)) && self.failures.are_borne(&self.on_failed_save, now, error);
+                self.watcher.tell(|| Progress::Failed { generation, message: message.clone() });
+                if !is_borne {
+                    return Fate::Failed;
+                }
+                let times = self.failures.times();
+                warnings::warn(format!(
+                    "a save that was due failed, {times} in a row now, and the program goes on: {message}"
+                ));
+                Fate::Borne(Decision::Failed { message, times })
             }
         }
     }
@@ -310,10 +332,35 @@ impl Run {
     }
 }
 
+/// Who is told of a save while it goes on, and what it may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Telling {
+    pub(crate) watcher: Callback<Progress>,
+    pub(crate) warnings: Warnings,
+    /// Whether it makes room on a full disk.
+    pub(crate) makes_room: bool,
+}
+
+/// What became of a save.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fate {
+    /// It is on the disk.
+    Made,
+    /// It failed, and the program must learn of it by an error.
+    Failed,
+    /// It failed, and the program goes on.
+    Borne(Decision),
+}
+
 impl Drop for Run {
     fn drop(&mut self) {
+        let _warnings = self.warnings.enter();
+        if !self.is_of_this_process() {
+            return;
+        }
+        self.stop.leave();
         // A panic is a failure of the run, and so is what ends without this.
-        if !self.ended && !std::thread::panicking() && self.is_of_this_process() {
+        if !self.ended && !std::thread::panicking() {
             let now = self.now();
             self.journal.ended(now, End::Closed);
         }

@@ -3,10 +3,11 @@
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
+use crate::callback::Callback;
 use crate::container::{Container, ContainerWriter, Manifest, Refusal};
 use crate::error::Error;
 use crate::read_back::Net;
-use crate::run::{Progress, Watcher};
+use crate::run::{Progress, Telling};
 use crate::seal::Sealed;
 use crate::store::{Sealed as Written, Temporary, Writer};
 
@@ -33,7 +34,7 @@ const TELL_EVERY: u64 = 8 << 20;
 /// A temporary file of which somebody is told how it grows.
 pub(crate) struct Told<'a> {
     file: &'a mut Temporary,
-    watcher: &'a Watcher,
+    watcher: &'a Callback<Progress>,
     generation: u64,
     written: u64,
     told: u64,
@@ -64,18 +65,55 @@ pub(crate) enum Failure {
     Encode(Error),
 }
 
-/// Writes a container and publishes it as the generation that its manifest names. `fill` writes the arrays, and returns
-/// the bytes of the rest of the state. The program waited for `stall`, or waits for all of it.
-pub(crate) fn save<'s>(
+/// What is to be saved.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) manifest: Manifest,
+    pub(crate) begun: Instant,
+    /// How long the program waited; for all of it, if nothing else is said.
+    pub(crate) stall: Option<Duration>,
+}
+
+/// Writes a container and publishes it as the generation that its manifest names. `fill` writes the arrays, and puts the
+/// bytes of the rest of the state into `rest`.
+///
+/// Where the disk is full and the program wants it, room is made and `fill` is called once more.
+pub(crate) fn save(
     writer: &mut Writer,
     net: &mut Net,
-    manifest: Manifest,
-    begun: Instant,
-    stall: Option<Duration>,
-    watcher: &Watcher,
-    fill: impl FnOnce(&mut Output<'_, '_>) -> Result<&'s [u8], Failure>,
+    order: Order,
+    telling: &Telling,
+    rest: &mut Vec<u8>,
+    mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>) -> Result<(), Failure>,
+) -> Result<Saved, Error> {
+    let again = telling.makes_room.then(|| order.clone());
+    match (write(writer, net, order, telling, rest, &mut fill), again) {
+        (Err(Error::NoSpace { .. }), Some(order)) if make_room(writer, order.manifest.generation)? => {
+            write(writer, net, order, telling, rest, &mut fill)
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// Removes what retention would remove after this generation, if there is such; nothing, unless the newest is whole.
+fn make_room(writer: &mut Writer, generation: u64) -> Result<bool, Error> {
+    let protection = writer.protection().clone();
+    writer.make_room(generation, |source| {
+        let source = protection.open(source)?;
+        Container::open(source, &protection.tag_keys())?.verify()
+    })
+}
+
+fn write(
+    writer: &mut Writer,
+    net: &mut Net,
+    Order { manifest, begun, stall }: Order,
+    telling: &Telling,
+    rest: &mut Vec<u8>,
+    fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>) -> Result<(), Failure>,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
+    let watcher = &telling.watcher;
     let metrics = writer.retention().metrics(&manifest.metadata);
     let mut temporary = writer.begin()?;
     let path = temporary.path().to_owned();
@@ -86,8 +124,8 @@ pub(crate) fn save<'s>(
     let container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
     let can_open = writer.protection().can_open();
     let mut container = container.tagged(writer.protection().tag_key()).checked(!can_open);
-    match fill(&mut container) {
-        Ok(state) => drop(container.finish(state, manifest).map_err(failed)?),
+    match fill(&mut container, rest) {
+        Ok(()) => drop(container.finish(rest, manifest).map_err(failed)?),
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),
     }

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpointer::Checkpointer;
+use crate::checkpointer::{Checkpointer, Turn};
 use crate::container::Metadata;
 use crate::embedded;
 use crate::error::Error;
@@ -320,13 +321,16 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
-        let mut bytes = self.scopes.frame()?.kept.take().unwrap_or_default();
-        let encoded = self.scopes.encode(variables, &mut bytes);
         let frame = self.scopes.frame()?;
+        let mut bytes = frame.kept.take().unwrap_or_default();
         frame.done.clear();
-        frame.calls = if encoded.is_ok() { Calls::Kept } else { Calls::NotKept };
-        frame.kept = encoded.is_ok().then_some(bytes);
-        encoded
+        // First: should the variables panic, nothing is kept.
+        frame.calls = Calls::NotKept;
+        self.scopes.encode(variables, &mut bytes)?;
+        let frame = self.scopes.frame()?;
+        frame.calls = Calls::Kept;
+        frame.kept = Some(bytes);
+        Ok(())
     }
 
     /// Saves the variables, together with what the scopes around this one kept.
@@ -344,7 +348,10 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// As [`save`](Scope::save).
     pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
-        let Some(why) = self.scopes.checkpoints.due()? else { return Ok(Decision::NotDue) };
+        let why = match self.scopes.checkpoints.due()? {
+            Turn::Save(why) => why,
+            Turn::Pass(decision) => return Ok(decision),
+        };
         self.scopes.check_restored()?;
         self.keep(variables)?;
         self.scopes.checkpoints.save_because(why, &self.scopes.stack, Metadata::new())
@@ -381,11 +388,10 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(self.scopes.decode(name, &done)?);
         }
         self.scopes.known::<R>()?;
-        let before = *self.scopes.calls();
-        *self.scopes.calls() = Calls::Kept;
-        let result = work(self.scopes);
+        let before = std::mem::replace(self.scopes.calls(), Calls::Kept);
+        let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
         *self.scopes.calls() = before;
-        let result = result?;
+        let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut bytes = Vec::new();
         self.scopes.encode(&result, &mut bytes)?;
         self.scopes.frame()?.done.insert(name.to_owned(), bytes);

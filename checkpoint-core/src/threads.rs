@@ -3,13 +3,13 @@
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
-    sync::mpsc::{Receiver, SendError, Sender, channel},
+    sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel},
     thread::{Builder, JoinHandle},
 };
 
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
-    sync::mpsc::{Receiver, SendError, Sender, channel},
+    sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel},
     thread::{Builder, JoinHandle},
 };
 

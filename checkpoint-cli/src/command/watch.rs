@@ -50,7 +50,7 @@ impl Answer for Happened {
                 writeln!(output, "process {process} on {host} begins, saves {}", text::plain(schedule))
             }
             Event::Restart { generation, lost } => {
-                let lost = lost.map(|lost| format!(", {} to be done again", text::duration(lost)));
+                let lost = lost.map(|lost| format!(", {} at least to be done again", text::duration(lost)));
                 writeln!(output, "goes on from generation {generation}{}", lost.unwrap_or_default())
             }
             Event::Save { generation, bytes, stall, total, .. } => {
@@ -67,7 +67,11 @@ impl Answer for Happened {
                 writeln!(output, "{BAD}failed{BAD:#} to save {generation}: {}", text::plain(error))
             }
             Event::Died { ran } => {
-                writeln!(output, "{BAD}the run before it failed{BAD:#} after {}", text::duration(*ran))
+                writeln!(
+                    output,
+                    "{BAD}the run before it failed{BAD:#} after {} at least",
+                    text::duration(*ran)
+                )
             }
             Event::End(End::Completed) => writeln!(output, "{GOOD}complete{GOOD:#}"),
             Event::End(End::Stopped(by)) => {
@@ -104,7 +108,10 @@ pub(crate) fn run(
                 since = Instant::now();
                 warned = false;
             }
-            output.answer(&happened(directory, protection, record))?;
+            // That a run goes on, a person sees by its saves.
+            if !matches!(record.event, Event::Alive) {
+                output.answer(&happened(directory, protection, record))?;
+            }
             if count.is_some_and(|count| saves >= count) {
                 return Ok(Verdict::Well);
             }

@@ -295,7 +295,12 @@ mod tests {
             -1.234_567_890_123_456_7e-300,
         ]);
         assert_eq!(lengths(floats.map(Value::from).collect()), 1);
-        assert_eq!(lengths([0, 7, -7, i64::MIN, i64::MAX].map(Value::from).to_vec()), 1);
+        assert_eq!(
+            lengths(
+                [0, 7, -7, i64::MIN.into(), i64::MAX.into(), u64::MAX.into()].map(Value::Integer).to_vec()
+            ),
+            1
+        );
         assert_eq!(lengths([true, false].map(Value::from).to_vec()), 1);
     }
 

@@ -1,5 +1,6 @@
 //! What a program adds to a save.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -55,8 +56,8 @@ impl Metadata {
 pub enum Value {
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number.
-    Integer(i64),
+    /// A whole number, of those that an `i64` or a `u64` can be; any other is saved as the nearest float.
+    Integer(i128),
     /// Any other number. NaN and the infinities, which JSON lacks, stand in the manifest as `"NaN"`, `"inf"` and
     /// `"-inf"`, and come back as text that [`as_f64`](Value::as_f64) understands.
     Float(f64),
@@ -77,6 +78,16 @@ impl Value {
         }
     }
 
+    /// Which of two numbers is the greater, exactly: no integer is made a float for it. `None` where one is no number, or NaN.
+    pub(crate) fn compare(&self, other: &Value) -> Option<Ordering> {
+        match (self, other) {
+            (Value::Integer(one), Value::Integer(two)) => Some(one.cmp(two)),
+            (Value::Integer(one), two) => integer_with_float(*one, two.as_f64()?),
+            (one, Value::Integer(two)) => integer_with_float(*two, one.as_f64()?).map(Ordering::reverse),
+            (one, two) => one.as_f64()?.partial_cmp(&two.as_f64()?),
+        }
+    }
+
     /// The value as text, where it is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -85,6 +96,18 @@ impl Value {
             _ => None,
         }
     }
+}
+
+/// Which of the two is the greater.
+fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
+    if float.is_nan() {
+        return None;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "saturates; all integers here are within 64 bits")]
+    let whole = float.trunc() as i128;
+    let rest = float - float.trunc();
+    // Of an infinity the rest is NaN, and the whole is beyond all integers.
+    Some(integer.cmp(&whole).then(0.0_f64.partial_cmp(&rest).unwrap_or(Ordering::Equal)))
 }
 
 impl fmt::Display for Value {
@@ -102,7 +125,12 @@ impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Integer(value) => serializer.serialize_i64(*value),
+            Value::Integer(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+                (Ok(value), _) => serializer.serialize_i64(value),
+                (_, Ok(value)) => serializer.serialize_u64(value),
+                #[allow(clippy::cast_precision_loss, reason = "JSON has nothing nearer")]
+                _ => serializer.serialize_f64(*value as f64),
+            },
             Value::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
             Value::Float(value) => serializer.collect_str(value),
             Value::Text(value) => serializer.serialize_str(value),
@@ -130,11 +158,7 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-                #[allow(
-                    clippy::cast_precision_loss,
-                    reason = "beyond i64, the nearest float is all there is"
-                )]
-                Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
+                Ok(value.into())
             }
 
             fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
@@ -163,21 +187,12 @@ macro_rules! value_from {
 value_from! {
     bool => Bool,
     i8 => Integer, i16 => Integer, i32 => Integer, i64 => Integer,
-    u8 => Integer, u16 => Integer, u32 => Integer,
+    u8 => Integer, u16 => Integer, u32 => Integer, u64 => Integer,
     f32 => Float, f64 => Float,
     &str => Text, String => Text,
 }
 
-impl From<u64> for Value {
-    /// A number that is too large for [`Integer`](Value::Integer) becomes the nearest [`Float`](Value::Float).
-    fn from(value: u64) -> Value {
-        #[allow(clippy::cast_precision_loss, reason = "beyond i64, the nearest float is all there is")]
-        i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer)
-    }
-}
-
 impl From<usize> for Value {
-    /// As for `u64`.
     fn from(value: usize) -> Value {
         (value as u64).into()
     }
@@ -198,6 +213,41 @@ mod tests {
         let text = serde_json::to_string(&written).unwrap();
         assert_eq!(text, r#"{"commit":"9f3c1e","converged":false,"epoch":-3,"loss":0.1}"#);
         assert_eq!(serde_json::from_str::<Metadata>(&text).unwrap(), written);
+    }
+
+    #[test]
+    fn integers_come_back_exactly_and_are_compared_exactly() {
+        let ordered = [
+            Value::Float(f64::NEG_INFINITY),
+            i64::MIN.into(),
+            (i64::MIN + 1).into(),
+            Value::Float(-0.5),
+            0.into(),
+            Value::Float(0.5),
+            ((1_u64 << 53) - 1).into(),
+            Value::Float(9_007_199_254_740_992.0),
+            ((1_u64 << 53) + 1).into(),
+            (u64::MAX - 1).into(),
+            u64::MAX.into(),
+            Value::Float(1e300),
+            Value::Float(f64::INFINITY),
+        ];
+        for (place, one) in ordered.iter().enumerate() {
+            for (other_place, other) in ordered.iter().enumerate() {
+                assert_eq!(one.compare(other), Some(place.cmp(&other_place)), "{one} {other}");
+            }
+            let text = serde_json::to_string(one).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Value>(&text).unwrap().compare(one),
+                Some(Ordering::Equal),
+                "{text}"
+            );
+        }
+        assert_eq!(Value::from(0).compare(&Value::Float(-0.0)), Some(Ordering::Equal));
+        for nothing in [Value::Float(f64::NAN), "seven".into(), true.into()] {
+            assert_eq!(nothing.compare(&0.into()), None);
+            assert_eq!(Value::Float(0.0).compare(&nothing), None);
+        }
     }
 
     #[test]

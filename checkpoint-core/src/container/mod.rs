@@ -8,6 +8,7 @@
 mod arrays;
 mod checksum;
 mod compression;
+mod equality;
 #[cfg(test)]
 mod forged;
 mod manifest;
@@ -26,6 +27,7 @@ mod zip;
 
 pub(crate) use arrays::Arrays;
 pub use compression::Compression;
+pub(crate) use equality::is_equal;
 pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};
 pub use metadata::{Metadata, Value};

@@ -95,6 +95,16 @@ impl Container {
         })
     }
 
+    /// Reads all of it and compares every checksum.
+    pub(crate) fn verify(&self) -> Result<(), Refusal> {
+        let mut buffer = Vec::new();
+        (0..self.part_count()).try_for_each(|number| {
+            let mut part = self.stream(number)?;
+            while part.next(&mut buffer)? {}
+            Ok(())
+        })
+    }
+
     /// A part, to be read from its start.
     pub(crate) fn stream(&self, number: usize) -> Result<PartStream<'_>, Refusal> {
         let (part, entry) = self.at(number)?;

@@ -9,10 +9,15 @@ use super::{FILE, FORMER, History, LONGEST, Lived};
 use crate::host;
 use crate::save::Saved;
 use crate::schedule::Past;
-use crate::store::{Disk, Log};
+use crate::store::{Disk, Log, Retention};
+use crate::warnings::warn;
 
-/// How often a run says that it still lives.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+/// A run says that it still lives when nothing else was written for this part of the time that it has gone on, …
+const PART_OF_LIFE: u32 = 16;
+/// … but not more often than this, …
+const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
+/// … nor more seldom. At most so much of a run that is killed is not known of, and one step of it.
+const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
 /// Writes the history of a directory; does nothing where that is not wanted, or failed.
 #[derive(Debug)]
@@ -26,12 +31,10 @@ pub(crate) struct Journal {
     warned: bool,
     /// The start of this run.
     start: Option<Record>,
-    /// When the last line was written, by the machine's clock and by that of the run.
-    last: Option<(SystemTime, Duration)>,
     /// When the next sign of life is due.
     alive: Duration,
-    /// When the run before this one, if it failed, is known to have lived last, by the clock.
-    died: Option<SystemTime>,
+    /// What is known of the run before this one, if it failed, until its work was said to be lost.
+    died: Option<Lived>,
 }
 
 impl Journal {
@@ -41,7 +44,7 @@ impl Journal {
         directory: &Path,
         wanted: bool,
         schedule: String,
-        retention: String,
+        retention: Retention,
     ) -> (Journal, Past) {
         let directory = directory.to_owned();
         let mut journal = Journal {
@@ -51,32 +54,30 @@ impl Journal {
             torn: false,
             warned: false,
             start: None,
-            last: None,
-            alive: SIGN_OF_LIFE,
+            alive: SHORTEST_SILENCE,
             died: None,
         };
         if !wanted {
             return (journal, Past::default());
         }
         let mut history = History::of(&*journal.disk, &journal.directory).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the history of earlier runs cannot be read");
+            warn(format!("the history of earlier runs is not known: {error}"));
             History { torn: true, ..History::default() }
         });
         journal.torn = history.torn;
         if history.unknown_lines > 0 {
             let (path, lines) = (journal.directory.display(), history.unknown_lines);
-            tracing::warn!(%path, lines, "some lines of the history are not understood");
+            warn(format!("{lines} lines of the history in {path} are not understood, and passed over"));
         }
         match journal.disk.open_log(&journal.directory.join(FILE)) {
             Ok(log) => journal.log = Some(log),
             Err(error) => journal.give_up(&error),
         }
-        let modified = journal.log.as_ref().and_then(|log| log.modified().ok());
-        if let Some(Lived { ran, until }) = history.unfinished(modified) {
-            journal.died = until;
-            history.records.push(journal.write(Duration::ZERO, Event::Died { ran }));
+        if let Some(lived) = history.unfinished() {
+            history.records.push(journal.write(Duration::ZERO, Event::Died { ran: lived.ran }));
+            journal.died = Some(lived);
         }
-        let (host, process) = (host::name(), std::process::id());
+        let (host, process, retention) = (host::name(), std::process::id(), Some(retention));
         let start = journal.write(Duration::ZERO, Event::Start { host, process, schedule, retention });
         journal.start = Some(start.clone());
         history.records.push(start);
@@ -86,28 +87,27 @@ impl Journal {
         (journal, history.past())
     }
 
-    /// Says, now and then, that the run goes on.
+    /// Whether nothing was written for so long that the run is to say that it goes on.
+    pub(crate) fn is_silent(&self, now: Duration) -> bool {
+        now >= self.alive
+    }
+
+    /// Says so, if it is time. It costs a line that is not synced.
     pub(crate) fn alive(&mut self, now: Duration) {
-        if now >= self.alive {
-            self.alive = now.saturating_add(SIGN_OF_LIFE);
-            // Counted from the last line, so that it is right also where the machine's clock was set since then.
-            if let (Some(log), Some((time, at))) = (&mut self.log, self.last)
-                && let Some(present) = time.checked_add(now.saturating_sub(at))
-                && let Err(error) = log.set_modified(present)
-            {
-                self.warn(&error);
-            }
+        if self.is_silent(now) {
+            self.write(now, Event::Alive);
         }
     }
 
     /// Writes nothing from now on: this is a process that was forked from the one whose run it is.
     pub(crate) fn abandon(&mut self) {
         self.log = None;
+        self.alive = Duration::MAX;
     }
 
-    pub(crate) fn restarted(&mut self, now: Duration, generation: u64, created: SystemTime) {
+    pub(crate) fn restarted(&mut self, now: Duration, generation: u64) {
         // A program may load more than once; the work was lost once.
-        let lost = self.died.take().and_then(|died| died.duration_since(created).ok());
+        let lost = self.died.take().map(|lived| lived.since(generation));
         self.write(now, Event::Restart { generation, lost });
     }
 
@@ -131,29 +131,28 @@ impl Journal {
     /// Appends a line. Returns its record, also where it could not be written.
     fn write(&mut self, at: Duration, event: Event) -> Record {
         let record = Record { time: SystemTime::now(), at, event };
-        if self.append(&[&record]) {
-            self.last = Some((record.time, at));
-            // That it was written now is a sign of life too.
-            self.alive = at.saturating_add(SIGN_OF_LIFE);
-        }
+        self.append(&[&record]);
+        // Whatever was written is a sign of life too. What could not be written is tried no sooner than this.
+        self.alive = at.saturating_add((at / PART_OF_LIFE).clamp(SHORTEST_SILENCE, LONGEST_SILENCE));
         record
     }
 
     /// Appends a line for each record, all by one call. Where that fails the next is tried all the same: a disk that was full
     /// for a moment must not keep a run from saying that it ended.
-    fn append(&mut self, records: &[&Record]) -> bool {
-        let Some(log) = &mut self.log else { return false };
+    fn append(&mut self, records: &[&Record]) {
+        let Some(log) = &mut self.log else { return };
         let mut lines = if self.torn { b"\n".to_vec() } else { Vec::new() };
         for record in records {
             if let Err(error) = serde_json::to_writer(&mut lines, record) {
-                self.warn(&error.into());
-                return false;
+                return self.warn(&error.into());
             }
             lines.push(b'\n');
         }
         let outcome = log.append(&lines);
         self.torn = outcome.is_err();
-        outcome.map_err(|error| self.warn(&error)).is_ok()
+        if let Err(error) = outcome {
+            self.warn(&error);
+        }
     }
 
     /// Puts the file aside, and begins a new one with what it says in short.
@@ -187,7 +186,10 @@ impl Journal {
     fn warn(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.warned, true) {
             let path = self.directory.join(FILE);
-            tracing::warn!(path = %path.display(), %error, "the history cannot be written; the program goes on");
+            warn(format!(
+                "the history {} cannot be written, the program goes on without: {error}",
+                path.display()
+            ));
         }
     }
 }

@@ -6,10 +6,12 @@
 //! where it cannot be written the program goes on. Beyond 1 MiB it becomes `history.1.jsonl`, in the place of an older one,
 //! and a new file begins with a summary of the runs before the present one, and with its start.
 //!
-//! A run that ends says so, with its reason. One that never did has failed, and the next run notes until when it lived: a
-//! program that calls [`save_if_due`](crate::Checkpointer::save_if_due) gives a sign of life once a minute, as the time of
-//! the file's last change. How long a run went on is told by a clock that nobody sets: `at` in each record, and from the last
-//! record to the last sign of life the time between the two.
+//! A run that ends says so, with its reason. One that never did has failed, and the next run notes until when it lived. A
+//! program that calls [`save_if_due`](crate::Checkpointer::save_if_due) or [`should_stop`](crate::Checkpointer::should_stop)
+//! gives a sign of life: a line, where nothing else was written for a sixteenth of the time that it has gone on, though not more
+//! often than twice a second, and every five minutes at least. What a killed run did behind its last line, nobody knows: how
+//! long failed runs went on, and the work that was lost with them, are at least what is said. All of it is told by a clock that
+//! nobody sets: `at` in each record.
 //!
 //! ```
 //! use checkpointed_core::{Checkpointer, history};
@@ -32,8 +34,9 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 pub(crate) use journal::Journal;
 pub(crate) use record::seconds;
@@ -68,12 +71,20 @@ pub struct History {
 }
 
 /// A run that never said that it ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lived {
     /// How long it is known to have gone on.
     pub(crate) ran: Duration,
-    /// The same by the machine's clock.
-    pub(crate) until: Option<SystemTime>,
+    /// When it began its saves.
+    saves: BTreeMap<u64, Duration>,
+}
+
+impl Lived {
+    /// How long it is known to have gone on since it saved a generation; all of it, if another run did.
+    fn since(&self, generation: u64) -> Duration {
+        let begun = self.saves.get(&generation).copied().unwrap_or_default();
+        self.ran.saturating_sub(begun)
+    }
 }
 
 /// Reads the history of a checkpoint directory. Where there is none, it is empty.
@@ -152,7 +163,7 @@ impl History {
         self.summary().map_or(0, |summary| summary.failures).saturating_add(died as u64)
     }
 
-    /// How long all runs together went on, as far as that is known.
+    /// How long all runs together went on, at least: of those that failed, only what is known.
     #[must_use]
     pub fn observed(&self) -> Duration {
         let mut total = self.summary().map_or(Duration::ZERO, |summary| summary.observed);
@@ -171,8 +182,8 @@ impl History {
         total.saturating_add(run)
     }
 
-    /// How much work the restarts repeated: from the save that each went on from to the end of the run before it, as far as
-    /// that is known.
+    /// How much work the restarts repeated, at least: from the save that each went on from to the last sign of life of the run
+    /// before it.
     #[must_use]
     pub fn lost(&self) -> Duration {
         let lost = self.records.iter().filter_map(|record| match &record.event {
@@ -192,20 +203,23 @@ impl History {
         })
     }
 
-    /// The last run, if it has not said that it ended. `modified` is when the file was last changed.
-    pub(crate) fn unfinished(&self, modified: Option<SystemTime>) -> Option<Lived> {
-        let mut last: Option<&Record> = None;
+    /// The last run, if it has not said that it ended.
+    pub(crate) fn unfinished(&self) -> Option<Lived> {
+        let mut last: Option<Lived> = None;
         for record in &self.records {
-            last = match &record.event {
-                Event::Start { .. } => Some(record),
-                Event::End { .. } | Event::Died { .. } | Event::Summary { .. } => None,
-                _ => last.map(|_| record),
-            };
+            match &record.event {
+                Event::Start { .. } => last = Some(Lived { ran: record.at, saves: BTreeMap::new() }),
+                Event::End { .. } | Event::Died { .. } | Event::Summary { .. } => last = None,
+                event => {
+                    let Some(last) = &mut last else { continue };
+                    last.ran = last.ran.max(record.at);
+                    if let Event::Save { generation, total, .. } = event {
+                        last.saves.insert(*generation, record.at.saturating_sub(*total));
+                    }
+                }
+            }
         }
-        let last = last?;
-        // Counted from the last record and not from the start: between these two the clock may have been set.
-        let since = modified.and_then(|modified| modified.duration_since(last.time).ok()).unwrap_or_default();
-        Some(Lived { ran: last.at.saturating_add(since), until: last.time.checked_add(since) })
+        last
     }
 
     /// The start of the last run.
@@ -219,7 +233,23 @@ impl History {
             Event::Save { stall, total, .. } => Some(Cost { stall: *stall, total: *total }),
             _ => None,
         });
-        Past { failures: self.failures(), observed: self.observed(), cost }
+        let (failures, observed, fruitless) = (self.failures(), self.observed(), self.fruitless());
+        Past { failures, observed, fruitless, cost }
+    }
+
+    /// How many of the last runs failed one after the other and saved nothing.
+    fn fruitless(&self) -> u32 {
+        let (mut fruitless, mut has_saved) = (0_u32, false);
+        for record in &self.records {
+            match record.event {
+                Event::Start { .. } => has_saved = false,
+                Event::Save { .. } => has_saved = true,
+                Event::Died { .. } if !has_saved => fruitless = fruitless.saturating_add(1),
+                Event::Died { .. } | Event::End(_) => fruitless = 0,
+                Event::Summary { .. } | Event::Alive | Event::Restart { .. } | Event::Failure { .. } => {}
+            }
+        }
+        fruitless
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::store::Retention;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,12 +47,15 @@ pub enum Event {
         process: u32,
         /// When it saves, in words.
         schedule: String,
-        /// Which generations it keeps, in words.
-        retention: String,
+        /// Which generations it keeps; `None` where that is not understood.
+        #[serde(deserialize_with = "lenient", default)]
+        retention: Option<Retention>,
     },
+    /// The run goes on: a sign of life, where nothing else was written for a while.
+    Alive,
     /// The run before this one never said that it ended.
     Died {
-        /// How long it ran, as far as is known.
+        /// How long it ran, at least: until its last sign of life.
         #[serde(with = "seconds")]
         ran: Duration,
     },
@@ -58,7 +63,8 @@ pub enum Event {
     Restart {
         /// Which.
         generation: u64,
-        /// How long the run that saved it went on after that, if it failed: the work that is done once more.
+        /// The work of the run before this one that is done once more, if that run failed, at least: from the save that was
+        /// loaded, or from its start where an earlier run made that save, to its last sign of life.
         #[serde(with = "seconds::optional", default, skip_serializing_if = "Option::is_none")]
         lost: Option<Duration>,
     },
@@ -89,6 +95,12 @@ pub enum Event {
     },
     /// The run ended.
     End(End),
+}
+
+/// What is not understood costs no more than itself: the run has begun all the same.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Retention>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(Retention::deserialize(value).ok())
 }
 
 /// As much of a record as a later version can be expected to keep.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,15 +12,20 @@ use super::record::{End, Event};
 use super::{FILE, FORMER, History, Journal, read};
 use crate::save::Saved;
 use crate::schedule::Past;
+use crate::store::Retention;
 use crate::store::faults::FaultyDisk;
 
-fn seconds(seconds: u64) -> Duration {
+const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+fn retention() -> Retention {
+    Retention::newest(NonZeroUsize::MIN)
 }
 
 /// A run in a directory, by a disk that can be told to refuse. Dropped without a word, it has crashed.
 fn begin(disk: &FaultyDisk, directory: &Path) -> (Journal, Past) {
-    Journal::open(Arc::new(disk.clone()), directory, true, "adaptive".into(), "the last 2".into())
+    Journal::open(Arc::new(disk.clone()), directory, true, "adaptive".into(), retention())
 }
 
 fn save(journal: &mut Journal, at: u64, generation: u64, why: &str) {
@@ -82,11 +88,12 @@ fn what_was_lost_is_remembered_when_the_file_is_put_aside() {
     let disk = FaultyDisk::default();
     let (mut journal, _) = begin(&disk, directory.path());
     save(&mut journal, 100, 1, "asked for");
+    journal.alive(seconds(160));
     drop(journal);
     let (mut journal, _) = begin(&disk, directory.path());
-    journal.restarted(Duration::ZERO, 1, SystemTime::now() - seconds(50));
+    journal.restarted(Duration::ZERO, 1);
     let lost = read(directory.path()).unwrap().lost();
-    assert!(lost >= seconds(49) && lost < seconds(110), "{lost:?}");
+    assert_eq!(lost, seconds(62));
     journal.ended(seconds(1), End::Completed);
     drop(journal);
     let (mut journal, _) = begin(&disk, directory.path());
@@ -101,10 +108,9 @@ fn a_program_that_loads_twice_has_lost_its_work_once() {
     save(&mut journal, 100, 1, "asked for");
     drop(journal);
     let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
-    let created = SystemTime::now() - seconds(50);
-    journal.restarted(Duration::ZERO, 1, created);
+    journal.restarted(Duration::ZERO, 1);
     let once = read(directory.path()).unwrap().lost();
-    journal.restarted(seconds(1), 1, created);
+    journal.restarted(seconds(1), 1);
     assert_eq!(read(directory.path()).unwrap().lost(), once);
     assert!(!once.is_zero());
 }
@@ -133,32 +139,109 @@ fn only_the_clock_of_the_run_says_how_long_it_went_on() {
     // The clock was set from 1970 to 2026 while the program ran.
     let text = r#"{"time":"1970-01-01T00:00:09Z","at":0.0,"event":"start","host":"","process":1,"schedule":"","retention":""}
 {"time":"2026-01-01T00:00:00Z","at":100.0,"event":"save","generation":1,"bytes":1,"stall":1.0,"total":1.0,"why":""}
+{"time":"1999-01-01T00:00:00Z","at":130.0,"event":"alive"}
 "#;
-    let (directory, file) = written(text);
-    let last = humantime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
-    for (sign_of_life, ran) in [(30, 130), (0, 100)] {
-        let file = fs::File::options().append(true).open(&file).unwrap();
-        file.set_modified(last + seconds(sign_of_life)).unwrap();
-        let modified = file.metadata().unwrap().modified().ok();
-        let history = History::of(&FaultyDisk::default(), directory.path()).unwrap();
-        assert_eq!(history.unfinished(modified).map(|lived| lived.ran), Some(seconds(ran)));
-    }
-    // It was set back.
+    let (directory, _) = written(text);
     let history = History::of(&FaultyDisk::default(), directory.path()).unwrap();
-    let lived = history.unfinished(Some(last - seconds(3600)));
-    assert_eq!(lived.map(|lived| lived.ran), Some(seconds(100)));
+    assert_eq!(history.unfinished().map(|lived| lived.ran), Some(seconds(130)));
 }
 
 #[test]
-fn a_sign_of_life_says_how_long_the_run_went_on_whatever_the_clock_says_by_then() {
+fn a_copy_of_the_history_made_later_says_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let (mut journal, _) = begin(&disk, directory.path());
-    // No such time has gone by for the machine's clock: it was set back.
-    journal.alive(seconds(7200));
+    save(&mut journal, 100, 1, "asked for");
+    drop(journal);
+    // As `cp` does it, whose copy is younger than the run by what lies between.
+    let file = fs::File::options().append(true).open(directory.path().join(FILE)).unwrap();
+    file.set_modified(SystemTime::now() + seconds(86_400 * 30)).unwrap();
+    let (_, past) = begin(&disk, directory.path());
+    assert_eq!((past.failures, past.observed), (1, seconds(100)));
+}
+
+/// How much of a run of that length is not known of when it is killed, if it was asked once in `step`.
+fn unknown(ran: Duration, step: Duration) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (mut journal, _) = begin(&disk, directory.path());
+    let mut now = Duration::ZERO;
+    while now + step <= ran {
+        now += step;
+        journal.alive(now);
+    }
     drop(journal);
     let (_, past) = begin(&disk, directory.path());
-    assert!(past.observed >= seconds(7199) && past.observed < seconds(7260), "{past:?}");
+    assert!(past.observed <= ran, "at least, and never more");
+    ran - past.observed
+}
+
+#[test]
+fn signs_of_life_say_how_long_a_killed_run_went_on() {
+    let millisecond = Duration::from_millis(1);
+    for (ran, step, most) in [
+        (seconds(5), millisecond, Duration::from_millis(501)),
+        (seconds(7), seconds(1), Duration::from_millis(1500)),
+        (seconds(60), millisecond * 10, seconds(4)),
+        (seconds(3600), seconds(1), seconds(3600 / 16 + 1)),
+        (seconds(86_400), seconds(10), seconds(310)),
+    ] {
+        let unknown = unknown(ran, step);
+        assert!(unknown <= most, "{ran:?}: {unknown:?}");
+    }
+}
+
+#[test]
+fn signs_of_life_take_little_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
+    for second in 0..86_400 {
+        journal.alive(seconds(second));
+    }
+    let length = fs::metadata(directory.path().join(FILE)).unwrap().len();
+    assert!(length < 40_000, "{length}");
+}
+
+#[test]
+fn the_work_that_was_lost_counts_once_however_often_the_run_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let lost = || read(directory.path()).unwrap().lost();
+    let (mut journal, _) = begin(&disk, directory.path());
+    save(&mut journal, 100, 1, "asked for");
+    journal.alive(seconds(150));
+    drop(journal);
+    // The save was begun at 98 s.
+    let (mut journal, _) = begin(&disk, directory.path());
+    journal.restarted(Duration::ZERO, 1);
+    assert_eq!(lost(), seconds(52));
+    journal.alive(seconds(20));
+    drop(journal);
+    // Killed once more before it saved: what it did since its start, not what lies between the runs.
+    let (mut journal, _) = begin(&disk, directory.path());
+    journal.restarted(Duration::ZERO, 1);
+    assert_eq!(lost(), seconds(72));
+    journal.ended(seconds(1), End::Completed);
+    drop(journal);
+    let (mut journal, _) = begin(&disk, directory.path());
+    journal.restarted(Duration::ZERO, 1);
+    assert_eq!(lost(), seconds(72), "a run that ended has lost nothing");
+}
+
+#[test]
+fn runs_that_failed_before_they_saved_are_counted_until_one_saves() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    for fruitless in 0..4 {
+        let (mut journal, past) = begin(&disk, directory.path());
+        assert_eq!(past.fruitless, fruitless);
+        journal.restarted(Duration::ZERO, 1);
+    }
+    let (mut journal, past) = begin(&disk, directory.path());
+    assert_eq!(past.fruitless, 4);
+    save(&mut journal, 10, 2, "asked for");
+    drop(journal);
+    assert_eq!(begin(&disk, directory.path()).1.fruitless, 0);
 }
 
 #[test]

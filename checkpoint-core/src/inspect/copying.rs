@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::history;
 use crate::store::{CopyWay, Directory, Disk as _, RealDisk, absolute, copy_generation, temporary_name};
+use crate::warnings::warn;
 
 /// How often a directory is looked at again because a generation went while it was copied.
 const MOST_LISTINGS: u32 = 100;
@@ -139,7 +140,7 @@ fn copy_generations(source: &Directory, target: &Directory, copied: &mut Copied)
                 }
                 // What is no file has no place among the copies; a load passes over it.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    tracing::warn!(path = %from.display(), %error, "not copied");
+                    warn(format!("{} is not copied: {error}", from.display()));
                 }
                 Err(source) => return Err(Error::writing("copy", &from, source)),
             }

@@ -67,4 +67,5 @@ pub use summary::{
 };
 pub use verification::{PartVerdict, Verdict, restart, verify, verify_directory};
 
+pub use crate::escape::plain;
 pub use crate::store::{CopyWay, Keeping, Retention};

@@ -12,6 +12,7 @@ use crate::history::{self, Event, History};
 use crate::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::{self, Directory, Keeping, Metrics, RealDisk, Retention, absolute};
+use crate::warnings::warn;
 
 /// What is in a checkpoint directory.
 #[derive(Clone, Debug)]
@@ -103,7 +104,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let pinned = directory.pinned(&numbers);
     // It may be closed to this user, and tells nothing that is needed.
     let history = history::read(path).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the history cannot be read");
+        warn(format!("the history is not known: {error}"));
         History::default()
     });
     let costs = costs(&history);
@@ -177,7 +178,7 @@ fn retention(history: &History) -> Option<Retention> {
         Event::Start { retention, .. } => Some(retention),
         _ => None,
     });
-    start?.parse().ok()
+    start?.clone()
 }
 
 /// How long the program waited for each save, and how long it took.

@@ -41,6 +41,7 @@ pub struct Pruned {
 ///
 /// ```
 /// use checkpointed_core::{Checkpointer, Protection, inspect};
+/// use std::num::NonZeroUsize;
 ///
 /// # fn main() -> Result<(), checkpointed_core::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
@@ -50,8 +51,8 @@ pub struct Pruned {
 ///     checkpoints.save(&state)?;
 /// }
 /// drop(checkpoints);
-/// let retention = "the last 1".parse().ok();
-/// let pruning = inspect::prune(&path, &Protection::new(), retention, false)?;
+/// let retention = inspect::Retention::newest(NonZeroUsize::MIN);
+/// let pruning = inspect::prune(&path, &Protection::new(), Some(retention), false)?;
 /// assert_eq!(pruning.removed.len(), 4);
 /// assert_eq!(inspect::overview(&path, &Protection::new())?.generations.len(), 1);
 /// # Ok(())

@@ -1,7 +1,6 @@
 //! What happened in a checkpoint directory, as sums and as series over time: what `ckpt report` draws.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -49,10 +48,10 @@ pub struct Totals {
     pub runs: u64,
     /// How many of these ended without a word, as far as a later run noticed it; with those whose records are gone.
     pub failures: u64,
-    /// How long all runs together went on; with those whose records are gone.
+    /// How long all runs together went on, at least: of those that failed, only what is known; with those whose records are gone.
     #[serde(with = "seconds")]
     pub observed: Duration,
-    /// How much work was done once more after failures; with that of runs whose records are gone.
+    /// How much work was done once more after failures, at least; with that of runs whose records are gone.
     #[serde(with = "seconds")]
     pub lost: Duration,
     /// How many of these runs have no records any more.
@@ -69,7 +68,7 @@ pub struct Totals {
     pub stalled: Duration,
     /// The part of the recorded time that was spent so, from 0 to 1; `None` where no time was recorded.
     pub stalled_share: Option<f64>,
-    /// The mean time between failures, observed over failures; `None` where there was none.
+    /// The mean time between failures, observed over failures, and so at least this; `None` where there was none.
     #[serde(with = "seconds::optional")]
     pub mtbf: Option<Duration>,
     /// The mean time between failures that [`Schedule::adaptive`](crate::Schedule::adaptive) would go by now. It is never
@@ -88,7 +87,7 @@ pub struct PastRun {
     /// When it ended, or was last known to live.
     #[serde(with = "time")]
     pub until: SystemTime,
-    /// How long it went on, by its own clock.
+    /// How long it went on, by its own clock; at least, if it failed.
     #[serde(with = "seconds")]
     pub ran: Duration,
     /// The machine; empty where the record of the start is gone.
@@ -103,7 +102,7 @@ pub struct PastRun {
     pub end: RunEnd,
     /// The generation that it went on from; `None` where it began afresh.
     pub restarted_from: Option<u64>,
-    /// The work of the run before it that it did once more; `None` where nothing was lost, or it is not known.
+    /// The work of the run before it that it did once more, at least; `None` where nothing was lost, or it is not known.
     #[serde(with = "seconds::optional")]
     pub lost: Option<Duration>,
     /// How many saves it made.
@@ -157,8 +156,8 @@ pub struct PastSave {
     /// The interval that the schedule aimed for when this save was begun, where it had one.
     #[serde(with = "seconds::optional")]
     pub aimed: Option<Duration>,
-    /// The interval that makes the expected time of the run least: [`exact`](crate::interval::exact), of the median stall of
-    /// the last five saves and of [`mtbf`](PastSave::mtbf). What [`Schedule::adaptive`](crate::Schedule::adaptive) aims for.
+    /// What [`Schedule::adaptive`](crate::Schedule::adaptive) aims for, with the median stall of the last five saves and
+    /// [`mtbf`](PastSave::mtbf): the [`exact`](crate::interval::exact) interval, or less as long as no run had failed.
     #[serde(with = "seconds")]
     pub optimal: Duration,
     /// The mean time between failures as it was to be expected then, from what had been seen until then; see
@@ -195,7 +194,7 @@ pub struct PastRestart {
     pub run: usize,
     /// Which generation.
     pub generation: u64,
-    /// The work that was done once more after it; `None` where nothing was lost, or it is not known.
+    /// The work that was done once more after it, at least; `None` where nothing was lost, or it is not known.
     #[serde(with = "seconds::optional")]
     pub lost: Option<Duration>,
 }
@@ -256,9 +255,7 @@ pub struct Description {
 pub fn summary(directory: impl AsRef<Path>, protection: &Protection) -> Result<Summary, Error> {
     let directory = &crate::store::absolute(directory)?;
     let history = history::read(directory)?;
-    let modified = fs::metadata(directory.join(history::FILE)).and_then(|file| file.modified()).ok();
-    let lived = history.unfinished(modified);
-    let timeline = timeline::of(&history, lived);
+    let timeline = timeline::of(&history);
 
     let (runs, failures) = (history.runs(), history.failures());
     let recorded = timeline.runs.iter().map(|run| run.ran).fold(Duration::ZERO, Duration::saturating_add);
@@ -280,7 +277,7 @@ pub fn summary(directory: impl AsRef<Path>, protection: &Protection) -> Result<S
         stalled_share: (!recorded.is_zero())
             .then(|| (stalled.as_secs_f64() / recorded.as_secs_f64()).min(1.0)),
         mtbf,
-        expected_mtbf: Past { failures, observed, cost: None }.mtbf(PRIOR, Duration::ZERO),
+        expected_mtbf: Past { failures, observed, ..Past::default() }.mtbf(PRIOR, Duration::ZERO),
     };
     Ok(Summary {
         totals,

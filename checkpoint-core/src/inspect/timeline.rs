@@ -8,8 +8,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::summary::{FailedSave, PastRestart, PastRun, PastSave, RunEnd};
-use crate::history::{End, Event, History, Lived, Record};
-use crate::schedule::{PRIOR, Past, REMEMBERED, interval};
+use crate::history::{End, Event, History, Record};
+use crate::schedule::{PRIOR, Past, REMEMBERED};
 
 /// 2020-01-01, in seconds: a clock that says less has not been set yet.
 const PLAUSIBLE: f64 = 1_577_836_800.0;
@@ -40,15 +40,12 @@ pub(super) struct Timeline {
     last: Duration,
 }
 
-/// What a history tells. `lived` is how long its last run, if that has not ended, is known to have gone on.
-pub(super) fn of(history: &History, lived: Option<Lived>) -> Timeline {
+/// What a history tells.
+pub(super) fn of(history: &History) -> Timeline {
     let (times, clock_was_set) = times(&history.records);
     let mut timeline = Timeline { clock_was_set, ..Timeline::default() };
     for (record, time) in history.records.iter().zip(times) {
         timeline.add(record, time);
-    }
-    if let (Some(lived), Some(run)) = (lived, timeline.runs.last_mut()) {
-        run.extend(lived.ran);
     }
     timeline
 }
@@ -63,7 +60,8 @@ impl Timeline {
             }
             Event::Start { host, process, schedule, retention } => {
                 (self.aimed, self.last) = (None, Duration::ZERO);
-                let (host, schedule, retention) = (host.clone(), schedule.clone(), retention.clone());
+                let (host, schedule) = (host.clone(), schedule.clone());
+                let retention = retention.as_ref().map(ToString::to_string).unwrap_or_default();
                 self.runs.push(PastRun { host, process: *process, schedule, retention, ..begun(time, time) });
                 return;
             }
@@ -103,7 +101,7 @@ impl Timeline {
                     self.stalls.remove(0);
                 }
                 self.stalls.push(*stall);
-                let mtbf = self.mtbf();
+                let past = self.past();
                 self.saves.push(PastSave {
                     time,
                     run: index,
@@ -113,8 +111,8 @@ impl Timeline {
                     total: *total,
                     interval: computed,
                     aimed: std::mem::replace(&mut self.aimed, *interval),
-                    optimal: interval::exact(self.cost(), mtbf),
-                    mtbf,
+                    optimal: past.interval(PRIOR, Duration::ZERO, self.cost()),
+                    mtbf: past.mtbf(PRIOR, Duration::ZERO),
                     why: why.clone(),
                 });
             }
@@ -135,14 +133,14 @@ impl Timeline {
                     End::Closed => RunEnd::Closed,
                 }
             }
-            Event::Summary { .. } | Event::Start { .. } | Event::Died { .. } => {}
+            Event::Summary { .. } | Event::Start { .. } | Event::Died { .. } | Event::Alive => {}
         }
     }
 
-    /// The mean time between failures that is to be expected now.
-    fn mtbf(&self) -> Duration {
+    /// What is known of all runs until now.
+    fn past(&self) -> Past {
         let observed = self.runs.iter().map(|run| run.ran).fold(self.before, Duration::saturating_add);
-        Past { failures: self.failures, observed, cost: None }.mtbf(PRIOR, Duration::ZERO)
+        Past { failures: self.failures, observed, ..Past::default() }
     }
 
     /// The median stall of the last saves.
@@ -228,7 +226,7 @@ mod tests {
     }
 
     fn start() -> Event {
-        Event::Start { host: String::new(), process: 1, schedule: String::new(), retention: String::new() }
+        Event::Start { host: String::new(), process: 1, schedule: String::new(), retention: None }
     }
 
     fn save(generation: u64) -> Event {
@@ -239,7 +237,7 @@ mod tests {
     fn told(records: Vec<Record>) -> Timeline {
         let mut history = History::default();
         history.records = records;
-        of(&history, None)
+        of(&history)
     }
 
     /// When each save was, counted from the start of the first run.

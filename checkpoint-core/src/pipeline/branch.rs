@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::store::{Directory, Disk as _, RealDisk, copy_generation};
+use crate::warnings::warn;
 
 /// Makes the directory `to`, with all that is kept in `steps`, by links where there are such. Fails where it exists.
 pub(super) fn branch(steps: &Path, to: &Path) -> Result<(), Error> {
@@ -14,7 +15,7 @@ pub(super) fn branch(steps: &Path, to: &Path) -> Result<(), Error> {
     if made.is_err()
         && let Err(error) = fs::remove_dir_all(to)
     {
-        tracing::warn!(path = %to.display(), %error, "could not remove what was made of a branch");
+        warn(format!("{}, a part of a branch that failed, cannot be removed: {error}", to.display()));
     }
     made
 }

@@ -9,7 +9,9 @@ use super::commands::Commands;
 use super::files::Files;
 use super::{Pipeline, asked, commands};
 use crate::builder::Builder;
+use crate::callback::Callback;
 use crate::checkpointer::Checkpointer;
+use crate::environment;
 use crate::error::Error;
 use crate::state::Checkpoint;
 use crate::store::{Access, Claim, Claiming, Disk, Place, RealDisk};
@@ -73,6 +75,7 @@ impl PipelineBuilder {
     pub(super) fn open_on(self, disk: Arc<dyn Disk>) -> Result<Pipeline, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let path = self.path.absolute()?;
+        environment::warn_of_unknown();
         let mut commands = Commands::parse(&commands::of_the_environment()?)?;
         let claim = Claim::take(&*disk, &path, &self.claiming)?;
         let workshop = Workshop {
@@ -87,7 +90,7 @@ impl PipelineBuilder {
             files: Mutex::new(Files::open(&path.join("files"), &workshop)?),
             path,
             commands,
-            watcher: None,
+            watcher: Callback::default(),
             book: Mutex::default(),
             workshop,
             claim,

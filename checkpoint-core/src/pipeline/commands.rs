@@ -3,15 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::VARIABLE;
+use crate::environment;
 use crate::error::Error;
 
 /// What the variable holds; nothing where there is none.
 pub(super) fn of_the_environment() -> Result<String, Error> {
-    let text = std::env::var_os(VARIABLE).unwrap_or_default();
-    text.into_string().map_err(|text| {
-        let setting = format!("{VARIABLE}={}", text.display());
-        Error::InvalidSetting { setting, why: "it is not UTF-8" }
-    })
+    Ok(environment::variable(VARIABLE)?.unwrap_or_default())
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -11,6 +11,7 @@ use crate::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::Directory;
+use crate::warnings::warn;
 
 /// The name of a version's entry in the metadata of its generation.
 pub(super) const RECORD: &str = "step";
@@ -73,7 +74,7 @@ pub(super) fn kept<T: Checkpoint>(directory: Directory) -> Result<Kept, Error> {
         let manifest = match reader.manifest(number) {
             Ok(manifest) => manifest,
             Err(error) if error.is_damage() => {
-                tracing::warn!(%error, "a version of a step's output cannot be used");
+                warn(format!("a version of a step's output cannot be used: {error}"));
                 kept.damaged.push((number, error.to_string()));
                 continue;
             }

@@ -12,6 +12,7 @@ use super::builder::Workshop;
 use crate::checkpointer::Checkpointer;
 use crate::error::Error;
 use crate::state::Plain;
+use crate::warnings::warn;
 
 /// A file that was changed so shortly ago may be changed once more without another time of its last change: its hash
 /// is not remembered.
@@ -40,10 +41,12 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn open(directory: &Path, workshop: &Workshop) -> Result<Files, Error> {
         // Not synced: a file that a power cut leaves half-written is damaged, and what is lost can be worked out again.
-        let builder = workshop.builder::<Memory>(directory).durable(false).history(false);
+        let builder = workshop.builder::<Memory>(directory).durable(false).history(false).of_library();
         let mut checkpoints = builder.open()?;
         let seen = checkpoints.load().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the hashes of files are worked out again");
+            warn(format!(
+                "the hashes of input files are worked out again, those that are kept cannot be used: {error}"
+            ));
             None
         });
         Ok(Files { checkpoints, seen: seen.map(|Plain(seen)| seen).unwrap_or_default() })
@@ -70,7 +73,9 @@ impl Files {
             self.seen.insert(name, found);
             // A step is not to fail for this, and what is not remembered costs no more than time.
             if let Err(error) = self.checkpoints.save(&Plain(self.seen.clone())) {
-                tracing::warn!(%error, "the hashes of files are not remembered");
+                warn(format!(
+                    "the hashes of input files are not remembered, and worked out again next time: {error}"
+                ));
             }
         }
         Ok(hash)

@@ -38,15 +38,14 @@ pub use report::{Outcome, Reason, StepEvent, StepReport};
 pub(crate) use requests::{ask, asked, withdraw};
 pub use step::{Step, StepContext};
 
+use crate::callback::Callback;
+use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
 use crate::store::{Claim, Directory, absolute};
 use builder::Workshop;
 use commands::Commands;
 use decide::Marks;
 use files::Files;
-
-/// A person's commands, in the environment.
-const VARIABLE: &str = "CHECKPOINT_STEPS";
 
 /// A program in stages whose results are kept, so that only those are done again that have to be.
 ///
@@ -93,14 +92,12 @@ pub struct Pipeline {
     number: u64,
     path: PathBuf,
     commands: Commands,
-    watcher: Option<Box<Watcher>>,
+    watcher: Callback<StepEvent>,
     files: Mutex<Files>,
     book: Mutex<Book>,
     workshop: Workshop,
     claim: Arc<Claim>,
 }
-
-type Watcher = dyn Fn(&StepEvent) + Send + Sync;
 
 /// What happened so far.
 #[derive(Debug, Default)]
@@ -133,7 +130,7 @@ impl Pipeline {
     /// Calls `watcher` whenever a step begins, and when it is done or was reused: for a line of progress each.
     #[must_use]
     pub fn on_step(mut self, watcher: impl Fn(&StepEvent) + Send + Sync + 'static) -> Pipeline {
-        self.watcher = Some(Box::new(watcher));
+        self.watcher = Callback::new("on_step", watcher);
         self
     }
 
@@ -242,10 +239,8 @@ impl Pipeline {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, event: &StepEvent) {
-        if let Some(watcher) = &self.watcher {
-            watcher(event);
-        }
+    fn tell(&self, event: impl FnOnce() -> StepEvent) {
+        self.watcher.tell(event);
     }
 
     /// Where the versions of a step's output are.

@@ -16,13 +16,14 @@ use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
 use super::{Pipeline, files, folder, withdraw};
-use crate::background::message;
 use crate::checkpointer::Checkpointer;
 use crate::container::Metadata;
 use crate::error::Error;
+use crate::panics::message;
 use crate::read_back::ReadBack;
 use crate::state::Checkpoint;
 use crate::store::Directory;
+use crate::warnings::warn;
 
 /// How many versions of an output are kept unless said otherwise.
 const KEEP: usize = 3;
@@ -195,7 +196,7 @@ impl<'p> Step<'p> {
     }
 
     fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        let builder = self.pipeline.workshop.builder(self.outputs().path());
+        let builder = self.pipeline.workshop.builder(self.outputs().path()).of_library();
         builder.keep_last(self.keep).history(false).read_back(self.read_back).open()
     }
 
@@ -243,7 +244,7 @@ impl<'p> Step<'p> {
         T: Checkpoint,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.pipeline.tell(&StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
+        self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
         // Before the work: a disk that cannot be written should not cost it.
         let mut checkpoints = self.open::<T>()?;
         let same = versions.iter().find(|version| version.record.key == self.key);
@@ -271,7 +272,7 @@ impl<'p> Step<'p> {
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);
         if let Err(error) = withdraw(&self.pipeline.path, &self.name) {
-            tracing::warn!(%error, "the step will be run again by the next run too");
+            warn(format!("step {} will be run again by the next run too: {error}", self.name));
         }
         self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
         let value = Some(value);
@@ -308,7 +309,11 @@ impl<'p> Step<'p> {
             if name.and_then(|again| again.parse().ok()).is_some_and(|again: u64| again < number)
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {
-                tracing::warn!(path = %entry.path().display(), %error, "could not remove a step's checkpoints");
+                let path = entry.path();
+                warn(format!(
+                    "{}, checkpoints of a step that is done, cannot be removed: {error}",
+                    path.display()
+                ));
             }
         }
     }
@@ -320,7 +325,7 @@ impl<'p> Step<'p> {
         book.marks.done(&self.name, &self.pipeline.commands);
         book.reports.push(report.clone());
         drop(book);
-        self.pipeline.tell(&StepEvent::Done(report));
+        self.pipeline.tell(|| StepEvent::Done(report));
     }
 }
 

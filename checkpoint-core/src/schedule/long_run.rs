@@ -65,7 +65,7 @@ fn excess(case: Case, table: &Table, prior: f64, seen: u64) -> f64 {
         let mut observed = 0.0;
         for failures in 0..seen + FAILURES {
             if failures >= seen {
-                let past = Past { failures, observed: duration(observed), cost: None };
+                let past = Past { failures, observed: duration(observed), ..Past::default() };
                 let mtbf = past.mtbf(duration(prior), duration(0.0)).as_secs_f64();
                 kept += table.at(exact(case, mtbf));
             }

@@ -2,6 +2,8 @@
 
 pub mod interval;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod long_run;
 mod mtbf;
 mod pacer;
@@ -11,6 +13,7 @@ mod simulation;
 use std::fmt;
 use std::time::Duration;
 
+use crate::environment;
 use crate::error::Error;
 pub(crate) use mtbf::Past;
 pub(crate) use pacer::{Cost, Pacer, REMEMBERED};
@@ -77,8 +80,11 @@ impl Schedule {
     /// As [`optimal`](Schedule::optimal), with the mean time between failures that the [history](crate::history) of the
     /// directory tells. The usual schedule.
     ///
-    /// As long as there is no history, one failure a day is assumed: [`adaptive_from`](Schedule::adaptive_from) with 24
-    /// hours.
+    /// The first save is due after one second, to learn what saves cost. As long as no run in the directory has failed, one
+    /// failure a day is assumed, as by [`adaptive_from`](Schedule::adaptive_from) with 24 hours; since that may be far from
+    /// the truth, saves are made more often where they cost next to nothing: as often as takes half a per cent of the time,
+    /// or as would be best if the run failed once in the time that it has gone on, whichever is less often. A run after
+    /// others that failed before they had saved anything halves its first interval for each of them.
     #[must_use]
     pub fn adaptive() -> Schedule {
         Schedule::adaptive_from(PRIOR)
@@ -86,8 +92,9 @@ impl Schedule {
 
     /// As [`adaptive`](Schedule::adaptive), with another assumption. It counts as much as a quarter of a failure that was
     /// seen: after n failures in the time T, failures are taken to come at the rate (¼ + n) / (¼ `mtbf` + T), which is the
-    /// mean of the posterior with a Gamma prior (A. Gelman et al., Bayesian Data Analysis, 3rd ed., 2013, section 2.6). An
-    /// assumption that is wrong by a factor of ten costs a few per cent of the run.
+    /// mean of the posterior with a Gamma prior (A. Gelman et al., Bayesian Data Analysis, 3rd ed., 2013, section 2.6). Once
+    /// there was a failure, `mtbf` counts as at most 6 T / n. An assumption that is wrong by a factor of ten costs a few per
+    /// cent of the run.
     #[must_use]
     pub fn adaptive_from(mtbf: Duration) -> Schedule {
         Schedule::of(Rule::Adaptive(mtbf))
@@ -105,6 +112,25 @@ impl Schedule {
     pub fn at_most(mut self, time: Duration) -> Schedule {
         self.at_most = Some(time);
         self
+    }
+
+    /// What a person says in the environment: `10min`, `1000 steps`, `1%`, `adaptive`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Schedule, &'static str> {
+        const WANTED: &str = "it is a duration as `10min`, a number as `1000 steps`, a part of the time as `1%`, or `adaptive`";
+        if text == "adaptive" {
+            return Ok(Schedule::adaptive());
+        }
+        let schedule = if let Some(steps) = text.strip_suffix("steps").or_else(|| text.strip_suffix("step")) {
+            steps.trim().parse().ok().map(Schedule::every_steps)
+        } else if let Some(percent) = text.strip_suffix('%') {
+            percent.trim().parse().ok().map(|percent: f64| Schedule::overhead(percent / 100.0))
+        } else {
+            environment::duration(text).map(Schedule::every)
+        };
+        schedule.filter(|schedule| schedule.check().is_ok()).ok_or(WANTED)
     }
 
     /// # Errors

@@ -7,7 +7,13 @@ use super::{Due, Past, Rule, Schedule};
 
 /// When the first save is due of which nobody knows what it costs. A failure before that costs little, and later saves
 /// are worth knowing their cost.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(1);
+
+/// After a failure, a save is tried again when this part of the interval has gone by: what is at risk grows meanwhile.
+const AGAIN: u32 = 4;
+
+/// The interval is halved so often at most.
+const HALVINGS: u32 = 20;
 
 /// Of so many last saves the median counts: one that the disk held up changes nothing.
 pub(crate) const REMEMBERED: usize = 5;
@@ -38,6 +44,10 @@ pub(crate) struct Pacer {
     interval: Option<Duration>,
     /// When the next save is due; what is compared in each step.
     next: Duration,
+    /// Whether a save was made in this run.
+    has_saved: bool,
+    /// Whether the last one failed.
+    has_failed: bool,
 }
 
 impl Pacer {
@@ -52,6 +62,8 @@ impl Pacer {
             last: Duration::ZERO,
             interval: None,
             next: Duration::ZERO,
+            has_saved: false,
+            has_failed: false,
         };
         pacer.plan();
         pacer
@@ -79,13 +91,15 @@ impl Pacer {
             self.costs.remove(0);
         }
         self.costs.push(cost);
+        (self.has_saved, self.has_failed) = (true, false);
         self.steps = 0;
         self.last = begun.saturating_add(cost.stall);
         self.plan();
     }
 
-    /// A save was tried at `now`, and failed: the next is tried when one is due again.
+    /// A save was tried at `now`, and failed: the next is tried sooner than usual.
     pub(crate) fn failed(&mut self, now: Duration) {
+        self.has_failed = true;
         self.steps = 0;
         self.last = now;
         self.plan();
@@ -124,7 +138,10 @@ impl Pacer {
             _ if !known => Some(FIRST),
             Rule::Overhead(fraction) => Some(duration(cost.stall.as_secs_f64() * (1.0 / fraction - 1.0))),
             Rule::Optimal(mtbf) => Some(interval::exact(cost.stall, mtbf)),
-            Rule::Adaptive(prior) => Some(interval::exact(cost.stall, self.past.mtbf(prior, self.last))),
+            Rule::Adaptive(prior) => {
+                let interval = self.past.interval(prior, self.last, cost.stall);
+                Some(if self.has_saved { interval } else { self.after_fruitless_runs(interval) })
+            }
         };
         // A save that goes on when the next is due would only be waited for.
         let in_the_background = cost.total.saturating_sub(cost.stall);
@@ -135,7 +152,21 @@ impl Pacer {
                 Some(time.max(at_least.unwrap_or_default()).max(in_the_background))
             }
         };
-        self.next = self.interval.map_or(Duration::MAX, |interval| self.last.saturating_add(interval));
+        let wait = match self.interval {
+            Some(interval) if self.has_failed => {
+                (interval / AGAIN).max(at_least.unwrap_or_default()).max(in_the_background)
+            }
+            wait => wait.unwrap_or(Duration::MAX),
+        };
+        self.next = self.last.saturating_add(wait);
+    }
+
+    /// Half the interval for each of the last runs that failed before it had saved anything, but for one, which is chance. Else a
+    /// program that is killed
+    /// sooner than that, each time, would do the same work again for ever. Not less than a save costs.
+    fn after_fruitless_runs(&self, interval: Duration) -> Duration {
+        let halved = interval / (1 << self.past.fruitless.saturating_sub(1).min(HALVINGS));
+        halved.max(self.cost.stall.min(interval))
     }
 }
 
@@ -247,10 +278,50 @@ mod tests {
 
     #[test]
     fn a_history_with_failures_shortens_the_interval_and_tells_what_a_save_costs() {
-        let past = |failures| Past { failures, observed: seconds(36_000), cost: Some(cost(10, 10)) };
+        let past = |failures| Past {
+            failures,
+            observed: seconds(36_000),
+            cost: Some(cost(10, 10)),
+            ..Past::default()
+        };
         let calm = Pacer::new(Schedule::adaptive(), past(0)).interval().unwrap();
         let rough = Pacer::new(Schedule::adaptive(), past(10)).interval().unwrap();
         assert!(rough < calm / 4, "{rough:?} {calm:?}");
+    }
+
+    #[test]
+    fn a_fresh_run_saves_after_a_second_or_after_its_first_step() {
+        let mut pacer = pacer(Schedule::adaptive());
+        assert_eq!(pacer.step(Duration::from_millis(999)), None);
+        assert!(pacer.step(seconds(1)).is_some());
+        pacer.saved(seconds(1), Cost { stall: Duration::from_millis(5), total: Duration::from_millis(5) });
+        assert_eq!(pacer.interval(), Some(Duration::from_millis(995)), "half a per cent of the time");
+    }
+
+    #[test]
+    fn runs_that_failed_before_they_saved_shorten_the_interval_until_one_does() {
+        let after = |fruitless| {
+            let past = Past { failures: 3, observed: seconds(3600), fruitless, cost: Some(cost(1, 1)) };
+            Pacer::new(Schedule::adaptive(), past)
+        };
+        let usual = after(0).interval().unwrap();
+        assert_eq!(after(1).interval(), Some(usual), "once is chance");
+        assert_eq!(after(2).interval(), Some(usual / 2));
+        assert_eq!(after(4).interval(), Some(usual / 8));
+        assert_eq!(after(99).interval(), Some(seconds(1)), "no shorter than a save");
+        let mut pacer = after(4);
+        pacer.saved(seconds(1), cost(1, 1));
+        assert!(pacer.interval().unwrap() > usual / 2);
+    }
+
+    #[test]
+    fn a_save_that_failed_is_tried_again_sooner() {
+        let mut pacer = pacer(Schedule::every(seconds(100)));
+        pacer.failed(seconds(100));
+        assert_eq!(pacer.step(seconds(124)), None);
+        assert!(pacer.step(seconds(125)).is_some());
+        pacer.saved(seconds(125), cost(0, 0));
+        assert_eq!(pacer.step(seconds(224)), None);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) enum Failures {
     Exponential,
     /// Of shape 0.7: a failure is more probable soon after another.
     Weibull,
+    /// All after the same time, as by a limit that the program does not know of.
+    Equal,
 }
 
 /// Γ(1 + 1 / 0.7): the mean of a Weibull distribution of shape 0.7 and scale 1.
@@ -69,6 +71,7 @@ impl Case {
             * match self.failures {
                 Failures::Exponential => exponential,
                 Failures::Weibull => exponential.powf(1.0 / 0.7) / MEAN_OF_WEIBULL,
+                Failures::Equal => 1.0,
             }
     }
 
@@ -78,6 +81,7 @@ impl Case {
         match self.failures {
             Failures::Exponential => (-time).exp(),
             Failures::Weibull => (-(time * MEAN_OF_WEIBULL).powf(0.7)).exp(),
+            Failures::Equal => f64::from(u8::from(time < 1.0)),
         }
     }
 
@@ -117,6 +121,7 @@ impl Case {
             let until_failure = self.failure(random);
             let mut now = self.restart();
             let mut pacer = Pacer::new(schedule.clone(), past);
+            past.fruitless += 1;
             while now < until_failure {
                 let interval = pacer.interval().unwrap().as_secs_f64().min(work - done);
                 let end = now + interval + self.cost;
@@ -125,7 +130,7 @@ impl Case {
                 }
                 done += interval;
                 pacer.saved(duration(end - self.cost), cost);
-                past.cost = Some(cost);
+                (past.cost, past.fruitless) = (Some(cost), 0);
                 now = end;
                 if done >= work {
                     past.observed += duration(now);

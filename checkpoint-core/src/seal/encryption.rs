@@ -5,14 +5,14 @@
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use age::stream::{StreamReader, StreamWriter};
 use age::x25519;
 use age::{Decryptor, Encryptor};
 
-use super::Protection;
+use super::{Protection, secret};
 use crate::container::{Refusal, Source};
 use crate::error::Error;
 
@@ -51,14 +51,15 @@ impl Protection {
         Ok(self)
     }
 
-    /// As [`decrypt_with`](Protection::decrypt_with), with the identities in a file of `age-keygen`.
+    /// As [`decrypt_with`](Protection::decrypt_with), with the identities in a file of `age-keygen`. On Unix nobody but its owner
+    /// may be allowed to read it, and it must not lie in the checkpoint directory.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] where it cannot be read or has none.
+    /// [`Error::InvalidKey`] where it cannot be read, may be read by others, or has none; later, where it lies in the directory.
     pub fn decrypt_with_file(mut self, path: impl AsRef<Path>) -> Result<Protection, Error> {
         let path = path.as_ref();
         let refuse = |why: String| Error::InvalidKey { origin: path.display().to_string(), why };
-        let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        let (text, file) = secret::read(path)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut found = false;
         for line in lines {
@@ -67,6 +68,7 @@ impl Protection {
                 .map_err(|_| refuse("it holds a line that is no identity".to_owned()))?;
             found = true;
         }
+        self.keys_of_encryption().files.push(file);
         if found { Ok(self) } else { Err(refuse("it holds no identity".to_owned())) }
     }
 
@@ -87,6 +89,8 @@ pub(super) struct Encryption(Arc<Keys>);
 struct Keys {
     recipients: Vec<x25519::Recipient>,
     identities: Vec<x25519::Identity>,
+    /// Where these were read from, as far as that is known.
+    files: Vec<PathBuf>,
 }
 
 impl fmt::Debug for Encryption {
@@ -98,6 +102,11 @@ impl fmt::Debug for Encryption {
 }
 
 impl Encryption {
+    /// Where identities were read from.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.0.files
+    }
+
     /// Whether there is an identity. Each of them is also a recipient, so what is saved can be decrypted with it.
     pub(super) fn can_open(&self) -> bool {
         !self.0.identities.is_empty()

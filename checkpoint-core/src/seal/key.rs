@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::secret;
 use crate::error::Error;
 
 /// 32 secret bytes that tag checkpoints, so that those of a stranger are refused.
@@ -24,9 +23,6 @@ pub struct Key {
     bytes: [u8; 32],
     file: Option<PathBuf>,
 }
-
-/// The longest file that a key is looked for in.
-const LONGEST_FILE: u64 = 4096;
 
 impl Key {
     /// A key that the program has.
@@ -49,6 +45,7 @@ impl Key {
     /// [`Error::InvalidKey`] where there is no such variable, or something else in it.
     pub fn from_env(variable: &str) -> Result<Key, Error> {
         let origin = format!("the environment variable {variable}");
+        crate::environment::ask(variable);
         match std::env::var(variable) {
             Ok(text) => Key::parse(&text, &origin),
             Err(why) => Err(Error::InvalidKey { origin, why: why.to_string() }),
@@ -61,21 +58,8 @@ impl Key {
     /// [`Error::InvalidKey`] where it cannot be read, may be read by others, or holds something else.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Key, Error> {
         let path = path.as_ref();
-        let origin = path.display().to_string();
-        let invalid = |why: String| Error::InvalidKey { origin: origin.clone(), why };
-        let file = File::open(path).map_err(|error| invalid(error.to_string()))?;
-        let metadata = file.metadata().map_err(|error| invalid(error.to_string()))?;
-        if !metadata.is_file() {
-            return Err(invalid("it is no regular file".to_owned()));
-        }
-        #[cfg(unix)]
-        if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-            return Err(invalid("others may read or change it: chmod 600".to_owned()));
-        }
-        let mut text = String::new();
-        file.take(LONGEST_FILE).read_to_string(&mut text).map_err(|error| invalid(error.to_string()))?;
-        let file = path.canonicalize().map_err(|error| invalid(error.to_string()))?;
-        Ok(Key { file: Some(file), ..Key::parse(&text, &origin)? })
+        let (text, file) = secret::read(path)?;
+        Ok(Key { file: Some(file), ..Key::parse(&text, &path.display().to_string())? })
     }
 
     fn parse(text: &str, origin: &str) -> Result<Key, Error> {
@@ -98,11 +82,7 @@ impl Key {
     /// What tells keys apart, in checkpoints and in messages, and tells nothing of what they are: 16 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> String {
-        let bytes = self.derived("checkpointed 2026 id of a key");
-        bytes.iter().take(8).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        id_of(&self.derived(ID))
     }
 
     /// The key for one use. Source: the BLAKE3 specification, 2.3, whose contexts keep the uses apart.
@@ -114,6 +94,17 @@ impl Key {
     pub(super) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
+}
+
+/// For what is told of a key.
+pub(super) const ID: &str = "checkpointed 2026 id of a key";
+
+/// The first 8 bytes, in hexadecimal.
+pub(super) fn id_of(bytes: &[u8; 32]) -> String {
+    bytes.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl fmt::Debug for Key {

@@ -9,9 +9,10 @@ mod encryption;
 #[path = "without_encryption.rs"]
 mod encryption;
 mod key;
+mod secret;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::encryption::{Encryption, Stream};
 pub use self::key::Key;
@@ -49,6 +50,8 @@ pub struct Protection {
     keys: Vec<Key>,
     encryption: Option<Encryption>,
     at_least: u64,
+    /// The names of the runs whose tags are known; that of the first makes tags. Without any, tags are of no run.
+    runs: Vec<String>,
 }
 
 impl Protection {
@@ -76,6 +79,45 @@ impl Protection {
         self
     }
 
+    /// Binds the tags to a name that the program gives: a checkpoint of another run, which has the same key and another name, is
+    /// refused like one of another key, also if its file was put into this directory.
+    ///
+    /// A tag says who wrote a checkpoint and as which generation, but not in which directory: whoever can write there can copy
+    /// files from one run to another. Give each run that must not be taken for another its own name, from where the key comes
+    /// from; a name in the directory could be copied as well. A run that was saved without a name is taken on with
+    /// [`accept_run("")`](Protection::accept_run).
+    ///
+    /// ```
+    /// use checkpointed_core::{Checkpointer, CheckpointReader, Error, Key, Protection};
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let of_run = |name| Protection::new().authenticate(Key::from_bytes([7; 32])).for_run(name);
+    /// Checkpointer::<u64>::builder(&path).protection(of_run("patient 12")).open()?.save(&7)?;
+    ///
+    /// let refused = CheckpointReader::<u64>::open_protected(&path, of_run("patient 13"))?.load();
+    /// assert!(matches!(refused, Err(Error::NotAuthentic { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn for_run(mut self, name: impl Into<String>) -> Protection {
+        self.runs.insert(0, name.into());
+        self
+    }
+
+    /// Takes checkpoints of this run too: of the one that is [branched from](crate::Builder::branch_from), or of the same before
+    /// it had another name. An empty name stands for none.
+    #[must_use]
+    pub fn accept_run(mut self, name: impl Into<String>) -> Protection {
+        if self.runs.is_empty() {
+            self.runs.push(String::new());
+        }
+        self.runs.push(name.into());
+        self
+    }
+
     /// Takes nothing for the newest checkpoint that is older than this generation, be it that newer ones are missing.
     ///
     /// Whoever can write into the directory can also remove from it, and put back how it was last week: no tag
@@ -90,7 +132,9 @@ impl Protection {
     /// Makes sure that no key lies beside what it protects.
     pub(crate) fn check(&self, directory: &Path) -> Result<(), Error> {
         let Ok(directory) = directory.canonicalize() else { return Ok(()) };
-        let inside = self.keys.iter().filter_map(Key::file).find(|file| file.starts_with(&directory));
+        let identities = self.encryption.iter().flat_map(Encryption::files).map(PathBuf::as_path);
+        let mut files = self.keys.iter().filter_map(Key::file).chain(identities);
+        let inside = files.find(|file| file.starts_with(&directory));
         match inside {
             Some(file) => Err(Error::InvalidKey {
                 origin: file.display().to_string(),
@@ -102,12 +146,14 @@ impl Protection {
 
     /// What makes the tags of a new checkpoint.
     pub(crate) fn tag_key(&self) -> Option<TagKey> {
-        self.keys.first().map(tag_key)
+        let run = self.runs.first().map_or("", String::as_str);
+        self.keys.first().map(|key| tag_key(key, run))
     }
 
     /// What may have made the tags of a checkpoint. Without any, tags do not count.
     pub(crate) fn tag_keys(&self) -> Vec<TagKey> {
-        self.keys.iter().map(tag_key).collect()
+        let runs = if self.runs.is_empty() { &[String::new()][..] } else { &self.runs };
+        self.keys.iter().flat_map(|key| runs.iter().map(|run| tag_key(key, run))).collect()
     }
 
     /// What a container is read from, decrypted if it is encrypted.
@@ -127,6 +173,11 @@ impl Protection {
         self.encryption.as_ref().is_none_or(Encryption::can_open)
     }
 
+    /// Whether what is saved is encrypted.
+    pub(crate) fn encrypts(&self) -> bool {
+        self.encryption.is_some()
+    }
+
     /// What a container is written to.
     pub(crate) fn seal<W: Write>(&self, output: W) -> io::Result<Sealed<W>> {
         match &self.encryption {
@@ -141,11 +192,16 @@ impl Protection {
     }
 }
 
-fn tag_key(key: &Key) -> TagKey {
+/// What makes tags for a run; for none where it has no name.
+fn tag_key(key: &Key, run: &str) -> TagKey {
+    let derived = |context: &str| match run {
+        "" => key.derived(context),
+        name => *blake3::keyed_hash(&key.derived(context), name.as_bytes()).as_bytes(),
+    };
     TagKey {
-        id: key.id(),
-        chunks: key.derived("checkpointed 2026 tag of a chunk"),
-        manifest: key.derived("checkpointed 2026 tag of a manifest"),
+        id: key::id_of(&derived(key::ID)),
+        chunks: derived("checkpointed 2026 tag of a chunk"),
+        manifest: derived("checkpointed 2026 tag of a manifest"),
     }
 }
 

@@ -1,13 +1,15 @@
 //! When the job is ended from outside: what the environment says of it, or else the batch system.
 //!
-//! What cannot be read is a warning and no deadline: a program is not kept from running by it.
+//! What a batch system says and cannot be read is a warning and no deadline: a program is not kept from running by it. What a
+//! person says is a wish, and one that is not understood is an error.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::batch;
+use crate::environment::{self, DEADLINE as OURS};
+use crate::error::Error;
+use crate::warnings::warn;
 
-/// The variable by which anybody can give a deadline.
-const OURS: &str = "CHECKPOINT_DEADLINE";
 const SLURM_END: &str = "SLURM_JOB_END_TIME";
 
 /// The variables that say something of the end of a job.
@@ -22,18 +24,18 @@ pub(super) struct Environment {
 
 impl Environment {
     /// Those of this process. One that is empty is not there.
-    pub(super) fn of_process() -> Environment {
+    pub(super) fn of_process() -> Result<Environment, Error> {
         let variable = |name: &str| {
             let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
             (!value.is_empty()).then_some(value)
         };
-        Environment {
-            checkpoint_deadline: variable(OURS),
+        Ok(Environment {
+            checkpoint_deadline: environment::variable(OURS)?,
             slurm_job_end_time: variable(SLURM_END),
             slurm_job_id: variable("SLURM_JOB_ID"),
             pbs_job_id: variable("PBS_JOBID"),
             pbs_walltime: variable("PBS_WALLTIME"),
-        }
+        })
     }
 }
 
@@ -45,37 +47,48 @@ pub(super) struct Found {
 }
 
 /// The earliest of the deadlines that are not past.
-pub(super) fn earliest(environment: &Environment) -> Option<Found> {
+///
+/// # Errors
+/// [`Error::InvalidSetting`] where a person gave one that is not understood.
+pub(super) fn earliest(environment: &Environment) -> Result<Option<Found>, Error> {
     let now = SystemTime::now();
-    let all = [ours(environment, now), slurm(environment, now), pbs(environment, now)];
-    all.into_iter().flatten().filter(|found| is_ahead(found, now)).min_by_key(|found| found.at)
+    let all = [ours(environment, now)?, slurm(environment, now), pbs(environment, now)];
+    Ok(all.into_iter().flatten().filter(|found| is_ahead(found, now)).min_by_key(|found| found.at))
 }
 
 /// One that is past would hide those that are not.
 fn is_ahead(found: &Found, now: SystemTime) -> bool {
     let ahead = found.at > now;
     if !ahead {
-        let (source, deadline) = (found.source, text(found.at));
-        tracing::warn!(source, %deadline, "a deadline in the past is ignored");
+        warn_of_past(found.source, found.at);
     }
     ahead
 }
 
-fn ours(environment: &Environment, now: SystemTime) -> Option<Found> {
-    let value = environment.checkpoint_deadline.as_ref()?;
-    let at = parse(value, now);
-    if at.is_none() {
-        let wanted = "a time as 2026-11-23T14:00:00+01:00, Unix seconds, or a time from now as +2h30m";
-        tracing::warn!(variable = OURS, ?value, wanted, "not understood, and ignored");
+/// Says that a deadline does not count.
+pub(super) fn warn_of_past(source: &str, at: SystemTime) {
+    warn(format!("the deadline {} of {source} is past, and ignored", text(at)));
+}
+
+/// What is wrong with a deadline that a person gave.
+const WANTED: &str = "it is a time as `2026-11-23T14:00:00+01:00`, a time from now as `2h`, `90min` or `3600s`, or \
+                      seconds since 1970";
+
+fn ours(environment: &Environment, now: SystemTime) -> Result<Option<Found>, Error> {
+    let Some(value) = &environment.checkpoint_deadline else { return Ok(None) };
+    match parse(value, now) {
+        Some(at) => Ok(Some(Found { at, source: OURS })),
+        None => Err(environment::invalid(OURS, value, WANTED)),
     }
-    Some(Found { at: at?, source: OURS })
 }
 
 fn slurm(environment: &Environment, now: SystemTime) -> Option<Found> {
     if let Some(value) = &environment.slurm_job_end_time {
         match unix_seconds(value) {
             Some(at) => return Some(Found { at, source: SLURM_END }),
-            None => tracing::warn!(variable = SLURM_END, ?value, "not understood, and ignored"),
+            None => {
+                warn(format!("{SLURM_END}={value} is not understood, and ignored: it is seconds since 1970"))
+            }
         }
     }
     let at = answered("scontrol", batch::slurm(environment.slurm_job_id.as_ref()?, now))?;
@@ -91,26 +104,33 @@ fn pbs(environment: &Environment, now: SystemTime) -> Option<Found> {
     let walltime = environment.pbs_walltime.as_ref()?;
     let whole = batch::clock_duration(walltime).and_then(|whole| now.checked_add(whole));
     match whole {
-        Some(_) => tracing::warn!(walltime, "counted from now, as if the job had just begun"),
-        None => tracing::warn!(variable = "PBS_WALLTIME", value = ?walltime, "not understood, and ignored"),
+        Some(_) => warn(format!("PBS_WALLTIME={walltime} is counted from now, as if the job had just begun")),
+        None => warn(format!("PBS_WALLTIME={walltime} is not understood, and ignored")),
     }
     Some(Found { at: whole?, source: "PBS" })
 }
 
 fn answered(program: &str, answer: Result<Option<SystemTime>, String>) -> Option<SystemTime> {
     answer.unwrap_or_else(|why| {
-        tracing::warn!(program, why, "it did not say when the job ends");
+        warn(format!("`{program}` did not say when the job ends, so it is not known: {why}"));
         None
     })
 }
 
-/// A time as RFC 3339 has it, as Unix seconds, or, after a plus sign, as a duration from `now`.
+/// Before this, in 2001, no number is taken for seconds since 1970: it is rather a duration without its unit.
+const EARLIEST: Duration = Duration::from_secs(1_000_000_000);
+
+/// A time as RFC 3339 has it, as Unix seconds, or as a duration from `now`, with or without a plus sign.
 pub(super) fn parse(value: &str, now: SystemTime) -> Option<SystemTime> {
     let value = value.trim();
-    if let Some(duration) = value.strip_prefix('+') {
-        return now.checked_add(humantime::parse_duration(duration.trim()).ok()?);
+    let from_now = value.strip_prefix('+').map(str::trim);
+    if let Some(duration) = environment::duration(from_now.unwrap_or(value)) {
+        return now.checked_add(duration);
     }
-    unix_seconds(value).or_else(|| rfc_3339(value))
+    if from_now.is_some() {
+        return None;
+    }
+    unix_seconds(value).filter(|at| *at >= UNIX_EPOCH + EARLIEST).or_else(|| rfc_3339(value))
 }
 
 /// Only digits: a sign or a fraction is some other kind of number.
@@ -177,11 +197,33 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_duration_is_a_deadline_from_now_on() {
+        let now = at(NOON);
+        for (text, seconds) in [("2h", 7200), ("90min", 5400), ("3600s", 3600), ("2s", 2), (" 1h 30m ", 5400)]
+        {
+            assert_eq!(parse(text, now), Some(at(NOON + seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wish_that_is_not_understood_is_an_error_that_says_how() {
+        for misspelt in ["in 2h", "3600", "tomorrow", "2 hours from now"] {
+            let environment =
+                Environment { checkpoint_deadline: Some(misspelt.to_owned()), ..Environment::default() };
+            let error = earliest(&environment).unwrap_err().to_string();
+            assert!(error.contains(misspelt) && error.contains("`2h`"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_deadline_is_none() {
         let now = at(NOON);
         let senseless = [
             "",
             "+",
+            "+1795435260",
+            "3600",
+            "in 2h",
             "soon",
             "-5",
             "1e9",
@@ -214,17 +256,15 @@ mod tests {
             slurm_job_end_time: Some((seconds + 7200).to_string()),
             ..Environment::default()
         };
-        assert_eq!(earliest(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
+        let found = |environment: &Environment| earliest(environment).unwrap();
+        assert_eq!(found(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
         environment.slurm_job_end_time = Some((seconds + 1800).to_string());
-        assert_eq!(
-            earliest(&environment),
-            Some(Found { at: at(seconds + 1800), source: "SLURM_JOB_END_TIME" })
-        );
+        assert_eq!(found(&environment), Some(Found { at: at(seconds + 1800), source: "SLURM_JOB_END_TIME" }));
         environment.slurm_job_end_time = Some((seconds - 1800).to_string());
-        assert_eq!(earliest(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
-        environment.checkpoint_deadline = Some("nonsense".to_owned());
-        assert_eq!(earliest(&environment), None);
-        assert_eq!(earliest(&Environment::default()), None);
+        assert_eq!(found(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
+        environment.checkpoint_deadline = None;
+        assert_eq!(found(&environment), None);
+        assert_eq!(found(&Environment::default()), None);
     }
 
     #[test]

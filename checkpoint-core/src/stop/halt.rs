@@ -6,7 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::escape::is_command;
 use crate::store;
+use crate::warnings::warn;
 
 const NAME: &str = "halt";
 /// How much of the file is read.
@@ -84,7 +86,7 @@ impl Halt {
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound && !self.warned {
                     self.warned = true;
-                    tracing::warn!(path = %self.path.display(), %error, "it does not count as a request to halt");
+                    warn(format!("{} does not count as a request to halt: {error}", self.path.display()));
                 }
                 None
             }
@@ -96,7 +98,7 @@ impl Halt {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let path = self.path.display();
-                tracing::warn!(%path, %error, "could not remove it: the next run will stop at once");
+                warn(format!("{path} cannot be removed, so the next run will stop at once: {error}"));
             }
             _ => {}
         }
@@ -140,11 +142,6 @@ fn must_be_regular(metadata: &fs::Metadata) -> io::Result<()> {
 fn first_line(text: &str) -> String {
     let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().trim();
     line.chars().filter(|character| !is_command(*character)).take(MESSAGE).collect()
-}
-
-fn is_command(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::reason::StopReason;
+use crate::warnings::warn;
 
 /// What is kept free of a limit that is far away, beside the save: for the program to end, and for a disk that is slow
 /// just then.
@@ -41,7 +42,7 @@ impl Limit {
     /// job from which a terminal has kept its variables.
     pub(super) fn at(at: SystemTime, source: &'static str, now: Instant, wall: SystemTime) -> Option<Limit> {
         let Some(span) = at.duration_since(wall).ok().filter(|left| !left.is_zero()) else {
-            tracing::warn!(source, deadline = %super::deadline::text(at), "a deadline in the past is ignored");
+            super::deadline::warn_of_past(source, at);
             return None;
         };
         Some(Limit { at: now.checked_add(span)?, span, kind: Kind::Deadline { at, source } })
@@ -69,7 +70,7 @@ impl Limit {
         if by_wall < self.at {
             let earlier = self.at - by_wall;
             if earlier > JUMP {
-                tracing::warn!(source, ?earlier, "the clock has jumped: the deadline comes earlier");
+                warn(format!("the clock has jumped: the deadline of {source} comes {earlier:?} earlier"));
             }
             self.at = by_wall;
         }

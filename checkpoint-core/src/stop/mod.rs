@@ -23,6 +23,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
+use crate::warnings::warn;
 use deadline::{Environment, Found};
 use halt::Halt;
 use limit::{Limit, Pace};
@@ -68,11 +69,15 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Begins to listen to the signals, and reads the deadlines. What is wrong with a deadline is a warning.
+    /// Begins to listen to the signals, and reads the deadlines. What is wrong with one of a batch system is a
+    /// warning.
     pub(crate) fn new(settings: &Settings, directory: &Path, begun: Instant) -> Result<Stop, Error> {
         // First, so that a signal during a slow answer of the batch system is not missed.
         let listener = Listener::new(&settings.signals)?;
-        let found = if settings.deadline { deadline::earliest(&Environment::of_process()) } else { None };
+        let found = match settings.deadline {
+            true => deadline::earliest(&Environment::of_process()?)?,
+            false => None,
+        };
         let (now, wall) = (Instant::now(), SystemTime::now());
         let mut limits = Vec::new();
         if let Some(limit) = settings.time_limit {
@@ -111,6 +116,16 @@ impl Stop {
         reason
     }
 
+    /// The run is over: a signal that nobody asked for is told of.
+    pub(crate) fn leave(&mut self) {
+        if let Some(signal) = self.listener.heard().filter(|_| !self.told) {
+            warn(format!(
+                "the program got {signal}, which asks it to stop, and never asked whether it should: call `should_stop` or \
+                 `save_if_due` in its loop"
+            ));
+        }
+    }
+
     fn look(&mut self, now: Instant, save_takes: Duration) -> Option<StopReason> {
         if let Some(signal) = self.listener.heard() {
             return Some(StopReason::Signal(signal));
@@ -126,13 +141,5 @@ impl Stop {
         let wall = SystemTime::now();
         self.limits.iter_mut().for_each(|limit| limit.check(now, wall));
         self.halt.requested().map(|message| StopReason::Halt { message })
-    }
-}
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        if let Some(signal) = self.listener.heard().filter(|_| !self.told) {
-            tracing::warn!(%signal, "the program was to stop, and never asked whether it should");
-        }
     }
 }

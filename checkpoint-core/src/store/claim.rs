@@ -8,6 +8,7 @@ use super::disk::{Disk, Lock, Locking};
 use super::name;
 use super::process::Process;
 use crate::error::Error;
+use crate::warnings::warn;
 
 /// How often a lock is asked for that another program has, and how long between: it may only be looking.
 const ATTEMPTS: u32 = 4;
@@ -122,11 +123,11 @@ fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Res
             Ok(Locking::Taken(lock)) => return Ok(lock),
             Ok(Locking::Held(holder)) => holder,
             Ok(Locking::Unsupported(_, lock)) if without_lock => {
-                tracing::warn!(
-                    path = %path.display(),
-                    "this directory is not locked: the file system has no locks, and the program goes on without; see to \
-                     it that no other program saves there"
-                );
+                warn(format!(
+                    "{} is not locked: its file system has no locks, and the program goes on without; see to it that no \
+                     other program saves there",
+                    path.display()
+                ));
                 return Ok(lock);
             }
             Ok(Locking::Unsupported(source, _)) => {
@@ -141,7 +142,7 @@ fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Res
             }
             if attempt == ATTEMPTS {
                 let (holder, path) = (told(&holder, path), path.display());
-                tracing::warn!(%path, %holder, ?wait, "waiting for the program that has this directory open");
+                warn(format!("waiting, at most {wait:?}, for {holder}, which has {path} open"));
             }
             pause = (2 * pause).min(LONGEST_PAUSE).min(wait - waited);
         }

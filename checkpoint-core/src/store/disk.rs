@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::container::Source;
 
@@ -19,6 +18,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Makes the names in a directory durable: after it returned, those that were created, renamed or removed
     /// before stay so after a power cut.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the content of a file durable that another process may have left in memory.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
 
     /// Creates a file of an unpredictable name that nobody else has, readable and writable by its owner alone.
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile>;
@@ -102,12 +104,6 @@ pub(crate) trait Log: fmt::Debug + Send {
 
     /// How long it is.
     fn length(&self) -> io::Result<u64>;
-
-    /// When it was last changed, or [said to be](Log::set_modified).
-    fn modified(&self) -> io::Result<SystemTime>;
-
-    /// Leaves a time as that of the last change.
-    fn set_modified(&mut self, time: SystemTime) -> io::Result<()>;
 }
 
 /// The outcome of taking a lock.

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::SystemTime;
 
 use super::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
 use super::real::RealDisk;
@@ -107,6 +106,10 @@ impl Disk for FaultyDisk {
         self.ask("sync directory", path, || self.real.sync_directory(path))
     }
 
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.ask("sync file", path, || self.real.sync_file(path))
+    }
+
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
         let create = || self.real.create_temporary(directory);
         let NewFile { path, output } = self.ask("create temporary in", directory, create)?;
@@ -197,14 +200,6 @@ impl Log for FaultyLog {
 
     fn length(&self) -> io::Result<u64> {
         self.log.length()
-    }
-
-    fn modified(&self) -> io::Result<SystemTime> {
-        self.log.modified()
-    }
-
-    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
-        self.log.set_modified(time)
     }
 }
 

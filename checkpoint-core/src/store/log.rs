@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::disk::Log;
 use super::name;
@@ -60,18 +59,6 @@ impl Log for FileLog {
 
     fn length(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.len())
-    }
-
-    fn modified(&self) -> io::Result<SystemTime> {
-        self.file.metadata()?.modified()
-    }
-
-    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
-        // A second name is of a copy, which keeps its own time.
-        if !has_one_name(&self.file.metadata()?) {
-            *self = FileLog::open(&self.path, self.access)?;
-        }
-        self.file.set_modified(time)
     }
 }
 

@@ -10,6 +10,7 @@ use super::disk::{Disk, Identity, NewFile, Output};
 use super::process::Process;
 use crate::container::Source;
 use crate::error::Error;
+use crate::warnings::warn;
 
 /// A file being written under a temporary name.
 #[derive(Debug)]
@@ -124,7 +125,10 @@ pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
     if let Err(error) = disk.remove(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "could not remove a temporary file");
+        warn(format!(
+            "the temporary file {} cannot be removed, the next start tries again: {error}",
+            path.display()
+        ));
     }
 }
 

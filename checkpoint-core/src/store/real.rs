@@ -11,6 +11,7 @@ use super::log::FileLog;
 use super::name;
 use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
 use crate::container::Source;
+use crate::warnings::warn;
 
 /// The file system of the machine.
 #[derive(Debug)]
@@ -128,7 +129,7 @@ impl Access {
         if is_ours && metadata.mode() & bits != bits {
             let mode = metadata.mode() & 0o7777 | bits;
             if let Err(error) = file.set_permissions(fs::Permissions::from_mode(mode)) {
-                tracing::warn!(%error, "the group could not be given its rights to a file");
+                warn(format!("the group could not be given its rights to a file: {error}"));
             }
         }
     }
@@ -157,11 +158,19 @@ impl Disk for RealDisk {
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
             {
-                tracing::warn!(path = %path.display(), "this file system cannot make directory entries durable");
+                warn(format!(
+                    "the file system of {} cannot make names durable: a power cut may take the newest checkpoints",
+                    path.display()
+                ));
                 Ok(())
             }
             result => result,
         }
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        // Elsewhere than on Unix only a file that is open for writing can be synced.
+        OpenOptions::new().read(true).write(cfg!(not(unix))).open(path)?.sync_all()
     }
 
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {

@@ -1,9 +1,11 @@
 //! Which generations are kept, and why: a pure function of what is there.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::container::{Metadata, Value};
 
@@ -26,7 +28,7 @@ use crate::container::{Metadata, Value};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metric {
     name: String,
     highest: bool,
@@ -53,10 +55,13 @@ impl Metric {
 
     /// The generations from the best to the worst. What is no number is not among them; of equal ones the older is the
     /// better, so that a plateau does not write the best over again and again.
-    pub(crate) fn ranked(&self, values: impl Iterator<Item = (u64, f64)>) -> Vec<u64> {
-        let mut ranked: Vec<_> = values.filter(|(_, value)| !value.is_nan()).collect();
+    pub(crate) fn ranked<'v>(&self, values: impl Iterator<Item = (u64, &'v Value)>) -> Vec<u64> {
+        let is_number = |value: &Value| value.compare(value).is_some();
+        let mut ranked: Vec<_> = values.filter(|(_, value)| is_number(value)).collect();
         ranked.sort_by(|(older, one), (newer, two)| {
-            let order = if self.highest { two.total_cmp(one) } else { one.total_cmp(two) };
+            // Both are numbers.
+            let order = one.compare(two).unwrap_or(Ordering::Equal);
+            let order = if self.highest { order.reverse() } else { order };
             order.then(older.cmp(newer))
         });
         ranked.into_iter().map(|(generation, _)| generation).collect()
@@ -71,23 +76,28 @@ impl fmt::Display for Metric {
 
 /// Which generations are kept: each rule keeps what it keeps, whatever the others say.
 ///
-/// A program says it to its [`Builder`](crate::Builder); in words it is in the history of its runs, and these words can be read
-/// back:
+/// A program says it to its [`Builder`](crate::Builder), and it is in the history of its runs.
 ///
 /// ```
-/// use checkpointed_core::inspect::Retention;
+/// use checkpointed_core::{Metric, inspect::Retention};
+/// use std::num::{NonZeroU64, NonZeroUsize};
 ///
-/// let retention: Retention = "the last 2, every 100th, 1 with the lowest loss".parse().unwrap();
-/// assert_eq!(retention.last.get(), 2);
-/// assert_eq!(retention.to_string(), "the last 2, every 100th, 1 with the lowest loss");
+/// let retention = Retention {
+///     every: NonZeroU64::new(100),
+///     best: vec![(Metric::lowest("loss"), 1)],
+///     ..Retention::newest(NonZeroUsize::MIN)
+/// };
+/// assert_eq!(retention.to_string(), "the last 1, every 100th, 1 with the lowest loss");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
     /// So many of the newest.
     pub last: NonZeroUsize,
     /// Those whose number this divides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZeroU64>,
     /// So many of the best.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub best: Vec<(Metric, usize)>,
 }
 
@@ -122,44 +132,25 @@ impl fmt::Display for Keeping {
     }
 }
 
-impl FromStr for Retention {
-    type Err = ();
-
-    /// Reads what [`Display`](fmt::Display) writes.
-    fn from_str(text: &str) -> Result<Retention, ()> {
-        let mut rules = text.split(", ");
-        let last = rules.next().and_then(|rule| rule.strip_prefix("the last ")).ok_or(())?;
-        let mut retention = Retention { last: last.parse().map_err(|_| ())?, every: None, best: Vec::new() };
-        for rule in rules {
-            if let Some(every) = rule.strip_prefix("every ").and_then(|rule| rule.strip_suffix("th")) {
-                retention.every = Some(every.parse().map_err(|_| ())?);
-                continue;
-            }
-            let (count, metric) = rule.split_once(" with the ").ok_or(())?;
-            let metric = match metric.split_once(' ').ok_or(())? {
-                ("lowest", name) => Metric::lowest(name),
-                ("highest", name) => Metric::highest(name),
-                _ => return Err(()),
-            };
-            retention.best.push((metric, count.parse().map_err(|_| ())?));
-        }
-        Ok(retention)
-    }
-}
-
 /// What is known of the metrics of a generation.
 #[derive(Clone, Debug)]
 pub(crate) enum Metrics {
     /// In the order of [`Retention::best`].
-    Known(Vec<Option<f64>>),
+    Known(Vec<Option<Value>>),
     /// It could not be read just now: it may be the best.
     Unread,
 }
 
 impl Retention {
+    /// So many of the newest, and no others.
+    #[must_use]
+    pub fn newest(generations: NonZeroUsize) -> Retention {
+        Retention { last: generations, every: None, best: Vec::new() }
+    }
+
     /// What this retention goes by, of a generation with that metadata.
     pub(crate) fn metrics(&self, metadata: &Metadata) -> Metrics {
-        let value = |(metric, _): &(Metric, usize)| metadata.get(metric.name()).and_then(Value::as_f64);
+        let value = |(metric, _): &(Metric, usize)| metadata.get(metric.name()).cloned();
         Metrics::Known(self.best.iter().map(value).collect())
     }
 
@@ -192,7 +183,7 @@ impl Retention {
         }
         for (place, (metric, count)) in self.best.iter().enumerate() {
             let values = usable().filter_map(|generation| match metrics.get(&generation) {
-                Some(Metrics::Known(values)) => Some((generation, (*values.get(place)?)?)),
+                Some(Metrics::Known(values)) => Some((generation, values.get(place)?.as_ref()?)),
                 Some(Metrics::Unread) | None => None,
             });
             let best = metric.ranked(values).into_iter().take(*count);
@@ -216,35 +207,38 @@ impl fmt::Display for Retention {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
     fn last(count: usize) -> Retention {
-        Retention {
-            last: NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN),
-            every: None,
-            best: Vec::new(),
-        }
+        Retention::newest(NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN))
     }
 
-    fn kept(retention: &Retention, generations: &[u64], losses: &[(u64, f64)]) -> Vec<u64> {
+    fn kept<V: Into<Value> + Copy>(
+        retention: &Retention,
+        generations: &[u64],
+        losses: &[(u64, V)],
+    ) -> Vec<u64> {
         let none = BTreeSet::new();
-        let metrics =
-            losses.iter().map(|(number, loss)| (*number, Metrics::Known(vec![Some(*loss)]))).collect();
+        let known = |(number, loss): &(u64, V)| (*number, Metrics::Known(vec![Some((*loss).into())]));
+        let metrics = losses.iter().map(known).collect();
         retention.kept(generations, &none, &none, &metrics).into_keys().collect()
     }
 
+    const NONE: &[(u64, f64)] = &[];
+
     #[test]
     fn the_newest_are_kept() {
-        assert_eq!(kept(&last(2), &[1, 2, 5, 9], &[]), [5, 9]);
-        assert_eq!(kept(&last(9), &[1, 2, 5, 9], &[]), [1, 2, 5, 9]);
-        assert!(kept(&last(1), &[], &[]).is_empty());
+        assert_eq!(kept(&last(2), &[1, 2, 5, 9], NONE), [5, 9]);
+        assert_eq!(kept(&last(9), &[1, 2, 5, 9], NONE), [1, 2, 5, 9]);
+        assert!(kept(&last(1), &[], NONE).is_empty());
     }
 
     #[test]
     fn every_so_manieth_is_kept_for_ever() {
         let retention = Retention { every: NonZeroU64::new(10), ..last(1) };
-        assert_eq!(kept(&retention, &[10, 15, 20, 31, 32], &[]), [10, 20, 32]);
+        assert_eq!(kept(&retention, &[10, 15, 20, 31, 32], NONE), [10, 20, 32]);
     }
 
     #[test]
@@ -263,7 +257,7 @@ mod tests {
         let metrics = BTreeMap::from([
             (1, Metrics::Unread),
             (2, Metrics::Known(vec![None])),
-            (3, Metrics::Known(vec![Some(1.0)])),
+            (3, Metrics::Known(vec![Some(Value::Float(1.0))])),
         ]);
         let kept = retention.kept(&[1, 2, 3, 4], &none, &none, &metrics);
         assert_eq!(kept.into_keys().collect::<Vec<_>>(), [1, 3, 4]);
@@ -286,16 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn what_the_history_says_in_words_is_read_back() {
-        let best = vec![(Metric::lowest("loss"), 1), (Metric::highest("of the day"), 3)];
-        let all = Retention { every: NonZeroU64::new(100), best, ..last(2) };
-        for retention in [all, last(7)] {
-            assert_eq!(retention.to_string().parse(), Ok(retention));
+    fn integers_that_no_float_tells_apart_are_told_apart() {
+        let retention = Retention { best: vec![(Metric::highest("steps"), 1)], ..last(1) };
+        let steps = [(1, u64::MAX), (2, u64::MAX - 1), (3, 0)];
+        assert_eq!(kept(&retention, &[1, 2, 3], &steps), [1, 3]);
+        let retention = Retention { best: vec![(Metric::lowest("steps"), 1)], ..last(1) };
+        let steps = [(1, (1 << 53) + 1), (2, 1_u64 << 53), (3, u64::MAX)];
+        assert_eq!(kept(&retention, &[1, 2, 3], &steps), [2, 3]);
+    }
+
+    #[test]
+    fn what_the_history_says_is_read_back_whatever_metrics_are_called() {
+        for name in ["loss", "loss, every 7th", "", "the\n\"last\" 2, 1 with the lowest x", "\u{202e}"] {
+            let best = vec![(Metric::lowest(name), 1), (Metric::highest("of the day"), 3)];
+            for every in [None, NonZeroU64::new(100)] {
+                let retention = Retention { every, best: best.clone(), ..last(2) };
+                let text = serde_json::to_string(&retention).unwrap();
+                assert_eq!(serde_json::from_str::<Retention>(&text).unwrap(), retention);
+            }
         }
-        for wrong in
-            ["", "the last 0", "the last 2, every 0th", "the last 2, 1 with the mean loss", "the last x"]
-        {
-            assert_eq!(wrong.parse::<Retention>(), Err(()), "{wrong}");
-        }
+        assert!(serde_json::from_str::<Retention>(r#"{"last":0}"#).is_err());
     }
 }

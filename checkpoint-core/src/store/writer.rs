@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::claim::{Claim, Claiming};
 use super::disk::Disk;
 use super::publish::{Sealed, Temporary, remove_temporary};
-use super::retention::{Metrics, Retention};
+use super::retention::{Keeping, Metrics, Retention};
 use super::{Directory, name};
-use crate::container::Compression;
+use crate::container::{Compression, Refusal, Source};
 use crate::error::Error;
 use crate::seal::Protection;
+use crate::warnings::warn;
 
 /// How a directory is written.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct Writer {
     damaged: BTreeSet<u64>,
     /// What retention goes by, of the generations that are there.
     metrics: BTreeMap<u64, Metrics>,
+    /// The last generation that was saved here.
+    saved: Option<u64>,
     /// A retired generation, under a temporary name, for the next save to write over.
     spare: Option<PathBuf>,
     /// Others, which another process held when they were to be written over.
@@ -68,11 +71,11 @@ impl Writer {
         if settings.protection.tag_key().is_none()
             && let Some(who) = strangers(path, settings.with_group)
         {
-            tracing::warn!(
-                path = %path.display(),
-                "{who} can put checkpoints into this directory, or change those that are there: take the right away \
-                 (`chmod go-w`), or tell yours from theirs with `Protection::authenticate`"
-            );
+            warn(format!(
+                "{who} can put checkpoints into {}, or change those that are there: take the right away (`chmod go-w`), or \
+                 tell yours from theirs with `Protection::authenticate`",
+                path.display()
+            ));
         }
         let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
         // What a killed process left behind. No other program writes here: the lock is ours.
@@ -94,6 +97,7 @@ impl Writer {
             since_listing: 0,
             damaged: BTreeSet::new(),
             metrics: BTreeMap::new(),
+            saved: None,
             spare: None,
             held: Vec::new(),
         })
@@ -176,6 +180,21 @@ impl Writer {
         &self.settings.protection
     }
 
+    /// The last generation that was saved here.
+    pub(crate) fn saved(&self) -> Option<u64> {
+        self.saved
+    }
+
+    /// Makes a generation of an earlier run as durable as one of this run is.
+    pub(crate) fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
+        self.claim.check()?;
+        let path = self.directory.location(generation);
+        if !self.settings.durable {
+            return Ok(());
+        }
+        self.directory.disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))
+    }
+
     /// How saves are packed.
     pub(crate) fn compression(&self) -> Compression {
         self.settings.compression
@@ -194,6 +213,7 @@ impl Writer {
         if self.settings.durable {
             disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
         }
+        self.saved = Some(generation);
         self.metrics.insert(generation, metrics);
         self.retire(generation);
         Ok(())
@@ -202,13 +222,17 @@ impl Writer {
     /// Removes what is not to be kept, but for one file, which the next save recycles.
     fn retire(&mut self, newest: u64) {
         if let Err(error) = self.look_again() {
-            return tracing::warn!(%error, "could not look for old generations");
+            return warn(format!("no old generations are removed, they cannot be looked for: {error}"));
         }
         // Whatever is newer is not of this program.
         let generations: Vec<u64> = self.known.range(..=newest).copied().collect();
         // Pins are looked for when the name of a generation is taken away.
         let pinned = BTreeSet::new();
         let kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
+        self.remove_all_but(&kept, generations);
+    }
+
+    fn remove_all_but(&mut self, kept: &BTreeMap<u64, Vec<Keeping>>, generations: Vec<u64>) {
         for generation in generations.into_iter().filter(|generation| !kept.contains_key(generation)) {
             match self.take_away(generation) {
                 Ok(true) => {
@@ -222,10 +246,44 @@ impl Writer {
                 }
                 Err(error) => {
                     let path = self.directory.location(generation);
-                    tracing::warn!(path = %path.display(), %error, "could not remove an old generation");
+                    warn(format!(
+                        "the old generation {} cannot be removed, the next save tries again: {error}",
+                        path.display()
+                    ));
                 }
             }
         }
+    }
+
+    /// Removes, before a generation is there, what retention would remove after it, for the space that it takes. The newest
+    /// one stays, and it must be whole. Whether anything went.
+    pub(crate) fn make_room(
+        &mut self,
+        coming: u64,
+        is_whole: impl Fn(Box<dyn Source>) -> Result<(), Refusal>,
+    ) -> Result<bool, Error> {
+        self.claim.check()?;
+        self.look_again()?;
+        let mut generations: Vec<u64> = self.known.range(..coming).copied().collect();
+        let usable = generations.iter().rfind(|generation| !self.damaged.contains(generation));
+        let Some(newest) = usable.copied() else { return Ok(false) };
+        generations.push(coming);
+        let pinned = BTreeSet::new();
+        let mut kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
+        kept.entry(newest).or_default();
+        if generations.iter().all(|generation| kept.contains_key(generation)) {
+            return Ok(false);
+        }
+        if let Err(refusal) = self.directory.open(newest).map_err(Refusal::Unreadable).and_then(is_whole) {
+            let error = Error::refused(&self.directory.location(newest), refusal);
+            warn(format!(
+                "no room is made for a save, because the newest generation must be whole for that: {error}"
+            ));
+            return Ok(false);
+        }
+        let before = self.known.len();
+        self.remove_all_but(&kept, generations);
+        Ok(self.known.len() < before)
     }
 
     /// Makes sure that what the writer knows to be there is there, as far as retention counts on it: by a look at the

@@ -76,13 +76,16 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
     let lost = match totals.lost.as_secs_f64() {
         0.0 => "nothing was done twice".to_owned(),
         lost if observed > 0.0 => {
-            format!("{} of the time, done twice", units::share((lost / observed).min(1.0)))
+            format!("at least; {} of the time, done twice", units::share((lost / observed).min(1.0)))
         }
         _ => "done twice".to_owned(),
     };
+    // What a run did behind its last sign of life, nobody knows.
+    let together =
+        if totals.failures > 0 { "at least, of all runs together" } else { "of all runs together" };
     let mut figures = vec![
         ("Runs", units::count(totals.runs), failures),
-        ("Time observed", units::duration(totals.observed), "of all runs together".to_owned()),
+        ("Time observed", units::duration(totals.observed), together.to_owned()),
         ("Work lost", units::duration(totals.lost), lost),
         (
             "Spent saving",
@@ -92,7 +95,10 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
         (
             "MTBF",
             totals.mtbf.map_or_else(|| "–".to_owned(), units::duration),
-            format!("{} is reckoned with", units::duration(totals.expected_mtbf)),
+            match totals.mtbf {
+                Some(_) => format!("at least; {} is reckoned with", units::duration(totals.expected_mtbf)),
+                None => format!("{} is reckoned with", units::duration(totals.expected_mtbf)),
+            },
         ),
     ];
     if let Some(newest) = summary.generations.last() {
@@ -125,10 +131,10 @@ fn lead(summary: &Summary) -> String {
     );
     let _ = match totals.failures {
         0 => write!(text, ", and none failed."),
-        1 => write!(text, "; one failed, which cost {} of work.", units::duration(totals.lost)),
+        1 => write!(text, "; one failed, which cost {} of work at least.", units::duration(totals.lost)),
         failures => write!(
             text,
-            "; {} failed, which cost {} of work.",
+            "; {} failed, which cost {} of work at least.",
             units::count(failures),
             units::duration(totals.lost)
         ),
@@ -198,8 +204,7 @@ fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
         let points = heaviest(lost);
         let stems = Series { name: "lost", class: "c3", style: Style::Stems, points: points.clone() };
         let heads = Series { name: "lost", class: "c3", style: Style::Points, points };
-        let note =
-            "What each restart had to do once more: from the checkpoint that it went on from to the failure.";
+        let note = "What each restart had to do once more, at least: from the checkpoint that it went on from to the last sign of life.";
         let lost = plot("Work lost at each restart", note, Unit::Seconds, vec![stems, heads]);
         html.push_str(&lost.html());
     }

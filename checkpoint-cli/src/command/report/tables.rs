@@ -38,13 +38,16 @@ pub(super) fn runs(summary: &Summary) -> String {
             html,
             "<tr><td class=\"t\">{}</td><td class=\"n\">{}</td><td><i class=\"end {class}\"></i>{end}</td>",
             units::minute(units::epoch(run.start)),
-            units::duration(run.ran),
+            match run.end {
+                RunEnd::Failed => format!("≥ {}", units::duration(run.ran)),
+                _ => units::duration(run.ran),
+            },
         );
         let _ = write!(
             html,
             "<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>",
             run.restarted_from.map_or_else(|| "–".to_owned(), units::count),
-            run.lost.map_or_else(|| "–".to_owned(), units::duration),
+            run.lost.map_or_else(|| "–".to_owned(), |lost| format!("≥ {}", units::duration(lost))),
             saves(run),
             saving(run),
         );

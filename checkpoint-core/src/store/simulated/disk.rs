@@ -316,6 +316,13 @@ impl Disk for Arc<SimulatedDisk> {
         Ok(())
     }
 
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.ask()?;
+        let inode = inner.live.find(path)?;
+        inner.happen(Event::SyncFile { inode });
+        Ok(())
+    }
+
     fn create_temporary(&self, directory: &Path) -> io::Result<NewFile> {
         let mut inner = self.ask()?;
         let path = inner.temporary(directory);

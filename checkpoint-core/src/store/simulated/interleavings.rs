@@ -27,7 +27,7 @@ use super::mutants::Mutant;
 use super::scenarios::{Bench, PATH, Scenario};
 use crate::store::Directory;
 use crate::store::faults::EIO;
-use crate::{CheckpointReader, Checkpointer, Error, Protection, WhenBusy};
+use crate::{CheckpointReader, Checkpointer, Error, Progress, Protection, WhenBusy};
 
 /// How many orders are drawn of those that are too many; fewer without optimisation.
 const DRAWN: usize = if cfg!(debug_assertions) { 500 } else { 4000 };
@@ -272,6 +272,40 @@ fn a_drop_while_a_save_fails_or_panics_hangs_in_no_order() {
     Trial::new("a drop while a save fails", fails).in_many_orders();
     let panics = |bench: &Bench| with_a_fault(bench, Fault::Panic, drop_it);
     Trial::new("a drop while a save panics", panics).in_many_orders();
+}
+
+/// A program whose callback panics, at the beginning of a save, or when it learns that one is done or has failed.
+fn with_a_callback(bench: &Bench, fault: bool) -> Result<(), Error> {
+    let at = shuttle::rand::thread_rng().gen_range(0..2);
+    let panics = move |progress: &Progress| {
+        if at == usize::from(!matches!(progress, Progress::Begun { .. })) {
+            // Without a word from the hook, in each of so many orders.
+            std::panic::resume_unwind(Box::new("the pipe is closed"));
+        }
+    };
+    let mut checkpoints = bench.builder().warnings_to_stderr(false).on_progress(panics).open()?;
+    let begun = begin(bench, &mut checkpoints)?;
+    if fault {
+        bench.plan(Some((shuttle::rand::thread_rng().gen_range(0..OPERATIONS), Fault::Errno(EIO))));
+        let way = WAYS[shuttle::rand::thread_rng().gen_range(0..WAYS.len())];
+        let _ = way(bench, &mut checkpoints);
+        bench.plan(None);
+        let _ = checkpoints.wait();
+    } else {
+        wait(bench, &mut checkpoints, begun)?;
+    }
+    bench.save(&mut checkpoints)?;
+    let (state, generation) = begin(bench, &mut checkpoints)?.unwrap();
+    drop(checkpoints);
+    bench.acknowledge(state, generation);
+    bench.saves(1)
+}
+
+#[test]
+fn a_callback_that_panics_hangs_or_fails_no_save_in_many_orders() {
+    Trial::new("callbacks that panic", |bench| with_a_callback(bench, false)).in_many_orders();
+    Trial::new("callbacks that panic where saves fail", |bench| with_a_callback(bench, true))
+        .in_many_orders();
 }
 
 #[test]

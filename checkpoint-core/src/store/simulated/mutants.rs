@@ -162,6 +162,10 @@ impl Disk for MutantDisk {
         Ok(NewFile { path, output: self.output(output, 0) })
     }
 
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.0.disk.sync_file(path)
+    }
+
     fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.0.disk.create_small(path, bytes)
     }

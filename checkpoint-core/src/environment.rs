@@ -1,0 +1,141 @@
+//! The environment variables by which a person changes a program without compiling it.
+//!
+//! What the environment says goes before what the program says. A value that is not understood is an error of the opening,
+//! and a name that is not known, but looks as if it were meant for us, is warned of: a misspelt wish must not be lost.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// How all of them begin.
+const PREFIX: &str = "CHECKPOINT_";
+
+/// When to save: `10min`, `1000 steps`, `1%`, `adaptive`.
+pub(crate) const EVERY: &str = "CHECKPOINT_EVERY";
+/// How many generations to keep.
+pub(crate) const KEEP: &str = "CHECKPOINT_KEEP";
+/// Whether to save in the background.
+pub(crate) const BACKGROUND: &str = "CHECKPOINT_BACKGROUND";
+/// How long to run.
+pub(crate) const TIME_LIMIT: &str = "CHECKPOINT_TIME_LIMIT";
+/// When the job ends.
+pub(crate) const DEADLINE: &str = "CHECKPOINT_DEADLINE";
+/// What a failed save does.
+pub(crate) const ON_FAILED_SAVE: &str = "CHECKPOINT_ON_FAILED_SAVE";
+/// Where warnings go.
+pub(crate) const WARNINGS: &str = "CHECKPOINT_WARNINGS";
+/// Which steps of a pipeline to run: a person's commands.
+pub(crate) const STEPS: &str = "CHECKPOINT_STEPS";
+
+const KNOWN: [&str; 8] = [EVERY, KEEP, BACKGROUND, TIME_LIMIT, DEADLINE, ON_FAILED_SAVE, WARNINGS, STEPS];
+
+/// Names of scripts and programs, which our own documentation proposes.
+const OF_OTHERS: [&str; 2] = ["CHECKPOINT_DIR", "CHECKPOINT_KEY"];
+
+/// Names that the program itself asked for.
+static ASKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Takes note of a variable that the program asks for by its name.
+pub(crate) fn ask(name: &str) {
+    ASKED.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+}
+
+/// The value of a variable, without space around it. One that is empty is not there.
+///
+/// # Errors
+/// [`Error::InvalidSetting`] where it is not UTF-8.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, Error> {
+    let Some(value) = std::env::var_os(name) else { return Ok(None) };
+    match value.to_str() {
+        Some(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
+        None => Err(invalid(name, &value.to_string_lossy(), "it is not UTF-8")),
+    }
+}
+
+/// A variable whose value is not understood.
+pub(crate) fn invalid(name: &str, value: &str, why: &'static str) -> Error {
+    Error::InvalidSetting { setting: format!("{name}={value}"), why }
+}
+
+/// Warns, once in a process, of variables that look as if they were meant for us.
+pub(crate) fn warn_of_unknown() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for name in unknown(names, &asked) {
+            crate::warnings::warn(format!(
+                "the environment variable {name} is not known, and does nothing: those that are known are {}",
+                KNOWN.join(", ")
+            ));
+        }
+    });
+}
+
+fn unknown(names: impl Iterator<Item = String>, asked: &BTreeSet<String>) -> Vec<String> {
+    let is_known = |name: &str| KNOWN.contains(&name) || OF_OTHERS.contains(&name) || asked.contains(name);
+    names.filter(|name| name.starts_with(PREFIX) && !is_known(name)).collect()
+}
+
+/// A duration as `2h`, `90min`, `1h 30m`, `3600s`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
+}
+
+/// A number that is at least 1.
+pub(crate) fn count(name: &str) -> Result<Option<usize>, Error> {
+    let Some(value) = variable(name)? else { return Ok(None) };
+    let number = value.parse().ok().filter(|number| *number > 0);
+    number.map(Some).ok_or_else(|| invalid(name, &value, "it is a number, and at least 1"))
+}
+
+/// `on` or `off`.
+pub(crate) fn switch(name: &str) -> Result<Option<bool>, Error> {
+    match variable(name)?.as_deref() {
+        None => Ok(None),
+        Some("on") => Ok(Some(true)),
+        Some("off") => Ok(Some(false)),
+        Some(value) => Err(invalid(name, value, "it is `on` or `off`")),
+    }
+}
+
+/// A duration that is more than nothing.
+pub(crate) fn time(name: &str) -> Result<Option<Duration>, Error> {
+    let Some(value) = variable(name)? else { return Ok(None) };
+    let time = duration(&value).filter(|time| !time.is_zero());
+    time.map(Some).ok_or_else(|| invalid(name, &value, "it is a duration as `2h`, `90min` or `3600s`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_look_like_ours_and_are_not_are_unknown() {
+        let names = [
+            "PATH",
+            "CHECKPOINTED_TEST",
+            "CHECKPOINT_EVRY",
+            "CHECKPOINT_KEEP",
+            "CHECKPOINT_MINE",
+            "CHECKPOINT_KEY",
+        ];
+        let asked = BTreeSet::from(["CHECKPOINT_MINE".to_owned()]);
+        let names = names.into_iter().map(str::to_owned);
+        assert_eq!(unknown(names, &asked), ["CHECKPOINT_EVRY"]);
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, seconds) in
+            [("2h", 7200), ("90min", 5400), ("3600s", 3600), ("1h 30m", 5400), ("2 days", 172_800)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "5", "in 2h", "2 hours from now", "-2h"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Text that others wrote, made harmless for a terminal and for the eyes of its reader.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+/// Text without anything that a terminal obeys, or that changes the order in which it is read: such characters stand
+/// there as `\u{…}`.
+///
+/// ```
+/// use checkpointed_core::inspect::plain;
+///
+/// assert_eq!(plain("a good name"), "a good name");
+/// assert_eq!(plain("red\u{1b}[31m"), r"red\u{1b}[31m");
+/// assert_eq!(plain("txt.\u{202e}exe"), r"txt.\u{202e}exe");
+/// ```
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_command) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        push(&mut plain, character);
+    }
+    Cow::Owned(plain)
+}
+
+/// Whether a terminal obeys a character, or it is not seen and changes how others are read.
+///
+/// Source of the directions: Unicode Standard Annex 9, section 2. The lines and paragraphs of U+2028 and U+2029 would
+/// break a line of a log; the tags from U+E0000 on are never seen.
+pub(crate) fn is_command(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{061c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+fn push(text: &mut String, character: char) {
+    match character {
+        '\n' => text.push_str("\\n"),
+        '\r' => text.push_str("\\r"),
+        '\t' => text.push_str("\\t"),
+        _ if is_command(character) => text.extend(character.escape_unicode()),
+        _ => text.push(character),
+    }
+}
+
+/// Something whose text is [`plain`] but for its line ends: for a message, which may have several lines.
+pub(crate) fn shown(text: impl fmt::Display) -> Shown<impl fmt::Display> {
+    Shown(text)
+}
+
+/// See [`shown`].
+pub(crate) struct Shown<D>(D);
+
+impl<D: fmt::Display> fmt::Display for Shown<D> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(formatter), "{}", self.0)
+    }
+}
+
+/// Escapes what is written through it.
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.split_inclusive('\n').try_for_each(|line| match line.strip_suffix('\n') {
+            Some(line) => writeln!(self.0, "{}", plain(line)),
+            None => self.0.write_str(&plain(line)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_turns_text_around_is_escaped_and_the_rest_stays() {
+        for harmless in ["", "a b", "été", "מזל", "بخت", "🙂‍↔️", "[ ]", "\\u{202e}"] {
+            assert_eq!(plain(harmless), harmless);
+            assert_eq!(shown(harmless).to_string(), harmless);
+        }
+        let commands =
+            ['\u{7}', '\u{1b}', '\u{9b}', '\u{61c}', '\u{200f}', '\u{2029}', '\u{202e}', '\u{2069}'];
+        for command in commands {
+            let text = format!("a{command}b");
+            assert_eq!(plain(&text), format!("a\\u{{{:x}}}b", u32::from(command)));
+            assert_eq!(shown(&text).to_string(), plain(&text));
+        }
+        assert_eq!(plain("one\ntwo\tthree\r"), "one\\ntwo\\tthree\\r");
+        assert_eq!(shown("one\n\ntwo\r\n").to_string(), "one\n\ntwo\\r\n");
+    }
+}

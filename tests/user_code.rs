@@ -1,0 +1,357 @@
+//! Code of the program that runs inside ours may panic: callbacks, `Serialize`, `Deserialize`, `Drop`, closures. Nothing
+//! hangs by it, nothing that was acknowledged is lost, and the next save and load succeed.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::cell::Cell;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use checkpointed::{
+    Builder, CheckpointReader, Checkpointer, Decision, Error, Metadata, Pipeline, Plain, Progress, Schedule,
+    Scopes, checkpointed,
+};
+use common::{file_of, must_end};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+fn nowhere() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    (parent, path)
+}
+
+fn panics<R>(work: impl FnOnce() -> R) -> bool {
+    catch_unwind(AssertUnwindSafe(work)).is_err()
+}
+
+/// The kinds of progress, each of which a callback may panic at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Begun,
+    Writing,
+    Saved,
+    Failed,
+}
+
+impl Kind {
+    fn of(progress: &Progress) -> Kind {
+        match progress {
+            Progress::Begun { .. } => Kind::Begun,
+            Progress::Writing { .. } => Kind::Writing,
+            Progress::Saved(_) => Kind::Saved,
+            Progress::Failed { .. } => Kind::Failed,
+            _ => unreachable!(),
+        }
+    }
+}
+
+/// Long enough to be told of while it is written.
+type State = Vec<u8>;
+
+fn state(number: u8) -> State {
+    vec![number; 9 << 20]
+}
+
+/// A program whose callback panics at one kind of progress, and where it is.
+fn with_a_callback_that_panics(at: Kind, path: &Path) -> (Checkpointer<State>, Arc<Mutex<Vec<Kind>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let ours = Arc::clone(&told);
+    let builder = Checkpointer::builder(path).durable(false).warnings_to_stderr(false);
+    let builder = builder.on_progress(move |progress| {
+        ours.lock().unwrap().push(Kind::of(progress));
+        assert_ne!(Kind::of(progress), at, "as if the pipe were closed");
+    });
+    (builder.open().unwrap(), told)
+}
+
+/// Lets a save fail that is made in there.
+fn where_saves_fail<R>(path: &Path, work: impl FnOnce() -> R) -> R {
+    let away = path.with_extension("away");
+    fs::rename(path, &away).unwrap();
+    let result = work();
+    fs::rename(&away, path).unwrap();
+    result
+}
+
+type Way = fn(Checkpointer<State>) -> Option<Checkpointer<State>>;
+
+/// How a program goes on after it has begun to save.
+const WAYS: [(&str, Way); 5] = [
+    ("wait", |mut checkpoints| {
+        let _ = checkpoints.wait();
+        Some(checkpoints)
+    }),
+    ("save", |mut checkpoints| {
+        let _ = checkpoints.save(&state(3));
+        Some(checkpoints)
+    }),
+    ("save in the background", |mut checkpoints| {
+        let _ = checkpoints.save_in_background(&state(3));
+        Some(checkpoints)
+    }),
+    ("drop", |checkpoints| {
+        drop(checkpoints);
+        None
+    }),
+    ("finish", |checkpoints| {
+        let _ = checkpoints.finish(&state(3));
+        None
+    }),
+];
+
+#[test]
+fn a_callback_that_panics_neither_hangs_a_save_nor_fails_it() {
+    for at in [Kind::Begun, Kind::Writing, Kind::Saved, Kind::Failed] {
+        for in_background in [false, true] {
+            for (name, way) in WAYS {
+                println!("{at:?} {in_background} {name}");
+                must_end(move || panics_at(at, in_background, way));
+            }
+        }
+    }
+}
+
+fn panics_at(at: Kind, in_background: bool, way: Way) {
+    let (_parent, path) = nowhere();
+    let (mut checkpoints, told) = with_a_callback_that_panics(at, &path);
+    let save = |checkpoints: &mut Checkpointer<State>| match in_background {
+        true => checkpoints.save_in_background(&state(2)).map(drop),
+        false => checkpoints.save(&state(2)).map(drop),
+    };
+    let left = if at == Kind::Failed {
+        where_saves_fail(&path, || {
+            let _ = save(&mut checkpoints);
+            way(checkpoints)
+        })
+    } else {
+        save(&mut checkpoints).unwrap();
+        way(checkpoints)
+    };
+    assert!(told.lock().unwrap().contains(&at));
+    drop(left);
+    let mut again = Checkpointer::<State>::open(&path).unwrap();
+    if at != Kind::Failed {
+        let loaded = again.load().unwrap().unwrap();
+        assert!(loaded == state(2) || loaded == state(3));
+    }
+    again.save(&state(4)).unwrap();
+    assert!(again.load().unwrap() == Some(state(4)));
+}
+
+#[test]
+fn a_callback_that_panicked_is_called_no_more_and_it_is_said() {
+    let (_parent, path) = nowhere();
+    let (calls, warnings) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let (counted, heard) = (Arc::clone(&calls), Arc::clone(&warnings));
+    let mut checkpoints = Checkpointer::<u64>::builder(&path)
+        .on_progress(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            panic!("the pipe is closed");
+        })
+        .on_warning(move |warning| heard.lock().unwrap().push(warning.to_string()))
+        .open()
+        .unwrap();
+    for number in 0..3 {
+        checkpoints.save(&number).unwrap();
+    }
+    let warnings = warnings.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("on_progress") && warnings[0].contains("the pipe is closed"),
+        "{warnings:?}"
+    );
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_pipeline_whose_watcher_panics_goes_on() {
+    let (_parent, path) = nowhere();
+    let pipeline = Pipeline::open(&path).unwrap().on_step(|_| panic!("the pipe is closed"));
+    let made = pipeline.step("one").run(|_| Ok::<u64, Error>(1)).unwrap();
+    assert_eq!(*made.load().unwrap(), 1);
+    assert_eq!(pipeline.finish().unwrap().len(), 1);
+}
+
+thread_local! {
+    /// What the state below does now.
+    static DOES: Cell<Does> = const { Cell::new(Does::Nothing) };
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    Nothing,
+    PanicWhenWritten,
+    PanicWhenRead,
+    PanicWhenDropped,
+}
+
+/// A state of another crate that may panic.
+#[derive(Debug, PartialEq)]
+struct Moody(u64);
+
+impl Serialize for Moody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(DOES.get() != Does::PanicWhenWritten, "not today");
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Moody, D::Error> {
+        assert!(DOES.get() != Does::PanicWhenRead, "not today");
+        u64::deserialize(deserializer).map(Moody)
+    }
+}
+
+impl Drop for Moody {
+    fn drop(&mut self) {
+        assert!(DOES.get() != Does::PanicWhenDropped || std::thread::panicking(), "not today");
+    }
+}
+
+type Mood = Plain<(Vec<f64>, Moody)>;
+
+fn mood(number: u64) -> Mood {
+    Plain((vec![0.5; 10_000], Moody(number)))
+}
+
+fn moody(path: &Path) -> Builder<Mood> {
+    Checkpointer::<Mood>::builder(path).schedule(Schedule::every_steps(1))
+}
+
+#[test]
+fn a_state_that_panics_when_it_is_saved_leaves_the_program_able_to_save() {
+    type Save = fn(&mut Checkpointer<Mood>) -> Result<(), Error>;
+    let saves: [(&str, bool, Save); 5] = [
+        ("save", false, |checkpoints| checkpoints.save(&mood(2)).map(drop)),
+        ("background", false, |checkpoints| checkpoints.save_in_background(&mood(2)).map(drop)),
+        ("due", false, |checkpoints| checkpoints.save_if_due(&mood(2)).map(drop)),
+        ("due, in the background", true, |checkpoints| checkpoints.save_if_due(&mood(2)).map(drop)),
+        ("metadata", false, |checkpoints| {
+            checkpoints.save_if_due_with(&mood(2), || panic!("none")).map(drop)
+        }),
+    ];
+    for (name, background, save) in saves {
+        let (_parent, path) = nowhere();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let ours = Arc::clone(&told);
+        let builder = moody(&path).background(background);
+        let builder = builder.on_progress(move |progress| ours.lock().unwrap().push(Kind::of(progress)));
+        let mut checkpoints = builder.open().unwrap();
+        checkpoints.save(&mood(1)).unwrap();
+        told.lock().unwrap().clear();
+        DOES.set(Does::PanicWhenWritten);
+        assert!(panics(|| save(&mut checkpoints)), "{name}");
+        DOES.set(Does::Nothing);
+        // What was begun is said to have failed.
+        let expected: &[Kind] = if name == "metadata" { &[] } else { &[Kind::Begun, Kind::Failed] };
+        assert_eq!(*told.lock().unwrap(), expected, "{name}");
+        assert_eq!(checkpoints.wait().unwrap(), None, "{name}");
+        assert_eq!(checkpoints.load().unwrap(), Some(mood(1)), "{name}");
+        for number in [3, 4] {
+            checkpoints.save(&mood(number)).unwrap();
+            checkpoints.save_in_background(&mood(number)).unwrap();
+        }
+        checkpoints.wait().unwrap();
+        assert_eq!(checkpoints.load().unwrap(), Some(mood(4)), "{name}");
+    }
+}
+
+#[test]
+fn a_state_that_panics_at_the_end_leaves_what_was_saved() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = moody(&path).open().unwrap();
+    checkpoints.save(&mood(1)).unwrap();
+    DOES.set(Does::PanicWhenWritten);
+    assert!(panics(|| checkpoints.finish(&mood(2))));
+    DOES.set(Does::Nothing);
+    assert_eq!(moody(&path).open().unwrap().load().unwrap(), Some(mood(1)));
+}
+
+#[test]
+fn a_state_that_panics_when_it_is_loaded_can_be_loaded_later() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = moody(&path).open().unwrap();
+    checkpoints.save(&mood(1)).unwrap();
+    checkpoints.save_in_background(&mood(2)).unwrap();
+    DOES.set(Does::PanicWhenRead);
+    assert!(panics(|| checkpoints.load()));
+    assert!(panics(|| checkpoints.load_into(&mut mood(0))));
+    DOES.set(Does::Nothing);
+    assert_eq!(checkpoints.load().unwrap(), Some(mood(2)));
+    checkpoints.save(&mood(3)).unwrap();
+    assert_eq!(CheckpointReader::<Mood>::open(&path).unwrap().load().unwrap(), Some(mood(3)));
+}
+
+#[test]
+fn what_a_load_found_damaged_counts_though_the_old_state_panics() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = moody(&path).warnings_to_stderr(false).open().unwrap();
+    checkpoints.save(&mood(1)).unwrap();
+    checkpoints.save(&mood(2)).unwrap();
+    fs::write(file_of(&path, 2), "damage").unwrap();
+    let mut present = mood(0);
+    DOES.set(Does::PanicWhenDropped);
+    assert!(panics(|| checkpoints.load_into(&mut present)));
+    DOES.set(Does::Nothing);
+    assert_eq!(present, mood(1), "it is there all the same");
+    // A damaged one does not count among the last two.
+    checkpoints.save(&mood(3)).unwrap();
+    assert!(file_of(&path, 1).exists());
+}
+
+#[checkpointed]
+#[derive(Debug, PartialEq)]
+struct Variables {
+    moody: Moody,
+}
+
+#[test]
+fn variables_that_panic_when_they_are_kept_are_not_kept() {
+    let (_parent, path) = nowhere();
+    let variables = |number| Variables { moody: Moody(number) };
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut outer = scopes.enter::<Variables>("outer").unwrap();
+    outer.keep(&variables(1)).unwrap();
+    DOES.set(Does::PanicWhenWritten);
+    assert!(panics(|| outer.keep(&variables(2))));
+    DOES.set(Does::Nothing);
+    // Else a save inside would forget what is here.
+    assert!(matches!(outer.enter::<u64>("inner").unwrap_err(), Error::ScopeNotKept { .. }));
+    outer.keep(&variables(3)).unwrap();
+    let mut inner = outer.enter::<u64>("inner").unwrap();
+    inner.save(&7).unwrap();
+    drop(inner);
+    drop(outer);
+    drop(scopes);
+    let mut scopes = Scopes::open(&path).unwrap();
+    assert!(scopes.restore().unwrap());
+    assert_eq!(scopes.enter::<Variables>("outer").unwrap().restored(), Some(variables(3)));
+}
+
+#[test]
+fn what_panics_inside_once_is_done_again_and_calls_are_checked_as_before() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    assert!(panics(|| outer.once("first", |scopes| -> Result<u64, Error> {
+        let _inner = scopes.enter::<()>("inner")?;
+        panic!("not today")
+    })));
+    assert!(matches!(outer.enter::<u64>("inner").unwrap_err(), Error::ScopeNotKept { .. }));
+    assert_eq!(outer.once("first", |_| Ok::<u64, Error>(1)).unwrap(), 1);
+}
+
+#[test]
+fn a_decision_about_words_that_panicked_can_be_made_again() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = moody(&path).open().unwrap();
+    assert!(panics(|| checkpoints.save_if_due_with(&mood(1), || panic!("none"))));
+    let decision = checkpoints.save_if_due_with(&mood(1), Metadata::new).unwrap();
+    assert!(matches!(decision, Decision::Saved { .. }), "{decision}");
+}

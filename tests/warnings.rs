@@ -1,0 +1,187 @@
+//! What goes wrong without being an error is seen: on standard error where nothing else was arranged, as real programs, in
+//! processes of their own.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use checkpointed::{Checkpointer, Error};
+use common::{file_of, inside, once_more};
+
+/// The quick start of the README: nobody arranged anything for warnings.
+#[test]
+fn a_program_that_arranges_nothing() {
+    let Some(directory) = inside() else { return };
+    let mut builder = Checkpointer::<u64>::builder(directory.join("run.ckpt"));
+    match std::env::var("WANTS").as_deref() {
+        Ok("nothing") => builder = builder.warnings_to_stderr(false),
+        Ok("to take them") => {
+            let file = directory.join("taken");
+            builder = builder.on_warning(move |warning| fs::write(&file, warning.to_string()).unwrap());
+        }
+        Ok("a deadline") => builder = builder.stop_before_deadline(),
+        _ => {}
+    }
+    let mut checkpoints = builder.open().unwrap();
+    let state = checkpoints.load_or_default().unwrap();
+    checkpoints.save(&(state + 1)).unwrap();
+    println!("due: {}", checkpoints.generations().unwrap().len());
+    let limit = std::env::var("CHECKPOINT_TIME_LIMIT").is_ok();
+    std::thread::sleep(Duration::from_millis(if limit { 60 } else { 0 }));
+    println!("stop: {:?}", checkpoints.should_stop());
+    let decision = checkpoints.save_if_due(&(state + 2)).unwrap();
+    println!("decision: {decision}");
+}
+
+struct Told {
+    stdout: String,
+    /// The lines of ours.
+    lines: Vec<String>,
+    stderr: String,
+    success: bool,
+}
+
+fn run(directory: &Path, variables: &[(&str, &str)]) -> Told {
+    let mut command = once_more("a_program_that_arranges_nothing", &[], directory);
+    command.env_remove("CHECKPOINT_DEADLINE").env("RUST_BACKTRACE", "0").envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    let lines = stderr.lines().filter(|line| line.starts_with("checkpointed: ")).map(str::to_owned).collect();
+    Told { stdout, lines, stderr, success: output.status.success() }
+}
+
+/// A directory whose newest generation is damaged.
+fn damaged() -> tempfile::TempDir {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.save(&2).unwrap();
+    drop(checkpoints);
+    fs::write(file_of(&path, 2), "damage").unwrap();
+    parent
+}
+
+#[test]
+fn a_damaged_generation_is_told_of_in_one_line() {
+    let told = run(damaged().path(), &[]);
+    assert!(told.success, "{}", told.stderr);
+    assert_eq!(told.lines.len(), 1, "{}", told.stderr);
+    let line = &told.lines[0];
+    assert!(line.starts_with("checkpointed: warning: generation 2 cannot be used"), "{line}");
+    assert!(line.contains("00000000000000000002.ckpt"), "{line}");
+}
+
+#[test]
+fn the_program_and_a_person_can_turn_the_lines_off() {
+    for variables in [("WANTS", "nothing"), ("CHECKPOINT_WARNINGS", "off")] {
+        let told = run(damaged().path(), &[variables]);
+        assert!(told.success && told.lines.is_empty(), "{}", told.stderr);
+    }
+    // A person has the last word.
+    let told = run(damaged().path(), &[("WANTS", "nothing"), ("CHECKPOINT_WARNINGS", "stderr")]);
+    assert_eq!(told.lines.len(), 1, "{}", told.stderr);
+}
+
+#[test]
+fn a_program_can_take_its_warnings() {
+    let directory = damaged();
+    let told = run(directory.path(), &[("WANTS", "to take them")]);
+    assert!(told.success && told.lines.is_empty(), "{}", told.stderr);
+    assert!(fs::read_to_string(directory.path().join("taken")).unwrap().contains("generation 2"));
+}
+
+#[test]
+fn a_name_that_turns_text_around_does_not_reach_the_terminal() {
+    let parent = tempfile::tempdir().unwrap();
+    let evil = parent.path().join("run\u{202e}tpkc\u{1b}[31m");
+    fs::create_dir(&evil).unwrap();
+    let path = evil.join("run.ckpt");
+    for state in [1, 2] {
+        Checkpointer::<u64>::open(&path).unwrap().save(&state).unwrap();
+    }
+    fs::write(file_of(&path, 2), "damage").unwrap();
+    let told = run(&evil, &[]);
+    assert!(told.lines[0].contains(r"run\u{202e}tpkc\u{1b}[31m"), "{}", told.stderr);
+    assert!(!told.stderr.contains(['\u{202e}', '\u{1b}']), "{}", told.stderr);
+}
+
+#[test]
+fn a_misspelt_variable_is_told_of_once_with_those_that_there_are() {
+    let parent = tempfile::tempdir().unwrap();
+    let told = run(parent.path(), &[("CHECKPOINT_EVRY", "10min")]);
+    assert!(told.success && told.lines.len() == 1, "{}", told.stderr);
+    assert!(
+        told.lines[0].contains("CHECKPOINT_EVRY") && told.lines[0].contains("CHECKPOINT_EVERY"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn a_value_that_is_not_understood_is_an_error_of_the_opening() {
+    for (name, value) in [
+        ("CHECKPOINT_DEADLINE", "in 2h"),
+        ("CHECKPOINT_EVERY", "often"),
+        ("CHECKPOINT_EVERY", "0 steps"),
+        ("CHECKPOINT_KEEP", "0"),
+        ("CHECKPOINT_KEEP", "all"),
+        ("CHECKPOINT_BACKGROUND", "yes"),
+        ("CHECKPOINT_TIME_LIMIT", "2"),
+        ("CHECKPOINT_ON_FAILED_SAVE", "ignore"),
+        ("CHECKPOINT_WARNINGS", "no"),
+    ] {
+        let parent = tempfile::tempdir().unwrap();
+        let told = run(parent.path(), &[(name, value), ("WANTS", "a deadline")]);
+        assert!(!told.success && told.stderr.contains(&format!("{name}={value}: it is ")), "{}", told.stderr);
+        assert!(!parent.path().join("run.ckpt").exists(), "nothing was made: {name}");
+    }
+}
+
+#[test]
+fn a_person_changes_a_program_without_compiling_it() {
+    let said = |variables: &[(&str, &str)], words: &str| {
+        let parent = tempfile::tempdir().unwrap();
+        run(parent.path(), &[]);
+        run(parent.path(), &[]);
+        let told = run(parent.path(), variables);
+        assert!(told.success && told.stdout.contains(words), "{variables:?}: {}{}", told.stdout, told.stderr);
+    };
+    said(&[], "due: 2");
+    said(&[("CHECKPOINT_KEEP", "1")], "due: 1");
+    said(&[("CHECKPOINT_KEEP", "5")], "due: 3");
+    said(&[("CHECKPOINT_EVERY", "1 step")], "decision: saved generation 4: 1 steps since the last save");
+    said(&[("CHECKPOINT_EVERY", "10h")], "decision: not due");
+    said(
+        &[("CHECKPOINT_EVERY", "1 step"), ("CHECKPOINT_BACKGROUND", "on")],
+        "decision: began to save generation 4",
+    );
+    said(&[("CHECKPOINT_TIME_LIMIT", "50ms")], "stop: Some(TimeLimit");
+    said(&[("CHECKPOINT_DEADLINE", "2s"), ("WANTS", "a deadline")], "stop: None");
+    said(
+        &[("CHECKPOINT_DEADLINE", "1ms"), ("WANTS", "a deadline"), ("CHECKPOINT_TIME_LIMIT", "9h")],
+        "stop: Some",
+    );
+}
+
+#[test]
+fn a_deadline_that_the_program_does_not_hear_is_told_of() {
+    let parent = tempfile::tempdir().unwrap();
+    let told = run(parent.path(), &[("CHECKPOINT_DEADLINE", "2h")]);
+    assert!(told.lines.len() == 1 && told.lines[0].contains("stop_before_deadline"), "{}", told.stderr);
+}
+
+/// What `main` prints of an error that it returns.
+#[test]
+fn an_error_that_main_returns_is_printed_as_its_message() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::write(parent.path().join("run.ckpt"), "in the way").unwrap();
+    let error: Error = Checkpointer::<u64>::open(parent.path().join("run.ckpt")).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert!(!format!("{error:?}").contains("NotADirectory {"));
+}
