@@ -5,6 +5,9 @@
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use checkpointed::{Checkpoint, Checkpointer, Plain, Schema, checkpointed};
 use serde::{Deserialize, Serialize};
@@ -149,4 +152,86 @@ fn the_schema_of_what_the_attribute_reads_is_that_of_what_the_macro_sees() {
         (told.grid, told.rows, told.short, told.after),
         (seen.grid, seen.rows, seen.short, seen.after)
     );
+}
+
+#[test]
+fn generic_arrays_and_arrays_in_maps_and_pointers_are_written_out() {
+    #[checkpointed]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Generic<T, K: Eq + Hash, const N: usize> {
+        array: [T; N],
+        rows: Vec<[T; N]>,
+        others: Vec<T>,
+        pairs: HashMap<K, Option<T>>,
+        #[serde(default)]
+        absent: Option<K>,
+        #[serde(skip)]
+        cache: Vec<T>,
+    }
+    #[checkpointed]
+    #[derive(Clone, Debug, PartialEq)]
+    enum Choice<T, const N: usize> {
+        Array([T; N], u8),
+        One { value: T },
+        None,
+    }
+    #[checkpointed]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Holders {
+        by_name: HashMap<String, [f64; 64]>,
+        sorted: Option<BTreeMap<Key, Vec<[f32; 40]>>>,
+        shared: Arc<[f64; 64]>,
+        local: Option<Rc<[[u8; 40]; 2]>>,
+        texts: Arc<[String; 33]>,
+    }
+    #[checkpointed]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Key {
+        Left,
+        Right(u8),
+    }
+
+    fn assert_round_trip<T: Checkpoint + std::fmt::Debug + PartialEq>(state: &T) -> String {
+        let (directory, mut checkpoints) = saved(state);
+        assert_eq!(checkpoints.load().unwrap().as_ref(), Some(state));
+        let file = std::fs::read(common::file_of(directory.path(), 1)).unwrap();
+        String::from_utf8_lossy(&file).into_owned()
+    }
+    let numbers = Generic::<f64, String, 100> {
+        array: [1.5; 100],
+        rows: vec![[2.5; 100]; 3],
+        others: vec![3.5; 2],
+        pairs: [("a".to_owned(), Some(4.5))].into(),
+        absent: None,
+        cache: Vec::new(),
+    };
+    let file = assert_round_trip(&numbers);
+    assert!(
+        file.contains("'shape': (100,), ") && file.contains("'shape': (3, 100), "),
+        "arrays of their own"
+    );
+    assert_round_trip(&Generic::<String, u8, 3> {
+        array: std::array::from_fn(|place| place.to_string()),
+        rows: Vec::new(),
+        others: vec!["text".to_owned()],
+        pairs: [(1, None)].into(),
+        absent: Some(2),
+        cache: Vec::new(),
+    });
+    assert_round_trip(&vec![Choice::Array([1_u16; 50], 2), Choice::One { value: 3 }, Choice::None]);
+
+    let holders = Holders {
+        by_name: [("a".to_owned(), [0.5; 64]), ("b".to_owned(), [1.5; 64])].into(),
+        sorted: Some([(Key::Left, vec![[2.5; 40]; 2]), (Key::Right(1), Vec::new())].into()),
+        shared: Arc::new([3.5; 64]),
+        local: Some(Rc::new([[4; 40]; 2])),
+        texts: Arc::new(std::array::from_fn(|place| place.to_string())),
+    };
+    let file = assert_round_trip(&holders);
+    for name in ["by_name/a.npy", "by_name/b.npy", "shared.npy"] {
+        assert!(file.contains(name), "{name}");
+    }
+    let names: Vec<String> =
+        Schema::of::<Holders>().types.iter().map(|definition| definition.name.clone()).collect();
+    assert!(names.contains(&"Key".to_owned()), "{names:?}");
 }

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, Visitor};
 
 use super::super::schema::Type;
 use super::access::{Choice, Entries, Members};
+use super::emission::arguments;
 use super::graph::{ContainerId, Form, Key, Place, Shape, SlotId};
 use super::sample::{self, Anything};
 use super::tracer::{Culprit, Refusal, Result, Tracer};
@@ -52,18 +53,22 @@ impl<'a> Tracing<'a> {
             return Err(Refusal::Other);
         }
         let mut within = tracer.visitors.iter().skip(tracer.visitors_within);
-        if let Some((_, original)) = within.find(|(name, _)| *name == visitor_name) {
+        let original = within.find(|(name, _)| *name == visitor_name).map(|(_, original)| *original);
+        if let Some(original) = original {
             hurry = true;
-            if tracer.graph.slots[slot].shape == Shape::Unknown && slot != *original {
-                tracer.graph.leaf(slot, Shape::SameAs(*original));
+            if tracer.graph.slots[slot].shape == Shape::Unknown && slot != original {
+                tracer.graph.leaf(slot, Shape::SameAs(original));
             }
         }
         if let Shape::SameAs(original) = tracer.graph.slots[slot].shape {
             slot = original;
         }
+        let recursion = tracer.recursion;
+        tracer.recursion += usize::from(original.is_some());
         tracer.visitors.push((visitor_name, slot));
         let result = read(tracer, slot, hurry, visitor);
         tracer.visitors.pop();
+        tracer.recursion = recursion;
         result
     }
 
@@ -88,9 +93,12 @@ impl<'a> Tracing<'a> {
         state.entered += 1;
         let hurry = hurry || state.searched;
         state.searched |= !hurry;
+        let recursion = tracer.recursion;
+        tracer.recursion += usize::from(state.entered > 1);
         let within = std::mem::replace(&mut tracer.visitors_within, tracer.visitors.len());
         let result = read(tracer, container, hurry, visitor);
         tracer.visitors_within = within;
+        tracer.recursion = recursion;
         tracer.graph.containers[container].entered -= 1;
         result
     }
@@ -103,9 +111,12 @@ fn name_if_unnamed<T>(tracer: &mut Tracer, slot: SlotId) {
     }
 }
 
-/// The names of type-erased visitors say nothing of the type that they read.
+/// The names of type-erased visitors, and of those that make what is behind a pointer to a trait, say nothing of the type
+/// that they read. A visitor of a collection of such pointers is not one of them.
 fn is_erased(visitor: &str) -> bool {
-    visitor.contains("erased_serde") || visitor.contains("dyn ")
+    visitor.contains("erased_serde")
+        || visitor.starts_with("dyn ")
+        || arguments(visitor).iter().any(|argument| argument.starts_with("dyn "))
 }
 
 macro_rules! integers {
@@ -303,7 +314,7 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
             let Some(index) = tracer.choose(slot, container, hurry) else {
                 return Err(tracer.give_up());
             };
-            let (mark, steps) = (tracer.given.len(), tracer.steps_left);
+            let (mark, steps, known) = (tracer.given.len(), tracer.steps_left, tracer.graph.changes);
             tracer.graph.containers[container].variants[index].entered += 1;
             let result = visitor.visit_enum(Choice { tracer, container, index, hurry });
             let cost = steps - tracer.steps_left;
@@ -311,7 +322,7 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
             variant.entered -= 1;
             match result {
                 Ok(_) => variant.cost = Some(variant.cost.map_or(cost, |known| known.min(cost))),
-                Err(_) => tracer.blame(Culprit::Variant(container, index), mark),
+                Err(_) => tracer.blame(Culprit::Variant(container, index), mark, known),
             }
             result
         })

@@ -254,10 +254,7 @@ fn undecided(name: &str, request: &str) -> String {
 
 /// The types that one is made of by its name: members of a tuple, elements of an array, arguments of a generic type.
 pub(super) fn arguments(name: &str) -> Vec<&str> {
-    let inner = match name.split_once(['<', '(', '[']) {
-        Some((_, inner)) => &inner[..inner.len().saturating_sub(1)],
-        None => return Vec::new(),
-    };
+    let Some(inner) = in_last_brackets(name) else { return Vec::new() };
     let (mut depth, mut start, mut found) = (0_i32, 0, Vec::new());
     for (place, character) in inner.char_indices() {
         match character {
@@ -273,6 +270,23 @@ pub(super) fn arguments(name: &str) -> Vec<&str> {
     found.push(inner[start..].trim());
     found.retain(|argument| !argument.is_empty());
     found
+}
+
+/// What is in the brackets with which a name ends.
+fn in_last_brackets(name: &str) -> Option<&str> {
+    let mut depth = 0_i32;
+    for (place, character) in name.char_indices().rev() {
+        match character {
+            '>' | ')' | ']' => depth += 1,
+            '<' | '(' | '[' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            // There are none where the last letter is no bracket.
+            return name.get(place + 1..name.len() - 1).filter(|_| place + 1 < name.len());
+        }
+    }
+    None
 }
 
 /// A type's name without the paths of modules, also within generics.

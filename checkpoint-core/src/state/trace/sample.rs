@@ -3,7 +3,7 @@
 //! Ones come before zeros: a loop that adds a step of zero never ends, and a division by it panics.
 
 /// The powers are widths of words and of their bits; 0 satisfies what has to be empty.
-pub(super) const INTEGERS: [u8; 8] = [1, 0, 2, 64, 8, 32, 16, 3];
+pub(super) const INTEGERS: [u8; 9] = [1, 0, 2, 64, 8, 32, 16, 3, 128];
 
 pub(super) const FLOATS: [f32; 3] = [1.0, 0.0, 0.5];
 

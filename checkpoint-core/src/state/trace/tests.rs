@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
@@ -11,8 +13,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::super::compare::unsupported;
 use super::super::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
-use super::emission::short_name;
-use super::trace;
+use super::emission::{arguments, short_name};
+use super::{trace, trace_within};
 
 /// The schema as text: definitions in full, after the root.
 fn text<T: DeserializeOwned + 'static>() -> String {
@@ -231,7 +233,8 @@ enum Endless {
 fn a_type_without_values_ends_too() {
     assert_eq!(
         text::<(Option<Endless>, u8)>(),
-        "(Option<Endless>, u8); enum Endless { Never(Endless), Ever(Endless, Ever.1) }"
+        "(Option<Endless>, u8); enum Endless { Never(Endless), \
+         Ever(Endless, Ever.1 behind Box<Endless>, of which no sample could be made) }"
     );
 }
 
@@ -249,6 +252,7 @@ fn parsed<'de, T: std::str::FromStr, D: Deserializer<'de>>(deserializer: D) -> R
 }
 
 /// Refuses all samples.
+#[derive(PartialEq, Eq, Hash)]
 struct Picky(String);
 
 impl<'de> Deserialize<'de> for Picky {
@@ -374,11 +378,22 @@ fn fields_after_one_that_refuses_everything_are_traced() {
 
 #[test]
 fn what_cannot_be_found_out_is_opaque_by_name() {
-    assert_eq!(text::<(Picky, u8)>(), "(String, )");
+    assert_eq!(text::<(Picky, u8)>(), "(String, u8 behind Picky, of which no sample could be made)");
+    assert_eq!(
+        text::<HashMap<Picky, Vec<f64>>>(),
+        "Map<String, Vec<f64> behind Picky, of which no sample could be made>"
+    );
     assert_eq!(
         text::<Option<Endless>>(),
-        "Option<Endless>; enum Endless { Never(Endless), Ever(Endless, Ever.1) }"
+        "Option<Endless>; enum Endless { Never(Endless), \
+         Ever(Endless, Ever.1 behind Box<Endless>, of which no sample could be made) }"
     );
+}
+
+#[test]
+fn a_second_value_of_a_type_is_read_as_the_first_was() {
+    let schema = trace::<(Validated, Validated, [Ordered; 3], Vec<NotEmpty>, u8)>();
+    assert!(!format!("{schema:?}").contains("Opaque"), "{schema:?}");
 }
 
 #[derive(Deserialize)]
@@ -529,6 +544,54 @@ fn a_conversion_that_panics_is_a_refusal() {
     assert_eq!(text::<Panics>(), "Panics; struct Panics { inverse: u32, after: String }");
 }
 
+/// A loop that ends for a step that is not zero.
+#[derive(Deserialize)]
+#[serde(from = "(f64, f64)")]
+struct Steps;
+
+impl From<(f64, f64)> for Steps {
+    fn from((length, step): (f64, f64)) -> Steps {
+        let mut at = 0.0;
+        while at <= length {
+            at += step;
+        }
+        Steps
+    }
+}
+
+#[test]
+fn ones_come_before_zeros_so_that_loops_end() {
+    assert_eq!(text::<(Steps, u8)>(), "([f64; 2], u8)");
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// A conversion that does not come back until the test is over.
+#[derive(Deserialize)]
+#[serde(from = "u32")]
+struct Stuck;
+
+impl From<u32> for Stuck {
+    fn from(_: u32) -> Stuck {
+        while !STOP.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        Stuck
+    }
+}
+
+#[test]
+fn a_type_that_never_comes_back_is_named_with_a_way_out() {
+    let schema = trace_within::<Vec<(u8, Stuck)>>(2);
+    STOP.store(true, Ordering::SeqCst);
+    let found = unsupported(&schema);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].0, "the state");
+    for words in ["Stuck was made from a sample value", "did not come back", "#[checkpointed(as = "] {
+        assert!(found[0].1.contains(words), "{words}: {found:?}");
+    }
+}
+
 struct Nothing;
 
 impl<'de> Deserialize<'de> for Nothing {
@@ -604,8 +667,20 @@ fn names_lose_their_paths_also_within_generics() {
 }
 
 #[test]
+fn the_parts_of_a_type_are_read_from_its_name() {
+    assert_eq!(arguments("(a::B<C, D>, [u8; 3], (E, F))"), ["a::B<C, D>", "[u8; 3]", "(E, F)"]);
+    assert_eq!(arguments("std::collections::HashMap<(K, u8), V>"), ["(K, u8)", "V"]);
+    assert_eq!(arguments("[(A, B); 3]"), ["(A, B)", "3"]);
+    assert_eq!(arguments("<a::Box<dyn B> as c::D>::e::F<dyn B>"), ["dyn B"]);
+    assert_eq!(arguments("()"), [""; 0]);
+    assert_eq!(arguments("u8"), [""; 0]);
+}
+
+#[test]
 fn tracing_ordinary_types_takes_little_time() {
     let start = Instant::now();
     let _: Schema = trace::<(Everything, Validated, Many, Undecided)>();
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
+
+mod known_types;

@@ -10,13 +10,15 @@ use serde::de::{DeserializeSeed, Error, Expected, Unexpected, Visitor};
 use super::super::schema::{Schema, Type};
 use super::access::{ByName, Members};
 use super::deserializer::Tracing;
-use super::graph::{ContainerId, FAR, Form, Graph, NameHunt, Place, ROOT, Shape, SlotId};
+use super::graph::{ContainerId, FAR, Form, Graph, NameHunt, Place, ROOT, Shape, SlotId, VariantState};
 use super::progress::Progress;
 use super::sample;
 use super::variation::{self, Given, Kind};
 
 /// From here on options are empty, sequences too, and variants the shortest.
 const DEEP: usize = 96;
+/// So often may a type be within itself before its sequences are empty, whatever else it might accept.
+const RECURSION: usize = 2;
 /// From here on nothing is read at all; a value of a real type never gets here.
 const TOO_DEEP: usize = 160;
 /// Why a pass ended early.
@@ -74,6 +76,8 @@ pub(super) struct Tracer {
     pub(super) visitors: Vec<(&'static str, SlotId)>,
     /// Where those within the innermost container start.
     pub(super) visitors_within: usize,
+    /// How many of the values that are being read are within another one of the same type.
+    pub(super) recursion: usize,
     /// Whether the failure of this pass has found its cause.
     settled: bool,
     /// The slot whose value could not end.
@@ -91,6 +95,7 @@ impl Tracer {
             active: Vec::new(),
             visitors: Vec::new(),
             visitors_within: 0,
+            recursion: 0,
             hopeless: None,
             settled: false,
             progress,
@@ -106,6 +111,7 @@ impl Tracer {
         self.active.clear();
         self.visitors.clear();
         self.visitors_within = 0;
+        self.recursion = 0;
         self.hopeless = None;
         self.settled = false;
         // A pass that panicked has left them as they were.
@@ -123,7 +129,7 @@ impl Tracer {
 
     pub(super) fn end_pass(&mut self, panicked: bool) {
         if panicked && let Some((slot, mark)) = self.active.last().copied() {
-            self.blame(Culprit::Slot(slot), mark);
+            self.blame(Culprit::Slot(slot), mark, self.graph.changes);
         }
         if self.graph.changes == self.changes_before {
             match self.hopeless {
@@ -165,7 +171,7 @@ impl Tracer {
         }
         self.steps_left -= 1;
         let hurry = hurry || self.active.len() >= DEEP;
-        let mark = self.given.len();
+        let (mark, known) = (self.given.len(), self.graph.changes);
         self.active.push((slot, mark));
         self.progress.note(self.graph.slots[slot].type_name);
         let result = read(Tracing { tracer: self, slot, hurry });
@@ -182,7 +188,7 @@ impl Tracer {
                     variation::fix(&mut self.graph, &self.given[mark.min(self.given.len())..]);
                 }
             }
-            Err(_) => self.blame(Culprit::Slot(slot), mark),
+            Err(_) => self.blame(Culprit::Slot(slot), mark, known),
         }
         result
     }
@@ -201,7 +207,9 @@ impl Tracer {
 
     /// The innermost thing that failed and was not known to fail tries the next combination of the choices that were
     /// made for it, or is refused if that was the last combination.
-    pub(super) fn blame(&mut self, culprit: Culprit, mark: usize) {
+    ///
+    /// Not where more is known than before it: it was given what would teach something, not what it would accept.
+    pub(super) fn blame(&mut self, culprit: Culprit, mark: usize, known: u64) {
         let graph = &mut self.graph;
         let (dead, tries) = match culprit {
             Culprit::Slot(slot) => {
@@ -217,6 +225,9 @@ impl Tracer {
             return;
         }
         self.settled = true;
+        if graph.changes != known {
+            return;
+        }
         *tries += 1;
         let tries = *tries;
         graph.changes += 1;
@@ -240,11 +251,11 @@ impl Tracer {
     /// How many elements a sequence, a map or an option is given, at most `most`: some while there is something to
     /// learn in them, or where the type refuses to do without.
     pub(super) fn count(&mut self, slot: SlotId, parts: &[SlotId], most: usize, hurry: bool) -> usize {
-        if hurry {
+        if self.recursion > RECURSION || self.active.len() >= DEEP {
             let slot = &self.graph.slots[slot];
             return if slot.fixed { sample::count(slot.sample).min(most) } else { 0 };
         }
-        let is_eager = self.graph.nearest(parts) != FAR;
+        let is_eager = !hurry && self.graph.nearest(parts) != FAR;
         let choices = sample::COUNTS.min(most + 1);
         self.given.push(Given { slot, choices, kind: Kind::Count { is_eager } });
         let slot = &self.graph.slots[slot];
@@ -269,21 +280,23 @@ impl Tracer {
         if let Some((index, _)) = curious {
             return Some(index);
         }
-        let mut complete: Vec<(u64, usize)> = variants()
-            .filter(|(_, variant)| !variant.dead)
-            .filter_map(|(index, variant)| variant.cost.map(|cost| (cost, index)))
-            .collect();
-        complete.sort_unstable();
-        let other = variants().find(|(_, variant)| !variant.dead && variant.entered == 0);
-        let (Some((_, shortest)), is_outermost) = (complete.first().copied(), state.entered == 1) else {
+        let is_complete = |variant: &VariantState| !variant.dead && variant.cost.is_some();
+        let shortest =
+            variants().filter(|(_, variant)| is_complete(variant)).min_by_key(|(_, variant)| variant.cost);
+        let Some((shortest, _)) = shortest else {
+            let other = variants().find(|(_, variant)| !variant.dead && variant.entered == 0);
             return other.map(|(index, _)| index);
         };
-        if !is_outermost {
+        if state.entered > 1 {
             // A longer one within itself might never end.
             return Some(shortest);
         }
-        self.given.push(Given { slot, choices: complete.len(), kind: Kind::Variant });
-        Some(complete[self.graph.slots[slot].sample % complete.len()].1)
+        // The shortest, and then each by its number: which is the shortest changes with what is learned.
+        let sample = self.graph.slots[slot].sample;
+        let chosen =
+            sample.checked_sub(1).filter(|index| state.variants.get(*index).is_some_and(is_complete));
+        self.given.push(Given { slot, choices: state.variants.len() + 1, kind: Kind::Variant });
+        Some(chosen.unwrap_or(shortest))
     }
 
     /// Reads the content of a struct or a variant.

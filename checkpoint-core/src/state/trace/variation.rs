@@ -7,7 +7,7 @@ use super::graph::{Graph, SlotId};
 
 /// How many combinations are tried before a type is taken to refuse all.
 const TRIES: u32 = 400;
-/// How many of the choices made last are tried in all combinations.
+/// How many of the values read last are tried in all combinations.
 const COMBINED: usize = 3;
 
 /// A choice that was made for a slot.
@@ -56,6 +56,12 @@ pub(super) fn next(graph: &mut Graph, given: &[Given], number: u32) -> bool {
             varied.push(*choice);
         }
     }
+    // What is read depends on variants and counts, so those of leaves that come first would be others each time.
+    varied.sort_by_key(|choice| match choice.kind {
+        Kind::Variant => 0,
+        Kind::Count { .. } => 1,
+        Kind::Leaf => 2,
+    });
     // The first try was made before any choice was changed.
     let found = number <= TRIES && !varied.is_empty() && set(graph, &varied, number as usize - 1);
     if !found {
@@ -80,9 +86,8 @@ fn set(graph: &mut Graph, varied: &[Given], mut number: usize) -> bool {
             number -= choice.choices;
         }
     }
-    let combined = &varied[..varied.len().min(COMBINED)];
     all(graph, varied, (0, 0, 0));
-    for choice in combined {
+    for choice in varied.iter().filter(|choice| choice.kind == Kind::Leaf).take(COMBINED) {
         put(graph, choice, number % choice.choices);
         number /= choice.choices;
     }
