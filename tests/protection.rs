@@ -319,6 +319,36 @@ mod encryption {
         assert!(!debug.contains("SECRET") && !debug.contains("171"), "{debug}");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn an_identity_file_is_refused_as_a_key_file_is() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (parent, path) = nowhere();
+        let write = |file: &Path, mode| {
+            fs::write(file, format!("# a comment\n{IDENTITY}\n")).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let outside = parent.path().join("identity.txt");
+        for mode in [0o644, 0o640, 0o602] {
+            write(&outside, mode);
+            let error = Protection::new().decrypt_with_file(&outside).unwrap_err();
+            assert!(error.to_string().contains("chmod 600"), "{mode:o}: {error}");
+        }
+        write(&outside, 0o600);
+        saved(&path, &Protection::new().decrypt_with_file(&outside).unwrap(), 1);
+        // In the directory that it protects, also by a link from elsewhere.
+        let inside = path.join("identity.txt");
+        write(&inside, 0o600);
+        let link = parent.path().join("link.txt");
+        std::os::unix::fs::symlink(&inside, &link).unwrap();
+        for file in [&inside, &link] {
+            let protection = Protection::new().decrypt_with_file(file).unwrap();
+            let error = load(&path, protection).unwrap_err();
+            assert!(error.to_string().contains("keep it elsewhere"), "{error}");
+        }
+        assert!(Protection::new().decrypt_with_file(parent.path()).is_err(), "a directory is no file");
+    }
+
     #[test]
     fn age_decrypts_a_checkpoint() {
         let (_parent, path) = nowhere();
