@@ -188,9 +188,44 @@ fn maps_and_sets_may_come_back_in_another_order() {
             })
             .collect();
         stays(&ByHandState(ByHand(nested)));
+        let table: HashMap<String, HashSet<u8>> =
+            names().map(|name| (name, HashSet::from([1, 2, 3]))).collect();
+        let in_forms = |nested| InForms { bytes: table.clone(), text: table.clone(), nested };
+        stays(&in_forms(Some(Box::new(in_forms(None)))));
         let in_order: BTreeSet<String> = names().collect();
         stays(&ByHandState(ByHand((in_order, names().collect::<HashSet<_>>(), vec![f64::NAN; 0]))));
     }
+}
+
+/// Fields whose bytes the checkpoint does not look into.
+#[checkpointed]
+#[derive(Debug, PartialEq)]
+struct InForms {
+    #[serde(with = "checkpointed::self_describing")]
+    bytes: HashMap<String, HashSet<u8>>,
+    #[serde(with = "checkpointed::json")]
+    text: HashMap<String, HashSet<u8>>,
+    #[serde(with = "checkpointed::self_describing")]
+    nested: Option<Box<InForms>>,
+}
+
+#[test]
+fn a_value_that_changes_inside_a_form_of_its_own_is_found() {
+    #[checkpointed]
+    struct State {
+        #[serde(with = "checkpointed::self_describing")]
+        bytes: (HashMap<u8, u8>, Vec<Doubling>),
+        #[serde(with = "checkpointed::json")]
+        text: (HashMap<u8, u8>, Vec<Doubling>),
+    }
+    let map = || (0..50).map(|number| (number, number)).collect::<HashMap<u8, u8>>();
+    let state =
+        |bytes, text| State { bytes: (map(), vec![Doubling(bytes)]), text: (map(), vec![Doubling(text)]) };
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<State>::open(directory.path()).unwrap();
+    assert!(refused(checkpoints.save(&state(1.0, 0.0))).contains("`bytes` was"));
+    assert!(refused(checkpoints.save(&state(0.0, 1.0))).contains("`text` was"));
+    checkpoints.save(&state(0.0, 0.0)).unwrap();
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

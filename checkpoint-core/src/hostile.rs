@@ -56,12 +56,13 @@ fn numbers_are_never_taken_for_lengths_or_for_other_numbers() {
 }
 
 #[test]
-fn an_array_whose_name_means_something_elsewhere_is_refused() {
+fn an_array_whose_name_means_something_elsewhere_is_not_written() {
     for name in
         ["../../etc/passwd.npy", "/etc/passwd.npy", "a//b.npy", "a/.npy", "\0.npy", "\x1b[2J.npy", "state"]
     {
-        let error = loads::<Vec<u64>>(name, &vec![1], &reference(1)).unwrap_err();
-        assert!(matches!(error, Error::NoneUsable { .. }), "{name:?}: {error}");
+        let mut container = ContainerWriter::new(std::io::sink());
+        let written = container.put(name.to_owned(), crate::state::view(&&vec![1_u64]).unwrap());
+        assert!(written.unwrap_err().contains("could not be read again"), "{name:?}");
     }
 }
 

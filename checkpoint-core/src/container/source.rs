@@ -12,6 +12,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// Fills `buffer` from `offset` on; less than that is an error.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Says that these bytes will be read soon, so that a disk need not be waited for once for each of several places.
+    fn will_read(&self, _offset: u64, _length: u64) {}
 }
 
 /// Why a file is not a container that can be read.

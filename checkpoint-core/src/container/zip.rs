@@ -127,12 +127,20 @@ impl Entry {
 
     /// Where the data starts. `None` where the file would not fit 64 bits, or the name not its field.
     pub(super) fn data_offset(&self) -> Option<u64> {
-        self.offset.checked_add(self.local_header()?.len() as u64)
+        let zip64 = if self.is_zip64() { 20 } else { 0 };
+        let name = u16::try_from(self.name.len()).ok()?;
+        let header = 30 + u64::from(name) + zip64 + 6 + u64::from(self.padding()?);
+        self.offset.checked_add(header)
     }
 
     /// Where the entry ends, and the next record starts.
     pub(super) fn end(&self) -> Option<u64> {
-        self.data_offset()?.checked_add(self.length)?.checked_add(self.descriptor().len() as u64)
+        let descriptor = match (self.is_streamed(), self.is_zip64()) {
+            (false, _) => 0,
+            (true, false) => 16,
+            (true, true) => 24,
+        };
+        self.data_offset()?.checked_add(self.length)?.checked_add(descriptor)
     }
 
     /// What follows the data; nothing unless the entry was written in one pass.

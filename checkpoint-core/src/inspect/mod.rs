@@ -33,6 +33,7 @@ mod copying;
 mod element;
 mod export;
 mod file;
+mod free_form;
 mod json;
 mod layout;
 mod members;

@@ -7,6 +7,7 @@ use super::array::Array;
 use super::comparison::{Change, Difference};
 use super::element::Element;
 use super::file::File;
+use super::free_form;
 use super::node::Node;
 use super::outline::{Content, Limits, Outline};
 use super::walk::Rest;
@@ -28,8 +29,7 @@ pub(crate) fn same_values(saved: &File, loaded: &File) -> Result<(), String> {
         (Err(error), _) | (_, Err(error)) => return Err(error.to_string()),
         _ => {}
     }
-    let mut limits = Limits::default();
-    limits.differences = TOLD;
+    let limits = Limits { differences: TOLD, ..Limits::default() };
     let found = saved.root().compare_values(&loaded.root(), order, &limits);
     if found.total == 0 {
         return Ok(());
@@ -175,6 +175,16 @@ impl Sum {
 }
 
 fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
+    // What follows the length may be a value in a form of its own.
+    let content = bytes.get(8..).unwrap_or_default();
+    let own = match ty {
+        Type::Bytes => free_form::of_bytes(content),
+        Type::String => std::str::from_utf8(content).ok().and_then(free_form::of_text),
+        _ => None,
+    };
+    if let Some(own) = own {
+        return own;
+    }
     // As numbers are compared elsewhere: NaN is NaN, and zero is zero.
     let float = match (ty, bytes) {
         (Type::F32, &[a, b, c, d]) => f64::from(f32::from_le_bytes([a, b, c, d])),
@@ -244,6 +254,7 @@ fn word(outline: &Outline) -> String {
         Content::Number(number) => number.to_string(),
         Content::Text { text, .. } => format!("{text:?}"),
         Content::None => "None".to_owned(),
+        Content::Bytes { bytes, .. } => format!("{bytes} bytes"),
         Content::Unit if !outline.variants.is_empty() => return outline.variants.join("::"),
         Content::Members { total, .. } => format!("{} of {total} values", outline.type_name),
         _ => outline.type_name.clone(),

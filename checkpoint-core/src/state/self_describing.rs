@@ -53,6 +53,11 @@ pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer:
     read::from_bytes(&bytes).map_err(D::Error::custom)
 }
 
+/// The value that these bytes are, all of them, if they are a value with parts.
+pub(crate) fn read_whole<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    read::has_parts(bytes).then(|| read::from_bytes(bytes).ok()).flatten()
+}
+
 /// Takes bytes in whatever form the format around them has.
 struct Bytes;
 

@@ -639,10 +639,10 @@ fn a_file_that_a_load_could_not_open_is_no_generation_and_costs_none() {
     for way in WAYS {
         for file in [File::New, File::Recycled] {
             let (_parent, path, disk, mut checkpoints) = saved(file, way);
-            let writes =
+            let mut writes =
                 places(file, way).into_iter().filter(|(_, operation)| operation.starts_with("write"));
             // It has the end of the list of entries, which every reader needs.
-            let (last, _) = writes.last().unwrap();
+            let (last, _) = writes.next_back().unwrap();
             disk.plan(Some((last, Fault::Garbled)));
             let error = checkpoints.save(&state(4, way)).unwrap_err();
             assert!(matches!(error, Error::NotOpened { generation: 4, .. }), "{file:?}, {way:?}: {error}");

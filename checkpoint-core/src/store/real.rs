@@ -402,4 +402,15 @@ impl Source for FileSource {
             file.read_exact(buffer)
         }
     }
+
+    fn will_read(&self, offset: u64, length: u64) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use rustix::fs::{Advice, fadvise};
+            // Only advice: whoever cannot take it is merely slower.
+            let _ = fadvise(&self.file, offset, std::num::NonZeroU64::new(length), Advice::WillNeed);
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = (offset, length);
+    }
 }

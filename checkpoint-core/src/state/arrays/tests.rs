@@ -127,7 +127,8 @@ fn integers_in_the_place_of_floats_are_refused_however_they_are_read() {
 
     fn load<T: DeserializeOwned + 'static>() -> bool {
         let directory = tempfile::tempdir().unwrap();
-        let mut checkpoints = Checkpointer::<Plain<Forged<T>>>::open(directory.path()).unwrap();
+        let builder = Checkpointer::<Plain<Forged<T>>>::builder(directory.path());
+        let mut checkpoints = builder.read_back(crate::ReadBack::Never).open().unwrap();
         checkpoints.save(&Plain(Forged(vec![1, 2], std::marker::PhantomData))).unwrap();
         checkpoints.load().is_ok()
     }

@@ -18,6 +18,12 @@ pub(super) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T
     }
 }
 
+/// Whether a value begins as those do that have others inside.
+pub(super) fn has_parts(bytes: &[u8]) -> bool {
+    let starts = [major::ARRAY << 5 | marker::START, major::MAP << 5 | marker::START, VARIANT];
+    bytes.first().is_some_and(|first| starts.contains(first))
+}
+
 struct Reader<'de>(SliceReader<'de>);
 
 /// An integer as it is written.
