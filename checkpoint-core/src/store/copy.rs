@@ -25,6 +25,11 @@ pub enum CopyWay {
 /// Copies a generation to a path that is free, in the way that costs the least. [`io::ErrorKind::NotFound`] where it is
 /// no longer the generation of that name: then nothing is left at the path.
 pub(crate) fn copy_generation(from: &Path, to: &Path) -> io::Result<CopyWay> {
+    copy_and(from, to, || {})
+}
+
+/// Does that, and something else once the file is open.
+fn copy_and(from: &Path, to: &Path, meanwhile: impl FnOnce()) -> io::Result<CopyWay> {
     let mut options = OpenOptions::new();
     options.read(true);
     no_follow_no_wait(&mut options);
@@ -33,6 +38,7 @@ pub(crate) fn copy_generation(from: &Path, to: &Path) -> io::Result<CopyWay> {
     // Keeps it from being retired and written over.
     let _ = source.try_lock_shared();
     is_still(&source, from)?;
+    meanwhile();
     let way = match clone(&source, to) {
         Ok(()) => CopyWay::Cloned,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
@@ -97,4 +103,39 @@ fn create(source: &File, to: &Path) -> io::Result<File> {
     let target = options.open(to)?;
     target.set_permissions(source.metadata()?.permissions())?;
     Ok(target)
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::Checkpointer;
+
+    #[test]
+    fn a_file_stays_as_it_is_while_it_is_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, copy) = (directory.path().join("run.ckpt"), directory.path().join("copy"));
+        let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
+        checkpoints.save(&1).unwrap();
+        let file = path.join("00000000000000000001.ckpt");
+        let before = fs::read(&file).unwrap();
+        copy_and(&file, &copy, || (2..=5).for_each(|state| drop(checkpoints.save(&state).unwrap()))).unwrap();
+        assert!(fs::read(&copy).unwrap() == before);
+        checkpoints.save(&6).unwrap();
+        assert!(!file.exists(), "it was to go long since");
+        assert!(fs::read(&copy).unwrap() == before);
+    }
+
+    #[test]
+    fn a_file_that_is_another_one_by_then_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, copy) = (directory.path().join("1"), directory.path().join("copy"));
+        fs::write(&file, "one").unwrap();
+        let replace = || {
+            fs::remove_file(&file).unwrap();
+            fs::write(&file, "another").unwrap();
+        };
+        assert_eq!(copy_and(&file, &copy, replace).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!copy.exists());
+    }
 }
