@@ -62,6 +62,22 @@ fn every_save_of_a_forked_process_is_refused() {
 }
 
 #[test]
+fn a_forked_process_ends_no_run() {
+    let Some(path) = alone("a_forked_process_ends_no_run") else { return };
+    let mut checkpoints = Some(Checkpointer::<u64>::open(&path).unwrap());
+    checkpoints.as_mut().unwrap().save(&1).unwrap();
+    fs::write(path.join("halt"), "stop").unwrap();
+    assert!(checkpoints.as_mut().unwrap().should_stop().is_some());
+    let told = history(&path);
+    // The state is the one that was saved last, so that there is nothing to save.
+    let refused = forked(|| is_refused(checkpoints.take().unwrap().finish(&1)).to_string());
+    assert_eq!(refused, "true");
+    assert!(path.join("halt").exists() && history(&path) == told);
+    checkpoints.unwrap().finish(&1).unwrap();
+    assert!(!path.join("halt").exists() && history(&path) != told);
+}
+
+#[test]
 fn a_drop_in_a_forked_process_leaves_everything_to_the_parent() {
     let Some(path) = alone("a_drop_in_a_forked_process_leaves_everything_to_the_parent") else { return };
     let mut checkpoints = Some(Checkpointer::<u64>::open(&path).unwrap());

@@ -499,6 +499,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
     pub fn finish_with(mut self, state: &T, metadata: Metadata) -> Result<Finished, Error> {
+        // A process that was forked ends no run, and its parent's state is not its own.
+        self.saver.run.check_process()?;
         let _warnings = self.saver.run.warnings.enter();
         let before = self.saver.writer().map(drop);
         let saved = match self.stands(state, &metadata) {

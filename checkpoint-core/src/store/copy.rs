@@ -119,7 +119,12 @@ mod tests {
         checkpoints.save(&1).unwrap();
         let file = path.join("00000000000000000001.ckpt");
         let before = fs::read(&file).unwrap();
-        copy_and(&file, &copy, || (2..=5).for_each(|state| drop(checkpoints.save(&state).unwrap()))).unwrap();
+        let save_more = || {
+            for state in 2..=5 {
+                checkpoints.save(&state).unwrap();
+            }
+        };
+        copy_and(&file, &copy, save_more).unwrap();
         assert!(fs::read(&copy).unwrap() == before);
         checkpoints.save(&6).unwrap();
         assert!(!file.exists(), "it was to go long since");
