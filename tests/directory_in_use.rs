@@ -2,6 +2,7 @@
 //! files are purged, other programs wait, look or copy, and belong to other users.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -41,7 +42,7 @@ fn save_one(path: &Path, state: u64) {
 }
 
 fn is_replaced<T>(outcome: Result<T, Error>) -> bool {
-    matches!(outcome, Err(Error::DirectoryReplaced { .. }))
+    outcome.is_err_and(|error| matches!(error, Error::DirectoryReplaced { .. }))
 }
 
 #[test]

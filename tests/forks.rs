@@ -1,6 +1,7 @@
 //! A process that was forked has no part in the checkpoints of its parent.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -25,7 +26,7 @@ fn alone(test: &str) -> Option<PathBuf> {
 }
 
 fn is_refused<T>(outcome: Result<T, Error>) -> bool {
-    matches!(outcome, Err(Error::OtherProcess { .. }))
+    outcome.is_err_and(|error| matches!(error, Error::OtherProcess { .. }))
 }
 
 fn history(path: &Path) -> String {
