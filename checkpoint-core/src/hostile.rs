@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::container::{ContainerWriter, Manifest};
+use crate::heard::warnings;
 use crate::state::ArraySink;
 use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Schema};
 
@@ -218,51 +219,6 @@ impl std::io::Write for FullAfter {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-/// What was warned of while something was done.
-fn warnings(work: impl FnOnce()) -> Vec<String> {
-    use std::sync::{Arc, Mutex};
-
-    use tracing::field::{Field, Visit};
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::{Event, Level, Subscriber};
-
-    #[derive(Clone, Default)]
-    struct Heard(Arc<Mutex<Vec<String>>>);
-
-    impl Visit for Heard {
-        fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
-            self.0.lock().unwrap().push(format!("{value:?}"));
-        }
-    }
-
-    impl Subscriber for Heard {
-        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-            *metadata.level() <= Level::WARN
-        }
-
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-        fn event(&self, event: &Event<'_>) {
-            event.record(&mut self.clone());
-        }
-
-        fn enter(&self, _: &Id) {}
-
-        fn exit(&self, _: &Id) {}
-    }
-
-    let heard = Heard::default();
-    tracing::subscriber::with_default(heard.clone(), work);
-    let heard = heard.0.lock().unwrap();
-    heard.clone()
 }
 
 #[test]

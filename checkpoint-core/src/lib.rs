@@ -25,6 +25,8 @@ mod environment;
 mod error;
 mod escape;
 mod failures;
+#[cfg(test)]
+mod heard;
 pub mod history;
 mod host;
 #[cfg(all(test, unix))]

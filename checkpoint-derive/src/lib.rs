@@ -76,10 +76,45 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
+/// # Types of other crates
+///
+/// A field may have any type that implements serde's traits. Its form is found out when a directory is opened: the type is
+/// read from sample values, in a thread of its own, part by part where it is written as a tuple or as a container of the
+/// standard library. Parts that refuse all samples may hide what comes after them; `Schema::opaque_parts` lists what stays
+/// unknown, and a warning in the log does too.
+///
+/// Constructors and conversions of the type run on these samples. One that panics counts as a refusal, and nothing is
+/// printed, though with `panic = "abort"` it ends the program. One that has side effects has them, and one that does not
+/// come back for ten seconds is an error that names it. For such types the form is said, and nothing is run:
+///
+/// ```
+/// use checkpointed::checkpointed;
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct Handle(u32);
+///
+/// #[checkpointed]
+/// struct Job {
+///     #[checkpointed(as = "u32")]
+///     handle: Handle,
+///     steps: Vec<f64>,
+/// }
+///
+/// assert_eq!(checkpointed::Schema::of::<Job>().types.len(), 1);
+/// ```
+///
+/// The text is any type that is a `Checkpoint` and that serde writes in the same form. Under `#[derive(Checkpoint)]` alone
+/// it is `#[checkpoint(as = "…")]`.
+///
+/// # Shared pointers
+///
+/// `Arc<T>` and `Rc<T>` are stored with what they point to, so what was shared is a copy each after a load, and a cycle is
+/// nested without end, which is an error when it is saved. A `Weak` is refused: leave it out with `#[serde(skip)]`.
+///
 /// # Generics
 ///
-/// Bounds are inferred as serde infers them: a type parameter in a stored field has to be a `Checkpoint`.
-/// `#[serde(bound = "…")]` takes the place of what is inferred.
+/// Bounds are inferred as serde infers them: a type parameter in a stored field has to be a `Checkpoint`, so for a type of
+/// another crate it is `Plain<Foreign>` where the generic type is the state itself. `#[serde(bound = "…")]` takes the place
+/// of what is inferred.
 ///
 /// # What is refused, and why
 ///

@@ -46,7 +46,8 @@ pub(crate) use shortened::{listed, shortened};
 /// A type that can be saved to a checkpoint and restored from one.
 ///
 /// Put `#[checkpointed]` on a struct or an enum, and it is one. It is implemented for scalars, strings, and the
-/// collections, tuples and arrays of the standard library; [`Plain`] wraps any other serde type.
+/// collections, tuples and arrays of the standard library; [`Plain`] wraps any other serde type. `Arc` and `Rc` are
+/// stored with what they point to: what was shared is a copy each after a load.
 ///
 /// ```
 /// use checkpointed_core::{Checkpoint, Plain};

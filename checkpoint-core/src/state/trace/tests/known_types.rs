@@ -1,5 +1,7 @@
 //! Types as other crates have them: what they refuse is written down here after their sources, without the crates.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use serde::de::{EnumAccess, MapAccess, Unexpected, VariantAccess};
 
 use super::*;
@@ -284,4 +286,34 @@ fn a_pointer_to_a_trait_is_named() {
         text::<Vec<(u8, Box<dyn Shape>, u16)>>(),
         "Vec<(u8, Box<dyn Shape>, u16 behind Box<dyn Shape>, of which no sample could be made)>"
     );
+}
+
+#[test]
+fn opening_a_directory_warns_of_what_stays_unknown() {
+    use crate::heard::warnings;
+    use crate::{CheckpointReader, Plain};
+
+    let directory = tempfile::tempdir().unwrap();
+    let open = || drop(CheckpointReader::<Plain<Vec<(Said, u16)>>>::open(directory.path()).unwrap());
+    let warned = warnings(open);
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    for words in ["[].1: u16 behind Said", "self_describing", "before the first save"] {
+        assert!(warned[0].contains(words), "{words}: {warned:?}");
+    }
+    let open = || drop(CheckpointReader::<Plain<Vec<(Ulid, u16)>>>::open(directory.path()).unwrap());
+    assert_eq!(warnings(open), [""; 0]);
+}
+
+parsed! { Said: |text| text == "open sesame"; }
+
+impl serde::Serialize for Said {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("open sesame")
+    }
+}
+
+impl serde::Serialize for Ulid {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    }
 }
