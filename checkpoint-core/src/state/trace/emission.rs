@@ -88,8 +88,8 @@ impl Emission<'_> {
             }),
             Shape::Leaf(ty) => ty.clone(),
             Shape::Undecided(request) => Type::Unsupported(undecided(&name(), request)),
-            Shape::Option(inner) => Type::Option(Box::new(self.one(*inner, part(0, "the content")))),
-            Shape::Seq(element) => Type::Seq(Box::new(self.one(*element, part(0, "the elements")))),
+            Shape::Option(inner) => Type::Option(Box::new(self.one(*inner, &part(0, "the content")))),
+            Shape::Seq(element) => Type::Seq(Box::new(self.one(*element, &part(0, "the elements")))),
             Shape::Map(key, value) => match &self.graph.slots[*key].shape {
                 // Keys that are names of fields belong to a struct with `flatten`.
                 Shape::Undecided(request @ "deserialize_identifier") => {
@@ -115,9 +115,9 @@ impl Emission<'_> {
         }
     }
 
-    fn one(&mut self, slot: SlotId, part: Part) -> Type {
+    fn one(&mut self, slot: SlotId, part: &Part) -> Type {
         let ty = self.slot(slot);
-        self.told(slot, ty, &part, None)
+        self.told(slot, ty, part, None)
     }
 
     /// The types of parts that are read one after the other, of which `part` tells more.

@@ -106,7 +106,7 @@ impl TryFrom<(i32, u16, u8, u8, u8, u32, i8, i8, i8)> for OffsetDateTime {
     type Error = String;
     fn try_from(parts: (i32, u16, u8, u8, u8, u32, i8, i8, i8)) -> Result<Self, String> {
         let (_, day, hour, ..) = parts;
-        if day >= 1 && day <= 366 && hour < 24 { Ok(OffsetDateTime) } else { Err("no date".to_owned()) }
+        if (1..=366).contains(&day) && hour < 24 { Ok(OffsetDateTime) } else { Err("no date".to_owned()) }
     }
 }
 
