@@ -7,51 +7,102 @@
 #SBATCH --time=01:00:00
 # Two minutes before the end the script gets SIGUSR1. Give it more than twice the time of a save, and one step.
 #SBATCH --signal=B:USR1@120
-# It may be put back into the queue, by itself and by Slurm when a node fails; the log goes on where it was.
+# The job may be put back into the queue, by itself and by Slurm; the log goes on where it was.
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=train-%j.out
 
 set -u
 
-directory=${CHECKPOINT_DIR:-train.ckpt}
+: "${SLURM_JOB_ID:?it is to be started by sbatch}"
+program=${PROGRAM:-target/release/examples/train}
+directory=${DIRECTORY:-train.ckpt}
 epochs=${EPOCHS:-20}
 most_restarts=${MOST_RESTARTS:-100}
 requeue=75 # checkpointed::EXIT_REQUEUE
+halted=76  # checkpointed::EXIT_HALTED
 
-# Hands a signal on to srun, and srun to the program. Before there is any, the traps only keep the script alive.
+# Each task of a job array is a run of its own: it has its own directory, and only it is put back into the queue. The number
+# SLURM_JOB_ID of the last one is that of the whole array.
+job=$SLURM_JOB_ID
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
+    directory=${directory%.ckpt}-$SLURM_ARRAY_TASK_ID.ckpt
+    job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+fi
+
+# srun hands SIGUSR1 on to the program. On SIGTERM or SIGINT it kills it instead: so those become SIGUSR1.
+srun_pid=
+stopping=no
 # shellcheck disable=SC2317 # it is called by the traps
-forward() {
-    forwarded=yes
-    kill -s "$1" "$(jobs -p)" 2>/dev/null
+stop() {
+    stopping=yes
+    interrupted=yes
+    [ -z "$srun_pid" ] || kill -s USR1 "$srun_pid" 2>/dev/null
 }
-trap 'forward USR1' USR1
-trap 'forward TERM' TERM
-trap 'forward INT' INT
+trap stop USR1 TERM INT
+
+# The exit code of srun is the highest of its tasks': 75 would hide a task that failed with 1. So each that fails is written
+# down. The traps keep the task's shell alive, which also gets the signals, and leave those of the program as they were.
+failures=$directory.failed
+rm -f "$failures"
+# shellcheck disable=SC2016 # it is for the task's shell
+task='
+    trap : USR1 TERM INT
+    failures=$1
+    shift
+    "$@"
+    code=$?
+    case $code in
+        0 | 75 | 76) ;;
+        *) echo "$code" >>"$failures" ;;
+    esac
+    exit "$code"
+'
 
 # In the background, because bash runs its traps only between commands, and while it waits.
-srun target/release/examples/train --dir "$directory" --epochs "$epochs" &
-program=$!
+status=$requeue
+if [ "$stopping" = no ]; then
+    srun bash -c "$task" task "$failures" "$program" --dir "$directory" --epochs "$epochs" &
+    srun_pid=$!
+    # One that came just before srun was there.
+    [ "$stopping" = no ] || kill -s USR1 "$srun_pid" 2>/dev/null
+    # A signal ends the waiting, not the program: then wait again. 127 means that its end was told before.
+    interrupted=yes
+    while [ "$interrupted" = yes ]; do
+        interrupted=no
+        wait "$srun_pid"
+        result=$?
+        [ "$result" -eq 127 ] || status=$result
+    done
+fi
 
-# A signal ends the waiting, not the program: then wait again. 127 means that its end was told before.
-status=127
-forwarded=yes
-while [ "$forwarded" = yes ]; do
-    forwarded=no
-    wait "$program"
-    result=$?
-    [ "$result" -eq 127 ] || status=$result
-done
-
+if [ -s "$failures" ]; then
+    read -r status <"$failures"
+    rm -f "$failures"
+fi
+# It was told to stop before it listened to signals. What it had saved is there.
+if [ "$stopping" = yes ] && [ "$status" -eq $((128 + $(kill -l USR1))) ]; then
+    status=$requeue
+fi
 if [ "$status" -ne "$requeue" ]; then
     echo "slurm.sh: the program ended with code $status"
     exit "$status"
 fi
 if [ "${SLURM_RESTART_COUNT:-0}" -ge "$most_restarts" ]; then
     echo "slurm.sh: stopped for good after $most_restarts restarts; the last state is in $directory"
-    exit "$requeue"
+    # Not 75: Slurm may be told to put back a job that ends with it.
+    exit "$halted"
 fi
+# What Slurm has in mind: a job that it ends already was cancelled, or is put back by Slurm itself, as in preemption, unless its
+# time was over.
+case $(squeue --noheader --jobs="$job" --format='%T %r' 2>/dev/null) in
+    'COMPLETING TimeLimit') ;;
+    COMPLETING*)
+        echo "slurm.sh: the program has saved; Slurm ends the job, and what becomes of it is left to Slurm"
+        exit "$requeue"
+        ;;
+esac
 echo "slurm.sh: the program was stopped and has saved; the job goes back into the queue"
-# Ends this script too, so it comes last. Where Slurm refuses it, the job fails with a code that says what to do.
-scontrol requeue "$SLURM_JOB_ID"
+# It ends this script too, so it comes last. Where Slurm refuses it, the job fails with a code that says what to do.
+scontrol requeue "$job"
 exit "$requeue"

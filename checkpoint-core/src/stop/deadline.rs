@@ -5,10 +5,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::batch;
 use crate::environment::{self, DEADLINE as OURS};
 use crate::error::Error;
 use crate::warnings::warn;
+use super::answer;
+use super::batch::System;
 
 const SLURM_END: &str = "SLURM_JOB_END_TIME";
 
@@ -18,6 +19,9 @@ pub(super) struct Environment {
     pub(super) checkpoint_deadline: Option<String>,
     pub(super) slurm_job_end_time: Option<String>,
     pub(super) slurm_job_id: Option<String>,
+    /// The job and the number of a task of an array.
+    pub(super) slurm_array: Option<(String, String)>,
+    pub(super) slurm_tasks: Option<String>,
     pub(super) pbs_job_id: Option<String>,
     pub(super) pbs_walltime: Option<String>,
 }
@@ -33,6 +37,8 @@ impl Environment {
             checkpoint_deadline: environment::variable(OURS)?,
             slurm_job_end_time: variable(SLURM_END),
             slurm_job_id: variable("SLURM_JOB_ID"),
+            slurm_array: variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID")),
+            slurm_tasks: variable("SLURM_NTASKS"),
             pbs_job_id: variable("PBS_JOBID"),
             pbs_walltime: variable("PBS_WALLTIME"),
         })
@@ -46,17 +52,39 @@ pub(super) struct Found {
     pub(super) source: &'static str,
 }
 
-/// The earliest of the deadlines that are not past.
+/// What the environment and the batch system say.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Deadlines {
+    /// That of our own variable.
+    pub(super) ours: Option<Found>,
+    /// That of the batch system.
+    pub(super) job: Option<Found>,
+    /// What is asked whether the latter was moved; `None` where it did not answer, or the job is not this one.
+    pub(super) system: Option<System>,
+    /// How many tasks of the job may ask.
+    pub(super) tasks: u32,
+}
+
+/// The deadlines that are not past.
 ///
 /// # Errors
 /// [`Error::InvalidSetting`] where a person gave one that is not understood.
-pub(super) fn earliest(environment: &Environment) -> Result<Option<Found>, Error> {
+pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     let now = SystemTime::now();
-    let all = [ours(environment, now)?, slurm(environment, now), pbs(environment, now)];
-    Ok(all.into_iter().flatten().filter(|found| is_ahead(found, now)).min_by_key(|found| found.at))
+    let ahead = |found: &Found| is_ahead(found, now);
+    let ours = ours(environment, now)?.filter(ahead);
+    let slurm = slurm(environment);
+    let pbs = pbs(environment, now);
+    let tasks = environment.slurm_tasks.as_ref().and_then(|tasks| tasks.parse().ok()).unwrap_or(1);
+    // A job of one batch system within one of another is unusual: then the one that ends first counts.
+    let jobs = [slurm, pbs].into_iter().flatten();
+    let jobs = jobs.filter(|(found, _)| found.as_ref().is_none_or(ahead));
+    let first = jobs.min_by_key(|(found, _)| found.as_ref().map_or(SystemTime::UNIX_EPOCH, |found| found.at));
+    let (job, system) = first.unwrap_or_default();
+    Ok(Deadlines { ours, job, system, tasks })
 }
 
-/// One that is past would hide those that are not.
+/// One that is past is of another job, from which a terminal has kept its variables, or hides those that are not.
 fn is_ahead(found: &Found, now: SystemTime) -> bool {
     let ahead = found.at > now;
     if !ahead {
@@ -82,39 +110,46 @@ fn ours(environment: &Environment, now: SystemTime) -> Result<Option<Found>, Err
     }
 }
 
-fn slurm(environment: &Environment, now: SystemTime) -> Option<Found> {
+/// The end of a job, and what may be asked for it again.
+type OfJob = (Option<Found>, Option<System>);
+
+fn slurm(environment: &Environment) -> Option<OfJob> {
+    let task = environment.slurm_array.as_ref().map(|(array, task)| format!("{array}_{task}"));
+    let system = task.or_else(|| environment.slurm_job_id.clone()).map(System::Slurm);
     if let Some(value) = &environment.slurm_job_end_time {
         match unix_seconds(value) {
-            Some(at) => return Some(Found { at, source: SLURM_END }),
+            Some(at) => return Some((Some(Found { at, source: SLURM_END }), system)),
             None => {
                 warn(format!("{SLURM_END}={value} is not understood, and ignored: it is seconds since 1970"))
             }
         }
     }
-    let at = answered("scontrol", batch::slurm(environment.slurm_job_id.as_ref()?, now))?;
-    Some(Found { at, source: "scontrol" })
+    asked(system?)
 }
 
-fn pbs(environment: &Environment, now: SystemTime) -> Option<Found> {
-    let id = environment.pbs_job_id.as_ref()?;
-    if let Some(at) = answered("qstat", batch::pbs(id, now)) {
-        return Some(Found { at, source: "PBS" });
+fn pbs(environment: &Environment, now: SystemTime) -> Option<OfJob> {
+    if let Some(answered) = asked(System::Pbs(environment.pbs_job_id.clone()?)) {
+        return Some(answered);
     }
     // What the job asked for when it was submitted: it says nothing of the time that is gone since it began.
     let walltime = environment.pbs_walltime.as_ref()?;
-    let whole = batch::clock_duration(walltime).and_then(|whole| now.checked_add(whole));
+    let whole = answer::clock_duration(walltime).and_then(|whole| now.checked_add(whole));
     match whole {
         Some(_) => warn(format!("PBS_WALLTIME={walltime} is counted from now, as if the job had just begun")),
         None => warn(format!("PBS_WALLTIME={walltime} is not understood, and ignored")),
     }
-    Some(Found { at: whole?, source: "PBS" })
+    Some((Some(Found { at: whole?, source: "PBS" }), None))
 }
 
-fn answered(program: &str, answer: Result<Option<SystemTime>, String>) -> Option<SystemTime> {
-    answer.unwrap_or_else(|why| {
-        warn(format!("`{program}` did not say when the job ends, so it is not known: {why}"));
-        None
-    })
+fn asked(system: System) -> Option<OfJob> {
+    match system.end() {
+        Ok(end) => Some((end.map(|at| Found { at, source: system.name() }), Some(system))),
+        Err(why) => {
+            let program = system.program();
+            warn(format!("`{program}` did not say when the job ends, so it is not known: {why}"));
+            None
+        }
+    }
 }
 
 /// Before this, in 2001, no number is taken for seconds since 1970: it is rather a duration without its unit.
@@ -249,22 +284,29 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_deadline_wins_and_one_in_the_past_does_not_count() {
+    fn a_deadline_in_the_past_does_not_count_and_does_not_hide_another() {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut environment = Environment {
-            checkpoint_deadline: Some("+1h".to_owned()),
+            checkpoint_deadline: Some((seconds + 3600).to_string()),
             slurm_job_end_time: Some((seconds + 7200).to_string()),
+            slurm_job_id: Some("7".to_owned()),
+            slurm_array: Some(("5".to_owned(), "2".to_owned())),
+            slurm_tasks: Some("16".to_owned()),
             ..Environment::default()
         };
-        let found = |environment: &Environment| earliest(environment).unwrap();
-        assert_eq!(found(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
-        environment.slurm_job_end_time = Some((seconds + 1800).to_string());
-        assert_eq!(found(&environment), Some(Found { at: at(seconds + 1800), source: "SLURM_JOB_END_TIME" }));
+        let ours = Some(Found { at: at(seconds + 3600), source: "CHECKPOINT_DEADLINE" });
+        let job = Some(Found { at: at(seconds + 7200), source: "SLURM_JOB_END_TIME" });
+        let system = Some(System::Slurm("5_2".to_owned()));
+        assert_eq!(all(&environment).unwrap(), Deadlines { ours: ours.clone(), job: job.clone(), system, tasks: 16 });
+        // A terminal has kept it from another job, which is not asked for.
         environment.slurm_job_end_time = Some((seconds - 1800).to_string());
-        assert_eq!(found(&environment).unwrap().source, "CHECKPOINT_DEADLINE");
-        environment.checkpoint_deadline = None;
-        assert_eq!(found(&environment), None);
-        assert_eq!(found(&Environment::default()), None);
+        assert_eq!(all(&environment).unwrap(), Deadlines { ours, tasks: 16, ..Deadlines::default() });
+        environment.checkpoint_deadline = Some((seconds - 1800).to_string());
+        environment.slurm_job_end_time = Some((seconds + 7200).to_string());
+        environment.slurm_array = None;
+        let system = Some(System::Slurm("7".to_owned()));
+        assert_eq!(all(&environment).unwrap(), Deadlines { ours: None, job, system, tasks: 16 });
+        assert_eq!(all(&Environment::default()).unwrap(), Deadlines { tasks: 1, ..Deadlines::default() });
     }
 
     #[test]

@@ -48,6 +48,32 @@ impl Limit {
         Some(Limit { at: now.checked_add(span)?, span, kind: Kind::Deadline { at, source } })
     }
 
+    /// A deadline that was moved while the program runs, which began at `begun`. One that is past is reached.
+    pub(super) fn moved(
+        at: SystemTime,
+        source: &'static str,
+        begun: Instant,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Option<Limit> {
+        let end = now.checked_add(at.duration_since(wall).unwrap_or_default())?;
+        let span = end.saturating_duration_since(begun);
+        Some(Limit { at: end, span, kind: Kind::Deadline { at, source } })
+    }
+
+    /// How much time is left.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        self.at.saturating_duration_since(now)
+    }
+
+    /// The time on the wall's clock, where it is given by one.
+    pub(super) fn deadline(&self) -> Option<SystemTime> {
+        match self.kind {
+            Kind::Deadline { at, .. } => Some(at),
+            Kind::Time(_) => None,
+        }
+    }
+
     /// Whether the last save must begin now, where a save takes so long and a step of the program takes so long.
     ///
     /// It is near when what is left is no more than the sum of
@@ -55,7 +81,7 @@ impl Limit {
     /// - one step, since the program asks again only after it, though not more than a quarter of the time that there was;
     /// - 5 s, or a twentieth of the time that there was, whichever is less.
     pub(super) fn is_near(&self, now: Instant, save_takes: Duration, step: Duration) -> bool {
-        let left = self.at.saturating_duration_since(now);
+        let left = self.left(now);
         let save = save_takes.saturating_mul(MARGIN).min(self.span / 2).max(save_takes);
         let floor = FLOOR.min(self.span / FLOOR_PART);
         left <= save.saturating_add(step.min(self.span / 4)).saturating_add(floor)

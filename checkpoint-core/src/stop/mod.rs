@@ -1,17 +1,20 @@
 //! Why a run is to stop before its end: a signal, the end of its time, or somebody's wish.
 //!
 //! ```text
-//! signals.rs ──▶ ┐
-//! deadline.rs ─▶ ├──▶ Stop::reason, asked in each turn of the program's loop
-//! halt.rs ─────▶ ┘
+//! signals.rs ───────────▶ ┐
+//! deadline.rs ─▶ job.rs ─▶ ├──▶ Stop::reason, asked in each turn of the program's loop
+//! halt.rs ──────────────▶ ┘
 //! ```
 //!
-//! `deadline` finds the times in the environment, `batch` asks the batch system for them, `limit` says how long before
-//! a time the last save must begin. The first reason that is found stays.
+//! `deadline` finds the times in the environment. `batch` asks the batch system for them, `answer` reads what it says, and
+//! `job` asks again while the program runs. `limit` says how long before a time the last save must begin. The first reason that
+//! is found stays.
 
+mod answer;
 mod batch;
 mod deadline;
 mod halt;
+mod job;
 mod limit;
 mod reason;
 mod signals;
@@ -20,12 +23,14 @@ mod signals;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
 use crate::warnings::warn;
-use deadline::{Environment, Found};
+use deadline::{Deadlines, Environment};
 use halt::Halt;
+use job::Job;
 use limit::{Limit, Pace};
 use signals::Listener;
 
@@ -60,6 +65,7 @@ pub(crate) struct Settings {
 pub(crate) struct Stop {
     listener: Listener,
     limits: Vec<Limit>,
+    job: Option<Job>,
     pace: Pace,
     halt: Halt,
     next_look: Instant,
@@ -74,21 +80,28 @@ impl Stop {
     pub(crate) fn new(settings: &Settings, directory: &Path, begun: Instant) -> Result<Stop, Error> {
         // First, so that a signal during a slow answer of the batch system is not missed.
         let listener = Listener::new(&settings.signals)?;
-        let found = match settings.deadline {
-            true => deadline::earliest(&Environment::of_process()?)?,
-            false => None,
+        let Deadlines { ours, job, system, tasks } = match settings.deadline {
+            true => deadline::all(&Environment::of_process()?)?,
+            false => Deadlines::default(),
         };
         let (now, wall) = (Instant::now(), SystemTime::now());
         let mut limits = Vec::new();
-        if let Some(limit) = settings.time_limit {
-            limits.extend(Limit::after(limit, begun));
-        }
-        if let Some(Found { at, source }) = found {
-            limits.extend(Limit::at(at, source, now, wall));
-        }
+        limits.extend(settings.time_limit.and_then(|limit| Limit::after(limit, begun)));
+        limits.extend(ours.and_then(|found| Limit::at(found.at, found.source, now, wall)));
+        let job = match system {
+            Some(system) => {
+                let source = system.name();
+                Some(Job::new(job, source, Arc::new(move || system.end()), tasks, now, wall))
+            }
+            None => {
+                limits.extend(job.and_then(|found| Limit::at(found.at, found.source, now, wall)));
+                None
+            }
+        };
         Ok(Stop {
             listener,
             limits,
+            job,
             pace: Pace::default(),
             halt: Halt::new(directory),
             next_look: now,
@@ -134,12 +147,18 @@ impl Stop {
         if let Some(limit) = self.limits.iter().find(|limit| limit.is_near(now, save_takes, step)) {
             return Some(limit.reason());
         }
+        if let Some(reason) = self.job.as_mut().and_then(|job| job.reason(now, save_takes, step)) {
+            return Some(reason);
+        }
         if now < self.next_look {
             return None;
         }
         self.next_look = now + LOOK_EVERY;
         let wall = SystemTime::now();
         self.limits.iter_mut().for_each(|limit| limit.check(now, wall));
+        if let Some(job) = &mut self.job {
+            job.look(now, wall, save_takes, step);
+        }
         self.halt.requested().map(|message| StopReason::Halt { message })
     }
 }

@@ -1,0 +1,281 @@
+//! [`Job`]: the end that a batch system has set for the job. It may be moved while the job runs, so the batch system is asked
+//! again now and then, and once more before the end that is known.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::batch::{Answer, PATIENCE};
+use super::deadline::{self, Found};
+use super::limit::Limit;
+use super::reason::StopReason;
+
+/// Between two questions lies this part of the time that is left.
+const PART: u32 = 10;
+const OFTEN: Duration = Duration::from_secs(20);
+const SELDOM: Duration = Duration::from_secs(600);
+/// The last question comes so long before the program would stop: longer than an answer may take.
+const LEAD: Duration = PATIENCE.saturating_mul(3);
+/// All the tasks of a job together ask no more often than that.
+const BY_ALL_TASKS: Duration = Duration::from_millis(200);
+/// So many questions in a row without an answer are the last.
+const ATTEMPTS: u32 = 3;
+
+/// Two answers with the same end may differ by so much.
+const ROUNDING: Duration = Duration::from_secs(5);
+
+/// What the batch system is asked by. It may take a while, and is called in a thread of its own.
+pub(super) type Ask = Arc<dyn Fn() -> Answer + Send + Sync>;
+
+/// The end that a batch system has set for the job.
+pub(super) struct Job {
+    limit: Option<Limit>,
+    source: &'static str,
+    ask: Ask,
+    begun: Instant,
+    pending: Option<Receiver<Answer>>,
+    /// When it was asked last.
+    asked: Instant,
+    /// How many questions in a row had no answer.
+    failures: u32,
+    /// Between two questions lies at least this, so that the tasks of a large job do not ask too often.
+    least: Duration,
+}
+
+impl Job {
+    /// A job of so many tasks whose end was found, or which has none yet; `source` is what is asked from now on.
+    pub(super) fn new(
+        found: Option<Found>,
+        source: &'static str,
+        ask: Ask,
+        tasks: u32,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Job {
+        let limit = found.and_then(|Found { at, source }| Limit::at(at, source, now, wall));
+        let least = BY_ALL_TASKS.saturating_mul(tasks).mul_f64(spread());
+        Job { limit, source, ask, begun: now, pending: None, asked: now, failures: 0, least }
+    }
+
+    /// Why the program is to stop, if the end is near.
+    pub(super) fn reason(
+        &mut self,
+        now: Instant,
+        save_takes: Duration,
+        step: Duration,
+    ) -> Option<StopReason> {
+        if self.pending.is_some() {
+            self.hear(now, SystemTime::now());
+        }
+        let limit = self.limit.as_ref()?;
+        limit.is_near(now, save_takes, step).then(|| limit.reason())
+    }
+
+    /// Compares the end with the clock on the wall, and asks for it again if it is time to.
+    pub(super) fn look(&mut self, now: Instant, wall: SystemTime, save_takes: Duration, step: Duration) {
+        if let Some(limit) = &mut self.limit {
+            limit.check(now, wall);
+        }
+        if self.pending.is_none() && self.failures < ATTEMPTS && self.is_time_to_ask(now, save_takes, step) {
+            self.begin_to_ask(now);
+        }
+    }
+
+    fn is_time_to_ask(&self, now: Instant, save_takes: Duration, step: Duration) -> bool {
+        let since = now.saturating_duration_since(self.asked);
+        let left = self.limit.as_ref().map_or(Duration::MAX, |limit| limit.left(now));
+        // Once more just before the end. A program with long steps looks seldom: so a step before that.
+        let ahead = LEAD.max(self.least).saturating_add(step);
+        let is_soon =
+            |limit: &Limit| now.checked_add(ahead).is_some_and(|then| limit.is_near(then, save_takes, step));
+        let last = self.limit.as_ref().is_some_and(is_soon) && since >= LEAD.max(self.least);
+        last || since >= (left / PART).clamp(OFTEN, SELDOM).max(self.least)
+    }
+
+    fn begin_to_ask(&mut self, now: Instant) {
+        self.asked = now;
+        let (sender, receiver) = mpsc::channel();
+        let ask = Arc::clone(&self.ask);
+        // Nobody waits for the answer any more if this fails.
+        let work = move || drop(sender.send(ask()));
+        match thread::Builder::new().name("deadline".to_owned()).spawn(work) {
+            Ok(_) => self.pending = Some(receiver),
+            Err(error) => self.failed(&error.to_string()),
+        }
+    }
+
+    /// Takes the answer, if it has come.
+    fn hear(&mut self, now: Instant, wall: SystemTime) {
+        let Some(pending) = &self.pending else { return };
+        let answer = match pending.try_recv() {
+            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Disconnected) => Err("it ended without an answer".to_owned()),
+            Ok(answer) => answer,
+        };
+        self.pending = None;
+        match answer {
+            Ok(end) => {
+                self.failures = 0;
+                self.moved(end, now, wall);
+            }
+            Err(why) => self.failed(&why),
+        }
+    }
+
+    fn moved(&mut self, end: Option<SystemTime>, now: Instant, wall: SystemTime) {
+        let before = self.limit.as_ref().and_then(Limit::deadline);
+        self.limit = end.and_then(|at| Limit::moved(at, self.source, self.begun, now, wall));
+        if is_another(before, end) {
+            let name = |end: Option<SystemTime>| end.map_or_else(|| "none".to_owned(), deadline::text);
+            let (before, after) = (name(before), name(end));
+            tracing::info!(source = self.source, before, after, "the end of the job was moved");
+        }
+    }
+
+    /// What was known stands.
+    fn failed(&mut self, why: &str) {
+        self.failures += 1;
+        let last = self.failures == ATTEMPTS;
+        tracing::debug!(
+            source = self.source,
+            why,
+            last,
+            "it did not say whether the end of the job was moved"
+        );
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Job").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// Whether an end is more than a rounding away from the one before.
+fn is_another(before: Option<SystemTime>, end: Option<SystemTime>) -> bool {
+    match (before, end) {
+        (Some(before), Some(end)) => {
+            end.duration_since(before).unwrap_or_else(|error| error.duration()) > ROUNDING
+        }
+        _ => before != end,
+    }
+}
+
+/// From 1 to 1.5, another one for each process: tasks that were started at once do not ask at once.
+fn spread() -> f64 {
+    1.0 + f64::from(std::process::id() % 97) / 194.0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A job with so many seconds left, what it answers, and how often it was asked.
+    struct Played {
+        job: Job,
+        begun: (Instant, SystemTime),
+        answer: Arc<Mutex<(Answer, u32)>>,
+    }
+
+    fn job_with(seconds: u32, tasks: u32) -> Played {
+        let begun = (Instant::now(), SystemTime::now());
+        let end = begun.1 + seconds * SECOND;
+        let answer = Arc::new(Mutex::new((Ok(Some(end)), 0)));
+        let of_it = Arc::clone(&answer);
+        let ask = move || {
+            let mut answer = of_it.lock().unwrap();
+            answer.1 += 1;
+            answer.0.clone()
+        };
+        let found = Found { at: end, source: "SLURM_JOB_END_TIME" };
+        let job = Job::new(Some(found), "scontrol", Arc::new(ask), tasks, begun.0, begun.1);
+        Played { job, begun, answer }
+    }
+
+    impl Played {
+        fn answers(&self, end: Option<u32>) {
+            self.answer.lock().unwrap().0 = Ok(end.map(|end| self.begun.1 + end * SECOND));
+        }
+
+        fn questions(&self) -> u32 {
+            self.answer.lock().unwrap().1
+        }
+
+        /// A look so many seconds after the beginning, where a step takes so many. The answer is waited for.
+        fn stops_at(&mut self, second: u32, step: u32) -> bool {
+            let (now, wall) = (self.begun.0 + second * SECOND, self.begun.1 + second * SECOND);
+            let stops = self.job.reason(now, SECOND, step * SECOND).is_some();
+            self.job.look(now, wall, SECOND, step * SECOND);
+            while self.job.pending.is_some() {
+                self.job.hear(now, wall);
+                thread::yield_now();
+            }
+            stops
+        }
+
+        /// The second at which it stops, where it looks after each step.
+        fn stops(&mut self, step: u32) -> u32 {
+            (0..100_000).step_by(step as usize).find(|second| self.stops_at(*second, step)).unwrap()
+        }
+    }
+
+    #[test]
+    fn the_program_works_on_where_the_limit_is_extended() {
+        for step in [1, 60, 300] {
+            let mut job = job_with(3600, 1);
+            let extended = 3600 - 2 * step - 60;
+            let second = (0..10_000).step_by(step as usize).find(|second| {
+                if *second >= extended {
+                    job.answers(Some(7200));
+                }
+                job.stops_at(*second, step)
+            });
+            let second = second.unwrap();
+            assert!((7200 - 2 * step - 8..7200).contains(&second), "step {step}: {second}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_shortened_counts_as_soon_as_it_is_known() {
+        let mut job = job_with(3600, 1);
+        job.answers(Some(500));
+        assert_eq!(job.stops(1), 500 - 7 - 1);
+        // One that is past already, too.
+        let mut job = job_with(3600, 1);
+        job.answers(Some(5));
+        assert!(job.stops(1) <= 361);
+    }
+
+    #[test]
+    fn a_limit_that_is_lifted_does_not_stop_the_program() {
+        let mut job = job_with(100, 1);
+        job.answers(None);
+        assert!((0..2000).all(|second| !job.stops_at(second, 1)));
+    }
+
+    #[test]
+    fn what_has_no_answer_leaves_the_limit_as_it_was() {
+        let mut job = job_with(3600, 1);
+        job.answer.lock().unwrap().0 = Err("busy".to_owned());
+        assert!((3585..3600).contains(&job.stops(1)));
+        assert_eq!(job.questions(), ATTEMPTS);
+    }
+
+    #[test]
+    fn a_batch_system_is_not_asked_often() {
+        let mut job = job_with(24 * 3600, 1);
+        job.stops(1);
+        assert!((100..250).contains(&job.questions()), "{}", job.questions());
+        // Ten thousand tasks of one job ask together no more than some times a second.
+        let mut job = job_with(24 * 3600, 10_000);
+        job.stops(1);
+        assert!(job.questions() < 45, "{}", job.questions());
+    }
+}
