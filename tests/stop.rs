@@ -1,4 +1,5 @@
-//! `examples/slurm.sh` does what docs/batch.md says of it, with `srun` and `scontrol` of our own.
+//! `examples/slurm.sh` does what docs/batch.md says of it, with `srun`, `squeue` and `scontrol` of our own; tests/slurm.rs has the
+//! real ones.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -22,6 +23,20 @@ trap 'stop TERM' TERM
 while :; do sleep 0.05; done
 "#;
 
+/// It does with signals what Slurm's does: SIGUSR1 goes to all processes of the tasks, SIGTERM and SIGINT kill them.
+const SRUN: &str = r#"
+set -m
+"$@" &
+tasks=$!
+trap 'kill -s USR1 -- "-$tasks"' USR1
+trap 'kill -s KILL -- "-$tasks"' TERM INT
+while :; do
+    wait "$tasks"
+    code=$?
+    kill -0 "$tasks" 2>/dev/null || exit "$code"
+done
+"#;
+
 struct Job {
     directory: tempfile::TempDir,
 }
@@ -36,8 +51,9 @@ impl Job {
             fs::write(&path, format!("#!/bin/bash\n{text}\n")).unwrap();
             fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         };
-        script("bin/srun", r#"exec "$@""#);
+        script("bin/srun", SRUN);
         script("bin/scontrol", r#"echo "$*" >>requeued"#);
+        script("bin/squeue", "cat planned 2>/dev/null || echo RUNNING None");
         script("target/release/examples/train", program);
         Job { directory }
     }
@@ -52,7 +68,10 @@ impl Job {
         let mut command = Command::new("bash");
         command.arg(script).current_dir(self.directory.path()).env("PATH", path);
         command.env("SLURM_JOB_ID", "1234").env("SLURM_RESTART_COUNT", restarts.to_string());
-        command.env_remove("MOST_RESTARTS").spawn().unwrap()
+        for variable in ["MOST_RESTARTS", "PROGRAM", "DIRECTORY", "SLURM_ARRAY_TASK_ID"] {
+            command.env_remove(variable);
+        }
+        command.spawn().unwrap()
     }
 
     fn run(&self, restarts: u32) -> ExitStatus {
@@ -82,14 +101,14 @@ fn a_job_whose_time_runs_out_saves_and_goes_back_into_the_queue() {
     if !has("bash") {
         return;
     }
-    for signal in ["USR1", "TERM"] {
+    for signal in ["USR1", "TERM", "INT"] {
         let job = Job::new(STOPPED_BY_SIGNALS);
         let mut script = job.start(0);
         wait_for(&job.path("ready"));
         send(signal, &script);
         assert_eq!(script.wait().unwrap().code(), Some(75));
         // It was waited for until the program had saved.
-        assert_eq!(fs::read_to_string(job.path("signals")).unwrap(), format!("{signal}\nsaved\n"));
+        assert_eq!(fs::read_to_string(job.path("signals")).unwrap(), "USR1\nsaved\n", "{signal}");
         assert_eq!(job.requeued(), "requeue 1234\n");
     }
 }
@@ -118,7 +137,28 @@ fn a_job_that_is_done_or_fails_is_not_started_again() {
 fn a_job_is_not_started_again_for_ever() {
     if has("bash") {
         let job = Job::new("exit 75");
-        assert_eq!(job.run(100).code(), Some(75));
+        // Not 75: Slurm may be told to put back a job that ends with it.
+        assert_eq!(job.run(100).code(), Some(76));
         assert_eq!(job.requeued(), "");
+    }
+}
+
+#[test]
+fn a_job_that_slurm_ends_is_put_back_only_if_its_time_is_over() {
+    if !has("bash") {
+        return;
+    }
+    for (planned, requeued) in [
+        ("RUNNING None", true),
+        ("COMPLETING TimeLimit", true),
+        ("COMPLETING None", false),
+        ("COMPLETING Preempted", false),
+        // The controller did not answer.
+        ("", true),
+    ] {
+        let job = Job::new("exit 75");
+        fs::write(job.path("planned"), planned).unwrap();
+        assert_eq!(job.run(0).code(), Some(75), "{planned}");
+        assert_eq!(job.requeued() == "requeue 1234\n", requeued, "{planned}");
     }
 }

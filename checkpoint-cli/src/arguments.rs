@@ -11,8 +11,8 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Nothing is changed but by the commands that say so: prune (without --dry-run), pin, unpin, redo and halt. What copy and
-/// export make is new.
+/// Nothing is changed but by the commands that say so: prune (without --dry-run), pin, unpin, redo, halt
+/// and requeue. What copy and export make is new.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Redo(command::redo::Arguments),
     /// Ask a program to save and stop
     Halt(command::halt::Arguments),
+    /// Ask a program to save, stop and be started again
+    Requeue(command::halt::Arguments),
     /// Write what a shell needs to complete the command line
     Completions(command::manual::Completions),
     /// Write the manual page
@@ -117,7 +119,8 @@ impl Command {
             Command::Watch(arguments) => command::watch::run(&arguments, protection, output),
             Command::Steps(arguments) => command::steps::run(&arguments, output),
             Command::Redo(arguments) => command::redo::run(&arguments, output),
-            Command::Halt(arguments) => command::halt::run(&arguments, output),
+            Command::Halt(arguments) => command::halt::run(&arguments, false, output),
+            Command::Requeue(arguments) => command::halt::run(&arguments, true, output),
             Command::Completions(arguments) => command::manual::completions(&arguments, output),
             Command::Man(arguments) => command::manual::man(&arguments, output),
             Command::Report(arguments) => command::report::run(&arguments, protection, output),

@@ -240,6 +240,22 @@ fn halt_asks_and_waits_until_the_program_has_ended() {
 }
 
 #[test]
+fn requeue_asks_a_program_to_be_started_again() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = open(&path);
+    let Said { code, out, .. } = ckpt_with("requeue", &path, &["the instance is reclaimed"]);
+    assert!(code == 0 && out.contains("to be started again"), "{out}");
+    assert!(ckpt_with("list", &path, &[]).out.contains("asked to save, stop and be started again"));
+    let reason = checkpoints.should_stop().unwrap().to_string();
+    assert_eq!(reason, "the requeue file: the instance is reclaimed");
+    checkpoints.finish(&1).unwrap();
+    let Said { out, .. } = ckpt_with("requeue", &path, &[]);
+    assert!(out.contains("no program is seen"), "{out}");
+    // The program that starts next is the one that was asked for.
+    assert!(open(&path).should_stop().is_none());
+}
+
+#[test]
 fn halt_does_not_wait_for_ever() {
     let (_parent, path) = nowhere();
     let _checkpoints = open(&path);

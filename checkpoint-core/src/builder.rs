@@ -21,7 +21,7 @@ use crate::run::{Progress, Run, Watch};
 use crate::schedule::{Pacer, Schedule};
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::stop::{self, Signal, Stop};
+use crate::stop::{self, ExitCodes, Signal, Stop};
 use crate::store::{
     Access, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
 };
@@ -298,6 +298,28 @@ impl<T: Checkpoint> Builder<T> {
     /// the variable that is not understood is an error of the opening. See `docs/batch.md`.
     pub fn stop_before_deadline(mut self) -> Builder<T> {
         self.stop.deadline = true;
+        self
+    }
+
+    /// The exit codes that [`Finished::exit_code`](crate::Finished::exit_code) gives: for a run that was stopped and is to be
+    /// started again, and for one that a user halted; [`EXIT_REQUEUE`](crate::EXIT_REQUEUE) and
+    /// [`EXIT_HALTED`](crate::EXIT_HALTED) unless said otherwise. The variables `CHECKPOINT_EXIT_REQUEUE` and
+    /// `CHECKPOINT_EXIT_HALTED` count before this: which code a batch system takes is known where the program is started.
+    ///
+    /// ```
+    /// use checkpointed_core::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// // Grid Engine starts a job again that ends with 99.
+    /// let checkpoints = Checkpointer::<u64>::builder(&path).exit_codes(99, 0).open()?;
+    /// # drop(checkpoints);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn exit_codes(mut self, requeue: u8, halted: u8) -> Builder<T> {
+        self.stop.exit_codes = ExitCodes { requeue, halted };
         self
     }
 

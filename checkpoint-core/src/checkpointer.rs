@@ -507,7 +507,8 @@ impl<T: Checkpoint> Checkpointer<T> {
             true => None,
             false => Some(self.save_now(&Why::Finishing, state, metadata)?),
         };
-        let finished = Finished { saved, stopped: self.saver.run.end() };
+        let exit_codes = self.saver.run.exit_codes();
+        let finished = Finished { saved, stopped: self.saver.run.end(), exit_codes };
         before.map(|()| finished)
     }
 
@@ -527,7 +528,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Ends a run whose last save stands.
     pub(crate) fn finish_without_saving(mut self) -> Result<Finished, Error> {
         let saved = self.wait()?;
-        Ok(Finished { saved, stopped: self.saver.run.end() })
+        let exit_codes = self.saver.run.exit_codes();
+        Ok(Finished { saved, stopped: self.saver.run.end(), exit_codes })
     }
 
     /// Copies the state and saves the copy while the program goes on. `None` where it was left out, because the save

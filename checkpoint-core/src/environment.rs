@@ -26,10 +26,24 @@ pub(crate) const DEADLINE: &str = "CHECKPOINT_DEADLINE";
 pub(crate) const ON_FAILED_SAVE: &str = "CHECKPOINT_ON_FAILED_SAVE";
 /// Where warnings go.
 pub(crate) const WARNINGS: &str = "CHECKPOINT_WARNINGS";
+/// The exit codes of a program that is to be started again, and of one that a user halted.
+pub(crate) const EXIT_REQUEUE: &str = "CHECKPOINT_EXIT_REQUEUE";
+pub(crate) const EXIT_HALTED: &str = "CHECKPOINT_EXIT_HALTED";
 /// Which steps of a pipeline to run: a person's commands.
 pub(crate) const STEPS: &str = "CHECKPOINT_STEPS";
 
-const KNOWN: [&str; 8] = [EVERY, KEEP, BACKGROUND, TIME_LIMIT, DEADLINE, ON_FAILED_SAVE, WARNINGS, STEPS];
+const KNOWN: [&str; 10] = [
+    EVERY,
+    KEEP,
+    BACKGROUND,
+    TIME_LIMIT,
+    DEADLINE,
+    ON_FAILED_SAVE,
+    WARNINGS,
+    EXIT_REQUEUE,
+    EXIT_HALTED,
+    STEPS,
+];
 
 /// Names of scripts and programs, which our own documentation proposes.
 const OF_OTHERS: [&str; 2] = ["CHECKPOINT_DIR", "CHECKPOINT_KEY"];

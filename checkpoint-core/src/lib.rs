@@ -68,7 +68,7 @@ pub use state::{
     Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Migrated, OpaquePart, Plain,
     Schema, Type, Types, Variant, fixed, json, self_describing,
 };
-pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt};
+pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt, request_requeue};
 pub use store::{Access, Metric};
 pub use warnings::Warning;
 

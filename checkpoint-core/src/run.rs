@@ -13,7 +13,7 @@ use crate::history::{End, Journal};
 use crate::reader::LoadReport;
 use crate::save::Saved;
 use crate::schedule::{Cost, Due, Pacer};
-use crate::stop::{EXIT_HALTED, EXIT_REQUEUE, Stop, StopReason};
+use crate::stop::{ExitCodes, Stop, StopReason};
 use crate::store::Claim;
 use crate::warnings::{self, Warnings};
 
@@ -138,17 +138,19 @@ pub struct Finished {
     pub saved: Option<Saved>,
     /// Why the run was to stop before its end; `None` where it came to its end.
     pub stopped: Option<StopReason>,
+    pub(crate) exit_codes: ExitCodes,
 }
 
 impl Finished {
-    /// 0 where the run came to its end; [`EXIT_REQUEUE`] where it was stopped and is to be started again; [`EXIT_HALTED`]
-    /// where somebody halted it.
+    /// 0 where the run came to its end; [`EXIT_REQUEUE`](crate::EXIT_REQUEUE) where it was stopped and is to be started again;
+    /// [`EXIT_HALTED`](crate::EXIT_HALTED) where a user halted it. The last two can be
+    /// [set](crate::Builder::exit_codes).
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self.stopped {
             None => ExitCode::SUCCESS,
-            Some(StopReason::Halt { .. }) => ExitCode::from(EXIT_HALTED),
-            Some(_) => ExitCode::from(EXIT_REQUEUE),
+            Some(StopReason::Halt { .. }) => ExitCode::from(self.exit_codes.halted),
+            Some(_) => ExitCode::from(self.exit_codes.requeue),
         }
     }
 }
@@ -317,6 +319,11 @@ impl Run {
                 Fate::Borne(Decision::Failed { message, times })
             }
         }
+    }
+
+    /// By which codes the program tells how it ended.
+    pub(crate) fn exit_codes(&self) -> ExitCodes {
+        self.stop.exit_codes()
     }
 
     /// The run ends here, and not by accident.

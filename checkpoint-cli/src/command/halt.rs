@@ -1,11 +1,11 @@
-//! `ckpt halt`: asks a program to save and stop.
+//! `ckpt halt` and `ckpt requeue`: ask a program to save and stop, for good or to be started again.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use checkpointed_core::{inspect, request_halt};
+use checkpointed_core::{inspect, request_halt, request_requeue};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Asked {
+    /// Whether it is to be started again.
+    #[serde(skip)]
+    again: bool,
     /// Who has the directory open for saving.
     running: Option<String>,
     /// Whether it ended while it was waited for.
@@ -38,10 +41,16 @@ struct Asked {
 impl Answer for Asked {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         match (&self.running, self.ended) {
+            (None, _) if self.again => {
+                writeln!(output, "no program is seen to save there now; one that starts drops the request")
+            }
             (None, _) => writeln!(output, "no program saves there now; the next one will stop at once"),
             (Some(_), Some(true)) => writeln!(output, "it has saved and stopped"),
             (Some(who), Some(false)) => writeln!(output, "{} has not stopped yet", text::plain(who)),
-            (Some(who), None) => writeln!(output, "{} was asked to save and stop", text::plain(who)),
+            (Some(who), None) => {
+                let again = if self.again { ", and to be started again" } else { "" };
+                writeln!(output, "{} was asked to save and stop{again}", text::plain(who))
+            }
         }
     }
 }
@@ -49,10 +58,14 @@ impl Answer for Asked {
 /// How often it is looked whether the program has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { directory, message, wait, timeout } = arguments;
     let running = inspect::holder(directory)?;
-    request_halt(directory, message)?;
+    if again {
+        request_requeue(directory, message)?
+    } else {
+        request_halt(directory, message)?
+    }
     let begun = Instant::now();
     let is_late = || timeout.is_some_and(|timeout| begun.elapsed().as_secs_f64() > timeout);
     let mut ended = None;
@@ -65,6 +78,6 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
             thread::sleep(LOOK);
         }
     }
-    output.answer(&Asked { running, ended })?;
+    output.answer(&Asked { again, running, ended })?;
     Ok(if ended == Some(false) { Verdict::NotSo } else { Verdict::Well })
 }

@@ -28,6 +28,7 @@ pub(crate) struct Listing {
     /// The rules of the last run.
     keeps: Option<String>,
     halt_requested: bool,
+    requeue_requested: bool,
     bytes: u64,
     temporaries: usize,
     temporary_bytes: u64,
@@ -152,6 +153,9 @@ impl Answer for Listing {
         if self.halt_requested {
             writeln!(output, "asked to save and stop")?;
         }
+        if self.requeue_requested {
+            writeln!(output, "asked to save, stop and be started again")?;
+        }
         if self.temporaries > 0 {
             let why = if self.running.is_some() { "" } else { ", to be removed by the next start" };
             let length = text::bytes(self.temporary_bytes);
@@ -173,6 +177,7 @@ pub(crate) fn run(
         holder,
         retention,
         halt_requested,
+        requeue_requested,
         temporaries,
         temporary_bytes,
         missing,
@@ -188,6 +193,7 @@ pub(crate) fn run(
         running: holder,
         keeps: retention.map(|retention| retention.to_string()),
         halt_requested,
+        requeue_requested,
         bytes: generations.iter().map(|generation| generation.bytes).sum(),
         temporaries,
         temporary_bytes,

@@ -30,6 +30,8 @@ pub struct Overview {
     pub retention: Option<Retention>,
     /// Whether somebody asked the program to save and stop, and it has not done so yet.
     pub halt_requested: bool,
+    /// Whether a user or a program asked it to save, stop and be started again, and it has not done so yet.
+    pub requeue_requested: bool,
     /// How many temporary files there are: a save that goes on, a file to be written over, or what a killed program left, which
     /// the next start removes.
     pub temporaries: usize,
@@ -139,6 +141,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     };
     let holder = holder(path)?;
     let halt_requested = path.join("halt").is_file();
+    let requeue_requested = path.join("requeue").is_file();
     let saved = costs.last_key_value().map(|(generation, _)| *generation);
     Ok(Overview {
         path: path.clone(),
@@ -148,6 +151,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         holder,
         retention,
         halt_requested,
+        requeue_requested,
         temporaries,
         temporary_bytes,
     })

@@ -5,11 +5,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::answer;
+use super::batch::System;
 use crate::environment::{self, DEADLINE as OURS};
 use crate::error::Error;
 use crate::warnings::warn;
-use super::answer;
-use super::batch::System;
 
 const SLURM_END: &str = "SLURM_JOB_END_TIME";
 
@@ -245,7 +245,7 @@ mod tests {
         for misspelt in ["in 2h", "3600", "tomorrow", "2 hours from now"] {
             let environment =
                 Environment { checkpoint_deadline: Some(misspelt.to_owned()), ..Environment::default() };
-            let error = earliest(&environment).unwrap_err().to_string();
+            let error = all(&environment).unwrap_err().to_string();
             assert!(error.contains(misspelt) && error.contains("`2h`"), "{error}");
         }
     }
@@ -297,7 +297,10 @@ mod tests {
         let ours = Some(Found { at: at(seconds + 3600), source: "CHECKPOINT_DEADLINE" });
         let job = Some(Found { at: at(seconds + 7200), source: "SLURM_JOB_END_TIME" });
         let system = Some(System::Slurm("5_2".to_owned()));
-        assert_eq!(all(&environment).unwrap(), Deadlines { ours: ours.clone(), job: job.clone(), system, tasks: 16 });
+        assert_eq!(
+            all(&environment).unwrap(),
+            Deadlines { ours: ours.clone(), job: job.clone(), system, tasks: 16 }
+        );
         // A terminal has kept it from another job, which is not asked for.
         environment.slurm_job_end_time = Some((seconds - 1800).to_string());
         assert_eq!(all(&environment).unwrap(), Deadlines { ours, tasks: 16, ..Deadlines::default() });

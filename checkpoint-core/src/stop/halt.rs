@@ -1,5 +1,5 @@
-//! The halt file: a file named `halt` in the checkpoint directory, by which anybody who may write there asks the program to
-//! save and stop.
+//! Requests by files in the checkpoint directory: whoever may write there asks the program to save and stop. By `halt` it stays
+//! stopped, by `requeue` it is to be started again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,7 +10,6 @@ use crate::escape::is_command;
 use crate::store;
 use crate::warnings::warn;
 
-const NAME: &str = "halt";
 /// How much of the file is read.
 const READ: u64 = 1024;
 /// How many characters of it are told.
@@ -38,8 +37,34 @@ const ATTEMPTS: u32 = 20;
 /// # Errors
 /// The file could not be written, for one because there is no such directory.
 pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
-    let directory = &store::absolute(directory)?;
-    let path = directory.join(NAME);
+    request(Wish::Halt, &store::absolute(directory)?, message)
+}
+
+/// Asks the program that saves into `directory` to save, stop, and be started again, by a file named `requeue`: for a machine
+/// that will be gone, as a spot instance. The first line of `message` is told to it, and may be empty.
+///
+/// The program sees it within a second of its next step, and ends with the exit code of one that is to be started again
+/// ([`EXIT_REQUEUE`](crate::EXIT_REQUEUE)). The file is removed when it ends, and when a program starts: what it asks for is done
+/// then. Where a halt is requested too, that counts.
+///
+/// ```
+/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path();
+/// checkpointed_core::request_requeue(path, "the instance is reclaimed")?;
+/// assert!(path.join("requeue").exists());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`request_halt`].
+pub fn request_requeue(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
+    request(Wish::Requeue, &store::absolute(directory)?, message)
+}
+
+fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
+    let path = directory.join(wish.name());
     let mut outcome = write(directory, &path, message);
     for _ in 1..ATTEMPTS {
         match &outcome {
@@ -67,26 +92,44 @@ fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The halt file of a directory.
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wish {
+    Halt,
+    Requeue,
+}
+
+impl Wish {
+    fn name(self) -> &'static str {
+        match self {
+            Wish::Halt => "halt",
+            Wish::Requeue => "requeue",
+        }
+    }
+}
+
+/// The file by which something is asked for.
 #[derive(Debug)]
-pub(super) struct Halt {
+pub(super) struct Request {
+    wish: Wish,
     path: PathBuf,
     warned: bool,
 }
 
-impl Halt {
-    pub(super) fn new(directory: &Path) -> Halt {
-        Halt { path: directory.join(NAME), warned: false }
+impl Request {
+    pub(super) fn new(wish: Wish, directory: &Path) -> Request {
+        Request { wish, path: directory.join(wish.name()), warned: false }
     }
 
     /// What the file says, if it is there.
-    pub(super) fn requested(&mut self) -> Option<String> {
+    pub(super) fn found(&mut self) -> Option<String> {
         match read(&self.path) {
             Ok(message) => Some(message),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound && !self.warned {
                     self.warned = true;
-                    warn(format!("{} does not count as a request to halt: {error}", self.path.display()));
+                    let (path, request) = (self.path.display(), self.wish.name());
+                    warn(format!("{path} does not count as a request to {request}: {error}"));
                 }
                 None
             }
@@ -95,10 +138,11 @@ impl Halt {
 
     /// Removes it.
     pub(super) fn consume(&self) {
+        // A directory of that name, which is none of ours, is not removed by this.
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let path = self.path.display();
-                warn(format!("{path} cannot be removed, so the next run will stop at once: {error}"));
+                warn(format!("{path} cannot be removed, so the next run may stop at once: {error}"));
             }
             _ => {}
         }
@@ -152,7 +196,7 @@ mod tests {
     fn with(content: &[u8]) -> Option<String> {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("halt"), content).unwrap();
-        Halt::new(directory.path()).requested()
+        Request::new(Wish::Halt, directory.path()).found()
     }
 
     #[test]
@@ -162,7 +206,7 @@ mod tests {
         assert_eq!(with(b"maintenance at noon\nby Anna\n"), Some("maintenance at noon".to_owned()));
         assert_eq!(with(&[0xff; 3]), Some("\u{fffd}".repeat(3)));
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Halt::new(directory.path()).requested(), None);
+        assert_eq!(Request::new(Wish::Halt, directory.path()).found(), None);
     }
 
     #[test]
@@ -177,11 +221,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         request_halt(directory.path(), "one").unwrap();
         request_halt(directory.path(), "two\nlines").unwrap();
-        let mut halt = Halt::new(directory.path());
-        assert_eq!(halt.requested(), Some("two".to_owned()));
+        let mut halt = Request::new(Wish::Halt, directory.path());
+        assert_eq!(halt.found(), Some("two".to_owned()));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         halt.consume();
-        assert_eq!(halt.requested(), None);
+        assert_eq!(halt.found(), None);
         halt.consume();
     }
 
@@ -200,19 +244,19 @@ mod tests {
         let victim = directory.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        let mut halt = Halt::new(directory.path());
-        assert_eq!(halt.requested(), None);
+        let mut halt = Request::new(Wish::Halt, directory.path());
+        assert_eq!(halt.found(), None);
         // A request takes the place of the link and does not go through it.
         request_halt(directory.path(), "stop").unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
-        assert_eq!(halt.requested(), Some("stop".to_owned()));
+        assert_eq!(halt.found(), Some("stop".to_owned()));
         halt.consume();
 
         fs::create_dir(&path).unwrap();
-        assert_eq!(halt.requested(), None);
+        assert_eq!(halt.found(), None);
         fs::remove_dir(&path).unwrap();
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        assert_eq!(halt.requested(), None);
+        assert_eq!(halt.found(), None);
     }
 }

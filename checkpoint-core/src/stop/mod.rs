@@ -13,6 +13,7 @@
 mod answer;
 mod batch;
 mod deadline;
+mod exit;
 mod halt;
 mod job;
 mod limit;
@@ -29,24 +30,16 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::error::Error;
 use crate::warnings::warn;
 use deadline::{Deadlines, Environment};
-use halt::Halt;
+use halt::{Request, Wish};
 use job::Job;
 use limit::{Limit, Pace};
 use signals::Listener;
 
-pub use halt::request_halt;
+pub(crate) use exit::ExitCodes;
+pub use exit::{EXIT_HALTED, EXIT_REQUEUE};
+pub use halt::{request_halt, request_requeue};
 pub use reason::StopReason;
 pub use signals::Signal;
-
-/// The exit code of a program that was stopped, saved its state, and is to be started again: 75.
-///
-/// It is `EX_TEMPFAIL` of `sysexits.h`: a temporary failure, to be tried again. A shell gives 126 and above a meaning
-/// of its own, 1 and 2 are what errors end with, and a panic of Rust ends with 101.
-pub const EXIT_REQUEUE: u8 = 75;
-
-/// The exit code of a program that saved its state because somebody [halted](request_halt) it, and is not to be started
-/// again by itself: 76, so that it is none of those above.
-pub const EXIT_HALTED: u8 = 76;
 
 /// How often the halt file and the clock on the wall are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -58,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) time_limit: Option<Duration>,
     /// Whether the batch system's times count, and `CHECKPOINT_DEADLINE`.
     pub(crate) deadline: bool,
+    pub(crate) exit_codes: ExitCodes,
 }
 
 /// Watches for a reason to stop.
@@ -67,7 +61,9 @@ pub(crate) struct Stop {
     limits: Vec<Limit>,
     job: Option<Job>,
     pace: Pace,
-    halt: Halt,
+    halt: Request,
+    requeue: Request,
+    exit_codes: ExitCodes,
     next_look: Instant,
     reason: Option<StopReason>,
     /// Whether anybody asked since there is a reason.
@@ -78,6 +74,7 @@ impl Stop {
     /// Begins to listen to the signals, and reads the deadlines. What is wrong with one of a batch system is a
     /// warning.
     pub(crate) fn new(settings: &Settings, directory: &Path, begun: Instant) -> Result<Stop, Error> {
+        let exit_codes = settings.exit_codes.in_environment()?;
         // First, so that a signal during a slow answer of the batch system is not missed.
         let listener = Listener::new(&settings.signals)?;
         let Deadlines { ours, job, system, tasks } = match settings.deadline {
@@ -98,12 +95,17 @@ impl Stop {
                 None
             }
         };
+        let requeue = Request::new(Wish::Requeue, directory);
+        // What it asks for is done: the program is started again.
+        requeue.consume();
         Ok(Stop {
             listener,
             limits,
             job,
             pace: Pace::default(),
-            halt: Halt::new(directory),
+            halt: Request::new(Wish::Halt, directory),
+            requeue,
+            exit_codes,
             next_look: now,
             reason: None,
             told: false,
@@ -120,11 +122,14 @@ impl Stop {
     }
 
     /// The reason, which is so dealt with: the run ends by it, and its last state is saved. A halt file that was the reason
-    /// is removed, so that the program may be started again.
+    /// is removed, so that the program may be started again, and so is a requeue file, whatever the reason.
     pub(crate) fn take_reason(&mut self) -> Option<StopReason> {
         let reason = self.reason.take();
         if let Some(StopReason::Halt { .. }) = reason {
             self.halt.consume();
+        }
+        if reason.is_some() {
+            self.requeue.consume();
         }
         reason
     }
@@ -137,6 +142,11 @@ impl Stop {
                  `save_if_due` in its loop"
             ));
         }
+    }
+
+    /// By which codes the program tells how it ended.
+    pub(crate) fn exit_codes(&self) -> ExitCodes {
+        self.exit_codes
     }
 
     fn look(&mut self, now: Instant, save_takes: Duration) -> Option<StopReason> {
@@ -159,6 +169,7 @@ impl Stop {
         if let Some(job) = &mut self.job {
             job.look(now, wall, save_takes, step);
         }
-        self.halt.requested().map(|message| StopReason::Halt { message })
+        let halt = self.halt.found().map(|message| StopReason::Halt { message });
+        halt.or_else(|| self.requeue.found().map(|message| StopReason::Requeue { message }))
     }
 }

@@ -33,6 +33,13 @@ pub enum StopReason {
         /// The first line of the file, without what a terminal would take for a command, and cut if long; often empty.
         message: String,
     },
+    /// A user or a program put a file named `requeue` into the checkpoint directory: the program is to be started again, as
+    /// on another machine.
+    #[non_exhaustive]
+    Requeue {
+        /// As that of [`Halt`](StopReason::Halt).
+        message: String,
+    },
 }
 
 impl fmt::Display for StopReason {
@@ -47,6 +54,8 @@ impl fmt::Display for StopReason {
             }
             StopReason::Halt { message } if message.is_empty() => formatter.write_str("the halt file"),
             StopReason::Halt { message } => write!(formatter, "the halt file: {message}"),
+            StopReason::Requeue { message } if message.is_empty() => formatter.write_str("the requeue file"),
+            StopReason::Requeue { message } => write!(formatter, "the requeue file: {message}"),
         }
     }
 }

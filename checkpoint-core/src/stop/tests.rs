@@ -264,6 +264,26 @@ fn a_halt_file_stops_the_program_and_is_gone_when_the_run_ends_by_it() {
 }
 
 #[test]
+fn a_requeue_file_stops_the_program_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Stop::new(&Settings::default(), directory.path(), Instant::now()).unwrap();
+    let mut stop = open();
+    request_requeue(directory.path(), "the machine goes").unwrap();
+    let reason = reason_of(&mut stop);
+    assert_eq!(reason, Some(StopReason::Requeue { message: "the machine goes".to_owned() }));
+    // Killed before it had saved: it is started again, as was asked.
+    drop(stop);
+    assert_eq!(reason_of(&mut open()), None);
+    // So it is where the program ended by something else.
+    let mut stop = open();
+    request_requeue(directory.path(), "").unwrap();
+    request_halt(directory.path(), "").unwrap();
+    assert_eq!(reason_of(&mut stop).unwrap().to_string(), "the halt file");
+    stop.take_reason();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_time_limit_stops_the_program() {
     let settings = Settings { time_limit: Some(Duration::from_secs(3600)), ..Settings::default() };
     let directory = tempfile::tempdir().unwrap();
@@ -311,7 +331,7 @@ fn the_halt_file_is_looked_at_once_a_second_at_most() {
     let settings = Settings {
         signals: Signal::DEFAULT.to_vec(),
         time_limit: Some(Duration::from_secs(1 << 20)),
-        deadline: false,
+        ..Settings::default()
     };
     let directory = tempfile::tempdir().unwrap();
     let mut stop = Stop::new(&settings, directory.path(), Instant::now()).unwrap();
