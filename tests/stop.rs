@@ -1,5 +1,5 @@
 //! `examples/slurm.sh` does what docs/batch.md says of it, with `srun`, `squeue` and `scontrol` of our own; tests/slurm.rs has the
-//! real ones.
+//! real ones. And so do the other scripts in docs/batch.md that can be run here.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -161,4 +161,84 @@ fn a_job_that_slurm_ends_is_put_back_only_if_its_time_is_over() {
         assert_eq!(job.run(0).code(), Some(75), "{planned}");
         assert_eq!(job.requeued() == "requeue 1234\n", requeued, "{planned}");
     }
+}
+
+/// The script in docs/batch.md that has this line, in a directory with this program.
+fn script_of_the_docs(line: &str, at: &str, program: &str) -> tempfile::TempDir {
+    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/batch.md")).unwrap();
+    let mut blocks = docs.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let script = blocks.find(|block| block.lines().any(|of_it| of_it == line)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("script", script),
+        (at, &format!("#!/bin/bash\n{program}\n")),
+        ("bin/qsub", "#!/bin/bash\necho \"$@\" >>submitted\n"),
+    ] {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    directory
+}
+
+/// Runs it as a group of processes of its own, as a terminal and a batch system do.
+fn run_script(directory: &Path) -> Child {
+    use std::os::unix::process::CommandExt;
+    let path = format!("{}:{}", directory.join("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.arg("script").current_dir(directory).env("PATH", path).env("PBS_O_WORKDIR", directory);
+    command.process_group(0).spawn().unwrap()
+}
+
+fn send_to_group(signal: &str, script: &Child) {
+    common::run("kill", &["-s", signal, "--", &format!("-{}", script.id())]);
+}
+
+/// It counts how often it was started, and ends with 75 but for the third time.
+const THREE_TIMES: &str = "echo >>starts\n[ $(wc -l <starts) -eq 3 ] || exit 75";
+
+#[test]
+fn the_loop_of_the_shell_goes_on_and_ends_with_ctrl_c() {
+    if !has("bash") {
+        return;
+    }
+    let directory = script_of_the_docs("    ./program", "program", THREE_TIMES);
+    assert!(run_script(directory.path()).wait().unwrap().success());
+    assert_eq!(fs::read_to_string(directory.path().join("starts")).unwrap().lines().count(), 3);
+    for signal in ["INT", "TERM"] {
+        let directory = script_of_the_docs("    ./program", "program", STOPPED_BY_SIGNALS_OF_A_TERMINAL);
+        let mut script = run_script(directory.path());
+        wait_for(&directory.path().join("ready"));
+        send_to_group(signal, &script);
+        let begun = Instant::now();
+        while script.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(60) {
+                send_to_group("KILL", &script);
+                panic!("the loop goes on after SIG{signal}");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(fs::read_to_string(directory.path().join("starts")).unwrap(), "1\n");
+    }
+}
+
+const STOPPED_BY_SIGNALS_OF_A_TERMINAL: &str =
+    "echo 1 >>starts\ntrap 'exit 75' INT TERM\n: >ready\nwhile :; do sleep 0.05; done";
+
+#[test]
+fn the_script_for_pbs_submits_its_successor_but_after_qdel() {
+    if !has("bash") {
+        return;
+    }
+    let at = "target/release/examples/train";
+    let directory = script_of_the_docs("#PBS -N train", at, "exit 75");
+    assert_eq!(run_script(directory.path()).wait().unwrap().code(), Some(75));
+    assert_eq!(fs::read_to_string(directory.path().join("submitted")).unwrap(), "job.sh\n");
+    let directory = script_of_the_docs("#PBS -N train", at, STOPPED_BY_SIGNALS_OF_A_TERMINAL);
+    let mut script = run_script(directory.path());
+    wait_for(&directory.path().join("ready"));
+    send_to_group("TERM", &script);
+    assert_eq!(script.wait().unwrap().code(), Some(75));
+    assert!(!directory.path().join("submitted").exists());
 }
