@@ -186,11 +186,11 @@ fn a_file_counts_by_its_content() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_file_that_is_not_there_is_named_and_its_step() {
     let (_parent, path) = nowhere();
     let pipeline = Pipeline::open(&path).unwrap();
     let error = pipeline.step("read").file("no/such.csv").run(|_| Ok::<u64, Error>(1)).unwrap_err();
-    assert!(error.to_string().contains("no/such.csv"), "{error}");
+    assert!(error.to_string().contains("`read`") && error.to_string().contains("no/such.csv"), "{error}");
 }
 
 #[test]

@@ -8,8 +8,12 @@ mod common;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use checkpointed::{Error, Outcome, Pipeline, Reason, StepReport, checkpointed};
 use common::{assert_passed, file_of, inside, once_more};
@@ -207,12 +211,137 @@ fn an_output_of_another_type_is_another_one_even_if_its_bytes_are_the_same() {
     assert!(*wide.load().unwrap());
 }
 
+/// Writes into a file that it has mapped, at each line that it gets, and says so.
+const STORES: &str = r#"
+import mmap, sys
+with open(sys.argv[1], "r+b") as file:
+    memory = mmap.mmap(file.fileno(), 0)
+for place, line in enumerate(sys.stdin):
+    memory[place] = ord("x")
+    print(place, flush=True)
+"#;
+
+#[test]
+fn every_store_through_a_memory_map_is_noticed() {
+    if !common::has("python3") {
+        return;
+    }
+    let (parent, path) = nowhere();
+    let file = parent.path().join("mapped.dat");
+    fs::write(&file, [b'a'; 8192]).unwrap();
+    let mut python = Command::new("python3");
+    python.args(["-c", STORES]).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut python = python.spawn().unwrap();
+    let (mut input, mut output) =
+        (python.stdin.take().unwrap(), BufReader::new(python.stdout.take().unwrap()));
+    let mut store = || {
+        writeln!(input).unwrap();
+        output.read_line(&mut String::new()).unwrap();
+    };
+    let run = || {
+        let pipeline = Pipeline::open(&path).unwrap();
+        pipeline.step("read").file(&file).run(|_| fs::read(&file)).unwrap();
+        pipeline.finish().unwrap().remove(0).outcome
+    };
+    store();
+    // From now on its hash is remembered.
+    thread::sleep(Duration::from_millis(3200));
+    assert_eq!(run(), Outcome::Ran);
+    assert_eq!(run(), Outcome::Reused);
+    store();
+    assert_eq!(run(), Outcome::Ran);
+    let _ = store;
+    drop(input);
+    python.wait().unwrap();
+}
+
+#[test]
+fn a_file_that_changes_while_its_step_runs_is_not_trusted() {
+    let (parent, path) = nowhere();
+    let file = parent.path().join("input.csv");
+    fs::write(&file, "1").unwrap();
+    let run = |work: &dyn Fn()| {
+        let pipeline = Pipeline::open(&path).unwrap();
+        let read = pipeline.step("read").file(&file).run(|_| {
+            work();
+            fs::read_to_string(&file)
+        });
+        let value = read.unwrap().load().unwrap().to_string();
+        let report = pipeline.finish().unwrap().remove(0);
+        (value, report.outcome, report.reasons.last().unwrap().to_string())
+    };
+    let name = file.display();
+    let (value, outcome, reason) = run(&|| fs::write(&file, "2").unwrap());
+    assert_eq!((value.as_str(), outcome), ("2", Outcome::Ran));
+    assert_eq!(reason, format!("{name} was changed while the step ran"));
+    // Put back, it is what it was before that step, whose output was made from something else.
+    fs::write(&file, "1").unwrap();
+    let (value, outcome, reason) = run(&|| ());
+    assert_eq!((value.as_str(), outcome), ("1", Outcome::Ran));
+    assert_eq!(reason, format!("{name} was changed while the step ran"));
+    assert_eq!(run(&|| ()).1, Outcome::Reused);
+
+    // Put back while the step still runs; of another length, another time, or another file.
+    let changes: [&dyn Fn(); 3] =
+        [&|| fs::write(&file, "22").unwrap(), &|| fs::write(&file, "2").unwrap(), &|| {
+            fs::remove_file(&file).unwrap()
+        }];
+    for (number, change) in changes.into_iter().enumerate() {
+        let forced = Pipeline::open(&path).unwrap().force("read");
+        let step = forced.step("read").file(&file);
+        step.run(|_| {
+            change();
+            thread::sleep(Duration::from_millis(20));
+            fs::write(&file, "1").unwrap();
+            fs::read_to_string(&file)
+        })
+        .unwrap();
+        let report = forced.finish().unwrap().remove(0);
+        assert!(matches!(report.reasons[1], Reason::ChangedMeanwhile { .. }), "{number}: {report}");
+    }
+}
+
+#[test]
+fn a_file_is_the_same_however_its_path_is_written() {
+    let (_parent, path) = nowhere();
+    let run = |file: &str| {
+        let pipeline = Pipeline::open(&path).unwrap();
+        pipeline.step("read").file(file).run(|_| Ok::<u64, Error>(1)).unwrap();
+        pipeline.finish().unwrap().remove(0).outcome
+    };
+    // Tests run in the folder of their package.
+    assert_eq!(run("Cargo.toml"), Outcome::Ran);
+    assert_eq!(run("./Cargo.toml"), Outcome::Reused);
+    assert_eq!(run(".//Cargo.toml"), Outcome::Reused);
+}
+
+#[test]
+fn a_step_may_have_a_name_in_any_script() {
+    let (_parent, path) = nowhere();
+    for name in ["计算所有粒子在周期边界条件下的平均动能与总能量", "приближение функции", "면적", "s p/a:c\n"]
+    {
+        for outcome in [Outcome::Ran, Outcome::Reused] {
+            let pipeline = Pipeline::open(&path).unwrap();
+            pipeline.step(name).run(|_| Ok::<u64, Error>(1)).unwrap();
+            assert_eq!(pipeline.finish().unwrap()[0].outcome, outcome, "{name}");
+        }
+        let steps = checkpointed::inspect::steps(&path).unwrap();
+        assert!(steps.iter().any(|step| step.step == name), "{name}");
+    }
+    let pipeline = Pipeline::open(&path).unwrap();
+    pipeline.step("étape").run(|_| Ok::<u64, Error>(1)).unwrap();
+    let error = pipeline.step("Étape").run(|_| Ok::<u64, Error>(1)).unwrap_err().to_string();
+    assert!(error.contains("upper and lower case"), "{error}");
+    let error = pipeline.step(&"长".repeat(67)).run(|_| Ok::<u64, Error>(1)).unwrap_err().to_string();
+    assert!(error.contains("too long") && error.contains("200 bytes"), "{error}");
+}
+
 #[test]
 fn hashes_that_cannot_be_remembered_do_not_stop_a_step() {
     let (parent, path) = nowhere();
     let csv = parent.path().join("input.csv");
     fs::write(&csv, "1").unwrap();
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(100);
+    let old = std::time::SystemTime::now() - Duration::from_secs(100);
     fs::File::options().append(true).open(&csv).unwrap().set_modified(old).unwrap();
     let pipeline = Pipeline::open(&path).unwrap();
     fs::remove_dir_all(path.join("files")).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,39 @@ struct Seen {
 
 type Memory = Plain<BTreeMap<String, Seen>>;
 
+/// An input file as a step found it.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// As the key has it.
+    pub(super) name: String,
+    /// Absolute: the program may change its directory.
+    path: PathBuf,
+    seen: Seen,
+    /// Whether any change from here on shows in what is seen of it.
+    shows_changes: bool,
+}
+
+impl Input {
+    pub(super) fn hash(&self) -> &str {
+        &self.seen.hash
+    }
+
+    /// Whether the file was not changed since, not even to be put back.
+    pub(super) fn is_unchanged(&self) -> Result<bool, Error> {
+        let failed = |source| Error::io("read", &self.path, source);
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file.map_err(failed)?,
+        };
+        let mut found = look(&file).map_err(failed)?;
+        found.hash.clone_from(&self.seen.hash);
+        if found != self.seen || self.shows_changes {
+            return Ok(found == self.seen);
+        }
+        Ok(hash(&file).map_err(failed)? == self.seen.hash)
+    }
+}
+
 /// The hashes of files, which are themselves kept in a checkpoint directory.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -52,25 +85,27 @@ impl Files {
         Ok(Files { checkpoints, seen: seen.map(|Plain(seen)| seen).unwrap_or_default() })
     }
 
-    /// The hash of a file's content.
-    pub(super) fn hash(&mut self, path: &Path) -> Result<String, Error> {
-        let failed = |source| Error::io("read", path, source);
-        let name = name(path);
+    /// Looks at a file, and works out the hash of its content where that is not known.
+    pub(super) fn input(&mut self, given: &Path) -> Result<Input, Error> {
+        let failed = |source| Error::io("read", given, source);
+        let path = std::path::absolute(given).map_err(failed)?;
+        let name = name(given);
         let now = SystemTime::now();
-        let file = File::open(path).map_err(failed)?;
-        let mut found = look(&file).map_err(failed)?;
-        if let Some(seen) = self.seen.get(&name) {
-            found.hash.clone_from(&seen.hash);
-            if found == *seen {
-                return Ok(found.hash);
+        let file = File::open(&path).map_err(failed)?;
+        // A second store through a memory map does not move the time of a page that is dirty already. After this, none is.
+        let shows_stores = file.sync_data().is_ok() && has_times_of_stores(&file);
+        let mut seen = look(&file).map_err(failed)?;
+        let shows_changes = shows_stores && seen.is_settled(now);
+        let place = self::name(&path);
+        if let Some(known) = self.seen.get(&place).filter(|_| shows_changes) {
+            seen.hash.clone_from(&known.hash);
+            if seen == *known {
+                return Ok(Input { name, path, seen, shows_changes });
             }
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(&file).map_err(failed)?;
-        found.hash = hasher.finalize().to_hex().to_string();
-        let hash = found.hash.clone();
-        if found.is_settled(now) {
-            self.seen.insert(name, found);
+        seen.hash = hash(&file).map_err(failed)?;
+        if shows_changes {
+            self.seen.insert(place, seen.clone());
             // A step is not to fail for this, and what is not remembered costs no more than time.
             if let Err(error) = self.checkpoints.save(&Plain(self.seen.clone())) {
                 warn(format!(
@@ -78,8 +113,35 @@ impl Files {
                 ));
             }
         }
-        Ok(hash)
+        Ok(Input { name, path, seen, shows_changes })
     }
+}
+
+/// The hash of the rest of a file.
+fn hash(file: &File) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Whether a store through a memory map moves the time of the last change. In a file system that is only memory it does not, and
+/// one that lies over another may lie over such a one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn has_times_of_stores(file: &File) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58f6;
+    const HUGETLBFS: u64 = 0x9584_58f6;
+    const OVERLAY: u64 = 0x794c_7630;
+    rustix::fs::fstatfs(file).is_ok_and(|system| {
+        // Its type has another sign and width on each machine.
+        let kind = u64::try_from(system.f_type & 0xffff_ffff).unwrap_or_default();
+        ![TMPFS, RAMFS, HUGETLBFS, OVERLAY].contains(&kind)
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn has_times_of_stores(_: &File) -> bool {
+    true
 }
 
 impl Seen {
@@ -115,8 +177,9 @@ fn look(file: &File) -> io::Result<Seen> {
     Ok(Seen { length: metadata.len(), modified, inode, changed, hash: String::new() })
 }
 
-/// A path as the key has it: another one for each path, also where it is no text.
+/// A path as the key has it: another one for each path, also where it is no text; but `./a` is `a`.
 pub(super) fn name(path: &Path) -> String {
+    let path: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
     match path.to_str() {
         // What begins with a quotation mark could be what stands for such a path.
         Some(text) if !text.starts_with('"') => text.to_owned(),
@@ -140,6 +203,15 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), paths.len(), "{names:?}");
+    }
+
+    #[test]
+    fn a_path_has_the_same_name_however_it_is_written() {
+        for path in ["a/b", "./a/b", "a/./b", "a//b", "././a/b/"] {
+            assert_eq!(name(Path::new(path)), "a/b", "{path}");
+        }
+        // Where a link is on the way, these are two files.
+        assert_ne!(name(Path::new("a/../b")), name(Path::new("b")));
     }
 
     #[test]

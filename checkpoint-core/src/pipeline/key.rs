@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use super::report::Reason;
 
+/// Behind the hash of a file that was changed while the step ran, so that it is no file's.
+const MEANWHILE: &str = " changed meanwhile";
+
 /// What a step's result depends on. Two results with equal keys stand for each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Key {
@@ -70,6 +73,17 @@ impl Key {
         key
     }
 
+    /// The same, but it is never that of a step: these files were changed while it was worked on.
+    pub(super) fn changed_meanwhile(&self, files: &[String]) -> Key {
+        let mut key = self.clone();
+        for (name, hash) in &mut key.files {
+            if files.contains(name) {
+                hash.push_str(MEANWHILE);
+            }
+        }
+        key
+    }
+
     /// What is different from `former`.
     pub(super) fn changes(&self, former: &Key) -> Vec<Reason> {
         let mut reasons = Vec::new();
@@ -84,6 +98,10 @@ impl Key {
             reasons.push(Reason::Input { step, old: old.cloned(), new: new.cloned() });
         }
         for (path, old, new) in differing(&former.files, &self.files) {
+            if old.is_some_and(|old| old.ends_with(MEANWHILE)) && new.is_some() {
+                reasons.push(Reason::ChangedMeanwhile { path: path.into() });
+                continue;
+            }
             reasons.push(Reason::File { path: path.into(), old: old.cloned(), new: new.cloned() });
         }
         reasons

@@ -255,15 +255,21 @@ impl Pipeline {
     }
 }
 
-/// A step's name as that of a folder: what is no letter, digit, `_`, `-` or dot is written as `%` and two hexadecimal digits, and so
-/// is a dot at the beginning.
+/// A step's name as that of a folder: letters, digits, `_`, `-` and dots stay, a dot at the beginning and each byte of anything else
+/// becomes `%` and two hexadecimal digits.
 fn folder(step: &str) -> String {
     let mut name = String::new();
-    for (place, byte) in step.bytes().enumerate() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => name.push(char::from(byte)),
-            b'.' if place > 0 => name.push('.'),
-            _ => name.push_str(&format!("%{byte:02X}")),
+    let mut bytes = [0; 4];
+    for (place, letter) in step.char_indices() {
+        // Parts of a syllable of Korean, which some file systems put together.
+        let is_part = ('\u{1100}'..='\u{11ff}').contains(&letter);
+        match letter {
+            '_' | '-' => name.push(letter),
+            '.' if place > 0 => name.push(letter),
+            _ if letter.is_alphanumeric() && !is_part => name.push(letter),
+            _ => {
+                letter.encode_utf8(&mut bytes).bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}")))
+            }
         }
     }
     name

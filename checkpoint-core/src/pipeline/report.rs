@@ -61,6 +61,12 @@ pub enum Reason {
         /// The hash of what is in it; `None` where it is not read any more.
         new: Option<String>,
     },
+    /// A file was changed while the step ran, so that it is not known what the step has read.
+    #[non_exhaustive]
+    ChangedMeanwhile {
+        /// Which.
+        path: PathBuf,
+    },
     /// Its output has another type.
     Type,
     /// A version of its output that was kept cannot be used.
@@ -108,6 +114,9 @@ impl fmt::Display for Reason {
             }
             Reason::File { path, old, new } => {
                 write!(formatter, "{} {}", path.display(), change(old, new))
+            }
+            Reason::ChangedMeanwhile { path } => {
+                write!(formatter, "{} was changed while the step ran", path.display())
             }
             Reason::Type => formatter.write_str("its output has another type"),
             Reason::Damaged { version, why } => write!(formatter, "version {version} cannot be used: {why}"),

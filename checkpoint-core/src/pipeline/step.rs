@@ -12,10 +12,11 @@ use serde::Serialize;
 
 use super::builder::Workshop;
 use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
+use super::files::Input;
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
-use super::{Pipeline, files, folder, withdraw};
+use super::{Pipeline, folder, withdraw};
 use crate::checkpointer::Checkpointer;
 use crate::container::Metadata;
 use crate::error::Error;
@@ -27,6 +28,8 @@ use crate::warnings::warn;
 
 /// How many versions of an output are kept unless said otherwise.
 const KEEP: usize = 3;
+/// How long the name of its folder may be, in bytes: a file system has 255, and the folder of its progress has more in its name.
+const LONGEST_NAME: usize = 200;
 
 /// A step that is being declared. See [`Pipeline`] for an example.
 #[must_use = "a step does nothing until it is run"]
@@ -35,6 +38,8 @@ pub struct Step<'p> {
     name: String,
     key: Key,
     files: Vec<PathBuf>,
+    /// The same, as they were before the work.
+    inputs: Vec<Input>,
     keep: usize,
     read_back: ReadBack,
     /// What was wrong with the declaration, for `run` to say.
@@ -49,16 +54,24 @@ impl<'p> Step<'p> {
             name: name.to_owned(),
             key,
             files: Vec::new(),
+            inputs: Vec::new(),
             keep: KEEP,
             read_back: ReadBack::default(),
             wrong: None,
         };
-        if name.is_empty() || folder(name).len() > 200 {
-            step.refuse("a step has a name of 1 to 200 bytes");
+        if name.is_empty() {
+            step.refuse("a step has a name");
+            return step;
+        }
+        if folder(name).len() > LONGEST_NAME {
+            step.refuse(
+                "its name is too long for that of a folder: 200 bytes of letters, digits, `_`, `-` and dots are not, and each \
+                 byte of anything else counts as three",
+            );
             return step;
         }
         let names = &mut pipeline.book().names;
-        if names.iter().any(|other| other != name && other.eq_ignore_ascii_case(name)) {
+        if names.iter().any(|other| other != name && other.to_lowercase() == name.to_lowercase()) {
             step.refuse("it differs from another only in upper and lower case, which some file systems do not tell apart");
         } else if !names.insert(name.to_owned()) {
             step.wrong = Some(Error::StepTwice { step: name.to_owned() });
@@ -101,6 +114,9 @@ impl<'p> Step<'p> {
     }
 
     /// A file that the result depends on, by its content.
+    ///
+    /// If it is changed while the step runs, it is not known what the step has read: the output counts in this run, and the next
+    /// one runs the step again.
     pub fn file(mut self, path: impl AsRef<Path>) -> Step<'p> {
         self.files.push(path.as_ref().to_owned());
         self
@@ -154,7 +170,7 @@ impl<'p> Step<'p> {
     /// have checkpoints of its own, see [`StepContext::checkpointer`].
     ///
     /// # Errors
-    /// [`Error::StepFailed`] where `work` fails or panics. [`Error::StepTwice`], [`Error::ForeignInput`] or
+    /// [`Error::StepFailed`] where `work` fails or panics, and where a [`file`](Step::file) cannot be read. [`Error::StepTwice`], [`Error::ForeignInput`] or
     /// [`Error::InvalidSetting`] where the declaration makes no sense; [`Error::StepNotRun`] where a command forbids to run
     /// it. What may be wrong with files and disks.
     pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
@@ -185,8 +201,9 @@ impl<'p> Step<'p> {
         self.pipeline.claim.touch();
         for path in &self.files {
             let mut files = self.pipeline.files.lock().unwrap_or_else(PoisonError::into_inner);
-            let hash = files.hash(path)?;
-            self.key.files.insert(files::name(path), hash);
+            let input = files.input(path).map_err(|error| self.failed(error))?;
+            self.key.files.insert(input.name.clone(), input.hash().to_owned());
+            self.inputs.push(input);
         }
         kept::<T>(self.outputs())
     }
@@ -226,7 +243,7 @@ impl<'p> Step<'p> {
         let mut checkpoints = self.open::<T>()?;
         let value = checkpoints.load_generation(version.number)?;
         let Record { identity, seconds, .. } = version.record;
-        let saved = checkpoints.save_with(&value, self.metadata(&identity, seconds)?)?;
+        let saved = checkpoints.save_with(&value, self.metadata(self.key.clone(), &identity, seconds)?)?;
         let (number, bytes) = (saved.generation, saved.bytes);
         self.done(begun, Outcome::Reused, vec![Reason::Accepted], number, bytes);
         let value = Some(value);
@@ -237,7 +254,7 @@ impl<'p> Step<'p> {
         self,
         begun: Instant,
         versions: &[Version],
-        reasons: Vec<Reason>,
+        mut reasons: Vec<Reason>,
         work: impl FnOnce(&StepContext) -> Result<T, E>,
     ) -> Result<Output<T>, Error>
     where
@@ -258,17 +275,21 @@ impl<'p> Step<'p> {
         };
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
-            Ok(Err(error)) => {
-                return Err(Error::StepFailed { step: self.name.clone(), source: error.into() });
-            }
-            Err(panic) => {
-                let source = format!("it panicked: {}", message(&*panic)).into();
-                return Err(Error::StepFailed { step: self.name.clone(), source });
-            }
+            Ok(Err(error)) => return Err(self.failed(error)),
+            Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
         };
+        let changed = self.changed_meanwhile()?;
+        for path in &changed {
+            warn(format!(
+                "step `{}`: {path} was changed while it ran, so it is not known what it has read: the next run runs it again",
+                self.name
+            ));
+            reasons.push(Reason::ChangedMeanwhile { path: path.into() });
+        }
         let name = || format!("the output of step {}", self.name);
         let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;
-        let metadata = self.metadata(&identity, begun.elapsed().as_secs_f64())?;
+        let key = self.key.changed_meanwhile(&changed);
+        let metadata = self.metadata(key, &identity, begun.elapsed().as_secs_f64())?;
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);
         if let Err(error) = withdraw(&self.pipeline.path, &self.name) {
@@ -279,8 +300,23 @@ impl<'p> Step<'p> {
         Ok(Output::new(self.pipeline.number, &self.name, identity, saved.generation, self.outputs(), value))
     }
 
-    fn metadata(&self, identity: &str, seconds: f64) -> Result<Metadata, Error> {
-        let record = Record { key: self.key.clone(), identity: identity.to_owned(), seconds };
+    fn failed(&self, why: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+        Error::StepFailed { step: self.name.clone(), source: why.into() }
+    }
+
+    /// The files that were changed since they were looked at: it is not known what of them the step has read.
+    fn changed_meanwhile(&self) -> Result<Vec<String>, Error> {
+        let mut changed = Vec::new();
+        for input in &self.inputs {
+            if !input.is_unchanged().map_err(|error| self.failed(error))? {
+                changed.push(input.name.clone());
+            }
+        }
+        Ok(changed)
+    }
+
+    fn metadata(&self, key: Key, identity: &str, seconds: f64) -> Result<Metadata, Error> {
+        let record = Record { key, identity: identity.to_owned(), seconds };
         let text = serde_json::to_string(&record).map_err(|error| Error::Encode {
             name: format!("the key of step {}", self.name),
             why: error.to_string(),
