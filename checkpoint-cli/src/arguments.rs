@@ -64,7 +64,8 @@ Exit codes:
   0  all is well
   1  what was asked about is not so: damage, a difference, no save in time
   2  the command line is wrong
-  3  it could not be found out, or not be done";
+  3  it could not be found out, or not be done
+  4  a checkpoint is out of reach: it may be whole, but a right, a key or a newer version is missing";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -1,7 +1,7 @@
 //! Why a command could not do what it was asked for.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// It ends the program with code 3, but for a reader that went away.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,15 @@ pub(crate) enum Failure {
     #[error("cannot read the directory {}: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
 
+    /// What is to be looked at is not there, or a link leads nowhere.
+    #[error("cannot look at {}: {source}{}", path.display(), leads_nowhere(path))]
+    NotThere {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
     /// A page could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Page { path: PathBuf, source: io::Error },
@@ -58,4 +67,10 @@ pub(crate) enum Failure {
     /// A page would take the place of something else.
     #[error("{} is there and is no report: it is left alone, give another name", path.display())]
     NotAPage { path: PathBuf },
+}
+
+/// Says of a link what it leads to.
+fn leads_nowhere(path: &Path) -> String {
+    let target = std::fs::read_link(path).ok();
+    target.map(|target| format!("; it is a link to {}", target.display())).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anstream::{AutoStream, ColorChoice, eprintln};
+use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
     Well,
     /// What was asked about is not so.
     NotSo,
+    /// What was asked about may be so, and cannot be read.
+    OutOfReach,
 }
 
 impl From<Verdict> for ExitCode {
@@ -28,6 +30,7 @@ impl From<Verdict> for ExitCode {
         match verdict {
             Verdict::Well => ExitCode::SUCCESS,
             Verdict::NotSo => ExitCode::from(1),
+            Verdict::OutOfReach => ExitCode::from(4),
         }
     }
 }
@@ -71,14 +74,18 @@ impl Output {
 
     /// Says why there is no answer.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        if let Failure::Output(error) = failure
-            && error.kind() == io::ErrorKind::BrokenPipe
-        {
-            // Whoever read has seen enough, as in `ckpt show … | head`.
+        let kind = match failure {
+            Failure::Output(error) => Some(error.kind()),
+            Failure::Json(error) => error.io_error_kind(),
+            _ => None,
+        };
+        if kind == Some(io::ErrorKind::BrokenPipe) {
+            // The reader has seen enough, as in `ckpt show … | head`.
             return ExitCode::SUCCESS;
         }
         let lines: Vec<String> = failure.to_string().lines().map(crate::text::plain).collect();
-        eprintln!("ckpt: {}", lines.join("\n"));
+        // Where it cannot be written, the exit code says it.
+        let _ = writeln!(anstream::stderr(), "ckpt: {}", lines.join("\n"));
         ExitCode::from(FAILED)
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use anstyle::{Ansi256Color, Style};
 use checkpointed_core::inspect::Profile;
 
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
 /// How far up the scale a mean is, from 0 to 1.
 struct Scale {
     least: f64,
@@ -44,6 +46,15 @@ pub(crate) fn draw(
     }
     let scale = Scale::of(means);
     let lines: Vec<&[Option<f64>]> = means.chunks(columns).collect();
+    if rows > 2 * columns {
+        // Of a few long columns each is a row of bars: a narrow tower of shades would say nothing.
+        for column in 0..columns {
+            let cells = lines.iter().map(|line| line.get(column).copied().flatten());
+            let letter = |mean: Option<f64>| mean.and_then(|mean| scale.step(&BARS, mean)).unwrap_or(' ');
+            writeln!(output, "{:indent$}{}", "", cells.map(letter).collect::<String>())?;
+        }
+        return Ok(());
+    }
     if rows > 1 && colours {
         for pair in lines.chunks(2) {
             write!(output, "{:indent$}", "")?;
@@ -55,7 +66,6 @@ pub(crate) fn draw(
         }
         return Ok(());
     }
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const SHADES: [char; 5] = ['·', '░', '▒', '▓', '█'];
     let steps = if rows > 1 { &SHADES[..] } else { &BARS[..] };
     for line in lines {
@@ -113,6 +123,18 @@ mod tests {
         assert_eq!(drawn(&vec![[0.0], [1.0], [2.0], [f64::NAN], [7.0]], false), "  ▁▂▃ █\n");
         let wide = vec![[f64::MIN], [0.0], [f64::MAX]];
         assert_eq!(drawn(&wide, false), "  ▁▅█\n", "a range that no number can hold");
+    }
+
+    #[test]
+    fn each_of_a_few_long_columns_is_a_row_of_bars() {
+        let rows: Vec<[f64; 2]> = (0..30).map(|row| [f64::from(row), f64::from(29 - row)]).collect();
+        for colours in [false, true] {
+            let drawn = drawn(&rows, colours);
+            let lines: Vec<&str> = drawn.lines().collect();
+            assert_eq!(lines.len(), 2, "{drawn}");
+            assert!(lines[0].starts_with("  ▁▁") && lines[0].ends_with("██"), "{drawn}");
+            assert!(lines[1].starts_with("  ██") && lines[1].ends_with("▁▁"), "{drawn}");
+        }
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// So many of something, which has an s for more than one.
+pub(crate) fn count(count: usize, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{plural}")
+}
+
 /// How long something takes.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
@@ -96,15 +102,47 @@ impl Cell {
     }
 }
 
-/// Writes rows; columns in which nothing stands but their title are left out.
+/// How many columns there are for a line, where that is known: on a terminal, or as `COLUMNS` says.
+fn room() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.or_else(|| terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into()))
+}
+
+/// Makes the widest columns of text narrower, until all have room. Numbers are never cut, and something of a text is left.
+fn narrow(widths: &mut [Option<usize>], is_right: impl Fn(usize) -> bool, room: usize) {
+    const LEAST: usize = 8;
+    loop {
+        let columns = widths.iter().flatten().count();
+        let all = widths.iter().flatten().sum::<usize>() + 2 * columns.saturating_sub(1);
+        let texts = widths.iter_mut().enumerate().filter(|(column, _)| !is_right(*column));
+        let widest = texts.filter_map(|(_, width)| width.as_mut()).max();
+        match widest {
+            Some(width) if all > room && *width > LEAST => *width -= 1,
+            _ => return,
+        }
+    }
+}
+
+/// The beginning of a text, with a sign that more follows.
+fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        None => text.to_owned(),
+    }
+}
+
+/// Writes rows, cut where the terminal is narrow; columns in which nothing stands but their title are left out.
 pub(crate) fn table(output: &mut dyn Write, titles: &[&str], rows: &[Vec<Cell>]) -> io::Result<()> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         let widest = cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0);
         (widest > 0).then(|| widest.max(titles.get(column).map_or(0, |title| title.chars().count())))
     };
-    let widths: Vec<Option<usize>> = (0..titles.len()).map(width).collect();
+    let mut widths: Vec<Option<usize>> = (0..titles.len()).map(width).collect();
     let is_right = |column: usize| rows.iter().filter_map(|row| row.get(column)).any(|cell| cell.right);
+    if let Some(room) = room() {
+        narrow(&mut widths, is_right, room);
+    }
     let titles = titles.iter().enumerate().map(|(column, title)| Cell {
         text: (*title).to_owned(),
         style: DIM,
@@ -116,9 +154,10 @@ pub(crate) fn table(output: &mut dyn Write, titles: &[&str], rows: &[Vec<Cell>])
         let mut owed = 0;
         for (cell, width) in row.iter().zip(&widths) {
             let Some(width) = width else { continue };
-            let blank = width - cell.text.chars().count();
+            let text = cut(&cell.text, *width);
+            let blank = width - text.chars().count();
             let (before, after) = if cell.right { (blank, 0) } else { (0, blank) };
-            let Cell { text, style, .. } = cell;
+            let style = cell.style;
             // Nothing but what is seen: no blanks at the end of a line.
             write!(output, "{gap}{:owed$}{:before$}{style}{text}{style:#}", "", "")?;
             gap = "  ";
@@ -161,6 +200,16 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_micros(micros)), text);
         }
+    }
+
+    #[test]
+    fn a_table_is_cut_to_the_width_of_the_terminal() {
+        let mut widths = [Some(10), None, Some(40), Some(12)];
+        narrow(&mut widths, |column| column == 0, 50);
+        assert_eq!(widths, [Some(10), None, Some(24), Some(12)]);
+        narrow(&mut widths, |column| column == 0, 5);
+        assert_eq!(widths, [Some(10), None, Some(8), Some(8)], "something is left of each");
+        assert_eq!((cut("kept as", 7).as_str(), cut("kept as", 5).as_str()), ("kept as", "kept…"));
     }
 
     #[test]

@@ -417,3 +417,136 @@ fn list_says_that_a_directory_lost_its_generations() {
     assert!(out.contains("names generation 4") && out.contains("ckpt copy"), "{out}");
     assert_eq!(json("list", &path)["missing"], 4);
 }
+
+/// Runs the tool as a user who may read nothing of it, also where the test itself is the administrator.
+fn as_other_user(arguments: &[&str]) -> Option<Said> {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_ckpt")]);
+    let output = command.args(arguments).output().ok()?;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Some(Said { code: output.status.code()?, out: text(output.stdout), err: text(output.stderr) })
+}
+
+#[cfg(unix)]
+#[test]
+fn verify_tells_what_is_damaged_from_what_it_may_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let (parent, path) = nowhere();
+    open(&path).save(&1).unwrap();
+    open(&path).save(&2).unwrap();
+    let file = |generation: u32| path.join(format!("{generation:020}.ckpt"));
+    let allow = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    allow(parent.path(), 0o755);
+    allow(&path, 0o755);
+    allow(&file(1), 0o644);
+    let directory = path.to_str().unwrap();
+    let Some(Said { code, out, .. }) = as_other_user(&["verify", directory]).filter(|said| said.code != 127)
+    else {
+        eprintln!("skipped: this user cannot become another");
+        return;
+    };
+    assert_eq!(code, 4, "{out}");
+    assert!(out.contains("whole") && out.contains("out of reach") && !out.contains("damaged"), "{out}");
+    assert!(out.contains("a restart is refused"), "{out}");
+    // What is damaged counts before what is out of reach.
+    let mut bytes = fs::read(file(1)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file(1), bytes).unwrap();
+    let said = as_other_user(&["verify", directory]).unwrap();
+    assert!(said.code == 1 && said.out.contains("damaged"), "{}", said.out);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_there_is_not_damaged() {
+    let (parent, path) = nowhere();
+    let Said { code, out, err } = ckpt(&["verify"], &path);
+    assert!(code == 3 && out.is_empty() && err.contains("cannot look at"), "{out}{err}");
+    let link = parent.path().join("link.ckpt");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let Said { code, err, .. } = ckpt(&["verify"], &link);
+    assert!(code == 3 && err.contains(&format!("a link to {}", path.display())), "{err}");
+}
+
+#[test]
+fn a_table_fits_into_a_narrow_terminal() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints =
+        Checkpointer::<u64>::builder(&path).keep_best(Metric::lowest("loss"), 1).open().unwrap();
+    let metadata = Metadata::new().with("loss", 0.303_501_826_447_560_4).with("epoch", 3);
+    checkpoints.save_with(&1, metadata).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
+    let output = command.arg("list").arg(&path).env("COLUMNS", "60").output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let table: Vec<&str> = out.lines().take(2).collect();
+    assert!(table.iter().all(|line| line.chars().count() <= 60), "{out}");
+    assert!(table[1].contains('…') && table[1].contains("newest"), "{out}");
+    // A program that reads it gets all.
+    assert!(ckpt(&["list"], &path).out.contains("lowest loss"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let (_parent, path) = nowhere();
+    open(&path).save(&1).unwrap();
+    for arguments in
+        [&["list"][..], &["--json", "list"], &["verify"], &["show"], &["--json", "show"], &["report"]]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
+        command.args(arguments).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && err.is_empty(), "{arguments:?}: {} {err}", output.status);
+    }
+    // And where nothing that is said can be written, nothing panics.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
+    let mut child = command.arg("list").arg(path.join("none")).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn steps_stand_behind_those_that_they_depend_on() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("test.pipeline");
+    let run = |pipeline: Pipeline| {
+        let load = pipeline.step("load").file("Cargo.toml").run(|_| Ok::<u64, Error>(1)).unwrap();
+        let clean = pipeline.step("clean").input(&load).run(|_| Ok::<u64, Error>(2)).unwrap();
+        pipeline.step("fit").input(&clean).run(|_| Ok::<u64, Error>(3)).unwrap();
+        pipeline.step("other").run(|_| Ok::<u64, Error>(4)).unwrap();
+        pipeline.finish().unwrap();
+    };
+    run(Pipeline::open(&path).unwrap());
+    // Now the newest, and still the first.
+    run(Pipeline::open(&path).unwrap().force_only("load"));
+    let listed = |directory: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
+        let output = command.args(["--json", "steps"]).arg(&path).current_dir(directory).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let names = |steps: &Value| -> Vec<String> {
+        let steps = steps["steps"].as_array().unwrap();
+        steps.iter().map(|step| step["step"].as_str().unwrap().to_owned()).collect()
+    };
+    let state = |steps: &Value, place: usize| steps["steps"][place]["state"].as_str().unwrap().to_owned();
+    // From elsewhere, where the file of the program is not.
+    let steps = listed(parent.path());
+    let order = names(&steps);
+    let place = |step: &str| order.iter().position(|name| name == step).unwrap();
+    assert!(place("load") < place("clean") && place("clean") < place("fit"), "{order:?}");
+    assert!((0..4).all(|place| state(&steps, place) == "done"), "{steps}");
+    // A request reaches all that depend on it, and nothing else.
+    assert_eq!(ckpt_with("redo", &path, &["load"]).code, 0);
+    let steps = listed(parent.path());
+    for (step, expected) in [
+        ("load", "to be run again"),
+        ("clean", "to be run again"),
+        ("fit", "to be run again"),
+        ("other", "done"),
+    ] {
+        assert_eq!(state(&steps, place(step)), expected, "{step}: {steps}");
+    }
+}

@@ -55,8 +55,8 @@ impl Answer for Shown {
         let (bytes, age) = (text::bytes(*bytes), text::age_of(*created));
         writeln!(
             output,
-            "{BOLD}{name}{BOLD:#} version {version}, generation {generation}, {bytes} in {} parts",
-            parts.len()
+            "{BOLD}{name}{BOLD:#} version {version}, generation {generation}, {bytes} in {}",
+            text::count(parts.len(), "part")
         )?;
         let (time, host, library) = (text::time(*created), text::plain(host), text::plain(library));
         writeln!(output, "{DIM}saved {time} ({age} ago) by process {process} on {host}, {library}{DIM:#}")?;

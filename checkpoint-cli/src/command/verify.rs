@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use checkpointed_core::{Protection, inspect};
+use checkpointed_core::Protection;
+use checkpointed_core::inspect::{self, Condition};
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
-use crate::text::{self, BAD, BOLD, GOOD};
+use crate::text::{self, BAD, BOLD, GOOD, WARNING};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -31,10 +32,16 @@ impl Answer for Verified {
         for checkpoint in &self.checkpoints {
             let name = checkpoint.path.file_name().unwrap_or(checkpoint.path.as_os_str()).to_string_lossy();
             let bytes: u64 = checkpoint.parts.iter().map(|part| part.stored_bytes).sum();
-            let (style, word) = if checkpoint.is_whole() { (GOOD, "whole") } else { (BAD, "damaged") };
-            let (name, count) = (text::plain(&name), checkpoint.parts.len());
-            let bytes = text::bytes(bytes);
-            writeln!(output, "{BOLD}{name}{BOLD:#}  {style}{word}{style:#}  {count} parts, {bytes}")?;
+            let (style, word) = match checkpoint.condition {
+                Condition::Whole => (GOOD, "whole"),
+                Condition::OutOfReach => (WARNING, "out of reach"),
+                _ => (BAD, "damaged"),
+            };
+            write!(output, "{BOLD}{}{BOLD:#}  {style}{word}{style:#}", text::plain(&name))?;
+            match checkpoint.parts.len() {
+                0 => writeln!(output)?,
+                count => writeln!(output, "  {}, {}", text::count(count, "part"), text::bytes(bytes))?,
+            }
             if let Some(problem) = &checkpoint.problem {
                 writeln!(output, "  {}", text::plain(problem))?;
             }
@@ -63,6 +70,8 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let path = &arguments.checkpoint;
+    // What is not there is neither whole nor damaged.
+    std::fs::metadata(path).map_err(|source| Failure::NotThere { path: path.clone(), source })?;
     let is_directory = path.is_dir();
     let checkpoints = if is_directory {
         inspect::verify_directory(path, protection)?
@@ -70,7 +79,13 @@ pub(crate) fn run(
         vec![inspect::verify(path, protection)]
     };
     let restart = inspect::restart(&checkpoints).filter(|_| is_directory);
-    let whole = checkpoints.iter().all(inspect::Verdict::is_whole);
+    let any = |condition| checkpoints.iter().any(|checkpoint| checkpoint.condition == condition);
+    let verdict = match (any(Condition::Damaged), any(Condition::OutOfReach)) {
+        (true, _) => Verdict::NotSo,
+        (false, true) => Verdict::OutOfReach,
+        (false, false) => Verdict::Well,
+    };
+    let whole = verdict == Verdict::Well;
     output.answer(&Verified { whole, restart, checkpoints, is_directory })?;
-    Ok(if whole { Verdict::Well } else { Verdict::NotSo })
+    Ok(verdict)
 }

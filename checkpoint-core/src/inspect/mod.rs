@@ -66,7 +66,7 @@ pub use steps::{StepOverview, StepVersion, redo, steps, undo_redo};
 pub use summary::{
     Description, FailedSave, KeptGeneration, PastRestart, PastRun, PastSave, RunEnd, Summary, Totals, summary,
 };
-pub use verification::{PartVerdict, Verdict, restart, verify, verify_directory};
+pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::escape::plain;
 pub use crate::store::{CopyWay, Keeping, Retention};

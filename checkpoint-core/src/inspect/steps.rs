@@ -48,7 +48,8 @@ pub struct StepVersion {
     pub files: Vec<String>,
 }
 
-/// The steps of a pipeline directory, in the order of when the newest version of each was made, so as the program runs them.
+/// The steps of a pipeline directory, each after those whose output it takes, and otherwise in the order of when the newest version
+/// of each was made.
 ///
 /// ```
 /// use checkpointed_core::{Error, Pipeline, inspect};
@@ -91,6 +92,17 @@ pub fn steps(path: impl AsRef<Path>) -> Result<Vec<StepOverview>, Error> {
     }
     let newest = |records: &[(u64, SystemTime, u64, Record)]| records.last().map(|(_, created, ..)| *created);
     found.sort_by_key(|(_, records)| newest(records).unwrap_or(SystemTime::UNIX_EPOCH));
+    let found = in_order_of_dependence(found);
+    // What a request to run a step again forces too.
+    let mut forced: BTreeMap<String, String> = BTreeMap::new();
+    for (step, records) in &found {
+        let inputs = records.last().map(|(.., record)| record.key.inputs.keys());
+        let by =
+            inputs.into_iter().flatten().find(|input| asked.contains(*input) || forced.contains_key(*input));
+        if let Some(by) = by {
+            forced.insert(step.clone(), by.clone());
+        }
+    }
     let identities: BTreeMap<String, String> = found
         .iter()
         .filter_map(|(step, records)| Some((step.clone(), records.last()?.3.identity.clone())))
@@ -98,7 +110,11 @@ pub fn steps(path: impl AsRef<Path>) -> Result<Vec<StepOverview>, Error> {
     let overview = |(step, records): (String, Vec<(u64, SystemTime, u64, Record)>)| StepOverview {
         in_progress: in_progress.contains(&step),
         redo: asked.contains(&step),
-        stale: records.last().map(|(.., record)| stale(record, &identities)).unwrap_or_default(),
+        stale: {
+            let by = forced.get(&step).map(|by| format!("{by}, whose output it takes, is to be run again"));
+            let record = records.last().map(|(.., record)| stale(record, &identities));
+            by.into_iter().chain(record.unwrap_or_default()).collect()
+        },
         versions: records.into_iter().map(version).collect(),
         step,
     };
@@ -128,9 +144,36 @@ fn stale(record: &Record, identities: &BTreeMap<String, String>) -> Vec<String> 
             None => reasons.push(format!("nothing is kept of {input}")),
         }
     }
-    let missing = record.key.files.keys().filter(|file| !Path::new(file).exists());
+    let missing =
+        record.key.files.keys().filter(|file| is_missing(Path::new(file), record.directory.as_deref()));
     reasons.extend(missing.map(|file| format!("{file} is not there")));
     reasons
+}
+
+/// Whether a file that a step read is gone. A relative path is that of the program: where its working directory is not known, or
+/// is gone too, as on another machine, nothing can be said of the file.
+fn is_missing(file: &Path, directory: Option<&str>) -> bool {
+    if file.is_absolute() {
+        return !file.exists();
+    }
+    directory.map(Path::new).is_some_and(|directory| directory.is_dir() && !directory.join(file).exists())
+}
+
+type Found = (String, Vec<(u64, SystemTime, u64, Record)>);
+
+/// Moves each step behind those whose output it takes, and leaves the order as it is otherwise.
+fn in_order_of_dependence(mut left: Vec<Found>) -> Vec<Found> {
+    let mut ordered: Vec<Found> = Vec::new();
+    while !left.is_empty() {
+        let takes_from_left = |(step, records): &Found| {
+            let inputs = records.last().into_iter().flat_map(|(.., record)| record.key.inputs.keys());
+            inputs.into_iter().any(|input| input != step && left.iter().any(|(other, _)| other == input))
+        };
+        // Versions that were forged or mixed may take from each other in a circle: then the first goes first.
+        let next = left.iter().position(|found| !takes_from_left(found)).unwrap_or(0);
+        ordered.push(left.remove(next));
+    }
+    ordered
 }
 
 /// Asks for a step of a pipeline to be run again, with all that depend on it, by the next run of the program. `false` where

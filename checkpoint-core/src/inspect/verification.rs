@@ -23,6 +23,20 @@ pub struct PartVerdict {
     pub problem: Option<String>,
 }
 
+/// In which condition a checkpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Condition {
+    /// Nothing is wrong.
+    Whole,
+    /// It is broken for good: a restart passes over it for an older one.
+    Damaged,
+    /// It cannot be read here and now, and may be whole: a right, a key or a newer version is missing. A restart does not pass
+    /// over it.
+    OutOfReach,
+}
+
 /// Whether a checkpoint is whole.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -35,16 +49,15 @@ pub struct Verdict {
     pub problem: Option<String>,
     /// Its parts; none where it cannot be opened.
     pub parts: Vec<PartVerdict>,
-    /// Whether a restart passes over it for an older one if something is wrong. It does not where an update or a key
-    /// would help.
-    pub is_damage: bool,
+    /// What follows from it all.
+    pub condition: Condition,
 }
 
 impl Verdict {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.problem.is_none() && self.parts.iter().all(|part| part.problem.is_none())
+        self.condition == Condition::Whole
     }
 }
 
@@ -69,8 +82,8 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     let file = match opened {
         Ok(file) => file,
         Err(error) => {
-            let (is_damage, problem) = (error.is_damage(), Some(error.to_string()));
-            return Verdict { path, generation: None, problem, parts: Vec::new(), is_damage };
+            let (condition, problem) = (condition([&error]), Some(error.to_string()));
+            return Verdict { path, generation: None, problem, parts: Vec::new(), condition };
         }
     };
     let problems = file.arrays().map(|array| array.and_then(|array| array.read(|_| Ok(()))).err());
@@ -81,6 +94,7 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     problems.push(state.err().filter(is_known));
     let are_whole = problems.iter().all(Option::is_none);
     let problem = if are_whole { node::check(&file).err().filter(is_known) } else { None };
+    let condition = condition(problems.iter().flatten().chain(&problem));
     let told = |error: Option<Error>| error.map(|error| error.to_string());
     let parts = file.parts().zip(problems).map(|(part, problem)| PartVerdict {
         name: part.name,
@@ -88,14 +102,22 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
         problem: told(problem),
     });
     let (generation, parts) = (Some(file.manifest().generation()), parts.collect());
-    Verdict { path, generation, problem: told(problem), parts, is_damage: true }
+    Verdict { path, generation, problem: told(problem), parts, condition }
+}
+
+/// Something that is out of reach hides what it is like.
+fn condition<'e>(problems: impl IntoIterator<Item = &'e Error>) -> Condition {
+    problems.into_iter().fold(Condition::Whole, |condition, problem| match (condition, problem.is_damage()) {
+        (Condition::OutOfReach, _) | (_, false) => Condition::OutOfReach,
+        (_, true) => Condition::Damaged,
+    })
 }
 
 /// The generation that a restart takes, of verdicts from the oldest to the newest: the newest that is whole, unless a newer one is not
 /// damaged but out of reach, which is an error of the load. `None` where a restart is refused, or there is nothing.
 #[must_use]
 pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
-    let newest = verdicts.iter().rev().find(|verdict| verdict.is_whole() || !verdict.is_damage);
+    let newest = verdicts.iter().rev().find(|verdict| verdict.condition != Condition::Damaged);
     newest.filter(|verdict| verdict.is_whole()).and_then(|verdict| verdict.generation)
 }
 

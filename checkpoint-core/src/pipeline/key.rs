@@ -37,6 +37,9 @@ pub(crate) struct Record {
     pub(crate) identity: String,
     /// How long it took, in seconds.
     pub(crate) seconds: f64,
+    /// The working directory of the program, from which relative paths of files go.
+    #[serde(default)]
+    pub(crate) directory: Option<String>,
 }
 
 /// Text that is longer is not kept whole.

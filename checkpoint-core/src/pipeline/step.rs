@@ -316,7 +316,8 @@ impl<'p> Step<'p> {
     }
 
     fn metadata(&self, key: Key, identity: &str, seconds: f64) -> Result<Metadata, Error> {
-        let record = Record { key, identity: identity.to_owned(), seconds };
+        let directory = std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned));
+        let record = Record { key, identity: identity.to_owned(), seconds, directory };
         let text = serde_json::to_string(&record).map_err(|error| Error::Encode {
             name: format!("the key of step {}", self.name),
             why: error.to_string(),

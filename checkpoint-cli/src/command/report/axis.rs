@@ -175,13 +175,16 @@ pub(super) struct Tick {
 const DAY: f64 = 86_400.0;
 
 /// Round steps of an axis of time that are shorter than a day.
-const STEPS_OF_TIME: [f64; 13] =
-    [1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 10_800.0, 21_600.0, 43_200.0];
+const STEPS_OF_TIME: [f64; 16] = [
+    0.1, 0.2, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 10_800.0, 21_600.0,
+    43_200.0,
+];
 
 impl Span {
     /// A span that leaves a little room on both sides.
     pub(super) fn around(from: f64, until: f64) -> Span {
-        let room = ((until - from) * 0.012).max(1.0);
+        // A moment has a width too.
+        let room = if until - from < 0.1 { 0.1 } else { (until - from) * 0.012 };
         Span { from: from - room, until: until + room }
     }
 
@@ -198,7 +201,8 @@ impl Span {
         let mut ticks = Vec::new();
         let mut former = None;
         for count in 0..12 {
-            let at = (first + f64::from(count)) * step;
+            // Tenths of a second are no binary fractions.
+            let at = ((first + f64::from(count)) * step * 10.0).round() / 10.0;
             if at > self.until {
                 break;
             }
@@ -208,7 +212,9 @@ impl Span {
             } else {
                 let is_new = former.as_ref() != Some(&day);
                 former = Some(day.clone());
-                (units::clock(at, step < 60.0), is_new.then_some(day))
+                let clock = units::clock(at, step < 60.0);
+                let tenths = if step < 1.0 { format!("{:.1}", at.fract()) } else { String::new() };
+                (format!("{clock}{}", tenths.trim_start_matches('0')), is_new.then_some(day))
             };
             ticks.push(Tick { place: self.place(at), text, day });
         }
@@ -267,6 +273,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_axis_of_time_spans_the_data() {
+        let start = 1_794_000_000.0;
+        for length in [0.3, 1.0, 27.0, 4000.0, 1e6] {
+            let span = Span::around(start, start + length);
+            let filled = span.place(start + length) - span.place(start);
+            assert!(filled > 0.97, "{length}: {filled}");
+            assert!((2..=10).contains(&span.ticks().len()), "{length}: {}", span.ticks().len());
+        }
+        let ticks = Span::around(start, start + 0.5).ticks();
+        assert!(ticks.iter().any(|tick| tick.text.ends_with(":00.3")), "{}", ticks[0].text);
+        assert!(Span::around(start, start).until > start);
     }
 
     #[test]

@@ -142,6 +142,9 @@ fn lead(summary: &Summary) -> String {
     if let (Some(share), true) = (totals.stalled_share, totals.saves > 0) {
         let _ = write!(text, " Saving took {} of the time.", units::share(share));
     }
+    if let Some(miss) = miss(summary.saves.iter()) {
+        let _ = write!(text, " {miss}");
+    }
     if matches!(summary.runs.last().map(|run| &run.end), Some(RunEnd::Open)) {
         text.push_str(" The last run has not said that it ended.");
     }
@@ -185,11 +188,17 @@ fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
     if !saves.is_empty() {
         html.push_str(&intervals(saves, &plot));
         let stall = over_time(|save| save.stall.as_secs_f64());
-        let total = over_time(|save| save.total.as_secs_f64());
-        let cost = vec![
-            Series { name: "until it is on the disk", class: "c2", style: Style::Points, points: total },
-            Series { name: "the program waits", class: "c1", style: Style::Points, points: stall },
-        ];
+        // A program that waits for the disk has one dot, and not two on each other.
+        let total = over_time(|save| {
+            let is_same = save.total.as_secs_f64() < 1.02 * save.stall.as_secs_f64();
+            if is_same { f64::NAN } else { save.total.as_secs_f64() }
+        });
+        let mut cost =
+            vec![Series { name: "the program waits", class: "c1", style: Style::Points, points: stall }];
+        if total.iter().any(|(_, value)| value.is_finite()) {
+            let (name, class, style) = ("until it is on the disk, meanwhile", "c2", Style::Points);
+            cost.insert(0, Series { name, class, style, points: total });
+        }
         html.push_str(&plot("Cost of a save", "", Unit::Seconds, cost).html());
         let sizes = over_time(|save| precise(save.bytes));
         let size = vec![Series { name: "size", class: "c1", style: Style::Points, points: sizes }];
@@ -252,9 +261,44 @@ fn intervals<'a>(saves: &[&PastSave], plot: &Draw<'_, 'a>) -> String {
         series.push(Series { name: "aimed for", class: "c4", style: Style::Steps, points: aimed });
     }
     series.push(Series { name: "optimal", class: "c2", style: Style::Line, points: optimal });
-    let note = "Computing from one save to the next, beside the interval that makes the expected time of the run least, for \
-                what a save cost and for how often runs had failed until then.";
-    plot("Interval between saves", note, Unit::Seconds, series).html()
+    let mut note = "Computing from one save to the next, beside the interval that makes the expected time of the run least, \
+                    for what a save cost and for how often runs had failed until then."
+        .to_owned();
+    if let Some(miss) = miss(saves.iter().copied()) {
+        let _ = write!(note, " {miss}");
+    }
+    plot("Interval between saves", &note, Unit::Seconds, series).html()
+}
+
+/// By how much the intervals miss what would have been best, and why, in a sentence; `None` where they do not by much.
+pub(super) fn miss<'s>(saves: impl Iterator<Item = &'s PastSave>) -> Option<String> {
+    /// A miss that costs little: around its optimum the expected time of a run is flat.
+    const SMALL: f64 = 3.0;
+    let saves: Vec<&PastSave> = saves.collect();
+    let ratio = |save: &&PastSave| save.optimal.as_secs_f64() / save.interval.as_secs_f64();
+    let mut ratios: Vec<f64> = saves.iter().map(ratio).filter(|ratio| ratio.is_finite()).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = *ratios.get(ratios.len() / 2)?;
+    let asked = saves.iter().filter(|save| save.why == "asked for").count();
+    let times = |ratio: f64| units::number((ratio * 10.0).round() / 10.0);
+    let mut text = match median {
+        ratio if ratio > SMALL => {
+            format!("The program saved {} times as often as would have been best", times(ratio))
+        }
+        ratio if ratio > 0.0 && ratio < 1.0 / SMALL => {
+            format!("The program saved {} times as seldom as would have been best", times(1.0 / ratio))
+        }
+        _ => return None,
+    };
+    if asked > 0 {
+        let _ = write!(
+            text,
+            "; {} of {} saves were asked for by the program itself, whatever the schedule",
+            units::count(asked as u64),
+            units::count(saves.len() as u64)
+        );
+    }
+    Some(text + ".")
 }
 
 /// A save in a line.
