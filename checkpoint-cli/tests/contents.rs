@@ -165,7 +165,7 @@ fn a_newest_checkpoint_that_needs_a_key_is_no_damage() {
     let (_parent, path) = saved();
     fs::write(path.join("00000000000000000009.ckpt"), "age-encryption.org/v1\n-> X25519 x\n").unwrap();
     let (code, out, _) = ckpt(&["--json", "verify", text(&path)]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 4);
     let verified: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(verified["restart"], Value::Null, "a load is refused too");
     assert!(CheckpointReader::<State>::open(&path).unwrap().load().is_err());
