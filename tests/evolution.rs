@@ -268,6 +268,17 @@ fn fields_are_found_by_their_names() {
             },
         ),
         (
+            "renamed with an alias, and of another type",
+            {
+                types! { struct State { step: u64, speed: Vec<f32> } }
+                saved(&State { step: 1, speed: vec![0.5] })
+            },
+            {
+                types! { struct State { step: u64, #[serde(alias = "speed")] celerity: Vec<f64> } }
+                loads!(State { step: 1, celerity: vec![0.5] })
+            },
+        ),
+        (
             "another name for the type of a field, and a field more in it",
             {
                 types! { struct Point { x: f64 } struct State { at: Point } }
@@ -406,6 +417,380 @@ fn wrappers_and_options_come_and_go() {
             },
         ),
     ]);
+}
+
+/// Types of another crate: they know of serde alone.
+macro_rules! foreign {
+    ($($item:item)*) => {$(
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        $item
+    )*};
+}
+
+const NOT_NAMED: &str = ": another type may mean something else";
+
+/// What is said of a type that became another.
+fn another_type(place: &str, before: &str, after: &str) -> &'static str {
+    let message =
+        format!("{place}: type {before} in the checkpoint, type {after} in this program{NOT_NAMED}");
+    message.leak()
+}
+
+const UNNAMED: &str = "in JSON one type is as good as any other of its form";
+
+#[test]
+fn another_type_of_the_same_form_is_refused_unless_it_is_named() {
+    table(vec![
+        (
+            "a generator of another crate becomes another one",
+            {
+                foreign! { struct StarStar { s: [u64; 4] } }
+                types! { struct State { rng: StarStar } }
+                saved(&State { rng: StarStar { s: [1, 2, 3, 4] } })
+            },
+            {
+                foreign! { struct PlusPlus { s: [u64; 4] } }
+                types! { struct State { rng: PlusPlus } }
+                unlike_json::<State>(
+                    Err(another_type("rng", "StarStar", "PlusPlus")),
+                    Some(State { rng: PlusPlus { s: [1, 2, 3, 4] } }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "the same deep inside, beside another change",
+            {
+                foreign! { struct StarStar { s: [u64; 4] } }
+                types! { struct State { chains: BTreeMap<u8, Vec<(u8, Option<StarStar>)>> } }
+                let chain = vec![(1, Some(StarStar { s: [1, 2, 3, 4] }))];
+                saved(&State { chains: BTreeMap::from([(1, chain)]) })
+            },
+            {
+                foreign! { struct PlusPlus { s: [u64; 4] } }
+                types! { struct State { chains: BTreeMap<u16, Vec<(u8, Option<PlusPlus>)>> } }
+                let chain = vec![(1, Some(PlusPlus { s: [1, 2, 3, 4] }))];
+                unlike_json::<State>(
+                    Err(another_type("chains[][].1", "StarStar", "PlusPlus")),
+                    Some(State { chains: BTreeMap::from([(1, chain)]) }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "it has another name in its crate now, and the field says so",
+            {
+                foreign! { struct Pcg32 { state: u64 } }
+                types! { struct State { rngs: Vec<Option<Pcg32>>, step: u8 } }
+                saved(&State { rngs: vec![Some(Pcg32 { state: 7 }), None], step: 1 })
+            },
+            {
+                foreign! { struct Lcg64Xsh32 { state: u64 } }
+                types! { struct State { #[checkpointed(was_type = "Pcg32")] rngs: Vec<Option<Lcg64Xsh32>>, step: u16 } }
+                loads!(State { rngs: vec![Some(Lcg64Xsh32 { state: 7 }), None], step: 1 })
+            },
+        ),
+        (
+            "one field says so, and another does not",
+            {
+                foreign! { struct Old { state: u64 } }
+                types! { struct State { first: Old, second: Vec<Old> } }
+                saved(&State { first: Old { state: 7 }, second: vec![Old { state: 8 }] })
+            },
+            {
+                foreign! { struct New { state: u64 } }
+                types! { struct State { #[checkpointed(was_type = "Old")] first: New, second: Vec<New> } }
+                unlike_json::<State>(
+                    Err(another_type("second[]", "Old", "New")),
+                    Some(State { first: New { state: 7 }, second: vec![New { state: 8 }] }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "an enum of another crate, in a field of a variant, which says so",
+            {
+                foreign! { enum Weekday { Monday } }
+                types! { enum State { At(Weekday), Between { from: Weekday } } }
+                saved(&vec![State::At(Weekday::Monday), State::Between { from: Weekday::Monday }])
+            },
+            {
+                foreign! { enum Day { Monday } }
+                types! {
+                    enum State {
+                        At(#[checkpointed(was_type = "Weekday")] Day),
+                        Between { #[checkpointed(was_type = "Weekday")] from: Day },
+                    }
+                }
+                loads!(vec![State::At(Day::Monday), State::Between { from: Day::Monday }])
+            },
+        ),
+        (
+            "a newtype of another crate",
+            {
+                foreign! { struct Feet(f64); }
+                types! { struct State { lengths: Vec<Feet> } }
+                saved(&State { lengths: vec![Feet(1.0)] })
+            },
+            {
+                foreign! { struct Metres(f64); }
+                types! { struct State { lengths: Vec<Metres> } }
+                unlike_json::<State>(
+                    Err(another_type("lengths[]", "Feet", "Metres")),
+                    Some(State { lengths: vec![Metres(1.0)] }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "a newtype of the program",
+            {
+                types! { struct Feet(f64); struct State { lengths: Vec<Feet> } }
+                saved(&State { lengths: vec![Feet(1.0)] })
+            },
+            {
+                types! { struct Metres(f64); struct State { lengths: Vec<Metres> } }
+                unlike_json::<State>(
+                    Err(another_type("lengths[]", "Feet", "Metres")),
+                    Some(State { lengths: vec![Metres(1.0)] }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "a newtype of the program that says what it was",
+            {
+                types! { struct Length(f64); struct State { lengths: Vec<Length> } }
+                saved(&State { lengths: vec![Length(1.0)] })
+            },
+            {
+                #[checkpointed(was_type = "Span", was_type = "Length")]
+                #[derive(Debug, PartialEq)]
+                struct Metres(f64);
+                types! { struct State { lengths: Vec<Metres>, #[serde(default)] new: u8 } }
+                loads!(State { lengths: vec![Metres(1.0)], new: 0 })
+            },
+        ),
+        (
+            "a tuple struct of the program",
+            {
+                types! { struct Polar(f64, f64); struct State { at: Polar } }
+                saved(&State { at: Polar(1.0, 2.0) })
+            },
+            {
+                types! { struct Cartesian(f64, f64); struct State { at: Cartesian } }
+                unlike_json::<State>(
+                    Err(another_type("at", "Polar", "Cartesian")),
+                    Some(State { at: Cartesian(1.0, 2.0) }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "a type of another crate becomes one of the program, of the same name",
+            {
+                foreign! { struct Polar { radius: f64 } }
+                types! { struct State { at: Polar } }
+                saved(&State { at: Polar { radius: 1.0 } })
+            },
+            {
+                types! { struct Polar { radius: f64 } struct State { at: Polar } }
+                loads!(State { at: Polar { radius: 1.0 } })
+            },
+        ),
+        (
+            "a tuple becomes a tuple struct, and a tuple struct of another crate becomes a tuple",
+            {
+                foreign! { struct Polar(f64, f64); }
+                types! { struct State { at: Polar, to: (u8, u8) } }
+                saved(&State { at: Polar(1.0, 2.0), to: (1, 2) })
+            },
+            {
+                types! { struct Point(u8, u8); struct State { at: (f64, f64), to: Point } }
+                loads!(State { at: (1.0, 2.0), to: Point(1, 2) })
+            },
+        ),
+        (
+            "an option around it, and a sequence of a tuple, do not hide it",
+            {
+                foreign! { struct Old { x: u8 } }
+                types! { struct State { one: Old, two: Option<Old>, all: Vec<Old>, pair: (Old, Old) } }
+                let old = |x| Old { x };
+                saved(&State { one: old(1), two: Some(old(2)), all: vec![old(3)], pair: (old(4), old(5)) })
+            },
+            {
+                foreign! { struct Old { x: u8 } #[derive(PartialOrd, Eq, Ord)] struct New { x: u8 } }
+                types! { struct State { one: Option<Old>, two: Old, all: BTreeSet<New>, pair: Vec<Old> } }
+                unlike_json::<State>(
+                    Err(another_type("all[]", "Old", "New")),
+                    Some(State {
+                        one: Some(Old { x: 1 }),
+                        two: Old { x: 2 },
+                        all: BTreeSet::from([New { x: 3 }]),
+                        pair: vec![Old { x: 4 }, Old { x: 5 }],
+                    }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "an option of another type",
+            {
+                foreign! { struct Old { x: u8 } }
+                types! { struct State { one: Old } }
+                saved(&State { one: Old { x: 1 } })
+            },
+            {
+                foreign! { struct New { x: u8 } }
+                types! { struct State { one: Option<New> } }
+                unlike_json::<State>(
+                    Err(another_type("one", "Old", "New")),
+                    Some(State { one: Some(New { x: 1 }) }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "a tuple that becomes a struct",
+            {
+                foreign! { struct Old { x: u8 } }
+                types! { struct State { pair: (u8, Old) } }
+                saved(&State { pair: (1, Old { x: 1 }) })
+            },
+            {
+                foreign! { struct New { x: u8 } }
+                types! { struct Pair { first: u8, second: New } struct State { pair: Pair } }
+                unlike_json::<State>(
+                    Err(another_type("pair.second", "Old", "New")),
+                    Some(State { pair: Pair { first: 1, second: New { x: 1 } } }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "a map that becomes a struct",
+            {
+                foreign! { struct Old { x: u8 } }
+                types! { struct State { all: BTreeMap<String, Old> } }
+                saved(&State { all: BTreeMap::from([("a".to_owned(), Old { x: 1 })]) })
+            },
+            {
+                foreign! { struct New { x: u8 } }
+                types! { struct All { a: New } struct State { all: All } }
+                unlike_json::<State>(
+                    Err(another_type("all.a", "Old", "New")),
+                    Some(State { all: All { a: New { x: 1 } } }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "the state itself is of another crate",
+            {
+                foreign! { struct Old { x: u8 } }
+                saved(&checkpointed::Plain(Old { x: 1 }))
+            },
+            {
+                foreign! { struct New { x: u8 } }
+                unlike_json(
+                    Err(another_type("the state", "Old", "New")),
+                    Some(checkpointed::Plain(New { x: 1 })),
+                    UNNAMED,
+                )
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn a_state_that_says_its_former_name_loads() {
+    let saved = {
+        types! { struct Simulation { step: u64 } }
+        saved(&Simulation { step: 7 })
+    };
+    #[checkpointed(was_type = "Simulation")]
+    #[derive(Debug, PartialEq)]
+    struct Run {
+        step: u64,
+    }
+    let mut checkpoints = Checkpointer::<Run>::open(saved.directory.path()).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(Run { step: 7 }));
+    let differences = &checkpoints.last_load().unwrap().differences;
+    assert_eq!(
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["the state: type Simulation in the checkpoint, type Run in this program"]
+    );
+    assert_eq!(differences[0].kind, DifferenceKind::TypeRenamed);
+    types! { struct Walk { step: u64 } }
+    let error = CheckpointReader::<Walk>::open(saved.directory.path()).unwrap().load().unwrap_err();
+    assert!(matches!(error, Error::OtherState { .. }), "{error}");
+}
+
+#[test]
+fn another_name_of_a_struct_with_fields_is_reported() {
+    let saved = {
+        types! { struct Part { mass: f32 } struct State { parts: Vec<Part>, best: Part } }
+        saved(&State { parts: vec![Part { mass: 0.5 }], best: Part { mass: 1.5 } })
+    };
+    types! { struct Piece { mass: f32 } struct State { parts: Vec<Piece>, best: Piece } }
+    let mut reader = CheckpointReader::<State>::open(saved.directory.path()).unwrap();
+    let expected = State { parts: vec![Piece { mass: 0.5 }], best: Piece { mass: 1.5 } };
+    assert_eq!(reader.load().unwrap(), Some(expected));
+    let differences = &reader.last_load().unwrap().differences;
+    let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["parts[]: type Part in the checkpoint, type Piece in this program"]);
+}
+
+#[test]
+fn what_was_renamed_is_one_line_of_the_report() {
+    let saved = {
+        types! {
+            struct Part { x: f32, old: u8 }
+            enum Phase { Warm(u8), Run { since: u8 } }
+            struct State { speed: Vec<f32>, keys: BTreeMap<u8, (u8, f32)>, part: Part, phase: Vec<Phase>, same: u8 }
+        }
+        let phase = vec![Phase::Warm(1), Phase::Run { since: 2 }];
+        let keys = BTreeMap::from([(1, (2, 0.5))]);
+        saved(&State { speed: vec![0.5], keys, part: Part { x: 0.5, old: 1 }, phase, same: 3 })
+    };
+    types! {
+        struct Part { x: f64 }
+        enum Phase { #[serde(alias = "Warm")] Hot(u16), Run { #[serde(alias = "start", alias = "since")] begun: u8 } }
+        struct State {
+            #[serde(alias = "speed")] celerity: Vec<f64>,
+            #[serde(alias = "keys")] table: BTreeMap<u16, (u16, f64)>,
+            #[serde(alias = "part")] piece: Part,
+            #[serde(alias = "same")] equal: u8,
+            phase: Vec<Phase>,
+        }
+    }
+    let mut reader = CheckpointReader::<State>::open(saved.directory.path()).unwrap();
+    let expected = State {
+        celerity: vec![0.5],
+        table: BTreeMap::from([(1, (2, 0.5))]),
+        piece: Part { x: 0.5 },
+        equal: 3,
+        phase: vec![Phase::Hot(1), Phase::Run { begun: 2 }],
+    };
+    assert_eq!(reader.load().unwrap(), Some(expected));
+    let differences = &reader.last_load().unwrap().differences;
+    let mut lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "keys → table: Map<u8, (u8, f32)> → Map<u16, (u16, f64)>",
+            "part → piece: Part",
+            "phase[]::Hot: u8 in the checkpoint, u16 in this program",
+            "phase[]::Run.since → begun: u8",
+            "phase[]::Warm → ::Hot: a variant",
+            "piece.old: u8 in the checkpoint, absent in this program",
+            "piece.x: f32 in the checkpoint, f64 in this program",
+            "same → equal: u8",
+            "speed → celerity: Vec<f32> → Vec<f64>",
+            "the state: fields speed, keys, part, phase, same in the checkpoint, fields celerity, table, piece, equal, phase in this program",
+        ]
+    );
 }
 
 #[test]

@@ -323,10 +323,47 @@ fn another_version_inside_is_found_behind_an_alias_too() {
         length: Option<Length>,
     }
     let directory = saved(&then::State { step: 7, length: then::Length { value: 1.0 } });
-    for error in [load::<Renamed>(&directory).unwrap_err(), load::<Optional>(&directory).unwrap_err()] {
-        let Error::SchemaMismatch { why, .. } = &error else { panic!("{error}") };
-        assert!(why.starts_with("length: version 1 in the checkpoint, version 2 in this program"), "{why}");
+    let errors = [load::<Renamed>(&directory).unwrap_err(), load::<Optional>(&directory).unwrap_err()];
+    for (error, field) in errors.iter().zip(["width", "length"]) {
+        let Error::SchemaMismatch { why, .. } = error else { panic!("{error}") };
+        let expected = format!("{field}: version 1 in the checkpoint, version 2 in this program");
+        assert!(why.starts_with(&expected), "{why}");
     }
+}
+
+#[test]
+fn a_migration_is_found_behind_an_alias_and_an_option() {
+    #[checkpointed(name = "length")]
+    struct LengthV1 {
+        feet: f64,
+    }
+    #[checkpointed(name = "state")]
+    struct Before {
+        one: LengthV1,
+        two: LengthV1,
+        all: Vec<LengthV1>,
+    }
+    #[checkpointed(name = "length", version = 2, migrate(from = 1, with = in_metres))]
+    #[derive(Debug, PartialEq)]
+    struct Length {
+        metres: f64,
+    }
+    fn in_metres(old: LengthV1) -> Length {
+        Length { metres: old.feet * 0.5 }
+    }
+    #[checkpointed(name = "state")]
+    #[derive(Debug, PartialEq)]
+    struct After {
+        #[serde(alias = "one")]
+        first: Length,
+        two: Option<Length>,
+        all: [Length; 2],
+    }
+    let feet = |feet| LengthV1 { feet };
+    let directory = saved(&Before { one: feet(2.0), two: feet(4.0), all: vec![feet(6.0), feet(8.0)] });
+    let metres = |metres| Length { metres };
+    let expected = After { first: metres(1.0), two: Some(metres(2.0)), all: [metres(3.0), metres(4.0)] };
+    assert_eq!(load::<After>(&directory).unwrap().0, expected);
 }
 
 #[test]

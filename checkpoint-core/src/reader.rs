@@ -263,8 +263,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Whether a generation with that manifest was saved as a `T` that looked as it does now.
     pub(crate) fn fits(&self, manifest: &Manifest) -> bool {
-        check_state::<T>(self.path(), &self.program, manifest)
-            .is_ok_and(|compared| compared.differences.is_empty())
+        check_state::<T>(self.path(), &self.program, manifest).is_ok_and(|compared| compared.is_same_form())
     }
 
     /// The length of a generation's file, in bytes.
@@ -396,10 +395,12 @@ pub(crate) fn decode<T: Checkpoint>(
     pool: &mut dyn FnMut() -> ArrayPool,
 ) -> Result<Decoded<T>, Error> {
     let refused = |refusal| Error::refused(path, refusal);
-    let Compared { differences, plan } = check_state::<T>(path, program, container.manifest())?;
+    let compared = check_state::<T>(path, program, container.manifest())?;
+    let is_same_form = compared.is_same_form();
+    let Compared { differences, plan } = compared;
     let bytes = container.state().map_err(refused)?;
     let mut arrays = Arrays::new(container, pool());
-    let decoded = if differences.is_empty() {
+    let decoded = if is_same_form {
         state::decode(&bytes, &mut arrays)
     } else {
         state::decode_by_schema(&bytes, &container.manifest().schema, &plan, &mut arrays)
@@ -411,7 +412,7 @@ pub(crate) fn decode<T: Checkpoint>(
     let (path, name) = (path.to_owned(), || name_of::<T>(program.schema()));
     let state = match decoded {
         Ok(state) => state,
-        Err(why) if differences.is_empty() => return Err(Error::Decode { path, name: name(), why }),
+        Err(why) if is_same_form => return Err(Error::Decode { path, name: name(), why }),
         Err(why) => return Err(Error::SchemaMismatch { path, name: name(), differences, why }),
     };
     if let Some(refusal) = arrays.left_over() {
@@ -439,7 +440,8 @@ fn check_state<T: Checkpoint>(
     if manifest.codec != state::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
-    if !manifest.name.is_empty() && !T::NAME.is_empty() && manifest.name != T::NAME {
+    let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
+    if !T::NAME.is_empty() && !has_name {
         return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
     }
     let compared = state::compare(&manifest.schema, program);
@@ -452,10 +454,7 @@ fn check_state<T: Checkpoint>(
     }
     match differences.iter().find(|difference| !difference.may_resolve()) {
         Some(difference) => {
-            let mut why = difference.to_string();
-            if difference.kind == DifferenceKind::Version {
-                why.push_str(", and no migration from the one to the other (`migrate(from = …, with = …)` on the type)");
-            }
+            let why = format!("{difference}{}", difference.way_out());
             Err(Error::SchemaMismatch { path, name, differences: compared.differences, why })
         }
         None => Ok(compared),

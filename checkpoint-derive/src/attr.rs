@@ -55,6 +55,7 @@ pub(crate) const TRY_FROM: &str = "try_from";
 pub(crate) const UNTAGGED: &str = "untagged";
 pub(crate) const VARIANT_IDENTIFIER: &str = "variant_identifier";
 pub(crate) const VERSION: &str = "version";
+pub(crate) const WAS_TYPE: &str = "was_type";
 pub(crate) const WITH: &str = "with";
 
 /// Everything that serde's attributes may hold, wherever.
@@ -176,6 +177,14 @@ impl Serde {
         self.get(name).is_some()
     }
 
+    /// The other names that serde reads this by.
+    pub(crate) fn aliases(&self) -> impl Iterator<Item = &LitStr> {
+        self.0.iter().filter(|part| part.path.is_ident(ALIAS)).filter_map(|part| match &part.value {
+            Value::Text(alias) => Some(alias),
+            _ => None,
+        })
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<&LitStr> {
         match &self.get(name)?.value {
             Value::Text(text) => Some(text),
@@ -217,10 +226,9 @@ fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
     }
 }
 
-const EXPECTED_ARGUMENTS: &str =
-    "expected `name = \"…\"`, `version = …`, `migrate(from = …, with = …)` or `crate = \"…\"`";
-const EXPECTED_OF_FIELD: &str =
-    "expected `as = \"…\"`: the type whose form the field is stored in, such as \"u32\"";
+const EXPECTED_ARGUMENTS: &str = "expected `name = \"…\"`, `version = …`, `migrate(from = …, with = …)`, `was_type = \"…\"` or `crate = \"…\"`";
+const EXPECTED_OF_FIELD: &str = "expected `as = \"…\"`, the type whose form the field is stored in, such as \"u32\", or \
+    `was_type = \"…\"`, what the type in the field was called before";
 const EXPECTED_MIGRATION: &str =
     "expected `migrate(from = …, with = …)`: a version, and the function that takes its type";
 const EXPECTED_FUNCTION: &str =
@@ -231,6 +239,8 @@ pub(crate) struct Settings {
     pub(crate) name: Option<LitStr>,
     pub(crate) version: Option<LitInt>,
     pub(crate) migrations: Vec<Migration>,
+    /// What the type was called before.
+    pub(crate) was_types: Vec<LitStr>,
     pub(crate) library: Path,
     pub(crate) is_derived: bool,
 }
@@ -244,7 +254,14 @@ pub(crate) struct Migration {
 impl Default for Settings {
     fn default() -> Settings {
         let library = parse_quote!(::checkpointed);
-        Settings { name: None, version: None, migrations: Vec::new(), library, is_derived: false }
+        Settings {
+            name: None,
+            version: None,
+            migrations: Vec::new(),
+            was_types: Vec::new(),
+            library,
+            is_derived: false,
+        }
     }
 }
 
@@ -256,8 +273,8 @@ impl Settings {
             let parsed = attribute.parse_nested_meta(|meta| {
                 settings.argument(&meta)?;
                 let name = meta.path.require_ident()?;
-                // There is one for each older version.
-                if name == MIGRATE {
+                // There is one for each older version, and for each older name.
+                if name == MIGRATE || name == WAS_TYPE {
                     return Ok(());
                 }
                 if given.contains(name) {
@@ -298,6 +315,8 @@ impl Settings {
             self.is_derived = true;
         } else if meta.path.is_ident(MIGRATE) {
             self.migrations.push(Migration::parse(meta)?);
+        } else if meta.path.is_ident(WAS_TYPE) {
+            self.was_types.push(text(meta)?);
         } else if meta.path.is_ident(CRATE) {
             let library = text(meta)?;
             self.library = library.parse().map_err(|_| {
@@ -315,6 +334,8 @@ impl Settings {
 pub(crate) struct FieldSettings {
     /// The type whose form it is stored in.
     pub(crate) form: Option<Type>,
+    /// What the types in it were called before.
+    pub(crate) was_types: Vec<LitStr>,
     /// Whether the bounds on it are those that this macro gave serde, and not the author's.
     pub(crate) inferred: bool,
 }
@@ -326,6 +347,10 @@ impl FieldSettings {
             let parsed = attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident(INFERRED) {
                     settings.inferred = true;
+                    return Ok(());
+                }
+                if meta.path.is_ident(WAS_TYPE) {
+                    settings.was_types.push(text(&meta)?);
                     return Ok(());
                 }
                 if !meta.path.is_ident(AS) {

@@ -6,7 +6,7 @@ use syn::{DeriveInput, Error, ExprPath, Generics, Ident, LitStr, Type};
 
 use crate::ast::{Body, Field, Fields, Input, Style, Variant};
 use crate::attr::{self, Errors, Migration, at};
-use crate::{bound, fixed, lend, probe, valid};
+use crate::{bound, fixed, former, lend, probe, valid};
 
 /// `#[derive(Checkpoint)]`.
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
@@ -78,6 +78,7 @@ fn implementation(input: &Input) -> TokenStream {
     let is_derived = input.settings.is_derived && input.conversion().is_none();
     let define = format_ident!("{}", if is_derived { "define_derived" } else { "define" });
     let lend_arrays = lend::method(input);
+    let former = former::statements(input, &types);
     let migrations = input.settings.migrations.iter().map(|Migration { from, with }| {
         // The compiler finds the older type, which the function takes.
         quote_spanned! {at(with)=>
@@ -100,6 +101,7 @@ fn implementation(input: &Input) -> TokenStream {
                         <Self as #library::Checkpoint>::VERSION,
                         |#types| {
                             #(#migrations)*
+                            #(#former)*
                             #body
                         },
                     )

@@ -11,6 +11,7 @@ mod bound;
 mod case;
 mod expand;
 mod fixed;
+mod former;
 mod lend;
 mod probe;
 mod valid;
@@ -53,7 +54,11 @@ use proc_macro::TokenStream;
 /// | `name = "…"` | what the checkpoint calls the type | the type's own name, or serde's `rename` |
 /// | `version = N` | a `u32`; raise it when the meaning changes and the fields do not | 1 |
 /// | `migrate(from = N, with = f)` | `f` makes this type of the one that had version `N`; may be given for several versions | a checkpoint of an older version is refused |
+/// | `was_type = "…"` | what the checkpoint called the type before; may be given several times | a checkpoint that knows a tuple struct or a newtype, or the state itself, by another name is refused |
 /// | `crate = "…"` | the path of this library, where it goes by another name | `::checkpointed` |
+///
+/// On a field, `#[checkpointed(was_type = "…")]` says what a type in it was called before: that of another crate, which
+/// cannot say it itself. `#[derive(Checkpoint)]` has `#[checkpoint(was_type = "…")]` for both.
 ///
 /// # Migrations
 ///

@@ -333,6 +333,12 @@ fn check_misplaced(input: &Input, errors: &mut Errors) {
                 &["drop it"],
             );
         }
+        if let Some(name) = field.settings.was_types.first()
+            && (is_converted || is_within || field.is_skipped())
+        {
+            let why = "this field is not stored by itself, so what its type was called means nothing";
+            errors.refuse(name, why, &["drop it"]);
+        }
     }
     for variant in input.variants() {
         if let Some(form) = &variant.settings.form
@@ -340,6 +346,13 @@ fn check_misplaced(input: &Input, errors: &mut Errors) {
         {
             let why = "a variant stores its fields one by one, unless it has functions of yours";
             errors.refuse(form, why, &["put `as` on the field that it is meant for"]);
+        }
+        if let Some(name) = variant.settings.was_types.first()
+            && (is_converted || variant.is_skipped() || variant.serde.reads_with().is_none())
+        {
+            let why = "a variant is no type, and its former name is an alias";
+            let alias = format!("#[serde(alias = {:?})]", name.value());
+            errors.refuse(name, why, &[&alias, "or put `was_type` on the field that it is meant for"]);
         }
     }
 }

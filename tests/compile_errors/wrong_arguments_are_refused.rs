@@ -34,4 +34,16 @@ struct Misplaced {
     x: u8,
 }
 
+#[checkpointed]
+enum OnAVariant {
+    #[checkpoint(was_type = "Old")]
+    New,
+}
+
+#[checkpointed]
+struct NotOfFields {
+    #[checkpointed(name = "y")]
+    x: u8,
+}
+
 fn main() {}

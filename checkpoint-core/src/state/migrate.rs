@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::Checkpoint;
+use super::former::Former;
 use super::resolve::Conversion;
 use super::schema::{Body, Fields, Schema, Type, Types};
 
@@ -100,6 +101,8 @@ pub(crate) struct Program {
     /// By the type that they lead to, the newest first.
     migrations: HashMap<TypeId, Vec<Migration>>,
     has_foreign_parts: bool,
+    /// What the definitions and their members were called before, by their places.
+    former: HashMap<usize, Former>,
 }
 
 impl Program {
@@ -115,12 +118,31 @@ impl Program {
             // It is told of each time that its type is met.
             if seen.insert((into, from)) {
                 let old = old(&mut types);
+                // It has another name in Rust than in the checkpoint, which knows it as the newer one.
+                if let (Some(new), Type::Named(place)) = (types.place_of(into), &old) {
+                    let mut names: Vec<String> =
+                        types.former.get(&new).map_or(&[][..], Former::types).to_vec();
+                    names.push(types.definitions[new].name.clone());
+                    let former = types.former.entry(*place).or_default();
+                    names.iter().for_each(|name| former.add_type(name));
+                }
                 migrations.entry(into).or_default().push(Migration { from, old, conversion });
             }
         }
         migrations.values_mut().for_each(|list| list.sort_by_key(|migration| Reverse(migration.from)));
         let extended = Schema { root, types: types.definitions };
-        Program { schema, extended, ids: types.defined, migrations, has_foreign_parts }
+        Program { schema, extended, ids: types.defined, migrations, has_foreign_parts, former: types.former }
+    }
+
+    /// What the definition at this place, and its members, were called before.
+    pub(super) fn former(&self, place: usize) -> Option<&Former> {
+        self.former.get(&place)
+    }
+
+    /// Whether the state itself had this name before.
+    pub(crate) fn was_called(&self, name: &str) -> bool {
+        let Type::Named(place) = &self.schema.root else { return false };
+        self.former(*place).is_some_and(|former| former.types().iter().any(|former| former == name))
     }
 
     /// What goes into the manifest.

@@ -7,6 +7,7 @@ mod compare;
 mod field;
 pub mod fixed;
 mod float16;
+mod former;
 mod implementations;
 pub mod json;
 mod migrate;

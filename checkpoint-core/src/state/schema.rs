@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::former::Former;
 use super::migrate::{Migrated, Pending};
 use super::{Checkpoint, compare};
 
@@ -110,6 +111,10 @@ pub struct Definition {
     pub name: String,
     /// Its version, as given by its author; 1 where none was given.
     pub version: u32,
+    /// Whether only serde describes it, as it does the types of other crates. Of two such types
+    /// of the same form the name alone tells which is which.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
     /// What it holds.
     #[serde(flatten)]
     pub body: Body,
@@ -316,6 +321,8 @@ pub struct Types {
     pub(super) migrations: Vec<Pending>,
     /// Whether a type was met whose serde code is not known to be derived.
     pub(super) has_foreign_parts: bool,
+    /// What the definitions and their members were called before, by their places.
+    pub(super) former: HashMap<usize, Former>,
 }
 
 impl Types {
@@ -349,6 +356,7 @@ impl Types {
         self.definitions.push(Definition {
             name: name.to_owned(),
             version,
+            foreign: false,
             body: Body::Struct(Fields::Unit),
         });
         let body = body(self);
@@ -393,9 +401,68 @@ impl Types {
         self.migrations.push(Pending::new::<FROM, New, Old, R, F>(migration));
     }
 
+    /// A name that the struct or enum `T` had before, for [`Checkpoint::schema`] to tell where it
+    /// [defines](Types::define) `T`. It is what `#[checkpointed(was_type = "…")]` on a type stands for.
+    ///
+    /// ```
+    /// # use checkpointed_core::{Body, Checkpoint, Checkpointer, CheckpointReader, Fields, Type, Types};
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Metres(f64);
+    ///
+    /// impl Checkpoint for Metres {
+    ///     const NAME: &'static str = "Metres";
+    ///
+    ///     fn schema(types: &mut Types) -> Type {
+    ///         types.define::<Self>(Self::NAME, Self::VERSION, |types| {
+    ///             types.was_type::<Self>("Length");
+    ///             Body::Struct(Fields::Newtype(f64::schema(types)))
+    ///         })
+    ///     }
+    /// }
+    /// ```
+    pub fn was_type<T: 'static>(&mut self, name: &str) {
+        if let Some(former) = self.former_of::<T>() {
+            former.add_type(name);
+        }
+    }
+
+    /// A name that a field or a variant of `T` had before: `#[serde(alias = "…")]`.
+    ///
+    /// `member` leads to it: `["speed"]` to a field or a variant, `["Run", "since"]` to a field of a
+    /// variant; a field without a name is called by its number.
+    pub fn was_member<T: 'static>(&mut self, member: &[&str], name: &str) {
+        if let Some(former) = self.former_of::<T>() {
+            former.add_alias(member, name);
+        }
+    }
+
+    /// A name that a type in a field of `T` had before: `#[checkpointed(was_type = "…")]` on a field.
+    /// `member` leads to the field, as for [`was_member`](Types::was_member).
+    pub fn was_type_in<T: 'static>(&mut self, member: &[&str], name: &str) {
+        if let Some(former) = self.former_of::<T>() {
+            former.add_type_in(member, name);
+        }
+    }
+
+    fn former_of<T: 'static>(&mut self) -> Option<&mut Former> {
+        match self.known.get(&TypeId::of::<T>()) {
+            Some(Type::Named(place)) => Some(self.former.entry(*place).or_default()),
+            _ => None,
+        }
+    }
+
+    /// Where the struct or enum is defined, if it was met.
+    pub(super) fn place_of(&self, id: TypeId) -> Option<usize> {
+        match self.known.get(&id) {
+            Some(Type::Named(place)) => Some(*place),
+            _ => None,
+        }
+    }
+
     /// A definition of its own for each place that it is asked for.
     pub(crate) fn add(&mut self, name: &str, body: Body) -> Type {
-        self.definitions.push(Definition { name: name.to_owned(), version: 1, body });
+        self.definitions.push(Definition { name: name.to_owned(), version: 1, foreign: false, body });
         Type::Named(self.definitions.len() - 1)
     }
 

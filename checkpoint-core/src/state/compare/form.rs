@@ -4,6 +4,22 @@ use super::super::Float16;
 use super::super::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
 use super::DEEPEST;
 
+/// What is found at a place.
+pub(super) struct Seen<'a> {
+    pub(super) form: Form<'a>,
+    /// Of the definitions on the way to it, those that are not the usual 1.
+    pub(super) versions: Vec<u32>,
+    /// What the form was defined by.
+    pub(super) owner: Option<Owner<'a>>,
+}
+
+/// A struct or an enum, or a variant of one.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub(super) place: usize,
+    pub(super) variant: Option<&'a str>,
+}
+
 /// A type as far as its encoding and its meaning go: without names of structs, and without wrappers.
 pub(super) enum Form<'a> {
     Leaf(&'a Type),
@@ -21,17 +37,18 @@ pub(super) enum Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    /// The form of `ty`, and the versions of the definitions on the way to it that are not the usual 1.
-    pub(super) fn of(schema: &'a Schema, ty: &'a Type) -> (Form<'a>, Vec<u32>) {
-        let mut versions = Vec::new();
+    /// The form of `ty`, without the wrappers around it.
+    pub(super) fn of(schema: &'a Schema, ty: &'a Type) -> Seen<'a> {
+        let (mut versions, mut owner) = (Vec::new(), None);
         let mut ty = ty;
         for _ in 0..DEEPEST {
             let form = match ty {
                 Type::Named(place) => match schema.types.get(*place) {
                     Some(definition) => {
                         if let Some(float) = Float16::of(definition) {
-                            return (Form::Float16(float), versions);
+                            return Seen { form: Form::Float16(float), versions, owner: None };
                         }
+                        owner = Some(Owner { place: *place, variant: None });
                         let Definition { version, body, .. } = definition;
                         if *version != 1 {
                             versions.push(*version);
@@ -56,9 +73,9 @@ impl<'a> Form<'a> {
                 Type::Array(member, length) => Form::Repeated(member, *length),
                 leaf => Form::Leaf(leaf),
             };
-            return (form, versions);
+            return Seen { form, versions, owner: owner.filter(|_| matches!(ty, Type::Named(_))) };
         }
-        (Form::Endless, versions)
+        Seen { form: Form::Endless, versions, owner: None }
     }
 
     /// Fields that are not those of a wrapper.
@@ -71,11 +88,22 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Of a variant, whose single field is not wrapped.
-    pub(super) fn of_variant(schema: &'a Schema, variant: &'a Variant) -> (Form<'a>, Vec<u32>) {
+    /// Of a variant of the enum at that place, whose single field is not wrapped.
+    pub(super) fn of_variant(schema: &'a Schema, place: Option<usize>, variant: &'a Variant) -> Seen<'a> {
         match &variant.fields {
             Fields::Newtype(inner) => Form::of(schema, inner),
-            fields => (Form::of_fields(fields), Vec::new()),
+            fields => {
+                let owner = place.map(|place| Owner { place, variant: Some(&variant.name) });
+                Seen { form: Form::of_fields(fields), versions: Vec::new(), owner }
+            }
+        }
+    }
+
+    /// What an option holds.
+    pub(super) fn optional(&self) -> Option<&'a Type> {
+        match self {
+            Form::Option(inner) => Some(inner),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use super::super::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
-use super::{MOST, differences, unsupported};
+use super::{Difference, DifferenceKind, MOST, differences, unsupported};
 
 fn schema(root: Type, types: Vec<Definition>) -> Schema {
     let schema = Schema { root, types };
@@ -14,7 +14,7 @@ fn plain(root: Type) -> Schema {
 }
 
 fn definition(name: &str, body: Body) -> Definition {
-    Definition { name: name.to_owned(), version: 1, body }
+    Definition { name: name.to_owned(), version: 1, foreign: false, body }
 }
 
 fn named(fields: &[(&str, Type)]) -> Fields {
@@ -140,11 +140,9 @@ fn what_is_encoded_alike_and_means_the_same_does_not_differ() {
 }
 
 #[test]
-fn names_of_structs_do_not_matter_but_their_versions_do() {
-    let old = schema(seq(Type::Named(0)), vec![definition("Old", Body::Struct(named(&[("x", Type::U8)])))]);
+fn versions_of_structs_are_compared() {
+    let old = schema(seq(Type::Named(0)), vec![definition("Part", Body::Struct(named(&[("x", Type::U8)])))]);
     let mut new = old.clone();
-    new.types[0].name = "New".to_owned();
-    same(&old, &new);
     new.types[0].version = 2;
     differ(&old, &new, &["[]: version 1 in the checkpoint, version 2 in this program"]);
     let mut wrapper =
@@ -154,6 +152,76 @@ fn names_of_structs_do_not_matter_but_their_versions_do() {
         &wrapper,
         &plain(Type::F64),
         &["the state: version 3 in the checkpoint, version 1 in this program"],
+    );
+}
+
+/// A type that is twice in a state, and the same under another name.
+fn renamed(body: &Body, foreign: [bool; 2]) -> [Schema; 2] {
+    [("Old", foreign[0]), ("New", foreign[1])].map(|(name, foreign)| {
+        let root = Type::Tuple(vec![seq(Type::Named(0)), Type::Named(0)]);
+        let mut schema = schema(root, vec![definition(name, body.clone())]);
+        schema.types[0].foreign = foreign;
+        schema
+    })
+}
+
+#[test]
+fn another_name_is_told_where_the_fields_have_names() {
+    let variant = Variant { name: "A".to_owned(), fields: Fields::Unit };
+    for body in [Body::Struct(named(&[("x", Type::U8)])), Body::Enum(vec![variant])] {
+        let [old, new] = renamed(&body, [false, false]);
+        differ(&old, &new, &[".0[]: type Old in the checkpoint, type New in this program"]);
+        assert!(differences(&old, &new).iter().all(Difference::is_name_alone));
+    }
+}
+
+#[test]
+fn another_name_is_refused_where_it_alone_tells_the_type() {
+    let variant = Variant { name: "A".to_owned(), fields: Fields::Unit };
+    let own = [Fields::Unit, Fields::Newtype(Type::F64), Fields::Tuple(vec![Type::U8, Type::U8])];
+    let own = own.map(|fields| (Body::Struct(fields), [false, false]));
+    let foreign = [Body::Struct(named(&[("x", Type::U8)])), Body::Enum(vec![variant])];
+    let foreign = foreign
+        .iter()
+        .flat_map(|body| [[true, true], [true, false], [false, true]].map(|foreign| (body.clone(), foreign)));
+    for (body, foreign) in own.into_iter().chain(foreign) {
+        let [old, new] = renamed(&body, foreign);
+        let found = differences(&old, &new);
+        assert_eq!(found[0].kind, DifferenceKind::OtherType, "{body:?}");
+        assert!(!found[0].may_resolve());
+        let [old, _] = renamed(&body, foreign);
+        assert_eq!(differences(&old, &old), []);
+    }
+}
+
+/// Newtypes of these names around each other, the first outermost.
+fn wrapped(names: &[&str]) -> Schema {
+    let types = names.iter().enumerate().map(|(place, name)| {
+        let inner = if place + 1 == names.len() { Type::F64 } else { Type::Named(place + 1) };
+        definition(name, Body::Struct(Fields::Newtype(inner)))
+    });
+    schema(if names.is_empty() { Type::F64 } else { Type::Named(0) }, types.collect())
+}
+
+#[test]
+fn wrappers_come_and_go_but_do_not_become_others() {
+    for (old, new) in [
+        (&["A"][..], &[][..]),
+        (&["A", "B"], &["B"]),
+        (&["A", "B"], &["A"]),
+        (&["A", "B", "C"], &["A", "C"]),
+        (&["A", "B"], &["A", "B"]),
+    ] {
+        same(&wrapped(old), &wrapped(new));
+    }
+    for (old, new) in [(&["A"][..], &["B"][..]), (&["A", "B"], &["B", "A"]), (&["A", "B"], &["C"])] {
+        let found = differences(&wrapped(old), &wrapped(new));
+        assert!(found.iter().any(|found| found.kind == DifferenceKind::OtherType), "{old:?} {new:?}");
+    }
+    differ(
+        &wrapped(&["A", "B"]),
+        &wrapped(&["C"]),
+        &["the state: type A around B in the checkpoint, type C in this program"],
     );
 }
 
@@ -336,9 +404,17 @@ fn recursive_types_are_compared_once() {
             definition("B", Body::Struct(named(&[("value", Type::U8), ("next", option(Type::Named(0)))]))),
         ],
     );
-    same(&list(Type::U8), &unrolled);
+    differ(
+        &list(Type::U8),
+        &unrolled,
+        &[
+            "the state: type State in the checkpoint, type A in this program",
+            "next: type State in the checkpoint, type B in this program",
+        ],
+    );
     let mut other = unrolled.clone();
     other.types[1].body = Body::Struct(named(&[("value", Type::I8), ("next", option(Type::Named(0)))]));
+    other.types.iter_mut().for_each(|definition| "State".clone_into(&mut definition.name));
     differ(&other, &list(Type::U8), &["next.value: i8 in the checkpoint, u8 in this program"]);
 }
 
@@ -363,7 +439,7 @@ fn no_forged_schema_makes_the_comparison_loop_or_overflow() {
             let next = option(Type::Named((number + 1) % 100_000));
             let names: Vec<String> = (0..width).map(|field| format!("f{field}")).collect();
             let fields: Vec<(&str, Type)> = names.iter().map(|name| (name.as_str(), next.clone())).collect();
-            definition("Chain", Body::Struct(named(&fields)))
+            definition("State", Body::Struct(named(&fields)))
         });
         schema(Type::Named(0), definitions.collect())
     };

@@ -98,7 +98,12 @@ fn an_error_names_the_path() {
 
 #[test]
 fn a_forged_schema_is_an_error_and_never_a_hang() {
-    let define = |fields| Definition { name: "Forged".to_owned(), version: 1, body: Body::Struct(fields) };
+    let define = |fields| Definition {
+        name: "Forged".to_owned(),
+        version: 1,
+        foreign: false,
+        body: Body::Struct(fields),
+    };
     let twice = |place| Fields::Tuple(vec![Type::Named(place), Type::Named(place)]);
     let mut doubling: Vec<_> = (1..64).map(|place| define(twice(place))).collect();
     doubling.push(define(Fields::Unit));
