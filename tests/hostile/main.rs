@@ -141,6 +141,31 @@ fn a_file_that_is_forged_everywhere_is_a_state_or_an_error() {
     forged(6, Target::Everything);
 }
 
+/// What fuzzing found, as the targets of `fuzz/` are given it. Each took seconds.
+#[test]
+fn what_fuzzing_found_is_a_state_or_an_error() {
+    const FOUND: [(Target, &str); 2] = [
+        (Target::Manifest, "ed6c062c400001604167656e65726003"),
+        (Target::Everything, "c07272000000008eb6767c0202"),
+    ];
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let cases = cases();
+    for (target, input) in FOUND {
+        let digits: Vec<u8> = input.bytes().filter(|byte| *byte != b' ').collect();
+        let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let bytes: Vec<u8> = digits.chunks(2).map(pair).collect();
+        let mut choices = Choices::new(&bytes);
+        let case = &cases[choices.below(cases.len())];
+        let mut file = case.file.clone();
+        for _ in 0..=choices.byte() % 4 {
+            mutation::forge(&mut file, target, &mut choices);
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let outcome = tried(case, &file, directory.path());
+        assert!(outcome.is_whole || !outcome.loads, "{}: what loads is whole", case.name);
+    }
+}
+
 /// Each bit of a file of 64 KiB, which are 524 288 and some, with `--ignored`; here those of every 61st byte, and of the ends of the
 /// file, where the structure is.
 fn flipped(every: usize) {

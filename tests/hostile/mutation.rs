@@ -160,9 +160,9 @@ fn forge_manifest(file: &mut Vec<u8>, within: &str, choices: &mut Choices<'_>) {
     let manifest = forge::manifest(file).to_owned();
     let Ok(mut value) = serde_json::from_str::<Value>(&manifest) else { return };
     let Some(root) = value.pointer_mut(within) else { return };
-    let copies = nodes(root);
-    let place = choices.below(copies.len());
-    let copy = copies[choices.below(copies.len())].clone();
+    let count = count(root);
+    let (place, copied) = (choices.below(count), choices.below(count));
+    let copy = nth(root, &mut { copied }).cloned().unwrap_or_default();
     let Some(node) = nth(root, &mut { place }) else { return };
     match choices.byte() % 8 {
         0 => *node = Value::from(choices.number()),
@@ -233,15 +233,13 @@ fn word(choices: &mut Choices<'_>) -> String {
     }
 }
 
-/// The values in a value, with it, cut to small ones.
-fn nodes(value: &Value) -> Vec<Value> {
-    let mut found = vec![value.clone()];
-    match value {
-        Value::Array(members) => found.extend(members.iter().flat_map(nodes)),
-        Value::Object(members) => found.extend(members.values().flat_map(nodes)),
-        _ => {}
+/// How many values are in a value, with it.
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(members) => members.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
     }
-    found
 }
 
 /// The value of that number among them.

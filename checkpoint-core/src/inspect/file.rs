@@ -9,10 +9,11 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::array::Array;
+use super::ends::Ends;
 use super::layout::Layout;
 use super::members::Label;
 use super::node::{Node, Value};
-use super::walk::{Place, Trouble, most_values};
+use super::walk::{Place, Trouble, Walker, most_values};
 use crate::container::{Container, Manifest, Metadata, STATE, Source, time};
 use crate::embedded::Memory;
 use crate::error::Error;
@@ -28,6 +29,7 @@ pub struct File {
     path: PathBuf,
     pub(super) container: Container,
     pub(super) layout: Layout,
+    pub(super) ends: Ends,
     /// Everything but the arrays, once it was asked for.
     state: OnceLock<Vec<u8>>,
 }
@@ -147,7 +149,8 @@ impl File {
     /// A checkpoint that is open already, or that only exists in memory.
     pub(crate) fn of(path: &Path, container: Container) -> File {
         let layout = Layout::of(&container.manifest().schema);
-        File { path: path.to_owned(), container, layout, state: OnceLock::new() }
+        let ends = Ends::new(container.length());
+        File { path: path.to_owned(), container, layout, ends, state: OnceLock::new() }
     }
 
     /// The checkpoint that these bytes are, if they are one.
@@ -287,6 +290,11 @@ impl File {
         }
         let state = self.container.state().map_err(|refusal| self.refused(refusal))?;
         Ok(self.state.get_or_init(|| state))
+    }
+
+    /// What reads the state from a place on.
+    pub(super) fn walker(&self, place: Place) -> Result<Walker<'_>, Error> {
+        Ok(Walker::new(self.state()?, self.schema(), &self.layout, &self.ends, place))
     }
 
     /// How many values there can be in the state; none where it cannot be read.

@@ -1,15 +1,12 @@
 //! How many bytes the values of a type have, where all have as many: such values are passed over without being looked at.
 
-use crate::state::{Body, Fields, Schema, Type};
-
-/// Types are looked into so deep. What is deeper is taken for a type of no fixed length, which is never wrong.
-const DEEPEST: u32 = 100;
+use crate::state::{Body, Definition, Fields, Schema, Type};
 
 /// The fixed lengths of the definitions of a schema.
 #[derive(Debug)]
 pub(super) struct Layout(Vec<Known>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Known {
     NotYet,
     /// It is being found out, so a type that meets it contains itself.
@@ -22,24 +19,37 @@ impl Layout {
     pub(super) fn of(schema: &Schema) -> Layout {
         let mut layout = Layout(vec![Known::NotYet; schema.types.len()]);
         for place in 0..schema.types.len() {
-            layout.define(schema, place, 0);
+            layout.define(schema, place);
         }
         layout
     }
 
-    fn define(&mut self, schema: &Schema, place: usize, depth: u32) -> Option<u64> {
-        match self.0.get(place)? {
-            Known::Fixed(length) => return Some(*length),
-            Known::Open | Known::Varies => return None,
-            Known::NotYet => {}
+    /// Finds out the length of a definition, after those that it refers to. They are in a list
+    /// instead of on the stack: a forged schema has any number inside each other.
+    fn define(&mut self, schema: &Schema, place: usize) {
+        let mut open = vec![place];
+        while let Some(place) = open.last().copied() {
+            let Some(definition) = schema.types.get(place) else { return };
+            match self.known(place) {
+                Known::NotYet => {
+                    self.set(place, Known::Open);
+                    let referred = referred(definition);
+                    open.extend(referred.into_iter().filter(|place| self.known(*place) == Known::NotYet));
+                }
+                Known::Open => {
+                    let length = self.of_definition(definition);
+                    self.set(place, length.map_or(Known::Varies, Known::Fixed));
+                    open.pop();
+                }
+                Known::Fixed(_) | Known::Varies => {
+                    open.pop();
+                }
+            }
         }
-        self.set(place, Known::Open);
-        let length = match schema.types.get(place).map(|definition| &definition.body) {
-            Some(Body::Struct(fields)) if depth < DEEPEST => self.fields(schema, fields, depth + 1),
-            _ => None,
-        };
-        self.set(place, length.map_or(Known::Varies, Known::Fixed));
-        length
+    }
+
+    fn known(&self, place: usize) -> Known {
+        self.0.get(place).copied().unwrap_or(Known::Varies)
     }
 
     fn set(&mut self, place: usize, known: Known) {
@@ -48,47 +58,54 @@ impl Layout {
         }
     }
 
-    fn fields(&mut self, schema: &Schema, fields: &Fields, depth: u32) -> Option<u64> {
-        match fields {
-            Fields::Unit => Some(0),
-            Fields::Newtype(ty) => self.find(schema, ty, depth),
-            Fields::Tuple(types) => self.sum(schema, types.iter(), depth),
-            Fields::Named(fields) => self.sum(schema, fields.iter().map(|field| &field.ty), depth),
+    fn of_definition(&self, definition: &Definition) -> Option<u64> {
+        match &definition.body {
+            Body::Enum(_) => None,
+            Body::Struct(Fields::Unit) => Some(0),
+            Body::Struct(Fields::Newtype(ty)) => self.length(ty),
+            Body::Struct(Fields::Tuple(types)) => self.sum(types.iter()),
+            Body::Struct(Fields::Named(fields)) => self.sum(fields.iter().map(|field| &field.ty)),
         }
     }
 
-    fn sum<'t>(
-        &mut self,
-        schema: &Schema,
-        mut types: impl Iterator<Item = &'t Type>,
-        depth: u32,
-    ) -> Option<u64> {
-        types.try_fold(0_u64, |sum, ty| sum.checked_add(self.find(schema, ty, depth)?))
-    }
-
-    fn find(&mut self, schema: &Schema, ty: &Type, depth: u32) -> Option<u64> {
-        match ty {
-            Type::Named(place) => self.define(schema, *place, depth),
-            Type::Tuple(members) => self.sum(schema, members.iter(), depth),
-            Type::Array(element, length) => self.find(schema, element, depth)?.checked_mul(*length),
-            other => of_scalar(other),
-        }
+    fn sum<'t>(&self, mut types: impl Iterator<Item = &'t Type>) -> Option<u64> {
+        types.try_fold(0_u64, |sum, ty| sum.checked_add(self.length(ty)?))
     }
 
     /// The length of the values of a type, if all have the same.
     pub(super) fn length(&self, ty: &Type) -> Option<u64> {
         match ty {
-            Type::Named(place) => match self.0.get(*place)? {
-                Known::Fixed(length) => Some(*length),
+            Type::Named(place) => match self.known(*place) {
+                Known::Fixed(length) => Some(length),
                 _ => None,
             },
-            Type::Tuple(members) => {
-                members.iter().try_fold(0_u64, |sum, ty| sum.checked_add(self.length(ty)?))
-            }
+            Type::Tuple(members) => self.sum(members.iter()),
             Type::Array(element, length) => self.length(element)?.checked_mul(*length),
             other => of_scalar(other),
         }
     }
+}
+
+/// The definitions of which a struct consists. Of what has no fixed length, none matters.
+fn referred(definition: &Definition) -> Vec<usize> {
+    fn collect(ty: &Type, places: &mut Vec<usize>) {
+        match ty {
+            Type::Named(place) => places.push(*place),
+            Type::Tuple(members) => members.iter().for_each(|member| collect(member, places)),
+            Type::Array(element, _) => collect(element, places),
+            _ => {}
+        }
+    }
+    let mut places = Vec::new();
+    match &definition.body {
+        Body::Struct(Fields::Newtype(ty)) => collect(ty, &mut places),
+        Body::Struct(Fields::Tuple(types)) => types.iter().for_each(|ty| collect(ty, &mut places)),
+        Body::Struct(Fields::Named(fields)) => {
+            fields.iter().for_each(|field| collect(&field.ty, &mut places));
+        }
+        Body::Struct(Fields::Unit) | Body::Enum(_) => {}
+    }
+    places
 }
 
 /// The length of a number and the like.
@@ -101,5 +118,37 @@ fn of_scalar(ty: &Type) -> Option<u64> {
         Type::U64 | Type::I64 | Type::F64 => Some(8),
         Type::U128 | Type::I128 => Some(16),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(length: usize, last: Type) -> Schema {
+        let types = (0..length).map(|place| {
+            let inner = if place + 1 == length { last.clone() } else { Type::Named(place + 1) };
+            let body = Body::Struct(Fields::Tuple(vec![inner, Type::Unit]));
+            Definition { name: "Link".to_owned(), version: 1, foreign: false, body }
+        });
+        Schema { root: Type::Named(0), types: types.collect() }
+    }
+
+    #[test]
+    fn a_length_is_known_however_deep_its_type_is() {
+        for (last, length) in [
+            (Type::Unit, Some(0)),
+            (Type::Array(Box::new(Type::U16), 3), Some(6)),
+            (Type::String, None),
+            (Type::Named(0), None),
+            (Type::Named(7), None),
+        ] {
+            let schema = chain(100_000, last.clone());
+            let layout = Layout::of(&schema);
+            for place in [0, 1, 50_000, 99_999] {
+                assert_eq!(layout.length(&Type::Named(place)), length, "{place} of {last:?}");
+            }
+        }
+        assert_eq!(Layout::of(&chain(3, Type::Named(9))).length(&Type::Named(0)), None);
     }
 }

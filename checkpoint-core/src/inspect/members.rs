@@ -20,6 +20,8 @@ pub struct Members<'a> {
     /// Where the last one given begins, and its type; behind it is the next.
     last: Option<(Place, &'a Type)>,
     start: Place,
+    /// How many bytes each of them takes, of elements that all take as many.
+    stride: Option<u64>,
     failed: bool,
 }
 
@@ -61,7 +63,11 @@ impl<'a> Members<'a> {
             Inside::Types(types) => types.len() as u64,
             Inside::Fields(fields) => fields.len() as u64,
         };
-        Members { file, inside, total, index: 0, last: None, start, failed: false }
+        let stride = match inside {
+            Inside::Elements(ty, _) => file.layout.length(ty),
+            _ => None,
+        };
+        Members { file, inside, total, index: 0, last: None, start, stride, failed: false }
     }
 
     /// How many there are, as the checkpoint says. Of a damaged one that need not be true.
@@ -92,9 +98,10 @@ impl<'a> Members<'a> {
     }
 
     fn following(&mut self) -> Result<Option<Member<'a>>, Error> {
-        let place = match self.last {
-            None => self.start,
-            Some((place, ty)) => Node::of_type(self.file, ty, place).end()?,
+        let place = match (self.last, self.stride) {
+            (None, _) => self.start,
+            (Some(_), Some(stride)) => self.after(self.index, stride)?,
+            (Some((place, ty)), None) => Node::of_type(self.file, ty, place).end()?,
         };
         let Ok(index) = usize::try_from(self.index) else { return Ok(None) };
         let (label, ty, place) = match self.inside {
@@ -117,8 +124,17 @@ impl<'a> Members<'a> {
         Ok(Some(Member { label, node: Node::of_type(self.file, ty, place) }))
     }
 
+    /// The place behind so many elements of this length. Whether it is in the state, a reading finds out.
+    fn after(&self, count: u64, stride: u64) -> Result<Place, Error> {
+        let length = count.checked_mul(stride).and_then(|length| usize::try_from(length).ok());
+        match length.and_then(|length| self.start.offset.checked_add(length)) {
+            Some(offset) => Ok(Place { offset, array: self.start.array }),
+            None => Err(self.file.damaged("the data ends before the value is complete".to_owned())),
+        }
+    }
+
     fn walker(&self) -> Result<Walker<'a>, Error> {
-        Ok(Walker::new(self.file.state()?, self.file.schema(), &self.file.layout, self.start))
+        self.file.walker(self.start)
     }
 }
 

@@ -31,6 +31,7 @@ mod array;
 mod comparison;
 mod copying;
 mod element;
+mod ends;
 mod export;
 mod file;
 mod free_form;

@@ -162,7 +162,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn walker(&self) -> Result<Walker<'a>, Error> {
-        Ok(Walker::new(self.file.state()?, self.file.schema(), &self.file.layout, self.place))
+        self.file.walker(self.place)
     }
 
     fn at(&self, form: Form<'a>, place: Place) -> Node<'a> {

@@ -1,5 +1,6 @@
 //! Passing over values, guided by the schema. Nothing of either is believed.
 
+use super::ends::{Ends, Known, WORTH_IT};
 use super::layout::Layout;
 use crate::state::{Body, ELEMENTS_WITHOUT_BYTES, Field, Fields, OUT_OF_BAND, Schema, Type};
 
@@ -60,7 +61,10 @@ pub(super) struct Walker<'a> {
     pub(super) place: Place,
     /// Told of each array that is passed over, with the type of its rows. Where somebody is, everything is looked at.
     pub(super) check: Option<&'a Check<'a>>,
+    ends: &'a Ends,
     steps: u64,
+    /// The steps of values whose ends were noted on the way.
+    noted: u64,
 }
 
 /// What is still to be passed over.
@@ -69,6 +73,19 @@ pub(super) enum Rest<'a> {
     Fields(std::slice::Iter<'a, Field>),
     Elements(&'a Type, u64),
     Entries { key: &'a Type, value: &'a Type, left: u64, is_value: bool },
+}
+
+/// What is still to be passed over of one value.
+struct Frame<'a> {
+    rest: Rest<'a>,
+    /// The value, where it begins, and the steps before it: those that were left, and those noted.
+    value: Option<(&'a Type, Place, u64, u64)>,
+}
+
+impl<'a> From<Rest<'a>> for Frame<'a> {
+    fn from(rest: Rest<'a>) -> Frame<'a> {
+        Frame { rest, value: None }
+    }
 }
 
 impl<'a> Rest<'a> {
@@ -93,9 +110,15 @@ impl<'a> Rest<'a> {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(bytes: &'a [u8], schema: &'a Schema, layout: &'a Layout, place: Place) -> Walker<'a> {
+    pub(super) fn new(
+        bytes: &'a [u8],
+        schema: &'a Schema,
+        layout: &'a Layout,
+        ends: &'a Ends,
+        place: Place,
+    ) -> Walker<'a> {
         let steps = most_values(bytes.len());
-        Walker { bytes, schema, layout, place, check: None, steps }
+        Walker { bytes, schema, layout, place, check: None, ends, steps, noted: 0 }
     }
 
     pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Trouble> {
@@ -171,7 +194,7 @@ impl<'a> Walker<'a> {
 
     /// Passes over so many elements.
     pub(super) fn skip_elements(&mut self, ty: &'a Type, count: u64) -> Result<(), Trouble> {
-        self.run(vec![Rest::Elements(ty, count)])
+        self.run(vec![Rest::Elements(ty, count).into()])
     }
 
     /// Passes over a value of this type.
@@ -181,22 +204,40 @@ impl<'a> Walker<'a> {
 
     /// Passes over fields.
     pub(super) fn skip_fields(&mut self, fields: &'a Fields) -> Result<(), Trouble> {
-        self.run(rest_of(fields).into_iter().collect())
+        self.run(rest_of(fields).into_iter().map(Frame::from).collect())
+    }
+
+    fn run(&mut self, stack: Vec<Frame<'a>>) -> Result<(), Trouble> {
+        if self.check.is_some() {
+            // Whoever is told of arrays may look at values meanwhile, and wants to be told of all.
+            return self.pass_over(stack, None);
+        }
+        let mut ends = self.ends.lock();
+        #[cfg(test)]
+        let before = self.steps;
+        let passed = self.pass_over(stack, Some(&mut *ends));
+        #[cfg(test)]
+        {
+            ends.steps += before - self.steps;
+        }
+        passed
     }
 
     /// What is to be passed over is in a list instead of on the stack: a forged schema goes as deep as it likes.
-    fn run(&mut self, mut stack: Vec<Rest<'a>>) -> Result<(), Trouble> {
-        while let Some(rest) = stack.last_mut() {
+    fn pass_over(&mut self, mut stack: Vec<Frame<'a>>, mut ends: Option<&mut Known>) -> Result<(), Trouble> {
+        while let Some(Frame { rest, value }) = stack.last_mut() {
             if let Rest::Elements(ty, left) = rest
                 && let Some(length) = self.layout.length(ty)
                 && (self.check.is_none() || length == 0)
             {
                 let length = length.checked_mul(*left);
-                stack.pop();
+                *left = 0;
                 self.take_slice(length.unwrap_or(u64::MAX))?;
-                continue;
             }
             let Some(ty) = rest.next() else {
+                if let (Some(ends), Some(value)) = (ends.as_deref_mut(), *value) {
+                    self.passed(ends, value);
+                }
                 stack.pop();
                 continue;
             };
@@ -204,12 +245,26 @@ impl<'a> Walker<'a> {
                 Some(steps) => steps,
                 None => return damaged(TOO_MANY),
             };
-            stack.extend(self.enter(ty)?);
+            if let Some(end) = ends.as_deref().and_then(|ends| ends.get(self.place, ty)) {
+                self.place = end;
+                continue;
+            }
+            let value = (ty, self.place, self.steps, self.noted);
+            stack.extend(self.enter(ty)?.map(|rest| Frame { rest, value: Some(value) }));
             if stack.len() > DEEPEST {
                 return damaged(format!("values are nested more than {DEEPEST} deep"));
             }
         }
         Ok(())
+    }
+
+    /// Notes where a value ends, if it is worth it: apart from what was noted inside it.
+    fn passed(&mut self, ends: &mut Known, (ty, start, steps, noted): (&'a Type, Place, u64, u64)) {
+        let taken = (steps - self.steps).saturating_sub(self.noted - noted);
+        if taken >= WORTH_IT {
+            ends.note(start, ty, self.place);
+            self.noted += taken;
+        }
     }
 
     /// Passes over the beginning of a value; gives what comes behind it.
@@ -257,3 +312,6 @@ pub(super) fn rest_of(fields: &Fields) -> Option<Rest<'_>> {
         Fields::Named(fields) => Some(Rest::Fields(fields.iter())),
     }
 }
+
+#[cfg(test)]
+mod tests;
