@@ -31,6 +31,7 @@ pub mod history;
 mod host;
 #[cfg(all(test, unix))]
 mod hostile;
+mod in_memory;
 pub mod inspect;
 mod panics;
 mod pipeline;
@@ -80,4 +81,6 @@ pub mod __private {
         ViaCheckpoint, ViaParts, ViaSerde, adapter as fixed, told, traced,
     };
     pub use serde;
+
+    pub use crate::in_memory::{InMemory, Numbers, forged};
 }

@@ -11,6 +11,8 @@ mod cases;
 #[path = "../common/forge.rs"]
 mod forge;
 mod mutation;
+mod structure;
+mod subjects;
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -33,17 +35,9 @@ fn only() -> Option<u64> {
     u64::from_str_radix(seed.trim_start_matches("0x"), 16).ok()
 }
 
-/// Random bytes, the same in every run. Source: Vigna, "splitmix64", <https://prng.di.unimi.it/splitmix64.c>.
+/// Random bytes, the same in every run.
 fn random(seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    (0..12).flat_map(|_| next().to_le_bytes()).collect()
+    mutation::random(seed, 12)
 }
 
 /// What a load may allocate: a few of the buffers that every load has, and for each byte of the file what its description
@@ -139,6 +133,29 @@ fn a_forged_array_is_a_state_or_an_error() {
 #[test]
 fn a_file_that_is_forged_everywhere_is_a_state_or_an_error() {
     forged(6, Target::Everything);
+}
+
+/// Checkpoints of almost the right form, so many as the budget has for each type. `CHECKPOINTED_HOSTILE_SECONDS=120`
+/// goes on for so long, from another seed each time; a failure names it.
+#[test]
+fn a_state_of_a_changed_schema_is_read_right_or_refused() {
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+    let seconds = std::env::var("CHECKPOINTED_HOSTILE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let first = if seconds.is_some() { u64::from(since.subsec_nanos()) << 32 } else { 7 << 60 };
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let (mut runs, mut files, mut loads) = (0_u64, 0, 0);
+    let goes_on = |runs| end.map_or(runs < budget() * 60, |end| Instant::now() < end);
+    while goes_on(runs) {
+        let seed = only().unwrap_or(first + runs);
+        let tried = std::panic::catch_unwind(|| structure::tried(&mutation::random(seed, 64)));
+        let Ok(tried) = tried else { panic!("seed {seed:#x} of a changed schema fails") };
+        runs += 1;
+        files += u64::from(tried.is_a_file);
+        loads += u64::from(tried.loads);
+    }
+    println!("{runs} schemas, {files} checkpoints, {loads} loads");
+    assert!(files > runs / 2 && loads > files / 2, "the inputs do not get far");
 }
 
 /// What fuzzing found, as the targets of `fuzz/` are given it. Each took seconds.

@@ -31,7 +31,7 @@ impl<'a> Choices<'a> {
     }
 
     /// A number that is at an edge, more often than not.
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         const EDGES: [u64; 20] = [
             0,
             1,
@@ -59,6 +59,20 @@ impl<'a> Choices<'a> {
             _ => self.long(),
         }
     }
+}
+
+/// Eight times so many random bytes, the same in every run. Source: Vigna, "splitmix64",
+/// <https://prng.di.unimi.it/splitmix64.c>.
+pub(crate) fn random(seed: u64, count: u32) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    (0..count).flat_map(|_| next().to_le_bytes()).collect()
 }
 
 /// Damages a file: no checksum is made right.

@@ -24,7 +24,6 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use adapter::Shape;
 pub use arrays::ArrayPool;
-#[cfg(test)]
 pub(crate) use arrays::view;
 pub(crate) use arrays::{Array, ArrayHeader, ArraySink, ArraySource, Kind, Reference};
 pub(crate) use codec::{CODEC, ELEMENTS_WITHOUT_BYTES, OUT_OF_BAND, decode, encode};

@@ -1,0 +1,83 @@
+//! Checkpoints in memory, also such as no program would write: for the tests and the fuzz targets, which make millions.
+
+use std::path::Path;
+
+use crate::container::{ContainerWriter, Manifest, Metadata};
+use crate::embedded;
+use crate::error::Error;
+use crate::state::{ArraySink as _, Checkpoint, Program, Schema, view};
+
+/// Writes and reads states as files are, without a file.
+#[derive(Debug)]
+pub struct InMemory(Program);
+
+/// An array of a forged checkpoint.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is the array of what it holds")]
+pub enum Numbers {
+    Bool(Vec<bool>),
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    U128(Vec<u128>),
+    I8(Vec<i8>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    I128(Vec<i128>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    Rows(Vec<[f32; 3]>),
+    Pairs(Vec<[i64; 2]>),
+}
+
+impl InMemory {
+    /// For states of this type.
+    #[must_use]
+    pub fn of<T: Checkpoint>() -> InMemory {
+        InMemory(Program::of::<T>())
+    }
+
+    /// The checkpoint of a state.
+    ///
+    /// # Errors
+    /// As those of a save.
+    pub fn encode<T: Checkpoint>(&self, state: &T) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        embedded::encode(state, &self.0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The state in a checkpoint.
+    ///
+    /// # Errors
+    /// As those of a load.
+    pub fn decode<T: Checkpoint>(&self, bytes: &[u8]) -> Result<T, Error> {
+        embedded::decode(Path::new("memory"), "", &self.0, bytes)
+    }
+}
+
+/// A checkpoint that says of itself that it is a `T`, of this schema, with these arrays and these bytes.
+///
+/// # Errors
+/// Where no such file can be written.
+pub fn forged<T: Checkpoint>(schema: Schema, arrays: &[Numbers], state: &[u8]) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut container = ContainerWriter::new(&mut bytes);
+    for (number, array) in arrays.iter().enumerate() {
+        let name = format!("{number}.npy");
+        macro_rules! put {
+            ($($kind:ident)*) => {
+                match array {
+                    $(Numbers::$kind(values) => view(&values).map(|array| container.put(name, array)),)*
+                }
+            };
+        }
+        let put = put!(Bool U8 U16 U32 U64 U128 I8 I16 I32 I64 I128 F32 F64 Rows Pairs);
+        put.ok_or("these numbers are no array")??;
+    }
+    let manifest = Manifest::of::<T>(schema, 0, Metadata::new());
+    container.finish(state, manifest).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
