@@ -10,13 +10,22 @@ mod cases;
 mod forge;
 #[path = "../../tests/hostile/mutation.rs"]
 mod mutation;
+#[path = "../../tests/hostile/structure.rs"]
+mod structure;
+#[path = "../../tests/hostile/subjects.rs"]
+mod subjects;
 
+#[cfg(feature = "guided")]
 use std::ffi::OsString;
+#[cfg(feature = "guided")]
 use std::fs;
+#[cfg(feature = "guided")]
 use std::path::Path;
 use std::sync::LazyLock;
 
-use cases::{Case, NAME, Outcome};
+#[cfg(feature = "guided")]
+use cases::NAME;
+use cases::{Case, Outcome};
 use mutation::{Choices, Target};
 
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(cases::cases);
@@ -76,7 +85,19 @@ pub fn load(data: &[u8]) {
     forged(data, Target::Everything);
 }
 
+/// States of the schemas of many types, changed, read as these types.
+pub fn structure(data: &[u8]) {
+    structure::tried(data);
+}
+
+/// Eight times so many random bytes, always the same for one seed.
+#[must_use]
+pub fn random(seed: u64, count: u32) -> Vec<u8> {
+    mutation::random(seed, count)
+}
+
 /// The command line tool, on a directory with a forged checkpoint and with these bytes as its history.
+#[cfg(feature = "guided")]
 pub fn ckpt(data: &[u8]) {
     let mut choices = Choices::new(data);
     let case = &CASES[choices.below(CASES.len())];
