@@ -125,7 +125,7 @@ fn of_scalar(ty: &Type) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn chain(length: usize, last: Type) -> Schema {
+    fn chain(length: usize, last: &Type) -> Schema {
         let types = (0..length).map(|place| {
             let inner = if place + 1 == length { last.clone() } else { Type::Named(place + 1) };
             let body = Body::Struct(Fields::Tuple(vec![inner, Type::Unit]));
@@ -143,12 +143,12 @@ mod tests {
             (Type::Named(0), None),
             (Type::Named(7), None),
         ] {
-            let schema = chain(100_000, last.clone());
+            let schema = chain(100_000, &last);
             let layout = Layout::of(&schema);
             for place in [0, 1, 50_000, 99_999] {
                 assert_eq!(layout.length(&Type::Named(place)), length, "{place} of {last:?}");
             }
         }
-        assert_eq!(Layout::of(&chain(3, Type::Named(9))).length(&Type::Named(0)), None);
+        assert_eq!(Layout::of(&chain(3, &Type::Named(9))).length(&Type::Named(0)), None);
     }
 }

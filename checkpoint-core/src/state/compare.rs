@@ -214,7 +214,7 @@ impl<'a> Comparison<'a> {
         }
         let (before, after) = describe(self);
         self.report(DifferenceKind::Converted, before, after);
-        self.converted(checkpoint, program, owner, next);
+        self.converted(&checkpoint, &program, owner, next);
     }
 
     fn within(&mut self, step: &str, compare: impl FnOnce(&mut Self)) {

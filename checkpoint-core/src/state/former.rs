@@ -33,14 +33,14 @@ impl Former {
         &self.types
     }
 
-    /// The older names of the member at this path.
-    pub(super) fn aliases<'p>(&self, path: impl Iterator<Item = &'p str> + Clone) -> &[String] {
-        self.known(path).map_or(&[], |member| &member.aliases)
+    /// The older names of the field, of that variant if it is in one, or of the variant.
+    pub(super) fn aliases(&self, variant: Option<&str>, name: &str) -> &[String] {
+        self.known(variant, name).map_or(&[], |member| &member.aliases)
     }
 
-    /// The older names of the types in the member at this path.
-    pub(super) fn types_in<'p>(&self, path: impl Iterator<Item = &'p str> + Clone) -> &[String] {
-        self.known(path).map_or(&[], |member| &member.types)
+    /// The older names of the types in that field.
+    pub(super) fn types_in(&self, variant: Option<&str>, name: &str) -> &[String] {
+        self.known(variant, name).map_or(&[], |member| &member.types)
     }
 
     /// The older names of the types in a definition that has one member alone.
@@ -48,8 +48,13 @@ impl Former {
         self.members.iter().flat_map(|member| &member.types).map(String::as_str)
     }
 
-    fn known<'p>(&self, path: impl Iterator<Item = &'p str> + Clone) -> Option<&Member> {
-        self.members.iter().find(|member| member.path.iter().map(String::as_str).eq(path.clone()))
+    fn known(&self, variant: Option<&str>, name: &str) -> Option<&Member> {
+        let is_it = |path: &[String]| match (path, variant) {
+            ([only], None) => only == name,
+            ([first, last], Some(variant)) => first == variant && last == name,
+            _ => false,
+        };
+        self.members.iter().find(|member| is_it(&member.path))
     }
 
     fn member(&mut self, path: &[&str]) -> &mut Member {

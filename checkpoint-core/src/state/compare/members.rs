@@ -49,8 +49,8 @@ impl<'a> Comparison<'a> {
     /// What is inside types of different forms, of which one can be made of the other.
     pub(super) fn converted(
         &mut self,
-        checkpoint: Form<'a>,
-        program: Form<'a>,
+        checkpoint: &Form<'a>,
+        program: &Form<'a>,
         owner: Option<Owner<'a>>,
         depth: usize,
     ) {
@@ -58,7 +58,7 @@ impl<'a> Comparison<'a> {
             Form::Seq(element) | Form::Repeated(element, _) => Some(*element),
             _ => None,
         };
-        let pairs: Vec<(String, &'a Type, &'a Type)> = match (&checkpoint, &program) {
+        let pairs: Vec<(String, &'a Type, &'a Type)> = match (checkpoint, program) {
             (Form::Members(members), Form::Fields(fields)) => members
                 .iter()
                 .zip(*fields)
@@ -222,7 +222,7 @@ impl<'a> Comparison<'a> {
             own.iter().enumerate().map(|(place, name)| (*name, place)).collect();
         let exact: HashSet<&str> = wanted.iter().copied().collect();
         for name in wanted.iter().filter(|name| !places.contains_key(*name)) {
-            let aliases = former.aliases(owner.variant.into_iter().chain([*name])).iter();
+            let aliases = former.aliases(owner.variant, name).iter();
             let found = aliases
                 .filter(|alias| !exact.contains(alias.as_str()))
                 .find_map(|alias| places.get(alias.as_str()));

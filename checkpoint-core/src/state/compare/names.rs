@@ -120,7 +120,7 @@ impl<'a> Comparison<'a> {
     pub(super) fn accept_in(&mut self, owner: Option<Owner<'a>>, member: &str) {
         let Some(owner) = owner else { return };
         let Some(former) = self.former(owner.place) else { return };
-        let names = former.types_in(owner.variant.into_iter().chain([member]));
+        let names = former.types_in(owner.variant, member);
         self.accepted.enter(names.iter().map(String::as_str));
     }
 
