@@ -229,6 +229,8 @@ fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
 const EXPECTED_ARGUMENTS: &str = "expected `name = \"…\"`, `version = …`, `migrate(from = …, with = …)`, `was_type = \"…\"` or `crate = \"…\"`";
 const EXPECTED_OF_FIELD: &str = "expected `as = \"…\"`, the type whose form the field is stored in, such as \"u32\", or \
     `was_type = \"…\"`, what the type in the field was called before";
+const EXPECTED_FORM: &str =
+    "expected `as = \"…\"`: the type whose form the field is stored in, such as \"u32\"";
 const EXPECTED_MIGRATION: &str =
     "expected `migrate(from = …, with = …)`: a version, and the function that takes its type";
 const EXPECTED_FUNCTION: &str =
@@ -357,7 +359,7 @@ impl FieldSettings {
                     return Err(meta.error(EXPECTED_OF_FIELD));
                 }
                 let form = text(&meta)?;
-                let form = form.parse().map_err(|_| Error::new_spanned(&form, EXPECTED_OF_FIELD))?;
+                let form = form.parse().map_err(|_| Error::new_spanned(&form, EXPECTED_FORM))?;
                 match settings.form.replace(form) {
                     Some(_) => Err(meta.error("given twice")),
                     None => Ok(()),

@@ -124,6 +124,7 @@ pub fn ckpt(data: &[u8]) {
 }
 
 /// A history of lines that are all valid, with any numbers, read by a program that starts and by the tool.
+#[cfg(feature = "guided")]
 pub fn history(data: &[u8]) {
     let mut choices = Choices::new(data);
     let mut text = String::new();
@@ -145,6 +146,7 @@ pub fn history(data: &[u8]) {
 }
 
 /// One line of a history.
+#[cfg(feature = "guided")]
 fn line(choices: &mut Choices<'_>) -> String {
     const EVENTS: [&str; 7] = [
         r#""event":"summary","runs":N,"failures":N,"observed":S,"lost":S"#,

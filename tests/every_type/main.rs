@@ -194,9 +194,8 @@ fn value_of(schema: &Schema, ty: &Type, choices: &mut Choices<'_>, depth: u32) -
         }
         Type::Map(key, value) => {
             let length = count(choices);
-            let mut entry = |_| {
-                Some((value_of(schema, key, choices, next)?, value_of(schema, value, choices, next)?))
-            };
+            let mut entry =
+                |_| Some((value_of(schema, key, choices, next)?, value_of(schema, value, choices, next)?));
             Value::Map((0..length).map(&mut entry).collect::<Option<_>>()?)
         }
         Type::Tuple(types) => Value::List(list_of(schema, &mut types.iter(), choices, next)?),
