@@ -140,6 +140,7 @@ fn a_file_that_is_forged_everywhere_is_a_state_or_an_error() {
 #[test]
 fn a_state_of_a_changed_schema_is_read_right_or_refused() {
     use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let seconds = std::env::var("CHECKPOINTED_HOSTILE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let first = if seconds.is_some() { u64::from(since.subsec_nanos()) << 32 } else { 7 << 60 };
