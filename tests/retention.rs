@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use checkpointed::{Checkpointer, Error, Metadata, Metric};
+use checkpointed::{Checkpointer, Error, Metadata, Metric, Protection, inspect};
 use common::{file_of, names_in};
 
 fn loss(value: f64) -> Metadata {
@@ -105,6 +105,42 @@ fn only_what_is_there_can_be_pinned() {
     let parent = tempfile::tempdir().unwrap();
     let checkpoints = Checkpointer::<u64>::open(parent.path().join("run.ckpt")).unwrap();
     assert!(matches!(checkpoints.pin(7), Err(Error::NoSuchGeneration { generation: 7, .. })));
+}
+
+#[test]
+fn prune_keeps_what_the_program_keeps_whatever_its_metrics_are_called() {
+    for name in ["loss, every 7th", "loss, 9 with the highest loss", "\"", ""] {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run.ckpt");
+        let builder = Checkpointer::<u64>::builder(&path).keep_last(1).keep_best(Metric::lowest(name), 1);
+        let mut checkpoints = builder.open().unwrap();
+        for (number, value) in [0.5, 0.1, 0.4, 0.3].into_iter().enumerate() {
+            checkpoints.save_with(&(number as u64), Metadata::new().with(name, value)).unwrap();
+        }
+        drop(checkpoints);
+        // As `ckpt prune` does it, which is told nothing and goes by the history.
+        let pruning = inspect::prune(&path, &Protection::new(), None, false).unwrap();
+        let kept: Vec<u64> = pruning.kept.into_iter().map(|(generation, _)| generation).collect();
+        assert_eq!((kept, pruning.removed.len()), (vec![2, 4], 0), "{name:?}");
+    }
+}
+
+#[test]
+fn of_integers_that_no_float_tells_apart_the_best_is_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let highest = || Metric::highest("seen");
+    let open = || Checkpointer::<u64>::builder(&path).keep_last(1).keep_best(highest(), 1).open().unwrap();
+    let mut checkpoints = open();
+    for seen in [u64::MAX - 2, u64::MAX - 1, (1 << 53) + 1] {
+        checkpoints.save_with(&seen, Metadata::new().with("seen", seen)).unwrap();
+    }
+    drop(checkpoints);
+    // The next run reads them from the files.
+    let mut checkpoints = open();
+    assert_eq!(checkpoints.best(&highest()).unwrap(), Some(2));
+    checkpoints.save_with(&0, Metadata::new().with("seen", 0)).unwrap();
+    assert_eq!(checkpoints.generations().unwrap(), [2, 4]);
 }
 
 #[test]

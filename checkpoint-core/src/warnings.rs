@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
 use crate::environment;
@@ -107,9 +106,21 @@ fn tell(warning: &Warning) {
     if of_process().or(to_stderr).unwrap_or_else(|| !tracing::dispatcher::has_been_set()) {
         let what = if warning.is_error { "error" } else { "warning" };
         let line = format!("checkpointed: {what}: {warning}\n");
-        // Not `eprint!`, which panics where standard error is closed.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        to_stderr_of_process(&line);
     }
+}
+
+#[cfg(not(test))]
+fn to_stderr_of_process(line: &str) {
+    use std::io::Write as _;
+    // Not `eprint!`, which panics where standard error is closed.
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// In tests where their output goes.
+#[cfg(test)]
+fn to_stderr_of_process(line: &str) {
+    eprint!("{line}");
 }
 
 /// What the environment says; nothing where it cannot be understood, which the opening of a directory tells.

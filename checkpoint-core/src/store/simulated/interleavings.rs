@@ -283,7 +283,7 @@ fn with_a_callback(bench: &Bench, fault: bool) -> Result<(), Error> {
             std::panic::resume_unwind(Box::new("the pipe is closed"));
         }
     };
-    let mut checkpoints = bench.builder().warnings_to_stderr(false).on_progress(panics).open()?;
+    let mut checkpoints = bench.builder().on_progress(panics).open()?;
     let begun = begin(bench, &mut checkpoints)?;
     if fault {
         bench.plan(Some((shuttle::rand::thread_rng().gen_range(0..OPERATIONS), Fault::Errno(EIO))));

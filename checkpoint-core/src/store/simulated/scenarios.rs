@@ -90,6 +90,8 @@ impl Bench {
     pub(super) fn builder(&self) -> Builder<u64> {
         let builder =
             Checkpointer::builder(PATH).disk(Arc::clone(&self.seam)).history(false).keep_last(self.keep);
+        // So many are made to fail.
+        let builder = builder.warnings_to_stderr(false);
         // Of most scenarios no generation has that number.
         builder.keep_best(Metric::lowest("loss"), 1)
     }
