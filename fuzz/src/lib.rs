@@ -148,9 +148,11 @@ pub fn history(data: &[u8]) {
 /// One line of a history.
 #[cfg(feature = "guided")]
 fn line(choices: &mut Choices<'_>) -> String {
-    const EVENTS: [&str; 7] = [
+    const EVENTS: [&str; 9] = [
         r#""event":"summary","runs":N,"failures":N,"observed":S,"lost":S"#,
-        r#""event":"start","host":"h","process":1,"schedule":"adaptive","retention":"the last N, every Nth""#,
+        r#""event":"start","host":"h","process":1,"schedule":"adaptive","retention":{"last":N,"every":N}"#,
+        r#""event":"start","host":"h","process":1,"schedule":"adaptive","retention":"the last N""#,
+        r#""event":"alive""#,
         r#""event":"died","ran":S"#,
         r#""event":"restart","generation":N,"lost":S"#,
         r#""event":"save","generation":N,"bytes":N,"stall":S,"total":S,"interval":S,"why":"due""#,
