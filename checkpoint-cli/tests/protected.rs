@@ -45,7 +45,7 @@ fn with_a_key_only_checkpoints_with_its_tags_are_whole() {
     let (right, wrong) = (key_file(parent.path(), 7), key_file(parent.path(), 8));
     assert_eq!(ckpt(&["verify", text(&path)]).0, 0, "without a key, tags do not count");
     let (code, out, err) = ckpt(&["--json", "verify", text(&path), "--key-file", text(&right)]);
-    assert_eq!(code, 1, "{err}");
+    assert_eq!(code, 4, "{err}");
     let verified: Value = serde_json::from_str(&out).unwrap();
     let problem = |number: usize| &verified["checkpoints"][number]["problem"];
     assert_eq!(problem(0), &Value::Null);
@@ -69,7 +69,7 @@ fn an_encrypted_checkpoint_says_what_it_needs() {
     assert_eq!(code, 0);
     assert!(out.contains("encrypted"), "{out}");
     let (code, out, _) = ckpt(&["verify", text(&path)]);
-    assert!(code == 1 && out.contains("encrypted") && out.contains("a restart is refused"), "{out}");
+    assert!(code == 4 && out.contains("encrypted") && out.contains("a restart is refused"), "{out}");
 }
 
 #[cfg(feature = "encryption")]
