@@ -409,3 +409,126 @@ impl Metres {
         Metres { value: value * 2.0 }
     }
 }
+
+/// A migration makes a value for which only references that live for ever may be handed out. A reader whose type differs
+/// from that in a lifetime alone must not be given it.
+mod lifetimes {
+    use std::fmt;
+    use std::marker::PhantomData;
+    use std::sync::Mutex;
+
+    use checkpointed::{Body, Checkpoint, Fields, Type, Types, checkpointed};
+    use serde::de::Visitor;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{load, saved};
+
+    static KEPT: Mutex<Option<&'static str>> = Mutex::new(None);
+
+    struct Contra<'a>(fn(&'a str));
+
+    fn keep(text: &'static str) {
+        *KEPT.lock().unwrap() = Some(text);
+    }
+
+    impl Serialize for Contra<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_newtype_struct("Contra", &7_u8)
+        }
+    }
+
+    impl<'de, 'a> Deserialize<'de> for Contra<'a> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Contra<'a>, D::Error> {
+            struct Number<'a>(PhantomData<fn() -> Contra<'a>>);
+
+            impl<'de, 'a> Visitor<'de> for Number<'a> {
+                type Value = Contra<'a>;
+
+                fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    formatter.write_str("a number")
+                }
+
+                fn visit_newtype_struct<D: Deserializer<'de>>(
+                    self,
+                    deserializer: D,
+                ) -> Result<Contra<'a>, D::Error> {
+                    u8::deserialize(deserializer).map(|_| Contra(|_| ()))
+                }
+            }
+
+            deserializer.deserialize_newtype_struct("Contra", Number(PhantomData))
+        }
+    }
+
+    #[checkpointed(name = "contra")]
+    struct OldContra(u8);
+
+    impl Checkpoint for Contra<'static> {
+        const NAME: &'static str = "contra";
+        const VERSION: u32 = 2;
+
+        fn schema(types: &mut Types) -> Type {
+            types.migrate::<1, Self, _, _, _>(|_: OldContra| Contra(keep));
+            types.define::<Self>(Self::NAME, Self::VERSION, |_| Body::Struct(Fields::Newtype(Type::U8)))
+        }
+    }
+
+    /// Hands a text that does not live long to what it reads.
+    #[derive(Debug, PartialEq, Serialize)]
+    struct Holder(u8);
+
+    impl<'de> Deserialize<'de> for Holder {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Holder, D::Error> {
+            fn read<'de, 'a, D: Deserializer<'de>>(deserializer: D, text: &'a str) -> Result<(), D::Error> {
+                let contra = Contra::<'a>::deserialize(deserializer)?;
+                (contra.0)(text);
+                Ok(())
+            }
+            let text = String::from("it does not live long");
+            read(deserializer, &text).map(|()| Holder(7))
+        }
+    }
+
+    impl Checkpoint for Holder {
+        const NAME: &'static str = "contra";
+        const VERSION: u32 = 2;
+
+        fn schema(types: &mut Types) -> Type {
+            Contra::schema(types)
+        }
+    }
+
+    #[test]
+    fn what_a_migration_made_is_not_given_to_a_type_of_other_lifetimes() {
+        let directory = saved(&OldContra(3));
+        assert_eq!(load::<Holder>(&directory).unwrap().0, Holder(7));
+        assert_eq!(*KEPT.lock().unwrap(), None, "a freed text is kept");
+    }
+}
+
+#[test]
+fn what_a_migration_makes_is_read_as_it_would_be_saved() {
+    #[checkpointed(name = "model")]
+    struct Before {
+        weights: Vec<f32>,
+        flags: Vec<bool>,
+    }
+    #[checkpointed(name = "model", version = 2, migrate(from = 1, with = Model::made))]
+    #[derive(Debug, PartialEq)]
+    struct Model {
+        weights: Vec<Vec<f32>>,
+        flags: Vec<bool>,
+        #[serde(skip)]
+        scratch: u8,
+    }
+    impl Model {
+        fn made(old: Before) -> Model {
+            let weights = vec![old.weights.clone(), old.weights, vec![0.5; 3]];
+            Model { weights, flags: old.flags, scratch: 7 }
+        }
+    }
+    let (weights, flags) = (vec![1.5_f32; 100_000], vec![true; 100_000]);
+    let directory = saved(&vec![Before { weights: weights.clone(), flags: flags.clone() }]);
+    let expected = Model { weights: vec![weights.clone(), weights, vec![0.5; 3]], flags, scratch: 0 };
+    assert_eq!(load::<Vec<Model>>(&directory).unwrap().0, [expected]);
+}

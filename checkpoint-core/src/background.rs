@@ -336,8 +336,9 @@ fn run(Job { mut idle, order, telling }: Job) -> Done {
     let (name, generation) = (order.manifest.name.clone(), order.manifest.generation);
     let Idle { writer, net, staging: Staging { state, arrays, .. } } = &mut *idle;
     // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file removes itself.
-    let saved = caught(|| save::save(writer, net, order, &telling, state, |output, _| write(arrays, output)))
-        .unwrap_or_else(|message| Err(Error::Panicked { name, message }));
+    let saved =
+        caught(|| save::save(writer, net, order, &telling, state, |output, _, _| write(arrays, output)))
+            .unwrap_or_else(|message| Err(Error::Panicked { name, message }));
     Done { idle, generation, saved }
 }
 

@@ -15,7 +15,7 @@ use crate::reader::{CheckpointReader, LoadReport};
 use crate::run::{Decision, Fate, Finished, Progress, Why};
 use crate::save::{self, Failure, Order, Saved};
 use crate::standing::{self, Question};
-use crate::state::{self, Checkpoint};
+use crate::state::{self, Checkpoint, Observed};
 use crate::stop::StopReason;
 use crate::store::Metric;
 
@@ -123,7 +123,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest is whole, but not of this program or of a
     /// state that this one cannot be made of.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
-        self.load_with(CheckpointReader::load)
+        match self.load_boxed()? {
+            Some(state) => Ok(Some(*state)),
+            None => Ok(None),
+        }
+    }
+
+    fn load_boxed(&mut self) -> Result<Option<Box<T>>, Error> {
+        self.load_with(CheckpointReader::load_boxed)
     }
 
     /// Loads the newest generation that is whole into a state that is there already: its large arrays are written over
@@ -156,14 +163,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
         let loaded = self.load_with(|reader| reader.load_over(state))?;
         // Last: what the state had runs code of its own when it is dropped.
-        Ok(loaded.map(|loaded| *state = loaded).is_some())
+        Ok(loaded.map(|loaded| *state = *loaded).is_some())
     }
 
     /// Loads from this directory or, where it has nothing, from the one that it was branched from.
     fn load_with(
         &mut self,
-        mut load: impl FnMut(&mut CheckpointReader<T>) -> Result<Option<T>, Error>,
-    ) -> Result<Option<T>, Error> {
+        mut load: impl FnMut(&mut CheckpointReader<T>) -> Result<Option<Box<T>>, Error>,
+    ) -> Result<Option<Box<T>>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         // A save that goes on in the background is waited for; if it failed, the next save says so.
         let writer = self.saver.settled_writer();
@@ -202,7 +209,10 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`load`](Checkpointer::load).
     pub fn load_or_else(&mut self, initial: impl FnOnce() -> T) -> Result<T, Error> {
-        Ok(self.load()?.unwrap_or_else(initial))
+        match self.load_boxed()? {
+            Some(state) => Ok(*state),
+            None => Ok(initial()),
+        }
     }
 
     /// Loads one generation. The next save is still numbered after the newest.
@@ -348,12 +358,15 @@ impl<T: Checkpoint> Checkpointer<T> {
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
         let save = || {
-            save::save(writer, net, order, &telling, buffer, |output, buffer| {
+            save::save(writer, net, order, &telling, buffer, |output, buffer, manifest| {
                 buffer.clear();
-                state::encode(state, buffer, output).map_err(|why| match output.take_failure() {
+                let encoded = state::encode(state, reader.forms(), buffer, output);
+                let observed = encoded.map_err(|why| match output.take_failure() {
                     Some(failure) => Failure::Write(failure),
                     None => Failure::Encode(Error::Encode { name: reader.name(), why }),
-                })
+                })?;
+                manifest.complete(&observed);
+                Ok(())
             })
         };
         // The state's own code runs in there. A panic of it is noted, and goes on.
@@ -579,11 +592,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
         self.saver.run.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
-        let manifest = self.reader.new_manifest(generation, metadata);
+        let mut manifest = self.reader.new_manifest(generation, metadata);
         let (reader, staging) = (&self.reader, self.saver.staging()?);
         let copy = || {
             let mut bytes = std::mem::take(&mut staging.state);
-            let encoded = state::encode(state, &mut bytes, staging);
+            let encoded = state::encode(state, reader.forms(), &mut bytes, staging);
             staging.state = bytes;
             encoded.map_err(|why| Error::Encode { name: reader.name(), why })
         };
@@ -593,7 +606,10 @@ impl<T: Checkpoint> Checkpointer<T> {
                 (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
             }
         };
-        let begin = |()| self.saver.begin(manifest, begun, why.clone());
+        let begin = |observed: Observed| {
+            manifest.complete(&observed);
+            self.saver.begin(manifest, begun, why.clone())
+        };
         match copied.and_then(begin) {
             Ok(stall) => Ok(Begun { generation, stall }),
             Err(error) => {

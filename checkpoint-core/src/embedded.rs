@@ -16,8 +16,9 @@ pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Ve
     bytes.clear();
     let mut container = ContainerWriter::new(bytes);
     let mut rest = Vec::new();
-    state::encode(value, &mut rest, &mut container).map_err(failed)?;
-    let manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
+    let observed = state::encode(value, program.forms(), &mut rest, &mut container).map_err(failed)?;
+    let mut manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
+    manifest.complete(&observed);
     container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))
 }
 
@@ -31,7 +32,7 @@ pub(crate) fn decode<T: Checkpoint>(
     let path = path.join(part);
     let container = open(&path, bytes)?;
     let decoded = reader::decode::<T>(&path, program, &container, &mut ArrayPool::default)?;
-    Ok(decoded.state)
+    Ok(*decoded.state)
 }
 
 /// The container that [`encode`] wrote. `path` is for messages.

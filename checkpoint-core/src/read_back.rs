@@ -91,7 +91,7 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     let encoding = |why: String| format!("what was loaded could not be encoded again: {why}");
     let mut bytes = Vec::new();
     let mut sums = ContainerWriter::new(std::io::sink());
-    state::encode(&value, &mut bytes, &mut sums).map_err(encoding)?;
+    state::encode(&*value, program.forms(), &mut bytes, &mut sums).map_err(encoding)?;
     if sums.has_parts_of(&bytes, &container).map_err(|error| encoding(error.to_string()))? {
         return Ok(());
     }
@@ -100,7 +100,7 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     let mut file = Vec::new();
     let mut again = ContainerWriter::new(&mut file);
     bytes.clear();
-    state::encode(&value, &mut bytes, &mut again).map_err(encoding)?;
+    state::encode(&*value, program.forms(), &mut bytes, &mut again).map_err(encoding)?;
     drop(value);
     let manifest = Manifest::of::<T>(container.manifest().schema().clone(), 0, Metadata::new());
     again.finish(&bytes, manifest).map_err(|error| encoding(error.to_string()))?;

@@ -11,7 +11,9 @@ use crate::container::{self, Arrays, Container, Manifest, Metadata};
 use crate::error::{Error, Skipped};
 use crate::history::History;
 use crate::seal::Protection;
-use crate::state::{self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Program, Schema};
+use crate::state::{
+    self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Forms, Program, Schema,
+};
 use crate::store::{Directory, Metric, RealDisk, absolute};
 use crate::warnings::warn;
 
@@ -110,6 +112,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// As [`Checkpointer::load`](crate::Checkpointer::load).
     pub fn load(&mut self) -> Result<Option<T>, Error> {
+        match self.load_boxed()? {
+            Some(state) => Ok(Some(*state)),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`load`](CheckpointReader::load), without the state on the stack.
+    pub(crate) fn load_boxed(&mut self) -> Result<Option<Box<T>>, Error> {
         self.load_with(ArrayPool::default)
     }
 
@@ -119,11 +129,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// As [`Checkpointer::load_into`](crate::Checkpointer::load_into).
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
-        Ok(self.load_over(state)?.map(|loaded| *state = loaded).is_some())
+        Ok(self.load_over(state)?.map(|loaded| *state = *loaded).is_some())
     }
 
     /// Loads the newest generation that is whole, over the arrays of `state`, which are taken out of it.
-    pub(crate) fn load_over(&mut self, state: &mut T) -> Result<Option<T>, Error> {
+    pub(crate) fn load_over(&mut self, state: &mut T) -> Result<Option<Box<T>>, Error> {
         self.load_with(|| {
             let mut pool = ArrayPool::default();
             state.lend_arrays(&mut pool);
@@ -131,7 +141,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
         })
     }
 
-    fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<T>, Error> {
+    /// The state stays in its box: a large one would be on the stack once for each function that it goes through.
+    fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<Box<T>>, Error> {
         let begun = Instant::now();
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut generations = self.directory.generations()?;
@@ -186,7 +197,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             .read(generation, &mut ArrayPool::default)
             .map_err(|error| self.explain(generation, error))?;
         self.report = Some(self.report_of(&container, begun, Vec::new(), loaded.differences));
-        Ok(loaded.state)
+        Ok(*loaded.state)
     }
 
     /// The report of the last load that found something.
@@ -289,6 +300,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Manifest::of::<T>(self.program.schema().clone(), generation, metadata)
     }
 
+    /// The forms that a state is written in.
+    pub(crate) fn forms(&self) -> &Forms {
+        self.program.forms()
+    }
+
     /// What messages call the state.
     pub(crate) fn name(&self) -> String {
         name_of::<T>(self.program.schema())
@@ -382,7 +398,7 @@ pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
 
 /// A state out of a container.
 pub(crate) struct Decoded<T> {
-    pub(crate) state: T,
+    pub(crate) state: Box<T>,
     /// In what it differs from the one that was saved.
     pub(crate) differences: Vec<Difference>,
 }
@@ -400,10 +416,12 @@ pub(crate) fn decode<T: Checkpoint>(
     let Compared { differences, plan } = compared;
     let bytes = container.state().map_err(refused)?;
     let mut arrays = Arrays::new(container, pool());
+    let room = program.room();
     let decoded = if is_same_form {
-        state::decode(&bytes, &mut arrays)
+        state::decode(&bytes, room, &mut arrays)
     } else {
-        state::decode_by_schema(&bytes, &container.manifest().schema, &plan, &mut arrays)
+        let schemas = (&container.manifest().schema, Some(program));
+        state::decode_by_schema(&bytes, schemas, (&plan, room), &mut arrays)
     };
     // A damaged array ends the decoding too, but is the cause.
     if let Some(refusal) = arrays.take_refusal() {

@@ -75,7 +75,7 @@ pub(crate) struct Order {
 }
 
 /// Writes a container and publishes it as the generation that its manifest names. `fill` writes the arrays, and puts the
-/// bytes of the rest of the state into `rest`.
+/// bytes of the rest of the state into `rest`; it may complete the manifest.
 ///
 /// Where the disk is full and the program wants it, room is made and `fill` is called once more.
 pub(crate) fn save(
@@ -84,7 +84,7 @@ pub(crate) fn save(
     order: Order,
     telling: &Telling,
     rest: &mut Vec<u8>,
-    mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>) -> Result<(), Failure>,
+    mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<(), Failure>,
 ) -> Result<Saved, Error> {
     let again = telling.makes_room.then(|| order.clone());
     match (write(writer, net, order, telling, rest, &mut fill), again) {
@@ -107,10 +107,10 @@ fn make_room(writer: &mut Writer, generation: u64) -> Result<bool, Error> {
 fn write(
     writer: &mut Writer,
     net: &mut Net,
-    Order { manifest, begun, stall }: Order,
+    Order { mut manifest, begun, stall }: Order,
     telling: &Telling,
     rest: &mut Vec<u8>,
-    fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>) -> Result<(), Failure>,
+    fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<(), Failure>,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
     let watcher = &telling.watcher;
@@ -124,7 +124,7 @@ fn write(
     let container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
     let can_open = writer.protection().can_open();
     let mut container = container.tagged(writer.protection().tag_key()).checked(!can_open);
-    match fill(&mut container, rest) {
+    match fill(&mut container, rest, &mut manifest) {
         Ok(()) => drop(container.finish(rest, manifest).map_err(failed)?),
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, TagKey};
 use crate::reader::CheckpointReader;
-use crate::state::{self, Checkpoint};
+use crate::state::{self, Checkpoint, Forms};
 
 /// What a state is compared with, and how.
 pub(crate) struct Question<'a> {
@@ -31,7 +31,8 @@ pub(crate) fn generation<T: Checkpoint>(
         return None;
     }
     let container = reader.container(newest).ok()?;
-    (fits(reader, container.manifest(), question) && has_bytes(state, &container)).then_some(newest)
+    (fits(reader, container.manifest(), question) && has_bytes(state, reader.forms(), &container))
+        .then_some(newest)
 }
 
 /// Whether a manifest says what one of a new save would say.
@@ -49,15 +50,16 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
 ///
 /// A map or a set whose order is left to chance has another one once it was loaded. Then this says no: that the order of a
 /// sequence does not matter is not known of any.
-fn has_bytes<T: Checkpoint>(state: &T, container: &Container) -> bool {
+fn has_bytes<T: Checkpoint>(state: &T, forms: &Forms, container: &Container) -> bool {
     let mut rest = Vec::new();
     let mut sums = ContainerWriter::new(io::sink());
-    let encoded = state::encode(state, &mut rest, &mut sums);
+    let encoded = state::encode(state, forms, &mut rest, &mut sums);
     if encoded.is_err() || !sums.has_parts_of(&rest, container).unwrap_or(false) {
         return false;
     }
     drop(rest);
-    container::is_equal(container, |rest, arrays| state::encode(state, rest, arrays)).unwrap_or(false)
+    container::is_equal(container, |rest, arrays| state::encode(state, forms, rest, arrays).map(drop))
+        .unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::metadata::{Metadata, Value};
 use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
 use crate::host;
-use crate::state::{CODEC, Checkpoint, Schema};
+use crate::state::{CODEC, Checkpoint, Observed, Schema};
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -165,6 +165,13 @@ impl Manifest {
             schema,
             parts: Vec::new(),
             authentication: None,
+        }
+    }
+
+    /// Puts what was observed into the schema, where that does not know the form of a part.
+    pub(crate) fn complete(&mut self, observed: &Observed) {
+        if let Some(schema) = observed.complete(&self.schema).filter(is_readable) {
+            self.schema = schema;
         }
     }
 

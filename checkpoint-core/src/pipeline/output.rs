@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::Error;
 use crate::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::state::{Array, ArraySink, Checkpoint, Schema, encode};
+use crate::state::{Array, ArraySink, Checkpoint, Forms, Schema, encode};
 use crate::store::Directory;
 
 /// The output of a step. A clone is the same output; what is in memory is shared.
@@ -100,10 +100,12 @@ impl<T> fmt::Debug for Output<T> {
 pub(super) fn identity<T: Checkpoint>(value: &T) -> Result<String, String> {
     let mut hashed = Hashed::default();
     // The bytes say nothing of the names of fields: after these were exchanged, the same bytes are another value.
-    let kind = (T::NAME, T::VERSION, Schema::of::<T>());
+    let schema = Schema::of::<T>();
+    let forms = Forms::of(&schema);
+    let kind = (T::NAME, T::VERSION, schema);
     hashed.hasher.update(&serde_json::to_vec(&kind).map_err(|error| error.to_string())?);
     let mut rest = Vec::new();
-    encode(value, &mut rest, &mut hashed)?;
+    encode(value, &forms, &mut rest, &mut hashed)?;
     hashed.hasher.update(&rest);
     Ok(hashed.hasher.finalize().to_hex().to_string())
 }

@@ -61,9 +61,9 @@ fn compare_schemas(
     plan: Plan,
 ) -> Compared {
     let (path, compared, found) = (String::new(), HashSet::new(), Vec::new());
-    let accepted = Accepted::default();
+    let (accepted, enough, most) = (Accepted::default(), MOST, COMPARISONS);
     let mut comparison =
-        Comparison { checkpoint, program, migrations, path, accepted, compared, found, plan };
+        Comparison { checkpoint, program, migrations, path, accepted, compared, found, enough, most, plan };
     comparison.types(&checkpoint.root, &program.root, 0);
     let Comparison { found: mut differences, plan, .. } = comparison;
     if differences.len() > MOST {
@@ -78,6 +78,29 @@ fn compare_schemas(
     Compared { differences, plan }
 }
 
+/// Whether a type of the checkpoint and one of the program are the same. `left` is how many more types may be compared.
+pub(super) fn are_same(
+    (checkpoint, of_checkpoint): (&Schema, &Type),
+    (program, of_program): (&Program, &Type),
+    left: &mut usize,
+) -> bool {
+    let mut comparison = Comparison {
+        checkpoint,
+        program: program.extended(),
+        migrations: Some(program),
+        path: String::new(),
+        compared: HashSet::new(),
+        accepted: Accepted::default(),
+        found: Vec::new(),
+        enough: 0,
+        most: *left,
+        plan: Plan::default(),
+    };
+    comparison.types(of_checkpoint, of_program, 0);
+    *left = left.saturating_sub(comparison.compared.len());
+    comparison.found.is_empty()
+}
+
 struct Comparison<'a> {
     checkpoint: &'a Schema,
     program: &'a Schema,
@@ -89,16 +112,20 @@ struct Comparison<'a> {
     /// a recursive type is equal unless a difference is found elsewhere.
     compared: HashSet<(Identity, Identity, usize)>,
     found: Vec<Difference>,
+    /// When more differences than these were found, the rest is not compared.
+    enough: usize,
+    /// How many types are compared.
+    most: usize,
     plan: Plan,
 }
 
 impl<'a> Comparison<'a> {
     fn types(&mut self, checkpoint: &'a Type, program: &'a Type, depth: usize) {
         let pair = (Identity::of(checkpoint), Identity::of(program), self.accepted.here());
-        if self.found.len() > MOST || !self.compared.insert(pair) {
+        if self.found.len() > self.enough || !self.compared.insert(pair) {
             return;
         }
-        if depth > DEEPEST || self.compared.len() > COMPARISONS {
+        if depth > DEEPEST || self.compared.len() > self.most {
             let (before, after) = ("a type too large to compare".to_owned(), self.describe(false, program));
             self.report(DifferenceKind::Uncompared, before, after);
             return;
@@ -165,7 +192,7 @@ impl<'a> Comparison<'a> {
 
     fn migrated(&mut self, checkpoint: &'a Type, step: &Step<'a>, depth: usize) {
         let Step { migration: Migration { from, old, conversion }, to, program } = step;
-        self.plan.convert(checkpoint, *program, conversion.clone());
+        self.plan.convert(checkpoint, *program, conversion.clone(), old.clone());
         self.types(checkpoint, old, depth + 1);
         let (from, to) = (format!("version {from}"), format!("version {to}"));
         self.report(DifferenceKind::Migrated, from, to);
@@ -184,6 +211,16 @@ impl<'a> Comparison<'a> {
         let (checkpoint, program, owner) = (seen.form, wanted.form, wanted.owner);
         let next = depth + 1;
         match (&checkpoint, &program) {
+            (Form::Observed(name, _), Form::Leaf(Type::Opaque(other))) if name == other => return,
+            (Form::Observed(_, inner), _) => {
+                let inner = Form::of(self.checkpoint, inner);
+                return self.forms(
+                    inner,
+                    Seen { form: program, versions: Vec::new(), owner },
+                    next,
+                    describe,
+                );
+            }
             (Form::Leaf(Type::Unsupported(_)), _) | (_, Form::Leaf(Type::Unsupported(_))) => {}
             (Form::Leaf(checkpoint), Form::Leaf(program)) if checkpoint == program => return,
             (Form::Float16(checkpoint), Form::Float16(program)) if checkpoint == program => return,

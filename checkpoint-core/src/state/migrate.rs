@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::Checkpoint;
+use super::codec::{Forms, Room};
 use super::former::Former;
 use super::resolve::Conversion;
 use super::schema::{Body, Fields, Schema, Type, Types};
@@ -103,6 +104,10 @@ pub(crate) struct Program {
     has_foreign_parts: bool,
     /// What the definitions and their members were called before, by their places.
     former: HashMap<usize, Former>,
+    /// In which form the values are read.
+    forms: Forms,
+    /// What its types need of the stack, those that migrations take too.
+    room: Room,
 }
 
 impl Program {
@@ -131,7 +136,9 @@ impl Program {
         }
         migrations.values_mut().for_each(|list| list.sort_by_key(|migration| Reverse(migration.from)));
         let extended = Schema { root, types: types.definitions };
-        Program { schema, extended, ids: types.defined, migrations, has_foreign_parts, former: types.former }
+        let (forms, room) = (Forms::of(&schema), Room::of(&extended));
+        let (ids, former) = (types.defined, types.former);
+        Program { schema, extended, ids, migrations, has_foreign_parts, former, forms, room }
     }
 
     /// What the definition at this place, and its members, were called before.
@@ -153,6 +160,15 @@ impl Program {
     /// Whether any of its values is written or read by code that was not derived, or not by us: there the two may disagree.
     pub(crate) fn has_foreign_parts(&self) -> bool {
         self.has_foreign_parts
+    }
+
+    /// The forms that its values are written in, because they are read in these.
+    pub(crate) fn forms(&self) -> &Forms {
+        &self.forms
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        self.room
     }
 
     pub(super) fn extended(&self) -> &Schema {

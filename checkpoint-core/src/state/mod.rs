@@ -26,7 +26,7 @@ pub(crate) use adapter::Shape;
 pub use arrays::ArrayPool;
 pub(crate) use arrays::view;
 pub(crate) use arrays::{Array, ArrayHeader, ArraySink, ArraySource, Kind, Reference};
-pub(crate) use codec::{CODEC, ELEMENTS_WITHOUT_BYTES, OUT_OF_BAND, decode, encode};
+pub(crate) use codec::{CODEC, ELEMENTS_WITHOUT_BYTES, Forms, OUT_OF_BAND, Observed, decode, encode};
 #[cfg(test)]
 pub(crate) use compare::differences;
 pub(crate) use compare::{Compared, compare, unsupported};

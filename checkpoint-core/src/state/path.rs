@@ -1,5 +1,7 @@
 //! Where in the state the value is that is being encoded, and the name that an array gets from that.
 
+use super::shortened;
+
 /// One step from a value into a part of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
@@ -8,7 +10,7 @@ pub(super) enum Step {
     /// Into an element, or a field without a name.
     Index(u64),
     /// Into the value of a map whose key was encoded as these bytes; the type of the key tells what they mean.
-    Key { from: usize, to: usize, type_name: &'static str },
+    Key { from: usize, to: usize, type_name: fn() -> &'static str },
 }
 
 /// A name that is longer than this, without `.npy`, tells no reader more, and would at some length not fit the file format.
@@ -33,7 +35,7 @@ pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
             Step::Field(field) => escape(field.as_bytes(), &mut name),
             Step::Index(index) => name.push_str(&index.to_string()),
             Step::Key { from, to, type_name } => {
-                key(encoded.get(*from..*to).unwrap_or_default(), type_name, &mut name);
+                key(encoded.get(*from..*to).unwrap_or_default(), type_name(), &mut name);
             }
         }
         shorten(&mut name, start);
@@ -84,6 +86,24 @@ pub(crate) fn is_array_name(name: &str) -> bool {
 
 /// What a reader takes: more than a writer makes, so that a later one may make longer names.
 const LONGEST_EVER: usize = 2048;
+
+/// Where these steps lead, for a message. Empty where there are none.
+pub(super) fn place(steps: &[Step], encoded: &[u8]) -> String {
+    let mut place = String::new();
+    for step in steps {
+        match step {
+            Step::Field(field) if place.is_empty() => place.push_str(field),
+            Step::Field(field) => place.extend([".", field]),
+            Step::Index(index) => place.push_str(&format!("[{index}]")),
+            Step::Key { from, to, type_name } => {
+                let mut text = String::new();
+                key(encoded.get(*from..*to).unwrap_or_default(), type_name(), &mut text);
+                place.extend(["[", &shortened(&text), "]"]);
+            }
+        }
+    }
+    shortened(&place).into_owned()
+}
 
 /// One step of a name, as [`name`] writes that of a field or of a key that is text.
 pub(crate) fn path_step(text: &str) -> String {
@@ -153,13 +173,15 @@ fn escape(bytes: &[u8], name: &mut String) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::any::type_name;
+
     use super::*;
 
     fn of_key(key: &str) -> String {
         let mut encoded = (key.len() as u64).to_le_bytes().to_vec();
         encoded.extend_from_slice(key.as_bytes());
         let to = encoded.len();
-        name(&[Step::Field("table"), Step::Key { from: 0, to, type_name: "alloc::string::String" }], &encoded)
+        name(&[Step::Field("table"), Step::Key { from: 0, to, type_name: type_name::<String> }], &encoded)
     }
 
     #[test]
@@ -271,9 +293,9 @@ mod tests {
     #[test]
     fn keys_that_are_numbers_are_written_as_such() {
         let of = |bytes: &[u8], type_name| name(&[Step::Key { from: 0, to: bytes.len(), type_name }], bytes);
-        assert_eq!(of(&7_u64.to_le_bytes(), "u64"), "7.npy");
-        assert_eq!(of(&(-7_i32).to_le_bytes(), "&i32"), "-7.npy");
-        assert_eq!(of(&i128::MIN.to_le_bytes(), "i128"), format!("{}.npy", i128::MIN));
-        assert_eq!(of(&0_u64.to_le_bytes(), "u64"), "0.npy");
+        assert_eq!(of(&7_u64.to_le_bytes(), type_name::<u64>), "7.npy");
+        assert_eq!(of(&(-7_i32).to_le_bytes(), type_name::<&i32>), "-7.npy");
+        assert_eq!(of(&i128::MIN.to_le_bytes(), type_name::<i128>), format!("{}.npy", i128::MIN));
+        assert_eq!(of(&0_u64.to_le_bytes(), type_name::<u64>), "0.npy");
     }
 }

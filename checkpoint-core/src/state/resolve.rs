@@ -13,30 +13,41 @@ mod access;
 mod cursor;
 mod migration;
 mod number;
+mod other;
 mod shaped;
 mod value;
 
 use serde::de::DeserializeOwned;
+use typed_arena::Arena;
 
 use self::cursor::Cursor;
 pub(super) use self::migration::{Conversion, Identity, Plan};
+use self::other::Other;
 use self::value::Value;
+use super::Program;
 use super::arrays::ArraySource;
+use super::codec::Room;
 use super::schema::Schema;
 
 /// The value that `bytes`, all of them, encode by the schema of their writer, taken as a `T` of whatever form. `plan` is
-/// what came of the comparison of that schema, the very same object, with the reader's.
+/// what came of the comparison of that schema, the very same object, with the `program`'s. What is the same on both sides
+/// is read as [`decode`](super::decode) does. Without a program, nothing is known to be the same.
 ///
 /// # Errors
 /// Where the bytes are not of that schema, or `T` cannot be made of them; with the path of the value.
 pub(crate) fn decode_by_schema<T: DeserializeOwned>(
     bytes: &[u8],
-    schema: &Schema,
-    plan: &Plan,
+    (schema, program): (&Schema, Option<&Program>),
+    (plan, room): (&Plan, Room),
     arrays: &mut dyn ArraySource,
-) -> Result<T, String> {
-    let mut cursor = Cursor::new(bytes, schema, plan, arrays);
-    let decoded = T::deserialize(Value { cursor: &mut cursor, ty: &schema.root });
+) -> Result<Box<T>, String> {
+    let arena = Arena::new();
+    let mut cursor = Cursor::new(bytes, (schema, program), (plan, room), &arena, arrays);
+    let other = program.map_or_else(Other::unknown, |program| {
+        Other::of_type(Some(program.extended()), &program.extended().root)
+    });
+    let value = Value { cursor: &mut cursor, ty: &schema.root, other };
+    let decoded = room.at_start(|| T::deserialize(value).map(Box::new));
     cursor.end(decoded)
 }
 

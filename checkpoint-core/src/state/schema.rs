@@ -115,6 +115,10 @@ pub struct Definition {
     /// of the same form the name alone tells which is which.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
+    /// Whether it stands for a type whose form could not be found out, by what was seen when the values of this
+    /// checkpoint were written: a wrapper around that, under the name of the type.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub observed: bool,
     /// What it holds.
     #[serde(flatten)]
     pub body: Body,
@@ -161,6 +165,10 @@ pub struct Field {
     /// Its type.
     #[serde(rename = "type")]
     pub ty: Type,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Schema {
@@ -215,6 +223,26 @@ impl Schema {
         let count = self.types.len();
         closed(&self.root, count)
             && self.types.iter().all(|definition| definition.types().all(|ty| closed(ty, count)))
+    }
+
+    /// Gives each type whose form is not known, in order: of one definition after the other, then of the root.
+    pub(super) fn each_opaque(&mut self, take: &mut dyn FnMut(&mut Type)) {
+        fn within(ty: &mut Type, take: &mut dyn FnMut(&mut Type)) {
+            match ty {
+                Type::Opaque(_) => take(ty),
+                Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => within(inner, take),
+                Type::Map(key, value) => {
+                    within(key, take);
+                    within(value, take);
+                }
+                Type::Tuple(members) => members.iter_mut().for_each(|member| within(member, take)),
+                _ => {}
+            }
+        }
+        for definition in &mut self.types {
+            definition.types_mut(&mut |ty| within(ty, take));
+        }
+        within(&mut self.root, take);
     }
 
     /// The type in words, as a Rust programmer would write it, cut off where that is long.
@@ -300,6 +328,21 @@ impl Definition {
     }
 }
 
+impl Definition {
+    fn types_mut(&mut self, take: &mut dyn FnMut(&mut Type)) {
+        let mut of = |fields: &mut Fields| match fields {
+            Fields::Unit => {}
+            Fields::Newtype(ty) => take(ty),
+            Fields::Tuple(types) => types.iter_mut().for_each(&mut *take),
+            Fields::Named(fields) => fields.iter_mut().for_each(|field| take(&mut field.ty)),
+        };
+        match &mut self.body {
+            Body::Struct(fields) => of(fields),
+            Body::Enum(variants) => variants.iter_mut().for_each(|variant| of(&mut variant.fields)),
+        }
+    }
+}
+
 impl Fields {
     fn types(&self) -> Box<dyn Iterator<Item = &Type> + '_> {
         match self {
@@ -357,6 +400,7 @@ impl Types {
             name: name.to_owned(),
             version,
             foreign: false,
+            observed: false,
             body: Body::Struct(Fields::Unit),
         });
         let body = body(self);
@@ -462,7 +506,13 @@ impl Types {
 
     /// A definition of its own for each place that it is asked for.
     pub(crate) fn add(&mut self, name: &str, body: Body) -> Type {
-        self.definitions.push(Definition { name: name.to_owned(), version: 1, foreign: false, body });
+        self.definitions.push(Definition {
+            name: name.to_owned(),
+            version: 1,
+            foreign: false,
+            observed: false,
+            body,
+        });
         Type::Named(self.definitions.len() - 1)
     }
 
@@ -480,26 +530,10 @@ impl Types {
         let offset = self.definitions.len();
         let Schema { mut root, mut types } = trace();
         shift(&mut root, offset);
-        for definition in &mut types {
-            match &mut definition.body {
-                Body::Struct(fields) => shift_fields(fields, offset),
-                Body::Enum(variants) => {
-                    variants.iter_mut().for_each(|variant| shift_fields(&mut variant.fields, offset));
-                }
-            }
-        }
+        types.iter_mut().for_each(|definition| definition.types_mut(&mut |ty| shift(ty, offset)));
         self.definitions.append(&mut types);
         self.known.insert(TypeId::of::<T>(), root.clone());
         root
-    }
-}
-
-fn shift_fields(fields: &mut Fields, offset: usize) {
-    match fields {
-        Fields::Unit => {}
-        Fields::Newtype(ty) => shift(ty, offset),
-        Fields::Tuple(types) => types.iter_mut().for_each(|ty| shift(ty, offset)),
-        Fields::Named(fields) => fields.iter_mut().for_each(|field| shift(&mut field.ty, offset)),
     }
 }
 

@@ -6,17 +6,15 @@ mod of_nalgebra;
 #[cfg(feature = "ndarray")]
 mod of_ndarray;
 
-use std::any::TypeId;
-use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::LazyLock;
 
 use bytemuck::NoUninit;
 
 #[cfg(feature = "nalgebra")]
 pub(super) use self::of_nalgebra::{CONTRADICTIONS, contradicts};
-use super::table::{ById, TABLE};
-use super::{Array, Kind, erased};
+use super::erased::{Grids, NoLifetimes};
+use super::table::TABLE;
+use super::{Array, Kind};
 
 /// A shaped array of numbers, borrowed from the state.
 #[derive(Debug)]
@@ -28,12 +26,12 @@ pub(crate) struct Grid<'a> {
 /// Where a type's own serialization writes the lengths of its dimensions.
 #[derive(Debug)]
 pub(crate) enum Lengths {
-    /// `ndarray`: a version, then the lengths, then the elements.
+    /// `ndarray`: a version, then the lengths, with their number where that is not part of the type, then the elements.
     #[cfg(feature = "ndarray")]
-    Before { version: u8, lengths: Vec<u64> },
-    /// `nalgebra`: the elements, then the lengths that are not part of the type.
+    Before { version: u8, lengths: Vec<u64>, is_counted: bool },
+    /// `nalgebra`: the elements, then each length that is not part of the type.
     #[cfg(feature = "nalgebra")]
-    After(Vec<u64>),
+    After([Option<u64>; 2]),
 }
 
 /// A type of such arrays.
@@ -42,14 +40,9 @@ pub(super) trait AsGrid {
     fn as_grid(&self, kind: Kind) -> Option<Grid<'_>>;
 }
 
-/// How to look at an array, or at the one behind a reference, whose type is not known to the one who looks.
-pub(super) type ViewGrid = for<'a> unsafe fn(*const (), Kind, PhantomData<&'a ()>) -> Option<Grid<'a>>;
-
-type Table = HashMap<TypeId, (ViewGrid, Kind), ById>;
-
 /// By the type of the array.
-pub(super) static GRIDS: LazyLock<Table> = LazyLock::new(|| {
-    let mut grids = HashMap::default();
+pub(super) static GRIDS: LazyLock<Grids> = LazyLock::new(|| {
+    let mut grids = Grids::default();
     macro_rules! add {
         ($($element:ty),+) => {$(
             #[cfg(feature = "ndarray")]
@@ -67,10 +60,9 @@ pub(super) static GRIDS: LazyLock<Table> = LazyLock::new(|| {
 });
 
 /// Adds the type `G`, whose elements are `A`s, and references to it.
-fn add_grid<A: NoUninit, G: AsGrid + 'static>(grids: &mut Table) {
+fn add_grid<A: NoUninit, G: AsGrid + NoLifetimes>(grids: &mut Grids) {
     // Absent where numbers do not lie in memory as they are written.
-    if let Some((_, kind)) = TABLE.borrowed.get(&TypeId::of::<&'static [A]>()) {
-        grids.insert(TypeId::of::<G>(), (erased::view_grid::<G>, *kind));
-        grids.insert(TypeId::of::<&'static G>(), (erased::view_grid_behind::<G>, *kind));
+    if let Some(kind) = TABLE.views.kind::<A>() {
+        grids.insert::<G>(kind);
     }
 }

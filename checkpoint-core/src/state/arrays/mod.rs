@@ -6,6 +6,7 @@
 //! wherever it is in the state, inside maps, enums, generics and types from other crates, while in every other format
 //! the same type looks as it always does. What is not recognised is encoded like everything else.
 
+mod copied;
 mod erased;
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 mod grid;
@@ -15,8 +16,7 @@ mod npy;
 mod pool;
 mod table;
 
-use std::any::Any;
-
+pub(crate) use copied::Copied;
 pub(crate) use npy::ArrayHeader;
 pub use pool::ArrayPool;
 
@@ -27,7 +27,7 @@ pub(super) use erased::grid;
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 pub(super) use grid::{Grid, Lengths};
 
-pub(crate) use erased::{group, owned, vec_kind, view, visitor_reads, whole};
+pub(crate) use erased::{Owned, group, vec_kind, view, visitor_reads, whole};
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl IntoIterator for Whole<'_> {
 }
 
 /// Reads the `Vec` that a source holds under a number.
-type ReadVec = fn(&mut dyn ArraySource, Reference, Kind) -> Result<Box<dyn Any>, String>;
+type ReadVec = fn(&mut dyn ArraySource, Reference, Kind) -> Result<Owned, String>;
 
 /// What the rows of an array are: a number, or a fixed array of them.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +81,16 @@ impl Kind {
         self.inner.iter().product::<u64>() * self.dtype.size
     }
 
+    /// What messages call an array of it.
+    pub(crate) fn describe(&self) -> String {
+        match self.inner {
+            [] => format!("an array of {}", self.dtype.descr),
+            inner => format!("an array of {} in rows of {inner:?}", self.dtype.descr),
+        }
+    }
+
     /// The `Vec` that a source holds.
-    pub(super) fn read(self, source: &mut dyn ArraySource, array: Reference) -> Result<Box<dyn Any>, String> {
+    pub(super) fn read(self, source: &mut dyn ArraySource, array: Reference) -> Result<Owned, String> {
         (self.read)(source, array, self)
     }
 

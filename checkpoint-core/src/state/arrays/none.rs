@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Array, ArrayPool, ArraySink, ArraySource, Kind, Reference};
-use crate::state;
+use crate::state::{self, Checkpoint, Forms, Schema};
 
 /// A state whose arrays stay where they are.
 #[derive(Default)]
@@ -44,10 +44,18 @@ impl ArraySource for NoArrays {
     }
 }
 
+/// Encodes a value whose form is not known.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
-    state::encode(value, into, &mut NoArrays::default())
+    state::encode(value, &Forms::unknown(), into, &mut NoArrays::default()).map(drop)
+}
+
+/// Encodes a value as it will be read.
+pub(crate) fn encode_as_read<T: Checkpoint>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
+    let forms = Forms::of(&Schema::of::<T>());
+    state::encode(value, &forms, into, &mut NoArrays::default()).map(drop)
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    state::decode(bytes, &mut NoArrays::default())
+    let room = Forms::unknown().room();
+    state::decode(bytes, room, &mut NoArrays::default()).map(|value| *value)
 }

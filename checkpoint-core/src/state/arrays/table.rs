@@ -1,6 +1,6 @@
 //! Which types are arrays: `Vec` and slices of numbers, and of fixed arrays of numbers.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
@@ -10,14 +10,14 @@ use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 
-use super::erased::{self, View};
+use super::erased::{NoLifetimes, Owned, Views};
 use super::{ArraySource, Dtype, Kind, Reference};
 
 /// Everything that is known of an array type.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// By the type of a borrowed sequence.
-    pub(super) borrowed: HashMap<TypeId, (View, Kind), ById>,
+    pub(super) views: Views,
     /// By the type of the elements, as a header has it: one of them for each length of each dimension.
     pub(super) by_dtype: HashMap<&'static str, Vec<Kind>>,
     /// By the type of the visitor with which a `Vec` asks for its elements.
@@ -152,7 +152,7 @@ fn fixed_matrices(table: &mut Table) {
 }
 
 impl Table {
-    fn add<R: Pod + DeserializeOwned>(&mut self, dtype: Dtype, inner: &'static [u64]) {
+    fn add<R: Pod + NoLifetimes + DeserializeOwned>(&mut self, dtype: Dtype, inner: &'static [u64]) {
         self.add_row::<R>(Kind { dtype, inner, read: read::<R> });
     }
 
@@ -161,9 +161,8 @@ impl Table {
         self.add_row::<bool>(Kind { dtype, inner: &[], read: read_bools });
     }
 
-    fn add_row<R: NoUninit + DeserializeOwned + 'static>(&mut self, kind: Kind) {
-        self.borrowed.insert(TypeId::of::<&'static Vec<R>>(), (erased::view_vec::<R>, kind));
-        self.borrowed.insert(TypeId::of::<&'static [R]>(), (erased::view_slice::<R>, kind));
+    fn add_row<R: NoUninit + NoLifetimes + DeserializeOwned>(&mut self, kind: Kind) {
+        self.views.insert::<R>(kind);
         self.visitors.insert(visitor_of::<Vec<R>>(), kind);
         let kinds = self.by_dtype.entry(kind.dtype.descr).or_default();
         // A fixed vector is the same rows as a fixed array.
@@ -176,7 +175,11 @@ impl Table {
 
 /// Reads straight into the memory that is the `Vec`'s: that of an array which the state had before, or else zeroed
 /// memory, which comes from the system untouched, so that a large array is neither cleared first nor copied.
-fn read<R: Pod>(source: &mut dyn ArraySource, array: Reference, kind: Kind) -> Result<Box<dyn Any>, String> {
+fn read<R: Pod + NoLifetimes>(
+    source: &mut dyn ArraySource,
+    array: Reference,
+    kind: Kind,
+) -> Result<Owned, String> {
     source.check(array, kind)?;
     let rows = usize::try_from(array.rows).map_err(|_| no_memory(array.rows))?;
     let mut values = match source.pool().take::<R>(rows) {
@@ -184,16 +187,16 @@ fn read<R: Pod>(source: &mut dyn ArraySource, array: Reference, kind: Kind) -> R
         None => zeroed(rows)?,
     };
     source.fill(array, bytemuck::cast_slice_mut(&mut values))?;
-    Ok(Box::new(values))
+    Ok(Owned::new(values))
 }
 
 /// The same for the one type that not every byte is a value of.
-fn read_bools(source: &mut dyn ArraySource, array: Reference, kind: Kind) -> Result<Box<dyn Any>, String> {
+fn read_bools(source: &mut dyn ArraySource, array: Reference, kind: Kind) -> Result<Owned, String> {
     source.check(array, kind)?;
     let mut bytes = zeroed::<u8>(usize::try_from(array.rows).map_err(|_| no_memory(array.rows))?)?;
     source.fill(array, &mut bytes)?;
     match bytemuck::checked::try_cast_slice::<u8, bool>(&bytes) {
-        Ok(values) => Ok(Box::new(values.to_vec())),
+        Ok(values) => Ok(Owned::new(values.to_vec())),
         Err(_) => Err(format!("array {} has a byte that is neither 0 nor 1", array.number)),
     }
 }

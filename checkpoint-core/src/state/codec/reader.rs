@@ -1,37 +1,87 @@
-//! Reading values: bincode's deserializer, which refuses lengths that no data stands behind.
+//! Reading values, of which lengths are refused that no data stands behind.
 
-use bincode::ErrorKind;
-use bincode::de::read::SliceReader;
+use serde::Deserializer;
 use serde::de::value::U32Deserializer;
-use serde::de::{DeserializeSeed, IntoDeserializer, Visitor};
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+use typed_arena::Arena;
 
 use super::rows::Rows;
-use super::{DEEPEST, OUT_OF_BAND, Options, Result, options, refusal, too_deep};
+use super::stack::Room;
+use super::{DEEPEST, Failure, OUT_OF_BAND, Result, too_deep};
 use crate::state::arrays::{self, ArraySource, Kind, Reference};
 
 /// Reads values, and counts the elements that lengths announce.
-pub(super) struct Reader<'de, 'a> {
-    values: bincode::Deserializer<SliceReader<'de>, Options>,
+///
+/// What lies in the input is given as borrowed, as are the bytes of an array, which the arena keeps.
+pub(in crate::state) struct Reader<'de, 'a> {
+    bytes: &'de [u8],
+    arena: &'de Arena<Vec<u8>>,
     elements: u64,
     depth: u32,
+    room: Room,
     arrays: &'a mut dyn ArraySource,
 }
 
 impl<'de, 'a> Reader<'de, 'a> {
     /// Reads from `bytes`, whose sequences announce up to `elements` elements altogether.
-    pub(super) fn new(bytes: &'de [u8], elements: u64, arrays: &'a mut dyn ArraySource) -> Reader<'de, 'a> {
-        Reader { values: bincode::Deserializer::from_slice(bytes, options()), elements, depth: 0, arrays }
+    pub(in crate::state) fn new(
+        bytes: &'de [u8],
+        arena: &'de Arena<Vec<u8>>,
+        elements: u64,
+        room: Room,
+        arrays: &'a mut dyn ArraySource,
+    ) -> Reader<'de, 'a> {
+        Reader { bytes, arena, elements, depth: 0, room, arrays }
     }
 
-    pub(super) fn ended(mut self) -> bool {
-        // bincode keeps the number of bytes that are left to itself; asking for one more tells.
-        u8::deserialize(&mut self.values).is_err()
+    /// What was not read, and how many elements may still be announced.
+    pub(in crate::state) fn rest(self) -> (&'de [u8], u64) {
+        (self.bytes, self.elements)
+    }
+
+    #[inline]
+    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        match self.bytes.split_first_chunk() {
+            Some((taken, rest)) => {
+                self.bytes = rest;
+                Ok(*taken)
+            }
+            None => Err(ends()),
+        }
+    }
+
+    #[inline]
+    fn take_slice(&mut self, length: usize) -> Result<&'de [u8]> {
+        match self.bytes.split_at_checked(length) {
+            Some((taken, rest)) => {
+                self.bytes = rest;
+                Ok(taken)
+            }
+            None => Err(ends()),
+        }
     }
 
     #[inline]
     fn number(&mut self) -> Result<u64> {
-        u64::deserialize(&mut self.values)
+        self.take().map(u64::from_le_bytes)
+    }
+
+    #[inline]
+    fn text(&mut self) -> Result<&'de str> {
+        let length = self.number()?;
+        let bytes = self.take_slice(usize::try_from(length).map_err(|_| ends())?)?;
+        str::from_utf8(bytes).map_err(|why| Failure::new(format!("a string is not UTF-8: {why}")))
+    }
+
+    fn character(&mut self) -> Result<char> {
+        let width = match self.bytes.first() {
+            Some(0..0xc0) => 1,
+            Some(0xc0..0xe0) => 2,
+            Some(0xe0..0xf0) => 3,
+            _ => 4,
+        };
+        let text = str::from_utf8(self.take_slice(width)?).ok().and_then(|text| text.chars().next());
+        text.ok_or_else(|| Failure::new("a char is not UTF-8"))
     }
 
     #[inline]
@@ -41,7 +91,9 @@ impl<'de, 'a> Reader<'de, 'a> {
                 self.elements = left;
                 Ok(length)
             }
-            _ => Err(refusal(format!("a sequence announces {length} elements, more than there is data for"))),
+            _ => Err(Failure::new(format!(
+                "a sequence announces {length} elements, more than there is data for"
+            ))),
         }
     }
 
@@ -49,17 +101,18 @@ impl<'de, 'a> Reader<'de, 'a> {
     fn read_array<V: Visitor<'de>>(&mut self, visitor: V, kind: Option<Kind>) -> Result<V::Value> {
         let array = Reference { number: self.number()?, rows: self.number()? };
         if let Some(kind) = kind {
-            let values = kind.read(self.arrays, array).map_err(refusal)?;
-            return arrays::owned(values)
-                .ok_or_else(|| refusal(format!("array {} is of another type", array.number)));
+            let values = kind.read(self.arrays, array).map_err(Failure::new)?;
+            return values
+                .downcast()
+                .ok_or_else(|| Failure::new(format!("array {} is of another type", array.number)));
         }
-        let (kind, bytes) = self.arrays.bytes(array).map_err(refusal)?;
+        let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::new)?;
         let mut rows = Rows::new(kind, bytes);
         let value = visitor.visit_seq(&mut rows)?;
         if rows.ended() {
             Ok(value)
         } else {
-            Err(refusal(format!("array {} is longer than the value", array.number)))
+            Err(Failure::new(format!("array {} is longer than the value", array.number)))
         }
     }
 
@@ -79,25 +132,18 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
-    fn read_bytes(&mut self) -> Result<Vec<u8>> {
+    fn read_bytes(&mut self) -> Result<Bytes<'de>> {
         let length = self.number()?;
         if length == OUT_OF_BAND {
             let array = Reference { number: self.number()?, rows: self.number()? };
-            let (kind, bytes) = self.arrays.bytes(array).map_err(refusal)?;
+            let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::new)?;
             return match (kind.dtype.descr, kind.inner) {
-                ("|u1", []) => Ok(bytes),
-                _ => Err(refusal(format!("array {} does not hold bytes", array.number))),
+                ("|u1", []) => Ok(Bytes::Apart(bytes)),
+                _ => Err(Failure::new(format!("array {} does not hold bytes", array.number))),
             };
         }
         let length = self.admit(length)?;
-        let mut bytes = Vec::new();
-        for _ in 0..length / 16 {
-            bytes.extend_from_slice(&u128::deserialize(&mut self.values)?.to_le_bytes());
-        }
-        for _ in 0..length % 16 {
-            bytes.push(u8::deserialize(&mut self.values)?);
-        }
-        Ok(bytes)
+        self.take_slice(length).map(Bytes::Here)
     }
 
     /// Goes one value deeper, as far as was allowed when it was written.
@@ -107,61 +153,120 @@ impl<'de, 'a> Reader<'de, 'a> {
             return Err(too_deep());
         }
         self.depth += 1;
-        let value = read(self);
+        let (room, depth) = (self.room, self.depth);
+        let value = room.at_depth(depth, size_of::<R>(), || read(self));
         self.depth -= 1;
         value
     }
 }
 
-macro_rules! read_with_bincode {
-    ($($method:ident;)*) => {$(
+/// Bytes of the input, or of an array that was kept elsewhere.
+enum Bytes<'de> {
+    Here(&'de [u8]),
+    Apart(Vec<u8>),
+}
+
+#[cold]
+fn ends() -> Failure {
+    Failure::new("the data ends before the value is complete")
+}
+
+#[cold]
+fn undecided(request: &str) -> Failure {
+    Failure::new(format!(
+        "a type decides while reading what comes next ({request}), which the bytes cannot tell; write \
+         #[serde(with = \"checkpointed::self_describing\")] on its field"
+    ))
+}
+
+macro_rules! read_numbers {
+    ($($method:ident $visit:ident $type:ident;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            self.values.$method(visitor)
+            visitor.$visit($type::from_le_bytes(self.take()?))
+        }
+    )*};
+}
+
+macro_rules! refuse {
+    ($($method:ident;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value> {
+            Err(undecided(stringify!($method)))
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
-    type Error = bincode::Error;
+    type Error = Failure;
 
-    read_with_bincode! {
+    read_numbers! {
+        deserialize_u8 visit_u8 u8;
+        deserialize_u16 visit_u16 u16;
+        deserialize_u32 visit_u32 u32;
+        deserialize_u64 visit_u64 u64;
+        deserialize_u128 visit_u128 u128;
+        deserialize_i8 visit_i8 i8;
+        deserialize_i16 visit_i16 i16;
+        deserialize_i32 visit_i32 i32;
+        deserialize_i64 visit_i64 i64;
+        deserialize_i128 visit_i128 i128;
+        deserialize_f32 visit_f32 f32;
+        deserialize_f64 visit_f64 f64;
+    }
+
+    refuse! {
         deserialize_any;
         deserialize_ignored_any;
         deserialize_identifier;
-        deserialize_bool;
-        deserialize_u8;
-        deserialize_u16;
-        deserialize_u32;
-        deserialize_u64;
-        deserialize_u128;
-        deserialize_i8;
-        deserialize_i16;
-        deserialize_i32;
-        deserialize_i64;
-        deserialize_i128;
-        deserialize_f32;
-        deserialize_f64;
-        deserialize_char;
-        deserialize_str;
-        deserialize_string;
-        deserialize_unit;
+    }
+
+    #[inline]
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.take()? {
+            [0] => visitor.visit_bool(false),
+            [1] => visitor.visit_bool(true),
+            [byte] => Err(Failure::new(format!("a bool is 0 or 1, not {byte}"))),
+        }
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_char(self.character()?)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_borrowed_str(self.text()?)
+    }
+
+    #[inline]
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_string(self.text()?.to_owned())
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_byte_buf(self.read_bytes()?)
+        match self.read_bytes()? {
+            Bytes::Here(bytes) => visitor.visit_borrowed_bytes(bytes),
+            Bytes::Apart(bytes) => visitor.visit_borrowed_bytes(self.arena.alloc(bytes)),
+        }
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_byte_buf(self.read_bytes()?)
+        match self.read_bytes()? {
+            Bytes::Here(bytes) => visitor.visit_byte_buf(bytes.to_vec()),
+            Bytes::Apart(bytes) => visitor.visit_byte_buf(bytes),
+        }
+    }
+
+    #[inline]
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_unit()
     }
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match u8::deserialize(&mut self.values)? {
-            0 => visitor.visit_none(),
-            1 => self.deeper(|reader| visitor.visit_some(reader)),
-            tag => Err(ErrorKind::InvalidTagEncoding(tag.into()).into()),
+        match self.take()? {
+            [0] => visitor.visit_none(),
+            [1] => self.deeper(|reader| visitor.visit_some(reader)),
+            [tag] => Err(Failure::new(format!("an option starts with 0 or 1, not {tag}"))),
         }
     }
 
@@ -199,7 +304,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         let value = visitor.visit_seq(Elements { reader: self, left: length })?;
         #[cfg(feature = "nalgebra")]
         if length == 3 && arrays::contradicts(&value) {
-            return Err(refusal("a matrix has other dimensions than its elements".to_owned()));
+            return Err(Failure::new("a matrix has other dimensions than its elements".to_owned()));
         }
         Ok(value)
     }
@@ -246,7 +351,7 @@ struct Elements<'r, 'de, 'a> {
 }
 
 impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {
-    type Error = bincode::Error;
+    type Error = Failure;
 
     #[inline]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
@@ -266,7 +371,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {
 }
 
 impl<'de> de::MapAccess<'de> for Elements<'_, 'de, '_> {
-    type Error = bincode::Error;
+    type Error = Failure;
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
@@ -285,18 +390,18 @@ impl<'de> de::MapAccess<'de> for Elements<'_, 'de, '_> {
 }
 
 impl<'de> de::EnumAccess<'de> for &mut Reader<'de, '_> {
-    type Error = bincode::Error;
+    type Error = Failure;
     type Variant = Self;
 
     #[inline]
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
-        let index: U32Deserializer<bincode::Error> = u32::deserialize(&mut self.values)?.into_deserializer();
+        let index: U32Deserializer<Failure> = u32::from_le_bytes(self.take()?).into_deserializer();
         Ok((seed.deserialize(index)?, self))
     }
 }
 
 impl<'de> de::VariantAccess<'de> for &mut Reader<'de, '_> {
-    type Error = bincode::Error;
+    type Error = Failure;
 
     #[inline]
     fn unit_variant(self) -> Result<()> {

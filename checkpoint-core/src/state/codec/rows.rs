@@ -6,7 +6,7 @@
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::Result;
+use super::{Failure, Result};
 use crate::state::arrays::Kind;
 
 /// A sequence of rows.
@@ -29,12 +29,12 @@ impl Rows {
     fn number<const N: usize>(&mut self) -> Result<[u8; N]> {
         let bytes = self.bytes.get(self.taken..).and_then(<[u8]>::first_chunk).copied();
         self.taken += N;
-        bytes.ok_or_else(|| bincode::Error::custom("an array ends in the middle of a number"))
+        bytes.ok_or_else(|| Failure::custom("an array ends in the middle of a number"))
     }
 }
 
 impl<'de> SeqAccess<'de> for &mut Rows {
-    type Error = bincode::Error;
+    type Error = Failure;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
         if self.ended() {
@@ -63,13 +63,13 @@ impl Row<'_> {
     fn only(self, descr: &str) -> Result<Self> {
         match (self.inner, self.descr) {
             ([], found) if found == descr => Ok(self),
-            (_, found) => Err(bincode::Error::custom(format!("an array of {found} where {descr} belongs"))),
+            (_, found) => Err(Failure::custom(format!("an array of {found} where {descr} belongs"))),
         }
     }
 }
 
 impl<'de> Deserializer<'de> for Row<'_> {
-    type Error = bincode::Error;
+    type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let Row { rows, inner, descr } = self;
@@ -83,7 +83,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
             "|b1" => match rows.number()? {
                 [0] => visitor.visit_bool(false),
                 [1] => visitor.visit_bool(true),
-                [byte] => Err(bincode::Error::custom(format!("a bool is 0 or 1, not {byte}"))),
+                [byte] => Err(Failure::custom(format!("a bool is 0 or 1, not {byte}"))),
             },
             "|u1" => visitor.visit_u8(u8::from_le_bytes(rows.number()?)),
             // A 16-bit float is, to serde, the number of its bits.
@@ -97,7 +97,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
             "<i8" => visitor.visit_i64(i64::from_le_bytes(rows.number()?)),
             "<f4" => visitor.visit_f32(f32::from_le_bytes(rows.number()?)),
             "<f8" => visitor.visit_f64(f64::from_le_bytes(rows.number()?)),
-            other => Err(bincode::Error::custom(format!("an array of {other} can only be loaded whole"))),
+            other => Err(Failure::custom(format!("an array of {other} can only be loaded whole"))),
         }
     }
 
@@ -150,7 +150,7 @@ struct Members<'a> {
 }
 
 impl<'de> SeqAccess<'de> for Members<'_> {
-    type Error = bincode::Error;
+    type Error = Failure;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
         match self.left.checked_sub(1) {

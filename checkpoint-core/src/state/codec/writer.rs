@@ -1,31 +1,59 @@
-//! Writing values: bincode's serializer, made strict.
+//! Writing values, in step with the forms in which they will be read.
 
-use serde::{Serialize, Serializer, ser};
+use serde::{Serialize, Serializer};
 
-use super::{DEEPEST, OUT_OF_BAND, Result, options, refusal, too_deep};
+use super::forms::{Form, Forms, Id, Leaf};
+use super::observed::{Observed, Style};
+use super::parts::{Counted, Elements, Fixed, Parts};
+use super::{DEEPEST, Failure, OUT_OF_BAND, Result, too_deep};
 use crate::state::arrays::{self, Array, ArraySink};
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 use crate::state::arrays::{Grid, Lengths};
 use crate::state::path::{self, Step};
 
 /// Appends values, counts their elements, and notes where it is.
+///
+/// The schema says how the value will be read. What a type's `Serialize` hands over is held against that, so that
+/// nothing is written which could not be read again, or would be read as something else.
 pub(super) struct Writer<'a> {
-    bytes: &'a mut Vec<u8>,
-    elements: u64,
+    pub(super) bytes: &'a mut Vec<u8>,
+    pub(super) elements: u64,
     depth: u32,
-    /// From the state to the value that is being written.
-    path: Vec<Step>,
+    /// From the state to the value that is being written: one step for each value with parts.
+    pub(super) path: Vec<Step>,
     arrays: &'a mut dyn ArraySink,
+    pub(super) forms: &'a Forms,
+    /// The form of the value that comes next.
+    pub(super) form: Id,
+    /// The names that the entries of the forms were found to have, so that a look at the address is enough.
+    known: Vec<&'static str>,
+    pub(super) observed: Observed,
+    /// The first failure, and where it was. A type may go on after it, but what is written then is worth nothing.
+    failure: Option<String>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(bytes: &'a mut Vec<u8>, arrays: &'a mut dyn ArraySink) -> Writer<'a> {
-        Writer { bytes, elements: 0, depth: 0, path: Vec::new(), arrays }
+    pub(super) fn new(bytes: &'a mut Vec<u8>, forms: &'a Forms, arrays: &'a mut dyn ArraySink) -> Writer<'a> {
+        Writer {
+            bytes,
+            elements: 0,
+            depth: 0,
+            path: Vec::new(),
+            arrays,
+            forms,
+            form: forms.root(),
+            known: vec![""; forms.entries()],
+            observed: Observed::new(forms.unknown_parts()),
+            failure: None,
+        }
     }
 
-    /// How many elements the sequences written so far have, altogether.
-    pub(super) fn elements(&self) -> u64 {
-        self.elements
+    /// How many elements the sequences have altogether, and the forms that were observed.
+    pub(super) fn end(self) -> std::result::Result<(u64, Observed), String> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => Ok((self.elements, self.observed)),
+        }
     }
 
     /// Writes any value.
@@ -36,74 +64,368 @@ impl<'a> Writer<'a> {
             return self.write_grid(grid);
         }
         if self.depth == DEEPEST {
-            return Err(too_deep());
+            return Err(self.note(too_deep()));
         }
         self.depth += 1;
-        value.serialize(&mut *self)?;
-        self.depth -= 1;
+        let (room, depth) = (self.forms.room(), self.depth);
+        match room.at_depth(depth, size_of_val(value), || value.serialize(&mut *self)) {
+            Ok(()) => {
+                self.depth -= 1;
+                Ok(())
+            }
+            Err(failure) => Err(self.note(failure)),
+        }
+    }
+
+    /// Notes where a failure is.
+    #[cold]
+    fn note(&mut self, failure: Failure) -> Failure {
+        if self.failure.is_none() {
+            let place = path::place(&self.path, self.bytes);
+            self.failure =
+                Some(if place.is_empty() { failure.to_string() } else { format!("{place}: {failure}") });
+        }
+        failure
+    }
+
+    /// Whether this is the name of an entry.
+    #[inline]
+    pub(super) fn is_named(&mut self, entry: u32, name: &'static str) -> bool {
+        match self.known.get_mut(entry as usize) {
+            Some(known) if std::ptr::eq(*known, name) => true,
+            Some(known) if self.forms.is_named(entry, name) => {
+                *known = name;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What is written is not what would be read.
+    #[cold]
+    pub(super) fn mismatch(&self, written: &str) -> Failure {
+        let read = self.forms.describe(self.form);
+        Failure::new(format!(
+            "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT}"
+        ))
+    }
+
+    /// Goes into a product of one value, which takes no space. `false` where there is none.
+    fn go_within(&mut self) -> bool {
+        match self.forms.get(self.form).and_then(|form| self.forms.within(form)) {
+            Some(within) => {
+                self.form = within;
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline]
+    fn leaf(&mut self, leaf: Leaf) -> Result<()> {
+        match self.forms.get(self.form) {
+            Some(Form::Leaf(expected)) if expected == leaf => Ok(()),
+            _ => self.other_leaf(leaf),
+        }
+    }
+
+    #[cold]
+    fn other_leaf(&mut self, leaf: Leaf) -> Result<()> {
+        match self.forms.get(self.form) {
+            None => {
+                self.observed.leaf(self.form, leaf);
+                Ok(())
+            }
+            Some(Form::Leaf(expected)) if expected == leaf => Ok(()),
+            Some(Form::Product { count: 0, .. } | Form::Repeated(_, 0)) if leaf == Leaf::Unit => Ok(()),
+            _ if self.go_within() => self.other_leaf(leaf),
+            _ => Err(self.mismatch(leaf.name())),
+        }
+    }
+
+    /// A text or bytes, which are both a length and so many bytes.
+    fn text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
+        if self.forms.get(self.form) != Some(Form::Leaf(leaf)) {
+            self.other_text(leaf, bytes)?;
+        }
+        self.bytes.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.bytes.extend_from_slice(bytes);
         Ok(())
+    }
+
+    #[cold]
+    fn other_text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
+        match self.forms.get(self.form) {
+            // Every text is bytes, and bytes may be a text.
+            Some(Form::Leaf(Leaf::Bytes)) => Ok(()),
+            Some(Form::Leaf(Leaf::String)) if str::from_utf8(bytes).is_ok() => Ok(()),
+            Some(Form::Seq(element)) if self.forms.get(element) == Some(Form::Leaf(Leaf::U8)) => Ok(()),
+            Some(Form::Product { count: 1, .. } | Form::Repeated(_, 1)) if self.go_within() => {
+                self.other_text(leaf, bytes)
+            }
+            _ => self.other_leaf(leaf),
+        }
+    }
+
+    #[inline]
+    fn option(&mut self) -> Result<Id> {
+        match self.forms.get(self.form) {
+            Some(Form::Option(inner)) => Ok(inner),
+            _ => self.other_option(),
+        }
+    }
+
+    #[cold]
+    fn other_option(&mut self) -> Result<Id> {
+        match self.forms.get(self.form) {
+            None => Ok(self.observed.option(self.form)),
+            Some(Form::Option(inner)) => Ok(inner),
+            _ if self.go_within() => self.other_option(),
+            _ => Err(self.mismatch("an option")),
+        }
+    }
+
+    /// The form of the elements of a sequence.
+    #[inline]
+    fn seq(&mut self) -> Result<Id> {
+        match self.forms.get(self.form) {
+            Some(Form::Seq(element)) => Ok(element),
+            _ => self.other_seq(),
+        }
+    }
+
+    #[cold]
+    fn other_seq(&mut self) -> Result<Id> {
+        match self.forms.get(self.form) {
+            None => Ok(self.observed.seq(self.form)),
+            Some(Form::Seq(element)) => Ok(element),
+            Some(Form::Leaf(Leaf::Bytes)) => Ok(self.forms.byte()),
+            Some(Form::Map { pair, .. }) => Ok(pair),
+            _ if self.go_within() => self.other_seq(),
+            _ => Err(self.mismatch("a sequence")),
+        }
+    }
+
+    /// The forms of the keys and of the values of a map.
+    fn map(&mut self) -> Result<(Id, Id)> {
+        match self.forms.get(self.form) {
+            None => Ok(self.observed.map(self.form)),
+            Some(Form::Map { first, .. }) => Ok((self.forms.entry(first), self.forms.entry(first + 1))),
+            Some(Form::Seq(element)) if self.forms.get(element).is_none() => {
+                self.observed.product(element, Style::Tuple, 2);
+                Ok((self.observed.part(element, 0, ""), self.observed.part(element, 1, "")))
+            }
+            Some(Form::Seq(element)) => self.forms.pair(element).ok_or_else(|| self.mismatch("a map")),
+            _ if self.go_within() => self.map(),
+            _ => Err(self.mismatch("a map")),
+        }
+    }
+
+    /// The forms of the parts of a product.
+    #[inline]
+    fn product(&mut self, style: Style, length: usize) -> Result<Parts> {
+        match self.forms.get(self.form) {
+            Some(Form::Product { first, count }) if count as usize == length => {
+                Ok(Parts::Listed { first, count })
+            }
+            Some(Form::Repeated(element, count)) if count == length as u64 => Ok(Parts::Repeated(element)),
+            _ => self.other_product(style, length),
+        }
+    }
+
+    #[cold]
+    fn other_product(&mut self, style: Style, length: usize) -> Result<Parts> {
+        match self.forms.get(self.form) {
+            None => {
+                self.observed.product(self.form, style, length);
+                Ok(Parts::Free(self.form))
+            }
+            // Which name is missing or too many is found when they are written.
+            Some(Form::Product { first, count })
+                if matches!(style, Style::Fields(_)) && count > 0 && self.forms.is_certain(first) =>
+            {
+                Ok(Parts::Listed { first, count })
+            }
+            Some(Form::Leaf(Leaf::Unit)) if length == 0 => Ok(Parts::Repeated(self.form)),
+            _ if self.go_within() => self.product(style, length),
+            // A product of one value takes no space.
+            _ if length == 1 => Ok(Parts::Repeated(self.form)),
+            _ => Err(self.mismatch(&format!("{length} values"))),
+        }
+    }
+
+    /// Writes which variant it is: the number that the reader has for that name. Then comes its content.
+    #[inline]
+    fn variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
+        match self.forms.get(self.form) {
+            Some(Form::Enum { first, count }) if index < count && self.is_named(first + index, name) => {
+                self.write_variant(first, index);
+                Ok(())
+            }
+            _ => self.other_variant(owner, index, name),
+        }
+    }
+
+    #[inline]
+    fn write_variant(&mut self, first: u32, index: u32) {
+        self.bytes.extend_from_slice(&index.to_le_bytes());
+        self.form = self.forms.entry(first + index);
+    }
+
+    #[cold]
+    fn other_variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
+        match self.forms.get(self.form) {
+            None => {
+                self.bytes.extend_from_slice(&index.to_le_bytes());
+                self.form = self.observed.variant(self.form, owner, index, name);
+                Ok(())
+            }
+            Some(Form::Enum { first, count }) => {
+                let of_name = |index: &u32| {
+                    self.forms.is_certain(first + index) && self.forms.is_named(first + index, name)
+                };
+                match (0..count).find(of_name) {
+                    Some(index) => {
+                        self.write_variant(first, index);
+                        Ok(())
+                    }
+                    None => Err(Failure::new(format!(
+                        "its Serialize writes the variant `{name}`, which its Deserialize does not read, so it could \
+                         not be loaded; {WAY_OUT}"
+                    ))),
+                }
+            }
+            _ if self.go_within() => self.variant(owner, index, name),
+            _ => Err(self.mismatch(&format!("the variant `{name}` of an enum"))),
+        }
     }
 
     /// As the array's own type serializes it.
     #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
     fn write_grid(&mut self, grid: Grid<'_>) -> Result<()> {
-        match grid.lengths {
+        let names = match grid.lengths {
             #[cfg(feature = "ndarray")]
-            Lengths::Before { version, lengths } => {
-                self.serialize_u8(version)?;
-                self.write_lengths(&lengths)?;
+            Lengths::Before { .. } => Some(["v", "dim", "data"]),
+            #[cfg(feature = "nalgebra")]
+            Lengths::After(_) => None,
+        };
+        let style = if names.is_some() { Style::Fields("Array") } else { Style::Tuple };
+        let parts = match self.product(style, 3) {
+            Ok(parts) => parts,
+            Err(failure) => return Err(self.note(failure)),
+        };
+        let [first, second, third] = [0, 1, 2].map(|number| {
+            let name = names.map_or("", |names| names.get(number).copied().unwrap_or_default());
+            parts.get(self, number, name)
+        });
+        let written = match grid.lengths {
+            #[cfg(feature = "ndarray")]
+            Lengths::Before { version, lengths, is_counted } => {
+                self.form = first;
+                self.value(&version)?;
+                self.form = second;
+                self.write_lengths(&lengths, is_counted)?;
+                self.form = third;
                 self.write_array(grid.array)
             }
             #[cfg(feature = "nalgebra")]
             Lengths::After(lengths) => {
-                self.write_array(grid.array)?;
-                self.write_lengths(&lengths)
+                self.form = first;
+                let written = self.write_array(grid.array);
+                for (part, length) in [second, third].into_iter().zip(lengths) {
+                    self.form = part;
+                    match length {
+                        Some(length) => self.value(&length)?,
+                        None => self.value(&())?,
+                    }
+                }
+                written
             }
-        }
+        };
+        written.map_err(|failure| self.note(failure))
     }
 
-    #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
-    fn write_lengths(&mut self, lengths: &[u64]) -> Result<()> {
-        lengths.iter().try_for_each(|length| self.serialize_u64(*length))
+    /// The lengths of the dimensions, as a tuple, or as a sequence where their number is not part of the type.
+    #[cfg(feature = "ndarray")]
+    fn write_lengths(&mut self, lengths: &[u64], is_counted: bool) -> Result<()> {
+        let form = self.form;
+        let mut written = || {
+            if is_counted {
+                let element = self.seq()?;
+                self.bytes.extend_from_slice(&(lengths.len() as u64).to_le_bytes());
+                return lengths.iter().try_for_each(|length| {
+                    self.form = element;
+                    self.serialize_u64(*length)
+                });
+            }
+            let parts = self.product(Style::Tuple, lengths.len())?;
+            lengths.iter().enumerate().try_for_each(|(number, length)| {
+                self.form = parts.get(self, number, "");
+                self.serialize_u64(*length)
+            })
+        };
+        let written = written();
+        self.form = form;
+        written.map_err(|failure| self.note(failure))
     }
 
-    /// An array has the bytes that bincode gives its elements, one after the other: what stays here is copied.
+    /// An array has the bytes that its elements have, one after the other: what stays here is copied.
     fn write_array(&mut self, array: Array<'_>) -> Result<()> {
+        let element = self.seq()?;
+        let (descr, observed) = (array.kind.dtype.descr, &mut self.observed);
+        let mut observe = |id, dimensions: &[u64]| observed.rows(id, dimensions, descr);
+        if !self.forms.fits(element, &array.kind, &mut observe) {
+            self.form = element;
+            return Err(self.mismatch(&array.kind.describe()));
+        }
         let rows = array.rows();
         if self.arrays.takes(array.bytes.len()) {
-            let number = self.arrays.put(path::name(&self.path, self.bytes), array).map_err(refusal)?;
-            self.serialize_u64(OUT_OF_BAND)?;
-            self.serialize_u64(number)?;
-            return self.serialize_u64(rows);
+            let put = self.arrays.put(path::name(&self.path, self.bytes), array);
+            let number = put.map_err(Failure::new)?;
+            for value in [OUT_OF_BAND, number, rows] {
+                self.bytes.extend_from_slice(&value.to_le_bytes());
+            }
+            return Ok(());
         }
         self.elements = self.elements.saturating_add(rows);
-        self.serialize_u64(rows)?;
+        self.bytes.extend_from_slice(&rows.to_le_bytes());
         self.bytes.extend_from_slice(array.bytes);
         Ok(())
     }
 
-    /// Notes which part of the sequence or map is written next.
-    #[inline]
-    fn step(&mut self, step: Step) {
-        if let Some(last) = self.path.last_mut() {
-            *last = step;
-        }
+    fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
+        let parts = self.product(style, length)?;
+        self.path.push(Step::Index(0));
+        Ok(Fixed { writer: self, name, announced: length, written: 0, parts })
+    }
+
+    fn begin_counted(&mut self, length: Option<usize>, elements: Elements) -> Counted<'_, 'a> {
+        let announced = length.unwrap_or(0) as u64;
+        let length_at = self.bytes.len();
+        self.bytes.extend_from_slice(&announced.to_le_bytes());
+        self.path.push(Step::Index(0));
+        Counted { writer: self, length_at, announced, written: 0, elements }
     }
 }
 
-/// Values without parts are bincode's business.
-macro_rules! write_with_bincode {
-    ($($method:ident($($argument:ident: $type:ty),*);)*) => {$(
+/// What can be done about a type that would not be read as it is written.
+pub(super) const WAY_OUT: &str =
+    "make the two agree, or write #[serde(with = \"checkpointed::self_describing\")] on its field";
+
+macro_rules! write_numbers {
+    ($($method:ident($type:ty) $leaf:ident;)*) => {$(
         #[inline]
-        fn $method(self, $($argument: $type),*) -> Result<()> {
-            bincode::Serializer::new(&mut *self.bytes, options()).$method($($argument),*)
+        fn $method(self, value: $type) -> Result<()> {
+            self.leaf(Leaf::$leaf)?;
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+            Ok(())
         }
     )*};
 }
 
 impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     type Ok = ();
-    type Error = bincode::Error;
+    type Error = Failure;
     type SerializeSeq = Counted<'w, 'a>;
     type SerializeTuple = Fixed<'w, 'a>;
     type SerializeTupleStruct = Fixed<'w, 'a>;
@@ -112,49 +434,90 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     type SerializeStruct = Fixed<'w, 'a>;
     type SerializeStructVariant = Fixed<'w, 'a>;
 
-    write_with_bincode! {
-        serialize_bool(value: bool);
-        serialize_u8(value: u8);
-        serialize_u16(value: u16);
-        serialize_u32(value: u32);
-        serialize_u64(value: u64);
-        serialize_u128(value: u128);
-        serialize_i8(value: i8);
-        serialize_i16(value: i16);
-        serialize_i32(value: i32);
-        serialize_i64(value: i64);
-        serialize_i128(value: i128);
-        serialize_f32(value: f32);
-        serialize_f64(value: f64);
-        serialize_char(value: char);
-        serialize_str(value: &str);
-        serialize_bytes(value: &[u8]);
-        serialize_unit();
-        serialize_none();
-        serialize_unit_struct(name: &'static str);
-        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
+    write_numbers! {
+        serialize_u8(u8) U8;
+        serialize_u16(u16) U16;
+        serialize_u32(u32) U32;
+        serialize_u64(u64) U64;
+        serialize_u128(u128) U128;
+        serialize_i8(i8) I8;
+        serialize_i16(i16) I16;
+        serialize_i32(i32) I32;
+        serialize_i64(i64) I64;
+        serialize_i128(i128) I128;
+        serialize_f32(f32) F32;
+        serialize_f64(f64) F64;
+    }
+
+    #[inline]
+    fn serialize_bool(self, value: bool) -> Result<()> {
+        self.leaf(Leaf::Bool)?;
+        self.bytes.push(u8::from(value));
+        Ok(())
+    }
+
+    fn serialize_char(self, value: char) -> Result<()> {
+        self.leaf(Leaf::Char)?;
+        self.bytes.extend_from_slice(value.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<()> {
+        self.text(Leaf::String, value.as_bytes())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<()> {
+        self.text(Leaf::Bytes, value)
+    }
+
+    #[inline]
+    fn serialize_unit(self) -> Result<()> {
+        self.leaf(Leaf::Unit)
+    }
+
+    #[inline]
+    fn serialize_unit_struct(self, _: &'static str) -> Result<()> {
+        self.leaf(Leaf::Unit)
+    }
+
+    #[inline]
+    fn serialize_none(self) -> Result<()> {
+        self.option()?;
+        self.bytes.push(0);
+        Ok(())
     }
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        self.serialize_u8(1)?;
+        self.form = self.option()?;
+        self.bytes.push(1);
         self.value(value)
     }
 
     #[inline]
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
+        if self.forms.get(self.form).is_none() {
+            self.form = self.observed.newtype(self.form, name);
+        }
         self.value(value)
+    }
+
+    #[inline]
+    fn serialize_unit_variant(self, name: &'static str, index: u32, variant: &'static str) -> Result<()> {
+        self.variant(name, index, variant)?;
+        self.leaf(Leaf::Unit)
     }
 
     #[inline]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         index: u32,
-        _: &'static str,
+        variant: &'static str,
         value: &T,
     ) -> Result<()> {
-        self.serialize_u32(index)?;
+        self.variant(name, index, variant)?;
         self.value(value)
     }
 
@@ -177,50 +540,48 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         };
         let mut counted = self.serialize_seq(length)?;
         for element in elements {
-            ser::SerializeSeq::serialize_element(&mut counted, &element)?;
+            counted.element(&element)?;
         }
         counted.finish()
     }
 
     #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
-        let announced = length.unwrap_or(0) as u64;
-        let length_at = self.bytes.len();
-        self.serialize_u64(announced)?;
-        self.path.push(Step::Index(0));
-        Ok(Counted { writer: self, length_at, announced, written: 0 })
+        let element = self.seq()?;
+        Ok(self.begin_counted(length, Elements { key: element, value: element }))
     }
 
     #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
-        self.serialize_seq(length)
+        let (key, value) = self.map()?;
+        Ok(self.begin_counted(length, Elements { key, value }))
     }
 
     #[inline]
     fn serialize_tuple(self, length: usize) -> Result<Fixed<'w, 'a>> {
-        Ok(Fixed { writer: self, name: "a tuple", announced: length, written: 0 })
+        self.begin_fixed("a tuple", Style::Tuple, length)
     }
 
     #[inline]
     fn serialize_tuple_struct(self, name: &'static str, length: usize) -> Result<Fixed<'w, 'a>> {
-        Ok(Fixed { writer: self, name, announced: length, written: 0 })
+        self.begin_fixed(name, Style::Members(name), length)
     }
 
     #[inline]
     fn serialize_struct(self, name: &'static str, length: usize) -> Result<Fixed<'w, 'a>> {
-        Ok(Fixed { writer: self, name, announced: length, written: 0 })
+        self.begin_fixed(name, Style::Fields(name), length)
     }
 
     #[inline]
     fn serialize_tuple_variant(
         self,
-        _: &'static str,
+        name: &'static str,
         index: u32,
         variant: &'static str,
         length: usize,
     ) -> Result<Fixed<'w, 'a>> {
-        self.serialize_u32(index)?;
-        Ok(Fixed { writer: self, name: variant, announced: length, written: 0 })
+        self.variant(name, index, variant)?;
+        self.begin_fixed(variant, Style::Members(variant), length)
     }
 
     #[inline]
@@ -231,180 +592,12 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         variant: &'static str,
         length: usize,
     ) -> Result<Fixed<'w, 'a>> {
-        self.serialize_tuple_variant(name, index, variant, length)
+        self.variant(name, index, variant)?;
+        self.begin_fixed(variant, Style::Fields(variant), length)
     }
 
     #[inline]
     fn is_human_readable(&self) -> bool {
         false
     }
-}
-
-/// A sequence or a map while it is written: its length is what was written, whatever was announced.
-pub(super) struct Counted<'w, 'a> {
-    writer: &'w mut Writer<'a>,
-    length_at: usize,
-    announced: u64,
-    written: u64,
-}
-
-impl Counted<'_, '_> {
-    #[inline]
-    fn finish(self) -> Result<()> {
-        self.writer.path.pop();
-        self.writer.elements = self.writer.elements.saturating_add(self.written);
-        if self.written == self.announced {
-            return Ok(());
-        }
-        self.correct()
-    }
-
-    /// Writes the true length over the announced one.
-    #[cold]
-    fn correct(self) -> Result<()> {
-        let length = self.written.to_le_bytes();
-        match self.writer.bytes.get_mut(self.length_at..self.length_at + length.len()) {
-            Some(place) => {
-                place.copy_from_slice(&length);
-                Ok(())
-            }
-            None => Err(refusal("a sequence lost its length".to_owned())),
-        }
-    }
-}
-
-impl ser::SerializeSeq for Counted<'_, '_> {
-    type Ok = ();
-    type Error = bincode::Error;
-
-    #[inline]
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.step(Step::Index(self.written));
-        self.written += 1;
-        self.writer.value(value)
-    }
-
-    #[inline]
-    fn end(self) -> Result<()> {
-        self.finish()
-    }
-}
-
-impl ser::SerializeMap for Counted<'_, '_> {
-    type Ok = ();
-    type Error = bincode::Error;
-
-    #[inline]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.written += 1;
-        let from = self.writer.bytes.len();
-        self.writer.value(key)?;
-        let to = self.writer.bytes.len();
-        self.writer.step(Step::Key { from, to, type_name: std::any::type_name::<T>() });
-        Ok(())
-    }
-
-    #[inline]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.value(value)
-    }
-
-    #[inline]
-    fn end(self) -> Result<()> {
-        self.finish()
-    }
-}
-
-/// A tuple, a struct, or a variant with fields while it is written: it holds exactly what was announced.
-pub(super) struct Fixed<'w, 'a> {
-    writer: &'w mut Writer<'a>,
-    name: &'static str,
-    announced: usize,
-    written: usize,
-}
-
-impl Fixed<'_, '_> {
-    #[inline]
-    fn write<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<()> {
-        self.written += 1;
-        self.writer.path.push(step);
-        self.writer.value(value)?;
-        self.writer.path.pop();
-        Ok(())
-    }
-
-    #[inline]
-    fn finish(self) -> Result<()> {
-        if self.written == self.announced {
-            return Ok(());
-        }
-        Err(refusal(format!(
-            "{} announced {} fields and wrote {}, so it could not be read again",
-            self.name, self.announced, self.written
-        )))
-    }
-
-    #[cold]
-    fn skip(&self, field: &'static str) -> Result<()> {
-        Err(refusal(format!(
-            "the field `{field}` of `{}` was left out (skip_serializing_if), and a checkpoint without it could not \
-             be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
-             the field that holds the value",
-            self.name
-        )))
-    }
-}
-
-macro_rules! write_fixed {
-    ($($trait:ident::$method:ident;)*) => {$(
-        impl ser::$trait for Fixed<'_, '_> {
-            type Ok = ();
-            type Error = bincode::Error;
-
-            #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-                self.write(Step::Index(self.written as u64), value)
-            }
-
-            #[inline]
-            fn end(self) -> Result<()> {
-                self.finish()
-            }
-        }
-    )*};
-}
-
-write_fixed! {
-    SerializeTuple::serialize_element;
-    SerializeTupleStruct::serialize_field;
-    SerializeTupleVariant::serialize_field;
-}
-
-macro_rules! write_named {
-    ($($trait:ident;)*) => {$(
-        impl ser::$trait for Fixed<'_, '_> {
-            type Ok = ();
-            type Error = bincode::Error;
-
-            #[inline]
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-                self.write(Step::Field(name), value)
-            }
-
-            #[inline]
-            fn skip_field(&mut self, field: &'static str) -> Result<()> {
-                self.skip(field)
-            }
-
-            #[inline]
-            fn end(self) -> Result<()> {
-                self.finish()
-            }
-        }
-    )*};
-}
-
-write_named! {
-    SerializeStruct;
-    SerializeStructVariant;
 }

@@ -32,6 +32,8 @@ pub(super) enum Form<'a> {
     Repeated(&'a Type, u64),
     Fields(&'a [Field]),
     Variants(&'a [Variant]),
+    /// A type of this name whose form is known from what was written in this one checkpoint.
+    Observed(&'a str, &'a Type),
     /// A wrapper around itself. No such type has a value.
     Endless,
 }
@@ -50,6 +52,10 @@ impl<'a> Form<'a> {
                         }
                         owner = Some(Owner { place: *place, variant: None });
                         let Definition { version, body, .. } = definition;
+                        if let (true, Body::Struct(Fields::Newtype(inner))) = (definition.observed, body) {
+                            let form = Form::Observed(&definition.name, inner);
+                            return Seen { form, versions, owner: None };
+                        }
                         if *version != 1 {
                             versions.push(*version);
                         }

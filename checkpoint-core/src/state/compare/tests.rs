@@ -14,7 +14,7 @@ fn plain(root: Type) -> Schema {
 }
 
 fn definition(name: &str, body: Body) -> Definition {
-    Definition { name: name.to_owned(), version: 1, foreign: false, body }
+    Definition { name: name.to_owned(), version: 1, foreign: false, observed: false, body }
 }
 
 fn named(fields: &[(&str, Type)]) -> Fields {

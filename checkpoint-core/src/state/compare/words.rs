@@ -24,6 +24,7 @@ impl<'a> Comparison<'a> {
             Form::Leaf(Type::Unsupported(_)) => return name,
             Form::Leaf(leaf) => return format!("{name} ({})", self.describe(checkpoint, leaf)),
             Form::Float16(_) => "a float of 16 bits",
+            Form::Observed(..) => "as it was written",
             Form::Endless => "endless",
         };
         format!("{name} ({form})")

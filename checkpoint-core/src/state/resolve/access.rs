@@ -1,20 +1,23 @@
 //! What is inside a value of the writer: elements, entries, fields and variants.
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
-    Deserialize as _, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess,
-    SeqAccess, VariantAccess, Visitor,
+    Deserialize as _, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
 use super::cursor::{Cursor, Failure, Step};
+use super::other::Other;
 use super::value::Value;
 use crate::state::schema::{Field, Fields, Type, Variant};
 use crate::state::shortened::listed;
+
 /// Elements of one type.
 pub(super) struct Uniform<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     ty: &'a Type,
+    other: Other<'a>,
     taken: u64,
     length: u64,
 }
@@ -23,6 +26,7 @@ pub(super) struct Uniform<'r, 'a> {
 struct Numbered<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     types: &'a [Type],
+    other: Other<'a>,
     taken: usize,
 }
 
@@ -30,6 +34,7 @@ struct Numbered<'r, 'a> {
 struct Named<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     fields: &'a [Field],
+    other: Other<'a>,
 }
 
 /// Keys and values.
@@ -37,6 +42,7 @@ struct Entries<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     key: &'a Type,
     ty: &'a Type,
+    other: Other<'a>,
     left: u64,
 }
 
@@ -46,63 +52,71 @@ fn whole<R>(value: R, is_whole: bool) -> Result<R, Failure> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn read_uniform<'de, V: Visitor<'de>>(
+    pub(super) fn read_uniform<V: Visitor<'a>>(
         &mut self,
         ty: &'a Type,
+        other: Other<'a>,
         length: u64,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        let mut elements = Uniform { cursor: self, ty, taken: 0, length };
+        let mut elements = Uniform { cursor: self, ty, other, taken: 0, length };
         let value = visitor.visit_seq(&mut elements)?;
         whole(value, elements.taken == length)
     }
 
-    pub(super) fn read_members<'de, V: Visitor<'de>>(
+    pub(super) fn read_members<V: Visitor<'a>>(
         &mut self,
         types: &'a [Type],
+        other: Other<'a>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        let mut members = Numbered { cursor: self, types, taken: 0 };
+        let mut members = Numbered { cursor: self, types, other, taken: 0 };
         let value = visitor.visit_seq(&mut members)?;
         whole(value, members.taken == types.len())
     }
 
-    pub(super) fn read_entries<'de, V: Visitor<'de>>(
+    pub(super) fn read_entries<V: Visitor<'a>>(
         &mut self,
         key: &'a Type,
         ty: &'a Type,
+        other: Other<'a>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let left = self.length()?;
-        let mut entries = Entries { cursor: self, key, ty, left };
+        let mut entries = Entries { cursor: self, key, ty, other, left };
         let value = visitor.visit_map(&mut entries)?;
         whole(value, entries.left == 0)
     }
 
-    pub(super) fn read_fields<'de, V: Visitor<'de>>(
+    pub(super) fn read_fields<V: Visitor<'a>>(
         &mut self,
         fields: &'a Fields,
+        other: Other<'a>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
         match fields {
             Fields::Unit => visitor.visit_unit(),
-            Fields::Newtype(ty) => self.deeper(|cursor| Value { cursor, ty }.deserialize_any(visitor)),
-            Fields::Tuple(types) => self.read_members(types, visitor),
+            Fields::Newtype(ty) => {
+                let other = other.inside_newtype();
+                self.deeper(|cursor| Value { cursor, ty, other }.deserialize_any(visitor))
+            }
+            Fields::Tuple(types) => self.read_members(types, other, visitor),
             Fields::Named(fields) => {
-                let mut named = Named { cursor: self, fields };
+                let mut named = Named { cursor: self, fields, other };
                 let value = visitor.visit_map(&mut named)?;
                 whole(value, named.fields.is_empty())
             }
         }
     }
 
-    pub(super) fn read_variant<'de, V: Visitor<'de>>(
+    pub(super) fn read_variant<V: Visitor<'a>>(
         &mut self,
         variants: &'a [Variant],
+        other: Other<'a>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let variant = self.variant(variants)?;
-        visitor.visit_enum(EnumValue { cursor: self, variant })
+        visitor.visit_enum(EnumValue { cursor: self, variant, other: other.variant(&variant.name) })
     }
 
     /// Which variant it is.
@@ -129,16 +143,17 @@ pub(super) fn check_related(fields: &[Field], known: &[&str]) -> Result<(), Fail
     )))
 }
 
-impl<'de> SeqAccess<'de> for &mut Uniform<'_, '_> {
+impl<'a> SeqAccess<'a> for &mut Uniform<'_, 'a> {
     type Error = Failure;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         if self.taken == self.length {
             return Ok(None);
         }
         let step = Step::Element(self.taken);
         self.taken += 1;
-        self.cursor.visit(step, self.ty, seed).map(Some)
+        let (ty, other) = (self.ty, self.other.element());
+        self.cursor.visit(step, ty, other, seed).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -146,14 +161,14 @@ impl<'de> SeqAccess<'de> for &mut Uniform<'_, '_> {
     }
 }
 
-impl<'de> SeqAccess<'de> for &mut Numbered<'_, '_> {
+impl<'a> SeqAccess<'a> for &mut Numbered<'_, 'a> {
     type Error = Failure;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         let Some(ty) = self.types.get(self.taken) else { return Ok(None) };
-        let step = Step::Member(self.taken as u64);
+        let (step, other) = (Step::Member(self.taken as u64), self.other.member(self.taken));
         self.taken += 1;
-        self.cursor.visit(step, ty, seed).map(Some)
+        self.cursor.visit(step, ty, other, seed).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -161,21 +176,20 @@ impl<'de> SeqAccess<'de> for &mut Numbered<'_, '_> {
     }
 }
 
-impl<'de> MapAccess<'de> for &mut Named<'_, '_> {
+impl<'a> MapAccess<'a> for &mut Named<'_, 'a> {
     type Error = Failure;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+    fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         let Some(field) = self.fields.first() else { return Ok(None) };
-        let name: StrDeserializer<'_, Failure> = field.name.as_str().into_deserializer();
-        seed.deserialize(name).map(Some)
+        seed.deserialize(BorrowedStrDeserializer::<Failure>::new(&field.name)).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Failure> {
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
         let Some((field, rest)) = self.fields.split_first() else {
             return Err(Failure::custom("a value was asked for without its key"));
         };
         self.fields = rest;
-        self.cursor.visit(Step::Field(&field.name), &field.ty, seed)
+        self.cursor.visit(Step::Field(&field.name), &field.ty, self.other.field(&field.name), seed)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -183,17 +197,18 @@ impl<'de> MapAccess<'de> for &mut Named<'_, '_> {
     }
 }
 
-impl<'de> MapAccess<'de> for &mut Entries<'_, '_> {
+impl<'a> MapAccess<'a> for &mut Entries<'_, 'a> {
     type Error = Failure;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+    fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
-        self.cursor.visit(Step::Key, self.key, seed).map(Some)
+        let (ty, other) = (self.key, self.other.key());
+        self.cursor.visit(Step::Key, ty, other, seed).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Failure> {
-        self.cursor.visit(Step::Entry, self.ty, seed)
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
+        self.cursor.visit(Step::Entry, self.ty, self.other.entry(), seed)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -205,18 +220,18 @@ impl<'de> MapAccess<'de> for &mut Entries<'_, '_> {
 struct EnumValue<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     variant: &'a Variant,
+    other: Other<'a>,
 }
 
-impl<'de, 'r, 'a> EnumAccess<'de> for EnumValue<'r, 'a> {
+impl<'r, 'a> EnumAccess<'a> for EnumValue<'r, 'a> {
     type Error = Failure;
     type Variant = Content<'r, 'a>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Content<'r, 'a>), Failure> {
-        let EnumValue { cursor, variant } = self;
-        let name: StrDeserializer<'_, Failure> = variant.name.as_str().into_deserializer();
-        let chosen = seed.deserialize(name)?;
+    fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Content<'r, 'a>), Failure> {
+        let EnumValue { cursor, variant, other } = self;
+        let chosen = seed.deserialize(BorrowedStrDeserializer::<Failure>::new(&variant.name))?;
         cursor.enter(Step::Variant(&variant.name));
-        Ok((chosen, Content { cursor, fields: &variant.fields }))
+        Ok((chosen, Content { cursor, fields: &variant.fields, other }))
     }
 }
 
@@ -224,36 +239,39 @@ impl<'de, 'r, 'a> EnumAccess<'de> for EnumValue<'r, 'a> {
 struct Content<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     fields: &'a Fields,
+    other: Other<'a>,
 }
 
-impl Content<'_, '_> {
-    fn read<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        let Content { cursor, fields } = self;
-        let value = cursor.guard(|cursor| cursor.deeper(|cursor| cursor.read_fields(fields, visitor)))?;
+impl<'a> Content<'_, 'a> {
+    fn read<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        let Content { cursor, fields, other } = self;
+        let value =
+            cursor.guard(|cursor| cursor.deeper(|cursor| cursor.read_fields(fields, other, visitor)))?;
         cursor.leave();
         Ok(value)
     }
 }
 
-impl<'de> VariantAccess<'de> for Content<'_, '_> {
+impl<'a> VariantAccess<'a> for Content<'_, 'a> {
     type Error = Failure;
 
     fn unit_variant(self) -> Result<(), Failure> {
         <()>::deserialize(self)
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Failure> {
+    fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Failure> {
         let Fields::Newtype(ty) = self.fields else { return seed.deserialize(self) };
-        let value = self.cursor.deeper(|cursor| seed.deserialize(Value { cursor, ty }))?;
+        let other = self.other.inside_newtype();
+        let value = self.cursor.deeper(|cursor| cursor.read(ty, other, seed))?;
         self.cursor.leave();
         Ok(value)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Failure> {
+    fn tuple_variant<V: Visitor<'a>>(self, _: usize, visitor: V) -> Result<V::Value, Failure> {
         self.read(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(
+    fn struct_variant<V: Visitor<'a>>(
         self,
         known: &'static [&'static str],
         visitor: V,
@@ -266,14 +284,14 @@ impl<'de> VariantAccess<'de> for Content<'_, '_> {
 }
 
 /// The content as a value of its own, for a variant that holds one value in the reader.
-impl<'de> Deserializer<'de> for Content<'_, '_> {
+impl<'a> Deserializer<'a> for Content<'_, 'a> {
     type Error = Failure;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.read(visitor)
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(
+    fn deserialize_struct<V: Visitor<'a>>(
         self,
         _: &'static str,
         known: &'static [&'static str],
@@ -282,7 +300,7 @@ impl<'de> Deserializer<'de> for Content<'_, '_> {
         self.struct_variant(known, visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
         self,
         _: &'static str,
         visitor: V,
@@ -295,7 +313,7 @@ impl<'de> Deserializer<'de> for Content<'_, '_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq
+        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq
         tuple tuple_struct map enum identifier ignored_any
     }
 }

@@ -1,20 +1,21 @@
 //! Where in the bytes and in the schema a reading is, and how much more it may take.
 
 use serde::de::{DeserializeSeed, Error as _};
+use typed_arena::Arena;
 
 use super::migration::Plan;
+use super::other::{Other, Same};
 use super::value::Value;
 use crate::state::Float16;
 use crate::state::arrays::{ArraySource, Kind, Reference};
-use crate::state::codec::{OUT_OF_BAND, allowed_elements};
+use crate::state::codec::{self, OUT_OF_BAND, Reader, Room, allowed_elements};
 use crate::state::schema::{Body, Definition, Fields, Schema, Type};
-use crate::state::shortened;
+use crate::state::{Program, shortened};
 
-/// How many values may be inside each other. Less than on the direct road: each level takes more of the stack here,
-/// and a forged schema goes as deep as it may.
+/// How many values may be inside each other. Less than on the direct road: a forged schema goes as deep as it may.
 const DEEPEST: u32 = 256;
 
-pub(super) type Failure = serde::de::value::Error;
+pub(super) type Failure = codec::Failure;
 
 /// How many elements a sequence has, or which array holds them.
 pub(super) enum Elements {
@@ -45,7 +46,13 @@ pub(super) struct Cursor<'a> {
     /// What is read in the place of `bytes`.
     rows: Option<Rows>,
     schema: &'a Schema,
+    /// The schema of the program, and which types of the two are the same.
+    program: Option<&'a Schema>,
+    same: Same<'a>,
     plan: &'a Plan,
+    /// Keeps what is not in `bytes` and yet given as borrowed.
+    arena: &'a Arena<Vec<u8>>,
+    room: Room,
     pub(super) arrays: &'a mut dyn ArraySource,
     /// How many more values may be read that take no bytes.
     empty: u64,
@@ -61,8 +68,9 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     pub(super) fn new(
         bytes: &'a [u8],
-        schema: &'a Schema,
-        plan: &'a Plan,
+        (schema, program): (&'a Schema, Option<&'a Program>),
+        (plan, room): (&'a Plan, Room),
+        arena: &'a Arena<Vec<u8>>,
         arrays: &'a mut dyn ArraySource,
     ) -> Cursor<'a> {
         let allowed = allowed_elements(bytes.len());
@@ -70,7 +78,11 @@ impl<'a> Cursor<'a> {
             bytes,
             rows: None,
             schema,
+            program: program.map(Program::extended),
+            same: Same::new(schema, program),
             plan,
+            arena,
+            room,
             arrays,
             empty: allowed,
             elements: allowed,
@@ -85,7 +97,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn end<T>(self, decoded: Result<T, Failure>) -> Result<T, String> {
         match (decoded, self.failure) {
             (_, Some(why)) => Err(why),
-            (Err(failure), None) => Err(failure.to_string()),
+            (Err(failure), None) => Err(failure.into_sentence()),
             (Ok(_), None) if !self.bytes.is_empty() => {
                 Err("there is more data than the value takes".to_owned())
             }
@@ -111,8 +123,21 @@ impl<'a> Cursor<'a> {
         self.schema
     }
 
+    pub(super) fn program(&self) -> Option<&'a Schema> {
+        self.program
+    }
+
     pub(super) fn plan(&self) -> &'a Plan {
         self.plan
+    }
+
+    pub(super) fn arena(&self) -> &'a Arena<Vec<u8>> {
+        self.arena
+    }
+
+    /// Keeps bytes for as long as the state is decoded.
+    pub(super) fn keep(&self, bytes: Vec<u8>) -> &'a [u8] {
+        self.arena.alloc(bytes)
     }
 
     /// What went wrong, and where.
@@ -187,15 +212,16 @@ impl<'a> Cursor<'a> {
 
     /// Reads one value that is inside another. The schema may nest without end and the bytes not at all, so both the
     /// depth and the number of values without bytes are bounded.
-    pub(super) fn visit<'de, S: DeserializeSeed<'de>>(
+    pub(super) fn visit<S: DeserializeSeed<'a>>(
         &mut self,
         step: Step<'a>,
         ty: &'a Type,
+        other: Other<'a>,
         seed: S,
     ) -> Result<S::Value, Failure> {
         let before = self.position();
         self.enter(step);
-        let value = self.deeper(|cursor| seed.deserialize(Value { cursor, ty }))?;
+        let value = self.deeper(|cursor| cursor.read(ty, other, seed))?;
         self.leave();
         if self.position() == before {
             self.empty = self
@@ -204,6 +230,25 @@ impl<'a> Cursor<'a> {
                 .ok_or_else(|| Failure::custom("there are too many values that take no space"))?;
         }
         Ok(value)
+    }
+
+    /// Reads a value. One that is the same type on both sides is read as if nothing had changed, by position.
+    pub(super) fn read<S: DeserializeSeed<'a>>(
+        &mut self,
+        ty: &'a Type,
+        other: Other<'a>,
+        seed: S,
+    ) -> Result<S::Value, Failure> {
+        if self.rows.is_some() || !other.ty().is_some_and(|program| self.same.is_same(ty, program)) {
+            return seed.deserialize(Value { cursor: self, ty, other });
+        }
+        self.guard(|cursor| {
+            let (elements, room) = (cursor.elements, cursor.room);
+            let mut reader = Reader::new(cursor.bytes, cursor.arena, elements, room, cursor.arrays);
+            let value = seed.deserialize(&mut reader);
+            (cursor.bytes, cursor.elements) = reader.rest();
+            value
+        })
     }
 
     /// Changes with every byte that is read. While rows are read, the other bytes are not.
@@ -219,7 +264,8 @@ impl<'a> Cursor<'a> {
             return Err(Failure::custom(format!("values are nested more than {DEEPEST} deep")));
         }
         self.depth += 1;
-        let value = read(self)?;
+        let (room, depth) = (self.room, self.depth);
+        let value = room.at_depth(depth, size_of::<R>(), || read(self))?;
         self.depth -= 1;
         Ok(value)
     }

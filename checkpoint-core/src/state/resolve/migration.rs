@@ -1,17 +1,19 @@
 //! Where a value of the writer is of another version than the reader's type, and what makes the one of the other.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::{Error as _, Visitor};
 
 use super::cursor::Failure;
+use super::other::Other;
 use super::value::Value;
 use crate::state::Checkpoint;
-use crate::state::arrays;
+use crate::state::arrays::Copied;
+use crate::state::codec::{self, Forms, Reader, Room};
 use crate::state::migrate::{self, Migrated};
 use crate::state::schema::{Schema, Type};
 
@@ -31,9 +33,19 @@ impl Identity {
     }
 }
 
-type Convert = dyn Fn(Value<'_, '_>) -> Result<Box<dyn Any>, Failure> + Send + Sync;
+/// A value of the newer type, as it would have been saved.
+pub(super) struct Converted {
+    bytes: Vec<u8>,
+    arrays: Copied,
+    room: Room,
+}
+
+type Convert = dyn Fn(Value<'_, '_>) -> Result<Converted, Failure> + Send + Sync;
 
 /// Reads the older type, and makes the newer one of it.
+///
+/// The reader of the newer type then reads that from its bytes. It cannot be given the value itself: its type may
+/// differ from the one that the migration made in lifetimes, which no `TypeId` tells apart.
 #[derive(Clone)]
 pub(crate) struct Conversion(Arc<Convert>);
 
@@ -45,12 +57,19 @@ impl Conversion {
         R: Migrated<New>,
         F: Fn(Old) -> R + Send + Sync + 'static,
     {
+        let forms = OnceLock::new();
         Conversion(Arc::new(move |value| {
+            let forms = forms.get_or_init(|| Forms::of(&Schema::of::<New>()));
             let new = migration(Old::deserialize(value)?).migrated();
             let new = new.map_err(|why| {
                 Failure::custom(format!("the migration from version {from} refused it: {why}"))
             })?;
-            Ok(Box::new(new))
+            let mut converted =
+                Converted { bytes: Vec::new(), arrays: Copied::default(), room: forms.room() };
+            codec::encode(&new, forms, &mut converted.bytes, &mut converted.arrays).map_err(|why| {
+                Failure::custom(format!("what the migration from version {from} made: {why}"))
+            })?;
+            Ok(converted)
         }))
     }
 }
@@ -65,7 +84,7 @@ impl fmt::Debug for Conversion {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// By the type of the checkpoint and that of the program.
-    conversions: HashMap<(Identity, TypeId), Conversion>,
+    conversions: HashMap<(Identity, TypeId), (Conversion, Type)>,
     /// The version of each type of the program; empty where no type on either side has another than 1.
     versions: HashMap<TypeId, u32>,
     /// Types of the checkpoint for which the program has some that tell no version: either side may only know from serde
@@ -80,8 +99,9 @@ impl Plan {
         Plan { versions: if all_first { HashMap::new() } else { versions }, ..Plan::default() }
     }
 
-    pub(crate) fn convert(&mut self, checkpoint: &Type, program: TypeId, conversion: Conversion) {
-        self.conversions.insert((Identity::of(checkpoint), program), conversion);
+    /// `old` is the type that the conversion takes.
+    pub(crate) fn convert(&mut self, checkpoint: &Type, program: TypeId, conversion: Conversion, old: Type) {
+        self.conversions.insert((Identity::of(checkpoint), program), (conversion, old));
     }
 
     pub(crate) fn note_untold(&mut self, checkpoint: &Type) {
@@ -115,23 +135,41 @@ impl Plan {
 }
 
 impl<'a> Value<'_, 'a> {
-    /// The value made of an older version of it, where that is what the checkpoint has and the reader is the type's own.
-    pub(super) fn migrated<'de, V: Visitor<'de>>(
-        &mut self,
+    /// What makes the value of an older version of it, where that is what the checkpoint has and the reader is the type's
+    /// own.
+    pub(super) fn conversion<V: Visitor<'a>>(
+        &self,
         is_wrapper: bool,
-    ) -> Option<Result<V::Value, Failure>> {
+    ) -> Option<Result<&'a (Conversion, Type), Failure>> {
         let plan: &'a Plan = self.cursor.plan();
         if plan.versions.is_empty() {
             return None;
         }
         let program = typeid::of::<V::Value>();
-        let Some(conversion) = plan.conversions.get(&(Identity::of(self.ty), program)) else {
-            return plan.check(self.cursor.schema(), self.ty, program, is_wrapper).err().map(Err);
-        };
-        let ty = self.ty;
-        let converted = self.cursor.deeper(|cursor| (conversion.0)(Value { cursor, ty }));
-        Some(converted.and_then(|new| {
-            arrays::owned(new).ok_or_else(|| Failure::custom("a migration makes another type than is wanted"))
-        }))
+        match plan.conversions.get(&(Identity::of(self.ty), program)) {
+            Some(conversion) => Some(Ok(conversion)),
+            None => plan.check(self.cursor.schema(), self.ty, program, is_wrapper).err().map(Err),
+        }
+    }
+
+    /// Makes it, and has it read from its bytes as `read` says.
+    pub(super) fn convert<R>(
+        self,
+        (conversion, old): &'a (Conversion, Type),
+        read: impl FnOnce(&mut Reader<'a, '_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let Value { cursor, ty, .. } = self;
+        let other = Other::of_type(cursor.program(), old);
+        cursor.deeper(|cursor| {
+            let Converted { bytes, mut arrays, room } = (conversion.0)(Value { cursor, ty, other })?;
+            let (bytes, arena): (&'a [u8], _) = (cursor.keep(bytes), cursor.arena());
+            let elements = codec::allowed_elements(bytes.len());
+            let mut reader = Reader::new(bytes, arena, elements, room, &mut arrays);
+            let value = read(&mut reader)?;
+            match reader.rest() {
+                ([], _) => Ok(value),
+                _ => Err(Failure::custom("what a migration made is not all read")),
+            }
+        })
     }
 }

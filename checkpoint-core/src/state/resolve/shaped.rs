@@ -4,12 +4,13 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::cursor::{Cursor, Elements, Failure, Step};
+use super::other::Other;
 use crate::state::adapter::Shape;
 use crate::state::schema::Type;
 
 impl<'a> Cursor<'a> {
     /// Reads the one sequence as the fixed array, or the `Vec` of them, that it is.
-    pub(super) fn read_shaped<'de, V: Visitor<'de>>(
+    pub(super) fn read_shaped<V: Visitor<'a>>(
         &mut self,
         shape: &Shape,
         leaf: &'a Type,
@@ -45,8 +46,8 @@ struct Members<'r, 's, 'a> {
     length: u64,
 }
 
-impl Members<'_, '_, '_> {
-    fn read<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Failure> {
+impl<'a> Members<'_, '_, 'a> {
+    fn read<V: Visitor<'a>>(mut self, visitor: V) -> Result<V::Value, Failure> {
         let value = visitor.visit_seq(&mut self)?;
         if self.taken == self.length {
             Ok(value)
@@ -56,17 +57,17 @@ impl Members<'_, '_, '_> {
     }
 }
 
-impl<'de> SeqAccess<'de> for &mut Members<'_, '_, '_> {
+impl<'a> SeqAccess<'a> for &mut Members<'_, '_, 'a> {
     type Error = Failure;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         if self.taken == self.length {
             return Ok(None);
         }
         let step = Step::Element(self.taken);
         self.taken += 1;
         let Some((length, inner)) = self.inner.split_first() else {
-            return self.cursor.visit(step, self.leaf, seed).map(Some);
+            return self.cursor.visit(step, self.leaf, Other::unknown(), seed).map(Some);
         };
         self.cursor.enter(step);
         let (leaf, length) = (self.leaf, *length);
@@ -85,19 +86,19 @@ impl<'de> SeqAccess<'de> for &mut Members<'_, '_, '_> {
 /// A member that is an array itself.
 struct Member<'r, 's, 'a>(Members<'r, 's, 'a>);
 
-impl<'de> Deserializer<'de> for Member<'_, '_, '_> {
+impl<'a> Deserializer<'a> for Member<'_, '_, 'a> {
     type Error = Failure;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         let Members { cursor, leaf, inner, taken, length } = self.0;
         cursor.guard(|cursor| Members { cursor, leaf, inner, taken, length }.read(visitor))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
         self,
         _: &'static str,
         visitor: V,
@@ -110,7 +111,7 @@ impl<'de> Deserializer<'de> for Member<'_, '_, '_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map struct enum identifier ignored_any
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, decode_by_schema};
 use crate::state::Plain;
 use crate::state::arrays::none::{NoArrays, encode};
+use crate::state::codec::Room;
 use crate::state::schema::{Body, Definition, Fields, Schema, Type};
 
 #[derive(Serialize, Deserialize)]
@@ -52,8 +53,13 @@ fn written<T: Serialize + serde::de::DeserializeOwned + 'static>(value: T) -> (V
     (bytes, Schema::of::<Plain<T>>())
 }
 
-fn read<T: serde::de::DeserializeOwned>(from: &(Vec<u8>, Schema)) -> Result<T, String> {
-    decode_by_schema(&from.0, &from.1, &Plan::default(), &mut NoArrays::default())
+fn read<T: serde::de::DeserializeOwned>((bytes, schema): &(Vec<u8>, Schema)) -> Result<T, String> {
+    read_bytes(bytes, schema)
+}
+
+fn read_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8], schema: &Schema) -> Result<T, String> {
+    let (plan, arrays) = (Plan::default(), &mut NoArrays::default());
+    decode_by_schema(bytes, (schema, None), (&plan, Room::of(schema)), arrays).map(|value| *value)
 }
 
 #[test]
@@ -102,6 +108,7 @@ fn a_forged_schema_is_an_error_and_never_a_hang() {
         name: "Forged".to_owned(),
         version: 1,
         foreign: false,
+        observed: false,
         body: Body::Struct(fields),
     };
     let twice = |place| Fields::Tuple(vec![Type::Named(place), Type::Named(place)]);
@@ -116,12 +123,7 @@ fn a_forged_schema_is_an_error_and_never_a_hang() {
     ];
     for types in forged {
         let schema = Schema { root: Type::Named(0), types };
-        let read = decode_by_schema::<serde::de::IgnoredAny>(
-            &[],
-            &schema,
-            &Plan::default(),
-            &mut NoArrays::default(),
-        );
+        let read = read_bytes::<serde::de::IgnoredAny>(&[], &schema);
         assert!(read.is_err(), "{schema:?}");
     }
 }
@@ -130,10 +132,7 @@ fn a_forged_schema_is_an_error_and_never_a_hang() {
 fn every_prefix_of_the_bytes_is_refused() {
     let (bytes, schema) = written(old(OldPhase::Run { temperature: 2.5, label: 'é' }));
     for length in 0..bytes.len() {
-        assert!(
-            decode_by_schema::<New>(&bytes[..length], &schema, &Plan::default(), &mut NoArrays::default())
-                .is_err()
-        );
+        assert!(read_bytes::<New>(&bytes[..length], &schema).is_err());
     }
 }
 

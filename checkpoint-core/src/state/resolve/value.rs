@@ -1,7 +1,5 @@
 //! A value of the writer, as a deserializer that describes itself.
 
-use std::borrow::Cow;
-
 use serde::de::value::SeqDeserializer;
 use serde::de::{Deserializer, Error as _, IgnoredAny, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
@@ -9,25 +7,29 @@ use serde::forward_to_deserialize_any;
 use super::access::check_related;
 use super::cursor::{Cursor, Elements, Failure};
 use super::number::Number;
+use super::other::Other;
 use crate::state::Float16;
 use crate::state::adapter::Shape;
 use crate::state::arrays::{self, Kind};
-use crate::state::schema::{Body, Definition, Fields, Type, Variant};
+use crate::state::schema::{Body, Definition, Fields, Type};
 
 /// The next value, which was written as `ty`.
 pub(super) struct Value<'r, 'a> {
     pub(super) cursor: &'r mut Cursor<'a>,
     pub(super) ty: &'a Type,
+    /// What the program has at this place.
+    pub(super) other: Other<'a>,
 }
 
 impl<'a> Value<'_, 'a> {
     fn guarded<R>(self, read: impl FnOnce(Value<'_, 'a>) -> Result<R, Failure>) -> Result<R, Failure> {
-        let Value { cursor, ty } = self;
-        cursor.guard(|cursor| read(Value { cursor, ty }))
+        let Value { cursor, ty, other } = self;
+        cursor.guard(|cursor| read(Value { cursor, ty, other }))
     }
 
     fn bare(mut self) -> Result<Self, Failure> {
         self.ty = self.cursor.bare(self.ty)?;
+        self.other = self.other.bare();
         Ok(self)
     }
 
@@ -39,6 +41,7 @@ impl<'a> Value<'_, 'a> {
                 return Ok(None);
             }
             value.ty = inner;
+            value.other = value.other.inside_option();
             value = value.bare()?;
         }
         Ok(Some(value))
@@ -75,7 +78,7 @@ impl<'a> Value<'_, 'a> {
     }
 
     /// Another number as a float of 16 bits, which takes the integer that its bits are.
-    fn float16<'de, V: Visitor<'de>>(self, float: Float16, visitor: V) -> Result<V::Value, Failure> {
+    fn float16<V: Visitor<'a>>(self, float: Float16, visitor: V) -> Result<V::Value, Failure> {
         let Some(mut value) = self.present()? else { return visitor.visit_none() };
         if value.cursor.float16(value.ty)? == Some(float) {
             let bits = u16::from_le_bytes(value.cursor.take()?);
@@ -111,23 +114,26 @@ impl<'a> Value<'_, 'a> {
     }
 
     /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
-    fn bytes(self) -> Result<Cow<'a, [u8]>, Failure> {
+    fn bytes(self) -> Result<&'a [u8], Failure> {
         match self.cursor.elements()? {
-            Elements::Here(length) => self.cursor.take_slice(length).map(Cow::Borrowed),
-            Elements::Array(array) => self.cursor.array(array, &Type::U8).map(Cow::Owned),
+            Elements::Here(length) => self.cursor.take_slice(length),
+            Elements::Array(array) => {
+                let bytes = self.cursor.array(array, &Type::U8)?;
+                Ok(self.cursor.keep(bytes))
+            }
         }
     }
 
     /// A sequence, for a visitor that makes a `Vec` of this kind, or of which nothing is known.
-    fn sequence<'de, V: Visitor<'de>>(
+    fn sequence<V: Visitor<'a>>(
         self,
         element: &'a Type,
         kind: Option<Kind>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        let Value { cursor, .. } = self;
+        let Value { cursor, other, .. } = self;
         let array = match cursor.elements()? {
-            Elements::Here(length) => return cursor.read_uniform(element, length, visitor),
+            Elements::Here(length) => return cursor.read_uniform(element, other, length, visitor),
             Elements::Array(array) => array,
         };
         if is_ignored::<V>() {
@@ -138,34 +144,46 @@ impl<'a> Value<'_, 'a> {
             && cursor.is_vec_of(kind, element)?
         {
             let values = kind.read(cursor.arrays, array).map_err(Failure::custom)?;
-            return arrays::owned(values)
+            return values
+                .downcast()
                 .ok_or_else(|| Failure::custom(format!("array {} is of another type", array.number)));
         }
         let bytes = cursor.array(array, element)?;
-        cursor.inside(bytes, |cursor| cursor.read_uniform(element, array.rows, visitor))
+        cursor.inside(bytes, |cursor| cursor.read_uniform(element, other, array.rows, visitor))
     }
 
-    fn defined<'de, V: Visitor<'de>>(
-        self,
-        definition: &'a Definition,
-        visitor: V,
-    ) -> Result<V::Value, Failure> {
+    fn defined<V: Visitor<'a>>(self, definition: &'a Definition, visitor: V) -> Result<V::Value, Failure> {
         match &definition.body {
-            Body::Enum(variants) => self.cursor.read_variant(variants, visitor),
+            Body::Enum(variants) => self.cursor.read_variant(variants, self.other, visitor),
             Body::Struct(fields) => match Shape::of(definition) {
                 Some((_, leaf)) if is_ignored::<V>() => {
-                    Value { cursor: self.cursor, ty: leaf }.deserialize_any(visitor)
+                    Value { cursor: self.cursor, ty: leaf, other: Other::unknown() }.deserialize_any(visitor)
                 }
                 Some((shape, Type::Seq(leaf))) => self.cursor.read_shaped(&shape, leaf, visitor),
-                _ => self.cursor.read_fields(fields, visitor),
+                _ => self.cursor.read_fields(fields, self.other, visitor),
             },
         }
     }
 
-    fn variants(&self) -> Result<Option<&'a [Variant]>, Failure> {
-        Ok(match self.cursor.definition(self.ty)?.map(|definition| &definition.body) {
-            Some(Body::Enum(variants)) => Some(variants),
-            _ => None,
+    /// A variant that holds nothing is its name, as in JSON. `None` where it is no variant.
+    fn name(&mut self) -> Result<Option<&'a str>, Failure> {
+        let definition = self.cursor.definition(self.ty)?;
+        let Some(Body::Enum(variants)) = definition.map(|definition| &definition.body) else {
+            return Ok(None);
+        };
+        let variant = self.cursor.variant(variants)?;
+        match variant.fields {
+            Fields::Unit => Ok(Some(&variant.name)),
+            _ => Err(Failure::custom(format!("the variant `{}` holds more than its name", variant.name))),
+        }
+    }
+
+    /// Whether it is bytes, or a sequence of bytes, which is written like them.
+    fn is_bytes(&self) -> Result<bool, Failure> {
+        Ok(match self.ty {
+            Type::Bytes => true,
+            Type::Seq(element) => matches!(self.cursor.bare(element)?, Type::U8),
+            _ => false,
         })
     }
 }
@@ -175,10 +193,10 @@ fn is_ignored<V>() -> bool {
     typeid::of::<V>() == typeid::of::<IgnoredAny>()
 }
 
-impl<'de> Deserializer<'de> for Value<'_, '_> {
+impl<'a> Deserializer<'a> for Value<'_, 'a> {
     type Error = Failure;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| {
             let Some(mut value) = value.present()? else { return visitor.visit_none() };
             if let Some(number) = value.number()? {
@@ -192,12 +210,14 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
                     [byte] => Err(Failure::custom(format!("a bool is 0 or 1, not {byte}"))),
                 },
                 Type::Char => visitor.visit_char(value.character()?),
-                Type::String => visitor.visit_str(value.text()?),
-                Type::Bytes => visitor.visit_bytes(&value.bytes()?),
+                Type::String => visitor.visit_borrowed_str(value.text()?),
+                Type::Bytes => visitor.visit_borrowed_bytes(value.bytes()?),
                 Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
-                Type::Map(key, ty) => value.cursor.read_entries(key, ty, visitor),
-                Type::Tuple(types) => value.cursor.read_members(types, visitor),
-                Type::Array(element, length) => value.cursor.read_uniform(element, *length, visitor),
+                Type::Map(key, ty) => value.cursor.read_entries(key, ty, value.other, visitor),
+                Type::Tuple(types) => value.cursor.read_members(types, value.other, visitor),
+                Type::Array(element, length) => {
+                    value.cursor.read_uniform(element, value.other, *length, visitor)
+                }
                 other => match value.cursor.definition(other)? {
                     Some(definition) => value.defined(definition, visitor),
                     None => Err(Failure::custom(format!(
@@ -212,29 +232,33 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         })
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| {
             let mut value = value.bare()?;
             match value.ty {
                 Type::Unit => visitor.visit_none(),
                 Type::Option(ty) => {
                     if value.is_some()? {
-                        value.cursor.deeper(|cursor| visitor.visit_some(Value { cursor, ty }))
+                        let other = value.other.inside_option();
+                        value.cursor.deeper(|cursor| visitor.visit_some(Value { cursor, ty, other }))
                     } else {
                         visitor.visit_none()
                     }
                 }
-                _ => visitor.visit_some(value),
+                _ => {
+                    value.other = value.other.inside_option();
+                    visitor.visit_some(value)
+                }
             }
         })
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
         self,
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|mut value| {
+        self.guarded(|value| {
             if name == arrays::ROWS {
                 let Some(value) = value.present()? else { return visitor.visit_none() };
                 return match value.ty {
@@ -242,8 +266,8 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
                     _ => value.deserialize_any(visitor),
                 };
             }
-            if let Some(migrated) = value.migrated::<V>(true) {
-                return migrated;
+            if let Some(conversion) = value.conversion::<V>(true) {
+                return value.convert(conversion?, |reader| reader.deserialize_newtype_struct(name, visitor));
             }
             let definition = value.cursor.definition(value.ty)?;
             if let Some(float) = Float16::named(name)
@@ -255,19 +279,20 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
                 Some(Body::Struct(Fields::Newtype(inner))) => inner,
                 _ => value.ty,
             };
-            value.cursor.deeper(|cursor| visitor.visit_newtype_struct(Value { cursor, ty }))
+            let other = value.other.inside_newtype();
+            value.cursor.deeper(|cursor| visitor.visit_newtype_struct(Value { cursor, ty, other }))
         })
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(
+    fn deserialize_struct<V: Visitor<'a>>(
         self,
-        _: &'static str,
+        name: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|mut value| {
-            if let Some(migrated) = value.migrated::<V>(false) {
-                return migrated;
+        self.guarded(|value| {
+            if let Some(conversion) = value.conversion::<V>(false) {
+                return value.convert(conversion?, |reader| reader.deserialize_struct(name, known, visitor));
             }
             let Some(value) = value.present()? else { return visitor.visit_none() };
             let body = value.cursor.definition(value.ty)?.map(|definition| &definition.body);
@@ -278,15 +303,15 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         })
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
+    fn deserialize_enum<V: Visitor<'a>>(
         self,
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|mut value| {
-            if let Some(migrated) = value.migrated::<V>(false) {
-                return migrated;
+        self.guarded(|value| {
+            if let Some(conversion) = value.conversion::<V>(false) {
+                return value.convert(conversion?, |reader| reader.deserialize_enum(name, variants, visitor));
             }
             match value.present()? {
                 Some(value) if matches!(value.ty, Type::String) => {
@@ -299,30 +324,34 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         })
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
+    fn deserialize_tuple_struct<V: Visitor<'a>>(
         self,
-        _: &'static str,
-        _: usize,
+        name: &'static str,
+        length: usize,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|mut value| match value.migrated::<V>(false) {
-            Some(migrated) => migrated,
+        self.guarded(|value| match value.conversion::<V>(false) {
+            Some(conversion) => {
+                value.convert(conversion?, |reader| reader.deserialize_tuple_struct(name, length, visitor))
+            }
             None => value.deserialize_any(visitor),
         })
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
+    fn deserialize_unit_struct<V: Visitor<'a>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|mut value| match value.migrated::<V>(false) {
-            Some(migrated) => migrated,
+        self.guarded(|value| match value.conversion::<V>(false) {
+            Some(conversion) => {
+                value.convert(conversion?, |reader| reader.deserialize_unit_struct(name, visitor))
+            }
             None => value.deserialize_any(visitor),
         })
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_f32<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| {
             let Some(mut value) = value.present()? else { return visitor.visit_none() };
             match value.number()? {
@@ -332,7 +361,7 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         })
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_f64<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| {
             let Some(mut value) = value.present()? else { return visitor.visit_none() };
             match value.number()? {
@@ -342,24 +371,44 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         })
     }
 
-    /// A variant that holds nothing is its name, as in JSON.
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| {
-            let Some(value) = value.present()? else { return visitor.visit_none() };
-            let Some(variants) = value.variants()? else { return value.deserialize_any(visitor) };
-            let variant = value.cursor.variant(variants)?;
-            match variant.fields {
-                Fields::Unit => visitor.visit_str(&variant.name),
-                _ => Err(Failure::custom(format!("the variant `{}` holds more than its name", variant.name))),
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.name()? {
+                Some(name) => visitor.visit_borrowed_str(name),
+                None => value.deserialize_any(visitor),
             }
         })
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        self.deserialize_str(visitor)
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.name()? {
+                Some(name) => visitor.visit_string(name.to_owned()),
+                None if matches!(value.ty, Type::String) => visitor.visit_string(value.text()?.to_owned()),
+                None => value.deserialize_any(visitor),
+            }
+        })
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_bytes<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.present()? {
+            Some(value) if value.is_bytes()? => visitor.visit_borrowed_bytes(value.bytes()?),
+            Some(value) => value.deserialize_any(visitor),
+            None => visitor.visit_none(),
+        })
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.present()? {
+            Some(value) if value.is_bytes()? => visitor.visit_byte_buf(value.bytes()?.to_vec()),
+            Some(value) => value.deserialize_any(visitor),
+            None => visitor.visit_none(),
+        })
+    }
+
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| match value.present()? {
             Some(value) if matches!(value.ty, Type::Bytes) => {
                 let bytes = value.bytes()?;
@@ -379,7 +428,6 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char bytes byte_buf unit tuple map identifier
-        ignored_any
+        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char unit tuple map identifier ignored_any
     }
 }

@@ -170,7 +170,7 @@ impl Emission<'_> {
                 (name.to_owned(), body)
             }
         };
-        Definition { name, version: 1, foreign: true, body }
+        Definition { name, version: 1, foreign: true, observed: false, body }
     }
 
     fn variants(&mut self, container: &Container) -> Vec<Variant> {

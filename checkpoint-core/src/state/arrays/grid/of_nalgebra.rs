@@ -7,7 +7,6 @@
 //! `Vec<Vector3<f64>>` is written as a `Vec<[f64; 3]>`, a `Vec<Matrix2<f64>>` as a `Vec<[f64; 4]>`.
 
 use std::any::TypeId;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use bytemuck::NoUninit;
@@ -17,9 +16,9 @@ use nalgebra::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{AsGrid, Grid, Lengths, Table, add_grid};
-use crate::state::arrays::table::ById;
-use crate::state::arrays::{Array, ArrayPool, Kind, erased};
+use super::{AsGrid, Grid, Lengths, add_grid};
+use crate::state::arrays::erased::{Contradictions, Grids, NoLifetimes};
+use crate::state::arrays::{Array, ArrayPool, Kind};
 use crate::state::schema::{Type, Types};
 use crate::state::{Checkpoint, trace};
 
@@ -45,7 +44,7 @@ macro_rules! each_size {
 }
 
 /// Adds the matrices and vectors whose size is known at run time.
-pub(super) fn add<A: NoUninit + Scalar>(grids: &mut Table) {
+pub(super) fn add<A: NoUninit + NoLifetimes + Scalar>(grids: &mut Grids) {
     macro_rules! add {
         ($rows:ty, $columns:ty) => {
             add_grid::<A, InVec<A, $rows, $columns>>(grids);
@@ -64,8 +63,7 @@ where
         let outer = if is_vector { None } else { Some(vec![columns, rows]) };
         let bytes = bytemuck::cast_slice(self.data.as_slice());
         let lengths = [(R::try_to_usize(), rows), (C::try_to_usize(), columns)];
-        let lengths =
-            lengths.into_iter().filter(|(fixed, _)| fixed.is_none()).map(|(_, length)| length).collect();
+        let lengths = lengths.map(|(fixed, length)| fixed.is_none().then_some(length));
         Some(Grid { array: Array { kind, outer, bytes }, lengths: Lengths::After(lengths) })
     }
 }
@@ -131,36 +129,29 @@ impl<A: Scalar + Checkpoint> Checkpoint for Quaternion<A> {
     }
 }
 
-/// Whether the lengths of a matrix are not those of its elements.
-type Contradicts = unsafe fn(*const ()) -> bool;
-
 /// By the type in which `nalgebra` reads a matrix: its elements, then its dimensions.
 ///
 /// It multiplies the dimensions without a look at what that gives. Two forged ones whose product is more than a number
 /// can hold would make a matrix without elements that believes to have many.
-pub(in crate::state::arrays) static CONTRADICTIONS: LazyLock<HashMap<TypeId, Contradicts, ById>> =
-    LazyLock::new(|| {
-        let mut contradictions = HashMap::<_, Contradicts, _>::default();
-        macro_rules! add {
+pub(in crate::state::arrays) static CONTRADICTIONS: LazyLock<Contradictions> = LazyLock::new(|| {
+    let mut contradictions = Contradictions::default();
+    macro_rules! add {
             ($($element:ty),+) => {$({
                 macro_rules! add_size {
                     ($rows:ty, $columns:ty) => {
-                        contradictions.insert(
-                            TypeId::of::<(Vec<$element>, $rows, $columns)>(),
-                            erased::contradicts_matrix::<$element, $rows, $columns>,
-                        );
+                        contradictions.insert::<$element, $rows, $columns>();
                     };
                 }
                 each_size!(add_size);
             })+};
         }
-        add!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool);
-        #[cfg(feature = "num-complex")]
-        add!(num_complex::Complex<f32>, num_complex::Complex<f64>);
-        #[cfg(feature = "half")]
-        add!(half::f16, half::bf16);
-        contradictions
-    });
+    add!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool);
+    #[cfg(feature = "num-complex")]
+    add!(num_complex::Complex<f32>, num_complex::Complex<f64>);
+    #[cfg(feature = "half")]
+    add!(half::f16, half::bf16);
+    contradictions
+});
 
 /// Whether the dimensions are not those of so many elements.
 pub(in crate::state::arrays) fn contradicts<A, R: Dim, C: Dim>(matrix: &(Vec<A>, R, C)) -> bool {

@@ -7,7 +7,9 @@ use ndarray::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{AsGrid, Grid, Lengths, Table, add_grid};
+use super::{AsGrid, Grid, Lengths, add_grid};
+use crate::state::arrays::erased::{Grids, NoLifetimes};
+use crate::state::arrays::table::TABLE;
 use crate::state::arrays::{self, ArrayPool, Kind};
 use crate::state::schema::{Type, Types};
 use crate::state::{Checkpoint, trace};
@@ -16,12 +18,14 @@ use crate::state::{Checkpoint, trace};
 const VERSION: u8 = 1;
 
 /// Adds arrays of any number of dimensions, whatever owns their elements.
-pub(super) fn add<A: NoUninit>(grids: &mut Table) {
+pub(super) fn add<A: NoUninit + NoLifetimes>(grids: &mut Grids) {
     macro_rules! add {
         ($($dimension:ty),+) => {$(
             add_grid::<A, Array<A, $dimension>>(grids);
             add_grid::<A, ArcArray<A, $dimension>>(grids);
-            add_grid::<A, CowArray<'static, A, $dimension>>(grids);
+            if let Some(kind) = TABLE.views.kind::<A>() {
+                grids.insert_cow::<A, $dimension>(kind);
+            }
         )+};
     }
     add!(Ix0, Ix1, Ix2, Ix3, Ix4, Ix5, Ix6, IxDyn);
@@ -30,12 +34,10 @@ pub(super) fn add<A: NoUninit>(grids: &mut Table) {
 impl<A: NoUninit, S: Data<Elem = A>, D: Dimension> AsGrid for ArrayBase<S, D> {
     fn as_grid(&self, kind: Kind) -> Option<Grid<'_>> {
         let shape: Vec<u64> = self.shape().iter().map(|length| *length as u64).collect();
-        // The number of dimensions is written where it is not part of the type.
-        let count = D::NDIM.is_none().then_some(shape.len() as u64);
-        let lengths = count.into_iter().chain(shape.iter().copied()).collect();
+        let (lengths, is_counted) = (shape.clone(), D::NDIM.is_none());
         let bytes = bytemuck::cast_slice(self.as_slice()?);
         let array = arrays::Array { kind, outer: Some(shape), bytes };
-        Some(Grid { array, lengths: Lengths::Before { version: VERSION, lengths } })
+        Some(Grid { array, lengths: Lengths::Before { version: VERSION, lengths, is_counted } })
     }
 }
 

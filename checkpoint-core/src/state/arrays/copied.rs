@@ -1,0 +1,68 @@
+//! The arrays of a value that is on its way from one type to another: copies in memory.
+
+use super::{Array, ArrayPool, ArraySink, ArraySource, Kind, Reference};
+
+/// Shorter arrays, in bytes, stay among the other bytes of the value.
+const SHORTEST: usize = 64 << 10;
+
+/// Arrays in memory, each of which is taken once.
+#[derive(Debug, Default)]
+pub(crate) struct Copied {
+    arrays: Vec<Option<(Kind, Vec<u8>)>>,
+    pool: ArrayPool,
+}
+
+impl Copied {
+    fn get(&self, array: Reference) -> Result<&(Kind, Vec<u8>), String> {
+        let place = usize::try_from(array.number).ok();
+        let found = place.and_then(|place| self.arrays.get(place)?.as_ref());
+        found.ok_or_else(|| format!("array {} is not there", array.number))
+    }
+
+    fn take(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
+        let place = usize::try_from(array.number).ok();
+        let found = place.and_then(|place| self.arrays.get_mut(place)?.take());
+        found.ok_or_else(|| format!("array {} is not there", array.number))
+    }
+}
+
+impl ArraySink for Copied {
+    fn takes(&self, bytes: usize) -> bool {
+        bytes >= SHORTEST
+    }
+
+    fn put(&mut self, _: String, array: Array<'_>) -> Result<u64, String> {
+        self.arrays.push(Some((array.kind, array.bytes.to_vec())));
+        Ok(self.arrays.len() as u64 - 1)
+    }
+}
+
+impl ArraySource for Copied {
+    fn pool(&mut self) -> &mut ArrayPool {
+        &mut self.pool
+    }
+
+    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String> {
+        let (found, bytes) = self.get(array)?;
+        let is_this =
+            found.has_the_bytes_of(&kind) && array.rows.checked_mul(kind.row()) == Some(bytes.len() as u64);
+        is_this.then_some(()).ok_or_else(|| format!("array {} is of another type", array.number))
+    }
+
+    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String> {
+        let (_, bytes) = self.take(array)?;
+        if bytes.len() != buffer.len() {
+            return Err(format!("array {} is of another length", array.number));
+        }
+        buffer.copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
+        self.take(array)
+    }
+
+    fn skip(&mut self, array: Reference) -> Result<(), String> {
+        self.take(array).map(drop)
+    }
+}

@@ -1,0 +1,37 @@
+//! Why a value cannot be written or read.
+
+use std::fmt;
+
+/// A sentence. It is one pointer wide, because a `Result` of it goes through every step of a reading.
+#[derive(Debug)]
+pub(in crate::state) struct Failure(Box<String>);
+
+impl Failure {
+    pub(in crate::state) fn new(why: impl Into<String>) -> Failure {
+        Failure(Box::new(why.into()))
+    }
+
+    pub(in crate::state) fn into_sentence(self) -> String {
+        *self.0
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl serde::ser::Error for Failure {
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        Failure::new(why.to_string())
+    }
+}
+
+impl serde::de::Error for Failure {
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        Failure::new(why.to_string())
+    }
+}
