@@ -98,7 +98,8 @@ pub enum Type {
     Array(Box<Type>, u64),
     /// The struct or enum at this place of [`Schema::types`].
     Named(usize),
-    /// A type from elsewhere whose form could not be found out; only its name is compared.
+    /// A type from elsewhere whose form could not be found out; only its name is compared. In a checkpoint what was
+    /// written may tell it: see [`Definition::observed`].
     Opaque(String),
     /// A type that could be saved but never loaded, and why. No checkpoint is written with one.
     Unsupported(String),
@@ -182,8 +183,8 @@ impl Schema {
 
     /// The parts whose form could not be found out, as it is with some types of other crates.
     ///
-    /// A state loads with them as long as its type stays the same. Once the type has changed, it loads only if there is
-    /// none. A part that shall be able to change is stored in a form that describes itself *before* the first save: put
+    /// A state loads with them as long as their types stay the same, whatever changes beside them. What was written
+    /// completes the schema in each checkpoint, as far as it has one form. A part that shall be able to change is stored in a form that describes itself *before* the first save: put
     /// `#[serde(with = "checkpointed::self_describing")]` on its field, or on the field that holds it. Opening a directory
     /// warns of such parts, by [`tracing`].
     ///

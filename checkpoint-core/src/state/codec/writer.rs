@@ -42,7 +42,7 @@ impl<'a> Writer<'a> {
             arrays,
             forms,
             form: forms.root(),
-            known: vec![""; forms.entries()],
+            known: vec![UNSEEN; forms.entries()],
             observed: Observed::new(forms.unknown_parts()),
             failure: None,
         }
@@ -407,6 +407,9 @@ impl<'a> Writer<'a> {
         Counted { writer: self, length_at, announced, written: 0, elements }
     }
 }
+
+/// Stands for a name that was not seen yet, and is at the address of no other.
+static UNSEEN: &str = "\0unseen";
 
 /// What can be done about a type that would not be read as it is written.
 pub(super) const WAY_OUT: &str =

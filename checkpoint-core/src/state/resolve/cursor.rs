@@ -5,7 +5,7 @@ use typed_arena::Arena;
 
 use super::migration::Plan;
 use super::other::{Other, Same};
-use super::value::Value;
+use super::value::{Value, is_ignored};
 use crate::state::Float16;
 use crate::state::arrays::{ArraySource, Kind, Reference};
 use crate::state::codec::{self, OUT_OF_BAND, Reader, Room, allowed_elements};
@@ -239,7 +239,9 @@ impl<'a> Cursor<'a> {
         other: Other<'a>,
         seed: S,
     ) -> Result<S::Value, Failure> {
-        if self.rows.is_some() || !other.ty().is_some_and(|program| self.same.is_same(ty, program)) {
+        // What the program does not want to know is passed over by the schema.
+        let by_name = self.rows.is_some() || is_ignored::<S::Value>();
+        if by_name || !other.ty().is_some_and(|program| self.same.is_same(ty, program)) {
             return seed.deserialize(Value { cursor: self, ty, other });
         }
         self.guard(|cursor| {

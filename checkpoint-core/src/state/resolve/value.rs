@@ -189,7 +189,7 @@ impl<'a> Value<'_, 'a> {
 }
 
 /// Whether the reader does not want to know the value.
-fn is_ignored<V>() -> bool {
+pub(super) fn is_ignored<V>() -> bool {
     typeid::of::<V>() == typeid::of::<IgnoredAny>()
 }
 
