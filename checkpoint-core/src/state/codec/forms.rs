@@ -18,6 +18,11 @@ impl Id {
     /// The first of those that are observed.
     pub(super) const FREE: u32 = 1 << 31;
 
+    /// The one that is observed under this number.
+    pub(super) fn free(number: usize) -> Id {
+        Id(u32::try_from(number).unwrap_or(Id::FREE - 1).saturating_add(Id::FREE))
+    }
+
     fn of(place: usize) -> Id {
         // A schema of 2^31 types would not fit into a manifest.
         Id(u32::try_from(place).unwrap_or(Id::FREE - 1))
@@ -69,8 +74,25 @@ pub(super) enum Form {
     },
     /// The same as another: what a wrapper is while the table is made.
     Same(Id),
+    /// Nothing is known of it: what is written is observed.
+    Free,
     /// A wrapper around itself, or a type that is refused before anything is saved. No value has it.
     Never,
+}
+
+/// A form with its place, and so without a look into the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
+    pub(super) id: Id,
+    pub(super) form: Form,
+}
+
+/// A part of a product, or a variant, while a state is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// The name that it was found to have, so that a look at the address is enough.
+    pub(super) known: &'static str,
+    pub(super) next: Next,
 }
 
 /// What is to be written as the name of a field or of a variant.
@@ -139,23 +161,27 @@ impl Forms {
         self.byte
     }
 
-    /// How many entries there are.
-    pub(super) fn entries(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(in crate::state) fn room(&self) -> Room {
         self.room
     }
 
-    /// The form; `None` where it is free.
+    /// The form at a place.
     #[inline]
-    pub(super) fn get(&self, id: Id) -> Option<Form> {
-        self.forms.get(id.0 as usize).copied()
+    pub(super) fn get(&self, id: Id) -> Form {
+        self.forms.get(id.0 as usize).copied().unwrap_or(Form::Free)
     }
 
     #[inline]
-    pub(super) fn entry(&self, place: u32) -> Id {
+    pub(super) fn at(&self, id: Id) -> Next {
+        Next { id, form: self.get(id) }
+    }
+
+    /// All entries, of which no name was seen yet.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        self.entries.iter().map(|id| Slot { known: UNSEEN, next: self.at(*id) }).collect()
+    }
+
+    fn entry(&self, place: u32) -> Id {
         self.entries.get(place as usize).copied().unwrap_or(Id(Id::FREE))
     }
 
@@ -196,7 +222,7 @@ impl Forms {
 
     /// The parts of a value that is written as two, if it is one of two parts.
     pub(super) fn pair(&self, id: Id) -> Option<(Id, Id)> {
-        match self.get(id)? {
+        match self.get(id) {
             Form::Product { first, count: 2 } => Some((self.entry(first), self.entry(first + 1))),
             Form::Repeated(element, 2) => Some((element, element)),
             form => self.pair(self.within(form)?),
@@ -206,14 +232,14 @@ impl Forms {
     /// What a message says that a form is.
     pub(super) fn describe(&self, id: Id) -> String {
         let words = match self.get(id) {
-            Some(Form::Leaf(leaf)) => return leaf.name().to_owned(),
-            Some(Form::Option(_)) => "an option",
-            Some(Form::Seq(_)) => "a sequence",
-            Some(Form::Map { .. }) => "a map",
-            Some(Form::Product { count, .. }) => return format!("{count} values"),
-            Some(Form::Repeated(_, length)) => return format!("{length} values"),
-            Some(Form::Enum { .. }) => "an enum",
-            Some(Form::Same(_) | Form::Never) | None => "a value that cannot be",
+            Form::Leaf(leaf) => return leaf.name().to_owned(),
+            Form::Option(_) => "an option",
+            Form::Seq(_) => "a sequence",
+            Form::Map { .. } => "a map",
+            Form::Product { count, .. } => return format!("{count} values"),
+            Form::Repeated(_, length) => return format!("{length} values"),
+            Form::Enum { .. } => "an enum",
+            Form::Free | Form::Same(_) | Form::Never => "a value that cannot be",
         };
         words.to_owned()
     }
@@ -231,10 +257,11 @@ impl Forms {
         descr: &str,
         observe: &mut dyn FnMut(Id, &[u64]),
     ) -> bool {
-        let Some(form) = self.get(id) else {
+        let form = self.get(id);
+        if form == Form::Free {
             observe(id, dimensions);
             return true;
-        };
+        }
         let complex = match descr {
             "<c8" => Some("<f4"),
             "<c16" => Some("<f8"),
@@ -354,6 +381,9 @@ impl Leaf {
     }
 }
 
+/// Stands for a name that was not seen yet, and is at the address of no other.
+static UNSEEN: &str = "\0unseen";
+
 /// A table that is being made.
 struct Table {
     /// The places of forms without parts, each of which is there once.
@@ -410,7 +440,7 @@ impl Table {
             Type::Named(place) => Id::of(*place),
             Type::Opaque(_) => {
                 self.unknown += 1;
-                Id(Id::FREE + (self.unknown - 1) as u32)
+                Id::free(self.unknown - 1)
             }
             _ => self.add(Form::Never),
         }

@@ -70,7 +70,7 @@ impl Observed {
             return MIXED;
         }
         self.0.push(Seen { shape: Shape::Nothing, depth: depth + 1 });
-        Id(Id::FREE + (self.0.len() - 1) as u32)
+        Id::free(self.0.len() - 1)
     }
 
     /// What `known` finds in the shape; where nothing was seen before, the shape becomes `new`.

@@ -2,15 +2,15 @@
 
 use serde::{Serialize, ser};
 
-use super::forms::Id;
+use super::forms::{Id, Next};
 use super::writer::{WAY_OUT, Writer};
 use super::{Failure, Result};
 use crate::state::path::Step;
 
 /// The forms of the elements: of keys and of values, which are the same in a sequence.
 pub(super) struct Elements {
-    pub(super) key: Id,
-    pub(super) value: Id,
+    pub(super) key: Next,
+    pub(super) value: Next,
 }
 
 /// A sequence or a map while it is written: its length is what was written, whatever was announced.
@@ -27,7 +27,7 @@ impl Counted<'_, '_> {
     pub(super) fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.writer.step(Step::Index(self.written));
         self.written += 1;
-        self.writer.form = self.elements.value;
+        self.writer.next = self.elements.value;
         self.writer.value(value)
     }
 
@@ -89,7 +89,7 @@ impl ser::SerializeMap for Counted<'_, '_> {
         self.writer.step(Step::Index(self.written));
         self.written += 1;
         let from = self.writer.bytes.len();
-        self.writer.form = self.elements.key;
+        self.writer.next = self.elements.key;
         self.writer.value(key)?;
         let to = self.writer.bytes.len();
         self.writer.step(Step::Key { from, to, type_name: std::any::type_name::<T> });
@@ -98,7 +98,7 @@ impl ser::SerializeMap for Counted<'_, '_> {
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.form = self.elements.value;
+        self.writer.next = self.elements.value;
         self.writer.value(value)
     }
 
@@ -114,18 +114,21 @@ pub(super) enum Parts {
     /// The first entry and their number.
     Listed { first: u32, count: u32 },
     /// All parts have the same.
-    Repeated(Id),
+    Repeated(Next),
     /// It is observed.
     Free(Id),
 }
 
 impl Parts {
     /// The form of a part, whatever its name.
-    pub(super) fn get(self, writer: &mut Writer<'_>, number: usize, name: &'static str) -> Id {
+    pub(super) fn get(self, writer: &mut Writer<'_>, number: u32, name: &'static str) -> Next {
         match self {
-            Parts::Listed { first, .. } => writer.forms.entry(first.saturating_add(number as u32)),
-            Parts::Repeated(form) => form,
-            Parts::Free(id) => writer.observed.part(id, number, name),
+            Parts::Listed { first, .. } => writer.entry(first.saturating_add(number)),
+            Parts::Repeated(next) => next,
+            Parts::Free(id) => {
+                let part = writer.observed.part(id, number as usize, name);
+                writer.forms.at(part)
+            }
         }
     }
 }
@@ -134,8 +137,8 @@ impl Parts {
 pub(super) struct Fixed<'w, 'a> {
     pub(super) writer: &'w mut Writer<'a>,
     pub(super) name: &'static str,
-    pub(super) announced: usize,
-    pub(super) written: usize,
+    pub(super) announced: u32,
+    pub(super) written: u32,
     pub(super) parts: Parts,
 }
 
@@ -144,8 +147,8 @@ impl Fixed<'_, '_> {
     fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let number = self.written;
         self.written += 1;
-        self.writer.form = self.parts.get(self.writer, number, "");
-        self.writer.step(Step::Index(number as u64));
+        self.writer.next = self.parts.get(self.writer, number, "");
+        self.writer.step(Step::Index(number.into()));
         self.writer.value(value)
     }
 
@@ -153,24 +156,25 @@ impl Fixed<'_, '_> {
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let number = self.written;
         self.written += 1;
-        if let Parts::Listed { first, count } = self.parts
-            && (number >= count as usize || !self.writer.is_named(first + number as u32, name))
-        {
-            return Err(self.other_name(name, number));
-        }
-        self.writer.form = self.parts.get(self.writer, number, name);
+        let next = match self.parts {
+            Parts::Listed { first, count } if number < count => self.writer.named(first + number, name),
+            Parts::Listed { .. } => None,
+            parts => Some(parts.get(self.writer, number, name)),
+        };
+        let Some(next) = next else { return Err(self.other_name(name, number)) };
+        self.writer.next = next;
         self.writer.step(Step::Field(name));
         self.writer.value(value)
     }
 
     /// Another field is written than will be read.
     #[cold]
-    fn other_name(&mut self, name: &'static str, number: usize) -> Failure {
+    fn other_name(&mut self, name: &'static str, number: u32) -> Failure {
         self.writer.path.pop();
         let Parts::Listed { first, count } = self.parts else { return self.shorter() };
         let owner = self.name;
-        let why = if number < count as usize {
-            let read = self.writer.forms.name(first + number as u32);
+        let why = if number < count {
+            let read = self.writer.forms.name(first + number);
             format!("the Serialize of `{owner}` writes the field `{name}` where its Deserialize reads {read}")
         } else {
             format!(
@@ -184,7 +188,7 @@ impl Fixed<'_, '_> {
     fn finish(self) -> Result<()> {
         self.writer.path.pop();
         let is_whole = match self.parts {
-            Parts::Listed { count, .. } => self.written == count as usize,
+            Parts::Listed { count, .. } => self.written == count,
             _ => true,
         };
         if is_whole && self.written == self.announced { Ok(()) } else { Err(self.shorter()) }
@@ -195,9 +199,9 @@ impl Fixed<'_, '_> {
         let (name, written) = (self.name, self.written);
         if let Parts::Listed { first, count } = self.parts
             && written == self.announced
-            && written < count as usize
+            && written < count
         {
-            let missing = self.writer.forms.name(first + written as u32);
+            let missing = self.writer.forms.name(first + written);
             return Failure::new(format!(
                 "the Serialize of `{name}` does not write the field {missing}, which its Deserialize reads, so it \
                  could not be loaded; {WAY_OUT}"

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::forms::{Form, Forms, Id, Leaf};
+use super::forms::{Form, Forms, Id, Leaf, Next, Slot};
 use super::observed::{Observed, Style};
 use super::parts::{Counted, Elements, Fixed, Parts};
 use super::{DEEPEST, Failure, OUT_OF_BAND, Result, too_deep};
@@ -24,9 +24,9 @@ pub(super) struct Writer<'a> {
     arrays: &'a mut dyn ArraySink,
     pub(super) forms: &'a Forms,
     /// The form of the value that comes next.
-    pub(super) form: Id,
-    /// The names that the entries of the forms were found to have, so that a look at the address is enough.
-    known: Vec<&'static str>,
+    pub(super) next: Next,
+    /// The entries of the forms.
+    slots: Vec<Slot>,
     pub(super) observed: Observed,
     /// The first failure, and where it was. A type may go on after it, but what is written then is worth nothing.
     failure: Option<String>,
@@ -41,8 +41,8 @@ impl<'a> Writer<'a> {
             path: Vec::new(),
             arrays,
             forms,
-            form: forms.root(),
-            known: vec![UNSEEN; forms.entries()],
+            next: forms.at(forms.root()),
+            slots: forms.slots(),
             observed: Observed::new(forms.unknown_parts()),
             failure: None,
         }
@@ -88,23 +88,41 @@ impl<'a> Writer<'a> {
         failure
     }
 
-    /// Whether this is the name of an entry.
+    /// The form of an entry, if this is its name.
     #[inline]
-    pub(super) fn is_named(&mut self, entry: u32, name: &'static str) -> bool {
-        match self.known.get_mut(entry as usize) {
-            Some(known) if std::ptr::eq(*known, name) => true,
-            Some(known) if self.forms.is_named(entry, name) => {
-                *known = name;
-                true
+    pub(super) fn named(&mut self, entry: u32, name: &'static str) -> Option<Next> {
+        let slot = self.slots.get_mut(entry as usize)?;
+        if !std::ptr::eq(slot.known, name) {
+            if !self.forms.is_named(entry, name) {
+                return None;
             }
-            _ => false,
+            slot.known = name;
         }
+        Some(slot.next)
+    }
+
+    /// The form of an entry, whatever its name.
+    #[inline]
+    pub(super) fn entry(&self, entry: u32) -> Next {
+        let free = Next { id: Id(Id::FREE), form: Form::Free };
+        self.slots.get(entry as usize).map_or(free, |slot| slot.next)
+    }
+
+    /// The form of the value that comes next.
+    #[inline]
+    fn form(&self) -> Form {
+        self.next.form
+    }
+
+    /// The next value has the form at this place.
+    fn go(&mut self, id: Id) {
+        self.next = self.forms.at(id);
     }
 
     /// What is written is not what would be read.
     #[cold]
     pub(super) fn mismatch(&self, written: &str) -> Failure {
-        let read = self.forms.describe(self.form);
+        let read = self.forms.describe(self.next.id);
         Failure::new(format!(
             "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT}"
         ))
@@ -112,9 +130,9 @@ impl<'a> Writer<'a> {
 
     /// Goes into a product of one value, which takes no space. `false` where there is none.
     fn go_within(&mut self) -> bool {
-        match self.forms.get(self.form).and_then(|form| self.forms.within(form)) {
+        match self.forms.within(self.next.form) {
             Some(within) => {
-                self.form = within;
+                self.go(within);
                 true
             }
             None => false,
@@ -123,21 +141,21 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn leaf(&mut self, leaf: Leaf) -> Result<()> {
-        match self.forms.get(self.form) {
-            Some(Form::Leaf(expected)) if expected == leaf => Ok(()),
+        match self.form() {
+            Form::Leaf(expected) if expected == leaf => Ok(()),
             _ => self.other_leaf(leaf),
         }
     }
 
     #[cold]
     fn other_leaf(&mut self, leaf: Leaf) -> Result<()> {
-        match self.forms.get(self.form) {
-            None => {
-                self.observed.leaf(self.form, leaf);
+        match self.form() {
+            Form::Free => {
+                self.observed.leaf(self.next.id, leaf);
                 Ok(())
             }
-            Some(Form::Leaf(expected)) if expected == leaf => Ok(()),
-            Some(Form::Product { count: 0, .. } | Form::Repeated(_, 0)) if leaf == Leaf::Unit => Ok(()),
+            Form::Leaf(expected) if expected == leaf => Ok(()),
+            Form::Product { count: 0, .. } | Form::Repeated(_, 0) if leaf == Leaf::Unit => Ok(()),
             _ if self.go_within() => self.other_leaf(leaf),
             _ => Err(self.mismatch(leaf.name())),
         }
@@ -145,7 +163,7 @@ impl<'a> Writer<'a> {
 
     /// A text or bytes, which are both a length and so many bytes.
     fn text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        if self.forms.get(self.form) != Some(Form::Leaf(leaf)) {
+        if self.next.form != Form::Leaf(leaf) {
             self.other_text(leaf, bytes)?;
         }
         self.bytes.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -155,12 +173,12 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        match self.forms.get(self.form) {
+        match self.form() {
             // Every text is bytes, and bytes may be a text.
-            Some(Form::Leaf(Leaf::Bytes)) => Ok(()),
-            Some(Form::Leaf(Leaf::String)) if str::from_utf8(bytes).is_ok() => Ok(()),
-            Some(Form::Seq(element)) if self.forms.get(element) == Some(Form::Leaf(Leaf::U8)) => Ok(()),
-            Some(Form::Product { count: 1, .. } | Form::Repeated(_, 1)) if self.go_within() => {
+            Form::Leaf(Leaf::Bytes) => Ok(()),
+            Form::Leaf(Leaf::String) if str::from_utf8(bytes).is_ok() => Ok(()),
+            Form::Seq(element) if self.forms.get(element) == Form::Leaf(Leaf::U8) => Ok(()),
+            Form::Product { count: 1, .. } | Form::Repeated(_, 1) if self.go_within() => {
                 self.other_text(leaf, bytes)
             }
             _ => self.other_leaf(leaf),
@@ -169,17 +187,17 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn option(&mut self) -> Result<Id> {
-        match self.forms.get(self.form) {
-            Some(Form::Option(inner)) => Ok(inner),
+        match self.form() {
+            Form::Option(inner) => Ok(inner),
             _ => self.other_option(),
         }
     }
 
     #[cold]
     fn other_option(&mut self) -> Result<Id> {
-        match self.forms.get(self.form) {
-            None => Ok(self.observed.option(self.form)),
-            Some(Form::Option(inner)) => Ok(inner),
+        match self.form() {
+            Form::Free => Ok(self.observed.option(self.next.id)),
+            Form::Option(inner) => Ok(inner),
             _ if self.go_within() => self.other_option(),
             _ => Err(self.mismatch("an option")),
         }
@@ -188,19 +206,19 @@ impl<'a> Writer<'a> {
     /// The form of the elements of a sequence.
     #[inline]
     fn seq(&mut self) -> Result<Id> {
-        match self.forms.get(self.form) {
-            Some(Form::Seq(element)) => Ok(element),
+        match self.form() {
+            Form::Seq(element) => Ok(element),
             _ => self.other_seq(),
         }
     }
 
     #[cold]
     fn other_seq(&mut self) -> Result<Id> {
-        match self.forms.get(self.form) {
-            None => Ok(self.observed.seq(self.form)),
-            Some(Form::Seq(element)) => Ok(element),
-            Some(Form::Leaf(Leaf::Bytes)) => Ok(self.forms.byte()),
-            Some(Form::Map { pair, .. }) => Ok(pair),
+        match self.form() {
+            Form::Free => Ok(self.observed.seq(self.next.id)),
+            Form::Seq(element) => Ok(element),
+            Form::Leaf(Leaf::Bytes) => Ok(self.forms.byte()),
+            Form::Map { pair, .. } => Ok(pair),
             _ if self.go_within() => self.other_seq(),
             _ => Err(self.mismatch("a sequence")),
         }
@@ -208,14 +226,14 @@ impl<'a> Writer<'a> {
 
     /// The forms of the keys and of the values of a map.
     fn map(&mut self) -> Result<(Id, Id)> {
-        match self.forms.get(self.form) {
-            None => Ok(self.observed.map(self.form)),
-            Some(Form::Map { first, .. }) => Ok((self.forms.entry(first), self.forms.entry(first + 1))),
-            Some(Form::Seq(element)) if self.forms.get(element).is_none() => {
+        match self.form() {
+            Form::Free => Ok(self.observed.map(self.next.id)),
+            Form::Map { first, .. } => Ok((self.entry(first).id, self.entry(first + 1).id)),
+            Form::Seq(element) if self.forms.get(element) == Form::Free => {
                 self.observed.product(element, Style::Tuple, 2);
                 Ok((self.observed.part(element, 0, ""), self.observed.part(element, 1, "")))
             }
-            Some(Form::Seq(element)) => self.forms.pair(element).ok_or_else(|| self.mismatch("a map")),
+            Form::Seq(element) => self.forms.pair(element).ok_or_else(|| self.mismatch("a map")),
             _ if self.go_within() => self.map(),
             _ => Err(self.mismatch("a map")),
         }
@@ -224,32 +242,32 @@ impl<'a> Writer<'a> {
     /// The forms of the parts of a product.
     #[inline]
     fn product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        match self.forms.get(self.form) {
-            Some(Form::Product { first, count }) if count as usize == length => {
-                Ok(Parts::Listed { first, count })
+        match self.form() {
+            Form::Product { first, count } if count as usize == length => Ok(Parts::Listed { first, count }),
+            Form::Repeated(element, count) if count == length as u64 => {
+                Ok(Parts::Repeated(self.forms.at(element)))
             }
-            Some(Form::Repeated(element, count)) if count == length as u64 => Ok(Parts::Repeated(element)),
             _ => self.other_product(style, length),
         }
     }
 
     #[cold]
     fn other_product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        match self.forms.get(self.form) {
-            None => {
-                self.observed.product(self.form, style, length);
-                Ok(Parts::Free(self.form))
+        match self.form() {
+            Form::Free => {
+                self.observed.product(self.next.id, style, length);
+                Ok(Parts::Free(self.next.id))
             }
             // Which name is missing or too many is found when they are written.
-            Some(Form::Product { first, count })
+            Form::Product { first, count }
                 if matches!(style, Style::Fields(_)) && count > 0 && self.forms.is_certain(first) =>
             {
                 Ok(Parts::Listed { first, count })
             }
-            Some(Form::Leaf(Leaf::Unit)) if length == 0 => Ok(Parts::Repeated(self.form)),
+            Form::Leaf(Leaf::Unit) if length == 0 => Ok(Parts::Repeated(self.next)),
             _ if self.go_within() => self.product(style, length),
             // A product of one value takes no space.
-            _ if length == 1 => Ok(Parts::Repeated(self.form)),
+            _ if length == 1 => Ok(Parts::Repeated(self.next)),
             _ => Err(self.mismatch(&format!("{length} values"))),
         }
     }
@@ -257,36 +275,34 @@ impl<'a> Writer<'a> {
     /// Writes which variant it is: the number that the reader has for that name. Then comes its content.
     #[inline]
     fn variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        match self.forms.get(self.form) {
-            Some(Form::Enum { first, count }) if index < count && self.is_named(first + index, name) => {
-                self.write_variant(first, index);
-                Ok(())
-            }
-            _ => self.other_variant(owner, index, name),
+        if let Form::Enum { first, count } = self.next.form
+            && index < count
+            && let Some(content) = self.named(first + index, name)
+        {
+            self.bytes.extend_from_slice(&index.to_le_bytes());
+            self.next = content;
+            return Ok(());
         }
-    }
-
-    #[inline]
-    fn write_variant(&mut self, first: u32, index: u32) {
-        self.bytes.extend_from_slice(&index.to_le_bytes());
-        self.form = self.forms.entry(first + index);
+        self.other_variant(owner, index, name)
     }
 
     #[cold]
     fn other_variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        match self.forms.get(self.form) {
-            None => {
+        match self.form() {
+            Form::Free => {
                 self.bytes.extend_from_slice(&index.to_le_bytes());
-                self.form = self.observed.variant(self.form, owner, index, name);
+                let content = self.observed.variant(self.next.id, owner, index, name);
+                self.go(content);
                 Ok(())
             }
-            Some(Form::Enum { first, count }) => {
+            Form::Enum { first, count } => {
                 let of_name = |index: &u32| {
                     self.forms.is_certain(first + index) && self.forms.is_named(first + index, name)
                 };
                 match (0..count).find(of_name) {
                     Some(index) => {
-                        self.write_variant(first, index);
+                        self.bytes.extend_from_slice(&index.to_le_bytes());
+                        self.next = self.entry(first + index);
                         Ok(())
                     }
                     None => Err(Failure::new(format!(
@@ -314,26 +330,26 @@ impl<'a> Writer<'a> {
             Ok(parts) => parts,
             Err(failure) => return Err(self.note(failure)),
         };
-        let [first, second, third] = [0, 1, 2].map(|number| {
-            let name = names.map_or("", |names| names.get(number).copied().unwrap_or_default());
+        let [first, second, third] = [0_u32, 1, 2].map(|number| {
+            let name = names.map_or("", |names| names.get(number as usize).copied().unwrap_or_default());
             parts.get(self, number, name)
         });
         let written = match grid.lengths {
             #[cfg(feature = "ndarray")]
             Lengths::Before { version, lengths, is_counted } => {
-                self.form = first;
+                self.next = first;
                 self.value(&version)?;
-                self.form = second;
+                self.next = second;
                 self.write_lengths(&lengths, is_counted)?;
-                self.form = third;
+                self.next = third;
                 self.write_array(grid.array)
             }
             #[cfg(feature = "nalgebra")]
             Lengths::After(lengths) => {
-                self.form = first;
+                self.next = first;
                 let written = self.write_array(grid.array);
                 for (part, length) in [second, third].into_iter().zip(lengths) {
-                    self.form = part;
+                    self.next = part;
                     match length {
                         Some(length) => self.value(&length)?,
                         None => self.value(&())?,
@@ -348,24 +364,25 @@ impl<'a> Writer<'a> {
     /// The lengths of the dimensions, as a tuple, or as a sequence where their number is not part of the type.
     #[cfg(feature = "ndarray")]
     fn write_lengths(&mut self, lengths: &[u64], is_counted: bool) -> Result<()> {
-        let form = self.form;
+        let next = self.next;
         let mut written = || {
             if is_counted {
                 let element = self.seq()?;
+                let element = self.forms.at(element);
                 self.bytes.extend_from_slice(&(lengths.len() as u64).to_le_bytes());
                 return lengths.iter().try_for_each(|length| {
-                    self.form = element;
+                    self.next = element;
                     self.serialize_u64(*length)
                 });
             }
             let parts = self.product(Style::Tuple, lengths.len())?;
-            lengths.iter().enumerate().try_for_each(|(number, length)| {
-                self.form = parts.get(self, number, "");
+            (0..).zip(lengths).try_for_each(|(number, length)| {
+                self.next = parts.get(self, number, "");
                 self.serialize_u64(*length)
             })
         };
         let written = written();
-        self.form = form;
+        self.next = next;
         written.map_err(|failure| self.note(failure))
     }
 
@@ -375,7 +392,7 @@ impl<'a> Writer<'a> {
         let (descr, observed) = (array.kind.dtype.descr, &mut self.observed);
         let mut observe = |id, dimensions: &[u64]| observed.rows(id, dimensions, descr);
         if !self.forms.fits(element, &array.kind, &mut observe) {
-            self.form = element;
+            self.go(element);
             return Err(self.mismatch(&array.kind.describe()));
         }
         let rows = array.rows();
@@ -396,7 +413,8 @@ impl<'a> Writer<'a> {
     fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
         let parts = self.product(style, length)?;
         self.path.push(Step::Index(0));
-        Ok(Fixed { writer: self, name, announced: length, written: 0, parts })
+        let announced = u32::try_from(length).unwrap_or(u32::MAX);
+        Ok(Fixed { writer: self, name, announced, written: 0, parts })
     }
 
     fn begin_counted(&mut self, length: Option<usize>, elements: Elements) -> Counted<'_, 'a> {
@@ -407,9 +425,6 @@ impl<'a> Writer<'a> {
         Counted { writer: self, length_at, announced, written: 0, elements }
     }
 }
-
-/// Stands for a name that was not seen yet, and is at the address of no other.
-static UNSEEN: &str = "\0unseen";
 
 /// What can be done about a type that would not be read as it is written.
 pub(super) const WAY_OUT: &str =
@@ -493,15 +508,17 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        self.form = self.option()?;
+        let inner = self.option()?;
+        self.go(inner);
         self.bytes.push(1);
         self.value(value)
     }
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
-        if self.forms.get(self.form).is_none() {
-            self.form = self.observed.newtype(self.form, name);
+        if self.next.form == Form::Free {
+            let inner = self.observed.newtype(self.next.id, name);
+            self.go(inner);
         }
         self.value(value)
     }
@@ -551,13 +568,15 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let element = self.seq()?;
+        let element = self.forms.at(element);
         Ok(self.begin_counted(length, Elements { key: element, value: element }))
     }
 
     #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let (key, value) = self.map()?;
-        Ok(self.begin_counted(length, Elements { key, value }))
+        let elements = Elements { key: self.forms.at(key), value: self.forms.at(value) };
+        Ok(self.begin_counted(length, elements))
     }
 
     #[inline]
