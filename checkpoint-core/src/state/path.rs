@@ -236,7 +236,7 @@ mod tests {
                         let from = encoded.len();
                         encoded.extend((key.len() as u64).to_le_bytes());
                         encoded.extend(key.as_bytes());
-                        Step::Key { from, to: encoded.len(), type_name: "alloc::string::String" }
+                        Step::Key { from, to: encoded.len(), type_name: type_name::<String> }
                     })
                     .collect();
                 paths.push(name(&keys, &encoded));
