@@ -300,7 +300,13 @@ fn definition(number: usize) -> impl Strategy<Value = Definition> {
         Body::Enum(fields.into_iter().zip(VARIANTS).map(name).collect())
     });
     let body = prop_oneof![fields(number).prop_map(Body::Struct), variants];
-    body.prop_map(move |body| Definition { name: format!("Type{number}"), version: 1, foreign: false, body })
+    body.prop_map(move |body| Definition {
+        name: format!("Type{number}"),
+        version: 1,
+        foreign: false,
+        observed: false,
+        body,
+    })
 }
 
 fn schemas() -> impl Strategy<Value = Schema> {

@@ -135,7 +135,13 @@ fn change(schema: &mut Schema, choices: &mut Choices<'_>) {
         7 if definitions > 0 => Type::Named(choices.below(definitions)),
         8 => {
             let body = Body::Struct(Fields::Newtype(ty));
-            schema.types.push(Definition { name: word(choices), version: 1, foreign: false, body });
+            schema.types.push(Definition {
+                name: word(choices),
+                version: 1,
+                foreign: false,
+                observed: false,
+                body,
+            });
             Type::Named(definitions)
         }
         9 => match ty {

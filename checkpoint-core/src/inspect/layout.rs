@@ -129,7 +129,7 @@ mod tests {
         let types = (0..length).map(|place| {
             let inner = if place + 1 == length { last.clone() } else { Type::Named(place + 1) };
             let body = Body::Struct(Fields::Tuple(vec![inner, Type::Unit]));
-            Definition { name: "Link".to_owned(), version: 1, foreign: false, body }
+            Definition { name: "Link".to_owned(), version: 1, foreign: false, observed: false, body }
         });
         Schema { root: Type::Named(0), types: types.collect() }
     }

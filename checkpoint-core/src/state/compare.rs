@@ -89,8 +89,8 @@ pub(super) fn are_same(
         program: program.extended(),
         migrations: Some(program),
         path: String::new(),
-        compared: HashSet::new(),
         accepted: Accepted::default(),
+        compared: HashSet::new(),
         found: Vec::new(),
         enough: 0,
         most: *left,
@@ -214,12 +214,8 @@ impl<'a> Comparison<'a> {
             (Form::Observed(name, _), Form::Leaf(Type::Opaque(other))) if name == other => return,
             (Form::Observed(_, inner), _) => {
                 let inner = Form::of(self.checkpoint, inner);
-                return self.forms(
-                    inner,
-                    Seen { form: program, versions: Vec::new(), owner },
-                    next,
-                    describe,
-                );
+                let wanted = Seen { form: program, versions: Vec::new(), owner };
+                return self.forms(inner, wanted, next, describe);
             }
             (Form::Leaf(Type::Unsupported(_)), _) | (_, Form::Leaf(Type::Unsupported(_))) => {}
             (Form::Leaf(checkpoint), Form::Leaf(program)) if checkpoint == program => return,

@@ -53,8 +53,11 @@ impl<'a> Form<'a> {
                         owner = Some(Owner { place: *place, variant: None });
                         let Definition { version, body, .. } = definition;
                         if let (true, Body::Struct(Fields::Newtype(inner))) = (definition.observed, body) {
-                            let form = Form::Observed(&definition.name, inner);
-                            return Seen { form, versions, owner: None };
+                            return Seen {
+                                form: Form::Observed(&definition.name, inner),
+                                versions,
+                                owner: None,
+                            };
                         }
                         if *version != 1 {
                             versions.push(*version);

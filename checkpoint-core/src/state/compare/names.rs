@@ -97,6 +97,10 @@ impl Chain {
 /// The name by which a definition is told from others; `None` where it has none of its own.
 fn label(definition: &Definition) -> Option<&str> {
     let is_own = Shape::of(definition).is_none() && Float16::of(definition).is_none();
+    // What was observed stands under the name of the type that it is a form of.
+    if definition.observed {
+        return None;
+    }
     // A recursive type that serde knows no name of has the one that the compiler gives it.
     let is_given = !definition.foreign || !definition.name.contains(['<', '(', '[', '&', ' ']);
     (is_own && is_given).then_some(&definition.name)
