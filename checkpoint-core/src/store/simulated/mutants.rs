@@ -190,6 +190,11 @@ impl Disk for MutantDisk {
         let newest =
             self.generations(directory).last().map(|newest| directory.join(name::of_generation(*newest)));
         let from = if self.is(Mutant::NewestRetired) { newest.as_deref() } else { None }.unwrap_or(from);
+        // It takes its time, so that a pin often comes in between.
+        #[cfg(shuttle)]
+        if self.is(Mutant::PinsNotHeldNorLookedForAgain) {
+            (0..40).for_each(|_| crate::threads::step());
+        }
         self.0.late.lock().unwrap().has_retired = true;
         self.0.disk.rename_to_temporary(from, directory)
     }
