@@ -172,7 +172,7 @@ fn value_of(schema: &Schema, ty: &Type, choices: &mut Choices<'_>, depth: u32) -
         Type::F32 => Value::F32(f32::from_le_bytes(choices.number())),
         Type::F64 => Value::F64(f64::from_le_bytes(choices.number())),
         Type::Option(ty) => {
-            let is_some = depth < DEEPEST && choices.byte() % 3 > 0;
+            let is_some = depth < DEEPEST && !choices.byte().is_multiple_of(3);
             let value = if is_some { Some(Box::new(value_of(schema, ty, choices, next)?)) } else { None };
             Value::Option(value)
         }
@@ -225,9 +225,9 @@ fn value_of_fields(schema: &Schema, fields: &Fields, choices: &mut Choices<'_>, 
     })
 }
 
-fn list_of<'t>(
+fn list_of(
     schema: &Schema,
-    types: &mut dyn Iterator<Item = &'t Type>,
+    types: &mut dyn Iterator<Item = &Type>,
     choices: &mut Choices<'_>,
     depth: u32,
 ) -> Option<Vec<Value>> {
@@ -322,7 +322,7 @@ fn told(value: &Value) -> String {
 }
 
 /// Saves the values, one after the other, and loads after each. `Ok` is whether each was saved.
-fn kept<T: Checkpoint>(states: [T; 2], told: impl Fn(&T) -> String) -> Result<[bool; 2], TestCaseError> {
+fn kept<T: Checkpoint>(states: &[T; 2], told: impl Fn(&T) -> String) -> Result<[bool; 2], TestCaseError> {
     let directory = tempfile::tempdir().unwrap();
     let opened = Checkpointer::<T>::builder(directory.path()).durable(false).keep_last(1).open();
     // What can never be loaded is refused here.
@@ -365,7 +365,7 @@ proptest! {
     fn every_value_of_every_own_type_is_saved_and_loaded(schema in schemas(), choices in vec(any::<u8>(), 0..300)) {
         let _turn = turn();
         let Some(values) = values_of(&schema, &choices) else { return Ok(()) };
-        let saved = kept(values.map(Own), |own| told(&own.0))?;
+        let saved = kept(&values.map(Own), |own| told(&own.0))?;
         prop_assert_eq!(saved, [true; 2]);
     }
 
@@ -373,7 +373,7 @@ proptest! {
     fn a_foreign_type_is_saved_and_loaded_or_refused(schema in schemas(), choices in vec(any::<u8>(), 0..300)) {
         let _turn = turn();
         let Some(values) = values_of(&schema, &choices) else { return Ok(()) };
-        kept(values.map(|value| Plain(Foreign(value))), |plain| told(&plain.0.0))?;
+        kept(&values.map(|value| Plain(Foreign(value))), |plain| told(&plain.0.0))?;
     }
 }
 

@@ -153,7 +153,7 @@ fn a_state_of_a_changed_schema_is_read_right_or_refused() {
         let Ok(tried) = tried else { panic!("seed {seed:#x} of a changed schema fails") };
         runs += 1;
         files += u64::from(tried.is_a_file);
-        loads += u64::from(tried.loads);
+        loads += tried.loads as u64;
     }
     println!("{runs} schemas, {files} checkpoints, {loads} loads");
     assert!(files > runs / 2 && loads > files / 2, "the inputs do not get far");

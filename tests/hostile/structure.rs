@@ -20,7 +20,7 @@ const DEEPEST: u32 = 24;
 pub(crate) struct Tried {
     pub(crate) is_a_file: bool,
     /// How many of the types loaded it.
-    pub(crate) loads: u32,
+    pub(crate) loads: usize,
 }
 
 /// Makes one checkpoint as the bytes say, and reads it: as the type itself, as its neighbours, and as another one.
@@ -60,7 +60,7 @@ pub(crate) fn tried(data: &[u8]) -> Tried {
     let count = subjects.len();
     let others = [(number + 1) % count, (number + count - 1) % count, other];
     let loads = others.iter().filter(|other| subjects[**other].read(&file).is_ok()).count();
-    Tried { is_a_file: true, loads: u32::from(outcome.is_ok()) + loads as u32 }
+    Tried { is_a_file: true, loads: usize::from(outcome.is_ok()) + loads }
 }
 
 /// Changes some bytes, and perhaps how many there are; of a slice, only the bytes.
@@ -361,7 +361,7 @@ impl Made<'_, '_> {
                 self.numbers(length);
             }
             Type::Option(inner) => {
-                let is_some = depth < DEEPEST && self.choices.byte() % 3 > 0;
+                let is_some = depth < DEEPEST && !self.choices.byte().is_multiple_of(3);
                 self.state.push(is_some.into());
                 if is_some {
                     self.value(inner, next)?;
@@ -455,6 +455,7 @@ impl Made<'_, '_> {
         (0..count).try_for_each(|_| self.value(element, depth))
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "what is cut off makes a number too")]
     fn array(&mut self, element: &Type, count: usize) -> Option<Numbers> {
         let mut number = || self.choices.number();
         macro_rules! of {

@@ -103,6 +103,7 @@ mod later {
     }
 
     impl Meter {
+        #[allow(clippy::needless_pass_by_value, reason = "a migration takes the older value")]
         fn in_celsius(old: super::Meter) -> Result<Meter, String> {
             if old.kelvin.is_nan() {
                 Err("no number".to_owned())
@@ -143,9 +144,10 @@ pub(crate) struct Subject {
     /// Whether every value of the schema is one of the type.
     pub(crate) takes_all: bool,
     read: Box<Read>,
-    forge: fn(Schema, &[Numbers], &[u8]) -> Result<Vec<u8>, String>,
+    forge: Forge,
 }
 
+type Forge = fn(Schema, &[Numbers], &[u8]) -> Result<Vec<u8>, String>;
 type Read = dyn Fn(&[u8]) -> Result<(), Error> + Send + Sync;
 
 impl Subject {
