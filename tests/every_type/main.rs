@@ -116,6 +116,71 @@ macro_rules! serde_by_schema {
 
 serde_by_schema!(Own Foreign);
 
+/// A type that writes as one type and reads as another.
+struct Liar(Arc<Schema>, Value);
+
+impl Serialize for Liar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Written { schema: &self.0, ty: &self.0.root, value: &self.1 }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Liar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Liar, D::Error> {
+        let schema = now();
+        let value = Reading { schema: &schema, ty: &schema.root }.deserialize(deserializer)?;
+        Ok(Liar(schema, value))
+    }
+}
+
+impl Checkpoint for Liar {
+    const NAME: &'static str = "Liar";
+
+    fn schema(types: &mut Types) -> Type {
+        Own::schema(types)
+    }
+}
+
+/// Puts another type in the place of the scalar of that number.
+fn replace_scalar(schema: &mut Schema, number: usize, new: &Type) {
+    fn of_type(ty: &mut Type, left: &mut usize, new: &Type) {
+        match ty {
+            Type::Option(ty) | Type::Seq(ty) | Type::Array(ty, _) => of_type(ty, left, new),
+            Type::Map(key, value) => {
+                of_type(key, left, new);
+                of_type(value, left, new);
+            }
+            Type::Tuple(types) => types.iter_mut().for_each(|ty| of_type(ty, left, new)),
+            Type::Named(_) => {}
+            scalar => match left.checked_sub(1) {
+                Some(rest) => *left = rest,
+                None => {
+                    *scalar = new.clone();
+                    *left = usize::MAX;
+                }
+            },
+        }
+    }
+    fn of_fields(fields: &mut Fields, left: &mut usize, new: &Type) {
+        match fields {
+            Fields::Unit => {}
+            Fields::Newtype(ty) => of_type(ty, left, new),
+            Fields::Tuple(types) => types.iter_mut().for_each(|ty| of_type(ty, left, new)),
+            Fields::Named(fields) => fields.iter_mut().for_each(|field| of_type(&mut field.ty, left, new)),
+        }
+    }
+    let mut left = number;
+    of_type(&mut schema.root, &mut left, new);
+    for definition in &mut schema.types {
+        match &mut definition.body {
+            Body::Struct(fields) => of_fields(fields, &mut left, new),
+            Body::Enum(variants) => {
+                variants.iter_mut().for_each(|variant| of_fields(&mut variant.fields, &mut left, new));
+            }
+        }
+    }
+}
+
 /// What a value is made of: bytes that choose, and zeros behind them.
 struct Choices<'a>(&'a [u8]);
 
@@ -234,27 +299,29 @@ fn list_of(
     types.map(|ty| value_of(schema, ty, choices, depth)).collect()
 }
 
+const SCALARS: [Type; 17] = [
+    Type::Unit,
+    Type::Bool,
+    Type::U8,
+    Type::U16,
+    Type::U32,
+    Type::U64,
+    Type::U128,
+    Type::I8,
+    Type::I16,
+    Type::I32,
+    Type::I64,
+    Type::I128,
+    Type::F32,
+    Type::F64,
+    Type::Char,
+    Type::String,
+    Type::Bytes,
+];
+
 /// Types that may refer to these definitions: to any from behind an option or the like, and otherwise to later ones.
 fn types(definition: usize) -> impl Strategy<Value = Type> {
-    let scalars = vec![
-        Type::Unit,
-        Type::Bool,
-        Type::U8,
-        Type::U16,
-        Type::U32,
-        Type::U64,
-        Type::U128,
-        Type::I8,
-        Type::I16,
-        Type::I32,
-        Type::I64,
-        Type::I128,
-        Type::F32,
-        Type::F64,
-        Type::Char,
-        Type::String,
-        Type::Bytes,
-    ];
+    let scalars = SCALARS.to_vec();
     let recursive = (0..DEFINITIONS).prop_map(|place| Type::Option(Box::new(Type::Named(place))));
     let many = (0..DEFINITIONS).prop_map(|place| Type::Seq(Box::new(Type::Named(place))));
     let rows = Just(Type::Seq(Box::new(Type::Array(Box::new(Type::F32), 3))));
@@ -374,6 +441,27 @@ proptest! {
         let _turn = turn();
         let Some(values) = values_of(&schema, &choices) else { return Ok(()) };
         kept(&values.map(|value| Plain(Foreign(value))), |plain| told(&plain.0.0))?;
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn what_is_written_as_another_type_is_never_loaded_as_another_value(
+        schema in schemas(),
+        number in 0..40_usize,
+        scalar in prop::sample::select(SCALARS.to_vec()),
+        choices in vec(any::<u8>(), 0..300),
+    ) {
+        let _turn = turn();
+        let mut written = schema.clone();
+        replace_scalar(&mut written, number, &scalar);
+        let Some(values) = values_of(&written, &choices) else { return Ok(()) };
+        *NOW.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(schema));
+        let written = Arc::new(written);
+        let states = values.map(|value| Liar(Arc::clone(&written), value));
+        kept(states, |liar| told(&liar.1))?;
     }
 }
 
