@@ -461,7 +461,7 @@ proptest! {
         *NOW.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(schema));
         let written = Arc::new(written);
         let states = values.map(|value| Liar(Arc::clone(&written), value));
-        kept(states, |liar| told(&liar.1))?;
+        kept(&states, |liar| told(&liar.1))?;
     }
 }
 
