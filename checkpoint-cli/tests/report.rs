@@ -126,3 +126,13 @@ fn a_browser_opens_it_without_an_error_or_a_request() {
         assert!(first.is_empty() || first.contains("google") || first.contains("gvt1"), "{first}");
     }
 }
+
+#[test]
+fn the_page_says_how_far_the_saves_are_from_the_optimum() {
+    let (_parent, path) = saved();
+    let page = report(&path);
+    assert!(page.contains("times as often as would have been best"), "{page}");
+    assert!(page.contains("were asked for by the program itself"), "{page}");
+    // A save that the program waited for is one dot, and not two on each other.
+    assert!(page.contains("Cost of a save") && !page.contains("until it is on the disk"), "{page}");
+}
