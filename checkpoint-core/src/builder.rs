@@ -460,6 +460,7 @@ impl<T: Checkpoint> Builder<T> {
     /// | `CHECKPOINT_DEADLINE` | a time, or as above | heard where the program asks to [`stop_before_deadline`](Builder::stop_before_deadline) |
     /// | `CHECKPOINT_ON_FAILED_SAVE` | `stop`, `go-on`, `go-on for 2h`, `go-on 10 times` | [`on_failed_save`](Builder::on_failed_save) |
     /// | `CHECKPOINT_WARNINGS` | `off`, `stderr` | [`warnings_to_stderr`](Builder::warnings_to_stderr) |
+    /// | `CHECKPOINT_EXIT_REQUEUE`, `CHECKPOINT_EXIT_HALTED` | `99`, `0` | [`exit_codes`](Builder::exit_codes) |
     ///
     /// Any other variable that begins with `CHECKPOINT_` is warned of, once, unless the program read a [`Key`](crate::Key) from it.
     ///
