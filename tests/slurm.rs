@@ -54,7 +54,8 @@ impl Cluster {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(directory) = line.trim().strip_prefix("ready ") else {
-            skipping("Slurm does not start here");
+            let status = process.wait().unwrap();
+            skipping(&format!("Slurm does not start here ({status})"));
             return None;
         };
         Some(Cluster { configuration: Path::new(directory).join("slurm.conf"), _process: process })
