@@ -1,8 +1,7 @@
 //! The bytes of everything but arrays: those of bincode 1 with integers of fixed width, little-endian.
 //!
-//! That format was frozen by its authors, and needs no code of theirs. This module reads and writes it, and adds what
-//! it leaves open, in both directions, so that whatever is written can be read again, and no forged length makes a
-//! load run for ever:
+//! bincode writes and reads the values without parts ([`leaves`]). This module adds what it leaves open, in both
+//! directions, so that whatever is written can be read again, and no forged length makes a load run for ever:
 //!
 //! - what a type's `Serialize` writes is held against what its `Deserialize` reads, which the schema tells
 //!   ([`forms`]). Variants go by their names, fields by names and number, values without parts by their types. What
@@ -17,6 +16,7 @@
 
 mod failure;
 mod forms;
+mod leaves;
 mod observed;
 mod parts;
 mod reader;

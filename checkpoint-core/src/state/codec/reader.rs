@@ -7,7 +7,7 @@ use typed_arena::Arena;
 
 use super::rows::Rows;
 use super::stack::Room;
-use super::{DEEPEST, Failure, OUT_OF_BAND, Result, too_deep};
+use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::state::arrays::{self, ArraySource, Kind, Reference};
 
 /// Reads values, and counts the elements that lengths announce.
@@ -40,48 +40,19 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     #[inline]
-    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        match self.bytes.split_first_chunk() {
-            Some((taken, rest)) => {
-                self.bytes = rest;
-                Ok(*taken)
-            }
-            None => Err(ends()),
-        }
-    }
-
-    #[inline]
     fn take_slice(&mut self, length: usize) -> Result<&'de [u8]> {
         match self.bytes.split_at_checked(length) {
             Some((taken, rest)) => {
                 self.bytes = rest;
                 Ok(taken)
             }
-            None => Err(ends()),
+            None => Err(leaves::ends()),
         }
     }
 
     #[inline]
     fn number(&mut self) -> Result<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    #[inline]
-    fn text(&mut self) -> Result<&'de str> {
-        let length = self.number()?;
-        let bytes = self.take_slice(usize::try_from(length).map_err(|_| ends())?)?;
-        str::from_utf8(bytes).map_err(|why| Failure::new(format!("a string is not UTF-8: {why}")))
-    }
-
-    fn character(&mut self) -> Result<char> {
-        let width = match self.bytes.first() {
-            Some(0..0xc0) => 1,
-            Some(0xc0..0xe0) => 2,
-            Some(0xe0..0xf0) => 3,
-            _ => 4,
-        };
-        let text = str::from_utf8(self.take_slice(width)?).ok().and_then(|text| text.chars().next());
-        text.ok_or_else(|| Failure::new("a char is not UTF-8"))
+        leaves::read(&mut self.bytes)
     }
 
     #[inline]
@@ -167,11 +138,6 @@ enum Bytes<'de> {
 }
 
 #[cold]
-fn ends() -> Failure {
-    Failure::new("the data ends before the value is complete")
-}
-
-#[cold]
 fn undecided(request: &str) -> Failure {
     Failure::new(format!(
         "a type decides while reading what comes next ({request}), which the bytes cannot tell; write \
@@ -183,7 +149,7 @@ macro_rules! read_numbers {
     ($($method:ident $visit:ident $type:ident;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            visitor.$visit($type::from_le_bytes(self.take()?))
+            visitor.$visit(leaves::read::<$type>(&mut self.bytes)?)
         }
     )*};
 }
@@ -222,24 +188,20 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.take()? {
-            [0] => visitor.visit_bool(false),
-            [1] => visitor.visit_bool(true),
-            [byte] => Err(Failure::new(format!("a bool is 0 or 1, not {byte}"))),
-        }
+        visitor.visit_bool(leaves::read(&mut self.bytes)?)
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_char(self.character()?)
+        visitor.visit_char(leaves::read(&mut self.bytes)?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_borrowed_str(self.text()?)
+        visitor.visit_borrowed_str(leaves::read_text(&mut self.bytes)?)
     }
 
     #[inline]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_string(self.text()?.to_owned())
+        visitor.visit_string(leaves::read_text(&mut self.bytes)?.to_owned())
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -263,10 +225,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.take()? {
-            [0] => visitor.visit_none(),
-            [1] => self.deeper(|reader| visitor.visit_some(reader)),
-            [tag] => Err(Failure::new(format!("an option starts with 0 or 1, not {tag}"))),
+        match leaves::read::<u8>(&mut self.bytes)? {
+            0 => visitor.visit_none(),
+            1 => self.deeper(|reader| visitor.visit_some(reader)),
+            tag => Err(Failure::new(format!("an option starts with 0 or 1, not {tag}"))),
         }
     }
 
@@ -395,7 +357,7 @@ impl<'de> de::EnumAccess<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
-        let index: U32Deserializer<Failure> = u32::from_le_bytes(self.take()?).into_deserializer();
+        let index: U32Deserializer<Failure> = leaves::read::<u32>(&mut self.bytes)?.into_deserializer();
         Ok((seed.deserialize(index)?, self))
     }
 }

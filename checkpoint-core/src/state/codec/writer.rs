@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::forms::{Form, Forms, Id, Leaf, Next, Slot};
 use super::observed::{Observed, Style};
 use super::parts::{Counted, Elements, Fixed, Parts};
-use super::{DEEPEST, Failure, OUT_OF_BAND, Result, too_deep};
+use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::state::arrays::{self, Array, ArraySink};
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 use crate::state::arrays::{Grid, Lengths};
@@ -166,9 +166,7 @@ impl<'a> Writer<'a> {
         if self.next.form != Form::Leaf(leaf) {
             self.other_text(leaf, bytes)?;
         }
-        self.bytes.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
+        leaves::write_bytes(self.bytes, bytes)
     }
 
     #[cold]
@@ -279,7 +277,7 @@ impl<'a> Writer<'a> {
             && index < count
             && let Some(content) = self.named(first + index, name)
         {
-            self.bytes.extend_from_slice(&index.to_le_bytes());
+            leaves::write(self.bytes, index)?;
             self.next = content;
             return Ok(());
         }
@@ -290,7 +288,7 @@ impl<'a> Writer<'a> {
     fn other_variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
         match self.form() {
             Form::Free => {
-                self.bytes.extend_from_slice(&index.to_le_bytes());
+                leaves::write(self.bytes, index)?;
                 let content = self.observed.variant(self.next.id, owner, index, name);
                 self.go(content);
                 Ok(())
@@ -301,7 +299,7 @@ impl<'a> Writer<'a> {
                 };
                 match (0..count).find(of_name) {
                     Some(index) => {
-                        self.bytes.extend_from_slice(&index.to_le_bytes());
+                        leaves::write(self.bytes, index)?;
                         self.next = self.entry(first + index);
                         Ok(())
                     }
@@ -369,7 +367,7 @@ impl<'a> Writer<'a> {
             if is_counted {
                 let element = self.seq()?;
                 let element = self.forms.at(element);
-                self.bytes.extend_from_slice(&(lengths.len() as u64).to_le_bytes());
+                leaves::write(self.bytes, lengths.len() as u64)?;
                 return lengths.iter().try_for_each(|length| {
                     self.next = element;
                     self.serialize_u64(*length)
@@ -399,13 +397,12 @@ impl<'a> Writer<'a> {
         if self.arrays.takes(array.bytes.len()) {
             let put = self.arrays.put(path::name(&self.path, self.bytes), array);
             let number = put.map_err(Failure::new)?;
-            for value in [OUT_OF_BAND, number, rows] {
-                self.bytes.extend_from_slice(&value.to_le_bytes());
-            }
-            return Ok(());
+            return [OUT_OF_BAND, number, rows]
+                .into_iter()
+                .try_for_each(|value| leaves::write(self.bytes, value));
         }
         self.elements = self.elements.saturating_add(rows);
-        self.bytes.extend_from_slice(&rows.to_le_bytes());
+        leaves::write(self.bytes, rows)?;
         self.bytes.extend_from_slice(array.bytes);
         Ok(())
     }
@@ -435,8 +432,7 @@ macro_rules! write_numbers {
         #[inline]
         fn $method(self, value: $type) -> Result<()> {
             self.leaf(Leaf::$leaf)?;
-            self.bytes.extend_from_slice(&value.to_le_bytes());
-            Ok(())
+            leaves::write(self.bytes, value)
         }
     )*};
 }
@@ -470,14 +466,12 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_bool(self, value: bool) -> Result<()> {
         self.leaf(Leaf::Bool)?;
-        self.bytes.push(u8::from(value));
-        Ok(())
+        leaves::write(self.bytes, value)
     }
 
     fn serialize_char(self, value: char) -> Result<()> {
         self.leaf(Leaf::Char)?;
-        self.bytes.extend_from_slice(value.encode_utf8(&mut [0; 4]).as_bytes());
-        Ok(())
+        leaves::write(self.bytes, value)
     }
 
     #[inline]
