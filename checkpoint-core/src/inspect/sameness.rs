@@ -46,15 +46,17 @@ pub(crate) fn same_values(saved: &File, loaded: &File) -> Result<(), String> {
 pub(super) enum Order {
     /// That of the elements of arrays. Maps, sets and other sequences may come in any.
     OfArrays,
-    /// None. So many arrays are there that the order in which a map has them decides which of them are kept apart, and
-    /// which are sequences.
+    /// None, because the same values may be an array in one checkpoint and a sequence in the other. That is so where the
+    /// order in which a map has them decides which arrays are the first, which are kept apart; and where an array of
+    /// other strides, which is written element by element, comes back in C order.
     Nothing,
 }
 
 impl Order {
     fn of(one: &File, other: &File) -> Order {
-        let all_are_apart = |file: &File| crate::container::is_out_of_band(file.parts().count(), 0);
-        if all_are_apart(one) && all_are_apart(other) { Order::OfArrays } else { Order::Nothing }
+        let (arrays, others) = (one.parts().count(), other.parts().count());
+        let all_are_apart = crate::container::is_out_of_band(arrays, 0);
+        if all_are_apart && arrays == others { Order::OfArrays } else { Order::Nothing }
     }
 }
 
