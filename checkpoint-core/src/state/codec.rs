@@ -47,7 +47,7 @@ pub(crate) const OUT_OF_BAND: u64 = u64::MAX;
 
 /// How many values may be inside each other. Every level takes some memory when it is written and when it is read, and
 /// a program's own code recurses as deep: what is too deep to be read must not be saved.
-const DEEPEST: u32 = 2048;
+const DEEPEST: u32 = 2048; // a multiple of what `stack` looks at
 
 type Result<T> = std::result::Result<T, Failure>;
 

@@ -80,19 +80,12 @@ pub(super) enum Form {
     Never,
 }
 
-/// A form with its place, and so without a look into the table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Next {
-    pub(super) id: Id,
-    pub(super) form: Form,
-}
-
 /// A part of a product, or a variant, while a state is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     /// The name that it was found to have, so that a look at the address is enough.
     pub(super) known: &'static str,
-    pub(super) next: Next,
+    pub(super) form: Id,
 }
 
 /// What is to be written as the name of a field or of a variant.
@@ -167,18 +160,13 @@ impl Forms {
 
     /// The form at a place.
     #[inline]
-    pub(super) fn get(&self, id: Id) -> Form {
-        self.forms.get(id.0 as usize).copied().unwrap_or(Form::Free)
-    }
-
-    #[inline]
-    pub(super) fn at(&self, id: Id) -> Next {
-        Next { id, form: self.get(id) }
+    pub(super) fn get(&self, id: Id) -> &Form {
+        self.forms.get(id.0 as usize).unwrap_or(&Form::Free)
     }
 
     /// All entries, of which no name was seen yet.
     pub(super) fn slots(&self) -> Vec<Slot> {
-        self.entries.iter().map(|id| Slot { known: UNSEEN, next: self.at(*id) }).collect()
+        self.entries.iter().map(|id| Slot { known: UNSEEN, form: *id }).collect()
     }
 
     fn entry(&self, place: u32) -> Id {
@@ -212,8 +200,8 @@ impl Forms {
     }
 
     /// The form without products of one value around it, which take no space either.
-    pub(super) fn within(&self, form: Form) -> Option<Id> {
-        match form {
+    pub(super) fn within(&self, form: &Form) -> Option<Id> {
+        match *form {
             Form::Product { first, count: 1 } => Some(self.entry(first)),
             Form::Repeated(element, 1) => Some(element),
             _ => None,
@@ -222,16 +210,16 @@ impl Forms {
 
     /// The parts of a value that is written as two, if it is one of two parts.
     pub(super) fn pair(&self, id: Id) -> Option<(Id, Id)> {
-        match self.get(id) {
+        match *self.get(id) {
             Form::Product { first, count: 2 } => Some((self.entry(first), self.entry(first + 1))),
             Form::Repeated(element, 2) => Some((element, element)),
-            form => self.pair(self.within(form)?),
+            ref form => self.pair(self.within(form)?),
         }
     }
 
     /// What a message says that a form is.
     pub(super) fn describe(&self, id: Id) -> String {
-        let words = match self.get(id) {
+        let words = match *self.get(id) {
             Form::Leaf(leaf) => return leaf.name().to_owned(),
             Form::Option(_) => "an option",
             Form::Seq(_) => "a sequence",
@@ -257,7 +245,7 @@ impl Forms {
         descr: &str,
         observe: &mut dyn FnMut(Id, &[u64]),
     ) -> bool {
-        let form = self.get(id);
+        let form = *self.get(id);
         if form == Form::Free {
             observe(id, dimensions);
             return true;
@@ -278,7 +266,7 @@ impl Forms {
             }
             ([1, inner @ ..], _, _) => self.fits_rows(id, inner, descr, observe),
             ([], Form::Leaf(leaf), None) => leaf.is_element_of(descr),
-            _ => self.within(form).is_some_and(|within| self.fits_rows(within, dimensions, descr, observe)),
+            _ => self.within(&form).is_some_and(|within| self.fits_rows(within, dimensions, descr, observe)),
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use serde::{Serialize, ser};
 
-use super::forms::{Id, Next};
+use super::forms::Id;
 use super::writer::{WAY_OUT, Writer};
 use super::{Failure, Result};
 use crate::state::path::Step;
 
 /// The forms of the elements: of keys and of values, which are the same in a sequence.
 pub(super) struct Elements {
-    pub(super) key: Next,
-    pub(super) value: Next,
+    pub(super) key: Id,
+    pub(super) value: Id,
 }
 
 /// A sequence or a map while it is written: its length is what was written, whatever was announced.
@@ -56,6 +56,11 @@ impl Counted<'_, '_> {
 }
 
 impl Writer<'_> {
+    #[cold]
+    fn free_part(&mut self, id: Id, number: u32, name: &'static str) -> Id {
+        self.observed.part(id, number as usize, name)
+    }
+
     /// Notes which part of the innermost value is written next.
     #[inline]
     fn step(&mut self, step: Step) {
@@ -114,21 +119,19 @@ pub(super) enum Parts {
     /// The first entry and their number.
     Listed { first: u32, count: u32 },
     /// All parts have the same.
-    Repeated(Next),
+    Repeated(Id),
     /// It is observed.
     Free(Id),
 }
 
 impl Parts {
     /// The form of a part, whatever its name.
-    pub(super) fn get(self, writer: &mut Writer<'_>, number: u32, name: &'static str) -> Next {
+    #[inline]
+    pub(super) fn get(self, writer: &mut Writer<'_>, number: u32, name: &'static str) -> Id {
         match self {
             Parts::Listed { first, .. } => writer.entry(first.saturating_add(number)),
             Parts::Repeated(next) => next,
-            Parts::Free(id) => {
-                let part = writer.observed.part(id, number as usize, name);
-                writer.forms.at(part)
-            }
+            Parts::Free(id) => writer.free_part(id, number, name),
         }
     }
 }
@@ -156,13 +159,16 @@ impl Fixed<'_, '_> {
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let number = self.written;
         self.written += 1;
-        let next = match self.parts {
-            Parts::Listed { first, count } if number < count => self.writer.named(first + number, name),
-            Parts::Listed { .. } => None,
-            parts => Some(parts.get(self.writer, number, name)),
+        self.writer.next = match self.parts {
+            Parts::Listed { first, count } if number < count => {
+                match self.writer.named(first + number, name) {
+                    Some(next) => next,
+                    None => return Err(self.other_name(name, number)),
+                }
+            }
+            Parts::Listed { .. } => return Err(self.other_name(name, number)),
+            parts => parts.get(self.writer, number, name),
         };
-        let Some(next) = next else { return Err(self.other_name(name, number)) };
-        self.writer.next = next;
         self.writer.step(Step::Field(name));
         self.writer.value(value)
     }

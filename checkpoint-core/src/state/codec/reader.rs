@@ -120,12 +120,23 @@ impl<'de, 'a> Reader<'de, 'a> {
     /// Goes one value deeper, as far as was allowed when it was written.
     #[inline]
     fn deeper<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
-        if self.depth == DEEPEST {
+        if self.room.is_due(self.depth, size_of::<R>()) {
+            return self.deeper_with_room(read);
+        }
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        value
+    }
+
+    /// Goes deeper after a look at the depth and at the stack.
+    #[inline(never)]
+    fn deeper_with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if self.depth >= DEEPEST {
             return Err(too_deep());
         }
         self.depth += 1;
-        let (room, depth) = (self.room, self.depth);
-        let value = room.at_depth(depth, size_of::<R>(), || read(self));
+        let value = self.room.before(size_of::<R>(), || read(self));
         self.depth -= 1;
         value
     }

@@ -38,18 +38,16 @@ impl Room {
         Room { bytes: needed(bytes), mask }
     }
 
-    /// Runs `work` with enough of the stack for the next levels. `depth` is how many there are already.
+    /// Whether it is time for a look at the stack, and at the depth, before a value of so many bytes is entered. At a depth
+    /// of 2048 it is.
     #[inline]
-    pub(in crate::state) fn at_depth<R>(self, depth: u32, bytes: usize, work: impl FnOnce() -> R) -> R {
-        if depth & self.mask != 0 && bytes <= LARGE {
-            return work();
-        }
-        self.before(bytes, work)
+    pub(in crate::state) fn is_due(self, depth: u32, bytes: usize) -> bool {
+        depth & self.mask == 0 || bytes > LARGE
     }
 
-    /// Runs `work`, whose values have so many bytes, with enough of the stack.
-    #[inline(never)]
-    fn before<R>(self, bytes: usize, work: impl FnOnce() -> R) -> R {
+    /// Runs `work`, which enters a value of so many bytes, with enough of the stack for the next levels.
+    #[inline]
+    pub(in crate::state) fn before<R>(self, bytes: usize, work: impl FnOnce() -> R) -> R {
         let needed = self.bytes.max(needed(bytes));
         stacker::maybe_grow(needed, needed + MORE, work)
     }

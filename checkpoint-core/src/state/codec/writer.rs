@@ -2,9 +2,10 @@
 
 use serde::{Serialize, Serializer};
 
-use super::forms::{Form, Forms, Id, Leaf, Next, Slot};
+use super::forms::{Form, Forms, Id, Leaf, Slot};
 use super::observed::{Observed, Style};
 use super::parts::{Counted, Elements, Fixed, Parts};
+use super::stack::Room;
 use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::state::arrays::{self, Array, ArraySink};
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
@@ -22,9 +23,10 @@ pub(super) struct Writer<'a> {
     /// From the state to the value that is being written: one step for each value with parts.
     pub(super) path: Vec<Step>,
     arrays: &'a mut dyn ArraySink,
+    room: Room,
     pub(super) forms: &'a Forms,
     /// The form of the value that comes next.
-    pub(super) next: Next,
+    pub(super) next: Id,
     /// The entries of the forms.
     slots: Vec<Slot>,
     pub(super) observed: Observed,
@@ -40,8 +42,9 @@ impl<'a> Writer<'a> {
             depth: 0,
             path: Vec::new(),
             arrays,
+            room: forms.room(),
             forms,
-            next: forms.at(forms.root()),
+            next: forms.root(),
             slots: forms.slots(),
             observed: Observed::new(forms.unknown_parts()),
             failure: None,
@@ -63,12 +66,27 @@ impl<'a> Writer<'a> {
         if let Some(grid) = arrays::grid(value) {
             return self.write_grid(grid);
         }
-        if self.depth == DEEPEST {
+        if self.room.is_due(self.depth, size_of_val(value)) {
+            return self.value_with_room(value);
+        }
+        self.depth += 1;
+        match value.serialize(&mut *self) {
+            Ok(()) => {
+                self.depth -= 1;
+                Ok(())
+            }
+            Err(failure) => Err(self.note(failure)),
+        }
+    }
+
+    /// Writes a value after a look at the depth and at the stack.
+    #[inline(never)]
+    fn value_with_room<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        if self.depth >= DEEPEST {
             return Err(self.note(too_deep()));
         }
         self.depth += 1;
-        let (room, depth) = (self.forms.room(), self.depth);
-        match room.at_depth(depth, size_of_val(value), || value.serialize(&mut *self)) {
+        match self.room.before(size_of_val(value), || value.serialize(&mut *self)) {
             Ok(()) => {
                 self.depth -= 1;
                 Ok(())
@@ -90,39 +108,38 @@ impl<'a> Writer<'a> {
 
     /// The form of an entry, if this is its name.
     #[inline]
-    pub(super) fn named(&mut self, entry: u32, name: &'static str) -> Option<Next> {
-        let slot = self.slots.get_mut(entry as usize)?;
-        if !std::ptr::eq(slot.known, name) {
-            if !self.forms.is_named(entry, name) {
-                return None;
-            }
-            slot.known = name;
+    pub(super) fn named(&mut self, entry: u32, name: &'static str) -> Option<Id> {
+        match self.slots.get(entry as usize) {
+            Some(slot) if std::ptr::eq(slot.known, name) => Some(slot.form),
+            _ => self.first_named(entry, name),
         }
-        Some(slot.next)
+    }
+
+    #[cold]
+    fn first_named(&mut self, entry: u32, name: &'static str) -> Option<Id> {
+        let slot = self.slots.get_mut(entry as usize)?;
+        self.forms.is_named(entry, name).then(|| {
+            slot.known = name;
+            slot.form
+        })
     }
 
     /// The form of an entry, whatever its name.
     #[inline]
-    pub(super) fn entry(&self, entry: u32) -> Next {
-        let free = Next { id: Id(Id::FREE), form: Form::Free };
-        self.slots.get(entry as usize).map_or(free, |slot| slot.next)
+    pub(super) fn entry(&self, entry: u32) -> Id {
+        self.slots.get(entry as usize).map_or(Id(Id::FREE), |slot| slot.form)
     }
 
     /// The form of the value that comes next.
     #[inline]
-    fn form(&self) -> Form {
-        self.next.form
-    }
-
-    /// The next value has the form at this place.
-    fn go(&mut self, id: Id) {
-        self.next = self.forms.at(id);
+    fn form(&self) -> &'a Form {
+        self.forms.get(self.next)
     }
 
     /// What is written is not what would be read.
     #[cold]
     pub(super) fn mismatch(&self, written: &str) -> Failure {
-        let read = self.forms.describe(self.next.id);
+        let read = self.forms.describe(self.next);
         Failure::new(format!(
             "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT}"
         ))
@@ -130,9 +147,9 @@ impl<'a> Writer<'a> {
 
     /// Goes into a product of one value, which takes no space. `false` where there is none.
     fn go_within(&mut self) -> bool {
-        match self.forms.within(self.next.form) {
+        match self.forms.within(self.form()) {
             Some(within) => {
-                self.go(within);
+                self.next = within;
                 true
             }
             None => false,
@@ -141,7 +158,7 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn leaf(&mut self, leaf: Leaf) -> Result<()> {
-        match self.form() {
+        match *self.form() {
             Form::Leaf(expected) if expected == leaf => Ok(()),
             _ => self.other_leaf(leaf),
         }
@@ -149,9 +166,9 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_leaf(&mut self, leaf: Leaf) -> Result<()> {
-        match self.form() {
+        match *self.form() {
             Form::Free => {
-                self.observed.leaf(self.next.id, leaf);
+                self.observed.leaf(self.next, leaf);
                 Ok(())
             }
             Form::Leaf(expected) if expected == leaf => Ok(()),
@@ -163,7 +180,7 @@ impl<'a> Writer<'a> {
 
     /// A text or bytes, which are both a length and so many bytes.
     fn text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        if self.next.form != Form::Leaf(leaf) {
+        if *self.form() != Form::Leaf(leaf) {
             self.other_text(leaf, bytes)?;
         }
         leaves::write_bytes(self.bytes, bytes)
@@ -171,11 +188,11 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        match self.form() {
+        match *self.form() {
             // Every text is bytes, and bytes may be a text.
             Form::Leaf(Leaf::Bytes) => Ok(()),
             Form::Leaf(Leaf::String) if str::from_utf8(bytes).is_ok() => Ok(()),
-            Form::Seq(element) if self.forms.get(element) == Form::Leaf(Leaf::U8) => Ok(()),
+            Form::Seq(element) if *self.forms.get(element) == Form::Leaf(Leaf::U8) => Ok(()),
             Form::Product { count: 1, .. } | Form::Repeated(_, 1) if self.go_within() => {
                 self.other_text(leaf, bytes)
             }
@@ -185,7 +202,7 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn option(&mut self) -> Result<Id> {
-        match self.form() {
+        match *self.form() {
             Form::Option(inner) => Ok(inner),
             _ => self.other_option(),
         }
@@ -193,8 +210,8 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_option(&mut self) -> Result<Id> {
-        match self.form() {
-            Form::Free => Ok(self.observed.option(self.next.id)),
+        match *self.form() {
+            Form::Free => Ok(self.observed.option(self.next)),
             Form::Option(inner) => Ok(inner),
             _ if self.go_within() => self.other_option(),
             _ => Err(self.mismatch("an option")),
@@ -204,7 +221,7 @@ impl<'a> Writer<'a> {
     /// The form of the elements of a sequence.
     #[inline]
     fn seq(&mut self) -> Result<Id> {
-        match self.form() {
+        match *self.form() {
             Form::Seq(element) => Ok(element),
             _ => self.other_seq(),
         }
@@ -212,8 +229,8 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_seq(&mut self) -> Result<Id> {
-        match self.form() {
-            Form::Free => Ok(self.observed.seq(self.next.id)),
+        match *self.form() {
+            Form::Free => Ok(self.observed.seq(self.next)),
             Form::Seq(element) => Ok(element),
             Form::Leaf(Leaf::Bytes) => Ok(self.forms.byte()),
             Form::Map { pair, .. } => Ok(pair),
@@ -224,10 +241,10 @@ impl<'a> Writer<'a> {
 
     /// The forms of the keys and of the values of a map.
     fn map(&mut self) -> Result<(Id, Id)> {
-        match self.form() {
-            Form::Free => Ok(self.observed.map(self.next.id)),
-            Form::Map { first, .. } => Ok((self.entry(first).id, self.entry(first + 1).id)),
-            Form::Seq(element) if self.forms.get(element) == Form::Free => {
+        match *self.form() {
+            Form::Free => Ok(self.observed.map(self.next)),
+            Form::Map { first, .. } => Ok((self.entry(first), self.entry(first + 1))),
+            Form::Seq(element) if *self.forms.get(element) == Form::Free => {
                 self.observed.product(element, Style::Tuple, 2);
                 Ok((self.observed.part(element, 0, ""), self.observed.part(element, 1, "")))
             }
@@ -240,21 +257,19 @@ impl<'a> Writer<'a> {
     /// The forms of the parts of a product.
     #[inline]
     fn product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        match self.form() {
+        match *self.form() {
             Form::Product { first, count } if count as usize == length => Ok(Parts::Listed { first, count }),
-            Form::Repeated(element, count) if count == length as u64 => {
-                Ok(Parts::Repeated(self.forms.at(element)))
-            }
+            Form::Repeated(element, count) if count == length as u64 => Ok(Parts::Repeated(element)),
             _ => self.other_product(style, length),
         }
     }
 
     #[cold]
     fn other_product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        match self.form() {
+        match *self.form() {
             Form::Free => {
-                self.observed.product(self.next.id, style, length);
-                Ok(Parts::Free(self.next.id))
+                self.observed.product(self.next, style, length);
+                Ok(Parts::Free(self.next))
             }
             // Which name is missing or too many is found when they are written.
             Form::Product { first, count }
@@ -273,7 +288,7 @@ impl<'a> Writer<'a> {
     /// Writes which variant it is: the number that the reader has for that name. Then comes its content.
     #[inline]
     fn variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        if let Form::Enum { first, count } = self.next.form
+        if let Form::Enum { first, count } = *self.form()
             && index < count
             && let Some(content) = self.named(first + index, name)
         {
@@ -286,11 +301,11 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        match self.form() {
+        match *self.form() {
             Form::Free => {
                 leaves::write(self.bytes, index)?;
-                let content = self.observed.variant(self.next.id, owner, index, name);
-                self.go(content);
+                let content = self.observed.variant(self.next, owner, index, name);
+                self.next = content;
                 Ok(())
             }
             Form::Enum { first, count } => {
@@ -366,7 +381,6 @@ impl<'a> Writer<'a> {
         let mut written = || {
             if is_counted {
                 let element = self.seq()?;
-                let element = self.forms.at(element);
                 leaves::write(self.bytes, lengths.len() as u64)?;
                 return lengths.iter().try_for_each(|length| {
                     self.next = element;
@@ -390,7 +404,7 @@ impl<'a> Writer<'a> {
         let (descr, observed) = (array.kind.dtype.descr, &mut self.observed);
         let mut observe = |id, dimensions: &[u64]| observed.rows(id, dimensions, descr);
         if !self.forms.fits(element, &array.kind, &mut observe) {
-            self.go(element);
+            self.next = element;
             return Err(self.mismatch(&array.kind.describe()));
         }
         let rows = array.rows();
@@ -407,6 +421,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    #[inline]
     fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
         let parts = self.product(style, length)?;
         self.path.push(Step::Index(0));
@@ -414,6 +429,7 @@ impl<'a> Writer<'a> {
         Ok(Fixed { writer: self, name, announced, written: 0, parts })
     }
 
+    #[inline]
     fn begin_counted(&mut self, length: Option<usize>, elements: Elements) -> Counted<'_, 'a> {
         let announced = length.unwrap_or(0) as u64;
         let length_at = self.bytes.len();
@@ -503,16 +519,16 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
         let inner = self.option()?;
-        self.go(inner);
+        self.next = inner;
         self.bytes.push(1);
         self.value(value)
     }
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
-        if self.next.form == Form::Free {
-            let inner = self.observed.newtype(self.next.id, name);
-            self.go(inner);
+        if *self.form() == Form::Free {
+            let inner = self.observed.newtype(self.next, name);
+            self.next = inner;
         }
         self.value(value)
     }
@@ -562,14 +578,13 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let element = self.seq()?;
-        let element = self.forms.at(element);
         Ok(self.begin_counted(length, Elements { key: element, value: element }))
     }
 
     #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let (key, value) = self.map()?;
-        let elements = Elements { key: self.forms.at(key), value: self.forms.at(value) };
+        let elements = Elements { key, value };
         Ok(self.begin_counted(length, elements))
     }
 

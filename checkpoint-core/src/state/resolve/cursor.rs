@@ -266,8 +266,8 @@ impl<'a> Cursor<'a> {
             return Err(Failure::custom(format!("values are nested more than {DEEPEST} deep")));
         }
         self.depth += 1;
-        let (room, depth) = (self.room, self.depth);
-        let value = room.at_depth(depth, size_of::<R>(), || read(self))?;
+        let is_due = self.room.is_due(self.depth, size_of::<R>());
+        let value = if is_due { self.room.before(size_of::<R>(), || read(self)) } else { read(self) }?;
         self.depth -= 1;
         Ok(value)
     }

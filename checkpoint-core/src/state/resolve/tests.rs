@@ -143,11 +143,13 @@ where
     T: Serialize + serde::de::DeserializeOwned + 'static,
 {
     #[derive(Serialize, Deserialize)]
+    #[serde(rename = "State")]
     struct Before<T> {
         old: u8,
         values: Vec<T>,
     }
     #[derive(Serialize, Deserialize)]
+    #[serde(rename = "State")]
     struct After<T> {
         values: Vec<T>,
     }

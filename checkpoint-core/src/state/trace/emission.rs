@@ -170,7 +170,10 @@ impl Emission<'_> {
                 (name.to_owned(), body)
             }
         };
-        Definition { name, version: 1, foreign: true, observed: false, body }
+        let mut definition = Definition { name, version: 1, foreign: true, observed: false, body };
+        // A fixed array is ours, wherever it is met.
+        definition.foreign = crate::state::Shape::of(&definition).is_none();
+        definition
     }
 
     fn variants(&mut self, container: &Container) -> Vec<Variant> {
