@@ -136,6 +136,20 @@ fn what_is_written_and_not_read_is_not_saved() {
 }
 
 #[test]
+fn an_array_that_is_not_in_c_order_comes_back() {
+    let elements = || (0..6_u8).map(f64::from).collect();
+    let columns = || ndarray::Array2::from_shape_vec((3, 2), elements()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints =
+        Checkpointer::<Of<(ndarray::Array2<f64>, Doubling)>>::open(directory.path()).unwrap();
+    let text = refused(checkpoints.save(&run(1, (columns().reversed_axes(), Doubling(1.5)))));
+    assert!(text.contains("was 1.5, and came back as 3"), "{text}");
+    let state = run(1, (columns().reversed_axes(), Doubling(0.0)));
+    checkpoints.save(&state).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(state));
+}
+
+#[test]
 fn the_elements_of_an_array_come_back_in_their_order() {
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpointer::<Of<Reversed>>::open(directory.path()).unwrap();
