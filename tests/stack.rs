@@ -126,6 +126,7 @@ fn a_value_as_deep_as_is_allowed_comes_back() {
 #[test]
 fn a_changed_type_is_read_on_any_stack() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Node")]
     struct Changed {
         next: Option<Box<Changed>>,
         values: [[u64; 32]; 4],
