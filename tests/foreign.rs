@@ -198,7 +198,8 @@ fn a_part_of_two_forms_stays_unknown_and_is_named() {
     let state = Before { step: 1, log: vec![Either::Number(2), Either::Text("three".to_owned())] };
     assert_round_trip(&state);
     let why = load_as::<_, After>(&state).unwrap_err().to_string();
-    for words in ["log[0]", "no sample could be made", "checkpointed::self_describing", "before the first save"]
+    for words in
+        ["log[0]", "no sample could be made", "checkpointed::self_describing", "before the first save"]
     {
         assert!(why.contains(words), "{words}: {why}");
     }

@@ -46,7 +46,7 @@ impl Cluster {
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = ports.map(|socket| socket.local_addr().unwrap().port().to_string());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm/cluster.sh");
-        let mut command = Command::new("bash");
+        let mut command = common::bash();
         command.arg(script).args(ports).args(lines);
         // Its end is its own affair, and not that of a ctrl+c in the terminal.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);

@@ -65,7 +65,7 @@ impl Job {
     fn start(&self, restarts: u32) -> Child {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/slurm.sh");
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new("bash");
+        let mut command = common::bash();
         command.arg(script).current_dir(self.directory.path()).env("PATH", path);
         command.env("SLURM_JOB_ID", "1234").env("SLURM_RESTART_COUNT", restarts.to_string());
         for variable in ["MOST_RESTARTS", "PROGRAM", "DIRECTORY", "SLURM_ARRAY_TASK_ID"] {
@@ -186,7 +186,7 @@ fn script_of_the_docs(line: &str, at: &str, program: &str) -> tempfile::TempDir 
 fn run_script(directory: &Path) -> Child {
     use std::os::unix::process::CommandExt;
     let path = format!("{}:{}", directory.join("bin").display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("bash");
+    let mut command = common::bash();
     command.arg("script").current_dir(directory).env("PATH", path).env("PBS_O_WORKDIR", directory);
     command.process_group(0).spawn().unwrap()
 }

@@ -173,3 +173,14 @@ pub(crate) fn run(program: &str, arguments: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
 }
+
+/// A bash that listens to SIGINT. One whose parent ignores that signal, as a shell does for what it
+/// runs in the background, cannot trap it.
+pub fn bash() -> Command {
+    if !cfg!(target_os = "linux") {
+        return Command::new("bash");
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", "bash"]);
+    command
+}
