@@ -108,7 +108,7 @@ fn a_type_with_the_name_of_a_container_is_no_container() {
 }
 
 #[test]
-fn what_stays_unknown_is_listed_and_an_error_names_it() {
+fn what_stays_unknown_is_listed_and_completed_by_a_save() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Foreign(Picky, u16);
 
@@ -139,7 +139,7 @@ fn what_stays_unknown_is_listed_and_an_error_names_it() {
 }
 
 #[test]
-fn a_part_of_two_forms_stays_unknown_and_is_named() {
+fn a_part_of_two_forms_loads_beside_a_change() {
     /// Takes no sample, and writes a number or a text.
     #[derive(Clone, Debug, PartialEq)]
     enum Either {
@@ -197,12 +197,9 @@ fn a_part_of_two_forms_stays_unknown_and_is_named() {
 
     let state = Before { step: 1, log: vec![Either::Number(2), Either::Text("three".to_owned())] };
     assert_round_trip(&state);
-    let why = load_as::<_, After>(&state).unwrap_err().to_string();
-    for words in
-        ["log[0]", "no sample could be made", "checkpointed::self_describing", "before the first save"]
-    {
-        assert!(why.contains(words), "{words}: {why}");
-    }
+    // What is the same on both sides is read in one piece, whatever it is.
+    let after: After = load_as(&state).unwrap();
+    assert_eq!((after.step, after.log), (1, state.log));
 }
 
 /// A type that never comes back from the samples, but from what it writes.

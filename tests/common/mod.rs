@@ -176,7 +176,7 @@ pub(crate) fn run(program: &str, arguments: &[&str]) {
 
 /// A bash that listens to SIGINT. One whose parent ignores that signal, as a shell does for what it
 /// runs in the background, cannot trap it.
-pub fn bash() -> Command {
+pub(crate) fn bash() -> Command {
     if !cfg!(target_os = "linux") {
         return Command::new("bash");
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A sentence. It is one pointer wide, because a `Result` of it goes through every step of a reading.
 #[derive(Debug)]
+#[allow(clippy::box_collection, reason = "a `String` is three pointers wide")]
 pub(in crate::state) struct Failure(Box<String>);
 
 impl Failure {
