@@ -135,9 +135,7 @@ fn keys_of_any_text_give_names_that_can_be_read_again() {
 #[test]
 fn keys_that_lead_to_one_name_are_kept_apart() {
     // A key that is no text and no number is written as its bytes: two maps of one field have the same names.
-    let twins: (BTreeMap<(u8, u8), Vec<f64>>, Vec<BTreeMap<bool, Vec<f64>>>) = (
-        BTreeMap::from([((1, 2), vec![1.0]), ((2, 1), vec![2.0])]),
-        vec![BTreeMap::from([(false, vec![3.0]), (true, vec![4.0])]); 3],
-    );
-    stays(&twins);
+    let pairs = BTreeMap::from([((1_u8, 2_u8), vec![1.0_f64]), ((2, 1), vec![2.0])]);
+    let flags = vec![BTreeMap::from([(false, vec![3.0_f64]), (true, vec![4.0])]); 3];
+    stays(&(pairs, flags));
 }

@@ -196,11 +196,11 @@ fn maps_and_sets_may_come_back_in_another_order() {
         stays(&ByHandState(ByHand(arrays)));
         let rows = names().map(|name| (name, vec![[1_u16, 2], [3, 4]])).collect::<HashMap<_, _>>();
         stays(&ByHandState(ByHand(rows)));
-        let nested: HashMap<String, HashMap<u64, HashSet<(u8, Option<bool>)>>> = names()
-            .map(|name| {
-                (name, HashMap::from([(1, HashSet::from([(1, None), (2, Some(true))])), (2, HashSet::new())]))
-            })
-            .collect();
+        let sets = || {
+            let some = HashSet::from([(1_u8, None), (2, Some(true))]);
+            HashMap::from([(1_u64, some), (2, HashSet::new())])
+        };
+        let nested = names().map(|name| (name, sets())).collect::<HashMap<_, _>>();
         stays(&ByHandState(ByHand(nested)));
         let table: HashMap<String, HashSet<u8>> =
             names().map(|name| (name, HashSet::from([1, 2, 3]))).collect();
