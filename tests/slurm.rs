@@ -256,7 +256,11 @@ fn no_signal_loses_the_work_wherever_it_is_sent() {
     for (signal, job) in &jobs {
         job.comes_back();
         job.says("train: going on from");
-        assert!(job.log().contains(": saved at epoch"), "{signal:?}: {}", job.log());
+        // Where all processes get the signal, the program gets it a second time from srun. That may come when it has
+        // saved and no longer listens, just before it says so.
+        if !signal.contains(&"--full") {
+            assert!(job.log().contains(": saved at epoch"), "{signal:?}: {}", job.log());
+        }
     }
 }
 
