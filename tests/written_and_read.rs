@@ -479,6 +479,7 @@ fn a_form_that_depends_on_the_data_stays_unknown_and_loads() {
         varying: Vec<Varying>,
     }
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Before")]
     struct After {
         #[serde(default)]
         added: u8,
@@ -560,6 +561,7 @@ fn what_did_not_change_is_read_as_if_nothing_had_changed() {
         wrapped: Option<Exactly>,
     }
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Before")]
     struct After {
         parts: (u16, Vec<Parts>),
         exactly: Vec<Exactly>,
@@ -615,6 +617,7 @@ fn borrowed_data_is_read_from_a_state_that_did_and_one_that_did_not_change() {
         more: Vec<(Bytes, Text)>,
     }
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Borrowing")]
     struct Changed {
         more: Vec<(Bytes, Text)>,
         #[serde(default)]
