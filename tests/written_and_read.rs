@@ -628,6 +628,7 @@ fn borrowed_data_is_read_from_a_state_that_did_and_one_that_did_not_change() {
     }
     /// The same in other wrappers, so that no part is the same as before.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Borrowing")]
     struct Wrapped {
         text: Option<Text>,
         bytes: Option<Bytes>,
