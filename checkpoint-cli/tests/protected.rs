@@ -80,6 +80,8 @@ fn an_encrypted_checkpoint_is_read_with_its_identity() {
     let parent = tempfile::tempdir().unwrap();
     let identity = parent.path().join("identity.txt");
     fs::write(&identity, format!("# a comment, as age-keygen writes it\n{IDENTITY}\n")).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(&identity, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let protection = Protection::new().decrypt_with(IDENTITY).unwrap();
     let path = saved(parent.path(), protection);
     let with = |arguments: &[&str]| {
