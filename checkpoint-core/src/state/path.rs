@@ -24,7 +24,7 @@ const LONGEST_STEP: usize = 200;
 /// Letters, digits, `_`, `-` and `.` stand for themselves; every other byte is written as `%` and two hexadecimal digits. So
 /// is the first dot of a step that begins with one: no name leads out of a folder that it is unpacked into. And so is the
 /// last of one that ends in `.npy`: numpy leaves that ending out, and would take one array for the other.
-pub(super) fn name(steps: &[Step], encoded: &[u8]) -> String {
+pub(super) fn name<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) -> String {
     let mut name = String::new();
     for step in steps {
         if !name.is_empty() {
@@ -88,7 +88,7 @@ pub(crate) fn is_array_name(name: &str) -> bool {
 const LONGEST_EVER: usize = 2048;
 
 /// Where these steps lead, for a message. Empty where there are none.
-pub(super) fn place(steps: &[Step], encoded: &[u8]) -> String {
+pub(super) fn place<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) -> String {
     let mut place = String::new();
     for step in steps {
         match step {
@@ -181,14 +181,15 @@ mod tests {
         let mut encoded = (key.len() as u64).to_le_bytes().to_vec();
         encoded.extend_from_slice(key.as_bytes());
         let to = encoded.len();
-        name(&[Step::Field("table"), Step::Key { from: 0, to, type_name: type_name::<String> }], &encoded)
+        let steps = [Step::Field("table"), Step::Key { from: 0, to, type_name: type_name::<String> }];
+        name(steps.iter(), &encoded)
     }
 
     #[test]
     fn a_name_is_the_path_of_the_field() {
         let steps = [Step::Field("model"), Step::Field("layers"), Step::Index(2), Step::Field("weights")];
-        assert_eq!(name(&steps, &[]), "model/layers/2/weights.npy");
-        assert_eq!(name(&[], &[]), "state.npy");
+        assert_eq!(name(steps.iter(), &[]), "model/layers/2/weights.npy");
+        assert_eq!(name([].iter(), &[]), "state.npy");
         assert_eq!(of_key("alpha_1-b.c"), "table/alpha_1-b.c.npy");
     }
 
@@ -239,7 +240,7 @@ mod tests {
                         Step::Key { from, to: encoded.len(), type_name: type_name::<String> }
                     })
                     .collect();
-                paths.push(name(&keys, &encoded));
+                paths.push(name(keys.iter(), &encoded));
             }
         }
         paths
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_long_path_is_cut_behind_a_step_and_stays_apart_from_others() {
-        let deep = |steps: usize| name(&vec![Step::Field("next"); steps], &[]);
+        let deep = |steps: usize| name(vec![Step::Field("next"); steps].iter(), &[]);
         assert_eq!(deep(200), format!("{}.npy", ["next"; 200].join("/")));
         assert_eq!(deep(200).len(), 999 + 4);
         let cut = deep(201);
@@ -292,7 +293,8 @@ mod tests {
 
     #[test]
     fn keys_that_are_numbers_are_written_as_such() {
-        let of = |bytes: &[u8], type_name| name(&[Step::Key { from: 0, to: bytes.len(), type_name }], bytes);
+        let of =
+            |bytes: &[u8], type_name| name([Step::Key { from: 0, to: bytes.len(), type_name }].iter(), bytes);
         assert_eq!(of(&7_u64.to_le_bytes(), type_name::<u64>), "7.npy");
         assert_eq!(of(&(-7_i32).to_le_bytes(), type_name::<&i32>), "-7.npy");
         assert_eq!(of(&i128::MIN.to_le_bytes(), type_name::<i128>), format!("{}.npy", i128::MIN));

@@ -81,6 +81,12 @@ impl Kind {
         self.inner.iter().product::<u64>() * self.dtype.size
     }
 
+    /// Whether it is this kind, by the address of what it refers to: what is in the same place is the same.
+    #[inline]
+    pub(super) fn is_surely(&self, other: &Kind) -> bool {
+        std::ptr::eq(self.dtype.descr, other.dtype.descr) && std::ptr::eq(self.inner, other.inner)
+    }
+
     /// What messages call an array of it.
     pub(crate) fn describe(&self) -> String {
         match self.inner {

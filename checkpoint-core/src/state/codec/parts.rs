@@ -33,7 +33,7 @@ impl Counted<'_, '_> {
 
     #[inline]
     pub(super) fn finish(self) -> Result<()> {
-        self.writer.path.pop();
+        self.writer.frames.pop();
         self.writer.elements = self.writer.elements.saturating_add(self.written);
         if self.written == self.announced {
             return Ok(());
@@ -51,21 +51,6 @@ impl Counted<'_, '_> {
                 Ok(())
             }
             None => Err(Failure::new("a sequence lost its length")),
-        }
-    }
-}
-
-impl Writer<'_> {
-    #[cold]
-    fn free_part(&mut self, id: Id, number: u32, name: &'static str) -> Id {
-        self.observed.part(id, number as usize, name)
-    }
-
-    /// Notes which part of the innermost value is written next.
-    #[inline]
-    fn step(&mut self, step: Step) {
-        if let Some(last) = self.path.last_mut() {
-            *last = step;
         }
     }
 }
@@ -124,63 +109,74 @@ pub(super) enum Parts {
     Free(Id),
 }
 
-impl Parts {
-    /// The form of a part, whatever its name.
-    #[inline]
-    pub(super) fn get(self, writer: &mut Writer<'_>, number: u32, name: &'static str) -> Id {
-        match self {
-            Parts::Listed { first, .. } => writer.entry(first.saturating_add(number)),
-            Parts::Repeated(next) => next,
-            Parts::Free(id) => writer.free_part(id, number, name),
-        }
-    }
-}
-
-/// A tuple, a struct, or a variant with fields while it is written: it holds exactly what was announced.
-pub(super) struct Fixed<'w, 'a> {
-    pub(super) writer: &'w mut Writer<'a>,
+/// A value with parts that is being written. What is known of it is in this list and not in serde's own objects: these
+/// are moved about, from one place in memory to the next, for each value.
+pub(super) struct Frame {
+    /// The part that is written, or was written last.
+    pub(super) step: Step,
     pub(super) name: &'static str,
     pub(super) announced: u32,
     pub(super) written: u32,
     pub(super) parts: Parts,
 }
 
-impl Fixed<'_, '_> {
+impl Frame {
+    /// Of a sequence or a map, of which no more than the step is kept here.
+    pub(super) fn of_elements() -> Frame {
+        Frame { step: Step::Index(0), name: "", announced: 0, written: 0, parts: Parts::Repeated(Id(0)) }
+    }
+}
+
+impl Writer<'_> {
+    /// Notes which part of the innermost value is written next.
     #[inline]
-    fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        let number = self.written;
-        self.written += 1;
-        self.writer.next = self.parts.get(self.writer, number, "");
-        self.writer.step(Step::Index(number.into()));
-        self.writer.value(value)
+    fn step(&mut self, step: Step) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.step = step;
+        }
     }
 
+    /// Goes to the next part of the innermost product, which has no name.
     #[inline]
-    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-        let number = self.written;
-        self.written += 1;
-        self.writer.next = match self.parts {
-            Parts::Listed { first, count } if number < count => {
-                match self.writer.named(first + number, name) {
-                    Some(next) => next,
-                    None => return Err(self.other_name(name, number)),
-                }
-            }
-            Parts::Listed { .. } => return Err(self.other_name(name, number)),
-            parts => parts.get(self.writer, number, name),
+    fn next_member(&mut self) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        let number = frame.written;
+        frame.written += 1;
+        frame.step = Step::Index(number.into());
+        self.next = match frame.parts {
+            Parts::Listed { first, .. } => self.entry(first.saturating_add(number)),
+            Parts::Repeated(form) => form,
+            Parts::Free(id) => self.observed.part(id, number as usize, ""),
         };
-        self.writer.step(Step::Field(name));
-        self.writer.value(value)
+    }
+
+    /// Goes to the next part of the innermost product, which has this name. `false` where another one will be read.
+    #[inline]
+    fn next_field(&mut self, name: &'static str) -> bool {
+        let Some(frame) = self.frames.last_mut() else { return false };
+        let number = frame.written;
+        frame.written += 1;
+        frame.step = Step::Field(name);
+        self.next = match frame.parts {
+            Parts::Listed { first, count } if number < count => match self.named(first + number, name) {
+                Some(form) => form,
+                None => return false,
+            },
+            Parts::Listed { .. } => return false,
+            Parts::Repeated(form) => form,
+            Parts::Free(id) => self.observed.part(id, number as usize, name),
+        };
+        true
     }
 
     /// Another field is written than will be read.
     #[cold]
-    fn other_name(&mut self, name: &'static str, number: u32) -> Failure {
-        self.writer.path.pop();
-        let Parts::Listed { first, count } = self.parts else { return self.shorter() };
-        let owner = self.name;
+    fn other_name(&mut self, name: &'static str) -> Failure {
+        let Some(Frame { name: owner, written, parts, .. }) = self.frames.pop() else { return lost() };
+        let Parts::Listed { first, count } = parts else { return lost() };
+        let number = written.saturating_sub(1);
         let why = if number < count {
-            let read = self.writer.forms.name(first + number);
+            let read = self.forms.name(first + number);
             format!("the Serialize of `{owner}` writes the field `{name}` where its Deserialize reads {read}")
         } else {
             format!(
@@ -190,44 +186,72 @@ impl Fixed<'_, '_> {
         Failure::new(format!("{why}, so it could not be loaded; {WAY_OUT}"))
     }
 
-    #[inline]
-    fn finish(self) -> Result<()> {
-        self.writer.path.pop();
-        let is_whole = match self.parts {
-            Parts::Listed { count, .. } => self.written == count,
-            _ => true,
-        };
-        if is_whole && self.written == self.announced { Ok(()) } else { Err(self.shorter()) }
-    }
-
+    /// Fewer or more parts are written than were announced, or than will be read.
     #[cold]
-    fn shorter(&self) -> Failure {
-        let (name, written) = (self.name, self.written);
-        if let Parts::Listed { first, count } = self.parts
-            && written == self.announced
+    fn other_number(&mut self) -> Failure {
+        let Some(Frame { name, announced, written, parts, .. }) = self.frames.pop() else { return lost() };
+        if let Parts::Listed { first, count } = parts
+            && written == announced
             && written < count
         {
-            let missing = self.writer.forms.name(first + written);
+            let missing = self.forms.name(first + written);
             return Failure::new(format!(
                 "the Serialize of `{name}` does not write the field {missing}, which its Deserialize reads, so it \
                  could not be loaded; {WAY_OUT}"
             ));
         }
         Failure::new(format!(
-            "{name} announced {} fields and wrote {written}, so it could not be read again",
-            self.announced
+            "{name} announced {announced} fields and wrote {written}, so it could not be read again"
         ))
     }
 
     #[cold]
-    fn skip(&mut self, field: &'static str) -> Result<()> {
-        self.writer.path.pop();
-        Err(Failure::new(format!(
-            "the field `{field}` of `{}` was left out (skip_serializing_if), and a checkpoint without it could not \
-             be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
-             the field that holds the value",
-            self.name
-        )))
+    fn skipped(&mut self, field: &'static str) -> Failure {
+        let owner = self.frames.pop().map_or("", |frame| frame.name);
+        Failure::new(format!(
+            "the field `{field}` of `{owner}` was left out (skip_serializing_if), and a checkpoint without it could \
+             not be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
+             the field that holds the value"
+        ))
+    }
+}
+
+fn lost() -> Failure {
+    Failure::new("a value was ended that was not begun")
+}
+
+/// A tuple, a struct, or a variant with fields while it is written: it holds exactly what was announced.
+pub(super) struct Fixed<'w, 'a> {
+    pub(super) writer: &'w mut Writer<'a>,
+}
+
+impl Fixed<'_, '_> {
+    #[inline]
+    fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.writer.next_member();
+        self.writer.value(value)
+    }
+
+    #[inline]
+    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+        if !self.writer.next_field(name) {
+            return Err(self.writer.other_name(name));
+        }
+        self.writer.value(value)
+    }
+
+    #[inline]
+    fn finish(self) -> Result<()> {
+        // Looked at where it is: a copy of it would wait for each of its parts.
+        let is_whole = self.writer.frames.last().is_some_and(|frame| match frame.parts {
+            Parts::Listed { count, .. } => frame.written == count && frame.written == frame.announced,
+            _ => frame.written == frame.announced,
+        });
+        if is_whole {
+            self.writer.frames.truncate(self.writer.frames.len() - 1);
+            return Ok(());
+        }
+        Err(self.writer.other_number())
     }
 }
 
@@ -269,7 +293,7 @@ macro_rules! write_fields {
 
             #[inline]
             fn skip_field(&mut self, field: &'static str) -> Result<()> {
-                self.skip(field)
+                Err(self.writer.skipped(field))
             }
 
             #[inline]

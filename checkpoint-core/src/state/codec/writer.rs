@@ -4,10 +4,10 @@ use serde::{Serialize, Serializer};
 
 use super::forms::{Form, Forms, Id, Leaf, Slot};
 use super::observed::{Observed, Style};
-use super::parts::{Counted, Elements, Fixed, Parts};
+use super::parts::{Counted, Elements, Fixed, Frame, Parts};
 use super::stack::Room;
 use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
-use crate::state::arrays::{self, Array, ArraySink};
+use crate::state::arrays::{self, Array, ArraySink, Kind};
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 use crate::state::arrays::{Grid, Lengths};
 use crate::state::path::{self, Step};
@@ -20,8 +20,8 @@ pub(super) struct Writer<'a> {
     pub(super) bytes: &'a mut Vec<u8>,
     pub(super) elements: u64,
     depth: u32,
-    /// From the state to the value that is being written: one step for each value with parts.
-    pub(super) path: Vec<Step>,
+    /// From the state to the value that is being written: the values with parts that it is in.
+    pub(super) frames: Vec<Frame>,
     arrays: &'a mut dyn ArraySink,
     room: Room,
     pub(super) forms: &'a Forms,
@@ -30,6 +30,8 @@ pub(super) struct Writer<'a> {
     /// The entries of the forms.
     slots: Vec<Slot>,
     pub(super) observed: Observed,
+    /// The form and the kind of the rows of the last array, which fit.
+    fitting: Option<(Id, Kind)>,
     /// The first failure, and where it was. A type may go on after it, but what is written then is worth nothing.
     failure: Option<String>,
 }
@@ -40,7 +42,8 @@ impl<'a> Writer<'a> {
             bytes,
             elements: 0,
             depth: 0,
-            path: Vec::new(),
+            frames: Vec::new(),
+            fitting: None,
             arrays,
             room: forms.room(),
             forms,
@@ -95,11 +98,15 @@ impl<'a> Writer<'a> {
         }
     }
 
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.frames.iter().map(|frame| &frame.step)
+    }
+
     /// Notes where a failure is.
     #[cold]
     fn note(&mut self, failure: Failure) -> Failure {
         if self.failure.is_none() {
-            let place = path::place(&self.path, self.bytes);
+            let place = path::place(self.steps(), self.bytes);
             self.failure =
                 Some(if place.is_empty() { failure.to_string() } else { format!("{place}: {failure}") });
         }
@@ -345,7 +352,7 @@ impl<'a> Writer<'a> {
         };
         let [first, second, third] = [0_u32, 1, 2].map(|number| {
             let name = names.map_or("", |names| names.get(number as usize).copied().unwrap_or_default());
-            parts.get(self, number, name)
+            self.part(parts, number, name)
         });
         let written = match grid.lengths {
             #[cfg(feature = "ndarray")]
@@ -374,6 +381,16 @@ impl<'a> Writer<'a> {
         written.map_err(|failure| self.note(failure))
     }
 
+    /// The form of a part of an array of another crate.
+    #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+    fn part(&mut self, parts: Parts, number: u32, name: &'static str) -> Id {
+        match parts {
+            Parts::Listed { first, .. } => self.entry(first.saturating_add(number)),
+            Parts::Repeated(form) => form,
+            Parts::Free(id) => self.observed.part(id, number as usize, name),
+        }
+    }
+
     /// The lengths of the dimensions, as a tuple, or as a sequence where their number is not part of the type.
     #[cfg(feature = "ndarray")]
     fn write_lengths(&mut self, lengths: &[u64], is_counted: bool) -> Result<()> {
@@ -389,7 +406,7 @@ impl<'a> Writer<'a> {
             }
             let parts = self.product(Style::Tuple, lengths.len())?;
             (0..).zip(lengths).try_for_each(|(number, length)| {
-                self.next = parts.get(self, number, "");
+                self.next = self.part(parts, number, "");
                 self.serialize_u64(*length)
             })
         };
@@ -398,18 +415,30 @@ impl<'a> Writer<'a> {
         written.map_err(|failure| self.note(failure))
     }
 
+    /// Makes sure that the rows of arrays of this kind are of this form.
+    fn fit(&mut self, element: Id, kind: &Kind) -> Result<()> {
+        let (observed, mut is_known) = (&mut self.observed, true);
+        let mut observe = |id, dimensions: &[u64]| {
+            is_known = false;
+            observed.rows(id, dimensions, kind.dtype.descr);
+        };
+        if !self.forms.fits(element, kind, &mut observe) {
+            self.next = element;
+            return Err(self.mismatch(&kind.describe()));
+        }
+        self.fitting = is_known.then_some((element, *kind));
+        Ok(())
+    }
+
     /// An array has the bytes that its elements have, one after the other: what stays here is copied.
     fn write_array(&mut self, array: Array<'_>) -> Result<()> {
         let element = self.seq()?;
-        let (descr, observed) = (array.kind.dtype.descr, &mut self.observed);
-        let mut observe = |id, dimensions: &[u64]| observed.rows(id, dimensions, descr);
-        if !self.forms.fits(element, &array.kind, &mut observe) {
-            self.next = element;
-            return Err(self.mismatch(&array.kind.describe()));
+        if !self.fitting.is_some_and(|(form, kind)| form == element && kind.is_surely(&array.kind)) {
+            self.fit(element, &array.kind)?;
         }
         let rows = array.rows();
         if self.arrays.takes(array.bytes.len()) {
-            let put = self.arrays.put(path::name(&self.path, self.bytes), array);
+            let put = self.arrays.put(path::name(self.steps(), self.bytes), array);
             let number = put.map_err(Failure::new)?;
             return [OUT_OF_BAND, number, rows]
                 .into_iter()
@@ -424,9 +453,9 @@ impl<'a> Writer<'a> {
     #[inline]
     fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
         let parts = self.product(style, length)?;
-        self.path.push(Step::Index(0));
         let announced = u32::try_from(length).unwrap_or(u32::MAX);
-        Ok(Fixed { writer: self, name, announced, written: 0, parts })
+        self.frames.push(Frame { step: Step::Index(0), name, announced, written: 0, parts });
+        Ok(Fixed { writer: self })
     }
 
     #[inline]
@@ -434,7 +463,7 @@ impl<'a> Writer<'a> {
         let announced = length.unwrap_or(0) as u64;
         let length_at = self.bytes.len();
         self.bytes.extend_from_slice(&announced.to_le_bytes());
-        self.path.push(Step::Index(0));
+        self.frames.push(Frame::of_elements());
         Counted { writer: self, length_at, announced, written: 0, elements }
     }
 }
