@@ -49,14 +49,20 @@ impl Room {
     #[inline]
     pub(in crate::state) fn before<R>(self, bytes: usize, work: impl FnOnce() -> R) -> R {
         let needed = self.bytes.max(needed(bytes));
-        stacker::maybe_grow(needed, needed + MORE, work)
+        stacker::maybe_grow(needed, needed + MORE, || apart(work))
     }
 
     /// Runs `work` with so much of the stack that values of usual depth need no more.
     pub(in crate::state) fn at_start<R>(self, work: impl FnOnce() -> R) -> R {
         let needed = 2 * self.bytes;
-        stacker::maybe_grow(needed, needed + MORE, work)
+        stacker::maybe_grow(needed, needed + MORE, || apart(work))
     }
+}
+
+/// Keeps what `work` needs of the stack out of the caller's own part of it, which is still on the old one.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 fn needed(bytes: usize) -> usize {
