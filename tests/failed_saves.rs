@@ -95,7 +95,7 @@ fn in_the_background_a_failure_is_told_by_the_next_step() {
         let error = loop {
             match checkpoints.save_if_due(&state(7)) {
                 Ok(Decision::NotDue) => std::thread::sleep(std::time::Duration::from_millis(5)),
-                Ok(Decision::Begun { .. }) => told.push(0),
+                Ok(Decision::Started { .. }) => told.push(0),
                 Ok(Decision::Failed { times, .. }) => told.push(times),
                 Ok(decision) => panic!("{decision}"),
                 Err(error) => break error,

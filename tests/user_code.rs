@@ -41,7 +41,7 @@ enum Kind {
 impl Kind {
     fn of(progress: &Progress) -> Kind {
         match progress {
-            Progress::Begun { .. } => Kind::Begun,
+            Progress::Started { .. } => Kind::Begun,
             Progress::Writing { .. } => Kind::Writing,
             Progress::Saved(_) => Kind::Saved,
             Progress::Failed { .. } => Kind::Failed,

@@ -80,7 +80,7 @@ pub(crate) fn warn_of_unknown() {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in unknown(names, &asked) {
-            crate::warnings::warn(format!(
+            crate::notice::warnings::warn(format!(
                 "the environment variable {name} is not known, and does nothing: those that are known are {}",
                 KNOWN.join(", ")
             ));
@@ -91,11 +91,6 @@ pub(crate) fn warn_of_unknown() {
 fn unknown(names: impl Iterator<Item = String>, asked: &BTreeSet<String>) -> Vec<String> {
     let is_known = |name: &str| KNOWN.contains(&name) || OF_OTHERS.contains(&name) || asked.contains(name);
     names.filter(|name| name.starts_with(PREFIX) && !is_known(name)).collect()
-}
-
-/// A duration as `2h`, `90min`, `1h 30m`, `3600s`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok()
 }
 
 /// A number that is at least 1.
@@ -118,7 +113,7 @@ pub(crate) fn switch(name: &str) -> Result<Option<bool>, Error> {
 /// A duration that is more than nothing.
 pub(crate) fn time(name: &str) -> Result<Option<Duration>, Error> {
     let Some(value) = variable(name)? else { return Ok(None) };
-    let time = duration(&value).filter(|time| !time.is_zero());
+    let time = crate::base::time::parse_duration(&value).filter(|time| !time.is_zero());
     time.map(Some).ok_or_else(|| invalid(name, &value, "it is a duration as `2h`, `90min` or `3600s`"))
 }
 
@@ -139,17 +134,5 @@ mod tests {
         let asked = BTreeSet::from(["CHECKPOINT_MINE".to_owned()]);
         let names = names.into_iter().map(str::to_owned);
         assert_eq!(unknown(names, &asked), ["CHECKPOINT_EVRY"]);
-    }
-
-    #[test]
-    fn durations_are_read_as_people_write_them() {
-        for (text, seconds) in
-            [("2h", 7200), ("90min", 5400), ("3600s", 3600), ("1h 30m", 5400), ("2 days", 172_800)]
-        {
-            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
-        }
-        for wrong in ["", "5", "in 2h", "2 hours from now", "-2h"] {
-            assert_eq!(duration(wrong), None, "{wrong}");
-        }
     }
 }

@@ -4,14 +4,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::base::text::plain;
 use crate::container::Refusal;
-use crate::escape::plain;
 use crate::state::Difference;
 
 /// The text of a message, with what others wrote in it made harmless. Each message goes through this.
 macro_rules! shown {
     ($($message:tt)*) => {
-        crate::escape::shown(format_args!($($message)*))
+        crate::base::text::shown(format_args!($($message)*))
     };
 }
 
@@ -770,7 +770,7 @@ impl fmt::Debug for Error {
         formatter.write_str(&told)?;
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            let text = crate::escape::shown(error).to_string();
+            let text = crate::base::text::shown(error).to_string();
             // Most messages end with their cause.
             if !told.contains(&text) {
                 write!(formatter, "\ncaused by: {text}")?;
@@ -965,7 +965,7 @@ mod tests {
         let found = "a\u{2067}b\u{7}".to_owned();
         let error = Error::OtherState { path, found, expected: "c".to_owned() };
         for text in [error.to_string(), format!("{error:?}")] {
-            assert!(!text.contains(crate::escape::is_command), "{text:?}");
+            assert!(!text.contains(crate::base::text::is_command), "{text:?}");
             assert!(
                 text.contains(r"run\u{202e}tpkc.ckpt\u{1b}[31m") && text.contains(r"a\u{2067}b\u{7}"),
                 "{text}"

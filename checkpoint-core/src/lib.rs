@@ -15,53 +15,39 @@
 //! - [`inspect`] is for tools that know nothing of the program.
 //! - [`Error`] says what went wrong, where, and what to do.
 
-mod background;
-mod builder;
-mod callback;
-mod checkpointer;
+mod base;
 mod container;
-mod embedded;
 mod environment;
 mod error;
-mod escape;
-mod failures;
-#[cfg(test)]
-mod heard;
 pub mod history;
-mod host;
-#[cfg(all(test, unix))]
-mod hostile;
-mod in_memory;
 pub mod inspect;
-mod panics;
+mod notice;
+mod outcome;
 mod pipeline;
-mod read_back;
-mod reader;
 mod run;
-mod save;
 mod schedule;
 mod scopes;
 mod seal;
-mod standing;
 mod state;
 mod stop;
 mod store;
-mod threads;
-mod warnings;
 
-pub use builder::{Builder, WhenBusy};
-pub use checkpointer::{Begun, Checkpointer};
 pub use container::{Compression, Manifest, Metadata, Value};
 pub use error::{Error, Skipped};
-pub use failures::OnFailedSave;
+pub use notice::warnings::Warning;
+pub use outcome::{
+    Decision, EXIT_HALTED, EXIT_REQUEUE, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved,
+    Signal, StopReason,
+};
 pub use pipeline::{
     Outcome, Output, Parallel, Pipeline, PipelineBuilder, Reason, Step, StepContext, StepEvent, StepReport,
     Task,
 };
-pub use read_back::ReadBack;
-pub use reader::{CheckpointReader, LoadReport};
-pub use run::{Decision, Finished, Progress, Why};
-pub use save::Saved;
+pub use run::builder::{Builder, WhenBusy};
+pub use run::checkpointer::Checkpointer;
+pub use run::failures::OnFailedSave;
+pub use run::read_back::ReadBack;
+pub use run::reader::CheckpointReader;
 pub use schedule::{Due, Schedule, interval};
 pub use scopes::{Scope, Scopes, Stack};
 pub use seal::{Key, Protection};
@@ -69,9 +55,8 @@ pub use state::{
     Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Migrated, OpaquePart, Plain,
     Schema, Type, Types, Variant, fixed, json, self_describing,
 };
-pub use stop::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason, request_halt, request_requeue};
+pub use stop::{request_halt, request_requeue};
 pub use store::{Access, Metric};
-pub use warnings::Warning;
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]
@@ -82,5 +67,5 @@ pub mod __private {
     };
     pub use serde;
 
-    pub use crate::in_memory::{InMemory, Numbers, forged};
+    pub use crate::run::in_memory::{InMemory, Numbers, forged};
 }

@@ -12,16 +12,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpointer::{Checkpointer, Turn};
 use crate::container::Metadata;
-use crate::embedded;
 use crate::error::Error;
-use crate::read_back::Net;
-use crate::reader;
-use crate::run::{Decision, Finished};
-use crate::save::Saved;
+use crate::outcome::Decision;
+use crate::outcome::Finished;
+use crate::outcome::Saved;
+use crate::outcome::StopReason;
+use crate::run::checkpointer::{Checkpointer, Turn};
+use crate::run::embedded;
+use crate::run::read_back::Net;
+use crate::run::reader;
 use crate::state::{self, Checkpoint, Program, Type, Types};
-use crate::stop::StopReason;
 
 /// Checkpoints of a program whose state is spread over functions that call each other: each of them
 /// [enters](Scopes::enter) a scope of its own and says what its variables are.

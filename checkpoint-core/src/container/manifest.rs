@@ -11,7 +11,7 @@ use super::checksum::{self, CHUNK, Crc32};
 use super::metadata::{Metadata, Value};
 use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
-use crate::host;
+use crate::base::host;
 use crate::state::{CODEC, Checkpoint, Observed, Schema};
 
 /// What a checkpoint says of itself.

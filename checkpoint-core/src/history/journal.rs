@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{End, Event, Record};
 use super::{FILE, FORMER, History, LONGEST, Lived};
-use crate::host;
-use crate::save::Saved;
+use crate::base::host;
+use crate::notice::warnings::warn;
+use crate::outcome::Saved;
 use crate::schedule::Past;
 use crate::store::{Disk, Log, Retention};
-use crate::warnings::warn;
 
 /// A run says that it still lives when nothing else was written for this part of the time that it has gone on, …
 const PART_OF_LIFE: u32 = 16;

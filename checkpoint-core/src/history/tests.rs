@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{End, Event};
 use super::{FILE, FORMER, History, Journal, read};
-use crate::save::Saved;
+use crate::outcome::Saved;
 use crate::schedule::Past;
 use crate::store::Retention;
 use crate::store::faults::FaultyDisk;

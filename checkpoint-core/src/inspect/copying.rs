@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::history;
+use crate::notice::warnings::warn;
 use crate::store::{CopyWay, Directory, Disk as _, RealDisk, absolute, copy_generation, temporary_name};
-use crate::warnings::warn;
 
 /// How often a directory is looked at again because a generation went while it was copied.
 const MOST_LISTINGS: u32 = 100;

@@ -69,5 +69,5 @@ pub use summary::{
 };
 pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
 
-pub use crate::escape::plain;
+pub use crate::base::text::plain;
 pub use crate::store::{CopyWay, Keeping, Retention};

@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::history::{self, Event, History};
-use crate::reader::CheckpointReader;
+use crate::notice::warnings::warn;
+use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::{self, Directory, Keeping, Metrics, RealDisk, Retention, absolute};
-use crate::warnings::warn;
 
 /// What is in a checkpoint directory.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
 use crate::pipeline::{self, Record};
-use crate::reader::CheckpointReader;
+use crate::run::reader::CheckpointReader;
 use crate::store::absolute;
 
 /// One step of a pipeline, as far as its directory tells.

@@ -10,7 +10,7 @@ use super::timeline;
 use crate::container::{Metadata, time};
 use crate::error::Error;
 use crate::history::{self, seconds};
-use crate::reader::CheckpointReader;
+use crate::run::reader::CheckpointReader;
 use crate::schedule::interval::duration;
 use crate::schedule::{PRIOR, Past};
 use crate::seal::Protection;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::file::File;
 use super::node;
 use crate::error::Error;
-use crate::reader::CheckpointReader;
+use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::absolute;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::notice::warnings::warn;
 use crate::store::{Directory, Disk as _, RealDisk, copy_generation};
-use crate::warnings::warn;
 
 /// Makes the directory `to`, with all that is kept in `steps`, by links where there are such. Fails where it exists.
 pub(super) fn branch(steps: &Path, to: &Path) -> Result<(), Error> {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::commands::Commands;
 use super::files::Files;
 use super::{Pipeline, asked, commands};
-use crate::builder::Builder;
-use crate::callback::Callback;
-use crate::checkpointer::Checkpointer;
 use crate::environment;
 use crate::error::Error;
+use crate::notice::callback::Callback;
+use crate::run::builder::Builder;
+use crate::run::checkpointer::Checkpointer;
 use crate::state::Checkpoint;
 use crate::store::{Access, Claim, Claiming, Disk, Place, RealDisk};
 

@@ -7,11 +7,11 @@ use super::key::{Key, Record};
 use super::report::Reason;
 use crate::container::Manifest;
 use crate::error::Error;
-use crate::reader::CheckpointReader;
+use crate::notice::warnings::warn;
+use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::Directory;
-use crate::warnings::warn;
 
 /// The name of a version's entry in the metadata of its generation.
 pub(super) const RECORD: &str = "step";

@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::builder::Workshop;
-use crate::checkpointer::Checkpointer;
 use crate::error::Error;
+use crate::notice::warnings::warn;
+use crate::run::checkpointer::Checkpointer;
 use crate::state::Plain;
-use crate::warnings::warn;
 
 /// A file that was changed so shortly ago may be changed once more without another time of its last change: its hash
 /// is not remembered.

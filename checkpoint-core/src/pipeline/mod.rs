@@ -38,9 +38,9 @@ pub use report::{Outcome, Reason, StepEvent, StepReport};
 pub(crate) use requests::{ask, asked, withdraw};
 pub use step::{Step, StepContext};
 
-use crate::callback::Callback;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
+use crate::notice::callback::Callback;
 use crate::store::{Claim, Directory, absolute};
 use builder::Workshop;
 use commands::Commands;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
-use crate::reader::CheckpointReader;
+use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::state::{Array, ArraySink, Checkpoint, Forms, Schema, encode};
 use crate::store::Directory;

@@ -17,14 +17,14 @@ use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
 use super::{Pipeline, folder, withdraw};
-use crate::checkpointer::Checkpointer;
+use crate::base::panics::message;
 use crate::container::Metadata;
 use crate::error::Error;
-use crate::panics::message;
-use crate::read_back::ReadBack;
+use crate::notice::warnings::warn;
+use crate::run::checkpointer::Checkpointer;
+use crate::run::read_back::ReadBack;
 use crate::state::Checkpoint;
 use crate::store::Directory;
-use crate::warnings::warn;
 
 /// How many versions of an output are kept unless said otherwise.
 const KEEP: usize = 3;

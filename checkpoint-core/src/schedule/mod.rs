@@ -13,7 +13,6 @@ mod simulation;
 use std::fmt;
 use std::time::Duration;
 
-use crate::environment;
 use crate::error::Error;
 pub(crate) use mtbf::Past;
 pub(crate) use pacer::{Cost, Pacer, REMEMBERED};
@@ -128,7 +127,7 @@ impl Schedule {
         } else if let Some(percent) = text.strip_suffix('%') {
             percent.trim().parse().ok().map(|percent: f64| Schedule::overhead(percent / 100.0))
         } else {
-            environment::duration(text).map(Schedule::every)
+            crate::base::time::parse_duration(text).map(Schedule::every)
         };
         schedule.filter(|schedule| schedule.check().is_ok()).ok_or(WANTED)
     }

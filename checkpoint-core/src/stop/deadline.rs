@@ -9,7 +9,7 @@ use super::answer;
 use super::batch::System;
 use crate::environment::{self, DEADLINE as OURS};
 use crate::error::Error;
-use crate::warnings::warn;
+use crate::notice::warnings::warn;
 
 const SLURM_END: &str = "SLURM_JOB_END_TIME";
 
@@ -95,7 +95,7 @@ fn is_ahead(found: &Found, now: SystemTime) -> bool {
 
 /// Says that a deadline does not count.
 pub(super) fn warn_of_past(source: &str, at: SystemTime) {
-    warn(format!("the deadline {} of {source} is past, and ignored", text(at)));
+    warn(format!("the deadline {} of {source} is past, and ignored", crate::base::time::date(at)));
 }
 
 /// What is wrong with a deadline that a person gave.
@@ -159,7 +159,7 @@ const EARLIEST: Duration = Duration::from_secs(1_000_000_000);
 pub(super) fn parse(value: &str, now: SystemTime) -> Option<SystemTime> {
     let value = value.trim();
     let from_now = value.strip_prefix('+').map(str::trim);
-    if let Some(duration) = environment::duration(from_now.unwrap_or(value)) {
+    if let Some(duration) = crate::base::time::parse_duration(from_now.unwrap_or(value)) {
         return now.checked_add(duration);
     }
     if from_now.is_some() {
@@ -193,17 +193,6 @@ fn rfc_3339(value: &str) -> Option<SystemTime> {
     let local = humantime::parse_rfc3339(&format!("{}Z", &value[..at])).ok()?;
     // East of Greenwich the clocks are ahead.
     if sign == '+' { local.checked_sub(offset) } else { local.checked_add(offset) }
-}
-
-/// A time for people; a number of seconds where it has no date.
-pub(super) fn text(at: SystemTime) -> String {
-    /// The first second of the year 10000, which dates do not reach.
-    const END: u64 = 253_402_300_800;
-    match at.duration_since(UNIX_EPOCH) {
-        Ok(since) if since.as_secs() < END => humantime::format_rfc3339_seconds(at).to_string(),
-        Ok(since) => format!("Unix second {}", since.as_secs()),
-        Err(_) => "before 1970".to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -310,12 +299,5 @@ mod tests {
         let system = Some(System::Slurm("7".to_owned()));
         assert_eq!(all(&environment).unwrap(), Deadlines { ours: None, job, system, tasks: 16 });
         assert_eq!(all(&Environment::default()).unwrap(), Deadlines { tasks: 1, ..Deadlines::default() });
-    }
-
-    #[test]
-    fn any_time_has_a_text() {
-        assert_eq!(text(at(0)), "1970-01-01T00:00:00Z");
-        assert_eq!(text(at(253_402_300_800)), "Unix second 253402300800");
-        assert_eq!(text(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
     }
 }

@@ -5,10 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::base::text::is_command;
 use crate::error::Error;
-use crate::escape::is_command;
+use crate::notice::warnings::warn;
 use crate::store;
-use crate::warnings::warn;
 
 /// How much of the file is read.
 const READ: u64 = 1024;

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::batch::{Answer, PATIENCE};
-use super::deadline::{self, Found};
+use super::deadline::Found;
 use super::limit::Limit;
-use super::reason::StopReason;
+use crate::outcome::StopReason;
 
 /// Between two questions lies this part of the time that is left.
 const PART: u32 = 10;
@@ -128,7 +128,8 @@ impl Job {
         let before = self.limit.as_ref().and_then(Limit::deadline);
         self.limit = end.and_then(|at| Limit::moved(at, self.source, self.begun, now, wall));
         if is_another(before, end) {
-            let name = |end: Option<SystemTime>| end.map_or_else(|| "none".to_owned(), deadline::text);
+            let name =
+                |end: Option<SystemTime>| end.map_or_else(|| "none".to_owned(), crate::base::time::date);
             let (before, after) = (name(before), name(end));
             tracing::info!(source = self.source, before, after, "the end of the job was moved");
         }

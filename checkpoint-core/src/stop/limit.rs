@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::reason::StopReason;
-use crate::warnings::warn;
+use crate::notice::warnings::warn;
+use crate::outcome::StopReason;
 
 /// What is kept free of a limit that is far away, beside the save: for the program to end, and for a disk that is slow
 /// just then.

@@ -13,11 +13,9 @@
 mod answer;
 mod batch;
 mod deadline;
-mod exit;
 mod halt;
 mod job;
 mod limit;
-mod reason;
 mod signals;
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -28,18 +26,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
-use crate::warnings::warn;
+use crate::notice::warnings::warn;
+use crate::outcome::{ExitCodes, Signal, StopReason};
 use deadline::{Deadlines, Environment};
 use halt::{Request, Wish};
 use job::Job;
 use limit::{Limit, Pace};
 use signals::Listener;
 
-pub(crate) use exit::ExitCodes;
-pub use exit::{EXIT_HALTED, EXIT_REQUEUE};
 pub use halt::{request_halt, request_requeue};
-pub use reason::StopReason;
-pub use signals::Signal;
 
 /// How often the halt file and the clock on the wall are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -6,79 +6,6 @@
 //! which does what the system would do by itself, and which is *armed* exactly while nobody listens. A second SIGINT
 //! works by the same means: the first one arms it.
 
-use std::fmt;
-
-/// A signal on which a program may stop.
-///
-/// ```
-/// use checkpointed_core::Signal;
-///
-/// assert_eq!(Signal::TERM.to_string(), "SIGTERM");
-/// assert_eq!(Signal::TERM.number(), 15);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Signal {
-    name: &'static str,
-    number: i32,
-    /// Its place among all of them.
-    #[cfg(unix)]
-    index: usize,
-}
-
-macro_rules! signals {
-    ($($index:literal $constant:ident $name:literal $unix:ident $elsewhere:literal: $what:literal)*) => {
-        impl Signal {
-            $(
-                #[doc = $what]
-                pub const $constant: Signal = Signal {
-                    name: $name,
-                    #[cfg(unix)]
-                    number: signal_hook::consts::$unix,
-                    #[cfg(not(unix))]
-                    number: $elsewhere,
-                    #[cfg(unix)]
-                    index: $index,
-                };
-            )*
-
-            #[cfg(unix)]
-            const ALL: &'static [Signal] = &[$(Signal::$constant),*];
-        }
-    };
-}
-
-signals! {
-    0 INT "SIGINT" SIGINT 2: "Ctrl+c."
-    1 TERM "SIGTERM" SIGTERM 15: "What `kill`, Slurm, PBS, systemd and Kubernetes send first."
-    2 USR1 "SIGUSR1" SIGUSR1 10: "What a job asks Slurm for with `--signal=USR1@120`."
-    3 USR2 "SIGUSR2" SIGUSR2 12: "What Grid Engine sends ahead of a kill with `-notify`."
-    4 HUP "SIGHUP" SIGHUP 1: "The terminal is gone."
-    5 XCPU "SIGXCPU" SIGXCPU 24: "The limit of processor time is reached."
-}
-
-impl Signal {
-    /// Those that a program stops on unless it says otherwise: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2.
-    pub const DEFAULT: &'static [Signal] = &[Signal::INT, Signal::TERM, Signal::USR1, Signal::USR2];
-
-    /// Its number on this system.
-    #[must_use]
-    pub const fn number(self) -> i32 {
-        self.number
-    }
-
-    /// Its name, as `kill -l` has it with `SIG` before it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        self.name
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name)
-    }
-}
-
 #[cfg(unix)]
 pub(super) use unix::Listener;
 
@@ -92,8 +19,8 @@ mod unix {
     use signal_hook::flag;
     use signal_hook::low_level::unregister;
 
-    use super::Signal;
     use crate::error::Error;
+    use crate::outcome::Signal;
 
     const COUNT: usize = Signal::ALL.len();
 
@@ -152,16 +79,16 @@ mod unix {
                 let ends = usually_ends_the_program(signal);
                 armed.store(ends, Ordering::SeqCst);
                 // Registered before all others, and so called before them: the SIGINT that arms it does not set it off.
-                flag::register_conditional_default(signal.number, armed)?;
+                flag::register_conditional_default(signal.number(), armed)?;
                 *usually_ends = Some(ends);
             }
             self.actions.push(flag::register_usize(
-                signal.number,
+                signal.number(),
                 Arc::clone(&self.heard),
                 signal.index + 1,
             )?);
             if signal == Signal::INT {
-                self.actions.push(flag::register(signal.number, armed)?);
+                self.actions.push(flag::register(signal.number(), armed)?);
             }
             self.signals.push(signal);
             *listeners += 1;
@@ -208,7 +135,7 @@ mod unix {
     /// What Linux says of a process in `/proc/PID/status`: masks in which bit n-1 stands for signal n (proc(5)).
     fn is_taken(status: &str, signal: Signal) -> bool {
         let bit =
-            u32::try_from(signal.number - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0);
+            u32::try_from(signal.number() - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0);
         ["SigIgn:", "SigCgt:"].iter().any(|name| {
             let mask = status.lines().find_map(|line| line.strip_prefix(name));
             mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
@@ -235,7 +162,7 @@ mod unix {
         #[test]
         fn the_names_are_those_of_the_system() {
             for signal in Signal::ALL {
-                assert_eq!(signal_hook::low_level::signal_name(signal.number), Some(signal.name));
+                assert_eq!(signal_hook::low_level::signal_name(signal.number()), Some(signal.name()));
                 assert_eq!(Signal::ALL[signal.index], *signal);
             }
         }
@@ -247,8 +174,8 @@ pub(super) use elsewhere::Listener;
 
 #[cfg(not(unix))]
 mod elsewhere {
-    use super::Signal;
     use crate::error::Error;
+    use crate::outcome::Signal;
 
     /// Hears nothing: there are no such signals here.
     #[derive(Debug)]
@@ -258,7 +185,7 @@ mod elsewhere {
         #[allow(clippy::unnecessary_wraps, reason = "it has the signature of the one on Unix")]
         pub(in crate::stop) fn new(signals: &[Signal]) -> Result<Listener, Error> {
             if !signals.is_empty() {
-                crate::warnings::warn(
+                crate::notice::warnings::warn(
                     "signals do not stop a program on this system; a halt file and time limits do",
                 );
             }

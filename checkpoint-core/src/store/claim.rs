@@ -8,7 +8,7 @@ use super::disk::{Disk, Lock, Locking};
 use super::name;
 use super::process::Process;
 use crate::error::Error;
-use crate::warnings::warn;
+use crate::notice::warnings::warn;
 
 /// How often a lock is asked for that another program has, and how long between: it may only be looking.
 const ATTEMPTS: u32 = 4;
@@ -115,7 +115,7 @@ impl Claim {
 
 /// Takes the lock of a directory, and waits for it so long.
 fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Result<Box<dyn Lock>, Error> {
-    let us = format!("process {} on {}", std::process::id(), crate::host::name());
+    let us = format!("process {} on {}", std::process::id(), crate::base::host::name());
     let begun = Instant::now();
     let mut pause = BETWEEN_ATTEMPTS;
     for attempt in 1_u32.. {
@@ -170,7 +170,7 @@ fn ended(holder: &str) -> bool {
     {
         use rustix::process::{Pid, test_kill_process};
         let process = holder.strip_prefix("process ").and_then(|rest| rest.split_once(" on "));
-        let Some((process, _)) = process.filter(|(_, host)| *host == crate::host::name()) else {
+        let Some((process, _)) = process.filter(|(_, host)| *host == crate::base::host::name()) else {
             return false;
         };
         let process = process.parse().ok().and_then(Pid::from_raw);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_holder_that_has_ended_is_told_from_one_that_runs() {
-        let here = |process: u32| format!("process {process} on {}", crate::host::name());
+        let here = |process: u32| format!("process {process} on {}", crate::base::host::name());
         let this = here(std::process::id());
         assert_eq!(told(&this, Path::new("/run.ckpt")), this);
         // No process has the greatest number that there can be.

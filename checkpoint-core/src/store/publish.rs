@@ -10,7 +10,7 @@ use super::disk::{Disk, Identity, NewFile, Output};
 use super::process::Process;
 use crate::container::Source;
 use crate::error::Error;
-use crate::warnings::warn;
+use crate::notice::warnings::warn;
 
 /// A file being written under a temporary name.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::log::FileLog;
 use super::name;
 use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
 use crate::container::Source;
-use crate::warnings::warn;
+use crate::notice::warnings::warn;
 
 /// The file system of the machine.
 #[derive(Debug)]

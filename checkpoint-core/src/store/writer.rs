@@ -12,8 +12,8 @@ use super::retention::{Keeping, Metrics, Retention};
 use super::{Directory, name};
 use crate::container::{Compression, Refusal, Source};
 use crate::error::Error;
+use crate::notice::warnings::warn;
 use crate::seal::Protection;
-use crate::warnings::warn;
 
 /// How a directory is written.
 #[derive(Clone, Debug)]

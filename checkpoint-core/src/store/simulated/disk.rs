@@ -179,8 +179,8 @@ impl SimulatedDisk {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        crate::threads::step();
-        crate::threads::step();
+        crate::base::threads::step();
+        crate::base::threads::step();
         self.0.lock().unwrap()
     }
 

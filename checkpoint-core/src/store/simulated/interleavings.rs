@@ -278,7 +278,7 @@ fn a_drop_while_a_save_fails_or_panics_hangs_in_no_order() {
 fn with_a_callback(bench: &Bench, fault: bool) -> Result<(), Error> {
     let at = shuttle::rand::thread_rng().gen_range(0..2);
     let panics = move |progress: &Progress| {
-        if at == usize::from(!matches!(progress, Progress::Begun { .. })) {
+        if at == usize::from(!matches!(progress, Progress::Started { .. })) {
             // Without a word from the hook, in each of so many orders.
             std::panic::resume_unwind(Box::new("the pipe is closed"));
         }

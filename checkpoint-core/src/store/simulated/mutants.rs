@@ -193,7 +193,7 @@ impl Disk for MutantDisk {
         // It takes its time, so that a pin often comes in between.
         #[cfg(shuttle)]
         if self.is(Mutant::PinsNotHeldNorLookedForAgain) {
-            (0..40).for_each(|_| crate::threads::step());
+            (0..40).for_each(|_| crate::base::threads::step());
         }
         self.0.late.lock().unwrap().has_retired = true;
         self.0.disk.rename_to_temporary(from, directory)

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::container::{Container, ContainerWriter, Manifest, Metadata};
-use crate::embedded::Memory;
 use crate::error::Error;
 use crate::inspect;
-use crate::reader;
+use crate::run::embedded::Memory;
+use crate::run::reader;
 use crate::state::{self, ArrayPool, Checkpoint, Program};
 
 /// Which saves are loaded again, and compared with what was saved, before they count. See

@@ -3,20 +3,27 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::background::Saver;
-use crate::builder::{Builder, WhenBusy};
+use crate::base::panics::message;
 use crate::container::{Manifest, Metadata};
 use crate::error::Error;
-use crate::panics::message;
-use crate::read_back::ReadBack;
-use crate::reader::{CheckpointReader, LoadReport};
-use crate::run::{Decision, Fate, Finished, Progress, Why};
-use crate::save::{self, Failure, Order, Saved};
-use crate::standing::{self, Question};
+use crate::outcome::Decision;
+use crate::outcome::Finished;
+use crate::outcome::LoadReport;
+use crate::outcome::Progress;
+use crate::outcome::SaveReason;
+use crate::outcome::SaveStarted;
+use crate::outcome::Saved;
+use crate::outcome::StopReason;
+use crate::run::builder::{Builder, WhenBusy};
+use crate::run::lifecycle::Fate;
+use crate::run::read_back::ReadBack;
+use crate::run::reader::CheckpointReader;
+use crate::run::save::{self, Failure, Order};
+use crate::run::saver::Saver;
+use crate::run::standing::{self, Question};
 use crate::state::{self, Checkpoint, Observed};
-use crate::stop::StopReason;
 use crate::store::Metric;
 
 /// Saves the states of one program into a directory, and loads the newest of them when the program starts again.
@@ -61,18 +68,8 @@ pub struct Checkpointer<T> {
 
 /// What there is to do after a step of the program.
 pub(crate) enum Turn {
-    Save(Why),
+    Save(SaveReason),
     Pass(Decision),
-}
-
-/// What a save in the background began.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Begun {
-    /// The number of the generation that is being written.
-    pub generation: u64,
-    /// How long the program waited: for the copy of the state, and for the save before it where that went on.
-    pub stall: Duration,
 }
 
 // The bound is on the functions, where its own words are shown if it is not met.
@@ -331,12 +328,12 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save`](Checkpointer::save).
     pub fn save_with(&mut self, state: &T, metadata: Metadata) -> Result<Saved, Error> {
-        self.save_now(&Why::Asked, state, metadata)
+        self.save_now(&SaveReason::Asked, state, metadata)
     }
 
-    fn save_now(&mut self, why: &Why, state: &T, metadata: Metadata) -> Result<Saved, Error> {
+    fn save_now(&mut self, reason: &SaveReason, state: &T, metadata: Metadata) -> Result<Saved, Error> {
         let _warnings = self.saver.run.warnings.enter();
-        self.made_now(why, state, metadata)?.0
+        self.made_now(reason, state, metadata)?.0
     }
 
     /// Saves, and says what that means for the program.
@@ -345,14 +342,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Why nothing was begun.
     fn made_now(
         &mut self,
-        why: &Why,
+        reason: &SaveReason,
         state: &T,
         metadata: Metadata,
     ) -> Result<(Result<Saved, Error>, Fate), Error> {
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
         let telling = self.saver.run.telling();
-        telling.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
+        telling.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, buffer) = (&self.reader, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
@@ -376,7 +373,7 @@ impl<T: Checkpoint> Checkpointer<T> {
                 (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
             }
         };
-        let fate = self.saver.run.saved(begun, generation, why, outcome.as_ref());
+        let fate = self.saver.run.saved(begun, generation, reason, outcome.as_ref());
         panic.map_or(Ok((outcome, fate)), |panic| resume_unwind(panic))
     }
 
@@ -426,7 +423,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: impl FnOnce() -> Metadata,
     ) -> Result<Decision, Error> {
         match self.due()? {
-            Turn::Save(why) => self.save_because(why, state, metadata()),
+            Turn::Save(reason) => self.save_because(reason, state, metadata()),
             Turn::Pass(decision) => Ok(decision),
         }
     }
@@ -435,24 +432,24 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub(crate) fn due(&mut self) -> Result<Turn, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let failed = self.saver.check()?;
-        let why = self.saver.due();
-        Ok(why.map_or_else(|| Turn::Pass(failed.unwrap_or(Decision::NotDue)), Turn::Save))
+        let reason = self.saver.due();
+        Ok(reason.map_or_else(|| Turn::Pass(failed.unwrap_or(Decision::NotDue)), Turn::Save))
     }
 
     pub(crate) fn save_because(
         &mut self,
-        why: Why,
+        reason: SaveReason,
         state: &T,
         metadata: Metadata,
     ) -> Result<Decision, Error> {
-        if self.background && !matches!(why, Why::Stopping(_)) {
-            let begun = self.begin_save(&why, state, metadata)?;
-            return Ok(Decision::Begun { begun, why });
+        if self.background && !matches!(reason, SaveReason::Stopping(_)) {
+            let started = self.begin_save(&reason, state, metadata)?;
+            return Ok(Decision::Started { started, reason });
         }
         let _warnings = self.saver.run.warnings.enter();
-        match self.made_now(&why, state, metadata)? {
+        match self.made_now(&reason, state, metadata)? {
             (_, Fate::Borne(decision)) => Ok(decision),
-            (outcome, _) => Ok(Decision::Saved { saved: outcome?, why }),
+            (outcome, _) => Ok(Decision::Saved { saved: outcome?, reason }),
         }
     }
 
@@ -518,7 +515,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let before = self.saver.writer().map(drop);
         let saved = match self.stands(state, &metadata) {
             true => None,
-            false => Some(self.save_now(&Why::Finishing, state, metadata)?),
+            false => Some(self.save_now(&SaveReason::Finishing, state, metadata)?),
         };
         let exit_codes = self.saver.run.exit_codes();
         let finished = Finished { saved, stopped: self.saver.run.end(), exit_codes };
@@ -571,7 +568,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// That of the save before this one, if it failed: then nothing new is begun. Else [`Error::Encode`].
-    pub fn save_in_background(&mut self, state: &T) -> Result<Option<Begun>, Error> {
+    pub fn save_in_background(&mut self, state: &T) -> Result<Option<SaveStarted>, Error> {
         self.save_in_background_with(state, Metadata::new())
     }
 
@@ -579,19 +576,28 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`save_in_background`](Checkpointer::save_in_background).
-    pub fn save_in_background_with(&mut self, state: &T, metadata: Metadata) -> Result<Option<Begun>, Error> {
+    pub fn save_in_background_with(
+        &mut self,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<Option<SaveStarted>, Error> {
         self.saver.run.check_process()?;
         if self.saver.is_busy() && self.when_busy == WhenBusy::Skip {
             return Ok(None);
         }
-        self.begin_save(&Why::Asked, state, metadata).map(Some)
+        self.begin_save(&SaveReason::Asked, state, metadata).map(Some)
     }
 
-    fn begin_save(&mut self, why: &Why, state: &T, metadata: Metadata) -> Result<Begun, Error> {
+    fn begin_save(
+        &mut self,
+        reason: &SaveReason,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<SaveStarted, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
-        self.saver.run.watcher.tell(|| Progress::Begun { generation, why: why.clone() });
+        self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let mut manifest = self.reader.new_manifest(generation, metadata);
         let (reader, staging) = (&self.reader, self.saver.staging()?);
         let copy = || {
@@ -608,12 +614,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         };
         let begin = |observed: Observed| {
             manifest.complete(&observed);
-            self.saver.begin(manifest, begun, why.clone())
+            self.saver.begin(manifest, begun, reason.clone())
         };
         match copied.and_then(begin) {
-            Ok(stall) => Ok(Begun { generation, stall }),
+            Ok(stall) => Ok(SaveStarted { generation, stall }),
             Err(error) => {
-                self.saver.run.saved(begun, generation, why, Err(&error));
+                self.saver.run.saved(begun, generation, reason, Err(&error));
                 panic.map_or(Err(error), |panic| resume_unwind(panic))
             }
         }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::panics::caught;
-use crate::warnings::warn;
+use crate::base::panics::caught;
+use crate::notice::warnings::warn;
 
 /// A function of the program, if it gave one, to be told of each `E`.
 pub(crate) struct Callback<E>(Option<Arc<Function<E>>>);

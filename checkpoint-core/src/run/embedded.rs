@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::container::{Container, ContainerWriter, Manifest, Metadata, Source};
 use crate::error::Error;
-use crate::reader;
+use crate::run::reader;
 use crate::state::{self, ArrayPool, Checkpoint, Program};
 
 /// Writes over `bytes` with the checkpoint of a value.

@@ -3,27 +3,15 @@
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use crate::callback::Callback;
 use crate::container::{Container, ContainerWriter, Manifest, Refusal};
 use crate::error::Error;
-use crate::read_back::Net;
-use crate::run::{Progress, Telling};
+use crate::notice::callback::Callback;
+use crate::outcome::Progress;
+use crate::outcome::Saved;
+use crate::run::lifecycle::Telling;
+use crate::run::read_back::Net;
 use crate::seal::Sealed;
 use crate::store::{Sealed as Written, Temporary, Writer};
-
-/// What a save wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Saved {
-    /// The number of the new generation: one more than the last.
-    pub generation: u64,
-    /// The length of its file, in bytes.
-    pub bytes: u64,
-    /// How long the save took, from its beginning until it was on the disk.
-    pub duration: Duration,
-    /// How long the program waited for it: all of that, or in the background only for the copy of the state.
-    pub stall: Duration,
-}
 
 /// The container of a save, on its way to a temporary file.
 pub(crate) type Output<'o, 'a> = ContainerWriter<BufWriter<&'o mut Sealed<Told<'a>>>>;

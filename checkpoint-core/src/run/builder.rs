@@ -7,25 +7,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::background::Saver;
-use crate::callback::Callback;
-use crate::checkpointer::Checkpointer;
 use crate::container::Compression;
 use crate::environment;
 use crate::error::Error;
-use crate::failures::OnFailedSave;
 use crate::history::Journal;
-use crate::read_back::{Net, ReadBack};
-use crate::reader::CheckpointReader;
-use crate::run::{Progress, Run, Watch};
+use crate::notice::callback::Callback;
+use crate::notice::warnings::{self, Taker, Warning};
+use crate::outcome::ExitCodes;
+use crate::outcome::Progress;
+use crate::outcome::Signal;
+use crate::run::checkpointer::Checkpointer;
+use crate::run::failures::OnFailedSave;
+use crate::run::lifecycle::{Run, Watch};
+use crate::run::read_back::{Net, ReadBack};
+use crate::run::reader::CheckpointReader;
+use crate::run::saver::Saver;
 use crate::schedule::{Pacer, Schedule};
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::stop::{self, ExitCodes, Signal, Stop};
+use crate::stop::{self, Stop};
 use crate::store::{
     Access, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
 };
-use crate::warnings::{self, Taker, Warning};
 
 /// The settings of a [`Checkpointer`] that is about to be opened.
 ///

@@ -7,10 +7,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::base::panics::caught;
+use crate::base::text::plain;
 use crate::environment;
 use crate::error::Error;
-use crate::escape::plain;
-use crate::panics::caught;
 
 /// Something that went wrong and did not stop the program, for one that takes its
 /// [warnings](crate::Builder::on_warning) itself.

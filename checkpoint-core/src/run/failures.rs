@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::environment;
 use crate::error::Error;
 
 /// What [`save_if_due`](crate::Checkpointer::save_if_due) does about a save that failed when it was merely due; for
@@ -88,7 +87,7 @@ impl OnFailedSave {
             ["stop"] => Ok(OnFailedSave::stop()),
             ["go-on"] => Ok(OnFailedSave::go_on()),
             ["go-on", "for", ..] => {
-                let time = environment::duration(&words[2..].join(" ")).ok_or(WANTED)?;
+                let time = crate::base::time::parse_duration(&words[2..].join(" ")).ok_or(WANTED)?;
                 Ok(OnFailedSave::go_on().at_most_for(time))
             }
             ["go-on", times, "times"] => {

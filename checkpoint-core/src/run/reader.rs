@@ -3,19 +3,20 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::container::{self, Arrays, Container, Manifest, Metadata};
 use crate::error::{Error, Skipped};
 use crate::history::History;
+use crate::notice::warnings::warn;
+use crate::outcome::LoadReport;
 use crate::seal::Protection;
 use crate::state::{
     self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Forms, Program, Schema,
 };
 use crate::store::{Directory, Metric, RealDisk, absolute};
-use crate::warnings::warn;
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
 /// there, and where one may only read.
@@ -41,33 +42,6 @@ pub struct CheckpointReader<T> {
     report: Option<LoadReport>,
     missing: Option<u64>,
     state: PhantomData<fn() -> T>,
-}
-
-/// What the last load found.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct LoadReport {
-    /// The directory that the state was loaded from.
-    pub path: PathBuf,
-    /// What the loaded generation says of itself.
-    pub manifest: Manifest,
-    /// The length of its file, in bytes.
-    pub bytes: u64,
-    /// How long it took.
-    pub duration: Duration,
-    /// The newer generations that could not be used, newest first, each with its reason.
-    pub skipped: Vec<Skipped>,
-    /// In what the program's state differs from the one that was saved. It was found by its names: what is missing
-    /// has its default, what is extra was dropped, what is converted has the same value. Empty where nothing changed.
-    pub differences: Vec<Difference>,
-}
-
-impl LoadReport {
-    /// The generation that was loaded.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.manifest.generation()
-    }
 }
 
 // The bound is on the functions, where its own words are shown if it is not met.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::signals::Signal;
+use super::signal::Signal;
+use crate::base::time::date;
 
 /// Why a run is to stop before its end.
 ///
@@ -50,7 +51,7 @@ impl fmt::Display for StopReason {
                 write!(formatter, "the time limit of {}", humantime::format_duration(*limit))
             }
             StopReason::Deadline { at, source } => {
-                write!(formatter, "the deadline {} of {source}", super::deadline::text(*at))
+                write!(formatter, "the deadline {} of {source}", date(*at))
             }
             StopReason::Halt { message } if message.is_empty() => formatter.write_str("the halt file"),
             StopReason::Halt { message } => write!(formatter, "the halt file: {message}"),

@@ -1,159 +1,24 @@
 //! What surrounds the saves of one run: when one is due, when the run is to stop, and what is written down of it.
 
-use std::fmt;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::callback::Callback;
-use crate::checkpointer::Begun;
 use crate::error::Error;
-use crate::failures::{Failures, OnFailedSave};
 use crate::history::{End, Journal};
-use crate::reader::LoadReport;
-use crate::save::Saved;
-use crate::schedule::{Cost, Due, Pacer};
-use crate::stop::{ExitCodes, Stop, StopReason};
+use crate::notice::callback::Callback;
+use crate::notice::warnings::{self, Warnings};
+use crate::outcome::ExitCodes;
+use crate::outcome::LoadReport;
+use crate::outcome::Saved;
+use crate::outcome::StopReason;
+use crate::outcome::{Decision, Progress, SaveReason};
+use crate::run::failures::{Failures, OnFailedSave};
+use crate::schedule::{Cost, Pacer};
+use crate::stop::Stop;
 use crate::store::Claim;
-use crate::warnings::{self, Warnings};
 
 /// How often the claim on the directory gives a sign of life.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
-
-/// Why a state was saved.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Why {
-    /// The program asked for it.
-    Asked,
-    /// The schedule wanted it.
-    Due(Due),
-    /// The program is to stop.
-    Stopping(StopReason),
-    /// The run ends.
-    Finishing,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::Asked => formatter.write_str("asked for"),
-            Why::Due(due) => due.fmt(formatter),
-            Why::Stopping(reason) => write!(formatter, "stopping: {reason}"),
-            Why::Finishing => formatter.write_str("finishing"),
-        }
-    }
-}
-
-/// What [`save_if_due`](crate::Checkpointer::save_if_due) did.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Decision {
-    /// Nothing: it is not time yet.
-    NotDue,
-    /// It saved.
-    Saved {
-        /// What it wrote.
-        saved: Saved,
-        /// Why.
-        why: Why,
-    },
-    /// It began to save in the background.
-    Begun {
-        /// What it began.
-        begun: Begun,
-        /// Why.
-        why: Why,
-    },
-    /// A save failed that was merely due, and the program is to go on, as
-    /// [`on_failed_save`](crate::Builder::on_failed_save) wants it. In the background it is one that was begun earlier.
-    #[non_exhaustive]
-    Failed {
-        /// What the error says.
-        message: String,
-        /// How many saves have failed since the last one that did not; this one counts.
-        times: u32,
-    },
-}
-
-impl Decision {
-    /// Whether a save was made or begun.
-    #[must_use]
-    pub fn is_saved(&self) -> bool {
-        matches!(self, Decision::Saved { .. } | Decision::Begun { .. })
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Decision::NotDue => formatter.write_str("not due"),
-            Decision::Saved { saved, why } => {
-                write!(formatter, "saved generation {}: {why}", saved.generation)
-            }
-            Decision::Begun { begun, why } => {
-                write!(formatter, "began to save generation {}: {why}", begun.generation)
-            }
-            Decision::Failed { message, times } => {
-                write!(formatter, "a save failed, {times} in a row now: {message}")
-            }
-        }
-    }
-}
-
-/// What a checkpointer tells while it works, see [`Builder::on_progress`](crate::Builder::on_progress).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Progress {
-    /// A save begins.
-    Begun {
-        /// The generation that it is to be.
-        generation: u64,
-        /// Why.
-        why: Why,
-    },
-    /// Some more of it was handed to the operating system; told every few MiB, by the thread that writes.
-    Writing {
-        /// The generation that it is to be.
-        generation: u64,
-        /// How many bytes so far.
-        bytes: u64,
-    },
-    /// It is on the disk.
-    Saved(Saved),
-    /// It failed. What was saved before is untouched.
-    Failed {
-        /// The generation that it was to be.
-        generation: u64,
-        /// What the error says.
-        message: String,
-    },
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Finished {
-    /// The last save; `None` where none was made because an earlier one stands.
-    pub saved: Option<Saved>,
-    /// Why the run was to stop before its end; `None` where it came to its end.
-    pub stopped: Option<StopReason>,
-    pub(crate) exit_codes: ExitCodes,
-}
-
-impl Finished {
-    /// 0 where the run came to its end; [`EXIT_REQUEUE`](crate::EXIT_REQUEUE) where it was stopped and is to be started again;
-    /// [`EXIT_HALTED`](crate::EXIT_HALTED) where a user halted it. The last two can be
-    /// [set](crate::Builder::exit_codes).
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        match self.stopped {
-            None => ExitCode::SUCCESS,
-            Some(StopReason::Halt { .. }) => ExitCode::from(self.exit_codes.halted),
-            Some(_) => ExitCode::from(self.exit_codes.requeue),
-        }
-    }
-}
 
 /// One run of a program, from the opening of the directory to its end.
 #[derive(Debug)]
@@ -228,15 +93,15 @@ impl Run {
     }
 
     /// Whether a save is due now, after one more step of the program.
-    pub(crate) fn due(&mut self) -> Option<Why> {
+    pub(crate) fn due(&mut self) -> Option<SaveReason> {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.begun);
         self.show_life(elapsed);
         if let Some(reason) = self.stop.reason(now, self.pacer.cost().total) {
             self.told = true;
-            return Some(Why::Stopping(reason.clone()));
+            return Some(SaveReason::Stopping(reason.clone()));
         }
-        self.pacer.step(elapsed).map(Why::Due)
+        self.pacer.step(elapsed).map(SaveReason::Due)
     }
 
     /// Why the program is to stop.
@@ -288,7 +153,7 @@ impl Run {
         &mut self,
         begun: Instant,
         generation: u64,
-        why: &Why,
+        reason: &SaveReason,
         outcome: Result<&Saved, &Error>,
     ) -> Fate {
         let at = begun.saturating_duration_since(self.begun);
@@ -297,7 +162,7 @@ impl Run {
             Ok(saved) => {
                 self.failures.end();
                 self.pacer.saved(at, Cost { stall: saved.stall, total: saved.duration });
-                self.journal.saved(now, saved, self.pacer.interval(), why.to_string());
+                self.journal.saved(now, saved, self.pacer.interval(), reason.to_string());
                 self.watcher.tell(|| Progress::Saved(saved.clone()));
                 Fate::Made
             }
@@ -306,8 +171,8 @@ impl Run {
                 self.failures.add(now);
                 self.pacer.failed(now);
                 self.journal.failed(now, generation, message.clone());
-                let is_borne =
-                    matches!(why, Why::Due(_)) && self.failures.are_borne(&self.on_failed_save, now, error);
+                let is_borne = matches!(reason, SaveReason::Due(_))
+                    && self.failures.are_borne(&self.on_failed_save, now, error);
                 self.watcher.tell(|| Progress::Failed { generation, message: message.clone() });
                 if !is_borne {
                     return Fate::Failed;

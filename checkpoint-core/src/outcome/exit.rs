@@ -29,7 +29,7 @@ impl Default for ExitCodes {
 
 impl ExitCodes {
     /// The same, but for what the environment says otherwise.
-    pub(super) fn in_environment(self) -> Result<ExitCodes, Error> {
+    pub(crate) fn in_environment(self) -> Result<ExitCodes, Error> {
         self.with(environment::variable)
     }
 

@@ -3,16 +3,19 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::base::panics::caught;
+use crate::base::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
 use crate::container::Manifest;
 use crate::error::Error;
-use crate::panics::caught;
-use crate::read_back::{Net, ReadBack};
-use crate::run::{Decision, Fate, Run, Telling, Why};
-use crate::save::{self, Failure, Order, Output, Saved};
+use crate::notice::warnings;
+use crate::outcome::Decision;
+use crate::outcome::SaveReason;
+use crate::outcome::Saved;
+use crate::run::lifecycle::{Fate, Run, Telling};
+use crate::run::read_back::{Net, ReadBack};
+use crate::run::save::{self, Failure, Order, Output};
 use crate::state::{Array, ArraySink, Kind};
 use crate::store::Writer;
-use crate::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
-use crate::warnings;
 
 /// A copy of the parts of a state. Its memory is kept from one save to the next: it is as warm as it gets, and a state
 /// that does not grow needs no more of it.
@@ -120,7 +123,7 @@ struct Idle {
 struct Flight {
     name: String,
     begun: Instant,
-    why: Why,
+    reason: SaveReason,
 }
 
 #[derive(Debug)]
@@ -182,7 +185,7 @@ impl Saver {
 
     /// Takes the writer back; there is none where the thread has ended. Only when all is in its place are others told.
     fn land(&mut self, done: Option<Done>) {
-        let Stage::InFlight(Flight { name, begun, why }) = std::mem::replace(&mut self.stage, Stage::Lost)
+        let Stage::InFlight(Flight { name, begun, reason }) = std::mem::replace(&mut self.stage, Stage::Lost)
         else {
             return;
         };
@@ -194,7 +197,7 @@ impl Saver {
             None => (0, Err(gone(name))),
         };
         let outcome = self.outcome.insert(Outcome { saved, fate: Fate::Failed });
-        outcome.fate = self.run.saved(begun, generation, &why, outcome.saved.as_ref());
+        outcome.fate = self.run.saved(begun, generation, &reason, outcome.saved.as_ref());
     }
 
     /// Whether a save in the background is known to have failed, and the program goes on nevertheless.
@@ -211,9 +214,9 @@ impl Saver {
     }
 
     /// Whether a save is due now, after one more step of the program. One that is merely due waits for none that goes on.
-    pub(crate) fn due(&mut self) -> Option<Why> {
-        let why = self.run.due()?;
-        (matches!(why, Why::Stopping(_)) || !self.is_busy()).then_some(why)
+    pub(crate) fn due(&mut self) -> Option<SaveReason> {
+        let reason = self.run.due()?;
+        (matches!(reason, SaveReason::Stopping(_)) || !self.is_busy()).then_some(reason)
     }
 
     /// Waits until no save goes on; if the last one failed, that is the error.
@@ -255,7 +258,12 @@ impl Saver {
     }
 
     /// Begins to save the copy.
-    pub(crate) fn begin(&mut self, manifest: Manifest, begun: Instant, why: Why) -> Result<Duration, Error> {
+    pub(crate) fn begin(
+        &mut self,
+        manifest: Manifest,
+        begun: Instant,
+        reason: SaveReason,
+    ) -> Result<Duration, Error> {
         self.idle()?.staging.trim();
         let telling = self.run.telling();
         let worker = match &mut self.worker {
@@ -269,7 +277,7 @@ impl Saver {
             })?),
         };
         let stall = begun.elapsed();
-        let flight = Flight { name: manifest.name.clone(), begun, why };
+        let flight = Flight { name: manifest.name.clone(), begun, reason };
         match std::mem::replace(&mut self.stage, Stage::InFlight(flight)) {
             Stage::Idle(idle) => {
                 // It is the outcome of this save that counts from now on.

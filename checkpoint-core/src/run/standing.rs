@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, TagKey};
-use crate::reader::CheckpointReader;
+use crate::run::reader::CheckpointReader;
 use crate::state::{self, Checkpoint, Forms};
 
 /// What a state is compared with, and how.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::container::{ContainerWriter, Manifest, Metadata};
-use crate::embedded;
 use crate::error::Error;
+use crate::run::embedded;
 use crate::state::{ArraySink as _, Checkpoint, Program, Schema, view};
 
 /// Writes and reads states as files are, without a file.

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::container::{ContainerWriter, Manifest};
-use crate::heard::warnings;
+use crate::notice::heard::warnings;
 use crate::state::ArraySink;
 use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Schema};
 

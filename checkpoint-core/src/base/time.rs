@@ -1,0 +1,43 @@
+//! Times and durations as people read and write them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A duration as `2h`, `90min`, `1h 30m`, `3600s`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
+}
+
+/// A time for people; a number of seconds where it has no date.
+pub(crate) fn date(at: SystemTime) -> String {
+    /// The first second of the year 10000, which dates do not reach.
+    const END: u64 = 253_402_300_800;
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) if since.as_secs() < END => humantime::format_rfc3339_seconds(at).to_string(),
+        Ok(since) => format!("Unix second {}", since.as_secs()),
+        Err(_) => "before 1970".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, seconds) in
+            [("2h", 7200), ("90min", 5400), ("3600s", 3600), ("1h 30m", 5400), ("2 days", 172_800)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "5", "in 2h", "2 hours from now", "-2h"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn any_time_has_a_date() {
+        assert_eq!(date(UNIX_EPOCH + Duration::from_secs(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(date(UNIX_EPOCH + Duration::from_secs(253_402_300_800)), "Unix second 253402300800");
+        assert_eq!(date(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
+    }
+}

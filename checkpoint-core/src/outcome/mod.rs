@@ -1,0 +1,16 @@
+//! What a save, a load and a run came to.
+
+mod end;
+mod exit;
+mod load;
+mod save;
+mod signal;
+mod stop_reason;
+
+pub use end::Finished;
+pub(crate) use exit::ExitCodes;
+pub use exit::{EXIT_HALTED, EXIT_REQUEUE};
+pub use load::LoadReport;
+pub use save::{Decision, Progress, SaveReason, SaveStarted, Saved};
+pub use signal::Signal;
+pub use stop_reason::StopReason;

@@ -1,0 +1,75 @@
+//! The signals on which a program may stop.
+
+use std::fmt;
+
+/// A signal on which a program may stop.
+///
+/// ```
+/// use checkpointed_core::Signal;
+///
+/// assert_eq!(Signal::TERM.to_string(), "SIGTERM");
+/// assert_eq!(Signal::TERM.number(), 15);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Signal {
+    name: &'static str,
+    number: i32,
+    /// Its place among all of them.
+    #[cfg(unix)]
+    pub(crate) index: usize,
+}
+
+macro_rules! signals {
+    ($($index:literal $constant:ident $name:literal $unix:ident $elsewhere:literal: $what:literal)*) => {
+        impl Signal {
+            $(
+                #[doc = $what]
+                pub const $constant: Signal = Signal {
+                    name: $name,
+                    #[cfg(unix)]
+                    number: signal_hook::consts::$unix,
+                    #[cfg(not(unix))]
+                    number: $elsewhere,
+                    #[cfg(unix)]
+                    index: $index,
+                };
+            )*
+
+            /// All of them, each at its index.
+            #[cfg(unix)]
+            pub(crate) const ALL: &'static [Signal] = &[$(Signal::$constant),*];
+        }
+    };
+}
+
+signals! {
+    0 INT "SIGINT" SIGINT 2: "Ctrl+c."
+    1 TERM "SIGTERM" SIGTERM 15: "What `kill`, Slurm, PBS, systemd and Kubernetes send first."
+    2 USR1 "SIGUSR1" SIGUSR1 10: "What a job asks Slurm for with `--signal=USR1@120`."
+    3 USR2 "SIGUSR2" SIGUSR2 12: "What Grid Engine sends ahead of a kill with `-notify`."
+    4 HUP "SIGHUP" SIGHUP 1: "The terminal is gone."
+    5 XCPU "SIGXCPU" SIGXCPU 24: "The limit of processor time is reached."
+}
+
+impl Signal {
+    /// Those that a program stops on unless it says otherwise: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2.
+    pub const DEFAULT: &'static [Signal] = &[Signal::INT, Signal::TERM, Signal::USR1, Signal::USR2];
+
+    /// Its number on this system.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.number
+    }
+
+    /// Its name, as `kill -l` has it with `SIG` before it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}

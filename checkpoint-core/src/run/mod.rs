@@ -1,0 +1,15 @@
+//! One run of a program over a checkpoint directory: opening, loading, saving, its end.
+
+pub(crate) mod builder;
+pub(crate) mod checkpointer;
+pub(crate) mod embedded;
+pub(crate) mod failures;
+#[cfg(all(test, unix))]
+mod hostile;
+pub(crate) mod in_memory;
+pub(crate) mod lifecycle;
+pub(crate) mod read_back;
+pub(crate) mod reader;
+pub(crate) mod save;
+pub(crate) mod saver;
+pub(crate) mod standing;
