@@ -23,7 +23,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use checkpointed::{Outcome, Pipeline, StepEvent, StepReport, checkpointed};
+use checkpointed::{
+    Pipeline, checkpointed,
+    pipeline::{Outcome, StepEvent, StepReport},
+};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 

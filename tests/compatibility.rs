@@ -157,7 +157,7 @@ fn what_was_said_of_a_save() {
     let (_parent, path) = kept("values");
     let reader = CheckpointReader::<Values>::open(path).unwrap();
     let manifest = reader.manifest(1).unwrap();
-    let loss = manifest.metadata().get("loss").and_then(checkpointed::Value::as_f64);
+    let loss = manifest.metadata().get("loss").and_then(checkpointed::MetadataValue::as_f64);
     assert!(loss.is_some_and(f64::is_nan));
     assert_eq!(manifest.metadata().get("note").and_then(|value| value.as_str()), Some("the first"));
     assert_eq!((manifest.name(), manifest.version()), ("Values", 1));
@@ -189,7 +189,8 @@ fn pipeline(path: &Path) -> Vec<String> {
     let scale = pipeline.step("scale").param("factor", &BTreeMap::from([("x", 3.0)])).input(&load);
     let scaled = scale.run(|_| Ok::<_, Error>(vec![3.0_f64, 6.0])).unwrap();
     assert_eq!(*scaled.load().unwrap(), [3.0, 6.0]);
-    let outcome = |report: &checkpointed::StepReport| format!("{}: {:?}", report.step, report.outcome);
+    let outcome =
+        |report: &checkpointed::pipeline::StepReport| format!("{}: {:?}", report.step, report.outcome);
     pipeline.finish().unwrap().iter().map(outcome).collect()
 }
 

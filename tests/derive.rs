@@ -11,7 +11,10 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use checkpointed::{Body, Checkpoint, Checkpointer, Fields, Schema, Type, checkpointed};
+use checkpointed::{
+    Checkpoint, Checkpointer, checkpointed,
+    schema::{Body, Fields, Schema, Type},
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

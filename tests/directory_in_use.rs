@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use checkpointed::{
     Access, CheckpointReader, Checkpointer, Error, Metric, Pipeline, Protection, Scopes, history, inspect,
-    request_halt,
+    stop::request_halt,
 };
 
 mod common;

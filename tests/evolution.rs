@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, DifferenceKind, Error, Scopes, checkpointed};
+use checkpointed::{
+    Checkpoint, CheckpointReader, Checkpointer, Error, Scopes, checkpointed, schema::DifferenceKind,
+};
 
 /// States as one version of a program has them.
 macro_rules! types {

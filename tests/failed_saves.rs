@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use checkpointed::{
-    Builder, CheckpointReader, Checkpointer, Decision, Error, OnFailedSave, Schedule, request_halt,
+    Builder, CheckpointReader, Checkpointer, Decision, Error, OnFailedSave, Schedule, stop::request_halt,
 };
 use common::{file_of, inside, once_more_with_own_mounts, run, temporaries_in};
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use checkpointed::history::{self, End, Event};
 use checkpointed::{
     CheckpointReader, Checkpointer, Compression, Error, Key, Metadata, Protection, Schedule, Scopes,
-    checkpointed, request_halt,
+    checkpointed, stop::request_halt,
 };
 use common::{Run, file_of};
 
@@ -185,6 +185,6 @@ fn scopes_that_are_stopped_keep_what_they_saved() -> Result<(), Error> {
     for _ in 0..3 {
         Scopes::open(&path)?.finish()?;
     }
-    assert_eq!(CheckpointReader::<checkpointed::Stack>::open(&path)?.generations()?, [1]);
+    assert_eq!(CheckpointReader::<checkpointed::scopes::Stack>::open(&path)?.generations()?, [1]);
     Ok(())
 }

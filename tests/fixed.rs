@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use checkpointed::{Checkpoint, Checkpointer, Plain, Schema, checkpointed};
+use checkpointed::{Checkpoint, Checkpointer, Plain, checkpointed, schema::Schema};
 use serde::{Deserialize, Serialize};
 
 const AXES: usize = 3;

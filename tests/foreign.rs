@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, Schema, checkpointed};
+use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, checkpointed, schema::Schema};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

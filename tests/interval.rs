@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use checkpointed::interval::{daly, exact, expected_runtime, young};
+use checkpointed::schedule::interval::{daly, exact, expected_runtime, young};
 
 fn minutes(minutes: f64) -> Duration {
     Duration::from_secs_f64(minutes * 60.0)

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use checkpointed::{
-    Checkpoint, CheckpointReader, Checkpointer, Difference, DifferenceKind, Error, Scopes, checkpointed,
+    Checkpoint, CheckpointReader, Checkpointer, Error, Scopes, checkpointed,
+    schema::{Difference, DifferenceKind},
 };
 
 /// The program as it was, and its types under the names that the next versions of it give them.
@@ -417,7 +418,10 @@ mod lifetimes {
     use std::marker::PhantomData;
     use std::sync::Mutex;
 
-    use checkpointed::{Body, Checkpoint, Fields, Type, Types, checkpointed};
+    use checkpointed::{
+        Checkpoint, checkpointed,
+        schema::{Body, Fields, Type, Types},
+    };
     use serde::de::Visitor;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

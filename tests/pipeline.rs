@@ -16,7 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::{Error, Outcome, Pipeline, Reason, checkpointed};
+use checkpointed::{
+    Error, Pipeline, checkpointed,
+    pipeline::{Outcome, Reason},
+};
 use common::{inside, once_more};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
@@ -449,9 +452,9 @@ fn a_program_of_four_steps() {
         };
         let output = declared.run(|context| {
             log(step);
-            let start = before
-                .as_ref()
-                .map_or(Ok(1), |output: &checkpointed::Output<u64>| output.load().map(|sum| *sum))?;
+            let start = before.as_ref().map_or(Ok(1), |output: &checkpointed::pipeline::Output<u64>| {
+                output.load().map(|sum| *sum)
+            })?;
             let mut checkpoints = context.checkpointer::<Progress>()?;
             let mut progress = checkpoints.load_or_else(|| Progress { turn: 0, sum: start })?;
             while progress.turn < 5 {

@@ -15,7 +15,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::{Error, Outcome, Pipeline, Reason, StepReport, checkpointed};
+use checkpointed::{
+    Error, Pipeline, checkpointed,
+    pipeline::{Outcome, Reason, StepReport},
+};
 use common::{assert_passed, file_of, inside, once_more};
 use serde::Serialize;
 
@@ -325,7 +328,7 @@ fn a_step_may_have_a_name_in_any_script() {
             pipeline.step(name).run(|_| Ok::<u64, Error>(1)).unwrap();
             assert_eq!(pipeline.finish().unwrap()[0].outcome, outcome, "{name}");
         }
-        let steps = checkpointed::inspect::steps(&path).unwrap();
+        let steps = checkpointed::pipeline::steps(&path).unwrap();
         assert!(steps.iter().any(|step| step.step == name), "{name}");
     }
     let pipeline = Pipeline::open(&path).unwrap();

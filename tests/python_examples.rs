@@ -140,7 +140,7 @@ for entry in checkpointed.list(sys.argv[1]): print(entry.generation, entry.metad
     let rust = CheckpointReader::<Training>::open(&path).unwrap();
     for (line, generation) in listed.lines().zip(rust.generations().unwrap()) {
         let manifest = rust.manifest(generation).unwrap();
-        let loss = manifest.metadata().get("loss").and_then(checkpointed::Value::as_f64);
+        let loss = manifest.metadata().get("loss").and_then(checkpointed::MetadataValue::as_f64);
         let (number, text) = line.split_once(' ').unwrap();
         assert_eq!(number, generation.to_string());
         assert_eq!(text.parse::<f64>().ok(), loss, "{line}");

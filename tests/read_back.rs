@@ -248,7 +248,7 @@ struct ByHandState<T>(T);
 impl<T: Serialize + serde::de::DeserializeOwned + 'static> Checkpoint for ByHandState<T> {
     const NAME: &'static str = "";
 
-    fn schema(types: &mut checkpointed::Types) -> checkpointed::Type {
+    fn schema(types: &mut checkpointed::schema::Types) -> checkpointed::schema::Type {
         Plain::<T>::schema(types)
     }
 }
@@ -498,7 +498,7 @@ fn a_compressed_save_is_read_back_too() {
 fn the_output_of_a_step_is_read_back() {
     let directory = tempfile::tempdir().unwrap();
     let pipeline = Pipeline::open(directory.path().join("analysis.pipeline")).unwrap();
-    let make = |_: &checkpointed::StepContext| Ok::<_, Error>(run(1, Doubling(1.0)));
+    let make = |_: &checkpointed::pipeline::StepContext| Ok::<_, Error>(run(1, Doubling(1.0)));
     refused(pipeline.step("first").run(make));
     let output = pipeline.step("second").read_back(ReadBack::Never).run(make).unwrap();
     assert_eq!(output.version(), 1);

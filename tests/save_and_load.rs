@@ -263,7 +263,7 @@ fn a_checkpoint_says_who_saved_it_when_and_with_which_words() {
     assert_eq!(manifest.host(), fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
     assert!(manifest.library().starts_with("checkpointed "), "{}", manifest.library());
     assert!(manifest.created() >= before && manifest.created() <= SystemTime::now());
-    assert_eq!(*manifest.schema(), checkpointed::Schema::of::<Run>());
+    assert_eq!(*manifest.schema(), checkpointed::schema::Schema::of::<Run>());
 
     checkpoints.save(&Run::after(2)).unwrap();
     assert!(checkpoints.manifest(2).unwrap().metadata().is_empty(), "the words were for one save");

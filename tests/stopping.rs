@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use checkpointed::{CheckpointReader, Checkpointer, EXIT_REQUEUE, Schedule};
+use checkpointed::{CheckpointReader, Checkpointer, Schedule, stop::EXIT_REQUEUE};
 use common::{inside, once_more};
 
 /// So many runs of each kind, so many at a time.

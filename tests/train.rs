@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::{EXIT_HALTED, EXIT_REQUEUE};
+use checkpointed::stop::{EXIT_HALTED, EXIT_REQUEUE};
 use common::{example, names_in};
 
 const EPOCHS: &str = "6";
@@ -84,7 +84,7 @@ fn a_halt_file_ends_it_and_it_is_not_to_be_requeued() {
     while !directory.join(".lock").exists() {
         thread::sleep(Duration::from_millis(5));
     }
-    checkpointed::request_halt(&directory, "the machine is needed").unwrap();
+    checkpointed::stop::request_halt(&directory, "the machine is needed").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(i32::from(EXIT_HALTED)));
     let stderr = String::from_utf8_lossy(&output.stderr);

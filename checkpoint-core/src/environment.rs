@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use crate::base::warnings;
 use crate::error::Error;
 
 /// How all of them begin.
@@ -25,7 +26,7 @@ pub(crate) const DEADLINE: &str = "CHECKPOINT_DEADLINE";
 /// What a failed save does.
 pub(crate) const ON_FAILED_SAVE: &str = "CHECKPOINT_ON_FAILED_SAVE";
 /// Where warnings go.
-pub(crate) const WARNINGS: &str = "CHECKPOINT_WARNINGS";
+pub(crate) use crate::base::warnings::VARIABLE as WARNINGS;
 /// The exit codes of a program that is to be started again, and of one that a user halted.
 pub(crate) const EXIT_REQUEUE: &str = "CHECKPOINT_EXIT_REQUEUE";
 pub(crate) const EXIT_HALTED: &str = "CHECKPOINT_EXIT_HALTED";
@@ -80,7 +81,7 @@ pub(crate) fn warn_of_unknown() {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in unknown(names, &asked) {
-            crate::notice::warnings::warn(format!(
+            warnings::warn(format!(
                 "the environment variable {name} is not known, and does nothing: those that are known are {}",
                 KNOWN.join(", ")
             ));
@@ -108,6 +109,15 @@ pub(crate) fn switch(name: &str) -> Result<Option<bool>, Error> {
         Some("off") => Ok(Some(false)),
         Some(value) => Err(invalid(name, value, "it is `on` or `off`")),
     }
+}
+
+/// Makes sure that what it says of warnings is understood.
+///
+/// # Errors
+/// [`Error::InvalidSetting`] where it is not.
+pub(crate) fn check_warnings() -> Result<(), Error> {
+    let value = variable(WARNINGS)?.unwrap_or_default();
+    warnings::parse(&value).map(drop).map_err(|why| invalid(WARNINGS, &value, why))
 }
 
 /// A duration that is more than nothing.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::base::host::file_size_limit;
+use crate::base::limits::BUFFER;
 use crate::base::text::plain;
 use crate::container::Refusal;
 use crate::state::Difference;
@@ -810,13 +812,11 @@ impl Error {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::FileTooLarge if source.raw_os_error().is_some() => {
-                Error::FileTooLong { operation, path, limit: crate::store::file_size_limit() }
+                Error::FileTooLong { operation, path, limit: file_size_limit() }
             }
-            io::ErrorKind::OutOfMemory => Error::NoMemory {
-                path,
-                part: "what is written".to_owned(),
-                bytes: crate::store::BUFFER as u64,
-            },
+            io::ErrorKind::OutOfMemory => {
+                Error::NoMemory { path, part: "what is written".to_owned(), bytes: BUFFER as u64 }
+            }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Error::NoSpace { operation, path, source }
             }

@@ -21,42 +21,40 @@ mod environment;
 mod error;
 pub mod history;
 pub mod inspect;
-mod notice;
 mod outcome;
-mod pipeline;
+pub mod pipeline;
 mod run;
-mod schedule;
-mod scopes;
+pub mod schedule;
+pub mod scopes;
 mod seal;
 mod state;
-mod stop;
+pub mod stop;
 mod store;
+mod tree;
 
-pub use container::{Compression, Manifest, Metadata, Value};
+pub use base::warnings::Warning;
+pub use container::{Compression, Manifest, Metadata, MetadataValue};
 pub use error::{Error, Skipped};
-pub use notice::warnings::Warning;
-pub use outcome::{
-    Decision, EXIT_HALTED, EXIT_REQUEUE, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved,
-    Signal, StopReason,
-};
-pub use pipeline::{
-    Outcome, Output, Parallel, Pipeline, PipelineBuilder, Reason, Step, StepContext, StepEvent, StepReport,
-    Task,
-};
-pub use run::builder::{Builder, WhenBusy};
+pub use outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved};
+pub use pipeline::Pipeline;
+pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
 pub use run::failures::OnFailedSave;
 pub use run::read_back::ReadBack;
 pub use run::reader::CheckpointReader;
-pub use schedule::{Due, Schedule, interval};
-pub use scopes::{Scope, Scopes, Stack};
+pub use schedule::Schedule;
+pub use scopes::Scopes;
 pub use seal::{Key, Protection};
-pub use state::{
-    Body, Checkpoint, Definition, Difference, DifferenceKind, Field, Fields, Migrated, OpaquePart, Plain,
-    Schema, Type, Types, Variant, fixed, json, self_describing,
-};
-pub use stop::{request_halt, request_requeue};
+pub use state::{Checkpoint, Plain, fixed, json, self_describing};
 pub use store::{Access, Metric};
+
+/// What a state looks like, and how two states differ.
+pub mod schema {
+    pub use crate::state::{
+        Body, Definition, Difference, DifferenceKind, Field, Fields, Migrated, OpaquePart, Schema, Type,
+        Types, Variant,
+    };
+}
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]

@@ -12,16 +12,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::Metadata;
+use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
-use crate::outcome::Decision;
-use crate::outcome::Finished;
-use crate::outcome::Saved;
-use crate::outcome::StopReason;
+use crate::outcome::{Decision, Finished, Saved, StopReason};
 use crate::run::checkpointer::{Checkpointer, Turn};
-use crate::run::embedded;
 use crate::run::read_back::Net;
-use crate::run::reader;
+use crate::run::{embedded, reader};
 use crate::state::{self, Checkpoint, Program, Type, Types};
 
 /// Checkpoints of a program whose state is spread over functions that call each other: each of them
@@ -33,7 +29,7 @@ use crate::state::{self, Checkpoint, Program, Type, Types};
 /// back to it.
 ///
 /// ```
-/// use checkpointed_core::{Error, Scopes};
+/// use checkpointed::{Error, Scopes};
 ///
 /// fn outer(scopes: &mut Scopes) -> Result<u64, Error> {
 ///     let mut scope = scopes.enter::<(u64, u64)>("outer")?;
@@ -123,7 +119,7 @@ enum Calls {
 }
 
 impl Checkpoint for Stack {
-    const NAME: &'static str = "Scopes";
+    const NAME: &'static str = SCOPES;
 
     fn schema(types: &mut Types) -> Type {
         state::derived::<Stack>(types)
@@ -142,9 +138,9 @@ impl Scopes {
     /// Scopes in a directory that was opened with settings of one's own.
     ///
     /// ```
-    /// use checkpointed_core::{Checkpointer, Schedule, Scopes};
+    /// use checkpointed::{Checkpointer, Schedule, Scopes};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("nested.ckpt");
     /// let every_fifth = Schedule::every_steps(5);
@@ -363,7 +359,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// [keeps](Scope::keep) new variables or is left.
     ///
     /// ```
-    /// use checkpointed_core::{Error, Scopes};
+    /// use checkpointed::{Error, Scopes};
     ///
     /// # fn expensive(_: &mut Scopes) -> Result<u64, Error> { Ok(1) }
     /// # fn main() -> Result<(), Error> {

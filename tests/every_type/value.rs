@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 
-use checkpointed::{Body, Fields, Schema, Type, Variant};
+use checkpointed::schema::{Body, Fields, Schema, Type, Variant};
 use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::ser::{
     SerializeMap as _, SerializeSeq as _, SerializeStruct as _, SerializeStructVariant as _,

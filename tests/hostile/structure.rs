@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use checkpointed::__private::Numbers;
-use checkpointed::{Body, Definition, Field, Fields, Schema, Type, Variant};
+use checkpointed::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
 
 use super::forge;
 use super::mutation::Choices;

@@ -7,7 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use checkpointed::__private::{InMemory, Numbers, forged};
-use checkpointed::{Checkpoint, Error, Plain, Schema, checkpointed};
+use checkpointed::{Checkpoint, Error, Plain, checkpointed, schema::Schema};
 use serde::{Deserialize, Serialize};
 
 use super::forge;

@@ -33,7 +33,7 @@ struct Differences {
     before: Header,
     after: Header,
     /// What the programs added to the checkpoints, where that differs.
-    metadata: BTreeMap<String, [Option<checkpointed_core::Value>; 2]>,
+    metadata: BTreeMap<String, [Option<checkpointed_core::MetadataValue>; 2]>,
     path_in_state: String,
     #[serde(flatten)]
     comparison: Comparison,
@@ -48,7 +48,7 @@ impl Answer for Differences {
         }
         writeln!(output)?;
         for (name, [before, after]) in &self.metadata {
-            let value = |value: &Option<checkpointed_core::Value>| {
+            let value = |value: &Option<checkpointed_core::MetadataValue>| {
                 value.as_ref().map_or_else(|| "nothing".to_owned(), |value| text::plain(&value.to_string()))
             };
             let (name, before, after) = (text::plain(name), value(before), value(after));
@@ -117,7 +117,10 @@ fn both(arguments: &Arguments, protection: &Protection) -> Result<(File, File), 
     Ok((found(newest(before, protection, 1)?)?, found(newest(before, protection, 0)?)?))
 }
 
-fn metadata_of(before: &File, after: &File) -> BTreeMap<String, [Option<checkpointed_core::Value>; 2]> {
+fn metadata_of(
+    before: &File,
+    after: &File,
+) -> BTreeMap<String, [Option<checkpointed_core::MetadataValue>; 2]> {
     let (mut old, new) = (values(before.manifest().metadata()), values(after.manifest().metadata()));
     let mut differing = BTreeMap::new();
     for (name, value) in new {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use checkpointed_core::{inspect, request_halt, request_requeue};
+use checkpointed_core::{
+    inspect,
+    stop::{request_halt, request_requeue},
+};
 use serde::Serialize;
 
 use crate::failure::Failure;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use checkpointed_core::inspect::{self, GenerationOverview, Kind, Overview};
-use checkpointed_core::{Metadata, Protection, Value};
+use checkpointed_core::{Metadata, MetadataValue, Protection};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -46,7 +46,7 @@ struct Row {
     host: Option<String>,
     name: Option<String>,
     version: Option<u32>,
-    metadata: BTreeMap<String, Value>,
+    metadata: BTreeMap<String, MetadataValue>,
     stall: Option<f64>,
     total: Option<f64>,
     kept: Vec<String>,
@@ -109,12 +109,12 @@ impl Row {
     }
 }
 
-pub(crate) fn values(metadata: &Metadata) -> BTreeMap<String, Value> {
+pub(crate) fn values(metadata: &Metadata) -> BTreeMap<String, MetadataValue> {
     metadata.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
 }
 
 /// Metadata in one line, cut where it is long.
-pub(crate) fn described(metadata: &BTreeMap<String, Value>) -> String {
+pub(crate) fn described(metadata: &BTreeMap<String, MetadataValue>) -> String {
     const LONGEST: usize = 40;
     let entries: Vec<String> = metadata.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let line = text::plain(&entries.join(", "));

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use checkpointed_core::inspect;
+use checkpointed_core::pipeline;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -43,7 +43,7 @@ impl Answer for Asked {
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { pipeline, step, undo } = arguments;
-    let changed = if *undo { inspect::undo_redo(pipeline, step) } else { inspect::redo(pipeline, step) }?;
+    let changed = if *undo { pipeline::undo_redo(pipeline, step) } else { pipeline::redo(pipeline, step) }?;
     output.answer(&Asked { step: step.clone(), redo: !undo, changed })?;
     Ok(Verdict::Well)
 }

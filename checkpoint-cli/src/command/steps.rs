@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use checkpointed_core::inspect::{self, StepOverview};
+use checkpointed_core::inspect;
+use checkpointed_core::pipeline::{self, StepOverview};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -128,7 +129,7 @@ impl Answer for Steps {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
-    let steps = inspect::steps(&arguments.pipeline)?.into_iter().map(Step::of).collect();
+    let steps = pipeline::steps(&arguments.pipeline)?.into_iter().map(Step::of).collect();
     let running = inspect::holder(&arguments.pipeline)?;
     output.answer(&Steps { running, steps, all: arguments.all })?;
     Ok(Verdict::Well)

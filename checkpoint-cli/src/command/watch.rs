@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anstream::eprintln;
 use checkpointed_core::history::{self, End, Event, History, Record};
-use checkpointed_core::{CheckpointReader, Protection, Value, inspect};
+use checkpointed_core::{CheckpointReader, MetadataValue, Protection, inspect};
 use serde::Serialize;
 
 use super::list::{described, values};
@@ -38,7 +38,7 @@ struct Happened {
     #[serde(flatten)]
     event: Event,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: BTreeMap<String, Value>,
+    metadata: BTreeMap<String, MetadataValue>,
 }
 
 impl Answer for Happened {

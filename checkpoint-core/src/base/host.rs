@@ -1,4 +1,4 @@
-//! The name of the machine, for people who look at a checkpoint or at a lock.
+//! The machine: its name, for people who look at a checkpoint or at a lock, and what it allows.
 
 /// The name that the machine has for itself; empty where it cannot be told.
 pub(crate) fn name() -> String {
@@ -9,5 +9,17 @@ pub(crate) fn name() -> String {
     #[cfg(not(unix))]
     {
         std::env::var("COMPUTERNAME").unwrap_or_default()
+    }
+}
+
+/// How long a file of this process may be (`ulimit -f`), in bytes; `None` for any length.
+pub(crate) fn file_size_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+    }
+    #[cfg(not(unix))]
+    {
+        None
     }
 }

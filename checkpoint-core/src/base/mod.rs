@@ -1,7 +1,12 @@
-//! What every layer may use: the machine, threads, panics, text and times.
+//! What every layer may use: the machine, threads, panics, callbacks, warnings, text and times.
 
+pub(crate) mod callback;
+#[cfg(test)]
+pub(crate) mod heard;
 pub(crate) mod host;
+pub(crate) mod limits;
 pub(crate) mod panics;
 pub(crate) mod text;
 pub(crate) mod threads;
 pub(crate) mod time;
+pub(crate) mod warnings;

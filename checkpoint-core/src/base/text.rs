@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 /// there as `\u{…}`.
 ///
 /// ```
-/// use checkpointed_core::inspect::plain;
+/// use checkpointed::inspect::plain;
 ///
 /// assert_eq!(plain("a good name"), "a good name");
 /// assert_eq!(plain("red\u{1b}[31m"), r"red\u{1b}[31m");

@@ -13,8 +13,8 @@ use std::io;
 ///
 /// ```
 /// # #[cfg(feature = "zstd")]
-/// # fn main() -> Result<(), checkpointed_core::Error> {
-/// use checkpointed_core::{Checkpointer, Compression};
+/// # fn main() -> Result<(), checkpointed::Error> {
+/// use checkpointed::{Checkpointer, Compression};
 ///
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");

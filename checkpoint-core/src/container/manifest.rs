@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FORMAT_VERSION;
 use super::checksum::{self, CHUNK, Crc32};
-use super::metadata::{Metadata, Value};
+use super::metadata::{Metadata, MetadataValue};
 use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
 use crate::base::host;
@@ -123,10 +123,10 @@ pub(super) fn to_json(manifest: &mut Manifest, key: Option<&TagKey>) -> serde_js
         [(manifest.generation.to_string(), LONGEST_U64), (manifest.process.to_string(), LONGEST_U32)];
     let values = manifest.metadata.iter().filter_map(|(_, value)| {
         let longest = match value {
-            Value::Bool(_) => LONGEST_BOOL,
-            Value::Integer(_) => LONGEST_I64,
-            Value::Float(_) => LONGEST_F64,
-            Value::Text(_) => return None,
+            MetadataValue::Bool(_) => LONGEST_BOOL,
+            MetadataValue::Integer(_) => LONGEST_I64,
+            MetadataValue::Float(_) => LONGEST_F64,
+            MetadataValue::Text(_) => return None,
         };
         Some((serde_json::to_string(value).ok()?, longest))
     });
@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn nor_does_it_matter_what_the_numbers_of_the_metadata_are() {
-        let lengths = |values: Vec<Value>| {
-            let of = |value: Value| {
+        let lengths = |values: Vec<MetadataValue>| {
+            let of = |value: MetadataValue| {
                 to_json(&mut manifest(1, 1, Metadata::new().with("key", value)), None).unwrap().len()
             };
             values.into_iter().map(of).collect::<HashSet<_>>().len()
@@ -301,14 +301,16 @@ mod tests {
             f64::NEG_INFINITY,
             -1.234_567_890_123_456_7e-300,
         ]);
-        assert_eq!(lengths(floats.map(Value::from).collect()), 1);
+        assert_eq!(lengths(floats.map(MetadataValue::from).collect()), 1);
         assert_eq!(
             lengths(
-                [0, 7, -7, i64::MIN.into(), i64::MAX.into(), u64::MAX.into()].map(Value::Integer).to_vec()
+                [0, 7, -7, i64::MIN.into(), i64::MAX.into(), u64::MAX.into()]
+                    .map(MetadataValue::Integer)
+                    .to_vec()
             ),
             1
         );
-        assert_eq!(lengths([true, false].map(Value::from).to_vec()), 1);
+        assert_eq!(lengths([true, false].map(MetadataValue::from).to_vec()), 1);
     }
 
     #[test]

@@ -9,14 +9,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// What a program adds to a save, for people and tools to read without loading the state: a loss, a commit, a note.
 ///
 /// ```
-/// use checkpointed_core::Metadata;
+/// use checkpointed::Metadata;
 ///
 /// let metadata = Metadata::new().with("loss", 0.25).with("commit", "9f3c1e").with("epoch", 12);
 /// assert_eq!(metadata.get("loss").and_then(|value| value.as_f64()), Some(0.25));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Metadata(BTreeMap<String, Value>);
+pub struct Metadata(BTreeMap<String, MetadataValue>);
 
 impl Metadata {
     /// Nothing yet.
@@ -27,14 +27,14 @@ impl Metadata {
 
     /// The same with one more entry; a former one of that name is replaced.
     #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Metadata {
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<MetadataValue>) -> Metadata {
         self.0.insert(name.into(), value.into());
         self
     }
 
     /// The entry of that name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&MetadataValue> {
         self.0.get(name)
     }
 
@@ -45,7 +45,7 @@ impl Metadata {
     }
 
     /// Every entry, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &MetadataValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
@@ -53,37 +53,39 @@ impl Metadata {
 /// One value of [`Metadata`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Value {
+pub enum MetadataValue {
     /// `true` or `false`.
     Bool(bool),
     /// A whole number, of those that an `i64` or a `u64` can be; any other is saved as the nearest float.
     Integer(i128),
     /// Any other number. NaN and the infinities, which JSON lacks, stand in the manifest as `"NaN"`, `"inf"` and
-    /// `"-inf"`, and come back as text that [`as_f64`](Value::as_f64) understands.
+    /// `"-inf"`, and come back as text that [`as_f64`](MetadataValue::as_f64) understands.
     Float(f64),
     /// Text.
     Text(String),
 }
 
-impl Value {
+impl MetadataValue {
     /// The value as a number, where it is one.
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             #[allow(clippy::cast_precision_loss, reason = "asked for as f64, the nearest is meant")]
-            Value::Integer(number) => Some(*number as f64),
-            Value::Float(number) => Some(*number),
-            Value::Text(text) if matches!(text.as_str(), "NaN" | "inf" | "-inf") => text.parse().ok(),
-            Value::Text(_) | Value::Bool(_) => None,
+            MetadataValue::Integer(number) => Some(*number as f64),
+            MetadataValue::Float(number) => Some(*number),
+            MetadataValue::Text(text) if matches!(text.as_str(), "NaN" | "inf" | "-inf") => text.parse().ok(),
+            MetadataValue::Text(_) | MetadataValue::Bool(_) => None,
         }
     }
 
     /// Which of two numbers is the greater, exactly: no integer is made a float for it. `None` where one is no number, or NaN.
-    pub(crate) fn compare(&self, other: &Value) -> Option<Ordering> {
+    pub(crate) fn compare(&self, other: &MetadataValue) -> Option<Ordering> {
         match (self, other) {
-            (Value::Integer(one), Value::Integer(two)) => Some(one.cmp(two)),
-            (Value::Integer(one), two) => integer_with_float(*one, two.as_f64()?),
-            (one, Value::Integer(two)) => integer_with_float(*two, one.as_f64()?).map(Ordering::reverse),
+            (MetadataValue::Integer(one), MetadataValue::Integer(two)) => Some(one.cmp(two)),
+            (MetadataValue::Integer(one), two) => integer_with_float(*one, two.as_f64()?),
+            (one, MetadataValue::Integer(two)) => {
+                integer_with_float(*two, one.as_f64()?).map(Ordering::reverse)
+            }
             (one, two) => one.as_f64()?.partial_cmp(&two.as_f64()?),
         }
     }
@@ -92,7 +94,7 @@ impl Value {
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
-            Value::Text(text) => Some(text),
+            MetadataValue::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -110,62 +112,62 @@ fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
     Some(integer.cmp(&whole).then(0.0_f64.partial_cmp(&rest).unwrap_or(Ordering::Equal)))
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for MetadataValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Bool(value) => value.fmt(formatter),
-            Value::Integer(value) => value.fmt(formatter),
-            Value::Float(value) => value.fmt(formatter),
-            Value::Text(value) => value.fmt(formatter),
+            MetadataValue::Bool(value) => value.fmt(formatter),
+            MetadataValue::Integer(value) => value.fmt(formatter),
+            MetadataValue::Float(value) => value.fmt(formatter),
+            MetadataValue::Text(value) => value.fmt(formatter),
         }
     }
 }
 
-impl Serialize for Value {
+impl Serialize for MetadataValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Integer(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+            MetadataValue::Bool(value) => serializer.serialize_bool(*value),
+            MetadataValue::Integer(value) => match (i64::try_from(*value), u64::try_from(*value)) {
                 (Ok(value), _) => serializer.serialize_i64(value),
                 (_, Ok(value)) => serializer.serialize_u64(value),
                 #[allow(clippy::cast_precision_loss, reason = "JSON has nothing nearer")]
                 _ => serializer.serialize_f64(*value as f64),
             },
-            Value::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
-            Value::Float(value) => serializer.collect_str(value),
-            Value::Text(value) => serializer.serialize_str(value),
+            MetadataValue::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
+            MetadataValue::Float(value) => serializer.collect_str(value),
+            MetadataValue::Text(value) => serializer.serialize_str(value),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for MetadataValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 
         impl serde::de::Visitor<'_> for Visitor {
-            type Value = Value;
+            type Value = MetadataValue;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a truth value, a number or text")
             }
 
-            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+            fn visit_bool<E>(self, value: bool) -> Result<MetadataValue, E> {
                 Ok(value.into())
             }
 
-            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+            fn visit_i64<E>(self, value: i64) -> Result<MetadataValue, E> {
                 Ok(value.into())
             }
 
-            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+            fn visit_u64<E>(self, value: u64) -> Result<MetadataValue, E> {
                 Ok(value.into())
             }
 
-            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+            fn visit_f64<E>(self, value: f64) -> Result<MetadataValue, E> {
                 Ok(value.into())
             }
 
-            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+            fn visit_str<E>(self, value: &str) -> Result<MetadataValue, E> {
                 Ok(value.into())
             }
         }
@@ -176,9 +178,9 @@ impl<'de> Deserialize<'de> for Value {
 
 macro_rules! value_from {
     ($($type:ty => $variant:ident),+ $(,)?) => {$(
-        impl From<$type> for Value {
-            fn from(value: $type) -> Value {
-                Value::$variant(value.into())
+        impl From<$type> for MetadataValue {
+            fn from(value: $type) -> MetadataValue {
+                MetadataValue::$variant(value.into())
             }
         }
     )+};
@@ -192,8 +194,8 @@ value_from! {
     &str => Text, String => Text,
 }
 
-impl From<usize> for Value {
-    fn from(value: usize) -> Value {
+impl From<usize> for MetadataValue {
+    fn from(value: usize) -> MetadataValue {
         (value as u64).into()
     }
 }
@@ -218,19 +220,19 @@ mod tests {
     #[test]
     fn integers_come_back_exactly_and_are_compared_exactly() {
         let ordered = [
-            Value::Float(f64::NEG_INFINITY),
+            MetadataValue::Float(f64::NEG_INFINITY),
             i64::MIN.into(),
             (i64::MIN + 1).into(),
-            Value::Float(-0.5),
+            MetadataValue::Float(-0.5),
             0.into(),
-            Value::Float(0.5),
+            MetadataValue::Float(0.5),
             ((1_u64 << 53) - 1).into(),
-            Value::Float(9_007_199_254_740_992.0),
+            MetadataValue::Float(9_007_199_254_740_992.0),
             ((1_u64 << 53) + 1).into(),
             (u64::MAX - 1).into(),
             u64::MAX.into(),
-            Value::Float(1e300),
-            Value::Float(f64::INFINITY),
+            MetadataValue::Float(1e300),
+            MetadataValue::Float(f64::INFINITY),
         ];
         for (place, one) in ordered.iter().enumerate() {
             for (other_place, other) in ordered.iter().enumerate() {
@@ -238,15 +240,15 @@ mod tests {
             }
             let text = serde_json::to_string(one).unwrap();
             assert_eq!(
-                serde_json::from_str::<Value>(&text).unwrap().compare(one),
+                serde_json::from_str::<MetadataValue>(&text).unwrap().compare(one),
                 Some(Ordering::Equal),
                 "{text}"
             );
         }
-        assert_eq!(Value::from(0).compare(&Value::Float(-0.0)), Some(Ordering::Equal));
-        for nothing in [Value::Float(f64::NAN), "seven".into(), true.into()] {
+        assert_eq!(MetadataValue::from(0).compare(&MetadataValue::Float(-0.0)), Some(Ordering::Equal));
+        for nothing in [MetadataValue::Float(f64::NAN), "seven".into(), true.into()] {
             assert_eq!(nothing.compare(&0.into()), None);
-            assert_eq!(Value::Float(0.0).compare(&nothing), None);
+            assert_eq!(MetadataValue::Float(0.0).compare(&nothing), None);
         }
     }
 

@@ -30,10 +30,10 @@ pub use compression::Compression;
 pub(crate) use equality::is_equal;
 pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};
-pub use metadata::{Metadata, Value};
+pub use metadata::{Metadata, MetadataValue};
 pub(crate) use npz::CopyFailure;
 pub(crate) use reader::Container;
-pub(crate) use source::{Refusal, Source, begins_with};
+pub(crate) use source::{Memory, Refusal, Source, begins_with};
 pub(crate) use stream::{PartFacts, PartStream};
 pub(crate) use tag::TagKey;
 pub(crate) use writer::{ContainerWriter, is_out_of_band};
@@ -41,6 +41,9 @@ pub(crate) use zip::MAGIC;
 
 /// The name of the part that holds everything but arrays.
 pub(crate) const STATE: &str = "state.bincode";
+
+/// The name of the state of a program in scopes.
+pub(crate) const SCOPES: &str = "Scopes";
 
 /// The name of the manifest's entry, always the last.
 const MANIFEST: &str = "checkpoint.json";

@@ -1,12 +1,11 @@
 //! Reads a container, strictly: nothing is decoded before it is verified, nothing allocated before it is checked.
 
-use super::checksum;
 use super::manifest::{self, FormatVersion, Manifest, PartRecord};
 use super::part::PartReader;
 use super::source::{Refusal, Source, allocate, begins_with, damaged, read_bytes, read_dense};
 use super::tag::TagKey;
 use super::zip::{self, Entry, Index};
-use super::{FORMAT_VERSION, MANIFEST, STATE};
+use super::{FORMAT_VERSION, MANIFEST, STATE, checksum};
 use crate::state;
 
 /// An open container, whose manifest and structure are verified. The parts are verified as they are read.

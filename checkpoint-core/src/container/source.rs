@@ -17,6 +17,21 @@ pub(crate) trait Source: Send + Sync {
     fn will_read(&self, _offset: u64, _length: u64) {}
 }
 
+/// Bytes in memory, read as a file.
+pub(crate) struct Memory(pub(crate) Vec<u8>);
+
+impl Source for Memory {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let part = usize::try_from(offset).ok().and_then(|start| self.0.get(start..)?.get(..buffer.len()));
+        buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
 /// Why a file is not a container that can be read.
 #[derive(Debug)]
 pub(crate) enum Refusal {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::record::{End, Event, Record};
 use super::{FILE, FORMER, History, LONGEST, Lived};
 use crate::base::host;
-use crate::notice::warnings::warn;
+use crate::base::warnings::warn;
 use crate::outcome::Saved;
 use crate::schedule::Past;
 use crate::store::{Disk, Log, Retention};

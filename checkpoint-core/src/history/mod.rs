@@ -14,9 +14,9 @@
 //! nobody sets: `at` in each record.
 //!
 //! ```
-//! use checkpointed_core::{Checkpointer, history};
+//! use checkpointed::{Checkpointer, history};
 //!
-//! # fn main() -> Result<(), checkpointed_core::Error> {
+//! # fn main() -> Result<(), checkpointed::Error> {
 //! # let directory = tempfile::tempdir().unwrap();
 //! # let path = directory.path().join("run.ckpt");
 //! let mut checkpoints = Checkpointer::<u64>::open(&path)?;

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::history;
-use crate::notice::warnings::warn;
-use crate::store::{CopyWay, Directory, Disk as _, RealDisk, absolute, copy_generation, temporary_name};
+use crate::store::{
+    CopyWay, Directory, Disk as _, RealDisk, absolute, copy_generation, name, temporary_name,
+};
 
 /// How often a directory is looked at again because a generation went while it was copied.
 const MOST_LISTINGS: u32 = 100;
@@ -42,9 +44,9 @@ pub struct Copied {
 /// lack all generations.
 ///
 /// ```
-/// use checkpointed_core::{CheckpointReader, Checkpointer, inspect};
+/// use checkpointed::{CheckpointReader, Checkpointer, inspect};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let (path, backup) = (directory.path().join("run.ckpt"), directory.path().join("backup.ckpt"));
 /// let mut running = Checkpointer::<u64>::open(&path)?;
@@ -96,16 +98,16 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     for name in history::FILES {
         copy_small(&from.join(name), &to.join(name))?;
     }
-    for name in ["files", "steps", "progress", "redo"] {
-        let (from, to) = (from.join(name), to.join(name));
-        let is_pipelines = name == "steps" || from.with_file_name("steps").is_dir();
+    for folder in [name::FILES, name::STEPS, name::PROGRESS, name::REDO] {
+        let (from, to) = (from.join(folder), to.join(folder));
+        let is_pipelines = folder == name::STEPS || from.with_file_name(name::STEPS).is_dir();
         if !is_pipelines || !from.is_dir() {
             continue;
         }
         create(&to)?;
-        match name {
-            "files" => drop(fill(&from, &to, copied)?),
-            "redo" => each(&from, |entry, name| copy_small(entry, &to.join(name)))?,
+        match folder {
+            name::FILES => drop(fill(&from, &to, copied)?),
+            name::REDO => each(&from, |entry, name| copy_small(entry, &to.join(name)))?,
             _ => each(&from, |entry, name| {
                 if !entry.is_dir() {
                     return Ok(());

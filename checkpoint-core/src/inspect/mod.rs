@@ -6,10 +6,10 @@
 //! else can be.
 //!
 //! ```
-//! use checkpointed_core::inspect::{File, Found, Limits, Number, Value};
-//! use checkpointed_core::Checkpointer;
+//! use checkpointed::inspect::{File, Found, Limits, Number, Value};
+//! use checkpointed::Checkpointer;
 //!
-//! # fn main() -> Result<(), checkpointed_core::Error> {
+//! # fn main() -> Result<(), checkpointed::Error> {
 //! # let directory = tempfile::tempdir().unwrap();
 //! # let path = directory.path().join("run.ckpt");
 //! let mut checkpoints = Checkpointer::<(u64, Vec<f64>)>::open(&path)?;
@@ -27,43 +27,16 @@
 //! # }
 //! ```
 
-mod array;
-mod comparison;
 mod copying;
-mod element;
-mod ends;
-mod export;
-mod file;
-mod free_form;
-mod json;
-mod layout;
-mod members;
-mod node;
-mod outline;
 mod overview;
 mod pruning;
-mod sameness;
-mod statistics;
-mod steps;
 mod summary;
 mod timeline;
 mod verification;
-mod walk;
 
-pub use array::Array;
-pub use comparison::{Change, Comparison, Difference, ElementChange, ElementsChange};
 pub use copying::{Copied, copy};
-pub use element::{Element, Number};
-pub use export::{write_npy, write_npz, write_safetensors};
-pub use file::{File, Found, Header, Part};
-pub use members::{Label, Member, Members};
-pub use node::{Node, Value};
-pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
 pub use overview::{GenerationOverview, Kind, Overview, holder, overview, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune};
-pub(crate) use sameness::same_values;
-pub use statistics::{ArraySummary, Profile, Statistics};
-pub use steps::{StepOverview, StepVersion, redo, steps, undo_redo};
 pub use summary::{
     Description, FailedSave, KeptGeneration, PastRestart, PastRun, PastSave, RunEnd, Summary, Totals, summary,
 };
@@ -71,3 +44,8 @@ pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_
 
 pub use crate::base::text::plain;
 pub use crate::store::{CopyWay, Keeping, Retention};
+pub use crate::tree::{
+    Array, ArraySummary, Change, Comparison, Content, Difference, Element, ElementChange, ElementsChange,
+    File, Found, Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember,
+    Part, Profile, Statistics, Value, write_npy, write_npz, write_safetensors,
+};

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::container::Manifest;
+use crate::base::warnings::warn;
+use crate::container::{Manifest, SCOPES};
 use crate::error::Error;
 use crate::history::{self, Event, History};
-use crate::notice::warnings::warn;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::store::{self, Directory, Keeping, Metrics, RealDisk, Retention, absolute};
+use crate::store::{self, Directory, Keeping, Metrics, RealDisk, Retention, absolute, name};
 
 /// What is in a checkpoint directory.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub enum Kind {
     Checkpoints,
     /// [`Scopes`](crate::Scopes).
     Scopes,
-    /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its [steps](super::steps).
+    /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its [steps](crate::pipeline::overview).
     Pipeline,
 }
 
@@ -78,9 +78,9 @@ pub struct GenerationOverview {
 /// read.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, Protection, inspect};
+/// use checkpointed::{Checkpointer, Protection, inspect};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
@@ -135,13 +135,13 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     }
     let newest = generations.iter().rev().find_map(|generation| generation.manifest.as_ref().ok());
     let kind = match newest {
-        Some(manifest) if manifest.name() == "Scopes" => Kind::Scopes,
-        None if path.join("steps").is_dir() => Kind::Pipeline,
+        Some(manifest) if manifest.name() == SCOPES => Kind::Scopes,
+        None if path.join(name::STEPS).is_dir() => Kind::Pipeline,
         _ => Kind::Checkpoints,
     };
     let holder = holder(path)?;
-    let halt_requested = path.join("halt").is_file();
-    let requeue_requested = path.join("requeue").is_file();
+    let halt_requested = path.join(name::HALT).is_file();
+    let requeue_requested = path.join(name::REQUEUE).is_file();
     let saved = costs.last_key_value().map(|(generation, _)| *generation);
     Ok(Overview {
         path: path.clone(),

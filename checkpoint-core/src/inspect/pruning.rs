@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::File;
 use super::overview::{Overview, kept, overview};
 use super::verification::verify;
 use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::{Claim, Claiming, Directory, Disk as _, Keeping, RealDisk, Retention, absolute};
+use crate::tree::File;
 
 /// What a retention keeps of a directory, and what not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +40,10 @@ pub struct Pruned {
 /// nothing goes. What is pinned stays. Nobody may have the directory open for saving, unless it is a trial.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, Protection, inspect};
+/// use checkpointed::{Checkpointer, Protection, inspect};
 /// use std::num::NonZeroUsize;
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open()?;

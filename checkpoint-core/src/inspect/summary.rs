@@ -157,7 +157,7 @@ pub struct PastSave {
     #[serde(with = "seconds::optional")]
     pub aimed: Option<Duration>,
     /// What [`Schedule::adaptive`](crate::Schedule::adaptive) aims for, with the median stall of the last five saves and
-    /// [`mtbf`](PastSave::mtbf): the [`exact`](crate::interval::exact) interval, or less as long as no run had failed.
+    /// [`mtbf`](PastSave::mtbf): the [`exact`](crate::schedule::interval::exact) interval, or less as long as no run had failed.
     #[serde(with = "seconds")]
     pub optimal: Duration,
     /// The mean time between failures as it was to be expected then, from what had been seen until then; see
@@ -234,9 +234,9 @@ pub struct Description {
 /// their manifests are read.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, Metadata, Protection, inspect};
+/// use checkpointed::{Checkpointer, Metadata, Protection, inspect};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// let mut checkpoints = Checkpointer::<u64>::open(&path)?;

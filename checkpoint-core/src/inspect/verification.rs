@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::file::File;
-use super::node;
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::absolute;
+use crate::tree::{self, File};
 
 /// Whether one part is as it was written.
 #[derive(Clone, Debug, Serialize)]
@@ -64,9 +63,9 @@ impl Verdict {
 /// Reads all of a checkpoint file and compares every checksum, as a load does with this protection.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, Protection, inspect};
+/// use checkpointed::{Checkpointer, Protection, inspect};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// Checkpointer::<Vec<f64>>::open(&path)?.save(&vec![0.5; 100])?;
@@ -93,7 +92,7 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     let is_known = |error: &Error| !matches!(error, Error::FormUnknown { .. });
     problems.push(state.err().filter(is_known));
     let are_whole = problems.iter().all(Option::is_none);
-    let problem = if are_whole { node::check(&file).err().filter(is_known) } else { None };
+    let problem = if are_whole { tree::check(&file).err().filter(is_known) } else { None };
     let condition = condition(problems.iter().flatten().chain(&problem));
     let told = |error: Option<Error>| error.map(|error| error.to_string());
     let parts = file.parts().zip(problems).map(|(part, problem)| PartVerdict {

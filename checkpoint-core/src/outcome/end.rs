@@ -18,8 +18,8 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// 0 where the run came to its end; [`EXIT_REQUEUE`](crate::EXIT_REQUEUE) where it was stopped and is to be started again;
-    /// [`EXIT_HALTED`](crate::EXIT_HALTED) where a user halted it. The last two can be
+    /// 0 where the run came to its end; [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) where it was stopped and is to be started again;
+    /// [`EXIT_HALTED`](crate::stop::EXIT_HALTED) where a user halted it. The last two can be
     /// [set](crate::Builder::exit_codes).
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// of its own, 1 and 2 are what errors end with, and a panic of Rust ends with 101.
 pub const EXIT_REQUEUE: u8 = 75;
 
-/// The exit code of a program that saved its state because a user [halted](crate::request_halt) it, and is not to be started
+/// The exit code of a program that saved its state because a user [halted](crate::stop::request_halt) it, and is not to be started
 /// again by itself: 76, unless [`exit_codes`](crate::Builder::exit_codes) or `CHECKPOINT_EXIT_HALTED` says otherwise.
 pub const EXIT_HALTED: u8 = 76;
 

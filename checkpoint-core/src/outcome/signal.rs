@@ -5,7 +5,7 @@ use std::fmt;
 /// A signal on which a program may stop.
 ///
 /// ```
-/// use checkpointed_core::Signal;
+/// use checkpointed::stop::Signal;
 ///
 /// assert_eq!(Signal::TERM.to_string(), "SIGTERM");
 /// assert_eq!(Signal::TERM.number(), 15);

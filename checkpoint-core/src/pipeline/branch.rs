@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::notice::warnings::warn;
-use crate::store::{Directory, Disk as _, RealDisk, copy_generation};
+use crate::store::{Directory, Disk as _, RealDisk, copy_generation, name};
 
 /// Makes the directory `to`, with all that is kept in `steps`, by links where there are such. Fails where it exists.
 pub(super) fn branch(steps: &Path, to: &Path) -> Result<(), Error> {
     fs::create_dir(to).map_err(|source| Error::writing("create", to, source))?;
-    let made = fill(steps, &to.join("steps"));
+    let made = fill(steps, &to.join(name::STEPS));
     if made.is_err()
         && let Err(error) = fs::remove_dir_all(to)
     {

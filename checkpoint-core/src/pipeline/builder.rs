@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use super::commands::Commands;
 use super::files::Files;
-use super::{Pipeline, asked, commands};
+use super::requests::asked;
+use super::{Pipeline, commands};
+use crate::base::callback::Callback;
 use crate::environment;
 use crate::error::Error;
-use crate::notice::callback::Callback;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
 use crate::state::Checkpoint;
-use crate::store::{Access, Claim, Claiming, Disk, Place, RealDisk};
+use crate::store::{Access, Claim, Claiming, Disk, Place, RealDisk, name};
 
 /// The settings of a [`Pipeline`] that is about to be opened.
 ///
 /// ```
 /// use std::time::Duration;
-/// use checkpointed_core::{Access, Pipeline};
+/// use checkpointed::{Access, Pipeline};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("analysis.pipeline");
 /// let wait = Duration::from_secs(60);
@@ -87,7 +88,7 @@ impl PipelineBuilder {
         commands.redo = asked(&path)?;
         Ok(Pipeline {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            files: Mutex::new(Files::open(&path.join("files"), &workshop)?),
+            files: Mutex::new(Files::open(&path.join(name::FILES), &workshop)?),
             path,
             commands,
             watcher: Callback::default(),

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::builder::Workshop;
+use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::notice::warnings::warn;
 use crate::run::checkpointer::Checkpointer;
 use crate::state::Plain;
 

@@ -16,36 +16,36 @@ mod canonical;
 mod commands;
 mod decide;
 mod files;
+mod folder;
 mod key;
 mod output;
+mod overview;
 mod parallel;
 mod report;
 mod requests;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use builder::PipelineBuilder;
-pub(crate) use decide::record_of;
-pub(crate) use key::Record;
 pub use output::Output;
+pub use overview::{StepOverview, StepVersion, redo, steps, undo_redo};
 pub use parallel::{Parallel, Task};
 pub use report::{Outcome, Reason, StepEvent, StepReport};
-pub(crate) use requests::{ask, asked, withdraw};
 pub use step::{Step, StepContext};
 
+use crate::base::callback::Callback;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
-use crate::notice::callback::Callback;
-use crate::store::{Claim, Directory, absolute};
+use crate::store::{Claim, Directory, absolute, name};
 use builder::Workshop;
 use commands::Commands;
 use decide::Marks;
 use files::Files;
+use folder::folder;
 
 /// A program in stages whose results are kept, so that only those are done again that have to be.
 ///
@@ -54,9 +54,9 @@ use files::Files;
 /// variable `CHECKPOINT_STEPS`, are for the person who works with the pipeline.
 ///
 /// ```
-/// use checkpointed_core::Pipeline;
+/// use checkpointed::Pipeline;
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("analysis.pipeline");
 /// for factor in [2.0, 2.0, 3.0] {
@@ -64,7 +64,7 @@ use files::Files;
 ///     let numbers = pipeline.step("load").run(|_| Ok::<_, std::io::Error>(vec![1.0, 2.0]))?;
 ///     let scaled = pipeline.step("scale").param("factor", &factor).input(&numbers).run(|_| {
 ///         let numbers = numbers.load()?;
-///         Ok::<Vec<f64>, checkpointed_core::Error>(numbers.iter().map(|number| number * factor).collect())
+///         Ok::<Vec<f64>, checkpointed::Error>(numbers.iter().map(|number| number * factor).collect())
 ///     })?;
 ///     assert_eq!(scaled.load()?[1], 2.0 * factor);
 ///     for step in pipeline.finish()? {
@@ -226,7 +226,7 @@ impl Pipeline {
     /// Where `path` exists already, or files cannot be made there; then nothing is left of it.
     pub fn branch(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.claim.check()?;
-        branch::branch(&self.path.join("steps"), &absolute(path)?)
+        branch::branch(&self.path.join(name::STEPS), &absolute(path)?)
     }
 
     /// The pipeline directory, as an absolute path.
@@ -245,76 +245,14 @@ impl Pipeline {
 
     /// Where the versions of a step's output are.
     fn outputs(&self, step: &str) -> Directory {
-        let path = self.path.join("steps").join(folder(step));
+        let path = self.path.join(name::STEPS).join(folder(step));
         Directory::new(&path, Arc::clone(&self.workshop.disk)).claimed(&self.claim)
     }
 
     /// Where the steps that are not done keep their progress.
     fn progress_directory(&self) -> PathBuf {
-        self.path.join("progress")
+        self.path.join(name::PROGRESS)
     }
-}
-
-/// A step's name as that of a folder: letters, digits, `_`, `-` and dots stay, a dot at the beginning and each byte of anything else
-/// becomes `%` and two hexadecimal digits.
-fn folder(step: &str) -> String {
-    let mut name = String::new();
-    let mut bytes = [0; 4];
-    for (place, letter) in step.char_indices() {
-        // Parts of a syllable of Korean, which some file systems put together.
-        let is_part = ('\u{1100}'..='\u{11ff}').contains(&letter);
-        match letter {
-            '_' | '-' => name.push(letter),
-            '.' if place > 0 => name.push(letter),
-            _ if letter.is_alphanumeric() && !is_part => name.push(letter),
-            _ => {
-                letter.encode_utf8(&mut bytes).bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}")))
-            }
-        }
-    }
-    name
-}
-
-/// The step that a folder is named after.
-fn name_of(folder_name: &OsStr) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = folder_name.to_str()?.as_bytes();
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        bytes.push(match (first, behind) {
-            (b'%', [high, low, behind @ ..]) => {
-                rest = behind;
-                u8::from_str_radix(str::from_utf8(&[*high, *low]).ok()?, 16).ok()?
-            }
-            _ => *first,
-        });
-    }
-    let name = String::from_utf8(bytes).ok()?;
-    // Only what is written as it would be.
-    (OsStr::new(&folder(&name)) == folder_name).then_some(name)
-}
-
-/// The steps that a pipeline directory has, each with its checkpoint directory.
-pub(crate) fn steps(pipeline: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let path = pipeline.join("steps");
-    let entries = std::fs::read_dir(&path).map_err(|source| Error::io("list", &path, source))?;
-    let directories = entries.flatten().filter(|entry| entry.path().is_dir());
-    Ok(directories.filter_map(|entry| Some((name_of(&entry.file_name())?, entry.path()))).collect())
-}
-
-/// The steps that were begun and not finished, and have checkpoints of their own to go on from.
-pub(crate) fn in_progress(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
-    let path = pipeline.join("progress");
-    let entries = match std::fs::read_dir(&path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(source) => return Err(Error::io("list", &path, source)),
-    };
-    let step = |entry: std::fs::DirEntry| {
-        let name = entry.file_name();
-        name_of(OsStr::new(name.to_str()?.rsplit_once('@')?.0))
-    };
-    Ok(entries.flatten().filter_map(step).collect())
 }
 
 impl fmt::Debug for Pipeline {

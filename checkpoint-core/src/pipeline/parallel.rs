@@ -49,7 +49,7 @@ impl Pipeline {
     /// Runs steps that do not depend on each other at the same time.
     ///
     /// ```
-    /// use checkpointed_core::{Error, Pipeline};
+    /// use checkpointed::{Error, Pipeline};
     ///
     /// # fn main() -> Result<(), Error> {
     /// # let directory = tempfile::tempdir().unwrap();

@@ -5,17 +5,16 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{folder, name_of};
+use super::folder::{self, folder, name_of};
 use crate::error::Error;
-
-const FOLDER: &str = "redo";
+use crate::store::name::REDO as FOLDER;
 
 fn place(pipeline: &Path, step: &str) -> PathBuf {
     pipeline.join(FOLDER).join(folder(step))
 }
 
 /// The steps that are to be run again.
-pub(crate) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
+pub(super) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
     let path = pipeline.join(FOLDER);
     match fs::read_dir(&path) {
         Ok(entries) => Ok(entries.flatten().filter_map(|entry| name_of(&entry.file_name())).collect()),
@@ -25,8 +24,8 @@ pub(crate) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
 }
 
 /// Leaves a request for the next run. `false` where there is one.
-pub(crate) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
-    let known: Vec<String> = super::steps(pipeline)?.into_keys().collect();
+pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
+    let known: Vec<String> = folder::steps(pipeline)?.into_keys().collect();
     if !known.iter().any(|known| known == step) {
         return Err(Error::UnknownStep { step: step.to_owned(), known });
     }
@@ -40,7 +39,7 @@ pub(crate) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
 }
 
 /// Takes a request back. `false` where there is none.
-pub(crate) fn withdraw(pipeline: &Path, step: &str) -> Result<bool, Error> {
+pub(super) fn withdraw(pipeline: &Path, step: &str) -> Result<bool, Error> {
     let path = place(pipeline, step);
     match fs::remove_file(&path) {
         Ok(()) => Ok(true),

@@ -10,17 +10,19 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::Pipeline;
 use super::builder::Workshop;
 use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
 use super::files::Input;
+use super::folder::folder;
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
-use super::{Pipeline, folder, withdraw};
+use super::requests::withdraw;
 use crate::base::panics::message;
+use crate::base::warnings::warn;
 use crate::container::Metadata;
 use crate::error::Error;
-use crate::notice::warnings::warn;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
 use crate::state::Checkpoint;
@@ -396,7 +398,7 @@ impl StepContext {
     /// parameters and inputs, and are removed when it is done with these.
     ///
     /// ```
-    /// use checkpointed_core::{Error, Pipeline};
+    /// use checkpointed::{Error, Pipeline};
     ///
     /// # fn main() -> Result<(), Error> {
     /// # let directory = tempfile::tempdir().unwrap();

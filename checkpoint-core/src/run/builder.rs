@@ -7,15 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::base::callback::Callback;
+use crate::base::warnings::{self, Taker, Warning};
 use crate::container::Compression;
 use crate::environment;
 use crate::error::Error;
 use crate::history::Journal;
-use crate::notice::callback::Callback;
-use crate::notice::warnings::{self, Taker, Warning};
-use crate::outcome::ExitCodes;
-use crate::outcome::Progress;
-use crate::outcome::Signal;
+use crate::outcome::{ExitCodes, Progress, Signal};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::failures::OnFailedSave;
 use crate::run::lifecycle::{Run, Watch};
@@ -33,9 +31,9 @@ use crate::store::{
 /// The settings of a [`Checkpointer`] that is about to be opened.
 ///
 /// ```
-/// use checkpointed_core::Checkpointer;
+/// use checkpointed::Checkpointer;
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// let checkpoints = Checkpointer::<Vec<f64>>::builder(&path).keep_last(5).open()?;
@@ -55,7 +53,6 @@ pub struct Builder<T> {
     compression: Compression,
     protection: Protection,
     branch_from: Option<Place>,
-    when_busy: WhenBusy,
     read_back: ReadBack,
     background: bool,
     schedule: Schedule,
@@ -67,16 +64,6 @@ pub struct Builder<T> {
     /// `None` for the machine's.
     disk: Option<Arc<dyn Disk>>,
     state: PhantomData<fn() -> T>,
-}
-
-/// What a save in the background does when the one before it still goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenBusy {
-    /// It waits for it: every state that the program wanted saved is saved.
-    #[default]
-    Wait,
-    /// It is left out: the program never waits for the disk.
-    Skip,
 }
 
 impl<T: Checkpoint> Builder<T> {
@@ -92,7 +79,6 @@ impl<T: Checkpoint> Builder<T> {
             compression: Compression::None,
             protection: Protection::new(),
             branch_from: None,
-            when_busy: WhenBusy::default(),
             read_back: ReadBack::default(),
             background: false,
             schedule: Schedule::default(),
@@ -142,9 +128,9 @@ impl<T: Checkpoint> Builder<T> {
     /// ([`Error::NothingToBranchFrom`]) where neither has any.
     ///
     /// ```
-    /// use checkpointed_core::Checkpointer;
+    /// use checkpointed::Checkpointer;
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let (run, variant) = (directory.path().join("run.ckpt"), directory.path().join("variant.ckpt"));
     /// Checkpointer::<u64>::open(&run)?.save(&1000)?;
@@ -166,9 +152,9 @@ impl<T: Checkpoint> Builder<T> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use checkpointed_core::{Checkpointer, Error};
+    /// use checkpointed::{Checkpointer, Error};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let former = Checkpointer::<u64>::open(&path)?;
@@ -196,9 +182,9 @@ impl<T: Checkpoint> Builder<T> {
     /// set-group-id bit (`chmod g+s`).
     ///
     /// ```
-    /// use checkpointed_core::{Access, Checkpointer};
+    /// use checkpointed::{Access, Checkpointer};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints = Checkpointer::<u64>::builder(&path).access(Access::GroupReads).open()?;
@@ -208,12 +194,6 @@ impl<T: Checkpoint> Builder<T> {
     /// ```
     pub fn access(mut self, access: Access) -> Builder<T> {
         self.access = access;
-        self
-    }
-
-    /// What a save in the background does when the one before it still goes on; it waits unless said otherwise.
-    pub fn when_busy(mut self, when_busy: WhenBusy) -> Builder<T> {
-        self.when_busy = when_busy;
         self
     }
 
@@ -228,9 +208,9 @@ impl<T: Checkpoint> Builder<T> {
     /// to the world, such as removing a file that it names, needs [`ReadBack::Never`].
     ///
     /// ```
-    /// use checkpointed_core::{Checkpointer, ReadBack};
+    /// use checkpointed::{Checkpointer, ReadBack};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints =
@@ -305,14 +285,14 @@ impl<T: Checkpoint> Builder<T> {
     }
 
     /// The exit codes that [`Finished::exit_code`](crate::Finished::exit_code) gives: for a run that was stopped and is to be
-    /// started again, and for one that a user halted; [`EXIT_REQUEUE`](crate::EXIT_REQUEUE) and
-    /// [`EXIT_HALTED`](crate::EXIT_HALTED) unless said otherwise. The variables `CHECKPOINT_EXIT_REQUEUE` and
+    /// started again, and for one that a user halted; [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) and
+    /// [`EXIT_HALTED`](crate::stop::EXIT_HALTED) unless said otherwise. The variables `CHECKPOINT_EXIT_REQUEUE` and
     /// `CHECKPOINT_EXIT_HALTED` count before this: which code a batch system takes is known where the program is started.
     ///
     /// ```
-    /// use checkpointed_core::Checkpointer;
+    /// use checkpointed::Checkpointer;
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// // Grid Engine starts a job again that ends with 99.
@@ -342,10 +322,10 @@ impl<T: Checkpoint> Builder<T> {
     /// take: they go to standard error.
     ///
     /// ```
-    /// use checkpointed_core::Checkpointer;
+    /// use checkpointed::Checkpointer;
     /// use std::sync::mpsc;
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// Checkpointer::<u64>::open(&path)?.save(&1)?;
@@ -377,9 +357,9 @@ impl<T: Checkpoint> Builder<T> {
     /// from their thread. A watcher that panics is not called any more, and disturbs no save.
     ///
     /// ```
-    /// use checkpointed_core::{Checkpointer, Progress};
+    /// use checkpointed::{Checkpointer, Progress};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints = Checkpointer::<Vec<f64>>::builder(&path)
@@ -408,7 +388,7 @@ impl<T: Checkpoint> Builder<T> {
     fn with_environment(mut self) -> Result<Builder<T>, Error> {
         let _warnings = self.watch.warnings.enter();
         environment::warn_of_unknown();
-        warnings::of_environment()?;
+        environment::check_warnings()?;
         if let Some(generations) = environment::count(environment::KEEP)? {
             self.keep_last = generations;
         }
@@ -507,7 +487,7 @@ impl<T: Checkpoint> Builder<T> {
         let run = Run::new(begun, pacer, stop, journal, self.watch, Arc::clone(writer.claim()));
         let net = Net::of::<T>(self.read_back, reader.program());
         let saver = Saver::new(writer, net, run);
-        Ok(Checkpointer::new(reader, branched_from, saver, self.when_busy, self.background))
+        Ok(Checkpointer::new(reader, branched_from, saver, self.background))
     }
 }
 

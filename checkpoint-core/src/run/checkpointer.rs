@@ -8,15 +8,8 @@ use std::time::Instant;
 use crate::base::panics::message;
 use crate::container::{Manifest, Metadata};
 use crate::error::Error;
-use crate::outcome::Decision;
-use crate::outcome::Finished;
-use crate::outcome::LoadReport;
-use crate::outcome::Progress;
-use crate::outcome::SaveReason;
-use crate::outcome::SaveStarted;
-use crate::outcome::Saved;
-use crate::outcome::StopReason;
-use crate::run::builder::{Builder, WhenBusy};
+use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved, StopReason};
+use crate::run::builder::Builder;
 use crate::run::lifecycle::Fate;
 use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
@@ -32,9 +25,9 @@ use crate::store::Metric;
 /// saved before is not touched until then, so at every moment there is a checkpoint to go on from.
 ///
 /// ```
-/// use checkpointed_core::Checkpointer;
+/// use checkpointed::Checkpointer;
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("sum.ckpt");
 /// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
@@ -59,7 +52,6 @@ pub struct Checkpointer<T> {
     /// Loaded from while this directory has no generation of its own.
     branched_from: Option<CheckpointReader<T>>,
     saver: Saver,
-    when_busy: WhenBusy,
     /// Whether a save that is due is made in the background.
     background: bool,
     /// The bytes of the state, kept so that the next save finds them warm.
@@ -100,10 +92,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         reader: CheckpointReader<T>,
         branched_from: Option<CheckpointReader<T>>,
         saver: Saver,
-        when_busy: WhenBusy,
         background: bool,
     ) -> Checkpointer<T> {
-        Checkpointer { reader, branched_from, saver, when_busy, background, buffer: Vec::new() }
+        Checkpointer { reader, branched_from, saver, background, buffer: Vec::new() }
     }
 
     /// Loads the newest generation that is whole; `None` where there is none at all, as on the first run.
@@ -140,9 +131,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// field with `#[serde(skip)]` has its default afterwards, and not what it had before.
     ///
     /// ```
-    /// use checkpointed_core::Checkpointer;
+    /// use checkpointed::Checkpointer;
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
@@ -261,9 +252,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Keeps a generation until [`unpin`](Checkpointer::unpin), whatever the retention.
     ///
     /// ```
-    /// use checkpointed_core::Checkpointer;
+    /// use checkpointed::Checkpointer;
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open()?;
@@ -311,9 +302,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Saves the state together with a few words on it, which can be read without loading it.
     ///
     /// ```
-    /// use checkpointed_core::{Checkpointer, Metadata};
+    /// use checkpointed::{Checkpointer, Metadata};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("fit.ckpt");
     /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
@@ -385,9 +376,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// due. When the program is to stop it always waits for the disk.
     ///
     /// ```
-    /// use checkpointed_core::{Checkpointer, Schedule};
+    /// use checkpointed::{Checkpointer, Schedule};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints = Checkpointer::<u64>::builder(&path).schedule(Schedule::every_steps(10)).open()?;
@@ -484,9 +475,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// ```no_run
     /// use std::process::ExitCode;
-    /// use checkpointed_core::Checkpointer;
+    /// use checkpointed::Checkpointer;
     ///
-    /// fn main() -> Result<ExitCode, checkpointed_core::Error> {
+    /// fn main() -> Result<ExitCode, checkpointed::Error> {
     ///     let mut checkpoints = Checkpointer::<u64>::builder("run.ckpt").stop_on_signals().open()?;
     ///     let mut step = checkpoints.load_or_default()?;
     ///     while step < 1_000_000_000 && checkpoints.should_stop().is_none() {
@@ -542,17 +533,17 @@ impl<T: Checkpoint> Checkpointer<T> {
         Ok(Finished { saved, stopped: self.saver.run.end(), exit_codes })
     }
 
-    /// Copies the state and saves the copy while the program goes on. `None` where it was left out, because the save
-    /// before it goes on and [`WhenBusy::Skip`] was chosen.
+    /// Copies the state and saves the copy while the program goes on.
     ///
-    /// The program waits only for the copy, which is made into memory that is kept from one save to the next. What it
+    /// The program waits for the save before this one, where that goes on: to leave a save out instead, ask
+    /// [`is_saving`](Checkpointer::is_saving) first. Then it waits only for the copy, which is made into memory that is kept from one save to the next. What it
     /// does to the state afterwards cannot reach the checkpoint. The save is acknowledged when
     /// [`wait`](Checkpointer::wait), or any later call that saves, returned `Ok`.
     ///
     /// ```
-    /// use checkpointed_core::Checkpointer;
+    /// use checkpointed::Checkpointer;
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
@@ -568,7 +559,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// That of the save before this one, if it failed: then nothing new is begun. Else [`Error::Encode`].
-    pub fn save_in_background(&mut self, state: &T) -> Result<Option<SaveStarted>, Error> {
+    pub fn save_in_background(&mut self, state: &T) -> Result<SaveStarted, Error> {
         self.save_in_background_with(state, Metadata::new())
     }
 
@@ -576,16 +567,32 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`save_in_background`](Checkpointer::save_in_background).
-    pub fn save_in_background_with(
-        &mut self,
-        state: &T,
-        metadata: Metadata,
-    ) -> Result<Option<SaveStarted>, Error> {
+    pub fn save_in_background_with(&mut self, state: &T, metadata: Metadata) -> Result<SaveStarted, Error> {
         self.saver.run.check_process()?;
-        if self.saver.is_busy() && self.when_busy == WhenBusy::Skip {
-            return Ok(None);
-        }
-        self.begin_save(&SaveReason::Asked, state, metadata).map(Some)
+        self.begin_save(&SaveReason::Asked, state, metadata)
+    }
+
+    /// Whether a save goes on in the background.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
+    /// for frame in 0..100 {
+    ///     if !checkpoints.is_saving() {
+    ///         checkpoints.save_in_background(&frame)?; // it never waits for the disk
+    ///     }
+    /// }
+    /// checkpoints.wait()?;
+    /// assert!(!checkpoints.is_saving());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_saving(&mut self) -> bool {
+        self.saver.is_busy()
     }
 
     fn begin_save(

@@ -1,9 +1,8 @@
 //! A value as a checkpoint in memory: with its schema and its checksums, to be kept inside another one.
 
-use std::io;
 use std::path::Path;
 
-use crate::container::{Container, ContainerWriter, Manifest, Metadata, Source};
+use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
 use crate::run::reader;
 use crate::state::{self, ArrayPool, Checkpoint, Program};
@@ -38,19 +37,4 @@ pub(crate) fn decode<T: Checkpoint>(
 /// The container that [`encode`] wrote. `path` is for messages.
 pub(crate) fn open(path: &Path, bytes: &[u8]) -> Result<Container, Error> {
     Container::open(Box::new(Memory(bytes.to_vec())), &[]).map_err(|refusal| Error::refused(path, refusal))
-}
-
-/// Bytes in memory, read as a file.
-pub(crate) struct Memory(pub(crate) Vec<u8>);
-
-impl Source for Memory {
-    fn length(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let part = usize::try_from(offset).ok().and_then(|start| self.0.get(start..)?.get(..buffer.len()));
-        buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
 }

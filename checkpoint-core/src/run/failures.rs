@@ -14,10 +14,10 @@ use crate::error::Error;
 /// save before a [stop](crate::Checkpointer::should_stop), [`finish`](crate::Checkpointer::finish).
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, OnFailedSave};
+/// use checkpointed::{Checkpointer, OnFailedSave};
 /// use std::time::Duration;
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// let checkpoints = Checkpointer::<u64>::builder(&path)

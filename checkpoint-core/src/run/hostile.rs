@@ -11,10 +11,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base::heard::warnings;
 use crate::container::{ContainerWriter, Manifest};
-use crate::notice::heard::warnings;
 use crate::state::ArraySink;
-use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Schema};
+use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, schema::Schema};
 
 /// Writes generation 1 of a directory: these bytes as the state of a `T`, and these numbers as its only array.
 fn forge<T: Checkpoint>(path: &Path, name: &str, array: &Vec<u64>, state: &[u8]) {
@@ -277,7 +277,7 @@ fn links_under_every_name_of_ours_lead_to_no_write_elsewhere() {
         if let Ok(mut checkpoints) = Checkpointer::<u64>::builder(&path).keep_last(1).open() {
             let _ = checkpoints.save(&3);
             let _ = checkpoints.pin(checkpoints.generations().unwrap()[0]);
-            let _ = crate::request_halt(&path, "stop");
+            let _ = crate::stop::request_halt(&path, "stop");
             let _ = checkpoints.finish(&4);
         }
         let newest = crate::inspect::Retention::newest(std::num::NonZeroUsize::MIN);

@@ -3,15 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::base::callback::Callback;
+use crate::base::warnings::{self, Warnings};
 use crate::error::Error;
 use crate::history::{End, Journal};
-use crate::notice::callback::Callback;
-use crate::notice::warnings::{self, Warnings};
-use crate::outcome::ExitCodes;
-use crate::outcome::LoadReport;
-use crate::outcome::Saved;
-use crate::outcome::StopReason;
-use crate::outcome::{Decision, Progress, SaveReason};
+use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, SaveReason, Saved, StopReason};
 use crate::run::failures::{Failures, OnFailedSave};
 use crate::schedule::{Cost, Pacer};
 use crate::stop::Stop;

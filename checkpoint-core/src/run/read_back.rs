@@ -4,12 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::container::{Container, ContainerWriter, Manifest, Metadata};
+use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
-use crate::inspect;
-use crate::run::embedded::Memory;
 use crate::run::reader;
 use crate::state::{self, ArrayPool, Checkpoint, Program};
+use crate::tree;
 
 /// Which saves are loaded again, and compared with what was saved, before they count. See
 /// [`Builder::read_back`](crate::Builder::read_back).
@@ -107,6 +106,6 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     drop(bytes);
     let again = Container::open(Box::new(Memory(file)), &[])
         .map_err(|refusal| encoding(Error::refused(path, refusal).to_string()))?;
-    let (saved, loaded) = (inspect::File::of(path, container), inspect::File::of(path, again));
-    inspect::same_values(&saved, &loaded)
+    let (saved, loaded) = (tree::File::of(path, container), tree::File::of(path, again));
+    tree::same_values(&saved, &loaded)
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::base::warnings::warn;
 use crate::container::{self, Arrays, Container, Manifest, Metadata};
 use crate::error::{Error, Skipped};
 use crate::history::History;
-use crate::notice::warnings::warn;
 use crate::outcome::LoadReport;
 use crate::seal::Protection;
 use crate::state::{
@@ -22,9 +22,9 @@ use crate::store::{Directory, Metric, RealDisk, absolute};
 /// there, and where one may only read.
 ///
 /// ```
-/// use checkpointed_core::{CheckpointReader, Checkpointer};
+/// use checkpointed::{CheckpointReader, Checkpointer};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// let mut running = Checkpointer::<u64>::open(&path)?;

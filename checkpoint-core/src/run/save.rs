@@ -3,11 +3,10 @@
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
+use crate::base::callback::Callback;
 use crate::container::{Container, ContainerWriter, Manifest, Refusal};
 use crate::error::Error;
-use crate::notice::callback::Callback;
-use crate::outcome::Progress;
-use crate::outcome::Saved;
+use crate::outcome::{Progress, Saved};
 use crate::run::lifecycle::Telling;
 use crate::run::read_back::Net;
 use crate::seal::Sealed;

@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::base::panics::caught;
 use crate::base::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
+use crate::base::warnings;
 use crate::container::Manifest;
 use crate::error::Error;
-use crate::notice::warnings;
-use crate::outcome::Decision;
-use crate::outcome::SaveReason;
-use crate::outcome::Saved;
+use crate::outcome::{Decision, SaveReason, Saved};
 use crate::run::lifecycle::{Fate, Run, Telling};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::save::{self, Failure, Order, Output};

@@ -6,7 +6,7 @@
 //! (τ). All times are durations of real time.
 //!
 //! ```
-//! use checkpointed_core::interval;
+//! use checkpointed::schedule::interval;
 //! use std::time::Duration;
 //!
 //! let (cost, mtbf) = (Duration::from_secs(5 * 60), Duration::from_secs(24 * 3600));

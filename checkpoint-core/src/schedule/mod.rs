@@ -23,7 +23,7 @@ pub(crate) const PRIOR: Duration = Duration::from_secs(24 * 3600);
 /// When [`save_if_due`](crate::Checkpointer::save_if_due) saves.
 ///
 /// ```
-/// use checkpointed_core::Schedule;
+/// use checkpointed::Schedule;
 /// use std::time::Duration;
 ///
 /// // No more than 1 % of the time goes into saving, but never more than an hour of work is at risk.

@@ -13,7 +13,7 @@ use crate::error::Error;
 /// makes one.
 ///
 /// ```
-/// use checkpointed_core::Key;
+/// use checkpointed::Key;
 ///
 /// let key = Key::from_bytes([7; 32]); // from a vault, say
 /// assert_eq!(format!("{key:?}"), format!("Key({})", key.id()));

@@ -26,9 +26,9 @@ use crate::error::Error;
 /// loads, by [`CheckpointReader::open_protected`](crate::CheckpointReader::open_protected).
 ///
 /// ```
-/// use checkpointed_core::{CheckpointReader, Checkpointer, Error, Key, Protection};
+/// use checkpointed::{CheckpointReader, Checkpointer, Error, Key, Protection};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("run.ckpt");
 /// let protection = Protection::new().authenticate(Key::from_hex(&"4f".repeat(32))?);
@@ -88,9 +88,9 @@ impl Protection {
     /// [`accept_run("")`](Protection::accept_run).
     ///
     /// ```
-    /// use checkpointed_core::{Checkpointer, CheckpointReader, Error, Key, Protection};
+    /// use checkpointed::{Checkpointer, CheckpointReader, Error, Key, Protection};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let of_run = |name| Protection::new().authenticate(Key::from_bytes([7; 32])).for_run(name);

@@ -7,7 +7,7 @@
 //! ```
 //! use std::collections::BTreeMap;
 //!
-//! use checkpointed_core::fixed;
+//! use checkpointed::fixed;
 //! use serde::{Deserialize, Serialize};
 //!
 //! type Grid = [[f64; 64]; 64];

@@ -10,7 +10,7 @@
 //! #[derive(Serialize, Deserialize)]
 //! struct Options {
 //!     name: String,
-//!     #[serde(with = "checkpointed_core::json")]
+//!     #[serde(with = "checkpointed::json")]
 //!     extra: serde_json::Value,
 //! }
 //! ```

@@ -50,7 +50,7 @@ pub(crate) use shortened::{listed, shortened};
 /// stored with what they point to: what was shared is a copy each after a load.
 ///
 /// ```
-/// use checkpointed_core::{Checkpoint, Plain};
+/// use checkpointed::{Checkpoint, Plain};
 ///
 /// fn can_be_saved<T: Checkpoint>() {}
 /// can_be_saved::<Vec<(u64, Option<String>)>>();

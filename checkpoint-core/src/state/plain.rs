@@ -12,10 +12,10 @@ use super::{Checkpoint, trace};
 /// `Deserialize` implementation.
 ///
 /// ```no_run
-/// use checkpointed_core::{Checkpointer, Plain};
+/// use checkpointed::{Checkpointer, Plain};
 /// use std::ops::Range;
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// let mut checkpoints = Checkpointer::<Plain<Range<u32>>>::open("range.ckpt")?;
 /// checkpoints.save(&Plain(3..7))?;
 /// # Ok(())

@@ -20,7 +20,7 @@ use super::{Checkpoint, compare};
 /// Recursive types are possible because a struct or an enum is referred to by its place in [`types`](Schema::types).
 ///
 /// ```
-/// let schema = checkpointed_core::Schema::of::<Vec<(String, f64)>>();
+/// let schema = checkpointed::schema::Schema::of::<Vec<(String, f64)>>();
 /// assert_eq!(schema.to_string(), "Vec<(String, f64)>");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,7 +189,7 @@ impl Schema {
     /// warns of such parts, by [`tracing`].
     ///
     /// ```
-    /// use checkpointed_core::{Plain, Schema};
+    /// use checkpointed::{Plain, schema::Schema};
     /// # use serde::{Deserialize, Deserializer, Serialize, de::Error};
     /// # #[derive(Serialize)]
     /// # struct Secret(String);
@@ -416,7 +416,7 @@ impl Types {
     /// `#[checkpointed(migrate(from = …, with = …))]` stands for; `Old` has version `FROM`.
     ///
     /// ```
-    /// # use checkpointed_core::{Body, Checkpoint, Field, Fields, Type, Types};
+    /// # use checkpointed::{Checkpoint, schema::{Body, Field, Fields, Type, Types}};
     /// # use serde::{Deserialize, Serialize};
     /// #[derive(Serialize, Deserialize)]
     /// struct Celsius { degrees: f64 }
@@ -434,7 +434,7 @@ impl Types {
     ///         })
     ///     }
     /// }
-    /// # assert_eq!(checkpointed_core::Schema::of::<Celsius>().types[0].version, 2);
+    /// # assert_eq!(checkpointed::schema::Schema::of::<Celsius>().types[0].version, 2);
     /// ```
     pub fn migrate<const FROM: u32, New, Old, R, F>(&mut self, migration: F)
     where
@@ -450,7 +450,7 @@ impl Types {
     /// [defines](Types::define) `T`. It is what `#[checkpointed(was_type = "…")]` on a type stands for.
     ///
     /// ```
-    /// # use checkpointed_core::{Body, Checkpoint, Checkpointer, CheckpointReader, Fields, Type, Types};
+    /// # use checkpointed::{Checkpoint, Checkpointer, CheckpointReader, schema::{Body, Fields, Type, Types}};
     /// # use serde::{Deserialize, Serialize};
     /// #[derive(Serialize, Deserialize)]
     /// struct Metres(f64);

@@ -10,7 +10,7 @@
 //! #[derive(Serialize, Deserialize)]
 //! struct Options {
 //!     name: String,
-//!     #[serde(with = "checkpointed_core::self_describing")]
+//!     #[serde(with = "checkpointed::self_describing")]
 //!     extra: serde_json::Value,
 //! }
 //! ```

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::answer;
 use super::batch::System;
+use crate::base::warnings::warn;
 use crate::environment::{self, DEADLINE as OURS};
 use crate::error::Error;
-use crate::notice::warnings::warn;
 
 const SLURM_END: &str = "SLURM_JOB_END_TIME";
 

@@ -6,9 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::base::text::is_command;
+use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::notice::warnings::warn;
-use crate::store;
+use crate::store::{self, name};
 
 /// How much of the file is read.
 const READ: u64 = 1024;
@@ -18,17 +18,17 @@ const MESSAGE: usize = 200;
 const ATTEMPTS: u32 = 20;
 
 /// Asks the program that saves into `directory` to save and stop, by a file named `halt`; see
-/// [`StopReason::Halt`](crate::StopReason::Halt). The first line of `message` is told to it, and may be empty.
+/// [`StopReason::Halt`](crate::stop::StopReason::Halt). The first line of `message` is told to it, and may be empty.
 ///
 /// The program sees it within a second of its next step, and removes the file when it ends by it. A program that is not running
 /// stops at its next start. A request that is there already is replaced. Creating the file by other means, as with `touch`,
 /// does the same.
 ///
 /// ```
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path();
-/// checkpointed_core::request_halt(path, "the machine is needed")?;
+/// checkpointed::stop::request_halt(path, "the machine is needed")?;
 /// assert!(path.join("halt").exists());
 /// # Ok(())
 /// # }
@@ -44,14 +44,14 @@ pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Er
 /// that will be gone, as a spot instance. The first line of `message` is told to it, and may be empty.
 ///
 /// The program sees it within a second of its next step, and ends with the exit code of one that is to be started again
-/// ([`EXIT_REQUEUE`](crate::EXIT_REQUEUE)). The file is removed when it ends, and when a program starts: what it asks for is done
+/// ([`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE)). The file is removed when it ends, and when a program starts: what it asks for is done
 /// then. Where a halt is requested too, that counts.
 ///
 /// ```
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path();
-/// checkpointed_core::request_requeue(path, "the instance is reclaimed")?;
+/// checkpointed::stop::request_requeue(path, "the instance is reclaimed")?;
 /// assert!(path.join("requeue").exists());
 /// # Ok(())
 /// # }
@@ -102,8 +102,8 @@ pub(super) enum Wish {
 impl Wish {
     fn name(self) -> &'static str {
         match self {
-            Wish::Halt => "halt",
-            Wish::Requeue => "requeue",
+            Wish::Halt => name::HALT,
+            Wish::Requeue => name::REQUEUE,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::notice::warnings::warn;
+use crate::base::warnings::warn;
 use crate::outcome::StopReason;
 
 /// What is kept free of a limit that is far away, beside the save: for the program to end, and for a disk that is slow

@@ -25,15 +25,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::notice::warnings::warn;
-use crate::outcome::{ExitCodes, Signal, StopReason};
+use crate::outcome::ExitCodes;
 use deadline::{Deadlines, Environment};
 use halt::{Request, Wish};
 use job::Job;
 use limit::{Limit, Pace};
 use signals::Listener;
 
+pub use crate::outcome::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason};
 pub use halt::{request_halt, request_requeue};
 
 /// How often the halt file and the clock on the wall are looked at, at most.

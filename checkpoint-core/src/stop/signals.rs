@@ -185,7 +185,7 @@ mod elsewhere {
         #[allow(clippy::unnecessary_wraps, reason = "it has the signature of the one on Unix")]
         pub(in crate::stop) fn new(signals: &[Signal]) -> Result<Listener, Error> {
             if !signals.is_empty() {
-                crate::notice::warnings::warn(
+                crate::base::warnings::warn(
                     "signals do not stop a program on this system; a halt file and time limits do",
                 );
             }

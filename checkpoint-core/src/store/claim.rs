@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::disk::{Disk, Lock, Locking};
 use super::name;
 use super::process::Process;
+use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::notice::warnings::warn;
 
 /// How often a lock is asked for that another program has, and how long between: it may only be looking.
 const ATTEMPTS: u32 = 4;

@@ -5,6 +5,24 @@ use std::ffi::OsStr;
 /// The lock file, which stays when the program ends.
 pub(super) const LOCK: &str = ".lock";
 
+/// A user asks a program to save and stop by a file of this name.
+pub(crate) const HALT: &str = "halt";
+
+/// A user asks a program to save and be started again by a file of this name.
+pub(crate) const REQUEUE: &str = "requeue";
+
+/// In the directory of a pipeline: a checkpoint directory for the outputs of each step.
+pub(crate) const STEPS: &str = "steps";
+
+/// In the directory of a pipeline: a checkpoint directory for each step that is not done.
+pub(crate) const PROGRESS: &str = "progress";
+
+/// In the directory of a pipeline: the hashes of its input files, as a checkpoint directory.
+pub(crate) const FILES: &str = "files";
+
+/// In the directory of a pipeline: a file for each step that a user wants run again.
+pub(crate) const REDO: &str = "redo";
+
 /// Temporary files are `.checkpoint-`, sixteen letters or digits, `.tmp`.
 const TEMPORARY_PREFIX: &str = ".checkpoint-";
 const TEMPORARY_SUFFIX: &str = ".tmp";

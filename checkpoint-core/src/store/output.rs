@@ -16,12 +16,11 @@ use std::thread::JoinHandle;
 use super::disk::{Identity, Output};
 use super::process::Process;
 use super::real::identity;
+use crate::base::host::file_size_limit;
+use crate::base::limits::BUFFER;
 
 /// What direct I/O wants places, lengths and memory to be multiples of; 4096 serves every disk in use.
 const ALIGNMENT: usize = 4096;
-
-/// The size of a buffer, and of a write.
-pub(crate) const BUFFER: usize = 2 << 20;
 
 /// How many buffers a long file uses: one is filled while the others wait or are written.
 const BUFFERS: usize = 4;
@@ -110,24 +109,12 @@ impl Buffers {
 /// programs do not expect.
 pub(crate) fn check_limit(length: u64) -> io::Result<()> {
     #[cfg(unix)]
-    if limit().is_some_and(|limit| length > limit) {
+    if file_size_limit().is_some_and(|limit| length > limit) {
         return Err(rustix::io::Errno::FBIG.into());
     }
     #[cfg(not(unix))]
     let _ = length;
     Ok(())
-}
-
-/// How long a file of this process may be (`ulimit -f`), in bytes; `None` for any length.
-pub(crate) fn limit() -> Option<u64> {
-    #[cfg(unix)]
-    {
-        rustix::process::getrlimit(rustix::process::Resource::Fsize).current
-    }
-    #[cfg(not(unix))]
-    {
-        None
-    }
 }
 
 /// Turns direct I/O for a file on or off; an error where there is no such thing. Tests have other ways than [`set_direct`].

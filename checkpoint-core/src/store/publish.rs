@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::disk::{Disk, Identity, NewFile, Output};
 use super::process::Process;
+use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::error::Error;
-use crate::notice::warnings::warn;
 
 /// A file being written under a temporary name.
 #[derive(Debug)]

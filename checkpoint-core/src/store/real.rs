@@ -10,8 +10,8 @@ use super::lock::{self, TryLock};
 use super::log::FileLog;
 use super::name;
 use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
+use crate::base::warnings::warn;
 use crate::container::Source;
-use crate::notice::warnings::warn;
 
 /// The file system of the machine.
 #[derive(Debug)]

@@ -7,14 +7,14 @@ use std::num::{NonZeroU64, NonZeroUsize};
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::{Metadata, Value};
+use crate::container::{Metadata, MetadataValue};
 
 /// A number in the metadata of a save by which one is better than another, such as a loss.
 ///
 /// ```
-/// use checkpointed_core::{Checkpointer, Metadata, Metric};
+/// use checkpointed::{Checkpointer, Metadata, Metric};
 ///
-/// # fn main() -> Result<(), checkpointed_core::Error> {
+/// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("fit.ckpt");
 /// let mut checkpoints =
@@ -55,8 +55,8 @@ impl Metric {
 
     /// The generations from the best to the worst. What is no number is not among them; of equal ones the older is the
     /// better, so that a plateau does not write the best over again and again.
-    pub(crate) fn ranked<'v>(&self, values: impl Iterator<Item = (u64, &'v Value)>) -> Vec<u64> {
-        let is_number = |value: &Value| value.compare(value).is_some();
+    pub(crate) fn ranked<'v>(&self, values: impl Iterator<Item = (u64, &'v MetadataValue)>) -> Vec<u64> {
+        let is_number = |value: &MetadataValue| value.compare(value).is_some();
         let mut ranked: Vec<_> = values.filter(|(_, value)| is_number(value)).collect();
         ranked.sort_by(|(older, one), (newer, two)| {
             // Both are numbers.
@@ -79,7 +79,7 @@ impl fmt::Display for Metric {
 /// A program says it to its [`Builder`](crate::Builder), and it is in the history of its runs.
 ///
 /// ```
-/// use checkpointed_core::{Metric, inspect::Retention};
+/// use checkpointed::{Metric, inspect::Retention};
 /// use std::num::{NonZeroU64, NonZeroUsize};
 ///
 /// let retention = Retention {
@@ -136,7 +136,7 @@ impl fmt::Display for Keeping {
 #[derive(Clone, Debug)]
 pub(crate) enum Metrics {
     /// In the order of [`Retention::best`].
-    Known(Vec<Option<Value>>),
+    Known(Vec<Option<MetadataValue>>),
     /// It could not be read just now: it may be the best.
     Unread,
 }
@@ -215,7 +215,7 @@ mod tests {
         Retention::newest(NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN))
     }
 
-    fn kept<V: Into<Value> + Copy>(
+    fn kept<V: Into<MetadataValue> + Copy>(
         retention: &Retention,
         generations: &[u64],
         losses: &[(u64, V)],
@@ -257,7 +257,7 @@ mod tests {
         let metrics = BTreeMap::from([
             (1, Metrics::Unread),
             (2, Metrics::Known(vec![None])),
-            (3, Metrics::Known(vec![Some(Value::Float(1.0))])),
+            (3, Metrics::Known(vec![Some(MetadataValue::Float(1.0))])),
         ]);
         let kept = retention.kept(&[1, 2, 3, 4], &none, &none, &metrics);
         assert_eq!(kept.into_keys().collect::<Vec<_>>(), [1, 3, 4]);

@@ -10,9 +10,9 @@ use super::disk::Disk;
 use super::publish::{Sealed, Temporary, remove_temporary};
 use super::retention::{Keeping, Metrics, Retention};
 use super::{Directory, name};
+use crate::base::warnings::warn;
 use crate::container::{Compression, Refusal, Source};
 use crate::error::Error;
-use crate::notice::warnings::warn;
 use crate::seal::Protection;
 
 /// How a directory is written.

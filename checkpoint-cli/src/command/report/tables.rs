@@ -109,7 +109,7 @@ pub(super) fn generations(summary: &Summary, now: SystemTime) -> String {
         );
         for (name, value) in description.metadata.iter().take(12) {
             let value = match value {
-                checkpointed_core::Value::Float(number) => units::number(*number),
+                checkpointed_core::MetadataValue::Float(number) => units::number(*number),
                 other => shortened(&other.to_string(), 40),
             };
             let _ = write!(html, "<span class=\"pair\"><small>{}</small> {value}</span> ", Text(name));

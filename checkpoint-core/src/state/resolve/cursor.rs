@@ -6,11 +6,10 @@ use typed_arena::Arena;
 use super::migration::Plan;
 use super::other::{Other, Same};
 use super::value::{Value, is_ignored};
-use crate::state::Float16;
 use crate::state::arrays::{ArraySource, Kind, Reference};
 use crate::state::codec::{self, OUT_OF_BAND, Reader, Room, allowed_elements};
 use crate::state::schema::{Body, Definition, Fields, Schema, Type};
-use crate::state::{Program, shortened};
+use crate::state::{Float16, Program, shortened};
 
 /// How many values may be inside each other. Less than on the direct road: a forged schema goes as deep as it may.
 const DEEPEST: u32 = 256;

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::state::Program;
-use crate::state::compare;
 use crate::state::resolve::Identity;
 use crate::state::schema::{Body, Fields, Schema, Type};
+use crate::state::{Program, compare};
 
 /// The type that the program has at a place, or the fields of a variant.
 #[derive(Clone, Copy, Debug)]

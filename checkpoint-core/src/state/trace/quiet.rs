@@ -47,7 +47,7 @@ fn set_hook() {
     let hook: Hook = Box::new(move |panic| {
         let is_quiet = QUIET.try_with(Cell::get).unwrap_or(false);
         if is_quiet && cfg!(panic = "abort") {
-            crate::notice::warnings::error(
+            crate::base::warnings::error(
                 "a type panicked on a sample value, from which its form is found out; with panic = \"abort\" that ends \
                  the program: say the form with #[checkpointed(as = \"…\")] on the field",
             );

@@ -290,7 +290,7 @@ fn a_pointer_to_a_trait_is_named() {
 
 #[test]
 fn opening_a_directory_warns_of_what_stays_unknown() {
-    use crate::notice::heard::warnings;
+    use crate::base::heard::warnings;
     use crate::{CheckpointReader, Plain};
 
     let directory = tempfile::tempdir().unwrap();

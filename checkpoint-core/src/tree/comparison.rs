@@ -117,10 +117,10 @@ impl Node<'_> {
     /// Values whose bytes are equal are not looked at any further, and arrays are read in pieces.
     ///
     /// ```
-    /// use checkpointed_core::inspect::{Change, File, Limits};
-    /// use checkpointed_core::{Checkpointer, Protection};
+    /// use checkpointed::inspect::{Change, File, Limits};
+    /// use checkpointed::{Checkpointer, Protection};
     ///
-    /// # fn main() -> Result<(), checkpointed_core::Error> {
+    /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("run.ckpt");
     /// let mut checkpoints = Checkpointer::<(u64, Vec<f64>)>::open(&path)?;

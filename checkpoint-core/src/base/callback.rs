@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::panics::caught;
-use crate::notice::warnings::warn;
+use crate::base::warnings::warn;
 
 /// A function of the program, if it gave one, to be told of each `E`.
 pub(crate) struct Callback<E>(Option<Arc<Function<E>>>);

@@ -283,7 +283,7 @@ impl<'a> Node<'a> {
         }))
     }
 
-    /// The checkpoint that this value is, if it is bytes that are one, as what a [`Scope`](crate::Scope) keeps. `name` is what its path ends in.
+    /// The checkpoint that this value is, if it is bytes that are one, as what a [`Scope`](crate::scopes::Scope) keeps. `name` is what its path ends in.
     ///
     /// # Errors
     /// Where the bytes cannot be read.
@@ -314,7 +314,7 @@ impl<'a> Node<'a> {
 }
 
 /// Looks at every byte of the state, and at every array that it refers to.
-pub(super) fn check(file: &File) -> Result<(), Error> {
+pub(crate) fn check(file: &File) -> Result<(), Error> {
     let root = file.root();
     let mut walker = root.walker()?;
     let check = |apart: super::walk::Apart, row: &Type| {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::decide::record_of;
+use super::key::Record;
+use super::{folder, requests};
 use crate::error::Error;
-use crate::pipeline::{self, Record};
 use crate::run::reader::CheckpointReader;
 use crate::store::absolute;
 
@@ -52,7 +54,8 @@ pub struct StepVersion {
 /// of each was made.
 ///
 /// ```
-/// use checkpointed_core::{Error, Pipeline, inspect};
+/// use checkpointed::Error;
+/// use checkpointed::pipeline::{self, Pipeline};
 ///
 /// # fn main() -> Result<(), Error> {
 /// # let directory = tempfile::tempdir().unwrap();
@@ -61,12 +64,12 @@ pub struct StepVersion {
 /// pipeline.step("load").param("size", &3).run(|_| Ok::<_, Error>(vec![1.0; 3]))?;
 /// pipeline.finish()?;
 ///
-/// let steps = inspect::steps(&path)?;
+/// let steps = pipeline::steps(&path)?;
 /// assert_eq!(steps[0].step, "load");
 /// assert_eq!(steps[0].versions[0].parameters["size"], "3");
 ///
-/// inspect::redo(&path, "load")?; // by the next run
-/// assert!(inspect::steps(&path)?[0].redo);
+/// pipeline::redo(&path, "load")?; // by the next run
+/// assert!(pipeline::steps(&path)?[0].redo);
 /// # Ok(())
 /// # }
 /// ```
@@ -75,15 +78,15 @@ pub struct StepVersion {
 /// Where it is no pipeline directory, or cannot be read.
 pub fn steps(path: impl AsRef<Path>) -> Result<Vec<StepOverview>, Error> {
     let path = &absolute(path)?;
-    let asked = pipeline::asked(path)?;
-    let in_progress = pipeline::in_progress(path)?;
+    let asked = requests::asked(path)?;
+    let in_progress = folder::in_progress(path)?;
     let mut found = Vec::new();
-    for (step, directory) in pipeline::steps(path)? {
+    for (step, directory) in folder::steps(path)? {
         let reader = CheckpointReader::<()>::open(&directory)?;
         let mut records = Vec::new();
         for version in reader.generations()? {
             let Ok(manifest) = reader.manifest(version) else { continue };
-            if let Some(record) = pipeline::record_of(&manifest) {
+            if let Some(record) = record_of(&manifest) {
                 let bytes = reader.length(version).unwrap_or_default();
                 records.push((version, manifest.created(), bytes, record));
             }
@@ -182,7 +185,7 @@ fn in_order_of_dependence(mut left: Vec<Found>) -> Vec<Found> {
 /// # Errors
 /// [`Error::UnknownStep`] where the directory has no such step, or where it cannot be written.
 pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
-    pipeline::ask(&absolute(path)?, step)
+    requests::ask(&absolute(path)?, step)
 }
 
 /// Takes back what [`redo`] asked for. `false` where nobody did.
@@ -190,5 +193,5 @@ pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
 /// # Errors
 /// Where the directory cannot be written.
 pub fn undo_redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
-    pipeline::withdraw(&absolute(path)?, step)
+    requests::withdraw(&absolute(path)?, step)
 }

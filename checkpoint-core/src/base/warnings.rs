@@ -9,8 +9,6 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::panics::caught;
 use crate::base::text::plain;
-use crate::environment;
-use crate::error::Error;
 
 /// Something that went wrong and did not stop the program, for one that takes its
 /// [warnings](crate::Builder::on_warning) itself.
@@ -30,8 +28,6 @@ impl fmt::Display for Warning {
         formatter.write_str(&self.message)
     }
 }
-
-use environment::WARNINGS as VARIABLE;
 
 /// Where the warnings of a checkpointer go, besides to `tracing`.
 #[derive(Clone, Debug, Default)]
@@ -123,21 +119,25 @@ fn to_stderr_of_process(line: &str) {
     eprint!("{line}");
 }
 
-/// What the environment says; nothing where it cannot be understood, which the opening of a directory tells.
+/// The variable by which a user says where the warnings of a process go.
+pub(crate) const VARIABLE: &str = "CHECKPOINT_WARNINGS";
+
+/// Where the environment sends the warnings of this process. A value that is not understood counts as none: opening a
+/// directory refuses it.
 fn of_process() -> Option<bool> {
     static SAID: OnceLock<Option<bool>> = OnceLock::new();
-    *SAID.get_or_init(|| of_environment().ok().flatten())
+    *SAID.get_or_init(|| parse(std::env::var(VARIABLE).ok()?.trim()).ok().flatten())
 }
 
-/// What the environment says of warnings: `off`, or `stderr`.
+/// Whether a value of [`VARIABLE`] sends warnings to standard error; `None` where it is empty.
 ///
 /// # Errors
-/// [`Error::InvalidSetting`] where it says something else.
-pub(crate) fn of_environment() -> Result<Option<bool>, Error> {
-    match environment::variable(VARIABLE)?.as_deref() {
-        None => Ok(None),
-        Some("off") => Ok(Some(false)),
-        Some("stderr") => Ok(Some(true)),
-        Some(value) => Err(environment::invalid(VARIABLE, value, "it is `off` or `stderr`")),
+/// The values that it may have.
+pub(crate) fn parse(value: &str) -> Result<Option<bool>, &'static str> {
+    match value {
+        "" => Ok(None),
+        "off" => Ok(Some(false)),
+        "stderr" => Ok(Some(true)),
+        _ => Err("it is `off` or `stderr`"),
     }
 }

@@ -1,0 +1,70 @@
+//! The folders of a pipeline directory, and which step each belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::store::name;
+
+/// A step's name as that of a folder: letters, digits, `_`, `-` and dots stay, a dot at the beginning and each byte of anything else
+/// becomes `%` and two hexadecimal digits.
+pub(super) fn folder(step: &str) -> String {
+    let mut name = String::new();
+    let mut bytes = [0; 4];
+    for (place, letter) in step.char_indices() {
+        // Parts of a syllable of Korean, which some file systems put together.
+        let is_part = ('\u{1100}'..='\u{11ff}').contains(&letter);
+        match letter {
+            '_' | '-' => name.push(letter),
+            '.' if place > 0 => name.push(letter),
+            _ if letter.is_alphanumeric() && !is_part => name.push(letter),
+            _ => {
+                letter.encode_utf8(&mut bytes).bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}")))
+            }
+        }
+    }
+    name
+}
+
+/// The step that a folder is named after.
+pub(super) fn name_of(folder_name: &OsStr) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = folder_name.to_str()?.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        bytes.push(match (first, behind) {
+            (b'%', [high, low, behind @ ..]) => {
+                rest = behind;
+                u8::from_str_radix(str::from_utf8(&[*high, *low]).ok()?, 16).ok()?
+            }
+            _ => *first,
+        });
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    // Only what is written as it would be.
+    (OsStr::new(&folder(&name)) == folder_name).then_some(name)
+}
+
+/// The steps that a pipeline directory has, each with its checkpoint directory.
+pub(super) fn steps(pipeline: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let path = pipeline.join(name::STEPS);
+    let entries = std::fs::read_dir(&path).map_err(|source| Error::io("list", &path, source))?;
+    let directories = entries.flatten().filter(|entry| entry.path().is_dir());
+    Ok(directories.filter_map(|entry| Some((name_of(&entry.file_name())?, entry.path()))).collect())
+}
+
+/// The steps that were begun and not finished, and have checkpoints of their own to go on from.
+pub(super) fn in_progress(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
+    let path = pipeline.join(name::PROGRESS);
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(source) => return Err(Error::io("list", &path, source)),
+    };
+    let step = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        name_of(OsStr::new(name.to_str()?.rsplit_once('@')?.0))
+    };
+    Ok(entries.flatten().filter_map(step).collect())
+}

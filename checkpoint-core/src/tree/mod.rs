@@ -1,0 +1,34 @@
+//! One checkpoint as a tree of values, without the program that wrote it.
+//!
+//! `file` opens a checkpoint and leads to its root, a [`Node`]. `walk` knows where each value begins in the bytes of the
+//! state; `layout` and `ends` spare it steps. What a node holds is a number, a text, an [`Array`], or [`Members`], each a
+//! node again. On these stand what tools and the read-back of a save share: `outline` and `json` show a tree,
+//! `comparison` compares two, `sameness` tells whether two have the same values, `export` copies arrays out.
+
+mod array;
+mod comparison;
+mod element;
+mod ends;
+mod export;
+mod file;
+mod free_form;
+mod json;
+mod layout;
+mod members;
+mod node;
+mod outline;
+mod sameness;
+mod statistics;
+mod walk;
+
+pub use array::Array;
+pub use comparison::{Change, Comparison, Difference, ElementChange, ElementsChange};
+pub use element::{Element, Number};
+pub use export::{write_npy, write_npz, write_safetensors};
+pub use file::{File, Found, Header, Part};
+pub use members::{Label, Member, Members};
+pub(crate) use node::check;
+pub use node::{Node, Value};
+pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
+pub(crate) use sameness::same_values;
+pub use statistics::{ArraySummary, Profile, Statistics};
