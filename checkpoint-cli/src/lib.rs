@@ -10,6 +10,7 @@
 mod arguments;
 mod command;
 mod failure;
+mod generation;
 mod output;
 mod picture;
 mod text;

@@ -74,6 +74,54 @@ pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
+/// Times in JSON: RFC 3339 text in UTC.
+pub(crate) mod rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::Serializer;
+
+    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::time(*time))
+    }
+
+    #[allow(clippy::ref_option, reason = "serde calls it so")]
+    pub(crate) fn optional<S: Serializer>(
+        time: &Option<SystemTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+/// Durations in JSON: seconds, to the microsecond.
+pub(crate) mod seconds {
+    use std::time::Duration;
+
+    use serde::Serializer;
+
+    fn rounded(duration: Duration) -> f64 {
+        (duration.as_secs_f64() * 1e6).round() / 1e6
+    }
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(rounded(*duration))
+    }
+
+    #[allow(clippy::ref_option, reason = "serde calls it so")]
+    pub(crate) fn optional<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
 /// Text from a file, without anything that a terminal would obey or that turns text around.
 pub(crate) fn plain(text: &str) -> String {
     checkpointed_core::inspect::plain(text).into_owned()

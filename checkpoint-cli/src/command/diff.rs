@@ -8,9 +8,9 @@ use checkpointed_core::Protection;
 use checkpointed_core::inspect::{Change, Comparison, Difference, File, Header, Limits, Node};
 use serde::Serialize;
 
-use super::list::values;
 use super::show::{at, newest, open, word};
 use crate::failure::Failure;
+use crate::generation::values;
 use crate::output::{Answer, Output, Verdict};
 use crate::text::{self, BAD, BOLD, DIM, GOOD, WARNING};
 

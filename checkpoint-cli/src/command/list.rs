@@ -1,17 +1,16 @@
 //! `ckpt list`: what is in a checkpoint directory, and why.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use checkpointed_core::inspect::{self, GenerationOverview, Kind, Overview};
-use checkpointed_core::{Metadata, MetadataValue, Protection};
+use checkpointed_core::Protection;
+use checkpointed_core::inspect::{self, Kind, Overview};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::generation::Generation;
 use crate::output::{Answer, Output, Verdict};
-use crate::text::{self, BAD, BOLD, Cell, WARNING};
+use crate::text::{self, Cell};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -34,99 +33,12 @@ pub(crate) struct Listing {
     temporary_bytes: u64,
     /// The newest generation that the history names, where there are none.
     missing: Option<u64>,
-    generations: Vec<Row>,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    generation: u64,
-    path: PathBuf,
-    bytes: u64,
-    created: Option<String>,
-    host: Option<String>,
-    name: Option<String>,
-    version: Option<u32>,
-    metadata: BTreeMap<String, MetadataValue>,
-    stall: Option<f64>,
-    total: Option<f64>,
-    kept: Vec<String>,
-    /// Why it cannot be used.
-    problem: Option<String>,
-    #[serde(skip)]
-    age: String,
-}
-
-impl Row {
-    fn of(overview: GenerationOverview) -> Row {
-        let GenerationOverview { generation, path, bytes, manifest, stall, total, kept, .. } = overview;
-        let (manifest, problem) = match manifest {
-            Ok(manifest) => (Some(manifest), None),
-            Err(problem) => (None, Some(problem)),
-        };
-        let manifest = manifest.as_ref();
-        Row {
-            generation,
-            path,
-            bytes,
-            created: manifest.map(|manifest| text::time(manifest.created())),
-            age: manifest.map(|manifest| text::age_of(manifest.created())).unwrap_or_default(),
-            host: manifest.map(|manifest| manifest.host().to_owned()),
-            name: manifest.map(|manifest| manifest.name().to_owned()),
-            version: manifest.map(checkpointed_core::Manifest::version),
-            metadata: manifest.map(|manifest| values(manifest.metadata())).unwrap_or_default(),
-            stall: stall.map(|stall| stall.as_secs_f64()),
-            total: total.map(|total| total.as_secs_f64()),
-            kept: kept.iter().map(ToString::to_string).collect(),
-            problem,
-        }
-    }
-
-    fn cells(&self) -> Vec<Cell> {
-        let seconds = |seconds: Option<f64>| {
-            let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            Cell::right(duration.map(text::duration).unwrap_or_default())
-        };
-        let state = match (&self.name, self.version) {
-            (Some(name), Some(1) | None) => text::plain(name),
-            (Some(name), Some(version)) => format!("{}, version {version}", text::plain(name)),
-            (None, _) => String::new(),
-        };
-        let kept = match (&self.problem, &self.kept[..]) {
-            (Some(problem), _) => Cell::left(text::plain(problem)).styled(BAD),
-            (None, []) => Cell::left("goes with the next save").styled(WARNING),
-            (None, reasons) => Cell::left(text::plain(&reasons.join(", "))),
-        };
-        vec![
-            Cell::right(self.generation.to_string()).styled(BOLD),
-            Cell::right(self.age.clone()),
-            Cell::right(text::bytes(self.bytes)),
-            Cell::left(state),
-            seconds(self.stall),
-            seconds(self.total),
-            Cell::left(described(&self.metadata)),
-            kept,
-        ]
-    }
-}
-
-pub(crate) fn values(metadata: &Metadata) -> BTreeMap<String, MetadataValue> {
-    metadata.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
-}
-
-/// Metadata in one line, cut where it is long.
-pub(crate) fn described(metadata: &BTreeMap<String, MetadataValue>) -> String {
-    const LONGEST: usize = 40;
-    let entries: Vec<String> = metadata.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    let line = text::plain(&entries.join(", "));
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    generations: Vec<Generation>,
 }
 
 impl Answer for Listing {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        let rows: Vec<Vec<Cell>> = self.generations.iter().map(Row::cells).collect();
+        let rows: Vec<Vec<Cell>> = self.generations.iter().map(Generation::cells).collect();
         let titles = ["generation", "age", "size", "state", "stall", "save", "metadata", "kept as"];
         if rows.is_empty() {
             writeln!(output, "no checkpoints")?;
@@ -198,7 +110,7 @@ pub(crate) fn run(
         temporaries,
         temporary_bytes,
         missing,
-        generations: generations.into_iter().map(Row::of).collect(),
+        generations: generations.into_iter().map(Generation::of).collect(),
     })?;
     Ok(Verdict::Well)
 }

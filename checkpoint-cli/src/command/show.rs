@@ -7,8 +7,8 @@ use checkpointed_core::Protection;
 use checkpointed_core::inspect::{self, Content, File, Found, Header, Limits, Node, Outline, OutlineArray};
 use serde::Serialize;
 
-use super::list::{described, values};
 use crate::failure::Failure;
+use crate::generation::{described, values};
 use crate::output::{Answer, Output, Verdict};
 use crate::picture;
 use crate::text::{self, BAD, BOLD, DIM};

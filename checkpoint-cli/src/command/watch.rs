@@ -11,8 +11,8 @@ use checkpointed_core::history::{self, End, Event, History, Record};
 use checkpointed_core::{CheckpointReader, MetadataValue, Protection, inspect};
 use serde::Serialize;
 
-use super::list::{described, values};
 use crate::failure::Failure;
+use crate::generation::{described, values};
 use crate::output::{Answer, Output, Verdict};
 use crate::text::{self, BAD, BOLD, DIM, GOOD, WARNING};
 

@@ -39,7 +39,6 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use journal::Journal;
-pub(crate) use record::seconds;
 pub use record::{End, Event, Record};
 
 use crate::error::Error;

@@ -329,7 +329,6 @@ fn a_valid_line_with_extreme_numbers_stops_no_program_and_no_tool() {
         for history in [text.clone(), format!("{text}{ours}\n"), format!("{ours}\n{text}{text}")] {
             fs::write(path.join(FILE), &history).unwrap();
             assert_eq!(read(path).unwrap().unknown_lines, 0, "{history}");
-            inspect::summary(path, &Protection::new()).unwrap();
             inspect::overview(path, &Protection::new()).unwrap();
             let builder = Checkpointer::<u64>::builder(path).schedule(Schedule::adaptive());
             let mut checkpoints = builder.durable(false).open().unwrap();

@@ -30,16 +30,11 @@
 mod copying;
 mod overview;
 mod pruning;
-mod summary;
-mod timeline;
 mod verification;
 
 pub use copying::{Copied, copy};
 pub use overview::{GenerationOverview, Kind, Overview, holder, overview, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune};
-pub use summary::{
-    Description, FailedSave, KeptGeneration, PastRestart, PastRun, PastSave, RunEnd, Summary, Totals, summary,
-};
 pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::base::text::plain;

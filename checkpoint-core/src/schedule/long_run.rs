@@ -11,7 +11,7 @@
 
 use super::interval::duration;
 use super::simulation::{Case, Random};
-use super::{Past, interval};
+use super::{Experience, interval};
 
 /// Of how many histories the mean is taken, and of how many failures in each.
 const HISTORIES: u64 = 300;
@@ -65,8 +65,8 @@ fn excess(case: Case, table: &Table, prior: f64, seen: u64) -> f64 {
         let mut observed = 0.0;
         for failures in 0..seen + FAILURES {
             if failures >= seen {
-                let past = Past { failures, observed: duration(observed), ..Past::default() };
-                let mtbf = past.mtbf(duration(prior), duration(0.0)).as_secs_f64();
+                let experience = Experience { failures, observed: duration(observed) };
+                let mtbf = experience.mtbf(duration(prior)).as_secs_f64();
                 kept += table.at(exact(case, mtbf));
             }
             observed += case.failure(&mut random);
@@ -83,7 +83,7 @@ fn cases() -> impl Iterator<Item = Case> {
 #[test]
 fn ten_failures_are_enough_for_two_per_cent_in_the_long_run() {
     for case in cases() {
-        let excess = excess(case, &Table::new(case), super::PRIOR.as_secs_f64(), 10);
+        let excess = excess(case, &Table::new(case), super::ASSUMED_MTBF.as_secs_f64(), 10);
         println!("{case:?}: {:.2} %", excess * 100.0);
         assert!(excess <= 0.02, "{case:?}: {excess}");
     }

@@ -14,11 +14,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::Error;
+pub use mtbf::Experience;
 pub(crate) use mtbf::Past;
-pub(crate) use pacer::{Cost, Pacer, REMEMBERED};
+pub(crate) use pacer::{Cost, Pacer};
 
-/// What is taken for the mean time between failures as long as little is known.
-pub(crate) const PRIOR: Duration = Duration::from_secs(24 * 3600);
+/// The mean time between failures that [`Schedule::adaptive`] assumes as long as little is known: 24 hours.
+pub const ASSUMED_MTBF: Duration = Duration::from_secs(24 * 3600);
 
 /// When [`save_if_due`](crate::Checkpointer::save_if_due) saves.
 ///
@@ -86,7 +87,7 @@ impl Schedule {
     /// others that failed before they had saved anything halves its first interval for each of them.
     #[must_use]
     pub fn adaptive() -> Schedule {
-        Schedule::adaptive_from(PRIOR)
+        Schedule::adaptive_from(ASSUMED_MTBF)
     }
 
     /// As [`adaptive`](Schedule::adaptive), with another assumption. It counts as much as a quarter of a failure that was

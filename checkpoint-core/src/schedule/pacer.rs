@@ -16,7 +16,7 @@ const AGAIN: u32 = 4;
 const HALVINGS: u32 = 20;
 
 /// Of so many last saves the median counts: one that the disk held up changes nothing.
-pub(crate) const REMEMBERED: usize = 5;
+const REMEMBERED: usize = 5;
 
 /// What a save costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

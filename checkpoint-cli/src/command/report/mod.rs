@@ -5,8 +5,10 @@ mod markup;
 mod page;
 mod plot;
 mod runs;
+mod summary;
 mod tables;
 mod thin;
+mod timeline;
 mod units;
 
 use std::fs::{self, File};
@@ -15,8 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use checkpointed_core::Protection;
-use checkpointed_core::inspect::{self, Summary};
 use serde::Serialize;
+
+use summary::{Summary, summary};
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
@@ -59,7 +62,7 @@ pub(crate) fn run(
     let directory = &arguments.directory;
     // One that does not exist is empty for a program that would save there, but not for somebody who asks what happened.
     fs::read_dir(directory).map_err(|source| Failure::Directory { path: directory.clone(), source })?;
-    let summary = inspect::summary(directory, protection)?;
+    let summary = summary(directory, protection)?;
     if let Some(file) = &arguments.output {
         let page = page::html(&name_of(directory), &summary, SystemTime::now());
         write(file, &page)?;

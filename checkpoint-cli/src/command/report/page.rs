@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use checkpointed_core::inspect::{PastSave, RunEnd, Summary};
+use super::summary::{PastSave, RunEnd, Summary};
 
 use super::axis::{Span, Tick, Unit};
 use super::markup::{Text, fill};
@@ -102,8 +102,8 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
         ),
     ];
     if let Some(newest) = summary.generations.last() {
-        let age = newest.description.as_ref().map(|newest| tables::age(newest.created, now));
-        let size = newest.bytes.map_or_else(String::new, |bytes| units::bytes(precise(bytes)));
+        let age = newest.created.map(|created| tables::age(created, now));
+        let size = units::bytes(precise(newest.bytes));
         let number = units::count(newest.generation);
         let detail = match age {
             Some(age) => format!("{age} old, {size}"),

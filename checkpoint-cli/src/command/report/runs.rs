@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use checkpointed_core::inspect::{PastRun, RunEnd, Summary};
+use super::summary::{PastRun, RunEnd, Summary};
 
 use super::axis::{Span, Tick};
 use super::plot::{self, WIDTH};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use checkpointed_core::inspect::{PastRun, RunEnd, Summary};
+use super::summary::{PastRun, RunEnd, Summary};
 
 use super::markup::{Text, shortened};
 use super::runs::ending;
@@ -87,9 +87,9 @@ pub(super) fn generations(summary: &Summary, now: SystemTime) -> String {
          <th class=\"n\">Age</th><th class=\"n\">Size</th><th>State</th><th>Metadata</th></tr></thead><tbody>\n",
     );
     for kept in summary.generations.iter().rev().take(ROWS) {
-        let bytes = kept.bytes.map_or_else(|| "–".to_owned(), |bytes| units::bytes(precise(bytes)));
+        let bytes = units::bytes(precise(kept.bytes));
         let _ = write!(html, "<tr><td class=\"n\">{}</td>", units::count(kept.generation));
-        let Some(description) = &kept.description else {
+        let (Some(name), Some(version), Some(created)) = (&kept.name, kept.version, kept.created) else {
             let problem = kept.problem.as_deref().unwrap_or_default();
             let _ = writeln!(
                 html,
@@ -98,16 +98,14 @@ pub(super) fn generations(summary: &Summary, now: SystemTime) -> String {
             );
             continue;
         };
-        let name =
-            if description.name.is_empty() { "–".to_owned() } else { shortened(&description.name, 32) };
+        let name = if name.is_empty() { "–".to_owned() } else { shortened(name, 32) };
         let _ = write!(
             html,
-            "<td class=\"t\">{}</td><td class=\"n\">{}</td><td class=\"n\">{bytes}</td><td>{name} <small>v{}</small></td><td>",
-            units::minute(units::epoch(description.created)),
-            age(description.created, now),
-            description.version,
+            "<td class=\"t\">{}</td><td class=\"n\">{}</td><td class=\"n\">{bytes}</td><td>{name} <small>v{version}</small></td><td>",
+            units::minute(units::epoch(created)),
+            age(created, now),
         );
-        for (name, value) in description.metadata.iter().take(12) {
+        for (name, value) in kept.metadata.iter().take(12) {
             let value = match value {
                 checkpointed_core::MetadataValue::Float(number) => units::number(*number),
                 other => shortened(&other.to_string(), 40),

@@ -1,6 +1,6 @@
 //! Which saves of a long history are drawn: few enough for a browser, and none of the extremes missing.
 
-use checkpointed_core::inspect::PastSave;
+use super::summary::PastSave;
 
 /// The axis of time is cut into so many pieces.
 const PIECES: usize = 250;

@@ -7,9 +7,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use checkpointed_core::history::{End, Event, History, Record};
+use checkpointed_core::schedule::{ASSUMED_MTBF, Experience};
+
 use super::summary::{FailedSave, PastRestart, PastRun, PastSave, RunEnd};
-use crate::history::{End, Event, History, Record};
-use crate::schedule::{PRIOR, Past, REMEMBERED};
 
 /// 2020-01-01, in seconds: a clock that says less has not been set yet.
 const PLAUSIBLE: f64 = 1_577_836_800.0;
@@ -19,6 +20,9 @@ const TOLERANCE: f64 = 2.0;
 
 /// The last second that RFC 3339 can name, which is in the year 9999.
 const LATEST: f64 = 253_402_300_799.0;
+
+/// Of how many of the last saves the median stall counts, as for the schedule itself.
+const REMEMBERED: usize = 5;
 
 /// What is known of the runs that have records.
 #[derive(Debug, Default)]
@@ -101,7 +105,7 @@ impl Timeline {
                     self.stalls.remove(0);
                 }
                 self.stalls.push(*stall);
-                let past = self.past();
+                let experience = self.experience();
                 self.saves.push(PastSave {
                     time,
                     run: index,
@@ -111,8 +115,8 @@ impl Timeline {
                     total: *total,
                     interval: computed,
                     aimed: std::mem::replace(&mut self.aimed, *interval),
-                    optimal: past.interval(PRIOR, Duration::ZERO, self.cost()),
-                    mtbf: past.mtbf(PRIOR, Duration::ZERO),
+                    optimal: experience.interval(ASSUMED_MTBF, self.cost()),
+                    mtbf: experience.mtbf(ASSUMED_MTBF),
                     why: why.clone(),
                 });
             }
@@ -130,17 +134,17 @@ impl Timeline {
                 run.end = match end {
                     End::Completed => RunEnd::Completed,
                     End::Stopped(by) => RunEnd::Stopped(by.clone()),
-                    End::Closed => RunEnd::Closed,
+                    _ => RunEnd::Closed,
                 }
             }
-            Event::Summary { .. } | Event::Start { .. } | Event::Died { .. } | Event::Alive => {}
+            _ => {}
         }
     }
 
     /// What is known of all runs until now.
-    fn past(&self) -> Past {
+    fn experience(&self) -> Experience {
         let observed = self.runs.iter().map(|run| run.ran).fold(self.before, Duration::saturating_add);
-        Past { failures: self.failures, observed, ..Past::default() }
+        Experience { failures: self.failures, observed }
     }
 
     /// The median stall of the last saves.
@@ -222,7 +226,10 @@ mod tests {
     const NOON: f64 = 1_800_000_000.0;
 
     fn record(time: f64, ran: f64, event: Event) -> Record {
-        Record { time: at(time), at: Duration::from_secs_f64(ran), event }
+        let mut record = serde_json::to_value(event).unwrap();
+        record["time"] = humantime::format_rfc3339_nanos(at(time)).to_string().into();
+        record["at"] = ran.into();
+        serde_json::from_value(record).unwrap()
     }
 
     fn start() -> Event {
@@ -297,15 +304,15 @@ mod tests {
 
     #[test]
     fn a_forged_history_is_summed_up_without_a_panic() {
-        let forever = |time: SystemTime, event| Record { time, at: Duration::MAX, event };
+        let forever = |time: f64, event| record(time, 1e300, event);
         let died = || Event::Died { ran: Duration::MAX };
         let timeline = told(vec![
-            forever(SystemTime::UNIX_EPOCH, save(1)),
-            forever(at(f64::MAX), start()),
-            forever(SystemTime::UNIX_EPOCH, save(u64::MAX)),
-            forever(at(NOON), died()),
+            forever(0.0, save(1)),
+            forever(f64::MAX, start()),
+            forever(0.0, save(u64::MAX)),
+            forever(NOON, died()),
             record(NOON, 0.0, start()),
-            forever(at(f64::MAX), died()),
+            forever(f64::MAX, died()),
         ]);
         assert_eq!((timeline.runs.len(), timeline.saves.len()), (3, 2));
         assert!(timeline.runs.iter().all(|run| run.until <= at(LATEST)));
