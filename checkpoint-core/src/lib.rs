@@ -15,16 +15,25 @@
 //! - [`inspect`] is for tools that know nothing of the program.
 //! - [`Error`] says what went wrong, where, and what to do.
 
+// What the optional modules alone use is dead without them; a build with all of them finds what nothing uses.
+#![cfg_attr(
+    not(all(feature = "pipeline", feature = "scopes", feature = "inspect")),
+    allow(dead_code, unused_imports, unreachable_pub, reason = "the optional modules use it")
+)]
+
 mod base;
 mod container;
 mod environment;
 mod error;
 pub mod history;
+#[cfg(feature = "inspect")]
 pub mod inspect;
 mod outcome;
+#[cfg(feature = "pipeline")]
 pub mod pipeline;
 mod run;
 pub mod schedule;
+#[cfg(feature = "scopes")]
 pub mod scopes;
 mod seal;
 mod state;
@@ -36,6 +45,7 @@ pub use base::warnings::Warning;
 pub use container::{Compression, Manifest, Metadata, MetadataValue};
 pub use error::{Error, Skipped};
 pub use outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved};
+#[cfg(feature = "pipeline")]
 pub use pipeline::Pipeline;
 pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
@@ -43,6 +53,7 @@ pub use run::failures::OnFailedSave;
 pub use run::read_back::ReadBack;
 pub use run::reader::CheckpointReader;
 pub use schedule::Schedule;
+#[cfg(feature = "scopes")]
 pub use scopes::Scopes;
 pub use seal::{Key, Protection};
 pub use state::{Checkpoint, Plain, fixed, json, self_describing};

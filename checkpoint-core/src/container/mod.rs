@@ -11,6 +11,8 @@ mod compression;
 mod equality;
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod ignored;
 mod manifest;
 mod metadata;
 mod npz;
@@ -28,6 +30,8 @@ mod zip;
 pub(crate) use arrays::Arrays;
 pub use compression::Compression;
 pub(crate) use equality::is_equal;
+#[cfg(test)]
+pub(crate) use ignored::{Ignored, ignore, is_ignored};
 pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};
 pub use metadata::{Metadata, MetadataValue};

@@ -322,7 +322,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let found = container.manifest().generation();
         #[cfg(test)]
         let generation =
-            if crate::store::simulated::mutants::ignores_generations() { found } else { generation };
+            if container::is_ignored(container::Ignored::Generations) { found } else { generation };
         if found != generation {
             let why = format!("it is generation {found} under the name of generation {generation}");
             return Err(Error::Damaged { path, part: "name".to_owned(), why });

@@ -1,7 +1,7 @@
 //! A value as JSON, whole, however large its arrays are.
 //!
 //! It is what `serde_json` would make of the state: structs and maps are objects, variants are named, options are their
-//! value or `null`. Arrays are nested lists. Numbers are as [`Number`](crate::inspect::Number) says. A map whose keys are neither text
+//! value or `null`. Arrays are nested lists. Numbers are as [`Number`](super::Number) says. A map whose keys are neither text
 //! nor numbers is a list of pairs.
 
 use std::cell::{Cell, RefCell};
@@ -164,7 +164,7 @@ impl Serialize for Rows<'_, '_> {
 }
 
 impl Rows<'_, '_> {
-    fn next(&self) -> Result<crate::inspect::Number, String> {
+    fn next(&self) -> Result<super::Number, String> {
         let element = self.array.element();
         let mut source = self.source.borrow_mut();
         let Elements { pieces, piece, taken } = &mut *source;

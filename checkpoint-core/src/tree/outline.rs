@@ -26,11 +26,11 @@ pub struct Limits {
     pub text: usize,
     /// Statistics of arrays as long as all of them together have no more bytes than this; the others are not read.
     pub statistics_bytes: u64,
-    /// The most cells of a [`Profile`](crate::inspect::Profile), for arrays of two dimensions.
+    /// The most cells of a [`Profile`](super::Profile), for arrays of two dimensions.
     pub profile_rows: usize,
-    /// The most cells in a row of a [`Profile`](crate::inspect::Profile).
+    /// The most cells in a row of a [`Profile`](super::Profile).
     pub profile_columns: usize,
-    /// So many [differences](crate::inspect::Comparison).
+    /// So many [differences](super::Comparison).
     pub differences: usize,
 }
 
@@ -151,7 +151,7 @@ pub struct OutlineArray {
     /// The name of its part.
     pub part: String,
     /// What its elements are.
-    pub element: crate::inspect::Element,
+    pub element: super::Element,
     /// What numpy calls them.
     pub dtype: &'static str,
     /// The lengths of its dimensions.

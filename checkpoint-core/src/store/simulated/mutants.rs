@@ -3,14 +3,13 @@
 //! All but two are faults of what the disk is asked, so they stand between the store and the disk, and no line of the
 //! store knows of them.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
-use crate::container::Source;
+use crate::container::{self, Ignored, Source};
 use crate::store::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
 use crate::store::name;
 
@@ -66,24 +65,15 @@ pub(super) const ALL: [Mutant; 20] = [
     Mutant::GenerationInManifestIgnored,
 ];
 
-thread_local! {
-    static IN_READER: Cell<Option<Mutant>> = const { Cell::new(None) };
-}
-
-/// Whether the reader of this thread takes data whose checksum is wrong.
-pub(crate) fn ignores_checksums() -> bool {
-    IN_READER.get() == Some(Mutant::ChecksumIgnored)
-}
-
-/// Whether the reader of this thread takes a generation under the name of another.
-pub(crate) fn ignores_generations() -> bool {
-    IN_READER.get() == Some(Mutant::GenerationInManifestIgnored)
-}
-
 impl Mutant {
     /// Puts the fault into what uses the disk; without one, the disk as it is.
     pub(super) fn wrap(mutant: Option<Mutant>, disk: Arc<SimulatedDisk>) -> Arc<dyn Disk> {
-        IN_READER.set(mutant);
+        let ignored = match mutant {
+            Some(Mutant::ChecksumIgnored) => Some(Ignored::Checksums),
+            Some(Mutant::GenerationInManifestIgnored) => Some(Ignored::Generations),
+            _ => None,
+        };
+        container::ignore(ignored);
         match mutant {
             Some(mutant) => Arc::new(MutantDisk(Arc::new(Inner { disk, mutant, late: Mutex::default() }))),
             None => Arc::new(disk),
