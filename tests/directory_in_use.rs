@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use checkpointed::{
     Access, CheckpointReader, Checkpointer, Error, Metric, Pipeline, Protection, Scopes, history, inspect,
-    stop::request_halt,
+    stop::{request_halt, request_requeue},
 };
 
 mod common;
@@ -130,6 +130,33 @@ fn what_takes_the_place_of_a_directory_is_neither_read_nor_changed() {
     assert!(is_replaced(checkpoints.unpin(1)));
     assert!(is_replaced(checkpoints.save(&3)));
     assert_eq!(names_in(&path), before);
+}
+
+#[test]
+fn what_is_made_in_the_place_of_a_removed_directory_is_not_ours() {
+    let (_parent, path) = nowhere();
+    let mut ours = Checkpointer::<u64>::open(&path).unwrap();
+    ours.save(&1).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    let mut theirs = Checkpointer::<u64>::open(&path).unwrap();
+    theirs.save(&2).unwrap();
+    request_halt(&path, "meant for them").unwrap();
+    let before = fs::read_to_string(path.join("history.jsonl")).unwrap();
+    assert_eq!(ours.should_stop(), None);
+    assert!(is_replaced(ours.save(&3)));
+    drop(ours);
+    assert_eq!(fs::read_to_string(path.join("history.jsonl")).unwrap(), before);
+    assert_eq!(theirs.should_stop().unwrap().to_string(), "the halt file: meant for them");
+}
+
+#[test]
+fn a_start_that_is_refused_takes_no_request_away() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    request_requeue(&path, "the machine goes").unwrap();
+    assert!(matches!(Checkpointer::<u64>::open(&path), Err(Error::InUse { .. })));
+    let reason = checkpoints.should_stop().unwrap().to_string();
+    assert!(reason.contains("the machine goes"), "{reason}");
 }
 
 #[test]
@@ -362,6 +389,23 @@ fn a_process_that_may_write_nothing_gets_an_error_too() {
     assert_eq!(checkpoints.load().unwrap(), None);
     let error = request_halt(parent.join("run.ckpt"), "stop").unwrap_err();
     assert!(matches!(error, Error::FileTooLong { .. }), "{error:?}");
+}
+
+#[test]
+fn without_memory_for_a_copy_a_background_save_is_an_error() {
+    let name = "without_memory_for_a_copy_a_background_save_is_an_error";
+    // In KiB: for the state, which is never touched, and not for a copy.
+    let limited = ["sh", "-c", "ulimit -v 1600000; exec \"$@\"", "sh"];
+    let Some(parent) = alone(name, &limited) else { return };
+    let mut checkpoints = Checkpointer::<Vec<u64>>::open(parent.join("run.ckpt")).unwrap();
+    checkpoints.save(&vec![1]).unwrap();
+    let state = vec![0; 1 << 27];
+    let error = checkpoints.save_in_background(&state).unwrap_err();
+    assert!(matches!(error, Error::NoMemory { bytes: 0x4000_0000, .. }), "{error:?}");
+    drop(state);
+    checkpoints.save_in_background(&vec![2]).unwrap();
+    checkpoints.wait().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(vec![2]));
 }
 
 /// Saves without end until it is dropped, and tells what was acknowledged.

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::{
-    Error, Pipeline, checkpointed,
+    Error, Key, Pipeline, checkpointed,
     pipeline::{Outcome, Reason, StepReport},
 };
 use common::{assert_passed, file_of, inside, once_more};
@@ -388,4 +388,20 @@ fn another_process_is_told_that_the_pipeline_is_in_use() {
     let _pipeline = Pipeline::open(parent.path().join("test.pipeline")).unwrap();
     let mut command = once_more("another_process_is_told_that_the_pipeline_is_in_use", &[], parent.path());
     assert_passed(&command.output().unwrap());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+    let (parent, path) = nowhere();
+    let pipe = parent.path().join("input");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (sender, done) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let pipeline = Pipeline::open(&path).unwrap();
+        let step = pipeline.step("a").file(&pipe).run(|_| Ok::<u64, Error>(1));
+        sender.send((step.map(drop), Key::from_file(&pipe).map(drop))).unwrap();
+    });
+    let (step, key) = done.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(matches!(step, Err(Error::StepFailed { .. })), "{step:?}");
+    assert!(matches!(key, Err(Error::InvalidKey { .. })), "{key:?}");
 }

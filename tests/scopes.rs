@@ -7,6 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use checkpointed::{Checkpointer, Error, Schedule, Scopes, checkpointed};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[checkpointed]
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,7 +140,7 @@ fn a_program_that_takes_another_way_than_before_is_told_so() {
     assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     let error = outer.save(&2).unwrap_err();
-    assert!(error.to_string().contains("saves before it came back to it"), "{error}");
+    assert!(error.to_string().contains("before it came back to it"), "{error}");
     let error = outer.enter::<u32>("another").unwrap_err();
     assert!(error.to_string().contains("inside scope `inner` of scope `outer`"), "{error}");
     assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));
@@ -192,4 +193,76 @@ fn a_run_that_is_to_stop_keeps_its_last_save_and_one_that_ends_begins_afresh() {
     assert_eq!(scopes.enter::<u32>("loop").unwrap().restored(), Some(7));
     assert!(scopes.finish().unwrap().stopped.is_none());
     assert!(!Scopes::open(&path).unwrap().restore().unwrap());
+}
+
+#[test]
+fn a_run_that_did_not_come_back_to_its_scopes_is_not_at_its_end() {
+    let (_parent, path) = nowhere();
+    {
+        let mut scopes = Scopes::open(&path).unwrap();
+        let mut outer = scopes.enter::<u32>("outer").unwrap();
+        outer.keep(&1).unwrap();
+        outer.enter::<u32>("inner").unwrap().save(&3).unwrap();
+    }
+    // The program took another way, to none of its scopes or to some of them.
+    let error = restored(&path).finish().unwrap_err();
+    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
+    let mut scopes = restored(&path);
+    drop(scopes.enter::<u32>("outer").unwrap());
+    let error = scopes.finish().unwrap_err();
+    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "inner"), "{error}");
+    // What was acknowledged is there.
+    let mut scopes = restored(&path);
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    assert_eq!(outer.restored(), Some(1));
+    assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));
+}
+
+/// A number that cannot be written where it is 13.
+struct Unlucky(u64);
+
+impl Serialize for Unlucky {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 == 13 {
+            return Err(serde::ser::Error::custom("it is 13"));
+        }
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Unlucky {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unlucky, D::Error> {
+        u64::deserialize(deserializer).map(Unlucky)
+    }
+}
+
+#[checkpointed]
+struct Luck {
+    number: Unlucky,
+}
+
+#[test]
+fn variables_that_could_not_be_kept_cost_none_that_were_saved() {
+    let (_parent, path) = nowhere();
+    let luck = |number| Luck { number: Unlucky(number) };
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut outer = scopes.enter::<Luck>("outer").unwrap();
+    outer.save(&luck(12)).unwrap();
+    outer.keep(&luck(13)).unwrap_err();
+    // A save in there would be one without the variables around it.
+    let inner = |scopes: &mut Scopes| {
+        let saved = scopes.enter::<u32>("inner")?.save(&3)?;
+        Ok::<u64, Error>(saved.generation)
+    };
+    let error = outer.once("call", inner).unwrap_err();
+    assert!(matches!(&error, Error::ScopeNotKept { outer, .. } if outer == "outer"), "{error}");
+    let mut reader =
+        Scopes::with(Checkpointer::builder(path.with_extension("copy")).branch_from(&path).open().unwrap());
+    assert!(reader.restore().unwrap());
+    assert_eq!(reader.enter::<Luck>("outer").unwrap().restored().unwrap().number.0, 12);
+    outer.keep(&luck(14)).unwrap();
+    assert_eq!(outer.once("call", inner).unwrap(), 2);
+    drop(outer);
+    drop(scopes);
+    assert_eq!(restored(&path).enter::<Luck>("outer").unwrap().restored().unwrap().number.0, 14);
 }

@@ -579,8 +579,8 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "scope `{entered}` was entered from {}, which has not kept its variables since it entered a scope: call `keep` \
-            before each such call, or make the calls inside `once`",
+            "scope `{entered}` was entered from {}, which has not kept its variables since it entered a scope, or could \
+            not keep them: call `keep` before each such call, or make the calls inside `once`",
             if outer.is_empty() { "the program itself".to_owned() } else { format!("scope `{outer}`") }
         )
     )]
@@ -599,7 +599,7 @@ pub enum Error {
             "the checkpoint was saved inside scope `{expected}`{}, and this program {}: what comes before it must not be done again on a \
             restart; put that into `once`, or say with the variables how far the program is",
             if outer.is_empty() { String::new() } else { format!(" of scope `{outer}`") },
-            if entered.is_empty() { "saves before it came back to it".to_owned() } else { format!("entered `{entered}` there") }
+            if entered.is_empty() { "saves or finishes before it came back to it".to_owned() } else { format!("entered `{entered}` there") }
         )
     )]
     #[non_exhaustive]

@@ -116,6 +116,9 @@ enum Calls {
     Kept,
     /// It did, and has to keep its variables again before it does so once more.
     Entered,
+    /// Its variables could not be kept, and those before them are of the past: nothing is saved
+    /// until it keeps some.
+    Failed,
 }
 
 impl Checkpoint for Stack {
@@ -224,11 +227,14 @@ impl Scopes {
     /// [stop](Scopes::should_stop), the last save stands.
     ///
     /// # Errors
-    /// As [`Checkpointer::finish`].
+    /// As [`Checkpointer::finish`]. [`Error::OtherScope`] where the program did not come back to all
+    /// scopes that [`restore`](Scopes::restore) found: then it has not come to its end, and what
+    /// they saved stands.
     pub fn finish(mut self) -> Result<Finished, Error> {
         if self.checkpoints.is_stopping() {
             return self.checkpoints.finish_without_saving();
         }
+        self.check_restored()?;
         self.stack = Stack::default();
         self.checkpoints.finish(&self.stack)
     }
@@ -322,7 +328,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         let mut bytes = frame.kept.take().unwrap_or_default();
         frame.done.clear();
         // First: should the variables panic, nothing is kept.
-        frame.calls = Calls::NotKept;
+        frame.calls = Calls::Failed;
         self.scopes.encode(variables, &mut bytes)?;
         let frame = self.scopes.frame()?;
         frame.calls = Calls::Kept;
@@ -374,13 +380,19 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// ```
     ///
     /// # Errors
-    /// Those of `work`, and [`Error::Encode`].
+    /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] where the last
+    /// [`keep`](Scope::keep) failed.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
         name: &str,
         work: impl FnOnce(&mut Scopes) -> Result<R, E>,
     ) -> Result<R, E> {
-        if let Some(done) = self.scopes.frame()?.done.get(name) {
+        let frame = self.scopes.frame()?;
+        if frame.calls == Calls::Failed {
+            let (outer, entered) = (frame.name.clone(), name.to_owned());
+            return Err(Error::ScopeNotKept { outer, entered }.into());
+        }
+        if let Some(done) = frame.done.get(name) {
             let done = done.clone();
             return Ok(self.scopes.decode(name, &done)?);
         }

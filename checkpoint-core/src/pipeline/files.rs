@@ -51,7 +51,7 @@ impl Input {
     /// Whether the file was not changed since, not even to be put back.
     pub(super) fn is_unchanged(&self) -> Result<bool, Error> {
         let failed = |source| Error::io("read", &self.path, source);
-        let file = match File::open(&self.path) {
+        let file = match open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             file => file.map_err(failed)?,
         };
@@ -91,7 +91,7 @@ impl Files {
         let path = std::path::absolute(given).map_err(failed)?;
         let name = name(given);
         let now = SystemTime::now();
-        let file = File::open(&path).map_err(failed)?;
+        let file = open(&path).map_err(failed)?;
         // A second store through a memory map does not move the time of a page that is dirty already. After this, none is.
         let shows_stores = file.sync_data().is_ok() && has_times_of_stores(&file);
         let mut seen = look(&file).map_err(failed)?;
@@ -115,6 +115,19 @@ impl Files {
         }
         Ok(Input { name, path, seen, shows_changes })
     }
+}
+
+/// Opens a file. The opening of a pipe would wait for a program that writes into it.
+fn open(path: &Path) -> io::Result<File> {
+    must_be_regular(&std::fs::metadata(path)?)?;
+    File::open(path)
+}
+
+fn must_be_regular(metadata: &std::fs::Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"))
 }
 
 /// The hash of the rest of a file.
@@ -163,9 +176,7 @@ impl Seen {
 /// Everything but the hash.
 fn look(file: &File) -> io::Result<Seen> {
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    }
+    must_be_regular(&metadata)?;
     #[cfg(unix)]
     let (inode, changed) = {
         use std::os::unix::fs::MetadataExt;

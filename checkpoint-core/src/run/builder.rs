@@ -474,8 +474,9 @@ impl<T: Checkpoint> Builder<T> {
         let with_group = self.access == Access::GroupWrites;
         let settings = Settings { durable, retention, compression, protection, with_group };
         // Before anything is made or written down: what is asked for may make no sense.
-        let stop = Stop::new(&self.stop, &path, begun)?;
+        let mut stop = Stop::new(&self.stop, &path, begun)?;
         let mut writer = Writer::open(directory, settings, &Claiming { durable, ..self.claiming })?;
+        stop.begin(writer.claim());
         reader.read_from(writer.directory().clone());
         if self.history && writer.has_none() {
             reader.look_for_missing();

@@ -611,7 +611,14 @@ impl<T: Checkpoint> Checkpointer<T> {
             let mut bytes = std::mem::take(&mut staging.state);
             let encoded = state::encode(state, reader.forms(), &mut bytes, staging);
             staging.state = bytes;
-            encoded.map_err(|why| Error::Encode { name: reader.name(), why })
+            encoded.map_err(|why| match staging.take_too_long() {
+                Some((part, bytes)) => Error::NoMemory {
+                    path: reader.path().to_owned(),
+                    part: format!("a copy of {part}"),
+                    bytes,
+                },
+                None => Error::Encode { name: reader.name(), why },
+            })
         };
         let (copied, panic) = match catch_unwind(AssertUnwindSafe(copy)) {
             Ok(copied) => (copied, None),

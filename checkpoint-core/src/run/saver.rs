@@ -24,6 +24,8 @@ pub(crate) struct Staging {
     arrays: Vec<StagedArray>,
     /// How many of these belong to the present save.
     used: usize,
+    /// The array that there was no memory for.
+    too_long: Option<(String, u64)>,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,13 @@ impl Staging {
     fn clear(&mut self) {
         self.state.clear();
         self.used = 0;
+        self.too_long = None;
+    }
+
+    /// The array that there was no memory for, with its length in bytes, where that is why the copy
+    /// failed.
+    pub(crate) fn take_too_long(&mut self) -> Option<(String, u64)> {
+        self.too_long.take()
     }
 
     /// Gives back the memory of arrays that the state no longer has.
@@ -65,18 +74,20 @@ impl ArraySink for Staging {
 
     fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
         let number = self.used;
+        let Array { kind, outer, bytes: copied } = array;
+        // The memory of the array that was there before.
+        let mut bytes =
+            self.arrays.get_mut(number).map(|staged| std::mem::take(&mut staged.bytes)).unwrap_or_default();
+        bytes.clear();
+        if bytes.try_reserve_exact(copied.len()).is_err() {
+            self.too_long = Some((name, copied.len() as u64));
+            return Err("there is no memory for a copy".to_owned());
+        }
+        bytes.extend_from_slice(copied);
+        let staged = StagedArray { name, kind, outer, bytes };
         match self.arrays.get_mut(number) {
-            Some(staged) => {
-                staged.name = name;
-                staged.kind = array.kind;
-                staged.outer = array.outer;
-                staged.bytes.clear();
-                staged.bytes.extend_from_slice(array.bytes);
-            }
-            None => {
-                let Array { kind, outer, bytes } = array;
-                self.arrays.push(StagedArray { name, kind, outer, bytes: bytes.to_vec() });
-            }
+            Some(former) => *former = staged,
+            None => self.arrays.push(staged),
         }
         self.used += 1;
         Ok(number as u64)

@@ -15,6 +15,11 @@ const LONGEST: u64 = 64 << 10;
 /// [`Error::InvalidKey`] where it cannot be read, is no regular file, or others may read or change it.
 pub(super) fn read(path: &Path) -> Result<(String, PathBuf), Error> {
     let invalid = |why: String| Error::InvalidKey { origin: path.display().to_string(), why };
+    // Before it is opened: that of a pipe would wait for a program that writes into it.
+    let metadata = path.metadata().map_err(|error| invalid(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(invalid("it is no regular file".to_owned()));
+    }
     let file = File::open(path).map_err(|error| invalid(error.to_string()))?;
     let metadata = file.metadata().map_err(|error| invalid(error.to_string()))?;
     if !metadata.is_file() {

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::outcome::ExitCodes;
+use crate::store::Claim;
 use deadline::{Deadlines, Environment};
 use halt::{Request, Wish};
 use job::Job;
@@ -59,6 +60,9 @@ pub(crate) struct Stop {
     pace: Pace,
     halt: Request,
     requeue: Request,
+    /// On the directory in which the requests are. In one that took its place they are meant for
+    /// another program.
+    claim: Option<Arc<Claim>>,
     exit_codes: ExitCodes,
     next_look: Instant,
     reason: Option<StopReason>,
@@ -91,21 +95,30 @@ impl Stop {
                 None
             }
         };
-        let requeue = Request::new(Wish::Requeue, directory);
-        // What it asks for is done: the program is started again.
-        requeue.consume();
         Ok(Stop {
             listener,
             limits,
             job,
             pace: Pace::default(),
             halt: Request::new(Wish::Halt, directory),
-            requeue,
+            requeue: Request::new(Wish::Requeue, directory),
+            claim: None,
             exit_codes,
             next_look: now,
             reason: None,
             told: false,
         })
+    }
+
+    /// The directory is the program's now: before, the requests were those of the one that had it.
+    pub(crate) fn begin(&mut self, claim: &Arc<Claim>) {
+        // What it asks for is done: the program is started again.
+        self.requeue.consume();
+        self.claim = Some(Arc::clone(claim));
+    }
+
+    fn has_place(&self) -> bool {
+        self.claim.as_ref().is_none_or(|claim| claim.check_place().is_ok())
     }
 
     /// Why the program is to stop, where a save takes so long. Once there is a reason it stays.
@@ -121,6 +134,9 @@ impl Stop {
     /// is removed, so that the program may be started again, and so is a requeue file, whatever the reason.
     pub(crate) fn take_reason(&mut self) -> Option<StopReason> {
         let reason = self.reason.take();
+        if !self.has_place() {
+            return reason;
+        }
         if let Some(StopReason::Halt { .. }) = reason {
             self.halt.consume();
         }
@@ -164,6 +180,9 @@ impl Stop {
         self.limits.iter_mut().for_each(|limit| limit.check(now, wall));
         if let Some(job) = &mut self.job {
             job.look(now, wall, save_takes, step);
+        }
+        if !self.has_place() {
+            return None;
         }
         let halt = self.halt.found().map(|message| StopReason::Halt { message });
         halt.or_else(|| self.requeue.found().map(|message| StopReason::Requeue { message }))

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal as Sent, kill_process};
 
 use super::*;
+use crate::store::{Claim, Claiming, RealDisk};
 
 const INSIDE: &str = "CHECKPOINTED_TEST_STOP";
 
@@ -266,7 +267,12 @@ fn a_halt_file_stops_the_program_and_is_gone_when_the_run_ends_by_it() {
 #[test]
 fn a_requeue_file_stops_the_program_once() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || Stop::new(&Settings::default(), directory.path(), Instant::now()).unwrap();
+    let open = || {
+        let claim = Claim::take(&RealDisk::default(), directory.path(), &Claiming::default()).unwrap();
+        let mut stop = Stop::new(&Settings::default(), directory.path(), Instant::now()).unwrap();
+        stop.begin(&claim);
+        stop
+    };
     let mut stop = open();
     request_requeue(directory.path(), "the machine goes").unwrap();
     let reason = reason_of(&mut stop);
@@ -280,7 +286,8 @@ fn a_requeue_file_stops_the_program_once() {
     request_halt(directory.path(), "").unwrap();
     assert_eq!(reason_of(&mut stop).unwrap().to_string(), "the halt file");
     stop.take_reason();
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    drop(stop);
+    assert_eq!(reason_of(&mut open()), None);
 }
 
 #[test]

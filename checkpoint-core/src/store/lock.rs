@@ -15,6 +15,9 @@ use super::name;
 use super::output::check_limit;
 use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow_no_wait};
 
+/// How often a lock is taken that turns out to be that of a file which was removed meanwhile.
+const ATTEMPTS: u32 = 1000;
+
 /// How a file is locked; tests have other ways than [`File::try_lock`].
 pub(super) type TryLock = fn(&File) -> Result<(), TryLockError>;
 
@@ -35,7 +38,7 @@ pub(super) struct DirectoryLock {
 
 /// Takes the lock of a directory, and leaves `holder` in its lock file.
 pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock) -> io::Result<Locking> {
-    loop {
+    for _ in 0..ATTEMPTS {
         let directory = if cfg!(unix) { Some(File::open(path)?) } else { None };
         let file = open(&path.join(name::LOCK), OpenOptions::new().create(true))?;
         access.grant(&file);
@@ -67,6 +70,10 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
             });
         }
     }
+    Err(io::Error::other(
+        "its file is another one each time: its file system has no lasting numbers of files, or a program removes it \
+         again and again",
+    ))
 }
 
 /// Whether a file system refused a lock because it has none.
@@ -165,5 +172,26 @@ impl Lock for DirectoryLock {
                 tracing::debug!(path = %self.path.display(), %error, "the lock file keeps its time");
             }
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_file_that_never_stays_is_an_error_and_no_hang() {
+        // As if a purge came between the opening and the locking, each time.
+        let purge = |file: &File| {
+            let path =
+                fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(TryLockError::Error)?;
+            if path.is_file() { fs::remove_file(path).map_err(TryLockError::Error) } else { Ok(()) }
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let error = lock(directory.path(), "us", Access::default(), purge).unwrap_err();
+        assert!(error.to_string().contains("removes it again and again"), "{error}");
     }
 }

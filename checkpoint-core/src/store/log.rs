@@ -4,16 +4,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::disk::Log;
+use super::disk::{Identity, Log};
 use super::name;
 use super::output::check_limit;
-use super::real::{Access, has_one_name, must_be_regular, no_follow_no_wait};
+use super::real::{Access, has_one_name, identity, must_be_regular, no_follow_no_wait};
 
 #[derive(Debug)]
 pub(super) struct FileLog {
     file: File,
     path: PathBuf,
     access: Access,
+    /// The directory of the file, as it was when that was opened.
+    directory: Option<Identity>,
 }
 
 impl FileLog {
@@ -22,10 +24,11 @@ impl FileLog {
     pub(super) fn open(path: &Path, access: Access) -> io::Result<FileLog> {
         let file = open(path)?;
         access.grant(&file);
-        if has_one_name(&must_be_regular(&file)?) {
-            return Ok(FileLog { file, path: path.to_owned(), access });
-        }
         let directory = path.parent().unwrap_or(Path::new("/"));
+        let place = identity(&directory.metadata()?);
+        if has_one_name(&must_be_regular(&file)?) {
+            return Ok(FileLog { file, path: path.to_owned(), access, directory: place });
+        }
         let mut copy = name::temporary().tempfile_in(directory)?;
         let mut former = File::open(path)?;
         check_limit(former.metadata()?.len())?;
@@ -35,7 +38,17 @@ impl FileLog {
         copy.persist(path).map_err(|error| error.error)?;
         let file = open(path)?;
         access.grant(&file);
-        Ok(FileLog { file, path: path.to_owned(), access })
+        Ok(FileLog { file, path: path.to_owned(), access, directory: place })
+    }
+
+    /// Opens the file again, which was linked or removed, but none of another directory.
+    fn reopen(&mut self) -> io::Result<()> {
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        if identity(&directory.metadata()?) != self.directory {
+            return Err(io::Error::other("another directory took the place of the one that was opened"));
+        }
+        *self = FileLog::open(&self.path, self.access)?;
+        Ok(())
     }
 }
 
@@ -51,7 +64,7 @@ impl Log for FileLog {
         let metadata = self.file.metadata()?;
         if !has_one_name(&metadata) {
             // Linked since it was opened, or removed.
-            *self = FileLog::open(&self.path, self.access)?;
+            self.reopen()?;
         }
         check_limit(metadata.len().saturating_add(bytes.len() as u64))?;
         self.file.write_all(bytes)
