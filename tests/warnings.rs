@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use checkpointed::{Checkpointer, Error};
+use checkpointed::{Checkpointer, Error, Warning};
 use common::{file_of, inside, once_more};
 
 /// The quick start of the README: nobody arranged anything for warnings.
@@ -109,6 +109,53 @@ fn a_name_that_turns_text_around_does_not_reach_the_terminal() {
     let told = run(&evil, &[]);
     assert!(told.lines[0].contains(r"run\u{202e}tpkc\u{1b}[31m"), "{}", told.stderr);
     assert!(!told.stderr.contains(['\u{202e}', '\u{1b}']), "{}", told.stderr);
+}
+
+#[test]
+fn a_run_that_saves_over_what_it_did_not_load_is_told_so() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let told = |work: &dyn Fn(&mut Checkpointer<u64>)| {
+        let (sender, warnings) = std::sync::mpsc::channel();
+        let taker = move |warning: &Warning| sender.send(warning.to_string()).unwrap();
+        work(&mut Checkpointer::builder(&path).on_warning(taker).open().unwrap());
+        warnings.iter().collect::<Vec<String>>()
+    };
+    let save = |checkpoints: &mut Checkpointer<u64>| {
+        checkpoints.save(&7).unwrap();
+        checkpoints.save(&8).unwrap();
+    };
+    assert_eq!(told(&save), [""; 0], "there was nothing to load");
+    let warnings = told(&save);
+    assert_eq!(warnings.len(), 1, "once: {warnings:?}");
+    assert!(warnings[0].contains("up to generation 2"), "{warnings:?}");
+    let in_background = |checkpoints: &mut Checkpointer<u64>| {
+        checkpoints.save_in_background(&9).unwrap();
+        checkpoints.wait().unwrap();
+    };
+    assert_eq!(told(&in_background).len(), 1);
+    let loads: [&dyn Fn(&mut Checkpointer<u64>); 3] = [
+        &|checkpoints| assert!(checkpoints.load().unwrap().is_some()),
+        &|checkpoints| assert!(checkpoints.load_into(&mut 0).unwrap()),
+        &|checkpoints| {
+            let newest = checkpoints.generations().unwrap().pop().unwrap();
+            checkpoints.load_generation(newest).unwrap();
+        },
+    ];
+    for load in loads {
+        let work = |checkpoints: &mut Checkpointer<u64>| {
+            load(checkpoints);
+            save(checkpoints);
+        };
+        assert_eq!(told(&work), [""; 0]);
+    }
+    // Of another state, so that it cannot be loaded; and the program passes over the error.
+    Checkpointer::<String>::open(&path).unwrap().save(&"theirs".to_owned()).unwrap();
+    let careless = |checkpoints: &mut Checkpointer<u64>| {
+        let state = checkpoints.load().unwrap_or_default().unwrap_or_default();
+        checkpoints.save(&state).unwrap();
+    };
+    assert_eq!(told(&careless).len(), 1);
 }
 
 #[test]

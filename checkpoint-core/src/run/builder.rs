@@ -487,8 +487,10 @@ impl<T: Checkpoint> Builder<T> {
         let pacer = Pacer::new(self.schedule, past);
         let run = Run::new(begun, pacer, stop, journal, self.watch, Arc::clone(writer.claim()));
         let net = Net::of::<T>(self.read_back, reader.program());
+        // The library itself saves without loading where that is right.
+        let unloaded = writer.newest().filter(|_| !self.is_of_library);
         let saver = Saver::new(writer, net, run);
-        Ok(Checkpointer::new(reader, branched_from, saver, self.background))
+        Ok(Checkpointer::new(reader, branched_from, saver, self.background, unloaded))
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::base::panics::message;
+use crate::base::warnings::warn;
 use crate::container::{Manifest, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved, StopReason};
@@ -54,6 +55,8 @@ pub struct Checkpointer<T> {
     saver: Saver,
     /// Whether a save that is due is made in the background.
     background: bool,
+    /// The newest generation that earlier runs left, until this run loads one or was warned.
+    unloaded: Option<u64>,
     /// The bytes of the state, kept so that the next save finds them warm.
     buffer: Vec<u8>,
 }
@@ -93,8 +96,22 @@ impl<T: Checkpoint> Checkpointer<T> {
         branched_from: Option<CheckpointReader<T>>,
         saver: Saver,
         background: bool,
+        unloaded: Option<u64>,
     ) -> Checkpointer<T> {
-        Checkpointer { reader, branched_from, saver, background, buffer: Vec::new() }
+        Checkpointer { reader, branched_from, saver, background, unloaded, buffer: Vec::new() }
+    }
+
+    /// Warns, before the first save, where that begins to take the place of what nobody loaded: the program forgot to
+    /// load, passed over an error of the load, or is another one than before.
+    fn warn_of_unloaded(&mut self) {
+        if let Some(generation) = self.unloaded.take() {
+            warn(format!(
+                "{} has checkpoints of earlier runs, up to generation {generation}, and this run saves without having \
+                 loaded one: it removes them as new ones come, but for those that are pinned or kept by a rule; to go \
+                 on from them call `load` first, or save into another directory",
+                self.path().display()
+            ));
+        }
     }
 
     /// Loads the newest generation that is whole; `None` where there is none at all, as on the first run.
@@ -169,6 +186,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         if loaded.is_some()
             && let Some(report) = self.reader.last_load()
         {
+            self.unloaded = None;
             self.saver.run.restarted(report);
         }
         match &mut self.branched_from {
@@ -208,7 +226,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or what is wrong with it.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
-        self.reader.load_generation(generation)
+        let state = self.reader.load_generation(generation)?;
+        self.unloaded = None;
+        Ok(state)
     }
 
     /// The report of the last load that found something: which generation, and which were passed over and why.
@@ -337,6 +357,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: Metadata,
     ) -> Result<(Result<Saved, Error>, Fate), Error> {
+        self.warn_of_unloaded();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
         let telling = self.saver.run.telling();
@@ -602,6 +623,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: Metadata,
     ) -> Result<SaveStarted, Error> {
         let _warnings = self.saver.run.warnings.enter();
+        self.warn_of_unloaded();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });

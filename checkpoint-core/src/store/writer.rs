@@ -118,6 +118,11 @@ impl Writer {
         self.known.is_empty()
     }
 
+    /// The newest generation that is there, as far as is known.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.known.last().copied()
+    }
+
     /// Takes note of generations that turned out to be unusable.
     pub(crate) fn mark_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
         self.damaged.extend(generations);
