@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use checkpointed::{
     Error, Key, Pipeline, checkpointed,
-    pipeline::{Outcome, Reason, StepReport},
+    pipeline::{Outcome, Reason, StepReport, redo},
 };
 use common::{assert_passed, file_of, inside, once_more};
 use serde::Serialize;
@@ -404,4 +404,22 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
     let (step, key) = done.recv_timeout(Duration::from_secs(60)).unwrap();
     assert!(matches!(step, Err(Error::StepFailed { .. })), "{step:?}");
     assert!(matches!(key, Err(Error::InvalidKey { .. })), "{key:?}");
+}
+
+#[test]
+fn a_request_to_run_a_step_again_outlives_the_run_it_meets() {
+    let (_parent, path) = nowhere();
+    let run = |parameter: u64, meanwhile: &dyn Fn()| {
+        let pipeline = Pipeline::open(&path).unwrap();
+        let work = |_: &_| {
+            meanwhile();
+            Ok::<u64, Error>(1)
+        };
+        pipeline.step("a").param("x", &parameter).run(work).unwrap();
+        pipeline.finish().unwrap().remove(0).outcome
+    };
+    assert_eq!(run(1, &|| {}), Outcome::Ran);
+    assert_eq!(run(2, &|| assert!(redo(&path, "a").unwrap())), Outcome::Ran);
+    assert_eq!(run(2, &|| {}), Outcome::Ran, "it was asked for while the step ran");
+    assert_eq!(run(2, &|| {}), Outcome::Reused);
 }

@@ -115,7 +115,8 @@ impl<'p> Step<'p> {
         self
     }
 
-    /// A file that the result depends on, by its content.
+    /// A file that the result depends on, by its content. A relative path goes from the working
+    /// directory at the time of [`run`](Step::run), as it does in the function.
     ///
     /// If it is changed while the step runs, it is not known what the step has read: the output counts in this run, and the next
     /// one runs the step again.
@@ -294,7 +295,10 @@ impl<'p> Step<'p> {
         let metadata = self.metadata(key, &identity, begun.elapsed().as_secs_f64())?;
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);
-        if let Err(error) = withdraw(&self.pipeline.path, &self.name) {
+        // One that was left since the pipeline was opened is for the next run.
+        if self.pipeline.commands.redo.contains(&self.name)
+            && let Err(error) = withdraw(&self.pipeline.path, &self.name)
+        {
             warn(format!("step {} will be run again by the next run too: {error}", self.name));
         }
         self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
