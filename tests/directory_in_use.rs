@@ -408,6 +408,36 @@ fn without_memory_for_a_copy_a_background_save_is_an_error() {
     assert_eq!(checkpoints.load().unwrap(), Some(vec![2]));
 }
 
+#[test]
+fn without_threads_a_long_save_is_made_and_loaded() {
+    let name = "without_threads_a_long_save_is_made_and_loaded";
+    if let Some(directory) = inside() {
+        let process = std::process::id().to_string();
+        let limited = Command::new("prlimit").args(["--nproc=1:1", "--pid", &process]).status();
+        assert!(limited.unwrap().success());
+        assert!(thread::Builder::new().spawn(|| {}).is_err(), "there is no thread to be had");
+        let state: Vec<u64> = (0..1_500_000).collect();
+        let mut checkpoints = Checkpointer::<Vec<u64>>::open(directory.join("run.ckpt")).unwrap();
+        for _ in 0..4 {
+            checkpoints.save(&state).unwrap();
+        }
+        assert!(checkpoints.load().unwrap() == Some(state));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let is_given = std::os::unix::fs::chown(directory.path(), Some(65_531), Some(65_531)).is_ok();
+    let wrapper = ["setpriv", "--reuid=65531", "--regid=65531", "--clear-groups"];
+    let may_run = Command::new(wrapper[0])
+        .args(&wrapper[1..])
+        .arg(std::env::current_exe().unwrap())
+        .arg("--list")
+        .output();
+    if !is_given || !may_run.is_ok_and(|output| output.status.success()) {
+        return skipping("only root can become another user (setpriv)");
+    }
+    assert_passed(&once_more(name, &wrapper, directory.path()).output().unwrap());
+}
+
 /// Saves without end until it is dropped, and tells what was acknowledged.
 struct Busy<'a> {
     acknowledged: &'a AtomicU64,

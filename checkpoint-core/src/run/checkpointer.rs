@@ -101,8 +101,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         Checkpointer { reader, branched_from, saver, background, unloaded, buffer: Vec::new() }
     }
 
-    /// Warns, before the first save, where that begins to take the place of what nobody loaded: the program forgot to
-    /// load, passed over an error of the load, or is another one than before.
+    /// Warns, before the first save, where that begins to take the place of generations that this run
+    /// did not load: the program forgot to load, passed over an error of the load, or is another one.
     fn warn_of_unloaded(&mut self) {
         if let Some(generation) = self.unloaded.take() {
             warn(format!(

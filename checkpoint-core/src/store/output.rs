@@ -151,13 +151,22 @@ impl FileOutput {
     }
 
     fn pass_on_full_buffer(&mut self) -> io::Result<()> {
-        let Some(full) = self.buffer.take_if(|buffer| buffer.is_full()) else { return Ok(()) };
-        let thread = match &mut self.thread {
-            Some(thread) => thread,
-            none => none.insert(WriterThread::start(Arc::clone(&self.file), &self.buffers, self.set_direct)?),
-        };
+        let Some(mut full) = self.buffer.take_if(|buffer| buffer.is_full()) else { return Ok(()) };
         let offset = self.offset;
         self.offset += full.filled as u64;
+        let thread = match &mut self.thread {
+            Some(thread) => thread,
+            none => match WriterThread::start(Arc::clone(&self.file), &self.buffers, self.set_direct) {
+                Ok(thread) => none.insert(thread),
+                // The system has no thread to give (`ulimit -u`): this one writes by itself.
+                Err(_) => {
+                    write_all_at(&self.file, full.filled(), offset)?;
+                    full.filled = 0;
+                    self.buffer = Some(full);
+                    return Ok(());
+                }
+            },
+        };
         self.buffer = thread.exchange(offset, full);
         // The thread ends early only when it could not write; how it ended says why.
         if self.buffer.is_none() { self.end_thread() } else { Ok(()) }
@@ -241,10 +250,7 @@ impl WriterThread {
     fn start(file: Arc<File>, buffers: &Buffers, set_direct: SetDirect) -> io::Result<WriterThread> {
         let (full, to_write) = channel::<(u64, Buffer)>();
         let (written, empty) = channel();
-        // One is being filled already. Where there is no memory for more, it has to do: the thread gives it back.
-        for buffer in (1..BUFFERS).map_while(|_| buffers.get()) {
-            let _ = written.send(buffer);
-        }
+        let given = written.clone();
         let handle = std::thread::Builder::new().name("checkpoint-writer".to_owned()).spawn(move || {
             let mut direct = set_direct(&file, true).is_ok();
             for (offset, mut buffer) in to_write {
@@ -263,6 +269,10 @@ impl WriterThread {
             }
             Ok(())
         })?;
+        // One is being filled already. Where there is no memory for more, it has to do: the thread gives it back.
+        for buffer in (1..BUFFERS).map_while(|_| buffers.get()) {
+            let _ = given.send(buffer);
+        }
         Ok(WriterThread { full, empty, handle })
     }
 
