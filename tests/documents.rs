@@ -1,0 +1,51 @@
+//! What the documents name is there: a table of tests that names none that exists proves nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents() -> Vec<PathBuf> {
+    let of_docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut documents: Vec<PathBuf> =
+        of_docs.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    documents.extend(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    documents
+}
+
+/// Whether text in backticks is the path of a file of this repository.
+fn is_path(text: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./".contains(letter);
+    text.contains('/')
+        && text.chars().all(is_plain)
+        && [".rs", ".sh", ".md"].iter().any(|end| text.ends_with(end))
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let mut missing = Vec::new();
+    let mut found = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| is_path(quoted));
+        // Those of the core are often named from its own folder.
+        let bases = [root().to_owned(), root().join("checkpoint-core/src")];
+        let quoted = quoted.map(|path| (path, bases.iter().any(|base| base.join(path).exists())));
+        let linked = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let linked = linked.filter(|link| !link.is_empty() && !link.contains("://"));
+        let folder = document.parent().unwrap();
+        let linked = linked.map(|link| (link, folder.join(link).exists()));
+        for (path, is_there) in quoted.chain(linked) {
+            found += usize::from(is_there);
+            if !is_there {
+                missing.push(format!("{}: {path}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(found > 50, "the documents name many files, not {found}");
+}
