@@ -211,6 +211,11 @@ fn a_run_that_did_not_come_back_to_its_scopes_is_not_at_its_end() {
     drop(scopes.enter::<u32>("outer").unwrap());
     let error = scopes.finish().unwrap_err();
     assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "inner"), "{error}");
+    // Nor to one whose variables it cannot read.
+    let mut scopes = restored(&path);
+    scopes.enter::<String>("outer").unwrap_err();
+    let error = scopes.finish().unwrap_err();
+    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
     // What was acknowledged is there.
     let mut scopes = restored(&path);
     let mut outer = scopes.enter::<u32>("outer").unwrap();

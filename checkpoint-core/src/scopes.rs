@@ -192,6 +192,10 @@ impl Scopes {
             return Err(Error::ScopeNotKept { outer: self.active(), entered: name.to_owned() });
         }
         self.known::<T>()?;
+        // Before the frame is taken: where this fails, a restart has still to come back to it.
+        let kept = self.restored.first().filter(|expected| expected.name == name);
+        let kept = kept.and_then(|expected| expected.kept.clone());
+        let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = match self.restored.first() {
             None => {
                 let call = self.stack.calls.entry(name.to_owned()).or_default();
@@ -206,7 +210,6 @@ impl Scopes {
                 return Err(Error::OtherScope { outer: self.active(), entered, expected });
             }
         };
-        let restored = frame.kept.as_deref().map(|kept| self.decode(name, kept)).transpose()?;
         *self.calls() = Calls::Entered;
         self.stack.frames.push(frame);
         Ok(Scope { depth: self.stack.frames.len(), scopes: self, restored, variables: PhantomData })
@@ -225,6 +228,9 @@ impl Scopes {
 
     /// Ends the run. If it came to its own end, that is saved, and the next one begins afresh; if it was to
     /// [stop](Scopes::should_stop), the last save stands.
+    ///
+    /// Not to be called after an error of the program: a scope that was left looks done. A run that is dropped
+    /// instead goes on from its last save.
     ///
     /// # Errors
     /// As [`Checkpointer::finish`]. [`Error::OtherScope`] where the program did not come back to all
