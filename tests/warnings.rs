@@ -111,11 +111,14 @@ fn a_name_that_turns_text_around_does_not_reach_the_terminal() {
     assert!(!told.stderr.contains(['\u{202e}', '\u{1b}']), "{}", told.stderr);
 }
 
+/// What a run does.
+type Work<'a> = &'a dyn Fn(&mut Checkpointer<u64>);
+
 #[test]
 fn a_run_that_saves_over_what_it_did_not_load_is_told_so() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
-    let told = |work: &dyn Fn(&mut Checkpointer<u64>)| {
+    let told = |work: Work<'_>| {
         let (sender, warnings) = std::sync::mpsc::channel();
         let taker = move |warning: &Warning| sender.send(warning.to_string()).unwrap();
         work(&mut Checkpointer::builder(&path).on_warning(taker).open().unwrap());
@@ -134,7 +137,7 @@ fn a_run_that_saves_over_what_it_did_not_load_is_told_so() {
         checkpoints.wait().unwrap();
     };
     assert_eq!(told(&in_background).len(), 1);
-    let loads: [&dyn Fn(&mut Checkpointer<u64>); 3] = [
+    let loads: [Work<'_>; 3] = [
         &|checkpoints| assert!(checkpoints.load().unwrap().is_some()),
         &|checkpoints| assert!(checkpoints.load_into(&mut 0).unwrap()),
         &|checkpoints| {
