@@ -38,7 +38,9 @@ fn alone(test: &str, wrapper: &[&str]) -> Option<PathBuf> {
 }
 
 fn save_one(path: &Path, state: u64) {
-    Checkpointer::<u64>::open(path).unwrap().save(&state).unwrap();
+    // A process that another test starts has our locks from its fork to its exec.
+    let builder = Checkpointer::<u64>::builder(path).wait_for(Duration::from_secs(60));
+    builder.open().unwrap().save(&state).unwrap();
 }
 
 fn is_replaced<T>(outcome: Result<T, Error>) -> bool {
