@@ -4,7 +4,8 @@
 //! is asked and hands out [sample values](sample). What has been learned is a [graph] of the places where
 //! values go. Each pass heads for the nearest place of which nothing is known, and chooses enum variants, options
 //! and lengths accordingly; when nothing is left, or the work allowed is spent, the graph becomes a schema. What is
-//! not known by then is opaque, never a guess.
+//! not known by then is opaque, never a guess. So is a part that asks for one thing or another, depending on the data:
+//! [probes](probe) look for these at the end.
 //!
 //! Why it ends: a pass that learns nothing gives up the place that it was heading for.
 
@@ -12,6 +13,7 @@ mod access;
 mod deserializer;
 mod emission;
 mod graph;
+mod probe;
 mod progress;
 mod quiet;
 mod sample;

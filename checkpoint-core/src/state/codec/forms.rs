@@ -96,6 +96,8 @@ enum Name {
     Exactly(Box<str>),
     /// Aliases hide which.
     OneOf(Vec<Box<str>>),
+    /// It may be that of another one as well.
+    Unclear(Vec<Box<str>>),
 }
 
 /// The forms of all types in a schema.
@@ -179,7 +181,7 @@ impl Forms {
             Some(Name::Any) => true,
             Some(Name::Exactly(known)) => **known == *name,
             Some(Name::OneOf(names)) => names.iter().any(|known| **known == *name),
-            None => false,
+            Some(Name::Unclear(_)) | None => false,
         }
     }
 
@@ -188,11 +190,19 @@ impl Forms {
         matches!(self.names.get(place as usize), Some(Name::Exactly(_)))
     }
 
+    /// Whether this may be the name of one or another entry.
+    pub(super) fn is_unclear(&self, place: u32, name: &str) -> bool {
+        match self.names.get(place as usize) {
+            Some(Name::Unclear(names)) => names.iter().any(|known| **known == *name),
+            _ => false,
+        }
+    }
+
     /// What messages call an entry.
     pub(super) fn name(&self, place: u32) -> String {
         match self.names.get(place as usize) {
             Some(Name::Exactly(name)) => format!("`{name}`"),
-            Some(Name::OneOf(names)) => {
+            Some(Name::OneOf(names) | Name::Unclear(names)) => {
                 names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
             }
             Some(Name::Any) | None => "a value without a name".to_owned(),
@@ -469,6 +479,7 @@ impl Table {
             let content = self.fields(fields);
             entries.push((Name::of(name), self.add(content)));
         }
+        Name::tell_apart(&mut entries);
         let count = Id::of(entries.len()).0;
         Form::Enum { first: self.entries(entries), count }
     }
@@ -501,6 +512,25 @@ impl Table {
 }
 
 impl Name {
+    /// Marks the names of variants that may be those of other variants too.
+    fn tell_apart(variants: &mut [(Name, Id)]) {
+        let mut times: HashMap<Box<str>, u32> = HashMap::new();
+        for (name, _) in &*variants {
+            match name {
+                Name::Exactly(name) => *times.entry(name.clone()).or_default() += 1,
+                Name::OneOf(names) => names.iter().for_each(|name| *times.entry(name.clone()).or_default() += 1),
+                Name::Any | Name::Unclear(_) => {}
+            }
+        }
+        for (name, _) in variants {
+            if let Name::OneOf(names) = name
+                && names.iter().any(|name| times.get(name).is_some_and(|times| *times > 1))
+            {
+                *name = Name::Unclear(std::mem::take(names));
+            }
+        }
+    }
+
     /// The name of a field or a variant as a schema has it. Where aliases hide it, that is all of them.
     fn of(name: &str) -> Name {
         let uncertain = name

@@ -148,7 +148,8 @@ impl<'a> Writer<'a> {
     pub(super) fn mismatch(&self, written: &str) -> Failure {
         let read = self.forms.describe(self.next);
         Failure::new(format!(
-            "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT}"
+            "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT} \
+             (also where its form depends on its data, in a way that no sample showed)"
         ))
     }
 
@@ -316,14 +317,18 @@ impl<'a> Writer<'a> {
                 Ok(())
             }
             Form::Enum { first, count } => {
-                let of_name = |index: &u32| {
-                    self.forms.is_certain(first + index) && self.forms.is_named(first + index, name)
-                };
+                let of_name = |index: &u32| self.forms.is_named(first + index, name);
                 match (0..count).find(of_name) {
                     Some(index) => {
                         leaves::write(self.bytes, index)?;
                         self.next = self.entry(first + index);
                         Ok(())
+                    }
+                    None if (0..count).any(|index| self.forms.is_unclear(first + index, name)) => {
+                        Err(Failure::new(format!(
+                            "its Serialize writes the variant `{name}`, and aliases hide which number that is for its \
+                             Deserialize; write #[serde(with = \"checkpointed::self_describing\")] on its field"
+                        )))
                     }
                     None => Err(Failure::new(format!(
                         "its Serialize writes the variant `{name}`, which its Deserialize does not read, so it could \

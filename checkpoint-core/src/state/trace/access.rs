@@ -1,5 +1,7 @@
 //! The parts of sequences, maps, structs and enums, one at a time.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem;
 use std::rc::Rc;
 
 use serde::de::value::{BorrowedStrDeserializer, U32Deserializer};
@@ -15,6 +17,8 @@ pub(super) struct Members<'a> {
     pub(super) tracer: &'a mut Tracer,
     pub(super) slots: Rc<[SlotId]>,
     pub(super) length: usize,
+    /// How many were read so far, where that is known.
+    pub(super) known: usize,
     pub(super) read: &'a mut usize,
     pub(super) hurry: bool,
 }
@@ -32,7 +36,8 @@ impl<'de> SeqAccess<'de> for Members<'_> {
         // Elements after the first only show whether they are of the same form.
         let is_again = *self.read >= self.slots.len();
         *self.read += 1;
-        self.tracer.read(slot, seed, self.hurry || is_again).map(Some)
+        let value = self.tracer.read(slot, seed, self.hurry || is_again)?;
+        if self.tracer.is_unmade(*self.read >= self.known) { Err(Refusal::Other) } else { Ok(Some(value)) }
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -65,7 +70,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let value = self.tracer.read(self.value, seed, self.hurry);
         // Entries after the first only show whether they are of the same form.
         self.hurry = true;
-        value
+        if self.tracer.is_unmade(self.length == 0) { Err(Refusal::Other) } else { value }
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -94,7 +99,8 @@ impl<'de> MapAccess<'de> for ByName<'_> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
         *self.asked = true;
-        self.tracer.read(self.value, seed, false)
+        let value = self.tracer.read(self.value, seed, false);
+        if self.tracer.is_unmade(true) { Err(Refusal::Other) } else { value }
     }
 }
 
@@ -127,10 +133,12 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
             Ok(value) => {
                 if !variant.explored {
                     variant.explored = true;
+                    variant.mark = Some(mark(&value));
                     graph.changes += 1;
                 }
                 Ok((value, self))
             }
+            Err(refusal) if variant.explored => Err(refusal),
             Err(refusal) => {
                 variant.rejected = true;
                 graph.changes += 1;
@@ -138,6 +146,35 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
                 Err(refusal)
             }
         }
+    }
+}
+
+/// The same for values of one enum that are the same variant, and for others as good as never.
+fn mark<T>(value: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    mem::discriminant(value).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The name of a variant, to see which one it is. The content is not read.
+pub(super) struct VariantByName<'a> {
+    pub(super) tracer: &'a mut Tracer,
+    pub(super) container: ContainerId,
+}
+
+impl<'de, 'a> EnumAccess<'de> for VariantByName<'a> {
+    type Error = Refusal;
+    type Variant = Choice<'a>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant)> {
+        let container = &mut self.tracer.graph.containers[self.container];
+        if let Some(hunt) = &mut container.hunt {
+            let name = container.key.members.get(hunt.next).copied().unwrap_or_default();
+            let found = seed.deserialize(BorrowedStrDeserializer::<Refusal>::new(name));
+            hunt.note(found.ok().map(|value| mark(&value)));
+        }
+        self.tracer.graph.changes += 1;
+        Err(self.tracer.stop())
     }
 }
 

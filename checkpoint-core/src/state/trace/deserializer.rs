@@ -7,9 +7,9 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, UnitDeserializer};
 use serde::de::{Deserializer, Visitor};
 
 use super::super::schema::Type;
-use super::access::{Choice, Entries, Members};
+use super::access::{Choice, Entries, Members, VariantByName};
 use super::emission::arguments;
-use super::graph::{ContainerId, Form, Key, Place, Shape, SlotId};
+use super::graph::{ContainerId, Form, Key, Place, Shape, SlotId, VariantHunt};
 use super::sample::{self, Anything};
 use super::tracer::{Culprit, Refusal, Result, Tracer};
 
@@ -237,7 +237,14 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
         self.inline(visitor, |tracer, slot, hurry, visitor| {
             let element = tracer.graph.seq(slot);
             let length = tracer.count(slot, &[element], usize::MAX - 1, hurry);
-            visitor.visit_seq(Members { tracer, slots: Rc::from([element]), length, read: &mut 0, hurry })
+            visitor.visit_seq(Members {
+                tracer,
+                slots: Rc::from([element]),
+                length,
+                known: length,
+                read: &mut 0,
+                hurry,
+            })
         })
     }
 
@@ -256,7 +263,20 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
         self.inline(visitor, |tracer, slot, hurry, visitor| {
             let slots = tracer.graph.tuple(slot, length);
-            visitor.visit_seq(Members { tracer, slots, length, read: &mut 0, hurry })
+            let known = tracer.graph.slots[slot].read.unwrap_or(length);
+            let mut read = 0;
+            let result = visitor.visit_seq(Members {
+                tracer: &mut *tracer,
+                slots,
+                length,
+                known,
+                read: &mut read,
+                hurry,
+            });
+            if result.is_ok() {
+                tracer.graph.read_tuple(slot, read);
+            }
+            result
         })
     }
 
@@ -311,6 +331,9 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     ) -> Result<V::Value> {
         let slot = self.slot;
         self.container((name, variants, true), visitor, |tracer, container, hurry, visitor| {
+            if !hurry && tracer.graph.containers[container].hunt.as_ref().is_some_and(VariantHunt::is_open) {
+                return visitor.visit_enum(VariantByName { tracer, container });
+            }
             let Some(index) = tracer.choose(slot, container, hurry) else {
                 return Err(tracer.give_up());
             };

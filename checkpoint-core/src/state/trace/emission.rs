@@ -102,11 +102,12 @@ impl Emission<'_> {
                     Type::Map(Box::new(types.pop().unwrap_or(Type::Unit)), Box::new(value))
                 }
             },
-            Shape::Tuple(members, length) => {
+            Shape::Tuple(members, asked) => {
+                let length = self.graph.slots[slot].read.unwrap_or(*asked);
                 let types = self.list(members, |number| part(number, &format!("member {number}")));
                 match types.split_first() {
                     Some((first, rest)) if rest.iter().all(|ty| ty == first) => {
-                        Type::Array(Box::new(first.clone()), *length as u64)
+                        Type::Array(Box::new(first.clone()), length as u64)
                     }
                     _ => Type::Tuple(types),
                 }
@@ -177,13 +178,15 @@ impl Emission<'_> {
     }
 
     fn variants(&mut self, container: &Container) -> Vec<Variant> {
-        let names = container.key.members;
-        let accepted = container.variants.iter().filter(|variant| !variant.rejected);
-        let certain = accepted.clone().count() == names.len();
-        accepted
-            .enumerate()
-            .map(|(number, variant)| {
-                let name = name_of(names, number, certain);
+        let names = variant_names(container);
+        container
+            .variants
+            .iter()
+            .zip(names)
+            .map(|(variant, name)| {
+                if variant.rejected {
+                    return Variant { name, fields: Fields::Unit };
+                }
                 let fields = match (variant.explored, variant.content.form) {
                     (true, form) if form != Form::Unasked => self.fields(&variant.content, &name),
                     _ => Fields::Newtype(Type::Opaque(format!("{}::{name}", container.key.name))),
@@ -235,6 +238,33 @@ fn named_fields(names: &[&str], content: &Content, types: Vec<Type>) -> Vec<Fiel
         .enumerate()
         .map(|(number, ty)| Field { name: name_of(names, number, certain), ty })
         .collect()
+}
+
+/// The names of the variants, up to the last one that is accepted.
+fn variant_names(container: &Container) -> Vec<String> {
+    let (names, variants) = (container.key.members, &container.variants);
+    let count = variants.iter().rposition(|variant| !variant.rejected).map_or(0, |last| last + 1);
+    if count == names.len() && variants.iter().all(|variant| !variant.rejected) {
+        return names.iter().map(|name| (*name).to_owned()).collect();
+    }
+    let found = container.hunt.as_ref().map_or(&[][..], |hunt| &hunt.found);
+    let marks: Vec<Option<u64>> = variants.iter().map(|variant| variant.mark).collect();
+    let name = |number: usize| {
+        if variants[number].rejected {
+            return format!("variant {number}, which is not read");
+        }
+        let mark = marks[number];
+        // A type that makes the same of all numbers does not tell them apart.
+        let is_told = mark.is_some() && marks.iter().filter(|other| **other == mark).count() == 1;
+        let of_this = |place: &usize| is_told && found.get(*place) == Some(&mark);
+        let own: Vec<&str> = (0..names.len()).filter(of_this).map(|place| names[place]).collect();
+        match own[..] {
+            [] => name_of(names, number, false),
+            [only] => only.to_owned(),
+            _ => name_of(&own, number, false),
+        }
+    };
+    (0..count).map(name).collect()
 }
 
 /// Where aliases hide which name is whose, all of them together, so that another order is another name.

@@ -22,6 +22,8 @@ pub(super) struct Slot {
     /// Rust's name of the type, empty where it is not known.
     pub(super) type_name: &'static str,
     pub(super) shape: Shape,
+    /// How many of its members were read, where they are a tuple: it need not be as many as were asked for.
+    pub(super) read: Option<usize>,
     /// Which of its choices the slot is given.
     pub(super) sample: usize,
     /// The same for the number of its elements while something is to be found out in them.
@@ -73,6 +75,8 @@ pub(super) struct Container {
     pub(super) entered: u32,
     /// Whether this pass has looked for something unknown in it; once is enough, or a pass takes exponential time.
     pub(super) searched: bool,
+    /// Which of its variants each name is, if some are aliases.
+    pub(super) hunt: Option<VariantHunt>,
     pub(super) content: Content,
     pub(super) variants: Vec<VariantState>,
     pub(super) dead: bool,
@@ -85,6 +89,10 @@ pub(super) struct VariantState {
     pub(super) content: Content,
     /// Its number was accepted.
     pub(super) explored: bool,
+    /// Tells what the type makes of its number from what it makes of others.
+    pub(super) mark: Option<u64>,
+    /// How many probes have looked into it.
+    pub(super) probed: u32,
     /// Its number was not accepted.
     pub(super) rejected: bool,
     pub(super) refused: bool,
@@ -100,6 +108,8 @@ pub(super) struct VariantState {
 pub(super) struct Content {
     pub(super) form: Form,
     pub(super) slots: Rc<[SlotId]>,
+    /// How many of them were read.
+    pub(super) read: Option<usize>,
     /// Whether its fields may be tried one by one, by name, because one of them cannot be read.
     pub(super) by_name: bool,
     pub(super) names: Option<NameHunt>,
@@ -107,7 +117,7 @@ pub(super) struct Content {
 
 impl Default for Content {
     fn default() -> Content {
-        Content { form: Form::Unasked, slots: Rc::from([]), by_name: true, names: None }
+        Content { form: Form::Unasked, slots: Rc::from([]), read: None, by_name: true, names: None }
     }
 }
 
@@ -132,6 +142,35 @@ pub(super) struct NameHunt {
     pub(super) scratch: SlotId,
 }
 
+/// Serde lists aliases among the names of the variants too. What the type makes of a name is what it makes of the number
+/// of that variant.
+#[derive(Debug)]
+pub(super) struct VariantHunt {
+    /// The name that is given next.
+    pub(super) next: usize,
+    /// The [mark](VariantState::mark) of each name.
+    pub(super) found: Vec<Option<u64>>,
+}
+
+impl VariantHunt {
+    pub(super) fn of(names: usize) -> VariantHunt {
+        VariantHunt { next: 0, found: vec![None; names] }
+    }
+
+    /// Whether there are names that were not given yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.next < self.found.len()
+    }
+
+    /// Notes what became of the next name.
+    pub(super) fn note(&mut self, mark: Option<u64>) {
+        if let Some(found) = self.found.get_mut(self.next) {
+            *found = mark;
+        }
+        self.next += 1;
+    }
+}
+
 /// A struct's content, or a variant's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -144,6 +183,8 @@ pub(super) struct Graph {
     pub(super) slots: Vec<Slot>,
     pub(super) containers: Vec<Container>,
     known: HashMap<Key, ContainerId>,
+    /// The slot that a probe heads for, as if nothing was known of it.
+    pub(super) target: Option<SlotId>,
     /// Counts everything that was learned.
     pub(super) changes: u64,
 }
@@ -153,7 +194,7 @@ pub(super) const ROOT: SlotId = 0;
 impl Graph {
     pub(super) fn new(root: &'static str) -> Graph {
         let mut graph =
-            Graph { slots: Vec::new(), containers: Vec::new(), known: HashMap::new(), changes: 0 };
+            Graph { slots: Vec::new(), containers: Vec::new(), known: HashMap::new(), target: None, changes: 0 };
         graph.new_slot(root);
         graph
     }
@@ -162,6 +203,7 @@ impl Graph {
         self.slots.push(Slot {
             type_name,
             shape: Shape::Unknown,
+            read: None,
             sample: 0,
             eager: 0,
             fixed: false,
@@ -244,6 +286,7 @@ impl Graph {
                     key: key.clone(),
                     entered: 0,
                     searched: false,
+                    hunt: None,
                     content: Content::default(),
                     variants: (0..variants).map(|_| VariantState::default()).collect(),
                     dead: false,
@@ -262,6 +305,33 @@ impl Graph {
         match place.variant {
             Some(variant) => &mut container.variants[variant].content,
             None => &mut container.content,
+        }
+    }
+
+    /// Notes how many members of a content were read; another number than before is another form.
+    pub(super) fn read(&mut self, place: Place, count: usize) {
+        let content = self.content(place);
+        if content.read.is_some_and(|known| known != count) {
+            content.form = Form::Mixed;
+            self.changes += 1;
+        } else {
+            content.read = Some(count);
+        }
+    }
+
+    /// The same for the members of a tuple.
+    pub(super) fn read_tuple(&mut self, slot: SlotId, count: usize) {
+        let state = &mut self.slots[slot];
+        let Shape::Tuple(members, length) = &state.shape else { return };
+        if state.read.is_some_and(|known| known != count) {
+            state.shape = Shape::Mixed;
+            self.changes += 1;
+            return;
+        }
+        state.read = Some(count);
+        if count < members.len() {
+            state.shape = Shape::Tuple(members.iter().copied().take(count).collect(), *length);
+            self.changes += 1;
         }
     }
 

@@ -3,13 +3,18 @@
 use std::mem;
 use std::rc::Rc;
 
-use super::graph::{Content, FAR, Form, Graph, ROOT, Shape, Slot, SlotId, VariantState};
+use super::graph::{
+    Container, Content, FAR, Form, Graph, ROOT, Shape, Slot, SlotId, VariantHunt, VariantState,
+};
 
 impl Graph {
     /// Finds out which slots cannot be given a value, and how far each is from something unknown. Both grow from
     /// what is certain, so they are right for cycles too.
     pub(super) fn survey(&mut self) -> u64 {
         let mut rounds = 1;
+        for container in &mut self.containers {
+            container.begin_hunt();
+        }
         for slot in &mut self.slots {
             slot.distance = FAR;
         }
@@ -67,6 +72,8 @@ impl Graph {
             let variants: Vec<u32> =
                 container.variants.iter().map(|variant| self.variant_distance(variant)).collect();
             let nearest = variants.iter().copied().min().unwrap_or(FAR);
+            let is_hunt_open = container.hunt.as_ref().is_some_and(VariantHunt::is_open);
+            let nearest = if is_hunt_open { 0 } else { nearest };
             let distance = nearest.min(self.content_distance(&container.content));
             let container = &mut self.containers[id];
             changed |= mem::replace(&mut container.distance, distance) != distance;
@@ -75,7 +82,7 @@ impl Graph {
             }
         }
         for id in 0..self.slots.len() {
-            let distance = self.slot_distance(&self.slots[id]);
+            let distance = if self.target == Some(id) { 0 } else { self.slot_distance(&self.slots[id]) };
             changed |= mem::replace(&mut self.slots[id].distance, distance) != distance;
         }
         changed
@@ -137,6 +144,12 @@ impl Graph {
                 Shape::Tuple(members, _) => self.closest(members),
                 Shape::Container(container) => {
                     let container = &mut self.containers[*container];
+                    if let Some(hunt) = &mut container.hunt
+                        && hunt.is_open()
+                    {
+                        hunt.note(None);
+                        return;
+                    }
                     let nearest = container.variants.iter_mut().min_by_key(|variant| variant.distance);
                     let content = match nearest {
                         Some(variant) if variant.distance == 0 && !variant.explored => {
@@ -169,6 +182,17 @@ impl Graph {
 
     fn closest(&self, slots: &[SlotId]) -> Option<SlotId> {
         slots.iter().copied().min_by_key(|slot| self.slots[*slot].distance)
+    }
+}
+
+impl Container {
+    /// Looks for the names of the variants once all of them are known, if there are more names than variants.
+    fn begin_hunt(&mut self) {
+        let is_known = |variant: &VariantState| variant.explored || variant.rejected || variant.refused;
+        let has_aliases = self.variants.iter().any(|variant| variant.rejected);
+        if self.hunt.is_none() && has_aliases && self.variants.iter().all(is_known) {
+            self.hunt = Some(VariantHunt::of(self.key.members.len()));
+        }
     }
 }
 

@@ -482,7 +482,7 @@ fn aliases_are_told_from_names() {
     assert_eq!(text::<Renamed>(), "Renamed; struct Renamed { number: u32, other: Option<u8>, text: String }");
     assert_eq!(
         text::<RenamedVariant>(),
-        "RenamedVariant; enum RenamedVariant { 0 of New|Old|Other(u8), 1 of New|Old|Other }"
+        "RenamedVariant; enum RenamedVariant { 0 of New|Old(u8), Other }"
     );
 }
 

@@ -12,6 +12,7 @@ use super::access::{ByName, Members};
 use super::deserializer::Tracing;
 use super::graph::{ContainerId, FAR, Form, Graph, NameHunt, Place, ROOT, Shape, SlotId, VariantState};
 use super::progress::Progress;
+use super::probe::{Probe, Probes};
 use super::sample;
 use super::variation::{self, Given, Kind};
 
@@ -68,6 +69,7 @@ pub(super) struct Tracer {
     pub(super) graph: Graph,
     pub(super) steps_left: u64,
     changes_before: u64,
+    steps_before: u64,
     /// The choices that were made, in the order in which they were.
     pub(super) given: Vec<Given>,
     /// The slots that are being read, outermost first, each with the length of `given` at its start.
@@ -82,6 +84,13 @@ pub(super) struct Tracer {
     settled: bool,
     /// The slot whose value could not end.
     hopeless: Option<SlotId>,
+    probes: Probes,
+    /// What this pass does, if nothing was left to be found out before it.
+    probe: Option<Probe>,
+    /// Whether the probe's own slot has got its value.
+    is_probed: bool,
+    /// How deep the value is that holds the slot, and is not to be made.
+    unmade: Option<usize>,
     progress: Arc<Progress>,
 }
 
@@ -91,6 +100,7 @@ impl Tracer {
             graph: Graph::new(root),
             steps_left: steps,
             changes_before: 0,
+            steps_before: steps,
             given: Vec::new(),
             active: Vec::new(),
             visitors: Vec::new(),
@@ -98,14 +108,29 @@ impl Tracer {
             recursion: 0,
             hopeless: None,
             settled: false,
+            probes: Probes::new(),
+            probe: None,
+            is_probed: false,
+            unmade: None,
             progress,
         }
     }
 
     /// Whether there is anything left to learn, and leave to work for it.
     pub(super) fn begin_pass(&mut self) -> bool {
-        let cost = self.graph.survey();
-        self.steps_left = self.steps_left.saturating_sub(cost);
+        self.steps_before = self.steps_left;
+        self.probe = None;
+        self.is_probed = false;
+        self.unmade = None;
+        self.graph.target = None;
+        self.survey();
+        if self.graph.slots[ROOT].distance == FAR {
+            self.probe = self.probes.next(&self.graph);
+            self.graph.target = self.probe.and_then(Probe::target);
+            if self.graph.target.is_some() {
+                self.survey();
+            }
+        }
         self.changes_before = self.graph.changes;
         self.given.clear();
         self.active.clear();
@@ -120,7 +145,12 @@ impl Tracer {
             container.searched = false;
             container.variants.iter_mut().for_each(|variant| variant.entered = 0);
         }
-        self.steps_left > 0 && self.graph.slots[ROOT].distance != FAR
+        self.steps_left > 0 && (self.probe.is_some() || self.graph.slots[ROOT].distance != FAR)
+    }
+
+    fn survey(&mut self) {
+        let cost = self.graph.survey();
+        self.steps_left = self.steps_left.saturating_sub(cost);
     }
 
     pub(super) fn read_root<'de, S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
@@ -128,6 +158,10 @@ impl Tracer {
     }
 
     pub(super) fn end_pass(&mut self, panicked: bool) {
+        if self.probe.is_some() {
+            self.probes.spend(self.steps_before - self.steps_left);
+            return;
+        }
         if panicked && let Some((slot, mark)) = self.active.last().copied() {
             self.blame(Culprit::Slot(slot), mark, self.graph.changes);
         }
@@ -184,7 +218,7 @@ impl Tracer {
                     // It asked for nothing, so it takes no space.
                     self.graph.leaf(slot, Shape::Leaf(Type::Unit));
                 }
-                if self.graph.slots[slot].tries > 0 {
+                if self.graph.slots[slot].tries > 0 && self.probe.is_none() {
                     variation::fix(&mut self.graph, &self.given[mark.min(self.given.len())..]);
                 }
             }
@@ -221,7 +255,8 @@ impl Tracer {
                 (variant.dead, &mut variant.tries)
             }
         };
-        if self.settled || dead {
+        // Where a probe is refused, nobody is to blame: the type was content before.
+        if self.settled || dead || self.probe.is_some() {
             return;
         }
         self.settled = true;
@@ -244,6 +279,9 @@ impl Tracer {
 
     /// Which of a number of choices `slot` is at.
     pub(super) fn choice(&mut self, slot: SlotId, choices: usize) -> usize {
+        if let Some(choice) = self.probed(slot, choices) {
+            return choice;
+        }
         self.given.push(Given { slot, choices, kind: Kind::Leaf });
         self.graph.slots[slot].sample.min(choices - 1)
     }
@@ -257,6 +295,9 @@ impl Tracer {
         }
         let is_eager = !hurry && self.graph.nearest(parts) != FAR;
         let choices = sample::COUNTS.min(most + 1);
+        if !hurry && let Some(choice) = self.probed(slot, choices) {
+            return choice;
+        }
         self.given.push(Given { slot, choices, kind: Kind::Count { is_eager } });
         let slot = &self.graph.slots[slot];
         let count = if !is_eager {
@@ -270,10 +311,44 @@ impl Tracer {
         count.min(most)
     }
 
+    /// The choice of a slot that a probe says. What satisfies a type that refused others stays as it is where all are
+    /// given any.
+    fn probed(&mut self, slot: SlotId, choices: usize) -> Option<usize> {
+        let probe = self.probe?;
+        let state = &self.graph.slots[slot];
+        if probe.target().is_none() && state.fixed {
+            return None;
+        }
+        let choice = probe.choice(slot, &state.shape, choices);
+        self.is_probed |= choice.is_some() && probe.is_early();
+        choice
+    }
+
+    /// Whether a value ends here that is not to be made, because it holds the slot that a probe gave another value.
+    /// `is_last` says that no more of its parts are known.
+    pub(super) fn is_unmade(&mut self, is_last: bool) -> bool {
+        if !self.is_probed {
+            return false;
+        }
+        let depth = self.active.len();
+        *self.unmade.get_or_insert(depth) == depth && is_last
+    }
+
     /// The variant to read in a slot: on the way to something unknown, or else the shortest that is accepted there.
     pub(super) fn choose(&mut self, slot: SlotId, container: ContainerId, hurry: bool) -> Option<usize> {
         let state = &self.graph.containers[container];
         let variants = || state.variants.iter().enumerate();
+        if let Some(Probe::Random(_)) = self.probe
+            && !hurry
+            && state.entered <= 1
+        {
+            let alive = variants().filter(|(_, variant)| !variant.dead && variant.cost.is_some());
+            let least = alive.min_by_key(|(_, variant)| variant.probed).map(|(index, _)| index);
+            if let Some(index) = least {
+                self.graph.containers[container].variants[index].probed += 1;
+                return Some(index);
+            }
+        }
         let curious = variants()
             .filter(|(_, variant)| !hurry && variant.distance != FAR)
             .min_by_key(|(_, variant)| variant.distance);
@@ -330,27 +405,22 @@ impl Tracer {
         }
         let length = match form {
             Form::Tuple(length) => length,
+            // More than are known to be read may be wanted for other data.
+            Form::Named(names) => names.len(),
             _ => slots.len(),
         };
+        let known = self.graph.content(place).read.unwrap_or(length);
         let mut read = 0;
         let result = visitor.visit_seq(Members {
             tracer: self,
             slots: Rc::clone(&slots),
             length,
+            known,
             read: &mut read,
             hurry,
         });
         match &result {
-            Ok(_) if read < length && length == slots.len() => {
-                // The other names are aliases, the other members are never read.
-                let scratch = self.graph.new_slot("");
-                let content = self.graph.content(place);
-                content.slots = slots.iter().copied().take(read).collect();
-                if let Form::Named(names) = form {
-                    content.names = Some(NameHunt { next: 0, found: vec![None; names.len()], scratch });
-                }
-                self.graph.changes += 1;
-            }
+            Ok(_) => self.note_read(place, form, &slots, read),
             Err(Refusal::Sequence) if read == 0 => {
                 self.graph.content(place).form = Form::OnlyByName;
                 self.graph.changes += 1;
@@ -359,6 +429,24 @@ impl Tracer {
             _ => {}
         }
         result
+    }
+
+    /// Notes how many members of a content the type was content with. The names that it did not ask for are aliases, and
+    /// such members are never read.
+    fn note_read(&mut self, place: Place, form: Form, slots: &Rc<[SlotId]>, read: usize) {
+        let is_first = self.graph.content(place).read.is_none();
+        self.graph.read(place, read);
+        let is_of_few = !matches!(form, Form::Tuple(length) if length != slots.len());
+        if !is_first || read >= slots.len() || !is_of_few {
+            return;
+        }
+        let scratch = self.graph.new_slot("");
+        let content = self.graph.content(place);
+        content.slots = slots.iter().copied().take(read).collect();
+        if let Form::Named(names) = form {
+            content.names = Some(NameHunt { next: 0, found: vec![None; names.len()], scratch });
+        }
+        self.graph.changes += 1;
     }
 
     /// Reads only the fields of which something is unknown, because others cannot be read.
