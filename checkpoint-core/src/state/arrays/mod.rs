@@ -36,6 +36,20 @@ pub(crate) struct Dtype {
     pub(crate) descr: &'static str,
     /// The bytes of one element.
     pub(crate) size: u64,
+    /// Whether they are integers of 128 bits with a sign, of which numpy knows no more than how long they are.
+    pub(crate) is_i128: bool,
+}
+
+impl Dtype {
+    /// The type of the two floats that a complex number is.
+    pub(crate) fn float(self) -> Option<Dtype> {
+        let (descr, size) = match self.descr {
+            "<c8" => ("<f4", 4),
+            "<c16" => ("<f8", 8),
+            _ => return None,
+        };
+        Some(Dtype { descr, size, is_i128: false })
+    }
 }
 
 /// A contiguous array of numbers, borrowed from the state.
@@ -84,14 +98,21 @@ impl Kind {
     /// Whether it is this kind, by the address of what it refers to: what is in the same place is the same.
     #[inline]
     pub(super) fn is_surely(&self, other: &Kind) -> bool {
-        std::ptr::eq(self.dtype.descr, other.dtype.descr) && std::ptr::eq(self.inner, other.inner)
+        std::ptr::eq(self.dtype.descr, other.dtype.descr)
+            && std::ptr::eq(self.inner, other.inner)
+            && self.dtype.is_i128 == other.dtype.is_i128
     }
 
     /// What messages call an array of it.
     pub(crate) fn describe(&self) -> String {
+        let number = match self.dtype {
+            Dtype { is_i128: true, .. } => "i128",
+            Dtype { descr: "|V16", .. } => "u128",
+            Dtype { descr, .. } => descr,
+        };
         match self.inner {
-            [] => format!("an array of {}", self.dtype.descr),
-            inner => format!("an array of {} in rows of {inner:?}", self.dtype.descr),
+            [] => format!("an array of {number}"),
+            inner => format!("an array of {number} in rows of {inner:?}"),
         }
     }
 
@@ -126,13 +147,9 @@ impl Kind {
     /// The type of the numbers and the lengths of the dimensions of a row, with complex numbers as the pairs that they are.
     fn in_floats(&self) -> (&'static str, Vec<u64>) {
         let mut lengths = self.inner.to_vec();
-        let descr = match self.dtype.descr {
-            "<c8" => "<f4",
-            "<c16" => "<f8",
-            other => return (other, lengths),
-        };
+        let Some(float) = self.dtype.float() else { return (self.dtype.descr, lengths) };
         lengths.push(2);
-        (descr, lengths)
+        (float.descr, lengths)
     }
 
     /// The header of an array whose rows are arranged in dimensions of these lengths.

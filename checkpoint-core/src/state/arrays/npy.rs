@@ -67,7 +67,7 @@ impl ArrayHeader {
     pub(crate) fn read(bytes: &[u8], data: u64) -> Option<ArrayHeader> {
         let found = descr(bytes)?;
         let (descr, size) = DTYPES.into_iter().find(|(descr, _)| *descr == found)?;
-        let dtype = Dtype { descr, size };
+        let dtype = Dtype { descr, size, is_i128: false };
         let shape = shape(bytes)?;
         let elements = shape.iter().try_fold(1_u64, |count, length| count.checked_mul(*length))?;
         let is_this = elements.checked_mul(size) == Some(data) && header(dtype, &shape, data) == bytes;
@@ -95,7 +95,7 @@ pub(super) fn shape(header: &[u8]) -> Option<Vec<u64>> {
 mod tests {
     use super::*;
 
-    const F64: Dtype = Dtype { descr: "<f8", size: 8 };
+    const F64: Dtype = Dtype { descr: "<f8", size: 8, is_i128: false };
 
     #[test]
     fn the_header_is_as_numpy_writes_it() {

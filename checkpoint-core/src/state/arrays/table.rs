@@ -67,7 +67,8 @@ macro_rules! rows {
 /// Adds a type of numbers, its fixed arrays as long as serde knows them, and small fixed matrices of it.
 macro_rules! numbers {
     ($table:ident, $($type:ty: $descr:literal;)+) => {$(
-        let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64 };
+        let is_i128 = TypeId::of::<$type>() == TypeId::of::<i128>();
+        let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128 };
         rows!($table, dtype, $type: [];);
         lengths!($table, dtype, $type, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28
             29 30 31 32);
@@ -124,14 +125,14 @@ fn fixed_matrices(table: &mut Table) {
     }
     macro_rules! numbers {
         ($($type:ty: $descr:literal;)+) => {$(
-            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64 };
+            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128: false };
             vectors!(dtype, $type, 1 2 3 4 5 6);
         )+};
     }
     macro_rules! floats {
         ($($type:ty: $descr:literal;)+) => {$(
             numbers! { $type: $descr; }
-            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64 };
+            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128: false };
             rows!(table, dtype, Quaternion<$type>: [4];);
             matrices!(dtype, $type,
                 1*2 1*3 1*4 1*5 1*6 2*2 2*3 2*4 2*5 2*6 3*2 3*3 3*4 3*5 3*6
@@ -157,7 +158,7 @@ impl Table {
     }
 
     fn add_bool(&mut self) {
-        let dtype = Dtype { descr: "|b1", size: 1 };
+        let dtype = Dtype { descr: "|b1", size: 1, is_i128: false };
         self.add_row::<bool>(Kind { dtype, inner: &[], read: read_bools });
     }
 

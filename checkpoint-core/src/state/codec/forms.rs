@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use super::stack::Room;
 use crate::state::adapter::Shape;
-use crate::state::arrays::Kind;
+use crate::state::Float16;
+use crate::state::arrays::{Dtype, Kind};
 use crate::state::schema::{Body, Field, Fields, Schema, Type, Variant};
 
 /// A place in the table; or, from [`Id::FREE`] on, one of what is observed where the schema says nothing.
@@ -44,6 +45,10 @@ pub(super) enum Leaf {
     I32,
     I64,
     I128,
+    /// The bits of a float of 16 bits, which to serde are a `u16`.
+    F16,
+    /// The same of the upper half of an `f32`.
+    Bf16,
     F32,
     F64,
     Char,
@@ -127,9 +132,11 @@ impl Forms {
         // Each definition has its place, so that types may contain themselves.
         table.forms.resize(schema.types.len(), Form::Never);
         for (place, definition) in schema.types.iter().enumerate() {
-            let form = match &definition.body {
-                Body::Struct(fields) => table.fields(fields),
-                Body::Enum(variants) => table.variants(variants),
+            let form = match (Float16::of(definition), &definition.body) {
+                (Some(Float16::Half), _) => Form::Leaf(Leaf::F16),
+                (Some(Float16::Brain), _) => Form::Leaf(Leaf::Bf16),
+                (None, Body::Struct(fields)) => table.fields(fields),
+                (None, Body::Enum(variants)) => table.variants(variants),
             };
             table.forms[place] = form;
         }
@@ -245,14 +252,14 @@ impl Forms {
     /// Whether rows of this kind are what a form has; the first part of them that is free is given to `observe`, with
     /// the dimensions that are left.
     pub(super) fn fits(&self, id: Id, kind: &Kind, observe: &mut dyn FnMut(Id, &[u64])) -> bool {
-        self.fits_rows(id, kind.inner, kind.dtype.descr, observe)
+        self.fits_rows(id, kind.inner, kind.dtype, observe)
     }
 
     fn fits_rows(
         &self,
         id: Id,
         dimensions: &[u64],
-        descr: &str,
+        dtype: Dtype,
         observe: &mut dyn FnMut(Id, &[u64]),
     ) -> bool {
         let form = *self.get(id);
@@ -260,23 +267,18 @@ impl Forms {
             observe(id, dimensions);
             return true;
         }
-        let complex = match descr {
-            "<c8" => Some("<f4"),
-            "<c16" => Some("<f8"),
-            _ => None,
-        };
-        match (dimensions, form, complex) {
+        match (dimensions, form, dtype.float()) {
             // A complex number is, to serde, a pair of floats.
             ([], _, Some(float)) => self.fits_rows(id, &[2], float, observe),
             ([length, inner @ ..], Form::Repeated(element, count), _) if count == *length => {
-                self.fits_rows(element, inner, descr, observe)
+                self.fits_rows(element, inner, dtype, observe)
             }
             ([length, inner @ ..], Form::Product { first, count }, _) if u64::from(count) == *length => {
-                (first..first + count).all(|place| self.fits_rows(self.entry(place), inner, descr, observe))
+                (first..first + count).all(|place| self.fits_rows(self.entry(place), inner, dtype, observe))
             }
-            ([1, inner @ ..], _, _) => self.fits_rows(id, inner, descr, observe),
-            ([], Form::Leaf(leaf), None) => leaf.is_element_of(descr),
-            _ => self.within(&form).is_some_and(|within| self.fits_rows(within, dimensions, descr, observe)),
+            ([1, inner @ ..], _, _) => self.fits_rows(id, inner, dtype, observe),
+            ([], Form::Leaf(leaf), None) => Leaf::of_dtype(dtype) == leaf,
+            _ => self.within(&form).is_some_and(|within| self.fits_rows(within, dimensions, dtype, observe)),
         }
     }
 }
@@ -296,6 +298,8 @@ impl Leaf {
             Leaf::I32 => "i32",
             Leaf::I64 => "i64",
             Leaf::I128 => "i128",
+            Leaf::F16 => "f16",
+            Leaf::Bf16 => "bf16",
             Leaf::F32 => "f32",
             Leaf::F64 => "f64",
             Leaf::Char => "char",
@@ -332,7 +336,7 @@ impl Leaf {
             Leaf::Unit => Type::Unit,
             Leaf::Bool => Type::Bool,
             Leaf::U8 => Type::U8,
-            Leaf::U16 => Type::U16,
+            Leaf::U16 | Leaf::F16 | Leaf::Bf16 => Type::U16,
             Leaf::U32 => Type::U32,
             Leaf::U64 => Type::U64,
             Leaf::U128 => Type::U128,
@@ -349,20 +353,9 @@ impl Leaf {
         }
     }
 
-    /// Whether the numbers that a header describes so are these.
-    fn is_element_of(self, descr: &str) -> bool {
-        match descr {
-            // The bytes of both, which the header does not tell apart.
-            "|V16" => matches!(self, Leaf::U128 | Leaf::I128),
-            // A float of 16 bits is, to serde, the integer of its bits.
-            "<f2" | "|V2" => self == Leaf::U16,
-            descr => Leaf::of_descr(descr) == Some(self),
-        }
-    }
-
-    /// The numbers that a header describes so, where it tells all.
-    pub(super) fn of_descr(descr: &str) -> Option<Leaf> {
-        Some(match descr {
+    /// The numbers of an array.
+    pub(super) fn of_dtype(dtype: Dtype) -> Leaf {
+        match dtype.descr {
             "|b1" => Leaf::Bool,
             "|u1" => Leaf::U8,
             "<u2" => Leaf::U16,
@@ -372,10 +365,13 @@ impl Leaf {
             "<i2" => Leaf::I16,
             "<i4" => Leaf::I32,
             "<i8" => Leaf::I64,
+            "<f2" => Leaf::F16,
+            "|V2" => Leaf::Bf16,
             "<f4" => Leaf::F32,
             "<f8" => Leaf::F64,
-            _ => return None,
-        })
+            _ if dtype.is_i128 => Leaf::I128,
+            _ => Leaf::U128,
+        }
     }
 }
 

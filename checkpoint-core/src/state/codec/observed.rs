@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::forms::{Id, Leaf};
-use crate::state::Float16;
+use crate::state::arrays::Dtype;
 use crate::state::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
 
 /// More is not observed, nor what is deeper: a recursive type has as many forms as its values are deep.
@@ -187,14 +187,9 @@ impl Observed {
     }
 
     /// Rows of an array, which have these dimensions and these numbers.
-    pub(super) fn rows(&mut self, id: Id, dimensions: &[u64], descr: &str) {
-        let mut id = id;
-        let complex = match descr {
-            "<c8" => Some("<f4"),
-            "<c16" => Some("<f8"),
-            _ => None,
-        };
-        let pair: &[u64] = if complex.is_some() { &[2] } else { &[] };
+    pub(super) fn rows(&mut self, id: Id, dimensions: &[u64], dtype: Dtype) {
+        let (mut id, float) = (id, dtype.float());
+        let pair: &[u64] = if float.is_some() { &[2] } else { &[] };
         for length in dimensions.iter().chain(pair) {
             let element = |shape: &Shape| match shape {
                 Shape::Repeated(element, known) if known == length => Some(*element),
@@ -203,21 +198,12 @@ impl Observed {
             let new = |observed: &mut Observed| Shape::Repeated(observed.inside(id), *length);
             id = self.learn(id, new, element).unwrap_or(MIXED);
         }
-        let float = match descr {
-            "<f2" => Some(Float16::Half),
-            "|V2" => Some(Float16::Brain),
-            _ => None,
-        };
-        if let Some(float) = float {
-            id = self.newtype(id, float.name());
-            return self.leaf(id, Leaf::U16);
-        }
-        match Leaf::of_descr(complex.unwrap_or(descr)) {
-            Some(leaf) => self.leaf(id, leaf),
-            // The header does not tell whether wide integers have signs.
-            None => {
-                self.learn(id, |_| Shape::Mixed, |_| None::<()>);
+        match Leaf::of_dtype(float.unwrap_or(dtype)) {
+            float @ (Leaf::F16 | Leaf::Bf16) => {
+                id = self.newtype(id, float.name());
+                self.leaf(id, Leaf::U16);
             }
+            leaf => self.leaf(id, leaf),
         }
     }
 

@@ -287,3 +287,39 @@ fn a_list_of_a_thousand_boxes_comes_back() {
     let list: List = decode(&bytes).unwrap();
     assert_eq!(self::bytes(&list), bytes);
 }
+
+/// Writes an array of one type of numbers and reads one of another.
+#[cfg(feature = "half")]
+struct Recast<W, R>(Vec<W>, std::marker::PhantomData<R>);
+
+#[cfg(feature = "half")]
+impl<W: Serialize, R> Serialize for Recast<W, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+#[cfg(feature = "half")]
+impl<'de, W, R: Deserialize<'de>> Deserialize<'de> for Recast<W, R> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Recast<W, R>, D::Error> {
+        Vec::<R>::deserialize(deserializer).map(|_| panic!("one type of numbers was read as another"))
+    }
+}
+
+#[test]
+#[cfg(feature = "half")]
+fn the_two_floats_of_16_bits_and_integers_are_kept_apart() {
+    fn refused<W: Serialize + 'static, R: DeserializeOwned + 'static>(number: W) {
+        let state = Plain(Recast::<W, R>(vec![number], std::marker::PhantomData));
+        let why = encode_as_read(&state, &mut Vec::new()).unwrap_err();
+        assert!(why.contains("where its Deserialize reads"), "{why}");
+    }
+    use half::{bf16, f16};
+    refused::<f16, bf16>(f16::ONE);
+    refused::<bf16, f16>(bf16::ONE);
+    refused::<f16, u16>(f16::ONE);
+    refused::<u16, f16>(1);
+    refused::<bf16, u16>(bf16::ONE);
+    refused::<u16, bf16>(1);
+    comes_back((f16::ONE, vec![bf16::ONE; 3], [f16::NEG_ONE; 2]));
+}

@@ -180,6 +180,8 @@ impl<'a> Writer<'a> {
                 Ok(())
             }
             Form::Leaf(expected) if expected == leaf => Ok(()),
+            // A float of 16 bits hands over its bits.
+            Form::Leaf(Leaf::F16 | Leaf::Bf16) if leaf == Leaf::U16 => Ok(()),
             Form::Product { count: 0, .. } | Form::Repeated(_, 0) if leaf == Leaf::Unit => Ok(()),
             _ if self.go_within() => self.other_leaf(leaf),
             _ => Err(self.mismatch(leaf.name())),
@@ -425,7 +427,7 @@ impl<'a> Writer<'a> {
         let (observed, mut is_known) = (&mut self.observed, true);
         let mut observe = |id, dimensions: &[u64]| {
             is_known = false;
-            observed.rows(id, dimensions, kind.dtype.descr);
+            observed.rows(id, dimensions, kind.dtype);
         };
         if !self.forms.fits(element, kind, &mut observe) {
             self.next = element;
