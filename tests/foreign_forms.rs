@@ -38,19 +38,6 @@ fn refusal<T: Serialize + DeserializeOwned + Debug + 'static>(value: T) -> Strin
     }
 }
 
-/// It comes back as it was, or is refused with the place.
-fn is_kept_or_refused<T>(value: T, place: &str)
-where
-    T: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
-{
-    let state = Plain(value);
-    match saved(&state) {
-        Ok(directory) => assert_eq!(loaded::<Plain<T>>(&directory).unwrap(), state),
-        Err(Error::Encode { why, .. }) => says(&why, &[place, "checkpointed::self_describing"]),
-        Err(error) => panic!("{state:?}: another error: {error}"),
-    }
-}
-
 fn says(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "{part:?} is not in: {message}");
@@ -522,6 +509,133 @@ fn aliases_do_not_hide_a_skipped_variant_in_any_order() {
         Between: A, #[serde(skip)] B, #[serde(alias = "0", alias = "B", alias = "x")] C, #[serde(alias = "q")] D;
         Two: #[serde(alias = "q")] A, #[serde(skip)] B, #[serde(skip)] C, #[serde(alias = "A1")] D;
         Every: #[serde(skip)] A, #[serde(alias = "1")] B, #[serde(alias = "2")] C, #[serde(alias = "3")] D;
+    }
+}
+
+#[test]
+fn an_alias_in_a_foreign_type_is_one_line_of_the_report() {
+    mod before {
+        use super::*;
+
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub(super) struct Particle {
+            pub(super) speed: Vec<f32>,
+            pub(super) phase: Phase,
+        }
+
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub(super) enum Phase {
+            Solid,
+            Wet { depth: u8 },
+            Gone,
+        }
+    }
+    mod after {
+        use super::*;
+
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub(super) struct Particle {
+            #[serde(alias = "speed", alias = "v")]
+            pub(super) celerity: Vec<f64>,
+            pub(super) phase: Phase,
+        }
+
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub(super) enum Phase {
+            Solid,
+            #[serde(alias = "Wet")]
+            Liquid {
+                #[serde(alias = "depth")]
+                height: u16,
+            },
+            Gone,
+        }
+    }
+    let phases = [before::Phase::Solid, before::Phase::Wet { depth: 2 }, before::Phase::Gone];
+    let wanted = [after::Phase::Solid, after::Phase::Liquid { height: 2 }, after::Phase::Gone];
+    for (phase, wanted) in phases.into_iter().zip(wanted) {
+        let state = Plain(before::Particle { speed: vec![1.5; 3], phase });
+        let directory = saved(&state).unwrap();
+        let mut reader = CheckpointReader::<Plain<after::Particle>>::open(directory.path()).unwrap();
+        let loaded = reader.load().unwrap().unwrap().0;
+        assert_eq!(loaded, after::Particle { celerity: vec![1.5; 3], phase: wanted });
+        let differences = &reader.last_load().unwrap().differences;
+        let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "speed → celerity: Vec<f32> → Vec<f64>",
+                "phase::Wet → ::Liquid|Wet: a variant",
+                "phase::Liquid|Wet.depth → height: u8 → u16",
+            ]
+        );
+    }
+}
+
+/// Takes no sample, so that what is behind it is known from what is written alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Odd(u32);
+
+impl<'de> Deserialize<'de> for Odd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Odd, D::Error> {
+        match u32::deserialize(deserializer)? {
+            number @ 7_654_321.. => Ok(Odd(number)),
+            _ => Err(D::Error::custom("too small")),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct List {
+    value: u16,
+    rest: Option<Box<List>>,
+}
+
+#[test]
+fn a_long_list_of_unknown_form_is_saved_and_loads_beside_a_change() {
+    #[derive(Serialize, Deserialize)]
+    struct Before {
+        list: (Odd, List),
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Before")]
+    struct After {
+        #[serde(default)]
+        added: u8,
+        list: (Odd, List),
+    }
+    for length in [1, 23, 24, 25, 26, 500] {
+        let mut list = List { value: 0, rest: None };
+        for value in 1..length {
+            list = List { value, rest: Some(Box::new(list)) };
+        }
+        let list = (Odd(u32::MAX), list);
+        comes_back(list.clone());
+        let directory = saved(&Plain(Before { list: list.clone() })).unwrap();
+        assert_eq!(loaded::<Plain<After>>(&directory).unwrap().0, After { added: 0, list });
+    }
+}
+
+#[test]
+fn a_long_list_of_unknown_form_that_changed_loads_or_is_refused() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Wider {
+        value: u64,
+        rest: Option<Box<Wider>>,
+    }
+    for length in [1, 10, 11, 12, 13, 25, 500] {
+        let mut before = List { value: 0, rest: None };
+        let mut after = Wider { value: 0, rest: None };
+        for value in 1..length {
+            before = List { value, rest: Some(Box::new(before)) };
+            after = Wider { value: value.into(), rest: Some(Box::new(after)) };
+        }
+        let directory = saved(&Plain((Odd(u32::MAX), before))).unwrap();
+        match loaded::<Plain<(Odd, Wider)>>(&directory) {
+            Ok(loaded) => assert_eq!(loaded.0.1, after),
+            Err(error @ Error::SchemaMismatch { .. }) => says(&error.to_string(), &["List behind Odd"]),
+            Err(error) => panic!("{length}: another error: {error}"),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod field;
 pub mod fixed;
 mod float16;
 mod former;
+mod hidden;
 mod implementations;
 pub mod json;
 mod migrate;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::former::Former;
 use super::migrate::{Migrated, Pending};
+use super::trace::Traced;
 use super::{Checkpoint, compare};
 
 /// The schema of a state: the type of its root, and the definitions that it refers to.
@@ -518,21 +519,22 @@ impl Types {
     }
 
     /// A type that knows nothing of checkpoints; `trace` finds out its form, once for each type.
-    pub(crate) fn import<T: 'static>(&mut self, trace: impl FnOnce() -> Schema) -> Type {
+    pub(crate) fn import<T: 'static>(&mut self, trace: impl FnOnce() -> Traced) -> Type {
         self.has_foreign_parts = true;
         self.import_derived::<T>(trace)
     }
 
     /// As [`import`](Types::import), for a type whose serde code is known to agree with itself.
-    pub(crate) fn import_derived<T: 'static>(&mut self, trace: impl FnOnce() -> Schema) -> Type {
+    pub(crate) fn import_derived<T: 'static>(&mut self, trace: impl FnOnce() -> Traced) -> Type {
         if let Some(ty) = self.known.get(&TypeId::of::<T>()) {
             return ty.clone();
         }
         let offset = self.definitions.len();
-        let Schema { mut root, mut types } = trace();
+        let Traced { schema: Schema { mut root, mut types }, former } = trace();
         shift(&mut root, offset);
         types.iter_mut().for_each(|definition| definition.types_mut(&mut |ty| shift(ty, offset)));
         self.definitions.append(&mut types);
+        self.former.extend(former.into_iter().map(|(place, former)| (place + offset, former)));
         self.known.insert(TypeId::of::<T>(), root.clone());
         root
     }

@@ -22,6 +22,7 @@ mod tracer;
 mod variation;
 
 use std::any::type_name;
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -34,11 +35,20 @@ use serde::de::DeserializeOwned;
 use self::emission::short_name;
 use self::progress::Progress;
 use self::tracer::Tracer;
+use super::former::Former;
 use super::schema::{Schema, Type};
 
 /// What may be done before the rest is left unknown: a step for each value read, more for structs and enums, and for
 /// each place looked at between passes. All of them take a fraction of a second, in a debug build a few seconds.
 const STEPS: u64 = 8_000_000;
+
+/// What was found out of a type.
+#[derive(Debug)]
+pub(crate) struct Traced {
+    pub(super) schema: Schema,
+    /// The aliases of fields, by the places of the definitions in it.
+    pub(super) former: HashMap<usize, Former>,
+}
 
 /// Room for types that nest as deeply as the tracer goes and are kilobytes large at every level. Only what is used of
 /// it takes memory.
@@ -56,11 +66,11 @@ const LOOKS: u32 = 100;
 /// The same type gives the same schema every time. Constructors and conversions of `T` run on sample values, in a thread
 /// of their own. Should one panic, the panic is caught without a message, and the value counts as refused. One that never
 /// comes back makes the type unsupported, and its thread is left to itself.
-pub(crate) fn trace<T: DeserializeOwned + 'static>() -> Schema {
+pub(crate) fn trace<T: DeserializeOwned + 'static>() -> Traced {
     trace_within::<T>(LOOKS)
 }
 
-fn trace_within<T: DeserializeOwned + 'static>(looks: u32) -> Schema {
+fn trace_within<T: DeserializeOwned + 'static>(looks: u32) -> Traced {
     let progress = Arc::new(Progress::default());
     let (sender, receiver) = mpsc::channel();
     // The caller may be on a small stack, and on the way to all parts of a type more of it is used than for a value.
@@ -78,7 +88,7 @@ fn trace_within<T: DeserializeOwned + 'static>(looks: u32) -> Schema {
     let (mut steps, mut idle) = (progress.steps(), 0);
     loop {
         match receiver.recv_timeout(LOOK) {
-            Ok(schema) => return schema,
+            Ok(traced) => return traced,
             Err(RecvTimeoutError::Disconnected) => return trace_here::<T>(progress),
             Err(RecvTimeoutError::Timeout) if progress.steps() != steps => {
                 (steps, idle) = (progress.steps(), 0)
@@ -95,13 +105,14 @@ fn trace_within<T: DeserializeOwned + 'static>(looks: u32) -> Schema {
 }
 
 /// The schema of a type that did not come back.
-fn endless(name: &str) -> Schema {
+fn endless(name: &str) -> Traced {
     let why = format!(
         "{} was made from a sample value, to find out its form, and did not come back; say its form with \
          #[checkpointed(as = \"…\")] on the field, such as \"u32\", and nothing is run",
         short_name(name)
     );
-    Schema { root: Type::Unsupported(why), types: Vec::new() }
+    let schema = Schema { root: Type::Unsupported(why), types: Vec::new() };
+    Traced { schema, former: HashMap::new() }
 }
 
 /// Whether this is the deserializer that [`trace`] reads from.
@@ -109,7 +120,7 @@ pub(super) fn is_tracer<D>() -> bool {
     typeid::of::<D>() == typeid::of::<deserializer::Tracing<'static>>()
 }
 
-fn trace_here<T: DeserializeOwned>(progress: Arc<Progress>) -> Schema {
+fn trace_here<T: DeserializeOwned>(progress: Arc<Progress>) -> Traced {
     let _quiet = quiet::Quiet::new();
     let mut tracer = Tracer::new(type_name::<T>(), STEPS, progress);
     while tracer.begin_pass() {

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use super::stack::Room;
-use crate::state::adapter::Shape;
 use crate::state::Float16;
+use crate::state::adapter::Shape;
 use crate::state::arrays::{Dtype, Kind};
+use crate::state::hidden;
 use crate::state::schema::{Body, Field, Fields, Schema, Type, Variant};
 
 /// A place in the table; or, from [`Id::FREE`] on, one of what is observed where the schema says nothing.
@@ -514,7 +515,9 @@ impl Name {
         for (name, _) in &*variants {
             match name {
                 Name::Exactly(name) => *times.entry(name.clone()).or_default() += 1,
-                Name::OneOf(names) => names.iter().for_each(|name| *times.entry(name.clone()).or_default() += 1),
+                Name::OneOf(names) => {
+                    names.iter().for_each(|name| *times.entry(name.clone()).or_default() += 1)
+                }
                 Name::Any | Name::Unclear(_) => {}
             }
         }
@@ -529,12 +532,10 @@ impl Name {
 
     /// The name of a field or a variant as a schema has it. Where aliases hide it, that is all of them.
     fn of(name: &str) -> Name {
-        let uncertain = name
-            .split_once(" of ")
-            .filter(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
-        match uncertain {
-            Some((_, names)) => Name::OneOf(names.split('|').map(Box::from).collect()),
-            None => Name::Exactly(name.into()),
+        if hidden::is_hidden(name) {
+            Name::OneOf(hidden::names(name).map(Box::from).collect())
+        } else {
+            Name::Exactly(name.into())
         }
     }
 }

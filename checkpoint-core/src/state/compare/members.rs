@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::form::{Form, Owner};
 use super::{Comparison, DifferenceKind, MOST, dotted, step_into};
+use crate::state::hidden;
 use crate::state::schema::{Field, Fields, Type, Variant};
 use crate::state::shortened::listed;
 
@@ -167,7 +168,7 @@ impl<'a> Comparison<'a> {
         let place = owner.map(|owner| owner.place);
         if own == wanted {
             for (checkpoint, program) in checkpoint.iter().zip(program) {
-                self.within(&format!("::{}", program.name), |comparison| {
+                self.within(&format!("::{}", hidden::shown(&program.name)), |comparison| {
                     comparison.variant(checkpoint, program, place, depth);
                 });
             }
@@ -175,15 +176,17 @@ impl<'a> Comparison<'a> {
         }
         let matched = self.matched(&own, &wanted, owner);
         self.unmatched(&own, &matched, &wanted, "variants", |_, name, _| {
-            (format!("::{name}"), "a variant".to_owned())
+            (format!("::{}", hidden::shown(name)), "a variant".to_owned())
         });
         for (number, checkpoint) in checkpoint.iter().enumerate() {
             let Some(program) = known.get(matched.names[number]) else { continue };
             if matched.is_renamed[number] {
                 let both = ("a variant".to_owned(), "a variant".to_owned());
-                self.renamed(&format!("::{}", checkpoint.name), &format!("::{}", program.name), both);
+                let [old, new] =
+                    [&checkpoint.name, &program.name].map(|name| format!("::{}", hidden::shown(name)));
+                self.renamed(&old, &new, both);
             }
-            self.within(&format!("::{}", program.name), |comparison| {
+            self.within(&format!("::{}", hidden::shown(&program.name)), |comparison| {
                 comparison.variant(checkpoint, program, place, depth);
             });
         }
@@ -215,22 +218,27 @@ impl<'a> Comparison<'a> {
     /// Finds the names of the checkpoint among those of the program, or among their aliases.
     fn matched(&self, own: &[&'a str], wanted: &[&'a str], owner: Option<Owner<'a>>) -> Matched<'a> {
         let mut matched = Matched { names: own.to_vec(), is_renamed: vec![false; own.len()] };
-        let Some((owner, former)) = owner.and_then(|owner| Some((owner, self.former(owner.place)?))) else {
+        let former = owner.and_then(|owner| Some((owner, self.former(owner.place)?)));
+        if former.is_none() && !own.iter().chain(wanted).any(|name| hidden::is_hidden(name)) {
             return matched;
-        };
+        }
         let places: HashMap<&str, usize> =
             own.iter().enumerate().map(|(place, name)| (*name, place)).collect();
         let exact: HashSet<&str> = wanted.iter().copied().collect();
         for name in wanted.iter().filter(|name| !places.contains_key(*name)) {
-            let aliases = former.aliases(owner.variant, name).iter();
-            let found = aliases
+            let aliases = former.map_or(&[][..], |(owner, former)| former.aliases(owner.variant, name));
+            let aliased = aliases
+                .iter()
                 .filter(|alias| !exact.contains(alias.as_str()))
-                .find_map(|alias| places.get(alias.as_str()));
-            if let Some(place) = found
-                && !matched.is_renamed[*place]
+                .find_map(|alias| places.get(alias.as_str()).copied());
+            let is_free = |place: &usize| !exact.contains(own[*place]) && !matched.is_renamed[*place];
+            let hidden =
+                || (0..own.len()).filter(is_free).find(|place| hidden::common(own[*place], name).is_some());
+            if let Some(place) = aliased.or_else(hidden)
+                && !matched.is_renamed[place]
             {
-                matched.names[*place] = name;
-                matched.is_renamed[*place] = true;
+                matched.names[place] = name;
+                matched.is_renamed[place] = true;
             }
         }
         matched

@@ -116,7 +116,8 @@ impl<'a> Cursor<'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let variant = self.variant(variants)?;
-        visitor.visit_enum(EnumValue { cursor: self, variant, other: other.variant(&variant.name) })
+        let (name, other) = other.variant(&variant.name);
+        visitor.visit_enum(EnumValue { cursor: self, variant, name, other })
     }
 
     /// Which variant it is.
@@ -220,6 +221,8 @@ impl<'a> MapAccess<'a> for &mut Entries<'_, 'a> {
 struct EnumValue<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     variant: &'a Variant,
+    /// By which the reader knows it.
+    name: &'a str,
     other: Other<'a>,
 }
 
@@ -228,8 +231,8 @@ impl<'r, 'a> EnumAccess<'a> for EnumValue<'r, 'a> {
     type Variant = Content<'r, 'a>;
 
     fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Content<'r, 'a>), Failure> {
-        let EnumValue { cursor, variant, other } = self;
-        let chosen = seed.deserialize(BorrowedStrDeserializer::<Failure>::new(&variant.name))?;
+        let EnumValue { cursor, variant, name, other } = self;
+        let chosen = seed.deserialize(BorrowedStrDeserializer::<Failure>::new(name))?;
         cursor.enter(Step::Variant(&variant.name));
         Ok((chosen, Content { cursor, fields: &variant.fields, other }))
     }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::state::hidden;
 use crate::state::resolve::Identity;
-use crate::state::schema::{Body, Fields, Schema, Type};
+use crate::state::schema::{Body, Fields, Schema, Type, Variant};
 use crate::state::{Program, compare};
 
 /// The type that the program has at a place, or the fields of a variant.
@@ -119,16 +120,19 @@ impl<'a> Other<'a> {
         })
     }
 
-    /// What a variant holds.
-    pub(super) fn variant(self, name: &str) -> Other<'a> {
+    /// What a variant holds, and the name by which the reader knows it.
+    pub(super) fn variant(self, name: &'a str) -> (&'a str, Other<'a>) {
         let found = |(program, found): (&'a Schema, Found<'a>)| {
             let Found::Type(ty) = found else { return None };
             let Type::Named(place) = bare(program, ty) else { return None };
             let Body::Enum(variants) = &program.types.get(*place)?.body else { return None };
-            let variant = variants.iter().find(|variant| variant.name == name)?;
-            Some((program, Found::Fields(&variant.fields)))
+            let known = |variant: &'a Variant| Some((hidden::common(name, &variant.name)?, &variant.fields));
+            let (name, fields) = variants.iter().find_map(known)?;
+            Some((name, Other(Some((program, Found::Fields(fields))))))
         };
-        Other(self.0.and_then(found))
+        // Where the reader has no such variant, it says so itself.
+        let unknown = || (hidden::names(name).next().unwrap_or(name), Other(None));
+        self.0.and_then(found).unwrap_or_else(unknown)
     }
 }
 

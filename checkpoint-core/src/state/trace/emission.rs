@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::mem;
 
+use super::super::former::Former;
+use super::super::hidden;
 use super::super::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
+use super::Traced;
 use super::graph::{Container, ContainerId, Content, Form, Graph, ROOT, Shape, SlotId};
 
 impl Graph {
-    pub(super) fn into_schema(self) -> Schema {
+    pub(super) fn into_schema(self) -> Traced {
         let shared = self
             .slots
             .iter()
@@ -16,13 +19,14 @@ impl Graph {
                 _ => None,
             })
             .collect();
-        let mut emission = Emission { graph: &self, shared, places: HashMap::new(), items: Vec::new() };
+        let (places, items, former) = (HashMap::new(), Vec::new(), HashMap::new());
+        let mut emission = Emission { graph: &self, shared, places, items, former };
         let root = emission.slot(ROOT);
         let mut types = Vec::new();
         while let Some(&item) = emission.items.get(types.len()) {
-            types.push(emission.definition(item));
+            types.push(emission.definition(item, types.len()));
         }
-        Schema { root, types }
+        Traced { schema: Schema { root, types }, former: emission.former }
     }
 }
 
@@ -48,6 +52,8 @@ struct Emission<'a> {
     shared: HashSet<SlotId>,
     places: HashMap<Item, usize>,
     items: Vec<Item>,
+    /// The aliases of fields, by the places of their definitions.
+    former: HashMap<usize, Former>,
 }
 
 impl Emission<'_> {
@@ -154,7 +160,7 @@ impl Emission<'_> {
         }
     }
 
-    fn definition(&mut self, item: Item) -> Definition {
+    fn definition(&mut self, item: Item, place: usize) -> Definition {
         let (name, body) = match item {
             Item::Slot(slot) => (
                 short_name(self.graph.slots[slot].type_name),
@@ -164,8 +170,9 @@ impl Emission<'_> {
                 let container = &self.graph.containers[container];
                 let name = container.key.name;
                 let body = if container.key.is_enum {
-                    Body::Enum(self.variants(container))
+                    Body::Enum(self.variants(container, place))
                 } else {
+                    self.aliases(&container.content, &[], place);
                     Body::Struct(self.fields(&container.content, name))
                 };
                 (name.to_owned(), body)
@@ -177,7 +184,17 @@ impl Emission<'_> {
         definition
     }
 
-    fn variants(&mut self, container: &Container) -> Vec<Variant> {
+    /// Notes the aliases of the fields of a content; `path` leads to it.
+    fn aliases(&mut self, content: &Content, path: &[&str], place: usize) {
+        let (Form::Named(names), Some(hunt)) = (content.form, &content.names) else { return };
+        for (alias, name) in names.iter().zip(&hunt.found) {
+            if let Some(name) = name.filter(|name| name != alias) {
+                self.former.entry(place).or_default().add_alias(&[path, &[name]].concat(), alias);
+            }
+        }
+    }
+
+    fn variants(&mut self, container: &Container, place: usize) -> Vec<Variant> {
         let names = variant_names(container);
         container
             .variants
@@ -187,6 +204,7 @@ impl Emission<'_> {
                 if variant.rejected {
                     return Variant { name, fields: Fields::Unit };
                 }
+                self.aliases(&variant.content, &[&name], place);
                 let fields = match (variant.explored, variant.content.form) {
                     (true, form) if form != Form::Unasked => self.fields(&variant.content, &name),
                     _ => Fields::Newtype(Type::Opaque(format!("{}::{name}", container.key.name))),
@@ -271,7 +289,7 @@ fn variant_names(container: &Container) -> Vec<String> {
 fn name_of(names: &[&str], number: usize, certain: bool) -> String {
     match names.get(number) {
         Some(name) if certain => (*name).to_owned(),
-        _ => format!("{number} of {}", names.join("|")),
+        _ => hidden::name(number, names),
     }
 }
 

@@ -193,8 +193,13 @@ pub(super) const ROOT: SlotId = 0;
 
 impl Graph {
     pub(super) fn new(root: &'static str) -> Graph {
-        let mut graph =
-            Graph { slots: Vec::new(), containers: Vec::new(), known: HashMap::new(), target: None, changes: 0 };
+        let mut graph = Graph {
+            slots: Vec::new(),
+            containers: Vec::new(),
+            known: HashMap::new(),
+            target: None,
+            changes: 0,
+        };
         graph.new_slot(root);
         graph
     }

@@ -14,7 +14,11 @@ use serde::{Deserialize, Deserializer};
 use super::super::compare::unsupported;
 use super::super::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
 use super::emission::{arguments, short_name};
-use super::{trace, trace_within};
+use super::trace_within;
+
+fn trace<T: DeserializeOwned + 'static>() -> Schema {
+    super::trace::<T>().schema
+}
 
 /// The schema as text: definitions in full, after the root.
 fn text<T: DeserializeOwned + 'static>() -> String {
@@ -480,10 +484,7 @@ enum RenamedVariant {
 #[test]
 fn aliases_are_told_from_names() {
     assert_eq!(text::<Renamed>(), "Renamed; struct Renamed { number: u32, other: Option<u8>, text: String }");
-    assert_eq!(
-        text::<RenamedVariant>(),
-        "RenamedVariant; enum RenamedVariant { 0 of New|Old(u8), Other }"
-    );
+    assert_eq!(text::<RenamedVariant>(), "RenamedVariant; enum RenamedVariant { 0 of New|Old(u8), Other }");
 }
 
 /// A million numbers, read as a tuple; and a struct of them, which takes several passes.
@@ -582,7 +583,7 @@ impl From<u32> for Stuck {
 
 #[test]
 fn a_type_that_never_comes_back_is_named_with_a_way_out() {
-    let schema = trace_within::<Vec<(u8, Stuck)>>(2);
+    let schema = trace_within::<Vec<(u8, Stuck)>>(2).schema;
     STOP.store(true, Ordering::SeqCst);
     let found = unsupported(&schema);
     assert_eq!(found.len(), 1);

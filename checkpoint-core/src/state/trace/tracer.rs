@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Error, Expected, Unexpected, Visitor};
 
-use super::super::schema::{Schema, Type};
+use super::super::schema::Type;
+use super::Traced;
 use super::access::{ByName, Members};
 use super::deserializer::Tracing;
 use super::graph::{ContainerId, FAR, Form, Graph, NameHunt, Place, ROOT, Shape, SlotId, VariantState};
-use super::progress::Progress;
 use super::probe::{Probe, Probes};
+use super::progress::Progress;
 use super::sample;
 use super::variation::{self, Given, Kind};
 
@@ -173,7 +174,7 @@ impl Tracer {
         }
     }
 
-    pub(super) fn into_schema(self) -> Schema {
+    pub(super) fn into_schema(self) -> Traced {
         self.graph.into_schema()
     }
 

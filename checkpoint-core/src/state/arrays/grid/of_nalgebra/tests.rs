@@ -59,7 +59,7 @@ fn vectors_and_points_of_fixed_size_are_the_rows_of_one_array() {
 #[test]
 fn the_schema_is_that_of_the_form_in_which_nalgebra_serializes() {
     fn traced<T: DeserializeOwned + 'static>() -> String {
-        trace::trace::<T>().to_string()
+        trace::trace::<T>().schema.to_string()
     }
     assert_eq!(Schema::of::<DMatrix<f64>>().to_string(), "(Vec<f64>, u64, u64)");
     assert_eq!(Schema::of::<DVector<f32>>().to_string(), "(Vec<f32>, u64, ())");
