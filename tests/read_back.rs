@@ -149,6 +149,57 @@ fn an_array_that_is_not_in_c_order_comes_back() {
     assert_eq!(checkpoints.load().unwrap(), Some(state));
 }
 
+/// Reads the rows of a matrix from the last one to the first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct UpsideDown(ndarray::Array2<f64>);
+
+impl<'de> Deserialize<'de> for UpsideDown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UpsideDown, D::Error> {
+        let mut matrix = ndarray::Array2::deserialize(deserializer)?;
+        matrix.invert_axis(ndarray::Axis(0));
+        Ok(UpsideDown(matrix.as_standard_layout().into_owned()))
+    }
+}
+
+#[test]
+fn elements_that_are_not_in_c_order_keep_their_order() {
+    let columns = ndarray::Array2::from_shape_fn((3, 2), |(row, column)| (10 * row + column) as f64);
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Of<UpsideDown>>::open(directory.path()).unwrap();
+    let text = refused(checkpoints.save(&run(1, UpsideDown(columns.reversed_axes()))));
+    assert!(text.contains("6 of 6 elements came back as others"), "{text}");
+    checkpoints.save(&run(1, UpsideDown(ndarray::Array2::zeros((2, 3)).reversed_axes()))).unwrap();
+}
+
+#[test]
+fn an_array_in_another_order_of_memory_is_no_difference() {
+    use checkpointed::inspect::{Change, File, Limits};
+
+    let rows = ndarray::Array2::from_shape_fn((3, 2), |(row, column)| (10 * row + column) as f64);
+    let mut columns = rows.clone().reversed_axes().as_standard_layout().into_owned().reversed_axes();
+    assert!(!columns.is_standard_layout() && columns == rows);
+    let directory = tempfile::tempdir().unwrap();
+    let builder = Checkpointer::<Of<ndarray::Array2<f64>>>::builder(directory.path());
+    let mut checkpoints = builder.keep_last(3).open().unwrap();
+    checkpoints.save(&run(1, rows)).unwrap();
+    checkpoints.save(&run(1, columns.clone())).unwrap();
+    columns[(2, 1)] = 7.0;
+    checkpoints.save(&run(1, columns)).unwrap();
+    let file = |generation| {
+        File::open_generation(directory.path(), generation, &checkpointed::Protection::new()).unwrap()
+    };
+    let (first, second, third) = (file(1), file(2), file(3));
+    assert_eq!(first.root().compare(&second.root(), &Limits::default()).total, 0);
+    assert_eq!(second.root().compare(&first.root(), &Limits::default()).total, 0);
+    for (before, after) in [(&first, &third), (&third, &first)] {
+        let found = before.root().compare(&after.root(), &Limits::default());
+        let Change::Elements(change) = &found.differences[0].change else { panic!("{found:?}") };
+        let largest = change.largest.as_ref().unwrap();
+        assert_eq!((found.total, change.different, &largest.index[..]), (1, 1, &[2, 1][..]));
+        assert!((largest.distance - 14.0).abs() < 1e-12);
+    }
+}
+
 #[test]
 fn the_elements_of_an_array_come_back_in_their_order() {
     let directory = tempfile::tempdir().unwrap();

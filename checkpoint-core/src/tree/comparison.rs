@@ -262,10 +262,35 @@ impl Comparing {
                 Ok(_) => self.same(path, one, other),
                 Err(error) => self.unreadable(path, &error),
             },
+            // The same numbers are an array in one checkpoint and are not in the other, as those of an array of other
+            // strides, which is written element by element.
+            (Value::Sequence(a), Value::Array(b)) if a.total() == b.len() => {
+                let change = numbers(a, &b, |element, number| (element, number));
+                self.in_array(path, (one, other), change);
+            }
+            (Value::Array(a), Value::Sequence(b)) if b.total() == a.len() => {
+                let change = numbers(b, &a, |element, number| (number, element));
+                self.in_array(path, (one, other), change);
+            }
             (Value::Sequence(a) | Value::Tuple(a), Value::Sequence(b) | Value::Tuple(b)) => {
                 self.in_order(path, a, b, depth);
             }
             _ => self.changed(path, one, other),
+        }
+    }
+
+    /// What was found in an array and in a sequence beside it; nothing if that does not hold numbers.
+    fn in_array(
+        &mut self,
+        path: &str,
+        (one, other): (&Node<'_>, &Node<'_>),
+        change: Result<Option<ElementsChange>, Error>,
+    ) {
+        match change {
+            Ok(Some(change)) if change.different > 0 => self.push(path, || Change::Elements(change)),
+            Ok(Some(_)) => self.same(path, one, other),
+            Ok(None) => self.changed(path, one, other),
+            Err(error) => self.unreadable(path, &error),
         }
     }
 
@@ -386,6 +411,35 @@ fn within(path: &str, label: &Label<'_>) -> String {
     let step = label.step();
     let step = shortened(&step);
     if path.is_empty() { step.into_owned() } else { format!("{path}/{step}") }
+}
+
+/// Compares a sequence with an array of as many elements. `None` where the sequence holds no numbers. `ordered` puts the
+/// element of the sequence and that of the array into the order of the comparison.
+fn numbers(
+    sequence: Members<'_>,
+    array: &Array<'_>,
+    ordered: impl Fn(Number, Number) -> (Number, Number),
+) -> Result<Option<ElementsChange>, Error> {
+    let element = array.element();
+    let mut change = ElementsChange {
+        before: element,
+        after: element,
+        elements: array.len(),
+        different: 0,
+        largest: None,
+    };
+    let mut side = Side::of(array)?;
+    for (place, member) in (0..).zip(sequence) {
+        let Value::Number(number) = member?.node.value()? else { return Ok(None) };
+        if side.ready()? == 0 {
+            return Ok(None);
+        }
+        let (before, after) = ordered(number, element.read(side.take(1)));
+        change.add(place, before, after, array.shape());
+    }
+    // What is compressed is known to be right only at its end.
+    side.ready()?;
+    Ok(Some(change))
 }
 
 /// Compares two arrays of one shape.
