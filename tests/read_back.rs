@@ -185,9 +185,7 @@ fn an_array_in_another_order_of_memory_is_no_difference() {
     checkpoints.save(&run(1, columns.clone())).unwrap();
     columns[(2, 1)] = 7.0;
     checkpoints.save(&run(1, columns)).unwrap();
-    let file = |generation| {
-        File::open_generation(directory.path(), generation, &checkpointed::Protection::new()).unwrap()
-    };
+    let file = |generation| File::open_generation(directory.path(), generation, &Protection::new()).unwrap();
     let (first, second, third) = (file(1), file(2), file(3));
     assert_eq!(first.root().compare(&second.root(), &Limits::default()).total, 0);
     assert_eq!(second.root().compare(&first.root(), &Limits::default()).total, 0);
