@@ -2,7 +2,8 @@
 //! and with other packages: `cargo bench -p checkpointed-benches --bench compare`. `docs/performance.md` explains the figures.
 //!
 //! - [`states`] is what is saved; [`raw`] the limits; [`ours`], [`others`], [`python`] the ways to save it;
-//!   [`counter`] and [`records`] the states that are all overhead; [`memory`] what a save needs besides.
+//!   [`counter`] and [`records`] the states that are all overhead; [`small`] the same without the disk; [`memory`] what a
+//!   save needs besides.
 //! - [`rounds`] measures cases in turn, so that a slow moment of the machine hits all of them alike.
 //! - [`report`] prints the tables and [`goals`], and writes both as JSON.
 
@@ -18,6 +19,7 @@ mod raw;
 mod records;
 mod report;
 mod rounds;
+mod small;
 mod states;
 
 use std::fs;
@@ -49,6 +51,7 @@ fn main() -> Outcome<()> {
     state::<Mixed>("200 mixed arrays", &options, &mut report, &mut goals)?;
     counter::measure(&folder, &options, &mut report, &mut goals)?;
     records::measure(&folder, &options, &mut report, &mut goals)?;
+    small::measure(&folder, &options, &mut report)?;
     memory::measure(&folder, &options, &mut report, &mut goals)?;
     if options.large {
         large(&options, &mut report, &mut goals)?;

@@ -16,6 +16,7 @@ use crate::rounds::{Case, Outcome, interleave, timed};
 use crate::states::Noise;
 
 pub(crate) const BY_HAND: &str = "by hand: bincode into a Vec, new file, write, fsync";
+pub(crate) const ENCODE: &str = "by hand: bincode::serialize_into warm memory";
 pub(crate) const BY_HAND_LOAD: &str = "by hand: read, bincode::deserialize";
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -60,6 +61,12 @@ pub(crate) fn measure(
         })?;
         Ok(duration)
     })];
+    // What a background save makes its program wait for is its encoding, into memory that it keeps.
+    let mut warm = Vec::new();
+    cases.push(Case::new(ENCODE, || {
+        warm.clear();
+        Ok(timed(|| Ok(bincode::serialize_into(&mut warm, &state)?))?.0)
+    }));
     cases.extend(ours::saves(&folder, &state)?);
     let saves = interleave(cases, options.rounds, &folder)?;
     report.table(&format!("Saves of {} records", options.records), bytes, &saves, BY_HAND);

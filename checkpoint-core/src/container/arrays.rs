@@ -52,11 +52,9 @@ impl<'a> Arrays<'a> {
     }
 
     /// The array that is meant, which must be the next.
-    fn next(&self, array: Reference) -> Result<(&'a PartRecord, &'a Entry), Refusal> {
-        let Container { manifest, entries, .. } = self.container;
+    fn next(&self, array: Reference) -> Result<Part<'a>, Refusal> {
         let place = usize::try_from(array.number).ok().filter(|_| array.number == self.taken);
-        let found = place.and_then(|place| Some((manifest.parts.get(place)?, entries.get(place)?)));
-        found.filter(|(part, _)| part.name != STATE).ok_or_else(|| {
+        place.and_then(|place| self.container.array(place)).ok_or_else(|| {
             let why = format!("it refers to array {} where array {} belongs", array.number, self.taken);
             damaged(STATE, why)
         })
@@ -64,8 +62,8 @@ impl<'a> Arrays<'a> {
 
     /// An array whose header tells of as many rows as the state does.
     fn open(&self, array: Reference, kind: Option<Kind>) -> Result<Opened<'a>, Refusal> {
-        let (part, entry) = self.next(array)?;
-        let (mut reader, length, bytes) = begun(self.container, part, entry)?;
+        let found = self.next(array)?;
+        let (mut reader, length, bytes) = found.begun(self.container)?;
         let header = reader.start(length)?;
         if let Some(kind) = kind.filter(|kind| kind.rows(header, bytes) == Some(array.rows)) {
             return Ok(Opened { kind, bytes, reader });
@@ -74,39 +72,58 @@ impl<'a> Arrays<'a> {
             (Some(found), None) => Ok(Opened { kind: found, bytes, reader }),
             // Numbers of one schema may still be two types: what serde writes of a complex number are two floats.
             (Some(found), Some(kind)) if found.has_the_bytes_of(&kind) => Ok(Opened { kind, bytes, reader }),
-            _ => Err(damaged(&part.name, "its type or its shape is not that of the field it belongs to")),
+            _ => Err(damaged(
+                &found.record.name,
+                "its type or its shape is not that of the field it belongs to",
+            )),
         }
     }
 }
 
-/// An array of which nothing but the length of its header is known, and how many bytes come after that.
-fn begun<'a>(
-    container: &'a Container,
-    part: &'a PartRecord,
-    entry: &Entry,
-) -> Result<(PartReader<'a>, u64, u64), Refusal> {
-    let mut reader = PartReader::new(&*container.source, part, entry, container.key.as_ref())?;
-    let length = match *reader.start(10)? {
-        [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
-        _ => return Err(damaged(&part.name, "it is too short for an array")),
-    };
-    match reader.size().checked_sub(length) {
-        Some(bytes) => Ok((reader, length, bytes)),
-        None => Err(damaged(&part.name, "its header is longer than itself")),
+/// An array of a container.
+pub(super) struct Part<'a> {
+    record: &'a PartRecord,
+    entry: &'a Entry,
+    /// Its first bytes, as far as they were read when the container was opened.
+    start: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    /// The array, of which nothing but the length of its header is known, and how many bytes come after that.
+    fn begun(&self, container: &'a Container) -> Result<(PartReader<'a>, u64, u64), Refusal> {
+        let Part { record, entry, start } = *self;
+        let reader = PartReader::new(&*container.source, record, entry, container.key.as_ref())?;
+        let mut reader = reader.knowing(start);
+        let length = match *reader.start(10)? {
+            [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
+            _ => return Err(damaged(&record.name, "it is too short for an array")),
+        };
+        match reader.size().checked_sub(length) {
+            Some(bytes) => Ok((reader, length, bytes)),
+            None => Err(damaged(&record.name, "its header is longer than itself")),
+        }
+    }
+
+    /// Its header, which must be one of an array of its length.
+    pub(super) fn header(&self, container: &'a Container) -> Result<ArrayHeader, Refusal> {
+        let (mut reader, length, bytes) = self.begun(container)?;
+        let header = ArrayHeader::read(reader.start(length)?, bytes);
+        let why = "its header is not that of an array of its length";
+        header.ok_or_else(|| damaged(&self.record.name, why))
     }
 }
 
 impl Container {
+    /// The array at a place among the parts.
+    pub(super) fn array(&self, place: usize) -> Option<Part<'_>> {
+        let (record, entry) = (self.manifest.parts.get(place)?, self.entries.get(place)?);
+        (record.name != STATE).then(|| Part { record, entry, start: self.starts.get(place) })
+    }
+
     /// Makes sure that each array has a header that belongs to so many bytes of data. The data is not read.
     pub(crate) fn check_arrays(&self) -> Result<(), Refusal> {
-        let parts = self.manifest.parts.iter().zip(&self.entries);
-        for (part, entry) in parts.filter(|(part, _)| part.name != STATE) {
-            let (mut reader, length, bytes) = begun(self, part, entry)?;
-            if ArrayHeader::read(reader.start(length)?, bytes).is_none() {
-                return Err(damaged(&part.name, "its header is not that of an array of its length"));
-            }
-        }
-        Ok(())
+        let mut arrays = (0..self.entries.len()).map_while(|place| self.array(place));
+        arrays.try_for_each(|array| array.header(self).map(drop))
     }
 }
 
@@ -134,8 +151,7 @@ impl ArraySource for Arrays<'_> {
 
     fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
         let outcome = self.open(array, None).and_then(|Opened { kind, bytes, reader }| {
-            let (part, _) = self.next(array)?;
-            let mut memory = allocate(bytes, &part.name)?;
+            let mut memory = allocate(bytes, &self.next(array)?.record.name)?;
             reader.fill(&mut memory)?;
             Ok((kind, memory))
         });

@@ -11,6 +11,7 @@ mod compression;
 mod equality;
 #[cfg(test)]
 mod forged;
+mod headers;
 #[cfg(test)]
 mod ignored;
 mod manifest;

@@ -27,9 +27,11 @@ pub(super) fn in_parallel<'a>(
     pieces: Vec<Piece<'a>>,
     work: impl Fn(Piece<'a>) -> Result<(), Refusal> + Sync,
 ) -> Result<(), Refusal> {
-    let threads = match std::thread::available_parallelism() {
-        Ok(processors) if pieces.len() >= PIECES_FOR_THREADS => processors.get().min(THREADS),
-        _ => 1,
+    // To ask for the number of processors reads several files.
+    let threads = if pieces.len() < PIECES_FOR_THREADS {
+        1
+    } else {
+        std::thread::available_parallelism().map_or(1, |processors| processors.get().min(THREADS))
     };
     if threads == 1 {
         return pieces.into_iter().try_for_each(work);

@@ -21,7 +21,9 @@ pub(super) struct PartReader<'a> {
     unpacker: Option<Unpacker<'a>>,
     /// What the tags of its chunks were made with, where they count.
     key: Option<&'a TagKey>,
-    /// What was read of it. It is verified only together with the rest.
+    /// Its first bytes, as far as they were read when the container was opened.
+    known: &'a [u8],
+    /// What was looked at of it. It is verified only together with the rest.
     start: Vec<u8>,
 }
 
@@ -36,7 +38,14 @@ impl<'a> PartReader<'a> {
         let unpacked = part.unpacked.as_ref();
         let unpacker =
             unpacked.map(|unpacked| Unpacker::new(source, part, unpacked, data, key)).transpose()?;
-        Ok(PartReader { source, part, data, size: entry.size(), unpacker, key, start: Vec::new() })
+        let size = entry.size();
+        Ok(PartReader { source, part, data, size, unpacker, key, known: &[], start: Vec::new() })
+    }
+
+    /// The same, of a part that is not packed and whose first bytes were read before.
+    pub(super) fn knowing(self, known: &'a [u8]) -> PartReader<'a> {
+        let start = Vec::with_capacity(known.len());
+        PartReader { known, start, ..self }
     }
 
     /// How many bytes it has.
@@ -46,7 +55,13 @@ impl<'a> PartReader<'a> {
 
     /// Its first bytes, so many if it has them. They may be looked at, but not yet be believed.
     pub(super) fn start(&mut self, length: u64) -> Result<&[u8], Refusal> {
+        let wanted = usize::try_from(length.min(self.size)).unwrap_or(usize::MAX);
+        let until = wanted.min(self.known.len());
+        self.start.extend_from_slice(self.known.get(self.start.len()..until).unwrap_or_default());
         let known = self.start.len() as u64;
+        if known >= length.min(self.size) {
+            return Ok(&self.start);
+        }
         let mut more = allocate(length.min(self.size).saturating_sub(known), &self.part.name)?;
         match &mut self.unpacker {
             Some(unpacker) => unpacker.fill(&mut more)?,

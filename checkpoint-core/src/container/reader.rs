@@ -1,5 +1,6 @@
 //! Reads a container, strictly: nothing is decoded before it is verified, nothing allocated before it is checked.
 
+use super::headers::{self, Starts};
 use super::manifest::{self, FormatVersion, Manifest, PartRecord};
 use super::part::PartReader;
 use super::source::{Refusal, Source, allocate, begins_with, damaged, read_bytes, read_dense};
@@ -14,6 +15,8 @@ pub(crate) struct Container {
     pub(super) manifest: Manifest,
     /// One for each part of the manifest, in the same order.
     pub(super) entries: Vec<Entry>,
+    /// The first bytes of the arrays.
+    pub(super) starts: Starts,
     /// What the tags were made with, where they count.
     pub(super) key: Option<TagKey>,
 }
@@ -31,8 +34,8 @@ impl Container {
             }
             _ => return Err(Refusal::NotACheckpoint),
         };
-        check_headers(&*source, &entries)?;
-        Ok(Container { source, manifest, entries, key })
+        let starts = headers::check(&*source, &entries)?;
+        Ok(Container { source, manifest, entries, starts, key })
     }
 
     /// What the checkpoint says of itself.
@@ -121,14 +124,23 @@ fn read_manifest(
     if crc32fast::hash(&bytes) != entry.crc32 {
         return Err(damaged(MANIFEST, "its checksum does not match"));
     }
-    check_format(&bytes)?;
-    check_headers(source, std::slice::from_ref(entry))?;
-    check_manifest(&bytes, others, keys)
+    let checked = check_manifest(&bytes, others, keys)?;
+    headers::check(source, std::slice::from_ref(entry))?;
+    Ok(checked)
 }
 
-/// Whether this reader knows the format, as far as the text of a manifest tells.
-fn check_format(json: &[u8]) -> Result<(), Refusal> {
-    let FormatVersion { format_version } = parse(json)?;
+/// The manifest that a text is, if this reader knows its format. Of a later format the version alone need be understood.
+fn parse_manifest(json: &[u8]) -> Result<Manifest, Refusal> {
+    let manifest: Result<Manifest, Refusal> = parse(json);
+    let version = match &manifest {
+        Ok(manifest) => manifest.format_version,
+        Err(_) => parse::<FormatVersion>(json)?.format_version,
+    };
+    check_format(version)?;
+    manifest
+}
+
+fn check_format(format_version: u32) -> Result<(), Refusal> {
     if format_version > FORMAT_VERSION {
         return Err(Refusal::FormatTooNew(format_version));
     }
@@ -144,7 +156,7 @@ pub(super) fn check_manifest(
     entries: &[Entry],
     keys: &[TagKey],
 ) -> Result<(Manifest, Option<TagKey>), Refusal> {
-    let manifest: Manifest = parse(json)?;
+    let manifest = parse_manifest(json)?;
     let key = find_key(json, &manifest, keys)?;
     if !manifest.schema.is_closed() {
         return Err(damaged(MANIFEST, "the schema refers to a type that it does not define"));
@@ -207,44 +219,6 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Res
         }
     }
     Ok(())
-}
-
-/// Entries of this length are so far apart that the disk is asked for the headers of all of them at once …
-const AHEAD: u64 = 64 << 10;
-
-/// … for so many bytes each: twice what an alignment can take.
-const AROUND: u64 = 12 << 10;
-
-/// What surrounds the data of entries that follow each other. What is behind one and before the next is read at once.
-fn check_headers(source: &dyn Source, entries: &[Entry]) -> Result<(), Refusal> {
-    let impossible = |entry: &Entry| damaged(&entry.name, "its header is impossible");
-    let changed = |entry: &Entry| damaged(&entry.name, "its header is not as it was written");
-    // What was written past the cache is not in it. The header of an array is behind that of its entry.
-    for entry in entries.iter().filter(|entry| entry.length >= AHEAD) {
-        source.will_read(entry.offset, AROUND);
-    }
-    let mut before: Option<&Entry> = None;
-    for entry in entries {
-        let descriptor = before.map(Entry::descriptor).unwrap_or_default();
-        let header = entry.local_header().ok_or_else(|| impossible(entry))?;
-        let from = entry.offset.checked_sub(descriptor.len() as u64).ok_or_else(|| impossible(entry))?;
-        let found = read_bytes(source, from, (descriptor.len() + header.len()) as u64, &entry.name)?;
-        match (found.strip_prefix(&descriptor[..]), before) {
-            (Some(rest), _) if rest == header => {}
-            (None, Some(before)) => return Err(changed(before)),
-            _ => return Err(changed(entry)),
-        }
-        before = Some(entry);
-    }
-    let Some(last) = before else { return Ok(()) };
-    let descriptor = last.descriptor();
-    let end = last.end().ok_or_else(|| impossible(last))?;
-    let from = end.checked_sub(descriptor.len() as u64).ok_or_else(|| impossible(last))?;
-    if read_bytes(source, from, descriptor.len() as u64, &last.name)? == descriptor {
-        Ok(())
-    } else {
-        Err(changed(last))
-    }
 }
 
 fn read_data(source: &dyn Source, entry: &Entry) -> Result<Vec<u8>, Refusal> {

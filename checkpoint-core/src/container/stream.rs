@@ -3,7 +3,7 @@
 use super::checksum::CHUNK;
 use super::manifest::PartRecord;
 use super::pack::Unpacker;
-use super::part::{PartReader, fill_chunks};
+use super::part::fill_chunks;
 use super::reader::Container;
 use super::source::{Refusal, Source, allocate, damaged};
 use super::tag::TagKey;
@@ -114,21 +114,15 @@ impl Container {
     /// The header of an array. It is verified together with what follows it, and so not here; but no header is taken that
     /// no array of that length has.
     pub(crate) fn array_header(&self, number: usize) -> Result<ArrayHeader, Refusal> {
-        let (part, entry) = self.at(number)?;
-        let mut reader = PartReader::new(&*self.source, part, entry, self.key.as_ref())?;
-        let length = match *reader.start(10)? {
-            [_, _, _, _, _, _, _, _, low, high] => 10 + u64::from(u16::from_le_bytes([low, high])),
-            _ => return Err(damaged(&part.name, "it is too short for an array")),
-        };
-        let Some(bytes) = reader.size().checked_sub(length) else {
-            return Err(damaged(&part.name, "its header is longer than itself"));
-        };
-        let header = ArrayHeader::read(reader.start(length)?, bytes);
-        header.ok_or_else(|| damaged(&part.name, "its header is not that of an array of its length"))
+        self.array(number).ok_or_else(|| no_such(number))?.header(self)
     }
 
     fn at(&self, number: usize) -> Result<(&PartRecord, &Entry), Refusal> {
         let found = self.manifest.parts.get(number).zip(self.entries.get(number));
-        found.ok_or_else(|| damaged(super::STATE, format!("it refers to array {number}, which is not there")))
+        found.ok_or_else(|| no_such(number))
     }
+}
+
+fn no_such(number: usize) -> Refusal {
+    damaged(super::STATE, format!("it refers to array {number}, which is not there"))
 }

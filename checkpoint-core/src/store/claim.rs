@@ -91,6 +91,11 @@ impl Claim {
         self.process.is_current()
     }
 
+    /// The process that claimed it.
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
     /// The same as far as the number of the process tells.
     pub(crate) fn has_process_number(&self) -> bool {
         self.process.id() == std::process::id()

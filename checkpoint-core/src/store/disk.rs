@@ -68,6 +68,10 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 
     /// Opens a regular file for reading. Anything else at that name is an error, and is not waited for.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>>;
+
+    /// As [`open`](Disk::open), for a temporary file of ours, which no other program writes over. Where the name leads to a
+    /// file of another identity, that is an error ([`io::ErrorKind::NotFound`]).
+    fn open_unpublished(&self, path: &Path, identity: Option<Identity>) -> io::Result<Box<dyn Source>>;
 }
 
 /// Which file it is, whatever its names: the device, and its number there.

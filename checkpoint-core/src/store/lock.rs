@@ -24,22 +24,47 @@ pub(super) type TryLock = fn(&File) -> Result<(), TryLockError>;
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     path: PathBuf,
-    /// The directory; `None` where the system cannot open one.
-    directory: Option<File>,
+    /// The directory and which one it is; `None` where the system cannot open one.
+    directory: Option<(File, fs::Metadata)>,
     /// Whether that is locked too.
     is_locked: bool,
     /// Whether there are locks at all.
     is_lockable: bool,
-    file: Mutex<File>,
+    file: Mutex<LockFile>,
     holder: String,
     access: Access,
     try_lock: TryLock,
 }
 
+/// The lock file, and which one it is.
+#[derive(Debug)]
+struct LockFile {
+    file: File,
+    metadata: fs::Metadata,
+}
+
+impl LockFile {
+    fn new(file: File) -> io::Result<LockFile> {
+        let metadata = file.metadata()?;
+        Ok(LockFile { file, metadata })
+    }
+
+    /// Whether a path leads to it.
+    fn is_at(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|found| is_same_file(&self.metadata, &found))
+    }
+}
+
 /// Takes the lock of a directory, and leaves `holder` in its lock file.
 pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock) -> io::Result<Locking> {
     for _ in 0..ATTEMPTS {
-        let directory = if cfg!(unix) { Some(File::open(path)?) } else { None };
+        let directory = if cfg!(unix) {
+            let directory = File::open(path)?;
+            let metadata = directory.metadata()?;
+            Some((directory, metadata))
+        } else {
+            None
+        };
         let file = open(&path.join(name::LOCK), OpenOptions::new().create(true))?;
         access.grant(&file);
         let unsupported = match try_lock(&file) {
@@ -48,7 +73,7 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
             Err(TryLockError::Error(error)) if has_no_locks(&error) => Some(error),
             Err(TryLockError::Error(error)) => return Err(error),
         };
-        let is_locked = match directory.as_ref().map(try_lock) {
+        let is_locked = match directory.as_ref().map(|(directory, _)| try_lock(directory)) {
             Some(Ok(())) => true,
             Some(Err(TryLockError::WouldBlock)) => {
                 return Ok(Locking::Held("a program that has locked the directory itself".to_owned()));
@@ -56,12 +81,12 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
             Some(Err(TryLockError::Error(_))) | None => false,
         };
         let (path, holder) = (path.to_owned(), holder.to_owned());
-        let (file, is_lockable) = (Mutex::new(file), unsupported.is_none());
+        let (file, is_lockable) = (Mutex::new(LockFile::new(file)?), unsupported.is_none());
         let lock = DirectoryLock { path, directory, is_locked, is_lockable, file, holder, access, try_lock };
         // Between opening and locking, either could have been removed, and another created and locked.
         let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_same_directory() && lock.is_there(&file) {
-            leave(&file, &lock.holder);
+            leave(&file.file, &lock.holder);
             drop(file);
             let lock = Box::new(lock);
             return Ok(match unsupported {
@@ -113,23 +138,17 @@ fn leave(mut file: &File, holder: &str) {
 
 impl DirectoryLock {
     fn is_same_directory(&self) -> bool {
-        let Some(directory) = &self.directory else { return true };
-        match (directory.metadata(), fs::metadata(&self.path)) {
-            (Ok(held), Ok(found)) => is_same_file(&held, &found),
-            _ => false,
-        }
+        let Some((_, held)) = &self.directory else { return true };
+        fs::metadata(&self.path).is_ok_and(|found| is_same_file(held, &found))
     }
 
-    fn is_there(&self, file: &File) -> bool {
-        match (file.metadata(), fs::symlink_metadata(self.path.join(name::LOCK))) {
-            (Ok(held), Ok(found)) => is_same_file(&held, &found),
-            _ => false,
-        }
+    fn is_there(&self, file: &LockFile) -> bool {
+        file.is_at(&self.path.join(name::LOCK))
     }
 
     /// Makes the lock file again. Whether the directory is still ours: as long as it is locked itself, whatever comes of
     /// the file; else only if no other program has made one.
-    fn make_again(&self, current: &mut File) -> bool {
+    fn make_again(&self, current: &mut LockFile) -> bool {
         let mut options = OpenOptions::new();
         if self.is_locked {
             options.create(true);
@@ -138,12 +157,13 @@ impl DirectoryLock {
         } else {
             return false;
         }
-        let Ok(file) = open(&self.path.join(name::LOCK), &mut options) else { return self.is_locked };
-        if (self.try_lock)(&file).is_err() || !self.is_there(&file) {
+        let opened = open(&self.path.join(name::LOCK), &mut options).and_then(LockFile::new);
+        let Ok(file) = opened else { return self.is_locked };
+        if (self.try_lock)(&file.file).is_err() || !self.is_there(&file) {
             return self.is_locked;
         }
-        self.access.grant(&file);
-        leave(&file, &self.holder);
+        self.access.grant(&file.file);
+        leave(&file.file, &self.holder);
         tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
         *current = file;
         true
@@ -163,11 +183,11 @@ impl Lock for DirectoryLock {
         #[cfg(unix)]
         {
             use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
-            let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = &self.file.lock().unwrap_or_else(PoisonError::into_inner).file;
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let is_ours = file.metadata().is_ok_and(|metadata| has_one_name(&metadata));
             if is_ours
-                && let Err(error) = futimens(&*file, &Timestamps { last_access: now, last_modification: now })
+                && let Err(error) = futimens(file, &Timestamps { last_access: now, last_modification: now })
             {
                 tracing::debug!(path = %self.path.display(), %error, "the lock file keeps its time");
             }

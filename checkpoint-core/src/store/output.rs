@@ -132,13 +132,12 @@ pub(super) struct FileOutput {
     buffer: Option<Buffer>,
     buffers: Buffers,
     thread: Option<WriterThread>,
-    process: Process,
 }
 
 impl FileOutput {
-    pub(super) fn new(file: File, buffers: Buffers, set_direct: SetDirect) -> io::Result<FileOutput> {
-        let former = file.metadata()?.len();
-        Ok(FileOutput {
+    /// A file that had so many bytes before.
+    pub(super) fn new(file: File, former: u64, buffers: Buffers, set_direct: SetDirect) -> FileOutput {
+        FileOutput {
             file: Arc::new(file),
             set_direct,
             former,
@@ -146,8 +145,7 @@ impl FileOutput {
             buffer: None,
             buffers,
             thread: None,
-            process: Process::current(),
-        })
+        }
     }
 
     fn pass_on_full_buffer(&mut self) -> io::Result<()> {
@@ -228,7 +226,7 @@ impl Output for FileOutput {
 
 impl Drop for FileOutput {
     fn drop(&mut self) {
-        if self.process.is_current() {
+        if self.thread.as_ref().is_none_or(|thread| thread.process.is_current()) {
             // Given up: whatever becomes of the writes, the thread must not outlive them.
             let _ = self.end_thread();
         } else {
@@ -244,6 +242,8 @@ struct WriterThread {
     full: Sender<(u64, Buffer)>,
     empty: Receiver<Buffer>,
     handle: JoinHandle<io::Result<()>>,
+    /// The process that the thread is of.
+    process: Process,
 }
 
 impl WriterThread {
@@ -273,7 +273,7 @@ impl WriterThread {
         for buffer in (1..BUFFERS).map_while(|_| buffers.get()) {
             let _ = given.send(buffer);
         }
-        Ok(WriterThread { full, empty, handle })
+        Ok(WriterThread { full, empty, handle, process: Process::current() })
     }
 
     /// Hands over a full buffer, and waits for one to fill. `None` where the thread has ended.
@@ -333,7 +333,8 @@ mod tests {
     fn written(bytes: &[u8], piece: usize, buffers: &Buffers, way: SetDirect) -> Vec<u8> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&vec![0xff; 3 * BUFFER + 5]).unwrap();
-        let mut output = FileOutput::new(file.reopen().unwrap(), buffers.clone(), way).unwrap();
+        let former = 3 * BUFFER as u64 + 5;
+        let mut output = FileOutput::new(file.reopen().unwrap(), former, buffers.clone(), way);
         bytes.chunks(piece).for_each(|piece| output.write_all(piece).unwrap());
         output.finish().unwrap();
         output.sync().unwrap();
@@ -374,7 +375,7 @@ mod tests {
             for length in [BUFFER, 20 * BUFFER] {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 let not_for_writing = File::open(file.path()).unwrap();
-                let mut output = FileOutput::new(not_for_writing, Buffers::default(), way).unwrap();
+                let mut output = FileOutput::new(not_for_writing, 0, Buffers::default(), way);
                 let outcome = output.write_all(&bytes(length)).and_then(|()| output.finish());
                 assert_eq!(outcome.unwrap_err().raw_os_error(), Some(9), "it is not open for writing");
                 assert_eq!(std::fs::read(file.path()).unwrap(), b"");
@@ -389,7 +390,7 @@ mod tests {
             assert!(written(&bytes, BUFFER, &Buffers::at_most(most), set_direct) == bytes, "{most}");
         }
         let file = tempfile::tempfile().unwrap();
-        let mut output = FileOutput::new(file, Buffers::at_most(0), set_direct).unwrap();
+        let mut output = FileOutput::new(file, 0, Buffers::at_most(0), set_direct);
         let error = output.write_all(b"anything").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
     }

@@ -4,6 +4,8 @@
 //! saves. The number of the process tells the two apart; where the same number was given again, or counts within a
 //! namespace of its own, the time at which the process began does.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// A process of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -35,11 +37,42 @@ impl Process {
     }
 }
 
+/// The inode of `/proc/self` of the process that [`BEGUN`] is of; 0 where it is of none.
+static INODE: AtomicU64 = AtomicU64::new(0);
+
+/// When the process of that inode began.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
 /// When this process began, in ticks since the start of the system.
+///
+/// The kernel takes long to tell the time, and is quick to tell the inode of the process. No two processes share an inode.
+/// A forked process has another one, and so reads its own time.
 fn begun() -> Option<u64> {
-    if cfg!(not(target_os = "linux")) {
-        return None;
+    let inode = inode()?;
+    if INODE.load(Ordering::Acquire) == inode {
+        return Some(BEGUN.load(Ordering::Relaxed));
     }
+    let begun = read_begun()?;
+    // All threads of a process store the same time.
+    BEGUN.store(begun, Ordering::Relaxed);
+    INODE.store(inode, Ordering::Release);
+    Some(begun)
+}
+
+/// The inode of this process in the file system that tells of processes.
+fn inode() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata("/proc/self").ok().map(|metadata| metadata.ino()).filter(|inode| *inode != 0)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        None
+    }
+}
+
+fn read_begun() -> Option<u64> {
     let status = std::fs::read("/proc/self/stat").ok()?;
     // The second field is a name, in parentheses, which may itself have any character. The time is the 22nd.
     let behind_name = status.rsplit(|byte| *byte == b')').next()?;
@@ -59,5 +92,17 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!(!Process { begun: this.begun.map(|begun| begun + 1), ..this }.is_current());
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_time_of_a_parent_is_not_taken_for_that_of_a_child() {
+        let this = Process::current();
+        assert_eq!(begun(), read_begun());
+        // What a forked process finds: the memory of its parent, and another inode.
+        BEGUN.store(0, Ordering::Relaxed);
+        INODE.store(u64::MAX, Ordering::Release);
+        assert!(this.begun.is_some() && Process::current() == this);
+        assert_eq!(begun(), read_begun());
     }
 }

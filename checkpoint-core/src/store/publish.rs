@@ -36,18 +36,22 @@ struct Remnant {
 }
 
 impl Temporary {
-    /// Begins a file.
-    pub(super) fn create(disk: &Arc<dyn Disk>, directory: &Path) -> Result<Temporary, Error> {
+    /// Begins a file of this process.
+    pub(super) fn create(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        process: Process,
+    ) -> Result<Temporary, Error> {
         let NewFile { path, output } = disk
             .create_temporary(directory)
             .map_err(|source| Error::writing("create a temporary file in", directory, source))?;
-        Ok(Temporary { file: Remnant::new(disk, path), output })
+        Ok(Temporary { file: Remnant::new(disk, path, process), output })
     }
 
     /// Begins to write over a file that has a temporary name. Where that fails the file stays.
-    pub(super) fn recycle(disk: &Arc<dyn Disk>, path: &Path) -> io::Result<Temporary> {
+    pub(super) fn recycle(disk: &Arc<dyn Disk>, path: &Path, process: Process) -> io::Result<Temporary> {
         let output = disk.recycle(path)?;
-        Ok(Temporary { file: Remnant::new(disk, path.to_owned()), output })
+        Ok(Temporary { file: Remnant::new(disk, path.to_owned(), process), output })
     }
 
     /// Where it is being written.
@@ -81,9 +85,9 @@ impl Sealed {
         &self.file.path
     }
 
-    /// Opens it as a reader will.
+    /// Opens it by its name, as a reader will.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Source>> {
-        self.file.disk.open(&self.file.path)
+        self.file.disk.open_unpublished(&self.file.path, self.identity)
     }
 
     /// Gives the file its final name, which must be free.
@@ -106,8 +110,8 @@ impl Sealed {
 }
 
 impl Remnant {
-    fn new(disk: &Arc<dyn Disk>, path: PathBuf) -> Remnant {
-        Remnant { disk: Arc::clone(disk), path, process: Process::current(), published: false }
+    fn new(disk: &Arc<dyn Disk>, path: PathBuf, process: Process) -> Remnant {
+        Remnant { disk: Arc::clone(disk), path, process, published: false }
     }
 }
 
@@ -143,7 +147,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
         let target = directory.path().join("00000000000000000001.ckpt");
-        let mut temporary = Temporary::create(&disk, directory.path()).unwrap();
+        let mut temporary = Temporary::create(&disk, directory.path(), Process::current()).unwrap();
         temporary.write_all(b"ours").unwrap();
         let path = temporary.path().to_owned();
         let sealed = temporary.seal(true).unwrap();
@@ -158,12 +162,12 @@ mod tests {
     fn a_process_that_was_forked_removes_no_file_of_its_parent() {
         let directory = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
-        let mut temporary = Temporary::create(&disk, directory.path()).unwrap();
+        let mut temporary = Temporary::create(&disk, directory.path(), Process::current()).unwrap();
         let path = temporary.path().to_owned();
         temporary.file.process = Process::another();
         drop(temporary);
         assert!(path.exists());
-        drop(Temporary::recycle(&disk, &path).unwrap());
+        drop(Temporary::recycle(&disk, &path, Process::current()).unwrap());
         assert!(!path.exists());
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
 use super::lock::{self, TryLock};
@@ -178,7 +179,7 @@ impl Disk for RealDisk {
         self.access.grant(&file);
         Ok(NewFile {
             path: path.keep()?,
-            output: Box::new(FileOutput::new(file, self.buffers.clone(), self.set_direct)?),
+            output: Box::new(FileOutput::new(file, 0, self.buffers.clone(), self.set_direct)),
         })
     }
 
@@ -227,12 +228,13 @@ impl Disk for RealDisk {
         options.read(true).write(true);
         no_follow_no_wait(&mut options);
         let file = options.open(path)?;
-        if !self.access.is_as_created(&must_be_regular(&file)?) {
+        let metadata = must_be_regular(&file)?;
+        if !self.access.is_as_created(&metadata) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "somebody else can reach it"));
         }
         // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
         file.try_lock()?;
-        Ok(Box::new(FileOutput::new(file, self.buffers.clone(), self.set_direct)?))
+        Ok(Box::new(FileOutput::new(file, metadata.len(), self.buffers.clone(), self.set_direct)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -282,29 +284,35 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        // Opening a FIFO must not wait for a writer.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(
-            &mut options,
-            rustix_flags(rustix::fs::OFlags::NONBLOCK),
-        );
-        let file = options.open(path)?;
-        let length = must_be_regular(&file)?.len();
+        let (file, metadata) = open_regular(path)?;
         // Keeps the file from being recycled while it is read. It may have been retired already: then it is no longer
         // the file of that name. A lock that somebody else has on a file which is still published does not matter.
         let _ = file.try_lock_shared();
         if !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Box::new(FileSource {
-            file,
-            length,
-            #[cfg(not(unix))]
-            position: std::sync::Mutex::new(()),
-        }))
+        Ok(Box::new(FileSource::new(file, metadata.len())))
     }
+
+    fn open_unpublished(&self, path: &Path, expected: Option<Identity>) -> io::Result<Box<dyn Source>> {
+        let (file, metadata) = open_regular(path)?;
+        if expected.is_some() && identity(&metadata) != expected {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(FileSource::new(file, metadata.len())))
+    }
+}
+
+/// Opens a regular file for reading.
+fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // Opening a FIFO must not wait for a writer.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix_flags(rustix::fs::OFlags::NONBLOCK));
+    let file = options.open(path)?;
+    let metadata = must_be_regular(&file)?;
+    Ok((file, metadata))
 }
 
 #[cfg(unix)]
@@ -376,11 +384,57 @@ struct NotHeld;
 
 impl Hold for NotHeld {}
 
+/// A file of at most this length is read by one call, at the first that is wanted of it.
+const SHORT: u64 = 64 << 10;
+
 struct FileSource {
     file: File,
     length: u64,
+    /// All of a short file, once it was read.
+    whole: OnceLock<Vec<u8>>,
     #[cfg(not(unix))]
     position: std::sync::Mutex<()>,
+}
+
+impl FileSource {
+    fn new(file: File, length: u64) -> FileSource {
+        FileSource {
+            file,
+            length,
+            whole: OnceLock::new(),
+            #[cfg(not(unix))]
+            position: std::sync::Mutex::new(()),
+        }
+    }
+
+    /// All of a short file; `None` where it is not short.
+    fn whole(&self) -> io::Result<Option<&[u8]>> {
+        if let Some(whole) = self.whole.get() {
+            return Ok(Some(whole));
+        }
+        let Some(length) = usize::try_from(self.length).ok().filter(|_| self.length <= SHORT) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; length];
+        self.read_at(&mut bytes, 0)?;
+        Ok(Some(self.whole.get_or_init(|| bytes)))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+        }
+        #[cfg(not(unix))]
+        {
+            use std::io::{Read, Seek, SeekFrom};
+            // There is one position for all who read.
+            let _alone = self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(buffer)
+        }
+    }
 }
 
 impl Source for FileSource {
@@ -389,21 +443,16 @@ impl Source for FileSource {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
-        }
-        #[cfg(not(unix))]
-        {
-            // There is one position for all who read.
-            let _alone = self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let mut file = &self.file;
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(buffer)
-        }
+        let Some(whole) = self.whole()? else { return self.read_at(buffer, offset) };
+        let wanted = usize::try_from(offset).ok().and_then(|from| whole.get(from..)?.get(..buffer.len()));
+        buffer.copy_from_slice(wanted.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
     }
 
     fn will_read(&self, offset: u64, length: u64) {
+        if self.length <= SHORT {
+            return;
+        }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
             use rustix::fs::{Advice, fadvise};
@@ -412,5 +461,44 @@ impl Source for FileSource {
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = (offset, length);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_file_is_read_by_one_call() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for length in [1, SHORT, SHORT + 1] {
+            let length = usize::try_from(length).unwrap();
+            fs::write(&path, vec![1; length]).unwrap();
+            let source = RealDisk::default().open(&path).unwrap();
+            source.read_exact_at(&mut [0], 0).unwrap();
+            fs::write(&path, vec![2; length]).unwrap();
+            let mut last = [0];
+            source.read_exact_at(&mut last, length as u64 - 1).unwrap();
+            assert_eq!(last[0] == 1, length as u64 <= SHORT, "{length}");
+            let error = source.read_exact_at(&mut [0; 2], length as u64 - 1).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn another_file_under_the_name_of_ours_is_not_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("ours"), directory.path().join("other"));
+        fs::write(&path, "ours").unwrap();
+        fs::write(&other, "other").unwrap();
+        let disk = RealDisk::default();
+        let ours = disk.identity(&path).unwrap();
+        assert_eq!(disk.open_unpublished(&path, ours).unwrap().length(), 4);
+        fs::rename(&other, &path).unwrap();
+        let error = disk.open_unpublished(&path, ours).map(drop).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -145,10 +145,12 @@ impl Writer {
     }
 
     /// Begins a save. A retired generation is written over where that is possible: its space is there already, which
-    /// is faster, and cannot run out.
+    /// is faster, and cannot run out. The caller has made sure that this is the process that claimed the directory, and
+    /// [`publish`](Writer::publish) does so again.
     pub(crate) fn begin(&mut self) -> Result<Temporary, Error> {
-        self.claim.check()?;
+        self.claim.check_place()?;
         self.claim.touch();
+        let process = self.claim.process();
         let Directory { path, disk, .. } = &self.directory;
         let mut recycled = None;
         let spares = self.spare.take().into_iter().chain(std::mem::take(&mut self.held));
@@ -157,7 +159,7 @@ impl Writer {
                 self.held.push(spare);
                 continue;
             }
-            match Temporary::recycle(disk, &spare) {
+            match Temporary::recycle(disk, &spare, process) {
                 Ok(temporary) => recycled = Some(temporary),
                 // Another process reads it, or writes it: it is never removed, but asked for again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.held.push(spare),
@@ -167,7 +169,7 @@ impl Writer {
                 }
             }
         }
-        recycled.map_or_else(|| Temporary::create(disk, path), Ok)
+        recycled.map_or_else(|| Temporary::create(disk, path, process), Ok)
     }
 
     /// Where the directory is.
@@ -226,7 +228,7 @@ impl Writer {
 
     /// Removes what is not to be kept, but for one file, which the next save recycles.
     fn retire(&mut self, newest: u64) {
-        if let Err(error) = self.look_again() {
+        if let Err(error) = self.look_again(Some(newest)) {
             return warn(format!("no old generations are removed, they cannot be looked for: {error}"));
         }
         // Whatever is newer is not of this program.
@@ -268,7 +270,7 @@ impl Writer {
         is_whole: impl Fn(Box<dyn Source>) -> Result<(), Refusal>,
     ) -> Result<bool, Error> {
         self.claim.check()?;
-        self.look_again()?;
+        self.look_again(None)?;
         let mut generations: Vec<u64> = self.known.range(..coming).copied().collect();
         let usable = generations.iter().rfind(|generation| !self.damaged.contains(generation));
         let Some(newest) = usable.copied() else { return Ok(false) };
@@ -293,7 +295,8 @@ impl Writer {
 
     /// Makes sure that what the writer knows to be there is there, as far as retention counts on it: by a look at the
     /// newest generations, and now and then by a listing of the directory, which may have many other files.
-    fn look_again(&mut self) -> Result<(), Error> {
+    /// One that was just published is there.
+    fn look_again(&mut self, published: Option<u64>) -> Result<(), Error> {
         self.since_listing += 1;
         if self.since_listing >= LIST_EVERY {
             self.known = self.directory.generations()?.into_iter().collect();
@@ -305,7 +308,7 @@ impl Writer {
             if there == self.settings.retention.last.get() {
                 break;
             }
-            if self.directory.has(*generation) {
+            if published == Some(*generation) || self.directory.has(*generation) {
                 there += 1;
             } else {
                 gone.push(*generation);

@@ -57,6 +57,7 @@ pub(super) enum Leaf {
     Bytes,
 }
 
+/// It is copied for each value. A copy whose parts lie across two words is slow to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Leaf(Leaf),
@@ -72,7 +73,7 @@ pub(super) enum Form {
         first: u32,
         count: u32,
     },
-    Repeated(Id, u64),
+    Repeated(Id, Length),
     /// The first of the variants, which are entries with the form of their content.
     Enum {
         first: u32,
@@ -86,12 +87,46 @@ pub(super) enum Form {
     Never,
 }
 
+/// How many equal parts there are: a number of 64 bits, in two of 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Length([u32; 2]);
+
+impl Length {
+    pub(super) const ZERO: Length = Length([0, 0]);
+    pub(super) const ONE: Length = Length([1, 0]);
+
+    #[allow(clippy::cast_possible_truncation, reason = "both halves are kept")]
+    fn new(length: u64) -> Length {
+        Length([length as u32, (length >> 32) as u32])
+    }
+
+    #[inline]
+    pub(super) fn get(self) -> u64 {
+        let Length([low, high]) = self;
+        u64::from(high) << 32 | u64::from(low)
+    }
+}
+
+/// A form together with its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) id: Id,
+    pub(super) form: Form,
+}
+
+impl Expected {
+    /// Of what is observed under this place.
+    pub(super) fn free(id: Id) -> Expected {
+        Expected { id, form: Form::Free }
+    }
+}
+
 /// A part of a product, or a variant, while a state is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     /// The name that it was found to have, so that a look at the address is enough.
     pub(super) known: &'static str,
-    pub(super) form: Id,
+    pub(super) expected: Expected,
 }
 
 /// What is to be written as the name of a field or of a variant.
@@ -174,9 +209,15 @@ impl Forms {
         self.forms.get(id.0 as usize).unwrap_or(&Form::Free)
     }
 
+    /// The form at a place, with the place.
+    #[inline]
+    pub(super) fn expect(&self, id: Id) -> Expected {
+        Expected { id, form: *self.get(id) }
+    }
+
     /// All entries, of which no name was seen yet.
     pub(super) fn slots(&self) -> Vec<Slot> {
-        self.entries.iter().map(|id| Slot { known: UNSEEN, form: *id }).collect()
+        self.entries.iter().map(|id| Slot { known: UNSEEN, expected: self.expect(*id) }).collect()
     }
 
     fn entry(&self, place: u32) -> Id {
@@ -221,7 +262,7 @@ impl Forms {
     pub(super) fn within(&self, form: &Form) -> Option<Id> {
         match *form {
             Form::Product { first, count: 1 } => Some(self.entry(first)),
-            Form::Repeated(element, 1) => Some(element),
+            Form::Repeated(element, Length::ONE) => Some(element),
             _ => None,
         }
     }
@@ -230,7 +271,7 @@ impl Forms {
     pub(super) fn pair(&self, id: Id) -> Option<(Id, Id)> {
         match *self.get(id) {
             Form::Product { first, count: 2 } => Some((self.entry(first), self.entry(first + 1))),
-            Form::Repeated(element, 2) => Some((element, element)),
+            Form::Repeated(element, length) if length.get() == 2 => Some((element, element)),
             ref form => self.pair(self.within(form)?),
         }
     }
@@ -243,7 +284,7 @@ impl Forms {
             Form::Seq(_) => "a sequence",
             Form::Map { .. } => "a map",
             Form::Product { count, .. } => return format!("{count} values"),
-            Form::Repeated(_, length) => return format!("{length} values"),
+            Form::Repeated(_, length) => return format!("{} values", length.get()),
             Form::Enum { .. } => "an enum",
             Form::Free | Form::Same(_) | Form::Never => "a value that cannot be",
         };
@@ -271,7 +312,7 @@ impl Forms {
         match (dimensions, form, dtype.float()) {
             // A complex number is, to serde, a pair of floats.
             ([], _, Some(float)) => self.fits_rows(id, &[2], float, observe),
-            ([length, inner @ ..], Form::Repeated(element, count), _) if count == *length => {
+            ([length, inner @ ..], Form::Repeated(element, count), _) if count.get() == *length => {
                 self.fits_rows(element, inner, dtype, observe)
             }
             ([length, inner @ ..], Form::Product { first, count }, _) if u64::from(count) == *length => {
@@ -430,7 +471,7 @@ impl Table {
             }
             Type::Array(element, length) => {
                 let element = self.ty(element);
-                self.add(Form::Repeated(element, *length))
+                self.add(Form::Repeated(element, Length::new(*length)))
             }
             Type::Named(place) => Id::of(*place),
             Type::Opaque(_) => {

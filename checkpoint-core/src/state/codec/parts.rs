@@ -2,16 +2,11 @@
 
 use serde::{Serialize, ser};
 
-use super::forms::Id;
+use super::forms::{Expected, Id};
+use super::observed::Style;
 use super::writer::{WAY_OUT, Writer};
 use super::{Failure, Result};
 use crate::state::path::Step;
-
-/// The forms of the elements: of keys and of values, which are the same in a sequence.
-pub(super) struct Elements {
-    pub(super) key: Id,
-    pub(super) value: Id,
-}
 
 /// A sequence or a map while it is written: its length is what was written, whatever was announced.
 pub(super) struct Counted<'w, 'a> {
@@ -19,33 +14,54 @@ pub(super) struct Counted<'w, 'a> {
     pub(super) length_at: usize,
     pub(super) announced: u64,
     pub(super) written: u64,
-    pub(super) elements: Elements,
+    /// The form of the keys.
+    pub(super) key: Id,
+    /// The form of the values, or of the elements.
+    pub(super) value: Expected,
 }
 
 impl Counted<'_, '_> {
     #[inline]
     pub(super) fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.step(Step::Index(self.written));
+        self.writer.frame.number = self.written;
         self.written += 1;
-        self.writer.next = self.elements.value;
+        self.writer.next = self.value;
         self.writer.value(value)
     }
 
     #[inline]
     pub(super) fn finish(self) -> Result<()> {
-        self.writer.frames.pop();
-        self.writer.elements = self.writer.elements.saturating_add(self.written);
-        if self.written == self.announced {
-            return Ok(());
+        let Counted { writer, length_at, announced, written, .. } = self;
+        writer.leave();
+        writer.elements = writer.elements.saturating_add(written);
+        if written == announced { Ok(()) } else { writer.correct(length_at, written) }
+    }
+}
+
+impl Writer<'_> {
+    /// Fewer or more parts are written than were announced, or than will be read.
+    #[cold]
+    fn other_number(&self, name: &str, parts: Parts, announced: u32, written: u32) -> Failure {
+        if let Parts::Listed { first, count } = parts
+            && written == announced
+            && written < count
+        {
+            let missing = self.forms.name(first + written);
+            return Failure::new(format!(
+                "the Serialize of `{name}` does not write the field {missing}, which its Deserialize reads, so it \
+                 could not be loaded; {WAY_OUT}"
+            ));
         }
-        self.correct()
+        Failure::new(format!(
+            "{name} announced {announced} fields and wrote {written}, so it could not be read again"
+        ))
     }
 
-    /// Writes the true length over the announced one.
+    /// Writes the true length of a sequence over the announced one.
     #[cold]
-    fn correct(self) -> Result<()> {
-        let length = self.written.to_le_bytes();
-        match self.writer.bytes.get_mut(self.length_at..self.length_at + length.len()) {
+    fn correct(&mut self, length_at: usize, written: u64) -> Result<()> {
+        let length = written.to_le_bytes();
+        match self.bytes.get_mut(length_at..length_at + length.len()) {
             Some(place) => {
                 place.copy_from_slice(&length);
                 Ok(())
@@ -76,19 +92,19 @@ impl ser::SerializeMap for Counted<'_, '_> {
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.writer.step(Step::Index(self.written));
+        self.writer.frame = Frame { number: self.written, ..Frame::ELEMENTS };
         self.written += 1;
         let from = self.writer.bytes.len();
-        self.writer.next = self.elements.key;
+        self.writer.go_to(self.key);
         self.writer.value(key)?;
         let to = self.writer.bytes.len();
-        self.writer.step(Step::Key { from, to, type_name: std::any::type_name::<T> });
+        self.writer.frame.part = Part::Value { from, to, key: std::any::type_name::<T> };
         Ok(())
     }
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.next = self.elements.value;
+        self.writer.next = self.value;
         self.writer.value(value)
     }
 
@@ -109,149 +125,143 @@ pub(super) enum Parts {
     Free(Id),
 }
 
-/// A value with parts that is being written. What is known of it is in this list and not in serde's own objects: these
-/// are moved about, from one place in memory to the next, for each value.
+/// A value with parts that is being written: what tells which part it is at. The path of an array is made of these.
+#[derive(Clone, Copy)]
 pub(super) struct Frame {
-    /// The part that is written, or was written last.
-    pub(super) step: Step,
-    pub(super) name: &'static str,
-    pub(super) announced: u32,
-    pub(super) written: u32,
-    pub(super) parts: Parts,
+    /// The number of the part that is written, or was written last.
+    pub(super) number: u64,
+    pub(super) part: Part,
+}
+
+/// What part of a value has that number.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// An element, or one without a name.
+    Element,
+    /// The field whose name is in the entries from this one on.
+    Listed(u32),
+    /// The field of this name.
+    Field(&'static str),
+    /// The value of a map whose key was encoded as these bytes.
+    Value { from: usize, to: usize, key: fn() -> &'static str },
 }
 
 impl Frame {
-    /// Of a sequence or a map, of which no more than the step is kept here.
-    pub(super) fn of_elements() -> Frame {
-        Frame { step: Step::Index(0), name: "", announced: 0, written: 0, parts: Parts::Repeated(Id(0)) }
-    }
-}
+    pub(super) const ELEMENTS: Frame = Frame { number: 0, part: Part::Element };
 
-impl Writer<'_> {
-    /// Notes which part of the innermost value is written next.
+    /// Of a product.
     #[inline]
-    fn step(&mut self, step: Step) {
-        if let Some(frame) = self.frames.last_mut() {
-            frame.step = step;
+    pub(super) fn of(parts: &Parts, style: Style) -> Frame {
+        let part = match (style, parts) {
+            (Style::Fields(_), Parts::Listed { first, .. }) => Part::Listed(*first),
+            _ => Part::Element,
+        };
+        Frame { number: 0, part }
+    }
+
+    /// The step into the part. `name` has the names of the entries.
+    pub(super) fn step(&self, name: impl Fn(u32) -> &'static str) -> Step {
+        match self.part {
+            Part::Element => Step::Index(self.number),
+            Part::Listed(first) => {
+                let number = u32::try_from(self.number).unwrap_or(u32::MAX);
+                Step::Field(name(first.saturating_add(number)))
+            }
+            Part::Field(name) => Step::Field(name),
+            Part::Value { from, to, key } => Step::Key { from, to, type_name: key },
         }
     }
-
-    /// Goes to the next part of the innermost product, which has no name.
-    #[inline]
-    fn next_member(&mut self) {
-        let Some(frame) = self.frames.last_mut() else { return };
-        let number = frame.written;
-        frame.written += 1;
-        frame.step = Step::Index(number.into());
-        self.next = match frame.parts {
-            Parts::Listed { first, .. } => self.entry(first.saturating_add(number)),
-            Parts::Repeated(form) => form,
-            Parts::Free(id) => self.observed.part(id, number as usize, ""),
-        };
-    }
-
-    /// Goes to the next part of the innermost product, which has this name. `false` where another one will be read.
-    #[inline]
-    fn next_field(&mut self, name: &'static str) -> bool {
-        let Some(frame) = self.frames.last_mut() else { return false };
-        let number = frame.written;
-        frame.written += 1;
-        frame.step = Step::Field(name);
-        self.next = match frame.parts {
-            Parts::Listed { first, count } if number < count => match self.named(first + number, name) {
-                Some(form) => form,
-                None => return false,
-            },
-            Parts::Listed { .. } => return false,
-            Parts::Repeated(form) => form,
-            Parts::Free(id) => self.observed.part(id, number as usize, name),
-        };
-        true
-    }
-
-    /// Another field is written than will be read.
-    #[cold]
-    fn other_name(&mut self, name: &'static str) -> Failure {
-        let Some(Frame { name: owner, written, parts, .. }) = self.frames.pop() else { return lost() };
-        let Parts::Listed { first, count } = parts else { return lost() };
-        let number = written.saturating_sub(1);
-        let why = if number < count {
-            let read = self.forms.name(first + number);
-            format!("the Serialize of `{owner}` writes the field `{name}` where its Deserialize reads {read}")
-        } else {
-            format!(
-                "the Serialize of `{owner}` writes the field `{name}`, which its Deserialize does not read"
-            )
-        };
-        Failure::new(format!("{why}, so it could not be loaded; {WAY_OUT}"))
-    }
-
-    /// Fewer or more parts are written than were announced, or than will be read.
-    #[cold]
-    fn other_number(&mut self) -> Failure {
-        let Some(Frame { name, announced, written, parts, .. }) = self.frames.pop() else { return lost() };
-        if let Parts::Listed { first, count } = parts
-            && written == announced
-            && written < count
-        {
-            let missing = self.forms.name(first + written);
-            return Failure::new(format!(
-                "the Serialize of `{name}` does not write the field {missing}, which its Deserialize reads, so it \
-                 could not be loaded; {WAY_OUT}"
-            ));
-        }
-        Failure::new(format!(
-            "{name} announced {announced} fields and wrote {written}, so it could not be read again"
-        ))
-    }
-
-    #[cold]
-    fn skipped(&mut self, field: &'static str) -> Failure {
-        let owner = self.frames.pop().map_or("", |frame| frame.name);
-        Failure::new(format!(
-            "the field `{field}` of `{owner}` was left out (skip_serializing_if), and a checkpoint without it could \
-             not be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
-             the field that holds the value"
-        ))
-    }
-}
-
-fn lost() -> Failure {
-    Failure::new("a value was ended that was not begun")
 }
 
 /// A tuple, a struct, or a variant with fields while it is written: it holds exactly what was announced.
 pub(super) struct Fixed<'w, 'a> {
     pub(super) writer: &'w mut Writer<'a>,
+    pub(super) name: &'static str,
+    pub(super) parts: Parts,
+    pub(super) announced: u32,
+    pub(super) written: u32,
 }
 
 impl Fixed<'_, '_> {
     #[inline]
     fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.next_member();
-        self.writer.value(value)
+        let (writer, number) = (&mut *self.writer, self.written);
+        self.written += 1;
+        writer.frame.number = number.into();
+        match self.parts {
+            Parts::Listed { first, .. } => writer.next = writer.entry(first.saturating_add(number)),
+            Parts::Repeated(form) => writer.go_to(form),
+            Parts::Free(id) => {
+                writer.next = Expected::free(writer.observed.part(id, number as usize, ""));
+            }
+        }
+        writer.value(value)
     }
 
     #[inline]
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-        if !self.writer.next_field(name) {
-            return Err(self.writer.other_name(name));
+        let number = self.written;
+        self.written += 1;
+        self.writer.frame.number = number.into();
+        match self.parts {
+            Parts::Listed { first, count } => {
+                if number >= count || !self.writer.go_to_named(first + number, name) {
+                    return Err(self.other_name(name));
+                }
+            }
+            Parts::Repeated(form) => {
+                self.writer.frame.part = Part::Field(name);
+                self.writer.go_to(form);
+            }
+            Parts::Free(id) => {
+                self.writer.frame.part = Part::Field(name);
+                self.writer.next = Expected::free(self.writer.observed.part(id, number as usize, name));
+            }
         }
         self.writer.value(value)
     }
 
     #[inline]
     fn finish(self) -> Result<()> {
-        // Looked at where it is: a copy of it would wait for each of its parts.
-        let is_whole = self.writer.frames.last().is_some_and(|frame| match frame.parts {
-            Parts::Listed { count, .. } => frame.written == count && frame.written == frame.announced,
-            _ => frame.written == frame.announced,
-        });
-        if is_whole {
-            self.writer.frames.truncate(self.writer.frames.len() - 1);
-            return Ok(());
-        }
-        Err(self.writer.other_number())
+        // One by one: a copy of the whole would wait until each of them is in memory.
+        let Fixed { writer, name, parts, announced, written } = self;
+        writer.leave();
+        let is_whole = match parts {
+            Parts::Listed { count, .. } => written == count && written == announced,
+            Parts::Repeated(_) | Parts::Free(_) => written == announced,
+        };
+        if is_whole { Ok(()) } else { Err(writer.other_number(name, parts, announced, written)) }
+    }
+
+    /// Another field is written than will be read.
+    #[cold]
+    fn other_name(&mut self, name: &'static str) -> Failure {
+        self.writer.leave();
+        let owner = self.name;
+        let number = self.written.saturating_sub(1);
+        let why = match self.parts {
+            Parts::Listed { first, count } if number < count => {
+                let read = self.writer.forms.name(first + number);
+                format!(
+                    "the Serialize of `{owner}` writes the field `{name}` where its Deserialize reads {read}"
+                )
+            }
+            _ => format!(
+                "the Serialize of `{owner}` writes the field `{name}`, which its Deserialize does not read"
+            ),
+        };
+        Failure::new(format!("{why}, so it could not be loaded; {WAY_OUT}"))
+    }
+
+    #[cold]
+    fn skipped(&mut self, field: &'static str) -> Failure {
+        self.writer.leave();
+        let owner = self.name;
+        Failure::new(format!(
+            "the field `{field}` of `{owner}` was left out (skip_serializing_if), and a checkpoint without it could \
+             not be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
+             the field that holds the value"
+        ))
     }
 }
 
@@ -293,7 +303,7 @@ macro_rules! write_fields {
 
             #[inline]
             fn skip_field(&mut self, field: &'static str) -> Result<()> {
-                Err(self.writer.skipped(field))
+                Err(self.skipped(field))
             }
 
             #[inline]

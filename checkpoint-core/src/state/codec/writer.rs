@@ -2,9 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::forms::{Form, Forms, Id, Leaf, Slot};
+use super::forms::{Expected, Form, Forms, Id, Leaf, Length, Slot};
 use super::observed::{Observed, Style};
-use super::parts::{Counted, Elements, Fixed, Frame, Parts};
+use super::parts::{Counted, Fixed, Frame, Parts};
 use super::stack::Room;
 use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::state::arrays::{self, Array, ArraySink, Kind};
@@ -20,13 +20,15 @@ pub(super) struct Writer<'a> {
     pub(super) bytes: &'a mut Vec<u8>,
     pub(super) elements: u64,
     depth: u32,
-    /// From the state to the value that is being written: the values with parts that it is in.
-    pub(super) frames: Vec<Frame>,
+    /// The innermost value with parts that is being written, …
+    pub(super) frame: Frame,
+    /// … and those around it, behind one that stands for what is around the state.
+    around: Vec<Frame>,
     arrays: &'a mut dyn ArraySink,
     room: Room,
     pub(super) forms: &'a Forms,
     /// The form of the value that comes next.
-    pub(super) next: Id,
+    pub(super) next: Expected,
     /// The entries of the forms.
     slots: Vec<Slot>,
     pub(super) observed: Observed,
@@ -42,12 +44,13 @@ impl<'a> Writer<'a> {
             bytes,
             elements: 0,
             depth: 0,
-            frames: Vec::new(),
+            frame: Frame::ELEMENTS,
+            around: Vec::new(),
             fitting: None,
             arrays,
             room: forms.room(),
             forms,
-            next: forms.root(),
+            next: forms.expect(forms.root()),
             slots: forms.slots(),
             observed: Observed::new(forms.unknown_parts()),
             failure: None,
@@ -72,10 +75,11 @@ impl<'a> Writer<'a> {
         if self.room.is_due(self.depth, size_of_val(value)) {
             return self.value_with_room(value);
         }
-        self.depth += 1;
+        let depth = self.depth;
+        self.depth = depth + 1;
         match value.serialize(&mut *self) {
             Ok(()) => {
-                self.depth -= 1;
+                self.depth = depth;
                 Ok(())
             }
             Err(failure) => Err(self.note(failure)),
@@ -98,55 +102,79 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.frames.iter().map(|frame| &frame.step)
+    /// Begins a value with parts.
+    #[inline]
+    fn enter(&mut self, frame: Frame) {
+        self.around.push(std::mem::replace(&mut self.frame, frame));
+    }
+
+    /// Ends it.
+    #[inline]
+    pub(super) fn leave(&mut self) {
+        if let Some(frame) = self.around.pop() {
+            self.frame = frame;
+        }
+    }
+
+    /// The way from the state to the value that is being written.
+    fn steps(&self) -> Vec<Step> {
+        let name = |entry: u32| self.slots.get(entry as usize).map_or("", |slot| slot.known);
+        let inside = (!self.around.is_empty()).then_some(&self.frame);
+        self.around.iter().skip(1).chain(inside).map(|frame| frame.step(name)).collect()
     }
 
     /// Notes where a failure is.
     #[cold]
     fn note(&mut self, failure: Failure) -> Failure {
         if self.failure.is_none() {
-            let place = path::place(self.steps(), self.bytes);
+            let place = path::place(self.steps().iter(), self.bytes);
             self.failure =
                 Some(if place.is_empty() { failure.to_string() } else { format!("{place}: {failure}") });
         }
         failure
     }
 
-    /// The form of an entry, if this is its name.
+    /// Goes to an entry, if this is its name.
     #[inline]
-    pub(super) fn named(&mut self, entry: u32, name: &'static str) -> Option<Id> {
+    pub(super) fn go_to_named(&mut self, entry: u32, name: &'static str) -> bool {
         match self.slots.get(entry as usize) {
-            Some(slot) if std::ptr::eq(slot.known, name) => Some(slot.form),
-            _ => self.first_named(entry, name),
+            Some(slot) if std::ptr::eq(slot.known, name) => {
+                self.next = slot.expected;
+                true
+            }
+            _ => self.go_to_first_named(entry, name),
         }
     }
 
     #[cold]
-    fn first_named(&mut self, entry: u32, name: &'static str) -> Option<Id> {
-        let slot = self.slots.get_mut(entry as usize)?;
-        self.forms.is_named(entry, name).then(|| {
-            slot.known = name;
-            slot.form
-        })
+    fn go_to_first_named(&mut self, entry: u32, name: &'static str) -> bool {
+        let is_named = self.forms.is_named(entry, name);
+        match self.slots.get_mut(entry as usize) {
+            Some(slot) if is_named => {
+                slot.known = name;
+                self.next = slot.expected;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The form of an entry, whatever its name.
     #[inline]
-    pub(super) fn entry(&self, entry: u32) -> Id {
-        self.slots.get(entry as usize).map_or(Id(Id::FREE), |slot| slot.form)
+    pub(super) fn entry(&self, entry: u32) -> Expected {
+        self.slots.get(entry as usize).map_or(Expected::free(Id(Id::FREE)), |slot| slot.expected)
     }
 
-    /// The form of the value that comes next.
+    /// Goes to a form.
     #[inline]
-    fn form(&self) -> &'a Form {
-        self.forms.get(self.next)
+    pub(super) fn go_to(&mut self, id: Id) {
+        self.next = self.forms.expect(id);
     }
 
     /// What is written is not what would be read.
     #[cold]
     pub(super) fn mismatch(&self, written: &str) -> Failure {
-        let read = self.forms.describe(self.next);
+        let read = self.forms.describe(self.next.id);
         Failure::new(format!(
             "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT} \
              (also where its form depends on its data, in a way that no sample showed)"
@@ -155,9 +183,9 @@ impl<'a> Writer<'a> {
 
     /// Goes into a product of one value, which takes no space. `false` where there is none.
     fn go_within(&mut self) -> bool {
-        match self.forms.within(self.form()) {
+        match self.forms.within(&self.next.form) {
             Some(within) => {
-                self.next = within;
+                self.go_to(within);
                 true
             }
             None => false,
@@ -166,7 +194,7 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn leaf(&mut self, leaf: Leaf) -> Result<()> {
-        match *self.form() {
+        match self.next.form {
             Form::Leaf(expected) if expected == leaf => Ok(()),
             _ => self.other_leaf(leaf),
         }
@@ -174,15 +202,16 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_leaf(&mut self, leaf: Leaf) -> Result<()> {
-        match *self.form() {
+        let form = self.next.form;
+        match form {
             Form::Free => {
-                self.observed.leaf(self.next, leaf);
+                self.observed.leaf(self.next.id, leaf);
                 Ok(())
             }
             Form::Leaf(expected) if expected == leaf => Ok(()),
             // A float of 16 bits hands over its bits.
             Form::Leaf(Leaf::F16 | Leaf::Bf16) if leaf == Leaf::U16 => Ok(()),
-            Form::Product { count: 0, .. } | Form::Repeated(_, 0) if leaf == Leaf::Unit => Ok(()),
+            Form::Product { count: 0, .. } | Form::Repeated(_, Length::ZERO) if leaf == Leaf::Unit => Ok(()),
             _ if self.go_within() => self.other_leaf(leaf),
             _ => Err(self.mismatch(leaf.name())),
         }
@@ -190,7 +219,7 @@ impl<'a> Writer<'a> {
 
     /// A text or bytes, which are both a length and so many bytes.
     fn text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        if *self.form() != Form::Leaf(leaf) {
+        if self.next.form != Form::Leaf(leaf) {
             self.other_text(leaf, bytes)?;
         }
         leaves::write_bytes(self.bytes, bytes)
@@ -198,12 +227,13 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        match *self.form() {
+        let form = self.next.form;
+        match form {
             // Every text is bytes, and bytes may be a text.
             Form::Leaf(Leaf::Bytes) => Ok(()),
             Form::Leaf(Leaf::String) if str::from_utf8(bytes).is_ok() => Ok(()),
             Form::Seq(element) if *self.forms.get(element) == Form::Leaf(Leaf::U8) => Ok(()),
-            Form::Product { count: 1, .. } | Form::Repeated(_, 1) if self.go_within() => {
+            Form::Product { count: 1, .. } | Form::Repeated(_, Length::ONE) if self.go_within() => {
                 self.other_text(leaf, bytes)
             }
             _ => self.other_leaf(leaf),
@@ -212,7 +242,7 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn option(&mut self) -> Result<Id> {
-        match *self.form() {
+        match self.next.form {
             Form::Option(inner) => Ok(inner),
             _ => self.other_option(),
         }
@@ -220,8 +250,9 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_option(&mut self) -> Result<Id> {
-        match *self.form() {
-            Form::Free => Ok(self.observed.option(self.next)),
+        let form = self.next.form;
+        match form {
+            Form::Free => Ok(self.observed.option(self.next.id)),
             Form::Option(inner) => Ok(inner),
             _ if self.go_within() => self.other_option(),
             _ => Err(self.mismatch("an option")),
@@ -231,7 +262,7 @@ impl<'a> Writer<'a> {
     /// The form of the elements of a sequence.
     #[inline]
     fn seq(&mut self) -> Result<Id> {
-        match *self.form() {
+        match self.next.form {
             Form::Seq(element) => Ok(element),
             _ => self.other_seq(),
         }
@@ -239,8 +270,9 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_seq(&mut self) -> Result<Id> {
-        match *self.form() {
-            Form::Free => Ok(self.observed.seq(self.next)),
+        let form = self.next.form;
+        match form {
+            Form::Free => Ok(self.observed.seq(self.next.id)),
             Form::Seq(element) => Ok(element),
             Form::Leaf(Leaf::Bytes) => Ok(self.forms.byte()),
             Form::Map { pair, .. } => Ok(pair),
@@ -251,9 +283,10 @@ impl<'a> Writer<'a> {
 
     /// The forms of the keys and of the values of a map.
     fn map(&mut self) -> Result<(Id, Id)> {
-        match *self.form() {
-            Form::Free => Ok(self.observed.map(self.next)),
-            Form::Map { first, .. } => Ok((self.entry(first), self.entry(first + 1))),
+        let form = self.next.form;
+        match form {
+            Form::Free => Ok(self.observed.map(self.next.id)),
+            Form::Map { first, .. } => Ok((self.entry(first).id, self.entry(first + 1).id)),
             Form::Seq(element) if *self.forms.get(element) == Form::Free => {
                 self.observed.product(element, Style::Tuple, 2);
                 Ok((self.observed.part(element, 0, ""), self.observed.part(element, 1, "")))
@@ -267,19 +300,20 @@ impl<'a> Writer<'a> {
     /// The forms of the parts of a product.
     #[inline]
     fn product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        match *self.form() {
+        match self.next.form {
             Form::Product { first, count } if count as usize == length => Ok(Parts::Listed { first, count }),
-            Form::Repeated(element, count) if count == length as u64 => Ok(Parts::Repeated(element)),
+            Form::Repeated(element, count) if count.get() == length as u64 => Ok(Parts::Repeated(element)),
             _ => self.other_product(style, length),
         }
     }
 
     #[cold]
     fn other_product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        match *self.form() {
+        let form = self.next.form;
+        match form {
             Form::Free => {
-                self.observed.product(self.next, style, length);
-                Ok(Parts::Free(self.next))
+                self.observed.product(self.next.id, style, length);
+                Ok(Parts::Free(self.next.id))
             }
             // Which name is missing or too many is found when they are written.
             Form::Product { first, count }
@@ -287,10 +321,10 @@ impl<'a> Writer<'a> {
             {
                 Ok(Parts::Listed { first, count })
             }
-            Form::Leaf(Leaf::Unit) if length == 0 => Ok(Parts::Repeated(self.next)),
+            Form::Leaf(Leaf::Unit) if length == 0 => Ok(Parts::Repeated(self.next.id)),
             _ if self.go_within() => self.product(style, length),
             // A product of one value takes no space.
-            _ if length == 1 => Ok(Parts::Repeated(self.next)),
+            _ if length == 1 => Ok(Parts::Repeated(self.next.id)),
             _ => Err(self.mismatch(&format!("{length} values"))),
         }
     }
@@ -298,24 +332,23 @@ impl<'a> Writer<'a> {
     /// Writes which variant it is: the number that the reader has for that name. Then comes its content.
     #[inline]
     fn variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        if let Form::Enum { first, count } = *self.form()
+        if let Form::Enum { first, count } = self.next.form
             && index < count
-            && let Some(content) = self.named(first + index, name)
+            && self.go_to_named(first + index, name)
         {
-            leaves::write(self.bytes, index)?;
-            self.next = content;
-            return Ok(());
+            return leaves::write(self.bytes, index);
         }
         self.other_variant(owner, index, name)
     }
 
     #[cold]
     fn other_variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        match *self.form() {
+        let form = self.next.form;
+        match form {
             Form::Free => {
                 leaves::write(self.bytes, index)?;
-                let content = self.observed.variant(self.next, owner, index, name);
-                self.next = content;
+                let content = self.observed.variant(self.next.id, owner, index, name);
+                self.next = Expected::free(content);
                 Ok(())
             }
             Form::Enum { first, count } => {
@@ -364,19 +397,19 @@ impl<'a> Writer<'a> {
         let written = match grid.lengths {
             #[cfg(feature = "ndarray")]
             Lengths::Before { version, lengths, is_counted } => {
-                self.next = first;
+                self.go_to(first);
                 self.value(&version)?;
-                self.next = second;
+                self.go_to(second);
                 self.write_lengths(&lengths, is_counted)?;
-                self.next = third;
+                self.go_to(third);
                 self.write_array(grid.array)
             }
             #[cfg(feature = "nalgebra")]
             Lengths::After(lengths) => {
-                self.next = first;
+                self.go_to(first);
                 let written = self.write_array(grid.array);
                 for (part, length) in [second, third].into_iter().zip(lengths) {
-                    self.next = part;
+                    self.go_to(part);
                     match length {
                         Some(length) => self.value(&length)?,
                         None => self.value(&())?,
@@ -392,7 +425,7 @@ impl<'a> Writer<'a> {
     #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
     fn part(&mut self, parts: Parts, number: u32, name: &'static str) -> Id {
         match parts {
-            Parts::Listed { first, .. } => self.entry(first.saturating_add(number)),
+            Parts::Listed { first, .. } => self.entry(first.saturating_add(number)).id,
             Parts::Repeated(form) => form,
             Parts::Free(id) => self.observed.part(id, number as usize, name),
         }
@@ -407,13 +440,14 @@ impl<'a> Writer<'a> {
                 let element = self.seq()?;
                 leaves::write(self.bytes, lengths.len() as u64)?;
                 return lengths.iter().try_for_each(|length| {
-                    self.next = element;
+                    self.go_to(element);
                     self.serialize_u64(*length)
                 });
             }
             let parts = self.product(Style::Tuple, lengths.len())?;
             (0..).zip(lengths).try_for_each(|(number, length)| {
-                self.next = self.part(parts, number, "");
+                let part = self.part(parts, number, "");
+                self.go_to(part);
                 self.serialize_u64(*length)
             })
         };
@@ -430,7 +464,7 @@ impl<'a> Writer<'a> {
             observed.rows(id, dimensions, kind.dtype);
         };
         if !self.forms.fits(element, kind, &mut observe) {
-            self.next = element;
+            self.go_to(element);
             return Err(self.mismatch(&kind.describe()));
         }
         self.fitting = is_known.then_some((element, *kind));
@@ -445,7 +479,7 @@ impl<'a> Writer<'a> {
         }
         let rows = array.rows();
         if self.arrays.takes(array.bytes.len()) {
-            let put = self.arrays.put(path::name(self.steps(), self.bytes), array);
+            let put = self.arrays.put(path::name(self.steps().iter(), self.bytes), array);
             let number = put.map_err(Failure::new)?;
             return [OUT_OF_BAND, number, rows]
                 .into_iter()
@@ -461,17 +495,18 @@ impl<'a> Writer<'a> {
     fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
         let parts = self.product(style, length)?;
         let announced = u32::try_from(length).unwrap_or(u32::MAX);
-        self.frames.push(Frame { step: Step::Index(0), name, announced, written: 0, parts });
-        Ok(Fixed { writer: self })
+        self.enter(Frame::of(&parts, style));
+        Ok(Fixed { writer: self, name, parts, announced, written: 0 })
     }
 
     #[inline]
-    fn begin_counted(&mut self, length: Option<usize>, elements: Elements) -> Counted<'_, 'a> {
+    fn begin_counted(&mut self, length: Option<usize>, key: Id, value: Id) -> Counted<'_, 'a> {
         let announced = length.unwrap_or(0) as u64;
         let length_at = self.bytes.len();
         self.bytes.extend_from_slice(&announced.to_le_bytes());
-        self.frames.push(Frame::of_elements());
-        Counted { writer: self, length_at, announced, written: 0, elements }
+        self.enter(Frame::ELEMENTS);
+        let value = self.forms.expect(value);
+        Counted { writer: self, length_at, announced, written: 0, key, value }
     }
 }
 
@@ -555,16 +590,16 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
         let inner = self.option()?;
-        self.next = inner;
+        self.go_to(inner);
         self.bytes.push(1);
         self.value(value)
     }
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
-        if *self.form() == Form::Free {
-            let inner = self.observed.newtype(self.next, name);
-            self.next = inner;
+        if self.next.form == Form::Free {
+            let inner = self.observed.newtype(self.next.id, name);
+            self.next = Expected::free(inner);
         }
         self.value(value)
     }
@@ -614,14 +649,13 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let element = self.seq()?;
-        Ok(self.begin_counted(length, Elements { key: element, value: element }))
+        Ok(self.begin_counted(length, element, element))
     }
 
     #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let (key, value) = self.map()?;
-        let elements = Elements { key, value };
-        Ok(self.begin_counted(length, elements))
+        Ok(self.begin_counted(length, key, value))
     }
 
     #[inline]

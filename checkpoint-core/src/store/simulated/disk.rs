@@ -441,6 +441,13 @@ impl Disk for Arc<SimulatedDisk> {
         }
         Ok(Box::new(source))
     }
+
+    fn open_unpublished(&self, path: &Path, identity: Option<Identity>) -> io::Result<Box<dyn Source>> {
+        if identity.is_some() && self.identity(path)? != identity {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.open(path)
+    }
 }
 
 #[derive(Debug)]

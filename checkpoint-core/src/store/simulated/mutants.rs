@@ -176,6 +176,10 @@ impl Disk for MutantDisk {
         self.0.disk.identity(path)
     }
 
+    fn open_unpublished(&self, path: &Path, identity: Option<Identity>) -> io::Result<Box<dyn Source>> {
+        self.0.disk.open_unpublished(path, identity)
+    }
+
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
         let newest =
             self.generations(directory).last().map(|newest| directory.join(name::of_generation(*newest)));

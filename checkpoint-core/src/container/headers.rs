@@ -1,0 +1,186 @@
+//! Reads what surrounds the data of the entries: local headers and descriptors, and with them the headers of arrays.
+//!
+//! Headers that are near each other are read at once, so that a file of many short arrays takes a few reads.
+
+use super::source::{Refusal, Source, damaged, read_bytes};
+use super::zip::Entry;
+
+/// Entries of this length are so far apart that the disk is asked for the headers of all of them at once …
+const AHEAD: u64 = 64 << 10;
+
+/// … for so many bytes each: twice what an alignment can take.
+const AROUND: u64 = 12 << 10;
+
+/// So many bytes are read at once at most, unless one header is longer.
+const AT_ONCE: u64 = 64 << 10;
+
+/// So many bytes of an array are read with the header of its entry: what the header of an array of one or two dimensions
+/// takes.
+const START: u64 = 128;
+
+/// The first bytes of the entries that are arrays.
+pub(super) struct Starts {
+    bytes: Vec<u8>,
+    /// Where those of each entry end.
+    ends: Vec<usize>,
+}
+
+impl Starts {
+    /// Those of the entry at a place. They may be looked at, but not yet be believed.
+    pub(super) fn get(&self, place: usize) -> &[u8] {
+        let end = |place: usize| self.ends.get(place).copied();
+        let from = place.checked_sub(1).and_then(end).unwrap_or(0);
+        end(place).and_then(|to| self.bytes.get(from..to)).unwrap_or_default()
+    }
+}
+
+/// What is between the data of one entry and that of the next, as it must be.
+struct Between<'e> {
+    before: Option<&'e Entry>,
+    entry: Option<&'e Entry>,
+    descriptor: Vec<u8>,
+    header: Vec<u8>,
+    from: u64,
+    /// How many bytes of the data behind it are read too.
+    start: u64,
+}
+
+impl<'e> Between<'e> {
+    fn new(before: Option<&'e Entry>, entry: Option<&'e Entry>) -> Result<Between<'e>, Refusal> {
+        let name = entry.or(before).map_or("", |entry| &entry.name);
+        let impossible = || damaged(name, "its header is impossible");
+        let descriptor = before.map(Entry::descriptor).unwrap_or_default();
+        let (header, end) = match entry {
+            Some(entry) => (entry.local_header().ok_or_else(impossible)?, entry.offset),
+            None => (Vec::new(), before.map_or(Some(0), Entry::end).ok_or_else(impossible)?),
+        };
+        let is_array = |entry: &&Entry| entry.unpacked.is_none() && entry.name.ends_with(".npy");
+        let start = entry.filter(is_array).map_or(0, |entry| entry.length.min(START));
+        let from = end.checked_sub(descriptor.len() as u64).ok_or_else(impossible)?;
+        Ok(Between { before, entry, descriptor, header, from, start })
+    }
+
+    fn length(&self) -> usize {
+        self.descriptor.len() + self.header.len()
+    }
+
+    /// Where that ends which is read of it. It is inside the file, as its entries are.
+    fn end(&self) -> u64 {
+        self.from + self.length() as u64 + self.start
+    }
+
+    fn name(&self) -> &'e str {
+        self.entry.or(self.before).map_or("", |entry| &entry.name)
+    }
+
+    /// Compares it with what was found there, and returns what comes behind it.
+    fn compare<'f>(&self, found: &'f [u8]) -> Result<&'f [u8], Refusal> {
+        let changed = |entry: Option<&Entry>| {
+            let name = entry.map_or("", |entry| &entry.name);
+            damaged(name, "its header is not as it was written")
+        };
+        let rest = found.strip_prefix(&self.descriptor[..]).ok_or_else(|| changed(self.before))?;
+        rest.strip_prefix(&self.header[..]).ok_or_else(|| changed(self.entry))
+    }
+}
+
+/// Makes sure that what surrounds the data of entries, which follow each other, is as it was written. Returns the first
+/// bytes of the arrays among them.
+pub(super) fn check(source: &dyn Source, entries: &[Entry]) -> Result<Starts, Refusal> {
+    // What was written past the cache is not in it. The header of an array is behind that of its entry.
+    for entry in entries.iter().filter(|entry| entry.length >= AHEAD) {
+        source.will_read(entry.offset, AROUND);
+    }
+    let before = std::iter::once(None).chain(entries.iter().map(Some));
+    let after = entries.iter().map(Some).chain(std::iter::once(None));
+    let betweens: Vec<Between<'_>> =
+        before.zip(after).map(|(before, entry)| Between::new(before, entry)).collect::<Result<_, _>>()?;
+    let mut starts = Starts { bytes: Vec::new(), ends: Vec::with_capacity(entries.len()) };
+    let mut rest = &betweens[..];
+    while let Some(first) = rest.first() {
+        let is_near = |between: &&Between<'_>| between.end().saturating_sub(first.from) <= AT_ONCE;
+        let (near, others) = rest.split_at(rest.iter().take_while(is_near).count().max(1));
+        read(source, near, &mut starts)?;
+        rest = others;
+    }
+    Ok(starts)
+}
+
+/// Reads and compares what is near each other.
+fn read(source: &dyn Source, near: &[Between<'_>], starts: &mut Starts) -> Result<(), Refusal> {
+    let (Some(first), Some(last)) = (near.first(), near.last()) else { return Ok(()) };
+    let found = read_bytes(source, first.from, last.end() - first.from, first.name())?;
+    for between in near {
+        let from = usize::try_from(between.from - first.from).unwrap_or(usize::MAX);
+        let start = usize::try_from(between.start).unwrap_or(0);
+        let found = found.get(from..).unwrap_or_default();
+        let behind = between.compare(found)?;
+        if between.entry.is_some() {
+            starts.bytes.extend_from_slice(behind.get(..start).unwrap_or_default());
+            starts.ends.push(starts.bytes.len());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use super::*;
+    use crate::container::{Container, ContainerWriter, Manifest, Metadata};
+    use crate::state::{self, Program};
+
+    /// A file of which each read is counted.
+    struct Counted {
+        file: Vec<u8>,
+        reads: Arc<AtomicU64>,
+        bytes: Arc<AtomicU64>,
+    }
+
+    impl Source for Counted {
+        fn length(&self) -> u64 {
+            self.file.len() as u64
+        }
+
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.reads.fetch_add(1, Relaxed);
+            self.bytes.fetch_add(buffer.len() as u64, Relaxed);
+            let from = usize::try_from(offset).unwrap();
+            buffer.copy_from_slice(&self.file[from..from + buffer.len()]);
+            Ok(())
+        }
+    }
+
+    /// How many reads it takes to look at all headers of a file with so many arrays, and of how many bytes.
+    fn reads(arrays: usize, length: usize) -> (u64, u64) {
+        let state = vec![vec![1.5_f64; length]; arrays];
+        let program = Program::of::<Vec<Vec<f64>>>();
+        let (mut file, mut rest) = (Vec::new(), Vec::new());
+        let mut writer = ContainerWriter::new(&mut file);
+        state::encode(&state, program.forms(), &mut rest, &mut writer).unwrap();
+        let manifest = Manifest::of::<Vec<Vec<f64>>>(program.schema().clone(), 1, Metadata::new());
+        writer.finish(&rest, manifest).unwrap();
+        let (reads, bytes) = (Arc::default(), Arc::default());
+        let source = Counted { file, reads: Arc::clone(&reads), bytes: Arc::clone(&bytes) };
+        let container = Container::open(Box::new(source), &[]).unwrap();
+        container.check_arrays().unwrap();
+        (reads.load(Relaxed), bytes.load(Relaxed))
+    }
+
+    #[test]
+    fn the_headers_of_many_short_arrays_are_read_at_once() {
+        let (reads, _) = reads(256, 128);
+        assert!(reads <= 16, "{reads} reads");
+    }
+
+    #[test]
+    fn to_look_at_headers_reads_no_long_array() {
+        let (reads, bytes) = reads(20, 100_000);
+        assert!(reads <= 20 + 10, "{reads} reads");
+        assert!(bytes <= 64 << 10, "{bytes} bytes");
+    }
+}
