@@ -12,8 +12,7 @@ use bytemuck::NoUninit;
 
 #[cfg(feature = "nalgebra")]
 pub(super) use self::of_nalgebra::{CONTRADICTIONS, contradicts};
-use super::erased::{Grids, NoLifetimes};
-use super::table::TABLE;
+use super::erased::{Grids, NoLifetimes, kind_of_rows};
 use super::{Array, Kind};
 
 /// A shaped array of numbers, borrowed from the state.
@@ -62,7 +61,7 @@ pub(super) static GRIDS: LazyLock<Grids> = LazyLock::new(|| {
 /// Adds the type `G`, whose elements are `A`s, and references to it.
 fn add_grid<A: NoUninit, G: AsGrid + NoLifetimes>(grids: &mut Grids) {
     // Absent where numbers do not lie in memory as they are written.
-    if let Some(kind) = TABLE.views.kind::<A>() {
+    if let Some(kind) = kind_of_rows::<A>() {
         grids.insert::<G>(kind);
     }
 }

@@ -16,6 +16,7 @@ mod npy;
 mod pool;
 mod table;
 
+use self::erased::{Memory, RowType};
 pub(crate) use copied::Copied;
 pub(crate) use npy::ArrayHeader;
 pub use pool::ArrayPool;
@@ -27,7 +28,7 @@ pub(super) use erased::grid;
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 pub(super) use grid::{Grid, Lengths};
 
-pub(crate) use erased::{Owned, group, vec_kind, view, visitor_reads, whole};
+pub(crate) use erased::{group, vec_kind, view, visitor_reads, whole};
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,22 +78,23 @@ impl IntoIterator for Whole<'_> {
     }
 }
 
-/// Reads the `Vec` that a source holds under a number.
-type ReadVec = fn(&mut dyn ArraySource, Reference, Kind) -> Result<Owned, String>;
-
 /// What the rows of an array are: a number, or a fixed array of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) dtype: Dtype,
     /// The lengths of the dimensions after the first.
     pub(crate) inner: &'static [u64],
-    read: ReadVec,
 }
 
 impl Kind {
     /// The bytes of one row; never 0.
-    pub(crate) fn row(&self) -> u64 {
-        self.inner.iter().product::<u64>() * self.dtype.size
+    pub(crate) const fn row(&self) -> u64 {
+        let (mut bytes, mut dimension) = (self.dtype.size, 0);
+        while dimension < self.inner.len() {
+            bytes *= self.inner[dimension];
+            dimension += 1;
+        }
+        bytes
     }
 
     /// Whether it is this kind, by the address of what it refers to: what is in the same place is the same.
@@ -116,9 +118,37 @@ impl Kind {
         }
     }
 
-    /// The `Vec` that a source holds.
-    pub(super) fn read(self, source: &mut dyn ArraySource, array: Reference) -> Result<Owned, String> {
-        (self.read)(source, array, self)
+    /// The `Vec` that a source holds, which is a `T`.
+    pub(super) fn read<T>(self, source: &mut dyn ArraySource, array: Reference) -> Result<T, String> {
+        let rows = erased::rows_of_vec(typeid::of::<T>());
+        self.read_memory(rows, source, array)?.into_vec().ok_or_else(|| {
+            if self.dtype.descr == "|b1" {
+                format!("array {} has a byte that is neither 0 nor 1", array.number)
+            } else {
+                of_another_type(array)
+            }
+        })
+    }
+
+    /// Reads straight into the memory that is the `Vec`'s: that of an array which the state had
+    /// before, or else zeroed memory, which comes from the system untouched, so that a large array
+    /// is neither cleared first nor copied.
+    fn read_memory(
+        self,
+        rows: Option<&'static RowType>,
+        source: &mut dyn ArraySource,
+        array: Reference,
+    ) -> Result<Memory, String> {
+        let rows = rows.filter(|rows| rows.kind == self).ok_or_else(|| of_another_type(array))?;
+        source.check(array, self)?;
+        let no_memory = || format!("there is no memory for an array of {} rows", array.rows);
+        let length = usize::try_from(array.rows).map_err(|_| no_memory())?;
+        let mut memory = match source.pool().take(rows, length) {
+            Some(memory) => memory,
+            None => Memory::zeroed(rows, length).ok_or_else(no_memory)?,
+        };
+        source.fill(array, memory.bytes())?;
+        Ok(memory)
     }
 
     /// How many rows of this kind an array with this header and so many bytes of data has. `None` where there is no
@@ -133,10 +163,10 @@ impl Kind {
 
     /// The kind of which an array with this header and so many bytes of data has so many rows, if there is one.
     pub(crate) fn of_rows(rows: u64, header: &[u8], bytes: u64) -> Option<Kind> {
-        let candidates = table::TABLE.by_dtype.get(npy::descr(header)?)?;
-        let kinds = candidates.iter().filter(|kind| kind.rows(header, bytes) == Some(rows));
+        let descr = npy::descr(header)?;
+        let kinds = table::rows().map(|row| row.kind).filter(|kind| kind.dtype.descr == descr);
         // A row of one number could as well be that number.
-        kinds.min_by_key(|kind| kind.inner.len()).copied()
+        kinds.filter(|kind| kind.rows(header, bytes) == Some(rows)).min_by_key(|kind| kind.inner.len())
     }
 
     /// Whether the rows of both kinds are the same numbers in the same bytes: a complex number is a pair of floats.
@@ -156,6 +186,10 @@ impl Kind {
     fn header(&self, outer: &[u64], bytes: u64) -> Vec<u8> {
         npy::header(self.dtype, &[outer, self.inner].concat(), bytes)
     }
+}
+
+fn of_another_type(array: Reference) -> String {
+    format!("array {} is of another type", array.number)
 }
 
 impl Array<'_> {

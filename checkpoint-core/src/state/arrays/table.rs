@@ -1,30 +1,14 @@
 //! Which types are arrays: `Vec` and slices of numbers, and of fixed arrays of numbers.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::LazyLock;
 
-use bytemuck::{NoUninit, Pod};
-use serde::de::value::Error;
-use serde::de::{DeserializeOwned, Error as _, Visitor};
-use serde::{Deserializer, forward_to_deserialize_any};
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
-use super::erased::{NoLifetimes, Owned, Views};
-use super::{ArraySource, Dtype, Kind, Reference};
-
-/// Everything that is known of an array type.
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    /// By the type of a borrowed sequence.
-    pub(super) views: Views,
-    /// By the type of the elements, as a header has it: one of them for each length of each dimension.
-    pub(super) by_dtype: HashMap<&'static str, Vec<Kind>>,
-    /// By the type of the visitor with which a `Vec` asks for its elements.
-    pub(super) visitors: HashMap<TypeId, Kind, ById>,
-    /// The types of such `Vec`s.
-    pub(super) owned: HashMap<TypeId, Kind, ById>,
-}
+use super::erased::RowType;
+use super::{Dtype, Kind};
 
 /// A `TypeId` is a hash already.
 pub(super) type ById = BuildHasherDefault<IdHasher>;
@@ -48,188 +32,181 @@ impl Hasher for IdHasher {
     }
 }
 
-/// Empty where numbers do not lie in memory as they are written, so that all are encoded one by one.
-pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let mut table = Table::default();
-    if cfg!(target_endian = "little") {
-        fill(&mut table);
-    }
-    table
-});
+/// All types of rows.
+pub(super) fn rows() -> impl Iterator<Item = &'static RowType> + Clone {
+    NUMBERS.iter().chain(of_nalgebra::NUMBERS).copied().flatten()
+}
 
-/// Adds types of rows: the type, then its dimensions.
+/// Types of rows that hold numbers of a type: the type, then its dimensions.
 macro_rules! rows {
-    ($table:ident, $dtype:expr, $($row:ty: [$($length:expr),*];)+) => {$(
-        $table.add::<$row>($dtype, &[$($length),*]);
-    )+};
-}
-
-/// Adds a type of numbers, its fixed arrays as long as serde knows them, and small fixed matrices of it.
-macro_rules! numbers {
-    ($table:ident, $($type:ty: $descr:literal;)+) => {$(
-        let is_i128 = TypeId::of::<$type>() == TypeId::of::<i128>();
-        let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128 };
-        rows!($table, dtype, $type: [];);
-        lengths!($table, dtype, $type, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28
-            29 30 31 32);
-        rows!($table, dtype,
-            [[$type; 2]; 2]: [2, 2]; [[$type; 3]; 2]: [2, 3]; [[$type; 4]; 2]: [2, 4];
-            [[$type; 2]; 3]: [3, 2]; [[$type; 3]; 3]: [3, 3]; [[$type; 4]; 3]: [3, 4];
-            [[$type; 2]; 4]: [4, 2]; [[$type; 3]; 4]: [4, 3]; [[$type; 4]; 4]: [4, 4];
-        );
-    )+};
-}
-
-macro_rules! lengths {
-    ($table:ident, $dtype:ident, $type:ty, $($length:literal)+) => {
-        rows!($table, $dtype, $([$type; $length]: [$length];)+);
+    ($dtype:expr; $($row:ty: [$($length:expr),*];)+) => {
+        &[$(RowType::of::<$row>(Kind { dtype: $dtype, inner: &[$($length),*] }, visitor_of::<$row>)),+]
     };
 }
 
-fn fill(table: &mut Table) {
-    numbers! { table,
-        u8: "|u1"; u16: "<u2"; u32: "<u4"; u64: "<u8"; u128: "|V16";
-        i8: "|i1"; i16: "<i2"; i32: "<i4"; i64: "<i8"; i128: "|V16";
-        f32: "<f4"; f64: "<f8";
-    }
+/// The type of numbers that are `T`s, which is not `i128`.
+const fn dtype<T>(descr: &'static str) -> Dtype {
+    Dtype { descr, size: size_of::<T>() as u64, is_i128: false }
+}
+
+/// A type of numbers, its fixed arrays as long as serde knows them, and small fixed matrices of it.
+macro_rules! numbers {
+    ($type:ty: $descr:literal) => {
+        numbers!($type, dtype::<$type>($descr))
+    };
+    ($type:ty, $dtype:expr) => {
+        numbers!($type, $dtype, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
+    };
+    ($type:ty, $dtype:expr, $($length:literal)+) => {
+        rows!($dtype;
+            $type: [];
+            $([$type; $length]: [$length];)+
+            [[$type; 2]; 2]: [2, 2]; [[$type; 3]; 2]: [2, 3]; [[$type; 4]; 2]: [2, 4];
+            [[$type; 2]; 3]: [3, 2]; [[$type; 3]; 3]: [3, 3]; [[$type; 4]; 3]: [3, 4];
+            [[$type; 2]; 4]: [4, 2]; [[$type; 3]; 4]: [4, 3]; [[$type; 4]; 4]: [4, 4];
+        )
+    };
+}
+
+static NUMBERS: &[&[RowType]] = &[
+    numbers!(u8: "|u1"),
+    numbers!(u16: "<u2"),
+    numbers!(u32: "<u4"),
+    numbers!(u64: "<u8"),
+    numbers!(u128: "|V16"),
+    numbers!(i8: "|i1"),
+    numbers!(i16: "<i2"),
+    numbers!(i32: "<i4"),
+    numbers!(i64: "<i8"),
+    numbers!(i128, Dtype { is_i128: true, ..dtype::<i128>("|V16") }),
+    numbers!(f32: "<f4"),
+    numbers!(f64: "<f8"),
     // As wide as in the file on these platforms; elsewhere they are encoded one by one.
     #[cfg(target_pointer_width = "64")]
-    numbers! { table, usize: "<u8"; isize: "<i8"; }
-    table.add_bool();
+    numbers!(usize: "<u8"),
+    #[cfg(target_pointer_width = "64")]
+    numbers!(isize: "<i8"),
+    &[RowType::of_bool(visitor_of::<bool>)],
     #[cfg(feature = "num-complex")]
-    numbers! { table, num_complex::Complex<f32>: "<c8"; num_complex::Complex<f64>: "<c16"; }
+    numbers!(num_complex::Complex<f32>: "<c8"),
+    #[cfg(feature = "num-complex")]
+    numbers!(num_complex::Complex<f64>: "<c16"),
     // numpy has no bfloat16; its two bytes are there as they are.
     #[cfg(feature = "half")]
-    numbers! { table, half::f16: "<f2"; half::bf16: "|V2"; }
-    #[cfg(feature = "nalgebra")]
-    fixed_matrices(table);
+    numbers!(half::f16: "<f2"),
+    #[cfg(feature = "half")]
+    numbers!(half::bf16: "|V2"),
+];
+
+#[cfg(not(feature = "nalgebra"))]
+mod of_nalgebra {
+    pub(super) static NUMBERS: &[&[super::RowType]] = &[];
 }
 
 /// Fixed vectors, points and matrices, which are to serde what a fixed array of their elements is.
 #[cfg(feature = "nalgebra")]
-fn fixed_matrices(table: &mut Table) {
+mod of_nalgebra {
     use nalgebra::{Point, Quaternion, SMatrix};
 
+    use super::*;
+
     macro_rules! vectors {
-        ($dtype:ident, $type:ty, $($length:literal)+) => {
-            rows!(table, $dtype, $(
+        ($type:ty: $descr:literal) => {
+            vectors!($type: $descr, 1 2 3 4 5 6)
+        };
+        ($type:ty: $descr:literal, $($length:literal)+) => {
+            rows!(dtype::<$type>($descr); $(
                 SMatrix<$type, $length, 1>: [$length];
                 Point<$type, $length>: [$length];
-            )+);
+            )+)
         };
     }
     macro_rules! matrices {
-        ($dtype:ident, $type:ty, $($rows:literal * $columns:literal)+) => {
-            rows!(table, $dtype, $(SMatrix<$type, $rows, $columns>: [$rows * $columns];)+);
-        };
-    }
-    macro_rules! numbers {
-        ($($type:ty: $descr:literal;)+) => {$(
-            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128: false };
-            vectors!(dtype, $type, 1 2 3 4 5 6);
-        )+};
-    }
-    macro_rules! floats {
-        ($($type:ty: $descr:literal;)+) => {$(
-            numbers! { $type: $descr; }
-            let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128: false };
-            rows!(table, dtype, Quaternion<$type>: [4];);
-            matrices!(dtype, $type,
+        ($type:ty: $descr:literal) => {
+            matrices!($type: $descr,
                 1*2 1*3 1*4 1*5 1*6 2*2 2*3 2*4 2*5 2*6 3*2 3*3 3*4 3*5 3*6
                 4*2 4*3 4*4 4*5 4*6 5*2 5*3 5*4 5*5 5*6 6*2 6*3 6*4 6*5 6*6
-            );
-        )+};
-    }
-    numbers! {
-        u8: "|u1"; u16: "<u2"; u32: "<u4"; u64: "<u8"; i8: "|i1"; i16: "<i2"; i32: "<i4"; i64: "<i8";
-    }
-    #[cfg(target_pointer_width = "64")]
-    numbers! { usize: "<u8"; isize: "<i8"; }
-    floats! { f32: "<f4"; f64: "<f8"; }
-    #[cfg(feature = "num-complex")]
-    floats! { num_complex::Complex<f32>: "<c8"; num_complex::Complex<f64>: "<c16"; }
-    #[cfg(feature = "half")]
-    numbers! { half::f16: "<f2"; half::bf16: "|V2"; }
-}
-
-impl Table {
-    fn add<R: Pod + NoLifetimes + DeserializeOwned>(&mut self, dtype: Dtype, inner: &'static [u64]) {
-        self.add_row::<R>(Kind { dtype, inner, read: read::<R> });
+            )
+        };
+        ($type:ty: $descr:literal, $($rows:literal * $columns:literal)+) => {
+            rows!(dtype::<$type>($descr);
+                Quaternion<$type>: [4];
+                $(SMatrix<$type, $rows, $columns>: [$rows * $columns];)+
+            )
+        };
     }
 
-    fn add_bool(&mut self) {
-        let dtype = Dtype { descr: "|b1", size: 1, is_i128: false };
-        self.add_row::<bool>(Kind { dtype, inner: &[], read: read_bools });
-    }
-
-    fn add_row<R: NoUninit + NoLifetimes + DeserializeOwned>(&mut self, kind: Kind) {
-        self.views.insert::<R>(kind);
-        self.visitors.insert(visitor_of::<Vec<R>>(), kind);
-        let kinds = self.by_dtype.entry(kind.dtype.descr).or_default();
-        // A fixed vector is the same rows as a fixed array.
-        if !kinds.iter().any(|known| known.inner == kind.inner) {
-            kinds.push(kind);
-        }
-        self.owned.insert(TypeId::of::<Vec<R>>(), kind);
-    }
+    pub(super) static NUMBERS: &[&[RowType]] = &[
+        vectors!(u8: "|u1"),
+        vectors!(u16: "<u2"),
+        vectors!(u32: "<u4"),
+        vectors!(u64: "<u8"),
+        vectors!(i8: "|i1"),
+        vectors!(i16: "<i2"),
+        vectors!(i32: "<i4"),
+        vectors!(i64: "<i8"),
+        #[cfg(target_pointer_width = "64")]
+        vectors!(usize: "<u8"),
+        #[cfg(target_pointer_width = "64")]
+        vectors!(isize: "<i8"),
+        vectors!(f32: "<f4"),
+        matrices!(f32: "<f4"),
+        vectors!(f64: "<f8"),
+        matrices!(f64: "<f8"),
+        #[cfg(feature = "num-complex")]
+        vectors!(num_complex::Complex<f32>: "<c8"),
+        #[cfg(feature = "num-complex")]
+        matrices!(num_complex::Complex<f32>: "<c8"),
+        #[cfg(feature = "num-complex")]
+        vectors!(num_complex::Complex<f64>: "<c16"),
+        #[cfg(feature = "num-complex")]
+        matrices!(num_complex::Complex<f64>: "<c16"),
+        #[cfg(feature = "half")]
+        vectors!(half::f16: "<f2"),
+        #[cfg(feature = "half")]
+        vectors!(half::bf16: "|V2"),
+    ];
 }
 
-/// Reads straight into the memory that is the `Vec`'s: that of an array which the state had before, or else zeroed
-/// memory, which comes from the system untouched, so that a large array is neither cleared first nor copied.
-fn read<R: Pod + NoLifetimes>(
-    source: &mut dyn ArraySource,
-    array: Reference,
-    kind: Kind,
-) -> Result<Owned, String> {
-    source.check(array, kind)?;
-    let rows = usize::try_from(array.rows).map_err(|_| no_memory(array.rows))?;
-    let mut values = match source.pool().take::<R>(rows) {
-        Some(values) => values,
-        None => zeroed(rows)?,
-    };
-    source.fill(array, bytemuck::cast_slice_mut(&mut values))?;
-    Ok(Owned::new(values))
-}
-
-/// The same for the one type that not every byte is a value of.
-fn read_bools(source: &mut dyn ArraySource, array: Reference, kind: Kind) -> Result<Owned, String> {
-    source.check(array, kind)?;
-    let mut bytes = zeroed::<u8>(usize::try_from(array.rows).map_err(|_| no_memory(array.rows))?)?;
-    source.fill(array, &mut bytes)?;
-    match bytemuck::checked::try_cast_slice::<u8, bool>(&bytes) {
-        Ok(values) => Ok(Owned::new(values.to_vec())),
-        Err(_) => Err(format!("array {} has a byte that is neither 0 nor 1", array.number)),
-    }
-}
-
-fn zeroed<R: bytemuck::Zeroable>(rows: usize) -> Result<Vec<R>, String> {
-    bytemuck::allocation::try_zeroed_vec(rows).map_err(|()| no_memory(rows as u64))
-}
-
-fn no_memory(rows: u64) -> String {
-    format!("there is no memory for an array of {rows} rows")
-}
-
-/// The type of the visitor with which `T` asks for its elements.
-fn visitor_of<T: DeserializeOwned>() -> TypeId {
+/// The type of the visitor with which a `Vec<R>` asks for its elements.
+fn visitor_of<R: DeserializeOwned>() -> TypeId {
     let mut found = TypeId::of::<()>();
-    let _ = T::deserialize(Ask(&mut found));
+    // There is nothing in it to drop, and the code for that would be made for each type.
+    std::mem::forget(<Vec<R> as Deserialize>::deserialize(Ask(&mut found)));
     found
 }
 
 /// A deserializer that gives nothing, and notes who asks for a sequence.
 struct Ask<'a>(&'a mut TypeId);
 
-impl<'de> Deserializer<'de> for Ask<'_> {
-    type Error = Error;
+/// It was only asked.
+#[derive(Debug)]
+struct Asked;
 
-    fn deserialize_seq<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+impl fmt::Display for Asked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("only asked")
+    }
+}
+
+impl std::error::Error for Asked {}
+
+impl serde::de::Error for Asked {
+    fn custom<T: fmt::Display>(_: T) -> Asked {
+        Asked
+    }
+}
+
+impl<'de> Deserializer<'de> for Ask<'_> {
+    type Error = Asked;
+
+    fn deserialize_seq<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Asked> {
         *self.0 = typeid::of::<V>();
-        Err(Error::custom("only asked"))
+        Err(Asked)
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::custom("not a sequence"))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Asked> {
+        Err(Asked)
     }
 
     forward_to_deserialize_any! {

@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod every_row;
+
+use std::any::TypeId;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::rc::Rc;
@@ -7,6 +10,7 @@ use std::rc::Rc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::erased::rows_of_vec;
 use super::{ArrayPool, Copied, view, visitor_reads};
 use crate::state::codec::Room;
 use crate::state::{Forms, Schema, decode, encode};
@@ -218,10 +222,12 @@ fn only_long_arrays_of_numbers_are_lent() {
     assert!(pool.lend(&mut short));
     assert_eq!(short.len(), 10);
     assert!(!pool.lend(&mut vec![String::new(); 10_000]));
-    assert!(pool.take::<f64>(10_000).is_none());
-    assert!(pool.take::<u64>(9_999).is_none());
-    assert!(pool.take::<u64>(10_000).is_some());
-    assert!(pool.take::<u64>(10_000).is_none());
+    let of = |id| rows_of_vec(id).unwrap();
+    let (floats, integers) = (of(TypeId::of::<Vec<f64>>()), of(TypeId::of::<Vec<u64>>()));
+    assert!(pool.take(floats, 10_000).is_none());
+    assert!(pool.take(integers, 9_999).is_none());
+    assert!(pool.take(integers, 10_000).is_some());
+    assert!(pool.take(integers, 10_000).is_none());
 }
 
 #[cfg(feature = "ndarray")]
@@ -304,7 +310,8 @@ fn a_load_into_an_ndarray_takes_its_memory_where_the_length_is_the_same() {
     assert_eq!((kept.0.len(), kept.1.len()), (0, 0));
     let lent = state(2.5, 1);
     assert_eq!((kept.2, kept.3, kept.5), (lent.2, lent.3, lent.5), "not worth it, or not in C order");
-    assert!(pool.take::<f64>(20_000).is_some(), "a part of an array");
+    let floats = rows_of_vec(TypeId::of::<Vec<f64>>()).unwrap();
+    assert!(pool.take(floats, 20_000).is_some(), "a part of an array");
 }
 
 #[cfg(all(feature = "num-complex", feature = "half"))]

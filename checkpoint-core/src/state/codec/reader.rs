@@ -72,10 +72,7 @@ impl<'de, 'a> Reader<'de, 'a> {
     fn read_array<V: Visitor<'de>>(&mut self, visitor: V, kind: Option<Kind>) -> Result<V::Value> {
         let array = Reference { number: self.number()?, rows: self.number()? };
         if let Some(kind) = kind {
-            let values = kind.read(self.arrays, array).map_err(Failure::new)?;
-            return values
-                .downcast()
-                .ok_or_else(|| Failure::new(format!("array {} is of another type", array.number)));
+            return kind.read(self.arrays, array).map_err(Failure::new);
         }
         let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::new)?;
         let mut rows = Rows::new(kind, bytes);

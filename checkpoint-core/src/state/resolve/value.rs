@@ -143,10 +143,7 @@ impl<'a> Value<'_, 'a> {
         if let Some(kind) = kind
             && cursor.is_vec_of(kind, element)?
         {
-            let values = kind.read(cursor.arrays, array).map_err(Failure::custom)?;
-            return values
-                .downcast()
-                .ok_or_else(|| Failure::custom(format!("array {} is of another type", array.number)));
+            return kind.read(cursor.arrays, array).map_err(Failure::custom);
         }
         let bytes = cursor.array(array, element)?;
         cursor.inside(bytes, |cursor| cursor.read_uniform(element, other, array.rows, visitor))

@@ -8,8 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{AsGrid, Grid, Lengths, add_grid};
-use crate::state::arrays::erased::{Grids, NoLifetimes};
-use crate::state::arrays::table::TABLE;
+use crate::state::arrays::erased::{Grids, NoLifetimes, kind_of_rows};
 use crate::state::arrays::{self, ArrayPool, Kind};
 use crate::state::schema::{Type, Types};
 use crate::state::{Checkpoint, trace};
@@ -23,7 +22,7 @@ pub(super) fn add<A: NoUninit + NoLifetimes>(grids: &mut Grids) {
         ($($dimension:ty),+) => {$(
             add_grid::<A, Array<A, $dimension>>(grids);
             add_grid::<A, ArcArray<A, $dimension>>(grids);
-            if let Some(kind) = TABLE.views.kind::<A>() {
+            if let Some(kind) = kind_of_rows::<A>() {
                 grids.insert_cow::<A, $dimension>(kind);
             }
         )+};
