@@ -357,6 +357,8 @@ macro_rules! traced {
         impl Checkpoint for $ty {
             const NAME: &'static str = "";
 
+            // Compiled only into programs that have such a value: the code of tracing is large.
+            #[inline]
             fn schema(types: &mut Types) -> Type {
                 derived::<Self>(types)
             }
