@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
 use checkpointed::{
-    Checkpoint, CheckpointReader, Checkpointer, Error, Scopes, checkpointed, schema::DifferenceKind,
+    Checkpoint, CheckpointReader, Checkpointer, Error, Scopes, checkpointed, evolution::DifferenceKind,
 };
 
 /// States as one version of a program has them.

@@ -7,8 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom to the top. Folders in one line do not use each other.
-const TOWER: [&[&str]; 14] = [
+const TOWER: [&[&str]; 18] = [
     &["base"],
+    &["schema"],
+    &["trace", "arrays"],
+    &["codec"],
+    &["evolution"],
     &["state"],
     &["container"],
     &["error"],

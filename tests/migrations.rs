@@ -8,7 +8,7 @@ use std::convert::Infallible;
 
 use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Error, Scopes, checkpointed,
-    schema::{Difference, DifferenceKind},
+    evolution::{Difference, DifferenceKind},
 };
 
 /// The program as it was, and its types under the names that the next versions of it give them.
@@ -419,8 +419,8 @@ mod lifetimes {
     use std::sync::Mutex;
 
     use checkpointed::{
-        Checkpoint, checkpointed,
-        schema::{Body, Fields, Type, Types},
+        Checkpoint, Types, checkpointed,
+        schema::{Body, Fields, Type},
     };
     use serde::de::Visitor;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -8,7 +8,7 @@ use crate::base::host::file_size_limit;
 use crate::base::limits::BUFFER;
 use crate::base::text::plain;
 use crate::container::Refusal;
-use crate::state::Difference;
+use crate::evolution::Difference;
 
 /// The text of a message, with what others wrote in it made harmless. Each message goes through this.
 macro_rules! shown {

@@ -21,10 +21,13 @@
     allow(dead_code, unused_imports, unreachable_pub, reason = "the optional modules use it")
 )]
 
+mod arrays;
 mod base;
+mod codec;
 mod container;
 mod environment;
 mod error;
+pub mod evolution;
 pub mod history;
 #[cfg(feature = "inspect")]
 pub mod inspect;
@@ -33,12 +36,14 @@ mod outcome;
 pub mod pipeline;
 mod run;
 pub mod schedule;
+pub mod schema;
 #[cfg(feature = "scopes")]
 pub mod scopes;
 mod seal;
 mod state;
 pub mod stop;
 mod store;
+mod trace;
 mod tree;
 
 pub use base::warnings::Warning;
@@ -56,23 +61,17 @@ pub use schedule::Schedule;
 #[cfg(feature = "scopes")]
 pub use scopes::Scopes;
 pub use seal::{Key, Protection};
-pub use state::{Checkpoint, Plain, fixed, json, self_describing};
+pub use state::{Checkpoint, Plain, Types, fixed, json, self_describing};
 pub use store::{Access, Metric};
-
-/// What a state looks like, and how two states differ.
-pub mod schema {
-    pub use crate::state::{
-        Body, Definition, Difference, DifferenceKind, Field, Fields, Migrated, OpaquePart, Schema, Type,
-        Types, Variant,
-    };
-}
 
 /// What the macros' code refers to. Not part of the interface: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::arrays::ArrayPool;
+    pub use crate::schema::{Body, Field, Fields, Type, Variant};
     pub use crate::state::{
-        ArrayPool, Body, Field, Fields, PartSchema, Parts, Probe, ShortArray, Type, Types, Variant,
-        ViaCheckpoint, ViaParts, ViaSerde, adapter as fixed, told, traced,
+        PartSchema, Parts, Probe, ShortArray, Types, ViaCheckpoint, ViaParts, ViaSerde, adapter as fixed,
+        told, traced,
     };
     pub use serde;
 

@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
+use crate::evolution::Program;
 use crate::outcome::{Decision, Finished, Saved, StopReason};
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::read_back::Net;
 use crate::run::{embedded, reader};
-use crate::state::{self, Checkpoint, Program, Type, Types};
+use crate::schema::Type;
+use crate::state::{self, Checkpoint, Types};
 
 /// Checkpoints of a program whose state is spread over functions that call each other: each of them
 /// [enters](Scopes::enter) a scope of its own and says what its variables are.

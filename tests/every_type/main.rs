@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use checkpointed::{
-    Checkpoint, CheckpointReader, Checkpointer, Plain,
-    schema::{Body, Definition, Field, Fields, Schema, Type, Types, Variant},
+    Checkpoint, CheckpointReader, Checkpointer, Plain, Types,
+    schema::{Body, Definition, Field, Fields, Schema, Type, Variant},
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,4 +1,6 @@
-//! Text that others wrote, made harmless for a terminal and for the eyes of its reader.
+//! Text that others wrote, made harmless for a terminal and for the eyes of its reader, and short.
+//!
+//! The names and descriptions of a forged schema have any length, and are in many messages.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -76,6 +78,27 @@ impl Write for Escaping<'_, '_> {
             None => self.0.write_str(&plain(line)),
         })
     }
+}
+
+/// As many letters are kept.
+const KEPT: usize = 200;
+
+/// The text, or its beginning and `…`.
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(KEPT) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// A list of names, of which the first are named.
+pub(crate) fn listed(names: &[&str]) -> String {
+    const NAMED: usize = 20;
+    let mut list = names.iter().take(NAMED).map(|name| shortened(name)).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED {
+        list += &format!(" and {} more", names.len() - NAMED);
+    }
+    list
 }
 
 #[cfg(test)]

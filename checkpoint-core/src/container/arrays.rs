@@ -6,7 +6,7 @@ use super::part::PartReader;
 use super::reader::Container;
 use super::source::{Refusal, allocate, damaged};
 use super::zip::Entry;
-use crate::state::{ArrayHeader, ArrayPool, ArraySource, Kind, Reference};
+use crate::arrays::{ArrayHeader, ArrayPool, ArraySource, Kind, Reference};
 
 /// The arrays of a container, each of which the state takes once, in the order in which it gave them.
 pub(crate) struct Arrays<'a> {

@@ -4,7 +4,7 @@ use super::is_out_of_band;
 use super::reader::Container;
 use super::source::Refusal;
 use super::stream::PartStream;
-use crate::state::{Array, ArraySink};
+use crate::arrays::{Array, ArraySink};
 
 /// Takes the parts of a state, as a container that is written would, and compares each with that of one which is there.
 struct Equality<'a> {

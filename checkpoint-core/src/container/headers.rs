@@ -131,8 +131,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use super::*;
+    use crate::codec;
     use crate::container::{Container, ContainerWriter, Manifest, Metadata};
-    use crate::state::{self, Program};
+    use crate::evolution::Program;
 
     /// A file of which each read is counted.
     struct Counted {
@@ -161,7 +162,7 @@ mod tests {
         let program = Program::of::<Vec<Vec<f64>>>();
         let (mut file, mut rest) = (Vec::new(), Vec::new());
         let mut writer = ContainerWriter::new(&mut file);
-        state::encode(&state, program.forms(), &mut rest, &mut writer).unwrap();
+        codec::encode(&state, program.forms(), &mut rest, &mut writer).unwrap();
         let manifest = Manifest::of::<Vec<Vec<f64>>>(program.schema().clone(), 1, Metadata::new());
         writer.finish(&rest, manifest).unwrap();
         let (reads, bytes) = (Arc::default(), Arc::default());

@@ -12,7 +12,9 @@ use super::metadata::{Metadata, MetadataValue};
 use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
 use crate::base::host;
-use crate::state::{CODEC, Checkpoint, Observed, Schema};
+use crate::codec::{CODEC, Observed};
+use crate::schema::Schema;
+use crate::state::Checkpoint;
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]

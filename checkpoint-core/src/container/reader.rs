@@ -7,7 +7,7 @@ use super::source::{Refusal, Source, allocate, begins_with, damaged, read_bytes,
 use super::tag::TagKey;
 use super::zip::{self, Entry, Index};
 use super::{FORMAT_VERSION, MANIFEST, STATE, checksum};
-use crate::state;
+use crate::schema;
 
 /// An open container, whose manifest and structure are verified. The parts are verified as they are read.
 pub(crate) struct Container {
@@ -196,7 +196,7 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Res
     let mut names = std::collections::HashSet::new();
     for (entry, part) in entries.iter().zip(parts) {
         let is_last = names.len() + 1 == parts.len();
-        if is_last != (part.name == STATE) || (!is_last && !state::is_array_name(&part.name)) {
+        if is_last != (part.name == STATE) || (!is_last && !schema::is_array_name(&part.name)) {
             return Err(damaged(MANIFEST, format!("{:?} is no name of a part in its place", part.name)));
         }
         if entry.name != part.name || !names.insert(&part.name) {

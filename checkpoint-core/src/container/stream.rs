@@ -8,7 +8,7 @@ use super::reader::Container;
 use super::source::{Refusal, Source, allocate, damaged};
 use super::tag::TagKey;
 use super::zip::Entry;
-use crate::state::ArrayHeader;
+use crate::arrays::ArrayHeader;
 
 /// How many chunks are read at a time, on several threads.
 const CHUNKS: usize = 16;

@@ -15,7 +15,8 @@ use super::source::Refusal;
 use super::tag::TagKey;
 use super::zip::{self, Entry};
 use super::{MANIFEST, STATE};
-use crate::state::{self, Array, ArraySink};
+use crate::arrays::{Array, ArraySink};
+use crate::schema;
 
 /// How much is checksummed and written at a time: little enough to be still in the processor's cache for the second.
 const PIECE: usize = 128 << 10;
@@ -214,7 +215,7 @@ impl<W: Write> ArraySink for ContainerWriter<W> {
     fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
         let number = self.entries.len() as u64;
         let name = self.unique(name);
-        if !state::is_array_name(&name) {
+        if !schema::is_array_name(&name) {
             return Err(format!("an array would be named {name:?}, which could not be read again"));
         }
         self.put_array(name, &array).map(|()| number).map_err(|error| {

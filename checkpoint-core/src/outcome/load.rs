@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::container::Manifest;
 use crate::error::Skipped;
-use crate::state::Difference;
+use crate::evolution::Difference;
 
 /// What the last load found.
 #[derive(Debug)]

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::arrays::{Array, ArraySink};
+use crate::codec::{Forms, encode};
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
+use crate::schema::Schema;
 use crate::seal::Protection;
-use crate::state::{Array, ArraySink, Checkpoint, Forms, Schema, encode};
+use crate::state::Checkpoint;
 use crate::store::Directory;
 
 /// The output of a step. A clone is the same output; what is in memory is shared.

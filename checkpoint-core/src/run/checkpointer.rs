@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use crate::base::panics::message;
 use crate::base::warnings::warn;
+use crate::codec;
+use crate::codec::Observed;
 use crate::container::{Manifest, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved, StopReason};
@@ -17,7 +19,7 @@ use crate::run::reader::CheckpointReader;
 use crate::run::save::{self, Failure, Order};
 use crate::run::saver::Saver;
 use crate::run::standing::{self, Question};
-use crate::state::{self, Checkpoint, Observed};
+use crate::state::Checkpoint;
 use crate::store::Metric;
 
 /// Saves the states of one program into a directory, and loads the newest of them when the program starts again.
@@ -369,7 +371,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let save = || {
             save::save(writer, net, order, &telling, buffer, |output, buffer, manifest| {
                 buffer.clear();
-                let encoded = state::encode(state, reader.forms(), buffer, output);
+                let encoded = codec::encode(state, reader.forms(), buffer, output);
                 let observed = encoded.map_err(|why| match output.take_failure() {
                     Some(failure) => Failure::Write(failure),
                     None => Failure::Encode(Error::Encode { name: reader.name(), why }),
@@ -631,7 +633,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let (reader, staging) = (&self.reader, self.saver.staging()?);
         let copy = || {
             let mut bytes = std::mem::take(&mut staging.state);
-            let encoded = state::encode(state, reader.forms(), &mut bytes, staging);
+            let encoded = codec::encode(state, reader.forms(), &mut bytes, staging);
             staging.state = bytes;
             encoded.map_err(|why| match staging.take_too_long() {
                 Some((part, bytes)) => Error::NoMemory {

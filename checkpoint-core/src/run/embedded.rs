@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use crate::arrays::ArrayPool;
+use crate::codec;
 use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
+use crate::evolution::Program;
 use crate::run::reader;
-use crate::state::{self, ArrayPool, Checkpoint, Program};
+use crate::state::Checkpoint;
 
 /// Writes over `bytes` with the checkpoint of a value.
 pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Vec<u8>) -> Result<(), Error> {
@@ -15,7 +18,7 @@ pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Ve
     bytes.clear();
     let mut container = ContainerWriter::new(bytes);
     let mut rest = Vec::new();
-    let observed = state::encode(value, program.forms(), &mut rest, &mut container).map_err(failed)?;
+    let observed = codec::encode(value, program.forms(), &mut rest, &mut container).map_err(failed)?;
     let mut manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
     manifest.complete(&observed);
     container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))

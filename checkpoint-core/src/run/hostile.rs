@@ -11,16 +11,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::arrays::ArraySink;
 use crate::base::heard::warnings;
 use crate::container::{ContainerWriter, Manifest};
-use crate::state::ArraySink;
 use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, schema::Schema};
 
 /// Writes generation 1 of a directory: these bytes as the state of a `T`, and these numbers as its only array.
 fn forge<T: Checkpoint>(path: &Path, name: &str, array: &Vec<u64>, state: &[u8]) {
     let mut bytes = Vec::new();
     let mut container = ContainerWriter::new(&mut bytes);
-    container.put(name.to_owned(), crate::state::view(&array).unwrap()).unwrap();
+    container.put(name.to_owned(), crate::arrays::view(&array).unwrap()).unwrap();
     let manifest = Manifest::of::<T>(Schema::of::<T>(), 1, Metadata::new());
     container.finish(state, manifest).unwrap();
     fs::create_dir_all(path).unwrap();
@@ -62,7 +62,7 @@ fn an_array_whose_name_means_something_elsewhere_is_not_written() {
         ["../../etc/passwd.npy", "/etc/passwd.npy", "a//b.npy", "a/.npy", "\0.npy", "\x1b[2J.npy", "state"]
     {
         let mut container = ContainerWriter::new(std::io::sink());
-        let written = container.put(name.to_owned(), crate::state::view(&&vec![1_u64]).unwrap());
+        let written = container.put(name.to_owned(), crate::arrays::view(&&vec![1_u64]).unwrap());
         assert!(written.unwrap_err().contains("could not be read again"), "{name:?}");
     }
 }
@@ -191,7 +191,7 @@ fn a_lock_file_that_is_somebodys_own_is_not_written_to() {
 fn a_state_that_swallows_the_error_of_an_array_is_not_saved() {
     let mut container = ContainerWriter::new(FullAfter(500));
     let array = vec![1_u64; 1000];
-    container.put("a.npy".to_owned(), crate::state::view(&&array).unwrap()).unwrap_err();
+    container.put("a.npy".to_owned(), crate::arrays::view(&&array).unwrap()).unwrap_err();
     let manifest = {
         let directory = tempfile::tempdir().unwrap();
         let mut checkpoints = Checkpointer::<u64>::open(directory.path()).unwrap();

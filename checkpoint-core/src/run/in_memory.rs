@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use crate::arrays::{ArraySink as _, view};
 use crate::container::{ContainerWriter, Manifest, Metadata};
 use crate::error::Error;
+use crate::evolution::Program;
 use crate::run::embedded;
-use crate::state::{ArraySink as _, Checkpoint, Program, Schema, view};
+use crate::schema::Schema;
+use crate::state::Checkpoint;
 
 /// Writes and reads states as files are, without a file.
 #[derive(Debug)]

@@ -4,11 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::arrays::ArrayPool;
 use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
+use crate::evolution::Program;
 use crate::run::reader;
-use crate::state::{self, ArrayPool, Checkpoint, Program};
-use crate::tree;
+use crate::state::Checkpoint;
+use crate::{codec, tree};
 
 /// Which saves are loaded again, and compared with what was saved, before they count. See
 /// [`Builder::read_back`](crate::Builder::read_back).
@@ -90,7 +92,7 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     let encoding = |why: String| format!("what was loaded could not be encoded again: {why}");
     let mut bytes = Vec::new();
     let mut sums = ContainerWriter::new(std::io::sink());
-    state::encode(&*value, program.forms(), &mut bytes, &mut sums).map_err(encoding)?;
+    codec::encode(&*value, program.forms(), &mut bytes, &mut sums).map_err(encoding)?;
     if sums.has_parts_of(&bytes, &container).map_err(|error| encoding(error.to_string()))? {
         return Ok(());
     }
@@ -99,7 +101,7 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     let mut file = Vec::new();
     let mut again = ContainerWriter::new(&mut file);
     bytes.clear();
-    state::encode(&*value, program.forms(), &mut bytes, &mut again).map_err(encoding)?;
+    codec::encode(&*value, program.forms(), &mut bytes, &mut again).map_err(encoding)?;
     drop(value);
     let manifest = Manifest::of::<T>(container.manifest().schema().clone(), 0, Metadata::new());
     again.finish(&bytes, manifest).map_err(|error| encoding(error.to_string()))?;

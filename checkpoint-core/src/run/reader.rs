@@ -7,16 +7,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::arrays::ArrayPool;
+use crate::base::text;
 use crate::base::warnings::warn;
+use crate::codec::Forms;
 use crate::container::{self, Arrays, Container, Manifest, Metadata};
 use crate::error::{Error, Skipped};
+use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
 use crate::outcome::LoadReport;
+use crate::schema::Schema;
 use crate::seal::Protection;
-use crate::state::{
-    self, ArrayPool, Checkpoint, Compared, Difference, DifferenceKind, Forms, Program, Schema,
-};
+use crate::state::Checkpoint;
 use crate::store::{Directory, Metric, RealDisk, absolute};
+use crate::{codec, evolution};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
 /// there, and where one may only read.
@@ -348,7 +352,7 @@ pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
     let program = Program::of::<T>();
     let schema = program.schema();
     let mut fields: Vec<String> =
-        state::unsupported(schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
+        evolution::unsupported(schema).into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
     if !container::is_readable(schema) {
         fields.push(
             "its type is nested too deep to be described in JSON, box some of it into a struct".to_owned(),
@@ -364,7 +368,7 @@ pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
              same; store them with #[serde(with = \"checkpointed::self_describing\")] on the field, or on the field that \
              holds them, before the first save: {}",
             name_of::<T>(schema),
-            state::listed(&opaque.iter().map(String::as_str).collect::<Vec<_>>())
+            text::listed(&opaque.iter().map(String::as_str).collect::<Vec<_>>())
         ));
     }
     Ok(program)
@@ -392,10 +396,10 @@ pub(crate) fn decode<T: Checkpoint>(
     let mut arrays = Arrays::new(container, pool());
     let room = program.room();
     let decoded = if is_same_form {
-        state::decode(&bytes, room, &mut arrays)
+        codec::decode(&bytes, room, &mut arrays)
     } else {
         let schemas = (&container.manifest().schema, Some(program));
-        state::decode_by_schema(&bytes, schemas, (&plan, room), &mut arrays)
+        evolution::decode_by_schema(&bytes, schemas, (&plan, room), &mut arrays)
     };
     // A damaged array ends the decoding too, but is the cause.
     if let Some(refusal) = arrays.take_refusal() {
@@ -429,14 +433,14 @@ fn check_state<T: Checkpoint>(
 ) -> Result<Compared, Error> {
     let path = path.to_owned();
     let name = name_of::<T>(program.schema());
-    if manifest.codec != state::CODEC {
+    if manifest.codec != codec::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
     let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
     if !T::NAME.is_empty() && !has_name {
         return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
     }
-    let compared = state::compare(&manifest.schema, program);
+    let compared = evolution::compare(&manifest.schema, program);
     let differences = &compared.differences;
     let is_migrated =
         |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::arrays::{Array, ArraySink, Kind};
 use crate::base::panics::caught;
 use crate::base::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
 use crate::base::warnings;
@@ -12,7 +13,6 @@ use crate::outcome::{Decision, SaveReason, Saved};
 use crate::run::lifecycle::{Fate, Run, Telling};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::save::{self, Failure, Order, Output};
-use crate::state::{Array, ArraySink, Kind};
 use crate::store::Writer;
 
 /// A copy of the parts of a state. Its memory is kept from one save to the next: it is as warm as it gets, and a state

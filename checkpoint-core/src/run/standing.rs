@@ -2,9 +2,11 @@
 
 use std::io;
 
+use crate::codec;
+use crate::codec::Forms;
 use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, TagKey};
 use crate::run::reader::CheckpointReader;
-use crate::state::{self, Checkpoint, Forms};
+use crate::state::Checkpoint;
 
 /// What a state is compared with, and how.
 pub(crate) struct Question<'a> {
@@ -40,7 +42,7 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
     let Question { metadata, key, .. } = question;
     let tagged_with = found.authentication.as_ref().map(|authentication| &authentication.key);
     reader.fits(found)
-        && found.codec == state::CODEC
+        && found.codec == codec::CODEC
         && key.is_none_or(|key| Some(&key.id) == tagged_with)
         && (metadata.is_empty() || **metadata == found.metadata)
 }
@@ -53,12 +55,12 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
 fn has_bytes<T: Checkpoint>(state: &T, forms: &Forms, container: &Container) -> bool {
     let mut rest = Vec::new();
     let mut sums = ContainerWriter::new(io::sink());
-    let encoded = state::encode(state, forms, &mut rest, &mut sums);
+    let encoded = codec::encode(state, forms, &mut rest, &mut sums);
     if encoded.is_err() || !sums.has_parts_of(&rest, container).unwrap_or(false) {
         return false;
     }
     drop(rest);
-    container::is_equal(container, |rest, arrays| state::encode(state, forms, rest, arrays).map(drop))
+    container::is_equal(container, |rest, arrays| codec::encode(state, forms, rest, arrays).map(drop))
         .unwrap_or(false)
 }
 

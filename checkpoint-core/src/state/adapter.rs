@@ -9,7 +9,6 @@ mod containers;
 mod elements;
 mod flat;
 mod maps;
-mod shape;
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -23,10 +22,19 @@ pub use self::arrangement::{Arrangement, Fixed, Numbers, Same};
 pub use self::containers::{Boxed, BoxedRows, Maybe, Rows, Shared};
 use self::elements::{Elements, Via};
 pub use self::maps::Values;
-pub(crate) use self::shape::Shape;
-use super::arrays::{self, ArrayPool};
+use super::Types;
 use super::fixed::Number;
-use super::schema::{Type, Types};
+use crate::arrays::{self, ArrayPool};
+use crate::schema::{Body, Field, Fields, Shape, Type};
+
+impl Shape {
+    /// Adds the struct for it.
+    pub(crate) fn define(&self, types: &mut Types, leaf: Type) -> Type {
+        let name = self.name();
+        let ty = Type::Seq(Box::new(leaf));
+        types.add(&name, Body::Struct(Fields::Named(vec![Field { name: name.clone(), ty }])))
+    }
+}
 
 /// What is to be done with an element that is no number, which has the type that the caller knows.
 type LendLeaf<'a> = &'a mut dyn FnMut(&mut dyn Any, &mut ArrayPool);

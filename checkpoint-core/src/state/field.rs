@@ -18,8 +18,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::implementations::{PartSchema, Parts};
-use super::schema::{Type, Types};
-use super::{ArrayPool, Checkpoint, trace};
+use super::{Checkpoint, Types};
+use crate::arrays::ArrayPool;
+use crate::schema::Type;
+use crate::trace;
 
 /// Stands for a field of type `F`, made of `P`, without having one.
 pub struct Probe<F: ?Sized, P = ()>(PhantomData<fn() -> P>, PhantomData<F>);

@@ -1,5 +1,9 @@
 //! [`Checkpoint`] for the types of the standard library.
 
+#[cfg(feature = "nalgebra")]
+mod of_nalgebra;
+#[cfg(feature = "ndarray")]
+mod of_ndarray;
 mod parts;
 
 use std::borrow::Cow;
@@ -26,8 +30,9 @@ use serde::de::DeserializeOwned;
 
 use self::parts::variant;
 pub use self::parts::{PartSchema, Parts};
-use super::schema::{Body, Type, Types};
-use super::{ArrayPool, Checkpoint, derived};
+use super::{Checkpoint, Types, derived};
+use crate::arrays::ArrayPool;
+use crate::schema::{Body, Type};
 
 /// Types that are one of the primitive types of a schema.
 macro_rules! primitives {

@@ -1,48 +1,26 @@
 //! State → parts: what a state is, what it looks like, and its bytes.
 
 pub mod adapter;
-mod arrays;
-mod codec;
-mod compare;
 mod field;
 pub mod fixed;
-mod float16;
-mod former;
-mod hidden;
 mod implementations;
 pub mod json;
 mod migrate;
-mod path;
 mod plain;
-mod resolve;
-mod schema;
 pub mod self_describing;
-mod shortened;
-mod trace;
+mod types;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use adapter::Shape;
-pub use arrays::ArrayPool;
-pub(crate) use arrays::view;
-pub(crate) use arrays::{Array, ArrayHeader, ArraySink, ArraySource, Kind, Reference};
-pub(crate) use codec::{CODEC, ELEMENTS_WITHOUT_BYTES, Forms, OUT_OF_BAND, Observed, decode, encode};
-#[cfg(test)]
-pub(crate) use compare::differences;
-pub(crate) use compare::{Compared, compare, unsupported};
-pub use compare::{Difference, DifferenceKind};
 pub(crate) use field::derived;
 pub use field::{Probe, ViaCheckpoint, ViaParts, ViaSerde, told, traced};
-pub(crate) use float16::Float16;
 pub use implementations::{PartSchema, Parts, ShortArray};
-pub use migrate::Migrated;
-pub(crate) use migrate::Program;
-pub(crate) use path::{is_array_name, path_step};
 pub use plain::Plain;
-pub(crate) use resolve::decode_by_schema;
-pub use schema::{Body, Definition, Field, Fields, OpaquePart, Schema, Type, Types, Variant};
-pub(crate) use shortened::{listed, shortened};
+pub use types::Types;
+
+use crate::arrays::ArrayPool;
+use crate::schema::Type;
 
 /// A type that can be saved to a checkpoint and restored from one.
 ///

@@ -3,8 +3,9 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Type, Types};
-use super::{Checkpoint, trace};
+use super::{Checkpoint, Types};
+use crate::schema::Type;
+use crate::trace;
 
 /// Makes a state of any type that implements serde's traits, such as one from another crate.
 ///

@@ -66,7 +66,9 @@ impl Claim {
         if let Some(within) = self.within.upgrade() {
             within.check_place()?;
         }
-        if self.lock.stands() {
+        // In a forked process a thread of the parent may hold the lock's own mutex for ever.
+        let stands = if self.has_process_number() { self.lock.stands() } else { self.lock.is_in_place() };
+        if stands {
             return Ok(());
         }
         Err(Error::DirectoryReplaced { path: self.path.clone() })
@@ -103,6 +105,9 @@ impl Claim {
 
     /// A sign of life: now and then the lock file gets the present time, and is made again where it is gone.
     pub(crate) fn touch(&self) {
+        if !self.has_process_number() {
+            return;
+        }
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         if touched.elapsed() < TOUCH_EVERY || !self.is_of_this_process() {
             return;

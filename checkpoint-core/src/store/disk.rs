@@ -127,6 +127,9 @@ pub(crate) trait Lock: fmt::Debug + Send + Sync {
     /// after a purge of old files, it is made again.
     fn stands(&self) -> bool;
 
+    /// The first half of that, without the lock file and without waiting for any other thread.
+    fn is_in_place(&self) -> bool;
+
     /// Gives the lock file the present time, so that a purge of old files passes over it.
     fn touch(&self);
 }

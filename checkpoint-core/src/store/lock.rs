@@ -171,6 +171,10 @@ impl DirectoryLock {
 }
 
 impl Lock for DirectoryLock {
+    fn is_in_place(&self) -> bool {
+        self.is_same_directory()
+    }
+
     fn stands(&self) -> bool {
         if !self.is_same_directory() {
             return false;

@@ -4,9 +4,10 @@ use super::element::{Element, Number};
 use super::file::File;
 use super::outline::Limits;
 use super::statistics::{ArraySummary, Gatherer};
+use crate::arrays::ArrayHeader;
 use crate::container::{PartFacts, PartStream};
 use crate::error::Error;
-use crate::state::{ArrayHeader, Type};
+use crate::schema::Type;
 
 /// An array of a checkpoint. Its shape is known; its elements stay in the file until they are asked for, are read in
 /// pieces, and verified as they are read.

@@ -12,8 +12,8 @@ use super::node::{Node, Value};
 use super::outline::{Limits, Outline};
 use super::sameness::{Order, fingerprint};
 use super::walk::TOO_MANY;
+use crate::base::text::shortened;
 use crate::error::Error;
-use crate::state::shortened;
 
 /// What differs between two values, in the order of the first.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::ser::SerializeTuple as _;
 use serde::{Serialize, Serializer};
 
-use crate::state::{Float16, Type};
+use crate::schema::{Float16, Type};
 
 /// The type of the elements of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::walk::Place;
-use crate::state::Type;
+use crate::schema::Type;
 
 /// Values that take fewer steps to pass over are passed over again.
 pub(super) const WORTH_IT: u64 = 64;

@@ -14,10 +14,12 @@ use super::layout::Layout;
 use super::members::Label;
 use super::node::{Node, Value};
 use super::walk::{Place, Trouble, Walker, most_values};
+use crate::base::text::shortened;
+use crate::codec::CODEC;
 use crate::container::{Container, Manifest, Memory, Metadata, STATE, Source, time};
 use crate::error::Error;
+use crate::schema::Schema;
 use crate::seal::Protection;
-use crate::state::{CODEC, Schema, shortened};
 use crate::store::{Directory, Disk as _, RealDisk, absolute, generation_of};
 
 /// A checkpoint: a file, or one that is kept inside another, as [`Scopes`](crate::Scopes) do.

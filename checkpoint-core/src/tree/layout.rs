@@ -1,6 +1,6 @@
 //! How many bytes the values of a type have, where all have as many: such values are passed over without being looked at.
 
-use crate::state::{Body, Definition, Fields, Schema, Type};
+use crate::schema::{Body, Definition, Fields, Schema, Type};
 
 /// The fixed lengths of the definitions of a schema.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::file::File;
 use super::node::{Node, Value};
 use super::walk::{Place, Walker};
 use crate::error::Error;
-use crate::state::{Field, Type};
+use crate::schema::{Field, Type};
 
 /// The values inside a value, one after the other. After an error there are no more.
 #[derive(Clone, Debug)]
@@ -178,7 +178,7 @@ impl Label<'_> {
     /// Whether a step of a path means it: as it is, or as the names of arrays have it.
     fn is(&self, step: &str) -> bool {
         let text = self.text();
-        *text == *step || self.step() == step || crate::state::path_step(&text) == step
+        *text == *step || self.step() == step || crate::schema::path_step(&text) == step
     }
 }
 

@@ -6,7 +6,7 @@ use super::file::File;
 use super::members::{Inside, Members};
 use super::walk::{Count, Place, Rest, TOO_MANY, Trouble, Walker, damaged, most_values, rest_of};
 use crate::error::Error;
-use crate::state::{Body, Fields, Float16, Shape, Type};
+use crate::schema::{Body, Fields, Float16, Shape, Type};
 
 /// One value of a state. It is where the value is; nothing is decoded before it is asked for.
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,8 @@ use super::file::Header;
 use super::members::{Label, Members};
 use super::node::{Node, Value};
 use super::statistics::ArraySummary;
+use crate::base::text::shortened;
 use crate::error::Error;
-use crate::state::shortened;
 
 /// How much of a state is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

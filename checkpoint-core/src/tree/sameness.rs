@@ -12,7 +12,7 @@ use super::node::Node;
 use super::outline::{Content, Limits, Outline};
 use super::walk::Rest;
 use crate::error::Error;
-use crate::state::Type;
+use crate::schema::Type;
 
 /// How many differences are told.
 const TOLD: usize = 3;

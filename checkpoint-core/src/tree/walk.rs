@@ -2,7 +2,8 @@
 
 use super::ends::{Ends, Known, WORTH_IT};
 use super::layout::Layout;
-use crate::state::{Body, ELEMENTS_WITHOUT_BYTES, Field, Fields, OUT_OF_BAND, Schema, Type};
+use crate::codec::{ELEMENTS_WITHOUT_BYTES, OUT_OF_BAND};
+use crate::schema::{Body, Field, Fields, Schema, Type};
 
 /// How many values may be inside each other: as many as the format allows, and as many wrappers around them.
 const DEEPEST: usize = 1 << 14;
@@ -185,8 +186,8 @@ impl<'a> Walker<'a> {
     /// The fields of the variant that a value of this enum is, with its name.
     pub(super) fn variant(
         &mut self,
-        variants: &'a [crate::state::Variant],
-    ) -> Result<&'a crate::state::Variant, Trouble> {
+        variants: &'a [crate::schema::Variant],
+    ) -> Result<&'a crate::schema::Variant, Trouble> {
         let number = u32::from_le_bytes(self.take()?);
         let found = usize::try_from(number).ok().and_then(|number| variants.get(number));
         found.map_or_else(|| damaged(format!("there is no variant {number}")), Ok)

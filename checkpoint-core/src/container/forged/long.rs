@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use crate::arrays::{ArrayPool, ArraySink, ArraySource, Reference, view};
 use crate::container::{Arrays, Container, ContainerWriter, Source};
-use crate::state::{ArrayPool, ArraySink, ArraySource, Reference, view};
 
 static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
 

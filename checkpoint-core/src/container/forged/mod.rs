@@ -13,7 +13,8 @@ use super::checksum::{Chunks, Crc32, combined};
 use super::manifest::{self, Manifest, Method, PartRecord, Unpacked};
 use super::zip::{self, Entry};
 use super::{MANIFEST, Metadata, STATE, Source};
-use crate::state::{Checkpoint, Schema};
+use crate::schema::Schema;
+use crate::state::Checkpoint;
 
 /// A file in memory.
 struct Bytes(Vec<u8>);

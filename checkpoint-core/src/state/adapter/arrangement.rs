@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::state::arrays;
+use crate::arrays;
 use crate::state::fixed::Number;
 
 /// The longest that serde knows. Its form is kept, and a small array in each of a million structs stays where it is.

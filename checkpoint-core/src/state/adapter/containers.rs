@@ -10,11 +10,11 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use super::arrangement::{Arrangement, Fixed, shape};
 use super::elements::{Elements, Read, Via};
-use super::shape::Shape;
 use super::{Adapter, LendLeaf, flat, lend_each, short_schema};
-use crate::state::arrays::{self, ArrayPool, Whole};
-use crate::state::schema::{Type, Types};
-use crate::state::{codec, resolve};
+use crate::arrays::{self, ArrayPool, Whole};
+use crate::schema::{Shape, Type};
+use crate::state::Types;
+use crate::{codec, evolution};
 
 /// A fixed array in a box.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
             return flat::read::<T, A, D>(true, deserializer);
         }
         let elements = Elements::<T, A>(None, PhantomData);
-        if codec::is_reader::<D>() || resolve::is_value::<D>() {
+        if codec::is_reader::<D>() || evolution::is_value::<D>() {
             deserializer.deserialize_newtype_struct(arrays::ROWS, elements)
         } else {
             deserializer.deserialize_seq(elements)

@@ -9,9 +9,9 @@ use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::arrangement::{Arrangement, shape};
-use super::shape::Shape;
-use crate::state::arrays::{self, Whole};
-use crate::state::{codec, trace};
+use crate::arrays::{self, Whole};
+use crate::schema::Shape;
+use crate::{codec, trace};
 
 /// Writes all elements of `rows` in one sequence, whose entry has the dimensions `outer` and then those of a row.
 pub(super) fn write<T, A: Arrangement<T>, S: Serializer>(

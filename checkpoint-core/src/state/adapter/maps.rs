@@ -10,8 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::elements::{Read, Via};
 use super::{Adapter, LendLeaf};
-use crate::state::ArrayPool;
-use crate::state::schema::{Type, Types};
+use crate::arrays::ArrayPool;
+use crate::schema::Type;
+use crate::state::Types;
 
 /// A map, each value of which is as `A` has it.
 #[derive(Debug)]

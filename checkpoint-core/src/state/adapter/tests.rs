@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::*;
-use crate::state::arrays::none::{decode, encode};
+use crate::arrays::none::{decode, encode};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Grids {

@@ -13,7 +13,8 @@ use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, RwLock};
 
-use crate::state::schema::{Body, Field, Fields, Type, Types, Variant};
+use crate::schema::{Body, Field, Fields, Type, Variant};
+use crate::state::Types;
 
 /// Adds the type of one part, and returns how to refer to it.
 pub type PartSchema<'a> = &'a dyn Fn(&mut Types) -> Type;

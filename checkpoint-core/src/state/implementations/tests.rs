@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize};
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, SystemTime};
 
-use super::super::arrays::none::{decode, encode};
-use super::super::schema::Schema;
-use super::super::{Checkpoint, Plain, differences};
+use super::super::{Checkpoint, Plain};
+use crate::arrays::none::{decode, encode};
+use crate::evolution::differences;
+use crate::schema::Schema;
 
 /// What a type says of itself is what serde asks for when it is read.
 #[track_caller]

@@ -526,6 +526,10 @@ impl Lock for SimulatedLock {
         self.disk.inner().live.find(&self.path).is_ok_and(|found| found == self.inode)
     }
 
+    fn is_in_place(&self) -> bool {
+        self.stands()
+    }
+
     /// There is no time here.
     fn touch(&self) {}
 }

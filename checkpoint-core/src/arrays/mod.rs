@@ -1,0 +1,245 @@
+//! Numeric arrays, which leave the state on a road of their own: as bytes, in one piece, never element by element.
+//!
+//! serde knows no arrays: a `Vec<f64>` is a sequence whose elements are written one after the other. But every
+//! contiguous sequence hands *itself* to the serializer first, through `Serializer::collect_seq`, and a `Vec` asks for
+//! its elements with a visitor type of its own. [`erased`] recognises both by their types. So an array is found
+//! wherever it is in the state, inside maps, enums, generics and types from other crates, while in every other format
+//! the same type looks as it always does. What is not recognised is encoded like everything else.
+
+mod copied;
+mod erased;
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+mod grid;
+#[cfg(test)]
+pub(crate) mod none;
+mod npy;
+mod pool;
+mod table;
+
+use self::erased::{Memory, RowType};
+pub(crate) use copied::Copied;
+pub(crate) use npy::ArrayHeader;
+pub use pool::ArrayPool;
+
+#[cfg(feature = "nalgebra")]
+pub(crate) use erased::contradicts;
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+pub(crate) use erased::grid;
+#[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+pub(crate) use grid::{Grid, Lengths};
+
+pub(crate) use erased::{group, vec_kind, view, visitor_reads, whole};
+
+/// The type of an array's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dtype {
+    /// As numpy writes it: byte order, kind, bytes.
+    pub(crate) descr: &'static str,
+    /// The bytes of one element.
+    pub(crate) size: u64,
+    /// Whether they are integers of 128 bits with a sign, of which numpy knows no more than how long they are.
+    pub(crate) is_i128: bool,
+}
+
+impl Dtype {
+    /// The type of the two floats that a complex number is.
+    pub(crate) fn float(self) -> Option<Dtype> {
+        let (descr, size) = match self.descr {
+            "<c8" => ("<f4", 4),
+            "<c16" => ("<f8", 8),
+            _ => return None,
+        };
+        Some(Dtype { descr, size, is_i128: false })
+    }
+}
+
+/// A contiguous array of numbers, borrowed from the state.
+#[derive(Clone, Debug)]
+pub(crate) struct Array<'a> {
+    pub(crate) kind: Kind,
+    /// The lengths of the dimensions that the rows are arranged in, where it is not just the one.
+    pub(crate) outer: Option<Vec<u64>>,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// The name of a newtype that is none: whose visitor makes a `Vec` of a sequence, as the one of `Vec` itself does.
+pub(crate) const ROWS: &str = "\0rows";
+
+/// An array in the guise of a sequence, in which it goes through the interface of a serializer. Only ours is given one.
+#[derive(Debug)]
+pub(crate) struct Whole<'a>(pub(crate) Array<'a>);
+
+impl IntoIterator for Whole<'_> {
+    type Item = u8;
+    type IntoIter = std::iter::Empty<u8>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::empty()
+    }
+}
+
+/// What the rows of an array are: a number, or a fixed array of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) dtype: Dtype,
+    /// The lengths of the dimensions after the first.
+    pub(crate) inner: &'static [u64],
+}
+
+impl Kind {
+    /// The bytes of one row; never 0.
+    pub(crate) const fn row(&self) -> u64 {
+        let (mut bytes, mut dimension) = (self.dtype.size, 0);
+        while dimension < self.inner.len() {
+            bytes *= self.inner[dimension];
+            dimension += 1;
+        }
+        bytes
+    }
+
+    /// Whether it is this kind, by the address of what it refers to: what is in the same place is the same.
+    #[inline]
+    pub(crate) fn is_surely(&self, other: &Kind) -> bool {
+        std::ptr::eq(self.dtype.descr, other.dtype.descr)
+            && std::ptr::eq(self.inner, other.inner)
+            && self.dtype.is_i128 == other.dtype.is_i128
+    }
+
+    /// What messages call an array of it.
+    pub(crate) fn describe(&self) -> String {
+        let number = match self.dtype {
+            Dtype { is_i128: true, .. } => "i128",
+            Dtype { descr: "|V16", .. } => "u128",
+            Dtype { descr, .. } => descr,
+        };
+        match self.inner {
+            [] => format!("an array of {number}"),
+            inner => format!("an array of {number} in rows of {inner:?}"),
+        }
+    }
+
+    /// The `Vec` that a source holds, which is a `T`.
+    pub(crate) fn read<T>(self, source: &mut dyn ArraySource, array: Reference) -> Result<T, String> {
+        let rows = erased::rows_of_vec(typeid::of::<T>());
+        self.read_memory(rows, source, array)?.into_vec().ok_or_else(|| {
+            if self.dtype.descr == "|b1" {
+                format!("array {} has a byte that is neither 0 nor 1", array.number)
+            } else {
+                of_another_type(array)
+            }
+        })
+    }
+
+    /// Reads straight into the memory that is the `Vec`'s: that of an array which the state had
+    /// before, or else zeroed memory, which comes from the system untouched, so that a large array
+    /// is neither cleared first nor copied.
+    fn read_memory(
+        self,
+        rows: Option<&'static RowType>,
+        source: &mut dyn ArraySource,
+        array: Reference,
+    ) -> Result<Memory, String> {
+        let rows = rows.filter(|rows| rows.kind == self).ok_or_else(|| of_another_type(array))?;
+        source.check(array, self)?;
+        let no_memory = || format!("there is no memory for an array of {} rows", array.rows);
+        let length = usize::try_from(array.rows).map_err(|_| no_memory())?;
+        let mut memory = match source.pool().take(rows, length) {
+            Some(memory) => memory,
+            None => Memory::zeroed(rows, length).ok_or_else(no_memory)?,
+        };
+        source.fill(array, memory.bytes())?;
+        Ok(memory)
+    }
+
+    /// How many rows of this kind an array with this header and so many bytes of data has. `None` where there is no
+    /// such array, or its header is not the one that it must have.
+    pub(crate) fn rows(&self, header: &[u8], bytes: u64) -> Option<u64> {
+        let shape = npy::shape(header)?;
+        let outer = shape.strip_suffix(self.inner)?;
+        let rows = outer.iter().try_fold(1_u64, |rows, length| rows.checked_mul(*length))?;
+        let is_this = rows.checked_mul(self.row()) == Some(bytes) && self.header(outer, bytes) == header;
+        is_this.then_some(rows)
+    }
+
+    /// The kind of which an array with this header and so many bytes of data has so many rows, if there is one.
+    pub(crate) fn of_rows(rows: u64, header: &[u8], bytes: u64) -> Option<Kind> {
+        let descr = npy::descr(header)?;
+        let kinds = table::rows().map(|row| row.kind).filter(|kind| kind.dtype.descr == descr);
+        // A row of one number could as well be that number.
+        kinds.filter(|kind| kind.rows(header, bytes) == Some(rows)).min_by_key(|kind| kind.inner.len())
+    }
+
+    /// Whether the rows of both kinds are the same numbers in the same bytes: a complex number is a pair of floats.
+    pub(crate) fn has_the_bytes_of(&self, other: &Kind) -> bool {
+        self.in_floats() == other.in_floats()
+    }
+
+    /// The type of the numbers and the lengths of the dimensions of a row, with complex numbers as the pairs that they are.
+    fn in_floats(&self) -> (&'static str, Vec<u64>) {
+        let mut lengths = self.inner.to_vec();
+        let Some(float) = self.dtype.float() else { return (self.dtype.descr, lengths) };
+        lengths.push(2);
+        (float.descr, lengths)
+    }
+
+    /// The header of an array whose rows are arranged in dimensions of these lengths.
+    fn header(&self, outer: &[u64], bytes: u64) -> Vec<u8> {
+        npy::header(self.dtype, &[outer, self.inner].concat(), bytes)
+    }
+}
+
+fn of_another_type(array: Reference) -> String {
+    format!("array {} is of another type", array.number)
+}
+
+impl Array<'_> {
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> u64 {
+        self.bytes.len() as u64 / self.kind.row()
+    }
+
+    /// What comes before its bytes in a `.npy` entry.
+    pub(crate) fn header(&self) -> Vec<u8> {
+        let rows = [self.rows()];
+        self.kind.header(self.outer.as_deref().unwrap_or(&rows), self.bytes.len() as u64)
+    }
+}
+
+/// What stays of an array in the bytes of the state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reference {
+    /// Its number: 0, 1, 2, … in the order in which the state gave its arrays.
+    pub(crate) number: u64,
+    /// How many rows it has.
+    pub(crate) rows: u64,
+}
+
+/// Where the arrays of a state go during a save.
+pub(crate) trait ArraySink {
+    /// Whether an array of so many bytes shall leave the state's own bytes.
+    fn takes(&self, bytes: usize) -> bool;
+
+    /// Takes an array, and returns the number under which it is found again: 0, 1, 2, …
+    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String>;
+}
+
+/// Where the arrays of a state come from during a load.
+pub(crate) trait ArraySource {
+    /// Arrays whose memory may be taken.
+    fn pool(&mut self) -> &mut ArrayPool;
+
+    /// Makes sure that an array is of this kind and as long as was said, before anything is allocated for it.
+    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String>;
+
+    /// Fills `buffer` with all of its bytes, and verifies them.
+    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String>;
+
+    /// All of its bytes, verified, and of what kind they are, when nothing is known of that.
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String>;
+
+    /// Passes over an array that the program has no use for. Its bytes are neither read nor verified.
+    fn skip(&mut self, array: Reference) -> Result<(), String>;
+}
+
+#[cfg(test)]
+mod tests;

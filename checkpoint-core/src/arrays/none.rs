@@ -1,0 +1,64 @@
+//! For tests of the codec: states whose arrays stay where they are.
+
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Array, ArrayPool, ArraySink, ArraySource, Kind, Reference};
+use crate::codec;
+use crate::codec::Forms;
+use crate::schema::Schema;
+use crate::state::Checkpoint;
+
+/// A state whose arrays stay where they are.
+#[derive(Default)]
+pub(crate) struct NoArrays(ArrayPool);
+
+impl ArraySink for NoArrays {
+    fn takes(&self, _: usize) -> bool {
+        false
+    }
+
+    fn put(&mut self, name: String, _: Array<'_>) -> Result<u64, String> {
+        panic!("{name} should have stayed")
+    }
+}
+
+impl ArraySource for NoArrays {
+    fn pool(&mut self) -> &mut ArrayPool {
+        &mut self.0
+    }
+
+    fn check(&mut self, array: Reference, _: Kind) -> Result<(), String> {
+        Err(format!("there is no array {}", array.number))
+    }
+
+    fn fill(&mut self, array: Reference, _: &mut [u8]) -> Result<(), String> {
+        Err(format!("there is no array {}", array.number))
+    }
+
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
+        Err(format!("there is no array {}", array.number))
+    }
+
+    fn skip(&mut self, array: Reference) -> Result<(), String> {
+        Err(format!("there is no array {}", array.number))
+    }
+}
+
+/// Encodes a value whose form is not known.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
+    codec::encode(value, &Forms::unknown(), into, &mut NoArrays::default()).map(drop)
+}
+
+/// Encodes a value as it will be read.
+pub(crate) fn encode_as_read<T: Checkpoint>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
+    let forms = Forms::of(&Schema::of::<T>());
+    codec::encode(value, &forms, into, &mut NoArrays::default()).map(drop)
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let room = Forms::unknown().room();
+    codec::decode(bytes, room, &mut NoArrays::default()).map(|value| *value)
+}

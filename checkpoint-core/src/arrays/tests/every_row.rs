@@ -1,0 +1,164 @@
+//! Each type of rows, as it is seen, asked for and made.
+
+use std::any::TypeId;
+use std::fmt::Debug;
+
+use bytemuck::NoUninit;
+use serde::de::value::Error;
+use serde::de::{DeserializeOwned, Error as _, Visitor};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
+
+use crate::arrays::{Array, ArrayPool, ArraySource, Dtype, Kind, Reference, vec_kind, view, visitor_reads};
+
+/// An array whose bytes are these, over and over.
+struct Filled<'a>(&'a [u8], ArrayPool);
+
+fn filled(bytes: &[u8]) -> Filled<'_> {
+    Filled(bytes, ArrayPool::default())
+}
+
+const THREE: Reference = Reference { number: 0, rows: 3 };
+
+impl ArraySource for Filled<'_> {
+    fn pool(&mut self) -> &mut ArrayPool {
+        &mut self.1
+    }
+
+    fn check(&mut self, _: Reference, _: Kind) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn fill(&mut self, _: Reference, buffer: &mut [u8]) -> Result<(), String> {
+        buffer.iter_mut().zip(self.0.iter().cycle()).for_each(|(byte, given)| *byte = *given);
+        Ok(())
+    }
+
+    fn bytes(&mut self, _: Reference) -> Result<(Kind, Vec<u8>), String> {
+        Err("not asked for".to_owned())
+    }
+
+    fn skip(&mut self, _: Reference) -> Result<(), String> {
+        Err("not asked for".to_owned())
+    }
+}
+
+/// Tells which kind of array is known to be what a visitor reads.
+struct Sees<'a>(&'a mut Option<Kind>);
+
+impl<'de> Deserializer<'de> for Sees<'_> {
+    type Error = Error;
+
+    fn deserialize_seq<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        *self.0 = visitor_reads::<V>();
+        Err(Error::custom("seen"))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::custom("no sequence"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Bytes whose number is a prime: repeated, they begin another way in each row.
+fn counting() -> Vec<u8> {
+    (0..251).collect()
+}
+
+fn is_array_of<R>(expected: Kind, seen: [Option<Array<'_>>; 2], kinds: [Option<Kind>; 2], bytes: &[u8]) {
+    let name = std::any::type_name::<R>();
+    for array in seen {
+        let array = array.unwrap_or_else(|| panic!("a sequence of {name} is not seen"));
+        assert_eq!((array.kind, array.bytes), (expected, bytes), "{name}");
+    }
+    assert_eq!(kinds, [Some(expected); 2], "{name}");
+    assert_eq!(expected.row(), size_of::<R>() as u64, "{name}");
+    assert_eq!(bytes.len(), 3 * size_of::<R>(), "{name}");
+    assert!(bytes.iter().eq(counting().iter().cycle().take(bytes.len())), "{name}");
+}
+
+/// Whether a row of type `R` is recognised wherever it can be.
+fn is_recognised<R: NoUninit + DeserializeOwned + Debug>(dtype: Dtype, inner: &'static [u64]) {
+    let expected = Kind { dtype, inner };
+    let rows: Vec<R> = expected.read(&mut filled(&counting()), THREE).unwrap();
+    let mut asked = None;
+    let _ = Vec::<R>::deserialize(Sees(&mut asked));
+    let bytes: &[u8] = bytemuck::cast_slice(&rows);
+    is_array_of::<R>(expected, [view(&&rows), view(&&rows[..])], [asked, vec_kind::<Vec<R>>()], bytes);
+}
+
+/// Asks for each length of a fixed array, and for each small matrix.
+macro_rules! numbers {
+    ($($type:ty: $descr:literal;)+) => {$(
+        numbers!($type: $descr, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    )+};
+    ($type:ty: $descr:literal, $($length:literal)+) => {
+        let is_i128 = TypeId::of::<$type>() == TypeId::of::<i128>();
+        let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128 };
+        is_recognised::<$type>(dtype, &[]);
+        $(is_recognised::<[$type; $length]>(dtype, &[$length]);)+
+        numbers!(@ $type, dtype, 2 3 4);
+    };
+    (@ $type:ty, $dtype:ident, $($length:literal)+) => {$(
+        is_recognised::<[[$type; $length]; 2]>($dtype, &[2, $length]);
+        is_recognised::<[[$type; $length]; 3]>($dtype, &[3, $length]);
+        is_recognised::<[[$type; $length]; 4]>($dtype, &[4, $length]);
+    )+};
+}
+
+#[test]
+fn every_type_of_numbers_and_short_rows_is_an_array() {
+    numbers! {
+        u8: "|u1"; u16: "<u2"; u32: "<u4"; u64: "<u8"; u128: "|V16";
+        i8: "|i1"; i16: "<i2"; i32: "<i4"; i64: "<i8"; i128: "|V16";
+        f32: "<f4"; f64: "<f8";
+    }
+    #[cfg(target_pointer_width = "64")]
+    numbers! { usize: "<u8"; isize: "<i8"; }
+    #[cfg(feature = "num-complex")]
+    numbers! { num_complex::Complex<f32>: "<c8"; num_complex::Complex<f64>: "<c16"; }
+    #[cfg(feature = "half")]
+    numbers! { half::f16: "<f2"; half::bf16: "|V2"; }
+}
+
+#[test]
+fn other_rows_are_no_arrays() {
+    assert!(view(&&vec![[0_u8; 33]]).is_none());
+    assert!(view(&&vec![[[0_f64; 5]; 2]]).is_none());
+    assert!(view(&&vec![[true; 2]]).is_none());
+    assert!(view(&&vec!['a']).is_none());
+    assert!(vec_kind::<Vec<(f64, f64)>>().is_none());
+    assert!(vec_kind::<&Vec<f64>>().is_none(), "borrowed");
+}
+
+#[test]
+fn bytes_become_bools_only_where_each_is_one() {
+    let kind = vec_kind::<Vec<bool>>().unwrap();
+    let read = |bytes: [u8; 3]| kind.read::<Vec<bool>>(&mut filled(&bytes), THREE);
+    assert_eq!(read([0, 1, 1]), Ok(vec![false, true, true]));
+    assert_eq!(read([0, 1, 2]), Err("array 0 has a byte that is neither 0 nor 1".to_owned()));
+    assert_eq!(kind.read::<Vec<u8>>(&mut filled(&[1]), THREE), Err("array 0 is of another type".to_owned()));
+}
+
+#[test]
+fn an_array_without_rows_is_an_empty_vec() {
+    let kind = vec_kind::<Vec<[u128; 3]>>().unwrap();
+    let nothing = Reference { number: 0, rows: 0 };
+    let mut rows: Vec<[u128; 3]> = kind.read(&mut filled(&counting()), nothing).unwrap();
+    assert!(rows.is_empty());
+    rows.push([1; 3]);
+    assert_eq!(rows, [[1; 3]]);
+}
+
+#[test]
+fn more_rows_than_there_is_memory_for_are_refused() {
+    let kind = vec_kind::<Vec<f64>>().unwrap();
+    for rows in [u64::MAX, u64::MAX / 8, 1 << 60] {
+        let too_many = Reference { number: 0, rows };
+        let read = kind.read::<Vec<f64>>(&mut filled(&counting()), too_many);
+        assert_eq!(read, Err(format!("there is no memory for an array of {rows} rows")));
+    }
+}

@@ -1,0 +1,128 @@
+//! The bytes of everything but arrays: those of bincode 1 with integers of fixed width, little-endian.
+//!
+//! bincode writes and reads the values without parts ([`leaves`]). This module adds what it leaves open, in both
+//! directions, so that whatever is written can be read again, and no forged length makes a load run for ever:
+//!
+//! - what a type's `Serialize` writes is held against what its `Deserialize` reads, which the schema tells
+//!   ([`forms`]). Variants go by their names, fields by names and number, values without parts by their types. What
+//!   differs is refused when it is written. Where the schema knows nothing, what is written completes it
+//!   ([`observed`]);
+//! - a field that `skip_serializing_if` leaves out would shift everything after it; it is refused too;
+//! - a sequence that does not know its length in advance gets it when it ends;
+//! - all sequences together announce no more elements than there are bytes, plus an allowance for elements that take
+//!   no space (`Vec<()>`), which is the only case where a length is not backed by bytes;
+//! - an array of numbers leaves no more than a reference behind, and is kept elsewhere;
+//! - values inside each other get the stack that they need ([`stack`]).
+
+mod failure;
+mod forms;
+mod leaves;
+mod observed;
+mod parts;
+mod reader;
+mod rows;
+mod stack;
+mod writer;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use typed_arena::Arena;
+
+pub(crate) use self::failure::Failure;
+pub(crate) use self::forms::Forms;
+pub(crate) use self::observed::Observed;
+pub(crate) use self::reader::Reader;
+pub(crate) use self::stack::Room;
+use self::writer::Writer;
+use super::arrays::{ArraySink, ArraySource};
+
+/// What the manifest calls the format.
+pub(crate) const CODEC: &str = "bincode-1";
+
+/// How many elements may be announced that no byte stands for.
+pub(crate) const ELEMENTS_WITHOUT_BYTES: u64 = 1 << 20;
+
+/// Stands in the place of a length where an array is kept elsewhere; its number follows.
+pub(crate) const OUT_OF_BAND: u64 = u64::MAX;
+
+/// How many values may be inside each other. Every level takes some memory when it is written and when it is read, and
+/// a program's own code recurses as deep: what is too deep to be read must not be saved.
+const DEEPEST: u32 = 2048; // a multiple of what `stack` looks at
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// Appends the encoding of `value`, and gives its arrays to `arrays`; after an error `into` is as it was. `forms` are
+/// those in which the value will be read. Returns what was found out of those that are not known.
+///
+/// # Errors
+/// Where the value's own `Serialize` fails, or writes something that could not be read again; with the path of it.
+pub(crate) fn encode<T: Serialize + ?Sized>(
+    value: &T,
+    forms: &Forms,
+    into: &mut Vec<u8>,
+    arrays: &mut dyn ArraySink,
+) -> std::result::Result<Observed, String> {
+    let start = into.len();
+    let mut writer = Writer::new(into, forms, arrays);
+    let written = forms.room().at_start(|| writer.value(value));
+    let result = match (writer.end(), written) {
+        (Err(why), _) => Err(why),
+        (Ok(_), Err(failure)) => Err(failure.into_sentence()),
+        (Ok((elements, _)), Ok(())) if elements > allowed_elements(into.len() - start) => {
+            Err(format!("{elements} elements, most of which take no space, are more than can be read again"))
+        }
+        (Ok((_, observed)), Ok(())) => Ok(observed),
+    };
+    if result.is_err() {
+        into.truncate(start);
+    }
+    result
+}
+
+/// The value that `bytes`, all of them, encode, with its arrays from `arrays`. It is in a box, because it may be too
+/// large for the stack of the caller. `room` is what its types need of the stack.
+///
+/// # Errors
+/// Where the bytes are not the encoding of a `T`.
+pub(crate) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    room: Room,
+    arrays: &mut dyn ArraySource,
+) -> std::result::Result<Box<T>, String> {
+    let arena = Arena::new();
+    let mut reader = Reader::new(bytes, &arena, allowed_elements(bytes.len()), room, arrays);
+    let value =
+        room.at_start(|| T::deserialize(&mut reader).map(Box::new)).map_err(Failure::into_sentence)?;
+    if reader.rest().0.is_empty() {
+        Ok(value)
+    } else {
+        Err("there is more data than the value takes".to_owned())
+    }
+}
+
+/// Every element that takes space has at least one byte that belongs to no element inside it, so there are at most
+/// as many of them as bytes, however deeply sequences are nested.
+pub(crate) fn allowed_elements(bytes: usize) -> u64 {
+    (bytes as u64).saturating_add(ELEMENTS_WITHOUT_BYTES)
+}
+
+/// Whether this is what [`encode`] writes with, and not the serializer of another format.
+pub(crate) fn is_writer<S>() -> bool {
+    typeid::of::<S>() == typeid::of::<&'static mut Writer<'static>>()
+}
+
+/// Whether this is what [`decode`] reads with.
+pub(crate) fn is_reader<D>() -> bool {
+    typeid::of::<D>() == typeid::of::<&'static mut Reader<'static, 'static>>()
+}
+
+#[cold]
+fn too_deep() -> Failure {
+    Failure::new(format!(
+        "values are nested more than {DEEPEST} deep; store a long list as a Vec, and note that a cycle of `Rc` or `Arc` looks \
+         so, since each pointer is written with what it points to"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

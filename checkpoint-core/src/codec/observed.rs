@@ -1,0 +1,313 @@
+//! What was written where the schema says nothing: the form of what no sample could be made of.
+//!
+//! Each part whose form the schema does not know is observed while it is written. A form that is the same in all
+//! values completes the schema of that file. One that depends on the data stays unknown.
+
+use std::collections::BTreeMap;
+
+use super::forms::{Id, Leaf};
+use crate::arrays::Dtype;
+use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
+
+/// More is not observed, nor what is deeper: a recursive type has as many forms as its values are deep.
+const MOST: usize = 4096;
+const DEEPEST: u32 = 24;
+/// A variant with a higher number is taken for no variant.
+const MOST_VARIANTS: u32 = 1024;
+
+/// What is of several forms, or was not observed. So is every part of it.
+const MIXED: Id = Id(u32::MAX);
+
+/// How the parts of a product are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Tuple,
+    /// A tuple struct of this name.
+    Members(&'static str),
+    /// A struct of this name, whose fields have names.
+    Fields(&'static str),
+}
+
+#[derive(Clone, Debug)]
+enum Shape {
+    Nothing,
+    Mixed,
+    Leaf(Leaf),
+    Option(Id),
+    Seq(Id),
+    Map(Id, Id),
+    /// Rows of this number of equal parts.
+    Repeated(Id, u64),
+    Newtype(&'static str, Id),
+    Product(Style, Vec<(&'static str, Id)>),
+    /// By the numbers that the type itself gives them.
+    Enum(&'static str, BTreeMap<u32, (&'static str, Id)>),
+}
+
+#[derive(Debug)]
+struct Seen {
+    shape: Shape,
+    depth: u32,
+}
+
+/// The forms of what was written of the parts that the schema does not know.
+#[derive(Debug)]
+pub(crate) struct Observed(Vec<Seen>);
+
+impl Observed {
+    pub(super) fn new(parts: usize) -> Observed {
+        Observed((0..parts).map(|_| Seen { shape: Shape::Nothing, depth: 0 }).collect())
+    }
+
+    fn seen(&mut self, id: Id) -> Option<&mut Seen> {
+        self.0.get_mut(id.0.checked_sub(Id::FREE)? as usize)
+    }
+
+    /// A new form inside another.
+    fn inside(&mut self, id: Id) -> Id {
+        let depth = self.seen(id).map_or(DEEPEST, |seen| seen.depth);
+        if depth == DEEPEST || self.0.len() == MOST {
+            return MIXED;
+        }
+        self.0.push(Seen { shape: Shape::Nothing, depth: depth + 1 });
+        Id::free(self.0.len() - 1)
+    }
+
+    /// What `known` finds in the shape; where nothing was seen before, the shape becomes `new`.
+    fn learn<R>(
+        &mut self,
+        id: Id,
+        new: impl FnOnce(&mut Observed) -> Shape,
+        known: impl Fn(&Shape) -> Option<R>,
+    ) -> Option<R> {
+        if matches!(self.seen(id)?.shape, Shape::Nothing) {
+            let shape = new(self);
+            self.seen(id)?.shape = shape;
+        }
+        let seen = self.seen(id)?;
+        let found = known(&seen.shape);
+        if found.is_none() {
+            seen.shape = Shape::Mixed;
+        }
+        found
+    }
+
+    pub(super) fn leaf(&mut self, id: Id, leaf: Leaf) {
+        self.learn(
+            id,
+            |_| Shape::Leaf(leaf),
+            |shape| matches!(shape, Shape::Leaf(known) if *known == leaf).then_some(()),
+        );
+    }
+
+    pub(super) fn option(&mut self, id: Id) -> Id {
+        let inner = |shape: &Shape| match shape {
+            Shape::Option(inner) => Some(*inner),
+            _ => None,
+        };
+        self.learn(id, |observed| Shape::Option(observed.inside(id)), inner).unwrap_or(MIXED)
+    }
+
+    pub(super) fn seq(&mut self, id: Id) -> Id {
+        let element = |shape: &Shape| match shape {
+            Shape::Seq(element) => Some(*element),
+            _ => None,
+        };
+        self.learn(id, |observed| Shape::Seq(observed.inside(id)), element).unwrap_or(MIXED)
+    }
+
+    pub(super) fn map(&mut self, id: Id) -> (Id, Id) {
+        let parts = |shape: &Shape| match shape {
+            Shape::Map(key, value) => Some((*key, *value)),
+            _ => None,
+        };
+        let new = |observed: &mut Observed| Shape::Map(observed.inside(id), observed.inside(id));
+        self.learn(id, new, parts).unwrap_or((MIXED, MIXED))
+    }
+
+    pub(super) fn newtype(&mut self, id: Id, name: &'static str) -> Id {
+        let inner = |shape: &Shape| match shape {
+            Shape::Newtype(known, inner) if *known == name => Some(*inner),
+            _ => None,
+        };
+        self.learn(id, |observed| Shape::Newtype(name, observed.inside(id)), inner).unwrap_or(MIXED)
+    }
+
+    /// A product of so many parts.
+    pub(super) fn product(&mut self, id: Id, style: Style, count: usize) {
+        let same = |shape: &Shape| match shape {
+            Shape::Product(known, parts) if *known == style && parts.len() == count => Some(()),
+            _ => None,
+        };
+        let new = |observed: &mut Observed| {
+            Shape::Product(style, (0..count.min(MOST)).map(|_| ("", observed.inside(id))).collect())
+        };
+        self.learn(id, new, same);
+    }
+
+    /// A part of a product, by its name if it has one.
+    pub(super) fn part(&mut self, id: Id, number: usize, name: &'static str) -> Id {
+        let Some(seen) = self.seen(id) else { return MIXED };
+        let Shape::Product(_, parts) = &mut seen.shape else { return MIXED };
+        match parts.get_mut(number) {
+            Some((known, part)) if known.is_empty() || *known == name => {
+                *known = name;
+                *part
+            }
+            _ => {
+                seen.shape = Shape::Mixed;
+                MIXED
+            }
+        }
+    }
+
+    /// The content of a variant.
+    pub(super) fn variant(&mut self, id: Id, owner: &'static str, number: u32, name: &'static str) -> Id {
+        let same = |shape: &Shape| matches!(shape, Shape::Enum(known, _) if *known == owner).then_some(());
+        if self.learn(id, |_| Shape::Enum(owner, BTreeMap::new()), same).is_none() {
+            return MIXED;
+        }
+        let Some(Seen { shape: Shape::Enum(_, variants), .. }) = self.seen(id) else { return MIXED };
+        if let Some((known, content)) = variants.get(&number)
+            && *known == name
+        {
+            return *content;
+        }
+        let is_new = number < MOST_VARIANTS
+            && variants.iter().all(|(place, (known, _))| *place != number && *known != name);
+        let content = if is_new { self.inside(id) } else { MIXED };
+        match self.seen(id).map(|seen| &mut seen.shape) {
+            Some(Shape::Enum(_, variants)) if is_new => {
+                variants.insert(number, (name, content));
+            }
+            Some(shape) => *shape = Shape::Mixed,
+            None => {}
+        }
+        content
+    }
+
+    /// Rows of an array, which have these dimensions and these numbers.
+    pub(super) fn rows(&mut self, id: Id, dimensions: &[u64], dtype: Dtype) {
+        let (mut id, float) = (id, dtype.float());
+        let pair: &[u64] = if float.is_some() { &[2] } else { &[] };
+        for length in dimensions.iter().chain(pair) {
+            let element = |shape: &Shape| match shape {
+                Shape::Repeated(element, known) if known == length => Some(*element),
+                _ => None,
+            };
+            let new = |observed: &mut Observed| Shape::Repeated(observed.inside(id), *length);
+            id = self.learn(id, new, element).unwrap_or(MIXED);
+        }
+        match Leaf::of_dtype(float.unwrap_or(dtype)) {
+            float @ (Leaf::F16 | Leaf::Bf16) => {
+                id = self.newtype(id, float.name());
+                self.leaf(id, Leaf::U16);
+            }
+            leaf => self.leaf(id, leaf),
+        }
+    }
+
+    /// The schema with what was observed in the place of what it does not know. `None` where that is nothing.
+    pub(crate) fn complete(&self, schema: &Schema) -> Option<Schema> {
+        if !self.0.iter().any(|seen| seen.depth == 0 && !matches!(seen.shape, Shape::Nothing | Shape::Mixed))
+        {
+            return None;
+        }
+        let mut completed = schema.clone();
+        let mut emission = Emission {
+            observed: self,
+            definitions: Vec::new(),
+            offset: schema.types.len(),
+            part: String::new(),
+        };
+        let mut number = 0;
+        completed.each_opaque(&mut |ty| {
+            let id = Id(Id::FREE + number);
+            number += 1;
+            let seen = self.0.get((id.0 - Id::FREE) as usize);
+            if let Type::Opaque(name) = &*ty
+                && seen.is_some_and(|seen| !matches!(seen.shape, Shape::Nothing | Shape::Mixed))
+            {
+                emission.part.clone_from(name);
+                let inner = emission.ty(id);
+                *ty = emission.add(name.clone(), true, Body::Struct(Fields::Newtype(inner)));
+            }
+        });
+        completed.types.append(&mut emission.definitions);
+        Some(completed)
+    }
+}
+
+/// Makes types of what was observed.
+struct Emission<'a> {
+    observed: &'a Observed,
+    definitions: Vec<Definition>,
+    /// Where these definitions will be.
+    offset: usize,
+    /// What the part is called of which this is the form.
+    part: String,
+}
+
+impl Emission<'_> {
+    fn add(&mut self, name: String, observed: bool, body: Body) -> Type {
+        self.definitions.push(Definition { name, version: 1, foreign: true, observed, body });
+        Type::Named(self.offset + self.definitions.len() - 1)
+    }
+
+    fn ty(&mut self, id: Id) -> Type {
+        let observed = self.observed;
+        let seen = id.0.checked_sub(Id::FREE).and_then(|place| observed.0.get(place as usize));
+        match seen.map(|seen| &seen.shape) {
+            None | Some(Shape::Nothing | Shape::Mixed) => Type::Opaque(self.part.clone()),
+            Some(Shape::Leaf(leaf)) => leaf.ty(),
+            Some(Shape::Option(inner)) => Type::Option(Box::new(self.ty(*inner))),
+            Some(Shape::Seq(element)) => Type::Seq(Box::new(self.ty(*element))),
+            Some(Shape::Map(key, value)) => Type::Map(Box::new(self.ty(*key)), Box::new(self.ty(*value))),
+            Some(Shape::Repeated(element, length)) => Type::Array(Box::new(self.ty(*element)), *length),
+            Some(Shape::Newtype(name, inner)) => {
+                let inner = self.ty(*inner);
+                self.add((*name).to_owned(), false, Body::Struct(Fields::Newtype(inner)))
+            }
+            Some(Shape::Product(Style::Tuple, parts)) => Type::Tuple(self.types(parts)),
+            Some(Shape::Product(Style::Members(name), parts)) => {
+                let types = self.types(parts);
+                self.add((*name).to_owned(), false, Body::Struct(Fields::Tuple(types)))
+            }
+            Some(Shape::Product(Style::Fields(name), parts)) => {
+                let fields = self.fields(parts);
+                self.add((*name).to_owned(), false, Body::Struct(fields))
+            }
+            Some(Shape::Enum(name, variants)) => {
+                let count = variants.keys().next_back().map_or(0, |last| last + 1);
+                let variants = (0..count).map(|number| self.variant(number, variants.get(&number))).collect();
+                self.add((*name).to_owned(), false, Body::Enum(variants))
+            }
+        }
+    }
+
+    fn types(&mut self, parts: &[(&'static str, Id)]) -> Vec<Type> {
+        parts.iter().map(|(_, part)| self.ty(*part)).collect()
+    }
+
+    fn fields(&mut self, parts: &[(&'static str, Id)]) -> Fields {
+        let fields = parts.iter().map(|(name, part)| Field { name: (*name).to_owned(), ty: self.ty(*part) });
+        Fields::Named(fields.collect())
+    }
+
+    /// A variant, or what stands for one that was never written.
+    fn variant(&mut self, number: u32, variant: Option<&(&'static str, Id)>) -> Variant {
+        let Some((name, content)) = variant else {
+            let fields = Fields::Newtype(Type::Opaque(self.part.clone()));
+            return Variant { name: format!("variant {number}, which was not written"), fields };
+        };
+        let observed = self.observed;
+        let seen = content.0.checked_sub(Id::FREE).and_then(|place| observed.0.get(place as usize));
+        let fields = match seen.map(|seen| &seen.shape) {
+            Some(Shape::Leaf(Leaf::Unit)) => Fields::Unit,
+            Some(Shape::Product(Style::Members(_), parts)) => Fields::Tuple(self.types(parts)),
+            Some(Shape::Product(Style::Fields(_), parts)) => self.fields(parts),
+            _ => Fields::Newtype(self.ty(*content)),
+        };
+        Variant { name: (*name).to_owned(), fields }
+    }
+}

@@ -1,0 +1,399 @@
+//! Reading values, of which lengths are refused that no data stands behind.
+
+use serde::Deserializer;
+use serde::de::value::U32Deserializer;
+use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+use typed_arena::Arena;
+
+use super::rows::Rows;
+use super::stack::Room;
+use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
+use crate::arrays::{self, ArraySource, Kind, Reference};
+
+/// Reads values, and counts the elements that lengths announce.
+///
+/// What lies in the input is given as borrowed, as are the bytes of an array, which the arena keeps.
+pub(crate) struct Reader<'de, 'a> {
+    bytes: &'de [u8],
+    arena: &'de Arena<Vec<u8>>,
+    elements: u64,
+    depth: u32,
+    room: Room,
+    arrays: &'a mut dyn ArraySource,
+}
+
+impl<'de, 'a> Reader<'de, 'a> {
+    /// Reads from `bytes`, whose sequences announce up to `elements` elements altogether.
+    pub(crate) fn new(
+        bytes: &'de [u8],
+        arena: &'de Arena<Vec<u8>>,
+        elements: u64,
+        room: Room,
+        arrays: &'a mut dyn ArraySource,
+    ) -> Reader<'de, 'a> {
+        Reader { bytes, arena, elements, depth: 0, room, arrays }
+    }
+
+    /// What was not read, and how many elements may still be announced.
+    pub(crate) fn rest(self) -> (&'de [u8], u64) {
+        (self.bytes, self.elements)
+    }
+
+    #[inline]
+    fn take_slice(&mut self, length: usize) -> Result<&'de [u8]> {
+        match self.bytes.split_at_checked(length) {
+            Some((taken, rest)) => {
+                self.bytes = rest;
+                Ok(taken)
+            }
+            None => Err(leaves::ends()),
+        }
+    }
+
+    #[inline]
+    fn number(&mut self) -> Result<u64> {
+        leaves::read(&mut self.bytes)
+    }
+
+    #[inline]
+    fn admit(&mut self, length: u64) -> Result<usize> {
+        match (self.elements.checked_sub(length), usize::try_from(length)) {
+            (Some(left), Ok(length)) => {
+                self.elements = left;
+                Ok(length)
+            }
+            _ => Err(Failure::new(format!(
+                "a sequence announces {length} elements, more than there is data for"
+            ))),
+        }
+    }
+
+    /// A `Vec` takes the whole array; anything else that wants a sequence gets its rows one by one.
+    fn read_array<V: Visitor<'de>>(&mut self, visitor: V, kind: Option<Kind>) -> Result<V::Value> {
+        let array = Reference { number: self.number()?, rows: self.number()? };
+        if let Some(kind) = kind {
+            return kind.read(self.arrays, array).map_err(Failure::new);
+        }
+        let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::new)?;
+        let mut rows = Rows::new(kind, bytes);
+        let value = visitor.visit_seq(&mut rows)?;
+        if rows.ended() {
+            Ok(value)
+        } else {
+            Err(Failure::new(format!("array {} is longer than the value", array.number)))
+        }
+    }
+
+    #[inline]
+    fn read_elements<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
+        let left = self.admit(length)?;
+        visitor.visit_seq(Elements { reader: self, left })
+    }
+
+    /// For a visitor of ours that makes a `Vec`, whatever its own type.
+    #[cold]
+    fn read_rows<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        match self.number()? {
+            OUT_OF_BAND => self.read_array(visitor, arrays::vec_kind::<V::Value>()),
+            length => self.read_elements(length, visitor),
+        }
+    }
+
+    /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
+    fn read_bytes(&mut self) -> Result<Bytes<'de>> {
+        let length = self.number()?;
+        if length == OUT_OF_BAND {
+            let array = Reference { number: self.number()?, rows: self.number()? };
+            let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::new)?;
+            return match (kind.dtype.descr, kind.inner) {
+                ("|u1", []) => Ok(Bytes::Apart(bytes)),
+                _ => Err(Failure::new(format!("array {} does not hold bytes", array.number))),
+            };
+        }
+        let length = self.admit(length)?;
+        self.take_slice(length).map(Bytes::Here)
+    }
+
+    /// Goes one value deeper, as far as was allowed when it was written.
+    #[inline]
+    fn deeper<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if self.room.is_due(self.depth, size_of::<R>()) {
+            return self.deeper_with_room(read);
+        }
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        value
+    }
+
+    /// Goes deeper after a look at the depth and at the stack.
+    #[inline(never)]
+    fn deeper_with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if self.depth >= DEEPEST {
+            return Err(too_deep());
+        }
+        self.depth += 1;
+        let value = self.room.before(size_of::<R>(), || read(self));
+        self.depth -= 1;
+        value
+    }
+}
+
+/// Bytes of the input, or of an array that was kept elsewhere.
+enum Bytes<'de> {
+    Here(&'de [u8]),
+    Apart(Vec<u8>),
+}
+
+#[cold]
+fn undecided(request: &str) -> Failure {
+    Failure::new(format!(
+        "a type decides while reading what comes next ({request}), which the bytes cannot tell; write \
+         #[serde(with = \"checkpointed::self_describing\")] on its field"
+    ))
+}
+
+macro_rules! read_numbers {
+    ($($method:ident $visit:ident $type:ident;)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            visitor.$visit(leaves::read::<$type>(&mut self.bytes)?)
+        }
+    )*};
+}
+
+macro_rules! refuse {
+    ($($method:ident;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value> {
+            Err(undecided(stringify!($method)))
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
+    type Error = Failure;
+
+    read_numbers! {
+        deserialize_u8 visit_u8 u8;
+        deserialize_u16 visit_u16 u16;
+        deserialize_u32 visit_u32 u32;
+        deserialize_u64 visit_u64 u64;
+        deserialize_u128 visit_u128 u128;
+        deserialize_i8 visit_i8 i8;
+        deserialize_i16 visit_i16 i16;
+        deserialize_i32 visit_i32 i32;
+        deserialize_i64 visit_i64 i64;
+        deserialize_i128 visit_i128 i128;
+        deserialize_f32 visit_f32 f32;
+        deserialize_f64 visit_f64 f64;
+    }
+
+    refuse! {
+        deserialize_any;
+        deserialize_ignored_any;
+        deserialize_identifier;
+    }
+
+    #[inline]
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_bool(leaves::read(&mut self.bytes)?)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_char(leaves::read(&mut self.bytes)?)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_borrowed_str(leaves::read_text(&mut self.bytes)?)
+    }
+
+    #[inline]
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_string(leaves::read_text(&mut self.bytes)?.to_owned())
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.read_bytes()? {
+            Bytes::Here(bytes) => visitor.visit_borrowed_bytes(bytes),
+            Bytes::Apart(bytes) => visitor.visit_borrowed_bytes(self.arena.alloc(bytes)),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.read_bytes()? {
+            Bytes::Here(bytes) => visitor.visit_byte_buf(bytes.to_vec()),
+            Bytes::Apart(bytes) => visitor.visit_byte_buf(bytes),
+        }
+    }
+
+    #[inline]
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_unit()
+    }
+
+    #[inline]
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match leaves::read::<u8>(&mut self.bytes)? {
+            0 => visitor.visit_none(),
+            1 => self.deeper(|reader| visitor.visit_some(reader)),
+            tag => Err(Failure::new(format!("an option starts with 0 or 1, not {tag}"))),
+        }
+    }
+
+    #[inline]
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_unit()
+    }
+
+    #[inline]
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
+        if name == arrays::ROWS {
+            return self.read_rows(visitor);
+        }
+        self.deeper(|reader| visitor.visit_newtype_struct(reader))
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let length = self.number()?;
+        if length == OUT_OF_BAND {
+            return self.read_array(visitor, arrays::visitor_reads::<V>());
+        }
+        self.read_elements(length, visitor)
+    }
+
+    #[inline]
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let length = self.number()?;
+        let left = self.admit(length)?;
+        visitor.visit_map(Elements { reader: self, left })
+    }
+
+    #[inline]
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        let value = visitor.visit_seq(Elements { reader: self, left: length })?;
+        #[cfg(feature = "nalgebra")]
+        if length == 3 && arrays::contradicts(&value) {
+            return Err(Failure::new("a matrix has other dimensions than its elements".to_owned()));
+        }
+        Ok(value)
+    }
+
+    #[inline]
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_tuple(length, visitor)
+    }
+
+    #[inline]
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_tuple(fields.len(), visitor)
+    }
+
+    #[inline]
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_enum(self)
+    }
+
+    #[inline]
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+struct Elements<'r, 'de, 'a> {
+    reader: &'r mut Reader<'de, 'a>,
+    left: usize,
+}
+
+impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {
+    type Error = Failure;
+
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                self.reader.deeper(|reader| seed.deserialize(reader)).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+impl<'de> de::MapAccess<'de> for Elements<'_, 'de, '_> {
+    type Error = Failure;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        de::SeqAccess::next_element_seed(self, seed)
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        self.reader.deeper(|reader| seed.deserialize(reader))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+impl<'de> de::EnumAccess<'de> for &mut Reader<'de, '_> {
+    type Error = Failure;
+    type Variant = Self;
+
+    #[inline]
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
+        let index: U32Deserializer<Failure> = leaves::read::<u32>(&mut self.bytes)?.into_deserializer();
+        Ok((seed.deserialize(index)?, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for &mut Reader<'de, '_> {
+    type Error = Failure;
+
+    #[inline]
+    fn unit_variant(self) -> Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        self.deeper(|reader| seed.deserialize(reader))
+    }
+
+    #[inline]
+    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        self.deserialize_tuple(length, visitor)
+    }
+
+    #[inline]
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_tuple(fields.len(), visitor)
+    }
+}

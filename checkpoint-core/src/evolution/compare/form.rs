@@ -1,0 +1,126 @@
+//! A type as the comparison sees it.
+
+use super::DEEPEST;
+use crate::schema::{Body, Definition, Field, Fields, Float16, Schema, Type, Variant};
+
+/// What is found at a place.
+pub(super) struct Seen<'a> {
+    pub(super) form: Form<'a>,
+    /// Of the definitions on the way to it, those that are not the usual 1.
+    pub(super) versions: Vec<u32>,
+    /// What the form was defined by.
+    pub(super) owner: Option<Owner<'a>>,
+}
+
+/// A struct or an enum, or a variant of one.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub(super) place: usize,
+    pub(super) variant: Option<&'a str>,
+}
+
+/// A type as far as its encoding and its meaning go: without names of structs, and without wrappers.
+pub(super) enum Form<'a> {
+    Leaf(&'a Type),
+    /// A float, and not the integer that its bits are.
+    Float16(Float16),
+    Option(&'a Type),
+    Seq(&'a Type),
+    Map(&'a Type, &'a Type),
+    Members(Vec<&'a Type>),
+    Repeated(&'a Type, u64),
+    Fields(&'a [Field]),
+    Variants(&'a [Variant]),
+    /// A type of this name whose form is known from what was written in this one checkpoint.
+    Observed(&'a str, &'a Type),
+    /// A wrapper around itself. No such type has a value.
+    Endless,
+}
+
+impl<'a> Form<'a> {
+    /// The form of `ty`, without the wrappers around it.
+    pub(super) fn of(schema: &'a Schema, ty: &'a Type) -> Seen<'a> {
+        let (mut versions, mut owner) = (Vec::new(), None);
+        let mut ty = ty;
+        for _ in 0..DEEPEST {
+            let form = match ty {
+                Type::Named(place) => match schema.types.get(*place) {
+                    Some(definition) => {
+                        if let Some(float) = Float16::of(definition) {
+                            return Seen { form: Form::Float16(float), versions, owner: None };
+                        }
+                        owner = Some(Owner { place: *place, variant: None });
+                        let Definition { version, body, .. } = definition;
+                        if let (true, Body::Struct(Fields::Newtype(inner))) = (definition.observed, body) {
+                            return Seen {
+                                form: Form::Observed(&definition.name, inner),
+                                versions,
+                                owner: None,
+                            };
+                        }
+                        if *version != 1 {
+                            versions.push(*version);
+                        }
+                        match body {
+                            Body::Struct(Fields::Newtype(inner)) => {
+                                ty = inner;
+                                continue;
+                            }
+                            Body::Struct(fields) => Form::of_fields(fields),
+                            Body::Enum(variants) => Form::Variants(variants),
+                        }
+                    }
+                    None => Form::Endless,
+                },
+                Type::Option(inner) => Form::Option(inner),
+                Type::Seq(element) => Form::Seq(element),
+                Type::Bytes => Form::Seq(&Type::U8),
+                Type::Map(key, value) => Form::Map(key, value),
+                Type::Unit => Form::Members(Vec::new()),
+                Type::Tuple(members) => Form::Members(members.iter().collect()),
+                Type::Array(member, length) => Form::Repeated(member, *length),
+                leaf => Form::Leaf(leaf),
+            };
+            return Seen { form, versions, owner: owner.filter(|_| matches!(ty, Type::Named(_))) };
+        }
+        Seen { form: Form::Endless, versions, owner: None }
+    }
+
+    /// Fields that are not those of a wrapper.
+    fn of_fields(fields: &'a Fields) -> Form<'a> {
+        match fields {
+            Fields::Unit => Form::Members(Vec::new()),
+            Fields::Newtype(inner) => Form::Members(vec![inner]),
+            Fields::Tuple(members) => Form::Members(members.iter().collect()),
+            Fields::Named(fields) => Form::Fields(fields),
+        }
+    }
+
+    /// Of a variant of the enum at that place, whose single field is not wrapped.
+    pub(super) fn of_variant(schema: &'a Schema, place: Option<usize>, variant: &'a Variant) -> Seen<'a> {
+        match &variant.fields {
+            Fields::Newtype(inner) => Form::of(schema, inner),
+            fields => {
+                let owner = place.map(|place| Owner { place, variant: Some(&variant.name) });
+                Seen { form: Form::of_fields(fields), versions: Vec::new(), owner }
+            }
+        }
+    }
+
+    /// What an option holds.
+    pub(super) fn optional(&self) -> Option<&'a Type> {
+        match self {
+            Form::Option(inner) => Some(inner),
+            _ => None,
+        }
+    }
+
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Form::Members(members) => Some(members.len() as u64),
+            Form::Repeated(_, length) => Some(*length),
+            Form::Fields([]) => Some(0),
+            _ => None,
+        }
+    }
+}

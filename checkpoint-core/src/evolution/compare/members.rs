@@ -1,0 +1,297 @@
+//! Fields, members and variants: which of the one side is which of the other.
+
+use std::collections::{HashMap, HashSet};
+
+use super::form::{Form, Owner};
+use super::{Comparison, DifferenceKind, MOST, dotted, step_into};
+use crate::base::text::listed;
+use crate::schema::{Field, Fields, Type, Variant, hidden};
+
+/// What the program calls the fields, or the variants, of the checkpoint.
+struct Matched<'a> {
+    /// In the order of the checkpoint: the program's name where it has one under an alias, or else
+    /// the checkpoint's own.
+    names: Vec<&'a str>,
+    /// Whether it was found under an alias.
+    is_renamed: Vec<bool>,
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn members(
+        &mut self,
+        checkpoint: Form<'a>,
+        program: Form<'a>,
+        owner: Option<Owner<'a>>,
+        depth: usize,
+    ) {
+        let pairs: Vec<(&'a Type, &'a Type)> = match (checkpoint, program) {
+            (Form::Repeated(checkpoint, _), Form::Repeated(program, _)) => {
+                return self.within("[]", |comparison| comparison.types(checkpoint, program, depth));
+            }
+            (Form::Members(checkpoint), Form::Members(program)) => {
+                checkpoint.into_iter().zip(program).collect()
+            }
+            (Form::Members(checkpoint), Form::Repeated(program, _)) => {
+                checkpoint.into_iter().map(|member| (member, program)).collect()
+            }
+            (Form::Repeated(checkpoint, _), Form::Members(program)) => {
+                program.into_iter().map(|member| (checkpoint, member)).collect()
+            }
+            _ => Vec::new(),
+        };
+        for (number, (checkpoint, program)) in pairs.into_iter().enumerate() {
+            self.member(owner, &number.to_string(), |comparison| {
+                comparison.types(checkpoint, program, depth);
+            });
+        }
+    }
+
+    /// What is inside types of different forms, of which one can be made of the other.
+    pub(super) fn converted(
+        &mut self,
+        checkpoint: &Form<'a>,
+        program: &Form<'a>,
+        owner: Option<Owner<'a>>,
+        depth: usize,
+    ) {
+        let element = |form: &Form<'a>| match form {
+            Form::Seq(element) | Form::Repeated(element, _) => Some(*element),
+            _ => None,
+        };
+        let pairs: Vec<(String, &'a Type, &'a Type)> = match (checkpoint, program) {
+            (Form::Members(members), Form::Fields(fields)) => members
+                .iter()
+                .zip(*fields)
+                .map(|(member, field)| (dotted(&field.name), *member, &field.ty))
+                .collect(),
+            (Form::Map(_, value), Form::Fields(fields)) => {
+                fields.iter().map(|field| (dotted(&field.name), *value, &field.ty)).collect()
+            }
+            (Form::Fields(fields), Form::Map(_, value)) => {
+                fields.iter().map(|field| (dotted(&field.name), &field.ty, *value)).collect()
+            }
+            (before, after) => match (element(before), element(after), before, after) {
+                (Some(before), Some(after), ..) => vec![("[]".to_owned(), before, after)],
+                (Some(before), None, _, Form::Members(members)) => {
+                    members.iter().map(|member| ("[]".to_owned(), before, *member)).collect()
+                }
+                (None, Some(after), Form::Members(members), _) => {
+                    members.iter().map(|member| ("[]".to_owned(), *member, after)).collect()
+                }
+                _ => Vec::new(),
+            },
+        };
+        for (step, before, after) in pairs {
+            let around = self.accepted.here();
+            self.accept_in(owner, step.trim_start_matches('.'));
+            self.inside(&step, |comparison| comparison.types(before, after, depth));
+            self.accepted.leave(around);
+        }
+    }
+
+    pub(super) fn fields(
+        &mut self,
+        checkpoint: &'a [Field],
+        program: &'a [Field],
+        owner: Option<Owner<'a>>,
+        depth: usize,
+    ) {
+        let known: HashMap<&str, &Field> = program.iter().map(|field| (field.name.as_str(), field)).collect();
+        let own: Vec<&str> = checkpoint.iter().map(|field| field.name.as_str()).collect();
+        let wanted: Vec<&str> = program.iter().map(|field| field.name.as_str()).collect();
+        if own == wanted {
+            // By their places: a forged schema may have one name twice.
+            for (checkpoint, program) in checkpoint.iter().zip(program) {
+                self.member(owner, &program.name, |comparison| {
+                    comparison.types(&checkpoint.ty, &program.ty, depth);
+                });
+            }
+            return;
+        }
+        let matched = self.matched(&own, &wanted, owner);
+        self.unmatched(&own, &matched, &wanted, "fields", |comparison, name, in_checkpoint| {
+            let field = if in_checkpoint {
+                checkpoint.iter().find(|field| field.name == name)
+            } else {
+                known.get(name).copied()
+            };
+            (
+                dotted(name),
+                field.map_or_else(String::new, |field| comparison.describe(in_checkpoint, &field.ty)),
+            )
+        });
+        for (number, checkpoint) in checkpoint.iter().enumerate() {
+            let Some(program) = known.get(matched.names[number]) else { continue };
+            if matched.is_renamed[number] {
+                self.renamed_field(checkpoint, program, owner, depth);
+            } else {
+                self.member(owner, &program.name, |comparison| {
+                    comparison.types(&checkpoint.ty, &program.ty, depth);
+                });
+            }
+        }
+    }
+
+    /// A field that has another name now: one line, with both types where they differ.
+    fn renamed_field(
+        &mut self,
+        checkpoint: &'a Field,
+        program: &'a Field,
+        owner: Option<Owner<'a>>,
+        depth: usize,
+    ) {
+        let types = (self.describe(true, &checkpoint.ty), self.describe(false, &program.ty));
+        self.renamed(&dotted(&checkpoint.name), &program.name, types.clone());
+        let compare = |comparison: &mut Self| comparison.types(&checkpoint.ty, &program.ty, depth);
+        let around = self.accepted.here();
+        self.accept_in(owner, &program.name);
+        if types.0 == types.1 {
+            self.within(&dotted(&program.name), compare);
+        } else {
+            self.inside(&dotted(&program.name), compare);
+        }
+        self.accepted.leave(around);
+    }
+
+    pub(super) fn variants(
+        &mut self,
+        checkpoint: &'a [Variant],
+        program: &'a [Variant],
+        owner: Option<Owner<'a>>,
+        depth: usize,
+    ) {
+        let known: HashMap<&str, &Variant> =
+            program.iter().map(|variant| (variant.name.as_str(), variant)).collect();
+        let own: Vec<&str> = checkpoint.iter().map(|variant| variant.name.as_str()).collect();
+        let wanted: Vec<&str> = program.iter().map(|variant| variant.name.as_str()).collect();
+        let place = owner.map(|owner| owner.place);
+        if own == wanted {
+            for (checkpoint, program) in checkpoint.iter().zip(program) {
+                self.within(&format!("::{}", hidden::shown(&program.name)), |comparison| {
+                    comparison.variant(checkpoint, program, place, depth);
+                });
+            }
+            return;
+        }
+        let matched = self.matched(&own, &wanted, owner);
+        self.unmatched(&own, &matched, &wanted, "variants", |_, name, _| {
+            (format!("::{}", hidden::shown(name)), "a variant".to_owned())
+        });
+        for (number, checkpoint) in checkpoint.iter().enumerate() {
+            let Some(program) = known.get(matched.names[number]) else { continue };
+            if matched.is_renamed[number] {
+                let both = ("a variant".to_owned(), "a variant".to_owned());
+                let [old, new] =
+                    [&checkpoint.name, &program.name].map(|name| format!("::{}", hidden::shown(name)));
+                self.renamed(&old, &new, both);
+            }
+            self.within(&format!("::{}", hidden::shown(&program.name)), |comparison| {
+                comparison.variant(checkpoint, program, place, depth);
+            });
+        }
+    }
+
+    fn variant(&mut self, checkpoint: &'a Variant, program: &'a Variant, place: Option<usize>, depth: usize) {
+        let owner = place.map(|place| Owner { place, variant: Some(&program.name) });
+        let around = self.accepted.here();
+        if let Fields::Newtype(program) = &program.fields {
+            self.accept_in(owner, "0");
+            // Variants are no types, so the rest does not go through `types`; whatever they hold does.
+            if let Fields::Newtype(checkpoint) = &checkpoint.fields {
+                self.types(checkpoint, program, depth);
+                self.accepted.leave(around);
+                return;
+            }
+        }
+        let seen = Form::of_variant(self.checkpoint, None, checkpoint);
+        let wanted = Form::of_variant(self.program, place, program);
+        self.forms(seen, wanted, depth, |comparison| {
+            (
+                comparison.describe_fields(true, &checkpoint.fields),
+                comparison.describe_fields(false, &program.fields),
+            )
+        });
+        self.accepted.leave(around);
+    }
+
+    /// Finds the names of the checkpoint among those of the program, or among their aliases.
+    fn matched(&self, own: &[&'a str], wanted: &[&'a str], owner: Option<Owner<'a>>) -> Matched<'a> {
+        let mut matched = Matched { names: own.to_vec(), is_renamed: vec![false; own.len()] };
+        let former = owner.and_then(|owner| Some((owner, self.former(owner.place)?)));
+        if former.is_none() && !own.iter().chain(wanted).any(|name| hidden::is_hidden(name)) {
+            return matched;
+        }
+        let places: HashMap<&str, usize> =
+            own.iter().enumerate().map(|(place, name)| (*name, place)).collect();
+        let exact: HashSet<&str> = wanted.iter().copied().collect();
+        for name in wanted.iter().filter(|name| !places.contains_key(*name)) {
+            let aliases = former.map_or(&[][..], |(owner, former)| former.aliases(owner.variant, name));
+            let aliased = aliases
+                .iter()
+                .filter(|alias| !exact.contains(alias.as_str()))
+                .find_map(|alias| places.get(alias.as_str()).copied());
+            let is_free = |place: &usize| !exact.contains(own[*place]) && !matched.is_renamed[*place];
+            let hidden =
+                || (0..own.len()).filter(is_free).find(|place| hidden::common(own[*place], name).is_some());
+            if let Some(place) = aliased.or_else(hidden)
+                && !matched.is_renamed[place]
+            {
+                matched.names[place] = name;
+                matched.is_renamed[place] = true;
+            }
+        }
+        matched
+    }
+
+    /// Names that are missing on one side, and the order of the others.
+    fn unmatched(
+        &mut self,
+        own: &[&'a str],
+        matched: &Matched<'a>,
+        wanted: &[&'a str],
+        what: &str,
+        describe: impl Fn(&Self, &str, bool) -> (String, String),
+    ) {
+        let before = self.found.len();
+        let in_checkpoint: HashSet<&str> = matched.names.iter().copied().collect();
+        let in_program: HashSet<&str> = wanted.iter().copied().collect();
+        for name in matched.names.iter().filter(|name| !in_program.contains(*name)).take(MOST) {
+            let (step, description) = describe(self, name, true);
+            self.within(&step, |comparison| {
+                comparison.report(DifferenceKind::Extra, description, "absent".to_owned());
+            });
+        }
+        for name in wanted.iter().filter(|name| !in_checkpoint.contains(*name)).take(MOST) {
+            let (step, description) = describe(self, name, false);
+            self.within(&step, |comparison| {
+                comparison.report(DifferenceKind::Missing, "absent".to_owned(), description);
+            });
+        }
+        let common = |names: &[&'a str], others: &HashSet<&str>| {
+            names.iter().filter(|name| others.contains(*name)).copied().collect::<Vec<_>>()
+        };
+        let is_same_order = common(&matched.names, &in_program) == common(wanted, &in_checkpoint);
+        let is_told = self.found.len() > before || matched.is_renamed.contains(&true);
+        if !is_same_order || !is_told {
+            let order = |names: &[&str]| format!("{what} {}", listed(names));
+            self.report(DifferenceKind::Reordered, order(own), order(wanted));
+        }
+    }
+
+    fn renamed(&mut self, old: &str, new: &str, (before, after): (String, String)) {
+        let length = self.path.len();
+        step_into(&mut self.path, old);
+        self.path.push_str(" → ");
+        step_into(&mut self.path, new);
+        self.report(DifferenceKind::Renamed, before, after);
+        self.path.truncate(length);
+    }
+
+    /// Compares what is in a field, or in a member that has a number alone.
+    fn member(&mut self, owner: Option<Owner<'a>>, name: &str, compare: impl FnOnce(&mut Self)) {
+        let around = self.accepted.here();
+        self.accept_in(owner, name);
+        self.within(&dotted(name), compare);
+        self.accepted.leave(around);
+    }
+}

@@ -1,0 +1,325 @@
+//! What sets two schemas apart, in words.
+
+mod difference;
+mod form;
+mod members;
+mod names;
+mod search;
+mod words;
+
+use std::collections::HashSet;
+
+pub use self::difference::{Difference, DifferenceKind};
+use self::form::{Form, Seen};
+use self::names::Accepted;
+pub(crate) use self::search::{opaque, unsupported};
+use super::resolve::{Identity, Plan};
+use crate::base::text::shortened;
+use crate::evolution::Program;
+use crate::evolution::program::{Migration, Step};
+use crate::schema;
+use crate::schema::{Schema, Type};
+
+/// Where more differ than this, the programs have little in common, and more would not be read.
+const MOST: usize = 100;
+/// Types nest less deeply than this, unless a schema is forged.
+const DEEPEST: usize = 200;
+/// The same for the number of types that are compared with each other.
+const COMPARISONS: usize = 1_000_000;
+
+/// What came of a comparison.
+pub(crate) struct Compared {
+    /// All places where the two differ; empty only if what was encoded under the one means the same under the other.
+    pub(crate) differences: Vec<Difference>,
+    /// What becomes of the values of other versions.
+    pub(crate) plan: Plan,
+}
+
+impl Compared {
+    /// Whether every value was encoded as the program would: then they are read one after the other.
+    pub(crate) fn is_same_form(&self) -> bool {
+        self.differences.iter().all(Difference::is_name_alone)
+    }
+}
+
+/// Compares the schema of a checkpoint with that of a program, and with what its migrations take.
+///
+/// Both must be [closed](Schema::is_closed); apart from that, `checkpoint` may come from anyone.
+pub(crate) fn compare(checkpoint: &Schema, program: &Program) -> Compared {
+    let plan = Plan::new(program.versions(), checkpoint);
+    compare_schemas(checkpoint, program.extended(), Some(program), plan)
+}
+
+/// All places where the two differ, for a program without migrations.
+#[cfg(test)]
+pub(crate) fn differences(checkpoint: &Schema, program: &Schema) -> Vec<Difference> {
+    compare_schemas(checkpoint, program, None, Plan::default()).differences
+}
+
+fn compare_schemas(
+    checkpoint: &Schema,
+    program: &Schema,
+    migrations: Option<&Program>,
+    plan: Plan,
+) -> Compared {
+    let (path, compared, found) = (String::new(), HashSet::new(), Vec::new());
+    let (accepted, enough, most) = (Accepted::default(), MOST, COMPARISONS);
+    let mut comparison =
+        Comparison { checkpoint, program, migrations, path, accepted, compared, found, enough, most, plan };
+    comparison.types(&checkpoint.root, &program.root, 0);
+    let Comparison { found: mut differences, plan, .. } = comparison;
+    if differences.len() > MOST {
+        differences.truncate(MOST);
+        differences.push(Difference {
+            kind: DifferenceKind::Uncompared,
+            path: "and more".to_owned(),
+            checkpoint: String::new(),
+            program: String::new(),
+        });
+    }
+    Compared { differences, plan }
+}
+
+/// Whether a type of the checkpoint and one of the program are the same. `left` is how many more types may be compared.
+pub(crate) fn are_same(
+    (checkpoint, of_checkpoint): (&Schema, &Type),
+    (program, of_program): (&Program, &Type),
+    left: &mut usize,
+) -> bool {
+    let mut comparison = Comparison {
+        checkpoint,
+        program: program.extended(),
+        migrations: Some(program),
+        path: String::new(),
+        accepted: Accepted::default(),
+        compared: HashSet::new(),
+        found: Vec::new(),
+        enough: 0,
+        most: *left,
+        plan: Plan::default(),
+    };
+    comparison.types(of_checkpoint, of_program, 0);
+    *left = left.saturating_sub(comparison.compared.len());
+    comparison.found.is_empty()
+}
+
+struct Comparison<'a> {
+    checkpoint: &'a Schema,
+    program: &'a Schema,
+    migrations: Option<&'a Program>,
+    path: String,
+    /// The older names that the fields around this place give to the types in them.
+    accepted: Accepted<'a>,
+    /// Pairs of types that were compared or are being compared, with the names accepted there. A pair that comes back in
+    /// a recursive type is equal unless a difference is found elsewhere.
+    compared: HashSet<(Identity, Identity, usize)>,
+    found: Vec<Difference>,
+    /// When more differences than these were found, the rest is not compared.
+    enough: usize,
+    /// How many types are compared.
+    most: usize,
+    plan: Plan,
+}
+
+impl<'a> Comparison<'a> {
+    fn types(&mut self, checkpoint: &'a Type, program: &'a Type, depth: usize) {
+        let pair = (Identity::of(checkpoint), Identity::of(program), self.accepted.here());
+        if self.found.len() > self.enough || !self.compared.insert(pair) {
+            return;
+        }
+        if depth > DEEPEST || self.compared.len() > self.most {
+            let (before, after) = ("a type too large to compare".to_owned(), self.describe(false, program));
+            self.report(DifferenceKind::Uncompared, before, after);
+            return;
+        }
+        if let Some(migrations) = self.migrations {
+            if let Some((old, step)) = self.migration(migrations, checkpoint, program) {
+                return self.migrated(old, &step, depth);
+            }
+            if matches!(program, Type::Named(_)) && !migrations.tells(program) {
+                schema::chain(self.checkpoint, checkpoint).for_each(|ty| self.plan.note_untold(ty));
+            }
+        }
+        let around = self.accepted.here();
+        self.type_names(checkpoint, program);
+        let (seen, wanted) = (Form::of(self.checkpoint, checkpoint), Form::of(self.program, program));
+        let optional = (seen.form.optional(), wanted.form.optional());
+        self.forms(seen, wanted, depth, |comparison| {
+            let (before, after) =
+                (comparison.describe(true, checkpoint), comparison.describe(false, program));
+            if before == after {
+                // A struct and an enum, or two kinds of struct, of one name.
+                (comparison.describe_form(true, checkpoint), comparison.describe_form(false, program))
+            } else {
+                (before, after)
+            }
+        });
+        // A value may become an option, and the other way; it is to be of the same type.
+        match optional {
+            (Some(inner), None) => self.inside("", |comparison| comparison.types(inner, program, depth + 1)),
+            (None, Some(inner)) => {
+                self.inside("", |comparison| comparison.types(checkpoint, inner, depth + 1))
+            }
+            _ => {}
+        }
+        self.accepted.leave(around);
+    }
+
+    /// What makes the one of the other, where that is of another version. Wrappers of both are taken off together, and
+    /// those of the program alone too, as a reading does.
+    fn migration(
+        &mut self,
+        migrations: &'a Program,
+        checkpoint: &'a Type,
+        program: &'a Type,
+    ) -> Option<(&'a Type, Step<'a>)> {
+        let whole = (checkpoint, program);
+        let (mut checkpoint, mut program) = (checkpoint, program);
+        for _ in 0..DEEPEST {
+            let version = schema::version(self.checkpoint, checkpoint);
+            if let Some(step) = migrations.step_from(version, program) {
+                self.names_of_wrappers(whole, (checkpoint, program));
+                return Some((checkpoint, step));
+            }
+            program = match schema::wrapped(self.program, program) {
+                Some(inner) if schema::own_version(self.program, program) == 1 => inner,
+                _ => return None,
+            };
+            if let Some(inner) = schema::wrapped(self.checkpoint, checkpoint) {
+                checkpoint = inner;
+            }
+        }
+        None
+    }
+
+    fn migrated(&mut self, checkpoint: &'a Type, step: &Step<'a>, depth: usize) {
+        let Step { migration: Migration { from, old, conversion }, to, program } = step;
+        self.plan.convert(checkpoint, *program, conversion.clone(), old.clone());
+        self.types(checkpoint, old, depth + 1);
+        let (from, to) = (format!("version {from}"), format!("version {to}"));
+        self.report(DifferenceKind::Migrated, from, to);
+    }
+
+    fn forms(
+        &mut self,
+        seen: Seen<'a>,
+        wanted: Seen<'a>,
+        depth: usize,
+        describe: impl FnOnce(&Self) -> (String, String),
+    ) {
+        if seen.versions != wanted.versions {
+            self.report(DifferenceKind::Version, versions(&seen.versions), versions(&wanted.versions));
+        }
+        let (checkpoint, program, owner) = (seen.form, wanted.form, wanted.owner);
+        let next = depth + 1;
+        match (&checkpoint, &program) {
+            (Form::Observed(name, _), Form::Leaf(Type::Opaque(other))) if name == other => return,
+            (Form::Observed(_, inner), _) => {
+                let inner = Form::of(self.checkpoint, inner);
+                let wanted = Seen { form: program, versions: Vec::new(), owner };
+                return self.forms(inner, wanted, next, describe);
+            }
+            (Form::Leaf(Type::Unsupported(_)), _) | (_, Form::Leaf(Type::Unsupported(_))) => {}
+            (Form::Leaf(checkpoint), Form::Leaf(program)) if checkpoint == program => return,
+            (Form::Float16(checkpoint), Form::Float16(program)) if checkpoint == program => return,
+            (Form::Option(checkpoint), Form::Option(program)) => {
+                return self.types(checkpoint, program, next);
+            }
+            (Form::Seq(checkpoint), Form::Seq(program)) => {
+                return self.within("[]", |comparison| comparison.types(checkpoint, program, next));
+            }
+            (Form::Map(checkpoint_key, checkpoint_value), Form::Map(program_key, program_value)) => {
+                self.within("[key]", |comparison| comparison.types(checkpoint_key, program_key, next));
+                self.within("[]", |comparison| comparison.types(checkpoint_value, program_value, next));
+                return;
+            }
+            (Form::Fields(checkpoint), Form::Fields(program)) => {
+                return self.fields(checkpoint, program, owner, next);
+            }
+            (Form::Variants(checkpoint), Form::Variants(program)) => {
+                return self.variants(checkpoint, program, owner, next);
+            }
+            _ => match (checkpoint.length(), program.length()) {
+                (Some(0), Some(0)) => return,
+                (Some(length), Some(other)) if length == other => {
+                    return self.members(checkpoint, program, owner, next);
+                }
+                _ => {}
+            },
+        }
+        let (before, after) = describe(self);
+        self.report(DifferenceKind::Converted, before, after);
+        self.converted(&checkpoint, &program, owner, next);
+    }
+
+    fn within(&mut self, step: &str, compare: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        step_into(&mut self.path, step);
+        compare(self);
+        self.path.truncate(length);
+    }
+
+    /// Compares what is inside two types that were told of. Of that, no more is told than they show.
+    fn inside(&mut self, step: &str, compare: impl FnOnce(&mut Self)) {
+        let (first, mut length) = (self.found.len(), 0);
+        self.within(step, |comparison| {
+            length = comparison.path.len();
+            compare(comparison);
+        });
+        let mut number = 0;
+        self.found.retain(|difference| {
+            number += 1;
+            let is_shown = difference.kind == DifferenceKind::Converted
+                && difference.path.get(length..).is_some_and(is_inside_type);
+            number <= first || !is_shown
+        });
+    }
+
+    fn report(&mut self, kind: DifferenceKind, checkpoint: String, program: String) {
+        if self.found.len() <= MOST {
+            self.found.push(Difference { kind, path: self.path.clone(), checkpoint, program });
+        }
+    }
+}
+
+fn versions(versions: &[u32]) -> String {
+    match versions {
+        [] => "version 1".to_owned(),
+        versions => {
+            let list: Vec<String> = versions.iter().map(u32::to_string).collect();
+            format!("version {}", list.join(" of version "))
+        }
+    }
+}
+
+fn dotted(name: &str) -> String {
+    format!(".{name}")
+}
+
+/// The first field needs no dot; the first member of a tuple keeps it, to be told from a number.
+fn step_into(path: &mut String, step: &str) {
+    let step = shortened(step);
+    match step.strip_prefix('.') {
+        Some(name) if path.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit()) => {
+            path.push_str(name);
+        }
+        _ => path.push_str(&step),
+    }
+}
+
+/// Whether a path leads to nothing that a type in words does not show: elements, keys, members.
+fn is_inside_type(mut path: &str) -> bool {
+    const STEPS: [&str; 2] = ["[]", "[key]"];
+    while !path.is_empty() {
+        let member = path.strip_prefix('.').map(|rest| (rest, rest.trim_start_matches(char::is_numeric)));
+        path = match (member, STEPS.iter().find_map(|step| path.strip_prefix(step))) {
+            (Some((number, rest)), _) if number.len() > rest.len() => rest,
+            (_, Some(rest)) => rest,
+            _ => return false,
+        };
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

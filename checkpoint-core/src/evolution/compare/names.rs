@@ -1,0 +1,216 @@
+//! The names of types, where no more than the name tells one from another.
+//!
+//! bincode, and a reading by names, both take a type for any other of the same form. For a struct
+//! whose fields have names, or an enum, these names vouch for it, so another name of the type is
+//! only reported. Nothing vouches for a tuple struct or a newtype; and the fields of a type of
+//! another crate are not the program's own choice: one random generator looks like the next. There,
+//! another name is another type, unless the program says that it is the former name of the same.
+
+use super::form::Owner;
+use super::{Comparison, DEEPEST, Difference, DifferenceKind};
+use crate::base::text::shortened;
+use crate::schema::{Body, Definition, Fields, Float16, Former, Schema, Shape, Type};
+
+/// The older names that fields accept for the types in them: sets of names, of which one holds here.
+#[derive(Default)]
+pub(super) struct Accepted<'a> {
+    /// Each set once. The empty one, which is number 0, is not in the list.
+    sets: Vec<Vec<&'a str>>,
+    here: usize,
+}
+
+impl<'a> Accepted<'a> {
+    /// The number of the set that holds here.
+    pub(super) fn here(&self) -> usize {
+        self.here
+    }
+
+    /// Goes back to the set of that number.
+    pub(super) fn leave(&mut self, around: usize) {
+        self.here = around;
+    }
+
+    fn names(&self) -> &[&'a str] {
+        self.here.checked_sub(1).map_or(&[], |place| &self.sets[place])
+    }
+
+    /// Accepts these names too.
+    pub(super) fn enter(&mut self, names: impl Iterator<Item = &'a str>) {
+        let mut set: Vec<&'a str> = names.collect();
+        if set.is_empty() {
+            return;
+        }
+        set.extend(self.names());
+        set.sort_unstable();
+        set.dedup();
+        let known = self.sets.iter().position(|known| *known == set);
+        self.here = 1 + known.unwrap_or_else(|| {
+            self.sets.push(set);
+            self.sets.len() - 1
+        });
+    }
+}
+
+/// How two names are to each other.
+enum Names {
+    /// The same, or one of the two has none.
+    Same,
+    /// The program says that the one is a former name of the other.
+    Renamed,
+    Different,
+}
+
+/// The places of the definitions that a type goes through: wrappers, and what they are around.
+struct Chain {
+    wrappers: Vec<usize>,
+    last: Option<usize>,
+}
+
+impl Chain {
+    fn of(schema: &Schema, ty: &Type, end: Option<&Type>) -> Chain {
+        let mut chain = Chain { wrappers: Vec::new(), last: None };
+        let mut ty = ty;
+        for _ in 0..DEEPEST {
+            if end.is_some_and(|end| std::ptr::eq(end, ty)) {
+                break;
+            }
+            let Type::Named(place) = ty else { break };
+            let Some(definition) = schema.types.get(*place) else { break };
+            match &definition.body {
+                Body::Struct(Fields::Newtype(inner)) if Float16::of(definition).is_none() => {
+                    chain.wrappers.push(*place);
+                    ty = inner;
+                }
+                _ => {
+                    chain.last = Some(*place);
+                    break;
+                }
+            }
+        }
+        chain
+    }
+}
+
+/// The name by which a definition is told from others; `None` where it has none of its own.
+fn label(definition: &Definition) -> Option<&str> {
+    let is_own = Shape::of(definition).is_none() && Float16::of(definition).is_none();
+    // What was observed stands under the name of the type that it is a form of.
+    if definition.observed {
+        return None;
+    }
+    // A recursive type that serde knows no name of has the one that the compiler gives it.
+    let is_given = !definition.foreign || !definition.name.contains(['<', '(', '[', '&', ' ']);
+    (is_own && is_given).then_some(&definition.name)
+}
+
+/// Whether the names of its members vouch for it.
+fn is_vouched_for(definition: &Definition) -> bool {
+    !definition.foreign && matches!(definition.body, Body::Enum(_) | Body::Struct(Fields::Named(_)))
+}
+
+fn are_alike(checkpoint: &Definition, program: &Definition) -> bool {
+    matches!(checkpoint.body, Body::Enum(_)) == matches!(program.body, Body::Enum(_))
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn former(&self, place: usize) -> Option<&'a Former> {
+        self.migrations.and_then(|program| program.former(place))
+    }
+
+    /// Accepts the older names that the program gives to the types in a member.
+    pub(super) fn accept_in(&mut self, owner: Option<Owner<'a>>, member: &str) {
+        let Some(owner) = owner else { return };
+        let Some(former) = self.former(owner.place) else { return };
+        let names = former.types_in(owner.variant, member);
+        self.accepted.enter(names.iter().map(String::as_str));
+    }
+
+    /// Compares the names of two types, and of the wrappers around them. What the wrappers accept
+    /// holds from here on.
+    pub(super) fn type_names(&mut self, checkpoint: &'a Type, program: &'a Type) {
+        let before = Chain::of(self.checkpoint, checkpoint, None);
+        let after = Chain::of(self.program, program, None);
+        self.wrappers(&before.wrappers, &after.wrappers);
+        let (Some(old), Some(new)) = (before.last, after.last) else { return };
+        let (old_type, new_type) = (&self.checkpoint.types[old], &self.program.types[new]);
+        if !are_alike(old_type, new_type) {
+            return;
+        }
+        match self.names(old, new) {
+            Names::Same => {}
+            Names::Different if !is_vouched_for(old_type) || !is_vouched_for(new_type) => {
+                self.report_names(DifferenceKind::OtherType, &[old], &[new]);
+            }
+            Names::Different | Names::Renamed => {
+                self.report_names(DifferenceKind::TypeRenamed, &[old], &[new]);
+            }
+        }
+    }
+
+    /// The same for the wrappers alone, down to the types of `inner`.
+    pub(super) fn names_of_wrappers(&mut self, whole: (&Type, &Type), inner: (&Type, &Type)) {
+        let before = Chain::of(self.checkpoint, whole.0, Some(inner.0));
+        let after = Chain::of(self.program, whole.1, Some(inner.1));
+        self.wrappers(&before.wrappers, &after.wrappers);
+    }
+
+    /// A wrapper may be added or removed, but not become another.
+    fn wrappers(&mut self, before: &[usize], after: &[usize]) {
+        for place in after {
+            if let Some(former) = self.former(*place) {
+                self.accepted.enter(former.types_inside());
+            }
+        }
+        let before: Vec<usize> =
+            before.iter().copied().filter(|place| label(&self.checkpoint.types[*place]).is_some()).collect();
+        let after: Vec<usize> =
+            after.iter().copied().filter(|place| label(&self.program.types[*place]).is_some()).collect();
+        let is_added = before.len() <= after.len();
+        let (fewer, more) = if is_added { (&before, &after) } else { (&after, &before) };
+        let mut rest = more.iter();
+        let mut renamed = Vec::new();
+        for one in fewer {
+            let pair = |other: usize| if is_added { (*one, other) } else { (other, *one) };
+            let found =
+                rest.by_ref().map(|other| pair(*other)).find_map(|(old, new)| match self.names(old, new) {
+                    Names::Same => Some(None),
+                    Names::Renamed => Some(Some((old, new))),
+                    Names::Different => None,
+                });
+            match found {
+                Some(pair) => renamed.extend(pair),
+                None => return self.report_names(DifferenceKind::OtherType, &before, &after),
+            }
+        }
+        for (old, new) in renamed {
+            self.report_names(DifferenceKind::TypeRenamed, &[old], &[new]);
+        }
+    }
+
+    fn names(&self, old: usize, new: usize) -> Names {
+        let labels = (label(&self.checkpoint.types[old]), label(&self.program.types[new]));
+        let (Some(before), Some(after)) = labels else { return Names::Same };
+        let mut former = self.former(new).map_or(&[][..], Former::types).iter();
+        if before == after {
+            Names::Same
+        } else if self.accepted.names().contains(&before) || former.any(|name| name == before) {
+            Names::Renamed
+        } else {
+            Names::Different
+        }
+    }
+
+    fn report_names(&mut self, kind: DifferenceKind, old: &[usize], new: &[usize]) {
+        let names = |schema: &Schema, places: &[usize]| {
+            let names: Vec<_> = places.iter().map(|place| shortened(&schema.types[*place].name)).collect();
+            format!("type {}", names.join(" around "))
+        };
+        let (old, new) = (names(self.checkpoint, old), names(self.program, new));
+        // A type may be in many places, and has one name.
+        let is_known =
+            |known: &Difference| known.kind == kind && known.checkpoint == old && known.program == new;
+        if kind != DifferenceKind::TypeRenamed || !self.found.iter().any(is_known) {
+            self.report(kind, old, new);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What migrations return.
+
+use std::fmt;
+
+/// What a migration returns: the new value, or a `Result` of it.
+#[diagnostic::on_unimplemented(
+    message = "a migration to `{New}` returns that, or a `Result` of it, not `{Self}`",
+    label = "not a migration to `{New}`"
+)]
+pub trait Migrated<New> {
+    /// The new value, or why there is none.
+    ///
+    /// # Errors
+    /// What the migration said.
+    fn migrated(self) -> Result<New, String>;
+}
+
+impl<New> Migrated<New> for New {
+    fn migrated(self) -> Result<New, String> {
+        Ok(self)
+    }
+}
+
+impl<New, E: fmt::Display> Migrated<New> for Result<New, E> {
+    fn migrated(self) -> Result<New, String> {
+        self.map_err(|error| error.to_string())
+    }
+}

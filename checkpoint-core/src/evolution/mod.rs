@@ -1,0 +1,18 @@
+//! A state whose type has changed since it was saved: what differs, and how it is read all the same.
+//!
+//! ```text
+//! program: the schema of the program, and its migrations ──▶ compare: what differs, and the plan ──▶ resolve: reads by names
+//! ```
+
+mod compare;
+mod migrated;
+mod program;
+mod resolve;
+
+#[cfg(test)]
+pub(crate) use compare::differences;
+pub(crate) use compare::{Compared, compare, opaque, unsupported};
+pub use compare::{Difference, DifferenceKind};
+pub use migrated::Migrated;
+pub(crate) use program::{Migration, Program, Told};
+pub(crate) use resolve::{Conversion, decode_by_schema, is_value};

@@ -1,0 +1,322 @@
+//! What is inside a value of the writer: elements, entries, fields and variants.
+
+use serde::de::value::BorrowedStrDeserializer;
+use serde::de::{
+    Deserialize as _, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::cursor::{Cursor, Failure, Step};
+use super::other::Other;
+use super::value::Value;
+use crate::base::text::listed;
+use crate::schema::{Field, Fields, Type, Variant};
+
+/// Elements of one type.
+pub(super) struct Uniform<'r, 'a> {
+    cursor: &'r mut Cursor<'a>,
+    ty: &'a Type,
+    other: Other<'a>,
+    taken: u64,
+    length: u64,
+}
+
+/// Members of a type each.
+struct Numbered<'r, 'a> {
+    cursor: &'r mut Cursor<'a>,
+    types: &'a [Type],
+    other: Other<'a>,
+    taken: usize,
+}
+
+/// Fields with names.
+struct Named<'r, 'a> {
+    cursor: &'r mut Cursor<'a>,
+    fields: &'a [Field],
+    other: Other<'a>,
+}
+
+/// Keys and values.
+struct Entries<'r, 'a> {
+    cursor: &'r mut Cursor<'a>,
+    key: &'a Type,
+    ty: &'a Type,
+    other: Other<'a>,
+    left: u64,
+}
+
+/// What a visitor leaves unread would shift everything behind it.
+fn whole<R>(value: R, is_whole: bool) -> Result<R, Failure> {
+    if is_whole { Ok(value) } else { Err(Failure::custom("it is longer than the value in this program")) }
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn read_uniform<V: Visitor<'a>>(
+        &mut self,
+        ty: &'a Type,
+        other: Other<'a>,
+        length: u64,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let mut elements = Uniform { cursor: self, ty, other, taken: 0, length };
+        let value = visitor.visit_seq(&mut elements)?;
+        whole(value, elements.taken == length)
+    }
+
+    pub(super) fn read_members<V: Visitor<'a>>(
+        &mut self,
+        types: &'a [Type],
+        other: Other<'a>,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let mut members = Numbered { cursor: self, types, other, taken: 0 };
+        let value = visitor.visit_seq(&mut members)?;
+        whole(value, members.taken == types.len())
+    }
+
+    pub(super) fn read_entries<V: Visitor<'a>>(
+        &mut self,
+        key: &'a Type,
+        ty: &'a Type,
+        other: Other<'a>,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let left = self.length()?;
+        let mut entries = Entries { cursor: self, key, ty, other, left };
+        let value = visitor.visit_map(&mut entries)?;
+        whole(value, entries.left == 0)
+    }
+
+    pub(super) fn read_fields<V: Visitor<'a>>(
+        &mut self,
+        fields: &'a Fields,
+        other: Other<'a>,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        match fields {
+            Fields::Unit => visitor.visit_unit(),
+            Fields::Newtype(ty) => {
+                let other = other.inside_newtype();
+                self.deeper(|cursor| Value { cursor, ty, other }.deserialize_any(visitor))
+            }
+            Fields::Tuple(types) => self.read_members(types, other, visitor),
+            Fields::Named(fields) => {
+                let mut named = Named { cursor: self, fields, other };
+                let value = visitor.visit_map(&mut named)?;
+                whole(value, named.fields.is_empty())
+            }
+        }
+    }
+
+    pub(super) fn read_variant<V: Visitor<'a>>(
+        &mut self,
+        variants: &'a [Variant],
+        other: Other<'a>,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let variant = self.variant(variants)?;
+        let (name, other) = other.variant(&variant.name);
+        visitor.visit_enum(EnumValue { cursor: self, variant, name, other })
+    }
+
+    /// Which variant it is.
+    pub(super) fn variant(&mut self, variants: &'a [Variant]) -> Result<&'a Variant, Failure> {
+        let index = u32::from_le_bytes(self.take()?);
+        let found = usize::try_from(index).ok().and_then(|index| variants.get(index));
+        found.ok_or_else(|| Failure::custom(format!("there is no variant {index}")))
+    }
+}
+
+/// Two structs of which no name is in both have nothing to do with each other, though a reader that has a default for
+/// each of its fields would take one for the other.
+///
+/// `known` are the names of the reader, with its aliases.
+pub(super) fn check_related(fields: &[Field], known: &[&str]) -> Result<(), Failure> {
+    if fields.is_empty() || known.is_empty() || fields.iter().any(|field| known.contains(&&*field.name)) {
+        return Ok(());
+    }
+    let fields: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    Err(Failure::custom(format!(
+        "not one field is in both: {} in the checkpoint, {} in this program",
+        listed(&fields),
+        listed(known)
+    )))
+}
+
+impl<'a> SeqAccess<'a> for &mut Uniform<'_, 'a> {
+    type Error = Failure;
+
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+        if self.taken == self.length {
+            return Ok(None);
+        }
+        let step = Step::Element(self.taken);
+        self.taken += 1;
+        let (ty, other) = (self.ty, self.other.element());
+        self.cursor.visit(step, ty, other, seed).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        usize::try_from(self.length - self.taken).ok()
+    }
+}
+
+impl<'a> SeqAccess<'a> for &mut Numbered<'_, 'a> {
+    type Error = Failure;
+
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+        let Some(ty) = self.types.get(self.taken) else { return Ok(None) };
+        let (step, other) = (Step::Member(self.taken as u64), self.other.member(self.taken));
+        self.taken += 1;
+        self.cursor.visit(step, ty, other, seed).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.types.len() - self.taken)
+    }
+}
+
+impl<'a> MapAccess<'a> for &mut Named<'_, 'a> {
+    type Error = Failure;
+
+    fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+        let Some(field) = self.fields.first() else { return Ok(None) };
+        seed.deserialize(BorrowedStrDeserializer::<Failure>::new(&field.name)).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
+        let Some((field, rest)) = self.fields.split_first() else {
+            return Err(Failure::custom("a value was asked for without its key"));
+        };
+        self.fields = rest;
+        self.cursor.visit(Step::Field(&field.name), &field.ty, self.other.field(&field.name), seed)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.fields.len())
+    }
+}
+
+impl<'a> MapAccess<'a> for &mut Entries<'_, 'a> {
+    type Error = Failure;
+
+    fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        let (ty, other) = (self.key, self.other.key());
+        self.cursor.visit(Step::Key, ty, other, seed).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
+        self.cursor.visit(Step::Entry, self.ty, self.other.entry(), seed)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        usize::try_from(self.left).ok()
+    }
+}
+
+/// A variant, by its name.
+struct EnumValue<'r, 'a> {
+    cursor: &'r mut Cursor<'a>,
+    variant: &'a Variant,
+    /// By which the reader knows it.
+    name: &'a str,
+    other: Other<'a>,
+}
+
+impl<'r, 'a> EnumAccess<'a> for EnumValue<'r, 'a> {
+    type Error = Failure;
+    type Variant = Content<'r, 'a>;
+
+    fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Content<'r, 'a>), Failure> {
+        let EnumValue { cursor, variant, name, other } = self;
+        let chosen = seed.deserialize(BorrowedStrDeserializer::<Failure>::new(name))?;
+        cursor.enter(Step::Variant(&variant.name));
+        Ok((chosen, Content { cursor, fields: &variant.fields, other }))
+    }
+}
+
+/// What a variant holds.
+struct Content<'r, 'a> {
+    cursor: &'r mut Cursor<'a>,
+    fields: &'a Fields,
+    other: Other<'a>,
+}
+
+impl<'a> Content<'_, 'a> {
+    fn read<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        let Content { cursor, fields, other } = self;
+        let value =
+            cursor.guard(|cursor| cursor.deeper(|cursor| cursor.read_fields(fields, other, visitor)))?;
+        cursor.leave();
+        Ok(value)
+    }
+}
+
+impl<'a> VariantAccess<'a> for Content<'_, 'a> {
+    type Error = Failure;
+
+    fn unit_variant(self) -> Result<(), Failure> {
+        <()>::deserialize(self)
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Failure> {
+        let Fields::Newtype(ty) = self.fields else { return seed.deserialize(self) };
+        let other = self.other.inside_newtype();
+        let value = self.cursor.deeper(|cursor| cursor.read(ty, other, seed))?;
+        self.cursor.leave();
+        Ok(value)
+    }
+
+    fn tuple_variant<V: Visitor<'a>>(self, _: usize, visitor: V) -> Result<V::Value, Failure> {
+        self.read(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'a>>(
+        self,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        if let Fields::Named(fields) = self.fields {
+            check_related(fields, known)?;
+        }
+        self.read(visitor)
+    }
+}
+
+/// The content as a value of its own, for a variant that holds one value in the reader.
+impl<'a> Deserializer<'a> for Content<'_, 'a> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.read(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.struct_variant(known, visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    forward_to_deserialize_any! {
+        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq
+        tuple tuple_struct map enum identifier ignored_any
+    }
+}

@@ -1,0 +1,377 @@
+//! Where in the bytes and in the schema a reading is, and how much more it may take.
+
+use serde::de::{DeserializeSeed, Error as _};
+use typed_arena::Arena;
+
+use super::migration::Plan;
+use super::other::{Other, Same};
+use super::value::{Value, is_ignored};
+use crate::arrays::{ArraySource, Kind, Reference};
+use crate::base::text::shortened;
+use crate::codec::{self, OUT_OF_BAND, Reader, Room, allowed_elements};
+use crate::evolution::Program;
+use crate::schema::{Body, Definition, Fields, Float16, Schema, Type};
+
+/// How many values may be inside each other. Less than on the direct road: a forged schema goes as deep as it may.
+const DEEPEST: u32 = 256;
+
+pub(super) type Failure = codec::Failure;
+
+/// How many elements a sequence has, or which array holds them.
+pub(super) enum Elements {
+    Here(u64),
+    Array(Reference),
+}
+
+/// One step from a value of the writer into a part of it.
+#[derive(Clone, Copy)]
+pub(super) enum Step<'a> {
+    Field(&'a str),
+    Member(u64),
+    Element(u64),
+    Key,
+    /// The value of a map's entry.
+    Entry,
+    Variant(&'a str),
+}
+
+/// The elements of an array that is kept elsewhere, while they are read one by one.
+struct Rows {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    /// What is read in the place of `bytes`.
+    rows: Option<Rows>,
+    schema: &'a Schema,
+    /// The schema of the program, and which types of the two are the same.
+    program: Option<&'a Schema>,
+    same: Same<'a>,
+    plan: &'a Plan,
+    /// Keeps what is not in `bytes` and yet given as borrowed.
+    arena: &'a Arena<Vec<u8>>,
+    room: Room,
+    pub(super) arrays: &'a mut dyn ArraySource,
+    /// How many more values may be read that take no bytes.
+    empty: u64,
+    /// How many more elements sequences may announce.
+    elements: u64,
+    depth: u32,
+    /// From the state to the value. After a failure it stays where that was.
+    path: Vec<Step<'a>>,
+    /// The first failure, with its path.
+    failure: Option<String>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(
+        bytes: &'a [u8],
+        (schema, program): (&'a Schema, Option<&'a Program>),
+        (plan, room): (&'a Plan, Room),
+        arena: &'a Arena<Vec<u8>>,
+        arrays: &'a mut dyn ArraySource,
+    ) -> Cursor<'a> {
+        let allowed = allowed_elements(bytes.len());
+        Cursor {
+            bytes,
+            rows: None,
+            schema,
+            program: program.map(Program::extended),
+            same: Same::new(schema, program),
+            plan,
+            arena,
+            room,
+            arrays,
+            empty: allowed,
+            elements: allowed,
+            depth: 0,
+            path: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// The value, if all was read and nothing failed on the way. A type may go on after a failure, but what is read
+    /// next is then not what it is taken for.
+    pub(super) fn end<T>(self, decoded: Result<T, Failure>) -> Result<T, String> {
+        match (decoded, self.failure) {
+            (_, Some(why)) => Err(why),
+            (Err(failure), None) => Err(failure.into_sentence()),
+            (Ok(_), None) if !self.bytes.is_empty() => {
+                Err("there is more data than the value takes".to_owned())
+            }
+            (Ok(value), None) => Ok(value),
+        }
+    }
+
+    /// Notes where a failure is.
+    pub(super) fn guard<R>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let value = read(self);
+        if let Err(failure) = &value
+            && self.failure.is_none()
+        {
+            self.failure = Some(self.located(failure));
+        }
+        value
+    }
+
+    pub(super) fn schema(&self) -> &'a Schema {
+        self.schema
+    }
+
+    pub(super) fn program(&self) -> Option<&'a Schema> {
+        self.program
+    }
+
+    pub(super) fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    pub(super) fn arena(&self) -> &'a Arena<Vec<u8>> {
+        self.arena
+    }
+
+    /// Keeps bytes for as long as the state is decoded.
+    pub(super) fn keep(&self, bytes: Vec<u8>) -> &'a [u8] {
+        self.arena.alloc(bytes)
+    }
+
+    /// What went wrong, and where.
+    fn located(&self, failure: &Failure) -> String {
+        let mut path = String::new();
+        for step in &self.path {
+            match step {
+                Step::Field(name) if path.is_empty() => path.push_str(&shortened(name)),
+                Step::Field(name) => path.extend([".", &shortened(name)]),
+                Step::Member(number) => path.push_str(&format!(".{number}")),
+                Step::Element(number) => path.push_str(&format!("[{number}]")),
+                Step::Key => path.push_str("[key]"),
+                Step::Entry => path.push_str("[]"),
+                Step::Variant(name) => path.extend(["::", &shortened(name)]),
+            }
+        }
+        if path.is_empty() { failure.to_string() } else { format!("{path}: {failure}") }
+    }
+
+    pub(super) fn enter(&mut self, step: Step<'a>) {
+        self.path.push(step);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.path.pop();
+    }
+
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
+        if let Some(rows) = &mut self.rows {
+            let taken = rows.bytes.get(rows.taken..).and_then(<[u8]>::first_chunk).copied();
+            rows.taken += N;
+            return taken.ok_or_else(ends);
+        }
+        let (taken, rest) = self.bytes.split_first_chunk().ok_or_else(ends)?;
+        self.bytes = rest;
+        Ok(*taken)
+    }
+
+    /// Bytes of a text or the like, as no array has any.
+    pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Failure> {
+        let length = usize::try_from(length).ok().filter(|_| self.rows.is_none()).ok_or_else(ends)?;
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or_else(ends)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn length(&mut self) -> Result<u64, Failure> {
+        let length = u64::from_le_bytes(self.take()?);
+        self.admit(length)?;
+        Ok(length)
+    }
+
+    pub(super) fn elements(&mut self) -> Result<Elements, Failure> {
+        let length = u64::from_le_bytes(self.take()?);
+        if length != OUT_OF_BAND {
+            self.admit(length)?;
+            return Ok(Elements::Here(length));
+        }
+        let [number, rows] = [u64::from_le_bytes(self.take()?), u64::from_le_bytes(self.take()?)];
+        if self.rows.is_some() {
+            return Err(Failure::custom("an array refers to another one"));
+        }
+        Ok(Elements::Array(Reference { number, rows }))
+    }
+
+    fn admit(&mut self, length: u64) -> Result<(), Failure> {
+        self.elements = self.elements.checked_sub(length).ok_or_else(|| {
+            Failure::custom(format!("a sequence announces {length} elements, more than there is data for"))
+        })?;
+        Ok(())
+    }
+
+    /// Reads one value that is inside another. The schema may nest without end and the bytes not at all, so both the
+    /// depth and the number of values without bytes are bounded.
+    pub(super) fn visit<S: DeserializeSeed<'a>>(
+        &mut self,
+        step: Step<'a>,
+        ty: &'a Type,
+        other: Other<'a>,
+        seed: S,
+    ) -> Result<S::Value, Failure> {
+        let before = self.position();
+        self.enter(step);
+        let value = self.deeper(|cursor| cursor.read(ty, other, seed))?;
+        self.leave();
+        if self.position() == before {
+            self.empty = self
+                .empty
+                .checked_sub(1)
+                .ok_or_else(|| Failure::custom("there are too many values that take no space"))?;
+        }
+        Ok(value)
+    }
+
+    /// Reads a value. One that is the same type on both sides is read as if nothing had changed, by position.
+    pub(super) fn read<S: DeserializeSeed<'a>>(
+        &mut self,
+        ty: &'a Type,
+        other: Other<'a>,
+        seed: S,
+    ) -> Result<S::Value, Failure> {
+        // What the program does not want to know is passed over by the schema.
+        let by_name = self.rows.is_some() || is_ignored::<S::Value>();
+        if by_name || !other.ty().is_some_and(|program| self.same.is_same(ty, program)) {
+            return seed.deserialize(Value { cursor: self, ty, other });
+        }
+        self.guard(|cursor| {
+            let (elements, room) = (cursor.elements, cursor.room);
+            let mut reader = Reader::new(cursor.bytes, cursor.arena, elements, room, cursor.arrays);
+            let value = seed.deserialize(&mut reader);
+            (cursor.bytes, cursor.elements) = reader.rest();
+            value
+        })
+    }
+
+    /// Changes with every byte that is read. While rows are read, the other bytes are not.
+    fn position(&self) -> (usize, usize) {
+        (self.bytes.len(), self.rows.as_ref().map_or(0, |rows| rows.taken))
+    }
+
+    pub(super) fn deeper<R>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        if self.depth == DEEPEST {
+            return Err(Failure::custom(format!("values are nested more than {DEEPEST} deep")));
+        }
+        self.depth += 1;
+        let is_due = self.room.is_due(self.depth, size_of::<R>());
+        let value = if is_due { self.room.before(size_of::<R>(), || read(self)) } else { read(self) }?;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    /// All bytes of an array, whose rows must be of this type.
+    pub(super) fn array(&mut self, array: Reference, ty: &'a Type) -> Result<Vec<u8>, Failure> {
+        let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::custom)?;
+        let found = (kind.dtype.descr, kind.inner.iter().product());
+        match self.row(ty)? {
+            // Of other rows the header does not tell all: the signs of wide integers, what two floats are.
+            Some((descr, lengths)) if found != (descr, lengths.iter().product::<u64>()) => {
+                Err(Failure::custom(format!("array {} is of another type", array.number)))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    /// Reads from the bytes of an array, all of them.
+    pub(super) fn inside<R>(
+        &mut self,
+        bytes: Vec<u8>,
+        read: impl FnOnce(&mut Self) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        self.rows = Some(Rows { bytes, taken: 0 });
+        let value = read(self)?;
+        match self.rows.take() {
+            Some(rows) if rows.taken == rows.bytes.len() => Ok(value),
+            _ => Err(Failure::custom("the array is longer than the value")),
+        }
+    }
+
+    /// Whether the `Vec` of an array of this kind is what a sequence of this type is.
+    pub(super) fn is_vec_of(&self, kind: Kind, element: &'a Type) -> Result<bool, Failure> {
+        let row = self.row(element)?;
+        Ok(row.is_some_and(|(descr, lengths)| kind.dtype.descr == descr && kind.inner == lengths))
+    }
+
+    /// What the header of an array calls rows of this type, and the lengths of their dimensions. `None` where there may
+    /// be several names for it, or none.
+    fn row(&self, ty: &'a Type) -> Result<Option<(&'static str, Vec<u64>)>, Failure> {
+        let mut lengths = Vec::new();
+        let mut ty = self.bare(ty)?;
+        while let Type::Array(element, length) = ty {
+            if lengths.len() == 8 {
+                return Ok(None);
+            }
+            lengths.push(*length);
+            ty = self.bare(element)?;
+        }
+        let descr = match ty {
+            Type::Bool => "|b1",
+            Type::U8 => "|u1",
+            Type::U16 => "<u2",
+            Type::U32 => "<u4",
+            Type::U64 => "<u8",
+            Type::I8 => "|i1",
+            Type::I16 => "<i2",
+            Type::I32 => "<i4",
+            Type::I64 => "<i8",
+            Type::F32 => "<f4",
+            Type::F64 => "<f8",
+            _ => match self.float16(ty)? {
+                Some(float) => float.descr(),
+                None => return Ok(None),
+            },
+        };
+        // Two floats may be a complex number.
+        if descr.starts_with("<f") && lengths.last() == Some(&2) {
+            return Ok(None);
+        }
+        Ok(Some((descr, lengths)))
+    }
+
+    /// The float of 16 bits that this type is.
+    pub(super) fn float16(&self, ty: &Type) -> Result<Option<Float16>, Failure> {
+        Ok(self.definition(ty)?.and_then(Float16::of))
+    }
+
+    /// The type without the newtypes around it. A float of 16 bits is none.
+    pub(super) fn bare(&self, mut ty: &'a Type) -> Result<&'a Type, Failure> {
+        // A forged schema may have any number, or a circle, and every value would pay for it.
+        for _ in 0..=MOST_WRAPPERS {
+            match self.definition(ty)? {
+                Some(definition @ Definition { body: Body::Struct(Fields::Newtype(inner)), .. })
+                    if Float16::of(definition).is_none() =>
+                {
+                    ty = inner;
+                }
+                _ => return Ok(ty),
+            }
+        }
+        Err(Failure::custom(format!("the schema has more than {MOST_WRAPPERS} newtypes around each other")))
+    }
+
+    pub(super) fn definition(&self, ty: &Type) -> Result<Option<&'a Definition>, Failure> {
+        let Type::Named(place) = ty else { return Ok(None) };
+        let found = self.schema.types.get(*place);
+        found.map(Some).ok_or_else(|| Failure::custom("the schema refers to a type that it does not have"))
+    }
+}
+
+/// More newtypes around each other are not looked through.
+const MOST_WRAPPERS: usize = 200;
+
+fn ends() -> Failure {
+    Failure::custom("the data ends before the value is complete")
+}

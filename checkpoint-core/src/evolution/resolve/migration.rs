@@ -1,0 +1,172 @@
+//! Where a value of the writer is of another version than the reader's type, and what makes the one of the other.
+
+use std::any::TypeId;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::ptr;
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, Error as _, Visitor};
+
+use super::cursor::Failure;
+use super::other::Other;
+use super::value::Value;
+use crate::arrays::Copied;
+use crate::codec::{self, Forms, Reader, Room};
+use crate::schema::{self, Schema, Type};
+
+/// All references to one definition are the same type; other types are where they stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    Definition(usize),
+    Inline(*const Type),
+}
+
+impl Identity {
+    pub(crate) fn of(ty: &Type) -> Identity {
+        match ty {
+            Type::Named(place) => Identity::Definition(*place),
+            ty => Identity::Inline(ptr::from_ref(ty)),
+        }
+    }
+}
+
+/// A value of the newer type, as it would have been saved.
+pub(super) struct Converted {
+    bytes: Vec<u8>,
+    arrays: Copied,
+    room: Room,
+}
+
+type Convert = dyn Fn(Value<'_, '_>) -> Result<Converted, Failure> + Send + Sync;
+
+/// Reads the older type, and makes the newer one of it.
+///
+/// The reader of the newer type then reads that from its bytes. It cannot be given the value itself: its type may
+/// differ from the one that the migration made in lifetimes, which no `TypeId` tells apart.
+#[derive(Clone)]
+pub(crate) struct Conversion(Arc<Convert>);
+
+impl Conversion {
+    /// `forms` are those in which a `New` is read.
+    pub(crate) fn new<Old: DeserializeOwned, New: Serialize>(
+        from: u32,
+        forms: fn() -> Forms,
+        migration: impl Fn(Old) -> Result<New, String> + Send + Sync + 'static,
+    ) -> Conversion {
+        let known = OnceLock::new();
+        Conversion(Arc::new(move |value| {
+            let forms = known.get_or_init(forms);
+            let new = migration(Old::deserialize(value)?).map_err(|why| {
+                Failure::custom(format!("the migration from version {from} refused it: {why}"))
+            })?;
+            let mut converted =
+                Converted { bytes: Vec::new(), arrays: Copied::default(), room: forms.room() };
+            codec::encode(&new, forms, &mut converted.bytes, &mut converted.arrays).map_err(|why| {
+                Failure::custom(format!("what the migration from version {from} made: {why}"))
+            })?;
+            Ok(converted)
+        }))
+    }
+}
+
+impl fmt::Debug for Conversion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Conversion")
+    }
+}
+
+/// What the comparison of the two schemas found out about versions.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// By the type of the checkpoint and that of the program.
+    conversions: HashMap<(Identity, TypeId), (Conversion, Type)>,
+    /// The version of each type of the program; empty where no type on either side has another than 1.
+    versions: HashMap<TypeId, u32>,
+    /// Types of the checkpoint for which the program has some that tell no version: either side may only know from serde
+    /// what they are, and then says version 1 of whatever it is.
+    untold: HashSet<Identity>,
+}
+
+impl Plan {
+    pub(crate) fn new(versions: HashMap<TypeId, u32>, checkpoint: &Schema) -> Plan {
+        let all_first = checkpoint.types.iter().all(|definition| definition.version == 1)
+            && versions.values().all(|version| *version == 1);
+        Plan { versions: if all_first { HashMap::new() } else { versions }, ..Plan::default() }
+    }
+
+    /// `old` is the type that the conversion takes.
+    pub(crate) fn convert(&mut self, checkpoint: &Type, program: TypeId, conversion: Conversion, old: Type) {
+        self.conversions.insert((Identity::of(checkpoint), program), (conversion, old));
+    }
+
+    pub(crate) fn note_untold(&mut self, checkpoint: &Type) {
+        self.untold.insert(Identity::of(checkpoint));
+    }
+
+    /// Refuses a value of another version that the comparison did not come upon, such as one that is only found under an
+    /// alias.
+    fn check(&self, schema: &Schema, found: &Type, program: TypeId, is_wrapper: bool) -> Result<(), Failure> {
+        let Some(version) = self.versions.get(&program).copied() else { return Ok(()) };
+        let told: Vec<u32> = schema::chain(schema, found)
+            .map(|ty| schema::own_version(schema, ty))
+            .filter(|version| *version != 1)
+            .collect();
+        let fits = match version {
+            // What a wrapper holds is looked at when its turn comes.
+            1 => told.is_empty() || is_wrapper,
+            _ if told.is_empty() => {
+                schema::chain(schema, found).any(|ty| self.untold.contains(&Identity::of(ty)))
+            }
+            version => told.contains(&version),
+        };
+        if fits {
+            return Ok(());
+        }
+        let found = told.first().copied().unwrap_or(1);
+        Err(Failure::custom(format!(
+            "version {found} in the checkpoint, version {version} in this program, and no migration at this place"
+        )))
+    }
+}
+
+impl<'a> Value<'_, 'a> {
+    /// What makes the value of an older version of it, where that is what the checkpoint has and the reader is the type's
+    /// own.
+    pub(super) fn conversion<V: Visitor<'a>>(
+        &self,
+        is_wrapper: bool,
+    ) -> Option<Result<&'a (Conversion, Type), Failure>> {
+        let plan: &'a Plan = self.cursor.plan();
+        if plan.versions.is_empty() {
+            return None;
+        }
+        let program = typeid::of::<V::Value>();
+        match plan.conversions.get(&(Identity::of(self.ty), program)) {
+            Some(conversion) => Some(Ok(conversion)),
+            None => plan.check(self.cursor.schema(), self.ty, program, is_wrapper).err().map(Err),
+        }
+    }
+
+    /// Makes it, and has it read from its bytes as `read` says.
+    pub(super) fn convert<R>(
+        self,
+        (conversion, old): &'a (Conversion, Type),
+        read: impl FnOnce(&mut Reader<'a, '_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let Value { cursor, ty, .. } = self;
+        let other = Other::of_type(cursor.program(), old);
+        cursor.deeper(|cursor| {
+            let Converted { bytes, mut arrays, room } = (conversion.0)(Value { cursor, ty, other })?;
+            let (bytes, arena): (&'a [u8], _) = (cursor.keep(bytes), cursor.arena());
+            let elements = codec::allowed_elements(bytes.len());
+            let mut reader = Reader::new(bytes, arena, elements, room, &mut arrays);
+            let value = read(&mut reader)?;
+            match reader.rest() {
+                ([], _) => Ok(value),
+                _ => Err(Failure::custom("what a migration made is not all read")),
+            }
+        })
+    }
+}

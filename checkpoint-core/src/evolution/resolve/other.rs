@@ -1,0 +1,186 @@
+//! What the program has at the place that is being read, as far as that is known.
+
+use std::collections::HashMap;
+
+use crate::evolution::resolve::Identity;
+use crate::evolution::{Program, compare};
+use crate::schema::{Body, Fields, Schema, Type, Variant, hidden};
+
+/// The type that the program has at a place, or the fields of a variant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Other<'a>(Option<(&'a Schema, Found<'a>)>);
+
+#[derive(Clone, Copy, Debug)]
+enum Found<'a> {
+    Type(&'a Type),
+    Fields(&'a Fields),
+}
+
+impl<'a> Other<'a> {
+    pub(super) fn unknown() -> Other<'a> {
+        Other(None)
+    }
+
+    pub(super) fn of_type(program: Option<&'a Schema>, ty: &'a Type) -> Other<'a> {
+        Other(program.map(|program| (program, Found::Type(ty))))
+    }
+
+    pub(super) fn ty(self) -> Option<&'a Type> {
+        match self.0 {
+            Some((_, Found::Type(ty))) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// What is inside, without wrappers around it.
+    fn inside(self, find: impl FnOnce(Form<'a>) -> Option<&'a Type>) -> Other<'a> {
+        let found = |(program, found): (&'a Schema, Found<'a>)| {
+            let form = match found {
+                Found::Fields(fields) => Form::Fields(fields),
+                Found::Type(ty) => match bare(program, ty) {
+                    Type::Named(place) => match &program.types.get(*place)?.body {
+                        Body::Struct(fields) => Form::Fields(fields),
+                        Body::Enum(_) => return None,
+                    },
+                    ty => Form::Type(ty),
+                },
+            };
+            Some((program, Found::Type(find(form)?)))
+        };
+        Other(self.0.and_then(found))
+    }
+
+    /// The type without wrappers around it.
+    pub(super) fn bare(self) -> Other<'a> {
+        match self.0 {
+            Some((program, Found::Type(ty))) => Other(Some((program, Found::Type(bare(program, ty))))),
+            _ => self,
+        }
+    }
+
+    pub(super) fn inside_newtype(self) -> Other<'a> {
+        let found = |(program, found): (&'a Schema, Found<'a>)| {
+            let inner = match found {
+                Found::Fields(Fields::Newtype(inner)) => inner,
+                Found::Fields(_) => return None,
+                Found::Type(ty @ Type::Named(place)) => match &program.types.get(*place)?.body {
+                    Body::Struct(Fields::Newtype(inner)) => inner,
+                    _ => ty,
+                },
+                Found::Type(ty) => ty,
+            };
+            Some((program, Found::Type(inner)))
+        };
+        Other(self.0.and_then(found))
+    }
+
+    pub(super) fn inside_option(self) -> Other<'a> {
+        self.inside(|form| match form {
+            Form::Type(Type::Option(inner)) => Some(inner),
+            _ => None,
+        })
+    }
+
+    pub(super) fn element(self) -> Other<'a> {
+        self.inside(|form| match form {
+            Form::Type(Type::Seq(element) | Type::Array(element, _)) => Some(element),
+            _ => None,
+        })
+    }
+
+    pub(super) fn member(self, number: usize) -> Other<'a> {
+        self.inside(|form| match form {
+            Form::Type(Type::Tuple(members)) | Form::Fields(Fields::Tuple(members)) => members.get(number),
+            Form::Type(Type::Array(element, _)) => Some(element),
+            _ => None,
+        })
+    }
+
+    pub(super) fn field(self, name: &str) -> Other<'a> {
+        self.inside(|form| match form {
+            Form::Fields(Fields::Named(fields)) => {
+                fields.iter().find(|field| field.name == name).map(|field| &field.ty)
+            }
+            _ => None,
+        })
+    }
+
+    pub(super) fn key(self) -> Other<'a> {
+        self.inside(|form| match form {
+            Form::Type(Type::Map(key, _)) => Some(key),
+            _ => None,
+        })
+    }
+
+    pub(super) fn entry(self) -> Other<'a> {
+        self.inside(|form| match form {
+            Form::Type(Type::Map(_, value)) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// What a variant holds, and the name by which the reader knows it.
+    pub(super) fn variant(self, name: &'a str) -> (&'a str, Other<'a>) {
+        let found = |(program, found): (&'a Schema, Found<'a>)| {
+            let Found::Type(ty) = found else { return None };
+            let Type::Named(place) = bare(program, ty) else { return None };
+            let Body::Enum(variants) = &program.types.get(*place)?.body else { return None };
+            let known = |variant: &'a Variant| Some((hidden::common(name, &variant.name)?, &variant.fields));
+            let (name, fields) = variants.iter().find_map(known)?;
+            Some((name, Other(Some((program, Found::Fields(fields))))))
+        };
+        // Where the reader has no such variant, it says so itself.
+        let unknown = || (hidden::names(name).next().unwrap_or(name), Other(None));
+        self.0.and_then(found).unwrap_or_else(unknown)
+    }
+}
+
+enum Form<'a> {
+    Type(&'a Type),
+    Fields(&'a Fields),
+}
+
+/// The type without newtypes around it.
+fn bare<'a>(program: &'a Schema, ty: &'a Type) -> &'a Type {
+    let mut ty = ty;
+    // There cannot be more wrappers than definitions, unless they go in a circle.
+    for _ in 0..=program.types.len() {
+        match ty {
+            Type::Named(place) => match program.types.get(*place).map(|definition| &definition.body) {
+                Some(Body::Struct(Fields::Newtype(inner))) => ty = inner,
+                _ => return ty,
+            },
+            _ => return ty,
+        }
+    }
+    ty
+}
+
+/// Which types of the checkpoint are the same as those of the program.
+pub(super) struct Same<'a> {
+    checkpoint: &'a Schema,
+    program: Option<&'a Program>,
+    known: HashMap<(Identity, Identity), bool>,
+    /// How many more types may be compared. A forged schema has any number of them.
+    left: usize,
+}
+
+/// A real schema has some hundred types at most.
+const MOST: usize = 1_000_000;
+
+impl<'a> Same<'a> {
+    pub(super) fn new(checkpoint: &'a Schema, program: Option<&'a Program>) -> Same<'a> {
+        Same { checkpoint, program, known: HashMap::new(), left: MOST }
+    }
+
+    pub(super) fn is_same(&mut self, checkpoint: &'a Type, program: &'a Type) -> bool {
+        let Some(known) = self.program else { return false };
+        let pair = (Identity::of(checkpoint), Identity::of(program));
+        if let Some(same) = self.known.get(&pair) {
+            return *same;
+        }
+        let same = compare::are_same((self.checkpoint, checkpoint), (known, program), &mut self.left);
+        self.known.insert(pair, same);
+        same
+    }
+}

@@ -1,0 +1,116 @@
+//! Fixed arrays longer than serde knows: one sequence in the checkpoint, to another type what they are to JSON.
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::cursor::{Cursor, Elements, Failure, Step};
+use super::other::Other;
+use crate::schema::{Shape, Type};
+
+impl<'a> Cursor<'a> {
+    /// Reads the one sequence as the fixed array, or the `Vec` of them, that it is.
+    pub(super) fn read_shaped<V: Visitor<'a>>(
+        &mut self,
+        shape: &Shape,
+        leaf: &'a Type,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let (leaves, array) = match self.elements()? {
+            Elements::Here(length) => (length, None),
+            Elements::Array(array) => (array.rows, Some(array)),
+        };
+        let one = shape.lengths.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
+        let arrays = one.filter(|one| *one > 0 && leaves.is_multiple_of(*one)).map(|one| leaves / one);
+        let (length, inner) = match (arrays, shape.lengths.split_first()) {
+            (Some(length), _) if shape.is_vec => (length, &*shape.lengths),
+            (Some(1), Some((length, inner))) => (*length, inner),
+            _ => return Err(Failure::custom(format!("{leaves} elements are no whole number of arrays"))),
+        };
+        match array {
+            None => Members { cursor: self, leaf, inner, taken: 0, length }.read(visitor),
+            Some(array) => {
+                let bytes = self.array(array, leaf)?;
+                self.inside(bytes, |cursor| Members { cursor, leaf, inner, taken: 0, length }.read(visitor))
+            }
+        }
+    }
+}
+
+/// The members of an array, which are arrays of these lengths themselves, or leaves.
+struct Members<'r, 's, 'a> {
+    cursor: &'r mut Cursor<'a>,
+    leaf: &'a Type,
+    inner: &'s [u64],
+    taken: u64,
+    length: u64,
+}
+
+impl<'a> Members<'_, '_, 'a> {
+    fn read<V: Visitor<'a>>(mut self, visitor: V) -> Result<V::Value, Failure> {
+        let value = visitor.visit_seq(&mut self)?;
+        if self.taken == self.length {
+            Ok(value)
+        } else {
+            Err(Failure::custom("it is longer than the value in this program"))
+        }
+    }
+}
+
+impl<'a> SeqAccess<'a> for &mut Members<'_, '_, 'a> {
+    type Error = Failure;
+
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+        if self.taken == self.length {
+            return Ok(None);
+        }
+        let step = Step::Element(self.taken);
+        self.taken += 1;
+        let Some((length, inner)) = self.inner.split_first() else {
+            return self.cursor.visit(step, self.leaf, Other::unknown(), seed).map(Some);
+        };
+        self.cursor.enter(step);
+        let (leaf, length) = (self.leaf, *length);
+        let value = self
+            .cursor
+            .deeper(|cursor| seed.deserialize(Member(Members { cursor, leaf, inner, taken: 0, length })))?;
+        self.cursor.leave();
+        Ok(Some(value))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        usize::try_from(self.length - self.taken).ok()
+    }
+}
+
+/// A member that is an array itself.
+struct Member<'r, 's, 'a>(Members<'r, 's, 'a>);
+
+impl<'a> Deserializer<'a> for Member<'_, '_, 'a> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        let Members { cursor, leaf, inner, taken, length } = self.0;
+        cursor.guard(|cursor| Members { cursor, leaf, inner, taken, length }.read(visitor))
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    forward_to_deserialize_any! {
+        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct enum identifier ignored_any
+    }
+}

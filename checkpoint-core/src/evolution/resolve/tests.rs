@@ -1,0 +1,236 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::needless_pass_by_value, reason = "values are written down where they are tested")]
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, decode_by_schema};
+use crate::arrays::none::{NoArrays, encode};
+use crate::codec::Room;
+use crate::schema::{Body, Definition, Fields, Schema, Type};
+use crate::state::Plain;
+
+#[derive(Serialize, Deserialize)]
+struct Old {
+    step: u32,
+    gone: Vec<BTreeMap<String, Option<u8>>>,
+    energy: f32,
+    phase: OldPhase,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OldPhase {
+    Warm,
+    Run { temperature: f64, label: char },
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct New {
+    phase: NewPhase,
+    energy: f64,
+    #[serde(alias = "step")]
+    steps: u64,
+    #[serde(default)]
+    added: String,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum NewPhase {
+    Cool,
+    Run { label: String, temperature: f64 },
+    Warm,
+}
+
+fn old(phase: OldPhase) -> Old {
+    let map = [("a".to_owned(), Some(1)), ("b".to_owned(), None)].into();
+    Old { step: 7, gone: vec![map], energy: 0.5, phase }
+}
+
+fn written<T: Serialize + serde::de::DeserializeOwned + 'static>(value: T) -> (Vec<u8>, Schema) {
+    let mut bytes = Vec::new();
+    encode(&value, &mut bytes).unwrap();
+    (bytes, Schema::of::<Plain<T>>())
+}
+
+fn read<T: serde::de::DeserializeOwned>((bytes, schema): &(Vec<u8>, Schema)) -> Result<T, String> {
+    read_bytes(bytes, schema)
+}
+
+fn read_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8], schema: &Schema) -> Result<T, String> {
+    let (plan, arrays) = (Plan::default(), &mut NoArrays::default());
+    decode_by_schema(bytes, (schema, None), (&plan, Room::of(schema)), arrays).map(|value| *value)
+}
+
+#[test]
+fn fields_and_variants_are_found_by_their_names() {
+    let run = OldPhase::Run { temperature: 2.5, label: 'x' };
+    let new: New = read(&written(old(run))).unwrap();
+    let phase = NewPhase::Run { label: "x".to_owned(), temperature: 2.5 };
+    assert_eq!(new, New { phase, energy: 0.5, steps: 7, added: String::new() });
+    assert_eq!(read::<New>(&written(old(OldPhase::Warm))).unwrap().phase, NewPhase::Warm);
+}
+
+#[test]
+fn a_value_reads_as_json_would_show_it() {
+    let value = old(OldPhase::Warm).gone;
+    let json = serde_json::to_string(&value).unwrap();
+    assert_eq!(read::<serde_json::Value>(&written(value)).unwrap().to_string(), json);
+}
+
+#[test]
+fn numbers_keep_their_value_or_are_refused_with_it() {
+    assert_eq!(read::<u8>(&written(200_u64)), Ok(200));
+    assert!(read::<u8>(&written(300_u64)).unwrap_err().contains("300"));
+    assert_eq!(read::<u64>(&written(5_u128)), Ok(5));
+    assert_eq!(read::<f32>(&written(0.25_f64)), Ok(0.25));
+    assert!(read::<f32>(&written(0.1_f64)).unwrap_err().contains("0.1"));
+    assert!(read::<f64>(&written(u64::MAX)).is_err());
+    assert!(read::<f64>(&written(u128::MAX)).is_err());
+    assert!(read::<f64>(&written(i128::MAX)).is_err());
+    assert!(read::<f32>(&written(f64::NAN)).unwrap().is_nan());
+}
+
+#[test]
+fn an_error_names_the_path() {
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "it is never made")]
+    struct Wrong {
+        gone: Vec<BTreeMap<String, String>>,
+    }
+    let error = read::<Wrong>(&written(old(OldPhase::Warm))).unwrap_err();
+    assert!(error.starts_with("gone[0][]: "), "{error}");
+}
+
+#[test]
+fn a_forged_schema_is_an_error_and_never_a_hang() {
+    let define = |fields| Definition {
+        name: "Forged".to_owned(),
+        version: 1,
+        foreign: false,
+        observed: false,
+        body: Body::Struct(fields),
+    };
+    let twice = |place| Fields::Tuple(vec![Type::Named(place), Type::Named(place)]);
+    let mut doubling: Vec<_> = (1..64).map(|place| define(twice(place))).collect();
+    doubling.push(define(Fields::Unit));
+    let forged = [
+        vec![],
+        vec![define(Fields::Newtype(Type::Named(0)))],
+        vec![define(twice(0))],
+        vec![define(Fields::Tuple(vec![Type::Array(Box::new(Type::Unit), u64::MAX)]))],
+        doubling,
+    ];
+    for types in forged {
+        let schema = Schema { root: Type::Named(0), types };
+        let read = read_bytes::<serde::de::IgnoredAny>(&[], &schema);
+        assert!(read.is_err(), "{schema:?}");
+    }
+}
+
+#[test]
+fn every_prefix_of_the_bytes_is_refused() {
+    let (bytes, schema) = written(old(OldPhase::Run { temperature: 2.5, label: 'é' }));
+    for length in 0..bytes.len() {
+        assert!(read_bytes::<New>(&bytes[..length], &schema).is_err());
+    }
+}
+
+/// What a program without the field `old` loads.
+#[cfg(any(feature = "half", feature = "num-complex"))]
+fn beside_a_change<T>(values: Vec<T>) -> Vec<T>
+where
+    T: Serialize + serde::de::DeserializeOwned + 'static,
+{
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename = "State")]
+    struct Before<T> {
+        old: u8,
+        values: Vec<T>,
+    }
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename = "State")]
+    struct After<T> {
+        values: Vec<T>,
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = crate::Checkpointer::<Plain<Before<T>>>::open(directory.path()).unwrap();
+    checkpoints.save(&Plain(Before { old: 1, values })).unwrap();
+    let mut reader = crate::CheckpointReader::<Plain<After<T>>>::open(directory.path()).unwrap();
+    reader.load().unwrap().unwrap().0.values
+}
+
+#[cfg(feature = "half")]
+#[test]
+fn arrays_of_16_bit_floats_are_told_from_integers() {
+    let values = [0.5, -2.0].map(half::f16::from_f32).to_vec();
+    assert_eq!(beside_a_change(values.clone()), values);
+    let values = [0.5, -2.0].map(half::bf16::from_f32).to_vec();
+    assert_eq!(beside_a_change(values.clone()), values);
+}
+
+/// What a program whose state is a `B` loads where an `A` was saved.
+#[cfg(any(feature = "half", feature = "num-complex"))]
+fn saved_as<A, B>(value: A) -> Result<B, crate::Error>
+where
+    A: Serialize + serde::de::DeserializeOwned + 'static,
+    B: Serialize + serde::de::DeserializeOwned + 'static,
+{
+    let directory = tempfile::tempdir().unwrap();
+    crate::Checkpointer::<Plain<A>>::open(directory.path()).unwrap().save(&Plain(value)).unwrap();
+    let mut reader = crate::CheckpointReader::<Plain<B>>::open(directory.path()).unwrap();
+    reader.load().map(|state| state.unwrap().0)
+}
+
+#[cfg(feature = "half")]
+#[test]
+fn floats_of_16_bits_are_numbers_and_never_their_bits() {
+    use std::collections::VecDeque;
+
+    use half::{bf16, f16};
+
+    let (half, brain) = (f16::from_f32(1.5), bf16::from_f32(1.5));
+    let refused = |outcome: Result<(), crate::Error>, why: &str| {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, crate::Error::SchemaMismatch { .. }), "{error:?}");
+        assert!(error.to_string().contains(why), "{error}");
+    };
+    assert_eq!(saved_as::<_, (f32, f64)>((half, brain)).unwrap(), (1.5, 1.5));
+    assert_eq!(saved_as::<_, (f16, bf16)>((1.5_f32, 3_u8)).unwrap(), (half, bf16::from_f32(3.0)));
+    assert_eq!(saved_as::<_, (bf16, f16)>((half, brain)).unwrap(), (brain, half));
+    refused(saved_as::<_, (f16,)>((0.1_f32,)).map(drop), "0.1 cannot be an f16");
+    refused(saved_as::<_, (u16,)>((half,)).map(drop), "u16");
+    assert_eq!(saved_as::<_, Vec<f32>>(vec![half, -half]).unwrap(), [1.5, -1.5]);
+    assert_eq!(saved_as::<_, Vec<f16>>(vec![1.5_f64, -1.5]).unwrap(), [half, -half]);
+    assert_eq!(saved_as::<_, Vec<bf16>>(vec![half]).unwrap(), [brain]);
+    refused(saved_as::<_, Vec<u16>>(vec![half]).map(drop), "u16");
+    refused(saved_as::<_, VecDeque<u16>>(vec![half]).map(drop), "u16");
+    refused(saved_as::<_, Vec<u16>>(VecDeque::from([half])).map(drop), "u16");
+    assert_eq!(saved_as::<_, Vec<f16>>(VecDeque::from([half])).unwrap(), [half]);
+    assert_eq!(saved_as::<_, VecDeque<f16>>(vec![half]).unwrap(), [half]);
+    let nan = f16::from_bits(0x7e55);
+    assert_eq!(saved_as::<_, VecDeque<f16>>(vec![nan]).unwrap()[0].to_bits(), 0x7e55);
+}
+
+#[cfg(feature = "num-complex")]
+#[test]
+fn complex_numbers_and_pairs_of_floats_are_one_and_the_same() {
+    use num_complex::Complex;
+
+    let (complex, pairs) =
+        (vec![Complex::new(0.5_f64, -1.0), Complex::new(2.0, 3.0)], vec![[0.5, -1.0], [2.0, 3.0]]);
+    assert_eq!(saved_as::<_, Vec<[f64; 2]>>(complex.clone()).unwrap(), pairs);
+    assert_eq!(saved_as::<_, Vec<Complex<f64>>>(pairs).unwrap(), complex);
+    let (complex, pairs) = (vec![[Complex::new(0.5_f32, -1.0)]], vec![[[0.5_f32, -1.0]]]);
+    assert_eq!(saved_as::<_, Vec<[[f32; 2]; 1]>>(complex.clone()).unwrap(), pairs);
+    assert_eq!(saved_as::<_, Vec<[Complex<f32>; 1]>>(pairs).unwrap(), complex);
+    let one = std::collections::VecDeque::from([[0.5_f32]]);
+    assert_eq!(saved_as::<_, std::collections::VecDeque<[f32; 1]>>(vec![[0.5_f32]]).unwrap(), one);
+}
+
+#[cfg(feature = "num-complex")]
+#[test]
+fn arrays_of_complex_numbers_are_pairs() {
+    let values = vec![num_complex::Complex::new(0.5_f64, -1.0), num_complex::Complex::new(2.0, 3.0)];
+    assert_eq!(beside_a_change(values.clone()), values);
+}

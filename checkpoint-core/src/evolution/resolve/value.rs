@@ -1,0 +1,428 @@
+//! A value of the writer, as a deserializer that describes itself.
+
+use serde::de::value::SeqDeserializer;
+use serde::de::{Deserializer, Error as _, IgnoredAny, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::access::check_related;
+use super::cursor::{Cursor, Elements, Failure};
+use super::number::Number;
+use super::other::Other;
+use crate::arrays::{self, Kind};
+use crate::schema::{Body, Definition, Fields, Float16, Shape, Type};
+
+/// The next value, which was written as `ty`.
+pub(super) struct Value<'r, 'a> {
+    pub(super) cursor: &'r mut Cursor<'a>,
+    pub(super) ty: &'a Type,
+    /// What the program has at this place.
+    pub(super) other: Other<'a>,
+}
+
+impl<'a> Value<'_, 'a> {
+    fn guarded<R>(self, read: impl FnOnce(Value<'_, 'a>) -> Result<R, Failure>) -> Result<R, Failure> {
+        let Value { cursor, ty, other } = self;
+        cursor.guard(|cursor| read(Value { cursor, ty, other }))
+    }
+
+    fn bare(mut self) -> Result<Self, Failure> {
+        self.ty = self.cursor.bare(self.ty)?;
+        self.other = self.other.bare();
+        Ok(self)
+    }
+
+    /// The value without options around it too, as JSON has them; `None` where there is none.
+    fn present(self) -> Result<Option<Self>, Failure> {
+        let mut value = self.bare()?;
+        while let Type::Option(inner) = value.ty {
+            if !value.is_some()? {
+                return Ok(None);
+            }
+            value.ty = inner;
+            value.other = value.other.inside_option();
+            value = value.bare()?;
+        }
+        Ok(Some(value))
+    }
+
+    fn is_some(&mut self) -> Result<bool, Failure> {
+        match self.cursor.take()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [tag] => Err(Failure::custom(format!("an option starts with 0 or 1, not {tag}"))),
+        }
+    }
+
+    fn number(&mut self) -> Result<Option<Number>, Failure> {
+        let cursor = &mut *self.cursor;
+        Ok(Some(match self.ty {
+            Type::U8 => Number::Unsigned(u8::from_le_bytes(cursor.take()?).into()),
+            Type::U16 => Number::Unsigned(u16::from_le_bytes(cursor.take()?).into()),
+            Type::U32 => Number::Unsigned(u32::from_le_bytes(cursor.take()?).into()),
+            Type::U64 => Number::Unsigned(u64::from_le_bytes(cursor.take()?).into()),
+            Type::U128 => Number::Unsigned(u128::from_le_bytes(cursor.take()?)),
+            Type::I8 => Number::Signed(i8::from_le_bytes(cursor.take()?).into()),
+            Type::I16 => Number::Signed(i16::from_le_bytes(cursor.take()?).into()),
+            Type::I32 => Number::Signed(i32::from_le_bytes(cursor.take()?).into()),
+            Type::I64 => Number::Signed(i64::from_le_bytes(cursor.take()?).into()),
+            Type::I128 => Number::Signed(i128::from_le_bytes(cursor.take()?)),
+            Type::F32 => Number::Single(f32::from_le_bytes(cursor.take()?)),
+            Type::F64 => Number::Double(f64::from_le_bytes(cursor.take()?)),
+            ty => match cursor.float16(ty)? {
+                Some(float) => Number::Single(float.value(u16::from_le_bytes(cursor.take()?))),
+                None => return Ok(None),
+            },
+        }))
+    }
+
+    /// Another number as a float of 16 bits, which takes the integer that its bits are.
+    fn float16<V: Visitor<'a>>(self, float: Float16, visitor: V) -> Result<V::Value, Failure> {
+        let Some(mut value) = self.present()? else { return visitor.visit_none() };
+        if value.cursor.float16(value.ty)? == Some(float) {
+            let bits = u16::from_le_bytes(value.cursor.take()?);
+            return visitor.visit_newtype_struct(IntoDeserializer::<Failure>::into_deserializer(bits));
+        }
+        match value.number()? {
+            Some(number) => {
+                let bits = number.to_float16(float)?;
+                visitor.visit_newtype_struct(IntoDeserializer::<Failure>::into_deserializer(bits))
+            }
+            None => value.deserialize_any(visitor),
+        }
+    }
+
+    fn character(&mut self) -> Result<char, Failure> {
+        let [first] = self.cursor.take()?;
+        let more = match first {
+            0..0x80 => 0,
+            0xc0..0xe0 => 1,
+            0xe0..0xf0 => 2,
+            _ => 3,
+        };
+        let mut bytes = vec![first];
+        bytes.extend_from_slice(self.cursor.take_slice(more)?);
+        let text = str::from_utf8(&bytes).ok().and_then(|text| text.chars().next());
+        text.ok_or_else(|| Failure::custom("a char is not UTF-8"))
+    }
+
+    fn text(self) -> Result<&'a str, Failure> {
+        let length = self.cursor.length()?;
+        let text = str::from_utf8(self.cursor.take_slice(length)?);
+        text.map_err(|why| Failure::custom(format!("a string is not UTF-8: {why}")))
+    }
+
+    /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
+    fn bytes(self) -> Result<&'a [u8], Failure> {
+        match self.cursor.elements()? {
+            Elements::Here(length) => self.cursor.take_slice(length),
+            Elements::Array(array) => {
+                let bytes = self.cursor.array(array, &Type::U8)?;
+                Ok(self.cursor.keep(bytes))
+            }
+        }
+    }
+
+    /// A sequence, for a visitor that makes a `Vec` of this kind, or of which nothing is known.
+    fn sequence<V: Visitor<'a>>(
+        self,
+        element: &'a Type,
+        kind: Option<Kind>,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let Value { cursor, other, .. } = self;
+        let array = match cursor.elements()? {
+            Elements::Here(length) => return cursor.read_uniform(element, other, length, visitor),
+            Elements::Array(array) => array,
+        };
+        if is_ignored::<V>() {
+            cursor.arrays.skip(array).map_err(Failure::custom)?;
+            return visitor.visit_unit();
+        }
+        if let Some(kind) = kind
+            && cursor.is_vec_of(kind, element)?
+        {
+            return kind.read(cursor.arrays, array).map_err(Failure::custom);
+        }
+        let bytes = cursor.array(array, element)?;
+        cursor.inside(bytes, |cursor| cursor.read_uniform(element, other, array.rows, visitor))
+    }
+
+    fn defined<V: Visitor<'a>>(self, definition: &'a Definition, visitor: V) -> Result<V::Value, Failure> {
+        match &definition.body {
+            Body::Enum(variants) => self.cursor.read_variant(variants, self.other, visitor),
+            Body::Struct(fields) => match Shape::of(definition) {
+                Some((_, leaf)) if is_ignored::<V>() => {
+                    Value { cursor: self.cursor, ty: leaf, other: Other::unknown() }.deserialize_any(visitor)
+                }
+                Some((shape, Type::Seq(leaf))) => self.cursor.read_shaped(&shape, leaf, visitor),
+                _ => self.cursor.read_fields(fields, self.other, visitor),
+            },
+        }
+    }
+
+    /// A variant that holds nothing is its name, as in JSON. `None` where it is no variant.
+    fn name(&mut self) -> Result<Option<&'a str>, Failure> {
+        let definition = self.cursor.definition(self.ty)?;
+        let Some(Body::Enum(variants)) = definition.map(|definition| &definition.body) else {
+            return Ok(None);
+        };
+        let variant = self.cursor.variant(variants)?;
+        match variant.fields {
+            Fields::Unit => Ok(Some(&variant.name)),
+            _ => Err(Failure::custom(format!("the variant `{}` holds more than its name", variant.name))),
+        }
+    }
+
+    /// Whether it is bytes, or a sequence of bytes, which is written like them.
+    fn is_bytes(&self) -> Result<bool, Failure> {
+        Ok(match self.ty {
+            Type::Bytes => true,
+            Type::Seq(element) => matches!(self.cursor.bare(element)?, Type::U8),
+            _ => false,
+        })
+    }
+}
+
+/// Whether the reader does not want to know the value.
+pub(super) fn is_ignored<V>() -> bool {
+    typeid::of::<V>() == typeid::of::<IgnoredAny>()
+}
+
+impl<'a> Deserializer<'a> for Value<'_, 'a> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            if let Some(number) = value.number()? {
+                return number.visit(visitor);
+            }
+            match value.ty {
+                Type::Unit => visitor.visit_unit(),
+                Type::Bool => match value.cursor.take()? {
+                    [0] => visitor.visit_bool(false),
+                    [1] => visitor.visit_bool(true),
+                    [byte] => Err(Failure::custom(format!("a bool is 0 or 1, not {byte}"))),
+                },
+                Type::Char => visitor.visit_char(value.character()?),
+                Type::String => visitor.visit_borrowed_str(value.text()?),
+                Type::Bytes => visitor.visit_borrowed_bytes(value.bytes()?),
+                Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
+                Type::Map(key, ty) => value.cursor.read_entries(key, ty, value.other, visitor),
+                Type::Tuple(types) => value.cursor.read_members(types, value.other, visitor),
+                Type::Array(element, length) => {
+                    value.cursor.read_uniform(element, value.other, *length, visitor)
+                }
+                other => match value.cursor.definition(other)? {
+                    Some(definition) => value.defined(definition, visitor),
+                    None => Err(Failure::custom(format!(
+                        "the form of `{}` is not known, so what was saved with it loads only into the type that it was \
+                         saved from; a type that is to change is stored with \
+                         #[serde(with = \"checkpointed::self_describing\")] on its field, or on the field that holds \
+                         it, before the first save",
+                        value.cursor.schema().describe(other)
+                    ))),
+                },
+            }
+        })
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let mut value = value.bare()?;
+            match value.ty {
+                Type::Unit => visitor.visit_none(),
+                Type::Option(ty) => {
+                    if value.is_some()? {
+                        let other = value.other.inside_option();
+                        value.cursor.deeper(|cursor| visitor.visit_some(Value { cursor, ty, other }))
+                    } else {
+                        visitor.visit_none()
+                    }
+                }
+                _ => {
+                    value.other = value.other.inside_option();
+                    visitor.visit_some(value)
+                }
+            }
+        })
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            if name == arrays::ROWS {
+                let Some(value) = value.present()? else { return visitor.visit_none() };
+                return match value.ty {
+                    Type::Seq(element) => value.sequence(element, arrays::vec_kind::<V::Value>(), visitor),
+                    _ => value.deserialize_any(visitor),
+                };
+            }
+            if let Some(conversion) = value.conversion::<V>(true) {
+                return value.convert(conversion?, |reader| reader.deserialize_newtype_struct(name, visitor));
+            }
+            let definition = value.cursor.definition(value.ty)?;
+            if let Some(float) = Float16::named(name)
+                && definition.and_then(Float16::of) != Some(float)
+            {
+                return value.float16(float, visitor);
+            }
+            let ty = match definition.map(|definition| &definition.body) {
+                Some(Body::Struct(Fields::Newtype(inner))) => inner,
+                _ => value.ty,
+            };
+            let other = value.other.inside_newtype();
+            value.cursor.deeper(|cursor| visitor.visit_newtype_struct(Value { cursor, ty, other }))
+        })
+    }
+
+    fn deserialize_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            if let Some(conversion) = value.conversion::<V>(false) {
+                return value.convert(conversion?, |reader| reader.deserialize_struct(name, known, visitor));
+            }
+            let Some(value) = value.present()? else { return visitor.visit_none() };
+            let body = value.cursor.definition(value.ty)?.map(|definition| &definition.body);
+            if let Some(Body::Struct(Fields::Named(fields))) = body {
+                check_related(fields, known)?;
+            }
+            value.deserialize_any(visitor)
+        })
+    }
+
+    fn deserialize_enum<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            if let Some(conversion) = value.conversion::<V>(false) {
+                return value.convert(conversion?, |reader| reader.deserialize_enum(name, variants, visitor));
+            }
+            match value.present()? {
+                Some(value) if matches!(value.ty, Type::String) => {
+                    let text = IntoDeserializer::<Failure>::into_deserializer(value.text()?);
+                    text.deserialize_enum(name, variants, visitor)
+                }
+                Some(value) => value.deserialize_any(visitor),
+                None => visitor.visit_none(),
+            }
+        })
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.conversion::<V>(false) {
+            Some(conversion) => {
+                value.convert(conversion?, |reader| reader.deserialize_tuple_struct(name, length, visitor))
+            }
+            None => value.deserialize_any(visitor),
+        })
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.conversion::<V>(false) {
+            Some(conversion) => {
+                value.convert(conversion?, |reader| reader.deserialize_unit_struct(name, visitor))
+            }
+            None => value.deserialize_any(visitor),
+        })
+    }
+
+    fn deserialize_f32<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.number()? {
+                Some(number) => visitor.visit_f32(number.to_f32()?),
+                None => value.deserialize_any(visitor),
+            }
+        })
+    }
+
+    fn deserialize_f64<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.number()? {
+                Some(number) => visitor.visit_f64(number.to_f64()?),
+                None => value.deserialize_any(visitor),
+            }
+        })
+    }
+
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.name()? {
+                Some(name) => visitor.visit_borrowed_str(name),
+                None => value.deserialize_any(visitor),
+            }
+        })
+    }
+
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| {
+            let Some(mut value) = value.present()? else { return visitor.visit_none() };
+            match value.name()? {
+                Some(name) => visitor.visit_string(name.to_owned()),
+                None if matches!(value.ty, Type::String) => visitor.visit_string(value.text()?.to_owned()),
+                None => value.deserialize_any(visitor),
+            }
+        })
+    }
+
+    fn deserialize_bytes<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.present()? {
+            Some(value) if value.is_bytes()? => visitor.visit_borrowed_bytes(value.bytes()?),
+            Some(value) => value.deserialize_any(visitor),
+            None => visitor.visit_none(),
+        })
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.present()? {
+            Some(value) if value.is_bytes()? => visitor.visit_byte_buf(value.bytes()?.to_vec()),
+            Some(value) => value.deserialize_any(visitor),
+            None => visitor.visit_none(),
+        })
+    }
+
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.guarded(|value| match value.present()? {
+            Some(value) if matches!(value.ty, Type::Bytes) => {
+                let bytes = value.bytes()?;
+                let mut elements = SeqDeserializer::<_, Failure>::new(bytes.iter().copied());
+                let sequence = visitor.visit_seq(&mut elements)?;
+                elements.end()?;
+                Ok(sequence)
+            }
+            Some(value) => value.deserialize_any(visitor),
+            None => visitor.visit_none(),
+        })
+    }
+
+    // Foreign types choose the form that they chose when they were written.
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    forward_to_deserialize_any! {
+        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char unit tuple map identifier ignored_any
+    }
+}

@@ -1,0 +1,69 @@
+//! What types, fields and variants were called before, as a program says it. No manifest has it.
+
+/// The older names of a definition, of its members, and of the types in them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Former {
+    types: Vec<String>,
+    members: Vec<Member>,
+}
+
+/// A field or a variant, or a field of a variant.
+#[derive(Clone, Debug)]
+struct Member {
+    path: Vec<String>,
+    aliases: Vec<String>,
+    types: Vec<String>,
+}
+
+impl Former {
+    pub(crate) fn add_type(&mut self, name: &str) {
+        self.types.push(name.to_owned());
+    }
+
+    pub(crate) fn add_alias(&mut self, path: &[&str], name: &str) {
+        self.member(path).aliases.push(name.to_owned());
+    }
+
+    pub(crate) fn add_type_in(&mut self, path: &[&str], name: &str) {
+        self.member(path).types.push(name.to_owned());
+    }
+
+    /// The older names of the type itself.
+    pub(crate) fn types(&self) -> &[String] {
+        &self.types
+    }
+
+    /// The older names of the field, of that variant if it is in one, or of the variant.
+    pub(crate) fn aliases(&self, variant: Option<&str>, name: &str) -> &[String] {
+        self.known(variant, name).map_or(&[], |member| &member.aliases)
+    }
+
+    /// The older names of the types in that field.
+    pub(crate) fn types_in(&self, variant: Option<&str>, name: &str) -> &[String] {
+        self.known(variant, name).map_or(&[], |member| &member.types)
+    }
+
+    /// The older names of the types in a definition that has one member alone.
+    pub(crate) fn types_inside(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().flat_map(|member| &member.types).map(String::as_str)
+    }
+
+    fn known(&self, variant: Option<&str>, name: &str) -> Option<&Member> {
+        let is_it = |path: &[String]| match (path, variant) {
+            ([only], None) => only == name,
+            ([first, last], Some(variant)) => first == variant && last == name,
+            _ => false,
+        };
+        self.members.iter().find(|member| is_it(&member.path))
+    }
+
+    fn member(&mut self, path: &[&str]) -> &mut Member {
+        let known = self.members.iter().position(|member| member.path == path);
+        let place = known.unwrap_or_else(|| {
+            let path = path.iter().map(|step| (*step).to_owned()).collect();
+            self.members.push(Member { path, aliases: Vec::new(), types: Vec::new() });
+            self.members.len() - 1
+        });
+        &mut self.members[place]
+    }
+}

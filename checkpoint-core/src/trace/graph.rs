@@ -1,0 +1,368 @@
+//! What has been learned so far about the type that is traced.
+//!
+//! A *slot* is a place where a value goes: a field, an element, the root. A *container* is a struct or an enum; all
+//! its occurrences share one, whose slots are thus shared too, so recursive types are cycles of a finite graph.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::schema::Type;
+
+pub(super) type SlotId = usize;
+pub(super) type ContainerId = usize;
+
+/// The distance to something unknown where there is nothing unknown.
+pub(super) const FAR: u32 = u32::MAX;
+
+/// Longer tuples are arrays in all likelihood, and one slot stands for all members.
+const MEMBERS_APART: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Rust's name of the type, empty where it is not known.
+    pub(super) type_name: &'static str,
+    pub(super) shape: Shape,
+    /// How many of its members were read, where they are a tuple: it need not be as many as were asked for.
+    pub(super) read: Option<usize>,
+    /// Which of its choices the slot is given.
+    pub(super) sample: usize,
+    /// The same for the number of its elements while something is to be found out in them.
+    pub(super) eager: usize,
+    /// Its choice satisfies a type that refused others, and is not for the types around that one to change.
+    pub(super) fixed: bool,
+    pub(super) tries: u32,
+    /// No value could be made, whatever was tried.
+    pub(super) refused: bool,
+    /// Refused, or holds something that cannot be left out and is refused.
+    pub(super) dead: bool,
+    /// How many steps from here to something unknown.
+    pub(super) distance: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Shape {
+    Unknown,
+    /// Was asked to be different things at different times.
+    Mixed,
+    Leaf(Type),
+    /// Asks what comes next (`deserialize_any`) or what a field is called (`deserialize_identifier`).
+    Undecided(&'static str),
+    Option(SlotId),
+    Seq(SlotId),
+    Map(SlotId, SlotId),
+    /// The slots of the members (one for all where there are many), and their number.
+    Tuple(Rc<[SlotId]>, usize),
+    Container(ContainerId),
+    /// A type within itself without a struct or an enum in between.
+    SameAs(SlotId),
+}
+
+/// What tells containers apart. Types of the same name are possible (two versions of one crate), so the names that
+/// serde gives and the visitor count too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) value: &'static str,
+    pub(super) visitor: &'static str,
+    pub(super) name: &'static str,
+    pub(super) members: &'static [&'static str],
+    pub(super) is_enum: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) key: Key,
+    /// How often it is being read at this moment: more than once means that it is recursive.
+    pub(super) entered: u32,
+    /// Whether this pass has looked for something unknown in it; once is enough, or a pass takes exponential time.
+    pub(super) searched: bool,
+    /// Which of its variants each name is, if some are aliases.
+    pub(super) hunt: Option<VariantHunt>,
+    pub(super) content: Content,
+    pub(super) variants: Vec<VariantState>,
+    pub(super) dead: bool,
+    pub(super) distance: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct VariantState {
+    pub(super) entered: u32,
+    pub(super) content: Content,
+    /// Its number was accepted.
+    pub(super) explored: bool,
+    /// Tells what the type makes of its number from what it makes of others.
+    pub(super) mark: Option<u64>,
+    /// How many probes have looked into it.
+    pub(super) probed: u32,
+    /// Its number was not accepted.
+    pub(super) rejected: bool,
+    pub(super) refused: bool,
+    pub(super) tries: u32,
+    /// The steps of the shortest reading that came to an end.
+    pub(super) cost: Option<u64>,
+    pub(super) dead: bool,
+    pub(super) distance: u32,
+}
+
+/// What a struct or a variant holds.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) form: Form,
+    pub(super) slots: Rc<[SlotId]>,
+    /// How many of them were read.
+    pub(super) read: Option<usize>,
+    /// Whether its fields may be tried one by one, by name, because one of them cannot be read.
+    pub(super) by_name: bool,
+    pub(super) names: Option<NameHunt>,
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content { form: Form::Unasked, slots: Rc::from([]), read: None, by_name: true, names: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Form {
+    Unasked,
+    Mixed,
+    /// Can only be read from a map.
+    OnlyByName,
+    Unit,
+    Newtype,
+    Tuple(usize),
+    Named(&'static [&'static str]),
+}
+
+/// Serde lists aliases among the names of the fields. Giving a field twice makes a type complain of it by its true
+/// name.
+#[derive(Debug)]
+pub(super) struct NameHunt {
+    pub(super) next: usize,
+    pub(super) found: Vec<Option<&'static str>>,
+    pub(super) scratch: SlotId,
+}
+
+/// Serde lists aliases among the names of the variants too. What the type makes of a name is what it makes of the number
+/// of that variant.
+#[derive(Debug)]
+pub(super) struct VariantHunt {
+    /// The name that is given next.
+    pub(super) next: usize,
+    /// The [mark](VariantState::mark) of each name.
+    pub(super) found: Vec<Option<u64>>,
+}
+
+impl VariantHunt {
+    pub(super) fn of(names: usize) -> VariantHunt {
+        VariantHunt { next: 0, found: vec![None; names] }
+    }
+
+    /// Whether there are names that were not given yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.next < self.found.len()
+    }
+
+    /// Notes what became of the next name.
+    pub(super) fn note(&mut self, mark: Option<u64>) {
+        if let Some(found) = self.found.get_mut(self.next) {
+            *found = mark;
+        }
+        self.next += 1;
+    }
+}
+
+/// A struct's content, or a variant's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) container: ContainerId,
+    pub(super) variant: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Graph {
+    pub(super) slots: Vec<Slot>,
+    pub(super) containers: Vec<Container>,
+    known: HashMap<Key, ContainerId>,
+    /// The slot that a probe heads for, as if nothing was known of it.
+    pub(super) target: Option<SlotId>,
+    /// Counts everything that was learned.
+    pub(super) changes: u64,
+}
+
+pub(super) const ROOT: SlotId = 0;
+
+impl Graph {
+    pub(super) fn new(root: &'static str) -> Graph {
+        let mut graph = Graph {
+            slots: Vec::new(),
+            containers: Vec::new(),
+            known: HashMap::new(),
+            target: None,
+            changes: 0,
+        };
+        graph.new_slot(root);
+        graph
+    }
+
+    pub(super) fn new_slot(&mut self, type_name: &'static str) -> SlotId {
+        self.slots.push(Slot {
+            type_name,
+            shape: Shape::Unknown,
+            read: None,
+            sample: 0,
+            eager: 0,
+            fixed: false,
+            tries: 0,
+            refused: false,
+            dead: false,
+            distance: 0,
+        });
+        self.slots.len() - 1
+    }
+
+    fn new_slots(&mut self, count: usize) -> Rc<[SlotId]> {
+        let count = if count > MEMBERS_APART { 1 } else { count };
+        (0..count).map(|_| self.new_slot("")).collect()
+    }
+
+    /// Notes that `slot` was asked to be something without parts.
+    pub(super) fn leaf(&mut self, slot: SlotId, shape: Shape) {
+        if self.slots[slot].shape != shape {
+            self.learn(slot, shape);
+        }
+    }
+
+    /// What is already known is contradicted by anything else.
+    fn learn(&mut self, slot: SlotId, shape: Shape) {
+        let known = &mut self.slots[slot].shape;
+        if *known == Shape::Unknown {
+            *known = shape;
+            self.changes += 1;
+        } else if *known != Shape::Mixed {
+            *known = Shape::Mixed;
+            self.changes += 1;
+        }
+    }
+
+    pub(super) fn option(&mut self, slot: SlotId, inner: &'static str) -> SlotId {
+        if let Shape::Option(inner) = self.slots[slot].shape {
+            return inner;
+        }
+        let inner = self.new_slot(inner);
+        self.learn(slot, Shape::Option(inner));
+        inner
+    }
+
+    pub(super) fn seq(&mut self, slot: SlotId) -> SlotId {
+        if let Shape::Seq(element) = self.slots[slot].shape {
+            return element;
+        }
+        let element = self.new_slot("");
+        self.learn(slot, Shape::Seq(element));
+        element
+    }
+
+    pub(super) fn map(&mut self, slot: SlotId) -> (SlotId, SlotId) {
+        if let Shape::Map(key, value) = self.slots[slot].shape {
+            return (key, value);
+        }
+        let (key, value) = (self.new_slot(""), self.new_slot(""));
+        self.learn(slot, Shape::Map(key, value));
+        (key, value)
+    }
+
+    pub(super) fn tuple(&mut self, slot: SlotId, length: usize) -> Rc<[SlotId]> {
+        if let Shape::Tuple(members, known) = &self.slots[slot].shape
+            && *known == length
+        {
+            return Rc::clone(members);
+        }
+        let members = self.new_slots(length);
+        self.learn(slot, Shape::Tuple(Rc::clone(&members), length));
+        members
+    }
+
+    pub(super) fn container(&mut self, slot: SlotId, key: Key) -> ContainerId {
+        let container = match self.known.get(&key) {
+            Some(&container) => container,
+            None => {
+                let variants = if key.is_enum { key.members.len() } else { 0 };
+                self.containers.push(Container {
+                    key: key.clone(),
+                    entered: 0,
+                    searched: false,
+                    hunt: None,
+                    content: Content::default(),
+                    variants: (0..variants).map(|_| VariantState::default()).collect(),
+                    dead: false,
+                    distance: 0,
+                });
+                self.known.insert(key, self.containers.len() - 1);
+                self.containers.len() - 1
+            }
+        };
+        self.leaf(slot, Shape::Container(container));
+        container
+    }
+
+    pub(super) fn content(&mut self, place: Place) -> &mut Content {
+        let container = &mut self.containers[place.container];
+        match place.variant {
+            Some(variant) => &mut container.variants[variant].content,
+            None => &mut container.content,
+        }
+    }
+
+    /// Notes how many members of a content were read; another number than before is another form.
+    pub(super) fn read(&mut self, place: Place, count: usize) {
+        let content = self.content(place);
+        if content.read.is_some_and(|known| known != count) {
+            content.form = Form::Mixed;
+            self.changes += 1;
+        } else {
+            content.read = Some(count);
+        }
+    }
+
+    /// The same for the members of a tuple.
+    pub(super) fn read_tuple(&mut self, slot: SlotId, count: usize) {
+        let state = &mut self.slots[slot];
+        let Shape::Tuple(members, length) = &state.shape else { return };
+        if state.read.is_some_and(|known| known != count) {
+            state.shape = Shape::Mixed;
+            self.changes += 1;
+            return;
+        }
+        state.read = Some(count);
+        if count < members.len() {
+            state.shape = Shape::Tuple(members.iter().copied().take(count).collect(), *length);
+            self.changes += 1;
+        }
+    }
+
+    /// Notes the form of a content; `None` where it was another before.
+    pub(super) fn form(&mut self, place: Place, form: Form) -> Option<Rc<[SlotId]>> {
+        match self.content(place).form {
+            Form::Unasked => {
+                let slots = match form {
+                    Form::Newtype => self.new_slots(1),
+                    Form::Tuple(length) => self.new_slots(length),
+                    Form::Named(names) => names.iter().map(|_| self.new_slot("")).collect(),
+                    _ => Rc::from([]),
+                };
+                let content = self.content(place);
+                content.form = form;
+                content.slots = Rc::clone(&slots);
+                self.changes += 1;
+                Some(slots)
+            }
+            known if known == form => Some(Rc::clone(&self.content(place).slots)),
+            Form::Mixed | Form::OnlyByName => None,
+            _ => {
+                self.content(place).form = Form::Mixed;
+                self.changes += 1;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a type asks for where the data are others: passes that are made when nothing is left to be found out.
+//!
+//! A type may read a number after one tag and a text after another. The passes so far have given it one of the two. A
+//! probe gives one slot another value, in every choice that there is. Where something else is asked for, that part is
+//! of no one form, and becomes opaque. A refusal teaches nothing here: the type was content before.
+//!
+//! The type decides what to read while it reads. So such a probe ends before the value that holds the slot is made: a
+//! constructor never sees the odd value, and cannot loop or panic on it. A tag of several parts is only seen whole. For
+//! these come probes that do not end early, without zeros and only where a panic is caught: again one slot after the
+//! other, and then a few that give all slots any of their values.
+
+use super::graph::{Graph, Shape, SlotId};
+use super::sample;
+use crate::schema::Type;
+
+/// Steps that all probes together may take.
+const STEPS: u64 = 1_000_000;
+
+/// Probes that give every slot any of its values, and as many again for each variant.
+const RANDOM: u32 = 32;
+const PER_VARIANT: u32 = 2;
+
+/// Slots with more choices are probed by themselves only where that ends early.
+const FEW: usize = 9;
+
+/// What the next probe does, and what may still be done.
+#[derive(Debug)]
+pub(super) struct Probes {
+    /// Whether the probes of one slot end early.
+    is_early: bool,
+    /// The choice that slots are given by themselves, and the slot whose turn it is.
+    choice: usize,
+    slot: SlotId,
+    random: u32,
+    steps_left: u64,
+}
+
+/// A pass of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// One slot at one of its choices; whether the pass ends before what holds the slot is made.
+    Slot { slot: SlotId, choice: usize, is_early: bool },
+    /// All slots at any of theirs, for each number at others.
+    Random(u32),
+}
+
+impl Probes {
+    pub(super) fn new() -> Probes {
+        Probes { is_early: true, choice: 0, slot: 0, random: 0, steps_left: STEPS }
+    }
+
+    pub(super) fn spend(&mut self, steps: u64) {
+        self.steps_left = self.steps_left.saturating_sub(steps);
+    }
+
+    /// The next probe, if there is one.
+    pub(super) fn next(&mut self, graph: &Graph) -> Option<Probe> {
+        if self.steps_left == 0 {
+            return None;
+        }
+        if let Some(probe) = self.next_of_one(graph) {
+            return Some(probe);
+        }
+        if cfg!(not(panic = "unwind")) {
+            return None;
+        }
+        if self.is_early {
+            (self.is_early, self.choice) = (false, 0);
+            return self.next(graph);
+        }
+        let variants: usize = graph.containers.iter().map(|container| container.variants.len()).sum();
+        let variants = u32::try_from(variants).unwrap_or(u32::MAX);
+        let random = RANDOM.saturating_add(variants.saturating_mul(PER_VARIANT));
+        (self.random < random).then(|| {
+            self.random += 1;
+            Probe::Random(self.random)
+        })
+    }
+
+    fn next_of_one(&mut self, graph: &Graph) -> Option<Probe> {
+        let most = if self.is_early { sample::TEXTS.max(sample::BYTES) } else { FEW };
+        while self.choice < most {
+            while let Some(state) = graph.slots.get(self.slot) {
+                let (slot, choice, is_early) = (self.slot, self.choice, self.is_early);
+                self.slot += 1;
+                let choices = choices(&state.shape);
+                let is_due = is_early || (choices <= FEW && !is_zero(&state.shape, choice));
+                if choice < choices && is_due && !state.dead {
+                    return Some(Probe::Slot { slot, choice, is_early });
+                }
+            }
+            self.slot = 0;
+            self.choice += 1;
+        }
+        None
+    }
+}
+
+impl Probe {
+    /// The choice that a slot of so many choices is given, where this probe says it.
+    pub(super) fn choice(self, slot: SlotId, shape: &Shape, choices: usize) -> Option<usize> {
+        match self {
+            Probe::Slot { slot: probed, choice, .. } => (probed == slot).then(|| choice.min(choices - 1)),
+            Probe::Random(number) => {
+                // The finalizer of SplitMix64, so that neighbours have nothing in common.
+                let seed = ((slot as u64) << 32) | u64::from(number);
+                let mut mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+                let choice = usize::try_from((mixed >> 33) % choices as u64).unwrap_or_default();
+                Some(if is_zero(shape, choice) { 0 } else { choice })
+            }
+        }
+    }
+
+    /// The slot that this probe heads for.
+    pub(super) fn target(self) -> Option<SlotId> {
+        match self {
+            Probe::Slot { slot, .. } => Some(slot),
+            Probe::Random(_) => None,
+        }
+    }
+
+    /// Whether the pass ends before what holds the slot is made.
+    pub(super) fn is_early(self) -> bool {
+        matches!(self, Probe::Slot { is_early: true, .. })
+    }
+}
+
+/// Whether a choice is a number that a loop may never end with.
+fn is_zero(shape: &Shape, choice: usize) -> bool {
+    match shape {
+        Shape::Leaf(Type::F32 | Type::F64) => sample::FLOATS.get(choice) == Some(&0.0),
+        Shape::Leaf(Type::Bool | Type::Char | Type::String | Type::Bytes | Type::Unit) => false,
+        Shape::Leaf(_) => sample::INTEGERS.get(choice) == Some(&0),
+        _ => false,
+    }
+}
+
+/// How many choices a slot of this shape has.
+fn choices(shape: &Shape) -> usize {
+    match shape {
+        Shape::Leaf(ty) => match ty {
+            Type::Bool => sample::BOOLS.len(),
+            Type::F32 | Type::F64 => sample::FLOATS.len(),
+            Type::Char => sample::CHARS.len(),
+            Type::String => sample::TEXTS,
+            Type::Bytes => sample::BYTES,
+            Type::Unit => 0,
+            _ => sample::INTEGERS.len(),
+        },
+        Shape::Option(_) => 2,
+        Shape::Seq(_) | Shape::Map(..) => sample::COUNTS,
+        _ => 0,
+    }
+}
