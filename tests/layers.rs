@@ -95,9 +95,15 @@ fn named(module: &Module) -> BTreeSet<String> {
         if module.text[..place].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_') {
             continue;
         }
-        let name = identifier(&module.text[place + "crate::".len()..]);
-        assert!(!name.is_empty(), "{}: a `use crate::` line names one module", module.path.join("::"));
-        named.insert(name);
+        let rest = &module.text[place + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => named.extend(group[..group.find(';').unwrap()].split(',').map(|part| {
+                let part = part.trim().trim_end_matches('}');
+                assert!(!part.contains('{'), "{}: one `use` line for each module", module.path.join("::"));
+                identifier(part)
+            })),
+            None => drop(named.insert(identifier(rest))),
+        }
     }
     for (place, _) in module.text.match_indices("super::") {
         if module.text[..place].ends_with("super::") {
