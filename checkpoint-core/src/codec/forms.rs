@@ -54,7 +54,6 @@ pub(super) enum Leaf {
     Bytes,
 }
 
-/// It is copied for each value. A copy whose parts lie across two words is slow to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Leaf(Leaf),
@@ -70,7 +69,7 @@ pub(super) enum Form {
         first: u32,
         count: u32,
     },
-    Repeated(Id, Length),
+    Repeated(Id, u64),
     /// The first of the variants, which are entries with the form of their content.
     Enum {
         first: u32,
@@ -84,37 +83,111 @@ pub(super) enum Form {
     Never,
 }
 
-/// How many equal parts there are: a number of 64 bits, in two of 32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Length([u32; 2]);
+/// A form together with its place, as the writer holds them against each value: two words, which are copied and looked at
+/// as words. A copy that is put together of smaller pieces is slow to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    /// The place, and above it the kind of the form; of a leaf, which.
+    head: u64,
+    /// The first entry or the place of the parts, and above it their number.
+    parts: u64,
+}
 
-impl Length {
-    pub(super) const ZERO: Length = Length([0, 0]);
-    pub(super) const ONE: Length = Length([1, 0]);
+/// Some entries, one after the other: the first and how many there are, in one word.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entries(u64);
 
-    #[allow(clippy::cast_possible_truncation, reason = "both halves are kept")]
-    fn new(length: u64) -> Length {
-        Length([length as u32, (length >> 32) as u32])
+#[allow(clippy::cast_possible_truncation, reason = "the word holds two numbers of 32 bits")]
+impl Entries {
+    #[inline]
+    pub(super) fn new(first: u32, count: u32) -> Entries {
+        Entries(u64::from(count) << 32 | u64::from(first))
     }
 
     #[inline]
-    pub(super) fn get(self) -> u64 {
-        let Length([low, high]) = self;
-        u64::from(high) << 32 | u64::from(low)
+    pub(super) fn first(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    pub(super) fn count(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The one of this number.
+    #[inline]
+    pub(super) fn get(self, number: u32) -> Option<u32> {
+        (number < self.count()).then(|| self.first() + number)
     }
 }
 
-/// A form together with its place.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Expected {
-    pub(super) id: Id,
-    pub(super) form: Form,
+/// The kinds of forms that a writer knows at a look.
+mod kind {
+    pub(super) const OTHER: u64 = 0;
+    pub(super) const LEAF: u64 = 1;
+    pub(super) const OPTION: u64 = 2;
+    pub(super) const SEQ: u64 = 3;
+    pub(super) const PRODUCT: u64 = 4;
+    pub(super) const ENUM: u64 = 5;
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "each word holds two numbers of 32 bits")]
 impl Expected {
+    fn new(id: Id, form: Form) -> Expected {
+        let (kind, parts) = match form {
+            Form::Leaf(leaf) => (kind::LEAF | (leaf as u64) << 8, 0),
+            Form::Option(inner) => (kind::OPTION, u64::from(inner.0)),
+            Form::Seq(element) => (kind::SEQ, u64::from(element.0)),
+            Form::Product { first, count } => (kind::PRODUCT, Entries::new(first, count).0),
+            Form::Enum { first, count } => (kind::ENUM, Entries::new(first, count).0),
+            _ => (kind::OTHER, 0),
+        };
+        Expected { head: kind << 32 | u64::from(id.0), parts }
+    }
+
     /// Of what is observed under this place.
     pub(super) fn free(id: Id) -> Expected {
-        Expected { id, form: Form::Free }
+        Expected::new(id, Form::Free)
+    }
+
+    /// The place.
+    #[inline]
+    pub(super) fn id(self) -> Id {
+        Id(self.head as u32)
+    }
+
+    #[inline]
+    fn is(self, kind: u64) -> bool {
+        self.head >> 32 == kind
+    }
+
+    #[inline]
+    pub(super) fn is_leaf(self, leaf: Leaf) -> bool {
+        self.is(kind::LEAF | (leaf as u64) << 8)
+    }
+
+    /// What an option holds.
+    #[inline]
+    pub(super) fn option(self) -> Option<Id> {
+        self.is(kind::OPTION).then_some(Id(self.parts as u32))
+    }
+
+    /// The elements of a sequence.
+    #[inline]
+    pub(super) fn seq(self) -> Option<Id> {
+        self.is(kind::SEQ).then_some(Id(self.parts as u32))
+    }
+
+    /// The entries of a product of so many parts.
+    #[inline]
+    pub(super) fn product_of(self, length: usize) -> Option<Entries> {
+        (self.is(kind::PRODUCT) && self.parts >> 32 == length as u64).then_some(Entries(self.parts))
+    }
+
+    /// The entry of that variant of an enum.
+    #[inline]
+    pub(super) fn variant(self, index: u32) -> Option<u32> {
+        if self.is(kind::ENUM) { Entries(self.parts).get(index) } else { None }
     }
 }
 
@@ -142,6 +215,8 @@ enum Name {
 #[derive(Debug)]
 pub(crate) struct Forms {
     forms: Vec<Form>,
+    /// The same, as the writer looks at them.
+    expected: Vec<Expected>,
     entries: Vec<Id>,
     /// The names of the entries.
     names: Vec<Name>,
@@ -209,7 +284,7 @@ impl Forms {
     /// The form at a place, with the place.
     #[inline]
     pub(super) fn expect(&self, id: Id) -> Expected {
-        Expected { id, form: *self.get(id) }
+        self.expected.get(id.0 as usize).copied().unwrap_or(Expected::free(id))
     }
 
     /// All entries, of which no name was seen yet.
@@ -259,7 +334,7 @@ impl Forms {
     pub(super) fn within(&self, form: &Form) -> Option<Id> {
         match *form {
             Form::Product { first, count: 1 } => Some(self.entry(first)),
-            Form::Repeated(element, Length::ONE) => Some(element),
+            Form::Repeated(element, 1) => Some(element),
             _ => None,
         }
     }
@@ -268,7 +343,7 @@ impl Forms {
     pub(super) fn pair(&self, id: Id) -> Option<(Id, Id)> {
         match *self.get(id) {
             Form::Product { first, count: 2 } => Some((self.entry(first), self.entry(first + 1))),
-            Form::Repeated(element, length) if length.get() == 2 => Some((element, element)),
+            Form::Repeated(element, length) if length == 2 => Some((element, element)),
             ref form => self.pair(self.within(form)?),
         }
     }
@@ -281,7 +356,7 @@ impl Forms {
             Form::Seq(_) => "a sequence",
             Form::Map { .. } => "a map",
             Form::Product { count, .. } => return format!("{count} values"),
-            Form::Repeated(_, length) => return format!("{} values", length.get()),
+            Form::Repeated(_, length) => return format!("{length} values"),
             Form::Enum { .. } => "an enum",
             Form::Free | Form::Same(_) | Form::Never => "a value that cannot be",
         };
@@ -309,7 +384,7 @@ impl Forms {
         match (dimensions, form, dtype.float()) {
             // A complex number is, to serde, a pair of floats.
             ([], _, Some(float)) => self.fits_rows(id, &[2], float, observe),
-            ([length, inner @ ..], Form::Repeated(element, count), _) if count.get() == *length => {
+            ([length, inner @ ..], Form::Repeated(element, count), _) if count == *length => {
                 self.fits_rows(element, inner, dtype, observe)
             }
             ([length, inner @ ..], Form::Product { first, count }, _) if u64::from(count) == *length => {
@@ -468,7 +543,7 @@ impl Table {
             }
             Type::Array(element, length) => {
                 let element = self.ty(element);
-                self.add(Form::Repeated(element, Length::new(*length)))
+                self.add(Form::Repeated(element, *length))
             }
             Type::Named(place) => Id::of(*place),
             Type::Opaque(_) => {
@@ -542,7 +617,8 @@ impl Table {
         }
         self.entries.iter_mut().for_each(|entry| *entry = bare(*entry));
         let Table { forms, entries, names, unknown, .. } = self;
-        Forms { forms, entries, names, root: bare(root), byte, unknown, room }
+        let expected = (0..).zip(&forms).map(|(place, form)| Expected::new(Id(place), *form)).collect();
+        Forms { forms, expected, entries, names, root: bare(root), byte, unknown, room }
     }
 }
 

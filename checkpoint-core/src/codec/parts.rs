@@ -2,7 +2,7 @@
 
 use serde::{Serialize, ser};
 
-use super::forms::{Expected, Id};
+use super::forms::{Entries, Expected, Id};
 use super::observed::Style;
 use super::writer::{WAY_OUT, Writer};
 use super::{Failure, Result};
@@ -14,6 +14,8 @@ pub(super) struct Counted<'w, 'a> {
     pub(super) length_at: usize,
     pub(super) announced: u64,
     pub(super) written: u64,
+    /// The frame at its beginning.
+    pub(super) frame: Frame,
     /// The form of the keys.
     pub(super) key: Id,
     /// The form of the values, or of the elements.
@@ -23,7 +25,7 @@ pub(super) struct Counted<'w, 'a> {
 impl Counted<'_, '_> {
     #[inline]
     pub(super) fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.frame.number = self.written;
+        self.writer.frame = self.frame.at(self.written);
         self.written += 1;
         self.writer.next = self.value;
         self.writer.value(value)
@@ -42,11 +44,11 @@ impl Writer<'_> {
     /// Fewer or more parts are written than were announced, or than will be read.
     #[cold]
     fn other_number(&self, name: &str, parts: Parts, announced: u32, written: u32) -> Failure {
-        if let Parts::Listed { first, count } = parts
+        if let Parts::Listed(entries) = parts
             && written == announced
-            && written < count
+            && let Some(entry) = entries.get(written)
         {
-            let missing = self.forms.name(first + written);
+            let missing = self.forms.name(entry);
             return Failure::new(format!(
                 "the Serialize of `{name}` does not write the field {missing}, which its Deserialize reads, so it \
                  could not be loaded; {WAY_OUT}"
@@ -92,13 +94,14 @@ impl ser::SerializeMap for Counted<'_, '_> {
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.writer.frame = Frame { number: self.written, ..Frame::ELEMENTS };
+        self.writer.frame = self.frame.at(self.written);
+        self.writer.label(Label::Unnamed);
         self.written += 1;
         let from = self.writer.bytes.len();
         self.writer.go_to(self.key);
         self.writer.value(key)?;
         let to = self.writer.bytes.len();
-        self.writer.frame.part = Part::Value { from, to, key: std::any::type_name::<T> };
+        self.writer.label(Label::Key { from, to, type_name: std::any::type_name::<T> });
         Ok(())
     }
 
@@ -117,8 +120,8 @@ impl ser::SerializeMap for Counted<'_, '_> {
 /// The forms of the parts of a product.
 #[derive(Clone, Copy)]
 pub(super) enum Parts {
-    /// The first entry and their number.
-    Listed { first: u32, count: u32 },
+    /// Their entries.
+    Listed(Entries),
     /// All parts have the same.
     Repeated(Id),
     /// It is observed.
@@ -126,49 +129,91 @@ pub(super) enum Parts {
 }
 
 /// A value with parts that is being written: what tells which part it is at. The path of an array is made of these.
+///
+/// It is one number, because it is changed with each part and copied with each value: the number of the part, and above it
+/// where its name is.
 #[derive(Clone, Copy)]
-pub(super) struct Frame {
-    /// The number of the part that is written, or was written last.
-    pub(super) number: u64,
-    pub(super) part: Part,
+pub(super) struct Frame(u64);
+
+/// Where the names of the parts of a value are.
+#[derive(Clone, Copy)]
+enum Names {
+    /// They are elements, or have none.
+    Nowhere,
+    /// In the entries from this one on.
+    Listed(u32),
+    /// In this label, one at a time.
+    Labelled(u32),
 }
 
-/// What part of a value has that number.
+/// The name of the part of a value that is being written, where the forms do not have it.
 #[derive(Clone, Copy)]
-pub(super) enum Part {
-    /// An element, or one without a name.
-    Element,
-    /// The field whose name is in the entries from this one on.
-    Listed(u32),
+pub(super) enum Label {
+    /// It has none yet.
+    Unnamed,
     /// The field of this name.
     Field(&'static str),
     /// The value of a map whose key was encoded as these bytes.
-    Value { from: usize, to: usize, key: fn() -> &'static str },
+    Key { from: usize, to: usize, type_name: fn() -> &'static str },
 }
 
 impl Frame {
-    pub(super) const ELEMENTS: Frame = Frame { number: 0, part: Part::Element };
+    const NUMBER: u64 = u32::MAX as u64;
+    const PLACE: u32 = (1 << 30) - 1;
+    const LISTED: u64 = 1 << 62;
+    const LABELLED: u64 = 1 << 63;
 
-    /// Of a product.
+    pub(super) const ELEMENTS: Frame = Frame(0);
+
+    /// Of a value whose parts have their names in the entries from this one on.
     #[inline]
-    pub(super) fn of(parts: &Parts, style: Style) -> Frame {
-        let part = match (style, parts) {
-            (Style::Fields(_), Parts::Listed { first, .. }) => Part::Listed(*first),
-            _ => Part::Element,
-        };
-        Frame { number: 0, part }
+    pub(super) fn listed(first: u32) -> Frame {
+        Frame(Frame::LISTED | u64::from(first & Frame::PLACE) << 32)
     }
 
-    /// The step into the part. `name` has the names of the entries.
-    pub(super) fn step(&self, name: impl Fn(u32) -> &'static str) -> Step {
-        match self.part {
-            Part::Element => Step::Index(self.number),
-            Part::Listed(first) => {
-                let number = u32::try_from(self.number).unwrap_or(u32::MAX);
+    /// Of one whose parts have their names in a label.
+    pub(super) fn labelled(place: usize) -> Frame {
+        let place = u32::try_from(place).unwrap_or(Frame::PLACE).min(Frame::PLACE);
+        Frame(Frame::LABELLED | u64::from(place) << 32)
+    }
+
+    #[inline]
+    pub(super) fn is_labelled(self) -> bool {
+        self.0 & Frame::LABELLED != 0
+    }
+
+    /// One that is at its beginning, at the part of this number. Beyond 2^32 parts all are at the last.
+    #[inline]
+    pub(super) fn at(self, number: u64) -> Frame {
+        Frame(self.0 | number.min(Frame::NUMBER))
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the bits above are masked")]
+    fn names(self) -> Names {
+        let place = (self.0 >> 32) as u32 & Frame::PLACE;
+        match self.0 {
+            bits if bits & Frame::LABELLED != 0 => Names::Labelled(place),
+            bits if bits & Frame::LISTED != 0 => Names::Listed(place),
+            _ => Names::Nowhere,
+        }
+    }
+
+    /// The step into the part. `name` has the names of the entries, `labels` the others.
+    pub(super) fn step(self, name: impl Fn(u32) -> &'static str, labels: &[Label]) -> Step {
+        let number = self.0 & Frame::NUMBER;
+        match self.names() {
+            Names::Nowhere => Step::Index(number),
+            Names::Listed(first) => {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
                 Step::Field(name(first.saturating_add(number)))
             }
-            Part::Field(name) => Step::Field(name),
-            Part::Value { from, to, key } => Step::Key { from, to, type_name: key },
+            Names::Labelled(place) => match labels.get(place as usize) {
+                Some(Label::Field(name)) => Step::Field(name),
+                Some(Label::Key { from, to, type_name }) => {
+                    Step::Key { from: *from, to: *to, type_name: *type_name }
+                }
+                Some(Label::Unnamed) | None => Step::Index(number),
+            },
         }
     }
 }
@@ -178,18 +223,22 @@ pub(super) struct Fixed<'w, 'a> {
     pub(super) writer: &'w mut Writer<'a>,
     pub(super) name: &'static str,
     pub(super) parts: Parts,
+    /// The frame at its beginning.
+    pub(super) frame: Frame,
     pub(super) announced: u32,
     pub(super) written: u32,
 }
 
 impl Fixed<'_, '_> {
-    #[inline]
+    #[inline(always)]
     fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let (writer, number) = (&mut *self.writer, self.written);
         self.written += 1;
-        writer.frame.number = number.into();
+        writer.frame = self.frame.at(number.into());
         match self.parts {
-            Parts::Listed { first, .. } => writer.next = writer.entry(first.saturating_add(number)),
+            Parts::Listed(entries) => {
+                writer.next = writer.entry(entries.first().saturating_add(number));
+            }
             Parts::Repeated(form) => writer.go_to(form),
             Parts::Free(id) => {
                 writer.next = Expected::free(writer.observed.part(id, number as usize, ""));
@@ -198,50 +247,49 @@ impl Fixed<'_, '_> {
         writer.value(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let number = self.written;
         self.written += 1;
-        self.writer.frame.number = number.into();
+        self.writer.frame = self.frame.at(number.into());
         match self.parts {
-            Parts::Listed { first, count } => {
-                if number >= count || !self.writer.go_to_named(first + number, name) {
-                    return Err(self.other_name(name));
-                }
-            }
+            Parts::Listed(entries) => match entries.get(number) {
+                Some(entry) if self.writer.go_to_named(entry, name) => {}
+                _ => return Err(self.writer.other_name(self.name, self.parts, number, name)),
+            },
             Parts::Repeated(form) => {
-                self.writer.frame.part = Part::Field(name);
+                self.writer.label(Label::Field(name));
                 self.writer.go_to(form);
             }
             Parts::Free(id) => {
-                self.writer.frame.part = Part::Field(name);
+                self.writer.label(Label::Field(name));
                 self.writer.next = Expected::free(self.writer.observed.part(id, number as usize, name));
             }
         }
         self.writer.value(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(self) -> Result<()> {
         // One by one: a copy of the whole would wait until each of them is in memory.
-        let Fixed { writer, name, parts, announced, written } = self;
+        let Fixed { writer, name, parts, announced, written, .. } = self;
         writer.leave();
         let is_whole = match parts {
-            Parts::Listed { count, .. } => written == count && written == announced,
+            Parts::Listed(entries) => written == entries.count() && written == announced,
             Parts::Repeated(_) | Parts::Free(_) => written == announced,
         };
         if is_whole { Ok(()) } else { Err(writer.other_number(name, parts, announced, written)) }
     }
+}
 
+impl Writer<'_> {
     /// Another field is written than will be read.
     #[cold]
-    fn other_name(&mut self, name: &'static str) -> Failure {
-        self.writer.leave();
-        let owner = self.name;
-        let number = self.written.saturating_sub(1);
-        let why = match self.parts {
-            Parts::Listed { first, count } if number < count => {
-                let read = self.writer.forms.name(first + number);
+    fn other_name(&mut self, owner: &str, parts: Parts, number: u32, name: &str) -> Failure {
+        self.leave();
+        let why = match parts {
+            Parts::Listed(entries) if number < entries.count() => {
+                let read = self.forms.name(entries.first() + number);
                 format!(
                     "the Serialize of `{owner}` writes the field `{name}` where its Deserialize reads {read}"
                 )
@@ -254,9 +302,8 @@ impl Fixed<'_, '_> {
     }
 
     #[cold]
-    fn skipped(&mut self, field: &'static str) -> Failure {
-        self.writer.leave();
-        let owner = self.name;
+    fn skipped(&mut self, owner: &str, field: &str) -> Failure {
+        self.leave();
         Failure::new(format!(
             "the field `{field}` of `{owner}` was left out (skip_serializing_if), and a checkpoint without it could \
              not be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
@@ -271,12 +318,12 @@ macro_rules! write_members {
             type Ok = ();
             type Error = Failure;
 
-            #[inline]
+            #[inline(always)]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
                 self.member(value)
             }
 
-            #[inline]
+            #[inline(always)]
             fn end(self) -> Result<()> {
                 self.finish()
             }
@@ -296,17 +343,17 @@ macro_rules! write_fields {
             type Ok = ();
             type Error = Failure;
 
-            #[inline]
+            #[inline(always)]
             fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
                 self.field(name, value)
             }
 
             #[inline]
             fn skip_field(&mut self, field: &'static str) -> Result<()> {
-                Err(self.skipped(field))
+                Err(self.writer.skipped(self.name, field))
             }
 
-            #[inline]
+            #[inline(always)]
             fn end(self) -> Result<()> {
                 self.finish()
             }

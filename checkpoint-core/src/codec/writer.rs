@@ -2,9 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::forms::{Expected, Form, Forms, Id, Leaf, Length, Slot};
+use super::forms::{Entries, Expected, Form, Forms, Id, Leaf, Slot};
 use super::observed::{Observed, Style};
-use super::parts::{Counted, Fixed, Frame, Parts};
+use super::parts::{Counted, Fixed, Frame, Label, Parts};
 use super::stack::Room;
 use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::arrays::{self, Array, ArraySink, Kind};
@@ -24,6 +24,8 @@ pub(super) struct Writer<'a> {
     pub(super) frame: Frame,
     /// … and those around it, behind one that stands for what is around the state.
     around: Vec<Frame>,
+    /// The names of their parts that the forms do not have.
+    labels: Vec<Label>,
     arrays: &'a mut dyn ArraySink,
     room: Room,
     pub(super) forms: &'a Forms,
@@ -46,6 +48,7 @@ impl<'a> Writer<'a> {
             depth: 0,
             frame: Frame::ELEMENTS,
             around: Vec::new(),
+            labels: Vec::new(),
             fitting: None,
             arrays,
             room: forms.room(),
@@ -103,14 +106,30 @@ impl<'a> Writer<'a> {
     }
 
     /// Begins a value with parts.
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, frame: Frame) {
         self.around.push(std::mem::replace(&mut self.frame, frame));
     }
 
+    /// Begins a value whose parts the forms do not name.
+    fn enter_labelled(&mut self) {
+        self.enter(Frame::labelled(self.labels.len()));
+        self.labels.push(Label::Unnamed);
+    }
+
+    /// Names the part that comes next of such a value.
+    pub(super) fn label(&mut self, label: Label) {
+        if let Some(last) = self.labels.last_mut() {
+            *last = label;
+        }
+    }
+
     /// Ends it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(&mut self) {
+        if self.frame.is_labelled() {
+            self.labels.pop();
+        }
         if let Some(frame) = self.around.pop() {
             self.frame = frame;
         }
@@ -120,7 +139,7 @@ impl<'a> Writer<'a> {
     fn steps(&self) -> Vec<Step> {
         let name = |entry: u32| self.slots.get(entry as usize).map_or("", |slot| slot.known);
         let inside = (!self.around.is_empty()).then_some(&self.frame);
-        self.around.iter().skip(1).chain(inside).map(|frame| frame.step(name)).collect()
+        self.around.iter().skip(1).chain(inside).map(|frame| frame.step(name, &self.labels)).collect()
     }
 
     /// Notes where a failure is.
@@ -135,7 +154,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Goes to an entry, if this is its name.
-    #[inline]
+    #[inline(always)]
     pub(super) fn go_to_named(&mut self, entry: u32, name: &'static str) -> bool {
         match self.slots.get(entry as usize) {
             Some(slot) if std::ptr::eq(slot.known, name) => {
@@ -174,7 +193,7 @@ impl<'a> Writer<'a> {
     /// What is written is not what would be read.
     #[cold]
     pub(super) fn mismatch(&self, written: &str) -> Failure {
-        let read = self.forms.describe(self.next.id);
+        let read = self.forms.describe(self.next.id());
         Failure::new(format!(
             "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT} \
              (also where its form depends on its data, in a way that no sample showed)"
@@ -183,7 +202,7 @@ impl<'a> Writer<'a> {
 
     /// Goes into a product of one value, which takes no space. `false` where there is none.
     fn go_within(&mut self) -> bool {
-        match self.forms.within(&self.next.form) {
+        match self.forms.within(self.forms.get(self.next.id())) {
             Some(within) => {
                 self.go_to(within);
                 true
@@ -194,24 +213,21 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn leaf(&mut self, leaf: Leaf) -> Result<()> {
-        match self.next.form {
-            Form::Leaf(expected) if expected == leaf => Ok(()),
-            _ => self.other_leaf(leaf),
-        }
+        if self.next.is_leaf(leaf) { Ok(()) } else { self.other_leaf(leaf) }
     }
 
     #[cold]
     fn other_leaf(&mut self, leaf: Leaf) -> Result<()> {
-        let form = self.next.form;
+        let form = *self.forms.get(self.next.id());
         match form {
             Form::Free => {
-                self.observed.leaf(self.next.id, leaf);
+                self.observed.leaf(self.next.id(), leaf);
                 Ok(())
             }
             Form::Leaf(expected) if expected == leaf => Ok(()),
             // A float of 16 bits hands over its bits.
             Form::Leaf(Leaf::F16 | Leaf::Bf16) if leaf == Leaf::U16 => Ok(()),
-            Form::Product { count: 0, .. } | Form::Repeated(_, Length::ZERO) if leaf == Leaf::Unit => Ok(()),
+            Form::Product { count: 0, .. } | Form::Repeated(_, 0) if leaf == Leaf::Unit => Ok(()),
             _ if self.go_within() => self.other_leaf(leaf),
             _ => Err(self.mismatch(leaf.name())),
         }
@@ -219,7 +235,7 @@ impl<'a> Writer<'a> {
 
     /// A text or bytes, which are both a length and so many bytes.
     fn text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        if self.next.form != Form::Leaf(leaf) {
+        if !self.next.is_leaf(leaf) {
             self.other_text(leaf, bytes)?;
         }
         leaves::write_bytes(self.bytes, bytes)
@@ -227,13 +243,13 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_text(&mut self, leaf: Leaf, bytes: &[u8]) -> Result<()> {
-        let form = self.next.form;
+        let form = *self.forms.get(self.next.id());
         match form {
             // Every text is bytes, and bytes may be a text.
             Form::Leaf(Leaf::Bytes) => Ok(()),
             Form::Leaf(Leaf::String) if str::from_utf8(bytes).is_ok() => Ok(()),
             Form::Seq(element) if *self.forms.get(element) == Form::Leaf(Leaf::U8) => Ok(()),
-            Form::Product { count: 1, .. } | Form::Repeated(_, Length::ONE) if self.go_within() => {
+            Form::Product { count: 1, .. } | Form::Repeated(_, 1) if self.go_within() => {
                 self.other_text(leaf, bytes)
             }
             _ => self.other_leaf(leaf),
@@ -242,17 +258,17 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn option(&mut self) -> Result<Id> {
-        match self.next.form {
-            Form::Option(inner) => Ok(inner),
-            _ => self.other_option(),
+        match self.next.option() {
+            Some(inner) => Ok(inner),
+            None => self.other_option(),
         }
     }
 
     #[cold]
     fn other_option(&mut self) -> Result<Id> {
-        let form = self.next.form;
+        let form = *self.forms.get(self.next.id());
         match form {
-            Form::Free => Ok(self.observed.option(self.next.id)),
+            Form::Free => Ok(self.observed.option(self.next.id())),
             Form::Option(inner) => Ok(inner),
             _ if self.go_within() => self.other_option(),
             _ => Err(self.mismatch("an option")),
@@ -262,17 +278,17 @@ impl<'a> Writer<'a> {
     /// The form of the elements of a sequence.
     #[inline]
     fn seq(&mut self) -> Result<Id> {
-        match self.next.form {
-            Form::Seq(element) => Ok(element),
-            _ => self.other_seq(),
+        match self.next.seq() {
+            Some(element) => Ok(element),
+            None => self.other_seq(),
         }
     }
 
     #[cold]
     fn other_seq(&mut self) -> Result<Id> {
-        let form = self.next.form;
+        let form = *self.forms.get(self.next.id());
         match form {
-            Form::Free => Ok(self.observed.seq(self.next.id)),
+            Form::Free => Ok(self.observed.seq(self.next.id())),
             Form::Seq(element) => Ok(element),
             Form::Leaf(Leaf::Bytes) => Ok(self.forms.byte()),
             Form::Map { pair, .. } => Ok(pair),
@@ -283,10 +299,10 @@ impl<'a> Writer<'a> {
 
     /// The forms of the keys and of the values of a map.
     fn map(&mut self) -> Result<(Id, Id)> {
-        let form = self.next.form;
+        let form = *self.forms.get(self.next.id());
         match form {
-            Form::Free => Ok(self.observed.map(self.next.id)),
-            Form::Map { first, .. } => Ok((self.entry(first).id, self.entry(first + 1).id)),
+            Form::Free => Ok(self.observed.map(self.next.id())),
+            Form::Map { first, .. } => Ok((self.entry(first).id(), self.entry(first + 1).id())),
             Form::Seq(element) if *self.forms.get(element) == Form::Free => {
                 self.observed.product(element, Style::Tuple, 2);
                 Ok((self.observed.part(element, 0, ""), self.observed.part(element, 1, "")))
@@ -298,43 +314,42 @@ impl<'a> Writer<'a> {
     }
 
     /// The forms of the parts of a product.
-    #[inline]
+    #[inline(always)]
     fn product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        match self.next.form {
-            Form::Product { first, count } if count as usize == length => Ok(Parts::Listed { first, count }),
-            Form::Repeated(element, count) if count.get() == length as u64 => Ok(Parts::Repeated(element)),
-            _ => self.other_product(style, length),
+        match self.next.product_of(length) {
+            Some(entries) => Ok(Parts::Listed(entries)),
+            None => self.other_product(style, length),
         }
     }
 
     #[cold]
     fn other_product(&mut self, style: Style, length: usize) -> Result<Parts> {
-        let form = self.next.form;
+        let form = *self.forms.get(self.next.id());
         match form {
             Form::Free => {
-                self.observed.product(self.next.id, style, length);
-                Ok(Parts::Free(self.next.id))
+                self.observed.product(self.next.id(), style, length);
+                Ok(Parts::Free(self.next.id()))
             }
+            Form::Repeated(element, count) if count == length as u64 => Ok(Parts::Repeated(element)),
             // Which name is missing or too many is found when they are written.
             Form::Product { first, count }
                 if matches!(style, Style::Fields(_)) && count > 0 && self.forms.is_certain(first) =>
             {
-                Ok(Parts::Listed { first, count })
+                Ok(Parts::Listed(Entries::new(first, count)))
             }
-            Form::Leaf(Leaf::Unit) if length == 0 => Ok(Parts::Repeated(self.next.id)),
+            Form::Leaf(Leaf::Unit) if length == 0 => Ok(Parts::Repeated(self.next.id())),
             _ if self.go_within() => self.product(style, length),
             // A product of one value takes no space.
-            _ if length == 1 => Ok(Parts::Repeated(self.next.id)),
+            _ if length == 1 => Ok(Parts::Repeated(self.next.id())),
             _ => Err(self.mismatch(&format!("{length} values"))),
         }
     }
 
     /// Writes which variant it is: the number that the reader has for that name. Then comes its content.
-    #[inline]
+    #[inline(always)]
     fn variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        if let Form::Enum { first, count } = self.next.form
-            && index < count
-            && self.go_to_named(first + index, name)
+        if let Some(entry) = self.next.variant(index)
+            && self.go_to_named(entry, name)
         {
             return leaves::write(self.bytes, index);
         }
@@ -343,11 +358,11 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn other_variant(&mut self, owner: &'static str, index: u32, name: &'static str) -> Result<()> {
-        let form = self.next.form;
+        let form = *self.forms.get(self.next.id());
         match form {
             Form::Free => {
                 leaves::write(self.bytes, index)?;
-                let content = self.observed.variant(self.next.id, owner, index, name);
+                let content = self.observed.variant(self.next.id(), owner, index, name);
                 self.next = Expected::free(content);
                 Ok(())
             }
@@ -425,7 +440,7 @@ impl<'a> Writer<'a> {
     #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
     fn part(&mut self, parts: Parts, number: u32, name: &'static str) -> Id {
         match parts {
-            Parts::Listed { first, .. } => self.entry(first.saturating_add(number)).id,
+            Parts::Listed(entries) => self.entry(entries.first().saturating_add(number)).id(),
             Parts::Repeated(form) => form,
             Parts::Free(id) => self.observed.part(id, number as usize, name),
         }
@@ -491,12 +506,19 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    #[inline]
+    // Always inlined, as all that a value with parts goes through: a result that is put together in
+    // memory from pieces is slow to read as a whole.
+    #[inline(always)]
     fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
         let parts = self.product(style, length)?;
         let announced = u32::try_from(length).unwrap_or(u32::MAX);
-        self.enter(Frame::of(&parts, style));
-        Ok(Fixed { writer: self, name, parts, announced, written: 0 })
+        match (style, &parts) {
+            (Style::Fields(_), Parts::Listed(entries)) => self.enter(Frame::listed(entries.first())),
+            (Style::Fields(_), Parts::Repeated(_) | Parts::Free(_)) => self.enter_labelled(),
+            _ => self.enter(Frame::ELEMENTS),
+        }
+        let frame = self.frame;
+        Ok(Fixed { writer: self, name, parts, frame, announced, written: 0 })
     }
 
     #[inline]
@@ -504,9 +526,9 @@ impl<'a> Writer<'a> {
         let announced = length.unwrap_or(0) as u64;
         let length_at = self.bytes.len();
         self.bytes.extend_from_slice(&announced.to_le_bytes());
-        self.enter(Frame::ELEMENTS);
         let value = self.forms.expect(value);
-        Counted { writer: self, length_at, announced, written: 0, key, value }
+        let frame = self.frame;
+        Counted { writer: self, length_at, announced, written: 0, frame, key, value }
     }
 }
 
@@ -597,8 +619,8 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
-        if self.next.form == Form::Free {
-            let inner = self.observed.newtype(self.next.id, name);
+        if *self.forms.get(self.next.id()) == Form::Free {
+            let inner = self.observed.newtype(self.next.id(), name);
             self.next = Expected::free(inner);
         }
         self.value(value)
@@ -649,31 +671,33 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let element = self.seq()?;
+        self.enter(Frame::ELEMENTS);
         Ok(self.begin_counted(length, element, element))
     }
 
     #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let (key, value) = self.map()?;
+        self.enter_labelled();
         Ok(self.begin_counted(length, key, value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple(self, length: usize) -> Result<Fixed<'w, 'a>> {
         self.begin_fixed("a tuple", Style::Tuple, length)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple_struct(self, name: &'static str, length: usize) -> Result<Fixed<'w, 'a>> {
         self.begin_fixed(name, Style::Members(name), length)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct(self, name: &'static str, length: usize) -> Result<Fixed<'w, 'a>> {
         self.begin_fixed(name, Style::Fields(name), length)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple_variant(
         self,
         name: &'static str,
@@ -685,7 +709,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         self.begin_fixed(variant, Style::Members(variant), length)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct_variant(
         self,
         name: &'static str,
