@@ -60,7 +60,7 @@ fn a_program_that_changes_its_working_directory_stays_in_its_run() {
     std::env::set_current_dir(&ours).unwrap();
     let mut checkpoints = Checkpointer::<u64>::open("run.ckpt").unwrap();
     let mut reader = CheckpointReader::<u64>::open("run.ckpt").unwrap();
-    let file = inspect::File::open("run.ckpt/00000000000000000001.ckpt").unwrap();
+    let file = inspect::File::open("run.ckpt/00000000000000000001.ckpt", &Protection::new()).unwrap();
     let branch = Checkpointer::<u64>::builder("branch.ckpt").branch_from("origin.ckpt");
     let mut scopes = Scopes::open("scopes.ckpt").unwrap();
     let pipeline = Pipeline::open("run.pipeline").unwrap();

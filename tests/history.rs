@@ -174,7 +174,7 @@ fn a_long_history_is_put_aside_and_its_failures_are_remembered() {
     for _ in 0..4000 {
         for event in [
             r#""event":"start","host":"here","process":1,"schedule":"","retention":"""#,
-            r#""event":"save","generation":1,"bytes":1,"stall":1,"total":2,"why":"asked for""#,
+            r#""event":"save","generation":1,"bytes":1,"stall":1,"total":2,"reason":"asked","why":"asked for""#,
             r#""event":"died","ran":10"#,
         ] {
             text += &format!("{{\"time\":\"2026-01-01T00:00:00Z\",\"at\":5,{event}}}\n");

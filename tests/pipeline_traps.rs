@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::{
-    Error, Key, Pipeline, checkpointed,
+    Error, Key, Pipeline, Protection, checkpointed,
     pipeline::{Outcome, Reason, StepReport, redo},
 };
 use common::{assert_passed, file_of, inside, once_more};
@@ -328,7 +328,7 @@ fn a_step_may_have_a_name_in_any_script() {
             pipeline.step(name).run(|_| Ok::<u64, Error>(1)).unwrap();
             assert_eq!(pipeline.finish().unwrap()[0].outcome, outcome, "{name}");
         }
-        let steps = checkpointed::pipeline::steps(&path).unwrap();
+        let steps = checkpointed::pipeline::steps(&path, &Protection::new()).unwrap();
         assert!(steps.iter().any(|step| step.step == name), "{name}");
     }
     let pipeline = Pipeline::open(&path).unwrap();

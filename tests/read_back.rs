@@ -574,8 +574,7 @@ fn what_a_scope_keeps_is_read_back() {
     refused(once);
     drop(scope);
     drop(scopes);
-    let scopes = Checkpointer::builder(directory.path()).read_back(ReadBack::Never).open().unwrap();
-    let mut scopes = Scopes::with(scopes);
+    let mut scopes = Scopes::builder(directory.path()).read_back(ReadBack::Never).open().unwrap();
     scopes.enter::<Of<Doubling>>("main").unwrap().keep(&run(1, Doubling(1.0))).unwrap();
 }
 

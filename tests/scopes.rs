@@ -168,8 +168,7 @@ fn scopes_are_restored_before_the_first_is_entered() {
 #[test]
 fn a_schedule_says_when_a_scope_saves() {
     let (_parent, path) = nowhere();
-    let checkpoints = Checkpointer::builder(&path).schedule(Schedule::every_steps(5)).open().unwrap();
-    let mut scopes = Scopes::with(checkpoints);
+    let mut scopes = Scopes::builder(&path).schedule(Schedule::every_steps(5)).open().unwrap();
     let mut scope = scopes.enter::<u32>("loop").unwrap();
     let saved: Vec<u32> = (1..=12).filter(|step| scope.save_if_due(step).unwrap().is_saved()).collect();
     assert_eq!(saved, [5, 10]);
@@ -261,8 +260,7 @@ fn variables_that_could_not_be_kept_cost_none_that_were_saved() {
     };
     let error = outer.once("call", inner).unwrap_err();
     assert!(matches!(&error, Error::ScopeNotKept { outer, .. } if outer == "outer"), "{error}");
-    let mut reader =
-        Scopes::with(Checkpointer::builder(path.with_extension("copy")).branch_from(&path).open().unwrap());
+    let mut reader = Scopes::builder(path.with_extension("copy")).branch_from(&path).open().unwrap();
     assert!(reader.restore().unwrap());
     assert_eq!(reader.enter::<Luck>("outer").unwrap().restored().unwrap().number.0, 12);
     outer.keep(&luck(14)).unwrap();

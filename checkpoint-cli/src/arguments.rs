@@ -118,7 +118,7 @@ impl Command {
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
             Command::Watch(arguments) => command::watch::run(&arguments, protection, output),
-            Command::Steps(arguments) => command::steps::run(&arguments, output),
+            Command::Steps(arguments) => command::steps::run(&arguments, protection, output),
             Command::Redo(arguments) => command::redo::run(&arguments, output),
             Command::Halt(arguments) => command::halt::run(&arguments, false, output),
             Command::Requeue(arguments) => command::halt::run(&arguments, true, output),

@@ -102,7 +102,7 @@ fn half_blocks(
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use checkpointed_core::inspect::{File, Found, Limits, Value};
-    use checkpointed_core::{Checkpoint, Checkpointer};
+    use checkpointed_core::{Checkpoint, Checkpointer, Protection};
 
     use super::*;
 
@@ -110,7 +110,7 @@ mod tests {
     fn drawn<T: Checkpoint>(array: &T, colours: bool) -> String {
         let parent = tempfile::tempdir().unwrap();
         Checkpointer::<T>::open(parent.path()).unwrap().save(array).unwrap();
-        let file = File::open(parent.path().join("00000000000000000001.ckpt")).unwrap();
+        let file = File::open_generation(parent.path(), 1, &Protection::new()).unwrap();
         let Found::Node(node) = file.find("").unwrap() else { panic!() };
         let Value::Array(array) = node.value().unwrap() else { panic!() };
         let mut text = Vec::new();

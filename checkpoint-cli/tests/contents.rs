@@ -150,7 +150,7 @@ fn verify_and_load_agree_on_every_changed_byte_and_show_never_panics() {
         fs::write(&newest, &changed).unwrap();
         let loads = CheckpointReader::<State>::open(&path).unwrap().load().is_ok();
         assert_eq!(inspect::verify(&newest, &Protection::new()).is_whole(), loads, "byte {place}");
-        if let Ok(file) = inspect::File::open(&newest) {
+        if let Ok(file) = inspect::File::open(&newest, &Protection::new()) {
             let _ = file.root().outline(&inspect::Limits::default());
         }
     }

@@ -27,6 +27,19 @@ macro_rules! shown {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Something has the name already that was to be given. It is left alone.
+    #[error(
+        "{}",
+        shown!("could not {operation} {}: something of that name is there already; {}", path.display(), way_past(operation))
+    )]
+    #[non_exhaustive]
+    NameTaken {
+        /// What was tried.
+        operation: &'static str,
+        /// What is there.
+        path: PathBuf,
+    },
+
     /// The operating system refused an operation.
     #[error("{}", shown!("could not {operation} {}: {source}", path.display()))]
     #[non_exhaustive]
@@ -823,6 +836,7 @@ impl Error {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Error::NotWritable { operation, path, source }
             }
+            io::ErrorKind::AlreadyExists => Error::NameTaken { operation, path },
             _ => Error::Io { operation, path, source },
         }
     }
@@ -838,8 +852,10 @@ impl Error {
             Refusal::Damaged { part, why } => Error::Damaged { path, part, why },
             Refusal::NotTagged => Error::NotAuthentic { path, why: "it has no tag".to_owned() },
             Refusal::OtherKey(found) => {
-                let why =
-                    format!("its tag was made with another key, or for another run ({})", plain(&found));
+                let why = format!(
+                    "its tag was made with another key, for another run, or for another step of a pipeline ({})",
+                    plain(&found)
+                );
                 Error::NotAuthentic { path, why }
             }
             Refusal::Encrypted(why) => Error::Encrypted { path, why },
@@ -866,6 +882,17 @@ impl Error {
             Error::Io { source, .. } => !is_passing(source),
             _ => false,
         }
+    }
+}
+
+/// What to do about a name that is taken.
+fn way_past(operation: &str) -> &'static str {
+    match operation {
+        "publish" => {
+            "another program put it there, and it is left alone: see to it that only this one saves there; the next save takes \
+             the next number"
+        }
+        _ => "choose a path where there is nothing, or move away what is there",
     }
 }
 

@@ -47,7 +47,7 @@ mod trace;
 mod tree;
 
 pub use base::warnings::Warning;
-pub use container::{Compression, Manifest, Metadata, MetadataValue};
+pub use container::{Compression, IntoMetadata, Manifest, Metadata, MetadataValue};
 pub use error::{Error, Skipped};
 pub use outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved};
 #[cfg(feature = "pipeline")]
@@ -56,7 +56,7 @@ pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
 pub use run::failures::OnFailedSave;
 pub use run::read_back::ReadBack;
-pub use run::reader::CheckpointReader;
+pub use run::reader::{CheckpointReader, ReaderBuilder};
 pub use schedule::Schedule;
 #[cfg(feature = "scopes")]
 pub use scopes::Scopes;

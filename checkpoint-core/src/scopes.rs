@@ -16,6 +16,7 @@ use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
 use crate::evolution::Program;
 use crate::outcome::{Decision, Finished, Saved, StopReason};
+use crate::run::builder::Builder;
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::read_back::Net;
 use crate::run::{embedded, reader};
@@ -137,31 +138,24 @@ impl Scopes {
     /// # Errors
     /// As [`Checkpointer::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Scopes, Error> {
-        Ok(Scopes::with(Checkpointer::open(path)?))
+        Scopes::builder(path).open()
     }
 
-    /// Scopes in a directory that was opened with settings of one's own.
+    /// Settings for a directory, to be changed and then opened: those of a [`Checkpointer`].
     ///
     /// ```
-    /// use checkpointed::{Checkpointer, Schedule, Scopes};
+    /// use checkpointed::{Schedule, Scopes};
     ///
     /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("nested.ckpt");
     /// let every_fifth = Schedule::every_steps(5);
-    /// let scopes = Scopes::with(Checkpointer::builder(&path).schedule(every_fifth).open()?);
+    /// let scopes = Scopes::builder(&path).schedule(every_fifth).open()?;
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
-    pub fn with(checkpoints: Checkpointer<Stack>) -> Scopes {
-        Scopes {
-            checkpoints,
-            stack: Stack::default(),
-            restored: Vec::new(),
-            calls: Calls::default(),
-            programs: HashMap::new(),
-        }
+    pub fn builder(path: impl AsRef<Path>) -> Builder<Stack, Scopes> {
+        Builder::new(path.as_ref())
     }
 
     /// Loads the newest checkpoint, so that the scopes which were active find their variables again. `false` where there
@@ -296,6 +290,19 @@ impl Scopes {
     /// What the active scope may do.
     fn calls(&mut self) -> &mut Calls {
         self.stack.frames.last_mut().map_or(&mut self.calls, |frame| &mut frame.calls)
+    }
+}
+
+impl From<Checkpointer<Stack>> for Scopes {
+    /// Scopes in a directory that is open.
+    fn from(checkpoints: Checkpointer<Stack>) -> Scopes {
+        Scopes {
+            checkpoints,
+            stack: Stack::default(),
+            restored: Vec::new(),
+            calls: Calls::default(),
+            programs: HashMap::new(),
+        }
     }
 }
 

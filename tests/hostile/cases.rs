@@ -168,11 +168,11 @@ pub(crate) fn tried(case: &Case, file: &[u8], directory: &Path) -> Outcome {
     fs::write(&path, file).unwrap();
     let outcomes: Vec<bool> = case.loads.iter().map(|load| load(directory).is_ok()).collect();
     let verdict = inspect::verify(&path, &Protection::new());
-    if let Ok(forged) = File::open(&path) {
+    if let Ok(forged) = File::open(&path, &Protection::new()) {
         looked_at(&forged);
         let original = directory.join("original");
         fs::write(&original, &case.file).unwrap();
-        if let Ok(original) = File::open(&original) {
+        if let Ok(original) = File::open(&original, &Protection::new()) {
             drop(original.root().compare(&forged.root(), &Limits::default()));
             drop(forged.root().compare(&original.root(), &Limits::default()));
         }

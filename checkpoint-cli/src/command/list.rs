@@ -42,16 +42,16 @@ impl Answer for Listing {
         let titles = ["generation", "age", "size", "state", "stall", "save", "metadata", "kept as"];
         if rows.is_empty() {
             writeln!(output, "no checkpoints")?;
-            if let Some(missing) = self.missing {
-                writeln!(
-                    output,
-                    "the history names generation {missing}, which is not there: if this is a copy, make it again with \
-                     `ckpt copy`"
-                )?;
-            }
         } else {
             text::table(output, &titles, &rows)?;
             writeln!(output, "\n{} in all", text::bytes(self.bytes))?;
+        }
+        if let Some(missing) = self.missing {
+            writeln!(
+                output,
+                "the history names generation {missing}, which is not there: if this is a copy, make it again with \
+                 `ckpt copy`"
+            )?;
         }
         if self.kind == "pipeline" {
             writeln!(output, "a pipeline: `ckpt steps` shows its steps")?;

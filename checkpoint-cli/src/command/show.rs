@@ -191,7 +191,7 @@ pub(crate) fn open(path: &Path, protection: &Protection) -> Result<File, Failure
         return Ok(File::open_generation(directory, generation, protection)?);
     }
     if !path.is_dir() {
-        return Ok(File::open_protected(path, protection)?);
+        return Ok(File::open(path, protection)?);
     }
     newest(path, protection, 0)?.ok_or_else(|| Failure::NoCheckpoint(path.to_owned()))
 }
@@ -210,7 +210,7 @@ pub(crate) fn newest(path: &Path, protection: &Protection, before: usize) -> Res
     let overview = inspect::overview(path, protection)?;
     let mut usable = overview.generations.iter().rev().filter(|generation| generation.manifest.is_ok());
     match usable.nth(before) {
-        Some(found) => Ok(Some(File::open_protected(&found.path, protection)?)),
+        Some(found) => Ok(Some(File::open(&found.path, protection)?)),
         None => Ok(None),
     }
 }

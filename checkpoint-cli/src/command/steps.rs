@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use checkpointed_core::inspect;
 use checkpointed_core::pipeline::{self, StepOverview};
+use checkpointed_core::{Protection, inspect};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -128,8 +128,12 @@ impl Answer for Steps {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
-    let steps = pipeline::steps(&arguments.pipeline)?.into_iter().map(Step::of).collect();
+pub(crate) fn run(
+    arguments: &Arguments,
+    protection: &Protection,
+    output: &mut Output,
+) -> Result<Verdict, Failure> {
+    let steps = pipeline::steps(&arguments.pipeline, protection)?.into_iter().map(Step::of).collect();
     let running = inspect::holder(&arguments.pipeline)?;
     output.answer(&Steps { running, steps, all: arguments.all })?;
     Ok(Verdict::Well)

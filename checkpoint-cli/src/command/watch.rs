@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anstream::eprintln;
 use checkpointed_core::history::{self, End, Event, History, Record};
-use checkpointed_core::{CheckpointReader, MetadataValue, Protection, inspect};
+use checkpointed_core::inspect::{self, File};
+use checkpointed_core::{MetadataValue, Protection};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -149,14 +150,11 @@ fn new<'h>(told: &[Record], history: &'h History) -> &'h [Record] {
 }
 
 fn happened(directory: &PathBuf, protection: &Protection, record: &Record) -> Happened {
-    let manifest = match record.event {
-        Event::Save { generation, .. } => {
-            let reader = CheckpointReader::<()>::open_protected(directory, protection.clone());
-            reader.and_then(|reader| reader.manifest(generation)).ok()
-        }
+    let file = match record.event {
+        Event::Save { generation, .. } => File::open_generation(directory, generation, protection).ok(),
         _ => None,
     };
-    let metadata = manifest.map(|manifest| values(manifest.metadata())).unwrap_or_default();
+    let metadata = file.map(|file| values(file.manifest().metadata())).unwrap_or_default();
     Happened { time: text::time(record.time), event: record.event.clone(), metadata }
 }
 

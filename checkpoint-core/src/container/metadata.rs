@@ -50,6 +50,39 @@ impl Metadata {
     }
 }
 
+/// What can be said of a save: [`Metadata`], or a function that makes it, which is called only if the state is saved.
+///
+/// ```
+/// use checkpointed::{Checkpointer, Metadata};
+///
+/// # fn main() -> Result<(), checkpointed::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("fit.ckpt");
+/// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
+/// for step in 1..=3 {
+///     checkpoints.save_if_due_with(&step, || Metadata::new().with("loss", 1.0 / step as f64))?;
+/// }
+/// checkpoints.finish_with(&3, Metadata::new().with("loss", 0.25))?;
+/// # Ok(())
+/// # }
+/// ```
+pub trait IntoMetadata {
+    /// What is said.
+    fn into_metadata(self) -> Metadata;
+}
+
+impl IntoMetadata for Metadata {
+    fn into_metadata(self) -> Metadata {
+        self
+    }
+}
+
+impl<F: FnOnce() -> Metadata> IntoMetadata for F {
+    fn into_metadata(self) -> Metadata {
+        self()
+    }
+}
+
 /// One value of [`Metadata`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

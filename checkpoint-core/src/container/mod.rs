@@ -35,7 +35,7 @@ pub(crate) use equality::is_equal;
 pub(crate) use ignored::{Ignored, ignore, is_ignored};
 pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};
-pub use metadata::{Metadata, MetadataValue};
+pub use metadata::{IntoMetadata, Metadata, MetadataValue};
 pub(crate) use npz::CopyFailure;
 pub(crate) use reader::Container;
 pub(crate) use source::{Memory, Refusal, Source, begins_with};

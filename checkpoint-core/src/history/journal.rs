@@ -8,7 +8,7 @@ use super::record::{End, Event, Record};
 use super::{FILE, FORMER, History, LONGEST, Lived};
 use crate::base::host;
 use crate::base::warnings::warn;
-use crate::outcome::Saved;
+use crate::outcome::{SaveReason, Saved};
 use crate::schedule::Past;
 use crate::store::{Disk, Log, Retention};
 
@@ -111,9 +111,17 @@ impl Journal {
         self.write(now, Event::Restart { generation, lost });
     }
 
-    pub(crate) fn saved(&mut self, now: Duration, saved: &Saved, interval: Option<Duration>, why: String) {
+    pub(crate) fn saved(
+        &mut self,
+        now: Duration,
+        saved: &Saved,
+        interval: Option<Duration>,
+        reason: &SaveReason,
+    ) {
+        let why = reason.to_string();
+        let reason = reason.into();
         let Saved { generation, bytes, stall, duration: total } = *saved;
-        self.write(now, Event::Save { generation, bytes, stall, total, interval, why });
+        self.write(now, Event::Save { generation, bytes, stall, total, interval, reason, why });
         if self.log.as_ref().is_some_and(|log| log.length().is_ok_and(|length| length > LONGEST)) {
             let history = History::of(&*self.disk, &self.directory).unwrap_or_default();
             self.rotate(&history);

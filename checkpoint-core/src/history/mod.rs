@@ -39,7 +39,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use journal::Journal;
-pub use record::{End, Event, Record};
+pub use record::{End, Event, ReasonKind, Record};
 
 use crate::error::Error;
 use crate::schedule::{Cost, Past};
@@ -108,15 +108,14 @@ impl History {
         Ok(history)
     }
 
-    /// The newest generation that the history of a directory says was saved. What is wrong with the history is no error: no
+    /// The generation that the history of a directory says was saved last. What is wrong with the history is no error: no
     /// load depends on it.
-    pub(crate) fn newest_generation(disk: &dyn Disk, directory: &Path) -> Option<u64> {
+    pub(crate) fn last_saved(disk: &dyn Disk, directory: &Path) -> Option<u64> {
         let history = History::of(disk, directory).ok()?;
-        let saved = history.records.iter().filter_map(|record| match record.event {
+        history.records.iter().rev().find_map(|record| match record.event {
             Event::Save { generation, .. } => Some(generation),
             _ => None,
-        });
-        saved.max()
+        })
     }
 
     /// Adds the records of a file. The summary and the start at the beginning of one repeat what the file before it says in

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::outcome::SaveReason;
 use crate::store::Retention;
 
 /// Something that happened.
@@ -83,7 +84,9 @@ pub enum Event {
         /// The interval that the schedule aims for from now on.
         #[serde(with = "seconds::optional", default, skip_serializing_if = "Option::is_none")]
         interval: Option<Duration>,
-        /// Why it was saved.
+        /// Which kind of reason it had.
+        reason: ReasonKind,
+        /// The reason, in words.
         why: String,
     },
     /// A save failed.
@@ -95,6 +98,32 @@ pub enum Event {
     },
     /// The run ended.
     End(End),
+}
+
+/// Which kind of reason a save had; [`SaveReason`] says more to the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ReasonKind {
+    /// The program asked for it.
+    Asked,
+    /// The schedule wanted it.
+    Due,
+    /// The program was to stop.
+    Stopping,
+    /// The run ended.
+    Finishing,
+}
+
+impl From<&SaveReason> for ReasonKind {
+    fn from(reason: &SaveReason) -> ReasonKind {
+        match reason {
+            SaveReason::Asked => ReasonKind::Asked,
+            SaveReason::Due(_) => ReasonKind::Due,
+            SaveReason::Stopping(_) => ReasonKind::Stopping,
+            SaveReason::Finishing => ReasonKind::Finishing,
+        }
+    }
 }
 
 /// What is not understood costs no more than itself: the run has begun all the same.

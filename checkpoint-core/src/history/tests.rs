@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::record::{End, Event};
 use super::{FILE, FORMER, History, Journal, read};
-use crate::outcome::Saved;
+use crate::outcome::{SaveReason, Saved, StopReason};
 use crate::schedule::Past;
 use crate::store::Retention;
 use crate::store::faults::FaultyDisk;
@@ -28,10 +28,10 @@ fn begin(disk: &FaultyDisk, directory: &Path) -> (Journal, Past) {
     Journal::open(Arc::new(disk.clone()), directory, true, "adaptive".into(), retention())
 }
 
-fn save(journal: &mut Journal, at: u64, generation: u64, why: &str) {
+fn save(journal: &mut Journal, at: u64, generation: u64, reason: &SaveReason) {
     let (stall, duration) = (seconds(1), seconds(2));
     let saved = Saved { generation, bytes: 8, duration, stall };
-    journal.saved(seconds(at), &saved, Some(seconds(60)), why.to_owned());
+    journal.saved(seconds(at), &saved, Some(seconds(60)), reason);
 }
 
 /// Saves until the file was put aside so many times.
@@ -39,7 +39,8 @@ fn save_until_put_aside(journal: &mut Journal, directory: &Path, times: usize) -
     let (mut at, mut left, mut length) = (0, times, 0);
     while left > 0 {
         at += 10;
-        save(journal, at, at / 10, &"x".repeat(20_000));
+        let reason = SaveReason::Stopping(StopReason::Halt { message: "x".repeat(20_000) });
+        save(journal, at, at / 10, &reason);
         let now = fs::metadata(directory.join(FILE)).unwrap().len();
         left -= usize::from(now < length);
         length = now;
@@ -87,7 +88,7 @@ fn what_was_lost_is_remembered_when_the_file_is_put_aside() {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let (mut journal, _) = begin(&disk, directory.path());
-    save(&mut journal, 100, 1, "asked for");
+    save(&mut journal, 100, 1, &SaveReason::Asked);
     journal.alive(seconds(160));
     drop(journal);
     let (mut journal, _) = begin(&disk, directory.path());
@@ -105,7 +106,7 @@ fn what_was_lost_is_remembered_when_the_file_is_put_aside() {
 fn a_program_that_loads_twice_has_lost_its_work_once() {
     let directory = tempfile::tempdir().unwrap();
     let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
-    save(&mut journal, 100, 1, "asked for");
+    save(&mut journal, 100, 1, &SaveReason::Asked);
     drop(journal);
     let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
     journal.restarted(Duration::ZERO, 1);
@@ -120,11 +121,11 @@ fn a_run_whose_disk_was_full_for_a_moment_still_says_that_it_ended() {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let (mut journal, _) = begin(&disk, directory.path());
-    save(&mut journal, 100, 1, "before");
+    save(&mut journal, 100, 1, &SaveReason::Asked);
     disk.tear_log_lines(true);
-    save(&mut journal, 200, 2, "while it is full");
+    save(&mut journal, 200, 2, &SaveReason::Asked);
     disk.tear_log_lines(false);
-    save(&mut journal, 300, 3, "after");
+    save(&mut journal, 300, 3, &SaveReason::Asked);
     journal.ended(seconds(400), End::Completed);
     drop(journal);
     let (_, past) = begin(&disk, directory.path());
@@ -138,7 +139,7 @@ fn a_run_whose_disk_was_full_for_a_moment_still_says_that_it_ended() {
 fn only_the_clock_of_the_run_says_how_long_it_went_on() {
     // The clock was set from 1970 to 2026 while the program ran.
     let text = r#"{"time":"1970-01-01T00:00:09Z","at":0.0,"event":"start","host":"","process":1,"schedule":"","retention":""}
-{"time":"2026-01-01T00:00:00Z","at":100.0,"event":"save","generation":1,"bytes":1,"stall":1.0,"total":1.0,"why":""}
+{"time":"2026-01-01T00:00:00Z","at":100.0,"event":"save","generation":1,"bytes":1,"stall":1.0,"total":1.0,"reason":"asked","why":""}
 {"time":"1999-01-01T00:00:00Z","at":130.0,"event":"alive"}
 "#;
     let (directory, _) = written(text);
@@ -151,7 +152,7 @@ fn a_copy_of_the_history_made_later_says_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let (mut journal, _) = begin(&disk, directory.path());
-    save(&mut journal, 100, 1, "asked for");
+    save(&mut journal, 100, 1, &SaveReason::Asked);
     drop(journal);
     // As `cp` does it, whose copy is younger than the run by what lies between.
     let file = fs::File::options().append(true).open(directory.path().join(FILE)).unwrap();
@@ -208,7 +209,7 @@ fn the_work_that_was_lost_counts_once_however_often_the_run_is_killed() {
     let disk = FaultyDisk::default();
     let lost = || read(directory.path()).unwrap().lost();
     let (mut journal, _) = begin(&disk, directory.path());
-    save(&mut journal, 100, 1, "asked for");
+    save(&mut journal, 100, 1, &SaveReason::Asked);
     journal.alive(seconds(150));
     drop(journal);
     // The save was begun at 98 s.
@@ -239,7 +240,7 @@ fn runs_that_failed_before_they_saved_are_counted_until_one_saves() {
     }
     let (mut journal, past) = begin(&disk, directory.path());
     assert_eq!(past.fruitless, 4);
-    save(&mut journal, 10, 2, "asked for");
+    save(&mut journal, 10, 2, &SaveReason::Asked);
     drop(journal);
     assert_eq!(begin(&disk, directory.path()).1.fruitless, 0);
 }
@@ -260,7 +261,7 @@ fn a_save_with_an_endless_interval_can_be_read_back() {
     let directory = tempfile::tempdir().unwrap();
     let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
     let saved = Saved { generation: 1, bytes: 8, duration: Duration::MAX, stall: seconds(1) };
-    journal.saved(seconds(1), &saved, Some(Duration::MAX), "asked for".to_owned());
+    journal.saved(seconds(1), &saved, Some(Duration::MAX), &SaveReason::Asked);
     let history = read(directory.path()).unwrap();
     assert_eq!(history.unknown_lines, 0);
     let Some(Event::Save { interval, total, .. }) = history.records.last().map(|record| &record.event) else {
@@ -274,7 +275,7 @@ fn every_line_is_json_after_several_runs() {
     let directory = tempfile::tempdir().unwrap();
     for _ in 0..3 {
         let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
-        save(&mut journal, 1, 1, "asked for");
+        save(&mut journal, 1, 1, &SaveReason::Asked);
         journal.ended(seconds(2), End::Completed);
     }
     let lines = lines(directory.path());
@@ -291,7 +292,7 @@ fn extreme_lines() -> Vec<String> {
         r#""event":"start","host":"h","process":1,"schedule":"adaptive","retention":"the last N, every Nth""#,
         r#""event":"died","ran":S"#,
         r#""event":"restart","generation":N,"lost":S"#,
-        r#""event":"save","generation":N,"bytes":N,"stall":S,"total":S,"interval":S,"why":"due""#,
+        r#""event":"save","generation":N,"bytes":N,"stall":S,"total":S,"interval":S,"reason":"due","why":"due""#,
         r#""event":"failure","generation":N,"error":"e""#,
         r#""event":"end","end":"completed""#,
     ];

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use checkpointed::inspect::{File, Found, Limits, Number, Value};
-//! use checkpointed::Checkpointer;
+//! use checkpointed::{Checkpointer, Protection};
 //!
 //! # fn main() -> Result<(), checkpointed::Error> {
 //! # let directory = tempfile::tempdir().unwrap();
@@ -15,7 +15,7 @@
 //! let mut checkpoints = Checkpointer::<(u64, Vec<f64>)>::open(&path)?;
 //! checkpoints.save(&(7, vec![0.5, 1.5]))?;
 //!
-//! let file = File::open(path.join("00000000000000000001.ckpt"))?;
+//! let file = File::open(path.join("00000000000000000001.ckpt"), &Protection::new())?;
 //! assert_eq!(file.root().type_name(), "(u64, Vec<f64>)");
 //! let Found::Node(step) = file.find("0")? else { unreachable!() };
 //! assert!(matches!(step.value()?, Value::Number(Number::Unsigned(7))));

@@ -37,7 +37,7 @@ pub struct Overview {
     pub temporaries: usize,
     /// Their length in bytes.
     pub temporary_bytes: u64,
-    /// Where there are no generations, the newest that the history says was saved: they were lost.
+    /// The generation that the history says was saved last, where even the newest that is there is older: it was lost.
     pub missing: Option<u64>,
 }
 
@@ -101,7 +101,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let path = &absolute(path)?;
     let (temporaries, temporary_bytes) = temporaries(path)?;
     let directory = Directory::new(path, Arc::new(RealDisk::default()));
-    let reader = CheckpointReader::<()>::open_protected(path, protection.clone())?;
+    let reader = CheckpointReader::<()>::at(path, protection.of(path))?;
     let numbers = directory.generations()?;
     let pinned = directory.pinned(&numbers);
     // It may be closed to this user, and tells nothing that is needed.
@@ -142,11 +142,16 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let holder = holder(path)?;
     let halt_requested = path.join(name::HALT).is_file();
     let requeue_requested = path.join(name::REQUEUE).is_file();
-    let saved = costs.last_key_value().map(|(generation, _)| *generation);
+    let saved = history.records.iter().rev().find_map(|record| match record.event {
+        Event::Save { generation, .. } => Some(generation),
+        _ => None,
+    });
+    // The history was read after the directory was listed: a program may have saved meanwhile.
+    let newest = directory.generations()?.last().copied();
     Ok(Overview {
         path: path.clone(),
         kind,
-        missing: saved.filter(|_| generations.is_empty()),
+        missing: saved.filter(|saved| Some(*saved) > newest),
         generations,
         holder,
         retention,

@@ -82,7 +82,7 @@ pub fn prune(
     };
     let mut whole = 0;
     for generation in generations.iter_mut().rev() {
-        if let Err(error) = File::open_protected(&generation.path, protection)
+        if let Err(error) = File::open(&generation.path, protection)
             && !error.is_damage()
         {
             return Err(error);

@@ -21,6 +21,9 @@ pub struct LoadReport {
     pub duration: Duration,
     /// The newer generations that could not be used, newest first, each with its reason.
     pub skipped: Vec<Skipped>,
+    /// The newest generation that the history says was saved, where even the newest that is there is older: it was lost,
+    /// as by a copy that is not complete.
+    pub missing: Option<u64>,
     /// In what the program's state differs from the one that was saved. It was found by its names: what is missing
     /// has its default, what is extra was dropped, what is converted has the same value. Empty where nothing changed.
     pub differences: Vec<Difference>,

@@ -1,8 +1,8 @@
 //! [`PipelineBuilder`]: how a pipeline directory is opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::commands::Commands;
@@ -14,20 +14,26 @@ use crate::environment;
 use crate::error::Error;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
+use crate::run::options::{Options, reading_options, writing_options};
+use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::{Access, Claim, Claiming, Disk, Place, RealDisk, name};
+use crate::store::{Claim, Disk, Place, RealDisk};
 
-/// The settings of a [`Pipeline`] that is about to be opened.
+/// The settings of a [`Pipeline`] that is about to be opened. They hold for all that it keeps: the outputs, the steps' own
+/// checkpoints, the hashes of input files.
 ///
 /// ```
 /// use std::time::Duration;
-/// use checkpointed::{Access, Pipeline};
+/// use checkpointed::{Access, Key, Pipeline, Protection};
 ///
 /// # fn main() -> Result<(), checkpointed::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("analysis.pipeline");
-/// let wait = Duration::from_secs(60);
-/// let pipeline = Pipeline::builder(&path).wait_for(wait).access(Access::GroupReads).open()?;
+/// let pipeline = Pipeline::builder(&path)
+///     .protection(Protection::new().authenticate(Key::from_bytes([7; 32])))
+///     .wait_for(Duration::from_secs(60))
+///     .access(Access::GroupReads)
+///     .open()?;
 /// # pipeline.finish()?;
 /// # Ok(())
 /// # }
@@ -36,60 +42,46 @@ use crate::store::{Access, Claim, Claiming, Disk, Place, RealDisk, name};
 #[must_use = "nothing is opened until `open` is called"]
 pub struct PipelineBuilder {
     path: Place,
-    access: Access,
-    claiming: Claiming,
+    options: Options,
 }
 
 impl PipelineBuilder {
+    reading_options!();
+    writing_options!();
+
     pub(super) fn new(path: &Path) -> PipelineBuilder {
-        let claiming = Claiming { durable: true, ..Claiming::default() };
-        PipelineBuilder { path: Place::of(path), access: Access::default(), claiming }
-    }
-
-    /// As [`Builder::wait_for`](crate::Builder::wait_for).
-    pub fn wait_for(mut self, longest: Duration) -> PipelineBuilder {
-        self.claiming.wait = longest;
-        self
-    }
-
-    /// As [`Builder::require_lock`](crate::Builder::require_lock).
-    pub fn require_lock(mut self, required: bool) -> PipelineBuilder {
-        self.claiming.without_lock = !required;
-        self
-    }
-
-    /// As [`Builder::access`](crate::Builder::access).
-    pub fn access(mut self, access: Access) -> PipelineBuilder {
-        self.access = access;
-        self
+        PipelineBuilder { path: Place::of(path), options: Options::default() }
     }
 
     /// Opens the directory, and creates it where it is absent.
     ///
     /// # Errors
-    /// As [`Pipeline::open`].
+    /// As [`Pipeline::open`]. [`Error::InvalidSetting`] also for a [`Protection`] that can encrypt and not decrypt, or that has a
+    /// least generation; [`Error::InvalidKey`] where a key lies in the directory.
     pub fn open(self) -> Result<Pipeline, Error> {
-        let disk = Arc::new(RealDisk::with(self.access));
+        let disk = Arc::new(RealDisk::with(self.options.access));
         self.open_on(disk)
     }
 
     pub(super) fn open_on(self, disk: Arc<dyn Disk>) -> Result<Pipeline, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let path = self.path.absolute()?;
+        let PipelineBuilder { path, options } = self;
+        let warnings = options.warnings.clone();
+        let _warnings = warnings.enter();
+        let path = path.absolute()?;
+        options.check()?;
+        check(&options.protection, &path)?;
         environment::warn_of_unknown();
+        environment::check_warnings()?;
         let mut commands = Commands::parse(&commands::of_the_environment()?)?;
-        let claim = Claim::take(&*disk, &path, &self.claiming)?;
-        let workshop = Workshop {
-            disk,
-            access: self.access,
-            claiming: Claiming { within: Arc::downgrade(&claim), wait: Duration::ZERO, ..self.claiming },
-        };
+        let claim = Claim::take(&*disk, &path, &options.claiming())?;
+        let options = Options { wait: Duration::ZERO, ..options };
+        let workshop = Workshop { path: path.clone(), disk, options, within: Arc::downgrade(&claim) };
         // What a person asked for by a file is as if it had been asked for now.
         commands.redo = asked(&path)?;
         Ok(Pipeline {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            files: Mutex::new(Files::open(&path.join(name::FILES), &workshop)?),
-            path,
+            files: Mutex::new(Files::open(&workshop)?),
             commands,
             watcher: Callback::default(),
             book: Mutex::default(),
@@ -99,16 +91,45 @@ impl PipelineBuilder {
     }
 }
 
+/// Makes sure that a pipeline can use a protection: it reads what it saved, and has no generations of its own.
+fn check(protection: &Protection, path: &Path) -> Result<(), Error> {
+    protection.check(path)?;
+    let invalid = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
+    if protection.is_dated() {
+        return invalid(
+            "the protection of a pipeline with `at_least`",
+            "each step has generations of its own: leave it out",
+        );
+    }
+    if !protection.can_open() {
+        return invalid(
+            "the protection of a pipeline with `encrypt_to`",
+            "a pipeline reads what it saved: give it the identity too, by `decrypt_with`",
+        );
+    }
+    Ok(())
+}
+
 /// How the directories inside of a pipeline's are opened.
 #[derive(Clone, Debug)]
 pub(super) struct Workshop {
+    /// The pipeline directory.
+    pub(super) path: PathBuf,
     pub(super) disk: Arc<dyn Disk>,
-    access: Access,
-    claiming: Claiming,
+    pub(super) options: Options,
+    within: Weak<Claim>,
 }
 
 impl Workshop {
-    pub(super) fn builder<T: Checkpoint>(&self, path: &Path) -> Builder<T> {
-        Checkpointer::builder(path).inside(Arc::clone(&self.disk), self.access, self.claiming.clone())
+    /// The checkpoints in a place inside of the pipeline directory.
+    pub(super) fn builder<T: Checkpoint>(&self, place: &str) -> Builder<T> {
+        let options = Options { protection: self.protection(place), ..self.options.clone() };
+        let within = Weak::clone(&self.within);
+        Checkpointer::builder(self.path.join(place)).inside(Arc::clone(&self.disk), options, within)
+    }
+
+    /// What protects what is in such a place: its tags are made for nowhere else.
+    pub(super) fn protection(&self, place: &str) -> Protection {
+        self.options.protection.of_place(place)
     }
 }

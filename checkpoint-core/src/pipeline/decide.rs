@@ -67,8 +67,8 @@ impl Marks {
 }
 
 /// The versions that are kept.
-pub(super) fn kept<T: Checkpoint>(directory: Directory) -> Result<Kept, Error> {
-    let reader = CheckpointReader::<T>::new(directory, Protection::new())?;
+pub(super) fn kept<T: Checkpoint>(directory: Directory, protection: Protection) -> Result<Kept, Error> {
+    let reader = CheckpointReader::<T>::new(directory, protection)?;
     let mut kept = Kept::default();
     for number in reader.generations()?.into_iter().rev() {
         let manifest = match reader.manifest(number) {

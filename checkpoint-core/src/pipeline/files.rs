@@ -13,6 +13,7 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::run::checkpointer::Checkpointer;
 use crate::state::Plain;
+use crate::store::name::FILES;
 
 /// A file that was changed so shortly ago may be changed once more without another time of its last change: its hash
 /// is not remembered.
@@ -72,9 +73,9 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn open(directory: &Path, workshop: &Workshop) -> Result<Files, Error> {
+    pub(super) fn open(workshop: &Workshop) -> Result<Files, Error> {
         // Not synced: a file that a power cut leaves half-written is damaged, and what is lost can be worked out again.
-        let builder = workshop.builder::<Memory>(directory).durable(false).history(false).of_library();
+        let builder = workshop.builder::<Memory>(FILES).durable(false).history(false).of_library();
         let mut checkpoints = builder.open()?;
         let seen = checkpoints.load().unwrap_or_else(|error| {
             warn(format!(

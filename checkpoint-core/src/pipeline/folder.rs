@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::seal::Protection;
 use crate::store::name;
 
 /// A step's name as that of a folder: letters, digits, `_`, `-` and dots stay, a dot at the beginning and each byte of anything else
@@ -27,6 +28,11 @@ pub(super) fn folder(step: &str) -> String {
     name
 }
 
+/// Where the outputs of a step are in a pipeline directory.
+pub(super) fn place_of(step: &str) -> String {
+    format!("{}/{}", name::STEPS, folder(step))
+}
+
 /// The step that a folder is named after.
 pub(super) fn name_of(folder_name: &OsStr) -> Option<String> {
     let mut bytes = Vec::new();
@@ -44,6 +50,35 @@ pub(super) fn name_of(folder_name: &OsStr) -> Option<String> {
     let name = String::from_utf8(bytes).ok()?;
     // Only what is written as it would be.
     (OsStr::new(&folder(&name)) == folder_name).then_some(name)
+}
+
+impl Protection {
+    /// That of the checkpoints of a step of a [`Pipeline`](crate::pipeline::Pipeline) that has this one.
+    ///
+    /// A pipeline binds the tags of each output to its step, so that the output of another step is refused. Whoever opens the
+    /// directory of a step as that of any checkpoints says so by this; the functions of [`inspect`](crate::inspect) see it by
+    /// the path.
+    ///
+    /// ```
+    /// use checkpointed::{CheckpointReader, Error, Key, Pipeline, Protection};
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("analysis.pipeline");
+    /// let protection = Protection::new().authenticate(Key::from_bytes([7; 32]));
+    /// let pipeline = Pipeline::builder(&path).protection(protection.clone()).open()?;
+    /// pipeline.step("fit").run(|_| Ok::<u64, Error>(7))?;
+    ///
+    /// let of_step = protection.of_step("fit");
+    /// let mut reader = CheckpointReader::<u64>::builder(path.join("steps/fit")).protection(of_step).open()?;
+    /// assert_eq!(reader.load()?, Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn of_step(&self, step: &str) -> Protection {
+        self.of_place(&place_of(step))
+    }
 }
 
 /// The steps that a pipeline directory has, each with its checkpoint directory.

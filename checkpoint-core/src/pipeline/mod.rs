@@ -27,7 +27,7 @@ mod step;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use builder::PipelineBuilder;
@@ -40,12 +40,12 @@ pub use step::{Step, StepContext};
 use crate::base::callback::Callback;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
-use crate::store::{Claim, Directory, absolute, name};
+use crate::store::{Claim, Directory, absolute};
 use builder::Workshop;
 use commands::Commands;
 use decide::Marks;
 use files::Files;
-use folder::folder;
+use folder::place_of;
 
 /// A program in stages whose results are kept, so that only those are done again that have to be.
 ///
@@ -90,7 +90,6 @@ use folder::folder;
 pub struct Pipeline {
     /// Which pipeline of this process it is: outputs of another one are not inputs of this.
     number: u64,
-    path: PathBuf,
     commands: Commands,
     watcher: Callback<StepEvent>,
     files: Mutex<Files>,
@@ -220,19 +219,21 @@ impl Pipeline {
     }
 
     /// Begins another pipeline directory with all that this one has kept, without copying it where the file system can
-    /// link files. What is done in either of them later does not touch the other.
+    /// link files. What is done in either of them later does not touch the other. The branch is opened with the same
+    /// [protection](PipelineBuilder::protection).
     ///
     /// # Errors
     /// Where `path` exists already, or files cannot be made there; then nothing is left of it.
     pub fn branch(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _warnings = self.workshop.options.warnings.enter();
         self.claim.check()?;
-        branch::branch(&self.path.join(name::STEPS), &absolute(path)?)
+        branch::branch(&self.workshop, &absolute(path)?)
     }
 
     /// The pipeline directory, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.workshop.path
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -245,18 +246,13 @@ impl Pipeline {
 
     /// Where the versions of a step's output are.
     fn outputs(&self, step: &str) -> Directory {
-        let path = self.path.join(name::STEPS).join(folder(step));
+        let path = self.path().join(place_of(step));
         Directory::new(&path, Arc::clone(&self.workshop.disk)).claimed(&self.claim)
-    }
-
-    /// Where the steps that are not done keep their progress.
-    fn progress_directory(&self) -> PathBuf {
-        self.path.join(name::PROGRESS)
     }
 }
 
 impl fmt::Debug for Pipeline {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Pipeline").field("path", &self.path).finish_non_exhaustive()
+        formatter.debug_struct("Pipeline").field("path", &self.path()).finish_non_exhaustive()
     }
 }

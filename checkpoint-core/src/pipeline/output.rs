@@ -24,6 +24,7 @@ pub struct Output<T> {
 
 struct Place<T> {
     directory: Directory,
+    protection: Protection,
     memory: Mutex<Option<Arc<T>>>,
 }
 
@@ -33,10 +34,10 @@ impl<T: Checkpoint> Output<T> {
         step: &str,
         identity: String,
         version: u64,
-        directory: Directory,
+        (directory, protection): (Directory, Protection),
         value: Option<T>,
     ) -> Output<T> {
-        let place = Place { directory, memory: Mutex::new(value.map(Arc::new)) };
+        let place = Place { directory, protection, memory: Mutex::new(value.map(Arc::new)) };
         Output { pipeline, step: step.to_owned(), identity, version, place: Arc::new(place) }
     }
 
@@ -50,7 +51,8 @@ impl<T: Checkpoint> Output<T> {
         if let Some(value) = &*memory {
             return Ok(Arc::clone(value));
         }
-        let reader = CheckpointReader::new(self.place.directory.clone(), Protection::new());
+        let Place { directory, protection, .. } = &*self.place;
+        let reader = CheckpointReader::new(directory.clone(), protection.clone());
         let loaded = reader?.load_generation(self.version);
         let value = loaded.map_err(|error| match error {
             error if error.is_damage() || matches!(error, Error::NoSuchGeneration { .. }) => {

@@ -9,6 +9,7 @@ use super::key::Record;
 use super::{folder, requests};
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
+use crate::seal::Protection;
 use crate::store::absolute;
 
 /// One step of a pipeline, as far as its directory tells.
@@ -54,7 +55,7 @@ pub struct StepVersion {
 /// of each was made.
 ///
 /// ```
-/// use checkpointed::Error;
+/// use checkpointed::{Error, Protection};
 /// use checkpointed::pipeline::{self, Pipeline};
 ///
 /// # fn main() -> Result<(), Error> {
@@ -64,28 +65,36 @@ pub struct StepVersion {
 /// pipeline.step("load").param("size", &3).run(|_| Ok::<_, Error>(vec![1.0; 3]))?;
 /// pipeline.finish()?;
 ///
-/// let steps = pipeline::steps(&path)?;
+/// let steps = pipeline::steps(&path, &Protection::new())?;
 /// assert_eq!(steps[0].step, "load");
 /// assert_eq!(steps[0].versions[0].parameters["size"], "3");
 ///
 /// pipeline::redo(&path, "load")?; // by the next run
-/// assert!(pipeline::steps(&path)?[0].redo);
+/// assert!(pipeline::steps(&path, &Protection::new())?[0].redo);
 /// # Ok(())
 /// # }
 /// ```
 ///
+/// The versions were saved with this protection, that of the pipeline. A damaged one is left out.
+///
 /// # Errors
-/// Where it is no pipeline directory, or cannot be read.
-pub fn steps(path: impl AsRef<Path>) -> Result<Vec<StepOverview>, Error> {
+/// Where it is no pipeline directory, or cannot be read; where the protection refuses an output.
+pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<StepOverview>, Error> {
     let path = &absolute(path)?;
     let asked = requests::asked(path)?;
     let in_progress = folder::in_progress(path)?;
     let mut found = Vec::new();
     for (step, directory) in folder::steps(path)? {
-        let reader = CheckpointReader::<()>::open(&directory)?;
+        let reader = CheckpointReader::<()>::at(&directory, protection.of_step(&step))?;
         let mut records = Vec::new();
         for version in reader.generations()? {
-            let Ok(manifest) = reader.manifest(version) else { continue };
+            let manifest = match reader.manifest(version) {
+                Ok(manifest) => manifest,
+                // Removed since the directory was listed, or damaged.
+                Err(Error::NoSuchGeneration { .. }) => continue,
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
             if let Some(record) = record_of(&manifest) {
                 let bytes = reader.length(version).unwrap_or_default();
                 records.push((version, manifest.created(), bytes, record));

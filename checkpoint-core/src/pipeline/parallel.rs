@@ -1,11 +1,12 @@
 //! Steps that do not depend on each other, at the same time.
 
-use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 
 use super::Pipeline;
+use crate::base::warnings::warn;
 
 /// Runs functions at the same time, no more of them than there are processors.
 pub struct Parallel<'scope, 'env> {
@@ -15,7 +16,16 @@ pub struct Parallel<'scope, 'env> {
 
 /// A function that runs, or waits for its turn.
 #[derive(Debug)]
-pub struct Task<'scope, R>(ScopedJoinHandle<'scope, R>);
+pub struct Task<'scope, R>(Running<'scope, R>);
+
+/// Where a function is run.
+#[derive(Debug)]
+enum Running<'scope, R> {
+    /// In a thread of its own.
+    Thread(ScopedJoinHandle<'scope, R>),
+    /// In the one that began it, where it has ended.
+    Here(thread::Result<R>),
+}
 
 /// How many more may run.
 #[derive(Debug)]
@@ -71,20 +81,47 @@ impl Pipeline {
 }
 
 impl<'scope> Parallel<'scope, '_> {
-    /// Begins a function, in another thread.
+    /// Begins a function, in another thread. Where the system has no thread to give (`ulimit -u`), it is run at once in this one,
+    /// and a warning says so.
     pub fn spawn<R: Send + 'scope>(&self, work: impl FnOnce() -> R + Send + 'scope) -> Task<'scope, R> {
         let permits = Arc::clone(&self.permits);
-        Task(self.scope.spawn(move || {
+        // A thread that cannot be had does not give back what it was to do.
+        let work = Arc::new(Mutex::new(Some(work)));
+        let its = Arc::clone(&work);
+        let begun = thread::Builder::new().spawn_scoped(self.scope, move || {
             let _permit = permits.take();
-            work()
-        }))
+            taken(&its)
+        });
+        match begun {
+            Ok(thread) => Task(Running::Thread(thread)),
+            Err(error) => {
+                warn(format!(
+                    "a step is run by itself, there is no thread for it (see `ulimit -u`): {error}"
+                ));
+                // Without a permit: the caller may have one already.
+                Task(Running::Here(catch_unwind(AssertUnwindSafe(|| taken(&work)))))
+            }
+        }
+    }
+}
+
+/// Runs the function that is waiting there.
+fn taken<R>(work: &Mutex<Option<impl FnOnce() -> R>>) -> R {
+    let taken = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match taken {
+        Some(work) => work(),
+        None => unreachable!("a thread that was not begun has taken nothing"),
     }
 }
 
 impl<R> Task<'_, R> {
     /// Waits for it. What panics there panics here too; a step does not panic, it fails.
     pub fn join(self) -> R {
-        self.0.join().unwrap_or_else(|panic: Box<dyn Any + Send>| std::panic::resume_unwind(panic))
+        let ended = match self.0 {
+            Running::Thread(thread) => thread.join(),
+            Running::Here(ended) => ended,
+        };
+        ended.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 

@@ -14,7 +14,7 @@ use super::Pipeline;
 use super::builder::Workshop;
 use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
 use super::files::Input;
-use super::folder::folder;
+use super::folder::{folder, place_of};
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
@@ -25,8 +25,9 @@ use crate::container::Metadata;
 use crate::error::Error;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
+use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::Directory;
+use crate::store::{Directory, name};
 
 /// How many versions of an output are kept unless said otherwise.
 const KEEP: usize = 3;
@@ -200,6 +201,7 @@ impl<'p> Step<'p> {
         if let Some(error) = self.wrong.take() {
             return Err(error);
         }
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
         self.pipeline.claim.check()?;
         self.pipeline.claim.touch();
         for path in &self.files {
@@ -208,15 +210,19 @@ impl<'p> Step<'p> {
             self.key.files.insert(input.name.clone(), input.hash().to_owned());
             self.inputs.push(input);
         }
-        kept::<T>(self.outputs())
+        kept::<T>(self.outputs(), self.protection())
     }
 
     fn outputs(&self) -> Directory {
         self.pipeline.outputs(&self.name)
     }
 
+    fn protection(&self) -> Protection {
+        self.pipeline.workshop.protection(&place_of(&self.name))
+    }
+
     fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        let builder = self.pipeline.workshop.builder(self.outputs().path()).of_library();
+        let builder = self.pipeline.workshop.builder(&place_of(&self.name)).of_library();
         builder.keep_last(self.keep).history(false).read_back(self.read_back).open()
     }
 
@@ -226,31 +232,32 @@ impl<'p> Step<'p> {
         version: Version,
         reasons: Vec<Reason>,
     ) -> Result<Output<T>, Error> {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
         let Version { number, record, bytes, .. } = version;
-        let outputs = self.outputs();
+        let Workshop { disk, options, .. } = &self.pipeline.workshop;
         // The program that made it may have been killed before its name was durable. What is built on it must not outlive it.
-        self.pipeline
-            .workshop
-            .disk
-            .sync_directory(outputs.path())
-            .map_err(|source| Error::writing("sync", outputs.path(), source))?;
+        if options.durable {
+            let outputs = self.outputs();
+            disk.sync_directory(outputs.path())
+                .map_err(|source| Error::writing("sync", outputs.path(), source))?;
+        }
         if record.key == self.key {
             self.remove_progress(number);
         }
         self.done(begun, Outcome::Reused, reasons, number, bytes);
-        Ok(Output::new(self.pipeline.number, &self.name, record.identity, number, outputs, None))
+        Ok(self.output(record.identity, number, None))
     }
 
     /// Saves a version once more, as made from the present key.
     fn accept<T: Checkpoint>(self, begun: Instant, version: Version) -> Result<Output<T>, Error> {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
         let mut checkpoints = self.open::<T>()?;
         let value = checkpoints.load_generation(version.number)?;
         let Record { identity, seconds, .. } = version.record;
         let saved = checkpoints.save_with(&value, self.metadata(self.key.clone(), &identity, seconds)?)?;
         let (number, bytes) = (saved.generation, saved.bytes);
         self.done(begun, Outcome::Reused, vec![Reason::Accepted], number, bytes);
-        let value = Some(value);
-        Ok(Output::new(self.pipeline.number, &self.name, identity, number, self.outputs(), value))
+        Ok(self.output(identity, number, Some(value)))
     }
 
     fn make<T, E>(
@@ -268,11 +275,10 @@ impl<'p> Step<'p> {
         // Before the work: a disk that cannot be written should not cost it.
         let mut checkpoints = self.open::<T>()?;
         let same = versions.iter().find(|version| version.record.key == self.key);
-        let own = format!("{}{}", self.progress_prefix(), same.map_or(0, |version| version.number));
-        let directory = self.pipeline.progress_directory().join(own);
+        let again = same.map_or(0, |version| version.number);
         let context = StepContext {
             step: self.name.clone(),
-            directory,
+            place: format!("{}/{}{again}", name::PROGRESS, self.progress_prefix()),
             read_back: self.read_back,
             workshop: self.pipeline.workshop.clone(),
         };
@@ -281,6 +287,7 @@ impl<'p> Step<'p> {
             Ok(Err(error)) => return Err(self.failed(error)),
             Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
         };
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
         let changed = self.changed_meanwhile()?;
         for path in &changed {
             warn(format!(
@@ -297,13 +304,17 @@ impl<'p> Step<'p> {
         self.remove_progress(u64::MAX);
         // One that was left since the pipeline was opened is for the next run.
         if self.pipeline.commands.redo.contains(&self.name)
-            && let Err(error) = withdraw(&self.pipeline.path, &self.name)
+            && let Err(error) = withdraw(self.pipeline.path(), &self.name)
         {
             warn(format!("step {} will be run again by the next run too: {error}", self.name));
         }
         self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
-        let value = Some(value);
-        Ok(Output::new(self.pipeline.number, &self.name, identity, saved.generation, self.outputs(), value))
+        Ok(self.output(identity, saved.generation, Some(value)))
+    }
+
+    fn output<T: Checkpoint>(&self, identity: String, version: u64, value: Option<T>) -> Output<T> {
+        let place = (self.outputs(), self.protection());
+        Output::new(self.pipeline.number, &self.name, identity, version, place, value)
     }
 
     fn failed(&self, why: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
@@ -344,7 +355,7 @@ impl<'p> Step<'p> {
         if self.pipeline.claim.check().is_err() {
             return;
         }
-        let Ok(entries) = fs::read_dir(self.pipeline.progress_directory()) else { return };
+        let Ok(entries) = fs::read_dir(self.pipeline.path().join(name::PROGRESS)) else { return };
         let prefix = self.progress_prefix();
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -386,7 +397,8 @@ impl fmt::Debug for Step<'_> {
 #[derive(Debug)]
 pub struct StepContext {
     step: String,
-    directory: PathBuf,
+    /// Where its own checkpoints are in the pipeline directory.
+    place: String,
     read_back: ReadBack,
     workshop: Workshop,
 }
@@ -425,6 +437,6 @@ impl StepContext {
     /// # Errors
     /// As [`Checkpointer::open`].
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        self.workshop.builder(&self.directory).read_back(self.read_back).open()
+        self.workshop.builder(&self.place).read_back(self.read_back).open()
     }
 }

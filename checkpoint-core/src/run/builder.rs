@@ -4,12 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::base::callback::Callback;
-use crate::base::warnings::{self, Taker, Warning};
-use crate::container::Compression;
+use crate::base::warnings;
 use crate::environment;
 use crate::error::Error;
 use crate::history::Journal;
@@ -17,18 +16,18 @@ use crate::outcome::{ExitCodes, Progress, Signal};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::failures::OnFailedSave;
 use crate::run::lifecycle::{Run, Watch};
+use crate::run::options::{Options, reading_options, writing_options};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::reader::CheckpointReader;
 use crate::run::saver::Saver;
 use crate::schedule::{Pacer, Schedule};
-use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::stop::{self, Stop};
 use crate::store::{
-    Access, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
+    Access, Claim, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
 };
 
-/// The settings of a [`Checkpointer`] that is about to be opened.
+/// The settings of a [`Checkpointer`] that is about to be opened, or of what stands on one: [`Scopes`](crate::scopes::Scopes).
 ///
 /// ```
 /// use checkpointed::Checkpointer;
@@ -40,86 +39,74 @@ use crate::store::{
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
 #[must_use = "nothing is opened until `open` is called"]
-pub struct Builder<T> {
+pub struct Builder<T, O = Checkpointer<T>> {
     path: Place,
-    access: Access,
-    claiming: Claiming,
-    durable: bool,
+    options: Options,
+    /// The claim on a directory around this one; of nothing where there is none.
+    within: Weak<Claim>,
     keep_last: usize,
     keep_every: Option<u64>,
     keep_best: Vec<(Metric, usize)>,
-    compression: Compression,
-    protection: Protection,
     branch_from: Option<Place>,
     read_back: ReadBack,
     background: bool,
     schedule: Schedule,
     stop: stop::Settings,
     history: bool,
-    watch: Watch,
+    watcher: Callback<Progress>,
+    on_failed_save: OnFailedSave,
     /// Whether the environment has a say: not in what the library keeps for itself.
     is_of_library: bool,
     /// `None` for the machine's.
     disk: Option<Arc<dyn Disk>>,
-    state: PhantomData<fn() -> T>,
+    opened: PhantomData<fn() -> (T, O)>,
 }
 
-impl<T: Checkpoint> Builder<T> {
-    pub(crate) fn new(path: &Path) -> Builder<T> {
+impl<T, O> Builder<T, O> {
+    reading_options!();
+    writing_options!();
+
+    pub(crate) fn new(path: &Path) -> Self {
         Builder {
             path: Place::of(path),
-            access: Access::default(),
-            claiming: Claiming::default(),
-            durable: true,
+            options: Options::default(),
+            within: Weak::new(),
             keep_last: 2,
             keep_every: None,
             keep_best: Vec::new(),
-            compression: Compression::None,
-            protection: Protection::new(),
             branch_from: None,
             read_back: ReadBack::default(),
             background: false,
             schedule: Schedule::default(),
             stop: stop::Settings::default(),
             history: true,
-            watch: Watch::default(),
+            watcher: Callback::default(),
+            on_failed_save: OnFailedSave::default(),
             is_of_library: false,
             disk: None,
-            state: PhantomData,
+            opened: PhantomData,
         }
     }
 
     /// How many generations are kept, counted from the newest; 2 unless said otherwise. Older ones are removed after
     /// each save, unless another rule keeps them. At least 1; with 1 there is none to fall back to should the file be
     /// damaged later.
-    pub fn keep_last(mut self, generations: usize) -> Builder<T> {
+    pub fn keep_last(mut self, generations: usize) -> Self {
         self.keep_last = generations;
         self
     }
 
     /// Keeps every generation whose number `n` divides, for as long as the directory exists.
-    pub fn keep_every(mut self, n: u64) -> Builder<T> {
+    pub fn keep_every(mut self, n: u64) -> Self {
         self.keep_every = Some(n);
         self
     }
 
     /// Keeps the best generations by a number in their metadata, so many as said, besides the newest ones; may be called
     /// for several metrics. See [`Metric`].
-    pub fn keep_best(mut self, metric: Metric, generations: usize) -> Builder<T> {
+    pub fn keep_best(mut self, metric: Metric, generations: usize) -> Self {
         self.keep_best.push((metric, generations));
-        self
-    }
-
-    /// Whether a save waits until it is on the disk; it does unless said otherwise.
-    ///
-    /// With `false` a save does not ask the operating system to write anything down. What this loses: after a power
-    /// cut or a crash of the *operating system*, the newest generations may be missing, empty or damaged, and even
-    /// all of them. A load still never takes a damaged one for good. A crash or a kill of the *program* loses
-    /// nothing, as before.
-    pub fn durable(mut self, durable: bool) -> Builder<T> {
-        self.durable = durable;
         self
     }
 
@@ -142,58 +129,8 @@ impl<T: Checkpoint> Builder<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn branch_from(mut self, path: impl AsRef<Path>) -> Builder<T> {
+    pub fn branch_from(mut self, path: impl AsRef<Path>) -> Self {
         self.branch_from = Some(Place::of(path.as_ref()));
-        self
-    }
-
-    /// How long to wait for another program that has the directory open; not at all unless said otherwise. Meanwhile the
-    /// log says for whom. A job that is started again may so begin before its predecessor has ended.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use checkpointed::{Checkpointer, Error};
-    ///
-    /// # fn main() -> Result<(), checkpointed::Error> {
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let path = directory.path().join("run.ckpt");
-    /// let former = Checkpointer::<u64>::open(&path)?;
-    /// let wait = Duration::from_millis(100);
-    /// let next = Checkpointer::<u64>::builder(&path).wait_for(wait).open();
-    /// assert!(matches!(next, Err(Error::InUse { .. })));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn wait_for(mut self, longest: Duration) -> Builder<T> {
-        self.claiming.wait = longest;
-        self
-    }
-
-    /// Whether the directory must be locked; it must unless said otherwise. With `false` a file system without locks is
-    /// used all the same (a lock that can be had is still taken): then nothing keeps a second program from saving there,
-    /// and from removing what this one saved.
-    pub fn require_lock(mut self, required: bool) -> Builder<T> {
-        self.claiming.without_lock = !required;
-        self
-    }
-
-    /// Who else may use the files of the directory; only the user who runs the program unless said otherwise. Files get
-    /// these rights when they are written, whatever the umask says, and the group of the directory where that has the
-    /// set-group-id bit (`chmod g+s`).
-    ///
-    /// ```
-    /// use checkpointed::{Access, Checkpointer};
-    ///
-    /// # fn main() -> Result<(), checkpointed::Error> {
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let path = directory.path().join("run.ckpt");
-    /// let mut checkpoints = Checkpointer::<u64>::builder(&path).access(Access::GroupReads).open()?;
-    /// checkpoints.save(&1)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn access(mut self, access: Access) -> Builder<T> {
-        self.access = access;
         self
     }
 
@@ -219,59 +156,46 @@ impl<T: Checkpoint> Builder<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn read_back(mut self, read_back: ReadBack) -> Builder<T> {
+    pub fn read_back(mut self, read_back: ReadBack) -> Self {
         self.read_back = read_back;
-        self
-    }
-
-    /// How the parts of a checkpoint are packed; not at all unless said otherwise. See [`Compression`].
-    pub fn compression(mut self, compression: Compression) -> Builder<T> {
-        self.compression = compression;
-        self
-    }
-
-    /// Who may have written the checkpoints, and who may read them; anybody unless said otherwise. See [`Protection`]. The
-    /// directory that is branched from must be protected alike.
-    pub fn protection(mut self, protection: Protection) -> Builder<T> {
-        self.protection = protection;
         self
     }
 
     /// Whether [`save_if_due`](Checkpointer::save_if_due) saves in the background; it waits for the disk unless said
     /// otherwise. In the background the program waits for a copy in memory only, which needs as much memory as the state.
-    pub fn background(mut self, background: bool) -> Builder<T> {
+    pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
     /// When [`save_if_due`](Checkpointer::save_if_due) saves; [`Schedule::adaptive`] unless said otherwise.
-    pub fn schedule(mut self, schedule: Schedule) -> Builder<T> {
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
         self
     }
 
     /// Whether the run is written down in `history.jsonl` in the directory; it is unless said otherwise. See
     /// [`history`](crate::history).
-    pub fn history(mut self, history: bool) -> Builder<T> {
+    pub fn history(mut self, history: bool) -> Self {
         self.history = history;
         self
     }
 
     /// Stops on SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: [`should_stop`](Checkpointer::should_stop) says so, and a save is due.
     /// A second SIGINT ends the program at once, as it would without this.
-    pub fn stop_on_signals(self) -> Builder<T> {
+    pub fn stop_on_signals(self) -> Self {
         self.stop_on(Signal::DEFAULT)
     }
 
     /// As [`stop_on_signals`](Builder::stop_on_signals), on the signals that are given.
-    pub fn stop_on(mut self, signals: &[Signal]) -> Builder<T> {
+    pub fn stop_on(mut self, signals: &[Signal]) -> Self {
         self.stop.signals = signals.to_vec();
         self
     }
 
     /// Stops when the program has run for so long, counted from the opening of the directory: early enough for one more
     /// save before.
-    pub fn time_limit(mut self, limit: Duration) -> Builder<T> {
+    pub fn time_limit(mut self, limit: Duration) -> Self {
         self.stop.time_limit = Some(limit);
         self
     }
@@ -279,7 +203,7 @@ impl<T: Checkpoint> Builder<T> {
     /// Stops ahead of the time at which a batch system ends the job: early enough for one more save before. The time is
     /// that of Slurm, of PBS, or of the variable `CHECKPOINT_DEADLINE`; where there is none, nothing happens. A deadline in
     /// the variable that is not understood is an error of the opening. See `docs/batch.md`.
-    pub fn stop_before_deadline(mut self) -> Builder<T> {
+    pub fn stop_before_deadline(mut self) -> Self {
         self.stop.deadline = true;
         self
     }
@@ -301,55 +225,15 @@ impl<T: Checkpoint> Builder<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn exit_codes(mut self, requeue: u8, halted: u8) -> Builder<T> {
+    pub fn exit_codes(mut self, requeue: u8, halted: u8) -> Self {
         self.stop.exit_codes = ExitCodes { requeue, halted };
         self
     }
 
     /// What [`save_if_due`](Checkpointer::save_if_due) does about a save that failed though the program is not to blame: it returns
     /// the error unless said otherwise. See [`OnFailedSave`], which can also make room on a full disk.
-    pub fn on_failed_save(mut self, on_failed_save: OnFailedSave) -> Builder<T> {
-        self.watch.on_failed_save = on_failed_save;
-        self
-    }
-
-    /// Takes the warnings of this checkpointer, such as that of a damaged generation that was passed over. They are events of
-    /// [`tracing`] besides, and go to standard error no more.
-    ///
-    /// Unless said otherwise, and where the program never set a subscriber for `tracing`, a warning is one line on standard
-    /// error. `CHECKPOINT_WARNINGS=off` in the environment leaves that out; with `CHECKPOINT_WARNINGS=stderr` the line is
-    /// written whatever there is of subscribers. A function that panics is given no more warnings of the kind that it cannot
-    /// take: they go to standard error.
-    ///
-    /// ```
-    /// use checkpointed::Checkpointer;
-    /// use std::sync::mpsc;
-    ///
-    /// # fn main() -> Result<(), checkpointed::Error> {
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let path = directory.path().join("run.ckpt");
-    /// Checkpointer::<u64>::open(&path)?.save(&1)?;
-    /// Checkpointer::<u64>::open(&path)?.save(&2)?;
-    /// std::fs::write(path.join("00000000000000000002.ckpt"), "damage").unwrap();
-    ///
-    /// let (sender, warnings) = mpsc::channel();
-    /// let mut checkpoints = Checkpointer::<u64>::builder(&path)
-    ///     .on_warning(move |warning| sender.send(warning.to_string()).unwrap_or_default())
-    ///     .open()?;
-    /// assert_eq!(checkpoints.load()?, Some(1));
-    /// assert!(warnings.recv().unwrap().contains("generation 2 cannot be used"));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn on_warning(mut self, taker: impl Fn(&Warning) + Send + Sync + 'static) -> Builder<T> {
-        self.watch.warnings.taker = Some(Taker(Arc::new(taker)));
-        self
-    }
-
-    /// Whether warnings go to standard error; unless said otherwise they do where the program never set a subscriber for
-    /// [`tracing`].
-    pub fn warnings_to_stderr(mut self, to_stderr: bool) -> Builder<T> {
-        self.watch.warnings.to_stderr = Some(to_stderr);
+    pub fn on_failed_save(mut self, on_failed_save: OnFailedSave) -> Self {
+        self.on_failed_save = on_failed_save;
         self
     }
 
@@ -373,20 +257,20 @@ impl<T: Checkpoint> Builder<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn on_progress(mut self, watcher: impl Fn(&Progress) + Send + Sync + 'static) -> Builder<T> {
-        self.watch.watcher = Callback::new("on_progress", watcher);
+    pub fn on_progress(mut self, watcher: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
+        self.watcher = Callback::new("on_progress", watcher);
         self
     }
 
     /// The directory is one that the library keeps for itself: what the environment says is not meant for it.
-    pub(crate) fn of_library(mut self) -> Builder<T> {
+    pub(crate) fn of_library(mut self) -> Self {
         self.is_of_library = true;
         self
     }
 
     /// What the environment says goes before what the program says.
-    fn with_environment(mut self) -> Result<Builder<T>, Error> {
-        let _warnings = self.watch.warnings.enter();
+    fn with_environment(mut self) -> Result<Self, Error> {
+        let _warnings = self.options.warnings.enter();
         environment::warn_of_unknown();
         environment::check_warnings()?;
         if let Some(generations) = environment::count(environment::KEEP)? {
@@ -406,7 +290,7 @@ impl<T: Checkpoint> Builder<T> {
             let policy = OnFailedSave::parse(&value);
             let policy =
                 policy.map_err(|why| environment::invalid(environment::ON_FAILED_SAVE, &value, why))?;
-            self.watch.on_failed_save = policy.with_room_of(self.watch.on_failed_save);
+            self.on_failed_save = policy.with_room_of(self.on_failed_save);
         }
         if !self.stop.deadline && environment::variable(environment::DEADLINE)?.is_some() {
             warnings::warn(format!(
@@ -419,17 +303,19 @@ impl<T: Checkpoint> Builder<T> {
 
     /// Another disk in the place of the machine's.
     #[cfg(test)]
-    pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Builder<T> {
+    pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.disk = Some(disk);
         self
     }
 
-    /// The directory belongs to one around it, and is opened as that was.
-    pub(crate) fn inside(mut self, disk: Arc<dyn Disk>, access: Access, claiming: Claiming) -> Builder<T> {
-        (self.disk, self.access, self.claiming) = (Some(disk), access, claiming);
+    /// The directory belongs to one around it that is claimed, and is used as that is.
+    pub(crate) fn inside(mut self, disk: Arc<dyn Disk>, options: Options, within: Weak<Claim>) -> Self {
+        (self.disk, self.options, self.within) = (Some(disk), options, within);
         self
     }
+}
 
+impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     /// Opens the directory, and creates it where it is absent.
     ///
     /// What the environment says goes before these settings:
@@ -449,52 +335,52 @@ impl<T: Checkpoint> Builder<T> {
     ///
     /// # Errors
     /// As [`Checkpointer::open`], and [`Error::InvalidSetting`], also where a variable has a value that is not understood.
-    pub fn open(self) -> Result<Checkpointer<T>, Error> {
+    pub fn open(self) -> Result<O, Error> {
         let begun = Instant::now();
         let builder = if self.is_of_library { self } else { self.with_environment()? };
-        let _warnings = builder.watch.warnings.enter();
+        let _warnings = builder.options.warnings.enter();
         builder.open_at(begun)
     }
 
-    fn open_at(self, begun: Instant) -> Result<Checkpointer<T>, Error> {
+    fn open_at(self, begun: Instant) -> Result<O, Error> {
         let retention = self.retention()?;
         self.schedule.check()?;
-        let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
-        self.compression.check().map_err(wrong)?;
+        self.options.check()?;
         let path = self.path.absolute()?;
-        let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::with(self.access)));
+        let claiming = Claiming { within: self.within, ..self.options.claiming() };
+        let Options { protection, compression, durable, access, warnings, .. } = self.options;
+        let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::with(access)));
         let directory = Directory::new(&path, Arc::clone(&disk));
-        let mut reader = CheckpointReader::new(directory.clone(), self.protection.clone())?;
+        let mut reader = CheckpointReader::new(directory.clone(), protection.clone())?;
         // Its numbers are its own.
-        let of_other = self.protection.clone().at_least(0);
+        let of_other = protection.clone().at_least(0);
         let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
-        let branched_from =
-            branched_from.map(|path| CheckpointReader::open_protected(path, of_other)).transpose()?;
-        let (durable, compression, protection) = (self.durable, self.compression, self.protection);
-        let with_group = self.access == Access::GroupWrites;
+        let branched_from = branched_from.map(|path| CheckpointReader::at(&path, of_other)).transpose()?;
+        let with_group = access == Access::GroupWrites;
         let settings = Settings { durable, retention, compression, protection, with_group };
         // Before anything is made or written down: what is asked for may make no sense.
         let mut stop = Stop::new(&self.stop, &path, begun)?;
-        let mut writer = Writer::open(directory, settings, &Claiming { durable, ..self.claiming })?;
+        let mut writer = Writer::open(directory, settings, &claiming)?;
         stop.begin(writer.claim());
         reader.read_from(writer.directory().clone());
-        if self.history && writer.has_none() {
-            reader.look_for_missing();
+        if self.history {
+            reader.look_for_missing(writer.newest());
         }
         note_metrics(&mut writer, &reader)?;
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().clone());
         let (journal, past) = Journal::open(disk, &path, self.history, schedule, kept);
         let pacer = Pacer::new(self.schedule, past);
-        let run = Run::new(begun, pacer, stop, journal, self.watch, Arc::clone(writer.claim()));
+        let watch = Watch { watcher: self.watcher, warnings, on_failed_save: self.on_failed_save };
+        let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.claim()));
         let net = Net::of::<T>(self.read_back, reader.program());
         // The library itself saves without loading where that is right.
         let unloaded = writer.newest().filter(|_| !self.is_of_library);
         let saver = Saver::new(writer, net, run);
-        Ok(Checkpointer::new(reader, branched_from, saver, self.background, unloaded))
+        Ok(Checkpointer::new(reader, branched_from, saver, self.background, unloaded).into())
     }
 }
 
-impl<T> Builder<T> {
+impl<T, O> Builder<T, O> {
     fn retention(&self) -> Result<Retention, Error> {
         let invalid = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
         let Some(last) = NonZeroUsize::new(self.keep_last) else {
@@ -527,12 +413,37 @@ fn note_metrics<T: Checkpoint>(writer: &mut Writer, reader: &CheckpointReader<T>
     Ok(())
 }
 
-impl<T> fmt::Debug for Builder<T> {
+// Derived, it would want both types to be `Clone`.
+impl<T, O> Clone for Builder<T, O> {
+    fn clone(&self) -> Self {
+        Builder {
+            path: self.path.clone(),
+            options: self.options.clone(),
+            within: Weak::clone(&self.within),
+            keep_last: self.keep_last,
+            keep_every: self.keep_every,
+            keep_best: self.keep_best.clone(),
+            branch_from: self.branch_from.clone(),
+            read_back: self.read_back,
+            background: self.background,
+            schedule: self.schedule.clone(),
+            stop: self.stop.clone(),
+            history: self.history,
+            watcher: self.watcher.clone(),
+            on_failed_save: self.on_failed_save.clone(),
+            is_of_library: self.is_of_library,
+            disk: self.disk.clone(),
+            opened: PhantomData,
+        }
+    }
+}
+
+impl<T, O> fmt::Debug for Builder<T, O> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Builder")
             .field("path", &self.path)
-            .field("durable", &self.durable)
+            .field("durable", &self.options.durable)
             .field("keep_last", &self.keep_last)
             .field("keep_every", &self.keep_every)
             .field("keep_best", &self.keep_best)

@@ -9,7 +9,7 @@ use crate::base::panics::message;
 use crate::base::warnings::warn;
 use crate::codec;
 use crate::codec::Observed;
-use crate::container::{Manifest, Metadata};
+use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved, StopReason};
 use crate::run::builder::Builder;
@@ -240,7 +240,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.reader.last_load().or(branched)
     }
 
-    /// The newest generation that the history says was saved, where there is no generation at all; see
+    /// The generation that the history says was saved last, where only older ones are there, or none; see
     /// [`CheckpointReader::missing_generation`].
     #[must_use]
     pub fn missing_generation(&self) -> Option<u64> {
@@ -340,8 +340,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`save`](Checkpointer::save).
-    pub fn save_with(&mut self, state: &T, metadata: Metadata) -> Result<Saved, Error> {
-        self.save_now(&SaveReason::Asked, state, metadata)
+    pub fn save_with(&mut self, state: &T, metadata: impl IntoMetadata) -> Result<Saved, Error> {
+        self.save_now(&SaveReason::Asked, state, metadata.into_metadata())
     }
 
     fn save_now(&mut self, reason: &SaveReason, state: &T, metadata: Metadata) -> Result<Saved, Error> {
@@ -426,18 +426,14 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.save_if_due_with(state, Metadata::new)
     }
 
-    /// As [`save_if_due`](Checkpointer::save_if_due), with a few words on the state, which are asked for only if it is
-    /// saved.
+    /// As [`save_if_due`](Checkpointer::save_if_due), with a few words on the state; a function that makes them is called
+    /// only if it is saved.
     ///
     /// # Errors
     /// As [`save_if_due`](Checkpointer::save_if_due).
-    pub fn save_if_due_with(
-        &mut self,
-        state: &T,
-        metadata: impl FnOnce() -> Metadata,
-    ) -> Result<Decision, Error> {
+    pub fn save_if_due_with(&mut self, state: &T, metadata: impl IntoMetadata) -> Result<Decision, Error> {
         match self.due()? {
-            Turn::Save(reason) => self.save_because(reason, state, metadata()),
+            Turn::Save(reason) => self.save_because(reason, state, metadata.into_metadata()),
             Turn::Pass(decision) => Ok(decision),
         }
     }
@@ -522,7 +518,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
-    pub fn finish_with(mut self, state: &T, metadata: Metadata) -> Result<Finished, Error> {
+    pub fn finish_with(mut self, state: &T, metadata: impl IntoMetadata) -> Result<Finished, Error> {
+        let metadata = metadata.into_metadata();
         // A process that was forked ends no run, and its parent's state is not its own.
         self.saver.run.check_process()?;
         let _warnings = self.saver.run.warnings.enter();
@@ -590,9 +587,13 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`save_in_background`](Checkpointer::save_in_background).
-    pub fn save_in_background_with(&mut self, state: &T, metadata: Metadata) -> Result<SaveStarted, Error> {
+    pub fn save_in_background_with(
+        &mut self,
+        state: &T,
+        metadata: impl IntoMetadata,
+    ) -> Result<SaveStarted, Error> {
         self.saver.run.check_process()?;
-        self.begin_save(&SaveReason::Asked, state, metadata)
+        self.begin_save(&SaveReason::Asked, state, metadata.into_metadata())
     }
 
     /// Whether a save goes on in the background.

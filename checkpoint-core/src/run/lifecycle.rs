@@ -158,7 +158,7 @@ impl Run {
             Ok(saved) => {
                 self.failures.end();
                 self.pacer.saved(at, Cost { stall: saved.stall, total: saved.duration });
-                self.journal.saved(now, saved, self.pacer.interval(), reason.to_string());
+                self.journal.saved(now, saved, self.pacer.interval(), reason);
                 self.watcher.tell(|| Progress::Saved(saved.clone()));
                 Fate::Made
             }

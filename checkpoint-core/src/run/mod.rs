@@ -8,6 +8,7 @@ pub(crate) mod failures;
 mod hostile;
 pub(crate) mod in_memory;
 pub(crate) mod lifecycle;
+pub(crate) mod options;
 pub(crate) mod read_back;
 pub(crate) mod reader;
 pub(crate) mod save;

@@ -9,17 +9,18 @@ use std::time::Instant;
 
 use crate::arrays::ArrayPool;
 use crate::base::text;
-use crate::base::warnings::warn;
+use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
 use crate::container::{self, Arrays, Container, Manifest, Metadata};
 use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
 use crate::outcome::LoadReport;
+use crate::run::options::{Options, reading_options};
 use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::{Directory, Metric, RealDisk, absolute};
+use crate::store::{Directory, Metric, Place, RealDisk};
 use crate::{codec, evolution};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
@@ -43,8 +44,11 @@ pub struct CheckpointReader<T> {
     directory: Directory,
     program: Arc<Program>,
     protection: Protection,
+    warnings: Warnings,
     report: Option<LoadReport>,
     missing: Option<u64>,
+    /// The newest generation that was there when the history was asked last.
+    seen: Option<u64>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -58,31 +62,91 @@ impl<T> CheckpointReader<T> {
     where
         T: Checkpoint,
     {
-        CheckpointReader::open_protected(path, Protection::new())
+        CheckpointReader::builder(path).open()
     }
 
-    /// As [`open`](CheckpointReader::open), for a directory whose checkpoints are saved with a [`Protection`].
-    ///
-    /// # Errors
-    /// As [`open`](CheckpointReader::open), and [`Error::InvalidKey`] where a key lies in the directory.
-    pub fn open_protected(
-        path: impl AsRef<Path>,
-        protection: Protection,
-    ) -> Result<CheckpointReader<T>, Error>
+    /// Settings for reading a directory, to be changed and then opened.
+    pub fn builder(path: impl AsRef<Path>) -> ReaderBuilder<T>
     where
         T: Checkpoint,
     {
-        let path = absolute(path)?;
-        CheckpointReader::new(Directory::new(&path, Arc::new(RealDisk::default())), protection)
+        ReaderBuilder { path: Place::of(path.as_ref()), options: Options::default(), state: PhantomData }
+    }
+}
+
+/// The settings of a [`CheckpointReader`] that is about to be opened.
+///
+/// ```
+/// use checkpointed::{CheckpointReader, Key, Protection};
+///
+/// # fn main() -> Result<(), checkpointed::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// let protection = Protection::new().authenticate(Key::from_bytes([7; 32])); // from a vault, say
+/// let mut reader = CheckpointReader::<u64>::builder(&path).protection(protection).open()?;
+/// assert_eq!(reader.load()?, None);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is opened until `open` is called"]
+pub struct ReaderBuilder<T> {
+    path: Place,
+    options: Options,
+    state: PhantomData<fn() -> T>,
+}
+
+impl<T> ReaderBuilder<T> {
+    reading_options!();
+
+    /// Looks at the directory. Nothing is read yet; one that does not exist has no generations.
+    ///
+    /// # Errors
+    /// As [`CheckpointReader::open`], and [`Error::InvalidKey`] where a key lies in the directory.
+    pub fn open(self) -> Result<CheckpointReader<T>, Error>
+    where
+        T: Checkpoint,
+    {
+        let Options { protection, warnings, .. } = self.options;
+        let _warnings = warnings.enter();
+        let mut reader = CheckpointReader::at(&self.path.absolute()?, protection)?;
+        reader.warnings = warnings.clone();
+        Ok(reader)
+    }
+}
+
+// Derived, it would want the type to be `Clone`.
+impl<T> Clone for ReaderBuilder<T> {
+    fn clone(&self) -> ReaderBuilder<T> {
+        let (path, options) = (self.path.clone(), self.options.clone());
+        ReaderBuilder { path, options, state: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for ReaderBuilder<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ReaderBuilder").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 impl<T: Checkpoint> CheckpointReader<T> {
+    /// Looks at a directory of the machine.
+    pub(crate) fn at(path: &Path, protection: Protection) -> Result<CheckpointReader<T>, Error> {
+        CheckpointReader::new(Directory::new(path, Arc::new(RealDisk::default())), protection)
+    }
+
     pub(crate) fn new(directory: Directory, protection: Protection) -> Result<CheckpointReader<T>, Error> {
         protection.check(directory.path())?;
         let program = Arc::new(program_of::<T>()?);
-        let (report, missing) = (None, None);
-        Ok(CheckpointReader { directory, program, protection, report, missing, state: PhantomData })
+        Ok(CheckpointReader {
+            directory,
+            program,
+            protection,
+            warnings: Warnings::default(),
+            report: None,
+            missing: None,
+            seen: None,
+            state: PhantomData,
+        })
     }
 
     /// Loads the newest generation that is whole; `None` where there is none at all.
@@ -121,16 +185,19 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// The state stays in its box: a large one would be on the stack once for each function that it goes through.
     fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<Box<T>>, Error> {
+        let warnings = self.warnings.clone();
+        let _warnings = warnings.enter();
         let begun = Instant::now();
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut generations = self.directory.generations()?;
+        let mut newest = generations.last().copied();
         let mut listings = 1;
         while let Some(generation) = generations.pop() {
             let error = match self.read(generation, &mut pool) {
                 Ok((loaded, container)) => {
                     self.check_age(Some(generation))?;
+                    self.look_for_missing(newest);
                     self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
-                    self.missing = None;
                     return Ok(Some(loaded.state));
                 }
                 Err(error) => error,
@@ -140,17 +207,23 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 // Retention removed it after the directory was listed, so there is a newer one.
                 listings += 1;
                 generations = self.directory.generations()?;
+                newest = generations.last().copied();
                 skipped.clear();
                 continue;
             }
             if !error.is_damage() {
                 return Err(error);
             }
-            warn(format!("generation {generation} cannot be used, and the one before it is tried: {error}"));
+            let next = if generations.is_empty() {
+                "and there is none before it"
+            } else {
+                "the one before it is tried"
+            };
+            warn(format!("generation {generation} cannot be used, {next}: {error}"));
             skipped.push(Skipped { generation, error });
         }
         if skipped.is_empty() {
-            self.look_for_missing();
+            self.look_for_missing(None);
             return self.check_age(None).map(|()| None);
         }
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
@@ -185,25 +258,45 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// The newest generation that the history of the directory says was saved, where a load, or the opening of a
-    /// [`Checkpointer`](crate::Checkpointer), found no generation at all. It was lost: the directory was copied by a
-    /// program that does not know of the saves that go on (use [`inspect::copy`](crate::inspect::copy)), or files were
-    /// removed. The log has a warning of it.
+    /// [`Checkpointer`](crate::Checkpointer), found only older ones, or none at all.
+    ///
+    /// It was lost: the directory was copied by a program that does not know of the saves that go on (use
+    /// [`inspect::copy`](crate::inspect::copy)), or files were removed. The log has a warning of it.
     #[must_use]
     pub fn missing_generation(&self) -> Option<u64> {
         self.missing
     }
 
-    /// There is no generation: says so where there should be one.
-    pub(crate) fn look_for_missing(&mut self) {
-        let known = self.missing;
-        self.missing = History::newest_generation(self.directory.disk(), self.path());
-        if let (Some(generation), None) = (self.missing, known) {
-            warn(format!(
-                "{} has no checkpoints, and its history says that there were some, up to generation {generation}: if it is a \
-                 copy, make it again with `ckpt copy`; the program starts afresh",
-                self.path().display()
-            ));
+    /// Says so, once, where the history knows of a save after the newest generation that is there.
+    pub(crate) fn look_for_missing(&mut self, newest: Option<u64>) {
+        let known = self.missing.take();
+        // The history is long, and tells nothing new while generations come and none is missed.
+        let is_settled = known.is_none() && self.seen.is_some_and(|seen| newest >= Some(seen));
+        self.seen = newest.or(self.seen);
+        if is_settled {
+            return;
         }
+        let saved = History::last_saved(self.directory.disk(), self.path());
+        let Some(generation) = saved.filter(|saved| Some(*saved) > newest) else { return };
+        // A program may have saved it after the directory was listed.
+        if self.directory.generations().is_ok_and(|there| there.last() >= Some(&generation)) {
+            return;
+        }
+        self.missing = Some(generation);
+        if known.is_some() {
+            return;
+        }
+        let (what, then) = match newest {
+            Some(newest) => {
+                (format!("no checkpoint newer than generation {newest}"), "goes on from an older one")
+            }
+            None => ("no checkpoints".to_owned(), "starts afresh"),
+        };
+        warn(format!(
+            "{} has {what}, and its history says that there were some, up to generation {generation}: if it is a copy, \
+             make it again with `ckpt copy`; the program {then}",
+            self.path().display()
+        ));
     }
 
     /// The generations that are there, oldest first.
@@ -301,6 +394,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             bytes: container.length(),
             duration: begun.elapsed(),
             skipped,
+            missing: self.missing,
             differences,
         }
     }

@@ -138,6 +138,9 @@ impl Schedule {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let why = match self.rule {
             Rule::Steps(0) => "at least one step is between two saves",
+            Rule::Every(time) if time.is_zero() => {
+                "some time is between two saves; to save at every step say `1 step`"
+            }
             Rule::Overhead(fraction) if !(fraction > 0.0 && fraction <= 1.0) => {
                 "the part of the time that goes into saving is more than 0 and at most 1"
             }

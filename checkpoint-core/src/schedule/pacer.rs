@@ -334,6 +334,7 @@ mod tests {
             Schedule::overhead(f64::NAN),
             Schedule::optimal(Duration::ZERO),
             Schedule::adaptive_from(Duration::ZERO),
+            Schedule::every(Duration::ZERO),
             Schedule::every(seconds(1)).at_least(seconds(3)).at_most(seconds(2)),
         ] {
             assert!(schedule.check().is_err(), "{schedule}");

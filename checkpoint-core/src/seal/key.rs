@@ -99,6 +99,9 @@ impl Key {
 /// For what is told of a key.
 pub(super) const ID: &str = "checkpointed 2026 id of a key";
 
+/// For the tags of what is in a directory inside of a pipeline's.
+pub(super) const PLACE: &str = "checkpointed 2026 place inside of a pipeline";
+
 /// The first 8 bytes, in hexadecimal.
 pub(super) fn id_of(bytes: &[u8; 32]) -> String {
     bytes.iter().take(8).fold(String::new(), |mut text, byte| {

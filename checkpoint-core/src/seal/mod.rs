@@ -23,7 +23,8 @@ use crate::error::Error;
 /// which no generation is taken for the newest.
 ///
 /// The same protection is given to whoever saves, by [`Builder::protection`](crate::Builder::protection), and to whoever
-/// loads, by [`CheckpointReader::open_protected`](crate::CheckpointReader::open_protected).
+/// loads, by [`CheckpointReader::builder`](crate::CheckpointReader::builder). A [`Pipeline`](crate::pipeline::Pipeline) and
+/// [`Scopes`](crate::scopes::Scopes) take it from their builders too.
 ///
 /// ```
 /// use checkpointed::{CheckpointReader, Checkpointer, Error, Key, Protection};
@@ -39,7 +40,7 @@ use crate::error::Error;
 ///
 /// // Somebody without the key puts a newer one there:
 /// Checkpointer::<u64>::open(&path)?.save(&8)?;
-/// let refused = CheckpointReader::<u64>::open_protected(&path, protection)?.load();
+/// let refused = CheckpointReader::<u64>::builder(&path).protection(protection).open()?.load();
 /// assert!(matches!(refused, Err(Error::NotAuthentic { .. })));
 /// # Ok(())
 /// # }
@@ -52,6 +53,8 @@ pub struct Protection {
     at_least: u64,
     /// The names of the runs whose tags are known; that of the first makes tags. Without any, tags are of no run.
     runs: Vec<String>,
+    /// The directory inside of a pipeline's that tags are bound to; empty for one that stands alone.
+    place: String,
 }
 
 impl Protection {
@@ -96,7 +99,8 @@ impl Protection {
     /// let of_run = |name| Protection::new().authenticate(Key::from_bytes([7; 32])).for_run(name);
     /// Checkpointer::<u64>::builder(&path).protection(of_run("patient 12")).open()?.save(&7)?;
     ///
-    /// let refused = CheckpointReader::<u64>::open_protected(&path, of_run("patient 13"))?.load();
+    /// let other = CheckpointReader::<u64>::builder(&path).protection(of_run("patient 13"));
+    /// let refused = other.open()?.load();
     /// assert!(matches!(refused, Err(Error::NotAuthentic { .. })));
     /// # Ok(())
     /// # }
@@ -129,6 +133,16 @@ impl Protection {
         self
     }
 
+    /// That of a directory inside of a pipeline's that has this one. It has generations of its own.
+    pub(crate) fn of_place(&self, place: &str) -> Protection {
+        Protection { place: place.to_owned(), at_least: 0, ..self.clone() }
+    }
+
+    /// Whether it sets a generation below which none is taken for the newest.
+    pub(crate) fn is_dated(&self) -> bool {
+        self.at_least > 0
+    }
+
     /// Makes sure that no key lies beside what it protects.
     pub(crate) fn check(&self, directory: &Path) -> Result<(), Error> {
         let Ok(directory) = directory.canonicalize() else { return Ok(()) };
@@ -147,13 +161,13 @@ impl Protection {
     /// What makes the tags of a new checkpoint.
     pub(crate) fn tag_key(&self) -> Option<TagKey> {
         let run = self.runs.first().map_or("", String::as_str);
-        self.keys.first().map(|key| tag_key(key, run))
+        self.keys.first().map(|key| tag_key(key, run, &self.place))
     }
 
     /// What may have made the tags of a checkpoint. Without any, tags do not count.
     pub(crate) fn tag_keys(&self) -> Vec<TagKey> {
         let runs = if self.runs.is_empty() { &[String::new()][..] } else { &self.runs };
-        self.keys.iter().flat_map(|key| runs.iter().map(|run| tag_key(key, run))).collect()
+        self.keys.iter().flat_map(|key| runs.iter().map(|run| tag_key(key, run, &self.place))).collect()
     }
 
     /// What a container is read from, decrypted if it is encrypted.
@@ -192,11 +206,18 @@ impl Protection {
     }
 }
 
-/// What makes tags for a run; for none where it has no name.
-fn tag_key(key: &Key, run: &str) -> TagKey {
-    let derived = |context: &str| match run {
-        "" => key.derived(context),
-        name => *blake3::keyed_hash(&key.derived(context), name.as_bytes()).as_bytes(),
+/// What makes tags for a run, for none where it has no name, and for a place inside of a pipeline, if there is one.
+fn tag_key(key: &Key, run: &str, place: &str) -> TagKey {
+    let derived = |context: &str| {
+        let of_run = match run {
+            "" => key.derived(context),
+            name => *blake3::keyed_hash(&key.derived(context), name.as_bytes()).as_bytes(),
+        };
+        match place {
+            "" => of_run,
+            // Another derivation than that of runs: no run has a name that makes the tags of a step.
+            place => blake3::derive_key(key::PLACE, &[&of_run, place.as_bytes()].concat()),
+        }
     };
     TagKey {
         id: key::id_of(&derived(key::ID)),

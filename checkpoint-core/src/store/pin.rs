@@ -113,12 +113,17 @@ impl Directory {
         Ok(Some(retired))
     }
 
+    /// Whether there is a pin of that number, whatever it says.
+    pub(super) fn has_pin(&self, generation: u64) -> bool {
+        self.disk.exists(&self.pin_of(generation))
+    }
+
     /// Whether a pin keeps the generation whose file is this. Where that cannot be found out, it does.
     pub(crate) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
-        let path = self.pin_of(generation);
-        if !self.disk.exists(&path) {
+        if !self.has_pin(generation) {
             return false;
         }
+        let path = self.pin_of(generation);
         let read = || -> io::Result<Option<Pinned>> {
             let file = self.disk.open(&path)?;
             let mut bytes = vec![0; usize::try_from(file.length().min(LONGEST)).unwrap_or(0)];

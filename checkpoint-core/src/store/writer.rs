@@ -47,6 +47,8 @@ pub(crate) struct Writer {
     since_listing: u32,
     /// Generations that a load found unusable. They do not count as kept.
     damaged: BTreeSet<u64>,
+    /// Generations that retention would remove, and found pinned: they stay for as long as there is a pin of their number.
+    pinned: BTreeSet<u64>,
     /// What retention goes by, of the generations that are there.
     metrics: BTreeMap<u64, Metrics>,
     /// The last generation that was saved here.
@@ -96,6 +98,7 @@ impl Writer {
             known,
             since_listing: 0,
             damaged: BTreeSet::new(),
+            pinned: BTreeSet::new(),
             metrics: BTreeMap::new(),
             saved: None,
             spare: None,
@@ -111,11 +114,6 @@ impl Writer {
     /// The claim on the directory.
     pub(crate) fn claim(&self) -> &Arc<Claim> {
         &self.claim
-    }
-
-    /// Whether there was no generation when the directory was opened, and none was saved since.
-    pub(crate) fn has_none(&self) -> bool {
-        self.known.is_empty()
     }
 
     /// The newest generation that is there, as far as is known.
@@ -321,7 +319,17 @@ impl Writer {
     /// Takes a generation away and keeps the file for a later save, or removes it. `false` where it stays for now.
     fn take_away(&mut self, generation: u64) -> io::Result<bool> {
         let durable = self.settings.durable;
-        let Some(retired) = self.directory.retire(generation, durable)? else { return Ok(false) };
+        // A look at the name, and no more: there may be thousands of pins.
+        if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
+            return Ok(false);
+        }
+        self.pinned.remove(&generation);
+        let Some(retired) = self.directory.retire(generation, durable)? else {
+            if self.directory.has_pin(generation) {
+                self.pinned.insert(generation);
+            }
+            return Ok(false);
+        };
         // Without syncs, what is retired may be all that a power cut leaves.
         if durable && self.spare.is_none() {
             self.spare = Some(retired);

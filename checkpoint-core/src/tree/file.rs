@@ -20,7 +20,7 @@ use crate::container::{Container, Manifest, Memory, Metadata, STATE, Source, tim
 use crate::error::Error;
 use crate::schema::Schema;
 use crate::seal::Protection;
-use crate::store::{Directory, Disk as _, RealDisk, absolute, generation_of};
+use crate::store::{Directory, Disk as _, RealDisk, absolute, generation_of, name};
 
 /// A checkpoint: a file, or one that is kept inside another, as [`Scopes`](crate::Scopes) do.
 ///
@@ -90,24 +90,39 @@ pub struct Part {
     pub compressed: bool,
 }
 
-impl File {
-    /// Opens a checkpoint, and verifies all but the data of its parts.
-    ///
-    /// # Errors
-    /// What is wrong with it, as [`CheckpointReader::manifest`](crate::CheckpointReader::manifest) tells. Also where its name is that of
-    /// another generation than it is: a load refuses that too.
-    pub fn open(path: impl AsRef<Path>) -> Result<File, Error> {
-        File::open_protected(path, &Protection::new())
+impl Protection {
+    /// What protects a directory, which may be one inside of a pipeline's that has this protection: then tags are bound to it.
+    pub(crate) fn of(&self, directory: &Path) -> Protection {
+        match place_in_pipeline(directory) {
+            Some(place) => self.of_place(&place),
+            None => self.clone(),
+        }
     }
+}
 
-    /// As [`open`](File::open), for a checkpoint that was saved with a [`Protection`].
+/// Where a directory is inside of a pipeline's, if it is.
+fn place_in_pipeline(directory: &Path) -> Option<String> {
+    let folder = directory.file_name()?.to_str()?;
+    let parent = directory.parent()?;
+    let (pipeline, place) = match parent.file_name().and_then(|name| name.to_str()) {
+        _ if folder == name::FILES => (parent, folder.to_owned()),
+        Some(around @ (name::STEPS | name::PROGRESS)) => (parent.parent()?, format!("{around}/{folder}")),
+        _ => return None,
+    };
+    [name::STEPS, name::FILES].iter().all(|name| pipeline.join(name).is_dir()).then_some(place)
+}
+
+impl File {
+    /// Opens a checkpoint that was saved with this protection, and verifies all but the data of its parts.
     ///
     /// # Errors
-    /// As [`open`](File::open), and where the protection refuses it.
-    pub fn open_protected(path: impl AsRef<Path>, protection: &Protection) -> Result<File, Error> {
+    /// What is wrong with it, as [`CheckpointReader::manifest`](crate::CheckpointReader::manifest) tells, and where the protection
+    /// refuses it. Also where its name is that of another generation than it is: a load refuses that too.
+    pub fn open(path: impl AsRef<Path>, protection: &Protection) -> Result<File, Error> {
         let path = &absolute(path)?;
         let source = RealDisk::default().open(path).map_err(|source| Error::io("open", path, source))?;
-        let file = File::new(path, source, protection)?;
+        let directory = path.parent().unwrap_or(path);
+        let file = File::new(path, source, &protection.of(directory))?;
         match path.file_name().and_then(generation_of) {
             Some(named) if named != file.manifest().generation() => Err(Error::Damaged {
                 path: path.to_owned(),
@@ -131,7 +146,7 @@ impl File {
         protection: &Protection,
     ) -> Result<File, Error> {
         let directory = Directory::new(&absolute(directory)?, Arc::new(RealDisk::default()));
-        match File::open_protected(directory.location(generation), protection) {
+        match File::open(directory.location(generation), protection) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let available = directory.generations()?;
                 Err(Error::NoSuchGeneration { path: directory.path().to_owned(), generation, available })

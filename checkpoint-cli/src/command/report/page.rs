@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
+use checkpointed_core::history::ReasonKind;
+
 use super::summary::{PastSave, RunEnd, Summary};
 
 use super::axis::{Span, Tick, Unit};
@@ -279,7 +281,7 @@ pub(super) fn miss<'s>(saves: impl Iterator<Item = &'s PastSave>) -> Option<Stri
     let mut ratios: Vec<f64> = saves.iter().map(ratio).filter(|ratio| ratio.is_finite()).collect();
     ratios.sort_by(f64::total_cmp);
     let median = *ratios.get(ratios.len() / 2)?;
-    let asked = saves.iter().filter(|save| save.why == "asked for").count();
+    let asked = saves.iter().filter(|save| save.reason == ReasonKind::Asked).count();
     let times = |ratio: f64| units::number((ratio * 10.0).round() / 10.0);
     let mut text = match median {
         ratio if ratio > SMALL => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use checkpointed_core::history::ReasonKind;
 use checkpointed_core::schedule::{ASSUMED_MTBF, Experience};
 use checkpointed_core::{Error, Protection, history, inspect};
 use serde::Serialize;
@@ -156,7 +157,9 @@ pub(crate) struct PastSave {
     /// [`Schedule::adaptive_from`](checkpointed_core::Schedule::adaptive_from), with 24 hours.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) mtbf: Duration,
-    /// Why it was made.
+    /// Which kind of reason it had.
+    pub(crate) reason: ReasonKind,
+    /// The reason, in words.
     pub(crate) why: String,
 }
 

@@ -95,7 +95,7 @@ impl Timeline {
                 run.lost = (*lost).or(run.lost);
                 self.restarts.push(PastRestart { time, run: index, generation: *generation, lost: *lost });
             }
-            Event::Save { generation, bytes, stall, total, interval, why } => {
+            Event::Save { generation, bytes, stall, total, interval, reason, why } => {
                 run.saves += 1;
                 run.stalled = run.stalled.saturating_add(*stall);
                 let begun = record.at.saturating_sub(*total);
@@ -117,6 +117,7 @@ impl Timeline {
                     aimed: std::mem::replace(&mut self.aimed, *interval),
                     optimal: experience.interval(ASSUMED_MTBF, self.cost()),
                     mtbf: experience.mtbf(ASSUMED_MTBF),
+                    reason: *reason,
                     why: why.clone(),
                 });
             }
@@ -221,6 +222,8 @@ fn at(seconds: f64) -> SystemTime {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use checkpointed_core::history::ReasonKind;
+
     use super::*;
 
     const NOON: f64 = 1_800_000_000.0;
@@ -238,7 +241,15 @@ mod tests {
 
     fn save(generation: u64) -> Event {
         let (stall, total) = (Duration::from_millis(10), Duration::from_millis(20));
-        Event::Save { generation, bytes: 8, stall, total, interval: None, why: String::new() }
+        Event::Save {
+            generation,
+            bytes: 8,
+            stall,
+            total,
+            interval: None,
+            reason: ReasonKind::Due,
+            why: String::new(),
+        }
     }
 
     fn told(records: Vec<Record>) -> Timeline {

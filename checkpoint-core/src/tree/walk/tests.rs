@@ -15,7 +15,8 @@ struct Tree {
 fn steps_to_look_at<T: Checkpoint>(state: &T) -> (u64, usize) {
     let directory = tempfile::tempdir().unwrap();
     Checkpointer::<T>::open(directory.path()).unwrap().save(state).unwrap();
-    let file = File::open(directory.path().join("00000000000000000001.ckpt")).unwrap();
+    let file =
+        File::open(directory.path().join("00000000000000000001.ckpt"), &crate::Protection::new()).unwrap();
     let json = serde_json::to_vec(&file.root()).unwrap();
     let steps = file.ends.lock().steps;
     (steps, json.len())
