@@ -9,11 +9,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use checkpointed::{
-    Access, CheckpointReader, Checkpointer, Error, Metric, Pipeline, Protection, Scopes, history, inspect,
+    Access, CheckpointReader, Checkpointer, Error, Metric, Pipeline, Protection, Scopes, Warning, history,
+    inspect,
     stop::{request_halt, request_requeue},
 };
 
@@ -412,19 +414,48 @@ fn without_memory_for_a_copy_a_background_save_is_an_error() {
 
 #[test]
 fn without_threads_a_long_save_is_made_and_loaded() {
-    let name = "without_threads_a_long_save_is_made_and_loaded";
-    if let Some(directory) = inside() {
-        let process = std::process::id().to_string();
-        let limited = Command::new("prlimit").args(["--nproc=1:1", "--pid", &process]).status();
-        assert!(limited.unwrap().success());
-        assert!(thread::Builder::new().spawn(|| {}).is_err(), "there is no thread to be had");
+    without_threads("without_threads_a_long_save_is_made_and_loaded", |directory| {
         let state: Vec<u64> = (0..1_500_000).collect();
         let mut checkpoints = Checkpointer::<Vec<u64>>::open(directory.join("run.ckpt")).unwrap();
         for _ in 0..4 {
             checkpoints.save(&state).unwrap();
         }
         assert!(checkpoints.load().unwrap() == Some(state));
-        return;
+    });
+}
+
+#[test]
+fn without_threads_parallel_steps_are_run_one_by_one() {
+    without_threads("without_threads_parallel_steps_are_run_one_by_one", |directory| {
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&warnings);
+        let pipeline = Pipeline::builder(directory.join("test.pipeline"))
+            .on_warning(move |warning| taken.lock().unwrap().push(warning.to_string()))
+            .open()
+            .unwrap();
+        let (sum, panicked) = pipeline.parallel(|parallel| {
+            let steps = ["a", "b", "c"]
+                .map(|name| parallel.spawn(|| pipeline.step(name).run(|_| Ok::<u64, Error>(2)).unwrap()));
+            let panics = parallel.spawn(|| -> u64 { panic!("told to") });
+            let sum: u64 = steps.into_iter().map(|step| *step.join().load().unwrap()).sum();
+            (sum, std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| panics.join())))
+        });
+        assert_eq!(sum, 6);
+        assert!(panicked.is_err(), "a panic is told when the task is joined");
+        assert_eq!(pipeline.finish().unwrap().len(), 3);
+        let warnings = warnings.lock().unwrap();
+        assert!(warnings.iter().any(|warning| warning.contains("ulimit -u")), "{warnings:?}");
+    });
+}
+
+/// Does something in a process of its own that gets no thread, with the directory that is given to it.
+fn without_threads(name: &str, work: impl FnOnce(PathBuf)) {
+    if let Some(directory) = inside() {
+        let process = std::process::id().to_string();
+        let limited = Command::new("prlimit").args(["--nproc=1:1", "--pid", &process]).status();
+        assert!(limited.unwrap().success());
+        assert!(thread::Builder::new().spawn(|| {}).is_err(), "there is no thread to be had");
+        return work(directory);
     }
     let directory = tempfile::tempdir().unwrap();
     let is_given = std::os::unix::fs::chown(directory.path(), Some(65_531), Some(65_531)).is_ok();
@@ -536,6 +567,69 @@ fn a_directory_that_lost_its_generations_says_so() {
     assert_eq!((checkpoints.load().unwrap(), checkpoints.missing_generation()), (None, Some(3)));
     checkpoints.save(&4).unwrap();
     assert_eq!((checkpoints.load().unwrap(), checkpoints.missing_generation()), (Some(4), None));
+}
+
+#[test]
+fn a_copy_that_lacks_the_newest_generations_says_so_once() {
+    let (parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();
+    for state in 1..=5 {
+        checkpoints.save(&state).unwrap();
+    }
+    drop(checkpoints);
+    let copy = parent.path().join("copy.ckpt");
+    fs::create_dir(&copy).unwrap();
+    let names =
+        ["history.jsonl".to_owned()].into_iter().chain((1..=3).map(|number| format!("{number:020}.ckpt")));
+    for name in names {
+        fs::copy(path.join(&name), copy.join(&name)).unwrap();
+    }
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let taker = || {
+        let heard = Arc::clone(&heard);
+        move |warning: &Warning| heard.lock().unwrap().push(warning.to_string())
+    };
+    let assert_heard_once = || {
+        let heard = std::mem::take(&mut *heard.lock().unwrap());
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].contains("no checkpoint newer than generation 3"), "{heard:?}");
+        assert!(heard[0].contains("up to generation 5"), "{heard:?}");
+    };
+    assert_eq!(inspect::overview(&copy, &Protection::new()).unwrap().missing, Some(5));
+    let mut reader = CheckpointReader::<u64>::builder(&copy).on_warning(taker()).open().unwrap();
+    for _ in 0..2 {
+        assert_eq!(reader.load().unwrap(), Some(3));
+        assert_eq!(reader.last_load().unwrap().missing, Some(5));
+    }
+    assert_heard_once();
+    let mut checkpoints = Checkpointer::<u64>::builder(&copy).on_warning(taker()).open().unwrap();
+    assert_eq!(checkpoints.missing_generation(), Some(5), "already at the start");
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    assert_eq!(checkpoints.last_load().unwrap().missing, Some(5));
+    checkpoints.save(&4).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(4));
+    assert_eq!(checkpoints.last_load().unwrap().missing, None, "the run went on from there");
+    assert_heard_once();
+    drop(checkpoints);
+    // Whoever goes back on purpose is told once, and not by each start after that.
+    assert_eq!(inspect::overview(&copy, &Protection::new()).unwrap().missing, None);
+    let mut checkpoints = Checkpointer::<u64>::builder(&copy).on_warning(taker()).open().unwrap();
+    assert_eq!((checkpoints.load().unwrap(), checkpoints.missing_generation()), (Some(4), None));
+    assert_eq!(*heard.lock().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_copy_onto_what_is_there_says_what_to_do() {
+    let (parent, path) = nowhere();
+    save_one(&path, 1);
+    let there = parent.path().join("there");
+    fs::create_dir(&there).unwrap();
+    let error = inspect::copy(&path, &there).unwrap_err();
+    assert!(matches!(error, Error::NameTaken { .. }), "{error:?}");
+    assert!(error.to_string().contains("choose a path where there is nothing"), "{error}");
+    let pipeline = Pipeline::open(parent.path().join("test.pipeline")).unwrap();
+    let error = pipeline.branch(&there).unwrap_err();
+    assert!(matches!(error, Error::NameTaken { .. }), "{error:?}");
 }
 
 #[test]

@@ -6,10 +6,13 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use checkpointed::{CheckpointReader, Checkpointer, Error, Key, Protection, checkpointed};
+use checkpointed::{
+    CheckpointReader, Checkpointer, Error, Key, Pipeline, Protection, Scopes, checkpointed, inspect, pipeline,
+};
 use common::forge::rewritten;
 use common::{file_of, python::numpy};
 
@@ -54,7 +57,7 @@ fn saved(path: &Path, protection: &Protection, generations: u64) {
 }
 
 fn load(path: &Path, protection: Protection) -> Result<Option<u64>, Error> {
-    let mut reader = CheckpointReader::<Field>::open_protected(path, protection)?;
+    let mut reader = CheckpointReader::<Field>::builder(path).protection(protection).open()?;
     let loaded = reader.load()?;
     Ok(loaded.map(|field| {
         assert_eq!(field, Field::after(field.step));
@@ -182,7 +185,8 @@ fn a_key_that_lies_in_the_directory_is_refused() {
     fs::write(&file, "ab".repeat(32)).unwrap();
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let protection = Protection::new().authenticate(Key::from_file(&file).unwrap());
-    let error = CheckpointReader::<Field>::open_protected(&path, protection.clone()).unwrap_err();
+    let reader = CheckpointReader::<Field>::builder(&path).protection(protection.clone());
+    let error = reader.open().unwrap_err();
     assert!(matches!(error, Error::InvalidKey { .. }), "{error}");
     Checkpointer::<Field>::builder(&path).protection(protection).open().unwrap_err();
 }
@@ -207,6 +211,162 @@ fn other_programs_read_tagged_checkpoints_as_all_others() {
     let script = "import sys, numpy; print((numpy.load(sys.argv[1])['temperature'] == 0.5).all())";
     let Some(answer) = numpy(script, &file_of(&path, 1)) else { return };
     assert_eq!(answer.trim(), "True");
+}
+
+/// Two steps, of which one takes the output of the other. Returns how often each was run.
+fn two_steps(path: &Path, protection: &Protection) -> Result<(u64, [usize; 2]), Error> {
+    let pipeline = Pipeline::builder(path).protection(protection.clone()).open()?;
+    let ran = [(); 2].map(|()| Cell::new(0));
+    let first = pipeline.step("first").run(|context| {
+        let mut own = context.checkpointer::<Field>()?;
+        own.save(&Field::after(1))?;
+        ran[0].set(ran[0].get() + 1);
+        Ok::<_, Error>(20_u64)
+    })?;
+    let second = pipeline.step("second").input(&first).run(|_| {
+        ran[1].set(ran[1].get() + 1);
+        Ok::<_, Error>(*first.load()? + 1)
+    })?;
+    let sum = *first.load()? + *second.load()?;
+    pipeline.finish()?;
+    Ok((sum, ran.map(|times| times.get())))
+}
+
+fn output_of(pipeline: &Path, step: &str, version: u64) -> PathBuf {
+    file_of(&pipeline.join("steps").join(step), version)
+}
+
+#[test]
+fn a_tagged_pipeline_reuses_its_outputs_and_tools_see_them() {
+    let (_parent, path) = nowhere();
+    assert_eq!(two_steps(&path, &tagged(1)).unwrap(), (41, [1, 1]));
+    assert_eq!(two_steps(&path, &tagged(1)).unwrap(), (41, [0, 0]));
+    // Whoever needs no tags reads it too.
+    assert_eq!(two_steps(&path, &Protection::new()).unwrap(), (41, [0, 0]));
+    let steps = pipeline::steps(&path, &tagged(1)).unwrap();
+    assert_eq!(steps.iter().map(|step| step.versions.len()).collect::<Vec<_>>(), [1, 1]);
+    assert!(matches!(pipeline::steps(&path, &tagged(2)), Err(Error::NotAuthentic { .. })));
+    for place in ["steps/first", "steps/second"] {
+        let overview = inspect::overview(path.join(place), &tagged(1)).unwrap();
+        assert!(overview.generations[0].manifest.is_ok(), "{place}");
+        let verdicts = inspect::verify_directory(path.join(place), &tagged(1)).unwrap();
+        assert!(verdicts[0].is_whole(), "{place}: {verdicts:?}");
+    }
+    let builder = CheckpointReader::<u64>::builder(path.join("steps/first"));
+    assert!(matches!(
+        builder.clone().protection(tagged(1)).open().unwrap().load(),
+        Err(Error::NotAuthentic { .. })
+    ));
+    let mut reader = builder.protection(tagged(1).of_step("first")).open().unwrap();
+    assert_eq!(reader.load().unwrap(), Some(20));
+    pipeline::redo(&path, "first").unwrap();
+    assert_eq!(two_steps(&path, &tagged(1)).unwrap(), (41, [1, 1]));
+}
+
+#[test]
+fn an_output_of_a_stranger_or_of_another_step_is_refused() {
+    let (_parent, path) = nowhere();
+    for stranger in [Protection::new(), tagged(2)] {
+        let (_elsewhere, other) = nowhere();
+        two_steps(&other, &stranger).unwrap();
+        two_steps(&path, &tagged(1)).unwrap();
+        let genuine = fs::read(output_of(&path, "first", 1)).unwrap();
+        fs::copy(output_of(&other, "first", 1), output_of(&path, "first", 1)).unwrap();
+        let error = two_steps(&path, &tagged(1)).unwrap_err();
+        assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
+        fs::write(output_of(&path, "first", 1), genuine).unwrap();
+    }
+    // Of the same pipeline, with the same key, as the same generation.
+    fs::copy(output_of(&path, "second", 1), output_of(&path, "first", 1)).unwrap();
+    let error = two_steps(&path, &tagged(1)).unwrap_err();
+    assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
+    assert!(error.to_string().contains("another step"), "{error}");
+    let verdicts = inspect::verify_directory(path.join("steps/first"), &tagged(1)).unwrap();
+    assert!(!verdicts[0].is_whole(), "{verdicts:?}");
+}
+
+#[test]
+fn a_checkpoint_of_a_run_named_as_a_step_is_no_output() {
+    let (_parent, path) = nowhere();
+    two_steps(&path, &tagged(1)).unwrap();
+    let (_elsewhere, other) = nowhere();
+    for protection in [tagged(1), tagged(1).for_run("steps/first"), tagged(1).for_run("first")] {
+        let mut checkpoints = Checkpointer::<u64>::builder(&other).protection(protection).open().unwrap();
+        let saved = checkpoints.save(&7).unwrap().generation;
+        let target = output_of(&path, "first", saved);
+        let genuine = fs::read(&target);
+        fs::copy(file_of(&other, saved), &target).unwrap();
+        let error = two_steps(&path, &tagged(1)).unwrap_err();
+        assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
+        match genuine {
+            Ok(genuine) => fs::write(target, genuine).unwrap(),
+            Err(_) => fs::remove_file(target).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn hashes_of_files_that_a_stranger_wrote_are_worked_out_again() {
+    let (_parent, path) = nowhere();
+    two_steps(&path, &tagged(1)).unwrap();
+    let mut forged = Checkpointer::<u64>::open(path.join("files")).unwrap();
+    forged.save(&7).unwrap();
+    drop(forged);
+    let (sender, warnings) = std::sync::mpsc::channel();
+    let builder = Pipeline::builder(&path).protection(tagged(1));
+    let builder = builder.on_warning(move |warning| sender.send(warning.to_string()).unwrap_or_default());
+    builder.open().unwrap().finish().unwrap();
+    let warnings: Vec<String> = warnings.try_iter().collect();
+    assert!(warnings.iter().any(|warning| warning.contains("worked out again")), "{warnings:?}");
+}
+
+#[test]
+fn a_branch_of_a_tagged_pipeline_is_opened_with_the_same_protection() {
+    let (parent, path) = nowhere();
+    two_steps(&path, &tagged(1)).unwrap();
+    let branch = parent.path().join("branch.pipeline");
+    Pipeline::builder(&path).protection(tagged(1)).open().unwrap().branch(&branch).unwrap();
+    let overview = inspect::overview(branch.join("steps/first"), &tagged(1)).unwrap();
+    assert!(overview.generations[0].manifest.is_ok());
+    assert_eq!(two_steps(&branch, &tagged(1)).unwrap(), (41, [0, 0]));
+}
+
+#[test]
+fn a_protection_that_no_pipeline_can_use_is_refused() {
+    let (_parent, path) = nowhere();
+    let open = |protection| Pipeline::builder(&path).protection(protection).open().map(drop).unwrap_err();
+    let error = open(tagged(1).at_least(1));
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+    assert!(!path.exists(), "nothing was made");
+    fs::create_dir(&path).unwrap();
+    let file = path.join("key");
+    fs::write(&file, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let error = open(Protection::new().authenticate(Key::from_file(&file).unwrap()));
+    assert!(matches!(error, Error::InvalidKey { .. }), "{error}");
+}
+
+#[test]
+fn scopes_are_protected_as_checkpoints_are() {
+    let (_parent, path) = nowhere();
+    let open = |byte| Scopes::builder(&path).protection(tagged(byte)).open().unwrap();
+    open(1).enter::<u64>("main").unwrap().save(&7).unwrap();
+    assert!(matches!(open(2).restore(), Err(Error::NotAuthentic { .. })));
+    let mut scopes = open(1);
+    assert!(scopes.restore().unwrap());
+    assert_eq!(scopes.enter::<u64>("main").unwrap().restored(), Some(7));
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn what_a_compressed_pipeline_keeps_is_packed() {
+    let (_parent, path) = nowhere();
+    let pipeline = Pipeline::builder(&path).protection(tagged(1));
+    let pipeline = pipeline.compression(checkpointed::Compression::Zstd(1)).durable(false).open().unwrap();
+    let output = pipeline.step("zeros").run(|_| Ok::<_, Error>(vec![0_u64; 100_000])).unwrap();
+    assert!(fs::metadata(output_of(&path, "zeros", 1)).unwrap().len() < 100_000);
+    output.unload();
+    assert_eq!(output.load().unwrap().len(), 100_000);
 }
 
 #[cfg(feature = "zstd")]
@@ -254,6 +414,24 @@ mod encryption {
             assert_eq!(saved.bytes, fs::metadata(file_of(&path, saved.generation)).unwrap().len());
         }
         assert_eq!(checkpoints.load().unwrap().unwrap(), Field::after(8));
+    }
+
+    #[test]
+    fn an_encrypted_pipeline_is_secret_and_reused_and_seen_by_tools() {
+        let (_parent, path) = nowhere();
+        let both = secret().authenticate(key(1));
+        assert_eq!(two_steps(&path, &both).unwrap(), (41, [1, 1]));
+        assert_eq!(two_steps(&path, &both).unwrap(), (41, [0, 0]));
+        let file = fs::read(output_of(&path, "first", 1)).unwrap();
+        assert!(!file.windows(10).any(|window| window == b"checkpoint"));
+        for refused in [Protection::new(), tagged(1)] {
+            assert!(matches!(two_steps(&path, &refused), Err(Error::Encrypted { .. })));
+            assert!(matches!(pipeline::steps(&path, &refused), Err(Error::Encrypted { .. })));
+        }
+        assert_eq!(pipeline::steps(&path, &both).unwrap()[0].versions.len(), 1);
+        let only_to = Protection::new().encrypt_to(RECIPIENT).unwrap();
+        let error = Pipeline::builder(&path).protection(only_to).open().unwrap_err();
+        assert!(error.to_string().contains("decrypt_with"), "{error}");
     }
 
     #[test]

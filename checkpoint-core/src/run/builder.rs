@@ -430,7 +430,7 @@ impl<T, O> Clone for Builder<T, O> {
             stop: self.stop.clone(),
             history: self.history,
             watcher: self.watcher.clone(),
-            on_failed_save: self.on_failed_save.clone(),
+            on_failed_save: self.on_failed_save,
             is_of_library: self.is_of_library,
             disk: self.disk.clone(),
             opened: PhantomData,

@@ -217,7 +217,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             let next = if generations.is_empty() {
                 "and there is none before it"
             } else {
-                "the one before it is tried"
+                "and the one before it is tried"
             };
             warn(format!("generation {generation} cannot be used, {next}: {error}"));
             skipped.push(Skipped { generation, error });

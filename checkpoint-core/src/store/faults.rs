@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     tears_log_lines: bool,
     /// How often a directory was listed.
     listings: usize,
+    /// How often a file was opened for reading, by its name.
+    openings: usize,
     /// How many more times a file that is opened for reading is said to be stale.
     stale: usize,
 }
@@ -90,6 +92,10 @@ impl FaultyDisk {
 
     fn be_stale(&self, times: usize) {
         self.plan.lock().unwrap().stale = times;
+    }
+
+    fn openings(&self) -> usize {
+        self.plan.lock().unwrap().openings
     }
 
     fn listings(&self) -> usize {
@@ -175,6 +181,7 @@ impl Disk for FaultyDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
         let mut plan = self.plan.lock().unwrap();
+        plan.openings += 1;
         if plan.stale > 0 {
             plan.stale -= 1;
             return Err(io::Error::from_raw_os_error(ESTALE));
@@ -600,6 +607,44 @@ fn saves_do_not_list_the_directory_each_time() {
     }
     assert_eq!(disk.listings(), 2);
     assert_eq!(checkpoints.generations().unwrap(), [252, 253]);
+}
+
+#[test]
+fn a_pin_costs_a_save_one_look_at_its_name() {
+    let openings = |pins: u64| {
+        let (_parent, _, disk, mut checkpoints) = saved(File::New, Way::AtOnce);
+        for number in 4..=pins + 4 {
+            let saved = checkpoints.save(&state(number, Way::AtOnce)).unwrap();
+            checkpoints.pin(saved.generation).unwrap();
+        }
+        // The one after which retention finds the last pin.
+        for number in 1..=2 {
+            checkpoints.save(&state(pins + 4 + number, Way::AtOnce)).unwrap();
+        }
+        let before = disk.openings();
+        checkpoints.save(&state(pins + 7, Way::AtOnce)).unwrap();
+        let openings = disk.openings() - before;
+        // A pin that is taken away is noticed all the same.
+        let pinned = checkpoints.generations().unwrap()[1];
+        checkpoints.unpin(pinned).unwrap();
+        checkpoints.save(&state(pins + 8, Way::AtOnce)).unwrap();
+        assert!(!checkpoints.generations().unwrap().contains(&pinned));
+        openings
+    };
+    assert_eq!(openings(40), openings(4));
+}
+
+#[test]
+fn a_name_that_another_program_took_is_an_error_with_a_way_out() {
+    let (_parent, path, _, mut checkpoints) = saved(File::New, Way::AtOnce);
+    let next = checkpoints.generations().unwrap().pop().unwrap() + 1;
+    let taken = path.join(format!("{next:020}.ckpt"));
+    std::fs::write(&taken, "another's").unwrap();
+    let error = checkpoints.save(&state(4, Way::AtOnce)).unwrap_err();
+    assert!(matches!(error, Error::NameTaken { .. }), "{error:?}");
+    assert!(error.to_string().contains("the next save takes the next number"), "{error}");
+    assert_eq!(std::fs::read(&taken).unwrap(), b"another's");
+    assert_eq!(checkpoints.save(&state(4, Way::AtOnce)).unwrap().generation, next + 1);
 }
 
 #[test]
