@@ -306,7 +306,7 @@ fn a_checkpoint_of_a_run_named_as_a_step_is_no_output() {
 }
 
 #[test]
-fn hashes_of_files_that_a_stranger_wrote_are_worked_out_again() {
+fn hashes_of_files_by_a_stranger_are_worked_out_again() {
     let (_parent, path) = nowhere();
     two_steps(&path, &tagged(1)).unwrap();
     let mut forged = Checkpointer::<u64>::open(path.join("files")).unwrap();
@@ -321,7 +321,7 @@ fn hashes_of_files_that_a_stranger_wrote_are_worked_out_again() {
 }
 
 #[test]
-fn a_branch_of_a_tagged_pipeline_is_opened_with_the_same_protection() {
+fn a_branch_of_a_pipeline_has_the_same_protection() {
     let (parent, path) = nowhere();
     two_steps(&path, &tagged(1)).unwrap();
     let branch = parent.path().join("branch.pipeline");

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use checkpointed::inspect::{Verdict, verify_directory};
 use checkpointed::{
-    Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Protection, checkpointed,
+    Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Protection, Schedule, checkpointed,
 };
 use common::{Run, file_of, names_in, skipped, temporaries_in};
 
@@ -471,4 +471,33 @@ fn a_file_is_for_its_owner_alone() {
         checkpoints.save(&number).unwrap();
         assert_eq!(fs::metadata(file_of(&path, number)).unwrap().permissions().mode() & 0o777, 0o600);
     }
+}
+
+#[test]
+fn words_on_a_save_are_given_or_made_only_when_it_is_due() {
+    let (_parent, path) = nowhere();
+    let every_second = Schedule::every_steps(2);
+    let mut checkpoints =
+        Checkpointer::<u64>::builder(&path).keep_last(9).schedule(every_second).open().unwrap();
+    let words = |text: &str| Metadata::new().with("words", text);
+    let made = std::cell::Cell::new(0);
+    let make = || {
+        made.set(made.get() + 1);
+        words("made")
+    };
+    checkpoints.save_with(&1, words("given")).unwrap();
+    checkpoints.save_with(&2, make).unwrap();
+    for step in 3..=6 {
+        checkpoints.save_if_due_with(&step, make).unwrap();
+    }
+    checkpoints.save_if_due_with(&7, words("given")).unwrap();
+    checkpoints.save_in_background_with(&8, make).unwrap();
+    checkpoints.wait().unwrap();
+    assert_eq!(made.get(), 4, "the saves that were not due asked for no words");
+    checkpoints.finish_with(&9, make).unwrap();
+    let reader = CheckpointReader::<u64>::open(&path).unwrap();
+    let said = |generation| reader.manifest(generation).unwrap().metadata().get("words").cloned();
+    let said: Vec<_> = reader.generations().unwrap().into_iter().map(said).collect();
+    let expected = ["given", "made", "made", "made", "made", "made"];
+    assert_eq!(said, expected.map(|text| Some(text.into())));
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use checkpointed::{Checkpointer, Error, Schedule, Scopes, checkpointed};
+use checkpointed::{Error, Schedule, Scopes, checkpointed};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[checkpointed]

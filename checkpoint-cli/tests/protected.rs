@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkpointed::{Checkpointer, Key, Protection};
+use checkpointed::{Checkpointer, Error, Key, Pipeline, Protection};
 use serde_json::Value;
 
 fn ckpt(arguments: &[&str]) -> (i32, String, String) {
@@ -57,6 +57,32 @@ fn with_a_key_only_checkpoints_with_its_tags_are_whole() {
     assert_eq!(code, 3);
     assert!(err.contains("tag"), "{err}");
     assert_eq!(ckpt(&["show", &older, "--key-file", text(&wrong), "--key-file", text(&right)]).0, 0);
+}
+
+#[test]
+fn the_steps_of_a_tagged_pipeline_are_seen_with_its_key() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("test.pipeline");
+    let protection = Protection::new().authenticate(Key::from_bytes([7; 32]));
+    let pipeline = Pipeline::builder(&path).protection(protection).open().unwrap();
+    for step in ["one", "two"] {
+        pipeline.step(step).run(|_| Ok::<u64, Error>(1)).unwrap();
+    }
+    drop(pipeline);
+    let (right, wrong) = (key_file(parent.path(), 7), key_file(parent.path(), 8));
+    let one = path.join("steps/one");
+    for arguments in [["steps", text(&path)], ["verify", text(&one)], ["show", text(&one)]] {
+        let with = |key| ckpt(&[&arguments[..], &["--key-file", text(key)]].concat());
+        assert_eq!(with(&right).0, 0, "{arguments:?}: {}", with(&right).2);
+        assert_ne!(with(&wrong).0, 0, "{arguments:?}");
+    }
+    let name = "00000000000000000001.ckpt";
+    fs::copy(path.join("steps/two").join(name), one.join(name)).unwrap();
+    for arguments in [["steps", text(&path)], ["verify", text(&one)]] {
+        let (code, _, err) = ckpt(&[&arguments[..], &["--key-file", text(&right)]].concat());
+        assert_ne!(code, 0, "{arguments:?}: {err}");
+    }
+    assert_eq!(ckpt(&["redo", text(&path), "one"]).0, 0, "to ask for a step takes no key");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub enum Error {
     /// Something has the name already that was to be given. It is left alone.
     #[error(
         "{}",
-        shown!("could not {operation} {}: something of that name is there already; {}", path.display(), way_past(operation))
+        shown!("could not {operation} {}: it exists already; {}", path.display(), way_past(operation))
     )]
     #[non_exhaustive]
     NameTaken {

@@ -43,7 +43,7 @@ impl Answer for Differences {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         for (sign, style, header) in [('-', BAD, &self.before), ('+', GOOD, &self.after)] {
             let path = text::plain(&header.path.display().to_string());
-            let (time, version) = (text::time(header.created), header.version);
+            let (time, version) = (text::time(header.manifest.created()), header.manifest.version());
             writeln!(output, "{style}{sign} {path}{style:#}  {DIM}version {version}, saved {time}{DIM:#}")?;
         }
         writeln!(output)?;

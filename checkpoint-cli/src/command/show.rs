@@ -37,30 +37,20 @@ struct Shown {
 
 impl Answer for Shown {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Header {
-            name,
-            version,
-            type_name,
-            generation,
-            created,
-            host,
-            process,
-            library,
-            metadata,
-            bytes,
-            parts,
-            ..
-        } = &self.header;
-        let name = text::plain(if name.is_empty() { type_name } else { name });
-        let (bytes, age) = (text::bytes(*bytes), text::age_of(*created));
+        let Header { manifest, bytes, parts, .. } = &self.header;
+        let type_name = manifest.schema().to_string();
+        let name = text::plain(if manifest.name().is_empty() { &type_name } else { manifest.name() });
+        let (version, generation, process) = (manifest.version(), manifest.generation(), manifest.process());
+        let (bytes, age) = (text::bytes(*bytes), text::age_of(manifest.created()));
         writeln!(
             output,
             "{BOLD}{name}{BOLD:#} version {version}, generation {generation}, {bytes} in {}",
             text::count(parts.len(), "part")
         )?;
-        let (time, host, library) = (text::time(*created), text::plain(host), text::plain(library));
+        let (time, host, library) =
+            (text::time(manifest.created()), text::plain(manifest.host()), text::plain(manifest.library()));
         writeln!(output, "{DIM}saved {time} ({age} ago) by process {process} on {host}, {library}{DIM:#}")?;
-        let metadata = described(&values(metadata));
+        let metadata = described(&values(manifest.metadata()));
         if !metadata.is_empty() {
             writeln!(output, "{metadata}")?;
         }

@@ -1,24 +1,29 @@
 //! Another pipeline directory with all that one has kept.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::builder::Workshop;
-use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::store::{Directory, copy_generation, name};
+use crate::store::{Directory, copy_generation, name, temporary_name};
 
-/// Makes the directory `to`, with all outputs that a pipeline has kept, by links where there are such. Fails where it exists.
+/// Makes the directory `to`, with all outputs that a pipeline has kept, by links where there are such. It has its name only once
+/// it is complete. Fails where there is something of that name.
 pub(super) fn branch(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
-    create(pipeline, to)?;
-    let made = fill(pipeline, to);
-    if made.is_err()
-        && let Err(error) = fs::remove_dir_all(to)
-    {
-        warn(format!("{}, a part of a branch that failed, cannot be removed: {error}", to.display()));
+    let failed = |source| Error::writing("create", to, source);
+    if to.symlink_metadata().is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
-    made
+    let around = to.parent().unwrap_or(Path::new("/"));
+    // Removes itself, with all that is left in it.
+    let made = temporary_name().tempdir_in(around).map_err(failed)?;
+    let branch = made.path().join("branch");
+    create(pipeline, &branch)?;
+    fill(pipeline, &branch)?;
+    pipeline.disk.rename(&branch, to).map_err(failed)?;
+    sync(pipeline, around)
 }
 
 fn fill(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
@@ -45,11 +50,10 @@ fn fill(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
         }
     }
     sync(pipeline, &steps)?;
-    sync(pipeline, to)?;
-    to.parent().map_or(Ok(()), |around| sync(pipeline, around))
+    sync(pipeline, to)
 }
 
-/// Creates a directory, which must not be there, with the rights that the pipeline's have.
+/// Creates a directory with the rights that the pipeline's have.
 fn create(pipeline: &Workshop, path: &Path) -> Result<(), Error> {
     pipeline.disk.create_directory(path).map_err(|source| Error::writing("create", path, source))
 }

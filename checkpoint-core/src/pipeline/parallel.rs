@@ -6,12 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 
 use super::Pipeline;
-use crate::base::warnings::warn;
+use crate::base::warnings::{Warnings, warn};
 
 /// Runs functions at the same time, no more of them than there are processors.
 pub struct Parallel<'scope, 'env> {
     scope: &'scope thread::Scope<'scope, 'env>,
     permits: Arc<Permits>,
+    /// Where those of the pipeline go.
+    warnings: Warnings,
 }
 
 /// A function that runs, or waits for its turn.
@@ -76,7 +78,8 @@ impl Pipeline {
     pub fn parallel<'env, R>(&self, work: impl for<'scope> FnOnce(&Parallel<'scope, 'env>) -> R) -> R {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let permits = Arc::new(Permits { free: Mutex::new(processors), given_back: Condvar::new() });
-        thread::scope(|scope| work(&Parallel { scope, permits }))
+        let warnings = self.workshop.options.warnings.clone();
+        thread::scope(|scope| work(&Parallel { scope, permits, warnings }))
     }
 }
 
@@ -95,9 +98,11 @@ impl<'scope> Parallel<'scope, '_> {
         match begun {
             Ok(thread) => Task(Running::Thread(thread)),
             Err(error) => {
+                let told = self.warnings.enter();
                 warn(format!(
                     "a step is run by itself, there is no thread for it (see `ulimit -u`): {error}"
                 ));
+                drop(told);
                 // Without a permit: the caller may have one already.
                 Task(Running::Here(catch_unwind(AssertUnwindSafe(|| taken(&work)))))
             }

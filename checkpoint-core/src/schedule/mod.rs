@@ -130,13 +130,20 @@ impl Schedule {
         } else {
             crate::base::time::parse_duration(text).map(Schedule::every)
         };
-        schedule.filter(|schedule| schedule.check().is_ok()).ok_or(WANTED)
+        let schedule = schedule.ok_or(WANTED)?;
+        schedule.senseless().map_or(Ok(schedule), Err)
     }
 
     /// # Errors
     /// [`Error::InvalidSetting`] where it makes no sense.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let why = match self.rule {
+        let invalid = |why| Err(Error::InvalidSetting { setting: self.to_string(), why });
+        self.senseless().map_or(Ok(()), invalid)
+    }
+
+    /// Why it makes no sense, if it makes none.
+    fn senseless(&self) -> Option<&'static str> {
+        Some(match self.rule {
             Rule::Steps(0) => "at least one step is between two saves",
             Rule::Every(time) if time.is_zero() => {
                 "some time is between two saves; to save at every step say `1 step`"
@@ -150,9 +157,8 @@ impl Schedule {
             _ if self.at_most.is_some_and(|most| self.at_least.is_some_and(|least| least > most)) => {
                 "`at_least` is longer than `at_most`"
             }
-            _ => return Ok(()),
-        };
-        Err(Error::InvalidSetting { setting: self.to_string(), why })
+            _ => return None,
+        })
     }
 }
 

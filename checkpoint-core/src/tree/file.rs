@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use super::array::Array;
 use super::ends::Ends;
@@ -16,7 +17,7 @@ use super::node::{Node, Value};
 use super::walk::{Place, Trouble, Walker, most_values};
 use crate::base::text::shortened;
 use crate::codec::CODEC;
-use crate::container::{Container, Manifest, Memory, Metadata, STATE, Source, time};
+use crate::container::{Container, Manifest, Memory, STATE, Source, time};
 use crate::error::Error;
 use crate::schema::Schema;
 use crate::seal::Protection;
@@ -44,36 +45,42 @@ pub enum Found<'a> {
     Inside(Box<File>, String),
 }
 
-/// What a checkpoint says of itself. As JSON, times are RFC 3339 and lengths bytes.
-#[derive(Clone, Debug, Serialize)]
+/// A checkpoint in short: what it says of itself, and what is in it. As JSON it is one object, in which times are RFC 3339 and lengths
+/// bytes.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Header {
     /// Where it is.
     pub path: PathBuf,
-    /// The name of the state.
-    pub name: String,
-    /// The version of the state.
-    pub version: u32,
-    /// The type of the state, as a Rust programmer would write it.
-    #[serde(rename = "type")]
-    pub type_name: String,
-    /// Its number in its directory.
-    pub generation: u64,
-    /// When the save began.
-    #[serde(with = "time")]
-    pub created: SystemTime,
-    /// The machine that wrote it.
-    pub host: String,
-    /// The process that wrote it.
-    pub process: u32,
-    /// The library that wrote it.
-    pub library: String,
-    /// What the program added.
-    pub metadata: Metadata,
+    /// What it says of itself.
+    pub manifest: Manifest,
     /// The length of the file.
     pub bytes: u64,
     /// What is in it, arrays first, the rest of the state last.
     pub parts: Vec<Part>,
+}
+
+impl Serialize for Header {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Time(#[serde(with = "time")] SystemTime);
+
+        let Header { path, manifest, bytes, parts } = self;
+        let mut fields = serializer.serialize_struct("Header", 12)?;
+        fields.serialize_field("path", path)?;
+        fields.serialize_field("name", &manifest.name)?;
+        fields.serialize_field("version", &manifest.version)?;
+        fields.serialize_field("type", &manifest.schema.to_string())?;
+        fields.serialize_field("generation", &manifest.generation)?;
+        fields.serialize_field("created", &Time(manifest.created))?;
+        fields.serialize_field("host", &manifest.host)?;
+        fields.serialize_field("process", &manifest.process)?;
+        fields.serialize_field("library", &manifest.library)?;
+        fields.serialize_field("metadata", &manifest.metadata)?;
+        fields.serialize_field("bytes", bytes)?;
+        fields.serialize_field("parts", parts)?;
+        fields.end()
+    }
 }
 
 /// One part of a checkpoint.
@@ -195,21 +202,8 @@ impl File {
     /// What it says of itself, to be shown.
     #[must_use]
     pub fn header(&self) -> Header {
-        let manifest = self.manifest();
-        Header {
-            path: self.path.clone(),
-            name: manifest.name.clone(),
-            version: manifest.version,
-            type_name: manifest.schema.to_string(),
-            generation: manifest.generation,
-            created: manifest.created,
-            host: manifest.host.clone(),
-            process: manifest.process,
-            library: manifest.library.clone(),
-            metadata: manifest.metadata.clone(),
-            bytes: self.bytes(),
-            parts: self.parts().collect(),
-        }
+        let (path, manifest) = (self.path.clone(), self.manifest().clone());
+        Header { path, manifest, bytes: self.bytes(), parts: self.parts().collect() }
     }
 
     /// What is in it, arrays first, the rest of the state last.
