@@ -7,7 +7,7 @@
 //!      state/    container/    store/
 //! ```
 //!
-//! - [`Checkpointer`] is what a program holds. It asks `state` for the bytes of a value and for its [`Schema`], has
+//! - [`Checkpointer`] is what a program holds. It asks `state` for the bytes of a value and for its [`Schema`](schema::Schema), has
 //!   `container` write them as one zip archive with a [`Manifest`], and has `store` publish that file under the next
 //!   number of the checkpoint directory.
 //! - [`CheckpointReader`] goes the same road backwards: the newest generation whose checksums are right, decoded;

@@ -49,7 +49,7 @@ pub enum Kind {
     Checkpoints,
     /// [`Scopes`](crate::Scopes).
     Scopes,
-    /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its [steps](crate::pipeline::overview).
+    /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its [steps](crate::pipeline::steps).
     Pipeline,
 }
 
