@@ -80,6 +80,7 @@ fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
 
 fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
     // Renamed into place: the program never reads half of it, and what a symbolic link leads to is not written to.
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = store::temporary_name();
     // The program may be another user's.
     #[cfg(unix)]

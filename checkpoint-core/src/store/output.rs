@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use super::disk::{Identity, Output};
 use super::process::Process;
 use super::real::identity;
+#[cfg(unix)]
 use crate::base::host::file_size_limit;
 use crate::base::limits::BUFFER;
 
