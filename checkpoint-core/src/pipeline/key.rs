@@ -1,14 +1,11 @@
 //! What a step's result depends on, and what of it has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
 use super::report::Reason;
-
-/// Behind the hash of a file that was changed while the step ran, so that it is no file's.
-const MEANWHILE: &str = " changed meanwhile";
 
 /// What a step's result depends on. Two results with equal keys stand for each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +16,9 @@ pub(crate) struct Key {
     pub(crate) inputs: BTreeMap<String, String>,
     /// The hash of each file that is read, by its path.
     pub(crate) files: BTreeMap<String, String>,
+    /// Those of them that were changed while the step ran: what it has read is not known, and the key is never that of a step.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) changed_meanwhile: BTreeSet<String>,
 }
 
 /// The value of a parameter.
@@ -77,14 +77,8 @@ impl Key {
     }
 
     /// The same, but it is never that of a step: these files were changed while it was worked on.
-    pub(super) fn changed_meanwhile(&self, files: &[String]) -> Key {
-        let mut key = self.clone();
-        for (name, hash) in &mut key.files {
-            if files.contains(name) {
-                hash.push_str(MEANWHILE);
-            }
-        }
-        key
+    pub(super) fn with_changed_meanwhile(&self, files: &[String]) -> Key {
+        Key { changed_meanwhile: files.iter().cloned().collect(), ..self.clone() }
     }
 
     /// What is different from `former`.
@@ -100,9 +94,13 @@ impl Key {
         for (step, old, new) in differing(&former.inputs, &self.inputs) {
             reasons.push(Reason::Input { step, old: old.cloned(), new: new.cloned() });
         }
+        let is_unknown =
+            |path: &String| former.changed_meanwhile.contains(path) && self.files.contains_key(path);
+        for path in former.changed_meanwhile.iter().filter(|path| is_unknown(path)) {
+            reasons.push(Reason::ChangedMeanwhile { path: path.into() });
+        }
         for (path, old, new) in differing(&former.files, &self.files) {
-            if old.is_some_and(|old| old.ends_with(MEANWHILE)) && new.is_some() {
-                reasons.push(Reason::ChangedMeanwhile { path: path.into() });
+            if is_unknown(&path) {
                 continue;
             }
             reasons.push(Reason::File { path: path.into(), old: old.cloned(), new: new.cloned() });
@@ -116,7 +114,7 @@ fn differing<'a, V: PartialEq>(
     old: &'a BTreeMap<String, V>,
     new: &'a BTreeMap<String, V>,
 ) -> Vec<(String, Option<&'a V>, Option<&'a V>)> {
-    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let pairs = names.into_iter().map(|name| (name.clone(), old.get(name), new.get(name)));
     pairs.filter(|(_, old, new)| old != new).collect()
 }

@@ -298,7 +298,7 @@ impl<'p> Step<'p> {
         }
         let name = || format!("the output of step {}", self.name);
         let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;
-        let key = self.key.changed_meanwhile(&changed);
+        let key = self.key.with_changed_meanwhile(&changed);
         let metadata = self.metadata(key, &identity, begun.elapsed().as_secs_f64())?;
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::disk::{Disk, Lock, Locking};
 use super::name;
 use super::process::Process;
+use crate::base::host;
 use crate::base::warnings::warn;
 use crate::error::Error;
 
@@ -125,7 +128,7 @@ impl Claim {
 
 /// Takes the lock of a directory, and waits for it so long.
 fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Result<Box<dyn Lock>, Error> {
-    let us = format!("process {} on {}", std::process::id(), crate::base::host::name());
+    let us = Holder::current().text();
     let begun = Instant::now();
     let mut pause = BETWEEN_ATTEMPTS;
     for attempt in 1_u32.. {
@@ -161,35 +164,51 @@ fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Res
     Err(Error::InUse { path: path.to_owned(), holder: String::new() })
 }
 
-/// What a user is told of the program that has a lock: what that program left in the lock file and, where it has ended,
-/// who must have the lock now.
-pub(super) fn told(holder: &str, directory: &Path) -> String {
-    let holder = holder.trim();
-    match ended(holder) {
-        true => format!(
-            "{holder}, which has ended: a process that it forked still runs and has the lock (`fuser {}` names it)",
-            directory.join(name::LOCK).display()
-        ),
-        false => holder.to_owned(),
+/// What a program leaves in the lock file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    process: u32,
+    host: String,
+}
+
+impl Holder {
+    /// This process.
+    fn current() -> Holder {
+        Holder { process: std::process::id(), host: host::name() }
+    }
+
+    /// As it is in the lock file.
+    fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether it is a process of this machine that has ended.
+    fn has_ended(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, test_kill_process};
+            if self.host != host::name() {
+                return false;
+            }
+            let process = self.process.try_into().ok().and_then(Pid::from_raw);
+            process.is_some_and(|process| test_kill_process(process) == Err(rustix::io::Errno::SRCH))
+        }
+        #[cfg(not(unix))]
+        false
     }
 }
 
-/// Whether a lock file names a process of this machine that has ended.
-fn ended(holder: &str) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Pid, test_kill_process};
-        let process = holder.strip_prefix("process ").and_then(|rest| rest.split_once(" on "));
-        let Some((process, _)) = process.filter(|(_, host)| *host == crate::base::host::name()) else {
-            return false;
-        };
-        let process = process.parse().ok().and_then(Pid::from_raw);
-        process.is_some_and(|process| test_kill_process(process) == Err(rustix::io::Errno::SRCH))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = holder;
-        false
+/// What a user is told of the program that has a lock: what that program left in the lock file and, where it has ended,
+/// who must have the lock now. What is not understood is told as it is.
+pub(super) fn told(holder: &str, directory: &Path) -> String {
+    let Ok(holder) = serde_json::from_str::<Holder>(holder) else { return holder.trim().to_owned() };
+    let name = format!("process {} on {}", holder.process, holder.host);
+    match holder.has_ended() {
+        true => format!(
+            "{name}, which has ended: a process that it forked still runs and has the lock (`fuser {}` names it)",
+            directory.join(name::LOCK).display()
+        ),
+        false => name,
     }
 }
 
@@ -246,14 +265,17 @@ mod tests {
 
     #[test]
     fn a_holder_that_has_ended_is_told_from_one_that_runs() {
-        let here = |process: u32| format!("process {process} on {}", crate::base::host::name());
-        let this = here(std::process::id());
-        assert_eq!(told(&this, Path::new("/run.ckpt")), this);
+        let told = |holder: &str| told(holder, Path::new("/run.ckpt"));
+        let here = |process: u32| Holder { process, ..Holder::current() }.text();
+        let this = std::process::id();
+        assert_eq!(told(&here(this)), format!("process {this} on {}", host::name()));
         // No process has the greatest number that there can be.
-        let gone = told(&here(u32::MAX / 2), Path::new("/run.ckpt"));
+        let gone = told(&here(u32::MAX / 2));
         assert_eq!(gone.contains("has ended"), cfg!(unix), "{gone}");
-        for elsewhere in ["", "process 1", "process x on y", "process 4194305 on another machine"] {
-            assert_eq!(told(elsewhere, Path::new("/run.ckpt")), elsewhere);
+        let elsewhere = Holder { process: u32::MAX / 2, host: "another machine".to_owned() };
+        assert_eq!(told(&elsewhere.text()), format!("process {} on another machine", u32::MAX / 2));
+        for other in ["", "process 1", "{\"process\":-1}", "a program that has locked the directory itself"] {
+            assert_eq!(told(other), other);
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::claim::told;
+use super::lock::LONGEST;
 use super::name;
 use crate::error::Error;
 
@@ -16,7 +17,7 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
     match File::open(&lock_path) {
         Ok(file) if is_held(&file) => {
             let mut text = Vec::new();
-            file.take(200).read_to_end(&mut text).map_err(failed)?;
+            file.take(LONGEST).read_to_end(&mut text).map_err(failed)?;
             return Ok(Some(told(&String::from_utf8_lossy(&text), path)));
         }
         Ok(_) => {}

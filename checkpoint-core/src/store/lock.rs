@@ -18,6 +18,9 @@ use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow
 /// How often a lock is taken that turns out to be that of a file which was removed meanwhile.
 const ATTEMPTS: u32 = 1000;
 
+/// How much is read of what a program left in its lock file.
+pub(super) const LONGEST: u64 = 1024;
+
 /// How a file is locked; tests have other ways than [`File::try_lock`].
 pub(super) type TryLock = fn(&File) -> Result<(), TryLockError>;
 
@@ -121,7 +124,7 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 /// What the holder of a lock left in its file. It is only told to users, so whatever is wrong with it is no error.
 fn text(file: File) -> String {
     let mut text = Vec::new();
-    let _ = file.take(200).read_to_end(&mut text);
+    let _ = file.take(LONGEST).read_to_end(&mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
