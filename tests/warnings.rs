@@ -179,6 +179,7 @@ fn a_value_that_is_not_understood_is_an_error_of_the_opening() {
         ("CHECKPOINT_DEADLINE", "in 2h"),
         ("CHECKPOINT_EVERY", "often"),
         ("CHECKPOINT_EVERY", "0 steps"),
+        ("CHECKPOINT_EVERY", "0s"),
         ("CHECKPOINT_KEEP", "0"),
         ("CHECKPOINT_KEEP", "all"),
         ("CHECKPOINT_BACKGROUND", "yes"),
@@ -188,7 +189,7 @@ fn a_value_that_is_not_understood_is_an_error_of_the_opening() {
     ] {
         let parent = tempfile::tempdir().unwrap();
         let told = run(parent.path(), &[(name, value), ("WANTS", "a deadline")]);
-        assert!(!told.success && told.stderr.contains(&format!("{name}={value}: it is ")), "{}", told.stderr);
+        assert!(!told.success && told.stderr.contains(&format!("{name}={value}: ")), "{}", told.stderr);
         assert!(!parent.path().join("run.ckpt").exists(), "nothing was made: {name}");
     }
 }
