@@ -1,7 +1,7 @@
-//! The functions that a program gives to be told of something.
+//! Callbacks: functions of the program that are notified of events.
 //!
-//! They are the program's code, and can panic: a progress bar does that when the pipe that it prints to is closed. So they are
-//! called last, when nothing that we hold is half done, and a panic ends here.
+//! A callback can panic: a progress bar panics when the pipe that it prints to is closed. So
+//! callbacks run last, when no invariant of ours is open, and a panic ends here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::base::panics::caught;
 use crate::base::warnings::warn;
 
-/// A function of the program, if it gave one, to be told of each `E`.
+/// An optional callback of the program that is notified of each `E`.
 pub(crate) struct Callback<E>(Option<Arc<Function<E>>>);
 
 struct Function<E> {
-    /// The setting by which it was given.
+    /// The setting that gave it.
     setting: &'static str,
     call: Box<dyn Fn(&E) + Send + Sync>,
-    /// Whether it has panicked.
+    /// True after a panic.
     is_broken: AtomicBool,
 }
 
@@ -30,7 +30,8 @@ impl<E> Callback<E> {
         })))
     }
 
-    /// Tells the function. After a panic it is told nothing more: what it works on may be half changed.
+    /// Notifies the callback. A callback that panicked is not called again: its data may be half
+    /// changed.
     pub(crate) fn tell(&self, event: impl FnOnce() -> E) {
         let Some(function) = &self.0 else { return };
         if function.is_broken.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! What tests hear of the log.
+//! Captures the log in tests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 
-/// What was warned of while something was done.
+/// Returns the warnings that `work` logs.
 pub(crate) fn warnings(work: impl FnOnce()) -> Vec<String> {
     #[derive(Clone, Default)]
     struct Heard(Arc<Mutex<Vec<String>>>);

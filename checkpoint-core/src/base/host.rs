@@ -1,6 +1,6 @@
-//! The machine: its name, for people who look at a checkpoint or at a lock, and what it allows.
+//! The machine: its name, which people see in a checkpoint or a lock, and its limits.
 
-/// The name that the machine has for itself; empty where it cannot be told.
+/// The name that the machine has for itself; empty where it is unknown.
 pub(crate) fn name() -> String {
     #[cfg(unix)]
     {
@@ -12,7 +12,7 @@ pub(crate) fn name() -> String {
     }
 }
 
-/// How long a file of this process may be (`ulimit -f`), in bytes; `None` for any length.
+/// The longest file that this process may write (`ulimit -f`), in bytes; `None` for no limit.
 pub(crate) fn file_size_limit() -> Option<u64> {
     #[cfg(unix)]
     {

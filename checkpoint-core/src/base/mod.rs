@@ -1,4 +1,4 @@
-//! What every layer may use: the machine, threads, panics, callbacks, warnings, text and times.
+//! The base of every layer: the machine, threads, panics, callbacks, warnings, text and times.
 
 pub(crate) mod callback;
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! Panics of code that is not ours.
+//! Contains panics of code that is not ours.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Does something of which a panic must not get further; the panic is given instead, as its message.
+/// Does `work`, and returns the message of a panic as an error.
 pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = message(&*panic);
-        // What was thrown may panic once more when it is dropped, and that is thrown too.
+        // Dropping the payload of a panic can panic once more. That payload is dropped too.
         let again = catch_unwind(AssertUnwindSafe(|| drop(panic)));
         again.unwrap_or_else(std::mem::forget);
         text
     })
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())

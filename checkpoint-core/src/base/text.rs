@@ -1,12 +1,11 @@
-//! Text that others wrote, made harmless for a terminal and for the eyes of its reader, and short.
+//! Text from other programs, made harmless for terminals and readers, and short.
 //!
-//! The names and descriptions of a forged schema have any length, and are in many messages.
+//! A forged schema has names and descriptions of any length, and many messages contain them.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Text without anything that a terminal obeys, or that changes the order in which it is read: such characters stand
-/// there as `\u{…}`.
+/// Escapes as `\u{…}` every character that a terminal obeys, or that changes the order of reading.
 ///
 /// ```
 /// use checkpointed::inspect::plain;
@@ -27,10 +26,12 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Whether a terminal obeys a character, or it is not seen and changes how others are read.
+/// True for a character that a terminal obeys, and for an invisible one that changes how others are
+/// read.
 ///
-/// Source of the directions: Unicode Standard Annex 9, section 2. The lines and paragraphs of U+2028 and U+2029 would
-/// break a line of a log; the tags from U+E0000 on are never seen.
+/// Source of the directions: Unicode Standard Annex 9, section 2. The separators of lines and
+/// paragraphs, U+2028 and U+2029, would break a line of a log; the tags from U+E0000 on are
+/// invisible.
 pub(crate) fn is_command(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -54,7 +55,7 @@ fn push(text: &mut String, character: char) {
     }
 }
 
-/// Something whose text is [`plain`] but for its line ends: for a message, which may have several lines.
+/// Displays text as [`plain`] does, but keeps its line ends, for messages of several lines.
 pub(crate) fn shown(text: impl fmt::Display) -> Shown<impl fmt::Display> {
     Shown(text)
 }
@@ -68,7 +69,7 @@ impl<D: fmt::Display> fmt::Display for Shown<D> {
     }
 }
 
-/// Escapes what is written through it.
+/// Escapes everything that is written through it.
 struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Write for Escaping<'_, '_> {
@@ -80,7 +81,7 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// As many letters are kept.
+/// The number of letters that are kept.
 const KEPT: usize = 200;
 
 /// The text, or its beginning and `…`.
@@ -91,7 +92,7 @@ pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A list of names, of which the first are named.
+/// A list of names that spells out the first of them.
 pub(crate) fn listed(names: &[&str]) -> String {
     const NAMED: usize = 20;
     let mut list = names.iter().take(NAMED).map(|name| shortened(name)).collect::<Vec<_>>().join(", ");
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_turns_text_around_is_escaped_and_the_rest_stays() {
+    fn characters_that_reverse_text_are_escaped() {
         for harmless in ["", "a b", "été", "מזל", "بخت", "🙂‍↔️", "[ ]", "\\u{202e}"] {
             assert_eq!(plain(harmless), harmless);
             assert_eq!(shown(harmless).to_string(), harmless);

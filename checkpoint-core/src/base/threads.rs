@@ -1,5 +1,6 @@
-//! The threads and channels of saves in the background. In the tests that try the orders of their steps
-//! (`store/simulated/interleavings.rs`) they are those of shuttle, which decides who goes on.
+//! The threads and channels of saves in the background. In tests that try the orders of their steps
+//! (`store/simulated/interleavings.rs`) they come from shuttle, which chooses the thread to run
+//! next.
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
@@ -13,10 +14,10 @@ pub(crate) use shuttle::{
     thread::{Builder, JoinHandle},
 };
 
-/// A place where another thread may go on, in those tests.
+/// Marks a place where another thread may run next, in those tests.
 #[cfg(test)]
 pub(crate) fn step() {
-    // Shuttle cannot leave a thread whose panic is unwinding.
+    // Shuttle cannot switch away from a thread that unwinds after a panic.
     #[cfg(shuttle)]
     if !std::thread::panicking() {
         use shuttle::sync::atomic::{AtomicBool, Ordering};

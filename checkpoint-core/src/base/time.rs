@@ -1,15 +1,15 @@
-//! Times and durations as people read and write them.
+//! Reads and writes times and durations in the forms that people use.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A duration as `2h`, `90min`, `1h 30m`, `3600s`.
+/// Parses a duration such as `2h`, `90min`, `1h 30m` or `3600s`.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
 }
 
-/// A time for people; a number of seconds where it has no date.
+/// Writes a time as a date; as a number of seconds where it has no date.
 pub(crate) fn date(at: SystemTime) -> String {
-    /// The first second of the year 10000, which dates do not reach.
+    /// The first second of the year 10000, beyond the last date that humantime can write.
     const END: u64 = 253_402_300_800;
     match at.duration_since(UNIX_EPOCH) {
         Ok(since) if since.as_secs() < END => humantime::format_rfc3339_seconds(at).to_string(),

@@ -1,7 +1,8 @@
-//! Warnings: what goes wrong without being an error, and must not go unseen. All of them go through here.
+//! Warnings: problems that are no errors, and yet must be seen. All of them go through here.
 //!
-//! Each is an event of [`tracing`]. Most programs never set a subscriber for these, and then nothing would be seen of a
-//! damaged checkpoint that was passed over. So where none was ever set, a warning is one line on standard error.
+//! Each is an event of [`tracing`]. Most programs never set a subscriber for these events, and then
+//! a damaged checkpoint would be passed over in silence. So a program without a subscriber gets
+//! each warning as one line on standard error.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,16 +11,16 @@ use std::sync::{Arc, OnceLock};
 use crate::base::panics::caught;
 use crate::base::text::plain;
 
-/// Something that went wrong and did not stop the program, for one that takes its
+/// A problem that did not stop the program, for a program that takes its
 /// [warnings](crate::Builder::on_warning) itself.
 ///
-/// Its text is the message: one line, which says what happened, where, and what to do.
+/// Displays as the message: one line that says what happened, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
     /// What happened, where, and what to do.
     pub message: String,
-    /// Whether something is lost by it, or may be.
+    /// True where data is lost, or may be.
     pub is_error: bool,
 }
 
@@ -29,16 +30,16 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Where the warnings of a checkpointer go, besides to `tracing`.
+/// The destinations of the warnings of a checkpointer, besides `tracing`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Warnings {
-    /// Whether they go to standard error; unless said, where `tracing` has no subscriber.
+    /// True to write to standard error. By default, that happens where `tracing` has no subscriber.
     pub(crate) to_stderr: Option<bool>,
-    /// Takes them, instead of standard error.
+    /// The callback that takes the warnings instead of standard error.
     pub(crate) taker: Option<Taker>,
 }
 
-/// A function of the program that takes its warnings.
+/// A callback of the program that takes its warnings.
 #[derive(Clone)]
 pub(crate) struct Taker(pub(crate) Arc<dyn Fn(&Warning) + Send + Sync>);
 
@@ -49,18 +50,18 @@ impl fmt::Debug for Taker {
 }
 
 thread_local! {
-    /// The settings of the checkpointer that is at work in this thread.
+    /// The settings of the checkpointer that works in this thread.
     static CURRENT: RefCell<Option<Warnings>> = const { RefCell::new(None) };
 }
 
-/// Until dropped, the warnings of this thread go where a checkpointer wants them.
+/// While it lives, the warnings of this thread go to the destinations of a checkpointer.
 pub(crate) struct Scope {
-    /// What was before; `None` where nothing was changed.
+    /// The previous settings; `None` where nothing was changed.
     before: Option<Option<Warnings>>,
 }
 
 impl Warnings {
-    /// Lets the warnings of this thread go here.
+    /// Sends the warnings of this thread here.
     pub(crate) fn enter(&self) -> Scope {
         if self.to_stderr.is_none() && self.taker.is_none() {
             return Scope { before: None };
@@ -77,19 +78,20 @@ impl Drop for Scope {
     }
 }
 
-/// Warns of something: one line, which says what happened, where, and what to do.
+/// Logs a warning: one line that says what happened, where, and what to do.
 pub(crate) fn warn(message: impl Into<String>) {
     tell(&Warning { message: plain(&message.into()).into_owned(), is_error: false });
 }
 
-/// Says that something is lost.
+/// Logs that data is lost.
 pub(crate) fn error(message: impl Into<String>) {
     tell(&Warning { message: plain(&message.into()).into_owned(), is_error: true });
 }
 
 fn tell(warning: &Warning) {
     let Warnings { to_stderr, taker } = CURRENT.with_borrow(Clone::clone).unwrap_or_default();
-    // A subscriber is the program's code, and may panic. So is what takes the warnings.
+    // A subscriber is the program's code, and can panic. So can the callback that takes the
+    // warnings.
     let _ = caught(|| match warning.is_error {
         true => tracing::error!(target: "checkpointed", "{warning}"),
         false => tracing::warn!(target: "checkpointed", "{warning}"),
@@ -113,26 +115,26 @@ fn to_stderr_of_process(line: &str) {
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// In tests where their output goes.
+/// Like the function above, for tests: writes to their captured output.
 #[cfg(test)]
 fn to_stderr_of_process(line: &str) {
     eprint!("{line}");
 }
 
-/// The variable by which a user says where the warnings of a process go.
+/// The variable by which a user sends the warnings of a process somewhere else.
 pub(crate) const VARIABLE: &str = "CHECKPOINT_WARNINGS";
 
-/// Where the environment sends the warnings of this process. A value that is not understood counts as none: opening a
-/// directory refuses it.
+/// True or false as the environment of this process says. An invalid value counts as none here:
+/// opening a directory refuses it.
 fn of_process() -> Option<bool> {
     static SAID: OnceLock<Option<bool>> = OnceLock::new();
     *SAID.get_or_init(|| parse(std::env::var(VARIABLE).ok()?.trim()).ok().flatten())
 }
 
-/// Whether a value of [`VARIABLE`] sends warnings to standard error; `None` where it is empty.
+/// Parses a value of [`VARIABLE`]: true sends warnings to standard error; `None` where it is empty.
 ///
 /// # Errors
-/// The values that it may have.
+/// The values that are allowed.
 pub(crate) fn parse(value: &str) -> Result<Option<bool>, &'static str> {
     match value {
         "" => Ok(None),
