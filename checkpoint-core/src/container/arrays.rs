@@ -1,4 +1,4 @@
-//! The arrays of a container, on their way back into the state.
+//! Gives the arrays of a container back to the state.
 
 use super::STATE;
 use super::manifest::PartRecord;
@@ -8,36 +8,37 @@ use super::source::{Refusal, allocate, damaged};
 use super::zip::Entry;
 use crate::arrays::{ArrayHeader, ArrayPool, ArraySource, Kind, Reference};
 
-/// The arrays of a container, each of which the state takes once, in the order in which it gave them.
+/// The arrays of a container. The state takes each once, in the order of the save.
 pub(crate) struct Arrays<'a> {
     container: &'a Container,
     taken: u64,
     refusal: Option<Refusal>,
-    /// The next array, once it was checked.
+    /// The next array, already checked.
     opened: Option<Opened<'a>>,
     pool: ArrayPool,
 }
 
-/// An array of which the header was read, and fits the state.
+/// An array whose header was read, and fits the state.
 struct Opened<'a> {
     kind: Kind,
-    /// How many bytes come after the header.
+    /// The number of bytes after the header.
     bytes: u64,
     reader: PartReader<'a>,
 }
 
 impl<'a> Arrays<'a> {
-    /// The arrays of `container`, written over those of the pool where one fits.
+    /// Takes the arrays of `container`. An array of the pool that fits is overwritten and used
+    /// again.
     pub(crate) fn new(container: &'a Container, pool: ArrayPool) -> Arrays<'a> {
         Arrays { container, taken: 0, refusal: None, opened: None, pool }
     }
 
-    /// Why an array could not be had, if that was why a decoding failed.
+    /// Takes the refusal of an array, if it is why a decoding failed.
     pub(crate) fn take_refusal(&mut self) -> Option<Refusal> {
         self.refusal.take()
     }
 
-    /// An array that the state did not take.
+    /// Refuses an array that the state did not take.
     pub(crate) fn left_over(&self) -> Option<Refusal> {
         let parts = &self.container.manifest.parts;
         let next = usize::try_from(self.taken).ok().and_then(|taken| parts.get(taken))?;
@@ -51,7 +52,7 @@ impl<'a> Arrays<'a> {
         })
     }
 
-    /// The array that is meant, which must be the next.
+    /// The array that a reference means. It must be the next.
     fn next(&self, array: Reference) -> Result<Part<'a>, Refusal> {
         let place = usize::try_from(array.number).ok().filter(|_| array.number == self.taken);
         place.and_then(|place| self.container.array(place)).ok_or_else(|| {
@@ -60,17 +61,18 @@ impl<'a> Arrays<'a> {
         })
     }
 
-    /// An array whose header tells of as many rows as the state does.
+    /// Opens an array. Its header must have as many rows as the state says.
     fn open(&self, array: Reference, kind: Option<Kind>) -> Result<Opened<'a>, Refusal> {
         let found = self.next(array)?;
-        let (mut reader, length, bytes) = found.begun(self.container)?;
+        let (mut reader, length, bytes) = found.begin(self.container)?;
         let header = reader.start(length)?;
         if let Some(kind) = kind.filter(|kind| kind.rows(header, bytes) == Some(array.rows)) {
             return Ok(Opened { kind, bytes, reader });
         }
         match (Kind::of_rows(array.rows, header, bytes), kind) {
             (Some(found), None) => Ok(Opened { kind: found, bytes, reader }),
-            // Numbers of one schema may still be two types: what serde writes of a complex number are two floats.
+            // Numbers of one schema can have two types: serde writes a complex number as two
+            // floats.
             (Some(found), Some(kind)) if found.has_the_bytes_of(&kind) => Ok(Opened { kind, bytes, reader }),
             _ => Err(damaged(
                 &found.record.name,
@@ -84,13 +86,14 @@ impl<'a> Arrays<'a> {
 pub(super) struct Part<'a> {
     record: &'a PartRecord,
     entry: &'a Entry,
-    /// Its first bytes, as far as they were read when the container was opened.
+    /// Its first bytes, as far as opening the container read them.
     start: &'a [u8],
 }
 
 impl<'a> Part<'a> {
-    /// The array, of which nothing but the length of its header is known, and how many bytes come after that.
-    fn begun(&self, container: &'a Container) -> Result<(PartReader<'a>, u64, u64), Refusal> {
+    /// Starts reading the array: returns its reader, with only the length of its header known, and
+    /// the number of bytes after that header.
+    fn begin(&self, container: &'a Container) -> Result<(PartReader<'a>, u64, u64), Refusal> {
         let Part { record, entry, start } = *self;
         let reader = PartReader::new(&*container.source, record, entry, container.key.as_ref())?;
         let mut reader = reader.knowing(start);
@@ -104,9 +107,9 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Its header, which must be one of an array of its length.
+    /// The header of the array. It must belong to an array of this length.
     pub(super) fn header(&self, container: &'a Container) -> Result<ArrayHeader, Refusal> {
-        let (mut reader, length, bytes) = self.begun(container)?;
+        let (mut reader, length, bytes) = self.begin(container)?;
         let header = ArrayHeader::read(reader.start(length)?, bytes);
         let why = "its header is not that of an array of its length";
         header.ok_or_else(|| damaged(&self.record.name, why))
@@ -114,13 +117,13 @@ impl<'a> Part<'a> {
 }
 
 impl Container {
-    /// The array at a place among the parts.
+    /// The array with this index among the parts.
     pub(super) fn array(&self, place: usize) -> Option<Part<'_>> {
         let (record, entry) = (self.manifest.parts.get(place)?, self.entries.get(place)?);
         (record.name != STATE).then(|| Part { record, entry, start: self.starts.get(place) })
     }
 
-    /// Makes sure that each array has a header that belongs to so many bytes of data. The data is not read.
+    /// Checks that the header of each array belongs to its number of bytes. Does not read the data.
     pub(crate) fn check_arrays(&self) -> Result<(), Refusal> {
         let mut arrays = (0..self.entries.len()).map_while(|place| self.array(place));
         arrays.try_for_each(|array| array.header(self).map(drop))
@@ -140,7 +143,7 @@ impl ArraySource for Arrays<'_> {
 
     fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String> {
         let opened = match self.opened.take() {
-            // What was checked must be what is asked for.
+            // The array that was checked must be the one that is asked for.
             Some(opened) => self.next(array).map(|_| opened),
             None => self.open(array, None),
         };

@@ -1,7 +1,8 @@
 //! Checksums of a part: one CRC-32 for each chunk, and the zip entry's CRC-32 combined from them.
 //!
-//! The polynomial is zip's (IEEE 802.3), so that one pass over the bytes serves both, and any zip tool checks them.
-//! In the manifest they are text of a fixed width: how long a file is does not depend on what is in it.
+//! The polynomial is zip's (IEEE 802.3), so that one pass over the bytes serves both, and any zip
+//! tool verifies them. In the manifest they are text of a fixed width: the length of a file does
+//! not depend on its content.
 
 use std::fmt;
 
@@ -22,7 +23,7 @@ impl Serialize for Crc32 {
 }
 
 impl<'de> Deserialize<'de> for Crc32 {
-    /// Takes the one way in which a number is written, and no other.
+    /// Accepts the one way of writing a number, and no other.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Crc32, D::Error> {
         struct Digits;
 
@@ -48,21 +49,21 @@ impl<'de> Deserialize<'de> for Crc32 {
 /// The bytes that one checksum covers; only the last chunk of a part may be shorter.
 pub(super) const CHUNK: usize = 1 << 20;
 
-/// The checksums of a part that comes in pieces.
+/// Computes the checksums of a part that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     complete: Sums,
     current: Hasher,
-    /// That of the current chunk, where there is a key for it.
+    /// Hashes the current chunk, where there is a key.
     tagger: Option<blake3::Hasher>,
     filled: usize,
 }
 
-/// What the chunks of a part add up to, in order.
+/// The checksums of the chunks of a part, in order.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     pub(super) crc32: Vec<Crc32>,
-    /// Their tags; none without a key.
+    /// The tags of the chunks; none without a key.
     pub(super) tags: Vec<Tag>,
 }
 
@@ -97,7 +98,7 @@ impl Chunks {
         self.filled = 0;
     }
 
-    /// The checksums of every chunk.
+    /// Returns the checksums of every chunk.
     pub(super) fn finish(mut self) -> Sums {
         if self.filled > 0 {
             self.end_chunk();
@@ -106,14 +107,14 @@ impl Chunks {
     }
 }
 
-/// The checksum of a whole part of `length` bytes, from those of its chunks. `None` where their number does not
-/// fit the length.
+/// The checksum of a whole part of `length` bytes, from those of its chunks. `None` where their
+/// number does not fit the length.
 pub(super) fn combined(chunks: &[Crc32], length: u64) -> Option<u32> {
     let chunk = CHUNK as u64;
     if chunks.len() as u64 != length.div_ceil(chunk) {
         return None;
     }
-    // Most parts are short, and to combine even one takes long.
+    // Most parts are short, and combining even one checksum takes long.
     if let [Crc32(crc32)] = chunks {
         return Some(*crc32);
     }

@@ -1,15 +1,17 @@
-//! [`Compression`]: how the parts of a checkpoint are packed.
+//! [`Compression`]: the packing of the parts of a checkpoint.
 
 use std::io;
 
-/// How the parts of a checkpoint are packed; not at all unless said otherwise.
+/// The compression of the parts of a checkpoint; none by default.
 ///
-/// Numbers of a computation have few bits in common: noisy `f64` lose 4 to 25 % of their length, and a processor packs
-/// about 0.6 GB of them in a second, which is slower than most disks. It pays for states with long runs of the same, for integers that are small for
-/// their type, and for slow or crowded disks.
+/// The numbers of a computation have few bits in common: noisy `f64` lose 4 to 25 % of their
+/// length, and a processor packs about 0.6 GB of them in a second, slower than most disks.
+/// Compression pays for states with long runs of equal bytes, for integers that are small for their
+/// type, and for slow or crowded disks.
 ///
-/// Each part of 1 KiB and more is packed by itself, and only where samples of it become shorter by at least 5 %. Packed or not, a
-/// checkpoint is loaded without being told, by any program that was built with the feature `zstd`.
+/// Each part of at least 1 KiB is packed by itself, and only where samples of it shrink by at least
+/// 5 %. Loading needs no setting: any program that was built with the feature `zstd` reads both
+/// kinds.
 ///
 /// ```
 /// # #[cfg(feature = "zstd")]
@@ -30,17 +32,19 @@ use std::io;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// Every part is as it is in memory: the fastest, and what numpy can map into memory.
+    /// No compression: every part is stored as it is in memory. The fastest choice, and numpy can
+    /// map the arrays into memory.
     #[default]
     None,
-    /// Zstandard at a level from 1, the fastest, to 19, the shortest; 3 is its usual one. The higher the level, the more
-    /// memory a save takes for it: 4 MiB at level 3, 15 MiB at level 9, 90 MiB at level 19.
+    /// Zstandard at a level from 1, the fastest, to 19, the shortest; its usual level is 3. A
+    /// higher level takes more memory during a save: 4 MiB at level 3, 15 MiB at level 9, 90 MiB at
+    /// level 19.
     #[cfg(feature = "zstd")]
     Zstd(i32),
 }
 
 impl Compression {
-    /// What is wrong with it, with its words.
+    /// Refuses an invalid level: the error has the setting in words, and the reason.
     pub(crate) fn check(self) -> Result<(), (String, &'static str)> {
         match self {
             #[cfg(feature = "zstd")]

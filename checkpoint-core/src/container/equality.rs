@@ -1,4 +1,4 @@
-//! Whether a state has exactly the bytes of a container, compared while it is encoded.
+//! Compares a state with a container, byte by byte, while the state is encoded.
 
 use super::is_out_of_band;
 use super::reader::Container;
@@ -6,7 +6,8 @@ use super::source::Refusal;
 use super::stream::PartStream;
 use crate::arrays::{Array, ArraySink};
 
-/// Takes the parts of a state, as a container that is written would, and compares each with that of one which is there.
+/// Takes the parts of a state as the writer of a container would, and compares each with the part
+/// of an existing container.
 struct Equality<'a> {
     container: &'a Container,
     taken: usize,
@@ -17,12 +18,13 @@ impl<'a> Equality<'a> {
         Equality { container, taken: 0 }
     }
 
-    /// Whether the rest of the state is the last part. Those before it were equal, or the encoding failed.
+    /// True if the rest of the state equals the last part. The parts before it were equal, or the
+    /// encoding failed.
     fn ends_with(mut self, state: &[u8]) -> Result<bool, Refusal> {
         Ok(self.taken + 1 == self.container.part_count() && self.is_next(&[state])?)
     }
 
-    /// Whether these bytes, one behind the other, are the next part.
+    /// True if these bytes, one behind the other, are the next part.
     fn is_next(&mut self, pieces: &[&[u8]]) -> Result<bool, Refusal> {
         let number = self.taken;
         self.taken += 1;
@@ -54,11 +56,11 @@ impl ArraySink for Equality<'_> {
     }
 }
 
-/// A part, of which some was compared.
+/// A part that was compared as far as `read`.
 struct Reading<'a> {
     stream: PartStream<'a>,
     buffer: Vec<u8>,
-    /// How much of the buffer was compared.
+    /// The number of bytes of the buffer that were compared.
     read: usize,
 }
 
@@ -88,7 +90,7 @@ impl Reading<'_> {
     }
 }
 
-/// Whether a state that `encode` hands over has exactly the bytes of a container.
+/// True if the state that `encode` hands over has exactly the bytes of a container.
 pub(crate) fn is_equal(
     container: &Container,
     encode: impl FnOnce(&mut Vec<u8>, &mut dyn ArraySink) -> Result<(), String>,

@@ -1,32 +1,35 @@
-//! Reads what surrounds the data of the entries: local headers and descriptors, and with them the headers of arrays.
+//! Reads the bytes around the data of the entries: local headers and descriptors, and the headers
+//! of arrays.
 //!
-//! Headers that are near each other are read at once, so that a file of many short arrays takes a few reads.
+//! Headers that are near each other are read together, so that a file of many short arrays takes
+//! few reads.
 
 use super::source::{Refusal, Source, damaged, read_bytes};
 use super::zip::Entry;
 
-/// Entries of this length are so far apart that the disk is asked for the headers of all of them at once …
+/// Entries of at least this length are far apart, so the headers of all of them are prefetched …
 const AHEAD: u64 = 64 << 10;
 
-/// … for so many bytes each: twice what an alignment can take.
+/// … this number of bytes each: twice the greatest padding of an alignment.
 const AROUND: u64 = 12 << 10;
 
-/// So many bytes are read at once at most, unless one header is longer.
+/// The most bytes of one read, unless one header is longer.
 const AT_ONCE: u64 = 64 << 10;
 
-/// So many bytes of an array are read with the header of its entry: what the header of an array of one or two dimensions
-/// takes.
+/// The number of bytes of an array that are read with the header of its entry: the header of an
+/// array of one or two dimensions fits.
 const START: u64 = 128;
 
 /// The first bytes of the entries that are arrays.
 pub(super) struct Starts {
     bytes: Vec<u8>,
-    /// Where those of each entry end.
+    /// The end of the first bytes of each entry.
     ends: Vec<usize>,
 }
 
 impl Starts {
-    /// Those of the entry at a place. They may be looked at, but not yet be believed.
+    /// The first bytes of the entry with this index. They are not verified yet: look at them, and
+    /// do not trust them.
     pub(super) fn get(&self, place: usize) -> &[u8] {
         let end = |place: usize| self.ends.get(place).copied();
         let from = place.checked_sub(1).and_then(end).unwrap_or(0);
@@ -34,14 +37,14 @@ impl Starts {
     }
 }
 
-/// What is between the data of one entry and that of the next, as it must be.
+/// The expected bytes between the data of one entry and that of the next.
 struct Between<'e> {
     before: Option<&'e Entry>,
     entry: Option<&'e Entry>,
     descriptor: Vec<u8>,
     header: Vec<u8>,
     from: u64,
-    /// How many bytes of the data behind it are read too.
+    /// The number of bytes to read of the data behind it.
     start: u64,
 }
 
@@ -64,7 +67,7 @@ impl<'e> Between<'e> {
         self.descriptor.len() + self.header.len()
     }
 
-    /// Where that ends which is read of it. It is inside the file, as its entries are.
+    /// The end of the bytes to read. It is inside the file, as its entries are.
     fn end(&self) -> u64 {
         self.from + self.length() as u64 + self.start
     }
@@ -73,7 +76,7 @@ impl<'e> Between<'e> {
         self.entry.or(self.before).map_or("", |entry| &entry.name)
     }
 
-    /// Compares it with what was found there, and returns what comes behind it.
+    /// Compares it with the bytes of the file, and returns the bytes behind it.
     fn compare<'f>(&self, found: &'f [u8]) -> Result<&'f [u8], Refusal> {
         let changed = |entry: Option<&Entry>| {
             let name = entry.map_or("", |entry| &entry.name);
@@ -84,10 +87,11 @@ impl<'e> Between<'e> {
     }
 }
 
-/// Makes sure that what surrounds the data of entries, which follow each other, is as it was written. Returns the first
-/// bytes of the arrays among them.
+/// Checks that the bytes around the data of consecutive entries are as they were written. Returns
+/// the first bytes of the arrays among them.
 pub(super) fn check(source: &dyn Source, entries: &[Entry]) -> Result<Starts, Refusal> {
-    // What was written past the cache is not in it. The header of an array is behind that of its entry.
+    // Bytes that were written past the cache are not in it. The header of an array is behind that
+    // of its entry.
     for entry in entries.iter().filter(|entry| entry.length >= AHEAD) {
         source.will_read(entry.offset, AROUND);
     }
@@ -106,7 +110,7 @@ pub(super) fn check(source: &dyn Source, entries: &[Entry]) -> Result<Starts, Re
     Ok(starts)
 }
 
-/// Reads and compares what is near each other.
+/// Reads and compares headers that are near each other.
 fn read(source: &dyn Source, near: &[Between<'_>], starts: &mut Starts) -> Result<(), Refusal> {
     let (Some(first), Some(last)) = (near.first(), near.last()) else { return Ok(()) };
     let found = read_bytes(source, first.from, last.end() - first.from, first.name())?;
@@ -135,7 +139,7 @@ mod tests {
     use crate::container::{Container, ContainerWriter, Manifest, Metadata};
     use crate::evolution::Program;
 
-    /// A file of which each read is counted.
+    /// A file that counts its reads.
     struct Counted {
         file: Vec<u8>,
         reads: Arc<AtomicU64>,
@@ -156,7 +160,8 @@ mod tests {
         }
     }
 
-    /// How many reads it takes to look at all headers of a file with so many arrays, and of how many bytes.
+    /// The number of reads that check all headers of a file with this number of arrays, each of
+    /// this length.
     fn reads(arrays: usize, length: usize) -> (u64, u64) {
         let state = vec![vec![1.5_f64; length]; arrays];
         let program = Program::of::<Vec<Vec<f64>>>();
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn to_look_at_headers_reads_no_long_array() {
+    fn looking_at_headers_reads_no_long_array() {
         let (reads, bytes) = reads(20, 100_000);
         assert!(reads <= 20 + 10, "{reads} reads");
         assert!(bytes <= 64 << 10, "{bytes} bytes");

@@ -1,13 +1,13 @@
-//! Readers with a fault in them, for the tests: the simulation of power cuts must find each.
+//! Readers with a fault, for tests: the simulation of power cuts must find each fault.
 
 use std::cell::Cell;
 
-/// What the reader of a thread does not look at.
+/// The checks that the reader of a thread can leave out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Ignored {
-    /// Whether the checksums of the parts are right.
+    /// The checksums of the parts.
     Checksums,
-    /// Whether a generation has the name of its own number.
+    /// The name of a file, which must be that of its generation.
     Generations,
 }
 
@@ -15,12 +15,12 @@ thread_local! {
     static IGNORED: Cell<Option<Ignored>> = const { Cell::new(None) };
 }
 
-/// Has the reader of this thread ignore something from now on.
+/// Makes the reader of this thread leave out a check from now on.
 pub(crate) fn ignore(what: Option<Ignored>) {
     IGNORED.set(what);
 }
 
-/// Whether the reader of this thread ignores that.
+/// True if the reader of this thread leaves out this check.
 pub(crate) fn is_ignored(what: Ignored) -> bool {
     IGNORED.get() == Some(what)
 }

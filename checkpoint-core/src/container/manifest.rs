@@ -16,7 +16,7 @@ use crate::codec::{CODEC, Observed};
 use crate::schema::Schema;
 use crate::state::Checkpoint;
 
-/// What a checkpoint says of itself.
+/// The description of a checkpoint, as stored in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
@@ -35,29 +35,30 @@ pub struct Manifest {
     pub(crate) schema: Schema,
     /// Every other entry of the file, in order; empty until they are written.
     pub(crate) parts: Vec<PartRecord>,
-    /// Who wrote all this. The last field, so that its place in the text is known.
+    /// The tag of the manifest. It is the last field, so that its place in the text is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) authentication: Option<Authentication>,
 }
 
-/// One part: how long it is, and what its chunks add up to.
+/// The record of one part: its length and its checksums.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PartRecord {
     pub(crate) name: String,
-    /// How many bytes it has in the file.
+    /// The length in the file, in bytes.
     pub(crate) length: u64,
-    /// What they are when unpacked, where they are compressed.
+    /// The length and checksum of the unpacked bytes, where the part is compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unpacked: Option<Unpacked>,
-    /// The CRC-32 of each chunk of 1 MiB, as it is in the file.
+    /// The CRC-32 of each chunk of 1 MiB, of its bytes in the file.
     pub(crate) crc32: Vec<Crc32>,
-    /// The tag of each chunk, if there are any.
+    /// The tag of each chunk, if there is a key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) blake3: Vec<Tag>,
 }
 
 impl PartRecord {
-    /// How many bytes it has unpacked, and the checksum of all of them. `None` where the record contradicts itself.
+    /// The unpacked length and the checksum of the whole part. `None` where the record contradicts
+    /// itself.
     pub(super) fn whole(&self) -> Option<(u64, u32)> {
         match &self.unpacked {
             Some(unpacked) => Some((unpacked.length, unpacked.crc32.0)),
@@ -66,7 +67,7 @@ impl PartRecord {
     }
 }
 
-/// What a compressed part is when unpacked.
+/// The unpacked form of a compressed part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unpacked {
     pub(crate) method: Method,
@@ -74,7 +75,7 @@ pub(crate) struct Unpacked {
     pub(crate) crc32: Crc32,
 }
 
-/// How a part is compressed.
+/// The compression of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Method {
@@ -82,7 +83,7 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    /// The feature without which it cannot be unpacked.
+    /// The feature that unpacking needs.
     pub(crate) fn feature(self) -> &'static str {
         match self {
             Method::Zstd => "zstd",
@@ -90,14 +91,15 @@ impl Method {
     }
 }
 
-/// The only field that is read before the rest is believed to be of this format.
+/// The version of the format: the only field that is read before the rest is known to be of this
+/// format.
 #[derive(Deserialize)]
 pub(super) struct FormatVersion {
     pub(super) format_version: u32,
 }
 
-/// How long the manifest of a file with these other entries can be, in bytes: far more than one is, and far less than a
-/// forged length would have us read.
+/// The greatest length in bytes of the manifest of a file with these other entries. A real manifest
+/// is far shorter, and a forged length may be far longer.
 pub(super) fn longest(entries: &[Entry]) -> u64 {
     const ALL_BUT_THE_PARTS: u64 = 16 << 20;
     const PART: u64 = 640;
@@ -108,16 +110,17 @@ pub(super) fn longest(entries: &[Entry]) -> u64 {
     entries.iter().map(of_part).fold(ALL_BUT_THE_PARTS, u64::saturating_add)
 }
 
-/// Whether a manifest with this schema can be read back: JSON that is nested too deep is refused, whoever wrote it.
+/// True if a manifest with this schema can be read back: the parser refuses JSON that is nested too
+/// deep.
 pub(crate) fn is_readable(schema: &Schema) -> bool {
     let json = serde_json::to_vec(&BTreeMap::from([("schema", schema)]));
     json.is_ok_and(|json| serde_json::from_slice::<BTreeMap<String, Schema>>(&json).is_ok())
 }
 
-/// The JSON of a manifest, followed by as many spaces as its numbers, which change from one save to the next, are shorter
-/// than the longest of their kind. So a file is as long as the one before it where the state has the same shape, and one
-/// that is written over keeps its length, which is then nothing that the file system has to make durable.
-/// With a key it has a tag.
+/// The JSON of a manifest, padded with spaces by as much as its numbers, which change from one save
+/// to the next, are shorter than the longest of their kind. So a file is as long as its predecessor
+/// where the state has the same shape. A file that is overwritten then keeps its length, and the
+/// file system has no new length to make durable. With a key, the manifest gets its tag.
 pub(super) fn to_json(manifest: &mut Manifest, key: Option<&TagKey>) -> serde_json::Result<Vec<u8>> {
     manifest.authentication = key.map(TagKey::unmade);
     let mut bytes = serde_json::to_vec(manifest)?;
@@ -147,11 +150,11 @@ const LONGEST_I64: usize = "-9223372036854775808".len();
 const LONGEST_F64: usize = "-2.2250738585072014e-308".len();
 const LONGEST_BOOL: usize = "false".len();
 
-/// The library and its version, as the manifest names it.
+/// The library and its version, as stored in the manifest.
 const LIBRARY: &str = concat!("checkpointed ", env!("CARGO_PKG_VERSION"));
 
 impl Manifest {
-    /// All that is said of a new checkpoint but for its parts.
+    /// The manifest of a new checkpoint, without its parts.
     pub(crate) fn of<T: Checkpoint>(schema: Schema, generation: u64, metadata: Metadata) -> Manifest {
         Manifest {
             format_version: FORMAT_VERSION,
@@ -170,7 +173,7 @@ impl Manifest {
         }
     }
 
-    /// Puts what was observed into the schema, where that does not know the form of a part.
+    /// Completes the schema with the forms of parts that were only seen during encoding.
     pub(crate) fn complete(&mut self, observed: &Observed) {
         if let Some(schema) = observed.complete(&self.schema).filter(is_readable) {
             self.schema = schema;
@@ -189,57 +192,58 @@ impl Manifest {
         &self.name
     }
 
-    /// The version of the state that was saved (see [`Checkpoint::VERSION`](crate::Checkpoint::VERSION)).
+    /// The version of the state that was saved (see
+    /// [`Checkpoint::VERSION`](crate::Checkpoint::VERSION)).
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// What the state looked like.
+    /// The schema of the state that was saved.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// When the save began, by the clock of the machine that wrote it.
+    /// The time at which the save began, by the clock of the machine that saved.
     #[must_use]
     pub fn created(&self) -> SystemTime {
         self.created
     }
 
-    /// The machine that wrote it.
+    /// The name of the machine that saved.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The process that wrote it.
+    /// The number of the process that saved.
     #[must_use]
     pub fn process(&self) -> u32 {
         self.process
     }
 
-    /// The library that wrote it, with its version.
+    /// The library that saved, with its version.
     #[must_use]
     pub fn library(&self) -> &str {
         &self.library
     }
 
-    /// What the program added to the save.
+    /// The metadata that the program added to the save.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 }
 
-/// Times as RFC 3339 text in UTC, to the nanosecond.
+/// Times as RFC 3339 text in UTC, with nanoseconds.
 pub(crate) mod time {
     use std::time::SystemTime;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(crate) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        // humantime knows the years 1970 to 9999; a clock that is outside of them must not stop a save.
+        // humantime knows the years 1970 to 9999. A clock outside of them must not stop a save.
         let from = SystemTime::UNIX_EPOCH;
         let until = from + std::time::Duration::from_secs(253_402_300_799);
         serializer.collect_str(&humantime::format_rfc3339_nanos((*time).clamp(from, until)))

@@ -1,4 +1,4 @@
-//! What a program adds to a save.
+//! Metadata that a program adds to a save.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a program adds to a save, for people and tools to read without loading the state: a loss, a commit, a note.
+/// Values that a program adds to a save, such as a loss, a commit or a note. People and tools read
+/// them without loading the state.
 ///
 /// ```
 /// use checkpointed::Metadata;
@@ -19,38 +20,39 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Metadata(BTreeMap<String, MetadataValue>);
 
 impl Metadata {
-    /// Nothing yet.
+    /// Creates empty metadata.
     #[must_use]
     pub fn new() -> Metadata {
         Metadata::default()
     }
 
-    /// The same with one more entry; a former one of that name is replaced.
+    /// Adds an entry. It replaces an earlier entry of that name.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<MetadataValue>) -> Metadata {
         self.0.insert(name.into(), value.into());
         self
     }
 
-    /// The entry of that name.
+    /// Returns the value of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&MetadataValue> {
         self.0.get(name)
     }
 
-    /// Whether there is none.
+    /// Returns true if there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Every entry, by name.
+    /// Iterates over the entries, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &MetadataValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 
-/// What can be said of a save: [`Metadata`], or a function that makes it, which is called only if the state is saved.
+/// A source of metadata: [`Metadata`], or a function that makes it and is called only if the state
+/// is saved.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Metadata};
@@ -67,7 +69,7 @@ impl Metadata {
 /// # }
 /// ```
 pub trait IntoMetadata {
-    /// What is said.
+    /// Returns the metadata.
     fn into_metadata(self) -> Metadata;
 }
 
@@ -89,17 +91,18 @@ impl<F: FnOnce() -> Metadata> IntoMetadata for F {
 pub enum MetadataValue {
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number, of those that an `i64` or a `u64` can be; any other is saved as the nearest float.
+    /// A whole number in the range of `i64` and `u64`; any other is saved as the nearest float.
     Integer(i128),
-    /// Any other number. NaN and the infinities, which JSON lacks, stand in the manifest as `"NaN"`, `"inf"` and
-    /// `"-inf"`, and come back as text that [`as_f64`](MetadataValue::as_f64) understands.
+    /// Any other number. JSON lacks NaN and the infinities: the manifest has them as `"NaN"`,
+    /// `"inf"` and `"-inf"`, and they are read as text that [`as_f64`](MetadataValue::as_f64)
+    /// understands.
     Float(f64),
     /// Text.
     Text(String),
 }
 
 impl MetadataValue {
-    /// The value as a number, where it is one.
+    /// Returns the value as a number, if it is one.
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
@@ -111,7 +114,8 @@ impl MetadataValue {
         }
     }
 
-    /// Which of two numbers is the greater, exactly: no integer is made a float for it. `None` where one is no number, or NaN.
+    /// Compares two numbers exactly: no integer is rounded to a float. `None` where one is no
+    /// number, or NaN.
     pub(crate) fn compare(&self, other: &MetadataValue) -> Option<Ordering> {
         match (self, other) {
             (MetadataValue::Integer(one), MetadataValue::Integer(two)) => Some(one.cmp(two)),
@@ -123,7 +127,7 @@ impl MetadataValue {
         }
     }
 
-    /// The value as text, where it is text.
+    /// Returns the value as text, if it is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -133,7 +137,7 @@ impl MetadataValue {
     }
 }
 
-/// Which of the two is the greater.
+/// Compares an integer with a float.
 fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
@@ -141,7 +145,7 @@ fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
     #[allow(clippy::cast_possible_truncation, reason = "saturates; all integers here are within 64 bits")]
     let whole = float.trunc() as i128;
     let rest = float - float.trunc();
-    // Of an infinity the rest is NaN, and the whole is beyond all integers.
+    // The fraction of an infinity is NaN, and its whole part is beyond all integers.
     Some(integer.cmp(&whole).then(0.0_f64.partial_cmp(&rest).unwrap_or(Ordering::Equal)))
 }
 

@@ -1,9 +1,10 @@
-//! Parts → one file: a zip archive, its entries uncompressed unless asked for, described by a manifest, its last entry.
+//! Parts → one file: a zip archive whose last entry, the manifest, describes the others. Entries
+//! are uncompressed by default.
 //!
-//! The bytes of a container are a function of its parts and its manifest alone: no optional fields, no dates, no
-//! comments. So the reader need not judge a header, it computes what the header must be and compares. Every byte
-//! of a file is thereby either equal to the one possible value or covered by a checksum. `docs/format.md`
-//! describes the file for those who write another reader.
+//! The bytes of a container are a function of its parts and its manifest alone: no optional fields,
+//! no dates, no comments. So the reader need not judge a header: it computes the only valid header,
+//! and compares. Every byte of a file thus either equals the one possible value, or has a checksum.
+//! `docs/format.md` describes the file for authors of other readers.
 
 mod arrays;
 mod checksum;
@@ -44,13 +45,13 @@ pub(crate) use tag::TagKey;
 pub(crate) use writer::{ContainerWriter, is_out_of_band};
 pub(crate) use zip::MAGIC;
 
-/// The name of the part that holds everything but arrays.
+/// The name of the part that holds the state, without its arrays.
 pub(crate) const STATE: &str = "state.bincode";
 
-/// The name of the state of a program in scopes.
+/// The name of the state of a program that uses scopes.
 pub(crate) const SCOPES: &str = "Scopes";
 
-/// The name of the manifest's entry, always the last.
+/// The name of the entry of the manifest, always the last.
 const MANIFEST: &str = "checkpoint.json";
 
 /// The version of the file format that this library writes, and the highest that it reads.

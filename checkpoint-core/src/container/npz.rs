@@ -1,4 +1,5 @@
-//! Arrays of a container as a `.npz` file: the same entries, as numpy reads them, without the rest.
+//! Copies arrays of a container to a `.npz` file: the same entries, as numpy reads them, without
+//! the rest.
 
 use std::io::Write;
 
@@ -6,7 +7,7 @@ use super::reader::Container;
 use super::source::Refusal;
 use super::zip::{self, Entry};
 
-/// Why arrays could not be copied.
+/// The reason that arrays could not be copied.
 pub(crate) enum CopyFailure {
     Read(Refusal),
     Write(std::io::Error),
@@ -25,7 +26,7 @@ impl From<std::io::Error> for CopyFailure {
 }
 
 impl Container {
-    /// Writes all of a part, verified, and uncompressed.
+    /// Writes a whole part, verified and unpacked.
     pub(crate) fn copy(&self, number: usize, output: &mut dyn Write) -> Result<(), CopyFailure> {
         let mut stream = self.stream(number)?;
         let mut buffer = Vec::new();

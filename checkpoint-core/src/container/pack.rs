@@ -1,8 +1,9 @@
-//! Packs and unpacks parts by Zstandard: one frame for each part, in little memory, however long the part is.
+//! Packs and unpacks parts by Zstandard: one frame for each part, in little memory for any length.
 //!
-//! The checksums of the manifest cover what is in the file. So nothing is unpacked that is not what was written, and what
-//! a forger wrote meets these limits: a frame unpacks to exactly the length that was declared, into memory that was taken
-//! for that length; it needs no dictionary, and looks back no further than [`WINDOW`].
+//! The checksums of the manifest cover the bytes in the file, so only bytes that were written are
+//! unpacked. A forged frame meets these limits: it must unpack to exactly its declared length, into
+//! memory allocated for that length; it may use no dictionary, and look back no further than
+//! [`WINDOW`].
 
 use std::io;
 use std::iter;
@@ -18,25 +19,26 @@ use super::manifest::{PartRecord, Unpacked};
 use super::source::{Refusal, Source, allocate, damaged, fill};
 use super::tag::{Tag, TagKey};
 
-/// The power of two of bytes that a frame may look back: what the highest level uses. It is memory that unpacking takes.
+/// The furthest that a frame may look back, as a power of two in bytes: the need of the highest
+/// level. Unpacking takes this much memory.
 const WINDOW: u32 = 23;
 
-/// How much is packed at a time.
+/// The number of bytes that are packed at a time.
 const PIECE: usize = 128 << 10;
 
-/// Shorter parts are not packed: what they lose is little, and lost again to alignment.
+/// Shorter parts are not packed: they save little, and alignment takes it back.
 const SHORTEST: usize = 1 << 10;
 
-/// What decides whether a part is worth packing: so many samples of it …
+/// The number of samples that decide whether packing a part pays …
 const SAMPLES: usize = 8;
 
-/// … each of this length.
+/// … and the length of each.
 const SAMPLE: usize = 64 << 10;
 
 /// The first bytes of a frame.
 const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
-/// Packs one part after the other.
+/// Packs parts one after the other.
 pub(super) struct Packer {
     context: CCtx<'static>,
     output: Vec<u8>,
@@ -49,7 +51,7 @@ impl Packer {
         Ok(Packer { context, output: vec![0; PIECE] })
     }
 
-    /// Whether packing makes these bytes shorter by enough, judged by samples of them.
+    /// True if packing shrinks these bytes enough, judged by samples.
     pub(super) fn gains(&mut self, bytes: &[u8]) -> io::Result<bool> {
         if bytes.len() < SHORTEST {
             return Ok(false);
@@ -65,7 +67,7 @@ impl Packer {
         Ok(after * 100 <= before * 95)
     }
 
-    /// Packs so many bytes, which come in pieces, and hands on what becomes of them.
+    /// Packs this number of bytes, which come in pieces, and hands on the result.
     pub(super) fn pack<'b>(
         &mut self,
         length: u64,
@@ -92,7 +94,7 @@ impl Packer {
     }
 }
 
-/// Evenly spread; all there is where it is short.
+/// Samples that are evenly spread; the whole where it is short.
 fn samples(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let step = (bytes.len() / SAMPLES).max(SAMPLE);
     (0..bytes.len()).step_by(step).take(SAMPLES).filter_map(move |start| {
@@ -101,13 +103,14 @@ fn samples(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Unpacks a part from its start to its end, verifying each chunk of the file before anything is made of it.
+/// Unpacks a part from its start to its end. It verifies each chunk of the file before it unpacks
+/// it.
 pub(super) struct Unpacker<'a> {
     source: &'a dyn Source,
     part: &'a PartRecord,
     unpacked: &'a Unpacked,
     context: DCtx<'static>,
-    /// Where the part's next chunk is.
+    /// The offset of the next chunk of the part.
     offset: u64,
     chunks: std::slice::Iter<'a, Crc32>,
     tags: std::slice::Iter<'a, Tag>,
@@ -120,7 +123,7 @@ pub(super) struct Unpacker<'a> {
 }
 
 impl<'a> Unpacker<'a> {
-    /// Begins to unpack the part whose data is at `offset`.
+    /// Starts to unpack the part whose data is at `offset`.
     pub(super) fn new(
         source: &'a dyn Source,
         part: &'a PartRecord,
@@ -151,7 +154,7 @@ impl<'a> Unpacker<'a> {
         Ok(unpacker)
     }
 
-    /// The frame must be the one that we would have written, as far as its header tells.
+    /// Checks that the header of the frame is the one that the writer would have written.
     fn check_start(&self) -> Result<(), Refusal> {
         let refuse = |why: &str| Err(damaged(&self.part.name, why));
         if !self.chunk.starts_with(&MAGIC) {
@@ -170,7 +173,8 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    /// How far the frame looks back: all of it, or what a byte says. Source: RFC 8878, 3.1.1.1.2.
+    /// The furthest that the frame looks back: its whole length, or as a byte says. Source: RFC
+    /// 8878, 3.1.1.1.2.
     fn window(&self) -> u64 {
         match self.chunk.get(4..6) {
             Some([flags, window]) if flags & 0b0010_0000 == 0 => {
@@ -181,7 +185,7 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// Reads and verifies the next chunk. `false` where there is none.
+    /// Reads and verifies the next chunk. Returns false at the end.
     fn read_chunk(&mut self) -> Result<bool, Refusal> {
         let Some(Crc32(crc32)) = self.chunks.next() else { return Ok(false) };
         let length = self.left_in_file.min(CHUNK as u64);
@@ -204,7 +208,7 @@ impl<'a> Unpacker<'a> {
         Ok(true)
     }
 
-    /// Unpacks what comes next, as much as fits. Nothing where the frame is at its end.
+    /// Unpacks the next bytes, as many as fit. Returns 0 at the end of the frame.
     fn unpack(&mut self, buffer: &mut [u8]) -> Result<usize, Refusal> {
         while !self.is_at_end {
             let has_more = self.used < self.chunk.len() || self.read_chunk()?;
@@ -224,7 +228,7 @@ impl<'a> Unpacker<'a> {
         Ok(0)
     }
 
-    /// Fills `buffer` with what comes next.
+    /// Fills `buffer` with the next bytes.
     pub(super) fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), Refusal> {
         while !buffer.is_empty() {
             let written = self.unpack(buffer)?;
@@ -238,7 +242,7 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    /// Makes sure that there is nothing more, and that all that there was is as it was saved.
+    /// Checks that nothing follows, and that all unpacked bytes are as they were saved.
     pub(super) fn finish(mut self) -> Result<(), Refusal> {
         if self.unpack(&mut [0])? > 0 {
             return Err(damaged(&self.part.name, "it unpacks to more than it declares"));
@@ -247,7 +251,7 @@ impl<'a> Unpacker<'a> {
             return Err(damaged(&self.part.name, "there is something behind its zstd frame"));
         }
         if Crc32(self.crc32.finalize()) != self.unpacked.crc32 {
-            return Err(damaged(&self.part.name, "the checksum of what it unpacks to does not match"));
+            return Err(damaged(&self.part.name, "the checksum of its unpacked bytes does not match"));
         }
         Ok(())
     }
@@ -267,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_spread_over_the_whole_and_are_the_whole_where_it_is_short() {
+    fn samples_are_spread_evenly_and_cover_all_of_a_short_part() {
         for length in [0, 1, SAMPLE, SAMPLE + 1, SAMPLES * SAMPLE, 100 * SAMPLE + 7] {
             let bytes = vec![0_u8; length];
             let sampled: usize = samples(&bytes).map(<[u8]>::len).sum();

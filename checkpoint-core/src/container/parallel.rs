@@ -1,4 +1,4 @@
-//! Reading and verifying on several threads.
+//! Reads and verifies on several threads.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,8 @@ use super::checksum::Crc32;
 use super::source::Refusal;
 use super::tag::Tag;
 
-/// What one checksum covers: bytes that were read before, and bytes that are to be read from a place of the file.
+/// The bytes of one checksum: some that were read before, and the rest, to read from a place of the
+/// file.
 pub(super) struct Piece<'a> {
     pub(super) offset: u64,
     pub(super) before: &'a [u8],
@@ -16,18 +17,20 @@ pub(super) struct Piece<'a> {
     pub(super) tag: Option<Tag>,
 }
 
-/// From how many pieces on several threads read; below, starting them takes longer than they save.
+/// The number of pieces from which several threads read; below it, starting them takes longer than
+/// they save.
 const PIECES_FOR_THREADS: usize = 4;
 
-/// More threads than this read no faster than memory takes it.
+/// The most threads: memory takes no more bytes per second from more of them.
 const THREADS: usize = 4;
 
-/// Does the work on every piece, each read and verified by the same thread while it is in its processor's cache.
+/// Does the work on every piece. One thread reads and verifies a piece while it is in the cache of
+/// its processor.
 pub(super) fn in_parallel<'a>(
     pieces: Vec<Piece<'a>>,
     work: impl Fn(Piece<'a>) -> Result<(), Refusal> + Sync,
 ) -> Result<(), Refusal> {
-    // To ask for the number of processors reads several files.
+    // Asking for the number of processors reads several files.
     let threads = if pieces.len() < PIECES_FOR_THREADS {
         1
     } else {
@@ -40,7 +43,7 @@ pub(super) fn in_parallel<'a>(
     let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
     let one = || std::iter::from_fn(next).try_for_each(&work);
     std::thread::scope(|scope| {
-        // Where the system has no thread to give, those that there are do all the work.
+        // Where the system refuses a thread, the existing threads do all the work.
         let start = |_| std::thread::Builder::new().spawn_scoped(scope, one).ok();
         let others: Vec<_> = (1..threads).filter_map(start).collect();
         let mut outcome = one();

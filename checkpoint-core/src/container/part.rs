@@ -1,4 +1,4 @@
-//! Reads one part of a container, verified, whether it is compressed or not.
+//! Reads one part of a container, verified, compressed or not.
 
 use crc32fast::Hasher;
 
@@ -14,16 +14,16 @@ use super::zip::Entry;
 pub(super) struct PartReader<'a> {
     source: &'a dyn Source,
     part: &'a PartRecord,
-    /// Where its data starts in the file.
+    /// The offset of its data in the file.
     data: u64,
-    /// How many bytes it has when unpacked.
+    /// The unpacked length in bytes.
     size: u64,
     unpacker: Option<Unpacker<'a>>,
-    /// What the tags of its chunks were made with, where they count.
+    /// The key of the tags of its chunks, where tags count.
     key: Option<&'a TagKey>,
-    /// Its first bytes, as far as they were read when the container was opened.
+    /// Its first bytes, as far as opening the container read them.
     known: &'a [u8],
-    /// What was looked at of it. It is verified only together with the rest.
+    /// Its first bytes that were looked at. They are verified together with the rest.
     start: Vec<u8>,
 }
 
@@ -42,18 +42,19 @@ impl<'a> PartReader<'a> {
         Ok(PartReader { source, part, data, size, unpacker, key, known: &[], start: Vec::new() })
     }
 
-    /// The same, of a part that is not packed and whose first bytes were read before.
+    /// The same reader, of an uncompressed part whose first bytes were read before.
     pub(super) fn knowing(self, known: &'a [u8]) -> PartReader<'a> {
         let start = Vec::with_capacity(known.len());
         PartReader { known, start, ..self }
     }
 
-    /// How many bytes it has.
+    /// The length in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Its first bytes, so many if it has them. They may be looked at, but not yet be believed.
+    /// Its first bytes: `length`, or all of them. They are not verified yet: look at them, and do
+    /// not trust them.
     pub(super) fn start(&mut self, length: u64) -> Result<&[u8], Refusal> {
         let wanted = usize::try_from(length.min(self.size)).unwrap_or(usize::MAX);
         let until = wanted.min(self.known.len());
@@ -71,7 +72,7 @@ impl<'a> PartReader<'a> {
         Ok(&self.start)
     }
 
-    /// Fills `buffer` with all that comes after the start, and verifies both.
+    /// Fills `buffer` with all bytes after the start, and verifies both.
     pub(super) fn fill(self, buffer: &mut [u8]) -> Result<(), Refusal> {
         if self.start.len() as u64 + buffer.len() as u64 != self.size {
             return Err(damaged(&self.part.name, "its length is not that of the field it belongs to"));
@@ -91,8 +92,8 @@ impl<'a> PartReader<'a> {
     }
 }
 
-/// Fills `buffer` with a part's bytes from the start of a chunk on, but for those that were read `before`, and verifies
-/// both. The buffer ends where a chunk does.
+/// Fills `buffer` with the bytes of a part from the start of a chunk on, after those that were read
+/// `before`, and verifies both. The buffer ends where a chunk does.
 pub(super) fn fill_chunks(
     source: &dyn Source,
     part: &PartRecord,

@@ -1,4 +1,4 @@
-//! Reads a container, strictly: nothing is decoded before it is verified, nothing allocated before it is checked.
+//! Reads a container strictly: it verifies before it decodes, and checks before it allocates.
 
 use super::headers::{self, Starts};
 use super::manifest::{self, FormatVersion, Manifest, PartRecord};
@@ -9,20 +9,22 @@ use super::zip::{self, Entry, Index};
 use super::{FORMAT_VERSION, MANIFEST, STATE, checksum};
 use crate::schema;
 
-/// An open container, whose manifest and structure are verified. The parts are verified as they are read.
+/// An open container. Its manifest and structure are verified; each part is verified when it is
+/// read.
 pub(crate) struct Container {
     pub(super) source: Box<dyn Source>,
     pub(super) manifest: Manifest,
-    /// One for each part of the manifest, in the same order.
+    /// The entry of each part of the manifest, in the same order.
     pub(super) entries: Vec<Entry>,
     /// The first bytes of the arrays.
     pub(super) starts: Starts,
-    /// What the tags were made with, where they count.
+    /// The key of the tags, where tags count.
     pub(super) key: Option<TagKey>,
 }
 
 impl Container {
-    /// Verifies all but the parts' data. Where there are keys, one of them must have made the tags.
+    /// Verifies everything but the data of the parts. Where keys are given, one of them must have
+    /// made the tags.
     pub(crate) fn open(source: Box<dyn Source>, keys: &[TagKey]) -> Result<Container, Refusal> {
         let mut entries = read_entries(&*source)?;
         let (manifest, key) = match entries.pop() {
@@ -38,22 +40,22 @@ impl Container {
         Ok(Container { source, manifest, entries, starts, key })
     }
 
-    /// What the checkpoint says of itself.
+    /// The manifest.
     pub(crate) fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The length of the whole file.
+    /// The length of the file in bytes.
     pub(crate) fn length(&self) -> u64 {
         self.source.length()
     }
 
-    /// How many bytes each array has, unpacked and with its header, and their checksum.
+    /// The unpacked length of each array, with its header, and its checksum.
     pub(crate) fn sums(&self) -> impl Iterator<Item = Option<(u64, u32)>> {
         self.manifest.parts.iter().filter(|part| part.name != STATE).map(PartRecord::whole)
     }
 
-    /// How many bytes the parts have, unpacked.
+    /// The unpacked length of all parts in bytes.
     pub(crate) fn unpacked_length(&self) -> u64 {
         self.entries.iter().map(Entry::size).fold(0, u64::saturating_add)
     }
@@ -73,7 +75,8 @@ impl Container {
     }
 }
 
-/// Reads the list of entries from the end of the file, and makes sure that it is the one possible list of them.
+/// Reads the list of entries from the end of the file, and checks that it is the only valid list of
+/// them.
 fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     const PART: &str = "end of the file";
     let length = source.length();
@@ -88,12 +91,13 @@ fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     let index = Index::parse(&end).ok_or_else(|| {
         damaged(PART, "it is not the end of a checkpoint: the file was cut short or written over")
     })?;
-    // All of these come from the file: no sum may wrap, and together they must meet its length exactly.
+    // All of these come from the file: no sum may wrap, and together they must equal its length
+    // exactly.
     let meets = index.offset.checked_add(index.size).and_then(|sum| sum.checked_add(index.end_size()));
     if meets != Some(length) {
         return Err(damaged(PART, "the entries and the end do not meet"));
     }
-    // An entry has at least half as many bytes before the list as in it.
+    // An entry has at least half as many bytes before the list as within it.
     if index.size / 2 > index.offset {
         return Err(damaged(PART, "the list of entries is longer than all that it could list"));
     }
@@ -129,7 +133,8 @@ fn read_manifest(
     Ok(checked)
 }
 
-/// The manifest that a text is, if this reader knows its format. Of a later format the version alone need be understood.
+/// Parses a manifest of a format that this reader knows. Of a later format, it only reads the
+/// version.
 fn parse_manifest(json: &[u8]) -> Result<Manifest, Refusal> {
     let manifest: Result<Manifest, Refusal> = parse(json);
     let version = match &manifest {
@@ -150,7 +155,8 @@ fn check_format(format_version: u32) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The manifest of a file with these other entries, and the key that made its tags, where they count.
+/// Returns the manifest of a file with these other entries, and the key of its tags, where they
+/// count.
 pub(super) fn check_manifest(
     json: &[u8],
     entries: &[Entry],
@@ -165,7 +171,7 @@ pub(super) fn check_manifest(
     Ok((manifest, key.cloned()))
 }
 
-/// The key that made the tag of the manifest, which must be right.
+/// The key that made the tag of the manifest. The tag must be right.
 fn find_key<'k>(json: &[u8], manifest: &Manifest, keys: &'k [TagKey]) -> Result<Option<&'k TagKey>, Refusal> {
     if keys.is_empty() {
         return Ok(None);
@@ -174,7 +180,7 @@ fn find_key<'k>(json: &[u8], manifest: &Manifest, keys: &'k [TagKey]) -> Result<
     let key = keys.iter().find(|key| key.id == found.key);
     let key = key.ok_or_else(|| Refusal::OtherKey(found.key.clone()))?;
     if !key.has_sealed(json, found) {
-        return Err(damaged(MANIFEST, "its tag does not match: it was changed by somebody without the key"));
+        return Err(damaged(MANIFEST, "its tag does not match: it was changed without the key"));
     }
     Ok(Some(key))
 }
@@ -183,11 +189,12 @@ fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| damaged(MANIFEST, format!("it is not a manifest: {error}")))
 }
 
-/// How many bytes one byte of a zstd frame can become: a block of at most 128 KiB takes at least 4. Source: RFC 8878, 3.1.1.2.
+/// The most bytes that one byte of a zstd frame can become: a block of at most 128 KiB takes at
+/// least 4. Source: RFC 8878, 3.1.1.2.
 const GREATEST_RATIO: u64 = (128 << 10) / 4;
 
-/// The manifest and the list of entries must tell the same: two descriptions that differ would let two readers see
-/// two different files.
+/// Checks that the manifest and the list of entries agree: two descriptions that differ would let
+/// two readers see two different files.
 fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Result<(), Refusal> {
     if entries.len() != parts.len() {
         let why = format!("it describes {} parts, the file has {}", parts.len(), entries.len());
@@ -213,7 +220,7 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Res
         if entry.length != part.length || entry.unpacked != unpacked || crc32 != Some(entry.crc32) {
             return Err(damaged(&entry.name, "the manifest describes another length or another checksum"));
         }
-        // Nothing is allocated for what so few bytes cannot become.
+        // A length that so few bytes cannot unpack to is refused before anything is allocated.
         if unpacked.is_some_and(|unpacked| unpacked > part.length.saturating_mul(GREATEST_RATIO)) {
             return Err(damaged(&entry.name, "it declares more bytes than it can unpack to"));
         }

@@ -1,23 +1,23 @@
-//! Where the bytes of a container come from, and why they may be refused.
+//! The source of the bytes of a container, and the reasons to refuse them.
 
 use std::fmt;
 use std::io;
 
 use super::manifest::Method;
 
-/// What a container is read from: a file, or anything else that can be read from any place.
+/// A source of bytes: a file, or any other that can be read from any place.
 pub(crate) trait Source: Send + Sync {
     /// The length in bytes.
     fn length(&self) -> u64;
 
-    /// Fills `buffer` from `offset` on; less than that is an error.
+    /// Fills `buffer` from `offset` on. Fewer bytes are an error.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Says that these bytes will be read soon, so that a disk need not be waited for once for each of several places.
+    /// Announces a read, so that the disk can fetch several places at a time.
     fn will_read(&self, _offset: u64, _length: u64) {}
 }
 
-/// Bytes in memory, read as a file.
+/// Bytes in memory that are read as a file.
 pub(crate) struct Memory(pub(crate) Vec<u8>);
 
 impl Source for Memory {
@@ -32,28 +32,28 @@ impl Source for Memory {
     }
 }
 
-/// Why a file is not a container that can be read.
+/// The reason that a container cannot be read.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// It never was one.
+    /// The file never was a container.
     NotACheckpoint,
-    /// It is one of a later library.
+    /// The file has the format of a later library.
     FormatTooNew(u32),
-    /// It was one, but this part of it is not as it was written.
+    /// This part of the file is not as it was written.
     Damaged { part: String, why: String },
-    /// It has no tag, and one is demanded.
+    /// The file has no tag, and the reader demands one.
     NotTagged,
-    /// Its tag was made with a key that is not at hand.
+    /// The tag was made with another key than those of the reader.
     OtherKey(String),
-    /// It is encrypted, and was not decrypted: why.
+    /// The file is encrypted, and could not be decrypted, for this reason.
     Encrypted(String),
-    /// It is not encrypted, and should be.
+    /// The file is not encrypted, and the reader demands it.
     NotEncrypted,
     /// The file could not be read.
     Unreadable(io::Error),
-    /// A part does not fit into the memory there is.
+    /// A part does not fit into the free memory.
     NoMemory { part: String, bytes: u64 },
-    /// A part is compressed in a way that this library was built without.
+    /// A part has a compression that this library was built without.
     #[cfg_attr(feature = "zstd", allow(dead_code, reason = "only said by the other build"))]
     Packed { part: String, method: Method },
 }
@@ -81,7 +81,7 @@ pub(super) fn damaged(part: &str, why: impl Into<String>) -> Refusal {
     Refusal::Damaged { part: part.to_owned(), why: why.into() }
 }
 
-/// Whether a file begins with these bytes.
+/// True if a file begins with these bytes.
 pub(crate) fn begins_with(source: &dyn Source, magic: &[u8]) -> Result<bool, Refusal> {
     if source.length() < magic.len() as u64 {
         return Ok(false);
@@ -91,11 +91,11 @@ pub(crate) fn begins_with(source: &dyn Source, magic: &[u8]) -> Result<bool, Ref
     Ok(start == magic)
 }
 
-/// How much of the list of entries, or of the manifest, is read at a time.
+/// The number of bytes of the list of entries, or of the manifest, that are read at a time.
 const STEP: u64 = 1 << 20;
 
-/// Reads the list of entries or the manifest, neither of which has a gap of this size. A sparse file is as long as it
-/// claims to be, but is found out before memory is taken, and time spent, for all of its length.
+/// Reads the list of entries or the manifest. Neither has a gap of this size. A sparse file can
+/// claim any length: this finds it out before it takes memory and time for that length.
 pub(super) fn read_dense(
     source: &dyn Source,
     offset: u64,
@@ -122,7 +122,7 @@ pub(super) fn read_dense(
     Ok(bytes)
 }
 
-/// Reads `length` bytes, which the file is long enough to have.
+/// Reads `length` bytes. The file must be that long.
 pub(super) fn read_bytes(
     source: &dyn Source,
     offset: u64,
@@ -137,7 +137,8 @@ pub(super) fn read_bytes(
     Ok(bytes)
 }
 
-/// Memory for what the file is long enough to have; but a sparse file has any length without taking any space.
+/// Allocates memory for bytes of the file. The length was checked against that of the file; but a
+/// sparse file can have any length without taking space.
 pub(super) fn allocate(length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
     let memory =
         usize::try_from(length).ok().and_then(|length| bytemuck::allocation::try_zeroed_vec(length).ok());
@@ -147,7 +148,7 @@ pub(super) fn allocate(length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
 pub(super) fn fill(source: &dyn Source, buffer: &mut [u8], offset: u64, part: &str) -> Result<(), Refusal> {
     source.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => damaged(part, "the file became shorter while it was read"),
-        // Said by what decrypts.
+        // Decryption says this.
         io::ErrorKind::InvalidData => damaged(part, error.to_string()),
         _ => Refusal::Unreadable(error),
     })

@@ -1,4 +1,4 @@
-//! A part that is read piece by piece, so that no more than a piece of it is in memory, each verified before it is looked at.
+//! Reads a part piece by piece, so that only one piece is in memory. Each is verified before use.
 
 use super::checksum::CHUNK;
 use super::manifest::PartRecord;
@@ -10,10 +10,10 @@ use super::tag::TagKey;
 use super::zip::Entry;
 use crate::arrays::ArrayHeader;
 
-/// How many chunks are read at a time, on several threads.
+/// The number of chunks that are read at a time, on several threads.
 const CHUNKS: usize = 16;
 
-/// A part on its way from the file.
+/// A part that is read piece by piece.
 pub(crate) struct PartStream<'a> {
     source: &'a dyn Source,
     part: &'a PartRecord,
@@ -21,7 +21,7 @@ pub(crate) struct PartStream<'a> {
     data: u64,
     size: u64,
     read: u64,
-    /// How many bytes are read at a time; whole chunks.
+    /// The number of bytes that are read at a time; whole chunks.
     step: usize,
     /// `None` where the part is not compressed, and at its end.
     unpacker: Option<Unpacker<'a>>,
@@ -38,13 +38,13 @@ impl<'a> PartStream<'a> {
         Ok(PartStream { source, part, key, data, size, read: 0, step, unpacker })
     }
 
-    /// Reads less at a time, where only the first bytes are wanted.
+    /// Reads less at a time, for callers that want only the first bytes.
     pub(crate) fn short(self) -> PartStream<'a> {
         PartStream { step: CHUNK, ..self }
     }
 
-    /// Writes over `buffer` with the next bytes, verified. `false` where there are none. Of a compressed part the last
-    /// checksum is only known to be right once this returned `false`.
+    /// Replaces `buffer` by the next bytes, verified. Returns false at the end. The last checksum
+    /// of a compressed part is only verified once this returned false.
     pub(crate) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Refusal> {
         let left = self.size - self.read;
         if left == 0 {
@@ -68,24 +68,24 @@ impl<'a> PartStream<'a> {
     }
 }
 
-/// What is known of a part without reading it.
+/// The facts about a part that need no reading.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartFacts<'a> {
     pub(crate) name: &'a str,
-    /// How many bytes it has for whoever reads it.
+    /// The unpacked length in bytes.
     pub(crate) bytes: u64,
-    /// How many it has in the file.
+    /// The length in the file in bytes.
     pub(crate) stored: u64,
     pub(crate) is_compressed: bool,
 }
 
 impl Container {
-    /// How many parts there are. The last is the state, all others are arrays.
+    /// The number of parts. The last is the state, all others are arrays.
     pub(crate) fn part_count(&self) -> usize {
         self.entries.len()
     }
 
-    /// What is known of a part.
+    /// The facts about a part.
     pub(crate) fn part(&self, number: usize) -> Option<PartFacts<'_>> {
         self.entries.get(number).map(|entry| PartFacts {
             name: &entry.name,
@@ -95,7 +95,7 @@ impl Container {
         })
     }
 
-    /// Reads all of it and compares every checksum.
+    /// Reads everything, and compares every checksum.
     pub(crate) fn verify(&self) -> Result<(), Refusal> {
         let mut buffer = Vec::new();
         (0..self.part_count()).try_for_each(|number| {
@@ -105,14 +105,14 @@ impl Container {
         })
     }
 
-    /// A part, to be read from its start.
+    /// Starts reading a part.
     pub(crate) fn stream(&self, number: usize) -> Result<PartStream<'_>, Refusal> {
         let (part, entry) = self.at(number)?;
         PartStream::new(self, part, entry)
     }
 
-    /// The header of an array. It is verified together with what follows it, and so not here; but no header is taken that
-    /// no array of that length has.
+    /// The header of an array. It is verified only together with the bytes after it, not here; but
+    /// a header that no array of this length can have is refused.
     pub(crate) fn array_header(&self, number: usize) -> Result<ArrayHeader, Refusal> {
         self.array(number).ok_or_else(|| no_such(number))?.header(self)
     }

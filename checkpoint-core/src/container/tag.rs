@@ -1,7 +1,7 @@
-//! Tags: keyed checksums, which only who has the key can make.
+//! Tags: keyed checksums that only a holder of the key can make.
 //!
-//! Each chunk of a part has one in the manifest, and the manifest has one of itself, so that with the last one right all
-//! of the file is what somebody with the key wrote. The CRC-32 stay beside them: they are what zip tools know.
+//! The manifest has one for each chunk of a part, and one of itself. So if the last is right, a
+//! holder of the key wrote every byte of the file. The CRC-32 stay beside them, for zip tools.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 pub(crate) struct Tag(blake3::Hash);
 
 impl Tag {
-    /// What stands in the manifest while its own tag is made.
+    /// The placeholder in a manifest whose own tag is not made yet.
     const NONE: Tag = Tag(blake3::Hash::from_bytes([0; 32]));
 
     fn text(self) -> String {
@@ -38,7 +38,7 @@ impl Serialize for Tag {
 }
 
 impl<'de> Deserialize<'de> for Tag {
-    /// Takes the one way in which a tag is written, and no other.
+    /// Accepts the one way of writing a tag, and no other.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tag, D::Error> {
         let text = String::deserialize(deserializer)?;
         let tag = blake3::Hash::from_hex(&text).ok().map(Tag).filter(|tag| tag.text() == text);
@@ -49,13 +49,13 @@ impl<'de> Deserialize<'de> for Tag {
 /// The tag of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Authentication {
-    /// Which key made it.
+    /// The name of the key that made it.
     pub(crate) key: String,
-    /// What it made of the manifest, which has zeros in this place.
+    /// The tag of the manifest with zeros in this place.
     pub(crate) tag: Tag,
 }
 
-/// A key as it is used here: one for chunks, one for manifests.
+/// The two keys that are derived from a user's key: one for chunks, one for manifests.
 #[derive(Clone)]
 pub(crate) struct TagKey {
     pub(crate) id: String,
@@ -64,12 +64,12 @@ pub(crate) struct TagKey {
 }
 
 impl TagKey {
-    /// What makes the tag of a chunk.
+    /// A hasher that makes the tag of a chunk.
     pub(super) fn of_chunk(&self) -> blake3::Hasher {
         blake3::Hasher::new_keyed(&self.chunks)
     }
 
-    /// The tag of a chunk that is there in pieces.
+    /// The tag of a chunk that comes in pieces.
     pub(super) fn tag(&self, pieces: &[&[u8]]) -> Tag {
         let mut hasher = self.of_chunk();
         pieces.iter().for_each(|piece| {
@@ -78,7 +78,7 @@ impl TagKey {
         of_chunk(&hasher)
     }
 
-    /// What goes into a manifest before its tag is made.
+    /// The placeholder that a manifest has before its tag is made.
     pub(super) fn unmade(&self) -> Authentication {
         Authentication { key: self.id.clone(), tag: Tag::NONE }
     }
@@ -90,7 +90,7 @@ impl TagKey {
         Some(())
     }
 
-    /// Whether the text of a manifest has the tag that this key makes of it.
+    /// True if the text of a manifest has the tag that this key makes of it.
     pub(super) fn has_sealed(&self, json: &[u8], found: &Authentication) -> bool {
         let mut json = json.to_owned();
         let Some(place) = place_of(&mut json) else { return false };
@@ -98,7 +98,7 @@ impl TagKey {
             return false;
         }
         place.copy_from_slice(Tag::NONE.text().as_bytes());
-        // Takes the same time wherever they differ.
+        // This comparison takes the same time wherever they differ.
         blake3::keyed_hash(&self.manifest, &json) == found.tag.0
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn of_chunk(hasher: &blake3::Hasher) -> Tag {
     Tag(hasher.finalize())
 }
 
-/// Where a manifest has its tag: in its last field.
+/// The place of the tag in a manifest: in its last field.
 fn place_of(json: &mut [u8]) -> Option<&mut [u8]> {
     const BEFORE: &[u8] = b"\"tag\":\"";
     let start = json.windows(BEFORE.len()).rposition(|window| window == BEFORE)? + BEFORE.len();

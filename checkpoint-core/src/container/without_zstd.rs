@@ -1,4 +1,4 @@
-//! In the place of compression where the feature `zstd` is off: no part can be packed, and none unpacked.
+//! Stands in for compression where the feature `zstd` is off: no part can be packed or unpacked.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,7 +8,7 @@ use super::manifest::{PartRecord, Unpacked};
 use super::source::{Refusal, Source};
 use super::tag::TagKey;
 
-/// There is none.
+/// A type without values.
 pub(super) enum Packer {}
 
 impl Packer {
@@ -26,7 +26,7 @@ impl Packer {
     }
 }
 
-/// There is none.
+/// A type without values.
 pub(super) struct Unpacker<'a>(Infallible, PhantomData<&'a ()>);
 
 impl<'a> Unpacker<'a> {

@@ -18,21 +18,24 @@ use super::{MANIFEST, STATE};
 use crate::arrays::{Array, ArraySink};
 use crate::schema;
 
-/// How much is checksummed and written at a time: little enough to be still in the processor's cache for the second.
+/// The number of bytes that are checksummed and written at a time: few enough to still be in the
+/// cache of the processor for the second.
 const PIECE: usize = 128 << 10;
 
-/// So many arrays become entries of their own, however short they are: small states are the easier to look into …
+/// The number of arrays that become entries whatever their length, so that small states are easy to
+/// look into …
 const ENTRIES_OF_ANY_LENGTH: usize = 256;
 
-/// … and after these only arrays of this length in bytes: a million short ones must not become a million entries.
+/// … and the least length in bytes of all later ones: a million short arrays must not become a
+/// million entries.
 const ALWAYS_OUT_OF_BAND: usize = 64 << 10;
 
-/// Whether an array of so many bytes becomes an entry, when so many arrays did already.
+/// True if an array of this length becomes an entry, after this number of others.
 pub(crate) fn is_out_of_band(entries: usize, bytes: usize) -> bool {
     entries < ENTRIES_OF_ANY_LENGTH || bytes >= ALWAYS_OUT_OF_BAND
 }
 
-/// A container being written.
+/// A container while it is written.
 pub(crate) struct ContainerWriter<W> {
     output: W,
     packer: Option<Packer>,
@@ -41,9 +44,10 @@ pub(crate) struct ContainerWriter<W> {
     entries: Vec<Entry>,
     records: Vec<PartRecord>,
     names: HashSet<String>,
-    /// Whether the manifest is parsed again before it is written, because the reader cannot open the file.
+    /// True if the manifest is parsed again before it is written, because the reader cannot open
+    /// the file.
     is_checked: bool,
-    /// Why an array could not be written, for whoever finds that the encoding failed.
+    /// The error of an array that could not be written, for the caller whose encoding failed.
     failure: Option<io::Error>,
 }
 
@@ -62,7 +66,7 @@ impl<W: Write> ContainerWriter<W> {
         }
     }
 
-    /// Compresses what it pays for.
+    /// Compresses the parts that shrink.
     pub(crate) fn compressed(mut self, compression: Compression) -> io::Result<ContainerWriter<W>> {
         self.packer = compression.packer()?;
         Ok(self)
@@ -74,16 +78,18 @@ impl<W: Write> ContainerWriter<W> {
         self
     }
 
-    /// Asks the reader about the manifest before it is written: for a file that cannot be opened once it is there, be it
-    /// that it is encrypted for somebody else.
+    /// Lets the reader parse the manifest before it is written. For files that cannot be opened
+    /// afterwards, such as one that is encrypted for another recipient.
     pub(crate) fn checked(mut self, is_checked: bool) -> ContainerWriter<W> {
         self.is_checked = is_checked;
         self
     }
 
-    /// Writes the rest: the bytes of the state, the manifest, the list of entries. Returns the length of the file.
+    /// Writes the rest: the state, the manifest, the list of entries. Returns the length of the
+    /// file.
     pub(crate) fn finish(mut self, state: &[u8], mut manifest: Manifest) -> io::Result<u64> {
-        // A state that goes on after an array could not be written must not be saved without it.
+        // A `Serialize` can go on after an array could not be written. The state must not be saved
+        // without that array.
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -110,8 +116,8 @@ impl<W: Write> ContainerWriter<W> {
         Ok(self.offset + tail.len() as u64)
     }
 
-    /// Whether a container has exactly the parts that were written here, and this as the rest of the state, by their
-    /// checksums. However it is packed, the parts are compared unpacked.
+    /// True if a container has exactly the parts that were written here, and `state` as the rest,
+    /// by their checksums. Parts are compared unpacked, whatever their compression.
     pub(crate) fn has_parts_of(mut self, state: &[u8], container: &Container) -> io::Result<bool> {
         self.put_part(STATE, state)?;
         let parts = &container.manifest().parts;
@@ -120,12 +126,12 @@ impl<W: Write> ContainerWriter<W> {
         Ok(self.records.len() == parts.len() && self.records.iter().zip(parts).all(is_same))
     }
 
-    /// Why an array could not be written, if that was why an encoding failed.
+    /// Takes the error of an array, if it is why an encoding failed.
     pub(crate) fn take_failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }
 
-    /// Writes a part that is there in one piece, so that its header can have the checksum.
+    /// Writes a part that is in memory as a whole, so that its header can have the checksum.
     fn put_part(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let length = bytes.len() as u64;
         let mut chunks = Chunks::tagged(self.key.as_ref());
@@ -138,7 +144,7 @@ impl<W: Write> ContainerWriter<W> {
         self.end_entry(entry, None, sums)
     }
 
-    /// Writes an array in one pass: its checksum follows it.
+    /// Writes an array in one pass, followed by its checksum.
     fn put_array(&mut self, name: String, array: &Array<'_>) -> io::Result<()> {
         let header = array.header();
         if header.len() > 10 + usize::from(u16::MAX) {
@@ -161,7 +167,8 @@ impl<W: Write> ContainerWriter<W> {
         self.end_entry(entry, None, sums)
     }
 
-    /// Writes a part compressed, in one pass, if that is asked for and pays. `false` where it is not written.
+    /// Compresses and writes a part in one pass, if that is asked for and pays. Returns false where
+    /// it was not written.
     fn put_packed(&mut self, name: &str, header: &[u8], bytes: &[u8]) -> io::Result<bool> {
         let Some(packer) = &mut self.packer else { return Ok(false) };
         if !packer.gains(bytes)? {
@@ -194,8 +201,9 @@ impl<W: Write> ContainerWriter<W> {
         Ok(())
     }
 
-    /// A name that no other entry has. The keys of two maps, or of one that repeats a key, can lead to the same; then the
-    /// number of the array is added, behind a sign that no name has otherwise.
+    /// A name that no other entry has. The keys of two maps, or of one that repeats a key, can lead
+    /// to the same name. Then the index of the array is added, behind a sign that no other name
+    /// has.
     fn unique(&mut self, mut name: String) -> String {
         let stem = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
         let mut number = self.entries.len();
@@ -226,7 +234,7 @@ impl<W: Write> ArraySink for ContainerWriter<W> {
     }
 }
 
-/// What the reader would say of the file.
+/// The error of a file that the reader would refuse.
 fn unreadable(refusal: &Refusal) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("it could not be read again: {refusal}"))
 }

@@ -1,4 +1,5 @@
-//! The zip records of a container, each a function of the entries: the writer writes them, the reader compares.
+//! The zip records of a container, each a function of the entries: the writer writes them, the
+//! reader compares.
 //!
 //! ```text
 //! local header        30  signature 4, version needed 2, flags 2, method 2, time 2, date 2,
@@ -19,15 +20,17 @@
 //!                         size of the central headers 4, their offset 4, comment length 2
 //! ```
 //!
-//! Numbers are little-endian. An array (`*.npy`), and what is compressed, is written before its checksum is known: its local
-//! header has zeros for the checksum and the sizes, and the descriptor has them. What else stands in brackets is there exactly where a value
-//! does not fit its usual field; every such field then holds its greatest value. Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
+//! Numbers are little-endian. An array (`*.npy`) and a compressed part are written before their
+//! checksum is known: the local header has zeros for the checksum and the sizes, and the descriptor
+//! has them. Fields in brackets are there exactly where a value does not fit its usual field; every
+//! such field then holds its greatest value. Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3 to
+//! 4.5.
 
-/// The bytes of the end record.
+/// The length of the end record in bytes.
 pub(super) const END: usize = 22;
-/// The bytes of a central header before the name.
+/// The length of a central header before the name, in bytes.
 pub(super) const CENTRAL: usize = 46;
-/// The bytes of the zip64 end and its locator, which come before the end record.
+/// The length of the zip64 end and its locator, which precede the end record, in bytes.
 const END64: usize = 56 + LOCATOR64;
 const LOCATOR64: usize = 20;
 
@@ -42,7 +45,7 @@ const VERSION: u16 = 20;
 const VERSION64: u16 = 45;
 /// The first version that knows compression by Zstandard.
 const VERSION_ZSTD: u16 = 63;
-/// Made on Unix, so that the external attributes are read as a file's mode.
+/// Made on Unix, so that unzip reads the external attributes as the mode of a file.
 const MADE_ON_UNIX: u16 = 3 << 8;
 const MODE: u32 = 0o100_644 << 16;
 /// Names are UTF-8.
@@ -51,7 +54,7 @@ const UTF8: u16 = 1 << 11;
 const STREAMED: u16 = 1 << 3;
 const STORED: u16 = 0;
 const ZSTD: u16 = 93;
-/// 1980-01-01, 00:00, the earliest that zip knows; the manifest has the real time.
+/// 1980-01-01, 00:00, the earliest time of zip; the manifest has the real time.
 const TIME: u16 = 0;
 const DATE: u16 = (1 << 5) | 1;
 
@@ -62,36 +65,37 @@ const ALIGNMENT_FIELD: u16 = 0xd935;
 const FULL16: u16 = u16::MAX;
 const FULL32: u32 = u32::MAX;
 
-/// From this length on, what is compressed is zip64: how long it becomes is not known when its header is written, but it
-/// does not become twice as long.
+/// The unpacked length from which a compressed entry is zip64. The packed length is unknown when the
+/// header is written, but is less than twice the unpacked one.
 const PACKED_ZIP64: u64 = 1 << 31;
 
-/// One entry: all that the records say of it.
+/// One entry, with all values of its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: String,
-    /// How many bytes it has in the file.
+    /// The length in the file in bytes.
     pub(super) length: u64,
-    /// How many bytes they are when unpacked, where they are compressed.
+    /// The unpacked length in bytes, where it is compressed.
     pub(super) unpacked: Option<u64>,
-    /// The checksum of its bytes, unpacked.
+    /// The checksum of the unpacked bytes.
     pub(super) crc32: u32,
-    /// Where its local header starts.
+    /// The offset of its local header.
     pub(super) offset: u64,
 }
 
 impl Entry {
-    /// The alignment of the entry's data in the file: a cache line, or a page where direct I/O and memory maps pay.
+    /// The alignment of the data in the file: a cache line, or a page where direct I/O and memory
+    /// maps pay.
     fn alignment(&self) -> u16 {
         if self.length >= 1 << 20 && self.unpacked.is_none() { 4096 } else { 64 }
     }
 
-    /// How many bytes it has for whoever reads it.
+    /// The unpacked length in bytes.
     pub(super) fn size(&self) -> u64 {
         self.unpacked.unwrap_or(self.length)
     }
 
-    /// Whether it is written in one pass, so that its checksum comes after it.
+    /// True if it is written in one pass, so that its checksum follows it.
     fn is_streamed(&self) -> bool {
         self.name.ends_with(".npy") || self.unpacked.is_some()
     }
@@ -116,7 +120,7 @@ impl Entry {
         if self.is_zip64() { FULL32 } else { narrow32(value) }
     }
 
-    /// The padding that brings the data to its alignment. `None` where the file would not fit 64 bits.
+    /// The padding that aligns the data. `None` where the file would not fit 64 bits.
     fn padding(&self) -> Option<u16> {
         let zip64 = if self.is_zip64() { 20 } else { 0 };
         let unpadded = self.offset.checked_add(30 + self.name.len() as u64 + zip64 + 6)?;
@@ -125,7 +129,8 @@ impl Entry {
         u16::try_from(padding).ok()
     }
 
-    /// Where the data starts. `None` where the file would not fit 64 bits, or the name not its field.
+    /// The offset of the data. `None` where the file would not fit 64 bits, or the name not its
+    /// field.
     pub(super) fn data_offset(&self) -> Option<u64> {
         let zip64 = if self.is_zip64() { 20 } else { 0 };
         let name = u16::try_from(self.name.len()).ok()?;
@@ -133,7 +138,7 @@ impl Entry {
         self.offset.checked_add(header)
     }
 
-    /// Where the entry ends, and the next record starts.
+    /// The end of the entry, where the next record starts.
     pub(super) fn end(&self) -> Option<u64> {
         let descriptor = match (self.is_streamed(), self.is_zip64()) {
             (false, _) => 0,
@@ -143,7 +148,7 @@ impl Entry {
         self.data_offset()?.checked_add(self.length)?.checked_add(descriptor)
     }
 
-    /// What follows the data; nothing unless the entry was written in one pass.
+    /// The bytes that follow the data; none unless the entry was written in one pass.
     pub(super) fn descriptor(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if self.is_streamed() {
@@ -210,7 +215,7 @@ impl Entry {
         Some(())
     }
 
-    /// What the local and the central header have in common, from the flags to the sizes.
+    /// Writes the fields that the local and the central header share, from the flags to the sizes.
     fn put_common(&self, bytes: &mut Vec<u8>, crc32: u32, sizes: [u32; 2]) {
         put16(bytes, if self.is_streamed() { UTF8 | STREAMED } else { UTF8 });
         put16(bytes, if self.unpacked.is_some() { ZSTD } else { STORED });
@@ -221,7 +226,8 @@ impl Entry {
     }
 }
 
-/// All that follows the last entry's data: the central headers and the end. `None` where it cannot be expressed.
+/// All bytes after the data of the last entry: the central headers and the end. `None` where a
+/// value does not fit.
 pub(super) fn tail(entries: &[Entry]) -> Option<Vec<u8>> {
     let offset = match entries.last() {
         Some(last) => last.end()?,
@@ -263,7 +269,7 @@ pub(super) fn tail(entries: &[Entry]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Where the central headers are, as the end record says.
+/// The place of the central headers, as the end record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Index {
     pub(super) offset: u64,
@@ -276,8 +282,8 @@ impl Index {
         self.count >= u64::from(FULL16) || self.size >= u64::from(FULL32) || self.offset >= u64::from(FULL32)
     }
 
-    /// Reads the end of the file: at least its last 98 bytes, or all of it. Nothing here is trusted: the caller
-    /// compares the whole tail with [`tail`] once the entries are known.
+    /// Parses the end of the file: at least its last 98 bytes, or all of it. The result is not
+    /// trusted: the caller compares the whole tail with [`tail`] once it knows the entries.
     pub(super) fn parse(end_of_file: &[u8]) -> Option<Index> {
         let end = end_of_file.len().checked_sub(END)?;
         let record = Fields(end_of_file.get(end..)?);
@@ -295,16 +301,16 @@ impl Index {
         Some(Index { offset: record.u64(48)?, size: record.u64(40)?, count: record.u64(32)? })
     }
 
-    /// The bytes of the records behind the central headers.
+    /// The length of the records behind the central headers, in bytes.
     pub(super) fn end_size(&self) -> u64 {
         (if self.is_zip64() { END64 + END } else { END }) as u64
     }
 }
 
-/// The most bytes at the end of a file that [`Index::parse`] looks at.
+/// The most bytes at the end of a file that [`Index::parse`] reads.
 pub(super) const END_AT_MOST: usize = END64 + END;
 
-/// Reads the central headers. Nothing here is trusted: see [`Index::parse`].
+/// Parses the central headers. The result is not trusted: see [`Index::parse`].
 pub(super) fn entries(mut central: &[u8]) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();
     while !central.is_empty() {
@@ -329,7 +335,7 @@ pub(super) fn entries(mut central: &[u8]) -> Option<Vec<Entry>> {
     Some(entries)
 }
 
-/// How every zip archive starts that has an entry.
+/// The first bytes of every zip archive that has an entry.
 pub(crate) const MAGIC: [u8; 4] = LOCAL_SIGNATURE.to_le_bytes();
 
 struct Fields<'a>(&'a [u8]);
@@ -401,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tail_says_is_read_back_also_beyond_four_gigabytes() {
+    fn the_tail_is_read_back_also_beyond_four_gigabytes() {
         for length in [0, 7, u64::from(u32::MAX) - 1, u64::from(u32::MAX), 5 << 32] {
             let first = entry("first", length, 0);
             let second = entry("second", 3, first.end().unwrap());

@@ -1,9 +1,10 @@
-//! Compressed parts that agree with their checksums, and yet are not what we would have written.
+//! Forged compressed parts: they agree with their checksums, and yet the writer would not have
+//! written them.
 
 use super::{Bytes, Part, file};
 use crate::container::{Container, Refusal, STATE};
 
-/// What a forger says of the one part.
+/// The forged description of the one part.
 struct Forgery {
     data: Vec<u8>,
     length: u64,
@@ -11,7 +12,7 @@ struct Forgery {
 }
 
 impl Forgery {
-    /// A frame that is said to be of these bytes.
+    /// A frame that claims to hold these bytes.
     fn of(data: Vec<u8>, unpacked: &[u8]) -> Forgery {
         Forgery { data, length: unpacked.len() as u64, crc32: crc32fast::hash(unpacked) }
     }
@@ -34,7 +35,7 @@ impl Forgery {
     }
 }
 
-/// The start of a frame in one piece, of so many bytes. Source: RFC 8878, 3.1.1.1.
+/// The start of a frame in one piece that declares this length. Source: RFC 8878, 3.1.1.1.
 fn frame_of(length: u32) -> Vec<u8> {
     [&0xfd2f_b528_u32.to_le_bytes()[..], &[0b1010_0000], &length.to_le_bytes()].concat()
 }
@@ -58,7 +59,7 @@ fn frame_of_text() -> Vec<u8> {
 
 #[cfg(not(feature = "zstd"))]
 #[test]
-fn a_compressed_part_is_refused_by_the_name_of_the_feature_that_the_program_was_built_without() {
+fn a_refused_compressed_part_names_the_missing_feature() {
     let file = Forgery::of(frame_of_text(), TEXT).file();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("00000000000000000001.ckpt"), file).unwrap();
@@ -80,10 +81,10 @@ mod with_zstd {
     }
 
     #[test]
-    fn what_is_no_frame_is_refused() {
+    fn other_bytes_are_refused_as_a_frame() {
         Forgery::of(TEXT.to_vec(), TEXT).assert_refused("does not begin as a zstd frame");
         Forgery::of(Vec::new(), &[]).assert_refused("does not begin as a zstd frame");
-        // A frame that decoders pass over.
+        // A frame that decoders skip.
         let skippable = [&0x184d_2a50_u32.to_le_bytes()[..], &4_u32.to_le_bytes(), b"skip"].concat();
         Forgery::of([skippable, frame_of_text()].concat(), TEXT).assert_refused("does not begin as");
     }
@@ -110,13 +111,13 @@ mod with_zstd {
             let forgery = Forgery { length, ..Forgery::of(frame_of_text(), TEXT) };
             forgery.assert_refused("does not declare the length");
         }
-        // A frame that declares none.
+        // A frame that declares no length.
         let nameless = [&0xfd2f_b528_u32.to_le_bytes()[..], &[0, 0], &block(true, RAW, 14, TEXT)].concat();
         Forgery::of(nameless, TEXT).assert_refused("does not declare the length");
     }
 
     #[test]
-    fn a_frame_that_unpacks_to_more_or_less_than_it_declares_is_refused() {
+    fn a_frame_that_unpacks_to_another_length_is_refused() {
         let length = u32::try_from(TEXT.len()).unwrap();
         for (declared, said) in [(length - 1, &TEXT[1..]), (length + 1, b"what was saved.")] {
             let frame = [frame_of(declared), block(true, RAW, length, TEXT)].concat();
@@ -126,11 +127,11 @@ mod with_zstd {
 
     #[test]
     fn a_bomb_is_refused_before_it_goes_off() {
-        // A thousand blocks of 128 KiB each, which are said to be 14 bytes.
+        // A thousand blocks of 128 KiB each that claim to be 14 bytes.
         let blocks = block(false, RUN, 1 << 17, b"x").repeat(1000);
         let bomb = [frame_of(14), blocks, block(true, RAW, 0, b"")].concat();
         Forgery::of(bomb, TEXT).read().unwrap_err();
-        // Few bytes that are said to be a terabyte.
+        // A few bytes that claim to be a terabyte.
         let forgery = Forgery { length: 1 << 40, ..Forgery::of(frame_of_text(), TEXT) };
         forgery.assert_refused("declares more bytes than it can unpack to");
     }
@@ -155,7 +156,8 @@ mod with_zstd {
     #[test]
     fn a_frame_that_looks_back_too_far_is_refused() {
         let magic = 0xfd2f_b528_u32.to_le_bytes();
-        // 8 MiB, a little more, a gigabyte, the most there is; see RFC 8878, 3.1.1.1.2.
+        // Windows of 8 MiB, a little more, a gigabyte, and the largest possible; see RFC 8878,
+        // 3.1.1.1.2.
         for (window, may) in [(13 << 3, true), (13 << 3 | 1, false), (20 << 3, false), (u8::MAX, false)] {
             let start = [&magic[..], &[0b1000_0000, window], &14_u32.to_le_bytes()].concat();
             let forgery = Forgery::of([start, block(true, RAW, 14, TEXT)].concat(), TEXT);
@@ -164,7 +166,7 @@ mod with_zstd {
                 false => forgery.assert_refused("too much memory"),
             }
         }
-        // In one piece, as far as it is long.
+        // A frame in one piece looks back over its whole length.
         let length = (8 << 20) + 1;
         let zeros = vec![0; 8 << 20 | 1];
         let blocks = [block(false, RUN, 1 << 17, b"\0").repeat(64), block(true, RUN, 1, b"\0")].concat();
@@ -172,9 +174,9 @@ mod with_zstd {
     }
 
     #[test]
-    fn what_it_unpacks_to_must_have_the_checksum_that_other_readers_verify() {
+    fn the_unpacked_bytes_must_have_the_checksum_of_the_zip_entry() {
         let forgery = Forgery { crc32: 7, ..Forgery::of(frame_of_text(), TEXT) };
-        forgery.assert_refused("the checksum of what it unpacks to does not match");
+        forgery.assert_refused("the checksum of its unpacked bytes does not match");
     }
 
     #[test]
@@ -187,7 +189,7 @@ mod with_zstd {
         let refusal = Container::open(Box::new(Bytes(file)), &[]).unwrap().state().unwrap_err();
         let Refusal::Damaged { why, .. } = &refusal else { panic!("{refusal:?}") };
         assert!(why.contains("the checksum of bytes 0 to"), "{why}");
-        // Nor is any other byte of the file without a witness.
+        // Each other byte of the file has a check of its own too.
         for place in 0..whole.len() {
             let mut file = whole.clone();
             file[place] ^= 1;

@@ -1,4 +1,4 @@
-//! Headers of `.npy` entries that say something else than what is there, and names that lead elsewhere.
+//! Forged `.npy` headers that differ from the data, and names that lead out of the archive.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::{Part, file};
 use crate::container::STATE;
 use crate::{CheckpointReader, Error};
 
-/// Version 1.0 of the format, with this text as the header.
+/// An array of format version 1.0 with this text as its header.
 fn npy(header: &str, data: &[f64]) -> Vec<u8> {
     let text = format!("{header:<117}\n");
     let length = u16::try_from(text.len()).unwrap();
@@ -14,7 +14,7 @@ fn npy(header: &str, data: &[f64]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &length.to_le_bytes()[..], text.as_bytes(), &data].concat()
 }
 
-/// Loads a `Vec<f64>` that refers to this array, as one of so many rows.
+/// Loads a `Vec<f64>` that refers to this array, and claims this number of rows.
 fn loads(name: &str, array: &[u8], rows: u64) -> Result<Option<Vec<f64>>, Error> {
     let reference: Vec<u8> = [u64::MAX, 0, rows].iter().flat_map(|number| number.to_le_bytes()).collect();
     let parts =
@@ -81,7 +81,7 @@ fn as_many_rows_as_the_state_claims_are_not_believed_either() {
 }
 
 #[test]
-fn a_header_that_is_longer_than_its_array_or_none_at_all_is_refused() {
+fn a_header_longer_than_its_array_or_missing_is_refused() {
     let whole = npy(TWO, &[7.0, 8.0]);
     for length in 0..whole.len() {
         assert_refused(&whole[..length], 2);

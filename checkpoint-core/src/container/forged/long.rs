@@ -1,5 +1,5 @@
-//! An array of more than 4 GiB, which is written and read without being anywhere: all of it is zeros, and only what is not
-//! zero is kept. That of real numbers is in tests/file_systems.rs, and takes long.
+//! An array of more than 4 GiB that is written and read in little memory: it is all zeros, and only
+//! other bytes are kept. The test with real numbers is in tests/file_systems.rs, and takes long.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use crate::container::{Arrays, Container, ContainerWriter, Source};
 
 static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
 
-/// A file that has no zeros: what was written at which place.
+/// A file that keeps its bytes by place, without the zeros.
 #[derive(Default)]
 struct Sparse {
     length: u64,
@@ -50,7 +50,7 @@ impl Source for Sparse {
 }
 
 #[test]
-fn arrays_of_and_parts_behind_more_than_four_gigabytes_are_found_again() {
+fn arrays_beyond_four_gigabytes_are_found_again() {
     const LENGTH: usize = (4 << 30) + (3 << 20) + 5;
     let long: Vec<u8> = bytemuck::allocation::zeroed_vec(LENGTH);
     let short = vec![1_u64, 2, 3];

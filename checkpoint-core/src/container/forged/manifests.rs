@@ -1,4 +1,4 @@
-//! Manifests that are too long or too deep to be read, and names of arrays that are none.
+//! Forged manifests that are too long or too deep to be read, and invalid names of arrays.
 
 use super::{Bytes, Part, file, with_manifest};
 use crate::container::{Container, MANIFEST, Metadata, Refusal, STATE, Source};
@@ -11,7 +11,7 @@ fn refused(file: impl Source + 'static) -> String {
     why
 }
 
-/// A file that claims more than it has: whoever reads its manifest to the end is told on.
+/// A file that claims more bytes than it has, and panics when a reader takes all of them.
 struct Trap(Vec<u8>);
 
 impl Source for Trap {
@@ -26,17 +26,17 @@ impl Source for Trap {
 }
 
 #[test]
-fn a_manifest_that_is_longer_than_any_can_be_is_refused_without_being_read() {
+fn a_manifest_of_impossible_length_is_refused_unread() {
     let spaces = vec![b' '; 17 << 20];
     let why = refused(Trap(with_manifest(|json| [json, &spaces].concat())));
     assert!(why.contains("longer than the manifest of such a file can be"), "{why}");
-    // As long as it may be, it is read.
+    // A manifest of the greatest length is read.
     let spaces = vec![b' '; 15 << 20];
     Container::open(Box::new(Bytes(with_manifest(|json| [json, &spaces].concat()))), &[]).unwrap();
 }
 
 #[test]
-fn a_manifest_that_is_nested_without_end_is_refused_and_the_stack_does_not_overflow() {
+fn an_endlessly_nested_manifest_does_not_overflow_the_stack() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         for depth in [128, 1_000_000] {
             let with = |field: &str| {
@@ -48,7 +48,7 @@ fn a_manifest_that_is_nested_without_end_is_refused_and_the_stack_does_not_overf
             };
             let why = refused(Bytes(with("metadata")));
             assert!(why.contains("it is not a manifest"), "{why}");
-            // Nothing is built of a field that nobody knows.
+            // An unknown field is skipped, and builds nothing in memory.
             Container::open(Box::new(Bytes(with("unknown"))), &[]).unwrap();
         }
     }
@@ -67,7 +67,7 @@ fn more_metadata_than_a_manifest_can_have_is_not_saved() {
 }
 
 #[test]
-fn a_name_that_was_cut_behind_a_step_is_read_and_no_other_like_it() {
+fn only_a_name_cut_behind_a_whole_step_is_read() {
     let file = |name: &str| {
         let parts = [(name, &b"array"[..]), (STATE, &7_u64.to_le_bytes())];
         file::<u64>(&parts.map(|(name, data)| Part { name, data, unpacked: None }))

@@ -1,4 +1,5 @@
-//! Files that agree with themselves, with every checksum right, made of whatever a forger likes.
+//! Forged files: they agree with themselves, every checksum is right, and their content is the
+//! attacker's.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -31,19 +32,20 @@ impl Source for Bytes {
     }
 }
 
-/// One part: what is in the file, and the length and checksum that it is said to have when unpacked.
+/// One part: its bytes in the file, and the length and checksum that it claims to have when
+/// unpacked.
 struct Part<'a> {
     name: &'a str,
     data: &'a [u8],
     unpacked: Option<(u64, u32)>,
 }
 
-/// Generation 1 of a `T`, of these parts.
+/// A file of generation 1 of a `T` with these parts.
 fn file<T: Checkpoint>(parts: &[Part<'_>]) -> Vec<u8> {
     changed::<T>(parts, <[u8]>::to_vec)
 }
 
-/// A whole checkpoint but for its manifest, which is what becomes of the right one.
+/// A whole checkpoint whose manifest was changed.
 fn with_manifest(change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     changed::<u64>(&[Part { name: STATE, data: &7_u64.to_le_bytes(), unpacked: None }], change)
 }
