@@ -160,10 +160,7 @@ fn a_version_without_a_migration_is_refused_with_the_way_to_write_one() {
     assert!(error.to_string().contains("#[checkpointed(version = 5, migrate(from = 2, with = "), "{error}");
     let newer = saved(&Fifth { step: 7 });
     let error = load::<State>(&newer).unwrap_err();
-    assert!(
-        error.to_string().ends_with("load it with the program that wrote it, which is a newer one"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("load it with the newer program that wrote it"), "{error}");
 }
 
 mod inside {

@@ -329,7 +329,7 @@ fn a_step_that_fails_or_panics_leaves_what_is_before_it_and_says_how_to_go_on() 
         });
         let error = second.unwrap_err().to_string();
         assert!(error.contains("step `second` failed") && error.contains("out of luck"), "{error}");
-        assert!(error.contains("go on from here"), "{error}");
+        assert!(error.contains("continue from here"), "{error}");
     }
     let pipeline = Pipeline::open(&path).unwrap();
     let first = pipeline.step("first").run(|_| Err::<u64, _>("it ran")).unwrap();

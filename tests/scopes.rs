@@ -140,7 +140,7 @@ fn a_program_that_takes_another_way_than_before_is_told_so() {
     assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     let error = outer.save(&2).unwrap_err();
-    assert!(error.to_string().contains("before it came back to it"), "{error}");
+    assert!(error.to_string().contains("before it returned to it"), "{error}");
     let error = outer.enter::<u32>("another").unwrap_err();
     assert!(error.to_string().contains("inside scope `inner` of scope `outer`"), "{error}");
     assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));

@@ -1,4 +1,4 @@
-//! What can go wrong: what happened, where, and what to do about it.
+//! Errors: each says what happened, where, and what to do about it.
 
 use std::fmt;
 use std::io;
@@ -10,33 +10,35 @@ use crate::base::text::plain;
 use crate::container::Refusal;
 use crate::evolution::Difference;
 
-/// The text of a message, with what others wrote in it made harmless. Each message goes through this.
+/// Writes a message, and makes text from other programs in it harmless. Each message goes through
+/// this.
 macro_rules! shown {
     ($($message:tt)*) => {
         crate::base::text::shown(format_args!($($message)*))
     };
 }
 
-/// Why a save, a load, or the opening of a directory did not succeed.
+/// The reason that a save, a load, or the opening of a directory failed.
 ///
-/// An `Err` from a save means that its outcome is unknown: the new generation may be there after all, and is then
-/// complete. Whatever was acknowledged before is untouched, and the program may go on and save again.
+/// An `Err` from a save means that its outcome is unknown: the new generation may exist after all,
+/// and is then complete. Whatever was acknowledged before is untouched, and the program may
+/// continue and save again.
 ///
-/// Its `Debug` is its message, with the causes that the message does not name, so that a `main` that returns it prints what
-/// a person can read.
+/// Its `Debug` is its message, with the causes that the message does not name, so that a `main`
+/// that returns it prints readable text.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Something has the name already that was to be given. It is left alone.
+    /// The name to create exists already. It is left alone.
     #[error(
         "{}",
         shown!("could not {operation} {}: it exists already; {}", path.display(), way_past(operation))
     )]
     #[non_exhaustive]
     NameTaken {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// What is there.
+        /// The path that exists.
         path: PathBuf,
     },
 
@@ -44,16 +46,16 @@ pub enum Error {
     #[error("{}", shown!("could not {operation} {}: {source}", path.display()))]
     #[non_exhaustive]
     Io {
-        /// What was to be done.
+        /// The operation.
         operation: &'static str,
-        /// The file or directory that it was to be done to.
+        /// The file or directory of the operation.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// The disk, or the user's share of it, is full. What was saved before is untouched; the program may go on and
-    /// save again once there is space.
+    /// The disk, or the user's quota on it, is full. Earlier checkpoints are untouched; the program
+    /// may continue and save again once there is space.
     #[error(
         "{}",
         shown!(
@@ -64,15 +66,15 @@ pub enum Error {
     )]
     #[non_exhaustive]
     NoSpace {
-        /// What was to be done.
+        /// The operation.
         operation: &'static str,
-        /// The file or directory that it was to be done to.
+        /// The file or directory of the operation.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// The directory may be read, but not written.
+    /// The program may read the directory, but not write to it.
     #[error(
         "{}",
         shown!(
@@ -82,15 +84,15 @@ pub enum Error {
     )]
     #[non_exhaustive]
     NotWritable {
-        /// What was to be done.
+        /// The operation.
         operation: &'static str,
-        /// The file or directory that it was to be done to.
+        /// The file or directory of the operation.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// Something other than a directory is where the checkpoint directory should be.
+    /// The path of the checkpoint directory leads to something that is no directory.
     #[error(
         "{}",
         shown!(
@@ -99,7 +101,7 @@ pub enum Error {
     )]
     #[non_exhaustive]
     NotADirectory {
-        /// What is there.
+        /// That path.
         path: PathBuf,
     },
 
@@ -117,16 +119,18 @@ pub enum Error {
     InUse {
         /// The checkpoint directory.
         path: PathBuf,
-        /// Who has it, as they said themselves; empty where they did not.
+        /// The holder, as it describes itself; empty where it did not.
         holder: String,
     },
 
-    /// The file system of a directory has no locks, so nothing would keep a second program from saving there.
+    /// The file system of a directory has no locks, so a second program could save there at the
+    /// same time.
     #[error(
         "{}",
         shown!(
             "could not lock {}: {source}; its file system has no locks (`flock`): mount it with them (Lustre: `-o flock`), choose \
-             a directory elsewhere or, if no other program ever saves there, say so by `require_lock(false)`",
+             a directory elsewhere or, if no other program ever saves there, call \
+            `require_lock(false)`",
             path.display()
         )
     )]
@@ -134,11 +138,11 @@ pub enum Error {
     NoLocks {
         /// The checkpoint directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// A process that was forked wants to save what its parent opened. Nothing was written: the parent has the directory.
+    /// A forked process tried to save to a directory that its parent has open. Nothing was written.
     #[error(
         "{}",
         shown!(
@@ -152,7 +156,7 @@ pub enum Error {
     OtherProcess {
         /// The checkpoint directory.
         path: PathBuf,
-        /// The process that opened it.
+        /// The number of the process that opened it.
         process: u32,
     },
 
@@ -169,11 +173,12 @@ pub enum Error {
     DanglingLink {
         /// The link.
         path: PathBuf,
-        /// What it names.
+        /// The target of the link.
         target: PathBuf,
     },
 
-    /// A file would be longer than this process, or the file system, allows. What was saved before is untouched.
+    /// A file would be longer than this process, or the file system, allows. Earlier checkpoints
+    /// are untouched.
     #[error(
         "{}",
         shown!(
@@ -187,11 +192,12 @@ pub enum Error {
     )]
     #[non_exhaustive]
     FileTooLong {
-        /// What was to be done.
+        /// The operation.
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// How long a file of this process may be, if there is a limit (`RLIMIT_FSIZE`).
+        /// The longest file that this process may write, in bytes, if there is a limit
+        /// (`RLIMIT_FSIZE`).
         limit: Option<u64>,
     },
 
@@ -210,7 +216,7 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// A generation has the greatest number there is.
+    /// A generation has the greatest number that is possible.
     #[error(
         "{}",
         shown!(
@@ -225,19 +231,19 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// There is no such generation.
+    /// The generation does not exist.
     #[error("{}", shown!("there is no generation {generation} in {}: {}", path.display(), Available(available)))]
     #[non_exhaustive]
     NoSuchGeneration {
         /// The checkpoint directory.
         path: PathBuf,
-        /// What was asked for.
+        /// The requested generation.
         generation: u64,
-        /// What there is, oldest first.
+        /// The existing generations, oldest first.
         available: Vec<u64>,
     },
 
-    /// There is nothing in the directory that a run was to be branched from.
+    /// The directory to branch from has no generations.
     #[error(
         "{}",
         shown!(
@@ -251,7 +257,7 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// There are generations, but not one of them can be used. Nothing was removed.
+    /// There are generations, but none of them can be used. Nothing was removed.
     #[error(
         "{}",
         shown!(
@@ -262,23 +268,23 @@ pub enum Error {
     NoneUsable {
         /// The checkpoint directory.
         path: PathBuf,
-        /// Each generation and what is wrong with it, newest first.
+        /// Each generation with its error, newest first.
         tried: Vec<Skipped>,
     },
 
-    /// A file is not as it was written.
+    /// A file is damaged: it is not as it was written.
     #[error("{}", shown!("{} is damaged ({part}): {why}", path.display()))]
     #[non_exhaustive]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The part of it where the damage was found.
+        /// The part of it in which the damage was found.
         part: String,
-        /// What is wrong there.
+        /// The damage.
         why: String,
     },
 
-    /// A file with the name of a generation is something else.
+    /// A file has the name of a generation, and is not a checkpoint.
     #[error("{}", shown!("{} is not a checkpoint: it was not written by this library", path.display()))]
     #[non_exhaustive]
     NotACheckpoint {
@@ -286,7 +292,8 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// A checkpoint was written by a later version of this library, in a format that this one does not know.
+    /// A later version of this library wrote the checkpoint, in a format that this one does not
+    /// know.
     #[error(
         "{}",
         shown!(
@@ -297,13 +304,13 @@ pub enum Error {
     FormatTooNew {
         /// The file.
         path: PathBuf,
-        /// Its format version.
+        /// The format version of the file.
         found: u32,
-        /// The highest that this library reads.
+        /// The highest format version that this library reads.
         supported: u32,
     },
 
-    /// A checkpoint was written with a codec that this library does not have.
+    /// A checkpoint has a codec that this library does not know.
     #[error(
         "{}",
         shown!(
@@ -322,7 +329,7 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "{} holds a `{found}`, this program wants a `{expected}`: it is the checkpoint of another program, or the type \
+            "{} holds a `{found}`, this program expects a `{expected}`: it is the checkpoint of another program, or the type \
             was renamed; in the latter case write `#[checkpointed(name = \"{found}\")]` on it",
             path.display()
         )
@@ -358,7 +365,7 @@ pub enum Error {
         expected: u32,
     },
 
-    /// The state looked different when it was saved, and could not be found again by its names.
+    /// The saved state has another schema, and could not be matched by its names.
     #[error(
         "{}",
         shown!(
@@ -375,9 +382,9 @@ pub enum Error {
         path: PathBuf,
         /// The name of the state.
         name: String,
-        /// What differs, and where.
+        /// All differences, with their places.
         differences: Vec<Difference>,
-        /// Which of it is the obstacle, with the path of the value.
+        /// The difference that prevents loading, with the path of the value.
         why: String,
     },
 
@@ -387,25 +394,26 @@ pub enum Error {
     Unsupported {
         /// The name of the state.
         name: String,
-        /// Each such field with the reason.
+        /// Each such field, with the reason.
         fields: Vec<String>,
     },
 
-    /// The state could not be turned into bytes. Nothing was written.
+    /// The state could not be encoded. Nothing was written.
     #[error("{}", shown!("`{name}` could not be encoded: {why}"))]
     #[non_exhaustive]
     Encode {
         /// The name of the state.
         name: String,
-        /// What its `Serialize` implementation, or the codec, said.
+        /// The error of its `Serialize` implementation, or of the codec.
         why: String,
     },
 
-    /// A file was written that could not be opened again. It was removed, and what was saved before is untouched.
+    /// A new file could not be opened again. It was removed, and earlier checkpoints are untouched.
     #[error(
         "{}",
         shown!(
-            "generation {generation} in {} could not be opened after it was written: {why}; it does not count and was removed,          earlier checkpoints are untouched: save again, and if that fails too, report it as a fault of `checkpointed`",
+            "generation {generation} in {} could not be opened after it was written: {why}; it does not count and was removed, \
+            earlier checkpoints are untouched: save again, and if that fails too, report it as a fault of `checkpointed`",
             path.display()
         )
     )]
@@ -415,12 +423,13 @@ pub enum Error {
         path: PathBuf,
         /// The number that it would have had.
         generation: u64,
-        /// Which part of it was refused, and why.
+        /// The part that was refused, and the reason.
         why: String,
     },
 
-    /// A state did not come back as it was saved: its `Serialize` and its `Deserialize` do not agree, or a value has no form
-    /// in a checkpoint. What was written was removed, and what was saved before is untouched.
+    /// A state was not read back as it was saved: its `Serialize` and its `Deserialize` disagree,
+    /// or a value has no form in a checkpoint. The new file was removed, and earlier checkpoints
+    /// are untouched.
     #[error(
         "{}",
         shown!(
@@ -438,13 +447,14 @@ pub enum Error {
         path: PathBuf,
         /// The name of the state.
         name: String,
-        /// The number that it would have had.
+        /// The number that the checkpoint would have had.
         generation: u64,
-        /// What differs, or why it could not be loaded.
+        /// The difference, or the reason that it could not be loaded.
         why: String,
     },
 
-    /// The bytes are as they were written and the schema is the same, but the state refused them.
+    /// The bytes are as they were written, and the schema is the same, but the state could not be
+    /// decoded from them.
     #[error("{}", shown!("{} could not be decoded as `{name}`: {why}", path.display()))]
     #[non_exhaustive]
     Decode {
@@ -452,7 +462,7 @@ pub enum Error {
         path: PathBuf,
         /// The name of the state.
         name: String,
-        /// What its `Deserialize` implementation, or the codec, said.
+        /// The error of its `Deserialize` implementation, or of the codec.
         why: String,
     },
 
@@ -460,14 +470,14 @@ pub enum Error {
     #[error("{}", shown!("{origin} gives no key: {why}"))]
     #[non_exhaustive]
     InvalidKey {
-        /// Where it was looked for.
+        /// The place in which it was looked for.
         origin: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 
-    /// A checkpoint has no tag of a key that the program knows, so anybody may have written it. Nothing older is taken in
-    /// its place.
+    /// A checkpoint has no tag of a key that the program knows, so an attacker may have written it.
+    /// No older generation is loaded instead.
     #[error(
         "{}",
         shown!(
@@ -480,11 +490,12 @@ pub enum Error {
     NotAuthentic {
         /// The file.
         path: PathBuf,
-        /// Which tag it has, if any.
+        /// The tag that it has, if any.
         why: String,
     },
 
-    /// A checkpoint is encrypted, and the program cannot decrypt it. Nothing older is taken in its place.
+    /// A checkpoint is encrypted, and the program cannot decrypt it. No older generation is loaded
+    /// instead.
     #[error(
         "{}",
         shown!(
@@ -497,16 +508,17 @@ pub enum Error {
     Encrypted {
         /// The file.
         path: PathBuf,
-        /// What is missing.
+        /// The missing identity or feature.
         why: String,
     },
 
-    /// A checkpoint is not encrypted, though the program wants it to be. Nothing older is taken in its place.
+    /// A checkpoint is not encrypted, and the program demands encryption. No older generation is
+    /// loaded instead.
     #[error(
         "{}",
         shown!(
-            "{} is not encrypted, which the program wants all checkpoints of the directory to be: if it is yours, load it once \
-            without protection and save it again",
+            "{} is not encrypted, and the program accepts only encrypted checkpoints: if it is yours, \
+            load it once without protection and save it again",
             path.display()
         )
     )]
@@ -516,12 +528,12 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The newest checkpoint is older than the program knows it must be.
+    /// The newest checkpoint is older than the program allows.
     #[error(
         "{}",
         shown!(
-            "the newest generation in {} is {}, the program expects {expected} or a later one: somebody removed what was newer, \
-            or put an older directory back",
+            "the newest generation in {} is {}, the program expects {expected} or a later one: \
+            newer ones were removed, or an older directory was restored",
             path.display(),
             found.map_or("missing".to_owned(), |found| found.to_string())
         )
@@ -530,9 +542,9 @@ pub enum Error {
     TooOld {
         /// The checkpoint directory.
         path: PathBuf,
-        /// What there is, if anything.
+        /// The newest generation, if there is one.
         found: Option<u64>,
-        /// What was given to `Protection::at_least`.
+        /// The number that was given to `Protection::at_least`.
         expected: u64,
     },
 
@@ -549,11 +561,11 @@ pub enum Error {
         path: PathBuf,
         /// The part.
         part: String,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
     },
 
-    /// A checkpoint is compressed, and the program was built without what unpacks it.
+    /// A checkpoint is compressed, and the program was built without the feature that unpacks it.
     #[error(
         "{}",
         shown!(
@@ -572,8 +584,8 @@ pub enum Error {
         feature: &'static str,
     },
 
-    /// A save panicked: the state did, when it was encoded, or the thread that saves in the background. What was saved before
-    /// is untouched, and the program may go on and save again.
+    /// A save panicked: the state did while it was encoded, or the thread that saves in the
+    /// background. Earlier checkpoints are untouched, and the program may continue and save again.
     #[error(
         "{}",
         shown!(
@@ -584,11 +596,12 @@ pub enum Error {
     Panicked {
         /// The name of the state.
         name: String,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
 
-    /// A scope was entered before the one around it said what its variables are: a restart could not come back to it.
+    /// The program entered a scope before the scope around it kept its variables. A restart could
+    /// not return to it.
     #[error(
         "{}",
         shown!(
@@ -601,31 +614,32 @@ pub enum Error {
     ScopeNotKept {
         /// The scope that is active; empty outside of all scopes.
         outer: String,
-        /// The scope that was to be entered.
+        /// The scope that the program tried to enter.
         entered: String,
     },
 
-    /// A restart has to come back to the scope that was active when the checkpoint was saved.
+    /// The program restarted, and did not return to the scope that was active when the checkpoint
+    /// was saved.
     #[error(
         "{}",
         shown!(
-            "the checkpoint was saved inside scope `{expected}`{}, and this program {}: what comes before it must not be done again on a \
-            restart; put that into `once`, or say with the variables how far the program is",
+            "the checkpoint was saved inside scope `{expected}`{}, and this program {}: a restart must not repeat \
+            the work before it; put that work into `once`, or keep the progress in the variables",
             if outer.is_empty() { String::new() } else { format!(" of scope `{outer}`") },
-            if entered.is_empty() { "saves or finishes before it came back to it".to_owned() } else { format!("entered `{entered}` there") }
+            if entered.is_empty() { "saves or finishes before it returned to it".to_owned() } else { format!("entered `{entered}` there") }
         )
     )]
     #[non_exhaustive]
     OtherScope {
         /// The scope that is active; empty outside of all scopes.
         outer: String,
-        /// The scope that was to be entered; empty where a save was to be made.
+        /// The scope that the program tried to enter; empty where it tried to save.
         entered: String,
-        /// The scope that the restart has to come back to.
+        /// The scope that the restart must return to.
         expected: String,
     },
 
-    /// Scopes can be restored only before the first of them is entered.
+    /// The program restored scopes after it had entered one.
     #[error("{}", shown!("scope `{name}` is active: call `restore` before any scope is entered"))]
     #[non_exhaustive]
     ScopeActive {
@@ -633,33 +647,34 @@ pub enum Error {
         name: String,
     },
 
-    /// A step of a pipeline failed. What was done before it is saved.
+    /// A step of a pipeline failed. The outputs of the steps before it are saved.
     #[error(
         "{}",
         shown!(
-            "step `{step}` failed: {source}; what was done before it is saved: mend that, and start the program again to go on \
-            from here"
+            "step `{step}` failed: {source}; the steps before it are saved: fix the cause, and \
+            start the program again to continue from here"
         )
     )]
     #[non_exhaustive]
     StepFailed {
-        /// Its name.
+        /// The name of the step.
         step: String,
-        /// What its function said.
+        /// The error of its function.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// A step of a pipeline was not run, because a person wants that, and there is nothing in its place.
+    /// A step of a pipeline was skipped, because a user commanded that, and it has no earlier
+    /// output.
     #[error("{}", shown!("step `{step}` was not run: {why}"))]
     #[non_exhaustive]
     StepNotRun {
-        /// Its name.
+        /// The name of the step.
         step: String,
-        /// Why.
+        /// The command.
         why: String,
     },
 
-    /// The output of a step is kept no more as it was written, so what takes it cannot be run.
+    /// The saved output of a step is missing or damaged, so the steps that take it cannot run.
     #[error(
         "{}",
         shown!(
@@ -671,7 +686,7 @@ pub enum Error {
     OutputUnusable {
         /// The name of the step.
         step: String,
-        /// What is wrong with the output.
+        /// The error of reading the output.
         source: Box<Error>,
     },
 
@@ -692,8 +707,7 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "step `{step}` takes the output of step `{input}` of another pipeline: run that step in this one, or give what it \
-            made as a parameter"
+            "step `{step}` takes the output of step `{input}` of another pipeline: run that step in this one, or pass its output as a parameter"
         )
     )]
     #[non_exhaustive]
@@ -704,23 +718,23 @@ pub enum Error {
         input: String,
     },
 
-    /// A command names a step that the program does not have.
+    /// A command names a step that the pipeline does not have.
     #[error("{}", shown!("there is no step `{step}`: the steps are {}", known.join(", ")))]
     #[non_exhaustive]
     UnknownStep {
         /// The name.
         step: String,
-        /// Those that there are.
+        /// The steps of the pipeline.
         known: Vec<String>,
     },
 
-    /// A type in a checkpoint has a form that the checkpoint does not tell, so what is behind it cannot be read without
-    /// the program.
+    /// A type in a checkpoint has a form that the schema does not describe, so its values cannot be
+    /// read without the program.
     #[error(
         "{}",
         shown!(
-            "{} has a `{name}`, whose form is not in the file: it, and what comes behind it, can only be loaded by the program \
-            that wrote it; the arrays can be read by their names",
+            "{} has a `{name}`, whose form is not in the file: only the program that wrote it can load it, \
+            and everything behind it; the arrays can be read by their names",
             path.display()
         )
     )]
@@ -748,62 +762,62 @@ pub enum Error {
         file: PathBuf,
         /// The whole path.
         path: String,
-        /// The step of it that leads nowhere.
+        /// The component of it that leads nowhere.
         step: String,
-        /// The path up to there.
+        /// The path up to that component.
         within: String,
-        /// Some of what there is.
+        /// Some of the components that exist there.
         known: Vec<String>,
     },
 
-    /// A value is too large, or nested too deep, for the form that was asked for, or it has no form there.
+    /// A value is too large, or nested too deep, for the requested form, or has no such form.
     #[error("{}", shown!("{} cannot be written as {form}: {why}", path.display()))]
     #[non_exhaustive]
     NotExportable {
         /// The checkpoint.
         path: PathBuf,
-        /// The form.
+        /// The requested form.
         form: &'static str,
-        /// What is in the way.
+        /// The reason.
         why: String,
     },
 
-    /// A setting of the builder makes no sense.
+    /// A setting is invalid.
     #[error("{}", shown!("{setting}: {why}"))]
     #[non_exhaustive]
     InvalidSetting {
         /// The setting, as it was given.
         setting: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = self.to_string();
-        formatter.write_str(&told)?;
+        let mut last = self.to_string();
+        formatter.write_str(&last)?;
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            let text = crate::base::text::shown(error).to_string();
+            let message = crate::base::text::shown(error).to_string();
             // Most messages end with their cause.
-            if !told.contains(&text) {
-                write!(formatter, "\ncaused by: {text}")?;
+            if !last.contains(&message) {
+                write!(formatter, "\ncaused by: {message}")?;
             }
-            told = text;
+            last = message;
             cause = error.source();
         }
         Ok(())
     }
 }
 
-/// A generation that a load could not use, and why.
+/// A generation that a load could not use, with its error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Skipped {
     /// Its number.
     pub generation: u64,
-    /// What is wrong with it, with the path.
+    /// Its error, with the path.
     pub error: Error,
 }
 
@@ -814,12 +828,12 @@ impl fmt::Display for Skipped {
 }
 
 impl Error {
-    /// An operation that failed.
+    /// The error of an operation that failed.
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Error {
         Error::Io { operation, path: path.to_owned(), source: with_owner(path, source) }
     }
 
-    /// An operation that failed and was to change something.
+    /// The error of an operation that failed, and was to change something.
     pub(crate) fn writing(operation: &'static str, path: &Path, source: io::Error) -> Error {
         let source = with_owner(path, source);
         let path = path.to_owned();
@@ -841,7 +855,7 @@ impl Error {
         }
     }
 
-    /// What the container said of the file at `path`.
+    /// The error for a refusal of the container at `path`.
     pub(crate) fn refused(path: &Path, refusal: Refusal) -> Error {
         let path = path.to_owned();
         match refusal {
@@ -866,7 +880,7 @@ impl Error {
         }
     }
 
-    /// Whether a save that failed so may succeed later, without a change of the program.
+    /// True if a save that failed in this way may succeed later, without a change of the program.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self,
@@ -874,8 +888,8 @@ impl Error {
         )
     }
 
-    /// Whether an older generation may stand in: the file is broken for good, not merely different from what was
-    /// expected, and not out of reach for a moment.
+    /// True if an older generation may be loaded instead: the file is broken for good. It is not
+    /// merely different from the program, and not merely out of reach for a moment.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Error::Damaged { .. } | Error::NotACheckpoint { .. } => true,
@@ -885,30 +899,31 @@ impl Error {
     }
 }
 
-/// What to do about a name that is taken.
+/// The advice for a name that is taken.
 fn way_past(operation: &str) -> &'static str {
     match operation {
         "publish" => {
-            "another program put it there, and it is left alone: see to it that only this one saves there; the next save takes \
+            "another program put it there, and it is left alone: make sure that only this one saves there; the next save takes \
              the next number"
         }
         _ => "choose a path where there is nothing, or move away what is there",
     }
 }
 
-/// A way on from one version to another.
+/// The advice for a checkpoint of another version.
 fn version_help(found: u32, expected: u32) -> String {
     if found > expected {
-        return "load it with the program that wrote it, which is a newer one".to_owned();
+        return "load it with the newer program that wrote it".to_owned();
     }
     format!(
-        "say how the one becomes the other, with `#[checkpointed(version = {expected}, migrate(from = {found}, with = \
-         function))]` and a function that takes the type of version {found}, or load it with the program that wrote it"
+        "add a migration, `#[checkpointed(version = {expected}, migrate(from = {found}, with = \
+         function))]`, with a function that takes the type of version {found}, or load it with the \
+         program that wrote it"
     )
 }
 
-/// Whether the trouble lies with the program or the connection, not with the file: going back to an older generation
-/// because of it would throw work away that is there.
+/// True if the program or the connection is at fault, and not the file: loading an older generation
+/// because of it would lose work that exists.
 fn is_passing(error: &io::Error) -> bool {
     #[cfg(unix)]
     if matches!(
@@ -919,7 +934,8 @@ fn is_passing(error: &io::Error) -> bool {
     }
     matches!(
         error.kind(),
-        // A file that one may not read may be whole: a run as another user is enough to leave such a one.
+        // A file without permission to read may be whole: one run as another user leaves such a
+        // file.
         io::ErrorKind::PermissionDenied
             | io::ErrorKind::NotConnected
             | io::ErrorKind::OutOfMemory
@@ -932,7 +948,7 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// Where permission was denied: whose the file is, or the directory that it should be in.
+/// Adds the owner of the file, or of its directory, to an error of permissions.
 fn with_owner(path: &Path, source: io::Error) -> io::Error {
     #[cfg(unix)]
     if source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_some() {
@@ -952,7 +968,7 @@ fn with_owner(path: &Path, source: io::Error) -> io::Error {
     source
 }
 
-/// One item a line, each indented.
+/// Displays one item a line, each indented.
 struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
@@ -1001,7 +1017,7 @@ mod tests {
     }
 
     #[test]
-    fn what_main_prints_is_the_message_with_its_causes() {
+    fn main_prints_the_message_with_its_causes() {
         let full = || Error::writing("write", "run.ckpt".as_ref(), io::ErrorKind::StorageFull.into());
         assert_eq!(format!("{:?}", full()), full().to_string());
         assert_eq!(format!("{:#?}", full()), full().to_string());
