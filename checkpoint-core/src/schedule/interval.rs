@@ -1,9 +1,10 @@
-//! How long to compute from one save to the next, where failures come at random.
+//! The time to compute between two saves, where failures come at random.
 //!
-//! The model is that of J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps", Future
-//! Generation Computer Systems 22 (2006) 303-312: failures are exponentially distributed with the mean time between them
-//! `mtbf` (M), a save costs the program `cost` (δ), a restart `restart` (R), and between two saves it computes for `interval`
-//! (τ). All times are durations of real time.
+//! The model is that of J. T. Daly, "A higher order estimate of the optimum checkpoint interval for
+//! restart dumps", Future Generation Computer Systems 22 (2006) 303-312: failures are exponentially
+//! distributed with the mean time between them `mtbf` (M), a save costs the program `cost` (δ), a
+//! restart `restart` (R), and between two saves it computes for `interval` (τ). All times are
+//! durations of real time.
 //!
 //! ```
 //! use checkpointed::schedule::interval;
@@ -16,20 +17,20 @@
 
 use std::time::Duration;
 
-/// Young's interval, √(2 δ M): the first-order estimate. It is good where the cost is far below the MTBF, and always longer
-/// than the [`exact`] one.
+/// Young's interval, √(2 δ M): the first-order estimate. It is good where the cost is far below the
+/// MTBF, and always longer than the [`exact`] one.
 ///
-/// J. W. Young, "A first order approximation to the optimum checkpoint interval", Communications of the ACM 17 (1974)
-/// 530-531.
+/// J. W. Young, "A first order approximation to the optimum checkpoint interval", Communications of
+/// the ACM 17 (1974) 530-531.
 #[must_use]
 pub fn young(cost: Duration, mtbf: Duration) -> Duration {
     let (cost, mtbf) = (cost.as_secs_f64(), mtbf.as_secs_f64());
-    // Each root by itself: the product may be larger than the largest float can be squared.
+    // Each root is taken by itself: the square of the largest products is no float.
     duration(2.0_f64.sqrt() * cost.sqrt() * mtbf.sqrt())
 }
 
-/// Daly's interval of higher order, √(2 δ M) [1 + ⅓ √(δ / 2M) + ⅑ (δ / 2M)] - δ where δ < 2 M, and M beyond: equation (37)
-/// of his article.
+/// Daly's interval of higher order, √(2 δ M) [1 + ⅓ √(δ / 2M) + ⅑ (δ / 2M)] - δ where δ < 2 M, and
+/// M beyond: equation (37) of his article.
 #[must_use]
 pub fn daly(cost: Duration, mtbf: Duration) -> Duration {
     let (cost, mtbf) = (cost.as_secs_f64(), mtbf.as_secs_f64());
@@ -40,12 +41,14 @@ pub fn daly(cost: Duration, mtbf: Duration) -> Duration {
     duration(2.0 * mtbf * ratio.sqrt() * (1.0 + ratio.sqrt() / 3.0 + ratio / 9.0) - cost)
 }
 
-/// The interval at which [`expected_runtime`] is least: M (1 + W(-e^(-1 - δ/M))), with the principal branch of Lambert's W.
+/// The interval at which [`expected_runtime`] is least: M (1 + W(-e^(-1 - δ/M))), with the
+/// principal branch of Lambert's W.
 ///
-/// Derivation: the derivative of (e^((τ + δ)/M) - 1) / τ is zero where 1 - x = e^(-x - d), with x = τ/M and d = δ/M. It does
-/// not depend on the restart. R. M. Corless et al., "On the Lambert W function", Advances in Computational Mathematics 5
-/// (1996) 329-359, equation (4.22), gives the series about the branch point; a Newton iteration on
-/// ln(1 - x) + x + d = 0 does the rest. It is never longer than M.
+/// Derivation: the derivative of (e^((τ + δ)/M) - 1) / τ is zero where 1 - x = e^(-x - d), with x =
+/// τ/M and d = δ/M. It does not depend on the restart. R. M. Corless et al., "On the Lambert W
+/// function", Advances in Computational Mathematics 5 (1996) 329-359, equation (4.22), gives the
+/// series about the branch point; a Newton iteration on ln(1 - x) + x + d = 0 refines it. The
+/// interval is never longer than M.
 #[must_use]
 pub fn exact(cost: Duration, mtbf: Duration) -> Duration {
     let (cost, mtbf) = (cost.as_secs_f64(), mtbf.as_secs_f64());
@@ -55,9 +58,9 @@ pub fn exact(cost: Duration, mtbf: Duration) -> Duration {
     duration(mtbf * exact_ratio(cost / mtbf))
 }
 
-/// τ/M, of δ/M.
+/// τ/M as a function of δ/M.
 fn exact_ratio(cost: f64) -> f64 {
-    // Beyond, 1 - x is less than the smallest float above 0 can tell from it.
+    // Beyond this, 1 - x is less than a float can tell from 0.
     if cost > 36.0 {
         return 1.0;
     }
@@ -65,7 +68,8 @@ fn exact_ratio(cost: f64) -> f64 {
     if p < 1e-4 {
         return p * (1.0 - p * (1.0 / 3.0 - p * 11.0 / 72.0));
     }
-    // From either side: the series is too long beyond d = 1, the exponential too short below.
+    // The start comes from either side: the series is too long beyond d = 1, the exponential too
+    // short below.
     let mut x = if cost < 1.0 {
         p * (1.0 - p * (1.0 / 3.0 - p * (11.0 / 72.0 - p * 43.0 / 540.0)))
     } else {
@@ -82,8 +86,9 @@ fn exact_ratio(cost: f64) -> f64 {
     x
 }
 
-/// The expected time from the beginning to the end of a run: M e^(R/M) (e^((τ + δ)/M) - 1) W/τ, for `work` (W) of
-/// computing; equation (20) of Daly's article. Where that is longer than a [`Duration`] can be, [`Duration::MAX`].
+/// The expected time from the beginning to the end of a run: M e^(R/M) (e^((τ + δ)/M) - 1) W/τ, for
+/// `work` (W) of computing; equation (20) of Daly's article. Returns [`Duration::MAX`] where that
+/// is longer than a [`Duration`] can be.
 #[must_use]
 pub fn expected_runtime(
     work: Duration,
@@ -103,7 +108,8 @@ pub fn expected_runtime(
     duration(mtbf * (restart / mtbf).exp() * ((interval + cost) / mtbf).exp_m1() * work / interval)
 }
 
-/// Any number of seconds; what is too long is the longest there is, what is none is zero.
+/// Turns any number of seconds into a duration: too many become the longest, NaN and negative ones
+/// zero.
 pub(crate) fn duration(seconds: f64) -> Duration {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) => duration,

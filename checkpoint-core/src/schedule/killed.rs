@@ -1,8 +1,8 @@
-//! Programs that are killed again and again, after 5 s to 5 h, from their very first start on: how much of their work is kept
-//! from the third failure on, beside what the best fixed interval keeps.
+//! Programs that are killed again and again, each 5 s to 5 h after its start. The tests compare the
+//! work that they keep, from the third failure on, with that of the best fixed interval.
 //!
-//! Nothing is known at first but the assumption of a day. What is known of a killed run is what its saves and signs of
-//! life tell, which is too little by up to a sixteenth.
+//! At first, the schedule knows only the assumption of one failure a day. Of a killed run, it knows
+//! the saves and signs of life, which are up to a sixteenth too short.
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test")]
 
@@ -10,13 +10,13 @@ use super::interval::duration;
 use super::simulation::{Case, Failures, Random};
 use super::{Cost, Pacer, Past, Schedule, interval};
 
-/// Of how many programs the mean is taken.
+/// The number of programs in a mean.
 const PROGRAMS: u64 = 100;
-/// The failures that are not counted, and all.
+/// The number of failures that are not counted, and of all.
 const FIRST: u64 = 3;
 const LAST: u64 = 15;
 
-/// The part of its time that a program keeps as work, where an interval is chosen by what is known.
+/// A way to choose the interval. Its result is the part of its time that a program keeps as work.
 trait Chooser {
     fn start(&mut self);
     fn interval(&mut self) -> f64;
@@ -35,7 +35,7 @@ impl Chooser for Fixed {
     fn killed(&mut self, _: f64) {}
 }
 
-/// What the library does.
+/// Chooses as the library does.
 struct Adaptive {
     cost: Cost,
     past: Past,
@@ -106,8 +106,8 @@ fn efficiency(case: Case, chooser: impl Fn() -> Box<dyn Chooser>) -> f64 {
 fn from_the_third_failure_on_work_is_within_5_per_cent_of_best() {
     let mut worst: (f64, Option<Case>) = (1.0, None);
     let cases = [5.0, 30.0, 300.0, 3600.0, 18_000.0].into_iter().flat_map(|mtbf| {
-        // Where all are killed after the same time, the best interval uses it to the last: saves that cost more of it are no
-        // match for that.
+        // Where all programs are killed after the same time, the best interval uses it to the last
+        // moment. A schedule cannot match that where a save costs a larger part of that time.
         let (random, equal) = ([0.0005, 0.005, 0.05, 0.2], [0.0001, 0.0005]);
         let case = move |failures| move |ratio: f64| Case { mtbf, cost: mtbf * ratio, failures };
         let weibull = random.into_iter().map(case(Failures::Weibull));

@@ -1,11 +1,13 @@
-//! How far the estimate of the time between failures takes the adaptive schedule from the best fixed interval, in the mean
-//! over very many failures. `simulation.rs` follows the schedule through whole runs; but the few dozen of them that there is time
-//! for differ by a per cent by chance alone, so that they could hide a miss of the promise.
+//! The distance of the adaptive schedule from the best fixed interval, in the mean over very many
+//! failures. `simulation.rs` follows whole runs; but in the few dozen of them that there is time
+//! for, chance alone makes a difference of a per cent, which could hide a broken promise.
 //!
-//! Each failure begins the game anew, so by the renewal-reward theorem (S. M. Ross, Introduction to Probability Models, 11th ed.,
-//! 2014, section 7.4) the work that is kept in the long run is τ Σ S(R + k (τ + δ)), k = 1, 2, …, for each time between
-//! failures M, where S(t) is the probability that there is no failure until t. Only what is known when is left to chance. The interval
-//! is taken to stay the same from one failure to the next, where the schedule makes it longer as time goes by.
+//! Each failure starts anew, so by the renewal-reward theorem (S. M. Ross, Introduction to
+//! Probability Models, 11th ed., 2014, section 7.4) the work that is kept in the long run is τ Σ
+//! S(R + k (τ + δ)), k = 1, 2, …, for each time between failures M, where S(t) is the probability
+//! of no failure until t. Only the knowledge at each time is left to chance. The interval is
+//! assumed to stay the same from one failure to the next, where the schedule makes it longer as
+//! time goes by.
 
 #![allow(clippy::cast_precision_loss, reason = "a test")]
 
@@ -13,18 +15,19 @@ use super::interval::duration;
 use super::simulation::{Case, Random};
 use super::{Experience, interval};
 
-/// Of how many histories the mean is taken, and of how many failures in each.
+/// The number of histories in a mean, and of failures in each.
 const HISTORIES: u64 = 300;
 const FAILURES: u64 = 20;
 
-/// The part of the time that is work which is kept.
+/// The part of the time that is work and is kept.
 fn efficiency(case: Case, interval: f64) -> f64 {
     let segment = interval + case.cost;
     let survived = (1..).map(|k| case.survival(case.restart() + f64::from(k) * segment));
     interval * survived.take_while(|survival| *survival > 1e-9).sum::<f64>() / case.mtbf
 }
 
-/// The efficiency at intervals in equal steps of their logarithm, about the optimum of the exponential model.
+/// The efficiency at intervals in equal steps of their logarithm, about the optimum of the
+/// exponential model.
 struct Table {
     around: f64,
     rows: Vec<f64>,
@@ -44,7 +47,7 @@ impl Table {
         self.rows.iter().copied().fold(0.0, f64::max)
     }
 
-    /// Between the rows, in a straight line.
+    /// Interpolates linearly between the rows.
     fn at(&self, interval: f64) -> f64 {
         let place = ((interval / self.around).log2() + OCTAVES_BELOW) * STEPS_PER_OCTAVE;
         let row = (0..self.rows.len() - 1).take_while(|row| *row as f64 <= place).last().unwrap_or(0);
@@ -57,7 +60,8 @@ fn exact(case: Case, mtbf: f64) -> f64 {
     interval::exact(duration(case.cost), duration(mtbf)).as_secs_f64()
 }
 
-/// By how much runs are longer than with the best interval, from when so many failures were seen.
+/// The relative excess of the run time over that with the best interval, from this number of
+/// failures on.
 fn excess(case: Case, table: &Table, prior: f64, seen: u64) -> f64 {
     let mut kept = 0.0;
     for history in 0..HISTORIES {
@@ -75,7 +79,7 @@ fn excess(case: Case, table: &Table, prior: f64, seen: u64) -> f64 {
     table.best() * (HISTORIES * FAILURES) as f64 / kept - 1.0
 }
 
-/// Where saves are cheap, so little depends on the interval that it need not be worked out.
+/// All cases but those with cheap saves: there the interval matters too little to compute.
 fn cases() -> impl Iterator<Item = Case> {
     Case::all().filter(|case| case.cost >= 10.0)
 }
@@ -90,7 +94,7 @@ fn ten_failures_are_enough_for_two_per_cent_in_the_long_run() {
 }
 
 #[test]
-fn a_prior_that_is_wrong_by_a_factor_of_ten_costs_less_than_ten_per_cent_from_the_first_failure_on() {
+fn a_prior_wrong_tenfold_costs_under_ten_per_cent() {
     for case in cases() {
         let table = Table::new(case);
         for wrong in [0.1, 10.0] {

@@ -1,4 +1,5 @@
-//! When to save: what a program may ask for, and what is decided from what the saves of this run cost.
+//! The schedule of saves: the settings of a program, and decisions that depend on the cost of the
+//! saves of this run.
 
 pub mod interval;
 #[cfg(test)]
@@ -18,10 +19,11 @@ pub use mtbf::Experience;
 pub(crate) use mtbf::Past;
 pub(crate) use pacer::{Cost, Pacer};
 
-/// The mean time between failures that [`Schedule::adaptive`] assumes as long as little is known: 24 hours.
+/// The mean time between failures that [`Schedule::adaptive`] assumes as long as little is known:
+/// 24 hours.
 pub const ASSUMED_MTBF: Duration = Duration::from_secs(24 * 3600);
 
-/// When [`save_if_due`](crate::Checkpointer::save_if_due) saves.
+/// Decides when [`save_if_due`](crate::Checkpointer::save_if_due) saves.
 ///
 /// ```
 /// use checkpointed::Schedule;
@@ -51,73 +53,75 @@ impl Schedule {
         Schedule { rule, at_least: None, at_most: None }
     }
 
-    /// After every `n` calls, counted from the start of the program and from each save.
+    /// Saves after every `n` calls, counted from the start of the program and from each save.
     #[must_use]
     pub fn every_steps(n: u64) -> Schedule {
         Schedule::of(Rule::Steps(n))
     }
 
-    /// Whenever so much time has gone by since the last save.
+    /// Saves when this time has passed since the last save.
     #[must_use]
     pub fn every(time: Duration) -> Schedule {
         Schedule::of(Rule::Every(time))
     }
 
-    /// As often as takes at most this part of the time: 0.01 is one per cent. A save is due when the time since the last
-    /// one is longer than what a save costs the program, times 1 / `fraction` - 1.
+    /// Saves as often as takes at most this fraction of the time: 0.01 is one per cent. A save is
+    /// due when the time since the last one exceeds the cost of a save times 1 / `fraction` - 1.
     #[must_use]
     pub fn overhead(fraction: f64) -> Schedule {
         Schedule::of(Rule::Overhead(fraction))
     }
 
-    /// As often as makes the expected time of the whole run least, where failures come once in `mtbf` on the average: the
-    /// [`exact`](interval::exact) interval of what a save costs the program.
+    /// Saves as often as minimises the expected time of the whole run, where failures come once in
+    /// `mtbf` on average: the [`exact`](interval::exact) interval for the cost of a save.
     #[must_use]
     pub fn optimal(mtbf: Duration) -> Schedule {
         Schedule::of(Rule::Optimal(mtbf))
     }
 
-    /// As [`optimal`](Schedule::optimal), with the mean time between failures that the [history](crate::history) of the
-    /// directory tells. The usual schedule.
+    /// Like [`optimal`](Schedule::optimal), with the mean time between failures that the
+    /// [history](crate::history) of the directory shows. The default.
     ///
-    /// The first save is due after one second, to learn what saves cost. As long as no run in the directory has failed, one
-    /// failure a day is assumed, as by [`adaptive_from`](Schedule::adaptive_from) with 24 hours; since that may be far from
-    /// the truth, saves are made more often where they cost next to nothing: as often as takes half a per cent of the time,
-    /// or as would be best if the run failed once in the time that it has gone on, whichever is less often. A run after
-    /// others that failed before they had saved anything halves its first interval for each of them.
+    /// The first save is due after one second, to measure the cost of saves. As long as no run in
+    /// the directory has failed, one failure a day is assumed, as by
+    /// [`adaptive_from`](Schedule::adaptive_from) with 24 hours. That may be far from the truth, so
+    /// cheap saves are made more often: as often as takes half a per cent of the time, or as would
+    /// be best if the run failed once in the time that it has run, whichever is less often. Each of
+    /// the last runs that failed before its first save halves the first interval of this one.
     #[must_use]
     pub fn adaptive() -> Schedule {
         Schedule::adaptive_from(ASSUMED_MTBF)
     }
 
-    /// As [`adaptive`](Schedule::adaptive), with another assumption. It counts as much as a quarter of a failure that was
-    /// seen: after n failures in the time T, failures are taken to come at the rate (¼ + n) / (¼ `mtbf` + T), which is the
-    /// mean of the posterior with a Gamma prior (A. Gelman et al., Bayesian Data Analysis, 3rd ed., 2013, section 2.6). Once
-    /// there was a failure, `mtbf` counts as at most 6 T / n. An assumption that is wrong by a factor of ten costs a few per
+    /// Like [`adaptive`](Schedule::adaptive), with another assumption. It counts as much as a
+    /// quarter of an observed failure: after n failures in the time T, failures are expected at the
+    /// rate (¼ + n) / (¼ `mtbf` + T), the mean of the posterior with a Gamma prior (A. Gelman et
+    /// al., Bayesian Data Analysis, 3rd ed., 2013, section 2.6). Once there was a failure, `mtbf`
+    /// counts as at most 6 T / n. An assumption that is wrong by a factor of ten costs a few per
     /// cent of the run.
     #[must_use]
     pub fn adaptive_from(mtbf: Duration) -> Schedule {
         Schedule::of(Rule::Adaptive(mtbf))
     }
 
-    /// Never sooner than this after the last save.
+    /// Saves no sooner than this after the last save.
     #[must_use]
     pub fn at_least(mut self, time: Duration) -> Schedule {
         self.at_least = Some(time);
         self
     }
 
-    /// Never later than this after the last save, where the program calls often enough.
+    /// Saves no later than this after the last save, where the program calls often enough.
     #[must_use]
     pub fn at_most(mut self, time: Duration) -> Schedule {
         self.at_most = Some(time);
         self
     }
 
-    /// What a person says in the environment: `10min`, `1000 steps`, `1%`, `adaptive`.
+    /// Parses the value of a variable: `10min`, `1000 steps`, `1%`, `adaptive`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason that it is invalid.
     pub(crate) fn parse(text: &str) -> Result<Schedule, &'static str> {
         const WANTED: &str = "it is a duration as `10min`, a number as `1000 steps`, a part of the time as `1%`, or `adaptive`";
         if text == "adaptive" {
@@ -135,7 +139,7 @@ impl Schedule {
     }
 
     /// # Errors
-    /// [`Error::InvalidSetting`] where it makes no sense.
+    /// [`Error::InvalidSetting`] where it is invalid.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid = |why| Err(Error::InvalidSetting { setting: self.to_string(), why });
         self.senseless().map_or(Ok(()), invalid)
@@ -184,18 +188,18 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// Why a save is due.
+/// The reason that a save is due.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Due {
-    /// So many steps were made since the last save.
+    /// This number of steps was made since the last save.
     Steps(u64),
-    /// So much time has gone by since the last save; the schedule wants no more than that.
+    /// More time has passed since the last save than the schedule allows.
     #[non_exhaustive]
     Elapsed {
         /// The time since the last save.
         elapsed: Duration,
-        /// What the schedule aims for.
+        /// The interval that the schedule aims for.
         interval: Duration,
     },
 }

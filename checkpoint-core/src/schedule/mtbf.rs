@@ -1,21 +1,21 @@
-//! How often failures come, from what a directory's history tells.
+//! The rate of failures, from the history of a directory.
 
 use std::time::Duration;
 
 use super::interval::{self, duration};
 
-/// How many failures the assumption counts as much as: few, because it may be wrong by a factor of ten, but not so few
-/// that the time of the first failure is taken for the mean.
+/// The number of failures that the assumption counts as: few, because it may be wrong by a factor
+/// of ten, but enough that the time of the first failure is not taken for the mean.
 const WEIGHT: f64 = 0.25;
 
-/// Once a failure was seen, the assumption is no longer than so many times the mean that was seen: one failure a day is
-/// assumed of programs that are killed every few seconds, too.
+/// The greatest ratio of the assumption to the observed mean: one failure a day is also assumed of
+/// programs that are killed every few seconds.
 const LONGEST: f64 = 6.0;
 
-/// As long as no failure was seen, saves cost at most one part in so many of the time, or nearly.
+/// As long as no failure was seen, saves cost at most about one part in this many of the time.
 const PARTS: f64 = 200.0;
 
-/// How often programs failed, as far as it was seen: what [`Schedule::adaptive`](super::Schedule::adaptive) goes by.
+/// The observed failures of programs, which [`Schedule::adaptive`](super::Schedule::adaptive) uses.
 ///
 /// ```
 /// use checkpointed::schedule::{ASSUMED_MTBF, Experience};
@@ -28,15 +28,15 @@ const PARTS: f64 = 200.0;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Experience {
-    /// How many runs failed.
+    /// The number of runs that failed.
     pub failures: u64,
-    /// How long all runs together went on.
+    /// The time that all runs together took.
     pub observed: Duration,
 }
 
 impl Experience {
-    /// The mean time between failures that is to be expected where `assumed` was assumed before anything was seen; see
-    /// [`Schedule::adaptive_from`](super::Schedule::adaptive_from).
+    /// The expected mean time between failures, where `assumed` was assumed before anything was
+    /// observed; see [`Schedule::adaptive_from`](super::Schedule::adaptive_from).
     #[must_use]
     pub fn mtbf(&self, assumed: Duration) -> Duration {
         let observed = self.observed.as_secs_f64();
@@ -49,11 +49,12 @@ impl Experience {
         duration((WEIGHT * assumed + observed) / (WEIGHT + failures))
     }
 
-    /// How long to compute from one save to the next, where a save costs the program so much.
+    /// The time to compute from one save to the next, for this cost of a save.
     ///
-    /// As long as no failure was seen, the assumption is all there is, and it may be far too long. So saves are made more
-    /// often than it wants, as often as costs next to nothing; and as a run goes on, and shows that it can, as often as
-    /// would be best if it failed once in the time that it has gone on.
+    /// As long as no failure was seen, there is only the assumption, and it may be far too long. So
+    /// saves are more frequent than it asks: as frequent as costs next to nothing. As a run
+    /// continues, and shows that it can, they become as frequent as would be best if it failed once
+    /// in the time that it has run.
     #[must_use]
     pub fn interval(&self, assumed: Duration, cost: Duration) -> Duration {
         let best = interval::exact(cost, self.mtbf(assumed));
@@ -66,26 +67,26 @@ impl Experience {
     }
 }
 
-/// What is known of the runs in a directory.
+/// The known facts about the runs in a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Past {
-    /// How many of them failed.
+    /// The number of runs that failed.
     pub(crate) failures: u64,
-    /// How long all of them together ran.
+    /// The time that all runs together took.
     pub(crate) observed: Duration,
-    /// How many of the last of them failed one after the other and saved nothing.
+    /// The number of the last runs in a row that failed without a save.
     pub(crate) fruitless: u32,
-    /// What a save cost in the last of them.
+    /// The cost of a save in the last run.
     pub(crate) cost: Option<super::Cost>,
 }
 
 impl Past {
-    /// What is known when this run has gone on for `now`.
+    /// The known facts when this run has taken `now`.
     fn until(&self, now: Duration) -> Experience {
         Experience { failures: self.failures, observed: self.observed.saturating_add(now) }
     }
 
-    /// The [interval](Experience::interval) to aim for, when this run has gone on for `now`.
+    /// The [interval](Experience::interval) to aim for when this run has taken `now`.
     pub(crate) fn interval(&self, assumed: Duration, now: Duration, cost: Duration) -> Duration {
         self.until(now).interval(assumed, cost)
     }
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_not_assumed_of_runs_that_are_killed_every_seven_seconds() {
+    fn runs_killed_every_seven_seconds_outweigh_the_assumed_day() {
         for failures in 1..10 {
             let past = Experience { failures, observed: seconds(7 * failures) };
             let mtbf = past.mtbf(ASSUMED_MTBF);
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_never_failed_saves_as_often_as_costs_next_to_nothing() {
+    fn a_run_that_never_failed_spends_next_to_nothing_on_saves() {
         let (past, cost) = (Past::default(), Duration::from_millis(10));
         assert_eq!(past.interval(ASSUMED_MTBF, seconds(1), cost), Duration::from_millis(1990));
         let later = past.interval(ASSUMED_MTBF, seconds(24 * 3600), cost);
@@ -118,7 +119,8 @@ mod tests {
             later > seconds(30)
                 && later <= interval::exact(cost, past.until(seconds(24 * 3600)).mtbf(ASSUMED_MTBF))
         );
-        // Where saves are so expensive that a day says less, a day it is.
+        // Where saves are so expensive that the time so far says less, the assumption of a day
+        // counts.
         let dear = past.interval(ASSUMED_MTBF, seconds(1), seconds(60));
         assert_eq!(dear, interval::exact(seconds(60), past.until(seconds(1)).mtbf(ASSUMED_MTBF)));
     }

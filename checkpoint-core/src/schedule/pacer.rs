@@ -1,29 +1,31 @@
-//! Decides when a save is due. It has no clock: all times are given to it, counted from the start of the run.
+//! Decides when a save is due. It has no clock: the caller gives all times, counted from the start
+//! of the run.
 
 use std::time::Duration;
 
 use super::interval::{self, duration};
 use super::{Due, Past, Rule, Schedule};
 
-/// When the first save is due of which nobody knows what it costs. A failure before that costs little, and later saves
-/// are worth knowing their cost.
+/// The time of the first save, whose cost is unknown. A failure before it costs little, and the
+/// schedule needs its cost.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// After a failure, a save is tried again when this part of the interval has gone by: what is at risk grows meanwhile.
+/// The part of the interval after which a failed save is tried again: the work at risk grows
+/// meanwhile.
 const AGAIN: u32 = 4;
 
-/// The interval is halved so often at most.
+/// The most times that the interval is halved.
 const HALVINGS: u32 = 20;
 
-/// Of so many last saves the median counts: one that the disk held up changes nothing.
+/// The number of last saves whose median counts: one save that the disk delayed changes nothing.
 const REMEMBERED: usize = 5;
 
-/// What a save costs.
+/// The cost of a save.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Cost {
-    /// How long the program waits.
+    /// The time that the program waits.
     pub(crate) stall: Duration,
-    /// How long it takes until it is on the disk.
+    /// The time until the save is on the disk.
     pub(crate) total: Duration,
 }
 
@@ -32,21 +34,21 @@ pub(crate) struct Cost {
 pub(crate) struct Pacer {
     schedule: Schedule,
     past: Past,
-    /// Of the last saves, oldest first.
+    /// The costs of the last saves, oldest first.
     costs: Vec<Cost>,
-    /// Their median, which is asked for in each step.
+    /// Their median, for use in each step.
     cost: Cost,
     /// The steps since the last save.
     steps: u64,
-    /// When the last save ended, or the run began.
+    /// The time when the last save ended, or the run began.
     last: Duration,
-    /// The time between two saves that is aimed for; `None` where only steps count.
+    /// The interval to aim for; `None` where only steps count.
     interval: Option<Duration>,
-    /// When the next save is due; what is compared in each step.
+    /// The time of the next save, for the comparison in each step.
     next: Duration,
-    /// Whether a save was made in this run.
+    /// True if this run saved.
     has_saved: bool,
-    /// Whether the last one failed.
+    /// True if the last save failed.
     has_failed: bool,
 }
 
@@ -69,7 +71,7 @@ impl Pacer {
         pacer
     }
 
-    /// Whether a save is due now, after one more step.
+    /// Returns the reason for a save that is due now, after one more step.
     pub(crate) fn step(&mut self, now: Duration) -> Option<Due> {
         self.steps += 1;
         let elapsed = now.saturating_sub(self.last);
@@ -85,7 +87,7 @@ impl Pacer {
         Some(Due::Elapsed { elapsed, interval: self.next.saturating_sub(self.last) })
     }
 
-    /// A save was begun at `begun` and is done.
+    /// Records a save that began at `begun` and is complete.
     pub(crate) fn saved(&mut self, begun: Duration, cost: Cost) {
         if self.costs.len() == REMEMBERED {
             self.costs.remove(0);
@@ -97,7 +99,7 @@ impl Pacer {
         self.plan();
     }
 
-    /// A save was tried at `now`, and failed: the next is tried sooner than usual.
+    /// Records a save that failed at `now`: the next attempt comes sooner than usual.
     pub(crate) fn failed(&mut self, now: Duration) {
         self.has_failed = true;
         self.steps = 0;
@@ -105,7 +107,7 @@ impl Pacer {
         self.plan();
     }
 
-    /// What a save costs: the median of the last ones; zero as long as nothing is known.
+    /// The cost of a save: the median of the last ones; zero as long as it is unknown.
     pub(crate) fn cost(&self) -> Cost {
         self.cost
     }
@@ -121,12 +123,12 @@ impl Pacer {
         }
     }
 
-    /// The time between two saves that is aimed for; `None` where only steps count.
+    /// The interval to aim for; `None` where only steps count.
     pub(crate) fn interval(&self) -> Option<Duration> {
         self.interval
     }
 
-    /// Works out when the next save is due.
+    /// Computes the time of the next save.
     fn plan(&mut self) {
         let Schedule { rule, at_least, at_most } = self.schedule;
         self.cost = self.median();
@@ -143,7 +145,7 @@ impl Pacer {
                 Some(if self.has_saved { interval } else { self.after_fruitless_runs(interval) })
             }
         };
-        // A save that goes on when the next is due would only be waited for.
+        // If one save were still running when the next is due, the program would only wait for it.
         let in_the_background = cost.total.saturating_sub(cost.stall);
         self.interval = match (wanted, at_most) {
             (None, None) => None,
@@ -161,9 +163,9 @@ impl Pacer {
         self.next = self.last.saturating_add(wait);
     }
 
-    /// Half the interval for each of the last runs that failed before it had saved anything, but for one, which is chance. Else a
-    /// program that is killed
-    /// sooner than that, each time, would do the same work again for ever. Not less than a save costs.
+    /// Halves the interval for each of the last runs that failed before its first save, except one,
+    /// which is chance. Otherwise, a program that is always killed sooner would repeat the same
+    /// work forever. The interval is at least the cost of a save.
     fn after_fruitless_runs(&self, interval: Duration) -> Duration {
         let halved = interval / (1 << self.past.fruitless.saturating_sub(1).min(HALVINGS));
         halved.max(self.cost.stall.min(interval))
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_save_is_due_while_one_in_the_background_goes_on() {
+    fn no_save_is_due_while_one_runs_in_the_background() {
         let mut pacer = pacer(Schedule::overhead(0.5));
         pacer.saved(seconds(0), cost(1, 60));
         assert_eq!(pacer.interval(), Some(seconds(59)));
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_with_failures_shortens_the_interval_and_tells_what_a_save_costs() {
+    fn a_history_of_failures_shortens_the_interval_and_has_the_cost() {
         let past = |failures| Past {
             failures,
             observed: seconds(36_000),
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_failed_before_they_saved_shorten_the_interval_until_one_does() {
+    fn runs_that_fail_before_a_save_shorten_the_interval() {
         let after = |fruitless| {
             let past = Past { failures: 3, observed: seconds(3600), fruitless, cost: Some(cost(1, 1)) };
             Pacer::new(Schedule::adaptive(), past)

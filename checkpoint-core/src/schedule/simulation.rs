@@ -1,4 +1,5 @@
-//! Whole runs with failures, in a time of their own: how far the adaptive schedule is from the best fixed interval.
+//! Whole runs with failures, in simulated time: the distance of the adaptive schedule from the best
+//! fixed interval.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,13 +24,13 @@ impl Random {
     }
 }
 
-/// How the times between failures are distributed.
+/// The distribution of the times between failures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Failures {
     Exponential,
-    /// Of shape 0.7: a failure is more probable soon after another.
+    /// Weibull of shape 0.7: a failure is more probable soon after another.
     Weibull,
-    /// All after the same time, as by a limit that the program does not know of.
+    /// All equal, as by a time limit that the program does not know.
     Equal,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// All that the adaptive schedule has to stand.
+    /// All cases in which the adaptive schedule is tested.
     pub(super) fn all() -> impl Iterator<Item = Case> {
         let hours = [1.0, 8.0, 168.0];
         let costs = [0.1, 10.0, 600.0];
@@ -59,7 +60,8 @@ impl Case {
         })
     }
 
-    /// How many runs are compared. Where saves are cheap there are many of them, and little depends on when they are made.
+    /// The number of runs to compare. Cheap saves need many runs, because their times matter
+    /// little.
     fn runs(&self) -> u64 {
         if self.mtbf / self.cost > 20_000.0 { 4 } else { 24 }
     }
@@ -75,7 +77,7 @@ impl Case {
             }
     }
 
-    /// The probability that there is no failure until then.
+    /// The probability of no failure until then.
     pub(super) fn survival(&self, time: f64) -> f64 {
         let time = time / self.mtbf;
         match self.failures {
@@ -85,12 +87,12 @@ impl Case {
         }
     }
 
-    /// A restart costs as much as a save.
+    /// The cost of a restart: as much as a save.
     pub(super) fn restart(&self) -> f64 {
         self.cost
     }
 
-    /// The time that `work` takes with a fixed interval.
+    /// The time that `work` takes at a fixed interval.
     fn fixed(&self, interval: f64, work: f64, random: &mut Random) -> f64 {
         let (mut done, mut total) = (0.0, 0.0);
         loop {
@@ -106,7 +108,8 @@ impl Case {
         }
     }
 
-    /// The time that `work` takes with a schedule that goes by what it sees, and what it has seen then.
+    /// The time that `work` takes with a schedule that adapts to its observations, and these
+    /// observations.
     fn adaptive(
         &self,
         schedule: &Schedule,
@@ -147,7 +150,8 @@ impl Case {
     }
 }
 
-/// The mean over runs that differ in their failures, which are the same for each way to choose the interval.
+/// The mean over runs with different failures, the same failures for each way to choose the
+/// interval.
 fn mean(runs: u64, run: impl Fn(&mut Random) -> f64) -> f64 {
     (0..runs).map(|seed| run(&mut Random(seed * 7_919 + 1))).sum::<f64>() / runs as f64
 }
@@ -162,14 +166,14 @@ fn best_fixed(case: Case, work: f64, runs: u64) -> f64 {
 }
 
 #[test]
-fn after_ten_failures_the_adaptive_schedule_is_within_two_per_cent_of_the_best_fixed_interval() {
+fn after_ten_failures_adaptive_is_two_per_cent_from_the_best() {
     let mut worst: (f64, Option<Case>) = (0.0, None);
     for case in Case::all() {
         let (work, runs) = (20.0 * case.mtbf, case.runs());
         let best = best_fixed(case, work, runs);
         let schedule = Schedule::adaptive();
         let adaptive = mean(runs, |random| {
-            // The ten failures are others than those that it is measured with.
+            // The ten failures differ from those of the measurement.
             let mut earlier = Random(random.0 ^ 0xabcd);
             let (_, past) = case.adaptive(&schedule, Past::default(), f64::INFINITY, 10, &mut earlier);
             case.adaptive(&schedule, past, work, u64::MAX, random).0
@@ -184,7 +188,7 @@ fn after_ten_failures_the_adaptive_schedule_is_within_two_per_cent_of_the_best_f
 }
 
 #[test]
-fn from_a_prior_that_is_wrong_by_a_factor_of_ten_it_is_within_ten_per_cent() {
+fn a_prior_wrong_tenfold_is_within_ten_per_cent_of_the_best() {
     let mut worst: (f64, Option<(Case, f64)>) = (0.0, None);
     for case in Case::all() {
         for wrong in [0.1, 10.0] {

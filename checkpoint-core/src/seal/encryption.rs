@@ -1,7 +1,9 @@
-//! Encryption, in the format of age: whoever has the recipient's identity can read a checkpoint, with `age --decrypt` too.
+//! Encryption, in the format of age: a holder of the recipient's identity can read a checkpoint,
+//! also with `age --decrypt`.
 //!
-//! Format: <https://age-encryption.org/v1>. Its payload is a row of chunks of 64 KiB, each encrypted and authenticated
-//! with its place and with whether it is the last, so that any part of the file can be read by itself.
+//! Format: <https://age-encryption.org/v1>. Its payload is a row of chunks of 64 KiB. Each is
+//! encrypted and authenticated with its place, and with a mark on the last, so that any part of the
+//! file can be read by itself.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,14 +19,14 @@ use crate::container::{Refusal, Source};
 use crate::error::Error;
 
 impl Protection {
-    /// Encrypts each checkpoint for this recipient, and loads none that is not encrypted; may be called for several. Needs the
-    /// feature `encryption`.
+    /// Encrypts each checkpoint for this recipient, and refuses to load unencrypted ones. Call it
+    /// once for each recipient. Needs the feature `encryption`.
     ///
     /// A recipient is a public key of [age](https://age-encryption.org), such as
-    /// `age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudqfc4s5q4uq3p`. Who has it can save; to load, and so to go on after a
-    /// restart, takes the identity as well, see [`decrypt_with`](Protection::decrypt_with). Since anybody can have the
-    /// public key, encryption does not say who wrote a checkpoint: for that there is
-    /// [`authenticate`](Protection::authenticate).
+    /// `age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudqfc4s5q4uq3p`. A program with only a
+    /// recipient can save. To load, and so to restart, it needs the identity too, see
+    /// [`decrypt_with`](Protection::decrypt_with). Anyone can have the public key, so encryption
+    /// does not prove the author of a checkpoint: [`authenticate`](Protection::authenticate) does.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] where it is no such recipient.
@@ -36,14 +38,14 @@ impl Protection {
         Ok(self)
     }
 
-    /// Decrypts with this identity, such as `AGE-SECRET-KEY-1…`, and encrypts for it; `age-keygen` makes one. Needs the feature
-    /// `encryption`.
+    /// Decrypts with this identity, such as `AGE-SECRET-KEY-1…`, and encrypts for it; `age-keygen`
+    /// makes one. Needs the feature `encryption`.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] where it is no such identity.
     pub fn decrypt_with(mut self, identity: &str) -> Result<Protection, Error> {
         let parsed = identity.trim().parse::<x25519::Identity>();
-        // Not the text itself, which is a secret.
+        // The text itself stays out of the message: it is a secret.
         let parsed = parsed.map_err(|why| invalid("the text", "identity, as `AGE-SECRET-KEY-1…`", why))?;
         let encryption = self.keys_of_encryption();
         encryption.recipients.push(parsed.to_public());
@@ -51,11 +53,13 @@ impl Protection {
         Ok(self)
     }
 
-    /// As [`decrypt_with`](Protection::decrypt_with), with the identities in a file of `age-keygen`. On Unix nobody but its owner
-    /// may be allowed to read it, and it must not lie in the checkpoint directory.
+    /// Like [`decrypt_with`](Protection::decrypt_with), with the identities in a file of
+    /// `age-keygen`. On Unix, only the owner of the file may have permission to read it. It must
+    /// not be in the checkpoint directory.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] where it cannot be read, may be read by others, or has none; later, where it lies in the directory.
+    /// [`Error::InvalidKey`] where the file cannot be read, other users may read it, or it has no
+    /// identity; later, where it is in the directory.
     pub fn decrypt_with_file(mut self, path: impl AsRef<Path>) -> Result<Protection, Error> {
         let path = path.as_ref();
         let refuse = |why: String| Error::InvalidKey { origin: path.display().to_string(), why };
@@ -81,7 +85,7 @@ fn invalid(origin: &str, what: &str, why: &str) -> Error {
     Error::InvalidKey { origin: origin.to_owned(), why: format!("it is no {what}: {why}") }
 }
 
-/// Who can read what is written, and who is reading.
+/// The recipients that can read a checkpoint, and the identities of this reader.
 #[derive(Clone, Default)]
 pub(super) struct Encryption(Arc<Keys>);
 
@@ -89,12 +93,12 @@ pub(super) struct Encryption(Arc<Keys>);
 struct Keys {
     recipients: Vec<x25519::Recipient>,
     identities: Vec<x25519::Identity>,
-    /// Where these were read from, as far as that is known.
+    /// The files of the identities, as far as they are known.
     files: Vec<PathBuf>,
 }
 
 impl fmt::Debug for Encryption {
-    /// Not the secrets.
+    /// Leaves out the secrets.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let recipients = self.0.recipients.iter().map(ToString::to_string);
         formatter.debug_list().entries(recipients).finish()
@@ -102,17 +106,18 @@ impl fmt::Debug for Encryption {
 }
 
 impl Encryption {
-    /// Where identities were read from.
+    /// The files of the identities.
     pub(super) fn files(&self) -> &[PathBuf] {
         &self.0.files
     }
 
-    /// Whether there is an identity. Each of them is also a recipient, so what is saved can be decrypted with it.
+    /// True if there is an identity. Each identity is also a recipient, so it can decrypt what is
+    /// saved.
     pub(super) fn can_open(&self) -> bool {
         !self.0.identities.is_empty()
     }
 
-    /// Finds out the key of a file. Nothing else is decrypted yet.
+    /// Finds the key of a file. Decrypts nothing else yet.
     pub(super) fn open(&self, source: Box<dyn Source>) -> Result<Box<dyn Source>, Refusal> {
         if self.0.identities.is_empty() {
             return Err(Refusal::Encrypted("only a recipient was given, to save with".to_owned()));
@@ -125,7 +130,7 @@ impl Encryption {
         let identities = self.0.identities.iter().map(|identity| identity as &dyn age::Identity);
         let mut reader = decryptor.decrypt(identities).map_err(|error| match error {
             age::DecryptError::NoMatchingKeys => {
-                Refusal::Encrypted("it was encrypted for somebody else".to_owned())
+                Refusal::Encrypted("it was encrypted for another recipient".to_owned())
             }
             other => damaged(other.to_string()),
         })?;
@@ -137,14 +142,14 @@ impl Encryption {
     }
 }
 
-/// Whether what is read is wrong, rather than the reading.
+/// True if the file is wrong, rather than the reading of it.
 fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// A file that is decrypted where it is read.
 struct Decrypted {
-    /// It has the last chunk at hand, and so serves one reader at a time.
+    /// The reader keeps the last chunk, and so serves one caller at a time.
     reader: Mutex<StreamReader<At>>,
     length: u64,
 }
@@ -161,7 +166,7 @@ impl Source for Decrypted {
     }
 }
 
-/// A source that is read from a place on.
+/// A reader at a place of a source.
 struct At {
     source: Box<dyn Source>,
     place: u64,
@@ -190,7 +195,7 @@ impl Seek for At {
     }
 }
 
-/// What encrypts on its way.
+/// A writer that encrypts.
 pub(super) type Stream<W> = StreamWriter<W>;
 
 impl Encryption {

@@ -1,4 +1,4 @@
-//! The secret that checkpoints are tagged with.
+//! The secret key that tags checkpoints.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::secret;
 use crate::error::Error;
 
-/// 32 secret bytes that tag checkpoints, so that those of a stranger are refused.
+/// 32 secret bytes that tag checkpoints, so that forged ones are refused.
 ///
-/// Take it from where the other secrets of the program come from, never from the checkpoint directory. `openssl rand -hex 32`
-/// makes one.
+/// Store it with the other secrets of the program, never in the checkpoint directory. `openssl rand
+/// -hex 32` makes one.
 ///
 /// ```
 /// use checkpointed::Key;
@@ -25,13 +25,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key that the program has.
+    /// Takes a key that the program has.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Key {
         Key { bytes, file: None }
     }
 
-    /// A key as 64 hexadecimal digits; space around them is left out.
+    /// Parses a key of 64 hexadecimal digits, without the space around them.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] where it is anything else.
@@ -39,10 +39,10 @@ impl Key {
         Key::parse(text, "the text")
     }
 
-    /// The key in an environment variable, as 64 hexadecimal digits.
+    /// Reads the key from an environment variable, as 64 hexadecimal digits.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] where there is no such variable, or something else in it.
+    /// [`Error::InvalidKey`] where the variable is not set, or has another form.
     pub fn from_env(variable: &str) -> Result<Key, Error> {
         let origin = format!("the environment variable {variable}");
         crate::environment::ask(variable);
@@ -52,10 +52,12 @@ impl Key {
         }
     }
 
-    /// The key in a file, as 64 hexadecimal digits. On Unix nobody but its owner may be allowed to read it.
+    /// Reads the key from a file, as 64 hexadecimal digits. On Unix, only the owner of the file may
+    /// have permission to read it.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] where it cannot be read, may be read by others, or holds something else.
+    /// [`Error::InvalidKey`] where the file cannot be read, other users may read it, or it has
+    /// another form.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Key, Error> {
         let path = path.as_ref();
         let (text, file) = secret::read(path)?;
@@ -79,24 +81,26 @@ impl Key {
         })
     }
 
-    /// What tells keys apart, in checkpoints and in messages, and tells nothing of what they are: 16 hexadecimal digits.
+    /// Returns 16 hexadecimal digits that identify the key in checkpoints and messages. They reveal
+    /// nothing of the key.
     #[must_use]
     pub fn id(&self) -> String {
         id_of(&self.derived(ID))
     }
 
-    /// The key for one use. Source: the BLAKE3 specification, 2.3, whose contexts keep the uses apart.
+    /// Derives the key for one use. Source: the BLAKE3 specification, 2.3; its contexts keep the
+    /// uses apart.
     pub(super) fn derived(&self, context: &str) -> [u8; 32] {
         blake3::derive_key(context, &self.bytes)
     }
 
-    /// Where it was read from, if that is known.
+    /// The file of the key, if it is known.
     pub(super) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 }
 
-/// For what is told of a key.
+/// The context of the identifier of a key.
 pub(super) const ID: &str = "checkpointed 2026 id of a key";
 
 /// For the tags of what is in a directory inside of a pipeline's.
@@ -111,7 +115,7 @@ pub(super) fn id_of(bytes: &[u8; 32]) -> String {
 }
 
 impl fmt::Debug for Key {
-    /// Not the secret.
+    /// Leaves out the secret.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Key({})", self.id())
     }

@@ -1,7 +1,8 @@
-//! Who may have written a checkpoint, and who may read it. Both are off unless asked for.
+//! Protection: authentication of the author of a checkpoint, and encryption. Both are off by
+//! default.
 //!
-//! The tags are made and compared where the checksums are (`container/tag.rs`). Encryption is around the whole file:
-//! the container does not know of it.
+//! The container makes and compares the tags, where it does the checksums (`container/tag.rs`).
+//! Encryption wraps the whole file, without the container's knowledge.
 
 #[cfg(feature = "encryption")]
 mod encryption;
@@ -19,12 +20,13 @@ pub use self::key::Key;
 use crate::container::{self, Refusal, Source, TagKey};
 use crate::error::Error;
 
-/// What protects the checkpoints of a directory from people: tags that a stranger cannot make, encryption, and a number below
-/// which no generation is taken for the newest.
+/// Protects the checkpoints of a directory from attackers: with tags that they cannot make,
+/// encryption, and the lowest number that the newest generation may have.
 ///
-/// The same protection is given to whoever saves, by [`Builder::protection`](crate::Builder::protection), and to whoever
-/// loads, by [`CheckpointReader::builder`](crate::CheckpointReader::builder). A [`Pipeline`](crate::pipeline::Pipeline) and
-/// [`Scopes`](crate::scopes::Scopes) take it from their builders too.
+/// Give the same protection to each program that saves, by
+/// [`Builder::protection`](crate::Builder::protection), and to each that loads, by
+/// [`CheckpointReader::builder`](crate::CheckpointReader::builder). The builders of a
+/// [`Pipeline`](crate::pipeline::Pipeline) and of [`Scopes`](crate::scopes::Scopes) take it too.
 ///
 /// ```
 /// use checkpointed::{CheckpointReader, Checkpointer, Error, Key, Protection};
@@ -38,7 +40,7 @@ use crate::error::Error;
 /// assert_eq!(checkpoints.load()?, Some(7));
 /// drop(checkpoints);
 ///
-/// // Somebody without the key puts a newer one there:
+/// // An attacker without the key puts a newer one there:
 /// Checkpointer::<u64>::open(&path)?.save(&8)?;
 /// let refused = CheckpointReader::<u64>::builder(&path).protection(protection).open()?.load();
 /// assert!(matches!(refused, Err(Error::NotAuthentic { .. })));
@@ -47,47 +49,51 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Protection {
-    /// The first makes tags, and all are known.
+    /// The first key makes tags, and tags of all are accepted.
     keys: Vec<Key>,
     encryption: Option<Encryption>,
     at_least: u64,
-    /// The names of the runs whose tags are known; that of the first makes tags. Without any, tags are of no run.
+    /// The first name binds new tags, and tags of all are accepted. Without a name, tags are of no
+    /// run.
     runs: Vec<String>,
-    /// The directory inside of a pipeline's that tags are bound to; empty for one that stands alone.
+    /// The directory inside of a pipeline's that binds the tags; empty outside of pipelines.
     place: String,
 }
 
 impl Protection {
-    /// None yet.
+    /// Creates a protection that does nothing yet.
     #[must_use]
     pub fn new() -> Protection {
         Protection::default()
     }
 
-    /// Tags each checkpoint with this key, and loads none whose tags were not made with it: the file of a stranger, one that was
-    /// changed, or an older one under the name of a newer.
+    /// Tags each checkpoint with this key, and loads none without its tags: it refuses an
+    /// attacker's file, a changed one, and an older one under the name of a newer.
     ///
-    /// The tags are BLAKE3 keyed hashes: of each MiB of the file, and of the manifest that lists them. The checkpoint stays
-    /// readable for everybody, also for programs that know nothing of tags.
+    /// The tags are BLAKE3 keyed hashes: of each MiB of the file, and of the manifest that lists
+    /// them. The checkpoint stays readable by all programs, also by those that know nothing of
+    /// tags.
     #[must_use]
     pub fn authenticate(mut self, key: Key) -> Protection {
         self.keys.insert(0, key);
         self
     }
 
-    /// Takes checkpoints with tags of this key too: that of before a change of keys.
+    /// Accepts the tags of this key too, such as the old one after a change of keys.
     #[must_use]
     pub fn accept(mut self, key: Key) -> Protection {
         self.keys.push(key);
         self
     }
 
-    /// Binds the tags to a name that the program gives: a checkpoint of another run, which has the same key and another name, is
-    /// refused like one of another key, also if its file was put into this directory.
+    /// Binds the tags to a name that the program gives. A checkpoint of another run with the same
+    /// key and another name is refused, like one of another key, even if its file was copied to
+    /// this directory.
     ///
-    /// A tag says who wrote a checkpoint and as which generation, but not in which directory: whoever can write there can copy
-    /// files from one run to another. Give each run that must not be taken for another its own name, from where the key comes
-    /// from; a name in the directory could be copied as well. A run that was saved without a name is taken on with
+    /// A tag proves the author of a checkpoint and its generation, but not its directory: an
+    /// attacker with write access can copy files from one run to another. Give a name to each run
+    /// that must not be confused with another, and store it with the key; a name in the directory
+    /// could be copied as well. To restart a run that was saved without a name, call
     /// [`accept_run("")`](Protection::accept_run).
     ///
     /// ```
@@ -111,8 +117,9 @@ impl Protection {
         self
     }
 
-    /// Takes checkpoints of this run too: of the one that is [branched from](crate::Builder::branch_from), or of the same before
-    /// it had another name. An empty name stands for none.
+    /// Accepts checkpoints of this run too: of the run to [branch
+    /// from](crate::Builder::branch_from), or of this run under an earlier name. An empty name
+    /// stands for a run without one.
     #[must_use]
     pub fn accept_run(mut self, name: impl Into<String>) -> Protection {
         if self.runs.is_empty() {
@@ -122,28 +129,29 @@ impl Protection {
         self
     }
 
-    /// Takes nothing for the newest checkpoint that is older than this generation, be it that newer ones are missing.
+    /// Refuses to load if the newest checkpoint is older than this generation, for example because
+    /// newer ones are missing.
     ///
-    /// Whoever can write into the directory can also remove from it, and put back how it was last week: no tag
-    /// tells. So a program that keeps the number of its last save elsewhere, as
-    /// [`Saved::generation`](crate::Saved::generation), can give it here.
+    /// An attacker with write access to the directory can also remove files, or restore those of
+    /// last week: tags do not show that. A program that stores the number of its last save
+    /// elsewhere, see [`Saved::generation`](crate::Saved::generation), can give it here.
     #[must_use]
     pub fn at_least(mut self, generation: u64) -> Protection {
         self.at_least = generation;
         self
     }
 
-    /// That of a directory inside of a pipeline's that has this one. It has generations of its own.
+    /// The protection of a directory inside of a pipeline's. It numbers its own generations.
     pub(crate) fn of_place(&self, place: &str) -> Protection {
         Protection { place: place.to_owned(), at_least: 0, ..self.clone() }
     }
 
-    /// Whether it sets a generation below which none is taken for the newest.
+    /// True if it sets the lowest number that the newest generation may have.
     pub(crate) fn is_dated(&self) -> bool {
         self.at_least > 0
     }
 
-    /// Makes sure that no key lies beside what it protects.
+    /// Checks that no key is stored in the directory that it protects.
     pub(crate) fn check(&self, directory: &Path) -> Result<(), Error> {
         let Ok(directory) = directory.canonicalize() else { return Ok(()) };
         let identities = self.encryption.iter().flat_map(Encryption::files).map(PathBuf::as_path);
@@ -158,19 +166,19 @@ impl Protection {
         }
     }
 
-    /// What makes the tags of a new checkpoint.
+    /// The key that tags new checkpoints.
     pub(crate) fn tag_key(&self) -> Option<TagKey> {
         let run = self.runs.first().map_or("", String::as_str);
         self.keys.first().map(|key| tag_key(key, run, &self.place))
     }
 
-    /// What may have made the tags of a checkpoint. Without any, tags do not count.
+    /// The keys whose tags are accepted. Without any, tags do not count.
     pub(crate) fn tag_keys(&self) -> Vec<TagKey> {
         let runs = if self.runs.is_empty() { &[String::new()][..] } else { &self.runs };
         self.keys.iter().flat_map(|key| runs.iter().map(|run| tag_key(key, run, &self.place))).collect()
     }
 
-    /// What a container is read from, decrypted if it is encrypted.
+    /// Decrypts a source, if it is encrypted.
     pub(crate) fn open(&self, source: Box<dyn Source>) -> Result<Box<dyn Source>, Refusal> {
         match (&self.encryption, container::begins_with(&*source, MAGIC)?) {
             (Some(encryption), true) => encryption.open(source),
@@ -182,17 +190,17 @@ impl Protection {
         }
     }
 
-    /// Whether what is saved with it can also be loaded with it. Who only has a recipient to encrypt for can save alone.
+    /// True if it can load what it saves. A program with only a recipient can save, and not load.
     pub(crate) fn can_open(&self) -> bool {
         self.encryption.as_ref().is_none_or(Encryption::can_open)
     }
 
-    /// Whether what is saved is encrypted.
+    /// True if it encrypts.
     pub(crate) fn encrypts(&self) -> bool {
         self.encryption.is_some()
     }
 
-    /// What a container is written to.
+    /// Encrypts an output, if asked to.
     pub(crate) fn seal<W: Write>(&self, output: W) -> io::Result<Sealed<W>> {
         match &self.encryption {
             Some(encryption) => encryption.seal(output).map(Sealed::Encrypted),
@@ -200,13 +208,14 @@ impl Protection {
         }
     }
 
-    /// The least generation that may be the newest.
+    /// The lowest number that the newest generation may have.
     pub(crate) fn least(&self) -> u64 {
         self.at_least
     }
 }
 
-/// What makes tags for a run, for none where it has no name, and for a place inside of a pipeline, if there is one.
+/// The key that tags for a run, or for none where the name is empty, and for a place inside of a
+/// pipeline, if there is one.
 fn tag_key(key: &Key, run: &str, place: &str) -> TagKey {
     let derived = |context: &str| {
         let of_run = match run {
@@ -215,7 +224,7 @@ fn tag_key(key: &Key, run: &str, place: &str) -> TagKey {
         };
         match place {
             "" => of_run,
-            // Another derivation than that of runs: no run has a name that makes the tags of a step.
+            // This derivation differs from that of runs: no name of a run makes the tags of a step.
             place => blake3::derive_key(key::PLACE, &[&of_run, place.as_bytes()].concat()),
         }
     };
@@ -226,7 +235,7 @@ fn tag_key(key: &Key, run: &str, place: &str) -> TagKey {
     }
 }
 
-/// How a file of age begins. Source: <https://age-encryption.org/v1>.
+/// The first bytes of a file of age. Source: <https://age-encryption.org/v1>.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
 /// A file on its way to the disk, encrypted or not.
@@ -236,7 +245,7 @@ pub(crate) enum Sealed<W: Write> {
 }
 
 impl<W: Write> Sealed<W> {
-    /// Writes what is left, without which an encrypted file is not whole.
+    /// Writes the last chunk, which completes an encrypted file.
     pub(crate) fn finish(self) -> io::Result<W> {
         match self {
             Sealed::Open(output) => Ok(output),

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// The longest file that a secret is looked for in.
+/// The longest file of a secret, in bytes.
 const LONGEST: u64 = 64 << 10;
 
-/// What a file says that nobody but its owner may read, and where it really is.
+/// Reads a file that only its owner may read. Returns its text and its real path.
 ///
 /// # Errors
-/// [`Error::InvalidKey`] where it cannot be read, is no regular file, or others may read or change it.
+/// [`Error::InvalidKey`] where it cannot be read, is no regular file, or other users may read or
+/// change it.
 pub(super) fn read(path: &Path) -> Result<(String, PathBuf), Error> {
     let invalid = |why: String| Error::InvalidKey { origin: path.display().to_string(), why };
-    // Before it is opened: that of a pipe would wait for a program that writes into it.
+    // Checked before opening: opening a pipe would wait for a program that writes into it.
     let metadata = path.metadata().map_err(|error| invalid(error.to_string()))?;
     if !metadata.is_file() {
         return Err(invalid("it is no regular file".to_owned()));

@@ -1,4 +1,5 @@
-//! In the place of encryption where the feature `encryption` is off: nothing is encrypted, and nothing that is can be read.
+//! Stands in for encryption where the feature `encryption` is off: nothing is encrypted, and no
+//! encrypted file can be read.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::container::{Refusal, Source};
 
-/// There is none.
+/// A type without values.
 #[derive(Clone, Debug)]
 pub(super) struct Encryption(Infallible);
 
@@ -29,7 +30,7 @@ impl Encryption {
     }
 }
 
-/// There is none.
+/// A type without values.
 pub(crate) struct Stream<W>(Infallible, PhantomData<W>);
 
 impl<W> Stream<W> {

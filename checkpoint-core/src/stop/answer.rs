@@ -1,16 +1,19 @@
-//! Reads the end of a job from what the batch systems' own programs print.
+//! Parses the end of a job from the output of the programs of batch systems.
 //!
-//! They print local times, without a zone. So they are run with `TZ=UTC0`. Where the zone does not reach them, as through
-//! a wrapper, it shows: they also print how long the job runs and may run, which have no zone.
+//! They print local times without a zone, so they run with `TZ=UTC0`. A wrapper can keep the zone
+//! from them. The durations in their output, which have no zone, reveal that.
 
 use std::time::{Duration, SystemTime};
 
-/// Two ways to the same time may differ by so much: the answer takes a while, and its times are rounded.
+/// The most that two ways to compute the same time may differ: the answer takes a while, and its
+/// times are rounded.
 const ROUNDING: Duration = Duration::from_secs(60);
 
-/// The end of a job, from `JobId=5 … JobState=RUNNING … RunTime=00:10:00 TimeLimit=01:00:00 … EndTime=2026-11-23T14:00:00`.
+/// The end of a job, from `JobId=5 … JobState=RUNNING … RunTime=00:10:00 TimeLimit=01:00:00 …
+/// EndTime=2026-11-23T14:00:00`.
 ///
-/// Asked for a job that is one of an array or of a heterogeneous job, Slurm may tell of all of them, one record each.
+/// Slurm can print several jobs, one record each, when it is asked for one of an array or of a
+/// heterogeneous job.
 pub(super) fn slurm_end(answer: &str, id: &str, now: SystemTime) -> Result<Option<SystemTime>, String> {
     let words: Vec<&str> = answer.split_whitespace().collect();
     let begins = |place: &usize| words[*place].starts_with("JobId=");
@@ -37,21 +40,22 @@ pub(super) fn slurm_end(answer: &str, id: &str, now: SystemTime) -> Result<Optio
     choose(end, by_durations()).map(Some).ok_or_else(|| "its answer has no end of the job".to_owned())
 }
 
-/// Whether a record is of `1234`, or of `1234_5`, a task of an array.
+/// True for a record of `1234`, or of `1234_5`, a task of an array.
 fn is_of_job(record: &[&str], id: &str) -> bool {
     let is = |name: &str, value: &str| record.iter().any(|word| word.strip_prefix(name) == Some(value));
     let is_task = |(array, task)| is("ArrayJobId=", array) && is("ArrayTaskId=", task);
     is("JobId=", id) || id.split_once('_').is_some_and(is_task)
 }
 
-/// From the attributes of OpenPBS, PBS Professional and Torque: `    Resource_List.walltime = 01:00:00`.
+/// The end of a job, from the attributes of OpenPBS, PBS Professional and Torque: `
+/// Resource_List.walltime = 01:00:00`.
 pub(super) fn pbs_end(answer: &str, now: SystemTime) -> Result<Option<SystemTime>, String> {
     let attribute = |name: &str| {
         answer
             .lines()
             .find_map(|line| Some(line.trim().strip_prefix(name)?.trim_start().strip_prefix('=')?.trim()))
     };
-    // Torque says it outright, in seconds.
+    // Torque prints the remaining seconds.
     if let Some(left) = attribute("Walltime.Remaining").and_then(clock_duration) {
         return Ok(now.checked_add(left));
     }
@@ -61,24 +65,24 @@ pub(super) fn pbs_end(answer: &str, now: SystemTime) -> Result<Option<SystemTime
     };
     let began = attribute("stime").or_else(|| attribute("start_time")).and_then(ctime);
     let used = attribute("resources_used.walltime").and_then(clock_duration);
-    // What is used is brought up to date every few minutes only: it may be too little, never too much.
+    // The used time is updated every few minutes only: it may be too short, never too long.
     let by_used = used.and_then(|used| now.checked_add(limit.checked_sub(used)?));
     let by_start = began.and_then(|began| began.checked_add(limit)).filter(|end| {
-        // A start that is not past, or an end that is, is one of another zone.
+        // A start in the future, or an end in the past, is in another zone.
         *end > now && began.is_some_and(|began| began <= now + ROUNDING)
     });
     let end = [by_start, by_used].into_iter().flatten().min();
     end.map(Some).ok_or_else(|| "its answer has no start of the job".to_owned())
 }
 
-/// The time itself if the durations lead to it too, for they have no zone.
+/// The time itself, if the durations, which have no zone, lead to it too.
 fn choose(end: Option<SystemTime>, by_durations: Option<SystemTime>) -> Option<SystemTime> {
     let (Some(end), Some(other)) = (end, by_durations) else { return end.or(by_durations) };
     let apart = end.duration_since(other).unwrap_or_else(|error| error.duration());
     Some(if apart <= ROUNDING { end } else { other })
 }
 
-/// `[days-]hours:minutes:seconds`, `minutes:seconds` or seconds.
+/// Parses `[days-]hours:minutes:seconds`, `minutes:seconds` or seconds.
 pub(super) fn clock_duration(text: &str) -> Option<Duration> {
     let (days, clock) = text.trim().split_once('-').unwrap_or(("0", text.trim()));
     let parts: Vec<u64> = clock.split(':').map(number).collect::<Option<_>>()?;
@@ -97,7 +101,7 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// `Mon Nov 23 14:00:00 2026`, as C's `ctime` writes it, in UTC.
+/// Parses `Mon Nov 23 14:00:00 2026`, as C's `ctime` writes it, in UTC.
 fn ctime(text: &str) -> Option<SystemTime> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -127,7 +131,7 @@ mod tests {
     fn slurm_says_when_the_job_ends() {
         let now = time("2026-11-23T12:10:00Z");
         assert_eq!(slurm_end(SLURM, "1234", now), Ok(Some(time("2026-11-24T13:00:00Z"))));
-        // Without one of the two.
+        // One of the two is missing.
         assert_eq!(
             slurm_end("JobId=1234 EndTime=2026-11-24T13:00:00", "1234", now),
             Ok(Some(time("2026-11-24T13:00:00Z")))
@@ -201,7 +205,7 @@ mod tests {
         let openpbs = "Job Id: 5.server\n    resources_used.walltime = 00:08:00\n    Resource_List.walltime = 01:00:00\n    \
                        stime = Mon Nov 23 12:00:00 2026\n    obittime = Mon Nov 23 12:00:00 2026\n";
         assert_eq!(pbs_end(openpbs, now), end);
-        // A start in another zone is passed over.
+        // A start in another zone is ignored.
         let elsewhere = openpbs.replace("stime = Mon Nov 23 12", "stime = Mon Nov 23 19");
         assert_eq!(pbs_end(&elsewhere, now), Ok(Some(time("2026-11-23T13:02:00Z"))));
         assert_eq!(pbs_end("Job Id: 5.server\n    job_state = R\n", now), Ok(None));

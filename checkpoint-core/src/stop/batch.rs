@@ -1,4 +1,4 @@
-//! Asks the batch systems' own programs for the end of a job.
+//! Asks the programs of batch systems for the end of a job.
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,23 +8,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{pbs_end, slurm_end};
 
-/// How long they are waited for. A controller that is busy takes longer; the program is not to wait for that.
+/// The time to wait for their answer. A busy controller takes longer; the program does not wait for
+/// it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How much of what they say is read.
+/// The most bytes of their output that are read.
 const READ: u64 = 1 << 20;
 
-/// A batch system, and what it calls the job.
+/// A batch system, with its name for the job.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum System {
     Slurm(String),
     Pbs(String),
 }
 
-/// When the job ends, `None` where it has no limit; or why that is not known.
+/// The end of the job, `None` where it has no limit; or the reason that it is unknown.
 pub(super) type Answer = Result<Option<SystemTime>, String>;
 
 impl System {
-    /// The program that is asked.
+    /// The program to run.
     pub(super) fn program(&self) -> &'static str {
         match self {
             System::Slurm(_) => "scontrol",
@@ -32,7 +33,7 @@ impl System {
         }
     }
 
-    /// Its name, as a reason has it.
+    /// The name of the batch system, for messages.
     pub(super) fn name(&self) -> &'static str {
         match self {
             System::Slurm(_) => "scontrol",
@@ -40,7 +41,7 @@ impl System {
         }
     }
 
-    /// Asks it, and waits for the answer.
+    /// Runs the program, and waits for the answer.
     pub(super) fn end(&self) -> Answer {
         let now = SystemTime::now();
         match self {
@@ -53,14 +54,14 @@ impl System {
     }
 }
 
-/// An argument that is a job and not an option.
+/// An argument that is a job, and cannot be an option.
 fn job_id(id: &str) -> Result<&str, String> {
     let is_of_job = |byte: u8| byte.is_ascii_alphanumeric() || b"._-[]".contains(&byte);
     let is_job = id.starts_with(|first: char| first.is_ascii_digit()) && id.bytes().all(is_of_job);
     is_job.then_some(id).ok_or_else(|| format!("{id:?} is not a job"))
 }
 
-/// What a program prints. It is killed if it does not end in time.
+/// Returns the output of a program. Kills a program that does not end in time.
 fn ask(program: &str, arguments: &[&str], patience: Duration) -> Result<String, String> {
     let mut command = Command::new(program);
     command.args(arguments).env("TZ", "UTC0").env("SLURM_TIME_FORMAT", "standard").env("LC_ALL", "C");
@@ -73,14 +74,15 @@ fn ask(program: &str, arguments: &[&str], patience: Duration) -> Result<String, 
     if status.success() { Ok(answer) } else { Err(status.to_string()) }
 }
 
-/// By a thread of its own: a read cannot be given up. It stays if the program has left its output to another that goes on.
+/// Reads in a thread, because a read cannot be cancelled. The thread stays as long as another
+/// process holds the output of the program.
 fn read(child: &mut Child, patience: Duration) -> Result<String, String> {
     let output = child.stdout.take().ok_or("it has no output")?;
     let (sender, receiver) = mpsc::channel();
     let reader = move || {
         let mut bytes = Vec::new();
         let outcome = output.take(READ).read_to_end(&mut bytes);
-        // Nobody waits any more if this fails.
+        // This fails where the caller no longer waits.
         let _ = sender.send(outcome.map(|_| String::from_utf8_lossy(&bytes).into_owned()));
     };
     thread::Builder::new().name("ask".to_owned()).spawn(reader).map_err(|error| error.to_string())?;
@@ -94,7 +96,7 @@ fn end(child: &mut Child, until: Instant) -> Result<ExitStatus, String> {
             return Ok(status);
         }
         if Instant::now() >= until {
-            // One that has just ended cannot be killed.
+            // A program that has just ended cannot be killed.
             let _ = child.kill();
             return child.wait().map_err(|error| error.to_string());
         }
@@ -118,7 +120,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_program_is_asked_in_utc_and_one_that_does_not_answer_is_not_waited_for() {
+    fn a_program_is_asked_in_utc_and_a_silent_one_is_given_up() {
         let long = Duration::from_secs(60);
         assert_eq!(ask("sh", &["-c", "echo $TZ $SLURM_TIME_FORMAT"], long), Ok("UTC0 standard\n".to_owned()));
         assert!(ask("sh", &["-c", "echo 1; exit 3"], long).unwrap_err().contains('3'));
@@ -126,9 +128,9 @@ mod tests {
         let begun = Instant::now();
         let short = Duration::from_millis(100);
         assert!(ask("sleep", &["600"], short).is_err());
-        // It is gone itself, but what it left behind holds its output.
+        // The program has ended, but its child holds its output.
         assert!(ask("sh", &["-c", "sleep 20 & exit 0"], short).is_err());
-        // It has closed its output and goes on.
+        // The program has closed its output, and continues.
         assert!(ask("sh", &["-c", "exec >&-; exec sleep 600"], short).is_err());
         assert!(begun.elapsed() < Duration::from_secs(15));
     }

@@ -1,7 +1,7 @@
-//! When the job is ended from outside: what the environment says of it, or else the batch system.
+//! The end of the job, as the environment gives it, or else the batch system.
 //!
-//! What a batch system says and cannot be read is a warning and no deadline: a program is not kept from running by it. What a
-//! person says is a wish, and one that is not understood is an error.
+//! An unreadable answer of a batch system is a warning and no deadline: it must not prevent a
+//! program from running. A deadline that a user set is different: an invalid one is an error.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,13 +13,13 @@ use crate::error::Error;
 
 const SLURM_END: &str = "SLURM_JOB_END_TIME";
 
-/// The variables that say something of the end of a job.
+/// The environment variables about the end of a job.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     pub(super) checkpoint_deadline: Option<String>,
     pub(super) slurm_job_end_time: Option<String>,
     pub(super) slurm_job_id: Option<String>,
-    /// The job and the number of a task of an array.
+    /// The job and the task number of an array job.
     pub(super) slurm_array: Option<(String, String)>,
     pub(super) slurm_tasks: Option<String>,
     pub(super) pbs_job_id: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Those of this process. One that is empty is not there.
+    /// Reads the variables of this process. An empty one counts as unset.
     pub(super) fn of_process() -> Result<Environment, Error> {
         let variable = |name: &str| {
             let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
@@ -45,30 +45,31 @@ impl Environment {
     }
 }
 
-/// A deadline, and who says so.
+/// A deadline, and its source.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Found {
     pub(super) at: SystemTime,
     pub(super) source: &'static str,
 }
 
-/// What the environment and the batch system say.
+/// The deadlines of the environment and of the batch system.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Deadlines {
-    /// That of our own variable.
+    /// The deadline of our own variable.
     pub(super) ours: Option<Found>,
-    /// That of the batch system.
+    /// The deadline of the batch system.
     pub(super) job: Option<Found>,
-    /// What is asked whether the latter was moved; `None` where it did not answer, or the job is not this one.
+    /// The batch system to ask for changes of the latter; `None` where it did not answer, or the
+    /// job is another.
     pub(super) system: Option<System>,
-    /// How many tasks of the job may ask.
+    /// The number of tasks of the job that may ask.
     pub(super) tasks: u32,
 }
 
-/// The deadlines that are not past.
+/// Returns the deadlines in the future.
 ///
 /// # Errors
-/// [`Error::InvalidSetting`] where a person gave one that is not understood.
+/// [`Error::InvalidSetting`] where the deadline of a user is invalid.
 pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     let now = SystemTime::now();
     let ahead = |found: &Found| is_ahead(found, now);
@@ -76,7 +77,7 @@ pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     let slurm = slurm(environment);
     let pbs = pbs(environment, now);
     let tasks = environment.slurm_tasks.as_ref().and_then(|tasks| tasks.parse().ok()).unwrap_or(1);
-    // A job of one batch system within one of another is unusual: then the one that ends first counts.
+    // A job of one batch system within one of another is unusual: the first to end counts.
     let jobs = [slurm, pbs].into_iter().flatten();
     let jobs = jobs.filter(|(found, _)| found.as_ref().is_none_or(ahead));
     let first = jobs.min_by_key(|(found, _)| found.as_ref().map_or(SystemTime::UNIX_EPOCH, |found| found.at));
@@ -84,7 +85,8 @@ pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     Ok(Deadlines { ours, job, system, tasks })
 }
 
-/// One that is past is of another job, from which a terminal has kept its variables, or hides those that are not.
+/// A deadline in the past belongs to another job, whose variables the terminal kept. It must not
+/// hide the others.
 fn is_ahead(found: &Found, now: SystemTime) -> bool {
     let ahead = found.at > now;
     if !ahead {
@@ -93,12 +95,12 @@ fn is_ahead(found: &Found, now: SystemTime) -> bool {
     ahead
 }
 
-/// Says that a deadline does not count.
+/// Warns that a deadline does not count.
 pub(super) fn warn_of_past(source: &str, at: SystemTime) {
     warn(format!("the deadline {} of {source} is past, and ignored", crate::base::time::date(at)));
 }
 
-/// What is wrong with a deadline that a person gave.
+/// The allowed forms of a user's deadline.
 const WANTED: &str = "it is a time as `2026-11-23T14:00:00+01:00`, a time from now as `2h`, `90min` or `3600s`, or \
                       seconds since 1970";
 
@@ -110,7 +112,7 @@ fn ours(environment: &Environment, now: SystemTime) -> Result<Option<Found>, Err
     }
 }
 
-/// The end of a job, and what may be asked for it again.
+/// The end of a job, and the batch system to ask for it again.
 type OfJob = (Option<Found>, Option<System>);
 
 fn slurm(environment: &Environment) -> Option<OfJob> {
@@ -131,7 +133,7 @@ fn pbs(environment: &Environment, now: SystemTime) -> Option<OfJob> {
     if let Some(answered) = asked(System::Pbs(environment.pbs_job_id.clone()?)) {
         return Some(answered);
     }
-    // What the job asked for when it was submitted: it says nothing of the time that is gone since it began.
+    // The requested time of the job. It does not say how much of it has passed.
     let walltime = environment.pbs_walltime.as_ref()?;
     let whole = answer::clock_duration(walltime).and_then(|whole| now.checked_add(whole));
     match whole {
@@ -146,16 +148,18 @@ fn asked(system: System) -> Option<OfJob> {
         Ok(end) => Some((end.map(|at| Found { at, source: system.name() }), Some(system))),
         Err(why) => {
             let program = system.program();
-            warn(format!("`{program}` did not say when the job ends, so it is not known: {why}"));
+            warn(format!("`{program}` did not report the end of the job, so that is unknown: {why}"));
             None
         }
     }
 }
 
-/// Before this, in 2001, no number is taken for seconds since 1970: it is rather a duration without its unit.
+/// Smaller numbers, before 2001, are not taken for seconds since 1970: they are probably durations
+/// without a unit.
 const EARLIEST: Duration = Duration::from_secs(1_000_000_000);
 
-/// A time as RFC 3339 has it, as Unix seconds, or as a duration from `now`, with or without a plus sign.
+/// Parses a time in RFC 3339, in Unix seconds, or as a duration from `now`, with or without a plus
+/// sign.
 pub(super) fn parse(value: &str, now: SystemTime) -> Option<SystemTime> {
     let value = value.trim();
     let from_now = value.strip_prefix('+').map(str::trim);
@@ -168,19 +172,19 @@ pub(super) fn parse(value: &str, now: SystemTime) -> Option<SystemTime> {
     unix_seconds(value).filter(|at| *at >= UNIX_EPOCH + EARLIEST).or_else(|| rfc_3339(value))
 }
 
-/// Only digits: a sign or a fraction is some other kind of number.
+/// Accepts only digits: a number with a sign or a fraction has another meaning.
 fn unix_seconds(value: &str) -> Option<SystemTime> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = digits.then(|| value.parse().ok())??;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// Also with an offset from UTC, which `humantime` does not read.
+/// Accepts an offset from UTC too, which `humantime` does not read.
 fn rfc_3339(value: &str) -> Option<SystemTime> {
-    // Behind the date, whose hyphens are no signs.
+    // The sign is behind the date, whose hyphens are no signs.
     let sign = value.char_indices().skip(10).find(|(_, character)| matches!(character, '+' | '-'));
     let Some((at, sign)) = sign else {
-        // Without a zone it could be any time of a day.
+        // A time without a zone could be any hour of a day.
         return value.ends_with(['Z', 'z']).then(|| humantime::parse_rfc3339(value).ok())?;
     };
     let (hours, minutes) = value.get(at + 1..)?.split_once(':')?;
@@ -191,7 +195,7 @@ fn rfc_3339(value: &str) -> Option<SystemTime> {
     };
     let offset = Duration::from_secs(two_digits(hours, 24)? * 3600 + two_digits(minutes, 60)? * 60);
     let local = humantime::parse_rfc3339(&format!("{}Z", &value[..at])).ok()?;
-    // East of Greenwich the clocks are ahead.
+    // East of Greenwich, clocks are ahead.
     if sign == '+' { local.checked_sub(offset) } else { local.checked_add(offset) }
 }
 
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_deadline_is_none() {
+    fn other_text_is_no_deadline() {
         let now = at(NOON);
         let senseless = [
             "",
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_in_the_past_does_not_count_and_does_not_hide_another() {
+    fn a_deadline_in_the_past_neither_counts_nor_hides_another() {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut environment = Environment {
             checkpoint_deadline: Some((seconds + 3600).to_string()),
@@ -290,7 +294,7 @@ mod tests {
             all(&environment).unwrap(),
             Deadlines { ours: ours.clone(), job: job.clone(), system, tasks: 16 }
         );
-        // A terminal has kept it from another job, which is not asked for.
+        // The terminal kept the variable of another job, so that job is not asked for.
         environment.slurm_job_end_time = Some((seconds - 1800).to_string());
         assert_eq!(all(&environment).unwrap(), Deadlines { ours, tasks: 16, ..Deadlines::default() });
         environment.checkpoint_deadline = Some((seconds - 1800).to_string());

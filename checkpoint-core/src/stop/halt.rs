@@ -1,5 +1,5 @@
-//! Requests by files in the checkpoint directory: whoever may write there asks the program to save and stop. By `halt` it stays
-//! stopped, by `requeue` it is to be started again.
+//! Requests to stop, by files in the checkpoint directory. After `halt` the program stays stopped,
+//! after `requeue` it is started again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,19 +10,20 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{self, name};
 
-/// How much of the file is read.
+/// The most bytes of the file that are read.
 const READ: u64 = 1024;
-/// How many characters of it are told.
+/// The most characters of the file in a message.
 const MESSAGE: usize = 200;
-/// How often it is written before the request fails.
+/// The most attempts to write the file.
 const ATTEMPTS: u32 = 20;
 
-/// Asks the program that saves into `directory` to save and stop, by a file named `halt`; see
-/// [`StopReason::Halt`](crate::stop::StopReason::Halt). The first line of `message` is told to it, and may be empty.
+/// Asks the program that saves to `directory` to save and stop, by a file named `halt`; see
+/// [`StopReason::Halt`](crate::stop::StopReason::Halt). The program gets the first line of
+/// `message`, which may be empty.
 ///
-/// The program sees it within a second of its next step, and removes the file when it ends by it. A program that is not running
-/// stops at its next start. A request that is there already is replaced. Creating the file by other means, as with `touch`,
-/// does the same.
+/// The program sees it within a second of its next step, and removes the file when it ends because
+/// of it. A program that is not running stops at its next start. An earlier request is replaced.
+/// Creating the file by other means, such as `touch`, does the same.
 ///
 /// ```
 /// # fn main() -> Result<(), checkpointed::Error> {
@@ -35,17 +36,18 @@ const ATTEMPTS: u32 = 20;
 /// ```
 ///
 /// # Errors
-/// The file could not be written, for one because there is no such directory.
+/// Fails if the file cannot be written, for example because the directory does not exist.
 pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
     request(Wish::Halt, &store::absolute(directory)?, message)
 }
 
-/// Asks the program that saves into `directory` to save, stop, and be started again, by a file named `requeue`: for a machine
-/// that will be gone, as a spot instance. The first line of `message` is told to it, and may be empty.
+/// Asks the program that saves to `directory` to save, stop, and be started again, by a file named
+/// `requeue`: for a machine that will go away, such as a spot instance. The program gets the first
+/// line of `message`, which may be empty.
 ///
-/// The program sees it within a second of its next step, and ends with the exit code of one that is to be started again
-/// ([`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE)). The file is removed when it ends, and when a program starts: what it asks for is done
-/// then. Where a halt is requested too, that counts.
+/// The program sees it within a second of its next step, and ends with the exit code that asks for
+/// a new start ([`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE)). The file is removed when the program
+/// ends, and when one starts: that start fulfils the request. A request to halt goes before it.
 ///
 /// ```
 /// # fn main() -> Result<(), checkpointed::Error> {
@@ -68,7 +70,8 @@ fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
     let mut outcome = write(directory, &path, message);
     for _ in 1..ATTEMPTS {
         match &outcome {
-            // A program that starts just now cleans the directory, and may take the file for what a killed one left.
+            // A program that starts at this moment removes stale files, and may take this file for
+            // one of a killed program.
             Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
                 outcome = write(directory, &path, message);
             }
@@ -79,10 +82,11 @@ fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
 }
 
 fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
-    // Renamed into place: the program never reads half of it, and what a symbolic link leads to is not written to.
+    // The file is renamed into place: the program never reads half of it, and a symbolic link is
+    // replaced, not followed.
     #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = store::temporary_name();
-    // The program may be another user's.
+    // The program may run as another user.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.tempfile_in(directory)?;
@@ -93,7 +97,7 @@ fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// What is asked for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wish {
     Halt,
@@ -109,7 +113,7 @@ impl Wish {
     }
 }
 
-/// The file by which something is asked for.
+/// The file of a request.
 #[derive(Debug)]
 pub(super) struct Request {
     wish: Wish,
@@ -122,7 +126,7 @@ impl Request {
         Request { wish, path: directory.join(wish.name()), warned: false }
     }
 
-    /// What the file says, if it is there.
+    /// The first line of the file, if it exists.
     pub(super) fn found(&mut self) -> Option<String> {
         match read(&self.path) {
             Ok(message) => Some(message),
@@ -137,13 +141,13 @@ impl Request {
         }
     }
 
-    /// Removes it.
+    /// Removes the file.
     pub(super) fn consume(&self) {
-        // A directory of that name, which is none of ours, is not removed by this.
+        // This does not remove a directory of that name, which is not ours.
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let path = self.path.display();
-                warn(format!("{path} cannot be removed, so the next run may stop at once: {error}"));
+                warn(format!("{path} cannot be removed, so the next run may stop immediately: {error}"));
             }
             _ => {}
         }
@@ -151,7 +155,7 @@ impl Request {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    // What is no regular file is not even opened: the opening of a device or a pipe can do something.
+    // A file that is not regular is not even opened: opening a device or a pipe can have effects.
     must_be_regular(&fs::symlink_metadata(path)?)?;
     let file = open(path)?;
     must_be_regular(&file.metadata()?)?;
@@ -163,7 +167,7 @@ fn read(path: &Path) -> io::Result<String> {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    // It may have been replaced since it was looked at.
+    // The file may have been replaced since it was checked.
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -183,7 +187,7 @@ fn must_be_regular(metadata: &fs::Metadata) -> io::Result<()> {
     ))
 }
 
-/// The first line, without what a terminal would take for a command or what changes the direction of writing.
+/// The first line, without characters that a terminal obeys, or that change the direction of text.
 fn first_line(text: &str) -> String {
     let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().trim();
     line.chars().filter(|character| !is_command(*character)).take(MESSAGE).collect()
@@ -211,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_is_cut_and_harmless() {
+    fn its_message_is_cut_and_harmless() {
         assert_eq!(with(b"\x1b[31mred\x07\r\n"), Some("[31mred".to_owned()));
         assert_eq!(with(&b"x".repeat(10_000)).unwrap().len(), MESSAGE);
         assert_eq!(with("a\u{202e}b".as_bytes()), Some("ab".to_owned()));
     }
 
     #[test]
-    fn a_request_is_read_and_consumed_and_a_second_one_replaces_the_first() {
+    fn a_request_is_consumed_and_a_second_replaces_the_first() {
         let directory = tempfile::tempdir().unwrap();
         request_halt(directory.path(), "one").unwrap();
         request_halt(directory.path(), "two\nlines").unwrap();
@@ -239,7 +243,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_regular_file_does_not_halt_and_is_not_waited_for() {
+    fn an_irregular_halt_file_neither_halts_nor_blocks() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("halt");
         let victim = directory.path().join("victim");
@@ -247,7 +251,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         let mut halt = Request::new(Wish::Halt, directory.path());
         assert_eq!(halt.found(), None);
-        // A request takes the place of the link and does not go through it.
+        // A request replaces the link, and does not follow it.
         request_halt(directory.path(), "stop").unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
         assert_eq!(halt.found(), Some("stop".to_owned()));

@@ -1,5 +1,5 @@
-//! [`Job`]: the end that a batch system has set for the job. It may be moved while the job runs, so the batch system is asked
-//! again now and then, and once more before the end that is known.
+//! [`Job`]: the end of the job that a batch system has set. It may move while the job runs, so the
+//! batch system is asked again now and then, and once more before the known end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,40 +12,41 @@ use super::deadline::Found;
 use super::limit::Limit;
 use crate::outcome::StopReason;
 
-/// Between two questions lies this part of the time that is left.
+/// The part of the remaining time between two questions.
 const PART: u32 = 10;
 const OFTEN: Duration = Duration::from_secs(20);
 const SELDOM: Duration = Duration::from_secs(600);
-/// The last question comes so long before the program would stop: longer than an answer may take.
+/// The time from the last question to the stop of the program: longer than an answer may take.
 const LEAD: Duration = PATIENCE.saturating_mul(3);
-/// All the tasks of a job together ask no more often than that.
+/// The least time between two questions of all tasks of a job together.
 const BY_ALL_TASKS: Duration = Duration::from_millis(200);
-/// So many questions in a row without an answer are the last.
+/// The number of questions in a row without an answer that ends the questions.
 const ATTEMPTS: u32 = 3;
 
-/// Two answers with the same end may differ by so much.
+/// The most that two answers with the same end may differ.
 const ROUNDING: Duration = Duration::from_secs(5);
 
-/// What the batch system is asked by. It may take a while, and is called in a thread of its own.
+/// Asks the batch system. It may take a while, and runs in a thread.
 pub(super) type Ask = Arc<dyn Fn() -> Answer + Send + Sync>;
 
-/// The end that a batch system has set for the job.
+/// The end of the job that a batch system has set.
 pub(super) struct Job {
     limit: Option<Limit>,
     source: &'static str,
     ask: Ask,
     begun: Instant,
     pending: Option<Receiver<Answer>>,
-    /// When it was asked last.
+    /// The time of the last question.
     asked: Instant,
-    /// How many questions in a row had no answer.
+    /// The number of questions in a row that had no answer.
     failures: u32,
-    /// Between two questions lies at least this, so that the tasks of a large job do not ask too often.
+    /// The least time between two questions, so that the tasks of a large job do not ask too often.
     least: Duration,
 }
 
 impl Job {
-    /// A job of so many tasks whose end was found, or which has none yet; `source` is what is asked from now on.
+    /// A job with this number of tasks, whose end is known, or which has none yet. `source` is
+    /// asked from now on.
     pub(super) fn new(
         found: Option<Found>,
         source: &'static str,
@@ -59,7 +60,7 @@ impl Job {
         Job { limit, source, ask, begun: now, pending: None, asked: now, failures: 0, least }
     }
 
-    /// Why the program is to stop, if the end is near.
+    /// The reason to stop, if the end is near.
     pub(super) fn reason(
         &mut self,
         now: Instant,
@@ -73,7 +74,7 @@ impl Job {
         limit.is_near(now, save_takes, step).then(|| limit.reason())
     }
 
-    /// Compares the end with the clock on the wall, and asks for it again if it is time to.
+    /// Compares the end with the wall clock, and asks for it again when due.
     pub(super) fn look(&mut self, now: Instant, wall: SystemTime, save_takes: Duration, step: Duration) {
         if let Some(limit) = &mut self.limit {
             limit.check(now, wall);
@@ -86,7 +87,8 @@ impl Job {
     fn is_time_to_ask(&self, now: Instant, save_takes: Duration, step: Duration) -> bool {
         let since = now.saturating_duration_since(self.asked);
         let left = self.limit.as_ref().map_or(Duration::MAX, |limit| limit.left(now));
-        // Once more just before the end. A program with long steps looks seldom: so a step before that.
+        // The last question comes just before the end. A program with long steps asks rarely: so
+        // one step earlier.
         let ahead = LEAD.max(self.least).saturating_add(step);
         let is_soon =
             |limit: &Limit| now.checked_add(ahead).is_some_and(|then| limit.is_near(then, save_takes, step));
@@ -98,7 +100,7 @@ impl Job {
         self.asked = now;
         let (sender, receiver) = mpsc::channel();
         let ask = Arc::clone(&self.ask);
-        // Nobody waits for the answer any more if this fails.
+        // This fails where the receiver no longer waits.
         let work = move || drop(sender.send(ask()));
         match thread::Builder::new().name("deadline".to_owned()).spawn(work) {
             Ok(_) => self.pending = Some(receiver),
@@ -135,7 +137,7 @@ impl Job {
         }
     }
 
-    /// What was known stands.
+    /// Keeps the end that was known.
     fn failed(&mut self, why: &str) {
         self.failures += 1;
         let last = self.failures == ATTEMPTS;
@@ -143,7 +145,7 @@ impl Job {
             source = self.source,
             why,
             last,
-            "it did not say whether the end of the job was moved"
+            "it did not report whether the end of the job was moved"
         );
     }
 }
@@ -154,7 +156,7 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Whether an end is more than a rounding away from the one before.
+/// True if two ends differ by more than rounding.
 fn is_another(before: Option<SystemTime>, end: Option<SystemTime>) -> bool {
     match (before, end) {
         (Some(before), Some(end)) => {
@@ -164,7 +166,8 @@ fn is_another(before: Option<SystemTime>, end: Option<SystemTime>) -> bool {
     }
 }
 
-/// From 1 to 1.5, another one for each process: tasks that were started at once do not ask at once.
+/// A number from 1 to 1.5 that differs between processes: tasks that start at the same time ask at
+/// different times.
 fn spread() -> f64 {
     1.0 + f64::from(std::process::id() % 97) / 194.0
 }
@@ -178,7 +181,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A job with so many seconds left, what it answers, and how often it was asked.
+    /// A simulated job with this many seconds left, its answers, and the number of questions.
     struct Played {
         job: Job,
         begun: (Instant, SystemTime),
@@ -209,7 +212,8 @@ mod tests {
             self.answer.lock().unwrap().1
         }
 
-        /// A look so many seconds after the beginning, where a step takes so many. The answer is waited for.
+        /// Looks this many seconds after the beginning, with steps of this length. Waits for the
+        /// answer.
         fn stops_at(&mut self, second: u32, step: u32) -> bool {
             let (now, wall) = (self.begun.0 + second * SECOND, self.begun.1 + second * SECOND);
             let stops = self.job.reason(now, SECOND, step * SECOND).is_some();
@@ -221,7 +225,7 @@ mod tests {
             stops
         }
 
-        /// The second at which it stops, where it looks after each step.
+        /// The second at which it stops, if it looks after each step.
         fn stops(&mut self, step: u32) -> u32 {
             (0..100_000).step_by(step as usize).find(|second| self.stops_at(*second, step)).unwrap()
         }
@@ -248,7 +252,7 @@ mod tests {
         let mut job = job_with(3600, 1);
         job.answers(Some(500));
         assert_eq!(job.stops(1), 500 - 7 - 1);
-        // One that is past already, too.
+        // The same for an end that is in the past already.
         let mut job = job_with(3600, 1);
         job.answers(Some(5));
         assert!(job.stops(1) <= 361);
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_answer_leaves_the_limit_as_it_was() {
+    fn a_missing_answer_keeps_the_limit() {
         let mut job = job_with(3600, 1);
         job.answer.lock().unwrap().0 = Err("busy".to_owned());
         assert!((3585..3600).contains(&job.stops(1)));
@@ -274,7 +278,7 @@ mod tests {
         let mut job = job_with(24 * 3600, 1);
         job.stops(1);
         assert!((100..250).contains(&job.questions()), "{}", job.questions());
-        // Ten thousand tasks of one job ask together no more than some times a second.
+        // Ten thousand tasks of one job together ask only a few times a second.
         let mut job = job_with(24 * 3600, 10_000);
         job.stops(1);
         assert!(job.questions() < 45, "{}", job.questions());

@@ -1,25 +1,26 @@
-//! [`Limit`]: a time before which the last save must be done, and how long before it that save begins.
+//! [`Limit`]: a time before which the last save must be complete, and the time at which that save
+//! must begin.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::warnings::warn;
 use crate::outcome::StopReason;
 
-/// What is kept free of a limit that is far away, beside the save: for the program to end, and for a disk that is slow
-/// just then.
+/// The time that stays free before a far limit, besides the save: for the program to end, and for a
+/// disk that is slow at that moment.
 const FLOOR: Duration = Duration::from_secs(5);
-/// Of a limit that is near, this part of the time that there was.
+/// The part of the whole time that stays free before a near limit.
 const FLOOR_PART: u32 = 20;
-/// The save may take so many times as long as those before it.
+/// The factor by which the last save may take longer than those before it.
 const MARGIN: u32 = 2;
-/// A change of the clock that is worth a word.
+/// The least change of the clock that is logged.
 const JUMP: Duration = Duration::from_secs(5);
 
-/// A time before which the last save must be done.
+/// A time before which the last save must be complete.
 #[derive(Debug)]
 pub(super) struct Limit {
     at: Instant,
-    /// All the time that there was.
+    /// The whole time from the beginning to the limit.
     span: Duration,
     kind: Kind,
 }
@@ -31,15 +32,15 @@ enum Kind {
 }
 
 impl Limit {
-    /// A time after the beginning. `None` where it is beyond all reckoning.
+    /// A limit at a time after the beginning. `None` where it is too far to compute.
     pub(super) fn after(limit: Duration, begun: Instant) -> Option<Limit> {
         Some(Limit { at: begun.checked_add(limit)?, span: limit, kind: Kind::Time(limit) })
     }
 
-    /// A time on the wall's clock. `None` where it is beyond all reckoning.
+    /// A limit at a time of the wall clock. `None` where it is too far to compute.
     ///
-    /// One that is past is no limit: who could end the job has not done so, and the time is that of another one, as of a
-    /// job from which a terminal has kept its variables.
+    /// A time in the past is no limit: the job was not ended then, so the time belongs to another
+    /// job, whose variables the terminal kept.
     pub(super) fn at(at: SystemTime, source: &'static str, now: Instant, wall: SystemTime) -> Option<Limit> {
         let Some(span) = at.duration_since(wall).ok().filter(|left| !left.is_zero()) else {
             super::deadline::warn_of_past(source, at);
@@ -48,7 +49,8 @@ impl Limit {
         Some(Limit { at: now.checked_add(span)?, span, kind: Kind::Deadline { at, source } })
     }
 
-    /// A deadline that was moved while the program runs, which began at `begun`. One that is past is reached.
+    /// A deadline that moved while the program, which began at `begun`, runs. One in the past is
+    /// reached.
     pub(super) fn moved(
         at: SystemTime,
         source: &'static str,
@@ -61,12 +63,12 @@ impl Limit {
         Some(Limit { at: end, span, kind: Kind::Deadline { at, source } })
     }
 
-    /// How much time is left.
+    /// The time that is left.
     pub(super) fn left(&self, now: Instant) -> Duration {
         self.at.saturating_duration_since(now)
     }
 
-    /// The time on the wall's clock, where it is given by one.
+    /// The limit as a time of the wall clock, if it was given as one.
     pub(super) fn deadline(&self) -> Option<SystemTime> {
         match self.kind {
             Kind::Deadline { at, .. } => Some(at),
@@ -74,12 +76,14 @@ impl Limit {
         }
     }
 
-    /// Whether the last save must begin now, where a save takes so long and a step of the program takes so long.
+    /// True if the last save must begin now, for this duration of a save and of a step of the
+    /// program.
     ///
-    /// It is near when what is left is no more than the sum of
-    /// - twice the time of a save, though not more of it than half of the time that there was, and never less than one save;
-    /// - one step, since the program asks again only after it, though not more than a quarter of the time that there was;
-    /// - 5 s, or a twentieth of the time that there was, whichever is less.
+    /// That is so when the time left is at most the sum of
+    /// - twice the time of a save, but at most half of the whole time, and at least one save;
+    /// - one step, because the program asks again only after it, but at most a quarter of the whole
+    ///   time;
+    /// - 5 s, or a twentieth of the whole time, whichever is less.
     pub(super) fn is_near(&self, now: Instant, save_takes: Duration, step: Duration) -> bool {
         let left = self.left(now);
         let save = save_takes.saturating_mul(MARGIN).min(self.span / 2).max(save_takes);
@@ -87,9 +91,11 @@ impl Limit {
         left <= save.saturating_add(step.min(self.span / 4)).saturating_add(floor)
     }
 
-    /// Compares a deadline with the clock on the wall, which goes on while the machine sleeps, and may be set.
+    /// Compares a deadline with the wall clock, which continues while the machine sleeps, and can
+    /// be set.
     ///
-    /// It moves to an earlier time only: to stop too early costs a restart, to stop too late costs the work.
+    /// The limit only moves to an earlier time: to stop too early costs a restart, to stop too late
+    /// costs the work.
     pub(super) fn check(&mut self, now: Instant, wall: SystemTime) {
         let Kind::Deadline { at, source } = self.kind else { return };
         let Some(by_wall) = now.checked_add(at.duration_since(wall).unwrap_or_default()) else { return };
@@ -110,8 +116,8 @@ impl Limit {
     }
 }
 
-/// How long the program's steps take: the longest time between two questions, which counts for a little less with each
-/// that follows.
+/// The duration of the steps of the program: the longest time between two questions, which counts
+/// for a little less with each later one.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     last: Option<Instant>,
@@ -158,20 +164,21 @@ mod tests {
     }
 
     #[test]
-    fn a_long_step_is_not_begun_ahead_of_a_deadline() {
+    fn a_long_step_does_not_start_ahead_of_a_deadline() {
         let (limit, now) = in_time(3600 * SECOND);
         assert!(limit.is_near(now + 3490 * SECOND, SECOND, 120 * SECOND));
         assert!(!limit.is_near(now + 3400 * SECOND, SECOND, 120 * SECOND));
-        // One step that took as long as all of it, as the first may, does not end the run at once.
+        // One step as long as the whole time, as the first may be, does not end the run
+        // immediately.
         assert!(!limit.is_near(now, SECOND, 7200 * SECOND));
     }
 
     #[test]
-    fn a_save_that_takes_most_of_the_time_is_begun_while_it_can_end() {
+    fn a_save_of_most_of_the_time_starts_while_it_can_end() {
         let (limit, now) = in_time(100 * SECOND);
         assert!(!limit.is_near(now, 60 * SECOND, Duration::ZERO));
         assert!(limit.is_near(now + 35 * SECOND, 60 * SECOND, Duration::ZERO));
-        // And where it cannot end in any case, at once.
+        // Where a save cannot end in time anyway, it begins immediately.
         assert!(limit.is_near(now, 200 * SECOND, Duration::ZERO));
     }
 

@@ -1,4 +1,4 @@
-//! Why a run is to stop before its end: a signal, the end of its time, or somebody's wish.
+//! Reasons to stop a run before its end: a signal, the end of its time, or the request of a user.
 //!
 //! ```text
 //! signals.rs ───────────▶ ┐
@@ -6,9 +6,9 @@
 //! halt.rs ──────────────▶ ┘
 //! ```
 //!
-//! `deadline` finds the times in the environment. `batch` asks the batch system for them, `answer` reads what it says, and
-//! `job` asks again while the program runs. `limit` says how long before a time the last save must begin. The first reason that
-//! is found stays.
+//! `deadline` finds the times in the environment. `batch` asks the batch system for them, `answer`
+//! parses its output, and `job` asks again while the program runs. `limit` computes how long before
+//! a time the last save must begin. The first reason that is found stays.
 
 mod answer;
 mod batch;
@@ -38,15 +38,15 @@ use signals::Listener;
 pub use crate::outcome::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason};
 pub use halt::{request_halt, request_requeue};
 
-/// How often the halt file and the clock on the wall are looked at, at most.
+/// The least time between two looks at the halt file and the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a run is to stop on, besides the halt file.
+/// The reasons to stop a run for, besides the halt file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) signals: Vec<Signal>,
     pub(crate) time_limit: Option<Duration>,
-    /// Whether the batch system's times count, and `CHECKPOINT_DEADLINE`.
+    /// True if the times of the batch system count, and `CHECKPOINT_DEADLINE`.
     pub(crate) deadline: bool,
     pub(crate) exit_codes: ExitCodes,
 }
@@ -60,22 +60,23 @@ pub(crate) struct Stop {
     pace: Pace,
     halt: Request,
     requeue: Request,
-    /// On the directory in which the requests are. In one that took its place they are meant for
-    /// another program.
+    /// The claim on the directory of the requests. In a directory that took its place, they are
+    /// meant for another program.
     claim: Option<Arc<Claim>>,
     exit_codes: ExitCodes,
     next_look: Instant,
     reason: Option<StopReason>,
-    /// Whether anybody asked since there is a reason.
-    told: bool,
+    /// True if the program asked since there is a reason.
+    was_asked: bool,
 }
 
 impl Stop {
-    /// Begins to listen to the signals, and reads the deadlines. What is wrong with one of a batch system is a
-    /// warning.
+    /// Starts to listen to the signals, and reads the deadlines. An invalid deadline of a batch
+    /// system is a warning.
     pub(crate) fn new(settings: &Settings, directory: &Path, begun: Instant) -> Result<Stop, Error> {
         let exit_codes = settings.exit_codes.in_environment()?;
-        // First, so that a signal during a slow answer of the batch system is not missed.
+        // The listener comes first, so that a signal during a slow answer of the batch system is
+        // not missed.
         let listener = Listener::new(&settings.signals)?;
         let Deadlines { ours, job, system, tasks } = match settings.deadline {
             true => deadline::all(&Environment::of_process()?)?,
@@ -106,13 +107,14 @@ impl Stop {
             exit_codes,
             next_look: now,
             reason: None,
-            told: false,
+            was_asked: false,
         })
     }
 
-    /// The directory is the program's now: before, the requests were those of the one that had it.
+    /// Records that the directory is now the program's: before, requests were meant for its earlier
+    /// holder.
     pub(crate) fn begin(&mut self, claim: &Arc<Claim>) {
-        // What it asks for is done: the program is started again.
+        // This start fulfils the request.
         self.requeue.consume();
         self.claim = Some(Arc::clone(claim));
     }
@@ -121,17 +123,18 @@ impl Stop {
         self.claim.as_ref().is_none_or(|claim| claim.check_place().is_ok())
     }
 
-    /// Why the program is to stop, where a save takes so long. Once there is a reason it stays.
+    /// The reason to stop, for this duration of a save. The first reason stays.
     pub(crate) fn reason(&mut self, now: Instant, save_takes: Duration) -> Option<&StopReason> {
         if self.reason.is_none() {
             self.reason = self.look(now, save_takes);
         }
-        self.told |= self.reason.is_some();
+        self.was_asked |= self.reason.is_some();
         self.reason.as_ref()
     }
 
-    /// The reason, which is so dealt with: the run ends by it, and its last state is saved. A halt file that was the reason
-    /// is removed, so that the program may be started again, and so is a requeue file, whatever the reason.
+    /// Takes the reason: the run ends because of it, and its last state is saved. Removes a halt
+    /// file that was the reason, so that the program can start again, and a requeue file in any
+    /// case.
     pub(crate) fn take_reason(&mut self) -> Option<StopReason> {
         let reason = self.reason.take();
         if !self.has_place() {
@@ -146,9 +149,9 @@ impl Stop {
         reason
     }
 
-    /// The run is over: a signal that nobody asked for is told of.
+    /// Ends the run. Logs a signal that the program never asked about.
     pub(crate) fn leave(&mut self) {
-        if let Some(signal) = self.listener.heard().filter(|_| !self.told) {
+        if let Some(signal) = self.listener.heard().filter(|_| !self.was_asked) {
             warn(format!(
                 "the program got {signal}, which asks it to stop, and never asked whether it should: call `should_stop` or \
                  `save_if_due` in its loop"
@@ -156,7 +159,7 @@ impl Stop {
         }
     }
 
-    /// By which codes the program tells how it ended.
+    /// The exit codes that tell how the program ended.
     pub(crate) fn exit_codes(&self) -> ExitCodes {
         self.exit_codes
     }

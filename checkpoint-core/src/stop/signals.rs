@@ -1,10 +1,11 @@
 //! Signals that ask a program to stop.
 //!
-//! A handler only stores which signal came. What makes this more than a flag is that handlers cannot be taken away
-//! again: after the last action of a signal is unregistered, `signal-hook` leaves its own handler in place, and the
-//! signal would do nothing any more. So with the first listener of a signal a second action is registered, for ever,
-//! which does what the system would do by itself, and which is *armed* exactly while nobody listens. A second SIGINT
-//! works by the same means: the first one arms it.
+//! A handler only stores the signal that came. More than a flag is needed, because handlers cannot
+//! be removed again: after the last action of a signal is unregistered, `signal-hook` leaves its
+//! own handler in place, and the signal would do nothing any more. So the first listener of a
+//! signal also registers a second action, forever. It does the system's default, and is *armed*
+//! exactly while there is no listener. A second SIGINT works by the same means: the first one arms
+//! it.
 
 #[cfg(unix)]
 pub(super) use unix::Listener;
@@ -24,15 +25,15 @@ mod unix {
 
     const COUNT: usize = Signal::ALL.len();
 
-    /// Whether a signal now does what the system does by itself: ends the program.
+    /// True for a signal that now does the system's default: it ends the program.
     static ARMED: [AtomicBool; COUNT] = [const { AtomicBool::new(false) }; COUNT];
 
     static SHARED: Mutex<[Shared; COUNT]> = Mutex::new([const { Shared::new() }; COUNT]);
 
-    /// What all listeners of one signal share.
+    /// The data that all listeners of one signal share.
     struct Shared {
         listeners: usize,
-        /// Whether it is armed while nobody listens; unknown until the first listener comes.
+        /// True if it is armed while there is no listener; unknown until the first listener comes.
         usually_ends: Option<bool>,
     }
 
@@ -46,10 +47,10 @@ mod unix {
         SHARED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears signals until it is dropped; then they do again what they did before.
+    /// Hears signals until it is dropped; then they do what they did before.
     #[derive(Debug)]
     pub(in crate::stop) struct Listener {
-        /// The index of the signal that came last, plus one.
+        /// The index of the last signal, plus one.
         heard: Arc<AtomicUsize>,
         actions: Vec<SigId>,
         signals: Vec<Signal>,
@@ -61,7 +62,7 @@ mod unix {
             let mut listener = Listener { heard, actions: Vec::new(), signals: Vec::new() };
             for signal in signals {
                 if !listener.signals.contains(signal) {
-                    // On an error the listener is dropped, and takes back what was done.
+                    // On an error, the listener is dropped, and undoes its registrations.
                     listener.listen(*signal).map_err(|_| Error::InvalidSetting {
                         setting: format!("stopping on {signal}"),
                         why: "the system does not let the program handle this signal",
@@ -78,7 +79,8 @@ mod unix {
             if usually_ends.is_none() {
                 let ends = usually_ends_the_program(signal);
                 armed.store(ends, Ordering::SeqCst);
-                // Registered before all others, and so called before them: the SIGINT that arms it does not set it off.
+                // Registered before all others, and so called before them: the SIGINT that arms it
+                // does not trigger it.
                 flag::register_conditional_default(signal.number(), armed)?;
                 *usually_ends = Some(ends);
             }
@@ -99,7 +101,7 @@ mod unix {
             Ok(())
         }
 
-        /// The signal that came last.
+        /// The last signal.
         pub(in crate::stop) fn heard(&self) -> Option<Signal> {
             let index = self.heard.load(Ordering::Relaxed).checked_sub(1)?;
             Signal::ALL.get(index).copied()
@@ -116,23 +118,25 @@ mod unix {
                     ARMED[signal.index].store(usually_ends.unwrap_or(true), Ordering::SeqCst);
                 }
             };
-            // Before, so that there is no moment in which a signal does nothing.
+            // Restored before unregistering, so that a signal does something at every moment.
             self.signals.iter().for_each(restore);
             self.actions.drain(..).for_each(|action| {
                 unregister(action);
             });
-            // And after: a SIGINT in between has armed it where it is not to be.
+            // Restored again afterwards: a SIGINT in between may have armed it wrongly.
             self.signals.iter().for_each(restore);
         }
     }
 
-    /// Whether nobody handles or ignores the signal. Where the system does not tell, nobody does.
+    /// True if the signal is neither handled nor ignored. Where the system does not say, that is
+    /// assumed.
     fn usually_ends_the_program(signal: Signal) -> bool {
         std::fs::read_to_string("/proc/self/status").is_ok_and(|status| !is_taken(&status, signal))
             || cfg!(not(any(target_os = "linux", target_os = "android")))
     }
 
-    /// What Linux says of a process in `/proc/PID/status`: masks in which bit n-1 stands for signal n (proc(5)).
+    /// True if `/proc/PID/status` of Linux says so: bit n-1 of its masks stands for signal n
+    /// (proc(5)).
     fn is_taken(status: &str, signal: Signal) -> bool {
         let bit =
             u32::try_from(signal.number() - 1).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0);
@@ -148,8 +152,9 @@ mod unix {
         use super::*;
 
         #[test]
-        fn a_signal_that_is_handled_or_ignored_is_told_from_one_that_ends_the_program() {
-            // As of a program that ignores SIGPIPE (13) and SIGHUP (1), and handles SIGINT (2) and SIGTERM (15).
+        fn a_handled_or_ignored_signal_is_recognised() {
+            // A program that ignores SIGPIPE (13) and SIGHUP (1), and handles SIGINT (2) and
+            // SIGTERM (15).
             let status =
                 "Name:\tx\nSigBlk:\t0000000000000200\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004002\n";
             assert!(is_taken(status, Signal::HUP));
@@ -177,7 +182,7 @@ mod elsewhere {
     use crate::error::Error;
     use crate::outcome::Signal;
 
-    /// Hears nothing: there are no such signals here.
+    /// Hears nothing: this system has no such signals.
     #[derive(Debug)]
     pub(in crate::stop) struct Listener;
 

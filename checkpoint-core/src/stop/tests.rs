@@ -1,4 +1,4 @@
-//! Real signals, sent to this test program running once more as another process.
+//! Real signals, sent to this test program, which runs once more as another process.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::process::ExitStatusExt;
@@ -13,7 +13,7 @@ use crate::store::{Claim, Claiming, RealDisk};
 
 const INSIDE: &str = "CHECKPOINTED_TEST_STOP";
 
-/// A test of this program, run once more in a process of its own, where [`inside`] is true.
+/// A test of this program that runs once more in another process, where [`inside`] is true.
 struct Process {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -25,7 +25,7 @@ fn inside() -> bool {
 
 fn say(word: &str) {
     use std::io::Write;
-    // With a line of its own: the harness has written the test's name before it.
+    // Starts a new line: the harness has written the name of the test before it.
     let mut output = std::io::stdout();
     writeln!(output, "\n{word}").unwrap();
     output.flush().unwrap();
@@ -40,7 +40,7 @@ impl Process {
         Process { child, lines }
     }
 
-    /// Waits until the process says so.
+    /// Waits until the process prints this word.
     fn says(&mut self, word: &str) {
         assert!(self.lines.by_ref().any(|line| line.unwrap() == word), "it did not say {word:?}");
     }
@@ -55,7 +55,8 @@ impl Process {
     }
 }
 
-/// Within the process: a minute at most, so that nothing stays behind should the test fail.
+/// Waits within the process for at most a minute, so that no process stays behind should the test
+/// fail.
 fn until<R>(mut ready: impl FnMut() -> Option<R>) -> R {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(60) {
@@ -85,7 +86,7 @@ fn each_signal_stops_the_program_and_is_known() {
             assert_eq!(reason_of(&mut stop), None);
             say(signal.name());
             assert_eq!(until(|| reason_of(&mut stop)), StopReason::Signal(signal));
-            // It stays.
+            // The reason stays.
             assert_eq!(reason_of(&mut stop), Some(StopReason::Signal(signal)));
         }
         return;
@@ -151,7 +152,7 @@ fn after_the_last_checkpointer_a_signal_does_what_it_always_did() {
         say("one is left");
         assert_eq!(until(|| reason_of(&mut second)), StopReason::Signal(Signal::TERM));
         drop(second);
-        // One after the other, too.
+        // The same for one listener after the other.
         drop(listening(Signal::DEFAULT));
         say("none is left");
         return until(|| None);
@@ -181,7 +182,7 @@ fn every_checkpointer_hears_a_signal_and_a_later_one_does_not() {
 }
 
 #[test]
-fn an_interrupt_of_an_earlier_checkpointer_does_not_arm_the_next() {
+fn an_interrupt_of_one_checkpointer_does_not_arm_the_next() {
     if inside() {
         let mut first = listening(Signal::DEFAULT);
         say("first");
@@ -192,7 +193,7 @@ fn an_interrupt_of_an_earlier_checkpointer_does_not_arm_the_next() {
         until(|| reason_of(&mut second));
         return;
     }
-    let mut process = Process::of("an_interrupt_of_an_earlier_checkpointer_does_not_arm_the_next");
+    let mut process = Process::of("an_interrupt_of_one_checkpointer_does_not_arm_the_next");
     process.says("first");
     process.send(Sent::INT);
     process.says("second");
@@ -201,7 +202,7 @@ fn an_interrupt_of_an_earlier_checkpointer_does_not_arm_the_next() {
 }
 
 #[test]
-fn a_handler_that_was_there_is_called_too_and_is_all_that_is_left_afterwards() {
+fn an_earlier_handler_is_called_too_and_stays_afterwards() {
     if inside() {
         use std::sync::Arc;
         use std::sync::atomic::{AtomicBool, Ordering};
@@ -213,26 +214,25 @@ fn a_handler_that_was_there_is_called_too_and_is_all_that_is_left_afterwards() {
         until(|| reason_of(&mut stop));
         until(called);
         drop(stop);
-        // More than once: nothing of ours is there any more that would count them.
+        // Twice: no handler of ours is left to count the signals.
         for word in ["closed", "again"] {
             say(word);
             until(called);
         }
         return;
     }
-    let mut process =
-        Process::of("a_handler_that_was_there_is_called_too_and_is_all_that_is_left_afterwards");
+    let mut process = Process::of("an_earlier_handler_is_called_too_and_stays_afterwards");
     for word in ["listening", "closed", "again"] {
         process.says(word);
         process.send(Sent::INT);
     }
-    // Where the system does not tell of handlers, the second one ends the program, as documented.
+    // Where the system does not list handlers, the second one ends the program, as documented.
     let status = process.ends();
     assert!(status.success() || cfg!(not(target_os = "linux")), "{status}");
 }
 
 #[test]
-fn a_signal_that_nobody_asked_for_ends_the_program() {
+fn a_signal_without_a_listener_ends_the_program() {
     if inside() {
         let stop = listening(&[Signal::USR1]);
         say("listening");
@@ -240,14 +240,14 @@ fn a_signal_that_nobody_asked_for_ends_the_program() {
         drop(stop);
         return;
     }
-    let mut process = Process::of("a_signal_that_nobody_asked_for_ends_the_program");
+    let mut process = Process::of("a_signal_without_a_listener_ends_the_program");
     process.says("listening");
     process.send(Sent::TERM);
     assert_eq!(process.ends().signal(), Some(15));
 }
 
 #[test]
-fn a_halt_file_stops_the_program_and_is_gone_when_the_run_ends_by_it() {
+fn a_halt_file_stops_the_run_and_is_gone_at_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let open = || Stop::new(&Settings::default(), directory.path(), Instant::now()).unwrap();
     let mut stop = open();
@@ -256,7 +256,7 @@ fn a_halt_file_stops_the_program_and_is_gone_when_the_run_ends_by_it() {
     let later = Instant::now() + LOOK_EVERY;
     let reason = stop.reason(later, Duration::ZERO).cloned();
     assert_eq!(reason, Some(StopReason::Halt { message: "maintenance".to_owned() }));
-    // Killed before it had saved: the next run still knows.
+    // The run is killed before it saves: the next run still knows the request.
     drop(stop);
     let mut stop = open();
     assert!(reason_of(&mut stop).is_some());
@@ -277,10 +277,10 @@ fn a_requeue_file_stops_the_program_once() {
     request_requeue(directory.path(), "the machine goes").unwrap();
     let reason = reason_of(&mut stop);
     assert_eq!(reason, Some(StopReason::Requeue { message: "the machine goes".to_owned() }));
-    // Killed before it had saved: it is started again, as was asked.
+    // The run is killed before it saves: it starts again, as was asked.
     drop(stop);
     assert_eq!(reason_of(&mut open()), None);
-    // So it is where the program ended by something else.
+    // The same if the program ended for another reason.
     let mut stop = open();
     request_requeue(directory.path(), "").unwrap();
     request_halt(directory.path(), "").unwrap();
@@ -304,7 +304,7 @@ fn a_time_limit_stops_the_program() {
 }
 
 #[test]
-fn reasons_are_told_in_plain_words() {
+fn reasons_are_in_plain_words() {
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_435_200);
     let text = |reason: StopReason| reason.to_string();
     assert_eq!(text(StopReason::Signal(Signal::TERM)), "the signal SIGTERM (15)");
@@ -316,7 +316,7 @@ fn reasons_are_told_in_plain_words() {
 }
 
 #[test]
-fn a_halt_is_not_lost_to_a_program_that_cleans_the_directory_at_its_start() {
+fn a_halt_is_not_lost_to_a_program_that_cleans_at_its_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let enough = std::sync::atomic::AtomicBool::new(false);
@@ -344,7 +344,7 @@ fn the_halt_file_is_looked_at_once_a_second_at_most() {
     let mut stop = Stop::new(&settings, directory.path(), Instant::now()).unwrap();
     let now = Instant::now();
     assert_eq!(stop.reason(now, Duration::ZERO), None);
-    // The halt file is there, and is not looked at before the time: so nothing of the file system is asked.
+    // The halt file exists, and is not looked at early: so the file system is not asked.
     request_halt(directory.path(), "").unwrap();
     let soon = now + LOOK_EVERY / 2;
     assert!((0..1000).all(|_| stop.reason(soon, Duration::ZERO).is_none()));
