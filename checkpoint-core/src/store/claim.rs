@@ -1,4 +1,4 @@
-//! The right to write a directory: its lock, which this process has, and no other.
+//! The right to write to a directory: this process holds its lock, and no other can.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,30 +13,31 @@ use crate::base::host;
 use crate::base::warnings::warn;
 use crate::error::Error;
 
-/// How often a lock is asked for that another program has, and how long between: it may only be looking.
+/// The number of attempts to take a lock that another program has, and the pause between them: that
+/// program may only be looking.
 const ATTEMPTS: u32 = 4;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
-/// The longest time between two attempts, where the caller is willing to wait.
+/// The longest pause between two attempts of a caller that waits.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often the lock file gets the present time.
+/// The time between two updates of the lock file's time.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
-/// How a directory is claimed.
+/// The settings of a claim.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claiming {
-    /// Whether the names of new directories are made durable.
+    /// True to make the names of new directories durable.
     pub(crate) durable: bool,
-    /// How long to wait for a program that has the lock.
+    /// The time to wait for a program that has the lock.
     pub(crate) wait: Duration,
-    /// Whether a file system without locks will do.
+    /// True to accept a file system without locks.
     pub(crate) without_lock: bool,
-    /// The claim on a directory around this one; of nothing where there is none.
+    /// The claim on an outer directory; dangling where there is none.
     pub(crate) within: Weak<Claim>,
 }
 
-/// A directory that is this process's to write, until dropped.
+/// A directory that only this process may write to, until dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
@@ -64,12 +65,12 @@ impl Claim {
         }))
     }
 
-    /// Makes sure that the path still leads to the directory that was claimed, and not to another one in its place.
+    /// Checks that the path still leads to the claimed directory, and not to another in its place.
     pub(crate) fn check_place(&self) -> Result<(), Error> {
         if let Some(within) = self.within.upgrade() {
             within.check_place()?;
         }
-        // In a forked process a thread of the parent may hold the lock's own mutex for ever.
+        // In a forked process, a thread of the parent may hold the lock's own mutex forever.
         let stands = if self.has_process_number() { self.lock.stands() } else { self.lock.is_in_place() };
         if stands {
             return Ok(());
@@ -77,13 +78,14 @@ impl Claim {
         Err(Error::DirectoryReplaced { path: self.path.clone() })
     }
 
-    /// Makes sure of that, and that this is the process that claimed it, before anything is written.
+    /// Checks before a write that this process claimed the directory, and that it is still in its
+    /// place.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.check_process()?;
         self.check_place()
     }
 
-    /// Makes sure that this is the process that claimed it, and not one that was forked from it.
+    /// Checks that this process claimed the directory, and was not forked from the one that did.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         if self.is_of_this_process() {
             return Ok(());
@@ -91,22 +93,23 @@ impl Claim {
         Err(Error::OtherProcess { path: self.path.clone(), process: self.process.id() })
     }
 
-    /// Whether this is the process that claimed it, and not one that was forked from it.
+    /// True if this process claimed the directory, and was not forked from the one that did.
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.process.is_current()
     }
 
-    /// The process that claimed it.
+    /// The process that claimed the directory.
     pub(super) fn process(&self) -> Process {
         self.process
     }
 
-    /// The same as far as the number of the process tells.
+    /// The same, as far as the number of the process shows.
     pub(crate) fn has_process_number(&self) -> bool {
         self.process.id() == std::process::id()
     }
 
-    /// A sign of life: now and then the lock file gets the present time, and is made again where it is gone.
+    /// Gives a sign of life: updates the time of the lock file now and then, and restores the file
+    /// where it is gone.
     pub(crate) fn touch(&self) {
         if !self.has_process_number() {
             return;
@@ -126,7 +129,7 @@ impl Claim {
     }
 }
 
-/// Takes the lock of a directory, and waits for it so long.
+/// Takes the lock of a directory. Waits for it at most this long.
 fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Result<Box<dyn Lock>, Error> {
     let us = Holder::current().text();
     let begun = Instant::now();
@@ -137,8 +140,8 @@ fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Res
             Ok(Locking::Held(holder)) => holder,
             Ok(Locking::Unsupported(_, lock)) if without_lock => {
                 warn(format!(
-                    "{} is not locked: its file system has no locks, and the program goes on without; see to it that no \
-                     other program saves there",
+                    "{} is not locked: its file system has no locks, and the program continues without; make \
+                    sure that no other program saves there",
                     path.display()
                 ));
                 return Ok(lock);
@@ -151,10 +154,10 @@ fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Res
         if attempt >= ATTEMPTS {
             let waited = begun.elapsed();
             if waited >= wait {
-                return Err(Error::InUse { path: path.to_owned(), holder: told(&holder, path) });
+                return Err(Error::InUse { path: path.to_owned(), holder: describe_holder(&holder, path) });
             }
             if attempt == ATTEMPTS {
-                let (holder, path) = (told(&holder, path), path.display());
+                let (holder, path) = (describe_holder(&holder, path), path.display());
                 warn(format!("waiting, at most {wait:?}, for {holder}, which has {path} open"));
             }
             pause = (2 * pause).min(LONGEST_PAUSE).min(wait - waited);
@@ -164,7 +167,7 @@ fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Res
     Err(Error::InUse { path: path.to_owned(), holder: String::new() })
 }
 
-/// What a program leaves in the lock file.
+/// The text that a program leaves in the lock file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     process: u32,
@@ -177,12 +180,12 @@ impl Holder {
         Holder { process: std::process::id(), host: host::name() }
     }
 
-    /// As it is in the lock file.
+    /// The text of the lock file.
     fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether it is a process of this machine that has ended.
+    /// True for a process of this machine that has ended.
     fn has_ended(&self) -> bool {
         #[cfg(unix)]
         {
@@ -198,9 +201,9 @@ impl Holder {
     }
 }
 
-/// What a user is told of the program that has a lock: what that program left in the lock file and, where it has ended,
-/// who must have the lock now. What is not understood is told as it is.
-pub(super) fn told(holder: &str, directory: &Path) -> String {
+/// Describes to the user the program that has a lock, by the text in the lock file. Where that
+/// program has ended, another one must have the lock now. Unknown text is returned as it is.
+pub(super) fn describe_holder(holder: &str, directory: &Path) -> String {
     let Ok(holder) = serde_json::from_str::<Holder>(holder) else { return holder.trim().to_owned() };
     let name = format!("process {} on {}", holder.process, holder.host);
     match holder.has_ended() {
@@ -212,11 +215,11 @@ pub(super) fn told(holder: &str, directory: &Path) -> String {
     }
 }
 
-/// Creates a directory and those above it.
+/// Creates a directory and its parents.
 ///
-/// Before a name is created in a directory, that directory's own name is made durable. So whenever this is cut
-/// short, at most the deepest directory that exists may be unknown to the disk, and that one is synced at the next
-/// start, which is why this does so even where nothing is to be created.
+/// Before a name is created in a directory, that directory's own name is made durable. So an
+/// interruption leaves at most the name of the deepest directory unsynced. The next start syncs it,
+/// even where there is nothing to create.
 fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
     let mut missing = Vec::new();
     let mut deepest = path;
@@ -242,17 +245,17 @@ fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
     sync_name_of(disk, unsynced, durable)
 }
 
-/// The error where a path is a symbolic link that leads to nothing.
+/// The error of a symbolic link that leads to nothing.
 pub(super) fn dangling(path: &Path) -> Option<Error> {
     let target = std::fs::read_link(path).ok()?;
     std::fs::metadata(path).is_err().then(|| Error::DanglingLink { path: path.to_owned(), target })
 }
 
-/// Makes the name of a directory durable, by a sync of the one that it is in.
+/// Makes the name of a directory durable, by syncing its parent.
 fn sync_name_of(disk: &dyn Disk, directory: &Path, durable: bool) -> Result<(), Error> {
     let Some(parent) = directory.parent().filter(|_| durable) else { return Ok(()) };
     match disk.sync_directory(parent) {
-        // A directory that we may not even open is not one that we created a name in.
+        // A directory that the program may not even open has no names that it created.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
         result => result.map_err(|source| Error::writing("sync", parent, source)),
     }
@@ -264,24 +267,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_that_has_ended_is_told_from_one_that_runs() {
-        let told = |holder: &str| told(holder, Path::new("/run.ckpt"));
+    fn a_holder_that_has_ended_is_recognised() {
+        let described = |holder: &str| describe_holder(holder, Path::new("/run.ckpt"));
         let here = |process: u32| Holder { process, ..Holder::current() }.text();
         let this = std::process::id();
-        assert_eq!(told(&here(this)), format!("process {this} on {}", host::name()));
-        // No process has the greatest number that there can be.
-        let gone = told(&here(u32::MAX / 2));
+        assert_eq!(described(&here(this)), format!("process {this} on {}", host::name()));
+        // No process has the greatest possible number.
+        let gone = described(&here(u32::MAX / 2));
         assert_eq!(gone.contains("has ended"), cfg!(unix), "{gone}");
         let elsewhere = Holder { process: u32::MAX / 2, host: "another machine".to_owned() };
-        assert_eq!(told(&elsewhere.text()), format!("process {} on another machine", u32::MAX / 2));
+        assert_eq!(described(&elsewhere.text()), format!("process {} on another machine", u32::MAX / 2));
         for other in ["", "process 1", "{\"process\":-1}", "a program that has locked the directory itself"] {
-            assert_eq!(told(other), other);
+            assert_eq!(described(other), other);
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_file_system_without_locks_is_refused_and_used_where_the_caller_says_so() {
+    fn a_file_system_without_locks_is_used_only_on_request() {
         use crate::Checkpointer;
         use crate::store::RealDisk;
 
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_memory_for_a_buffer_gets_an_error_and_goes_on_later() {
+    fn without_memory_for_a_buffer_a_save_fails_and_later_succeeds() {
         use crate::Checkpointer;
         use crate::store::RealDisk;
 

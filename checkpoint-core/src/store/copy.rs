@@ -1,4 +1,4 @@
-//! The same file once more, in another directory, while a program may save beside it.
+//! Copies a file to another directory, while a program may save beside it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,33 +9,33 @@ use serde::Serialize;
 use super::output::check_limit;
 use super::real::{is_same_file, must_be_regular, no_follow_no_wait};
 
-/// How a file was copied.
+/// The way in which a file was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CopyWay {
-    /// As a clone, which shares the blocks of the disk until one of the two is changed (reflink).
+    /// A clone: it shares the blocks of the disk until one of the two changes (reflink).
     Cloned,
-    /// As another name of the same file (hard link). Nothing ever writes into a file that has two names.
+    /// Another name of the same file (hard link). A file with two names is never overwritten.
     Linked,
-    /// Byte by byte.
+    /// A copy byte by byte.
     Copied,
 }
 
-/// Copies a generation to a path that is free, in the way that costs the least. [`io::ErrorKind::NotFound`] where it is
-/// no longer the generation of that name: then nothing is left at the path.
+/// Copies a generation to a free path, in the cheapest way. Returns [`io::ErrorKind::NotFound`]
+/// where the file is no longer the generation of that name: then nothing is left at the path.
 pub(crate) fn copy_generation(from: &Path, to: &Path) -> io::Result<CopyWay> {
     copy_and(from, to, || {})
 }
 
-/// Does that, and something else once the file is open.
+/// Does that, and calls `meanwhile` once the file is open.
 fn copy_and(from: &Path, to: &Path, meanwhile: impl FnOnce()) -> io::Result<CopyWay> {
     let mut options = OpenOptions::new();
     options.read(true);
     no_follow_no_wait(&mut options);
     let source = options.open(from)?;
     must_be_regular(&source)?;
-    // Keeps it from being retired and written over.
+    // This lock keeps it from being retired and overwritten.
     let _ = source.try_lock_shared();
     is_still(&source, from)?;
     meanwhile();
@@ -48,7 +48,7 @@ fn copy_and(from: &Path, to: &Path, meanwhile: impl FnOnce()) -> io::Result<Copy
             Err(_) => copy(&source, to).map(|()| CopyWay::Copied)?,
         },
     };
-    // Without a lock, it may have been written over meanwhile; and the link may be of another file.
+    // Without a lock, it may have been overwritten meanwhile; and the link may be of another file.
     let is_right = is_still(&source, from).and_then(|()| match way {
         CopyWay::Linked => is_still(&source, to),
         _ => Ok(()),
@@ -59,7 +59,7 @@ fn copy_and(from: &Path, to: &Path, meanwhile: impl FnOnce()) -> io::Result<Copy
     is_right.map(|()| way)
 }
 
-/// Makes sure that a name leads to the file that was opened.
+/// Checks that a name still leads to the open file.
 fn is_still(file: &File, path: &Path) -> io::Result<()> {
     if is_same_file(&file.metadata()?, &fs::symlink_metadata(path)?) {
         return Ok(());
@@ -95,7 +95,7 @@ fn copy(mut source: &File, to: &Path) -> io::Result<()> {
     copied
 }
 
-/// A new file with the rights of another.
+/// Creates a file with the permissions of another.
 fn create(source: &File, to: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,4 +1,5 @@
-//! The protocol of a save, seen from the disk: in which order it asks, and what becomes of it when the disk refuses.
+//! The protocol of a save as the disk sees it: the order of its operations, and the outcome when
+//! one fails.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -12,7 +13,7 @@ use super::real::RealDisk;
 use crate::container::Source;
 use crate::{CheckpointReader, Checkpointer, Error};
 
-/// A disk that keeps a list of what it was asked, and refuses one of these operations.
+/// A disk that records its operations, and fails one of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FaultyDisk {
     plan: Arc<Mutex<Plan>>,
@@ -22,30 +23,31 @@ pub(crate) struct FaultyDisk {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     asked: Vec<String>,
-    /// Which operation fails, counted from 0, and how.
+    /// The operation that fails, counted from 0, and its fault.
     fault: Option<(usize, Fault)>,
-    /// Whether lines that are appended are torn, as on a full disk. They are no part of a save, so they are not listed.
+    /// True to tear appended lines, as a full disk does. They are no part of a save, so they are
+    /// not recorded.
     tears_log_lines: bool,
-    /// How often a directory was listed.
+    /// The number of times that a directory was listed.
     listings: usize,
-    /// How often a file was opened for reading, by its name.
+    /// The number of times that a file was opened for reading, by its name.
     openings: usize,
-    /// How many more times a file that is opened for reading is said to be stale.
+    /// The number of times left that opening a file for reading reports a stale handle.
     stale: usize,
 }
 
-/// What becomes of an operation.
+/// The fault of an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
-    /// It fails with this error.
+    /// The operation fails with this error.
     Error(i32),
-    /// It succeeds, and yet says that it failed, as where the answer of a file server is lost.
+    /// The operation succeeds, and reports a failure, as where the answer of a file server is lost.
     AnswerLost(i32),
-    /// Of a write, only a part is taken.
+    /// A write takes only a part.
     Short,
-    /// Of a write, the last byte is another one, and no error says so.
+    /// A write changes its last byte, without an error.
     Garbled,
-    /// It panics.
+    /// The operation panics.
     Panic,
 }
 
@@ -55,7 +57,7 @@ impl FaultyDisk {
         FaultyDisk { plan: Arc::default(), real: Arc::new(real) }
     }
 
-    /// Notes what is asked, and does it as planned.
+    /// Records an operation, and does it as planned.
     fn ask<R>(&self, operation: &str, path: &Path, work: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         match self.planned(operation, path) {
             Some(Fault::Error(errno)) => Err(io::Error::from_raw_os_error(errno)),
@@ -63,7 +65,7 @@ impl FaultyDisk {
                 drop(work()?);
                 Err(io::Error::from_raw_os_error(errno))
             }
-            Some(Fault::Panic) => panic!("told to"),
+            Some(Fault::Panic) => panic!("planned"),
             Some(Fault::Short | Fault::Garbled) | None => work(),
         }
     }
@@ -76,12 +78,12 @@ impl FaultyDisk {
         plan.fault.filter(|(place, _)| place + 1 == plan.asked.len()).map(|(_, fault)| fault)
     }
 
-    /// Lets every operation wait until the result is dropped.
+    /// Makes every operation wait until the result is dropped.
     pub(crate) fn hold(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap()
     }
 
-    /// Forgets what was asked so far, and plans a fault for what comes.
+    /// Clears the record, and plans a fault for later operations.
     pub(crate) fn plan(&self, fault: Option<(usize, Fault)>) {
         *self.plan.lock().unwrap() = Plan { fault, ..Plan::default() };
     }
@@ -234,7 +236,7 @@ impl Write for FaultyOutput {
                 self.output.write_all(&[rest, &[!last]].concat()).map(|()| bytes.len())
             }
             Some(Fault::Short) => self.output.write(&bytes[..bytes.len().div_ceil(2)]),
-            Some(Fault::Panic) => panic!("told to"),
+            Some(Fault::Panic) => panic!("planned"),
             None => self.output.write(bytes),
         }
     }
@@ -266,32 +268,32 @@ const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 const EROFS: i32 = 30;
 
-/// How the next save gets its file.
+/// The source of the file of the next save.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum File {
     New,
     Recycled,
 }
 
-/// How the bytes of a save get to the disk.
+/// The way of the bytes of a save to the disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
-    /// So few that they are written at once.
+    /// A state so short that it is written by one call.
     AtOnce,
-    /// By a second thread, past the cache.
+    /// A second thread, past the cache.
     Direct,
-    /// By a second thread, through the cache.
+    /// A second thread, through the cache.
     Buffered,
 }
 
 const WAYS: [Way; 3] = [Way::AtOnce, Way::Direct, Way::Buffered];
 
-/// A state that goes to the disk in this way, and is told from others by its first number.
+/// A state that goes to the disk in this way. Its first number identifies it.
 fn state(number: u64, way: Way) -> Vec<u64> {
     vec![number; if way == Way::AtOnce { 1 } else { 300_000 }]
 }
 
-/// A directory in which the last saved state is 3, and whose disk can be told to fail from now on.
+/// A directory with the last saved state 3, and its disk, which can be made to fail.
 fn saved(next: File, way: Way) -> (tempfile::TempDir, PathBuf, FaultyDisk, Checkpointer<Vec<u64>>) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
@@ -302,7 +304,7 @@ fn saved(next: File, way: Way) -> (tempfile::TempDir, PathBuf, FaultyDisk, Check
         checkpoints.save(&state(number, way)).unwrap();
     }
     if next == File::New {
-        // Whoever closes the directory leaves no spare file in it.
+        // A program that closes the directory leaves no spare file in it.
         drop(checkpoints);
         checkpoints = open();
     }
@@ -310,7 +312,7 @@ fn saved(next: File, way: Way) -> (tempfile::TempDir, PathBuf, FaultyDisk, Check
     (parent, path, disk, checkpoints)
 }
 
-/// What a save asks of the disk, in this order.
+/// The operations of a save, in this order.
 fn operations(file: File) -> [&'static str; 8] {
     [
         if file == File::New { "create temporary in run.ckpt" } else { "recycle TEMPORARY" },
@@ -325,7 +327,7 @@ fn operations(file: File) -> [&'static str; 8] {
 }
 
 #[test]
-fn data_is_synced_before_it_is_named_and_the_name_before_an_older_generation_goes() {
+fn data_then_name_are_synced_before_an_older_generation_goes() {
     for way in WAYS {
         for file in [File::New, File::Recycled] {
             let (_parent, _path, disk, mut checkpoints) = saved(file, way);
@@ -351,7 +353,7 @@ fn a_save_that_need_not_be_durable_asks_for_no_sync() {
 }
 
 #[test]
-fn a_directory_is_named_durably_before_anything_is_created_in_it() {
+fn a_directory_is_durable_before_anything_is_created_in_it() {
     let parent = tempfile::tempdir().unwrap();
     let top = parent.path().file_name().unwrap().to_str().unwrap().to_owned();
     let above = parent.path().parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
@@ -371,8 +373,8 @@ fn a_directory_is_named_durably_before_anything_is_created_in_it() {
     assert_eq!(disk.asked(), expected);
 }
 
-/// The operations of a save, in order, each with its place among all that are asked: of many writes the first, one in
-/// between and the last.
+/// The operations of a save, in order, each with its place in the record: of many writes the first,
+/// one in between and the last.
 fn places(file: File, way: Way) -> Vec<(usize, String)> {
     let (_parent, _path, disk, mut checkpoints) = saved(file, way);
     checkpoints.save(&state(4, way)).unwrap();
@@ -388,9 +390,9 @@ fn places(file: File, way: Way) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn whatever_the_disk_refuses_the_last_acknowledged_state_is_loaded_and_the_next_save_succeeds() {
+fn whatever_fails_the_last_save_loads_and_the_next_one_works() {
     for way in WAYS {
-        // How a long file fails does not depend on why.
+        // A long file fails in the same way for each error.
         let errors = if way == Way::AtOnce {
             &[EIO, ENOSPC, EDQUOT, EROFS, EMFILE, EINTR][..]
         } else {
@@ -410,7 +412,7 @@ fn whatever_the_disk_refuses_the_last_acknowledged_state_is_loaded_and_the_next_
     }
 }
 
-/// Saves while the disk refuses one operation, and afterwards.
+/// Saves while the disk fails one operation, and afterwards.
 fn refuses(operation: &str, place: usize, fault: Fault, file: File, way: Way) {
     let number = |loaded: Option<Vec<u64>>| loaded.map(|state| state[0]);
     let (_parent, path, disk, mut checkpoints) = saved(file, way);
@@ -419,9 +421,9 @@ fn refuses(operation: &str, place: usize, fault: Fault, file: File, way: Way) {
     let loaded = number(CheckpointReader::<Vec<u64>>::open(&path).unwrap().load().unwrap());
     let is = |start: &str| operation.starts_with(start);
     let is_no_failure = match fault {
-        // As it always is: whoever writes goes on with the rest.
+        // As always: the writer continues with the rest.
         Fault::Error(EINTR) | Fault::Short if is("write") => true,
-        // The name is there, and the name that it had is not.
+        // The new name exists, and the old one does not.
         Fault::AnswerLost(_) if is("rename to") => true,
         _ => is("retire") || is("recycle"),
     };
@@ -441,10 +443,10 @@ fn refuses(operation: &str, place: usize, fault: Fault, file: File, way: Way) {
             }
             _ => assert!(matches!(error, Error::Io { .. }), "{operation}: {error}"),
         }
-        // Where only the sync of the name failed, the new generation may be there, and is then whole.
+        // Where only the sync of the name failed, the new generation may exist, and is then whole.
         let expected = if operation.starts_with("sync directory") { 4 } else { 3 };
         assert_eq!(loaded, Some(expected), "{operation}");
-        // Of a file whose creation was told to have failed nobody knows the name. The next start removes it.
+        // A file whose creation seemed to fail has an unknown name. The next start removes it.
         let unknown =
             usize::from(operation.starts_with("create temporary") && matches!(fault, Fault::AnswerLost(_)));
         assert_eq!(temporaries(&path), unknown, "{operation}: a failed save leaves no file behind");
@@ -458,7 +460,7 @@ fn refuses(operation: &str, place: usize, fault: Fault, file: File, way: Way) {
     assert_eq!(temporaries(&path), 0, "{operation}: a closed directory has no file but generations");
 }
 
-/// The files that this process has open, and its threads.
+/// The open files of this process, and its threads.
 #[cfg(target_os = "linux")]
 fn held() -> (Vec<PathBuf>, usize) {
     let entries = |path: &str| std::fs::read_dir(path).unwrap().flatten().map(|entry| entry.path());
@@ -469,13 +471,13 @@ fn held() -> (Vec<PathBuf>, usize) {
     (files, entries("/proc/self/task").count())
 }
 
-/// In a process of its own, in which nobody else opens files or starts threads.
+/// Runs in a process of its own, where no other test opens files or starts threads.
 #[cfg(target_os = "linux")]
 #[test]
-fn whatever_the_disk_refuses_no_descriptor_and_no_thread_is_left() {
+fn whatever_the_disk_refuses_no_descriptor_or_thread_leaks() {
     const ALONE: &str = "CHECKPOINTED_TEST_ALONE";
     if std::env::var_os(ALONE).is_none() {
-        let name = "store::faults::whatever_the_disk_refuses_no_descriptor_and_no_thread_is_left";
+        let name = "store::faults::whatever_the_disk_refuses_no_descriptor_or_thread_leaks";
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         let output = command.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -500,7 +502,7 @@ fn whatever_the_disk_refuses_no_descriptor_and_no_thread_is_left() {
             }
         }
     };
-    // What is opened once for the whole process is opened now.
+    // This opens the files that stay open for the whole process.
     try_all();
     let before = held();
     try_all();
@@ -585,7 +587,7 @@ fn a_spare_that_is_read_is_neither_written_over_nor_removed() {
     assert!(!disk.asked().contains(&"remove TEMPORARY".to_owned()), "{:?}", disk.asked());
     drop(checkpoints);
     assert!(std::fs::read(&spare_path).unwrap() == before);
-    // A start leaves it too, while it is read, and removes it afterwards.
+    // A start leaves it too while it is read, and removes it afterwards.
     drop(Checkpointer::<u64>::open(&path).unwrap());
     assert!(std::fs::read(&spare_path).unwrap() == before);
     drop(reader);
@@ -600,7 +602,7 @@ fn saves_do_not_list_the_directory_each_time() {
         checkpoints.save(&state(number, Way::AtOnce)).unwrap();
     }
     assert_eq!(disk.listings(), 0);
-    // But now and then it is listed, for what others put there.
+    // Now and then the directory is listed, for files that other programs put there.
     std::fs::copy(path.join("00000000000000000053.ckpt"), path.join("00000000000000000007.ckpt")).unwrap();
     for number in 54..=253 {
         checkpoints.save(&state(number, Way::AtOnce)).unwrap();
@@ -684,13 +686,13 @@ fn a_generation_whose_outcome_is_unknown_is_never_written_over() {
 }
 
 #[test]
-fn a_file_that_a_load_could_not_open_is_no_generation_and_costs_none() {
+fn a_file_that_cannot_be_opened_never_becomes_a_generation() {
     for way in WAYS {
         for file in [File::New, File::Recycled] {
             let (_parent, path, disk, mut checkpoints) = saved(file, way);
             let mut writes =
                 places(file, way).into_iter().filter(|(_, operation)| operation.starts_with("write"));
-            // It has the end of the list of entries, which every reader needs.
+            // The last write has the end of the list of entries, which every reader needs.
             let (last, _) = writes.next_back().unwrap();
             disk.plan(Some((last, Fault::Garbled)));
             let error = checkpoints.save(&state(4, way)).unwrap_err();
@@ -705,7 +707,7 @@ fn a_file_that_a_load_could_not_open_is_no_generation_and_costs_none() {
 }
 
 #[test]
-fn a_disk_that_is_full_at_the_start_keeps_no_program_from_loading() {
+fn a_disk_full_at_the_start_keeps_no_program_from_loading() {
     let (_parent, path, disk, checkpoints) = saved(File::Recycled, Way::AtOnce);
     drop(checkpoints);
     let mut checkpoints =
@@ -716,7 +718,7 @@ fn a_disk_that_is_full_at_the_start_keeps_no_program_from_loading() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_durable_is_refused_at_the_start() {
+fn a_directory_that_cannot_be_synced_is_refused_at_the_start() {
     let (_parent, path, disk, checkpoints) = saved(File::Recycled, Way::AtOnce);
     drop(checkpoints);
     disk.plan(Some((0, Fault::Error(EIO))));
@@ -725,12 +727,12 @@ fn a_directory_that_cannot_be_made_durable_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_stale_handle_is_asked_for_again_and_no_reason_to_take_an_older_generation() {
+fn a_stale_handle_is_opened_again_and_nothing_older_is_loaded() {
     let (_parent, _path, disk, mut checkpoints) = saved(File::New, Way::AtOnce);
     disk.be_stale(5);
     assert_eq!(checkpoints.load().unwrap(), Some(vec![3]));
     assert!(checkpoints.last_load().unwrap().skipped.is_empty());
-    // A server that never says anything else is an error in the end.
+    // A server that never gives another answer is an error in the end.
     disk.be_stale(usize::MAX);
     assert!(matches!(checkpoints.load(), Err(Error::Io { .. })));
     disk.be_stale(0);

@@ -1,16 +1,16 @@
-//! Which program has a directory open for saving.
+//! Finds the program that has a directory open for saving.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::claim::told;
+use super::claim::describe_holder;
 use super::lock::LONGEST;
 use super::name;
 use crate::error::Error;
 
-/// Which program has the lock of a directory. To find out, it is taken for a moment, together with others that look.
-/// Where the file system has no locks that cannot be known, and `None` too.
+/// Finds the program that has the lock of a directory. To find out, it takes the lock for a moment,
+/// together with other readers. Returns `None` also where the file system has no locks.
 pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
     let lock_path = path.join(name::LOCK);
     let failed = |source| Error::io("read", &lock_path, source);
@@ -18,10 +18,10 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
         Ok(file) if is_held(&file) => {
             let mut text = Vec::new();
             file.take(LONGEST).read_to_end(&mut text).map_err(failed)?;
-            return Ok(Some(told(&String::from_utf8_lossy(&text), path)));
+            return Ok(Some(describe_holder(&String::from_utf8_lossy(&text), path)));
         }
         Ok(_) => {}
-        // It may be closed to this user, who may look at the checkpoints all the same.
+        // The lock file may be closed to this user, who may still read the checkpoints.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
         Err(source) => return Err(failed(source)),
     }
@@ -32,7 +32,7 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// A program whose lock file is gone, or closed to this user.
+/// The name of a program whose lock file is gone, or closed to this user.
 const UNNAMED: &str = "a program that left no name";
 
 fn is_held(file: &File) -> bool {

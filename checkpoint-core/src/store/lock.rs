@@ -1,9 +1,10 @@
-//! The lock of a directory on the file system of the machine.
+//! The lock of a directory on the real file system.
 //!
-//! Two things are locked: the lock file, whose text says who has it, and the directory itself. A lock file is never
-//! changed while a program computes, so a purge of old files takes it first; then the directory's own lock still keeps
-//! others out, and the file is made again. A purge that knows of locks (`systemd-tmpfiles`) leaves such a directory alone.
-//! Where a file system cannot lock directories, as NFS, the lock file alone has to do.
+//! Two things are locked: the lock file, whose text names the holder, and the directory itself. A
+//! lock file does not change while a program computes, so a purge of old files takes it first; then
+//! the directory's own lock still keeps other programs out, and the file is restored. A purge that
+//! respects locks (`systemd-tmpfiles`) leaves such a directory alone. Where a file system cannot
+//! lock directories, as NFS, the lock file is the only lock.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,23 +16,23 @@ use super::name;
 use super::output::check_limit;
 use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow_no_wait};
 
-/// How often a lock is taken that turns out to be that of a file which was removed meanwhile.
+/// The number of attempts, where each time the lock file was removed before it was locked.
 const ATTEMPTS: u32 = 1000;
 
-/// How much is read of what a program left in its lock file.
+/// The most bytes of a lock file that are read.
 pub(super) const LONGEST: u64 = 1024;
 
-/// How a file is locked; tests have other ways than [`File::try_lock`].
+/// A way to lock a file; tests have other ways than [`File::try_lock`].
 pub(super) type TryLock = fn(&File) -> Result<(), TryLockError>;
 
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     path: PathBuf,
-    /// The directory and which one it is; `None` where the system cannot open one.
+    /// The directory, with its identity; `None` where the system cannot open one.
     directory: Option<(File, fs::Metadata)>,
-    /// Whether that is locked too.
+    /// True if the directory is locked too.
     is_locked: bool,
-    /// Whether there are locks at all.
+    /// True if the file system has locks.
     is_lockable: bool,
     file: Mutex<LockFile>,
     holder: String,
@@ -39,7 +40,7 @@ pub(super) struct DirectoryLock {
     try_lock: TryLock,
 }
 
-/// The lock file, and which one it is.
+/// The lock file, with its identity.
 #[derive(Debug)]
 struct LockFile {
     file: File,
@@ -52,13 +53,13 @@ impl LockFile {
         Ok(LockFile { file, metadata })
     }
 
-    /// Whether a path leads to it.
+    /// True if a path leads to it.
     fn is_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|found| is_same_file(&self.metadata, &found))
     }
 }
 
-/// Takes the lock of a directory, and leaves `holder` in its lock file.
+/// Takes the lock of a directory, and writes `holder` to its lock file.
 pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock) -> io::Result<Locking> {
     for _ in 0..ATTEMPTS {
         let directory = if cfg!(unix) {
@@ -86,7 +87,8 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
         let (path, holder) = (path.to_owned(), holder.to_owned());
         let (file, is_lockable) = (Mutex::new(LockFile::new(file)?), unsupported.is_none());
         let lock = DirectoryLock { path, directory, is_locked, is_lockable, file, holder, access, try_lock };
-        // Between opening and locking, either could have been removed, and another created and locked.
+        // Between opening and locking, either could have been removed, and another created and
+        // locked.
         let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_same_directory() && lock.is_there(&file) {
             leave(&file.file, &lock.holder);
@@ -104,7 +106,7 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
     ))
 }
 
-/// Whether a file system refused a lock because it has none.
+/// True if a file system refused a lock because it has none.
 fn has_no_locks(error: &io::Error) -> bool {
     #[cfg(unix)]
     if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOLCK) {
@@ -121,16 +123,19 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// What the holder of a lock left in its file. It is only told to users, so whatever is wrong with it is no error.
+/// The text that the holder left in the lock file. It is only for messages, so an unreadable file
+/// is no error.
 fn text(file: File) -> String {
     let mut text = Vec::new();
     let _ = file.take(LONGEST).read_to_end(&mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Leaves the holder in the file. It is only told to users: a full disk must not keep a program from loading.
+/// Writes the holder to the file. It is only for messages: a full disk must not keep a program from
+/// loading.
 fn leave(mut file: &File, holder: &str) {
-    // A file with another name is a user's own, under ours: it is locked, but not written to.
+    // A file with another name is a user's own, linked under our name: it is locked, but not
+    // written to.
     if file.metadata().is_ok_and(|metadata| has_one_name(&metadata))
         && check_limit(holder.len() as u64).is_ok()
     {
@@ -149,8 +154,9 @@ impl DirectoryLock {
         file.is_at(&self.path.join(name::LOCK))
     }
 
-    /// Makes the lock file again. Whether the directory is still ours: as long as it is locked itself, whatever comes of
-    /// the file; else only if no other program has made one.
+    /// Restores the lock file. Returns true if the directory is still ours. While the directory
+    /// itself is locked, it is, whatever happens to the file; otherwise, only if no other program
+    /// made one.
     fn make_again(&self, current: &mut LockFile) -> bool {
         let mut options = OpenOptions::new();
         if self.is_locked {
@@ -211,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_lock_file_that_never_stays_is_an_error_and_no_hang() {
-        // As if a purge came between the opening and the locking, each time.
+        // This acts like a purge between the opening and the locking, each time.
         let purge = |file: &File| {
             let path =
                 fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(TryLockError::Error)?;

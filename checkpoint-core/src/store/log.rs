@@ -1,4 +1,4 @@
-//! A file that grows line by line, and belongs to this directory alone.
+//! A file that grows line by line, and that only this directory has.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -14,13 +14,13 @@ pub(super) struct FileLog {
     file: File,
     path: PathBuf,
     access: Access,
-    /// The directory of the file, as it was when that was opened.
+    /// The identity of the directory when the file was opened.
     directory: Option<Identity>,
 }
 
 impl FileLog {
-    /// Opens a file to add lines to it, and creates it where it is absent. One that has another name too, as in a backup
-    /// by hard links, is left as it is: a copy takes its place.
+    /// Opens a file to append lines to it, and creates it where it is absent. A file with another
+    /// name too, as in a backup by hard links, is not changed: a copy takes its place.
     pub(super) fn open(path: &Path, access: Access) -> io::Result<FileLog> {
         let file = open(path)?;
         access.grant(&file);
@@ -41,7 +41,7 @@ impl FileLog {
         Ok(FileLog { file, path: path.to_owned(), access, directory: place })
     }
 
-    /// Opens the file again, which was linked or removed, but none of another directory.
+    /// Opens the file again, which was linked or removed, but no file of another directory.
     fn reopen(&mut self) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         if identity(&directory.metadata()?) != self.directory {
@@ -63,7 +63,7 @@ impl Log for FileLog {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let metadata = self.file.metadata()?;
         if !has_one_name(&metadata) {
-            // Linked since it was opened, or removed.
+            // It was linked or removed since it was opened.
             self.reopen()?;
         }
         check_limit(metadata.len().saturating_add(bytes.len() as u64))?;
@@ -92,7 +92,7 @@ mod tests {
         log.append(b"two\n").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");
         assert_eq!(fs::read(&backup).unwrap(), b"one\n");
-        // Nor one that was made before the log was opened.
+        // Nor does it follow a link that was made before the log was opened.
         drop(log);
         fs::remove_file(&backup).unwrap();
         fs::hard_link(&path, &backup).unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_removed_is_begun_again() {
+    fn a_removed_log_is_started_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let mut log = FileLog::open(&path, Access::default()).unwrap();

@@ -1,7 +1,7 @@
 //! One file → a durable generation: names, the lock, publishing, retention.
 //!
-//! A directory holds the generations of one program, a lock file, and temporary files while one is written. What is
-//! promised of it, and why the protocol keeps it, is in `docs/durability.md`.
+//! A directory holds the generations of one program, a lock file, and temporary files during a
+//! save. Its promises, and the reasons that the protocol keeps them, are in `docs/durability.md`.
 
 mod claim;
 mod copy;
@@ -44,12 +44,13 @@ pub(crate) use retention::Metrics;
 pub use retention::{Keeping, Metric, Retention};
 pub(crate) use writer::{Settings, Writer};
 
-/// A checkpoint directory for reading. It takes no lock, so a program may read while another writes.
+/// A checkpoint directory for reading. It takes no lock, so a program can read while another
+/// writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    /// The claim of the writer for whom this is read; of nothing where nobody here writes.
+    /// The claim of the writer that reads; dangling for a mere reader.
     claim: Weak<Claim>,
 }
 
@@ -58,40 +59,41 @@ impl Directory {
         Directory { path: path.to_owned(), disk, claim: Weak::new() }
     }
 
-    /// The same, for one who has claimed the directory or one around it: what takes its place is not read.
+    /// The same directory for the holder of a claim on it, or on an outer one: a directory in its
+    /// place is not read.
     pub(crate) fn claimed(self, claim: &Arc<Claim>) -> Directory {
         Directory { claim: Arc::downgrade(claim), ..self }
     }
 
-    /// Makes sure that the directory is still the one that was claimed, if it was.
+    /// Checks that the directory is still the claimed one, if there is a claim.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.claim.upgrade().map_or(Ok(()), |claim| claim.check_place())
     }
 
-    /// Makes sure of that before something is changed, and that this is the process that claimed it.
+    /// Checks that too before a change, and that this process has the claim.
     fn check_writable(&self) -> Result<(), Error> {
         self.claim.upgrade().map_or(Ok(()), |claim| claim.check())
     }
 
-    /// Where it is.
+    /// The path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The disk that it is on.
+    /// The disk of the directory.
     pub(crate) fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
 
-    /// Where a generation is, or would be.
+    /// The path that a generation has, or would have.
     pub(crate) fn location(&self, generation: u64) -> PathBuf {
         self.path.join(name::of_generation(generation))
     }
 
-    /// The generations that are there, oldest first. A directory that does not exist has none.
+    /// The existing generations, oldest first. An absent directory has none.
     ///
-    /// A listing is not of one moment: while a save replaces the only generation, it can miss both. So that there is
-    /// none is believed only when it is seen twice.
+    /// A listing does not show a single moment: while a save replaces the only generation, it can
+    /// miss both. So an empty directory must be seen twice.
     pub(crate) fn generations(&self) -> Result<Vec<u64>, Error> {
         self.check()?;
         let generations = self.listed()?;
@@ -114,7 +116,7 @@ impl Directory {
         Ok(generations)
     }
 
-    /// Whether a generation is there.
+    /// True if a generation exists.
     pub(crate) fn has(&self, generation: u64) -> bool {
         self.disk.exists(&self.location(generation))
     }

@@ -1,14 +1,15 @@
-//! The names in a checkpoint directory: written and read strictly, so that nothing that is not ours is touched.
+//! The names in a checkpoint directory: written and parsed strictly, so that no other file is
+//! touched.
 
 use std::ffi::OsStr;
 
-/// The lock file, which stays when the program ends.
+/// The lock file. It stays when the program ends.
 pub(super) const LOCK: &str = ".lock";
 
-/// A user asks a program to save and stop by a file of this name.
+/// The file by which a user asks a program to save and stop.
 pub(crate) const HALT: &str = "halt";
 
-/// A user asks a program to save and be started again by a file of this name.
+/// The file by which a user asks a program to save and be started again.
 pub(crate) const REQUEUE: &str = "requeue";
 
 /// In the directory of a pipeline: a checkpoint directory for the outputs of each step.
@@ -20,7 +21,7 @@ pub(crate) const PROGRESS: &str = "progress";
 /// In the directory of a pipeline: the hashes of its input files, as a checkpoint directory.
 pub(crate) const FILES: &str = "files";
 
-/// In the directory of a pipeline: a file for each step that a user wants run again.
+/// In the directory of a pipeline: a file for each step that a user wants to run again.
 pub(crate) const REDO: &str = "redo";
 
 /// Temporary files are `.checkpoint-`, sixteen letters or digits, `.tmp`.
@@ -28,7 +29,7 @@ const TEMPORARY_PREFIX: &str = ".checkpoint-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const TEMPORARY_RANDOM: usize = 16;
 
-/// As many digits as the greatest generation has, so that names also sort by number.
+/// The number of digits of the greatest generation, so that names also sort by number.
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".ckpt";
 const PIN_SUFFIX: &str = ".pin";
@@ -43,12 +44,12 @@ pub(super) fn of_pin(generation: u64) -> String {
     format!("{generation:0DIGITS$}{PIN_SUFFIX}")
 }
 
-/// The generation that a file name stands for, if it is one that [`of_generation`] makes.
+/// The generation with this file name, if [`of_generation`] makes that name.
 pub(crate) fn generation(name: &OsStr) -> Option<u64> {
     number(name, SUFFIX)
 }
 
-/// The generation that a file of that name pins, if it is one that [`of_pin`] makes.
+/// The generation that a file of this name pins, if [`of_pin`] makes that name.
 #[cfg(test)]
 pub(super) fn pinned(name: &OsStr) -> Option<u64> {
     number(name, PIN_SUFFIX)
@@ -62,14 +63,14 @@ fn number(name: &OsStr, suffix: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// Makes names of temporary files: unpredictable, and never one that is taken.
+/// Makes names of temporary files: unpredictable and free.
 pub(crate) fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX).rand_bytes(TEMPORARY_RANDOM);
     builder
 }
 
-/// Whether a file name is that of a temporary file of ours.
+/// True for the name of a temporary file of ours.
 pub(crate) fn is_temporary(name: &OsStr) -> bool {
     let random = name
         .to_str()

@@ -1,9 +1,10 @@
-//! The bytes of one file on their way to the disk.
+//! Writes the bytes of one file to the disk.
 //!
-//! A short file is gathered in memory and written with one call. A long one goes through a few buffers, which are
-//! filled in turn while a second thread writes the full ones. That thread asks the file system to take them without
-//! its page cache (direct I/O): nothing is copied once more, no page is set aside, and the sync at the end has little
-//! left to do. Where a file system refuses, the same calls go through the cache.
+//! A short file is gathered in memory and written with one call. A long one goes through a few
+//! buffers, which are filled in turn while a second thread writes the full ones. That thread asks
+//! the file system to bypass its page cache (direct I/O): nothing is copied once more, no page is
+//! evicted, and the sync at the end has little left to do. Where a file system refuses, the same
+//! calls go through the cache.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,13 +21,14 @@ use super::real::identity;
 use crate::base::host::file_size_limit;
 use crate::base::limits::BUFFER;
 
-/// What direct I/O wants places, lengths and memory to be multiples of; 4096 serves every disk in use.
+/// Direct I/O needs places, lengths and memory that are multiples of this; 4096 works for every
+/// disk in use.
 const ALIGNMENT: usize = 4096;
 
-/// How many buffers a long file uses: one is filled while the others wait or are written.
+/// The number of buffers of a long file: one is filled while the others wait or are written.
 const BUFFERS: usize = 4;
 
-/// A piece of memory at an address that direct I/O takes.
+/// A piece of memory at an address that direct I/O accepts.
 #[derive(Debug)]
 struct Buffer {
     memory: Vec<u8>,
@@ -46,7 +48,7 @@ impl Buffer {
         self.memory.get(self.start..self.start + self.filled).unwrap_or_default()
     }
 
-    /// Takes what fits of `bytes`, and returns how much that was.
+    /// Takes as many of `bytes` as fit, and returns their number.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let from = self.start + self.filled;
         let free = self.memory.get_mut(from..self.start + BUFFER).unwrap_or_default();
@@ -63,11 +65,11 @@ impl Buffer {
     }
 }
 
-/// Buffers that wait for the next file: their memory is warm, which a new allocation's is not.
+/// Buffers that wait for the next file. Their memory is warm; that of a new allocation is not.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffers {
     waiting: Arc<Mutex<Vec<Buffer>>>,
-    /// How many there may be at a time, for tests of a machine without memory.
+    /// The most buffers at a time, for tests of a machine without memory.
     #[cfg(test)]
     left: Option<Arc<AtomicUsize>>,
 }
@@ -100,14 +102,14 @@ impl Buffers {
 
 #[cfg(test)]
 impl Buffers {
-    /// Memory for so many and no more.
+    /// Memory for at most this number of buffers.
     pub(super) fn at_most(count: usize) -> Buffers {
         Buffers { left: Some(Arc::new(AtomicUsize::new(count))), ..Buffers::default() }
     }
 }
 
-/// Makes sure that the process may write a file of that length: one that may not is ended by a signal (SIGXFSZ), which
-/// programs do not expect.
+/// Checks that the process may write a file of that length. Otherwise, a signal (SIGXFSZ) would end
+/// the process, and programs do not expect it.
 pub(crate) fn check_limit(length: u64) -> io::Result<()> {
     #[cfg(unix)]
     if file_size_limit().is_some_and(|limit| length > limit) {
@@ -118,17 +120,18 @@ pub(crate) fn check_limit(length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Turns direct I/O for a file on or off; an error where there is no such thing. Tests have other ways than [`set_direct`].
+/// Turns direct I/O for a file on or off; an error where the system has none. Tests have other ways
+/// than [`set_direct`].
 pub(super) type SetDirect = fn(&File, bool) -> io::Result<()>;
 
-/// A file being written from its start.
+/// A file that is written from its start.
 #[derive(Debug)]
 pub(super) struct FileOutput {
     file: Arc<File>,
     set_direct: SetDirect,
-    /// How long the file was before; it may have been another generation.
+    /// The former length of the file; it may have been another generation.
     former: u64,
-    /// Where in the file `buffer` belongs.
+    /// The offset of `buffer` in the file.
     offset: u64,
     buffer: Option<Buffer>,
     buffers: Buffers,
@@ -136,7 +139,7 @@ pub(super) struct FileOutput {
 }
 
 impl FileOutput {
-    /// A file that had so many bytes before.
+    /// A file with this former length.
     pub(super) fn new(file: File, former: u64, buffers: Buffers, set_direct: SetDirect) -> FileOutput {
         FileOutput {
             file: Arc::new(file),
@@ -157,7 +160,7 @@ impl FileOutput {
             Some(thread) => thread,
             none => match WriterThread::start(Arc::clone(&self.file), &self.buffers, self.set_direct) {
                 Ok(thread) => none.insert(thread),
-                // The system has no thread to give (`ulimit -u`): this one writes by itself.
+                // The system refuses a thread (`ulimit -u`): this one writes by itself.
                 Err(_) => {
                     write_all_at(&self.file, full.filled(), offset)?;
                     full.filled = 0;
@@ -167,7 +170,7 @@ impl FileOutput {
             },
         };
         self.buffer = thread.exchange(offset, full);
-        // The thread ends early only when it could not write; how it ended says why.
+        // The thread ends early only when it could not write; its result has the error.
         if self.buffer.is_none() { self.end_thread() } else { Ok(()) }
     }
 
@@ -192,7 +195,7 @@ impl Write for FileOutput {
         Ok(count)
     }
 
-    /// Does nothing: what is still in memory is written by [`finish`](Output::finish).
+    /// Does nothing: [`finish`](Output::finish) writes the bytes in memory.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -202,7 +205,7 @@ impl Output for FileOutput {
     fn finish(&mut self) -> io::Result<()> {
         if self.thread.is_some() {
             self.end_thread()?;
-            // The end of a file is no multiple of anything.
+            // The end of a file is not aligned.
             (self.set_direct)(&self.file, false)?;
         }
         if let Some(last) = self.buffer.take() {
@@ -228,22 +231,23 @@ impl Output for FileOutput {
 impl Drop for FileOutput {
     fn drop(&mut self) {
         if self.thread.as_ref().is_none_or(|thread| thread.process.is_current()) {
-            // Given up: whatever becomes of the writes, the thread must not outlive them.
+            // The file is given up: whatever happens to the writes, the thread must not outlive
+            // them.
             let _ = self.end_thread();
         } else {
-            // A process that was forked does not have the thread, and would wait for it for ever.
+            // A forked process does not have the thread, and would wait for it forever.
             std::mem::forget(self.thread.take());
         }
     }
 }
 
-/// The thread that writes full buffers, and the way to it and back.
+/// The thread that writes full buffers, and the channels to it and back.
 #[derive(Debug)]
 struct WriterThread {
     full: Sender<(u64, Buffer)>,
     empty: Receiver<Buffer>,
     handle: JoinHandle<io::Result<()>>,
-    /// The process that the thread is of.
+    /// The process of the thread.
     process: Process,
 }
 
@@ -257,7 +261,7 @@ impl WriterThread {
             for (offset, mut buffer) in to_write {
                 let mut result = write_all_at(&file, buffer.filled(), offset);
                 if direct && matches!(&result, Err(error) if error.kind() == io::ErrorKind::InvalidInput) {
-                    // Some file systems take the flag and then refuse the write.
+                    // Some file systems accept the flag and then refuse the write.
                     direct = false;
                     set_direct(&file, false)?;
                     result = write_all_at(&file, buffer.filled(), offset);
@@ -270,7 +274,8 @@ impl WriterThread {
             }
             Ok(())
         })?;
-        // One is being filled already. Where there is no memory for more, it has to do: the thread gives it back.
+        // One buffer is being filled already. Without memory for more, it is the only one, and the
+        // thread gives it back.
         for buffer in (1..BUFFERS).map_while(|_| buffers.get()) {
             let _ = given.send(buffer);
         }
@@ -297,7 +302,7 @@ fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Asks the operating system for it.
+/// Asks the operating system for direct I/O.
 pub(super) fn set_direct(file: &File, on: bool) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -313,7 +318,7 @@ pub(super) fn set_direct(file: &File, on: bool) -> io::Result<()> {
     }
 }
 
-/// As a file system does that has no direct I/O.
+/// Acts like a file system without direct I/O.
 #[cfg(test)]
 pub(super) fn no_direct(_: &File, on: bool) -> io::Result<()> {
     if on { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(()) }
@@ -330,7 +335,7 @@ mod tests {
         (0..=250).cycle().take(length).collect()
     }
 
-    /// Writes a file over one that holds something else.
+    /// Overwrites a file that holds something else.
     fn written(bytes: &[u8], piece: usize, buffers: &Buffers, way: SetDirect) -> Vec<u8> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&vec![0xff; 3 * BUFFER + 5]).unwrap();
@@ -343,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_what_was_written_and_nothing_else_directly_and_through_the_cache() {
+    fn a_file_has_exactly_the_written_bytes_direct_or_cached() {
         let buffers = Buffers::default();
         for way in WAYS {
             for length in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, 6 * BUFFER + 4095] {
@@ -358,8 +363,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_that_takes_the_flag_and_refuses_the_writes_is_written_through_its_cache() {
-        // No disk takes memory from an odd address, but a cache does.
+    fn refused_direct_writes_go_through_the_cache() {
+        // No disk writes from memory at an odd address, but a cache does.
         let buffers = Buffers::default();
         for _ in 0..BUFFERS {
             let mut buffer = Buffer::new().unwrap();
@@ -371,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_second_thread_could_not_write_is_an_error_and_no_hang() {
+    fn a_failed_write_of_the_second_thread_is_an_error_and_no_hang() {
         for way in WAYS {
             for length in [BUFFER, 20 * BUFFER] {
                 let file = tempfile::NamedTempFile::new().unwrap();

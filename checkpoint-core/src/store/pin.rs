@@ -1,11 +1,13 @@
-//! Pins: files by which a generation is kept whatever retention says.
+//! Pins: files that keep a generation, whatever retention says.
 //!
-//! A pin names what it pins, by the length of that file and a hash of its end. So a pin whose generation is gone keeps
-//! no later one of the same number. An empty file, as `touch` makes it, pins whatever has the number.
+//! A pin identifies its generation by the length of that file and a hash of its end. So a pin whose
+//! generation is gone does not keep a later one of the same number. An empty file, as `touch` makes
+//! it, pins any generation with the number.
 //!
-//! A pin and a retention that meet: both [hold](super::Disk::hold) the file of the generation, one shared and one alone,
-//! so one of them comes first. Where a file system has no locks, or a user makes the pin by other means, each looks
-//! once more after it has acted: the pin whether the generation is still there, retention whether there is a pin now.
+//! When a pin and retention meet, both [hold](super::Disk::hold) the file of the generation, the
+//! pin shared and retention exclusively, so one of them comes first. Where a file system has no
+//! locks, or a user makes the pin by other means, each looks once more after it has acted: the pin
+//! for the generation, retention for a pin.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,17 +21,19 @@ use super::{Directory, name};
 use crate::container::Source;
 use crate::error::Error;
 
-/// So much of the end of a file is hashed. There an archive lists its entries with their checksums.
+/// The number of bytes at the end of a file that are hashed. An archive has its entries with their
+/// checksums there.
 const END: u64 = 4096;
 
-/// A pin is no longer than this.
+/// The greatest length of a pin.
 const LONGEST: u64 = 1024;
 
-/// How often retention is waited for before a pin goes on without holding the file, and how long between.
+/// The number of attempts to hold the file before a pin continues without, and the pause between
+/// them.
 const ATTEMPTS: u32 = 50;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
 
-/// What a pin says.
+/// The content of a pin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pinned {
     generation: u64,
@@ -49,7 +53,8 @@ impl Pinned {
 }
 
 impl Directory {
-    /// Keeps a generation whatever retention says, from now on. Acknowledged only if it is still there then.
+    /// Keeps a generation from now on, whatever retention says. Acknowledged only if the generation
+    /// still exists then.
     pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
         self.check_writable()?;
         let (file, path) = (self.location(generation), self.pin_of(generation));
@@ -59,13 +64,13 @@ impl Directory {
         };
         let pinned = match self.open(generation).and_then(|source| Pinned::of(generation, &*source)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.no_such(generation)?),
-            // It is pinned by its number, whatever is wrong with it.
+            // A damaged generation is pinned by its number.
             Err(_) => Vec::new(),
             Ok(pinned) => serde_json::to_vec(&pinned).unwrap_or_default(),
         };
         let is_new = !self.is_pinned(generation, &file);
         if is_new {
-            // A pin of a former generation of that number.
+            // This is the pin of a former generation of that number.
             self.remove_pin(generation)?;
             match self.disk.create_small(&path, &pinned) {
                 // Another caller pins it at this moment.
@@ -89,11 +94,12 @@ impl Directory {
         self.remove_pin(generation)
     }
 
-    /// Takes the name of a generation away, and returns the temporary name that its file has now. `None` where it stays: it is
-    /// pinned, or another program reads it, and it may be asked for again later.
+    /// Takes the name of a generation away, and returns the temporary name of its file. `None`
+    /// where it stays, because it is pinned, or another program reads it; a later call may succeed.
     pub(crate) fn retire(&self, generation: u64, durable: bool) -> io::Result<Option<PathBuf>> {
         let path = self.location(generation);
-        // Whoever pins it holds it too: so either the pin is there by now, or it is refused.
+        // A program that pins the generation holds it too: so either the pin exists by now, or it
+        // is refused.
         let _held = match self.disk.hold(&path, false) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             held => held?,
@@ -102,7 +108,7 @@ impl Directory {
             return Ok(None);
         }
         let retired = self.disk.rename_to_temporary(&path, &self.path)?;
-        // A pin that was made by other means, or without locks.
+        // This pin was made by other means, or without locks.
         if self.is_pinned(generation, &retired) {
             self.disk.rename(&retired, &path)?;
             if durable {
@@ -113,12 +119,12 @@ impl Directory {
         Ok(Some(retired))
     }
 
-    /// Whether there is a pin of that number, whatever it says.
+    /// True if a pin has this number, whatever its content.
     pub(super) fn has_pin(&self, generation: u64) -> bool {
         self.disk.exists(&self.pin_of(generation))
     }
 
-    /// Whether a pin keeps the generation whose file is this. Where that cannot be found out, it does.
+    /// True if a pin keeps the generation with this file, and where that is unknown.
     pub(crate) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
         if !self.has_pin(generation) {
             return false;
@@ -139,7 +145,7 @@ impl Directory {
         found.map_or(true, |found| found == pinned)
     }
 
-    /// Keeps retention from taking the file away, for as long as the result lives.
+    /// Keeps retention from taking the file away while the result lives.
     fn hold_shared(&self, generation: u64) -> io::Result<Option<Box<dyn Hold>>> {
         let path = self.location(generation);
         for _ in 0..ATTEMPTS {
@@ -159,7 +165,7 @@ impl Directory {
         Ok(Error::NoSuchGeneration { path: self.path.clone(), generation, available })
     }
 
-    /// Those of these generations that a pin keeps.
+    /// The generations of this list that a pin keeps.
     pub(crate) fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
         let is_pinned = |generation: &u64| self.is_pinned(*generation, &self.location(*generation));
         generations.iter().copied().filter(is_pinned).collect()

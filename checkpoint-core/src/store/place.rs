@@ -1,4 +1,4 @@
-//! Where a directory is, whatever becomes of the program's working directory.
+//! Absolute paths of directories, independent of the program's working directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use crate::error::Error;
 
 /// The absolute form of a path that a caller gave. Symbolic links are not resolved.
 ///
-/// Every function that takes a path from a caller begins with this. Otherwise a relative path would lead to another run
-/// after `set_current_dir`.
+/// Every function that takes a path from a caller begins with this. Otherwise a relative path would
+/// lead to another run after `set_current_dir`.
 pub(crate) fn absolute(path: impl AsRef<Path>) -> Result<PathBuf, Error> {
     Place::of(path.as_ref()).absolute()
 }
 
-/// A path that is made absolute at once, and whose error waits until it can be told.
+/// A path that is made absolute immediately. Its error waits until a function can return it.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     given: PathBuf,
@@ -26,7 +26,7 @@ impl Place {
         Place { given: path.to_owned(), absolute }
     }
 
-    /// The path, or why there is none.
+    /// The path, or the error of making it absolute.
     pub(crate) fn absolute(&self) -> Result<PathBuf, Error> {
         self.absolute.clone().map_err(|kind| {
             if self.given.as_os_str().is_empty() {

@@ -1,6 +1,6 @@
-//! The way of one save to a durable generation, as types: what is not yet durable has no method to publish it.
+//! The protocol of one save, as types: a file that is not yet durable has no method to publish it.
 //!
-//! [`Temporary`] → [`Sealed`] → a generation. Dropped before its end, it leaves nothing behind.
+//! [`Temporary`] → [`Sealed`] → a generation. If dropped before its end, it leaves nothing behind.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,21 +12,21 @@ use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::error::Error;
 
-/// A file being written under a temporary name.
+/// A file that is written under a temporary name.
 #[derive(Debug)]
 pub(crate) struct Temporary {
     file: Remnant,
     output: Box<dyn Output>,
 }
 
-/// A file whose data is durable, still under its temporary name.
+/// A file with durable data, still under its temporary name.
 #[derive(Debug)]
 pub(crate) struct Sealed {
     file: Remnant,
     identity: Option<Identity>,
 }
 
-/// Removes the file when dropped, unless it was published, or the process is one that was forked meanwhile.
+/// Removes the file when dropped, unless it was published, or this is a forked process.
 #[derive(Debug)]
 struct Remnant {
     disk: Arc<dyn Disk>,
@@ -36,7 +36,7 @@ struct Remnant {
 }
 
 impl Temporary {
-    /// Begins a file of this process.
+    /// Starts a file of this process.
     pub(super) fn create(
         disk: &Arc<dyn Disk>,
         directory: &Path,
@@ -48,13 +48,13 @@ impl Temporary {
         Ok(Temporary { file: Remnant::new(disk, path, process), output })
     }
 
-    /// Begins to write over a file that has a temporary name. Where that fails the file stays.
+    /// Starts to overwrite a file with a temporary name. If that fails, the file stays.
     pub(super) fn recycle(disk: &Arc<dyn Disk>, path: &Path, process: Process) -> io::Result<Temporary> {
         let output = disk.recycle(path)?;
         Ok(Temporary { file: Remnant::new(disk, path.to_owned(), process), output })
     }
 
-    /// Where it is being written.
+    /// The temporary path.
     pub(crate) fn path(&self) -> &Path {
         &self.file.path
     }
@@ -80,7 +80,7 @@ impl Write for Temporary {
 }
 
 impl Sealed {
-    /// Where it is until it is published.
+    /// The path until it is published.
     pub(crate) fn path(&self) -> &Path {
         &self.file.path
     }
@@ -94,8 +94,8 @@ impl Sealed {
     pub(super) fn publish(mut self, path: &Path) -> io::Result<()> {
         let Remnant { disk, path: temporary, .. } = &self.file;
         let outcome = disk.rename(temporary, path);
-        // Of a file server the answer can be lost, and asked once more it says that there is no such file. Where our
-        // file has the name, it was renamed.
+        // The answer of a file server can be lost, and a second attempt then finds no such file. If
+        // our file has the name, the rename happened.
         let happened =
             || self.identity.is_some() && disk.identity(path).is_ok_and(|found| found == self.identity);
         match outcome {
@@ -117,14 +117,14 @@ impl Remnant {
 
 impl Drop for Remnant {
     fn drop(&mut self) {
-        // A save that failed for want of space must give its space back.
+        // A save that failed because the disk is full must free its space.
         if !self.published && self.process.is_current() {
             remove_temporary(&*self.disk, &self.path);
         }
     }
 }
 
-/// Removes a temporary file. Where that fails, the next start tries again.
+/// Removes a temporary file. If that fails, the next start tries again.
 pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
     if let Err(error) = disk.remove(path)
         && error.kind() != io::ErrorKind::NotFound
@@ -151,7 +151,7 @@ mod tests {
         temporary.write_all(b"ours").unwrap();
         let path = temporary.path().to_owned();
         let sealed = temporary.seal(true).unwrap();
-        // Another process has published, and ours is gone.
+        // Another process published, and our file is gone.
         std::fs::write(&target, "another's").unwrap();
         std::fs::remove_file(path).unwrap();
         sealed.publish(&target).unwrap_err();

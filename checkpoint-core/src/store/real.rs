@@ -1,4 +1,4 @@
-//! The file system of the machine, behind the seam.
+//! The real file system, behind the seam.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,7 +14,7 @@ use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
 use crate::base::warnings::warn;
 use crate::container::Source;
 
-/// The file system of the machine.
+/// The real file system.
 #[derive(Debug)]
 pub(crate) struct RealDisk {
     buffers: Buffers,
@@ -30,7 +30,7 @@ impl Default for RealDisk {
 }
 
 impl RealDisk {
-    /// One whose new files have these rights.
+    /// A disk whose new files have these permissions.
     pub(crate) fn with(access: Access) -> RealDisk {
         let (buffers, set_direct) = (Buffers::default(), output::set_direct);
         RealDisk { buffers, set_direct, try_lock: File::try_lock, access }
@@ -39,34 +39,35 @@ impl RealDisk {
 
 #[cfg(test)]
 impl RealDisk {
-    /// One that has no direct I/O.
+    /// A disk without direct I/O.
     pub(super) fn buffered() -> RealDisk {
         RealDisk { set_direct: output::no_direct, ..RealDisk::default() }
     }
 
-    /// One whose file system has no locks.
+    /// A disk whose file system has no locks.
     pub(super) fn without_locks() -> RealDisk {
-        // As Lustre says it where it was mounted without them.
+        // The error of Lustre, if it was mounted without locks.
         let refuse = |_: &File| Err(TryLockError::Error(io::Error::from_raw_os_error(38)));
         RealDisk { try_lock: refuse, ..RealDisk::default() }
     }
 
-    /// One that has no memory for more than so many buffers.
+    /// A disk without memory for more than this number of buffers.
     pub(super) fn with_buffers(most: usize) -> RealDisk {
         RealDisk { buffers: Buffers::at_most(most), ..RealDisk::default() }
     }
 }
 
-/// Who else may use the files of a directory, see [`Builder::access`](crate::Builder::access).
+/// Gives other users access to the files of a directory, see
+/// [`Builder::access`](crate::Builder::access).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
-    /// Only the user who runs the program.
+    /// Only the user of the program has access.
     #[default]
     Owner,
-    /// The group of the directory may read them too.
+    /// The group of the directory may also read.
     GroupReads,
-    /// The group of the directory may read them and save too, one program at a time.
+    /// The group of the directory may also read and save, one program at a time.
     GroupWrites,
 }
 
@@ -81,7 +82,7 @@ impl Access {
         }
     }
 
-    /// Gives a file of this user the mode, whatever the umask took away from it.
+    /// Gives a file of this user the mode, whatever the umask.
     pub(super) fn grant(self, file: &File) {
         #[cfg(unix)]
         if self != Access::Owner {
@@ -91,7 +92,7 @@ impl Access {
         let _ = file;
     }
 
-    /// Gives the group its rights in a new directory.
+    /// Gives the group its permissions in a new directory.
     fn grant_directory(self, path: &Path) -> io::Result<()> {
         #[cfg(unix)]
         if self != Access::Owner {
@@ -103,8 +104,8 @@ impl Access {
         Ok(())
     }
 
-    /// Whether a file is as we create them: under one name, ours, and with these rights. Where that cannot be told, it is
-    /// not.
+    /// True if a file is as we create them: with one name, ours, and with these permissions. False
+    /// where that is unknown.
     fn is_as_created(self, metadata: &fs::Metadata) -> bool {
         #[cfg(unix)]
         {
@@ -120,7 +121,7 @@ impl Access {
         }
     }
 
-    /// Adds bits to the mode of a file. That it belongs to another user is no error: that user has said its mode.
+    /// Adds bits to the mode of a file. Another user's file is no error: that user chose its mode.
     #[cfg(unix)]
     fn grant_bits(self, file: &File, bits: u32) {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -140,7 +141,7 @@ impl Disk for RealDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         #[cfg_attr(not(unix), allow(unused_mut))]
         let mut builder = fs::DirBuilder::new();
-        // Others have no business in it, whatever the umask allows.
+        // Other users get no access, whatever the umask allows.
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
         match builder.create(path) {
@@ -151,11 +152,12 @@ impl Disk for RealDisk {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         if cfg!(not(unix)) {
-            // Directories cannot be opened for this elsewhere; NTFS journals its names by itself.
+            // Only Unix can open directories for this; NTFS journals its names by itself.
             return Ok(());
         }
         match File::open(path)?.sync_all() {
-            // What some network and FUSE file systems answer: they have no such operation, and nothing was lost.
+            // Some network and FUSE file systems answer so: they have no such operation, and
+            // nothing was lost.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
             {
@@ -170,7 +172,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
-        // Elsewhere than on Unix only a file that is open for writing can be synced.
+        // Outside of Unix, only a file that is open for writing can be synced.
         OpenOptions::new().read(true).write(cfg!(not(unix))).open(path)?.sync_all()
     }
 
@@ -193,7 +195,7 @@ impl Disk for RealDisk {
 
     fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
         let mut options = OpenOptions::new();
-        // Over NFS, a lock that is not shared is for those who may write.
+        // NFS gives an exclusive lock only to a file that is open for writing.
         options.read(true).write(!shared);
         no_follow_no_wait(&mut options);
         let file = match options.open(path) {
@@ -216,7 +218,8 @@ impl Disk for RealDisk {
 
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
         if fs::symlink_metadata(from)?.is_dir() {
-            // Not a file of ours, and it could be neither written over nor removed: it would stay under that name.
+            // A directory is not ours, and could be neither overwritten nor removed: it would keep
+            // that name.
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let renamed = name::temporary().make_in(directory, |to| self.rename(from, to))?;
@@ -230,7 +233,10 @@ impl Disk for RealDisk {
         let file = options.open(path)?;
         let metadata = must_be_regular(&file)?;
         if !self.access.is_as_created(&metadata) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "somebody else can reach it"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it can be reached under another name, or by another user",
+            ));
         }
         // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
         file.try_lock()?;
@@ -248,7 +254,7 @@ impl Disk for RealDisk {
                 result => return result.map_err(io::Error::from),
             }
         }
-        // Not atomic, but nobody else publishes here: the lock is ours.
+        // This is not atomic, but no other program publishes here: the lock is ours.
         if fs::symlink_metadata(to).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -285,8 +291,9 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
         let (file, metadata) = open_regular(path)?;
-        // Keeps the file from being recycled while it is read. It may have been retired already: then it is no longer
-        // the file of that name. A lock that somebody else has on a file which is still published does not matter.
+        // This keeps the file from being recycled while it is read. It may have been retired
+        // already: then it is no longer the file of that name. If another program has a lock on a
+        // file that is still published, that does not matter.
         let _ = file.try_lock_shared();
         if !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
             return Err(io::ErrorKind::NotFound.into());
@@ -320,7 +327,8 @@ fn rustix_flags(flags: rustix::fs::OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// The lock file is written to: it must be a file of this directory, not what a symbolic link leads to.
+/// The lock file is written to: it must be a file of this directory, not the target of a symbolic
+/// link.
 pub(super) fn no_follow_no_wait(options: &mut OpenOptions) {
     #[cfg(unix)]
     {
@@ -341,7 +349,7 @@ pub(super) fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
 }
 
-/// Which file it is, whatever its names.
+/// The identity of a file, whatever its names.
 pub(super) fn identity(metadata: &fs::Metadata) -> Option<Identity> {
     #[cfg(unix)]
     {
@@ -355,12 +363,13 @@ pub(super) fn identity(metadata: &fs::Metadata) -> Option<Identity> {
     }
 }
 
-/// Whether both are of one file, under whatever names; where that cannot be told, of one kind.
+/// True if both belong to one file, whatever its names; where that is unknown, if both are of one
+/// kind.
 pub(super) fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     identity(one) == identity(other) && one.file_type() == other.file_type()
 }
 
-/// Whether a file is reachable by one name only.
+/// True if a file has only one name.
 pub(super) fn has_one_name(metadata: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -378,19 +387,19 @@ struct Held(#[expect(dead_code, reason = "it is held by being open")] File);
 
 impl Hold for Held {}
 
-/// A file that has no lock for a reason of its own.
+/// A file that cannot have a lock.
 #[derive(Debug)]
 struct NotHeld;
 
 impl Hold for NotHeld {}
 
-/// A file of at most this length is read by one call, at the first that is wanted of it.
+/// The greatest length of a file that is read by one call, at the first read of it.
 const SHORT: u64 = 64 << 10;
 
 struct FileSource {
     file: File,
     length: u64,
-    /// All of a short file, once it was read.
+    /// The whole content of a short file, once it was read.
     whole: OnceLock<Vec<u8>>,
     #[cfg(not(unix))]
     position: std::sync::Mutex<()>,
@@ -407,7 +416,7 @@ impl FileSource {
         }
     }
 
-    /// All of a short file; `None` where it is not short.
+    /// The whole content of a short file; `None` where it is not short.
     fn whole(&self) -> io::Result<Option<&[u8]>> {
         if let Some(whole) = self.whole.get() {
             return Ok(Some(whole));
@@ -428,7 +437,7 @@ impl FileSource {
         #[cfg(not(unix))]
         {
             use std::io::{Read, Seek, SeekFrom};
-            // There is one position for all who read.
+            // All readers share one position.
             let _alone = self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let mut file = &self.file;
             file.seek(SeekFrom::Start(offset))?;
@@ -456,7 +465,7 @@ impl Source for FileSource {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
             use rustix::fs::{Advice, fadvise};
-            // Only advice: whoever cannot take it is merely slower.
+            // This is only advice: a system that cannot take it is merely slower.
             let _ = fadvise(&self.file, offset, std::num::NonZeroU64::new(length), Advice::WillNeed);
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]

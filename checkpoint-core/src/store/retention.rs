@@ -1,4 +1,4 @@
-//! Which generations are kept, and why: a pure function of what is there.
+//! Decides which generations to keep, and why: a pure function of the existing ones.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{Metadata, MetadataValue};
 
-/// A number in the metadata of a save by which one is better than another, such as a loss.
+/// A number in the metadata of each save, such as a loss, that ranks generations.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Metadata, Metric};
@@ -35,13 +35,13 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// The lower the better, such as a loss.
+    /// Lower is better, such as for a loss.
     #[must_use]
     pub fn lowest(name: impl Into<String>) -> Metric {
         Metric { name: name.into(), highest: false }
     }
 
-    /// The higher the better, such as an accuracy.
+    /// Higher is better, such as for an accuracy.
     #[must_use]
     pub fn highest(name: impl Into<String>) -> Metric {
         Metric { name: name.into(), highest: true }
@@ -53,8 +53,8 @@ impl Metric {
         &self.name
     }
 
-    /// The generations from the best to the worst. What is no number is not among them; of equal ones the older is the
-    /// better, so that a plateau does not write the best over again and again.
+    /// The generations from the best to the worst, without those whose value is no number. Of equal
+    /// ones the older is better, so that a plateau does not write the best again and again.
     pub(crate) fn ranked<'v>(&self, values: impl Iterator<Item = (u64, &'v MetadataValue)>) -> Vec<u64> {
         let is_number = |value: &MetadataValue| value.compare(value).is_some();
         let mut ranked: Vec<_> = values.filter(|(_, value)| is_number(value)).collect();
@@ -74,9 +74,9 @@ impl fmt::Display for Metric {
     }
 }
 
-/// Which generations are kept: each rule keeps what it keeps, whatever the others say.
+/// The rules of retention: each keeps its generations, whatever the others say.
 ///
-/// A program says it to its [`Builder`](crate::Builder), and it is in the history of its runs.
+/// A program gives it to its [`Builder`](crate::Builder), and the history of its runs records it.
 ///
 /// ```
 /// use checkpointed::{Metric, inspect::Retention};
@@ -91,23 +91,23 @@ impl fmt::Display for Metric {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// So many of the newest.
+    /// The number of newest generations to keep.
     pub last: NonZeroUsize,
-    /// Those whose number this divides.
+    /// Keeps the generations whose number this divides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZeroU64>,
-    /// So many of the best.
+    /// The number of best generations to keep, for each metric.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub best: Vec<(Metric, usize)>,
 }
 
-/// Why a generation is kept.
+/// The reason that a generation is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keeping {
     /// It is one of the newest.
     Last,
-    /// Somebody pinned it.
+    /// A user pinned it.
     Pinned,
     /// Its number is a multiple of this.
     Every(NonZeroU64),
@@ -115,7 +115,8 @@ pub enum Keeping {
     Best(Metric),
     /// Its metrics could not be read just now: it may be the best.
     Unread,
-    /// It is damaged, but newer than one that is kept as one of the newest: no hurry.
+    /// It is damaged, and newer than one that is kept as one of the newest: removing it is not
+    /// urgent.
     Newer,
 }
 
@@ -132,7 +133,7 @@ impl fmt::Display for Keeping {
     }
 }
 
-/// What is known of the metrics of a generation.
+/// The metrics of a generation.
 #[derive(Clone, Debug)]
 pub(crate) enum Metrics {
     /// In the order of [`Retention::best`].
@@ -142,20 +143,21 @@ pub(crate) enum Metrics {
 }
 
 impl Retention {
-    /// So many of the newest, and no others.
+    /// Keeps this number of the newest, and no others.
     #[must_use]
     pub fn newest(generations: NonZeroUsize) -> Retention {
         Retention { last: generations, every: None, best: Vec::new() }
     }
 
-    /// What this retention goes by, of a generation with that metadata.
+    /// The metrics of a generation with this metadata that this retention uses.
     pub(crate) fn metrics(&self, metadata: &Metadata) -> Metrics {
         let value = |(metric, _): &(Metric, usize)| metadata.get(metric.name()).cloned();
         Metrics::Known(self.best.iter().map(value).collect())
     }
 
-    /// Those of `generations` (oldest first) that are to be kept, and why. Damaged ones do not count as kept, but stay while
-    /// they are newer than the oldest that is kept as one of the last: to remove them is not urgent, and they may be evidence.
+    /// Selects from `generations` (oldest first) those to keep, and why. Damaged ones do not count
+    /// as kept, but stay while they are newer than the oldest that is kept as one of the last:
+    /// removing them is not urgent, and they may be evidence.
     pub(crate) fn kept(
         &self,
         generations: &[u64],
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn every_so_manieth_is_kept_for_ever() {
+    fn every_nth_generation_is_kept_forever() {
         let retention = Retention { every: NonZeroU64::new(10), ..last(1) };
         assert_eq!(kept(&retention, &[10, 15, 20, 31, 32], NONE), [10, 20, 32]);
     }
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_without_a_number_is_never_the_best_but_one_that_was_not_read_may_be() {
+    fn only_an_unread_generation_may_be_best_without_a_number() {
         let retention = Retention { best: vec![(Metric::lowest("loss"), 1)], ..last(1) };
         let none = BTreeSet::new();
         let metrics = BTreeMap::from([
@@ -273,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_damaged_none_goes() {
+    fn where_all_are_damaged_none_is_removed() {
         let all = BTreeSet::from([1, 2]);
         let kept = last(1).kept(&[1, 2], &all, &BTreeSet::new(), &BTreeMap::new());
         assert_eq!(kept.into_keys().collect::<BTreeSet<_>>(), all);
     }
 
     #[test]
-    fn integers_that_no_float_tells_apart_are_told_apart() {
+    fn integers_that_share_a_float_are_ranked_exactly() {
         let retention = Retention { best: vec![(Metric::highest("steps"), 1)], ..last(1) };
         let steps = [(1, u64::MAX), (2, u64::MAX - 1), (3, 0)];
         assert_eq!(kept(&retention, &[1, 2, 3], &steps), [1, 3]);
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_history_says_is_read_back_whatever_metrics_are_called() {
+    fn the_history_reads_back_metrics_of_any_name() {
         for name in ["loss", "loss, every 7th", "", "the\n\"last\" 2, 1 with the lowest x", "\u{202e}"] {
             let best = vec![(Metric::lowest(name), 1), (Metric::highest("of the day"), 3)];
             for every in [None, NonZeroU64::new(100)] {

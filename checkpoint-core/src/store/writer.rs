@@ -15,52 +15,55 @@ use crate::container::{Compression, Refusal, Source};
 use crate::error::Error;
 use crate::seal::Protection;
 
-/// How a directory is written.
+/// The settings of a writer.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Whether a save waits until it is on the disk.
+    /// True if a save waits until it is on the disk.
     pub(crate) durable: bool,
-    /// Which generations are kept.
+    /// The rules of retention.
     pub(crate) retention: Retention,
-    /// How its files are packed; the store itself does not care.
+    /// The compression of its files; the store only passes it on.
     pub(crate) compression: Compression,
-    /// Who may write and read them; nor does it care for this.
+    /// The protection of its files; the store only passes it on.
     pub(crate) protection: Protection,
-    /// Whether the group may write there, so that it is no stranger.
+    /// True if the group may write there, so that its files are no warning.
     pub(crate) with_group: bool,
 }
 
-/// How many saves the writer goes by what it knows to be there, before it lists the directory again.
+/// The number of saves after which the writer lists the directory again.
 const LIST_EVERY: u32 = 100;
 
-/// A checkpoint directory that is ours to write, until dropped.
+/// A checkpoint directory that only this program may write to, until dropped.
 #[derive(Debug)]
 pub(crate) struct Writer {
     directory: Directory,
     settings: Settings,
     claim: Arc<Claim>,
-    /// The highest number that was ever tried, so that a save whose outcome is unknown is never written over.
+    /// The highest number that was ever tried, so that a save with an unknown outcome is never
+    /// overwritten.
     last: u64,
-    /// The generations that are there, as far as this program knows: nobody else saves here.
+    /// The existing generations, as far as this program knows: no other program saves here.
     known: BTreeSet<u64>,
-    /// How many saves there were since the directory was listed.
+    /// The number of saves since the directory was listed.
     since_listing: u32,
     /// Generations that a load found unusable. They do not count as kept.
     damaged: BTreeSet<u64>,
-    /// Generations that retention would remove, and found pinned: they stay for as long as there is a pin of their number.
+    /// Generations that retention would remove, and found pinned: they stay while a pin has their
+    /// number.
     pinned: BTreeSet<u64>,
-    /// What retention goes by, of the generations that are there.
+    /// The metrics of the existing generations, for retention.
     metrics: BTreeMap<u64, Metrics>,
     /// The last generation that was saved here.
     saved: Option<u64>,
-    /// A retired generation, under a temporary name, for the next save to write over.
+    /// A retired generation, under a temporary name, for the next save to overwrite.
     spare: Option<PathBuf>,
-    /// Others, which another process held when they were to be written over.
+    /// Other retired files, which another process held when they were to be overwritten.
     held: Vec<PathBuf>,
 }
 
 impl Writer {
-    /// Creates the directory where it is absent, takes its lock, and clears away what a crash left behind.
+    /// Creates the directory where it is absent, takes its lock, and removes the leftovers of a
+    /// crash.
     pub(crate) fn open(
         directory: Directory,
         settings: Settings,
@@ -69,24 +72,25 @@ impl Writer {
         let claim = Claim::take(&*directory.disk, &directory.path, claiming)?;
         let directory = directory.claimed(&claim);
         let Directory { path, disk, .. } = &directory;
-        // With a key, what others put there is refused.
+        // With a key, files of other users are refused.
         if settings.protection.tag_key().is_none()
             && let Some(who) = strangers(path, settings.with_group)
         {
             warn(format!(
-                "{who} can put checkpoints into {}, or change those that are there: take the right away (`chmod go-w`), or \
-                 tell yours from theirs with `Protection::authenticate`",
+                "{who} can add checkpoints to {}, or change existing ones: take that permission away \
+                 (`chmod go-w`), or authenticate yours with `Protection::authenticate`",
                 path.display()
             ));
         }
         let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
-        // What a killed process left behind. No other program writes here: the lock is ours.
+        // A killed process left these. No other program writes here: the lock is ours.
         for name in names.iter().filter(|name| name::is_temporary(name)) {
             remove_unless_held(&**disk, &path.join(name));
         }
         if settings.durable {
-            // A process that was killed between its rename and its sync left a generation that is there now, but
-            // not after a power cut. Whoever loads it may tell the world; so it is made to stay first.
+            // A process that was killed between its rename and its sync left a generation that
+            // exists now, but may not survive a power cut. A program that loads it may publish
+            // results; so it is made durable first.
             disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
         }
         let known: BTreeSet<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
@@ -106,7 +110,7 @@ impl Writer {
         })
     }
 
-    /// The directory, for reading what this one writes.
+    /// The directory, for reading.
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -116,35 +120,35 @@ impl Writer {
         &self.claim
     }
 
-    /// The newest generation that is there, as far as is known.
+    /// The newest generation, as far as is known.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.known.last().copied()
     }
 
-    /// Takes note of generations that turned out to be unusable.
+    /// Records generations that turned out to be unusable.
     pub(crate) fn mark_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
         self.damaged.extend(generations);
     }
 
-    /// Takes note of what retention goes by.
+    /// Records the metrics of a generation.
     pub(crate) fn note_metrics(&mut self, generation: u64, metrics: Metrics) {
         self.metrics.insert(generation, metrics);
     }
 
-    /// Which generations are kept.
+    /// The rules of retention.
     pub(crate) fn retention(&self) -> &Retention {
         &self.settings.retention
     }
 
-    /// The number that the next save gets.
+    /// The number of the next save.
     pub(crate) fn next(&self) -> Result<u64, Error> {
         let path = &self.directory.path;
         self.last.checked_add(1).ok_or_else(|| Error::NoMoreGenerations { path: path.clone() })
     }
 
-    /// Begins a save. A retired generation is written over where that is possible: its space is there already, which
-    /// is faster, and cannot run out. The caller has made sure that this is the process that claimed the directory, and
-    /// [`publish`](Writer::publish) does so again.
+    /// Starts a save. It overwrites a retired generation where possible: its space is allocated
+    /// already, which is faster, and cannot run out. The caller has checked that this process
+    /// claimed the directory, and [`publish`](Writer::publish) checks it again.
     pub(crate) fn begin(&mut self) -> Result<Temporary, Error> {
         self.claim.check_place()?;
         self.claim.touch();
@@ -159,7 +163,7 @@ impl Writer {
             }
             match Temporary::recycle(disk, &spare, process) {
                 Ok(temporary) => recycled = Some(temporary),
-                // Another process reads it, or writes it: it is never removed, but asked for again.
+                // Another process reads it, or writes it: it is never removed, but tried again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.held.push(spare),
                 Err(error) => {
                     tracing::debug!(path = %spare.display(), %error, "not recycled");
@@ -170,17 +174,17 @@ impl Writer {
         recycled.map_or_else(|| Temporary::create(disk, path, process), Ok)
     }
 
-    /// Where the directory is.
+    /// The path of the directory.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Whether saves wait for the disk.
+    /// True if saves wait for the disk.
     pub(crate) fn durable(&self) -> bool {
         self.settings.durable
     }
 
-    /// How saves are protected.
+    /// The protection of saves.
     pub(crate) fn protection(&self) -> &Protection {
         &self.settings.protection
     }
@@ -190,7 +194,7 @@ impl Writer {
         self.saved
     }
 
-    /// Makes a generation of an earlier run as durable as one of this run is.
+    /// Makes a generation of an earlier run as durable as one of this run.
     pub(crate) fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
         self.claim.check()?;
         let path = self.directory.location(generation);
@@ -200,17 +204,17 @@ impl Writer {
         self.directory.disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))
     }
 
-    /// How saves are packed.
+    /// The compression of saves.
     pub(crate) fn compression(&self) -> Compression {
         self.settings.compression
     }
 
-    /// Ends a save: when this returns, the generation is there to stay. What retention no longer wants goes only
-    /// then, and no failure to remove it makes the save a failure.
+    /// Ends a save: when this returns, the generation is durable. Only then does retention remove
+    /// others, and a failure to remove them does not fail the save.
     pub(crate) fn publish(&mut self, sealed: Sealed, generation: u64, metrics: Metrics) -> Result<(), Error> {
         self.claim.check()?;
         let Directory { path, disk, .. } = &self.directory;
-        // Whatever comes of it, the number is used up.
+        // Whatever the outcome, the number is used up.
         self.last = self.last.max(generation);
         let target = self.directory.location(generation);
         sealed.publish(&target).map_err(|source| Error::writing("publish", &target, source))?;
@@ -224,14 +228,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes what is not to be kept, but for one file, which the next save recycles.
+    /// Removes generations that are not to be kept, but keeps one file for the next save to
+    /// recycle.
     fn retire(&mut self, newest: u64) {
         if let Err(error) = self.look_again(Some(newest)) {
             return warn(format!("no old generations are removed, they cannot be looked for: {error}"));
         }
-        // Whatever is newer is not of this program.
+        // Newer generations are not of this program.
         let generations: Vec<u64> = self.known.range(..=newest).copied().collect();
-        // Pins are looked for when the name of a generation is taken away.
+        // Pins are checked when the name of a generation is taken away.
         let pinned = BTreeSet::new();
         let kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
         self.remove_all_but(&kept, generations);
@@ -260,8 +265,8 @@ impl Writer {
         }
     }
 
-    /// Removes, before a generation is there, what retention would remove after it, for the space that it takes. The newest
-    /// one stays, and it must be whole. Whether anything went.
+    /// Removes, before a generation exists, the ones that retention would remove after it, to free
+    /// their space. The newest stays, and must be whole. Returns true if a generation was removed.
     pub(crate) fn make_room(
         &mut self,
         coming: u64,
@@ -291,9 +296,9 @@ impl Writer {
         Ok(self.known.len() < before)
     }
 
-    /// Makes sure that what the writer knows to be there is there, as far as retention counts on it: by a look at the
-    /// newest generations, and now and then by a listing of the directory, which may have many other files.
-    /// One that was just published is there.
+    /// Checks that the known generations exist, as far as retention counts on them: by a look at
+    /// the newest ones, and now and then by listing the directory, which may have many other files.
+    /// One that was just published exists.
     fn look_again(&mut self, published: Option<u64>) -> Result<(), Error> {
         self.since_listing += 1;
         if self.since_listing >= LIST_EVERY {
@@ -316,10 +321,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes a generation away and keeps the file for a later save, or removes it. `false` where it stays for now.
+    /// Takes a generation away, and keeps the file for a later save, or removes it. Returns false
+    /// where it stays for now.
     fn take_away(&mut self, generation: u64) -> io::Result<bool> {
         let durable = self.settings.durable;
-        // A look at the name, and no more: there may be thousands of pins.
+        // This only looks at the name: there may be thousands of pins.
         if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
             return Ok(false);
         }
@@ -330,7 +336,7 @@ impl Writer {
             }
             return Ok(false);
         };
-        // Without syncs, what is retired may be all that a power cut leaves.
+        // Without syncs, a power cut may leave nothing but the retired file.
         if durable && self.spare.is_none() {
             self.spare = Some(retired);
         } else {
@@ -342,7 +348,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // In a process that was forked they are not ours.
+        // In a forked process these files are the parent's.
         if self.claim.is_of_this_process() {
             for spare in self.spare.iter().chain(&self.held) {
                 remove_unless_held(&*self.directory.disk, spare);
@@ -351,7 +357,8 @@ impl Drop for Writer {
     }
 }
 
-/// Removes a temporary file, unless another process reads or writes it: a later start removes it then.
+/// Removes a temporary file, unless another process reads or writes it: then a later start removes
+/// it.
 fn remove_unless_held(disk: &dyn Disk, path: &Path) {
     match disk.hold(path, false) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -361,7 +368,7 @@ fn remove_unless_held(disk: &dyn Disk, path: &Path) {
     }
 }
 
-/// Who else may create and replace names in a directory.
+/// Describes the other users who may create and replace names in a directory.
 fn strangers(path: &Path, with_group: bool) -> Option<String> {
     #[cfg(unix)]
     {

@@ -1,4 +1,5 @@
-//! Runs a scenario, cuts the power at each moment, loads; starts again in what was left, and cuts once more.
+//! Runs a scenario, cuts the power at each moment, and loads; then starts again in such a state,
+//! and cuts once more.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,19 +12,21 @@ use super::image::{Data, Image, Node, hash_of};
 use super::mutants::Mutant;
 use super::scenarios::{Bench, Scenario};
 
-/// Where the states that a restarted program makes are numbered from: greater than those of any scenario.
+/// The first number of the states that a restarted program makes: greater than those of any
+/// scenario.
 const RESTARTED: u64 = 1000;
 
-/// How much a campaign does.
+/// The size of a campaign.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     /// For the scenario itself.
     pub(super) first: Limits,
     /// For the restart of a program.
     pub(super) nested: Limits,
-    /// From how many states that a power cut left the program is started again, chosen to be as different as possible.
+    /// The number of states after a power cut in which the program is started again. They are
+    /// chosen to be as different as possible.
     pub(super) restarts: usize,
-    /// Whether the program is killed, and started again, at each step.
+    /// True to kill the program at each step, and start it again.
     pub(super) kills: bool,
 }
 
@@ -31,7 +34,7 @@ pub(super) struct Effort {
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) scenario: &'static str,
-    /// What the disk had been asked last.
+    /// The last operation of the disk.
     pub(super) after: String,
     pub(super) state: String,
     pub(super) why: String,
@@ -43,7 +46,7 @@ pub(super) struct Start {
     promises: Promises,
 }
 
-/// One scenario, with the protocol as it is or with a fault in it.
+/// One scenario, with the real protocol or with a fault in it.
 pub(super) struct Campaign<'a> {
     scenario: &'a Scenario,
     mutant: Option<Mutant>,
@@ -60,7 +63,7 @@ impl Campaign<'_> {
         Campaign { scenario, mutant, effort, examiner, random: Random(7), examined: 0, restarts: 0 }
     }
 
-    /// Does it all; the first broken promise ends it.
+    /// Runs everything; the first broken promise ends it.
     pub(super) fn run(&mut self) -> Result<(), Broken> {
         let disk = SimulatedDisk::new(Image::new());
         let bench = self.bench(&disk, 1);
@@ -75,10 +78,11 @@ impl Campaign<'_> {
         for (place, event) in kills.iter().enumerate() {
             promises.advance(event);
             if matches!(event, Event::Write { .. } | Event::Began { .. } | Event::Keeps(_)) {
-                // What a program finds when it starts again is no different for these.
+                // A program that starts again finds no difference after these.
                 continue;
             }
-            // The process is killed here; the system goes on, and with it what it has not written yet.
+            // The process is killed here; the system continues, and still has the bytes that it has
+            // not written yet.
             self.restart(
                 &SimulatedDisk::after(base.clone(), events[..=place].to_vec()),
                 place + 1,
@@ -108,7 +112,7 @@ impl Campaign<'_> {
         self.cut(&base, &events, from, promises, self.effort.nested, None)
     }
 
-    /// Examines every state that a power cut can leave after each of the events from `from` on.
+    /// Checks every state that a power cut can leave after each of the events from `from` on.
     pub(super) fn cut(
         &mut self,
         base: &Image,
@@ -126,8 +130,8 @@ impl Campaign<'_> {
         let mut shapes = BTreeSet::new();
         for event in &events[from..] {
             promises.advance(event);
-            let told = matches!(event, Event::Acknowledged { .. } | Event::Keeps(_));
-            if !cut.advance(event) && !told {
+            let is_promise = matches!(event, Event::Acknowledged { .. } | Event::Keeps(_));
+            if !cut.advance(event) && !is_promise {
                 continue;
             }
             let Campaign { examiner, random, examined, scenario, .. } = self;
@@ -155,7 +159,7 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Where two generations are kept, a load survives any damage of the newer one.
+    /// Checks that, where two generations are kept, a load survives any damage of the newer one.
     fn damage(&mut self, base: &Image, events: &[Event]) -> Result<(), Broken> {
         let mut promises = Promises::default();
         promises.learn(events);
@@ -188,7 +192,7 @@ impl Campaign<'_> {
     }
 }
 
-/// Equal for states that differ only in the content of files: in whether each is empty, though.
+/// Equal for states that differ only in the content of files, apart from which of them are empty.
 fn shape(image: &Image) -> u64 {
     let nodes: Vec<_> = image
         .nodes

@@ -1,4 +1,4 @@
-//! What a load must give in a state that a power cut left.
+//! Checks the result of a load in a state that a power cut left.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use super::image::{Image, Inode, Node, hash_of};
 use crate::store::Directory;
 use crate::{CheckpointReader, Error, Protection};
 
-/// What a program was told, up to some moment.
+/// The promises that a program was given, up to some moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Promises {
-    /// The states that it began to save. They increase, so that the newer is the greater.
+    /// The states whose saves it began. They increase, so that the newer is the greater.
     began: BTreeSet<u64>,
     acknowledged: Option<u64>,
     generation_of: BTreeMap<u64, u64>,
@@ -20,7 +20,7 @@ pub(super) struct Promises {
 }
 
 impl Promises {
-    /// Takes note of what is known later only: of which generation each state is.
+    /// Records facts that are known only later: the generation of each state.
     pub(super) fn learn(&mut self, events: &[Event]) {
         self.generation_of.extend(events.iter().filter_map(|event| match event {
             Event::Acknowledged { state, generation } => Some((*state, (*generation)?)),
@@ -39,7 +39,8 @@ impl Promises {
         }
     }
 
-    /// What still holds when the newest generation is damaged, and which file that is; `None` where no older one is kept.
+    /// The promises that still hold when the newest generation is damaged, and the file of that
+    /// generation; `None` where no older one is kept.
     pub(super) fn without_newest(&self, image: &Image) -> Option<(Promises, Inode)> {
         let acknowledged = self.acknowledged?;
         let newest = self.kept.iter().find(|kept| kept.state == acknowledged)?.clone();
@@ -52,7 +53,7 @@ impl Promises {
         Some((promises, image.find(&newest.path.join(name)).ok()?))
     }
 
-    /// Of which generation a state is, when that is known.
+    /// True if a state has this generation, as far as that is known.
     fn fits(&self, state: u64, generation: u64) -> bool {
         self.generation_of.get(&state).is_none_or(|known| *known == generation)
     }
@@ -65,15 +66,16 @@ pub(super) struct Examiner {
     reader: CheckpointReader<u64>,
     readers: HashMap<PathBuf, CheckpointReader<u64>>,
     path: PathBuf,
-    /// What a generation's file loads as, by its name and content.
+    /// The result of loading a generation's file, by its name and content.
     known: HashMap<(PathBuf, u64, u64), Option<u64>>,
     pub(super) states: HashSet<u64>,
-    /// Of these, the states that differ for a reader: in more than temporary files.
+    /// The loads of states that a reader can tell apart: temporary files make no difference.
     pub(super) loads: HashMap<u64, Result<Option<u64>, String>>,
 }
 
 impl Examiner {
-    /// Examines the checkpoint directory at `path`. `wrap` may put a fault into what the reader sees.
+    /// Checks the checkpoint directory at `path`. `wrap` may put a fault between the reader and the
+    /// disk.
     pub(super) fn new(
         path: &Path,
         wrap: impl Fn(Arc<SimulatedDisk>) -> Arc<dyn crate::store::Disk>,
@@ -93,7 +95,7 @@ impl Examiner {
         }
     }
 
-    /// Whether a state keeps the promises; why not.
+    /// Checks that a state keeps the promises; the error is the broken one.
     pub(super) fn examine(&mut self, image: &Image, promises: &Promises) -> Result<(), String> {
         self.states.insert(image.hash());
         let visible = self.visible(image, &self.path);
@@ -160,7 +162,7 @@ impl Examiner {
         generations.collect()
     }
 
-    /// What one generation loads as; `None` where it is damaged.
+    /// The result of loading one generation; `None` where it is damaged.
     fn load(
         &mut self,
         image: &Image,
@@ -189,7 +191,7 @@ impl Examiner {
         Ok(loaded)
     }
 
-    /// What is in the checkpoint directory, for people.
+    /// Describes the checkpoint directory for a message.
     pub(super) fn describe(&self, image: &Image) -> String {
         let Ok(names) = image.find(&self.path).and_then(|directory| image.names(directory).cloned()) else {
             return "no directory".to_owned();

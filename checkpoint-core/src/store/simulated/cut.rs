@@ -1,4 +1,4 @@
-//! All states that a power cut may leave, at each moment of a record.
+//! Makes all states that a power cut may leave, at each moment of a record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,24 +6,25 @@ use std::sync::Arc;
 use super::disk::{Event, write_at};
 use super::image::{Data, Image, Names, Node, hash_of};
 
-/// The piece of a file that reaches the disk whole or not at all. Drives have 512 bytes or more; with less there are more
-/// places where a short file can be torn, each of which a longer file has with larger sectors.
+/// The length of the piece of a file that reaches the disk whole or not at all. Drives have at
+/// least 512 bytes; fewer give more places where a short file can be torn, as a longer file has
+/// with larger sectors.
 const SECTOR: usize = 64;
 
-/// How many states are made where all would be too many.
+/// Limits the number of states where all would be too many.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Up to so many contents of a file all are made. Above: all old, all new, …
+    /// Up to this number of contents of a file, all are made. Above: all old, all new, …
     pub(super) contents: usize,
     /// … each sector alone, each prefix, each suffix, …
     pub(super) singles: bool,
     /// … each pair of sectors, …
     pub(super) pairs: bool,
-    /// … and so many drawn at random, from a fixed seed.
+    /// … and this number of random ones, from a fixed seed.
     pub(super) random: usize,
 }
 
-/// What is on a disk for sure, and what may be.
+/// The content that a disk surely has, and the content that it may have.
 #[derive(Clone, Debug)]
 pub(super) struct Cut(Vec<Uncertain>);
 
@@ -40,7 +41,7 @@ enum Change {
 }
 
 impl Cut {
-    /// Before anything happened.
+    /// The disk before any event.
     pub(super) fn new(base: &Image) -> Cut {
         let nodes = base.nodes.iter().map(|node| match node {
             Node::File(data) => Uncertain::File { durable: Arc::clone(data), since: Vec::new() },
@@ -49,7 +50,7 @@ impl Cut {
         Cut(nodes.collect())
     }
 
-    /// After this happened too. Says whether the disk can be in other states than before.
+    /// Applies an event. Returns true if the disk can be in new states.
     pub(super) fn advance(&mut self, event: &Event) -> bool {
         match event {
             Event::Link { directory, inode, is_directory, .. } => {
@@ -112,7 +113,8 @@ impl Cut {
                 Uncertain::File { .. } => None,
             })
             .collect();
-        // What has no name in any state, as the file of a save that failed long ago, makes no two states different.
+        // A file without a name in any state, as that of a save that failed long ago, makes no two
+        // states different.
         let named: BTreeSet<usize> = directories
             .iter()
             .flatten()
@@ -163,7 +165,8 @@ impl Change {
     }
 }
 
-/// Does to a directory what the event says. Where an earlier change is missing, so is what this one would have undone.
+/// Applies an event to a directory. Where an earlier change is missing, so is the change that would
+/// have undone it.
 fn change(names: &mut Names, event: &Event) {
     match event {
         Event::Link { name, inode, .. } => {
@@ -182,9 +185,10 @@ fn change(names: &mut Names, event: &Event) {
     }
 }
 
-/// Every subset of the changes of a directory.
+/// Returns every subset of the changes of a directory.
 fn names(durable: &Arc<Names>, since: &[Event], random: &mut Random) -> Vec<Node> {
-    /// Of more changes than this: every prefix, each one missing, each one alone, and random subsets.
+    /// The number of changes above which there are only: every prefix, each one missing, each one
+    /// alone, and random subsets.
     const ALL: usize = 8;
     let every = 1_u64.checked_shl(u32::try_from(since.len()).unwrap()).map_or(u64::MAX, |bit| bit - 1);
     let subsets: Vec<u64> = if since.len() <= ALL {
@@ -209,7 +213,8 @@ fn names(durable: &Arc<Names>, since: &[Event], random: &mut Random) -> Vec<Node
     found
 }
 
-/// What a file may hold: each sector old, new, anything in between, or zero where the file grew; each length that it had.
+/// The possible contents of a file: each sector old, new, anything in between, or zero where the
+/// file grew; each length that it had.
 fn contents(durable: &[u8], since: &[Change], limits: Limits, random: &mut Random) -> Vec<Node> {
     let mut versions = vec![durable.to_vec()];
     for change in since {
@@ -227,7 +232,7 @@ fn contents(durable: &[u8], since: &[Change], limits: Limits, random: &mut Rando
                 sector.resize(SECTOR, 0);
                 sector
             };
-            // The newest is last: it counts as new where a choice is between old and new.
+            // The newest is last: it counts as new in a choice between old and new.
             for sector in versions.iter().map(of) {
                 found.retain(|other| *other != sector);
                 found.push(sector);
@@ -256,7 +261,7 @@ fn contents(durable: &[u8], since: &[Change], limits: Limits, random: &mut Rando
     found
 }
 
-/// Which version of each sector, as often as the limits allow.
+/// Choices of a version of each sector, as many as the limits allow.
 fn choices(sectors: &[Vec<Vec<u8>>], lengths: usize, limits: Limits, random: &mut Random) -> Vec<Vec<usize>> {
     let counts: Vec<usize> = sectors.iter().map(Vec::len).collect();
     let all = counts.iter().try_fold(lengths, |product, count| product.checked_mul(*count));
@@ -299,7 +304,7 @@ fn with(choice: &[usize], place: usize, version: usize) -> Vec<usize> {
     choice
 }
 
-/// Numbers that look random and are the same in each run (SplitMix64).
+/// Pseudorandom numbers that are the same in each run (SplitMix64).
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
 

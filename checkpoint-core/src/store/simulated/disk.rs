@@ -1,4 +1,4 @@
-//! A disk in memory that records every operation, and can be told to fail.
+//! A disk in memory that records every operation, and can be made to fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -12,10 +12,11 @@ use crate::container::Source;
 use crate::store::disk::{Disk, Hold, Identity, Lock, Locking, Log, NewFile, Output};
 use crate::store::name;
 
-/// So many bytes are written at a time: a cut can come between two of these, as between two calls of the system.
+/// The number of bytes of one write: a cut can come between two of these, as between two calls of
+/// the system.
 const PIECE: usize = 256;
 
-/// One thing that happened, in the order of time.
+/// One event, in the order of time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
     /// A name was given to a new file or directory, or to a file once more.
@@ -51,41 +52,43 @@ pub(super) enum Event {
     SyncFile {
         inode: Inode,
     },
-    /// A sync failed: what was not durable before is gone from the disk, though the system still shows it.
+    /// A sync failed: bytes that were not durable before are gone from the disk, though the system
+    /// still shows them.
     Lose {
         inode: Inode,
     },
-    /// The program began to save this state.
+    /// The program started to save this state.
     Began {
         state: u64,
     },
-    /// The program was told that the state is safe, and that it is this generation; or a load told it the state.
+    /// The program learned that the state is safe, and has this generation; or a load returned the
+    /// state.
     Acknowledged {
         state: u64,
         generation: Option<u64>,
     },
-    /// From now on these must be there.
+    /// From now on these generations must exist.
     Keeps(Vec<Kept>),
 }
 
-/// A generation that must be there, and which state in it.
+/// A generation that must exist, with its state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Kept {
     pub(super) path: PathBuf,
     pub(super) generation: u64,
     pub(super) state: u64,
-    /// Until so many newer ones are there; without a number, for good.
+    /// Until this number of newer ones exist; without a number, forever.
     pub(super) until: Option<usize>,
 }
 
-/// What goes wrong.
+/// A fault of the disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fault {
     /// The operation fails with this error, and does nothing.
     Errno(i32),
     /// A sync fails and loses the data; a later one of the same file reports success.
     LosingSync,
-    /// It panics, in the thread that saves for the program.
+    /// It panics, in the thread that saves in the background.
     #[cfg(shuttle)]
     Panic,
 }
@@ -96,13 +99,13 @@ pub(super) struct SimulatedDisk(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// What the disk held durably before the first event.
+    /// The durable content of the disk before the first event.
     base: Image,
-    /// What programs see.
+    /// The content that programs see.
     live: Image,
     events: Vec<Event>,
     locked: BTreeSet<Inode>,
-    /// How often each file is open for reading, with a lock that others may share.
+    /// The number of times that each file is open for reading, under a shared lock.
     read: BTreeMap<Inode, usize>,
     names: u64,
     asked: usize,
@@ -114,7 +117,8 @@ impl SimulatedDisk {
         SimulatedDisk::after(base, Vec::new())
     }
 
-    /// The disk as the next process finds it when the one before was killed after these events.
+    /// The disk as the next process finds it, after a kill of the one before at the end of these
+    /// events.
     pub(super) fn after(base: Image, events: Vec<Event>) -> Arc<SimulatedDisk> {
         let mut live = base.clone();
         for event in &events {
@@ -133,23 +137,23 @@ impl SimulatedDisk {
         })))
     }
 
-    /// What was there at first, and what happened since.
+    /// The first content, and the events since.
     pub(super) fn record(&self) -> (Image, Vec<Event>) {
         let inner = self.inner();
         (inner.base.clone(), inner.events.clone())
     }
 
-    /// Puts another image in the place of the present one, for a reader.
+    /// Replaces the present image by another, for a reader.
     pub(super) fn show(&self, image: Image) {
         self.inner().live = image;
     }
 
-    /// What programs see.
+    /// The image that programs see.
     pub(super) fn live(&self) -> Image {
         self.inner().live.clone()
     }
 
-    /// Opens a file for writing over, as [`Disk::recycle`], though it may have another name.
+    /// Opens a file to overwrite it, like [`Disk::recycle`], even if it has another name.
     pub(super) fn recycle_linked(self: &Arc<Self>, path: &Path) -> io::Result<Box<dyn Output>> {
         let inner = self.ask()?;
         let inode = inner.live.find(path)?;
@@ -161,14 +165,14 @@ impl SimulatedDisk {
         self.inner().events.push(event);
     }
 
-    /// Lets the operation with this number fail, counted from now on and from 0.
+    /// Makes the operation with this number fail, counted from 0 from now on.
     pub(super) fn plan(&self, fault: Option<(usize, Fault)>) {
         let mut inner = self.inner();
         inner.asked = 0;
         inner.fault = fault;
     }
 
-    /// The second name of a file, as somebody else gives it.
+    /// Gives a file a second name, as another program does.
     pub(super) fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.inner();
         let inode = inner.live.find(from)?;
@@ -184,7 +188,7 @@ impl SimulatedDisk {
         self.0.lock().unwrap()
     }
 
-    /// A step of the program that changes something, unless it was planned to fail.
+    /// A step of the program that changes something, unless it is planned to fail.
     fn ask(&self) -> io::Result<MutexGuard<'_, Inner>> {
         let mut inner = self.inner();
         inner.asked += 1;
@@ -198,8 +202,8 @@ impl SimulatedDisk {
                     && shuttle::thread::current().name() == Some("checkpoint-saver") =>
             {
                 drop(inner);
-                // Without the message of a panic, which shuttle takes for the failure of a test.
-                std::panic::resume_unwind(Box::new("told to"))
+                // The panic has no message: shuttle would take it for the failure of a test.
+                std::panic::resume_unwind(Box::new("planned"))
             }
             _ => Ok(inner),
         }
@@ -207,7 +211,7 @@ impl SimulatedDisk {
 }
 
 impl Inner {
-    /// Keeps a file from being written over, unless somebody is about to.
+    /// Keeps a file from being overwritten, unless another program is about to.
     fn lock_shared(&mut self, inode: Inode) -> bool {
         let free = !self.locked.contains(&inode);
         if free {
@@ -257,7 +261,7 @@ impl Inner {
     }
 }
 
-/// Does to an image what the event did to what programs see.
+/// Applies an event to the image that programs see.
 fn apply(image: &mut Image, event: &Event) {
     match event {
         Event::Link { directory, name, inode, is_directory } => {
@@ -394,7 +398,7 @@ impl Disk for Arc<SimulatedDisk> {
         Ok(())
     }
 
-    /// Leaves no holder in the file: it is only told to people, and would only multiply the states.
+    /// Leaves no holder in the file: it is only for messages, and would multiply the states.
     fn lock(&self, directory: &Path, _holder: &str) -> io::Result<Locking> {
         let mut inner = self.ask()?;
         let path = directory.join(name::LOCK);
@@ -412,7 +416,7 @@ impl Disk for Arc<SimulatedDisk> {
         self.inner().live.find(path).is_ok()
     }
 
-    /// There is none: nothing depends on it.
+    /// There is no log: nothing depends on it.
     fn open_log(&self, _: &Path) -> io::Result<Box<dyn Log>> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -427,7 +431,7 @@ impl Disk for Arc<SimulatedDisk> {
         self.inner().live.list(directory)
     }
 
-    /// In the steps of a real one, between which others may go on.
+    /// Has the steps of a real one, between which other threads may run.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
         let (inode, length) = {
             let inner = self.inner();
@@ -454,7 +458,7 @@ impl Disk for Arc<SimulatedDisk> {
 struct SimulatedOutput {
     disk: Arc<SimulatedDisk>,
     inode: Inode,
-    /// How long the file was that is written over, and locked meanwhile.
+    /// The former length of a file that is overwritten, and locked meanwhile.
     former: Option<usize>,
     written: usize,
     gathered: Vec<u8>,
@@ -467,7 +471,7 @@ impl SimulatedOutput {
 }
 
 impl Write for SimulatedOutput {
-    /// Gathers the bytes, as the machine's disk does with a short file.
+    /// Gathers the bytes, as the real disk does with a short file.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.gathered.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -560,7 +564,7 @@ impl Drop for SimulatedLock {
     }
 }
 
-/// What is read is what the file holds at that moment.
+/// A read returns the content of the file at that moment.
 struct SimulatedSource {
     disk: Arc<SimulatedDisk>,
     inode: Inode,

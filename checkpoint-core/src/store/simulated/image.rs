@@ -1,4 +1,4 @@
-//! One state of a disk: a tree of directories and files. Copies share what they have in common.
+//! One state of a disk: a tree of directories and files. Copies share their common parts.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The number of a file or a directory.
 pub(super) type Inode = usize;
 
-/// The directory that the tree begins with.
+/// The root directory of the tree.
 pub(super) const ROOT: Inode = 0;
 
 pub(super) type Names = BTreeMap<Arc<str>, Inode>;
@@ -79,7 +79,7 @@ impl Image {
         }
     }
 
-    /// What a path leads to.
+    /// The file or directory at a path.
     pub(super) fn find(&self, path: &Path) -> io::Result<Inode> {
         let mut inode = ROOT;
         for component in path.components() {
@@ -96,7 +96,7 @@ impl Image {
         Ok(inode)
     }
 
-    /// The directory that a path is in, and its name there.
+    /// The parent directory of a path, and the name in it.
     pub(super) fn place(&self, path: &Path) -> io::Result<(Inode, Arc<str>)> {
         let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
@@ -107,7 +107,7 @@ impl Image {
         Ok(self.names(self.find(path)?)?.keys().map(|name| OsString::from(&**name)).collect())
     }
 
-    /// How many names lead to a file.
+    /// The number of names of a file.
     pub(super) fn links(&self, inode: Inode) -> usize {
         let names = self.nodes.iter().filter_map(|node| match node {
             Node::Directory(names) => Some(names),
@@ -116,7 +116,7 @@ impl Image {
         names.flat_map(|names| names.values()).filter(|found| **found == inode).count()
     }
 
-    /// Equal for images in which everything that can be reached is equal.
+    /// Equal for images whose reachable content is equal.
     pub(super) fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash_into(ROOT, &mut hasher);

@@ -1,13 +1,14 @@
-//! The orders in which a program, the thread that saves for it, and a reader may go on: shuttle decides at each use of
-//! the disk, of a channel and of a thread who is next. Run with
+//! The orders in which a program, the thread that saves for it, and a reader can run: shuttle
+//! chooses the next at each use of the disk, of a channel and of a thread. Run with
 //!
 //! ```text
 //! RUSTFLAGS="--cfg shuttle" cargo test --release -p checkpointed-core --lib interleavings -- --nocapture
 //! ```
 //!
-//! Where a program saves once beside what it does, all orders are tried; where it saves more often, or somebody reads,
-//! so many drawn at random, half of them uniformly and half by probabilistic concurrency testing (Burckhardt et al. 2010,
-//! <https://doi.org/10.1145/1736020.1736040>), with the same seed each time. `SHUTTLE_RANDOM_SEED` sets another.
+//! Where a program saves once in the background, all orders are tried; where it saves more often,
+//! or a reader runs too, a number of random ones, half of them uniformly and half by probabilistic
+//! concurrency testing (Burckhardt et al. 2010, <https://doi.org/10.1145/1736020.1736040>), with
+//! the same seed each time. `SHUTTLE_RANDOM_SEED` sets another.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -29,10 +30,10 @@ use crate::store::Directory;
 use crate::store::faults::EIO;
 use crate::{CheckpointReader, Checkpointer, Error, Progress, Protection};
 
-/// How many orders are drawn of those that are too many; fewer without optimisation.
+/// The number of random orders where all are too many; fewer without optimisation.
 const DRAWN: usize = if cfg!(debug_assertions) { 500 } else { 4000 };
 
-/// An operation of a save has a number below this.
+/// The upper bound of the numbers of operations of a save.
 const OPERATIONS: usize = 12;
 
 /// The power is cut in few of the possible ways, but in each order of the events.
@@ -43,11 +44,11 @@ const CUTS: Effort = Effort {
     kills: false,
 };
 
-/// One program, run in many orders. What it asked of the disk is cut short by a power cut afterwards.
+/// One program that runs in many orders. Afterwards, power cuts are simulated in its record.
 struct Trial {
     scenario: Scenario,
     mutant: Option<Mutant>,
-    /// The records that were examined already: few orders differ for the disk.
+    /// The records that were checked already: few orders differ for the disk.
     known: std::sync::Mutex<HashSet<u64>>,
     orders: AtomicUsize,
 }
@@ -78,12 +79,12 @@ impl Trial {
         let bench = Bench::new(Arc::clone(&disk), seam, &self.scenario, 1);
         (self.scenario.run)(&bench).unwrap();
         let (base, events) = disk.record();
-        let record = hash_of(&told(&events));
+        let record = hash_of(&listed(&events));
         if self.known.lock().unwrap().insert(record) {
             let mut campaign = Campaign::new(&self.scenario, self.mutant, CUTS);
             campaign
                 .cut(&base, &events, 0, Promises::default(), CUTS.first, None)
-                .unwrap_or_else(|broken| panic!("{broken:#?}\n{}", told(&events)));
+                .unwrap_or_else(|broken| panic!("{broken:#?}\n{}", listed(&events)));
         }
     }
 
@@ -119,18 +120,18 @@ fn config() -> Config {
     config
 }
 
-fn told(events: &[Event]) -> String {
+fn listed(events: &[Event]) -> String {
     events.iter().map(|event| format!("  {event}\n")).collect()
 }
 
-/// Begins to save the next state, and gives its number and that of the generation.
+/// Starts to save the next state, and returns its number and that of the generation.
 fn begin(bench: &Bench, checkpoints: &mut Checkpointer<u64>) -> Result<(u64, u64), Error> {
     let (state, metadata) = bench.begin();
     let begun = checkpoints.save_in_background_with(&state, metadata)?;
     Ok((state, begun.generation))
 }
 
-/// Waits, and tells the world that the state which was begun last is safe.
+/// Waits, and records that the last state is safe.
 fn wait(bench: &Bench, checkpoints: &mut Checkpointer<u64>, begun: Option<(u64, u64)>) -> Result<(), Error> {
     if let (Some((state, generation)), Some(saved)) = (begun, checkpoints.wait()?) {
         assert_eq!(saved.generation, generation);
@@ -140,7 +141,7 @@ fn wait(bench: &Bench, checkpoints: &mut Checkpointer<u64>, begun: Option<(u64, 
 }
 
 #[test]
-fn a_save_is_acknowledged_only_once_it_is_durable_in_every_order() {
+fn in_every_order_only_a_durable_save_is_acknowledged() {
     let program = |bench: &Bench| {
         let mut checkpoints = bench.builder().open()?;
         bench.save(&mut checkpoints)?;
@@ -174,7 +175,7 @@ fn a_save_that_is_acknowledged_before_it_is_published_is_found() {
 }
 
 #[test]
-fn a_save_that_may_be_left_out_is_left_out_or_done_in_many_orders() {
+fn in_many_orders_an_optional_save_is_skipped_or_complete() {
     let program = |bench: &Bench| {
         let mut checkpoints = bench.builder().open()?;
         let mut newest = None;
@@ -191,7 +192,7 @@ fn a_save_that_may_be_left_out_is_left_out_or_done_in_many_orders() {
 }
 
 #[test]
-fn dropping_the_checkpointer_completes_the_save_and_gives_the_directory_back_in_every_order() {
+fn in_every_order_drop_ends_the_save_and_frees_the_directory() {
     let program = |bench: &Bench| {
         let mut checkpoints = bench.builder().open()?;
         let begun = begin(bench, &mut checkpoints)?;
@@ -204,7 +205,7 @@ fn dropping_the_checkpointer_completes_the_save_and_gives_the_directory_back_in_
     Trial::new("a drop while a save goes on", program).in_every_order();
 }
 
-/// How a program learns of a save that failed.
+/// The way in which a program learns of a failed save.
 type Way = fn(&Bench, &mut Checkpointer<u64>) -> Result<(), Error>;
 
 const WAYS: [Way; 3] = [
@@ -213,7 +214,7 @@ const WAYS: [Way; 3] = [
     |bench, checkpoints| begin(bench, checkpoints).map(drop),
 ];
 
-/// A save in the background of which an operation fails, drawn like the order, and then what the program goes on with.
+/// Saves in the background while an operation fails at random, and then continues in this way.
 fn with_a_fault(
     bench: &Bench,
     fault: Fault,
@@ -229,37 +230,41 @@ fn with_a_fault(
     bench.saves(2)
 }
 
-/// The error is told by the next call, whichever that is, or by the one after that, and once.
-fn is_told(bench: &Bench, fault: Fault, is_it: fn(&Error) -> bool) -> Result<(), Error> {
+/// The next call returns the error, whichever it is, or the one after it does, and only once.
+fn is_returned_once(bench: &Bench, fault: Fault, is_it: fn(&Error) -> bool) -> Result<(), Error> {
     with_a_fault(bench, fault, |mut checkpoints, state| {
         let way = WAYS[shuttle::rand::thread_rng().gen_range(0..WAYS.len())];
-        let told = [way(bench, &mut checkpoints), checkpoints.wait().map(drop)];
-        let errors: Vec<_> = told.into_iter().filter_map(Result::err).collect();
+        let results = [way(bench, &mut checkpoints), checkpoints.wait().map(drop)];
+        let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
         assert!(errors.iter().all(is_it) && errors.len() < 2, "{errors:?}");
-        // It may also have struck the call itself.
+        // The fault may also have hit the call itself.
         bench.plan(None);
         let states: Result<Vec<u64>, Error> = checkpoints
             .generations()?
             .into_iter()
             .map(|number| checkpoints.load_generation(number))
             .collect();
-        assert!(states?.contains(&state) || errors.len() == 1, "{state} is not there, and nobody was told");
+        assert!(
+            states?.contains(&state) || errors.len() == 1,
+            "{state} is missing, and no call returned an error"
+        );
         assert_eq!(checkpoints.wait()?, None);
         bench.save(&mut checkpoints).map(drop)
     })
 }
 
 #[test]
-fn an_error_of_the_thread_is_told_once_and_the_next_save_succeeds_in_many_orders() {
+fn in_many_orders_an_error_of_the_thread_is_returned_once() {
     let program =
-        |bench: &Bench| is_told(bench, Fault::Errno(EIO), |error| matches!(error, Error::Io { .. }));
+        |bench: &Bench| is_returned_once(bench, Fault::Errno(EIO), |error| matches!(error, Error::Io { .. }));
     Trial::new("a save in the background that fails", program).in_many_orders();
 }
 
 #[test]
-fn a_panic_of_the_thread_is_told_once_and_the_next_save_succeeds_in_many_orders() {
-    let program =
-        |bench: &Bench| is_told(bench, Fault::Panic, |error| matches!(error, Error::Panicked { .. }));
+fn in_many_orders_a_panic_of_the_thread_is_returned_once() {
+    let program = |bench: &Bench| {
+        is_returned_once(bench, Fault::Panic, |error| matches!(error, Error::Panicked { .. }))
+    };
     Trial::new("a save in the background that panics", program).in_many_orders();
 }
 
@@ -276,12 +281,12 @@ fn a_drop_while_a_save_fails_or_panics_hangs_in_no_order() {
     Trial::new("a drop while a save panics", panics).in_many_orders();
 }
 
-/// A program whose callback panics, at the beginning of a save, or when it learns that one is done or has failed.
+/// A program whose callback panics at the beginning of a save, or when it learns of its outcome.
 fn with_a_callback(bench: &Bench, fault: bool) -> Result<(), Error> {
     let at = shuttle::rand::thread_rng().gen_range(0..2);
     let panics = move |progress: &Progress| {
         if at == usize::from(!matches!(progress, Progress::Started { .. })) {
-            // Without a word from the hook, in each of so many orders.
+            // The hook prints nothing, in each of many orders.
             std::panic::resume_unwind(Box::new("the pipe is closed"));
         }
     };
@@ -294,7 +299,7 @@ fn with_a_callback(bench: &Bench, fault: bool) -> Result<(), Error> {
         bench.plan(None);
         let _ = checkpoints.wait();
     } else {
-        wait(bench, &mut checkpoints, begun)?;
+        wait(bench, &mut checkpoints, Some(begun))?;
     }
     bench.save(&mut checkpoints)?;
     let (state, generation) = begin(bench, &mut checkpoints)?;
@@ -311,7 +316,7 @@ fn a_callback_that_panics_hangs_or_fails_no_save_in_many_orders() {
 }
 
 #[test]
-fn a_reader_gets_a_whole_state_that_is_not_older_than_the_last_acknowledged_in_many_orders() {
+fn in_many_orders_a_reader_gets_the_last_acknowledged_or_newer() {
     let program = |bench: &Bench| {
         let acknowledged = Arc::new(AtomicU64::new(0));
         let readers = [(); 2].map(|()| {
@@ -341,7 +346,7 @@ fn a_reader_gets_a_whole_state_that_is_not_older_than_the_last_acknowledged_in_m
     Trial::new("two that load while a program saves and recycles", program).in_many_orders();
 }
 
-/// Pins a generation while saves go on, and makes sure that it is there after the next one.
+/// Pins a generation while saves run, and checks that it exists after the next one.
 fn pins(bench: &Bench) -> Result<(), Error> {
     let mut checkpoints = bench.builder().open()?;
     let mut former = None;
@@ -350,7 +355,7 @@ fn pins(bench: &Bench) -> Result<(), Error> {
         let directory = Directory::new(Path::new(PATH), bench.seam());
         let pinner = shuttle::thread::spawn(move || directory.pin(pinned));
         let begun = begin(bench, &mut checkpoints)?;
-        wait(bench, &mut checkpoints, begun)?;
+        wait(bench, &mut checkpoints, Some(begun))?;
         bench.save(&mut checkpoints)?;
         match pinner.join().unwrap() {
             Ok(()) => {
@@ -369,7 +374,7 @@ fn pins(bench: &Bench) -> Result<(), Error> {
 }
 
 #[test]
-fn a_generation_whose_pin_was_acknowledged_is_there_after_the_next_save_in_many_orders() {
+fn in_many_orders_an_acknowledged_pin_outlives_the_next_save() {
     Trial::keeping(1, "pins beside saves", pins, None).in_many_orders();
 }
 

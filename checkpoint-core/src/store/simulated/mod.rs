@@ -1,18 +1,23 @@
-//! Power cuts, simulated: what a save asked of the disk is recorded, and every state that a power cut could leave is
-//! made from the record and loaded.
+//! Simulated power cuts: the operations of a save on the disk are recorded. Every state that a
+//! power cut could leave is made from the record, and loaded.
 //!
-//! [`disk`] records. [`image`] is a state of a disk. [`cut`] makes all states that a power cut may leave, by these rules:
+//! [`disk`] records. [`image`] is a state of a disk. [`cut`] makes all states that a power cut may
+//! leave, by these rules:
 //!
-//! - What was not synced since it was written may be there or not, each sector by itself: old, new, anything that was
-//!   written in between, or zero where the file grew. The length of the file is any that it had since the sync.
-//! - A name that was created, renamed or removed since the last sync of its directory may have changed or not, each
-//!   change by itself: also a rename whose file has no data yet, and data whose rename is missing. A rename is atomic.
-//! - What was synced is there. A sync of a file says nothing of its name, nor one of a directory of its own name.
+//! - Bytes that were not synced since they were written may be there or not, each sector by itself:
+//!   old, new, anything that was written in between, or zero where the file grew. The length of the
+//!   file is any that it had since the sync.
+//! - A name that was created, renamed or removed since the last sync of its directory may have
+//!   changed or not, each change by itself: also a rename whose file has no data yet, and data
+//!   whose rename is missing. A rename is atomic.
+//! - Synced bytes are there. A sync of a file does not sync its name, nor a sync of a directory its
+//!   own name.
 //!
-//! [`scenarios`] are programs; [`check`] says what a load must give in each of these states; [`campaign`] runs them,
-//! then lets the program start again in such a state, and cuts the power once more. [`mutants`] are protocols with a
-//! fault in them, by which all this is tested itself. [`interleavings`] are the orders in which a program, the thread that
-//! saves for it, and readers may go on.
+//! [`scenarios`] are programs; [`check`] knows the right results of a load in each of these states;
+//! [`campaign`] runs them, then lets the program start again in such a state, and cuts the power
+//! once more. [`mutants`] are protocols with a fault in them: they test all this itself.
+//! [`interleavings`] are the orders in which a program, the thread that saves for it, and readers
+//! can run.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,7 +1,8 @@
-//! Protocols with a fault in them. The simulation must find each one, or it would not find one of ours.
+//! Protocols with a fault in them. The simulation must find each one, or it would not find one of
+//! ours.
 //!
-//! All but two are faults of what the disk is asked, so they stand between the store and the disk, and no line of the
-//! store knows of them.
+//! All but two change the operations of the disk, so they stand between the store and the disk, and
+//! no line of the store knows of them.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -36,8 +37,8 @@ pub(super) enum Mutant {
     OlderNotTried,
     ChecksumIgnored,
     GenerationInManifestIgnored,
-    /// Retention and pins do not wait for each other, and retention looks for pins only before it acts. Found by the orders of
-    /// threads, and not by power cuts.
+    /// Retention and pins do not wait for each other, and retention looks for pins only before it
+    /// acts. The orders of threads find it, power cuts do not.
     #[cfg(shuttle)]
     PinsNotHeldNorLookedForAgain,
 }
@@ -66,7 +67,7 @@ pub(super) const ALL: [Mutant; 20] = [
 ];
 
 impl Mutant {
-    /// Puts the fault into what uses the disk; without one, the disk as it is.
+    /// Wraps the disk with the fault; without one, returns the disk itself.
     pub(super) fn wrap(mutant: Option<Mutant>, disk: Arc<SimulatedDisk>) -> Arc<dyn Disk> {
         let ignored = match mutant {
             Some(Mutant::ChecksumIgnored) => Some(Ignored::Checksums),
@@ -91,13 +92,13 @@ struct Inner {
     late: Mutex<Late>,
 }
 
-/// What is done later than it should be.
+/// Operations that run later than they should.
 #[derive(Debug, Default)]
 struct Late {
     output: Option<Box<dyn Output>>,
     rename: Option<(PathBuf, PathBuf)>,
     has_saved: bool,
-    /// Whether a generation was retired just now.
+    /// True if a generation was retired just now.
     #[cfg_attr(not(shuttle), allow(dead_code, reason = "a mutant of the orders of threads reads it"))]
     has_retired: bool,
 }
@@ -319,7 +320,7 @@ impl Output for MutantOutput {
     fn finish(&mut self) -> io::Result<()> {
         let (former, written) = (self.former, self.written);
         if self.disk.is(Mutant::RecycledFileNotShortened) && former > written {
-            // What is written over the end is what was there.
+            // These spaces stand for the former end of the file, which stays.
             self.output()?.write_all(&vec![b' '; former - written])?;
         }
         let ignored = self.disk.is(Mutant::FailedWriteIgnored);

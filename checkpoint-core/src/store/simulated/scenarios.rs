@@ -1,4 +1,4 @@
-//! Programs whose saves are cut short.
+//! Programs whose saves are interrupted.
 
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use crate::store::faults::EIO;
 use crate::store::{Directory, Disk};
 use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Pipeline, Protection};
 
-/// Where most of them save. None of these directories is there at first.
+/// The directory of most of them. None of its parents exists at first.
 pub(super) const PATH: &str = "/project/heat/run.ckpt";
 
-/// A pipeline, and where its steps save.
+/// A pipeline, with its checkpoint directories.
 const PIPELINE: &str = "/project/heat.pipeline";
 const SIMULATE: &str = "/project/heat.pipeline/steps/simulate";
 const REPORT: &str = "/project/heat.pipeline/steps/report";
 
-/// The directory of somebody who links generations.
+/// The directory of a user who links generations.
 const BACKUP: &str = "/backup";
 
 pub(super) struct Scenario {
     pub(super) name: &'static str,
-    /// How many of the newest generations it keeps.
+    /// The number of newest generations that it keeps.
     pub(super) keep: usize,
     pub(super) run: fn(&Bench) -> Result<(), Error>,
-    /// What it saves in.
+    /// The path of its checkpoint directory.
     pub(super) path: &'static str,
-    /// What it does when it starts again. What it loads it may tell the world.
+    /// The program after a restart. It may acknowledge the state that it loads.
     pub(super) recover: fn(&Bench) -> Result<(), Error>,
 }
 
@@ -63,7 +63,7 @@ pub(super) const ALL: [Scenario; 15] = [
     },
 ];
 
-/// A program's disk, and what it was told.
+/// A program's disk, and the acknowledgements that it got.
 pub(super) struct Bench {
     disk: Arc<SimulatedDisk>,
     seam: Arc<dyn Disk>,
@@ -90,19 +90,19 @@ impl Bench {
     pub(super) fn builder(&self) -> Builder<u64> {
         let builder =
             Checkpointer::builder(PATH).disk(Arc::clone(&self.seam)).history(false).keep_last(self.keep);
-        // So many are made to fail.
+        // Many of these fail by design.
         let builder = builder.warnings_to_stderr(false);
-        // Of most scenarios no generation has that number.
+        // In most scenarios, no generation has that number.
         builder.keep_best(Metric::lowest("loss"), 1)
     }
 
-    /// Lets an operation of what comes fail.
+    /// Makes a later operation fail.
     #[cfg(shuttle)]
     pub(super) fn plan(&self, fault: Option<(usize, Fault)>) {
         self.disk.plan(fault);
     }
 
-    /// What the program saves to.
+    /// The directory of the program.
     #[cfg(shuttle)]
     pub(super) fn seam(&self) -> Arc<dyn Disk> {
         Arc::clone(&self.seam)
@@ -194,7 +194,7 @@ fn background(bench: &Bench) -> Result<(), Error> {
     for _ in 0..5 {
         let (state, metadata) = bench.begin();
         checkpoints.save_in_background_with(&state, metadata)?;
-        // Waited for at once, so that the record is the same each time.
+        // The program waits immediately, so that the record is the same each time.
         if let Some(saved) = checkpoints.wait()? {
             bench.acknowledge(state, saved.generation);
         }
@@ -208,7 +208,7 @@ fn failures(bench: &Bench) -> Result<(), Error> {
     for _ in 0..3 {
         bench.save(&mut checkpoints)?;
     }
-    // A save has fewer operations than this, however many pieces its file has.
+    // The upper bound of the numbers of operations of a save, for any number of pieces.
     for place in 0..12 {
         bench.disk.plan(Some((place, Fault::Errno(EIO))));
         let _ = bench.save(&mut checkpoints);
@@ -231,7 +231,7 @@ fn lost(bench: &Bench) -> Result<(), Error> {
 
 fn cleaning(bench: &Bench) -> Result<(), Error> {
     bench.saves(3)?;
-    // What three killed processes left behind.
+    // Three killed processes left these files.
     for length in [0, 100, 700] {
         let mut file = bench.disk.create_temporary(Path::new(PATH)).unwrap();
         file.output.write_all(&vec![b'x'; length]).unwrap();
@@ -287,7 +287,7 @@ fn linked(bench: &Bench) -> Result<(), Error> {
     Ok(())
 }
 
-/// Two steps, of which the second needs what the first one made.
+/// Two steps, the second of which takes the output of the first.
 fn steps(bench: &Bench) -> Result<(), Error> {
     let (state, _) = bench.begin();
     run_steps(bench, state, || Ok(state))
@@ -314,7 +314,7 @@ fn run_steps(bench: &Bench, state: u64, simulate: impl FnOnce() -> Result<u64, E
     pipeline.finish().map(drop)
 }
 
-/// What is there is not made again.
+/// Existing outputs are not made again.
 fn recover_steps(bench: &Bench) -> Result<(), Error> {
     let directory = Directory::new(Path::new(SIMULATE), Arc::clone(&bench.seam));
     if let Some(state) = CheckpointReader::<u64>::new(directory, Protection::new())?.load()? {

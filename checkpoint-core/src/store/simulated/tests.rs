@@ -1,4 +1,5 @@
-//! The promises, in every state that a power cut can leave; and that a protocol with a fault in it breaks them.
+//! Tests the promises in every state that a power cut can leave, and that a protocol with a fault
+//! breaks them.
 
 use std::collections::HashSet;
 
@@ -7,7 +8,7 @@ use super::cut::Limits;
 use super::mutants::{self, Mutant};
 use super::scenarios;
 
-/// What the count of states is made with.
+/// The effort of the test that counts states.
 const FULL: Effort = Effort {
     first: Limits { contents: 1 << 12, singles: true, pairs: true, random: 2400 },
     nested: Limits { contents: 16, singles: false, pairs: false, random: 8 },
@@ -25,7 +26,7 @@ const SHORT: Effort = Effort {
 
 #[test]
 #[ignore = "takes minutes without optimisation: cargo test --release -p checkpointed-core --lib simulated -- --ignored --nocapture"]
-fn nothing_acknowledged_is_lost_in_any_of_a_million_states_after_a_power_cut() {
+fn no_acknowledged_save_is_lost_in_a_million_power_cut_states() {
     let (mut states, mut loads) = (HashSet::new(), HashSet::new());
     let (mut examined, mut restarts) = (0, 0);
     for scenario in &scenarios::ALL {
@@ -68,7 +69,7 @@ fn every_fault_of_the_protocol_is_found() {
 }
 
 #[test]
-fn the_protocol_without_a_fault_passes_where_the_faults_are_found() {
+fn the_real_protocol_passes_the_tests_that_find_the_faults() {
     let broken = hunt(None);
     assert!(broken.is_none(), "{broken:#?}");
 }
