@@ -1,4 +1,4 @@
-//! [`Builder`]: how a checkpoint directory is opened.
+//! [`Builder`]: the settings with which a checkpoint directory is opened.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,7 +27,8 @@ use crate::store::{
     Access, Claim, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
 };
 
-/// The settings of a [`Checkpointer`] that is about to be opened, or of what stands on one: [`Scopes`](crate::scopes::Scopes).
+/// The settings of a [`Checkpointer`] to open, or of [`Scopes`](crate::scopes::Scopes), which use
+/// one.
 ///
 /// ```
 /// use checkpointed::Checkpointer;
@@ -43,7 +44,7 @@ use crate::store::{
 pub struct Builder<T, O = Checkpointer<T>> {
     path: Place,
     options: Options,
-    /// The claim on a directory around this one; of nothing where there is none.
+    /// The claim on an outer directory; dangling where there is none.
     within: Weak<Claim>,
     keep_last: usize,
     keep_every: Option<u64>,
@@ -56,9 +57,9 @@ pub struct Builder<T, O = Checkpointer<T>> {
     history: bool,
     watcher: Callback<Progress>,
     on_failed_save: OnFailedSave,
-    /// Whether the environment has a say: not in what the library keeps for itself.
+    /// True for a directory that the library keeps for itself: the environment does not change it.
     is_of_library: bool,
-    /// `None` for the machine's.
+    /// `None` for the real disk.
     disk: Option<Arc<dyn Disk>>,
     opened: PhantomData<fn() -> (T, O)>,
 }
@@ -89,9 +90,9 @@ impl<T, O> Builder<T, O> {
         }
     }
 
-    /// How many generations are kept, counted from the newest; 2 unless said otherwise. Older ones are removed after
-    /// each save, unless another rule keeps them. At least 1; with 1 there is none to fall back to should the file be
-    /// damaged later.
+    /// Sets the number of newest generations to keep; 2 by default. Older ones are removed after
+    /// each save, unless another rule keeps them. At least 1; with 1 there is no older one to load
+    /// if the file is damaged later.
     pub fn keep_last(mut self, generations: usize) -> Self {
         self.keep_last = generations;
         self
@@ -103,16 +104,17 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Keeps the best generations by a number in their metadata, so many as said, besides the newest ones; may be called
-    /// for several metrics. See [`Metric`].
+    /// Keeps this number of the best generations by a number in their metadata, besides the newest
+    /// ones. Call it once for each metric. See [`Metric`].
     pub fn keep_best(mut self, metric: Metric, generations: usize) -> Self {
         self.keep_best.push((metric, generations));
         self
     }
 
-    /// Begins where another run is: while this directory has no generation of its own, loads come from the
-    /// directory at `path`, which is never changed. The saves go into this one, so the two runs part here. A load fails
-    /// ([`Error::NothingToBranchFrom`]) where neither has any.
+    /// Branches from another run: while this directory has no generation, loads come from the
+    /// directory at `path`, which is never changed. Saves go to this one, so the two runs part
+    /// here. A load fails ([`Error::NothingToBranchFrom`]) where neither directory has a
+    /// generation.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -134,15 +136,17 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Which saves are loaded again, and compared with what was saved, before they count; [`ReadBack::Auto`] unless said
-    /// otherwise.
+    /// Selects the saves that are loaded again, and compared with the state, before they count;
+    /// [`ReadBack::Auto`] by default.
     ///
-    /// It finds what no compiler can: a `Serialize` and a `Deserialize` that do not agree, and values that have no form in a
-    /// checkpoint. Such a save is an error ([`Error::NotReadBack`]) that says which value came back as another one, and
-    /// what was saved before stays. Maps and sets may come back in another order, as those of a `HashMap` do.
+    /// It finds faults that no compiler can: a `Serialize` and a `Deserialize` that disagree, and
+    /// values that have no form in a checkpoint. Such a save is an error ([`Error::NotReadBack`])
+    /// that names the value that changed, and earlier checkpoints are untouched. Maps and sets may
+    /// be read back in another order, as those of a `HashMap` are.
     ///
-    /// A state that is read back exists twice for a moment, and one of the two is dropped: a type whose `Drop` does something
-    /// to the world, such as removing a file that it names, needs [`ReadBack::Never`].
+    /// A state that is read back exists twice for a moment, and one of the two is dropped: a type
+    /// whose `Drop` has effects outside of the program, such as removing a file, needs
+    /// [`ReadBack::Never`].
     ///
     /// ```
     /// use checkpointed::{Checkpointer, ReadBack};
@@ -161,57 +165,62 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Whether [`save_if_due`](Checkpointer::save_if_due) saves in the background; it waits for the disk unless said
-    /// otherwise. In the background the program waits for a copy in memory only, which needs as much memory as the state.
+    /// Sets if [`save_if_due`](Checkpointer::save_if_due) saves in the background; by default, it
+    /// waits for the disk. In the background, the program only waits for a copy in memory, which
+    /// needs as much memory as the state.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
-    /// When [`save_if_due`](Checkpointer::save_if_due) saves; [`Schedule::adaptive`] unless said otherwise.
+    /// Sets the schedule of [`save_if_due`](Checkpointer::save_if_due); [`Schedule::adaptive`] by
+    /// default.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
         self
     }
 
-    /// Whether the run is written down in `history.jsonl` in the directory; it is unless said otherwise. See
+    /// Sets if the run is recorded in `history.jsonl` in the directory; it is by default. See
     /// [`history`](crate::history).
     pub fn history(mut self, history: bool) -> Self {
         self.history = history;
         self
     }
 
-    /// Stops on SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: [`should_stop`](Checkpointer::should_stop) says so, and a save is due.
-    /// A second SIGINT ends the program at once, as it would without this.
+    /// Stops on SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: [`should_stop`](Checkpointer::should_stop)
+    /// then returns the signal, and a save is due. A second SIGINT ends the program immediately, as
+    /// it would without this.
     pub fn stop_on_signals(self) -> Self {
         self.stop_on(Signal::DEFAULT)
     }
 
-    /// As [`stop_on_signals`](Builder::stop_on_signals), on the signals that are given.
+    /// Like [`stop_on_signals`](Builder::stop_on_signals), for these signals.
     pub fn stop_on(mut self, signals: &[Signal]) -> Self {
         self.stop.signals = signals.to_vec();
         self
     }
 
-    /// Stops when the program has run for so long, counted from the opening of the directory: early enough for one more
-    /// save before.
+    /// Stops when the program has run for this time, counted from the opening of the directory:
+    /// early enough for one more save.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.stop.time_limit = Some(limit);
         self
     }
 
-    /// Stops ahead of the time at which a batch system ends the job: early enough for one more save before. The time is
-    /// that of Slurm, of PBS, or of the variable `CHECKPOINT_DEADLINE`; where there is none, nothing happens. A deadline in
-    /// the variable that is not understood is an error of the opening. See `docs/batch.md`.
+    /// Stops ahead of the time at which a batch system ends the job: early enough for one more
+    /// save. The time comes from Slurm, PBS, or the variable `CHECKPOINT_DEADLINE`; without one,
+    /// nothing happens. An invalid deadline in the variable is an error of opening. See
+    /// `docs/batch.md`.
     pub fn stop_before_deadline(mut self) -> Self {
         self.stop.deadline = true;
         self
     }
 
-    /// The exit codes that [`Finished::exit_code`](crate::Finished::exit_code) gives: for a run that was stopped and is to be
-    /// started again, and for one that a user halted; [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) and
-    /// [`EXIT_HALTED`](crate::stop::EXIT_HALTED) unless said otherwise. The variables `CHECKPOINT_EXIT_REQUEUE` and
-    /// `CHECKPOINT_EXIT_HALTED` count before this: which code a batch system takes is known where the program is started.
+    /// Sets the exit codes of [`Finished::exit_code`](crate::Finished::exit_code): for a run that
+    /// was stopped and is to be started again, and for one that a user halted;
+    /// [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) and [`EXIT_HALTED`](crate::stop::EXIT_HALTED) by
+    /// default. The variables `CHECKPOINT_EXIT_REQUEUE` and `CHECKPOINT_EXIT_HALTED` go before
+    /// this: the code that a batch system expects is known where the program is started.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -230,15 +239,17 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// What [`save_if_due`](Checkpointer::save_if_due) does about a save that failed though the program is not to blame: it returns
-    /// the error unless said otherwise. See [`OnFailedSave`], which can also make room on a full disk.
+    /// Sets the reaction of [`save_if_due`](Checkpointer::save_if_due) to a failed save, where the
+    /// program is not at fault; by default, it returns the error. See [`OnFailedSave`], which can
+    /// also make room on a full disk.
     pub fn on_failed_save(mut self, on_failed_save: OnFailedSave) -> Self {
         self.on_failed_save = on_failed_save;
         self
     }
 
-    /// Calls `watcher` whenever a save begins, goes on, ends or fails: for a progress bar. Saves in the background call it
-    /// from their thread. A watcher that panics is not called any more, and disturbs no save.
+    /// Calls `watcher` when a save begins, makes progress, ends or fails: for a progress bar. Saves
+    /// in the background call it from their thread. A watcher that panics is not called any more,
+    /// and does not affect the save.
     ///
     /// ```
     /// use checkpointed::{Checkpointer, Progress};
@@ -262,13 +273,14 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// The directory is one that the library keeps for itself: what the environment says is not meant for it.
+    /// Marks a directory that the library keeps for itself: the environment does not change its
+    /// settings.
     pub(crate) fn of_library(mut self) -> Self {
         self.is_of_library = true;
         self
     }
 
-    /// What the environment says goes before what the program says.
+    /// Applies the environment, which goes before the settings of the program.
     fn with_environment(mut self) -> Result<Self, Error> {
         let _warnings = self.options.warnings.enter();
         environment::warn_of_unknown();
@@ -301,14 +313,14 @@ impl<T, O> Builder<T, O> {
         Ok(self)
     }
 
-    /// Another disk in the place of the machine's.
+    /// Sets another disk in place of the real one.
     #[cfg(test)]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.disk = Some(disk);
         self
     }
 
-    /// The directory belongs to one around it that is claimed, and is used as that is.
+    /// Opens the directory within a claimed outer one, with that one's disk and settings.
     pub(crate) fn inside(mut self, disk: Arc<dyn Disk>, options: Options, within: Weak<Claim>) -> Self {
         (self.disk, self.options, self.within) = (Some(disk), options, within);
         self
@@ -318,7 +330,7 @@ impl<T, O> Builder<T, O> {
 impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     /// Opens the directory, and creates it where it is absent.
     ///
-    /// What the environment says goes before these settings:
+    /// The environment goes before these settings:
     ///
     /// | variable | values | in the place of |
     /// |---|---|---|
@@ -326,15 +338,17 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     /// | `CHECKPOINT_KEEP` | `5` | [`keep_last`](Builder::keep_last) |
     /// | `CHECKPOINT_BACKGROUND` | `on`, `off` | [`background`](Builder::background) |
     /// | `CHECKPOINT_TIME_LIMIT` | `2h`, `90min`, `3600s` | [`time_limit`](Builder::time_limit) |
-    /// | `CHECKPOINT_DEADLINE` | a time, or as above | heard where the program asks to [`stop_before_deadline`](Builder::stop_before_deadline) |
+    /// | `CHECKPOINT_DEADLINE` | a time, or as above | used where the program calls [`stop_before_deadline`](Builder::stop_before_deadline) |
     /// | `CHECKPOINT_ON_FAILED_SAVE` | `stop`, `go-on`, `go-on for 2h`, `go-on 10 times` | [`on_failed_save`](Builder::on_failed_save) |
     /// | `CHECKPOINT_WARNINGS` | `off`, `stderr` | [`warnings_to_stderr`](Builder::warnings_to_stderr) |
     /// | `CHECKPOINT_EXIT_REQUEUE`, `CHECKPOINT_EXIT_HALTED` | `99`, `0` | [`exit_codes`](Builder::exit_codes) |
     ///
-    /// Any other variable that begins with `CHECKPOINT_` is warned of, once, unless the program read a [`Key`](crate::Key) from it.
+    /// Any other variable that begins with `CHECKPOINT_` gets one warning, unless the program read
+    /// a [`Key`](crate::Key) from it.
     ///
     /// # Errors
-    /// As [`Checkpointer::open`], and [`Error::InvalidSetting`], also where a variable has a value that is not understood.
+    /// As [`Checkpointer::open`], and [`Error::InvalidSetting`], also where a variable has an
+    /// invalid value.
     pub fn open(self) -> Result<O, Error> {
         let begun = Instant::now();
         let builder = if self.is_of_library { self } else { self.with_environment()? };
@@ -352,13 +366,13 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::with(access)));
         let directory = Directory::new(&path, Arc::clone(&disk));
         let mut reader = CheckpointReader::new(directory.clone(), protection.clone())?;
-        // Its numbers are its own.
+        // The other directory numbers its own generations.
         let of_other = protection.clone().at_least(0);
         let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
         let branched_from = branched_from.map(|path| CheckpointReader::at(&path, of_other)).transpose()?;
         let with_group = access == Access::GroupWrites;
         let settings = Settings { durable, retention, compression, protection, with_group };
-        // Before anything is made or written down: what is asked for may make no sense.
+        // This comes before anything is created or written: a setting may be invalid.
         let mut stop = Stop::new(&self.stop, &path, begun)?;
         let mut writer = Writer::open(directory, settings, &claiming)?;
         stop.begin(writer.claim());
@@ -397,7 +411,7 @@ impl<T, O> Builder<T, O> {
     }
 }
 
-/// Reads what retention goes by, of the generations that earlier runs left.
+/// Reads the metrics of the generations that earlier runs left, for retention.
 fn note_metrics<T: Checkpoint>(writer: &mut Writer, reader: &CheckpointReader<T>) -> Result<(), Error> {
     if writer.retention().best.is_empty() {
         return Ok(());
@@ -413,7 +427,7 @@ fn note_metrics<T: Checkpoint>(writer: &mut Writer, reader: &CheckpointReader<T>
     Ok(())
 }
 
-// Derived, it would want both types to be `Clone`.
+// A derived implementation would require `Clone` of both types.
 impl<T, O> Clone for Builder<T, O> {
     fn clone(&self) -> Self {
         Builder {

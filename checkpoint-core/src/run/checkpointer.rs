@@ -1,4 +1,4 @@
-//! [`Checkpointer`]: what a program holds to save its state and to go on from it.
+//! [`Checkpointer`]: saves a program's state, and loads it after a restart.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -13,7 +13,7 @@ use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved, StopReason};
 use crate::run::builder::Builder;
-use crate::run::lifecycle::Fate;
+use crate::run::lifecycle::SaveOutcome;
 use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
 use crate::run::save::{self, Failure, Order};
@@ -22,10 +22,12 @@ use crate::run::standing::{self, Question};
 use crate::state::Checkpoint;
 use crate::store::Metric;
 
-/// Saves the states of one program into a directory, and loads the newest of them when the program starts again.
+/// Saves the states of one program to a directory, and loads the newest of them when the program
+/// starts again.
 ///
-/// A save is durable when it returns: after a crash, a kill or a power cut the program goes on from there. What was
-/// saved before is not touched until then, so at every moment there is a checkpoint to go on from.
+/// A save is durable when it returns: after a crash, a kill or a power cut the program continues
+/// from it. Earlier checkpoints are untouched until then, so at every moment there is one to
+/// continue from.
 ///
 /// ```
 /// use checkpointed::Checkpointer;
@@ -48,34 +50,35 @@ use crate::store::Metric;
 /// # }
 /// ```
 ///
-/// One checkpointer at a time has a directory open for saving. To only load, even from a directory in use, there is
-/// [`CheckpointReader`].
+/// Only one checkpointer at a time can have a directory open for saving. To load only, even from a
+/// directory in use, there is [`CheckpointReader`].
 pub struct Checkpointer<T> {
     reader: CheckpointReader<T>,
-    /// Loaded from while this directory has no generation of its own.
+    /// The reader of the directory to branch from, for loading while this one has no generation.
     branched_from: Option<CheckpointReader<T>>,
     saver: Saver,
-    /// Whether a save that is due is made in the background.
+    /// True to make due saves in the background.
     background: bool,
-    /// The newest generation that earlier runs left, until this run loads one or was warned.
+    /// The newest generation of earlier runs, until this run loads one or was warned.
     unloaded: Option<u64>,
-    /// The bytes of the state, kept so that the next save finds them warm.
+    /// The bytes of the state, kept so that the next save finds their memory warm.
     buffer: Vec<u8>,
 }
 
-/// What there is to do after a step of the program.
+/// The work to do after a step of the program.
 pub(crate) enum Turn {
     Save(SaveReason),
     Pass(Decision),
 }
 
-// The bound is on the functions, where its own words are shown if it is not met.
+// The bound is on the functions, so that an unmet bound shows its own message.
 impl<T> Checkpointer<T> {
-    /// Opens a checkpoint directory with the usual settings, and creates it where it is absent.
+    /// Opens a checkpoint directory with the default settings, and creates it where it is absent.
     ///
     /// # Errors
-    /// [`Error::InUse`] where another checkpointer has it open, [`Error::NotADirectory`], [`Error::NotWritable`], or
-    /// [`Error::Unsupported`] where `T` has a field that could be saved but never loaded.
+    /// [`Error::InUse`] where another checkpointer has it open, [`Error::NotADirectory`],
+    /// [`Error::NotWritable`], or [`Error::Unsupported`] where `T` has a field that could be saved
+    /// but never loaded.
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpointer<T>, Error>
     where
         T: Checkpoint,
@@ -83,7 +86,7 @@ impl<T> Checkpointer<T> {
         Checkpointer::builder(path).open()
     }
 
-    /// Settings for a directory, to be changed and then opened.
+    /// Returns a builder with the default settings for a directory.
     pub fn builder(path: impl AsRef<Path>) -> Builder<T>
     where
         T: Checkpoint,
@@ -103,32 +106,34 @@ impl<T: Checkpoint> Checkpointer<T> {
         Checkpointer { reader, branched_from, saver, background, unloaded, buffer: Vec::new() }
     }
 
-    /// Warns, before the first save, where that begins to take the place of generations that this run
-    /// did not load: the program forgot to load, passed over an error of the load, or is another one.
+    /// Warns before a first save that begins to replace generations that this run did not load: the
+    /// program forgot to load, ignored an error of the load, or is another one.
     fn warn_of_unloaded(&mut self) {
         if let Some(generation) = self.unloaded.take() {
             warn(format!(
-                "{} has checkpoints of earlier runs, up to generation {generation}, and this run saves without having \
-                 loaded one: it removes them as new ones come, but for those that are pinned or kept by a rule; to go \
-                 on from them call `load` first, or save into another directory",
+                "{} has checkpoints of earlier runs, up to generation {generation}, and this run saves \
+                 without loading one: it removes them as new ones come, except those that are pinned or kept \
+                 by a rule; to continue from them, call `load` first, or save to another directory",
                 self.path().display()
             ));
         }
     }
 
-    /// Loads the newest generation that is whole; `None` where there is none at all, as on the first run.
+    /// Loads the newest undamaged generation; `None` where there is none at all, as on the first
+    /// run.
     ///
-    /// A damaged generation is passed over for the next older one, with a warning in the log (by [`tracing`]) and
-    /// in [`last_load`](Checkpointer::last_load).
+    /// A damaged generation is skipped for the next older one, with a warning in the log (by
+    /// [`tracing`]) and in [`last_load`](Checkpointer::last_load).
     ///
-    /// The state may have changed since it was saved: fields and variants are found by their names and numbers keep
-    /// their values, as they would from JSON. [`LoadReport::differences`] lists every change.
+    /// The type of the state may have changed since the save: fields and variants are found by
+    /// their names and numbers keep their values, as from JSON. [`LoadReport::differences`] lists
+    /// every change.
     ///
     /// # Errors
-    /// [`Error::NoneUsable`] where there are generations and all are damaged: to start afresh is for the user to
-    /// decide, by moving the directory away. [`Error::SchemaMismatch`], [`Error::OtherState`],
-    /// [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest is whole, but not of this program or of a
-    /// state that this one cannot be made of.
+    /// [`Error::NoneUsable`] where there are generations and all are damaged: only the user may
+    /// decide to start afresh, by moving the directory away. [`Error::SchemaMismatch`],
+    /// [`Error::OtherState`], [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest
+    /// is undamaged, but from another program, or cannot be converted to this state.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
         match self.load_boxed()? {
             Some(state) => Ok(Some(*state)),
@@ -140,14 +145,15 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.load_with(CheckpointReader::load_boxed)
     }
 
-    /// Loads the newest generation that is whole into a state that is there already: its large arrays are written over
-    /// where they have the right length, which saves the time and the memory of new ones. `false`, and nothing
-    /// changed, where there is no generation at all.
+    /// Loads the newest undamaged generation into an existing state: large arrays of the right
+    /// length are overwritten, which saves the time and memory of new ones. Returns false, with
+    /// nothing changed, where there is no generation at all.
     ///
-    /// Written over are a `Vec` and a boxed slice of 64 KiB and more, of numbers or of fixed arrays of them up to 32 long,
-    /// and with its feature an `ndarray` array in C order: as fields of types with `#[checkpointed]`, also in tuples,
-    /// options, boxes, sequences and values of maps. Everything else is made anew, as by [`load`](Checkpointer::load). So a
-    /// field with `#[serde(skip)]` has its default afterwards, and not what it had before.
+    /// It overwrites each `Vec` and boxed slice of at least 64 KiB, of numbers or of fixed arrays
+    /// of them up to 32 long, and with its feature an `ndarray` array in C order: as fields of
+    /// types with `#[checkpointed]`, also in tuples, options, boxes, sequences and values of maps.
+    /// Everything else is made anew, as by [`load`](Checkpointer::load). So a field with
+    /// `#[serde(skip)]` has its default afterwards, and not its former value.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -169,17 +175,17 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// As [`load`](Checkpointer::load). The large arrays of the state may then be empty.
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
         let loaded = self.load_with(|reader| reader.load_over(state))?;
-        // Last: what the state had runs code of its own when it is dropped.
+        // This comes last: the old state runs its own code when it is dropped.
         Ok(loaded.map(|loaded| *state = *loaded).is_some())
     }
 
-    /// Loads from this directory or, where it has nothing, from the one that it was branched from.
+    /// Loads from this directory or, where it is empty, from the one that it branched from.
     fn load_with(
         &mut self,
         mut load: impl FnMut(&mut CheckpointReader<T>) -> Result<Option<Box<T>>, Error>,
     ) -> Result<Option<Box<T>>, Error> {
         let _warnings = self.saver.run.warnings.enter();
-        // A save that goes on in the background is waited for; if it failed, the next save says so.
+        // Waits for a save in the background; if that failed, the next save returns its error.
         let writer = self.saver.settled_writer();
         let loaded = load(&mut self.reader)?;
         if let (Some(report), Some(writer)) = (self.reader.last_load(), writer) {
@@ -193,7 +199,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
         match &mut self.branched_from {
             Some(origin) if loaded.is_none() => {
-                // A misspelt path must not silently cost the run that was to be continued.
+                // A misspelt path must not silently lose the run to continue.
                 let loaded = load(origin)?;
                 loaded.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
             }
@@ -201,7 +207,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
-    /// Loads the newest generation, or takes the default where there is none.
+    /// Loads the newest generation, or returns the default where there is none.
     ///
     /// # Errors
     /// As [`load`](Checkpointer::load).
@@ -226,44 +232,45 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Loads one generation. The next save is still numbered after the newest.
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
         let state = self.reader.load_generation(generation)?;
         self.unloaded = None;
         Ok(state)
     }
 
-    /// The report of the last load that found something: which generation, and which were passed over and why.
+    /// Returns the report of the last load that found a generation: its number, and the skipped
+    /// ones with their errors.
     #[must_use]
     pub fn last_load(&self) -> Option<&LoadReport> {
         let branched = self.branched_from.as_ref().and_then(CheckpointReader::last_load);
         self.reader.last_load().or(branched)
     }
 
-    /// The generation that the history says was saved last, where only older ones are there, or none; see
+    /// Returns the last generation that the history records, if it is missing; see
     /// [`CheckpointReader::missing_generation`].
     #[must_use]
     pub fn missing_generation(&self) -> Option<u64> {
         self.reader.missing_generation()
     }
 
-    /// The generations that are there, oldest first.
+    /// Returns the existing generations, oldest first.
     ///
     /// # Errors
-    /// Where the directory cannot be listed.
+    /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
         self.reader.generations()
     }
 
-    /// What a generation says of itself: when it was saved and by whom, its metadata, its schema.
+    /// Returns the manifest of a generation: its time and author, its metadata, its schema.
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
         self.reader.manifest(generation)
     }
 
-    /// The best generation by a number in its metadata; `None` where none has that number.
+    /// Returns the best generation by a number in its metadata; `None` where none has that number.
     ///
     /// # Errors
     /// As [`CheckpointReader::best`].
@@ -290,7 +297,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], or why it could not be noted in the directory.
+    /// [`Error::NoSuchGeneration`], or the error of writing the pin.
     pub fn pin(&self, generation: u64) -> Result<(), Error> {
         self.reader.directory().pin(generation)
     }
@@ -298,30 +305,30 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Leaves a generation to the retention again, from the next save on.
     ///
     /// # Errors
-    /// Why that could not be noted in the directory.
+    /// The error of removing the pin.
     pub fn unpin(&self, generation: u64) -> Result<(), Error> {
         self.reader.directory().unpin(generation)
     }
 
-    /// The checkpoint directory, as an absolute path.
+    /// Returns the absolute path of the checkpoint directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.reader.path()
     }
 
-    /// Saves the state as the next generation. When this returns `Ok`, it is on the disk to stay.
+    /// Saves the state as the next generation. Once this returned `Ok`, the generation is durable.
     ///
-    /// Then, and only then, generations that are not to be kept any more are removed.
+    /// Only then are generations removed that the retention no longer keeps.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::Encode`], and others. Whichever it is, what was saved before is untouched, and
-    /// the program may go on and save again. It is not known whether the new generation is there; if it is, it is
-    /// complete.
+    /// [`Error::NoSpace`], [`Error::Encode`], and others. In each case, earlier checkpoints are
+    /// untouched, and the program may continue and save again. It is unknown whether the new
+    /// generation exists; if it does, it is complete.
     pub fn save(&mut self, state: &T) -> Result<Saved, Error> {
         self.save_with(state, Metadata::new())
     }
 
-    /// Saves the state together with a few words on it, which can be read without loading it.
+    /// Saves the state with metadata, which can be read without loading the state.
     ///
     /// ```
     /// use checkpointed::{Checkpointer, Metadata};
@@ -349,27 +356,27 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.made_now(reason, state, metadata)?.0
     }
 
-    /// Saves, and says what that means for the program.
+    /// Saves, and returns the decision that this means for the program.
     ///
     /// # Errors
-    /// Why nothing was begun.
+    /// The reason that no save was started.
     fn made_now(
         &mut self,
         reason: &SaveReason,
         state: &T,
         metadata: Metadata,
-    ) -> Result<(Result<Saved, Error>, Fate), Error> {
+    ) -> Result<(Result<Saved, Error>, SaveOutcome), Error> {
         self.warn_of_unloaded();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
-        let telling = self.saver.run.telling();
-        telling.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
+        let context = self.saver.run.save_context();
+        context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, buffer) = (&self.reader, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
         let save = || {
-            save::save(writer, net, order, &telling, buffer, |output, buffer, manifest| {
+            save::save(writer, net, order, &context, buffer, |output, buffer, manifest| {
                 buffer.clear();
                 let encoded = codec::encode(state, reader.forms(), buffer, output);
                 let observed = encoded.map_err(|why| match output.take_failure() {
@@ -380,23 +387,23 @@ impl<T: Checkpoint> Checkpointer<T> {
                 Ok(())
             })
         };
-        // The state's own code runs in there. A panic of it is noted, and goes on.
-        let (outcome, panic) = match catch_unwind(AssertUnwindSafe(save)) {
-            Ok(outcome) => (outcome, None),
+        // The state's own code runs in there. Its panic is recorded, and resumed.
+        let (saved, panic) = match catch_unwind(AssertUnwindSafe(save)) {
+            Ok(saved) => (saved, None),
             Err(panic) => {
                 (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
             }
         };
-        let fate = self.saver.run.saved(begun, generation, reason, outcome.as_ref());
-        panic.map_or(Ok((outcome, fate)), |panic| resume_unwind(panic))
+        let outcome = self.saver.run.saved(begun, generation, reason, saved.as_ref());
+        panic.map_or(Ok((saved, outcome)), |panic| resume_unwind(panic))
     }
 
-    /// Saves if it is time: if the [`Schedule`](crate::Schedule) says so, or if the program
-    /// [is to stop](Checkpointer::should_stop). To be called once in each turn of the program's loop; where nothing is due it
-    /// costs some ten nanoseconds.
+    /// Saves if a save is due: if the [`Schedule`](crate::Schedule) says so, or if the program
+    /// [must stop](Checkpointer::should_stop). Call it once in each turn of the program's loop;
+    /// where nothing is due it costs some ten nanoseconds.
     ///
-    /// It saves in the background where [the builder](Builder::background) was told so, and while that goes on nothing is
-    /// due. When the program is to stop it always waits for the disk.
+    /// It saves in the background if [the builder](Builder::background) says so, and nothing is due
+    /// while such a save runs. A save before a stop always waits for the disk.
     ///
     /// ```
     /// use checkpointed::{Checkpointer, Schedule};
@@ -421,13 +428,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`save`](Checkpointer::save), and that of a save in the background which has failed meanwhile.
+    /// As [`save`](Checkpointer::save), and the error of a background save that has failed
+    /// meanwhile.
     pub fn save_if_due(&mut self, state: &T) -> Result<Decision, Error> {
         self.save_if_due_with(state, Metadata::new)
     }
 
-    /// As [`save_if_due`](Checkpointer::save_if_due), with a few words on the state; a function that makes them is called
-    /// only if it is saved.
+    /// Like [`save_if_due`](Checkpointer::save_if_due), with metadata. A function that makes the
+    /// metadata is called only if the state is saved.
     ///
     /// # Errors
     /// As [`save_if_due`](Checkpointer::save_if_due).
@@ -438,7 +446,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
-    /// What there is to do now, after one more step.
+    /// The work to do now, after one more step.
     pub(crate) fn due(&mut self) -> Result<Turn, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let failed = self.saver.check()?;
@@ -458,20 +466,21 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
         let _warnings = self.saver.run.warnings.enter();
         match self.made_now(&reason, state, metadata)? {
-            (_, Fate::Borne(decision)) => Ok(decision),
-            (outcome, _) => Ok(Decision::Saved { saved: outcome?, reason }),
+            (_, SaveOutcome::Tolerated(decision)) => Ok(decision),
+            (saved, _) => Ok(Decision::Saved { saved: saved?, reason }),
         }
     }
 
-    /// Why the program is to stop, if it is: a signal, a time limit, a file named `halt` in the directory; see
-    /// [`stop_on_signals`](Builder::stop_on_signals), [`time_limit`](Builder::time_limit) and
-    /// [`stop_before_deadline`](Builder::stop_before_deadline). The time limits end the program early enough for one more
-    /// save. Once there is a reason, it stays.
+    /// Returns the reason to stop, if there is one: a signal, a time limit, a file named `halt` in
+    /// the directory; see [`stop_on_signals`](Builder::stop_on_signals),
+    /// [`time_limit`](Builder::time_limit) and
+    /// [`stop_before_deadline`](Builder::stop_before_deadline). The time limits leave time for one
+    /// more save. The first reason stays.
     pub fn should_stop(&mut self) -> Option<&StopReason> {
         self.saver.run.should_stop()
     }
 
-    /// Which saves are read back.
+    /// The saves that are read back.
     pub(crate) fn read_back(&self) -> ReadBack {
         self.saver.read_back
     }
@@ -480,17 +489,20 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.saver.run.is_stopping()
     }
 
-    /// Saves the state, waits until it is on the disk, notes in the history how the run ended, and closes the
-    /// directory.
+    /// Saves the state, waits until it is durable, records the end of the run in the history, and
+    /// closes the directory.
     ///
-    /// The same state is not saved twice in a row: where the newest generation has it already, because
-    /// [`save_if_due`](Checkpointer::save_if_due) saved it just now or because a program that had come to its end was started
-    /// again, that one stands, and [`Finished::saved`] is `None`. To know this, the state is encoded and its checksums are
-    /// compared with those in the file; only where they are equal, the file is read and compared too, so that it is also known
-    /// to be whole. A state with a `HashMap` or a `HashSet` that was loaded has another order, and is saved.
+    /// The same state is not saved twice in a row: the newest generation may have it already,
+    /// because [`save_if_due`](Checkpointer::save_if_due) saved it just now, or because a program
+    /// that had finished was started again. Then that one counts, and [`Finished::saved`] is
+    /// `None`. To know this, the state is encoded, and its checksums are compared with those in the
+    /// file; only if they are equal, the file is read and compared too, which also proves it
+    /// undamaged. A state with a `HashMap` or a `HashSet` has another order after a load, and is
+    /// saved.
     ///
-    /// The run is stopped, and not complete, if the program was told so by [`should_stop`](Checkpointer::should_stop) or
-    /// [`save_if_due`](Checkpointer::save_if_due).
+    /// The run counts as stopped, and not as complete, if
+    /// [`should_stop`](Checkpointer::should_stop) or [`save_if_due`](Checkpointer::save_if_due)
+    /// told the program to stop.
     ///
     /// ```no_run
     /// use std::process::ExitCode;
@@ -508,19 +520,19 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`save`](Checkpointer::save). The error of a save in the background that failed before, also where the state is
-    /// saved now. The directory is closed in any case.
+    /// As [`save`](Checkpointer::save). Also the error of an earlier background save, even if this
+    /// save succeeds. The directory is closed in any case.
     pub fn finish(self, state: &T) -> Result<Finished, Error> {
         self.finish_with(state, Metadata::new())
     }
 
-    /// As [`finish`](Checkpointer::finish), with a few words on the state.
+    /// Like [`finish`](Checkpointer::finish), with metadata.
     ///
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
     pub fn finish_with(mut self, state: &T, metadata: impl IntoMetadata) -> Result<Finished, Error> {
         let metadata = metadata.into_metadata();
-        // A process that was forked ends no run, and its parent's state is not its own.
+        // A forked process ends no run, and the state to save is its parent's.
         self.saver.run.check_process()?;
         let _warnings = self.saver.run.warnings.enter();
         let before = self.saver.writer().map(drop);
@@ -533,7 +545,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         before.map(|()| finished)
     }
 
-    /// Whether the newest generation has this state, and is there to stay.
+    /// True if the newest generation has this state, and is durable.
     fn stands(&mut self, state: &T, metadata: &Metadata) -> bool {
         let Some(writer) = self.saver.settled_writer() else { return false };
         let (protection, saved) = (writer.protection(), writer.saved());
@@ -542,23 +554,24 @@ impl<T: Checkpoint> Checkpointer<T> {
             saved.is_some() && saved == self.reader.generations().ok().and_then(|mut all| all.pop());
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
         let Some(newest) = standing::generation(&self.reader, state, &question) else { return false };
-        // An earlier run may have left it in memory.
+        // An earlier run may have left it unsynced.
         is_ours || writer.keep_for_good(newest).is_ok()
     }
 
-    /// Ends a run whose last save stands.
+    /// Ends a run whose newest generation has its last state.
     pub(crate) fn finish_without_saving(mut self) -> Result<Finished, Error> {
         let saved = self.wait()?;
         let exit_codes = self.saver.run.exit_codes();
         Ok(Finished { saved, stopped: self.saver.run.end(), exit_codes })
     }
 
-    /// Copies the state and saves the copy while the program goes on.
+    /// Copies the state, and saves the copy while the program continues.
     ///
-    /// The program waits for the save before this one, where that goes on: to leave a save out instead, ask
-    /// [`is_saving`](Checkpointer::is_saving) first. Then it waits only for the copy, which is made into memory that is kept from one save to the next. What it
-    /// does to the state afterwards cannot reach the checkpoint. The save is acknowledged when
-    /// [`wait`](Checkpointer::wait), or any later call that saves, returned `Ok`.
+    /// If an earlier save still runs, the program waits for it: to skip a save instead, ask
+    /// [`is_saving`](Checkpointer::is_saving) first. Then it waits only for the copy, which is made
+    /// into memory that is kept from one save to the next. Later changes of the state cannot reach
+    /// the checkpoint. The save is acknowledged when [`wait`](Checkpointer::wait), or any later
+    /// call that saves, returned `Ok`.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -578,12 +591,13 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ```
     ///
     /// # Errors
-    /// That of the save before this one, if it failed: then nothing new is begun. Else [`Error::Encode`].
+    /// The error of the save before this one, if it failed: then no new save starts. Otherwise
+    /// [`Error::Encode`].
     pub fn save_in_background(&mut self, state: &T) -> Result<SaveStarted, Error> {
         self.save_in_background_with(state, Metadata::new())
     }
 
-    /// As [`save_in_background`](Checkpointer::save_in_background), with a few words on the state.
+    /// Like [`save_in_background`](Checkpointer::save_in_background), with metadata.
     ///
     /// # Errors
     /// As [`save_in_background`](Checkpointer::save_in_background).
@@ -596,7 +610,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.begin_save(&SaveReason::Asked, state, metadata.into_metadata())
     }
 
-    /// Whether a save goes on in the background.
+    /// Returns true while a save runs in the background.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -664,11 +678,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
-    /// Waits for the save that goes on in the background, and says what it wrote. `None` where there is none whose
-    /// outcome was not asked for before.
+    /// Waits for the save that runs in the background, and returns its outcome. `None` where there
+    /// is no save whose outcome is not known yet.
     ///
     /// # Errors
-    /// Why it failed. What was saved before is untouched.
+    /// The error of the save. Earlier checkpoints are untouched.
     pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.wait()

@@ -1,4 +1,5 @@
-//! A value as a checkpoint in memory: with its schema and its checksums, to be kept inside another one.
+//! Encodes a value as a checkpoint in memory, with its schema and its checksums, to store it inside
+//! another one.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::evolution::Program;
 use crate::run::reader;
 use crate::state::Checkpoint;
 
-/// Writes over `bytes` with the checkpoint of a value.
+/// Replaces `bytes` by the checkpoint of a value.
 pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Vec<u8>) -> Result<(), Error> {
     let schema = program.schema();
     let name = reader::name_of::<T>(schema);
@@ -24,7 +25,7 @@ pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Ve
     container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))
 }
 
-/// The value that [`encode`] made `bytes` of. `path` and `part` are for messages.
+/// Decodes the value that [`encode`] encoded. `path` and `part` are for messages.
 pub(crate) fn decode<T: Checkpoint>(
     path: &Path,
     part: &str,
@@ -37,7 +38,7 @@ pub(crate) fn decode<T: Checkpoint>(
     Ok(*decoded.state)
 }
 
-/// The container that [`encode`] wrote. `path` is for messages.
+/// Opens the container that [`encode`] wrote. `path` is for messages.
 pub(crate) fn open(path: &Path, bytes: &[u8]) -> Result<Container, Error> {
     Container::open(Box::new(Memory(bytes.to_vec())), &[]).map_err(|refusal| Error::refused(path, refusal))
 }

@@ -1,17 +1,18 @@
-//! What a program does about a save that failed though nothing was wrong with the program.
+//! The reaction to a failed save, where the program itself is not at fault.
 
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// What [`save_if_due`](crate::Checkpointer::save_if_due) does about a save that failed when it was merely due; for
-/// [`Builder::on_failed_save`](crate::Builder::on_failed_save).
+/// The reaction of [`save_if_due`](crate::Checkpointer::save_if_due) to a failed save that was
+/// merely due; for [`Builder::on_failed_save`](crate::Builder::on_failed_save).
 ///
-/// A program that has computed for a week need not end because a file server was restarted, or the disk was full for an
-/// hour: what was saved before is untouched, and the state is still in memory. So it may warn and try again. This counts
-/// for what may pass: a full disk, an error of the disk or of the network, missing rights, missing memory. Whatever the
-/// program asks for outright is its own to judge, and is an error as always: [`save`](crate::Checkpointer::save), the
-/// save before a [stop](crate::Checkpointer::should_stop), [`finish`](crate::Checkpointer::finish).
+/// A program that has computed for a week need not end because a file server was restarted, or the
+/// disk was full for an hour: earlier checkpoints are untouched, and the state is still in memory.
+/// So it may warn and try again. This applies to causes that can pass: a full disk, an error of the
+/// disk or of the network, missing permissions, missing memory. Saves that the program asks for
+/// outright return their errors as always: [`save`](crate::Checkpointer::save), the save before a
+/// [stop](crate::Checkpointer::should_stop), [`finish`](crate::Checkpointer::finish).
 ///
 /// ```
 /// use checkpointed::{Checkpointer, OnFailedSave};
@@ -28,7 +29,7 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OnFailedSave {
-    /// Whether the program goes on.
+    /// True if the program continues.
     goes_on: bool,
     times: Option<u32>,
     time: Option<Duration>,
@@ -36,50 +37,52 @@ pub struct OnFailedSave {
 }
 
 impl OnFailedSave {
-    /// The error is returned at once, as it is unless said otherwise.
+    /// Returns the error immediately. The default.
     #[must_use]
     pub fn stop() -> OnFailedSave {
         OnFailedSave::default()
     }
 
-    /// The program is [warned](crate::Builder::on_warning), [told](crate::Decision::Failed), and goes on; the save is tried
-    /// again when a quarter of the usual interval, or the usual number of steps, has gone by.
+    /// [Warns](crate::Builder::on_warning), [reports](crate::Decision::Failed), and continues; the
+    /// save is tried again after a quarter of the usual interval, or the usual number of steps.
     #[must_use]
     pub fn go_on() -> OnFailedSave {
         OnFailedSave { goes_on: true, ..OnFailedSave::default() }
     }
 
-    /// So many saves in a row may fail; the error of the next is returned.
+    /// Allows this number of failed saves in a row, and returns the error of the next.
     #[must_use]
     pub fn at_most_times(mut self, saves: u32) -> OnFailedSave {
         self.times = Some(saves);
         self
     }
 
-    /// Saves may fail for so long, counted from the first in a row; the error of one that fails later is returned.
+    /// Allows failed saves for this time, counted from the first in a row, and returns the error of
+    /// one that fails later.
     #[must_use]
     pub fn at_most_for(mut self, time: Duration) -> OnFailedSave {
         self.time = Some(time);
         self
     }
 
-    /// Makes room for a save that does not fit on the disk, also for one that was asked for outright: generations that
-    /// the retention would remove after it go before it, and it is tried once more.
+    /// Makes room for a save that does not fit on the disk, also for one that was asked for
+    /// outright: generations that the retention would remove after it are removed before it, and it
+    /// is tried once more.
     ///
-    /// Nothing goes unless the newest generation was read and found whole, and that one stays. So the promise that nothing
-    /// acknowledged is lost holds. What is lost for a while is the second copy: until the save is done, or if it fails
-    /// nevertheless, there is one generation fewer than the retention keeps. For disks on which two generations fit and a third
-    /// never does.
+    /// Nothing is removed unless the newest generation was read and is undamaged, and that one
+    /// stays. So nothing acknowledged is lost. Only the second copy is missing for a while: until
+    /// the save is complete, or if it fails nevertheless, there is one generation fewer than the
+    /// retention keeps. For disks that hold two generations and never a third.
     #[must_use]
     pub fn make_room(mut self) -> OnFailedSave {
         self.makes_room = true;
         self
     }
 
-    /// What a person says in the environment; room is made as the program says.
+    /// Parses the value of a variable; making room stays as the program sets it.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason that it is invalid.
     pub(crate) fn parse(text: &str) -> Result<OnFailedSave, &'static str> {
         const WANTED: &str = "it is `stop`, `go-on`, `go-on for 2h` or `go-on 10 times`";
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -97,19 +100,19 @@ impl OnFailedSave {
         }
     }
 
-    /// The same with room made as another one says.
+    /// Takes the setting of making room from another one.
     pub(crate) fn with_room_of(mut self, other: OnFailedSave) -> OnFailedSave {
         self.makes_room = other.makes_room;
         self
     }
 
-    /// Whether room is made on a full disk.
+    /// True to make room on a full disk.
     pub(crate) fn makes_room(&self) -> bool {
         self.makes_room
     }
 }
 
-/// The saves that failed since the last one that did not.
+/// The saves that failed since the last success.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     first: Option<Duration>,
@@ -117,24 +120,24 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// One more failed, at a time of the run.
+    /// Records a failure at a time of the run.
     pub(crate) fn add(&mut self, now: Duration) {
         self.first.get_or_insert(now);
         self.times = self.times.saturating_add(1);
     }
 
-    /// One did not.
+    /// Records a success.
     pub(crate) fn end(&mut self) {
         *self = Failures::default();
     }
 
-    /// How many there were.
+    /// The number of failures in a row.
     pub(crate) fn times(&self) -> u32 {
         self.times
     }
 
-    /// Whether a program may go on after the last one.
-    pub(crate) fn are_borne(&self, policy: &OnFailedSave, now: Duration, error: &Error) -> bool {
+    /// True if the program may continue after the last failure.
+    pub(crate) fn are_tolerated(&self, policy: &OnFailedSave, now: Duration, error: &Error) -> bool {
         let since = self.first.map_or(Duration::ZERO, |first| now.saturating_sub(first));
         policy.goes_on
             && error.may_pass()
@@ -152,26 +155,26 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_borne_as_often_and_as_long_as_said() {
+    fn failures_are_tolerated_up_to_their_limits() {
         let seconds = Duration::from_secs;
         let policy = OnFailedSave::go_on().at_most_times(3).at_most_for(seconds(100));
         let mut failures = Failures::default();
         for at in [10, 20, 30] {
             failures.add(seconds(at));
-            assert!(failures.are_borne(&policy, seconds(at), &full()), "{at}");
+            assert!(failures.are_tolerated(&policy, seconds(at), &full()), "{at}");
         }
         failures.add(seconds(40));
-        assert!(!failures.are_borne(&policy, seconds(40), &full()));
+        assert!(!failures.are_tolerated(&policy, seconds(40), &full()));
         failures.end();
         failures.add(seconds(50));
         failures.add(seconds(150));
-        assert!(failures.are_borne(&policy, seconds(150), &full()));
-        assert!(!failures.are_borne(&policy, seconds(151), &full()));
-        assert!(!failures.are_borne(&OnFailedSave::stop(), seconds(150), &full()));
+        assert!(failures.are_tolerated(&policy, seconds(150), &full()));
+        assert!(!failures.are_tolerated(&policy, seconds(151), &full()));
+        assert!(!failures.are_tolerated(&OnFailedSave::stop(), seconds(150), &full()));
     }
 
     #[test]
-    fn a_person_can_say_how_failures_are_borne() {
+    fn a_user_can_set_the_reaction_to_failures() {
         let hour = Duration::from_secs(3600);
         let said = [
             ("stop", OnFailedSave::stop()),
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_pass_is_not_borne() {
+    fn lasting_errors_are_not_tolerated() {
         let mut failures = Failures::default();
         failures.add(Duration::ZERO);
         let lasting = [
@@ -197,7 +200,7 @@ mod tests {
             Error::DirectoryReplaced { path: "run.ckpt".into() },
         ];
         for error in lasting {
-            assert!(!failures.are_borne(&OnFailedSave::go_on(), Duration::ZERO, &error), "{error}");
+            assert!(!failures.are_tolerated(&OnFailedSave::go_on(), Duration::ZERO, &error), "{error}");
         }
     }
 }

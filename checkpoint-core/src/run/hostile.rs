@@ -1,5 +1,5 @@
-//! Files that are consistent in themselves, with every checksum right, and yet not what the program would have written;
-//! and other users of the file system who do what they like.
+//! Attacks: files that are consistent in themselves, with every checksum right, and yet not written
+//! by the program; and other users of the file system.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -16,7 +16,8 @@ use crate::base::heard::warnings;
 use crate::container::{ContainerWriter, Manifest};
 use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, schema::Schema};
 
-/// Writes generation 1 of a directory: these bytes as the state of a `T`, and these numbers as its only array.
+/// Forges generation 1 of a directory: these bytes as the state of a `T`, and these numbers as its
+/// only array.
 fn forge<T: Checkpoint>(path: &Path, name: &str, array: &Vec<u64>, state: &[u8]) {
     let mut bytes = Vec::new();
     let mut container = ContainerWriter::new(&mut bytes);
@@ -78,7 +79,7 @@ fn list(length: u64) -> List {
 }
 
 #[test]
-fn what_is_nested_too_deep_to_be_read_is_not_saved() {
+fn a_state_nested_too_deep_to_be_read_is_not_saved() {
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpointer::<Plain<List>>::open(directory.path()).unwrap();
     checkpoints.save(&Plain(list(1000))).unwrap();
@@ -88,7 +89,7 @@ fn what_is_nested_too_deep_to_be_read_is_not_saved() {
 }
 
 #[test]
-fn a_type_whose_description_is_nested_too_deep_to_be_read_is_refused_before_anything_is_saved() {
+fn a_type_with_too_deep_a_schema_is_refused_before_any_save() {
     type Four<T> = ((((T,),),),);
     type Sixteen<T> = Four<Four<Four<Four<T>>>>;
     type Deep = Sixteen<Sixteen<Sixteen<Sixteen<u64>>>>;
@@ -148,12 +149,12 @@ fn bytes_that_were_written_as_a_sequence_are_read() {
     }
 
     comes_back(&Plain(Blob((0..100).collect())));
-    // More than become entries: the rest stays in the bytes of the state.
+    // There are more arrays than entries: the rest stays in the bytes of the state.
     comes_back(&Plain((0..300).map(|length| Blob(vec![7; length])).collect::<Vec<_>>()));
 }
 
 #[test]
-fn a_lock_that_somebody_has_on_the_newest_file_does_not_take_the_program_back() {
+fn another_programs_lock_on_the_newest_file_loses_no_work() {
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpointer::<u64>::open(directory.path()).unwrap();
     checkpoints.save(&1).unwrap();
@@ -177,7 +178,7 @@ fn a_file_that_others_can_reach_is_not_recycled() {
 }
 
 #[test]
-fn a_lock_file_that_is_somebodys_own_is_not_written_to() {
+fn a_users_own_file_named_as_the_lock_is_not_written_to() {
     let directory = tempfile::tempdir().unwrap();
     let precious = directory.path().join("precious");
     fs::write(&precious, "precious").unwrap();
@@ -222,7 +223,7 @@ impl std::io::Write for FullAfter {
 }
 
 #[test]
-fn a_directory_into_which_others_can_write_is_warned_of_unless_a_key_tells_theirs_apart() {
+fn a_directory_open_to_other_users_is_warned_of_without_a_key() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     let open = || drop(Checkpointer::<u64>::open(&path).unwrap());
@@ -241,7 +242,7 @@ fn a_directory_into_which_others_can_write_is_warned_of_unless_a_key_tells_their
 }
 
 #[test]
-fn a_directory_that_is_made_is_open_to_nobody_else_whatever_the_umask() {
+fn a_new_directory_is_closed_to_others_whatever_the_umask() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("above/run.ckpt");
     drop(Checkpointer::<u64>::open(&path).unwrap());
@@ -273,7 +274,8 @@ fn links_under_every_name_of_ours_lead_to_no_write_elsewhere() {
         }
         let _ = fs::remove_file(path.join(name));
         std::os::unix::fs::symlink(&victim, path.join(name)).unwrap();
-        // Whether it goes on or is refused: nothing is written through the link, and what was saved is there.
+        // Whether it continues or is refused: nothing is written through the link, and earlier
+        // checkpoints exist.
         if let Ok(mut checkpoints) = Checkpointer::<u64>::builder(&path).keep_last(1).open() {
             let _ = checkpoints.save(&3);
             let _ = checkpoints.pin(checkpoints.generations().unwrap()[0]);

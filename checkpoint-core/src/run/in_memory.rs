@@ -1,4 +1,4 @@
-//! Checkpoints in memory, also such as no program would write: for the tests and the fuzz targets, which make millions.
+//! Makes checkpoints in memory, also forged ones, for tests and fuzz targets, which make millions.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::run::embedded;
 use crate::schema::Schema;
 use crate::state::Checkpoint;
 
-/// Writes and reads states as files are, without a file.
+/// Encodes and decodes states as files, without a file.
 #[derive(Debug)]
 pub struct InMemory(Program);
 
@@ -36,35 +36,35 @@ pub enum Numbers {
 }
 
 impl InMemory {
-    /// For states of this type.
+    /// Creates one for states of this type.
     #[must_use]
     pub fn of<T: Checkpoint>() -> InMemory {
         InMemory(Program::of::<T>())
     }
 
-    /// The checkpoint of a state.
+    /// Encodes a state as a checkpoint.
     ///
     /// # Errors
-    /// As those of a save.
+    /// As for a save.
     pub fn encode<T: Checkpoint>(&self, state: &T) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         embedded::encode(state, &self.0, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// The state in a checkpoint.
+    /// Decodes the state in a checkpoint.
     ///
     /// # Errors
-    /// As those of a load.
+    /// As for a load.
     pub fn decode<T: Checkpoint>(&self, bytes: &[u8]) -> Result<T, Error> {
         embedded::decode(Path::new("memory"), "", &self.0, bytes)
     }
 }
 
-/// A checkpoint that says of itself that it is a `T`, of this schema, with these arrays and these bytes.
+/// Forges a checkpoint that claims to be a `T`, of this schema, with these arrays and these bytes.
 ///
 /// # Errors
-/// Where no such file can be written.
+/// Fails if no such file can be written.
 pub fn forged<T: Checkpoint>(schema: Schema, arrays: &[Numbers], state: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut container = ContainerWriter::new(&mut bytes);

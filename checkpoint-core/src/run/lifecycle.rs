@@ -1,4 +1,5 @@
-//! What surrounds the saves of one run: when one is due, when the run is to stop, and what is written down of it.
+//! The life of one run around its saves: their schedule, the reasons to stop, and the records in
+//! the history.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::schedule::{Cost, Pacer};
 use crate::stop::Stop;
 use crate::store::Claim;
 
-/// How often the claim on the directory gives a sign of life.
+/// The time between two signs of life of the claim on the directory.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
 
 /// One run of a program, from the opening of the directory to its end.
@@ -28,14 +29,14 @@ pub(crate) struct Run {
     on_failed_save: OnFailedSave,
     failures: Failures,
     claim: Arc<Claim>,
-    /// When that is to give its next sign of life.
+    /// The time of the next sign of life.
     touch: Duration,
-    /// Whether the program knows that it is to stop.
-    told: bool,
+    /// True if the program knows that it must stop.
+    knows_to_stop: bool,
     ended: bool,
 }
 
-/// Who is to be told of what happens to a run, and what it does about saves that fail.
+/// The callbacks of a run, and its reaction to failed saves.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) watcher: Callback<Progress>,
@@ -64,22 +65,22 @@ impl Run {
             failures: Failures::default(),
             claim,
             touch: TOUCH_EVERY,
-            told: false,
+            knows_to_stop: false,
             ended: false,
         }
     }
 
-    /// Whether this process is the one that began the run, and not one that was forked from it.
+    /// True if this process began the run, and was not forked from the one that did.
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.claim.is_of_this_process()
     }
 
-    /// As far as the number of the process tells: fast, and right but for numbers that were given again.
+    /// The same by the number of the process: fast, and wrong only where a number is used again.
     pub(crate) fn has_process_number(&self) -> bool {
         self.claim.has_process_number()
     }
 
-    /// Makes sure that this process may save.
+    /// Checks that this process may save.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         self.claim.check_process()
     }
@@ -88,28 +89,28 @@ impl Run {
         self.begun.elapsed()
     }
 
-    /// Whether a save is due now, after one more step of the program.
+    /// Returns the reason for a save that is due now, after one more step of the program.
     pub(crate) fn due(&mut self) -> Option<SaveReason> {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.begun);
         self.show_life(elapsed);
         if let Some(reason) = self.stop.reason(now, self.pacer.cost().total) {
-            self.told = true;
+            self.knows_to_stop = true;
             return Some(SaveReason::Stopping(reason.clone()));
         }
         self.pacer.step(elapsed).map(SaveReason::Due)
     }
 
-    /// Why the program is to stop.
+    /// The reason to stop.
     pub(crate) fn should_stop(&mut self) -> Option<&StopReason> {
         let now = Instant::now();
         self.show_life(now.saturating_duration_since(self.begun));
         let reason = self.stop.reason(now, self.pacer.cost().total);
-        self.told |= reason.is_some();
+        self.knows_to_stop |= reason.is_some();
         reason
     }
 
-    /// Says, now and then, that the run goes on: by its claim and in its history.
+    /// Gives a sign of life now and then: by the claim and in the history.
     fn show_life(&mut self, elapsed: Duration) {
         if elapsed >= self.touch {
             self.touch = elapsed.saturating_add(TOUCH_EVERY);
@@ -123,12 +124,12 @@ impl Run {
         }
     }
 
-    /// Whether the program was told to stop.
+    /// True if the program knows that it must stop.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.told
+        self.knows_to_stop
     }
 
-    /// A state was loaded.
+    /// Records a load.
     pub(crate) fn restarted(&mut self, load: &LoadReport) {
         if !self.is_of_this_process() {
             return;
@@ -137,21 +138,21 @@ impl Run {
         self.journal.restarted(now, load.generation());
     }
 
-    /// What a save needs to know of the run, for the thread that makes it.
-    pub(crate) fn telling(&self) -> Telling {
+    /// The copy of callbacks and settings for the thread that saves.
+    pub(crate) fn save_context(&self) -> SaveContext {
         let makes_room = self.on_failed_save.makes_room();
-        Telling { watcher: self.watcher.clone(), warnings: self.warnings.clone(), makes_room }
+        SaveContext { watcher: self.watcher.clone(), warnings: self.warnings.clone(), makes_room }
     }
 
-    /// A save was made, or failed; it was begun then. The caller has nothing half done: the program's own functions are
-    /// called from here.
+    /// Records a save that began at `begun`, or its failure. The caller has no invariant open:
+    /// callbacks run here.
     pub(crate) fn saved(
         &mut self,
         begun: Instant,
         generation: u64,
         reason: &SaveReason,
         outcome: Result<&Saved, &Error>,
-    ) -> Fate {
+    ) -> SaveOutcome {
         let at = begun.saturating_duration_since(self.begun);
         let now = self.now();
         match outcome {
@@ -160,36 +161,36 @@ impl Run {
                 self.pacer.saved(at, Cost { stall: saved.stall, total: saved.duration });
                 self.journal.saved(now, saved, self.pacer.interval(), reason);
                 self.watcher.tell(|| Progress::Saved(saved.clone()));
-                Fate::Made
+                SaveOutcome::Durable
             }
             Err(error) => {
                 let message = error.to_string();
                 self.failures.add(now);
                 self.pacer.failed(now);
                 self.journal.failed(now, generation, message.clone());
-                let is_borne = matches!(reason, SaveReason::Due(_))
-                    && self.failures.are_borne(&self.on_failed_save, now, error);
+                let is_tolerated = matches!(reason, SaveReason::Due(_))
+                    && self.failures.are_tolerated(&self.on_failed_save, now, error);
                 self.watcher.tell(|| Progress::Failed { generation, message: message.clone() });
-                if !is_borne {
-                    return Fate::Failed;
+                if !is_tolerated {
+                    return SaveOutcome::Failed;
                 }
                 let times = self.failures.times();
                 warnings::warn(format!(
-                    "a save that was due failed, {times} in a row now, and the program goes on: {message}"
+                    "a save that was due failed, {times} in a row now, and the program continues: {message}"
                 ));
-                Fate::Borne(Decision::Failed { message, times })
+                SaveOutcome::Tolerated(Decision::Failed { message, times })
             }
         }
     }
 
-    /// By which codes the program tells how it ended.
+    /// The exit codes that tell how the program ended.
     pub(crate) fn exit_codes(&self) -> ExitCodes {
         self.stop.exit_codes()
     }
 
-    /// The run ends here, and not by accident.
+    /// Ends the run as intended, and not by accident.
     pub(crate) fn end(&mut self) -> Option<StopReason> {
-        let stopped = if self.told { self.stop.take_reason() } else { None };
+        let stopped = if self.knows_to_stop { self.stop.take_reason() } else { None };
         let now = self.now();
         match &stopped {
             Some(reason) => self.journal.ended(now, End::Stopped(reason.to_string())),
@@ -200,24 +201,24 @@ impl Run {
     }
 }
 
-/// Who is told of a save while it goes on, and what it may do.
+/// The callbacks of a save, and its permission to make room.
 #[derive(Clone, Debug)]
-pub(crate) struct Telling {
+pub(crate) struct SaveContext {
     pub(crate) watcher: Callback<Progress>,
     pub(crate) warnings: Warnings,
-    /// Whether it makes room on a full disk.
+    /// True to make room on a full disk.
     pub(crate) makes_room: bool,
 }
 
-/// What became of a save.
+/// The outcome of a save, for the program.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Fate {
+pub(crate) enum SaveOutcome {
     /// It is on the disk.
-    Made,
-    /// It failed, and the program must learn of it by an error.
+    Durable,
+    /// It failed, and the program must get the error.
     Failed,
-    /// It failed, and the program goes on.
-    Borne(Decision),
+    /// It failed, and the program continues.
+    Tolerated(Decision),
 }
 
 impl Drop for Run {
@@ -227,7 +228,7 @@ impl Drop for Run {
             return;
         }
         self.stop.leave();
-        // A panic is a failure of the run, and so is what ends without this.
+        // A panic is a failure of the run, and so is an end without the call of `end`.
         if !self.ended && !std::thread::panicking() {
             let now = self.now();
             self.journal.ended(now, End::Closed);

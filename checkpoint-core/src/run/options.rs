@@ -1,4 +1,4 @@
-//! How a directory is used, whoever uses it: the settings that every builder has, given and documented once.
+//! The settings that all builders of a directory share: each is given and documented once.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::{Access, Claiming};
 
-/// The settings of a directory that do not depend on what is saved there.
+/// The settings of a directory that do not depend on the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) protection: Protection,
     pub(crate) compression: Compression,
     pub(crate) durable: bool,
     pub(crate) access: Access,
-    /// How long to wait for a program that has the directory open.
+    /// The time to wait for a program that has the directory open.
     pub(crate) wait: Duration,
-    /// Whether a file system without locks will do.
+    /// True to accept a file system without locks.
     pub(crate) without_lock: bool,
     pub(crate) warnings: Warnings,
 }
@@ -37,13 +37,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Makes sure that they make sense, before anything is made or written down.
+    /// Checks that they are valid, before anything is created or written.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
         self.compression.check().map_err(wrong)
     }
 
-    /// How the directory is claimed.
+    /// The settings of the claim on the directory.
     pub(crate) fn claiming(&self) -> Claiming {
         Claiming {
             durable: self.durable,
@@ -54,12 +54,15 @@ impl Options {
     }
 }
 
-/// The methods of a builder that say who may write and read what is saved, and where warnings go. Readers have these too.
+/// The methods of a builder that set the protection and the destination of warnings. Readers have
+/// these too.
 macro_rules! reading_options {
     () => {
-        /// Who may have written the checkpoints, and who may read them; anybody unless said otherwise.
+        /// Sets the protection: authentication of the author of checkpoints, and encryption; none
+        /// by default.
         ///
-        /// See [`Protection`](crate::Protection). A directory that is branched from must be protected alike.
+        /// See [`Protection`](crate::Protection). A directory to branch from must have the same
+        /// protection.
         ///
         /// ```
         /// use checkpointed::{CheckpointReader, Checkpointer, Key, Protection};
@@ -81,13 +84,13 @@ macro_rules! reading_options {
             self
         }
 
-        /// Takes the warnings, such as that of a damaged generation that was passed over.
+        /// Takes the warnings, such as that of a damaged generation that was skipped.
         ///
-        /// They are events of [`tracing`] besides, and go to standard error no more. Unless said otherwise, and where the
-        /// program never set a subscriber for `tracing`, a warning is one line on standard error.
-        /// `CHECKPOINT_WARNINGS=off` in the environment leaves that out; with `CHECKPOINT_WARNINGS=stderr` the line is
-        /// written whatever there is of subscribers. A function that panics is given no more warnings of the kind that it
-        /// cannot take: they go to standard error.
+        /// They stay events of [`tracing`], but no longer go to standard error. By default, a
+        /// warning is one line on standard error if the program never set a subscriber for
+        /// `tracing`. `CHECKPOINT_WARNINGS=off` in the environment prevents that; with
+        /// `CHECKPOINT_WARNINGS=stderr` the line is written with a subscriber too. If the function
+        /// panics, that warning is treated as without the function.
         ///
         /// ```
         /// use checkpointed::Checkpointer;
@@ -118,9 +121,9 @@ macro_rules! reading_options {
             self
         }
 
-        /// Whether warnings go to standard error.
+        /// Sets if warnings go to standard error.
         ///
-        /// Unless said otherwise they do where the program never set a subscriber for [`tracing`].
+        /// By default, they do if the program never set a subscriber for [`tracing`].
         ///
         /// ```
         /// use checkpointed::Checkpointer;
@@ -140,15 +143,15 @@ macro_rules! reading_options {
     };
 }
 
-/// The methods of a builder that say how a directory is written.
+/// The methods of a builder that set how a directory is written.
 macro_rules! writing_options {
     () => {
-        /// Whether a save waits until it is on the disk; it does unless said otherwise.
+        /// Sets if a save waits until it is on the disk; it does by default.
         ///
-        /// With `false` a save does not ask the operating system to write anything down. What this loses: after a power
-        /// cut or a crash of the *operating system*, the newest checkpoints may be missing, empty or damaged, and even
-        /// all of them. A load still never takes a damaged one for good. A crash or a kill of the *program* loses
-        /// nothing, as before.
+        /// With `false`, a save does not ask the operating system to sync anything. Then a power
+        /// cut or a crash of the *operating system* can leave the newest checkpoints missing, empty
+        /// or damaged, and even all of them. A load still never accepts a damaged one. A crash or a
+        /// kill of the *program* loses nothing, as before.
         ///
         /// ```
         /// use checkpointed::Checkpointer;
@@ -165,7 +168,7 @@ macro_rules! writing_options {
             self
         }
 
-        /// How the parts of a checkpoint are packed; not at all unless said otherwise. See
+        /// Sets the compression of the parts of a checkpoint; none by default. See
         /// [`Compression`](crate::Compression).
         ///
         /// ```
@@ -185,10 +188,11 @@ macro_rules! writing_options {
             self
         }
 
-        /// Who else may use the files of the directory; only the user who runs the program unless said otherwise.
+        /// Gives other users access to the files of the directory; by default, only the user of the
+        /// program has access.
         ///
-        /// Files get these rights when they are written, whatever the umask says, and the group of the directory where
-        /// that has the set-group-id bit (`chmod g+s`).
+        /// Files get these permissions when they are written, whatever the umask, and the group of
+        /// the directory if that has the set-group-id bit (`chmod g+s`).
         ///
         /// ```
         /// use checkpointed::{Access, Checkpointer};
@@ -206,9 +210,10 @@ macro_rules! writing_options {
             self
         }
 
-        /// How long to wait for another program that has the directory open; not at all unless said otherwise.
+        /// Sets the time to wait for another program that has the directory open; zero by default.
         ///
-        /// Meanwhile the log says for whom. A job that is started again may so begin before its predecessor has ended.
+        /// Meanwhile the log names that program. So a job that is started again may begin before
+        /// its predecessor has ended.
         ///
         /// ```
         /// use std::time::Duration;
@@ -229,10 +234,11 @@ macro_rules! writing_options {
             self
         }
 
-        /// Whether the directory must be locked; it must unless said otherwise.
+        /// Sets if the directory must be locked; it must by default.
         ///
-        /// With `false` a file system without locks is used all the same (a lock that can be had is still taken): then
-        /// nothing keeps a second program from saving there, and from removing what this one saved.
+        /// With `false`, a file system without locks is accepted (an available lock is still
+        /// taken). Then nothing keeps a second program from saving there, and from removing what
+        /// this one saved.
         ///
         /// ```
         /// use checkpointed::Checkpointer;

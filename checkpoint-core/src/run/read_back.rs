@@ -1,5 +1,5 @@
-//! The net under every save: what was written is opened as a load will open it, and the first save of a run is loaded
-//! and compared, before it becomes a generation and anything older goes.
+//! The check of every save before it becomes a generation, and before any older one is removed: the
+//! file is opened as a load will open it. The first save of a run is also loaded and compared.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::run::reader;
 use crate::state::Checkpoint;
 use crate::{codec, tree};
 
-/// Which saves are loaded again, and compared with what was saved, before they count. See
+/// Selects the saves that are loaded again, and compared with the state, before they count. See
 /// [`Builder::read_back`](crate::Builder::read_back).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadBack {
-    /// The first save of a run, if the state has parts whose serde code is not derived by `#[checkpointed]`, and at most
-    /// 64 MiB.
+    /// The first save of a run, if `#[checkpointed]` did not derive the serde code of all parts of
+    /// the state, and the state is at most 64 MiB.
     #[default]
     Auto,
     /// Every save, of any type and length.
@@ -27,18 +27,18 @@ pub enum ReadBack {
     Never,
 }
 
-/// So many bytes, unpacked, are read back unless every save is.
+/// The greatest unpacked length in bytes that is read back by default.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// How a state in a container is compared with what it is when it was loaded and encoded once more.
+/// Compares a state in a container with the state after loading and encoding it.
 type Compare = fn(&Path, &Program, Container) -> Result<(), String>;
 
-/// Decides which saves of a type are read back, and does it. It knows the type, but not by a parameter: so it can go to
-/// the thread that saves in the background.
+/// Decides which saves of a type are read back, and compares them. It knows the type, but not by a
+/// parameter: so it can go to the thread that saves in the background.
 #[derive(Clone, Debug)]
 pub(crate) struct Net {
     pub(crate) setting: ReadBack,
-    /// Whether no save of this run was let through yet.
+    /// True until a save of this run passed.
     is_first: bool,
     program: Arc<Program>,
     compare: Compare,
@@ -49,7 +49,7 @@ impl Net {
         Net { setting, is_first: true, program, compare: compare::<T> }
     }
 
-    /// Whether a state of so many bytes is to be read back.
+    /// True if a state of this length is to be read back.
     pub(crate) fn wants(&self, bytes: u64) -> bool {
         match self.setting {
             ReadBack::Auto => self.is_first && self.program.has_foreign_parts() && bytes <= MOST_BYTES,
@@ -58,12 +58,12 @@ impl Net {
         }
     }
 
-    /// Takes note of a save that counts.
+    /// Records a save that counts.
     pub(crate) fn let_through(&mut self) {
         self.is_first = false;
     }
 
-    /// Makes sure that a container gives back the state that it was made of. `path` and `name` are for messages.
+    /// Checks that a container gives back its state. `path` and `name` are for messages.
     pub(crate) fn check(&self, path: &Path, container: Container) -> Result<(), Error> {
         if !self.wants(container.unpacked_length()) {
             return Ok(());
@@ -89,7 +89,7 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     })?;
     let value = value.state;
 
-    let encoding = |why: String| format!("what was loaded could not be encoded again: {why}");
+    let encoding = |why: String| format!("the loaded state could not be encoded again: {why}");
     let mut bytes = Vec::new();
     let mut sums = ContainerWriter::new(std::io::sink());
     codec::encode(&*value, program.forms(), &mut bytes, &mut sums).map_err(encoding)?;
@@ -97,7 +97,7 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
         return Ok(());
     }
 
-    // Another order of a map or a set makes other bytes.
+    // Another order of a map or a set gives other bytes.
     let mut file = Vec::new();
     let mut again = ContainerWriter::new(&mut file);
     bytes.clear();

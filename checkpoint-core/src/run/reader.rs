@@ -23,8 +23,8 @@ use crate::state::Checkpoint;
 use crate::store::{Directory, Metric, Place, RealDisk};
 use crate::{codec, evolution};
 
-/// Loads the states of a checkpoint directory without writing to it, and without a lock: also while a program saves
-/// there, and where one may only read.
+/// Loads the states of a checkpoint directory without writing to it, and without a lock: also while
+/// a program saves there, and without permission to write.
 ///
 /// ```
 /// use checkpointed::{CheckpointReader, Checkpointer};
@@ -47,14 +47,14 @@ pub struct CheckpointReader<T> {
     warnings: Warnings,
     report: Option<LoadReport>,
     missing: Option<u64>,
-    /// The newest generation that was there when the history was asked last.
+    /// The newest generation at the last look at the history.
     seen: Option<u64>,
     state: PhantomData<fn() -> T>,
 }
 
-// The bound is on the functions, where its own words are shown if it is not met.
+// The bound is on the functions, so that an unmet bound shows its own message.
 impl<T> CheckpointReader<T> {
-    /// Looks at a directory. Nothing is read yet; one that does not exist has no generations.
+    /// Opens a directory for reading. Reads nothing yet; a missing directory has no generations.
     ///
     /// # Errors
     /// [`Error::Unsupported`] where `T` has a field that can never be loaded.
@@ -65,7 +65,7 @@ impl<T> CheckpointReader<T> {
         CheckpointReader::builder(path).open()
     }
 
-    /// Settings for reading a directory, to be changed and then opened.
+    /// Returns a builder with the default settings for reading a directory.
     pub fn builder(path: impl AsRef<Path>) -> ReaderBuilder<T>
     where
         T: Checkpoint,
@@ -74,7 +74,7 @@ impl<T> CheckpointReader<T> {
     }
 }
 
-/// The settings of a [`CheckpointReader`] that is about to be opened.
+/// The settings of a [`CheckpointReader`] to open.
 ///
 /// ```
 /// use checkpointed::{CheckpointReader, Key, Protection};
@@ -98,10 +98,11 @@ pub struct ReaderBuilder<T> {
 impl<T> ReaderBuilder<T> {
     reading_options!();
 
-    /// Looks at the directory. Nothing is read yet; one that does not exist has no generations.
+    /// Opens the directory for reading. Reads nothing yet; a missing directory has no generations.
     ///
     /// # Errors
-    /// As [`CheckpointReader::open`], and [`Error::InvalidKey`] where a key lies in the directory.
+    /// As [`CheckpointReader::open`], and [`Error::InvalidKey`] where a key is stored in the
+    /// directory.
     pub fn open(self) -> Result<CheckpointReader<T>, Error>
     where
         T: Checkpoint,
@@ -114,7 +115,7 @@ impl<T> ReaderBuilder<T> {
     }
 }
 
-// Derived, it would want the type to be `Clone`.
+// A derived implementation would require `Clone` of the type.
 impl<T> Clone for ReaderBuilder<T> {
     fn clone(&self) -> ReaderBuilder<T> {
         let (path, options) = (self.path.clone(), self.options.clone());
@@ -129,7 +130,7 @@ impl<T> fmt::Debug for ReaderBuilder<T> {
 }
 
 impl<T: Checkpoint> CheckpointReader<T> {
-    /// Looks at a directory of the machine.
+    /// Opens a directory of the real disk.
     pub(crate) fn at(path: &Path, protection: Protection) -> Result<CheckpointReader<T>, Error> {
         CheckpointReader::new(Directory::new(path, Arc::new(RealDisk::default())), protection)
     }
@@ -149,7 +150,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         })
     }
 
-    /// Loads the newest generation that is whole; `None` where there is none at all.
+    /// Loads the newest undamaged generation; `None` where there is none at all.
     ///
     /// # Errors
     /// As [`Checkpointer::load`](crate::Checkpointer::load).
@@ -160,13 +161,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
     }
 
-    /// As [`load`](CheckpointReader::load), without the state on the stack.
+    /// Like [`load`](CheckpointReader::load), without the state on the stack.
     pub(crate) fn load_boxed(&mut self) -> Result<Option<Box<T>>, Error> {
         self.load_with(ArrayPool::default)
     }
 
-    /// Loads the newest generation that is whole into `state`; `false`, and nothing changed, where there is none at
-    /// all.
+    /// Loads the newest undamaged generation into `state`. Returns false, with nothing changed,
+    /// where there is no generation at all.
     ///
     /// # Errors
     /// As [`Checkpointer::load_into`](crate::Checkpointer::load_into).
@@ -174,7 +175,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(self.load_over(state)?.map(|loaded| *state = *loaded).is_some())
     }
 
-    /// Loads the newest generation that is whole, over the arrays of `state`, which are taken out of it.
+    /// Loads the newest undamaged generation into the arrays of `state`, which are taken out of it.
     pub(crate) fn load_over(&mut self, state: &mut T) -> Result<Option<Box<T>>, Error> {
         self.load_with(|| {
             let mut pool = ArrayPool::default();
@@ -183,7 +184,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
         })
     }
 
-    /// The state stays in its box: a large one would be on the stack once for each function that it goes through.
+    /// The state stays in its box: a large one would be on the stack once for each function on its
+    /// way.
     fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<Box<T>>, Error> {
         let warnings = self.warnings.clone();
         let _warnings = warnings.enter();
@@ -229,7 +231,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
     }
 
-    /// Refuses to go back behind what the program knows to have been there.
+    /// Refuses to load an older generation than the program allows.
     fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
         let expected = self.protection.least();
         if newest.unwrap_or(0) >= expected {
@@ -241,7 +243,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Loads one generation.
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
         let begun = Instant::now();
         let (loaded, container) = self
@@ -251,26 +253,28 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(*loaded.state)
     }
 
-    /// The report of the last load that found something.
+    /// Returns the report of the last load that found a generation.
     #[must_use]
     pub fn last_load(&self) -> Option<&LoadReport> {
         self.report.as_ref()
     }
 
-    /// The newest generation that the history of the directory says was saved, where a load, or the opening of a
-    /// [`Checkpointer`](crate::Checkpointer), found only older ones, or none at all.
+    /// Returns the newest generation that the history of the directory records, where a load, or
+    /// the opening of a [`Checkpointer`](crate::Checkpointer), found only older ones, or none at
+    /// all.
     ///
-    /// It was lost: the directory was copied by a program that does not know of the saves that go on (use
-    /// [`inspect::copy`](crate::inspect::copy)), or files were removed. The log has a warning of it.
+    /// It was lost: the directory was copied by a program that does not know of running saves (use
+    /// [`inspect::copy`](crate::inspect::copy)), or files were removed. The log has a warning of
+    /// it.
     #[must_use]
     pub fn missing_generation(&self) -> Option<u64> {
         self.missing
     }
 
-    /// Says so, once, where the history knows of a save after the newest generation that is there.
+    /// Warns, once, if the history records a save after the newest existing generation.
     pub(crate) fn look_for_missing(&mut self, newest: Option<u64>) {
         let known = self.missing.take();
-        // The history is long, and tells nothing new while generations come and none is missed.
+        // The history is long, and tells nothing new while generations come and none is missing.
         let is_settled = known.is_none() && self.seen.is_some_and(|seen| newest >= Some(seen));
         self.seen = newest.or(self.seen);
         if is_settled {
@@ -299,27 +303,29 @@ impl<T: Checkpoint> CheckpointReader<T> {
         ));
     }
 
-    /// The generations that are there, oldest first.
+    /// Returns the existing generations, oldest first.
     ///
     /// # Errors
-    /// Where the directory cannot be listed.
+    /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
         self.directory.generations()
     }
 
-    /// What a generation says of itself: when it was saved and by whom, its metadata, its schema.
+    /// Returns the manifest of a generation: its time and author, its metadata, its schema.
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], or what is wrong with it.
+    /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
         let container = self.container(generation).map_err(|error| self.explain(generation, error))?;
         Ok(container.manifest().clone())
     }
 
-    /// The best generation by a number in its metadata; `None` where none has that number. What is damaged is passed over.
+    /// Returns the best generation by a number in its metadata; `None` where none has that number.
+    /// Skips damaged ones.
     ///
     /// # Errors
-    /// Where the directory cannot be listed, or a generation not be read for a passing reason.
+    /// Fails if the directory cannot be listed, or a generation cannot be read for a passing
+    /// reason.
     pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
         let mut values = Vec::new();
         for generation in self.generations()? {
@@ -328,7 +334,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                     let value = manifest.metadata().get(metric.name()).cloned();
                     values.extend(value.map(|value| (generation, value)));
                 }
-                // Removed after the directory was listed, or damaged.
+                // The generation was removed after the directory was listed, or is damaged.
                 Err(Error::NoSuchGeneration { .. }) => {}
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
@@ -337,13 +343,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(metric.ranked(values.iter().map(|(generation, value)| (*generation, value))).first().copied())
     }
 
-    /// The checkpoint directory, as an absolute path.
+    /// Returns the absolute path of the checkpoint directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Whether a generation with that manifest was saved as a `T` that looked as it does now.
+    /// True if a generation with that manifest was saved as a `T` with the present schema.
     pub(crate) fn fits(&self, manifest: &Manifest) -> bool {
         check_state::<T>(self.path(), &self.program, manifest).is_ok_and(|compared| compared.is_same_form())
     }
@@ -353,7 +359,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(self.directory.open(generation)?.length())
     }
 
-    /// Reads from a directory that was claimed since, in the place of the same one.
+    /// Reads from a directory that was claimed since, in place of the same one.
     pub(crate) fn read_from(&mut self, directory: Directory) {
         self.directory = directory;
     }
@@ -366,17 +372,17 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Arc::clone(&self.program)
     }
 
-    /// All that is said of a new checkpoint but for its parts.
+    /// The manifest of a new checkpoint, without its parts.
     pub(crate) fn new_manifest(&self, generation: u64, metadata: Metadata) -> Manifest {
         Manifest::of::<T>(self.program.schema().clone(), generation, metadata)
     }
 
-    /// The forms that a state is written in.
+    /// The forms in which a state is written.
     pub(crate) fn forms(&self) -> &Forms {
         self.program.forms()
     }
 
-    /// What messages call the state.
+    /// The name of the state in messages.
     pub(crate) fn name(&self) -> String {
         name_of::<T>(self.program.schema())
     }
@@ -399,7 +405,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
     }
 
-    /// Says which generations there are when the one that was asked for is not among them.
+    /// Lists the existing generations in the error of a missing one.
     fn explain(&self, generation: u64, error: Error) -> Error {
         match self.generations() {
             Ok(available) if is_vanished(&error) && !available.contains(&generation) => {
@@ -409,7 +415,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
     }
 
-    /// Opens a generation and verifies all but its parts.
+    /// Opens a generation, and verifies everything but its parts.
     pub(crate) fn container(&self, generation: u64) -> Result<Container, Error> {
         self.directory.check()?;
         let path = self.directory.location(generation);
@@ -428,8 +434,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(container)
     }
 
-    /// Reads a generation.
-    /// The pool is asked for last.
+    /// Reads a generation. Calls `pool` last.
     fn read(
         &self,
         generation: u64,
@@ -441,7 +446,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 }
 
-/// What a program knows of `T`, which can be described in a checkpoint and loaded from one.
+/// The description of `T`, if its values can be described in a checkpoint and loaded from one.
 pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
     let program = Program::of::<T>();
     let schema = program.schema();
@@ -468,14 +473,15 @@ pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
     Ok(program)
 }
 
-/// A state out of a container.
+/// A state that was loaded from a container.
 pub(crate) struct Decoded<T> {
     pub(crate) state: Box<T>,
-    /// In what it differs from the one that was saved.
+    /// The differences from the state that was saved.
     pub(crate) differences: Vec<Difference>,
 }
 
-/// The state in a container. Every part is verified before anything is made of its bytes. The pool is asked for last.
+/// Decodes the state of a container. Every part is verified before it is decoded. Calls `pool`
+/// last.
 pub(crate) fn decode<T: Checkpoint>(
     path: &Path,
     program: &Program,
@@ -495,7 +501,7 @@ pub(crate) fn decode<T: Checkpoint>(
         let schemas = (&container.manifest().schema, Some(program));
         evolution::decode_by_schema(&bytes, schemas, (&plan, room), &mut arrays)
     };
-    // A damaged array ends the decoding too, but is the cause.
+    // A damaged array ends the decoding too, and is then the cause.
     if let Some(refusal) = arrays.take_refusal() {
         return Err(refused(refusal));
     }
@@ -519,7 +525,8 @@ pub(crate) fn decode<T: Checkpoint>(
     Ok(Decoded { state, differences })
 }
 
-/// Makes sure that the bytes are of this state, whose form may have changed; says how.
+/// Checks that the bytes belong to this state, whose schema may have changed. Returns the
+/// differences.
 fn check_state<T: Checkpoint>(
     path: &Path,
     program: &Program,
@@ -551,16 +558,17 @@ fn check_state<T: Checkpoint>(
     }
 }
 
-/// What messages call a state.
+/// The name of a state in messages.
 pub(crate) fn name_of<T: Checkpoint>(schema: &Schema) -> String {
     if T::NAME.is_empty() { schema.to_string() } else { T::NAME.to_owned() }
 }
 
-/// How often a directory is listed again because the file that was the newest is gone: a program may save faster than
-/// another reads, and a file server may go on to tell of what it removed.
+/// The number of times that a directory is listed again because its newest file is gone: a program
+/// may save faster than another reads, and a file server may continue to list removed files.
 const MOST_LISTINGS: u32 = 100;
 
-/// Whether a file server says that it removed the file while we had it open, or had it in a cached listing.
+/// True if a file server reports that it removed the file while it was open, or in a cached
+/// listing.
 fn is_stale(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StaleNetworkFileHandle)
 }

@@ -1,4 +1,4 @@
-//! One save, from the parts of a state to a generation that is there to stay.
+//! One save, from the parts of a state to a durable generation.
 
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
@@ -7,32 +7,32 @@ use crate::base::callback::Callback;
 use crate::container::{Container, ContainerWriter, Manifest, Refusal};
 use crate::error::Error;
 use crate::outcome::{Progress, Saved};
-use crate::run::lifecycle::Telling;
+use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
 use crate::seal::Sealed;
 use crate::store::{Sealed as Written, Temporary, Writer};
 
 /// The container of a save, on its way to a temporary file.
-pub(crate) type Output<'o, 'a> = ContainerWriter<BufWriter<&'o mut Sealed<Told<'a>>>>;
+pub(crate) type Output<'o, 'a> = ContainerWriter<BufWriter<&'o mut Sealed<ProgressWriter<'a>>>>;
 
-/// How many bytes are written from one word of it to the next.
-const TELL_EVERY: u64 = 8 << 20;
+/// The number of bytes between two reports of progress.
+const REPORT_EVERY: u64 = 8 << 20;
 
-/// A temporary file of which somebody is told how it grows.
-pub(crate) struct Told<'a> {
+/// A file writer that reports progress.
+pub(crate) struct ProgressWriter<'a> {
     file: &'a mut Temporary,
     watcher: &'a Callback<Progress>,
     generation: u64,
     written: u64,
-    told: u64,
+    reported: u64,
 }
 
-impl Write for Told<'_> {
+impl Write for ProgressWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let length = self.file.write(bytes)?;
         self.written += length as u64;
-        if self.written - self.told >= TELL_EVERY {
-            self.told = self.written;
+        if self.written - self.reported >= REPORT_EVERY {
+            self.reported = self.written;
             let (generation, bytes) = (self.generation, self.written);
             self.watcher.tell(|| Progress::Writing { generation, bytes });
         }
@@ -44,45 +44,47 @@ impl Write for Told<'_> {
     }
 }
 
-/// Why the parts of a state could not be written.
+/// The reason that the parts of a state could not be written.
 pub(crate) enum Failure {
-    /// The disk refused.
+    /// The disk failed.
     Write(io::Error),
     /// The state could not be encoded.
     Encode(Error),
 }
 
-/// What is to be saved.
+/// The input of a save.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) manifest: Manifest,
     pub(crate) begun: Instant,
-    /// How long the program waited; for all of it, if nothing else is said.
+    /// The time that the program waited; by default, the whole time of the save.
     pub(crate) stall: Option<Duration>,
 }
 
-/// Writes a container and publishes it as the generation that its manifest names. `fill` writes the arrays, and puts the
-/// bytes of the rest of the state into `rest`; it may complete the manifest.
+/// Writes a container, and publishes it as the generation that its manifest names. `fill` writes
+/// the arrays, and puts the bytes of the rest of the state into `rest`; it may complete the
+/// manifest.
 ///
-/// Where the disk is full and the program wants it, room is made and `fill` is called once more.
+/// If the disk is full and the program wants it, room is made, and `fill` is called once more.
 pub(crate) fn save(
     writer: &mut Writer,
     net: &mut Net,
     order: Order,
-    telling: &Telling,
+    context: &SaveContext,
     rest: &mut Vec<u8>,
     mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<(), Failure>,
 ) -> Result<Saved, Error> {
-    let again = telling.makes_room.then(|| order.clone());
-    match (write(writer, net, order, telling, rest, &mut fill), again) {
+    let again = context.makes_room.then(|| order.clone());
+    match (write(writer, net, order, context, rest, &mut fill), again) {
         (Err(Error::NoSpace { .. }), Some(order)) if make_room(writer, order.manifest.generation)? => {
-            write(writer, net, order, telling, rest, &mut fill)
+            write(writer, net, order, context, rest, &mut fill)
         }
         (outcome, _) => outcome,
     }
 }
 
-/// Removes what retention would remove after this generation, if there is such; nothing, unless the newest is whole.
+/// Removes the generations that retention would remove after this one; none unless the newest is
+/// undamaged.
 fn make_room(writer: &mut Writer, generation: u64) -> Result<bool, Error> {
     let protection = writer.protection().clone();
     writer.make_room(generation, |source| {
@@ -95,18 +97,18 @@ fn write(
     writer: &mut Writer,
     net: &mut Net,
     Order { mut manifest, begun, stall }: Order,
-    telling: &Telling,
+    context: &SaveContext,
     rest: &mut Vec<u8>,
     fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<(), Failure>,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
-    let watcher = &telling.watcher;
+    let watcher = &context.watcher;
     let metrics = writer.retention().metrics(&manifest.metadata);
     let mut temporary = writer.begin()?;
     let path = temporary.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
-    let told = Told { file: &mut temporary, watcher, generation, written: 0, told: 0 };
-    let mut seal = writer.protection().seal(told).map_err(failed)?;
+    let file = ProgressWriter { file: &mut temporary, watcher, generation, written: 0, reported: 0 };
+    let mut seal = writer.protection().seal(file).map_err(failed)?;
     let buffered = BufWriter::with_capacity(1 << 16, &mut seal);
     let container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
     let can_open = writer.protection().can_open();
@@ -118,7 +120,8 @@ fn write(
     }
     let bytes = seal.finish().map_err(failed)?.written;
     let sealed = temporary.seal(writer.durable())?;
-    // Before it has its name: what a load could not use must never be the newest generation, nor cost an older one.
+    // This comes before the file has its name: a file that cannot be loaded must never be the
+    // newest generation, nor replace an older one.
     if can_open {
         read_back(writer, net, &sealed, generation)?;
     }
@@ -131,8 +134,8 @@ fn write(
     Ok(Saved { generation, bytes, duration, stall })
 }
 
-/// Opens what was written as a load will open it: its structure, its manifest and the headers of its arrays. Then, where
-/// the net is for that, the state is loaded and compared.
+/// Opens the file as a load will open it: its structure, its manifest and the headers of its
+/// arrays. If the settings say so, it also loads the state and compares it.
 fn read_back(writer: &Writer, net: &Net, written: &Written, generation: u64) -> Result<(), Error> {
     let path = written.path();
     let source = written.open().map_err(|source| Error::io("open", path, source))?;

@@ -1,4 +1,4 @@
-//! Saves that go on while the program does: a copy of the state, and the thread that writes it.
+//! Saves in the background: a copy of the state, and the thread that writes it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ use crate::base::warnings;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
-use crate::run::lifecycle::{Fate, Run, Telling};
+use crate::run::lifecycle::{Run, SaveContext, SaveOutcome};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::save::{self, Failure, Order, Output};
 use crate::store::Writer;
 
-/// A copy of the parts of a state. Its memory is kept from one save to the next: it is as warm as it gets, and a state
-/// that does not grow needs no more of it.
+/// A copy of the parts of a state. Its memory is kept from one save to the next: it stays warm, and
+/// a state that does not grow needs no more of it.
 #[derive(Debug, Default)]
 pub(crate) struct Staging {
-    /// The bytes of everything but arrays.
+    /// The bytes of the state, without its arrays.
     pub(crate) state: Vec<u8>,
     arrays: Vec<StagedArray>,
-    /// How many of these belong to the present save.
+    /// The number of these that belong to the present save.
     used: usize,
-    /// The array that there was no memory for.
+    /// The array that did not fit into memory.
     too_long: Option<(String, u64)>,
 }
 
@@ -37,26 +37,26 @@ struct StagedArray {
 }
 
 impl Staging {
-    /// Forgets what was copied, but not the memory.
+    /// Empties the copy, and keeps its memory.
     fn clear(&mut self) {
         self.state.clear();
         self.used = 0;
         self.too_long = None;
     }
 
-    /// The array that there was no memory for, with its length in bytes, where that is why the copy
-    /// failed.
+    /// Takes the array that did not fit into memory, with its length in bytes, if it is why the
+    /// copy failed.
     pub(crate) fn take_too_long(&mut self) -> Option<(String, u64)> {
         self.too_long.take()
     }
 
-    /// Gives back the memory of arrays that the state no longer has.
+    /// Frees the memory of arrays that the state no longer has.
     fn trim(&mut self) {
         self.arrays.truncate(self.used);
     }
 }
 
-/// Writes the copies of arrays as the state itself would have had them written.
+/// Writes the copies of arrays as if the state itself wrote them.
 fn write(arrays: &[StagedArray], output: &mut Output<'_, '_>) -> Result<(), Failure> {
     for StagedArray { name, kind, outer, bytes } in arrays {
         let put = output.put(name.clone(), Array { kind: *kind, outer: outer.clone(), bytes });
@@ -75,13 +75,13 @@ impl ArraySink for Staging {
     fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
         let number = self.used;
         let Array { kind, outer, bytes: copied } = array;
-        // The memory of the array that was there before.
+        // The memory of the array that was there before is used again.
         let mut bytes =
             self.arrays.get_mut(number).map(|staged| std::mem::take(&mut staged.bytes)).unwrap_or_default();
         bytes.clear();
         if bytes.try_reserve_exact(copied.len()).is_err() {
             self.too_long = Some((name, copied.len() as u64));
-            return Err("there is no memory for a copy".to_owned());
+            return Err("there is not enough memory for a copy".to_owned());
         }
         bytes.extend_from_slice(copied);
         let staged = StagedArray { name, kind, outer, bytes };
@@ -94,27 +94,29 @@ impl ArraySink for Staging {
     }
 }
 
-/// Does the saves of a directory: it has the writer, or has lent it to the thread that saves in the background.
+/// Makes the saves of a directory: it has the writer, or has lent it to the thread that saves in
+/// the background.
 ///
-/// Nothing is shared with that thread. Writer and copy go to it and come back, so only one of the two can save.
+/// Nothing is shared with that thread. Writer and copy go to it and come back, so only one of the
+/// two can save.
 #[derive(Debug)]
 pub(crate) struct Saver {
-    /// What is to learn of a save as soon as its outcome is known. It is dropped first: the last line of the run is written while
-    /// the directory is still ours.
+    /// The run to notify when a save completes. It is dropped first: the last line of the run is
+    /// written while the directory is still ours.
     pub(crate) run: Run,
     pub(crate) read_back: ReadBack,
     stage: Stage,
     worker: Option<Worker>,
-    /// What came of the last save in the background, until the program is told.
-    outcome: Option<Outcome>,
+    /// The outcome of the last background save, until the program gets it.
+    completed: Option<Completed>,
 }
 
-/// Where the writer is.
+/// The place of the writer.
 #[derive(Debug)]
 enum Stage {
-    /// Here: no save goes on.
+    /// Here: no save runs.
     Idle(Box<Idle>),
-    /// With the thread, which will give it back.
+    /// With the thread, which will return it.
     InFlight(Flight),
     /// Nowhere: the thread has ended, and the writer with it.
     Lost,
@@ -127,7 +129,7 @@ struct Idle {
     staging: Staging,
 }
 
-/// A save that goes on.
+/// A save that runs in the background.
 #[derive(Debug)]
 struct Flight {
     name: String,
@@ -136,16 +138,16 @@ struct Flight {
 }
 
 #[derive(Debug)]
-struct Outcome {
+struct Completed {
     saved: Result<Saved, Error>,
-    fate: Fate,
+    outcome: SaveOutcome,
 }
 
 #[derive(Debug)]
 struct Job {
     idle: Box<Idle>,
     order: Order,
-    telling: Telling,
+    context: SaveContext,
 }
 
 #[derive(Debug)]
@@ -166,34 +168,36 @@ impl Saver {
     pub(crate) fn new(writer: Writer, net: Net, run: Run) -> Saver {
         let read_back = net.setting;
         let stage = Stage::Idle(Box::new(Idle { writer, net, staging: Staging::default() }));
-        Saver { run, read_back, stage, worker: None, outcome: None }
+        Saver { run, read_back, stage, worker: None, completed: None }
     }
 
-    /// Whether a save goes on in the background.
+    /// True while a save runs in the background.
     pub(crate) fn is_busy(&mut self) -> bool {
-        // Asked for in each step of a program, so by the number of the process alone.
+        // Each step of a program asks this, so the number of the process must do.
         if let (Stage::InFlight(_), Some(worker)) = (&self.stage, &self.worker)
             && self.run.has_process_number()
         {
             match worker.done.try_recv() {
-                Ok(done) => self.land(Some(done)),
+                Ok(done) => self.take_back(Some(done)),
                 Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => self.land(None),
+                Err(TryRecvError::Disconnected) => self.take_back(None),
             }
         }
         matches!(self.stage, Stage::InFlight(_))
     }
 
-    /// Waits until no save goes on. A process that was forked does not wait: it does not have the thread that saves.
+    /// Waits until no save runs. A forked process does not wait: it does not have the thread that
+    /// saves.
     fn settle(&mut self) {
         if matches!(self.stage, Stage::InFlight(_)) && self.run.is_of_this_process() {
             let done = self.worker.as_ref().and_then(|worker| worker.done.recv().ok());
-            self.land(done);
+            self.take_back(done);
         }
     }
 
-    /// Takes the writer back; there is none where the thread has ended. Only when all is in its place are others told.
-    fn land(&mut self, done: Option<Done>) {
+    /// Takes the writer back; there is none where the thread has ended. Callbacks run only when
+    /// everything is in its place.
+    fn take_back(&mut self, done: Option<Done>) {
         let Stage::InFlight(Flight { name, begun, reason }) = std::mem::replace(&mut self.stage, Stage::Lost)
         else {
             return;
@@ -205,30 +209,32 @@ impl Saver {
             }
             None => (0, Err(gone(name))),
         };
-        let outcome = self.outcome.insert(Outcome { saved, fate: Fate::Failed });
-        outcome.fate = self.run.saved(begun, generation, &reason, outcome.saved.as_ref());
+        let completed = self.completed.insert(Completed { saved, outcome: SaveOutcome::Failed });
+        completed.outcome = self.run.saved(begun, generation, &reason, completed.saved.as_ref());
     }
 
-    /// Whether a save in the background is known to have failed, and the program goes on nevertheless.
+    /// Returns the decision about a background save that failed, if the program continues
+    /// nevertheless.
     ///
     /// # Errors
-    /// The error, where it does not.
+    /// The error, if the program does not continue.
     pub(crate) fn check(&mut self) -> Result<Option<Decision>, Error> {
         let _ = self.is_busy();
-        match self.outcome.take_if(|outcome| outcome.saved.is_err()) {
-            Some(Outcome { fate: Fate::Borne(decision), .. }) => Ok(Some(decision)),
-            Some(Outcome { saved, .. }) => saved.map(|_| None),
+        match self.completed.take_if(|completed| completed.saved.is_err()) {
+            Some(Completed { outcome: SaveOutcome::Tolerated(decision), .. }) => Ok(Some(decision)),
+            Some(Completed { saved, .. }) => saved.map(|_| None),
             None => Ok(None),
         }
     }
 
-    /// Whether a save is due now, after one more step of the program. One that is merely due waits for none that goes on.
+    /// Returns the reason for a save that is due now, after one more step of the program. A save
+    /// that is merely due does not wait for a running one.
     pub(crate) fn due(&mut self) -> Option<SaveReason> {
         let reason = self.run.due()?;
         (matches!(reason, SaveReason::Stopping(_)) || !self.is_busy()).then_some(reason)
     }
 
-    /// Waits until no save goes on; if the last one failed, that is the error.
+    /// Waits until no save runs; returns the error of the last one, if it failed.
     fn idle(&mut self) -> Result<&mut Idle, Error> {
         self.run.check_process()?;
         self.settle();
@@ -240,17 +246,18 @@ impl Saver {
         }
     }
 
-    /// The writer, once no save goes on. If the last one failed, that is the error.
+    /// The writer, once no save runs. Returns the error of the last one, if it failed.
     pub(crate) fn writer(&mut self) -> Result<&mut Writer, Error> {
         self.idle().map(|idle| &mut idle.writer)
     }
 
-    /// The writer and the net, once no save goes on. If the last one failed, that is the error.
+    /// The writer and the check of saves, once no save runs. Returns the error of the last save, if
+    /// it failed.
     pub(crate) fn writer_and_net(&mut self) -> Result<(&mut Writer, &mut Net), Error> {
         self.idle().map(|idle| (&mut idle.writer, &mut idle.net))
     }
 
-    /// The writer, once no save goes on, whatever came of the last one.
+    /// The writer, once no save runs, whatever the outcome of the last one.
     pub(crate) fn settled_writer(&mut self) -> Option<&mut Writer> {
         self.settle();
         match &mut self.stage {
@@ -259,14 +266,14 @@ impl Saver {
         }
     }
 
-    /// Where the copy of a state goes, empty.
+    /// The empty destination of the copy of a state.
     pub(crate) fn staging(&mut self) -> Result<&mut Staging, Error> {
         let staging = &mut self.idle()?.staging;
         staging.clear();
         Ok(staging)
     }
 
-    /// Begins to save the copy.
+    /// Starts to save the copy.
     pub(crate) fn begin(
         &mut self,
         manifest: Manifest,
@@ -274,7 +281,7 @@ impl Saver {
         reason: SaveReason,
     ) -> Result<Duration, Error> {
         self.idle()?.staging.trim();
-        let telling = self.run.telling();
+        let context = self.run.save_context();
         let worker = match &mut self.worker {
             Some(worker) => worker,
             none => none.insert(Worker::start().map_err(|source| {
@@ -289,11 +296,11 @@ impl Saver {
         let flight = Flight { name: manifest.name.clone(), begun, reason };
         match std::mem::replace(&mut self.stage, Stage::InFlight(flight)) {
             Stage::Idle(idle) => {
-                // It is the outcome of this save that counts from now on.
-                self.outcome = None;
+                // From now on, the outcome of this save counts.
+                self.completed = None;
                 let order = Order { manifest, begun, stall: Some(stall) };
                 if let Err(SendError(Job { idle, order, .. })) =
-                    worker.jobs.send(Job { idle, order, telling })
+                    worker.jobs.send(Job { idle, order, context })
                 {
                     self.stage = Stage::Idle(idle);
                     return Err(gone(order.manifest.name));
@@ -304,26 +311,27 @@ impl Saver {
         Ok(stall)
     }
 
-    /// Waits until no save goes on, and tells what came of the last one, once.
+    /// Waits until no save runs, and returns the outcome of the last one, once.
     pub(crate) fn wait(&mut self) -> Result<Option<Saved>, Error> {
         self.run.check_process()?;
         self.settle();
-        self.outcome.take().map(|outcome| outcome.saved).transpose()
+        self.completed.take().map(|completed| completed.saved).transpose()
     }
 }
 
 impl Drop for Saver {
     fn drop(&mut self) {
         if !self.run.is_of_this_process() {
-            // A process that was forked has neither the thread nor what that does. To drop its channels could wait for it.
+            // A forked process has neither the thread nor its work. Dropping its channels could
+            // wait for it.
             std::mem::forget(self.worker.take());
             return;
         }
         let _warnings = self.run.warnings.enter();
         self.settle();
-        if let Some(Outcome { saved: Err(error), fate: Fate::Failed }) = &self.outcome {
+        if let Some(Completed { saved: Err(error), outcome: SaveOutcome::Failed }) = &self.completed {
             warnings::error(format!(
-                "a save in the background failed, and nobody asked for its outcome: {error}"
+                "a save in the background failed, and the program did not ask for its outcome: {error}"
             ));
         }
         if let Some(Worker { jobs, done, thread }) = self.worker.take() {
@@ -348,18 +356,19 @@ impl Worker {
     }
 }
 
-fn run(Job { mut idle, order, telling }: Job) -> Done {
-    let _warnings = telling.warnings.enter();
+fn run(Job { mut idle, order, context }: Job) -> Done {
+    let _warnings = context.warnings.enter();
     let (name, generation) = (order.manifest.name.clone(), order.manifest.generation);
     let Idle { writer, net, staging: Staging { state, arrays, .. } } = &mut *idle;
-    // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file removes itself.
+    // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file
+    // removes itself.
     let saved =
-        caught(|| save::save(writer, net, order, &telling, state, |output, _, _| write(arrays, output)))
+        caught(|| save::save(writer, net, order, &context, state, |output, _, _| write(arrays, output)))
             .unwrap_or_else(|message| Err(Error::Panicked { name, message }));
     Done { idle, generation, saved }
 }
 
-/// The thread has ended though nobody told it to.
+/// The error of a thread that ended by itself.
 fn gone(name: String) -> Error {
     Error::Panicked { name, message: "its thread has ended".to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Whether a state is the one that stands, that of the newest generation: then it need not be saved once more.
+//! Decides if the newest generation has a state already: then it need not be saved once more.
 
 use std::io;
 
@@ -8,27 +8,27 @@ use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, Tag
 use crate::run::reader::CheckpointReader;
 use crate::state::Checkpoint;
 
-/// What a state is compared with, and how.
+/// The properties of the save that a newest generation must have.
 pub(crate) struct Question<'a> {
-    /// What would be said of the state.
+    /// The metadata of the save.
     pub(crate) metadata: &'a Metadata,
-    /// What would tag it.
+    /// The key that would tag it.
     pub(crate) key: Option<&'a TagKey>,
-    /// Whether it would be encrypted, for whomever.
+    /// True if it would be encrypted, for any recipient.
     pub(crate) is_encrypted: bool,
-    /// Whether the newest generation was saved by this run.
+    /// True if this run saved the newest generation.
     pub(crate) is_ours: bool,
 }
 
-/// The newest generation, if a restart would find exactly this state in it, and what is to be said of it: it was read, and is
-/// whole. Whatever is in the way of knowing that means no: then the state is saved.
+/// Returns the newest generation, if a restart would find exactly this state and metadata in it: it
+/// was read, and is undamaged. Any error on the way means no: then the state is saved.
 pub(crate) fn generation<T: Checkpoint>(
     reader: &CheckpointReader<T>,
     state: &T,
     question: &Question<'_>,
 ) -> Option<u64> {
     let newest = reader.generations().ok()?.pop()?;
-    // For whom a file of another run was encrypted, nobody can tell.
+    // The recipients of an encrypted file of another run are unknown.
     if question.is_encrypted && !question.is_ours {
         return None;
     }
@@ -37,7 +37,7 @@ pub(crate) fn generation<T: Checkpoint>(
         .then_some(newest)
 }
 
-/// Whether a manifest says what one of a new save would say.
+/// True if a manifest equals that of a new save.
 fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question: &Question<'_>) -> bool {
     let Question { metadata, key, .. } = question;
     let tagged_with = found.authentication.as_ref().map(|authentication| &authentication.key);
@@ -47,11 +47,12 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
         && (metadata.is_empty() || **metadata == found.metadata)
 }
 
-/// Whether a state has exactly the bytes of a container. The checksums tell first, so that nothing is read of what differs; but
-/// two states can have the same, and so all is read and compared then.
+/// True if a state has exactly the bytes of a container. The checksums decide first, so that a
+/// state that differs is not read; but two states can share checksums, so equal ones are read and
+/// compared.
 ///
-/// A map or a set whose order is left to chance has another one once it was loaded. Then this says no: that the order of a
-/// sequence does not matter is not known of any.
+/// A map or a set with a random order has another order after a load. Then this returns false: it
+/// is not known of any sequence that its order does not matter.
 fn has_bytes<T: Checkpoint>(state: &T, forms: &Forms, container: &Container) -> bool {
     let mut rest = Vec::new();
     let mut sums = ContainerWriter::new(io::sink());
@@ -70,10 +71,10 @@ mod tests {
     use crate::{CheckpointReader, Checkpointer};
 
     #[test]
-    fn what_has_the_same_checksum_and_differs_is_saved() {
+    fn a_state_that_only_shares_the_checksum_is_saved() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("run.ckpt");
-        // CRC-32 is linear: with the polynomial itself, bit for bit, added anywhere it stays the same.
+        // CRC-32 is linear: adding the polynomial itself, bit for bit, anywhere does not change it.
         let state = vec![0_u8; 64];
         let mut other = state.clone();
         let polynomial = 0x1_04c1_1db7_u64;

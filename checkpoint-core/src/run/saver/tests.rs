@@ -29,7 +29,7 @@ fn state(number: u64) -> State {
 }
 
 #[test]
-fn what_the_program_does_to_the_state_afterwards_does_not_reach_the_checkpoint() {
+fn later_changes_of_the_state_do_not_reach_the_checkpoint() {
     let Run { disk, mut checkpoints, _parent, .. } = run();
     let mut present = state(1);
     let held = disk.hold();
@@ -64,12 +64,12 @@ fn one_save_after_the_other_each_is_acknowledged_by_the_next() {
     }
     let saved = checkpoints.wait().unwrap().unwrap();
     assert_eq!(saved.generation, 20);
-    assert_eq!(checkpoints.wait().unwrap(), None, "it is told once");
+    assert_eq!(checkpoints.wait().unwrap(), None, "it is returned once");
     assert_eq!(checkpoints.load().unwrap(), Some(state(20)));
 }
 
 #[test]
-fn a_program_can_leave_out_a_save_while_another_goes_on() {
+fn a_program_can_skip_a_save_while_another_runs() {
     let Run { disk, mut checkpoints, _parent, .. } = run();
     let held = disk.hold();
     assert!(!checkpoints.is_saving());
@@ -83,7 +83,7 @@ fn a_program_can_leave_out_a_save_while_another_goes_on() {
 }
 
 #[test]
-fn the_error_of_a_failed_save_is_returned_by_the_next_call_and_only_once() {
+fn the_next_call_returns_the_error_of_a_failed_save_once() {
     type Call = fn(&mut Checkpointer<State>) -> Result<(), Error>;
     let calls: [Call; 3] = [
         |checkpoints| checkpoints.save(&state(3)).map(drop),
@@ -107,7 +107,7 @@ fn the_error_of_a_failed_save_is_returned_by_the_next_call_and_only_once() {
 }
 
 #[test]
-fn the_error_of_a_failed_save_is_returned_by_finish_which_saves_nevertheless() {
+fn finish_saves_and_returns_the_error_of_an_earlier_save() {
     let Run { path, disk, mut checkpoints, _parent } = run();
     disk.plan(Some((0, Fault::Error(EIO))));
     checkpoints.save_in_background(&state(1)).unwrap();
@@ -134,7 +134,7 @@ fn a_panic_of_the_thread_is_an_error_and_the_next_save_succeeds() {
         disk.plan(Some((place, Fault::Panic)));
         checkpoints.save_in_background(&state(2)).unwrap();
         let error = checkpoints.wait().unwrap_err();
-        assert!(error.to_string().contains("panicked: told to"), "{error}");
+        assert!(error.to_string().contains("panicked: planned"), "{error}");
         disk.plan(None);
         checkpoints.save_in_background(&state(3)).unwrap();
         checkpoints.wait().unwrap();
