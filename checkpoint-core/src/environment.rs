@@ -1,7 +1,7 @@
-//! The environment variables by which a person changes a program without compiling it.
+//! The environment variables by which a user changes a program without compiling it.
 //!
-//! What the environment says goes before what the program says. A value that is not understood is an error of the opening,
-//! and a name that is not known, but looks as if it were meant for us, is warned of: a misspelt wish must not be lost.
+//! A variable goes before the setting of the program. An invalid value is an error of opening. An
+//! unknown name that looks like ours gets a warning: a misspelt setting must not be lost.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, Once, PoisonError};
@@ -10,27 +10,27 @@ use std::time::Duration;
 use crate::base::warnings;
 use crate::error::Error;
 
-/// How all of them begin.
+/// The prefix of all of them.
 const PREFIX: &str = "CHECKPOINT_";
 
-/// When to save: `10min`, `1000 steps`, `1%`, `adaptive`.
+/// The schedule of saves: `10min`, `1000 steps`, `1%`, `adaptive`.
 pub(crate) const EVERY: &str = "CHECKPOINT_EVERY";
-/// How many generations to keep.
+/// The number of generations to keep.
 pub(crate) const KEEP: &str = "CHECKPOINT_KEEP";
-/// Whether to save in the background.
+/// `on` to save in the background.
 pub(crate) const BACKGROUND: &str = "CHECKPOINT_BACKGROUND";
-/// How long to run.
+/// The time to run.
 pub(crate) const TIME_LIMIT: &str = "CHECKPOINT_TIME_LIMIT";
-/// When the job ends.
+/// The end of the job.
 pub(crate) const DEADLINE: &str = "CHECKPOINT_DEADLINE";
-/// What a failed save does.
+/// The reaction to a failed save.
 pub(crate) const ON_FAILED_SAVE: &str = "CHECKPOINT_ON_FAILED_SAVE";
-/// Where warnings go.
+/// The destination of warnings.
 pub(crate) use crate::base::warnings::VARIABLE as WARNINGS;
 /// The exit codes of a program that is to be started again, and of one that a user halted.
 pub(crate) const EXIT_REQUEUE: &str = "CHECKPOINT_EXIT_REQUEUE";
 pub(crate) const EXIT_HALTED: &str = "CHECKPOINT_EXIT_HALTED";
-/// Which steps of a pipeline to run: a person's commands.
+/// The steps of a pipeline to run: a user's commands.
 pub(crate) const STEPS: &str = "CHECKPOINT_STEPS";
 
 const KNOWN: [&str; 10] = [
@@ -46,18 +46,18 @@ const KNOWN: [&str; 10] = [
     STEPS,
 ];
 
-/// Names of scripts and programs, which our own documentation proposes.
+/// Names that our own documentation proposes for scripts and programs.
 const OF_OTHERS: [&str; 2] = ["CHECKPOINT_DIR", "CHECKPOINT_KEY"];
 
-/// Names that the program itself asked for.
+/// The names that the program itself read.
 static ASKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Takes note of a variable that the program asks for by its name.
+/// Records that the program reads a variable of this name.
 pub(crate) fn ask(name: &str) {
     ASKED.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
 }
 
-/// The value of a variable, without space around it. One that is empty is not there.
+/// The value of a variable, without space around it. An empty variable counts as unset.
 ///
 /// # Errors
 /// [`Error::InvalidSetting`] where it is not UTF-8.
@@ -69,12 +69,12 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>, Error> {
     }
 }
 
-/// A variable whose value is not understood.
+/// The error of a variable with an invalid value.
 pub(crate) fn invalid(name: &str, value: &str, why: &'static str) -> Error {
     Error::InvalidSetting { setting: format!("{name}={value}"), why }
 }
 
-/// Warns, once in a process, of variables that look as if they were meant for us.
+/// Warns, once in a process, of unknown variables that look like ours.
 pub(crate) fn warn_of_unknown() {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {
@@ -111,16 +111,16 @@ pub(crate) fn switch(name: &str) -> Result<Option<bool>, Error> {
     }
 }
 
-/// Makes sure that what it says of warnings is understood.
+/// Checks the variable of warnings.
 ///
 /// # Errors
-/// [`Error::InvalidSetting`] where it is not.
+/// [`Error::InvalidSetting`] where its value is invalid.
 pub(crate) fn check_warnings() -> Result<(), Error> {
     let value = variable(WARNINGS)?.unwrap_or_default();
     warnings::parse(&value).map(drop).map_err(|why| invalid(WARNINGS, &value, why))
 }
 
-/// A duration that is more than nothing.
+/// A duration greater than zero.
 pub(crate) fn time(name: &str) -> Result<Option<Duration>, Error> {
     let Some(value) = variable(name)? else { return Ok(None) };
     let time = crate::base::time::parse_duration(&value).filter(|time| !time.is_zero());

@@ -1,21 +1,24 @@
-//! The core of [`checkpointed`](https://docs.rs/checkpointed): use that package, which adds the macros.
+//! The core of [`checkpointed`](https://docs.rs/checkpointed): depend on that package, which adds
+//! the macros.
 //!
-//! How a state becomes a durable checkpoint, and which folder each arrow is:
+//! A state becomes a durable checkpoint in these folders:
 //!
 //! ```text
 //! state ──▶ parts ──▶ one file ──▶ durable generation
 //!      state/    container/    store/
 //! ```
 //!
-//! - [`Checkpointer`] is what a program holds. It asks `state` for the bytes of a value and for its [`Schema`](schema::Schema), has
-//!   `container` write them as one zip archive with a [`Manifest`], and has `store` publish that file under the next
-//!   number of the checkpoint directory.
-//! - [`CheckpointReader`] goes the same road backwards: the newest generation whose checksums are right, decoded;
-//!   where its schema is not that of the program, by the names in it.
+//! - [`Checkpointer`] is the value that a program holds. It asks `state` for the bytes of a value
+//!   and for its [`Schema`](schema::Schema), has `container` write them as one zip archive with a
+//!   [`Manifest`], and has `store` publish that file under the next number of the checkpoint
+//!   directory.
+//! - [`CheckpointReader`] takes the way back: it decodes the newest generation whose checksums are
+//!   right. Where the schema of the file differs from that of the program, names decide.
 //! - [`inspect`] is for tools that know nothing of the program.
-//! - [`Error`] says what went wrong, where, and what to do.
+//! - [`Error`] describes every failure: the event, its place, and the remedy.
 
-// What the optional modules alone use is dead without them; a build with all of them finds what nothing uses.
+// Items that only the optional modules use are dead without them. A build with all of them finds
+// unused items.
 #![cfg_attr(
     not(all(feature = "pipeline", feature = "scopes", feature = "inspect")),
     allow(dead_code, unused_imports, unreachable_pub, reason = "the optional modules use it")
@@ -64,7 +67,8 @@ pub use seal::{Key, Protection};
 pub use state::{Checkpoint, Plain, Types, fixed, json, self_describing};
 pub use store::{Access, Metric};
 
-/// What the macros' code refers to. Not part of the interface: it changes without notice.
+/// The items that the code of the macros uses. Not part of the interface: they change without
+/// notice.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::arrays::ArrayPool;
