@@ -3,7 +3,6 @@
 use serde::{Serialize, ser};
 
 use super::forms::{Entries, Expected, Id};
-use super::observed::Style;
 use super::writer::{WAY_OUT, Writer};
 use super::{Failure, Result};
 use crate::schema::path::Step;
