@@ -538,7 +538,7 @@ holds("sizes", "<u8", (50,), [2**64 - 1] * 50)
     // Another length is another type.
     let mut other = Checkpointer::<Fixed<51>>::open(directory.path()).unwrap();
     let error = other.load().unwrap_err().to_string();
-    assert!(error.contains("[_; 50]") && error.contains("[_; 51]"), "{error}");
+    assert!(error.contains("; 50]") && error.contains("; 51]"), "{error}");
     let json = serde_json::to_value(&fixed).unwrap();
     assert_eq!((&json["grid"][2][63], &json["rows"][1][99]), (&191.0.into(), &0.5.into()));
     assert_eq!(json["absent"], serde_json::Value::Null);

@@ -72,7 +72,7 @@ pub use store::{Access, Metric};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::arrays::ArrayPool;
-    pub use crate::schema::{Body, Field, Fields, Type, Variant};
+    pub use crate::schema::{Body, Field, Fields, Grid, Type, Variant};
     pub use crate::state::{
         PartSchema, Parts, Probe, ShortArray, Types, ViaCheckpoint, ViaParts, ViaSerde, adapter as fixed,
         told, traced,

@@ -110,6 +110,11 @@ class Decoder:
             return self._option(inner)
         if word == "seq":
             return self._sequence(inner)
+        if word == "grid":
+            # Fixed arrays: all their elements in one sequence.
+            if not isinstance(inner, dict) or "element" not in inner:
+                raise self._schema("a grid without an element")
+            return self._sequence(inner["element"])
         if word == "map":
             return self._map(*self._list(inner, 2))
         if word == "tuple":
@@ -201,9 +206,7 @@ class Decoder:
             if not isinstance(name, str) or "type" not in field or name in values:
                 raise self._schema("a field without name or type, or twice")
             values[name] = yield name, field["type"]
-        # A fixed array of any length is described as a struct whose only field is named after its shape.
-        shape = next(iter(values), "")
-        return values[shape] if len(values) == 1 and "[_; " in shape else values
+        return values
 
     def _elsewhere(self, inner: Any) -> numpy.ndarray:
         """The array that stands for a sequence; it must be the next one, of the right type and length."""

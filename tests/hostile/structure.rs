@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use checkpointed::__private::Numbers;
-use checkpointed::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
+use checkpointed::schema::{Body, Definition, Field, Fields, Grid, Schema, Type, Variant};
 
 use super::forge;
 use super::mutation::Choices;
@@ -124,7 +124,7 @@ fn change(schema: &mut Schema, choices: &mut Choices<'_>) {
     let (place, other) = (choices.below(count), choices.below(count));
     let (ty, copy) = (get(schema, place), get(schema, other));
     let boxed = |ty: Type| Box::new(ty);
-    let changed = match choices.byte() % 11 {
+    let changed = match choices.byte() % 12 {
         0 | 1 => scalar(choices),
         2 => Type::Option(boxed(ty)),
         3 => Type::Seq(boxed(ty)),
@@ -144,7 +144,12 @@ fn change(schema: &mut Schema, choices: &mut Choices<'_>) {
             });
             Type::Named(definitions)
         }
-        9 => match ty {
+        9 => {
+            let lengths = (0..choices.byte() % 3).map(|_| choices.number() % 5).collect();
+            Type::Grid(Grid { element: boxed(ty), lengths, is_vec: choices.byte().is_multiple_of(2) })
+        }
+        10 => match ty {
+            Type::Grid(grid) => Type::Seq(grid.element),
             Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => *inner,
             Type::Map(_, value) => Type::Seq(value),
             Type::Tuple(mut members) if !members.is_empty() => {
@@ -232,7 +237,7 @@ fn word(choices: &mut Choices<'_>) -> String {
         "Run",
         "flag",
         "",
-        "[[_; 2]; 3]",
+        "[[u8; 2]; 3]",
         "é",
     ];
     WORDS[choices.below(WORDS.len())].to_owned()
@@ -266,6 +271,7 @@ fn visit_type(ty: &mut Type, visit: &mut dyn FnMut(&mut Type) -> bool) -> bool {
     visit(ty)
         || match ty {
             Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => visit_type(inner, visit),
+            Type::Grid(grid) => visit_type(&mut grid.element, visit),
             Type::Map(key, value) => visit_type(key, visit) || visit_type(value, visit),
             Type::Tuple(members) => members.iter_mut().any(|member| visit_type(member, visit)),
             _ => false,
@@ -368,6 +374,10 @@ impl Made<'_, '_> {
                 }
             }
             Type::Seq(element) => self.sequence(element, None, next)?,
+            Type::Grid(Grid { element, lengths, is_vec }) => {
+                let row = lengths.iter().product::<u64>().try_into().ok()?;
+                self.sequence(element, Some((*is_vec, row)), next)?;
+            }
             Type::Map(key, value) => {
                 let count = self.count(depth);
                 self.length(count);
@@ -399,17 +409,7 @@ impl Made<'_, '_> {
 
     fn defined(&mut self, definition: &Definition, depth: u32) -> Option<()> {
         match &definition.body {
-            Body::Struct(fields) => {
-                // The name of a fixed array and of its field has its lengths.
-                if let Fields::Named(fields) = fields
-                    && let [Field { name, ty: Type::Seq(element) }] = &fields[..]
-                    && *name == definition.name
-                    && let Some(row) = elements_of(name)
-                {
-                    return self.sequence(element, Some(row), depth + 1);
-                }
-                self.fields(fields, depth)
-            }
+            Body::Struct(fields) => self.fields(fields, depth),
             Body::Enum(variants) => {
                 let mut number = self.choices.below(variants.len());
                 if depth >= DEEPEST {
@@ -511,13 +511,4 @@ impl Made<'_, '_> {
         const WORDS: [&str; 8] = ["", "a", "b/c", "First", "é✓", "1.5", "..", "{\"a\":1}"];
         WORDS[usize::from(self.choices.byte() % 8)].to_owned()
     }
-}
-
-/// Of the name of a fixed array: whether there is any number of it, and how many elements each has.
-fn elements_of(name: &str) -> Option<(bool, usize)> {
-    let inner = name.strip_prefix("Vec<").and_then(|rest| rest.strip_suffix('>'));
-    let (_, lengths) = inner.unwrap_or(name).split_once("_; ")?;
-    let lengths = lengths.strip_suffix(']')?.split("]; ").map(|length| length.parse::<usize>().ok());
-    let count = lengths.collect::<Option<Vec<usize>>>()?.into_iter().product();
-    Some((inner.is_some(), count))
 }

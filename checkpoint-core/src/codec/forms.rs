@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::stack::Room;
 use crate::arrays::{Dtype, Kind};
-use crate::schema::{Body, Field, Fields, Float16, Schema, Shape, Type, Variant, hidden};
+use crate::schema::{Body, Field, Fields, Float16, Grid, Schema, Type, Variant, hidden};
 
 /// A place in the table; or, from [`Id::FREE`] on, one of what is observed where the schema says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -531,6 +531,11 @@ impl Table {
                 let element = self.ty(element);
                 self.add(Form::Seq(element))
             }
+            // The elements are all in one sequence.
+            Type::Grid(grid) => {
+                let element = self.ty(&grid.element);
+                self.add(Form::Seq(element))
+            }
             Type::Map(key, value) => {
                 let parts = [self.ty(key), self.ty(value)];
                 let first = self.entries(parts.into_iter().map(|part| (Name::Any, part)).collect());
@@ -689,14 +694,9 @@ impl Sizes<'_> {
         if let Some(known) = self.known.get_mut(place) {
             *known = Some(POINTER);
         }
-        let size = match (Shape::of(definition), &definition.body) {
-            // One sequence in the file, and on the stack all of its elements.
-            (Some((Shape { is_vec: false, lengths }, Type::Seq(leaf))), _) => {
-                let factors = lengths.iter().map(|length| usize::try_from(*length).unwrap_or(usize::MAX));
-                factors.fold(self.ty(leaf), usize::saturating_mul)
-            }
-            (_, Body::Struct(fields)) => self.fields(fields),
-            (_, Body::Enum(variants)) => {
+        let size = match &definition.body {
+            Body::Struct(fields) => self.fields(fields),
+            Body::Enum(variants) => {
                 let largest = variants.iter().map(|variant| self.fields(&variant.fields)).max().unwrap_or(0);
                 largest.saturating_add(POINTER)
             }
@@ -730,6 +730,15 @@ impl Sizes<'_> {
             Type::Array(element, length) => {
                 let length = usize::try_from(*length).unwrap_or(usize::MAX);
                 self.ty(element).saturating_mul(length)
+            }
+            // One sequence in the file, and on the stack all of its elements.
+            Type::Grid(Grid { element, lengths, is_vec: false }) => {
+                let factors = lengths.iter().map(|length| usize::try_from(*length).unwrap_or(usize::MAX));
+                factors.fold(self.ty(element), usize::saturating_mul)
+            }
+            Type::Grid(grid) => {
+                self.ty(&grid.element);
+                32
             }
             Type::Seq(inner) => {
                 self.ty(inner);

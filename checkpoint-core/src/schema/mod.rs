@@ -13,13 +13,11 @@ pub(crate) mod float16;
 pub(crate) mod former;
 pub(crate) mod hidden;
 pub(crate) mod path;
-pub(crate) mod shape;
 mod wrappers;
 
 pub(crate) use float16::Float16;
 pub(crate) use former::Former;
 pub(crate) use path::{is_array_name, path_step};
-pub(crate) use shape::Shape;
 pub(crate) use wrappers::{chain, own_version, version, wrapped};
 
 /// The schema of a state: the type of its root, and the definitions that it refers to.
@@ -103,6 +101,8 @@ pub enum Type {
     Tuple(Vec<Type>),
     /// A fixed number of one type: `[T; N]`.
     Array(Box<Type>, u64),
+    /// Fixed arrays of any length whose elements are in one sequence: `[[T; 64]; 3]`, or a `Vec` of them.
+    Grid(Grid),
     /// The struct or enum at this place of [`Schema::types`].
     Named(usize),
     /// A type from elsewhere whose form could not be found out; only its name is compared. In a checkpoint what was
@@ -110,6 +110,30 @@ pub enum Type {
     Opaque(String),
     /// A type that could be saved but never loaded, and why. No checkpoint is written with one.
     Unsupported(String),
+}
+
+/// Fixed arrays whose elements are in one sequence, the last dimension fastest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grid {
+    /// The type of the elements.
+    pub element: Box<Type>,
+    /// The lengths of the dimensions of one array, outermost first.
+    pub lengths: Vec<u64>,
+    /// Whether it is any number of such arrays.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_vec: bool,
+}
+
+impl Grid {
+    /// How many dimensions are around an element.
+    pub(crate) fn depth(&self) -> usize {
+        self.lengths.len() + usize::from(self.is_vec)
+    }
+
+    /// Whether both are of the same shape.
+    pub(crate) fn has_shape_of(&self, other: &Grid) -> bool {
+        self.lengths == other.lengths && self.is_vec == other.is_vec
+    }
 }
 
 /// A struct or an enum.
@@ -121,7 +145,7 @@ pub struct Definition {
     pub version: u32,
     /// Whether only serde describes it, as it does the types of other crates. Of two such types
     /// of the same form the name alone tells which is which.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
     /// Whether it stands for a type whose form could not be found out, by what was seen when the values of this
     /// checkpoint were written: a wrapper around that, under the name of the type.
@@ -186,6 +210,7 @@ impl Schema {
             match ty {
                 Type::Named(place) => *place < count,
                 Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => closed(inner, count),
+                Type::Grid(grid) => closed(&grid.element, count),
                 Type::Map(key, value) => closed(key, count) && closed(value, count),
                 Type::Tuple(members) => members.iter().all(|member| closed(member, count)),
                 _ => true,
@@ -202,6 +227,7 @@ impl Schema {
             match ty {
                 Type::Opaque(_) => take(ty),
                 Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => within(inner, take),
+                Type::Grid(grid) => within(&mut grid.element, take),
                 Type::Map(key, value) => {
                     within(key, take);
                     within(value, take);
@@ -266,6 +292,13 @@ impl Schema {
                 return between(text, "(", &members, ")");
             }
             Type::Array(inner, length) => return between(text, "[", &[inner], &format!("; {length}]")),
+            Type::Grid(grid) => {
+                let lengths = &grid.lengths[..grid.lengths.len().min(LONGEST)];
+                let (open, close) = if grid.is_vec { ("Vec<", ">") } else { ("", "") };
+                let open = format!("{open}{}", "[".repeat(lengths.len()));
+                let sizes: String = lengths.iter().rev().map(|length| format!("; {length}]")).collect();
+                return between(text, &open, &[&grid.element], &format!("{sizes}{close}"));
+            }
             Type::Named(place) => match self.types.get(*place) {
                 Some(definition) => &definition.name,
                 None => return text.push_str(&format!("type {place}")),
@@ -329,6 +362,7 @@ pub(crate) fn shift(ty: &mut Type, offset: usize) {
     match ty {
         Type::Named(place) => *place += offset,
         Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) => shift(inner, offset),
+        Type::Grid(grid) => shift(&mut grid.element, offset),
         Type::Map(key, value) => {
             shift(key, offset);
             shift(value, offset);

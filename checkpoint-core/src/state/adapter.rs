@@ -25,16 +25,7 @@ pub use self::maps::Values;
 use super::Types;
 use super::fixed::Number;
 use crate::arrays::{self, ArrayPool};
-use crate::schema::{Body, Field, Fields, Shape, Type};
-
-impl Shape {
-    /// Adds the struct for it.
-    pub(crate) fn define(&self, types: &mut Types, leaf: Type) -> Type {
-        let name = self.name();
-        let ty = Type::Seq(Box::new(leaf));
-        types.add(&name, Body::Struct(Fields::Named(vec![Field { name: name.clone(), ty }])))
-    }
-}
+use crate::schema::{Grid, Type};
 
 /// What is to be done with an element that is no number, which has the type that the caller knows.
 type LendLeaf<'a> = &'a mut dyn FnMut(&mut dyn Any, &mut ArrayPool);
@@ -185,10 +176,7 @@ where
 
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
         match shape::<[T; N], Self>() {
-            (lengths, true) => {
-                let leaf = leaf(types);
-                Shape { is_vec: false, lengths }.define(types, leaf)
-            }
+            (lengths, true) => Type::Grid(Grid { element: Box::new(leaf(types)), lengths, is_vec: false }),
             (lengths, false) => short_schema(&lengths, types, leaf),
         }
     }

@@ -198,18 +198,6 @@ impl Types {
         }
     }
 
-    /// A definition of its own for each place that it is asked for.
-    pub(crate) fn add(&mut self, name: &str, body: Body) -> Type {
-        self.definitions.push(Definition {
-            name: name.to_owned(),
-            version: 1,
-            foreign: false,
-            observed: false,
-            body,
-        });
-        Type::Named(self.definitions.len() - 1)
-    }
-
     /// A type that knows nothing of checkpoints; `trace` finds out its form, once for each type.
     pub(crate) fn import<T: 'static>(&mut self, trace: impl FnOnce() -> Traced) -> Type {
         self.has_foreign_parts = true;

@@ -8,9 +8,10 @@ use serde::de::{Deserializer, Visitor};
 
 use super::access::{Choice, Entries, Members, VariantByName};
 use super::emission::arguments;
-use super::graph::{ContainerId, Form, Key, Place, Shape, SlotId, VariantHunt};
+use super::graph::{ContainerId, Dimensions, Form, Key, Place, Shape, SlotId, VariantHunt};
 use super::sample::{self, Anything};
 use super::tracer::{Culprit, Refusal, Result, Tracer};
+use super::{GRID, GRIDS};
 use crate::schema::Type;
 
 /// What a struct or an enum costs, compared with a value without parts.
@@ -21,6 +22,8 @@ pub(super) struct Tracing<'a> {
     pub(super) tracer: &'a mut Tracer,
     pub(super) slot: SlotId,
     pub(super) hurry: bool,
+    /// What was said so far of fixed arrays whose elements come next.
+    pub(super) grid: Option<Dimensions>,
 }
 
 impl<'a> Tracing<'a> {
@@ -45,7 +48,7 @@ impl<'a> Tracing<'a> {
         visitor: V,
         read: impl FnOnce(&mut Tracer, SlotId, bool, V) -> Result<V::Value>,
     ) -> Result<V::Value> {
-        let Tracing { tracer, mut slot, mut hurry } = self;
+        let Tracing { tracer, mut slot, mut hurry, .. } = self;
         name_if_unnamed::<V::Value>(tracer, slot);
         let visitor_name = type_name::<V>();
         if is_erased(visitor_name) {
@@ -79,7 +82,7 @@ impl<'a> Tracing<'a> {
         visitor: V,
         read: impl FnOnce(&mut Tracer, ContainerId, bool, V) -> Result<V::Value>,
     ) -> Result<V::Value> {
-        let Tracing { tracer, slot, hurry } = self;
+        let Tracing { tracer, slot, hurry, .. } = self;
         name_if_unnamed::<V::Value>(tracer, slot);
         let (name, members, is_enum) = key;
         let key = Key { value: type_name::<V::Value>(), visitor: type_name::<V>(), name, members, is_enum };
@@ -233,9 +236,10 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
         })
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        let grid = self.grid.take();
         self.inline(visitor, |tracer, slot, hurry, visitor| {
-            let element = tracer.graph.seq(slot);
+            let element = tracer.graph.seq(slot, grid);
             let length = tracer.count(slot, &[element], usize::MAX - 1, hurry);
             visitor.visit_seq(Members {
                 tracer,
@@ -289,7 +293,15 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
         })
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
+        if name == GRIDS {
+            self.grid.get_or_insert_default().is_vec = true;
+            return visitor.visit_newtype_struct(self);
+        }
         self.container((name, &[], false), visitor, |tracer, container, hurry, visitor| {
             match tracer.graph.form(Place { container, variant: None }, Form::Newtype) {
                 Some(slots) => {
@@ -302,11 +314,15 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
+        mut self,
         name: &'static str,
         length: usize,
         visitor: V,
     ) -> Result<V::Value> {
+        if name == GRID {
+            self.grid.get_or_insert_default().lengths.push(length as u64);
+            return visitor.visit_newtype_struct(self);
+        }
         self.container((name, &[], false), visitor, |tracer, container, hurry, visitor| {
             tracer.read_content(Place { container, variant: None }, Form::Tuple(length), visitor, hurry)
         })

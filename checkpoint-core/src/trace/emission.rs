@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 
 use super::Traced;
-use super::graph::{Container, ContainerId, Content, Form, Graph, ROOT, Shape, SlotId};
-use crate::schema::{Body, Definition, Field, Fields, Former, Schema, Type, Variant, hidden};
+use super::graph::{Container, ContainerId, Content, Dimensions, Form, Graph, ROOT, Shape, SlotId};
+use crate::schema::{Body, Definition, Field, Fields, Former, Grid, Schema, Type, Variant, hidden};
 
 impl Graph {
     pub(super) fn into_schema(self) -> Traced {
@@ -93,7 +93,13 @@ impl Emission<'_> {
             Shape::Leaf(ty) => ty.clone(),
             Shape::Undecided(request) => Type::Unsupported(undecided(&name(), request)),
             Shape::Option(inner) => Type::Option(Box::new(self.one(*inner, &part(0, "the content")))),
-            Shape::Seq(element) => Type::Seq(Box::new(self.one(*element, &part(0, "the elements")))),
+            Shape::Seq(element) => {
+                let element = Box::new(self.one(*element, &part(0, "the elements")));
+                match self.graph.slots[slot].grid.clone() {
+                    Some(Dimensions { is_vec, lengths }) => Type::Grid(Grid { element, lengths, is_vec }),
+                    None => Type::Seq(element),
+                }
+            }
             Shape::Map(key, value) => match &self.graph.slots[*key].shape {
                 // Keys that are names of fields belong to a struct with `flatten`.
                 Shape::Undecided(request @ "deserialize_identifier") => {
@@ -176,10 +182,7 @@ impl Emission<'_> {
                 (name.to_owned(), body)
             }
         };
-        let mut definition = Definition { name, version: 1, foreign: true, observed: false, body };
-        // A fixed array is ours, wherever it is met.
-        definition.foreign = crate::schema::Shape::of(&definition).is_none();
-        definition
+        Definition { name, version: 1, foreign: true, observed: false, body }
     }
 
     /// Notes the aliases of the fields of a content; `path` leads to it.

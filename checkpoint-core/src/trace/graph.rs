@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) shape: Shape,
     /// How many of its members were read, where they are a tuple: it need not be as many as were asked for.
     pub(super) read: Option<usize>,
+    /// Those of fixed arrays, where it is a sequence of all their elements.
+    pub(super) grid: Option<Dimensions>,
     /// Which of its choices the slot is given.
     pub(super) sample: usize,
     /// The same for the number of its elements while something is to be found out in them.
@@ -37,6 +39,14 @@ pub(super) struct Slot {
     pub(super) dead: bool,
     /// How many steps from here to something unknown.
     pub(super) distance: u32,
+}
+
+/// What a sequence of all elements of fixed arrays is made of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Dimensions {
+    pub(super) is_vec: bool,
+    /// The lengths of one array, outermost first.
+    pub(super) lengths: Vec<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -209,6 +219,7 @@ impl Graph {
             type_name,
             shape: Shape::Unknown,
             read: None,
+            grid: None,
             sample: 0,
             eager: 0,
             fixed: false,
@@ -253,12 +264,15 @@ impl Graph {
         inner
     }
 
-    pub(super) fn seq(&mut self, slot: SlotId) -> SlotId {
-        if let Shape::Seq(element) = self.slots[slot].shape {
+    pub(super) fn seq(&mut self, slot: SlotId, grid: Option<Dimensions>) -> SlotId {
+        if let Shape::Seq(element) = self.slots[slot].shape
+            && self.slots[slot].grid == grid
+        {
             return element;
         }
         let element = self.new_slot("");
         self.learn(slot, Shape::Seq(element));
+        self.slots[slot].grid = grid;
         element
     }
 

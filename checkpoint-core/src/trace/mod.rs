@@ -114,6 +114,13 @@ fn endless(name: &str) -> Traced {
     Traced { schema, former: HashMap::new() }
 }
 
+/// Names a dimension of fixed arrays to the tracer, as a tuple struct of that length; behind the last one comes the sequence
+/// of all elements.
+pub(crate) const GRID: &str = "\0grid";
+
+/// Says to the tracer that any number of fixed arrays comes, as a newtype around the dimensions of one.
+pub(crate) const GRIDS: &str = "\0grids";
+
 /// Whether this is the deserializer that [`trace`] reads from.
 pub(crate) fn is_tracer<D>() -> bool {
     typeid::of::<D>() == typeid::of::<deserializer::Tracing<'static>>()

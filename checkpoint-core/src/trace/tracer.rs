@@ -208,7 +208,7 @@ impl Tracer {
         let (mark, known) = (self.given.len(), self.graph.changes);
         self.active.push((slot, mark));
         self.progress.note(self.graph.slots[slot].type_name);
-        let result = read(Tracing { tracer: self, slot, hurry });
+        let result = read(Tracing { tracer: self, slot, hurry, grid: None });
         self.active.pop();
         // What is made of the value comes next.
         self.progress.note(self.active.last().map_or("", |(outer, _)| self.graph.slots[*outer].type_name));

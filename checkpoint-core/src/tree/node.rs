@@ -6,7 +6,7 @@ use super::file::File;
 use super::members::{Inside, Members};
 use super::walk::{Count, Place, Rest, TOO_MANY, Trouble, Walker, damaged, most_values, rest_of};
 use crate::error::Error;
-use crate::schema::{Body, Fields, Float16, Shape, Type};
+use crate::schema::{Body, Fields, Float16, Grid, Type};
 
 /// One value of a state. It is where the value is; nothing is decoded before it is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -81,16 +81,7 @@ impl<'a> Node<'a> {
         let schema = self.file.schema();
         match self.form {
             Form::Content(name, _) => name.to_owned(),
-            Form::Type(ty) => {
-                let shape = match ty {
-                    Type::Named(place) => schema.types.get(*place).and_then(Shape::of),
-                    _ => None,
-                };
-                match shape {
-                    Some((shape, Type::Seq(leaf))) => shape.name().replacen('_', &schema.describe(leaf), 1),
-                    _ => schema.describe(ty),
-                }
-            }
+            Form::Type(ty) => schema.describe(ty),
         }
     }
 
@@ -181,10 +172,7 @@ impl<'a> Node<'a> {
             }
             match &definition.body {
                 Body::Struct(Fields::Newtype(inner)) => ty = inner,
-                Body::Struct(fields) => match Shape::of(definition) {
-                    Some((_, inner)) => ty = inner,
-                    None => return self.of_fields(walker, fields),
-                },
+                Body::Struct(fields) => return self.of_fields(walker, fields),
                 Body::Enum(variants) => {
                     let variant = walker.variant(variants).map_err(|trouble| self.file.trouble(trouble))?;
                     let content = match &variant.fields {
@@ -213,7 +201,7 @@ impl<'a> Node<'a> {
         let value = self.read(walker, ty).map_err(|trouble| self.file.trouble(trouble))?;
         let (count, element) = match (value, ty) {
             (Some(value), _) => return Ok(value),
-            (None, Type::Seq(element)) => {
+            (None, Type::Seq(element) | Type::Grid(Grid { element, .. })) => {
                 (walker.count().map_err(|trouble| self.file.trouble(trouble))?, &**element)
             }
             (None, _) => return Err(self.file.damaged("a type without a form".to_owned())),
@@ -279,7 +267,7 @@ impl<'a> Node<'a> {
                 Value::Sequence(Members::new(self.file, Inside::Elements(element, *count), walker.place))
             }
             Type::Opaque(name) | Type::Unsupported(name) => Value::Opaque(name),
-            Type::Seq(_) | Type::Named(_) => return Ok(None),
+            Type::Seq(_) | Type::Grid(_) | Type::Named(_) => return Ok(None),
         }))
     }
 

@@ -3,7 +3,7 @@
 use super::ends::{Ends, Known, WORTH_IT};
 use super::layout::Layout;
 use crate::codec::{ELEMENTS_WITHOUT_BYTES, OUT_OF_BAND};
-use crate::schema::{Body, Field, Fields, Schema, Type};
+use crate::schema::{Body, Field, Fields, Grid, Schema, Type};
 
 /// How many values may be inside each other: as many as the format allows, and as many wrappers around them.
 const DEEPEST: usize = 1 << 14;
@@ -279,7 +279,7 @@ impl<'a> Walker<'a> {
                 self.take_slice(length).map(|_| None)
             }
             Type::Option(inner) => Ok(self.flag()?.then_some(Rest::Elements(inner, 1))),
-            Type::Seq(element) => match self.count()? {
+            Type::Seq(element) | Type::Grid(Grid { element, .. }) => match self.count()? {
                 Count::Here(count) => Ok(Some(Rest::Elements(element, count))),
                 Count::Apart(array) => {
                     self.check.map_or(Ok(()), |check| check(array, element))?;

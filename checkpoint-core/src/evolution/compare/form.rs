@@ -1,7 +1,7 @@
 //! A type as the comparison sees it.
 
 use super::DEEPEST;
-use crate::schema::{Body, Definition, Field, Fields, Float16, Schema, Type, Variant};
+use crate::schema::{Body, Definition, Field, Fields, Float16, Grid, Schema, Type, Variant};
 
 /// What is found at a place.
 pub(super) struct Seen<'a> {
@@ -26,6 +26,7 @@ pub(super) enum Form<'a> {
     Float16(Float16),
     Option(&'a Type),
     Seq(&'a Type),
+    Grid(&'a Grid),
     Map(&'a Type, &'a Type),
     Members(Vec<&'a Type>),
     Repeated(&'a Type, u64),
@@ -74,6 +75,7 @@ impl<'a> Form<'a> {
                 },
                 Type::Option(inner) => Form::Option(inner),
                 Type::Seq(element) => Form::Seq(element),
+                Type::Grid(grid) => Form::Grid(grid),
                 Type::Bytes => Form::Seq(&Type::U8),
                 Type::Map(key, value) => Form::Map(key, value),
                 Type::Unit => Form::Members(Vec::new()),

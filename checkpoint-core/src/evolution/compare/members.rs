@@ -56,6 +56,7 @@ impl<'a> Comparison<'a> {
     ) {
         let element = |form: &Form<'a>| match form {
             Form::Seq(element) | Form::Repeated(element, _) => Some(*element),
+            Form::Grid(grid) if grid.depth() == 1 => Some(&*grid.element),
             _ => None,
         };
         let pairs: Vec<(String, &'a Type, &'a Type)> = match (checkpoint, program) {
@@ -64,6 +65,9 @@ impl<'a> Comparison<'a> {
                 .zip(*fields)
                 .map(|(member, field)| (dotted(&field.name), *member, &field.ty))
                 .collect(),
+            (Form::Grid(before), Form::Grid(after)) if before.depth() == after.depth() => {
+                vec![("[]".repeat(after.depth()), &*before.element, &*after.element)]
+            }
             (Form::Map(_, value), Form::Fields(fields)) => {
                 fields.iter().map(|field| (dotted(&field.name), *value, &field.ty)).collect()
             }

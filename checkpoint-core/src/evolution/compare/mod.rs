@@ -228,6 +228,12 @@ impl<'a> Comparison<'a> {
             (Form::Seq(checkpoint), Form::Seq(program)) => {
                 return self.within("[]", |comparison| comparison.types(checkpoint, program, next));
             }
+            (Form::Grid(checkpoint), Form::Grid(program)) if checkpoint.has_shape_of(program) => {
+                let step = "[]".repeat(program.depth());
+                return self.within(&step, |comparison| {
+                    comparison.types(&checkpoint.element, &program.element, next);
+                });
+            }
             (Form::Map(checkpoint_key, checkpoint_value), Form::Map(program_key, program_value)) => {
                 self.within("[key]", |comparison| comparison.types(checkpoint_key, program_key, next));
                 self.within("[]", |comparison| comparison.types(checkpoint_value, program_value, next));

@@ -9,7 +9,7 @@
 use super::form::Owner;
 use super::{Comparison, DEEPEST, Difference, DifferenceKind};
 use crate::base::text::shortened;
-use crate::schema::{Body, Definition, Fields, Float16, Former, Schema, Shape, Type};
+use crate::schema::{Body, Definition, Fields, Float16, Former, Schema, Type};
 
 /// The older names that fields accept for the types in them: sets of names, of which one holds here.
 #[derive(Default)]
@@ -93,7 +93,7 @@ impl Chain {
 
 /// The name by which a definition is told from others; `None` where it has none of its own.
 fn label(definition: &Definition) -> Option<&str> {
-    let is_own = Shape::of(definition).is_none() && Float16::of(definition).is_none();
+    let is_own = Float16::of(definition).is_none();
     // What was observed stands under the name of the type that it is a form of.
     if definition.observed {
         return None;

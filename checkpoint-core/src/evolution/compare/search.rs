@@ -48,6 +48,7 @@ impl<'a> Search<'a> {
         match ty {
             Type::Option(inner) => self.ty(inner, next),
             Type::Seq(element) | Type::Array(element, _) => self.within("[]", element, next),
+            Type::Grid(grid) => self.within(&"[]".repeat(grid.depth()), &grid.element, next),
             Type::Map(key, value) => {
                 self.within("[key]", key, next);
                 self.within("[]", value, next);

@@ -20,6 +20,7 @@ impl<'a> Comparison<'a> {
             Form::Members(_) | Form::Repeated(..) => "a tuple",
             Form::Option(_) => "an option",
             Form::Seq(_) => "a sequence",
+            Form::Grid(_) => "fixed arrays in one sequence",
             Form::Map(..) => "a map",
             Form::Leaf(Type::Unsupported(_)) => return name,
             Form::Leaf(leaf) => return format!("{name} ({})", self.describe(checkpoint, leaf)),

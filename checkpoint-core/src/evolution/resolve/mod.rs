@@ -11,10 +11,10 @@
 
 mod access;
 mod cursor;
+mod grid;
 mod migration;
 mod number;
 mod other;
-mod shaped;
 mod value;
 
 use serde::de::DeserializeOwned;

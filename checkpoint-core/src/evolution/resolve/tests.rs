@@ -79,6 +79,21 @@ fn a_value_reads_as_json_would_show_it() {
 }
 
 #[test]
+fn a_struct_called_like_a_shape_stays_a_struct() {
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename = "[[_; 2]; 3]")]
+    struct Named {
+        #[serde(rename = "[[_; 2]; 3]")]
+        values: Vec<u8>,
+    }
+    let json = r#"{"[[_; 2]; 3]":[1,2,3]}"#;
+    assert_eq!(
+        read::<serde_json::Value>(&written(Named { values: vec![1, 2, 3] })).unwrap().to_string(),
+        json
+    );
+}
+
+#[test]
 fn numbers_keep_their_value_or_are_refused_with_it() {
     assert_eq!(read::<u8>(&written(200_u64)), Ok(200));
     assert!(read::<u8>(&written(300_u64)).unwrap_err().contains("300"));

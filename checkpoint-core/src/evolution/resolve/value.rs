@@ -9,7 +9,7 @@ use super::cursor::{Cursor, Elements, Failure};
 use super::number::Number;
 use super::other::Other;
 use crate::arrays::{self, Kind};
-use crate::schema::{Body, Definition, Fields, Float16, Shape, Type};
+use crate::schema::{Body, Definition, Fields, Float16, Type};
 
 /// The next value, which was written as `ty`.
 pub(super) struct Value<'r, 'a> {
@@ -150,13 +150,7 @@ impl<'a> Value<'_, 'a> {
     fn defined<V: Visitor<'a>>(self, definition: &'a Definition, visitor: V) -> Result<V::Value, Failure> {
         match &definition.body {
             Body::Enum(variants) => self.cursor.read_variant(variants, self.other, visitor),
-            Body::Struct(fields) => match Shape::of(definition) {
-                Some((_, leaf)) if is_ignored::<V>() => {
-                    Value { cursor: self.cursor, ty: leaf, other: Other::unknown() }.deserialize_any(visitor)
-                }
-                Some((shape, Type::Seq(leaf))) => self.cursor.read_shaped(&shape, leaf, visitor),
-                _ => self.cursor.read_fields(fields, self.other, visitor),
-            },
+            Body::Struct(fields) => self.cursor.read_fields(fields, self.other, visitor),
         }
     }
 
@@ -208,6 +202,8 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
                 Type::String => visitor.visit_borrowed_str(value.text()?),
                 Type::Bytes => visitor.visit_borrowed_bytes(value.bytes()?),
                 Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
+                Type::Grid(grid) if is_ignored::<V>() => value.sequence(&grid.element, None, visitor),
+                Type::Grid(grid) => value.cursor.read_grid(grid, visitor),
                 Type::Map(key, ty) => value.cursor.read_entries(key, ty, value.other, visitor),
                 Type::Tuple(types) => value.cursor.read_members(types, value.other, visitor),
                 Type::Array(element, length) => {

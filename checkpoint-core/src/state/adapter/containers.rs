@@ -12,7 +12,7 @@ use super::arrangement::{Arrangement, Fixed, shape};
 use super::elements::{Elements, Read, Via};
 use super::{Adapter, LendLeaf, flat, lend_each, short_schema};
 use crate::arrays::{self, ArrayPool, Whole};
-use crate::schema::{Shape, Type};
+use crate::schema::{Grid, Type};
 use crate::state::Types;
 use crate::{codec, evolution};
 
@@ -108,10 +108,7 @@ impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
 
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
         match shape::<T, A>() {
-            (lengths, true) => {
-                let leaf = leaf(types);
-                Shape { is_vec: true, lengths }.define(types, leaf)
-            }
+            (lengths, true) => Type::Grid(Grid { element: Box::new(leaf(types)), lengths, is_vec: true }),
             (lengths, false) => Type::Seq(Box::new(short_schema(&lengths, types, leaf))),
         }
     }

@@ -1,16 +1,13 @@
 //! Long fixed arrays as one sequence of all their elements: writing, reading, and what finds their schema.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
 
-use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::arrangement::{Arrangement, shape};
 use crate::arrays::{self, Whole};
-use crate::schema::Shape;
 use crate::{codec, trace};
 
 /// Writes all elements of `rows` in one sequence, whose entry has the dimensions `outer` and then those of a row.
@@ -49,8 +46,13 @@ pub(super) fn read<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
     let leaves = if codec::is_reader::<D>() {
         Vec::deserialize(deserializer)?
     } else {
-        let names = names(Shape { is_vec, lengths: shape::<T, A>().0 }.name());
-        deserializer.deserialize_struct(names[0], names, Flat::<A::Leaf>(PhantomData))?;
+        let (lengths, _) = shape::<T, A>();
+        let dimensions = Dimensions::<A::Leaf>(&lengths, PhantomData);
+        if is_vec {
+            deserializer.deserialize_newtype_struct(trace::GRIDS, dimensions)?;
+        } else {
+            dimensions.visit_newtype_struct(deserializer)?;
+        }
         // As much as one row, because the sample has any length.
         A::samples(size_of::<T>() / size_of::<A::Leaf>().max(1)).unwrap_or_default()
     };
@@ -64,25 +66,21 @@ pub(super) fn exactly_one<T, E: serde::de::Error>(mut rows: Vec<T>) -> Result<Ve
     if found == 1 { Ok(rows) } else { Err(E::custom(format!("{found} fixed arrays where one belongs"))) }
 }
 
-/// Reads what [`Shape::define`] describes, and forgets it.
-struct Flat<L>(PhantomData<L>);
+/// Tells the tracer one dimension after the other, then reads the elements and forgets them.
+struct Dimensions<'l, L>(&'l [u64], PhantomData<L>);
 
-impl<'de, L: DeserializeOwned> Visitor<'de> for Flat<L> {
+impl<'de, L: DeserializeOwned> Visitor<'de> for Dimensions<'_, L> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the elements of fixed arrays")
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(self, mut fields: S) -> Result<(), S::Error> {
-        let leaves: Option<Vec<L>> = fields.next_element()?;
-        leaves.map(drop).ok_or_else(|| S::Error::invalid_length(0, &self))
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Some((length, inner)) = self.0.split_first() else {
+            return Vec::<L>::deserialize(deserializer).map(drop);
+        };
+        let length = usize::try_from(*length).map_err(D::Error::custom)?;
+        deserializer.deserialize_tuple_struct(trace::GRID, length, Dimensions(inner, self.1))
     }
-}
-
-/// The name of a struct and of its field, as serde wants them: each is made once and kept for ever.
-fn names(name: String) -> &'static [&'static str; 1] {
-    static NAMES: Mutex<BTreeMap<String, &'static [&'static str; 1]>> = Mutex::new(BTreeMap::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    names.entry(name).or_insert_with_key(|name| Box::leak(Box::new([&*name.clone().leak()])))
 }

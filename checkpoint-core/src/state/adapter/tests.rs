@@ -38,6 +38,25 @@ fn a_fixed_array_that_stays_inline_is_a_sequence_of_all_its_elements() {
 }
 
 #[test]
+fn long_fixed_arrays_are_a_grid_in_the_schema() {
+    #[derive(Serialize, Deserialize)]
+    struct Traced {
+        #[serde(with = "FixedArrays::<Fixed<Fixed<Numbers>>>")]
+        one: [[f64; 64]; 3],
+        #[serde(with = "FixedArrays::<Rows<Fixed<Numbers>>>")]
+        many: Vec<[u8; 40]>,
+    }
+    let schema = crate::schema::Schema::of::<crate::state::Plain<Traced>>();
+    let json = serde_json::to_value(&schema).unwrap();
+    let found = |field: usize| &json["types"][0]["struct"]["named"][field]["type"]["grid"];
+    assert_eq!(*found(0), serde_json::json!({"element": "f64", "lengths": [3, 64]}));
+    assert_eq!(*found(1), serde_json::json!({"element": "u8", "lengths": [40], "is_vec": true}));
+    let words: Vec<String> = schema.types[0].types().map(|ty| schema.describe(ty)).collect();
+    assert_eq!(words, ["[[f64; 64]; 3]", "Vec<[u8; 40]>"]);
+    assert_eq!(serde_json::from_value::<crate::schema::Schema>(json).unwrap(), schema);
+}
+
+#[test]
 fn a_fixed_array_of_another_length_is_refused() {
     for count in [0, 191, 193, 384_u64] {
         let mut bytes = Vec::new();

@@ -5,24 +5,24 @@ use serde::forward_to_deserialize_any;
 
 use super::cursor::{Cursor, Elements, Failure, Step};
 use super::other::Other;
-use crate::schema::{Shape, Type};
+use crate::schema::{Grid, Type};
 
 impl<'a> Cursor<'a> {
     /// Reads the one sequence as the fixed array, or the `Vec` of them, that it is.
-    pub(super) fn read_shaped<V: Visitor<'a>>(
+    pub(super) fn read_grid<V: Visitor<'a>>(
         &mut self,
-        shape: &Shape,
-        leaf: &'a Type,
+        grid: &'a Grid,
         visitor: V,
     ) -> Result<V::Value, Failure> {
+        let (leaf, lengths) = (&*grid.element, &*grid.lengths);
         let (leaves, array) = match self.elements()? {
             Elements::Here(length) => (length, None),
             Elements::Array(array) => (array.rows, Some(array)),
         };
-        let one = shape.lengths.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
+        let one = lengths.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
         let arrays = one.filter(|one| *one > 0 && leaves.is_multiple_of(*one)).map(|one| leaves / one);
-        let (length, inner) = match (arrays, shape.lengths.split_first()) {
-            (Some(length), _) if shape.is_vec => (length, &*shape.lengths),
+        let (length, inner) = match (arrays, lengths.split_first()) {
+            (Some(length), _) if grid.is_vec => (length, lengths),
             (Some(1), Some((length, inner))) => (*length, inner),
             _ => return Err(Failure::custom(format!("{leaves} elements are no whole number of arrays"))),
         };
