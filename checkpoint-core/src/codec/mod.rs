@@ -35,19 +35,13 @@ pub(crate) use self::reader::Reader;
 pub(crate) use self::stack::Room;
 use self::writer::Writer;
 use super::arrays::{ArraySink, ArraySource};
+use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH};
 
 /// What the manifest calls the format.
 pub(crate) const CODEC: &str = "bincode-1";
 
-/// How many elements may be announced that no byte stands for.
-pub(crate) const ELEMENTS_WITHOUT_BYTES: u64 = 1 << 20;
-
 /// Stands in the place of a length where an array is kept elsewhere; its number follows.
 pub(crate) const OUT_OF_BAND: u64 = u64::MAX;
-
-/// How many values may be inside each other. Every level takes some memory when it is written and when it is read, and
-/// a program's own code recurses as deep: what is too deep to be read must not be saved.
-const DEEPEST: u32 = 2048; // a multiple of what `stack` looks at
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -119,7 +113,7 @@ pub(crate) fn is_reader<D>() -> bool {
 #[cold]
 fn too_deep() -> Failure {
     Failure::new(format!(
-        "values are nested more than {DEEPEST} deep; store a long list as a Vec, and note that a cycle of `Rc` or `Arc` looks \
+        "values are nested more than {VALUE_DEPTH} deep; store a long list as a Vec, and note that a cycle of `Rc` or `Arc` looks \
          so, since each pointer is written with what it points to"
     ))
 }

@@ -7,13 +7,8 @@ use std::collections::BTreeMap;
 
 use super::forms::{Id, Leaf};
 use crate::arrays::Dtype;
+use crate::base::limits::{OBSERVED_DEPTH, OBSERVED_FORMS, OBSERVED_VARIANTS};
 use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
-
-/// More is not observed, nor what is deeper: a recursive type has as many forms as its values are deep.
-const MOST: usize = 4096;
-const DEEPEST: u32 = 24;
-/// A variant with a higher number is taken for no variant.
-const MOST_VARIANTS: u32 = 1024;
 
 /// What is of several forms, or was not observed. So is every part of it.
 const MIXED: Id = Id(u32::MAX);
@@ -65,8 +60,8 @@ impl Observed {
 
     /// A new form inside another.
     fn inside(&mut self, id: Id) -> Id {
-        let depth = self.seen(id).map_or(DEEPEST, |seen| seen.depth);
-        if depth == DEEPEST || self.0.len() == MOST {
+        let depth = self.seen(id).map_or(OBSERVED_DEPTH, |seen| seen.depth);
+        if depth == OBSERVED_DEPTH || self.0.len() == OBSERVED_FORMS {
             return MIXED;
         }
         self.0.push(Seen { shape: Shape::Nothing, depth: depth + 1 });
@@ -140,7 +135,7 @@ impl Observed {
             _ => None,
         };
         let new = |observed: &mut Observed| {
-            Shape::Product(style, (0..count.min(MOST)).map(|_| ("", observed.inside(id))).collect())
+            Shape::Product(style, (0..count.min(OBSERVED_FORMS)).map(|_| ("", observed.inside(id))).collect())
         };
         self.learn(id, new, same);
     }
@@ -173,7 +168,7 @@ impl Observed {
         {
             return *content;
         }
-        let is_new = number < MOST_VARIANTS
+        let is_new = number < OBSERVED_VARIANTS
             && variants.iter().all(|(place, (known, _))| *place != number && *known != name);
         let content = if is_new { self.inside(id) } else { MIXED };
         match self.seen(id).map(|seen| &mut seen.shape) {

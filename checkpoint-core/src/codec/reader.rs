@@ -7,8 +7,9 @@ use typed_arena::Arena;
 
 use super::rows::Rows;
 use super::stack::Room;
-use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
+use super::{Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::arrays::{self, ArraySource, Kind, Reference};
+use crate::base::limits::VALUE_DEPTH;
 
 /// Reads values, and counts the elements that lengths announce.
 ///
@@ -129,7 +130,7 @@ impl<'de, 'a> Reader<'de, 'a> {
     /// Goes deeper after a look at the depth and at the stack.
     #[inline(never)]
     fn deeper_with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
-        if self.depth >= DEEPEST {
+        if self.depth >= VALUE_DEPTH {
             return Err(too_deep());
         }
         self.depth += 1;

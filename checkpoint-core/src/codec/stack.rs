@@ -5,14 +5,13 @@
 //! How much one level takes depends on the size of the types: each of serde's functions has the value that it reads
 //! on its own part of the stack, once or several times.
 
+use crate::base::limits::LEVELS_BETWEEN_LOOKS;
+
 /// What a few levels of small values take, in a debug build, with much to spare.
 const LEAST: usize = 160 << 10;
 
 /// How often a value may be on the stack at once on one level: more than was ever measured in a debug build.
 const COPIES: usize = 32;
-
-/// Between two looks at the stack there are so many levels of small values …
-const LEVELS: u32 = 8;
 
 /// … and one level of values that are larger than this, in bytes.
 const LARGE: usize = 1 << 10;
@@ -34,12 +33,12 @@ pub(crate) struct Room {
 impl Room {
     /// The room for types, boxed ones too, of which the largest has so many bytes.
     pub(crate) fn for_types_up_to(bytes: usize) -> Room {
-        let mask = if bytes > LARGE { 0 } else { LEVELS - 1 };
+        let mask = if bytes > LARGE { 0 } else { LEVELS_BETWEEN_LOOKS - 1 };
         Room { bytes: needed(bytes), mask }
     }
 
     /// Whether it is time for a look at the stack, and at the depth, before a value of so many bytes is entered. At a depth
-    /// of 2048 it is.
+    /// of [`VALUE_DEPTH`](crate::base::limits::VALUE_DEPTH) it is.
     #[inline]
     pub(crate) fn is_due(self, depth: u32, bytes: usize) -> bool {
         depth & self.mask == 0 || bytes > LARGE

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::ser::{SerializeSeq as _, SerializeTuple as _};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::ELEMENTS_WITHOUT_BYTES;
 use crate::Plain;
 use crate::arrays::none::{decode, encode, encode_as_read};
+use crate::base::limits::ELEMENTS_WITHOUT_BYTES;
 
 fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -6,10 +6,11 @@ use super::forms::{Entries, Expected, Form, Forms, Id, Leaf, Slot};
 use super::observed::{Observed, Style};
 use super::parts::{Counted, Fixed, Frame, Label, Parts};
 use super::stack::Room;
-use super::{DEEPEST, Failure, OUT_OF_BAND, Result, leaves, too_deep};
+use super::{Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::arrays::{self, Array, ArraySink, Kind};
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 use crate::arrays::{Grid, Lengths};
+use crate::base::limits::VALUE_DEPTH;
 use crate::schema::path::{self, Step};
 
 /// Appends values, counts their elements, and notes where it is.
@@ -92,7 +93,7 @@ impl<'a> Writer<'a> {
     /// Writes a value after a look at the depth and at the stack.
     #[inline(never)]
     fn value_with_room<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        if self.depth >= DEEPEST {
+        if self.depth >= VALUE_DEPTH {
             return Err(self.note(too_deep()));
         }
         self.depth += 1;

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::base::limits::TYPE_IN_WORDS;
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod float16;
@@ -246,7 +247,7 @@ impl Schema {
     pub(crate) fn describe(&self, ty: &Type) -> String {
         let mut text = String::new();
         self.write(ty, &mut text);
-        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        if let Some((end, _)) = text.char_indices().nth(TYPE_IN_WORDS) {
             text.truncate(end);
             text.push('…');
         }
@@ -255,7 +256,7 @@ impl Schema {
 
     fn write(&self, ty: &Type, text: &mut String) {
         // A forged type has any length, and somebody asks for the types in it too.
-        if text.len() > LONGEST {
+        if text.len() > TYPE_IN_WORDS {
             return;
         }
         let between = |text: &mut String, open: &str, members: &[&Type], close: &str| {
@@ -288,12 +289,12 @@ impl Schema {
             Type::Seq(inner) => return between(text, "Vec<", &[inner], ">"),
             Type::Map(key, value) => return between(text, "Map<", &[key, value], ">"),
             Type::Tuple(members) => {
-                let members: Vec<&Type> = members.iter().take(LONGEST + 1).collect();
+                let members: Vec<&Type> = members.iter().take(TYPE_IN_WORDS + 1).collect();
                 return between(text, "(", &members, ")");
             }
             Type::Array(inner, length) => return between(text, "[", &[inner], &format!("; {length}]")),
             Type::Grid(grid) => {
-                let lengths = &grid.lengths[..grid.lengths.len().min(LONGEST)];
+                let lengths = &grid.lengths[..grid.lengths.len().min(TYPE_IN_WORDS)];
                 let (open, close) = if grid.is_vec { ("Vec<", ">") } else { ("", "") };
                 let open = format!("{open}{}", "[".repeat(lengths.len()));
                 let sizes: String = lengths.iter().rev().map(|length| format!("; {length}]")).collect();
@@ -309,13 +310,10 @@ impl Schema {
                 why
             }
         };
-        let end = word.char_indices().nth(LONGEST + 1).map_or(word.len(), |(end, _)| end);
+        let end = word.char_indices().nth(TYPE_IN_WORDS + 1).map_or(word.len(), |(end, _)| end);
         text.push_str(&word[..end]);
     }
 }
-
-/// Types that take more letters to describe are cut off.
-const LONGEST: usize = 1000;
 
 impl fmt::Display for Schema {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! Where in the state the value is that is being encoded, and the name that an array gets from that.
 
+use crate::base::limits::{ARRAY_NAME_READ, ARRAY_NAME_STEP, ARRAY_NAME_WRITTEN};
 use crate::base::text::shortened;
 
 /// One step from a value into a part of it.
@@ -12,12 +13,6 @@ pub(crate) enum Step {
     /// Into the value of a map whose key was encoded as these bytes; the type of the key tells what they mean.
     Key { from: usize, to: usize, type_name: fn() -> &'static str },
 }
-
-/// A name that is longer than this, without `.npy`, tells no reader more, and would at some length not fit the file format.
-const LONGEST: usize = 1000;
-
-/// A folder or a file has a name of at most 255 bytes, of which `.npy`, and what keeps equal names apart, need some.
-const LONGEST_STEP: usize = 200;
 
 /// The name of the entry for an array at the end of these steps: the steps with `/` between them, and `.npy`.
 ///
@@ -50,12 +45,12 @@ pub(crate) fn name<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) ->
 /// Cuts a path that is too long behind one of its steps, and adds the CRC-32 of the whole path: paths that begin alike
 /// still differ.
 fn shorten_path(name: &mut String) {
-    if name.len() <= LONGEST {
+    if name.len() <= ARRAY_NAME_WRITTEN {
         return;
     }
     let hash = hash_of(name);
     // A step is far shorter than that, so there is a `/`.
-    let room = name.get(..=LONGEST - hash.len()).and_then(|start| start.rfind('/'));
+    let room = name.get(..=ARRAY_NAME_WRITTEN - hash.len()).and_then(|start| start.rfind('/'));
     name.truncate(room.unwrap_or_default());
     name.push_str(&hash);
 }
@@ -72,20 +67,17 @@ fn hash_of(whole: &str) -> String {
 /// The first version of this library cut a long path wherever its length was reached. Where that was behind a `/`, the last
 /// step is nothing but `.npy`.
 pub(crate) fn is_array_name(name: &str) -> bool {
-    const WAS_CUT: usize = LONGEST + ".npy".len();
+    const WAS_CUT: usize = ARRAY_NAME_WRITTEN + ".npy".len();
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.%~/".contains(&byte);
     let whole = match name.strip_suffix("/.npy") {
         Some(start) if name.len() == WAS_CUT => start,
         _ => name,
     };
-    name.len() <= LONGEST_EVER
+    name.len() <= ARRAY_NAME_READ
         && name.ends_with(".npy")
         && name.bytes().all(letters)
         && whole.split('/').all(|step| !step.is_empty() && !step.starts_with('.'))
 }
-
-/// What a reader takes: more than a writer makes, so that a later one may make longer names.
-const LONGEST_EVER: usize = 2048;
 
 /// Where these steps lead, for a message. Empty where there are none.
 pub(crate) fn place<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) -> String {
@@ -116,10 +108,10 @@ pub(crate) fn path_step(text: &str) -> String {
 /// Cuts the step that begins at `start` where it is too long, and adds the CRC-32 of the whole step: two long keys that
 /// begin alike still differ.
 fn shorten(name: &mut String, start: usize) {
-    let Some(step) = name.get(start..).filter(|step| step.len() > LONGEST_STEP) else { return };
+    let Some(step) = name.get(start..).filter(|step| step.len() > ARRAY_NAME_STEP) else { return };
     let hash = hash_of(step);
     // All of it is ASCII. Not between a `%` and its digits.
-    let mut kept = LONGEST_STEP;
+    let mut kept = ARRAY_NAME_STEP;
     while name
         .get(start..start + kept)
         .is_some_and(|step| step.bytes().rev().take(2).any(|byte| byte == b'%'))
@@ -251,7 +243,7 @@ mod tests {
         let paths = long_paths();
         for path in &paths {
             assert!(is_array_name(path), "{path}");
-            assert!(path.len() <= LONGEST + 4, "{path}");
+            assert!(path.len() <= ARRAY_NAME_WRITTEN + 4, "{path}");
             assert!(path.split('/').all(|step| step.len() <= 255), "{path}");
         }
         let cut = paths.iter().filter(|path| path.len() > 900 && path.contains('~'));

@@ -31,6 +31,7 @@ mod write;
 use std::cell::Cell;
 use std::fmt;
 
+use crate::base::limits::VALUE_DEPTH_SELF_DESCRIBING;
 use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::ser::Error as _;
 use serde::{Deserializer, Serialize, Serializer};
@@ -90,10 +91,6 @@ impl<'de> Visitor<'de> for Bytes {
 /// The letters are `ckpt`; no standard has given the number a meaning.
 const SOME: u64 = 0x636b_7074;
 
-/// How many values may be inside each other, in all fields of this form that are inside each other: each takes some of the
-/// stack.
-const DEEPEST: u32 = 256;
-
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
@@ -104,9 +101,9 @@ struct Level;
 impl Level {
     fn enter() -> Result<Level, Error> {
         let depth = DEPTH.get();
-        if depth == DEEPEST {
+        if depth == VALUE_DEPTH_SELF_DESCRIBING {
             return Err(Error(format!(
-                "values are nested more than {DEEPEST} deep in the self-describing form; store a long list as a Vec"
+                "values are nested more than {VALUE_DEPTH_SELF_DESCRIBING} deep in the self-describing form; store a long list as a Vec"
             )));
         }
         DEPTH.set(depth + 1);

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::base::limits::TRACED_MEMBERS_APART;
 use crate::schema::Type;
 
 pub(super) type SlotId = usize;
@@ -13,9 +14,6 @@ pub(super) type ContainerId = usize;
 
 /// The distance to something unknown where there is nothing unknown.
 pub(super) const FAR: u32 = u32::MAX;
-
-/// Longer tuples are arrays in all likelihood, and one slot stands for all members.
-const MEMBERS_APART: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -232,7 +230,7 @@ impl Graph {
     }
 
     fn new_slots(&mut self, count: usize) -> Rc<[SlotId]> {
-        let count = if count > MEMBERS_APART { 1 } else { count };
+        let count = if count > TRACED_MEMBERS_APART { 1 } else { count };
         (0..count).map(|_| self.new_slot("")).collect()
     }
 

@@ -35,11 +35,8 @@ use serde::de::DeserializeOwned;
 use self::emission::short_name;
 use self::progress::Progress;
 use self::tracer::Tracer;
+use crate::base::limits::TRACE_STEPS;
 use crate::schema::{Former, Schema, Type};
-
-/// What may be done before the rest is left unknown: a step for each value read, more for structs and enums, and for
-/// each place looked at between passes. All of them take a fraction of a second, in a debug build a few seconds.
-const STEPS: u64 = 8_000_000;
 
 /// What was found out of a type.
 #[derive(Debug)]
@@ -128,7 +125,7 @@ pub(crate) fn is_tracer<D>() -> bool {
 
 fn trace_here<T: DeserializeOwned>(progress: Arc<Progress>) -> Traced {
     let _quiet = quiet::Quiet::new();
-    let mut tracer = Tracer::new(type_name::<T>(), STEPS, progress);
+    let mut tracer = Tracer::new(type_name::<T>(), TRACE_STEPS, progress);
     while tracer.begin_pass() {
         let pass = catch_unwind(AssertUnwindSafe(|| {
             // Only what the pass has taught the tracer is of interest, not the value nor the refusal.

@@ -11,14 +11,8 @@
 
 use super::graph::{Graph, Shape, SlotId};
 use super::sample;
+use crate::base::limits::{PROBE_STEPS, PROBES_AT_RANDOM, PROBES_PER_VARIANT};
 use crate::schema::Type;
-
-/// Steps that all probes together may take.
-const STEPS: u64 = 1_000_000;
-
-/// Probes that give every slot any of its values, and as many again for each variant.
-const RANDOM: u32 = 32;
-const PER_VARIANT: u32 = 2;
 
 /// Slots with more choices are probed by themselves only where that ends early.
 const FEW: usize = 9;
@@ -46,7 +40,7 @@ pub(super) enum Probe {
 
 impl Probes {
     pub(super) fn new() -> Probes {
-        Probes { is_early: true, choice: 0, slot: 0, random: 0, steps_left: STEPS }
+        Probes { is_early: true, choice: 0, slot: 0, random: 0, steps_left: PROBE_STEPS }
     }
 
     pub(super) fn spend(&mut self, steps: u64) {
@@ -70,7 +64,7 @@ impl Probes {
         }
         let variants: usize = graph.containers.iter().map(|container| container.variants.len()).sum();
         let variants = u32::try_from(variants).unwrap_or(u32::MAX);
-        let random = RANDOM.saturating_add(variants.saturating_mul(PER_VARIANT));
+        let random = PROBES_AT_RANDOM.saturating_add(variants.saturating_mul(PROBES_PER_VARIANT));
         (self.random < random).then(|| {
             self.random += 1;
             Probe::Random(self.random)

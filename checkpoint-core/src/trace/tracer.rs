@@ -14,14 +14,9 @@ use super::probe::{Probe, Probes};
 use super::progress::Progress;
 use super::variation::{self, Given, Kind};
 use super::{Traced, sample};
+use crate::base::limits::{TRACED_DEPTH, TRACED_DEPTH_IN_FULL, TRACED_RECURSION};
 use crate::schema::Type;
 
-/// From here on options are empty, sequences too, and variants the shortest.
-const DEEP: usize = 96;
-/// So often may a type be within itself before its sequences are empty, whatever else it might accept.
-const RECURSION: usize = 2;
-/// From here on nothing is read at all; a value of a real type never gets here.
-const TOO_DEEP: usize = 160;
 /// Why a pass ended early.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -200,11 +195,11 @@ impl Tracer {
         if self.steps_left == 0 {
             return Err(self.stop());
         }
-        if self.active.len() >= TOO_DEEP {
+        if self.active.len() >= TRACED_DEPTH {
             return Err(self.give_up());
         }
         self.steps_left -= 1;
-        let hurry = hurry || self.active.len() >= DEEP;
+        let hurry = hurry || self.active.len() >= TRACED_DEPTH_IN_FULL;
         let (mark, known) = (self.given.len(), self.graph.changes);
         self.active.push((slot, mark));
         self.progress.note(self.graph.slots[slot].type_name);
@@ -289,7 +284,7 @@ impl Tracer {
     /// How many elements a sequence, a map or an option is given, at most `most`: some while there is something to
     /// learn in them, or where the type refuses to do without.
     pub(super) fn count(&mut self, slot: SlotId, parts: &[SlotId], most: usize, hurry: bool) -> usize {
-        if self.recursion > RECURSION || self.active.len() >= DEEP {
+        if self.recursion > TRACED_RECURSION || self.active.len() >= TRACED_DEPTH_IN_FULL {
             let slot = &self.graph.slots[slot];
             return if slot.fixed { sample::count(slot.sample).min(most) } else { 0 };
         }

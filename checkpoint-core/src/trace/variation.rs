@@ -4,11 +4,7 @@
 //! content with values that go together; then each by itself; then the last few in all combinations.
 
 use super::graph::{Graph, SlotId};
-
-/// How many combinations are tried before a type is taken to refuse all.
-const TRIES: u32 = 400;
-/// How many of the values read last are tried in all combinations.
-const COMBINED: usize = 3;
+use crate::base::limits::{TRACED_COMBINATIONS, TRACED_VALUES_COMBINED};
 
 /// A choice that was made for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +59,8 @@ pub(super) fn next(graph: &mut Graph, given: &[Given], number: u32) -> bool {
         Kind::Leaf => 2,
     });
     // The first try was made before any choice was changed.
-    let found = number <= TRIES && !varied.is_empty() && set(graph, &varied, number as usize - 1);
+    let found =
+        number <= TRACED_COMBINATIONS && !varied.is_empty() && set(graph, &varied, number as usize - 1);
     if !found {
         all(graph, &varied, (0, 0, 0));
     }
@@ -87,7 +84,7 @@ fn set(graph: &mut Graph, varied: &[Given], mut number: usize) -> bool {
         }
     }
     all(graph, varied, (0, 0, 0));
-    for choice in varied.iter().filter(|choice| choice.kind == Kind::Leaf).take(COMBINED) {
+    for choice in varied.iter().filter(|choice| choice.kind == Kind::Leaf).take(TRACED_VALUES_COMBINED) {
         put(graph, choice, number % choice.choices);
         number /= choice.choices;
     }

@@ -12,6 +12,7 @@ use super::node::{Node, Value};
 use super::outline::{Limits, Outline};
 use super::sameness::{Order, fingerprint};
 use super::walk::TOO_MANY;
+use crate::base::limits::{VALUE_DEPTH_COMPARED, VALUE_DEPTH_OF_A_DIFFERENCE};
 use crate::base::text::shortened;
 use crate::error::Error;
 
@@ -149,7 +150,7 @@ impl Node<'_> {
 
     fn compared(&self, after: &Node<'_>, order: Option<Order>, limits: &Limits) -> Comparison {
         let (most, mut limits) = (limits.differences, limits.clone().statistics_bytes(0));
-        limits.depth = limits.depth.min(DEEPEST_SHOWN);
+        limits.depth = limits.depth.min(VALUE_DEPTH_OF_A_DIFFERENCE);
         let left = self.file.most_values().saturating_add(after.file.most_values());
         let found = Comparison::default();
         let mut comparing = Comparing { most, limits, order, is_one_schema: false, left, found };
@@ -157,12 +158,6 @@ impl Node<'_> {
         comparing.found
     }
 }
-
-/// How many values may be inside each other: each takes some of the stack.
-const DEEPEST: u32 = 96;
-
-/// A difference is a line, not a tree.
-const DEEPEST_SHOWN: usize = 4;
 
 struct Comparing {
     most: usize,
@@ -204,7 +199,7 @@ impl Comparing {
                 return;
             }
         }
-        if depth == DEEPEST {
+        if depth == VALUE_DEPTH_COMPARED {
             return self.changed(path, before, after);
         }
         match (before.value(), after.value()) {

@@ -13,9 +13,7 @@ use super::array::{Array, Pieces};
 use super::members::{Label, Members};
 use super::node::{Node, Value};
 use super::walk::TOO_MANY;
-
-/// How many values may be inside each other: each takes some of the stack.
-const DEEPEST: u32 = 256;
+use crate::base::limits::VALUE_DEPTH_EXPORTED;
 
 impl Serialize for Node<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -44,8 +42,10 @@ impl<'n, 'a> At<'n, 'a> {
 
 impl Serialize for At<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.depth == DEEPEST {
-            return Err(S::Error::custom(format!("values are inside each other more than {DEEPEST} deep")));
+        if self.depth == VALUE_DEPTH_EXPORTED {
+            return Err(S::Error::custom(format!(
+                "values are inside each other more than {VALUE_DEPTH_EXPORTED} deep"
+            )));
         }
         match self.left.get().checked_sub(1) {
             Some(left) => self.left.set(left),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::file::File;
 use super::node::{Node, Value};
 use super::walk::{Place, Walker};
+use crate::base::limits::{KEY_DEPTH, KEY_LENGTH};
 use crate::error::Error;
 use crate::schema::{Field, Type};
 
@@ -190,9 +191,7 @@ fn key_text(key: &Node<'_>) -> Result<String, Error> {
 }
 
 fn write_key(key: &Node<'_>, depth: u32, text: &mut String) -> Result<(), Error> {
-    const DEEPEST: u32 = 16;
-    const LONGEST: usize = 200;
-    if depth == DEEPEST || text.len() > LONGEST {
+    if depth == KEY_DEPTH || text.len() > KEY_LENGTH {
         text.push('…');
         return Ok(());
     }
@@ -215,7 +214,7 @@ fn write_key(key: &Node<'_>, depth: u32, text: &mut String) -> Result<(), Error>
                 for (number, member) in members.enumerate() {
                     text.push_str(if number == 0 { "" } else { ", " });
                     write_key(&member?.node, depth + 1, text)?;
-                    if text.len() > LONGEST {
+                    if text.len() > KEY_LENGTH {
                         break;
                     }
                 }

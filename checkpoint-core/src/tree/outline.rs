@@ -9,6 +9,7 @@ use super::file::Header;
 use super::members::{Label, Members};
 use super::node::{Node, Value};
 use super::statistics::ArraySummary;
+use crate::base::limits::OUTLINE_VALUES;
 use crate::base::text::shortened;
 use crate::error::Error;
 
@@ -179,7 +180,7 @@ impl Node<'_> {
 
     /// The value, cut to limits, of a state that is there.
     pub(super) fn cut(&self, limits: &Limits) -> Outline {
-        let (mut budget, mut values) = (limits.statistics_bytes, MOST_VALUES);
+        let (mut budget, mut values) = (limits.statistics_bytes, OUTLINE_VALUES);
         Cut { limits, budget: &mut budget, values: &mut values }.outline(self, "", 0)
     }
 }
@@ -191,9 +192,6 @@ struct Cut<'l> {
     /// How many values may still be shown. A forged schema has room for any number of values that take no bytes.
     values: &'l mut usize,
 }
-
-/// More values than this nobody looks at.
-const MOST_VALUES: usize = 100_000;
 
 impl Cut<'_> {
     fn outline(&mut self, node: &Node<'_>, path: &str, depth: usize) -> Outline {

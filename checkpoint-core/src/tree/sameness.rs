@@ -11,6 +11,7 @@ use super::free_form;
 use super::node::Node;
 use super::outline::{Content, Limits, Outline};
 use super::walk::Rest;
+use crate::base::limits::VALUE_DEPTH_WALKED;
 use crate::error::Error;
 use crate::schema::Type;
 
@@ -99,14 +100,11 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
                 frames.push(Frame { rest, sum });
             }
         }
-        if frames.len() > DEEPEST {
-            return Err(node.file.damaged(format!("values are nested more than {DEEPEST} deep")));
+        if frames.len() > VALUE_DEPTH_WALKED {
+            return Err(node.file.damaged(format!("values are nested more than {VALUE_DEPTH_WALKED} deep")));
         }
     }
 }
-
-/// As many as the format allows, and as many wrappers around them.
-const DEEPEST: usize = 1 << 14;
 
 /// What was found of a value so far, and what is still to come.
 struct Frame<'a> {

@@ -2,18 +2,13 @@
 
 use super::ends::{Ends, Known, WORTH_IT};
 use super::layout::Layout;
-use crate::codec::{ELEMENTS_WITHOUT_BYTES, OUT_OF_BAND};
+use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH_WALKED, WALK_STEPS_PER_BYTE};
+use crate::codec::OUT_OF_BAND;
 use crate::schema::{Body, Field, Fields, Grid, Schema, Type};
-
-/// How many values may be inside each other: as many as the format allows, and as many wrappers around them.
-const DEEPEST: usize = 1 << 14;
-
-/// How many values there may be for each byte. Most take bytes; of those that take none a schema can promise any number.
-const STEPS_PER_BYTE: u64 = 64;
 
 /// How many values a state of so many bytes may have. Whatever goes through all of them counts them.
 pub(super) fn most_values(bytes: usize) -> u64 {
-    (bytes as u64).saturating_mul(STEPS_PER_BYTE).saturating_add(ELEMENTS_WITHOUT_BYTES)
+    (bytes as u64).saturating_mul(WALK_STEPS_PER_BYTE).saturating_add(ELEMENTS_WITHOUT_BYTES)
 }
 
 pub(super) const TOO_MANY: &str = "there are too many values that take no space";
@@ -252,8 +247,8 @@ impl<'a> Walker<'a> {
             }
             let value = (ty, self.place, self.steps, self.noted);
             stack.extend(self.enter(ty)?.map(|rest| Frame { rest, value: Some(value) }));
-            if stack.len() > DEEPEST {
-                return damaged(format!("values are nested more than {DEEPEST} deep"));
+            if stack.len() > VALUE_DEPTH_WALKED {
+                return damaged(format!("values are nested more than {VALUE_DEPTH_WALKED} deep"));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! A type as the comparison sees it.
 
-use super::DEEPEST;
+use crate::base::limits::TYPE_DEPTH;
 use crate::schema::{Body, Definition, Field, Fields, Float16, Grid, Schema, Type, Variant};
 
 /// What is found at a place.
@@ -43,7 +43,7 @@ impl<'a> Form<'a> {
     pub(super) fn of(schema: &'a Schema, ty: &'a Type) -> Seen<'a> {
         let (mut versions, mut owner) = (Vec::new(), None);
         let mut ty = ty;
-        for _ in 0..DEEPEST {
+        for _ in 0..TYPE_DEPTH {
             let form = match ty {
                 Type::Named(place) => match schema.types.get(*place) {
                     Some(definition) => {

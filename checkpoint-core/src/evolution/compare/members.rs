@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::form::{Form, Owner};
-use super::{Comparison, DifferenceKind, MOST, dotted, step_into};
+use super::{Comparison, DifferenceKind, dotted, step_into};
+use crate::base::limits::DIFFERENCES;
 use crate::base::text::listed;
 use crate::schema::{Field, Fields, Type, Variant, hidden};
 
@@ -259,13 +260,13 @@ impl<'a> Comparison<'a> {
         let before = self.found.len();
         let in_checkpoint: HashSet<&str> = matched.names.iter().copied().collect();
         let in_program: HashSet<&str> = wanted.iter().copied().collect();
-        for name in matched.names.iter().filter(|name| !in_program.contains(*name)).take(MOST) {
+        for name in matched.names.iter().filter(|name| !in_program.contains(*name)).take(DIFFERENCES) {
             let (step, description) = describe(self, name, true);
             self.within(&step, |comparison| {
                 comparison.report(DifferenceKind::Extra, description, "absent".to_owned());
             });
         }
-        for name in wanted.iter().filter(|name| !in_checkpoint.contains(*name)).take(MOST) {
+        for name in wanted.iter().filter(|name| !in_checkpoint.contains(*name)).take(DIFFERENCES) {
             let (step, description) = describe(self, name, false);
             self.within(&step, |comparison| {
                 comparison.report(DifferenceKind::Missing, "absent".to_owned(), description);

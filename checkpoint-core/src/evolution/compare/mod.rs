@@ -14,18 +14,12 @@ use self::form::{Form, Seen};
 use self::names::Accepted;
 pub(crate) use self::search::{opaque, unsupported};
 use super::resolve::{Identity, Plan};
+use crate::base::limits::{DIFFERENCES, TYPE_DEPTH, TYPES_COMPARED};
 use crate::base::text::shortened;
 use crate::evolution::Program;
 use crate::evolution::program::{Migration, Step};
 use crate::schema;
 use crate::schema::{Schema, Type};
-
-/// Where more differ than this, the programs have little in common, and more would not be read.
-const MOST: usize = 100;
-/// Types nest less deeply than this, unless a schema is forged.
-const DEEPEST: usize = 200;
-/// The same for the number of types that are compared with each other.
-const COMPARISONS: usize = 1_000_000;
 
 /// What came of a comparison.
 pub(crate) struct Compared {
@@ -63,13 +57,13 @@ fn compare_schemas(
     plan: Plan,
 ) -> Compared {
     let (path, compared, found) = (String::new(), HashSet::new(), Vec::new());
-    let (accepted, enough, most) = (Accepted::default(), MOST, COMPARISONS);
+    let (accepted, enough, most) = (Accepted::default(), DIFFERENCES, TYPES_COMPARED);
     let mut comparison =
         Comparison { checkpoint, program, migrations, path, accepted, compared, found, enough, most, plan };
     comparison.types(&checkpoint.root, &program.root, 0);
     let Comparison { found: mut differences, plan, .. } = comparison;
-    if differences.len() > MOST {
-        differences.truncate(MOST);
+    if differences.len() > DIFFERENCES {
+        differences.truncate(DIFFERENCES);
         differences.push(Difference {
             kind: DifferenceKind::Uncompared,
             path: "and more".to_owned(),
@@ -127,7 +121,7 @@ impl<'a> Comparison<'a> {
         if self.found.len() > self.enough || !self.compared.insert(pair) {
             return;
         }
-        if depth > DEEPEST || self.compared.len() > self.most {
+        if depth > TYPE_DEPTH || self.compared.len() > self.most {
             let (before, after) = ("a type too large to compare".to_owned(), self.describe(false, program));
             self.report(DifferenceKind::Uncompared, before, after);
             return;
@@ -175,7 +169,7 @@ impl<'a> Comparison<'a> {
     ) -> Option<(&'a Type, Step<'a>)> {
         let whole = (checkpoint, program);
         let (mut checkpoint, mut program) = (checkpoint, program);
-        for _ in 0..DEEPEST {
+        for _ in 0..TYPE_DEPTH {
             let version = schema::version(self.checkpoint, checkpoint);
             if let Some(step) = migrations.step_from(version, program) {
                 self.names_of_wrappers(whole, (checkpoint, program));
@@ -282,7 +276,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn report(&mut self, kind: DifferenceKind, checkpoint: String, program: String) {
-        if self.found.len() <= MOST {
+        if self.found.len() <= DIFFERENCES {
             self.found.push(Difference { kind, path: self.path.clone(), checkpoint, program });
         }
     }

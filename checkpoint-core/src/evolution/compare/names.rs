@@ -7,7 +7,8 @@
 //! another name is another type, unless the program says that it is the former name of the same.
 
 use super::form::Owner;
-use super::{Comparison, DEEPEST, Difference, DifferenceKind};
+use super::{Comparison, Difference, DifferenceKind};
+use crate::base::limits::TYPE_DEPTH;
 use crate::base::text::shortened;
 use crate::schema::{Body, Definition, Fields, Float16, Former, Schema, Type};
 
@@ -70,7 +71,7 @@ impl Chain {
     fn of(schema: &Schema, ty: &Type, end: Option<&Type>) -> Chain {
         let mut chain = Chain { wrappers: Vec::new(), last: None };
         let mut ty = ty;
-        for _ in 0..DEEPEST {
+        for _ in 0..TYPE_DEPTH {
             if end.is_some_and(|end| std::ptr::eq(end, ty)) {
                 break;
             }

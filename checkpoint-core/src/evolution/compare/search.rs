@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{DEEPEST, MOST, dotted, step_into};
+use super::{dotted, step_into};
+use crate::base::limits::{DIFFERENCES, TYPE_DEPTH};
 use crate::schema::{Body, Definition, Fields, Schema, Type};
 
 /// The places of a schema that could be written but not read, and why.
@@ -37,7 +38,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn ty(&mut self, ty: &'a Type, depth: usize) {
-        if depth > DEEPEST || self.found.len() > MOST {
+        if depth > TYPE_DEPTH || self.found.len() > DIFFERENCES {
             return;
         }
         if let Some(found) = (self.wanted)(ty) {

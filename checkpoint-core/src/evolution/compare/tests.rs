@@ -1,6 +1,7 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
-use super::{Difference, DifferenceKind, MOST, differences, unsupported};
+use super::{Difference, DifferenceKind, differences, unsupported};
+use crate::base::limits::DIFFERENCES;
 use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
 
 fn schema(root: Type, types: Vec<Definition>) -> Schema {
@@ -448,7 +449,7 @@ fn no_forged_schema_makes_the_comparison_loop_or_overflow() {
     assert!(found[0].to_string().contains("too large to compare"), "{}", found[0]);
     let found =
         differences(&chain(2), &structure(&[("f0", option(Type::Named(0))), ("f1", option(Type::Named(0)))]));
-    assert!(found.len() <= MOST + 1);
+    assert!(found.len() <= DIFFERENCES + 1);
 
     // Every level holds the next one twice: 2^64 places, but 64 types.
     let doubling = schema(
@@ -474,11 +475,11 @@ fn the_first_hundred_differences_are_enough() {
         structure(&names.iter().map(|name| (name.as_str(), ty.clone())).collect::<Vec<_>>())
     };
     let found = differences(&fields(&Type::U8), &fields(&Type::I8));
-    assert_eq!(found.len(), MOST + 1);
-    assert_eq!(found[MOST].to_string(), "and more");
+    assert_eq!(found.len(), DIFFERENCES + 1);
+    assert_eq!(found[DIFFERENCES].to_string(), "and more");
     let names: Vec<String> = (0..1000).map(|number| format!("g{number}")).collect();
     let others = structure(&names.iter().map(|name| (name.as_str(), Type::U8)).collect::<Vec<_>>());
-    assert_eq!(differences(&fields(&Type::U8), &others).len(), MOST + 1);
+    assert_eq!(differences(&fields(&Type::U8), &others).len(), DIFFERENCES + 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Types in words.
 
+use super::Comparison;
 use super::form::Form;
-use super::{Comparison, DEEPEST};
+use crate::base::limits::TYPE_DEPTH;
 use crate::base::text::{listed, shortened};
 use crate::schema::{Fields, Type};
 
@@ -34,7 +35,7 @@ impl<'a> Comparison<'a> {
     pub(super) fn describe_fields(&self, checkpoint: bool, fields: &Fields) -> String {
         let list = |types: &mut dyn Iterator<Item = &Type>| {
             // Of long ones the rest is not read.
-            types.take(DEEPEST).map(|ty| self.describe(checkpoint, ty)).collect::<Vec<_>>().join(", ")
+            types.take(TYPE_DEPTH).map(|ty| self.describe(checkpoint, ty)).collect::<Vec<_>>().join(", ")
         };
         let words = match fields {
             Fields::Unit => "no fields".to_owned(),

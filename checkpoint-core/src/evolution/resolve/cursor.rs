@@ -7,13 +7,11 @@ use super::migration::Plan;
 use super::other::{Other, Same};
 use super::value::{Value, is_ignored};
 use crate::arrays::{ArraySource, Kind, Reference};
+use crate::base::limits::{TYPE_WRAPPERS, VALUE_DEPTH_BY_NAME};
 use crate::base::text::shortened;
 use crate::codec::{self, OUT_OF_BAND, Reader, Room, allowed_elements};
 use crate::evolution::Program;
 use crate::schema::{Body, Definition, Fields, Float16, Schema, Type};
-
-/// How many values may be inside each other. Less than on the direct road: a forged schema goes as deep as it may.
-const DEEPEST: u32 = 256;
 
 pub(super) type Failure = codec::Failure;
 
@@ -262,8 +260,8 @@ impl<'a> Cursor<'a> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        if self.depth == DEEPEST {
-            return Err(Failure::custom(format!("values are nested more than {DEEPEST} deep")));
+        if self.depth == VALUE_DEPTH_BY_NAME {
+            return Err(Failure::custom(format!("values are nested more than {VALUE_DEPTH_BY_NAME} deep")));
         }
         self.depth += 1;
         let is_due = self.room.is_due(self.depth, size_of::<R>());
@@ -349,7 +347,7 @@ impl<'a> Cursor<'a> {
     /// The type without the newtypes around it. A float of 16 bits is none.
     pub(super) fn bare(&self, mut ty: &'a Type) -> Result<&'a Type, Failure> {
         // A forged schema may have any number, or a circle, and every value would pay for it.
-        for _ in 0..=MOST_WRAPPERS {
+        for _ in 0..=TYPE_WRAPPERS {
             match self.definition(ty)? {
                 Some(definition @ Definition { body: Body::Struct(Fields::Newtype(inner)), .. })
                     if Float16::of(definition).is_none() =>
@@ -359,7 +357,7 @@ impl<'a> Cursor<'a> {
                 _ => return Ok(ty),
             }
         }
-        Err(Failure::custom(format!("the schema has more than {MOST_WRAPPERS} newtypes around each other")))
+        Err(Failure::custom(format!("the schema has more than {TYPE_WRAPPERS} newtypes around each other")))
     }
 
     pub(super) fn definition(&self, ty: &Type) -> Result<Option<&'a Definition>, Failure> {
@@ -368,9 +366,6 @@ impl<'a> Cursor<'a> {
         found.map(Some).ok_or_else(|| Failure::custom("the schema refers to a type that it does not have"))
     }
 }
-
-/// More newtypes around each other are not looked through.
-const MOST_WRAPPERS: usize = 200;
 
 fn ends() -> Failure {
     Failure::custom("the data ends before the value is complete")

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::base::limits::TYPES_COMPARED;
 use crate::evolution::resolve::Identity;
 use crate::evolution::{Program, compare};
 use crate::schema::{Body, Fields, Schema, Type, Variant, hidden};
@@ -165,12 +166,9 @@ pub(super) struct Same<'a> {
     left: usize,
 }
 
-/// A real schema has some hundred types at most.
-const MOST: usize = 1_000_000;
-
 impl<'a> Same<'a> {
     pub(super) fn new(checkpoint: &'a Schema, program: Option<&'a Program>) -> Same<'a> {
-        Same { checkpoint, program, known: HashMap::new(), left: MOST }
+        Same { checkpoint, program, known: HashMap::new(), left: TYPES_COMPARED }
     }
 
     pub(super) fn is_same(&mut self, checkpoint: &'a Type, program: &'a Type) -> bool {

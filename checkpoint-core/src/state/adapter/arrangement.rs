@@ -6,10 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::arrays;
+use crate::base::limits::FIXED_ARRAY_OF_SERDE;
 use crate::state::fixed::Number;
-
-/// The longest that serde knows. Its form is kept, and a small array in each of a million structs stays where it is.
-const LONGEST_OF_SERDE: u64 = 32;
 
 /// A type as it is.
 #[derive(Debug)]
@@ -115,7 +113,7 @@ impl<T, A: Arrangement<T>, const N: usize> Arrangement<[T; N]> for Fixed<A> {
 pub(super) fn shape<T, A: Arrangement<T>>() -> (Vec<u64>, bool) {
     let mut lengths = Vec::new();
     A::shape(&mut lengths);
-    let is_long = lengths.iter().any(|length| *length > LONGEST_OF_SERDE);
+    let is_long = lengths.iter().any(|length| *length > FIXED_ARRAY_OF_SERDE);
     // Nothing tells how many arrays an empty sequence is, or elements without a size.
     let is_there = size_of::<A::Leaf>() > 0 && !lengths.contains(&0);
     (lengths, is_long && is_there)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::base::limits::VALUE_DEPTH_IN_JSON;
 use serde::ser;
 use serde::{Serialize, Serializer};
 
@@ -29,9 +30,6 @@ pub(super) enum Text {
     Parts,
 }
 
-/// How many lists and objects may be inside each other: `serde_json` reads no more.
-const DEEPEST: u32 = 127;
-
 #[derive(Clone, Copy)]
 struct Checker {
     depth: u32,
@@ -39,8 +37,8 @@ struct Checker {
 
 impl Checker {
     fn inside(self) -> Result<Checker, Error> {
-        if self.depth == DEEPEST {
-            return Err(lost(format_args!("values are nested more than {DEEPEST} deep")));
+        if self.depth == VALUE_DEPTH_IN_JSON {
+            return Err(lost(format_args!("values are nested more than {VALUE_DEPTH_IN_JSON} deep")));
         }
         Ok(Checker { depth: self.depth + 1 })
     }
