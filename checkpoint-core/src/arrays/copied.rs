@@ -1,6 +1,6 @@
 //! The arrays of a value that is on its way from one type to another: copies in memory.
 
-use super::{Array, ArrayPool, ArraySink, ArraySource, Kind, Reference};
+use super::{Array, ArrayPool, ArraySink, ArraySource, Cause, Kind, Reference};
 
 /// Shorter arrays, in bytes, stay among the other bytes of the value.
 const SHORTEST: usize = 64 << 10;
@@ -13,16 +13,16 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    fn get(&self, array: Reference) -> Result<&(Kind, Vec<u8>), String> {
+    fn get(&self, array: Reference) -> Result<&(Kind, Vec<u8>), Cause> {
         let place = usize::try_from(array.number).ok();
         let found = place.and_then(|place| self.arrays.get(place)?.as_ref());
-        found.ok_or_else(|| format!("array {} is not there", array.number))
+        found.ok_or_else(|| format!("array {} is not there", array.number).into())
     }
 
-    fn take(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
+    fn take(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), Cause> {
         let place = usize::try_from(array.number).ok();
         let found = place.and_then(|place| self.arrays.get_mut(place)?.take());
-        found.ok_or_else(|| format!("array {} is not there", array.number))
+        found.ok_or_else(|| format!("array {} is not there", array.number).into())
     }
 }
 
@@ -31,7 +31,7 @@ impl ArraySink for Copied {
         bytes >= SHORTEST
     }
 
-    fn put(&mut self, _: String, array: Array<'_>) -> Result<u64, String> {
+    fn put(&mut self, _: String, array: Array<'_>) -> Result<u64, Cause> {
         self.arrays.push(Some((array.kind, array.bytes.to_vec())));
         Ok(self.arrays.len() as u64 - 1)
     }
@@ -42,27 +42,27 @@ impl ArraySource for Copied {
         &mut self.pool
     }
 
-    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String> {
+    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), Cause> {
         let (found, bytes) = self.get(array)?;
         let is_this =
             found.has_the_bytes_of(&kind) && array.rows.checked_mul(kind.row()) == Some(bytes.len() as u64);
-        is_this.then_some(()).ok_or_else(|| format!("array {} is of another type", array.number))
+        is_this.then_some(()).ok_or_else(|| format!("array {} is of another type", array.number).into())
     }
 
-    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String> {
+    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), Cause> {
         let (_, bytes) = self.take(array)?;
         if bytes.len() != buffer.len() {
-            return Err(format!("array {} is of another length", array.number));
+            return Err(format!("array {} is of another length", array.number).into());
         }
         buffer.copy_from_slice(&bytes);
         Ok(())
     }
 
-    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), Cause> {
         self.take(array)
     }
 
-    fn skip(&mut self, array: Reference) -> Result<(), String> {
+    fn skip(&mut self, array: Reference) -> Result<(), Cause> {
         self.take(array).map(drop)
     }
 }

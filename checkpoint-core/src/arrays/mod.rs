@@ -16,6 +16,8 @@ mod npy;
 mod pool;
 mod table;
 
+use std::error::Error;
+
 use self::erased::{Memory, RowType};
 pub(crate) use copied::Copied;
 pub(crate) use npy::ArrayHeader;
@@ -119,11 +121,11 @@ impl Kind {
     }
 
     /// The `Vec` that a source holds, which is a `T`.
-    pub(crate) fn read<T>(self, source: &mut dyn ArraySource, array: Reference) -> Result<T, String> {
+    pub(crate) fn read<T>(self, source: &mut dyn ArraySource, array: Reference) -> Result<T, Cause> {
         let rows = erased::rows_of_vec(typeid::of::<T>());
         self.read_memory(rows, source, array)?.into_vec().ok_or_else(|| {
             if self.dtype.descr == "|b1" {
-                format!("array {} has a byte that is neither 0 nor 1", array.number)
+                format!("array {} has a byte that is neither 0 nor 1", array.number).into()
             } else {
                 of_another_type(array)
             }
@@ -138,7 +140,7 @@ impl Kind {
         rows: Option<&'static RowType>,
         source: &mut dyn ArraySource,
         array: Reference,
-    ) -> Result<Memory, String> {
+    ) -> Result<Memory, Cause> {
         let rows = rows.filter(|rows| rows.kind == self).ok_or_else(|| of_another_type(array))?;
         source.check(array, self)?;
         let no_memory = || format!("there is no memory for an array of {} rows", array.rows);
@@ -188,8 +190,8 @@ impl Kind {
     }
 }
 
-fn of_another_type(array: Reference) -> String {
-    format!("array {} is of another type", array.number)
+fn of_another_type(array: Reference) -> Cause {
+    format!("array {} is of another type", array.number).into()
 }
 
 impl Array<'_> {
@@ -214,13 +216,16 @@ pub(crate) struct Reference {
     pub(crate) rows: u64,
 }
 
+/// Why a sink or a source of arrays refuses one.
+pub(crate) type Cause = Box<dyn Error + Send + Sync>;
+
 /// Where the arrays of a state go during a save.
 pub(crate) trait ArraySink {
     /// Whether an array of so many bytes shall leave the state's own bytes.
     fn takes(&self, bytes: usize) -> bool;
 
     /// Takes an array, and returns the number under which it is found again: 0, 1, 2, …
-    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String>;
+    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, Cause>;
 }
 
 /// Where the arrays of a state come from during a load.
@@ -229,16 +234,16 @@ pub(crate) trait ArraySource {
     fn pool(&mut self) -> &mut ArrayPool;
 
     /// Makes sure that an array is of this kind and as long as was said, before anything is allocated for it.
-    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String>;
+    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), Cause>;
 
     /// Fills `buffer` with all of its bytes, and verifies them.
-    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String>;
+    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), Cause>;
 
     /// All of its bytes, verified, and of what kind they are, when nothing is known of that.
-    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String>;
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), Cause>;
 
     /// Passes over an array that the program has no use for. Its bytes are neither read nor verified.
-    fn skip(&mut self, array: Reference) -> Result<(), String>;
+    fn skip(&mut self, array: Reference) -> Result<(), Cause>;
 }
 
 #[cfg(test)]

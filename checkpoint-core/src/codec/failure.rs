@@ -1,29 +1,82 @@
 //! Why a value cannot be written or read.
 
+use std::error::Error;
 use std::fmt;
 
-/// A sentence. It is one pointer wide, because a `Result` of it goes through every step of a reading.
+/// A sentence, with the error behind it where that is not the value's own.
+///
+/// It is one pointer wide, because a `Result` of it goes through every step of a reading.
 #[derive(Debug)]
-#[allow(clippy::box_collection, reason = "a `String` is three pointers wide")]
-pub(crate) struct Failure(Box<String>);
+pub(crate) struct Failure(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    why: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
 
 impl Failure {
     pub(crate) fn new(why: impl Into<String>) -> Failure {
-        Failure(Box::new(why.into()))
+        Failure(Box::new(Inner { why: why.into(), source: None }))
+    }
+
+    /// What a sink or a source of arrays, or the memory, refused.
+    #[cold]
+    pub(crate) fn caused(source: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        let source = source.into();
+        Failure(Box::new(Inner { why: source.to_string(), source: Some(source) }))
+    }
+
+    /// The same with the place in the value, where there is one.
+    #[cold]
+    pub(crate) fn at(mut self, place: &str) -> Failure {
+        if !place.is_empty() {
+            self.0.why = format!("{place}: {}", self.0.why);
+        }
+        self
+    }
+
+    /// Leaves the first failure in `first`, and gives the sentence of it to go on through the type's own code, which may
+    /// drop it.
+    #[cold]
+    pub(crate) fn noted(self, first: &mut Option<Failure>) -> Failure {
+        if first.is_some() {
+            return self;
+        }
+        let sentence = Failure::new(self.0.why.clone());
+        *first = Some(self);
+        sentence
+    }
+
+    /// The error behind it, if it is an `E`.
+    ///
+    /// # Errors
+    /// The failure itself, if there is none, or another.
+    pub(crate) fn into_source<E: Error + 'static>(self) -> Result<E, Failure> {
+        let Inner { why, source } = *self.0;
+        match source.map(|source| source.downcast::<E>()) {
+            Some(Ok(source)) => Ok(*source),
+            Some(Err(source)) => Err(Failure(Box::new(Inner { why, source: Some(source) }))),
+            None => Err(Failure::new(why)),
+        }
     }
 
     pub(crate) fn into_sentence(self) -> String {
-        *self.0
+        self.0.why
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.0.why)
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
 
 impl serde::ser::Error for Failure {
     fn custom<T: fmt::Display>(why: T) -> Self {
@@ -36,3 +89,19 @@ impl serde::de::Error for Failure {
         Failure::new(why.to_string())
     }
 }
+
+/// There is no memory for a part of the state.
+#[derive(Debug)]
+pub(crate) struct NoMemory {
+    pub(crate) part: String,
+    /// How many bytes were asked for.
+    pub(crate) bytes: u64,
+}
+
+impl fmt::Display for NoMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "there is no memory for {} of {} bytes", self.part, self.bytes)
+    }
+}
+
+impl Error for NoMemory {}

@@ -1,14 +1,14 @@
 //! The bytes of values without parts: those of bincode 1 with integers of fixed width, little-endian. The only module
 //! that names bincode.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use bincode::config::{FixintEncoding, WithOtherIntEncoding};
 use bincode::{DefaultOptions, ErrorKind, Options as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer as _};
 
-use super::{Failure, Result};
+use super::{Failure, NoMemory, Result};
 
 /// How many bytes the length of a text takes.
 const LENGTH: usize = size_of::<u64>();
@@ -17,16 +17,54 @@ fn options() -> WithOtherIntEncoding<DefaultOptions, FixintEncoding> {
     DefaultOptions::new().with_fixint_encoding()
 }
 
+/// Bytes in memory, which are an error where there is no more of it, and no abort.
+struct Growing<'a>(&'a mut Vec<u8>);
+
+impl io::Write for Growing<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > self.0.capacity() - self.0.len() {
+            grow(self.0, bytes.len())?;
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes room for so many more bytes.
+#[cold]
+fn grow(bytes: &mut Vec<u8>, more: usize) -> io::Result<()> {
+    let wanted = (bytes.len() as u64).saturating_add(more as u64);
+    let no_memory = |_| NoMemory { part: "the encoded state".to_owned(), bytes: wanted };
+    bytes.try_reserve(more).map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, no_memory(error)))
+}
+
+/// Appends bytes as they are.
+#[inline]
+pub(super) fn append(into: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    Growing(into).write_all(bytes).map_err(refused_by_memory)
+}
+
 /// Appends a number, a bool or a char.
 #[inline]
 pub(super) fn write<T: Serialize>(into: &mut Vec<u8>, value: T) -> Result<()> {
-    value.serialize(&mut bincode::Serializer::new(into, options())).map_err(|error| refused(*error))
+    value.serialize(&mut bincode::Serializer::new(Growing(into), options())).map_err(|error| refused(*error))
 }
 
 /// Appends a text or bytes, which are both a length and so many bytes.
 #[inline]
 pub(super) fn write_bytes(into: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
-    bincode::Serializer::new(into, options()).serialize_bytes(bytes).map_err(|error| refused(*error))
+    bincode::Serializer::new(Growing(into), options()).serialize_bytes(bytes).map_err(|error| refused(*error))
 }
 
 /// Takes a number, a bool or a char from the front of `bytes`.
@@ -50,11 +88,17 @@ pub(super) fn ends() -> Failure {
     Failure::new("the data ends before the value is complete")
 }
 
+#[cold]
+fn refused_by_memory(error: io::Error) -> Failure {
+    error.downcast::<NoMemory>().map_or_else(|error| Failure::new(error.to_string()), Failure::caused)
+}
+
 /// What bincode says, in our words.
 #[cold]
 fn refused(error: ErrorKind) -> Failure {
     match error {
         ErrorKind::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => ends(),
+        ErrorKind::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => refused_by_memory(error),
         ErrorKind::InvalidBoolEncoding(byte) => Failure::new(format!("a bool is 0 or 1, not {byte}")),
         ErrorKind::InvalidCharEncoding => Failure::new("a char is not UTF-8"),
         ErrorKind::InvalidUtf8Encoding(why) => Failure::new(format!("a string is not UTF-8: {why}")),

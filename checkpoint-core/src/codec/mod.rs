@@ -28,7 +28,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use typed_arena::Arena;
 
-pub(crate) use self::failure::Failure;
+pub(crate) use self::failure::{Failure, NoMemory};
 pub(crate) use self::forms::Forms;
 pub(crate) use self::observed::Observed;
 pub(crate) use self::reader::Reader;
@@ -55,16 +55,15 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     forms: &Forms,
     into: &mut Vec<u8>,
     arrays: &mut dyn ArraySink,
-) -> std::result::Result<Observed, String> {
+) -> Result<Observed> {
     let start = into.len();
     let mut writer = Writer::new(into, forms, arrays);
     let written = forms.room().at_start(|| writer.value(value));
     let result = match (writer.end(), written) {
-        (Err(why), _) => Err(why),
-        (Ok(_), Err(failure)) => Err(failure.into_sentence()),
-        (Ok((elements, _)), Ok(())) if elements > allowed_elements(into.len() - start) => {
-            Err(format!("{elements} elements, most of which take no space, are more than can be read again"))
-        }
+        (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+        (Ok((elements, _)), Ok(())) if elements > allowed_elements(into.len() - start) => Err(Failure::new(
+            format!("{elements} elements, most of which take no space, are more than can be read again"),
+        )),
         (Ok((_, observed)), Ok(())) => Ok(observed),
     };
     if result.is_err() {
@@ -82,15 +81,13 @@ pub(crate) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     room: Room,
     arrays: &mut dyn ArraySource,
-) -> std::result::Result<Box<T>, String> {
+) -> Result<Box<T>> {
     let arena = Arena::new();
     let mut reader = Reader::new(bytes, &arena, allowed_elements(bytes.len()), room, arrays);
-    let value =
-        room.at_start(|| T::deserialize(&mut reader).map(Box::new)).map_err(Failure::into_sentence)?;
-    if reader.rest().0.is_empty() {
-        Ok(value)
-    } else {
-        Err("there is more data than the value takes".to_owned())
+    let value = room.at_start(|| T::deserialize(&mut reader).map(Box::new));
+    match reader.end(value) {
+        (Ok(_), rest, _) if !rest.is_empty() => Err(Failure::new("there is more data than the value takes")),
+        (value, ..) => value,
     }
 }
 

@@ -8,7 +8,7 @@ use typed_arena::Arena;
 use super::rows::Rows;
 use super::stack::Room;
 use super::{Failure, OUT_OF_BAND, Result, leaves, too_deep};
-use crate::arrays::{self, ArraySource, Kind, Reference};
+use crate::arrays::{self, ArraySource, Cause, Kind, Reference};
 use crate::base::limits::VALUE_DEPTH;
 
 /// Reads values, and counts the elements that lengths announce.
@@ -21,6 +21,8 @@ pub(crate) struct Reader<'de, 'a> {
     depth: u32,
     room: Room,
     arrays: &'a mut dyn ArraySource,
+    /// Why the first array could not be had. A type may go on after that, but what it makes is not what was saved.
+    failure: Option<Failure>,
 }
 
 impl<'de, 'a> Reader<'de, 'a> {
@@ -32,12 +34,17 @@ impl<'de, 'a> Reader<'de, 'a> {
         room: Room,
         arrays: &'a mut dyn ArraySource,
     ) -> Reader<'de, 'a> {
-        Reader { bytes, arena, elements, depth: 0, room, arrays }
+        Reader { bytes, arena, elements, depth: 0, room, arrays, failure: None }
     }
 
-    /// What was not read, and how many elements may still be announced.
-    pub(crate) fn rest(self) -> (&'de [u8], u64) {
-        (self.bytes, self.elements)
+    /// The value, if every array could be had, what was not read, and how many elements may still be announced.
+    pub(crate) fn end<T>(self, value: Result<T>) -> (Result<T>, &'de [u8], u64) {
+        (self.failure.map_or(value, Err), self.bytes, self.elements)
+    }
+
+    #[cold]
+    fn note(&mut self, cause: Cause) -> Failure {
+        Failure::caused(cause).noted(&mut self.failure)
     }
 
     #[inline]
@@ -73,9 +80,9 @@ impl<'de, 'a> Reader<'de, 'a> {
     fn read_array<V: Visitor<'de>>(&mut self, visitor: V, kind: Option<Kind>) -> Result<V::Value> {
         let array = Reference { number: self.number()?, rows: self.number()? };
         if let Some(kind) = kind {
-            return kind.read(self.arrays, array).map_err(Failure::new);
+            return kind.read(self.arrays, array).map_err(|cause| self.note(cause));
         }
-        let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::new)?;
+        let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
         let mut rows = Rows::new(kind, bytes);
         let value = visitor.visit_seq(&mut rows)?;
         if rows.ended() {
@@ -105,7 +112,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         let length = self.number()?;
         if length == OUT_OF_BAND {
             let array = Reference { number: self.number()?, rows: self.number()? };
-            let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::new)?;
+            let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
             return match (kind.dtype.descr, kind.inner) {
                 ("|u1", []) => Ok(Bytes::Apart(bytes)),
                 _ => Err(Failure::new(format!("array {} does not hold bytes", array.number))),

@@ -3,14 +3,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::process::Command;
+use std::{env, io, iter};
 
 use serde::de::DeserializeOwned;
 use serde::ser::{SerializeSeq as _, SerializeTuple as _};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::{Forms, NoMemory};
 use crate::Plain;
 use crate::arrays::none::{decode, encode, encode_as_read};
+use crate::arrays::{Array, ArrayPool, ArraySink, ArraySource, Cause, Kind, Reference};
 use crate::base::limits::ELEMENTS_WITHOUT_BYTES;
+use crate::codec;
 
 fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -322,4 +327,127 @@ fn the_two_floats_of_16_bits_and_integers_are_kept_apart() {
     refused::<bf16, u16>(bf16::ONE);
     refused::<u16, bf16>(1);
     comes_back((f16::ONE, vec![bf16::ONE; 3], [f16::NEG_ONE; 2]));
+}
+
+/// Refuses every array, as a full disk does.
+#[derive(Default)]
+struct Full(ArrayPool);
+
+fn full() -> Cause {
+    io::Error::from(io::ErrorKind::StorageFull).into()
+}
+
+impl ArraySink for Full {
+    fn takes(&self, _: usize) -> bool {
+        true
+    }
+
+    fn put(&mut self, _: String, _: Array<'_>) -> Result<u64, Cause> {
+        Err(full())
+    }
+}
+
+impl ArraySource for Full {
+    fn pool(&mut self) -> &mut ArrayPool {
+        &mut self.0
+    }
+
+    fn check(&mut self, _: Reference, _: Kind) -> Result<(), Cause> {
+        Err(full())
+    }
+
+    fn fill(&mut self, _: Reference, _: &mut [u8]) -> Result<(), Cause> {
+        Err(full())
+    }
+
+    fn bytes(&mut self, _: Reference) -> Result<(Kind, Vec<u8>), Cause> {
+        Err(full())
+    }
+
+    fn skip(&mut self, _: Reference) -> Result<(), Cause> {
+        Err(full())
+    }
+}
+
+/// Goes on where its array cannot be written or read.
+#[derive(Debug)]
+struct Lenient(Vec<f64>);
+
+impl Serialize for Lenient {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(2)?;
+        let _ = tuple.serialize_element(&self.0);
+        tuple.serialize_element(&7_u8)?;
+        tuple.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Lenient {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Lenient, D::Error> {
+        struct Members;
+
+        impl<'de> serde::de::Visitor<'de> for Members {
+            type Value = Lenient;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an array and a number")
+            }
+
+            fn visit_seq<S: serde::de::SeqAccess<'de>>(self, mut members: S) -> Result<Lenient, S::Error> {
+                let array = members.next_element().ok().flatten();
+                members.next_element::<u8>()?;
+                Ok(Lenient(array.unwrap_or_default()))
+            }
+        }
+
+        deserializer.deserialize_tuple(2, Members)
+    }
+}
+
+#[test]
+fn the_error_of_a_sink_of_arrays_is_the_cause() {
+    let state = (1_u8, Lenient(vec![0.5; 100]));
+    let failure =
+        codec::encode(&state, &Forms::unknown(), &mut Vec::new(), &mut Full::default()).unwrap_err();
+    assert!(failure.to_string().starts_with("[1][0]: "), "{failure}");
+    assert!(std::error::Error::source(&failure).is_some());
+    assert_eq!(failure.into_source::<io::Error>().unwrap().kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn the_error_of_a_source_of_arrays_is_the_cause() {
+    let mut bytes = Vec::new();
+    [u64::MAX, 0, 100].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    bytes.push(7);
+    let room = Forms::unknown().room();
+    let failure = codec::decode::<Lenient>(&bytes, room, &mut Full::default()).unwrap_err();
+    let failure = failure.into_source::<NoMemory>().unwrap_err();
+    assert_eq!(failure.into_source::<io::Error>().unwrap().kind(), io::ErrorKind::StorageFull);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_state_that_no_memory_holds_is_an_error() {
+    struct Long;
+
+    impl Serialize for Long {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(iter::repeat_n("x".repeat(1 << 20), 4096))
+        }
+    }
+
+    const LITTLE_MEMORY: &str = "CHECKPOINTED_TEST_LITTLE_MEMORY";
+    if env::var_os(LITTLE_MEMORY).is_some() {
+        let (mut into, mut arrays) = (vec![1, 2, 3], Full::default());
+        let failure = codec::encode(&Long, &Forms::unknown(), &mut into, &mut arrays).unwrap_err();
+        assert!(failure.into_source::<NoMemory>().unwrap().bytes > 1 << 20);
+        assert_eq!(into, [1, 2, 3]);
+        return;
+    }
+    let name = "codec::tests::a_state_that_no_memory_holds_is_an_error";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\""]).arg(env::current_exe().unwrap());
+    let ended = limited.args(["--exact", name]).env(LITTLE_MEMORY, "").output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains("1 passed"), "{}: {ended:?}", ended.status);
 }

@@ -38,7 +38,7 @@ pub(super) struct Writer<'a> {
     /// The form and the kind of the rows of the last array, which fit.
     fitting: Option<(Id, Kind)>,
     /// The first failure, and where it was. A type may go on after it, but what is written then is worth nothing.
-    failure: Option<String>,
+    failure: Option<Failure>,
 }
 
 impl<'a> Writer<'a> {
@@ -62,7 +62,7 @@ impl<'a> Writer<'a> {
     }
 
     /// How many elements the sequences have altogether, and the forms that were observed.
-    pub(super) fn end(self) -> std::result::Result<(u64, Observed), String> {
+    pub(super) fn end(self) -> Result<(u64, Observed)> {
         match self.failure {
             Some(failure) => Err(failure),
             None => Ok((self.elements, self.observed)),
@@ -146,12 +146,11 @@ impl<'a> Writer<'a> {
     /// Notes where a failure is.
     #[cold]
     fn note(&mut self, failure: Failure) -> Failure {
-        if self.failure.is_none() {
-            let place = path::place(self.steps().iter(), self.bytes);
-            self.failure =
-                Some(if place.is_empty() { failure.to_string() } else { format!("{place}: {failure}") });
+        if self.failure.is_some() {
+            return failure;
         }
-        failure
+        let place = path::place(self.steps().iter(), self.bytes);
+        failure.at(&place).noted(&mut self.failure)
     }
 
     /// Goes to an entry, if this is its name.
@@ -496,15 +495,14 @@ impl<'a> Writer<'a> {
         let rows = array.rows();
         if self.arrays.takes(array.bytes.len()) {
             let put = self.arrays.put(path::name(self.steps().iter(), self.bytes), array);
-            let number = put.map_err(Failure::new)?;
+            let number = put.map_err(|cause| self.note(Failure::caused(cause)))?;
             return [OUT_OF_BAND, number, rows]
                 .into_iter()
                 .try_for_each(|value| leaves::write(self.bytes, value));
         }
         self.elements = self.elements.saturating_add(rows);
         leaves::write(self.bytes, rows)?;
-        self.bytes.extend_from_slice(array.bytes);
-        Ok(())
+        leaves::append(self.bytes, array.bytes)
     }
 
     // Always inlined, as all that a value with parts goes through: a result that is put together in
@@ -523,13 +521,13 @@ impl<'a> Writer<'a> {
     }
 
     #[inline]
-    fn begin_counted(&mut self, length: Option<usize>, key: Id, value: Id) -> Counted<'_, 'a> {
+    fn begin_counted(&mut self, length: Option<usize>, key: Id, value: Id) -> Result<Counted<'_, 'a>> {
         let announced = length.unwrap_or(0) as u64;
         let length_at = self.bytes.len();
-        self.bytes.extend_from_slice(&announced.to_le_bytes());
+        leaves::append(self.bytes, &announced.to_le_bytes())?;
         let value = self.forms.expect(value);
         let frame = self.frame;
-        Counted { writer: self, length_at, announced, written: 0, frame, key, value }
+        Ok(Counted { writer: self, length_at, announced, written: 0, frame, key, value })
     }
 }
 
@@ -606,15 +604,14 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_none(self) -> Result<()> {
         self.option()?;
-        self.bytes.push(0);
-        Ok(())
+        leaves::append(self.bytes, &[0])
     }
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
         let inner = self.option()?;
         self.go_to(inner);
-        self.bytes.push(1);
+        leaves::append(self.bytes, &[1])?;
         self.value(value)
     }
 
@@ -673,14 +670,14 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let element = self.seq()?;
         self.enter(Frame::ELEMENTS);
-        Ok(self.begin_counted(length, element, element))
+        self.begin_counted(length, element, element)
     }
 
     #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let (key, value) = self.map()?;
         self.enter_labelled();
-        Ok(self.begin_counted(length, key, value))
+        self.begin_counted(length, key, value)
     }
 
     #[inline(always)]

@@ -6,13 +6,12 @@ use super::part::PartReader;
 use super::reader::Container;
 use super::source::{Refusal, allocate, damaged};
 use super::zip::Entry;
-use crate::arrays::{ArrayHeader, ArrayPool, ArraySource, Kind, Reference};
+use crate::arrays::{ArrayHeader, ArrayPool, ArraySource, Cause, Kind, Reference};
 
 /// The arrays of a container. The state takes each once, in the order of the save.
 pub(crate) struct Arrays<'a> {
     container: &'a Container,
     taken: u64,
-    refusal: Option<Refusal>,
     /// The next array, already checked.
     opened: Option<Opened<'a>>,
     pool: ArrayPool,
@@ -30,12 +29,7 @@ impl<'a> Arrays<'a> {
     /// Takes the arrays of `container`. An array of the pool that fits is overwritten and used
     /// again.
     pub(crate) fn new(container: &'a Container, pool: ArrayPool) -> Arrays<'a> {
-        Arrays { container, taken: 0, refusal: None, opened: None, pool }
-    }
-
-    /// Takes the refusal of an array, if it is why a decoding failed.
-    pub(crate) fn take_refusal(&mut self) -> Option<Refusal> {
-        self.refusal.take()
+        Arrays { container, taken: 0, opened: None, pool }
     }
 
     /// Refuses an array that the state did not take.
@@ -43,13 +37,6 @@ impl<'a> Arrays<'a> {
         let parts = &self.container.manifest.parts;
         let next = usize::try_from(self.taken).ok().and_then(|taken| parts.get(taken))?;
         (next.name != STATE).then(|| damaged(&next.name, "the state does not refer to it"))
-    }
-
-    fn refuse<R>(&mut self, outcome: Result<R, Refusal>) -> Result<R, String> {
-        outcome.map_err(|refusal| {
-            self.refusal = Some(refusal);
-            "an array could not be read".to_owned()
-        })
     }
 
     /// The array that a reference means. It must be the next.
@@ -135,13 +122,12 @@ impl ArraySource for Arrays<'_> {
         &mut self.pool
     }
 
-    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), String> {
-        let opened = self.open(array, Some(kind));
-        self.opened = Some(self.refuse(opened)?);
+    fn check(&mut self, array: Reference, kind: Kind) -> Result<(), Cause> {
+        self.opened = Some(self.open(array, Some(kind))?);
         Ok(())
     }
 
-    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), String> {
+    fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), Cause> {
         let opened = match self.opened.take() {
             // The array that was checked must be the one that is asked for.
             Some(opened) => self.next(array).map(|_| opened),
@@ -149,22 +135,22 @@ impl ArraySource for Arrays<'_> {
         };
         let outcome = opened.and_then(|opened| opened.reader.fill(buffer));
         self.taken += 1;
-        self.refuse(outcome)
+        Ok(outcome?)
     }
 
-    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), String> {
+    fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), Cause> {
         let outcome = self.open(array, None).and_then(|Opened { kind, bytes, reader }| {
             let mut memory = allocate(bytes, &self.next(array)?.record.name)?;
             reader.fill(&mut memory)?;
             Ok((kind, memory))
         });
         self.taken += 1;
-        self.refuse(outcome)
+        Ok(outcome?)
     }
 
-    fn skip(&mut self, array: Reference) -> Result<(), String> {
+    fn skip(&mut self, array: Reference) -> Result<(), Cause> {
         let outcome = self.next(array).map(drop);
         self.taken += 1;
-        self.refuse(outcome)
+        Ok(outcome?)
     }
 }

@@ -4,7 +4,8 @@ use super::is_out_of_band;
 use super::reader::Container;
 use super::source::Refusal;
 use super::stream::PartStream;
-use crate::arrays::{Array, ArraySink};
+use crate::arrays::{Array, ArraySink, Cause};
+use crate::codec::Failure;
 
 /// Takes the parts of a state as the writer of a container would, and compares each with the part
 /// of an existing container.
@@ -46,12 +47,12 @@ impl ArraySink for Equality<'_> {
         is_out_of_band(self.taken, bytes)
     }
 
-    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
+    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, Cause> {
         let number = self.taken as u64;
         match self.is_next(&[&array.header(), array.bytes]) {
             Ok(true) => Ok(number),
-            Ok(false) => Err(format!("{name} differs")),
-            Err(refusal) => Err(refusal.to_string()),
+            Ok(false) => Err(format!("{name} differs").into()),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 }
@@ -93,7 +94,7 @@ impl Reading<'_> {
 /// True if the state that `encode` hands over has exactly the bytes of a container.
 pub(crate) fn is_equal(
     container: &Container,
-    encode: impl FnOnce(&mut Vec<u8>, &mut dyn ArraySink) -> Result<(), String>,
+    encode: impl FnOnce(&mut Vec<u8>, &mut dyn ArraySink) -> Result<(), Failure>,
 ) -> Result<bool, Refusal> {
     let (mut equality, mut rest) = (Equality::new(container), Vec::new());
     // An array that differs ends the encoding.

@@ -58,6 +58,8 @@ pub(crate) enum Refusal {
     Packed { part: String, method: Method },
 }
 
+impl std::error::Error for Refusal {}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

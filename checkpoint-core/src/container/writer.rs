@@ -15,7 +15,7 @@ use super::source::Refusal;
 use super::tag::TagKey;
 use super::zip::{self, Entry};
 use super::{MANIFEST, STATE};
-use crate::arrays::{Array, ArraySink};
+use crate::arrays::{Array, ArraySink, Cause};
 use crate::schema;
 
 /// The number of bytes that are checksummed and written at a time: few enough to still be in the
@@ -47,8 +47,8 @@ pub(crate) struct ContainerWriter<W> {
     /// True if the manifest is parsed again before it is written, because the reader cannot open
     /// the file.
     is_checked: bool,
-    /// The error of an array that could not be written, for the caller whose encoding failed.
-    failure: Option<io::Error>,
+    /// True if an array was begun and not completed. Nothing can follow it.
+    is_broken: bool,
 }
 
 impl<W: Write> ContainerWriter<W> {
@@ -62,7 +62,7 @@ impl<W: Write> ContainerWriter<W> {
             records: Vec::new(),
             names: HashSet::new(),
             is_checked: false,
-            failure: None,
+            is_broken: false,
         }
     }
 
@@ -90,8 +90,8 @@ impl<W: Write> ContainerWriter<W> {
     pub(crate) fn finish(mut self, state: &[u8], mut manifest: Manifest) -> io::Result<u64> {
         // A `Serialize` can go on after an array could not be written. The state must not be saved
         // without that array.
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
+        if self.is_broken {
+            return Err(io::Error::other("an array could not be written before"));
         }
         if !self.put_packed(STATE, &[], state)? {
             self.put_part(STATE, state)?;
@@ -124,11 +124,6 @@ impl<W: Write> ContainerWriter<W> {
         let is_same =
             |(one, other): (&PartRecord, &PartRecord)| one.name == other.name && one.whole() == other.whole();
         Ok(self.records.len() == parts.len() && self.records.iter().zip(parts).all(is_same))
-    }
-
-    /// Takes the error of an array, if it is why an encoding failed.
-    pub(crate) fn take_failure(&mut self) -> Option<io::Error> {
-        self.failure.take()
     }
 
     /// Writes a part that is in memory as a whole, so that its header can have the checksum.
@@ -220,17 +215,16 @@ impl<W: Write> ArraySink for ContainerWriter<W> {
         is_out_of_band(self.entries.len(), bytes)
     }
 
-    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
+    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, Cause> {
         let number = self.entries.len() as u64;
         let name = self.unique(name);
         if !schema::is_array_name(&name) {
-            return Err(format!("an array would be named {name:?}, which could not be read again"));
+            return Err(format!("an array would be named {name:?}, which could not be read again").into());
         }
-        self.put_array(name, &array).map(|()| number).map_err(|error| {
-            let why = error.to_string();
-            self.failure = Some(error);
-            why
-        })
+        self.is_broken = true;
+        self.put_array(name, &array)?;
+        self.is_broken = false;
+        Ok(number)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::arrays::{Array, ArraySink};
-use crate::codec::{Forms, encode};
+use crate::arrays::{Array, ArraySink, Cause};
+use crate::codec::{Failure, Forms, encode};
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
 use crate::schema::Schema;
@@ -110,7 +110,7 @@ pub(super) fn identity<T: Checkpoint>(value: &T) -> Result<String, String> {
     let kind = (T::NAME, T::VERSION, schema);
     hashed.hasher.update(&serde_json::to_vec(&kind).map_err(|error| error.to_string())?);
     let mut rest = Vec::new();
-    encode(value, &forms, &mut rest, &mut hashed)?;
+    encode(value, &forms, &mut rest, &mut hashed).map_err(Failure::into_sentence)?;
     hashed.hasher.update(&rest);
     Ok(hashed.hasher.finalize().to_hex().to_string())
 }
@@ -127,7 +127,7 @@ impl ArraySink for Hashed {
         true
     }
 
-    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
+    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, Cause> {
         for bytes in [name.as_bytes(), &array.header(), array.bytes] {
             self.hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
         }

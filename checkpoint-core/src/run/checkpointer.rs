@@ -379,10 +379,8 @@ impl<T: Checkpoint> Checkpointer<T> {
             save::save(writer, net, order, &context, buffer, |output, buffer, manifest| {
                 buffer.clear();
                 let encoded = codec::encode(state, reader.forms(), buffer, output);
-                let observed = encoded.map_err(|why| match output.take_failure() {
-                    Some(failure) => Failure::Write(failure),
-                    None => Failure::Encode(Error::Encode { name: reader.name(), why }),
-                })?;
+                let observed = encoded
+                    .map_err(|failure| Failure::of_encoding(failure, reader.path(), || reader.name()))?;
                 manifest.complete(&observed);
                 Ok(())
             })
@@ -650,13 +648,9 @@ impl<T: Checkpoint> Checkpointer<T> {
             let mut bytes = std::mem::take(&mut staging.state);
             let encoded = codec::encode(state, reader.forms(), &mut bytes, staging);
             staging.state = bytes;
-            encoded.map_err(|why| match staging.take_too_long() {
-                Some((part, bytes)) => Error::NoMemory {
-                    path: reader.path().to_owned(),
-                    part: format!("a copy of {part}"),
-                    bytes,
-                },
-                None => Error::Encode { name: reader.name(), why },
+            encoded.map_err(|failure| match Failure::of_encoding(failure, reader.path(), || reader.name()) {
+                Failure::Encode(error) => error,
+                Failure::Write(error) => Error::Encode { name: reader.name(), why: error.to_string() },
             })
         };
         let (copied, panic) = match catch_unwind(AssertUnwindSafe(copy)) {

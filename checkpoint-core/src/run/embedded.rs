@@ -19,7 +19,8 @@ pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Ve
     bytes.clear();
     let mut container = ContainerWriter::new(bytes);
     let mut rest = Vec::new();
-    let observed = codec::encode(value, program.forms(), &mut rest, &mut container).map_err(failed)?;
+    let observed = codec::encode(value, program.forms(), &mut rest, &mut container)
+        .map_err(|failure| failed(failure.into_sentence()))?;
     let mut manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
     manifest.complete(&observed);
     container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))

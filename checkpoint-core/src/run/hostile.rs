@@ -64,7 +64,7 @@ fn an_array_whose_name_means_something_elsewhere_is_not_written() {
     {
         let mut container = ContainerWriter::new(std::io::sink());
         let written = container.put(name.to_owned(), crate::arrays::view(&&vec![1_u64]).unwrap());
-        assert!(written.unwrap_err().contains("could not be read again"), "{name:?}");
+        assert!(written.unwrap_err().to_string().contains("could not be read again"), "{name:?}");
     }
 }
 

@@ -78,7 +78,8 @@ pub fn forged<T: Checkpoint>(schema: Schema, arrays: &[Numbers], state: &[u8]) -
             };
         }
         let put = put!(Bool U8 U16 U32 U64 U128 I8 I16 I32 I64 I128 F32 F64 Rows Pairs);
-        put.ok_or("these numbers are no array")??;
+        let put = put.ok_or("these numbers are no array")?;
+        put.map_err(|cause| cause.to_string())?;
     }
     let manifest = Manifest::of::<T>(schema, 0, Metadata::new());
     container.finish(state, manifest).map_err(|error| error.to_string())?;

@@ -92,7 +92,8 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     let encoding = |why: String| format!("the loaded state could not be encoded again: {why}");
     let mut bytes = Vec::new();
     let mut sums = ContainerWriter::new(std::io::sink());
-    codec::encode(&*value, program.forms(), &mut bytes, &mut sums).map_err(encoding)?;
+    codec::encode(&*value, program.forms(), &mut bytes, &mut sums)
+        .map_err(|failure| encoding(failure.into_sentence()))?;
     if sums.has_parts_of(&bytes, &container).map_err(|error| encoding(error.to_string()))? {
         return Ok(());
     }
@@ -101,7 +102,8 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     let mut file = Vec::new();
     let mut again = ContainerWriter::new(&mut file);
     bytes.clear();
-    codec::encode(&*value, program.forms(), &mut bytes, &mut again).map_err(encoding)?;
+    codec::encode(&*value, program.forms(), &mut bytes, &mut again)
+        .map_err(|failure| encoding(failure.into_sentence()))?;
     drop(value);
     let manifest = Manifest::of::<T>(container.manifest().schema().clone(), 0, Metadata::new());
     again.finish(&bytes, manifest).map_err(|error| encoding(error.to_string()))?;

@@ -11,7 +11,7 @@ use crate::arrays::ArrayPool;
 use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
-use crate::container::{self, Arrays, Container, Manifest, Metadata};
+use crate::container::{self, Arrays, Container, Manifest, Metadata, Refusal};
 use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
@@ -501,15 +501,21 @@ pub(crate) fn decode<T: Checkpoint>(
         let schemas = (&container.manifest().schema, Some(program));
         evolution::decode_by_schema(&bytes, schemas, (&plan, room), &mut arrays)
     };
-    // A damaged array ends the decoding too, and is then the cause.
-    if let Some(refusal) = arrays.take_refusal() {
-        return Err(refused(refusal));
-    }
     let (path, name) = (path.to_owned(), || name_of::<T>(program.schema()));
     let state = match decoded {
         Ok(state) => state,
-        Err(why) if is_same_form => return Err(Error::Decode { path, name: name(), why }),
-        Err(why) => return Err(Error::SchemaMismatch { path, name: name(), differences, why }),
+        Err(failure) => {
+            return Err(match failure.into_source::<Refusal>() {
+                // A damaged array ends the decoding too, but is the cause.
+                Ok(refusal) => Error::refused(&path, refusal),
+                Err(failure) if is_same_form => {
+                    Error::Decode { path, name: name(), why: failure.into_sentence() }
+                }
+                Err(failure) => {
+                    Error::SchemaMismatch { path, name: name(), differences, why: failure.into_sentence() }
+                }
+            });
+        }
     };
     if let Some(refusal) = arrays.left_over() {
         return Err(refused(refusal));

@@ -1,9 +1,11 @@
 //! One save, from the parts of a state to a durable generation.
 
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::base::callback::Callback;
+use crate::codec::{self, NoMemory};
 use crate::container::{Container, ContainerWriter, Manifest, Refusal};
 use crate::error::Error;
 use crate::outcome::{Progress, Saved};
@@ -50,6 +52,24 @@ pub(crate) enum Failure {
     Write(io::Error),
     /// The state could not be encoded.
     Encode(Error),
+}
+
+impl Failure {
+    /// Tells apart the reasons of a failed encoding: the disk, the memory, or the state itself.
+    pub(crate) fn of_encoding(
+        failure: codec::Failure,
+        path: &Path,
+        name: impl FnOnce() -> String,
+    ) -> Failure {
+        let failure = match failure.into_source::<io::Error>() {
+            Ok(failure) => return Failure::Write(failure),
+            Err(failure) => failure,
+        };
+        Failure::Encode(match failure.into_source::<NoMemory>() {
+            Ok(NoMemory { part, bytes }) => Error::NoMemory { path: path.to_owned(), part, bytes },
+            Err(failure) => Error::Encode { name: name(), why: failure.into_sentence() },
+        })
+    }
 }
 
 /// The input of a save.

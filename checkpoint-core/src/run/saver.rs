@@ -3,10 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::arrays::{Array, ArraySink, Kind};
+use crate::arrays::{Array, ArraySink, Cause, Kind};
 use crate::base::panics::caught;
 use crate::base::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
 use crate::base::warnings;
+use crate::codec::NoMemory;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
@@ -24,8 +25,6 @@ pub(crate) struct Staging {
     arrays: Vec<StagedArray>,
     /// The number of these that belong to the present save.
     used: usize,
-    /// The array that did not fit into memory.
-    too_long: Option<(String, u64)>,
 }
 
 #[derive(Debug)]
@@ -41,13 +40,6 @@ impl Staging {
     fn clear(&mut self) {
         self.state.clear();
         self.used = 0;
-        self.too_long = None;
-    }
-
-    /// Takes the array that did not fit into memory, with its length in bytes, if it is why the
-    /// copy failed.
-    pub(crate) fn take_too_long(&mut self) -> Option<(String, u64)> {
-        self.too_long.take()
     }
 
     /// Frees the memory of arrays that the state no longer has.
@@ -60,8 +52,8 @@ impl Staging {
 fn write(arrays: &[StagedArray], output: &mut Output<'_, '_>) -> Result<(), Failure> {
     for StagedArray { name, kind, outer, bytes } in arrays {
         let put = output.put(name.clone(), Array { kind: *kind, outer: outer.clone(), bytes });
-        if let Err(why) = put {
-            return Err(Failure::Write(output.take_failure().unwrap_or_else(|| io::Error::other(why))));
+        if let Err(cause) = put {
+            return Err(Failure::Write(cause.downcast().map_or_else(io::Error::other, |error| *error)));
         }
     }
     Ok(())
@@ -72,7 +64,7 @@ impl ArraySink for Staging {
         crate::container::is_out_of_band(self.used, bytes)
     }
 
-    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, String> {
+    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, Cause> {
         let number = self.used;
         let Array { kind, outer, bytes: copied } = array;
         // The memory of the array that was there before is used again.
@@ -80,8 +72,8 @@ impl ArraySink for Staging {
             self.arrays.get_mut(number).map(|staged| std::mem::take(&mut staged.bytes)).unwrap_or_default();
         bytes.clear();
         if bytes.try_reserve_exact(copied.len()).is_err() {
-            self.too_long = Some((name, copied.len() as u64));
-            return Err("there is not enough memory for a copy".to_owned());
+            let (part, bytes) = (format!("a copy of {name}"), copied.len() as u64);
+            return Err(NoMemory { part, bytes }.into());
         }
         bytes.extend_from_slice(copied);
         let staged = StagedArray { name, kind, outer, bytes };

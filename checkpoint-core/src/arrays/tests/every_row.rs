@@ -8,13 +8,20 @@ use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
-use crate::arrays::{Array, ArrayPool, ArraySource, Dtype, Kind, Reference, vec_kind, view, visitor_reads};
+use crate::arrays::{
+    Array, ArrayPool, ArraySource, Cause, Dtype, Kind, Reference, vec_kind, view, visitor_reads,
+};
 
 /// An array whose bytes are these, over and over.
 struct Filled<'a>(&'a [u8], ArrayPool);
 
 fn filled(bytes: &[u8]) -> Filled<'_> {
     Filled(bytes, ArrayPool::default())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it maps errors")]
+fn said(cause: Cause) -> String {
+    cause.to_string()
 }
 
 const THREE: Reference = Reference { number: 0, rows: 3 };
@@ -24,21 +31,21 @@ impl ArraySource for Filled<'_> {
         &mut self.1
     }
 
-    fn check(&mut self, _: Reference, _: Kind) -> Result<(), String> {
+    fn check(&mut self, _: Reference, _: Kind) -> Result<(), Cause> {
         Ok(())
     }
 
-    fn fill(&mut self, _: Reference, buffer: &mut [u8]) -> Result<(), String> {
+    fn fill(&mut self, _: Reference, buffer: &mut [u8]) -> Result<(), Cause> {
         buffer.iter_mut().zip(self.0.iter().cycle()).for_each(|(byte, given)| *byte = *given);
         Ok(())
     }
 
-    fn bytes(&mut self, _: Reference) -> Result<(Kind, Vec<u8>), String> {
-        Err("not asked for".to_owned())
+    fn bytes(&mut self, _: Reference) -> Result<(Kind, Vec<u8>), Cause> {
+        Err("not asked for".into())
     }
 
-    fn skip(&mut self, _: Reference) -> Result<(), String> {
-        Err("not asked for".to_owned())
+    fn skip(&mut self, _: Reference) -> Result<(), Cause> {
+        Err("not asked for".into())
     }
 }
 
@@ -137,10 +144,13 @@ fn other_rows_are_no_arrays() {
 #[test]
 fn bytes_become_bools_only_where_each_is_one() {
     let kind = vec_kind::<Vec<bool>>().unwrap();
-    let read = |bytes: [u8; 3]| kind.read::<Vec<bool>>(&mut filled(&bytes), THREE);
+    let read = |bytes: [u8; 3]| kind.read::<Vec<bool>>(&mut filled(&bytes), THREE).map_err(said);
     assert_eq!(read([0, 1, 1]), Ok(vec![false, true, true]));
     assert_eq!(read([0, 1, 2]), Err("array 0 has a byte that is neither 0 nor 1".to_owned()));
-    assert_eq!(kind.read::<Vec<u8>>(&mut filled(&[1]), THREE), Err("array 0 is of another type".to_owned()));
+    assert_eq!(
+        kind.read::<Vec<u8>>(&mut filled(&[1]), THREE).map_err(said),
+        Err("array 0 is of another type".to_owned())
+    );
 }
 
 #[test]
@@ -158,7 +168,7 @@ fn more_rows_than_there_is_memory_for_are_refused() {
     let kind = vec_kind::<Vec<f64>>().unwrap();
     for rows in [u64::MAX, u64::MAX / 8, 1 << 60] {
         let too_many = Reference { number: 0, rows };
-        let read = kind.read::<Vec<f64>>(&mut filled(&counting()), too_many);
+        let read = kind.read::<Vec<f64>>(&mut filled(&counting()), too_many).map_err(said);
         assert_eq!(read, Err(format!("there is no memory for an array of {rows} rows")));
     }
 }

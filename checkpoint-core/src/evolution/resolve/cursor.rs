@@ -60,7 +60,7 @@ pub(super) struct Cursor<'a> {
     /// From the state to the value. After a failure it stays where that was.
     path: Vec<Step<'a>>,
     /// The first failure, with its path.
-    failure: Option<String>,
+    failure: Option<Failure>,
 }
 
 impl<'a> Cursor<'a> {
@@ -92,12 +92,11 @@ impl<'a> Cursor<'a> {
 
     /// The value, if all was read and nothing failed on the way. A type may go on after a failure, but what is read
     /// next is then not what it is taken for.
-    pub(super) fn end<T>(self, decoded: Result<T, Failure>) -> Result<T, String> {
+    pub(super) fn end<T>(self, decoded: Result<T, Failure>) -> Result<T, Failure> {
         match (decoded, self.failure) {
-            (_, Some(why)) => Err(why),
-            (Err(failure), None) => Err(failure.into_sentence()),
+            (_, Some(failure)) | (Err(failure), None) => Err(failure),
             (Ok(_), None) if !self.bytes.is_empty() => {
-                Err("there is more data than the value takes".to_owned())
+                Err(Failure::new("there is more data than the value takes"))
             }
             (Ok(value), None) => Ok(value),
         }
@@ -108,13 +107,13 @@ impl<'a> Cursor<'a> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        let value = read(self);
-        if let Err(failure) = &value
-            && self.failure.is_none()
-        {
-            self.failure = Some(self.located(failure));
+        match read(self) {
+            Err(failure) if self.failure.is_none() => {
+                let located = failure.at(&self.place());
+                Err(located.noted(&mut self.failure))
+            }
+            value => value,
         }
-        value
     }
 
     pub(super) fn schema(&self) -> &'a Schema {
@@ -138,8 +137,8 @@ impl<'a> Cursor<'a> {
         self.arena.alloc(bytes)
     }
 
-    /// What went wrong, and where.
-    fn located(&self, failure: &Failure) -> String {
+    /// The way from the state to the value, in words.
+    fn place(&self) -> String {
         let mut path = String::new();
         for step in &self.path {
             match step {
@@ -152,7 +151,7 @@ impl<'a> Cursor<'a> {
                 Step::Variant(name) => path.extend(["::", &shortened(name)]),
             }
         }
-        if path.is_empty() { failure.to_string() } else { format!("{path}: {failure}") }
+        path
     }
 
     pub(super) fn enter(&mut self, step: Step<'a>) {
@@ -246,7 +245,8 @@ impl<'a> Cursor<'a> {
             let (elements, room) = (cursor.elements, cursor.room);
             let mut reader = Reader::new(cursor.bytes, cursor.arena, elements, room, cursor.arrays);
             let value = seed.deserialize(&mut reader);
-            (cursor.bytes, cursor.elements) = reader.rest();
+            let (value, bytes, elements) = reader.end(value);
+            (cursor.bytes, cursor.elements) = (bytes, elements);
             value
         })
     }
@@ -272,7 +272,7 @@ impl<'a> Cursor<'a> {
 
     /// All bytes of an array, whose rows must be of this type.
     pub(super) fn array(&mut self, array: Reference, ty: &'a Type) -> Result<Vec<u8>, Failure> {
-        let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::custom)?;
+        let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::caused)?;
         let found = (kind.dtype.descr, kind.inner.iter().product());
         match self.row(ty)? {
             // Of other rows the header does not tell all: the signs of wide integers, what two floats are.

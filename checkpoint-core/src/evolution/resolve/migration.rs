@@ -162,10 +162,10 @@ impl<'a> Value<'_, 'a> {
             let (bytes, arena): (&'a [u8], _) = (cursor.keep(bytes), cursor.arena());
             let elements = codec::allowed_elements(bytes.len());
             let mut reader = Reader::new(bytes, arena, elements, room, &mut arrays);
-            let value = read(&mut reader)?;
-            match reader.rest() {
-                ([], _) => Ok(value),
-                _ => Err(Failure::custom("what a migration made is not all read")),
+            let value = read(&mut reader);
+            match reader.end(value) {
+                (Ok(_), [_, ..], _) => Err(Failure::custom("what a migration made is not all read")),
+                (value, ..) => value,
             }
         })
     }

@@ -25,7 +25,7 @@ pub(crate) use self::migration::{Conversion, Identity, Plan};
 use self::other::Other;
 use self::value::Value;
 use crate::arrays::ArraySource;
-use crate::codec::Room;
+use crate::codec::{Failure, Room};
 use crate::evolution::Program;
 use crate::schema::Schema;
 
@@ -40,7 +40,7 @@ pub(crate) fn decode_by_schema<T: DeserializeOwned>(
     (schema, program): (&Schema, Option<&Program>),
     (plan, room): (&Plan, Room),
     arrays: &mut dyn ArraySource,
-) -> Result<Box<T>, String> {
+) -> Result<Box<T>, Failure> {
     let arena = Arena::new();
     let mut cursor = Cursor::new(bytes, (schema, program), (plan, room), &arena, arrays);
     let other = program.map_or_else(Other::unknown, |program| {

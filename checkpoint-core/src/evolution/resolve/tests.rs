@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Plan, decode_by_schema};
 use crate::arrays::none::{NoArrays, encode};
-use crate::codec::Room;
+use crate::codec::{Failure, Room};
 use crate::schema::{Body, Definition, Fields, Schema, Type};
 use crate::state::Plain;
 
@@ -59,7 +59,9 @@ fn read<T: serde::de::DeserializeOwned>((bytes, schema): &(Vec<u8>, Schema)) -> 
 
 fn read_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8], schema: &Schema) -> Result<T, String> {
     let (plan, arrays) = (Plan::default(), &mut NoArrays::default());
-    decode_by_schema(bytes, (schema, None), (&plan, Room::of(schema)), arrays).map(|value| *value)
+    decode_by_schema(bytes, (schema, None), (&plan, Room::of(schema)), arrays)
+        .map(|value| *value)
+        .map_err(Failure::into_sentence)
 }
 
 #[test]

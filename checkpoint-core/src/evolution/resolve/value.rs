@@ -135,13 +135,13 @@ impl<'a> Value<'_, 'a> {
             Elements::Array(array) => array,
         };
         if is_ignored::<V>() {
-            cursor.arrays.skip(array).map_err(Failure::custom)?;
+            cursor.arrays.skip(array).map_err(Failure::caused)?;
             return visitor.visit_unit();
         }
         if let Some(kind) = kind
             && cursor.is_vec_of(kind, element)?
         {
-            return kind.read(cursor.arrays, array).map_err(Failure::custom);
+            return kind.read(cursor.arrays, array).map_err(Failure::caused);
         }
         let bytes = cursor.array(array, element)?;
         cursor.inside(bytes, |cursor| cursor.read_uniform(element, other, array.rows, visitor))
