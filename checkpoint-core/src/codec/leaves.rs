@@ -8,7 +8,7 @@ use bincode::{DefaultOptions, ErrorKind, Options as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer as _};
 
-use super::{Failure, NoMemory, Result};
+use super::{Failure, NoMemory, Result, bytes};
 
 /// How many bytes the length of a text takes.
 const LENGTH: usize = size_of::<u64>();
@@ -84,11 +84,6 @@ pub(super) fn read_text<'de>(bytes: &mut &'de [u8]) -> Result<&'de str> {
 }
 
 #[cold]
-pub(super) fn ends() -> Failure {
-    Failure::new("the data ends before the value is complete")
-}
-
-#[cold]
 fn refused_by_memory(error: io::Error) -> Failure {
     error.downcast::<NoMemory>().map_or_else(|error| Failure::new(error.to_string()), Failure::caused)
 }
@@ -97,9 +92,8 @@ fn refused_by_memory(error: io::Error) -> Failure {
 #[cold]
 fn refused(error: ErrorKind) -> Failure {
     match error {
-        ErrorKind::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => ends(),
+        ErrorKind::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => bytes::ends(),
         ErrorKind::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => refused_by_memory(error),
-        ErrorKind::InvalidBoolEncoding(byte) => Failure::new(format!("a bool is 0 or 1, not {byte}")),
         ErrorKind::InvalidCharEncoding => Failure::new("a char is not UTF-8"),
         ErrorKind::InvalidUtf8Encoding(why) => Failure::new(format!("a string is not UTF-8: {why}")),
         ErrorKind::SizeLimit => Failure::new("a length is larger than the data"),

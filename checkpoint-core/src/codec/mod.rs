@@ -13,9 +13,13 @@
 //!   no space (`Vec<()>`), which is the only case where a length is not backed by bytes;
 //! - an array of numbers leaves no more than a reference behind, and is kept elsewhere;
 //! - values inside each other get the stack that they need ([`stack`]).
+//!
+//! How the two sides find each other through serde is told in [`guise`].
 
+pub(crate) mod bytes;
 mod failure;
 mod forms;
+mod guise;
 mod leaves;
 mod observed;
 mod parts;
@@ -30,6 +34,7 @@ use typed_arena::Arena;
 
 pub(crate) use self::failure::{Failure, NoMemory};
 pub(crate) use self::forms::Forms;
+pub(crate) use self::guise::{is_reader, is_writer};
 pub(crate) use self::observed::Observed;
 pub(crate) use self::reader::Reader;
 pub(crate) use self::stack::Room;
@@ -41,7 +46,7 @@ use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH};
 pub(crate) const CODEC: &str = "bincode-1";
 
 /// Stands in the place of a length where an array is kept elsewhere; its number follows.
-pub(crate) const OUT_OF_BAND: u64 = u64::MAX;
+const OUT_OF_BAND: u64 = u64::MAX;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -95,16 +100,6 @@ pub(crate) fn decode<T: DeserializeOwned>(
 /// as many of them as bytes, however deeply sequences are nested.
 pub(crate) fn allowed_elements(bytes: usize) -> u64 {
     (bytes as u64).saturating_add(ELEMENTS_WITHOUT_BYTES)
-}
-
-/// Whether this is what [`encode`] writes with, and not the serializer of another format.
-pub(crate) fn is_writer<S>() -> bool {
-    typeid::of::<S>() == typeid::of::<&'static mut Writer<'static>>()
-}
-
-/// Whether this is what [`decode`] reads with.
-pub(crate) fn is_reader<D>() -> bool {
-    typeid::of::<D>() == typeid::of::<&'static mut Reader<'static, 'static>>()
 }
 
 #[cold]

@@ -5,9 +5,10 @@ use serde::de::value::U32Deserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use typed_arena::Arena;
 
+use super::bytes::{self, Count, Flag};
 use super::rows::Rows;
 use super::stack::Room;
-use super::{Failure, OUT_OF_BAND, Result, leaves, too_deep};
+use super::{Failure, Result, leaves, too_deep};
 use crate::arrays::{self, ArraySource, Cause, Kind, Reference};
 use crate::base::limits::VALUE_DEPTH;
 
@@ -48,22 +49,6 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     #[inline]
-    fn take_slice(&mut self, length: usize) -> Result<&'de [u8]> {
-        match self.bytes.split_at_checked(length) {
-            Some((taken, rest)) => {
-                self.bytes = rest;
-                Ok(taken)
-            }
-            None => Err(leaves::ends()),
-        }
-    }
-
-    #[inline]
-    fn number(&mut self) -> Result<u64> {
-        leaves::read(&mut self.bytes)
-    }
-
-    #[inline]
     fn admit(&mut self, length: u64) -> Result<usize> {
         match (self.elements.checked_sub(length), usize::try_from(length)) {
             (Some(left), Ok(length)) => {
@@ -77,8 +62,12 @@ impl<'de, 'a> Reader<'de, 'a> {
     }
 
     /// A `Vec` takes the whole array; anything else that wants a sequence gets its rows one by one.
-    fn read_array<V: Visitor<'de>>(&mut self, visitor: V, kind: Option<Kind>) -> Result<V::Value> {
-        let array = Reference { number: self.number()?, rows: self.number()? };
+    fn read_array<V: Visitor<'de>>(
+        &mut self,
+        array: Reference,
+        visitor: V,
+        kind: Option<Kind>,
+    ) -> Result<V::Value> {
         if let Some(kind) = kind {
             return kind.read(self.arrays, array).map_err(|cause| self.note(cause));
         }
@@ -101,25 +90,28 @@ impl<'de, 'a> Reader<'de, 'a> {
     /// For a visitor of ours that makes a `Vec`, whatever its own type.
     #[cold]
     fn read_rows<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        match self.number()? {
-            OUT_OF_BAND => self.read_array(visitor, arrays::vec_kind::<V::Value>()),
-            length => self.read_elements(length, visitor),
+        match bytes::count(&mut self.bytes)? {
+            Count::Here(length) => self.read_elements(length, visitor),
+            Count::Apart(array) => self.read_array(array, visitor, arrays::vec_kind::<V::Value>()),
         }
     }
 
     /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
     fn read_bytes(&mut self) -> Result<Bytes<'de>> {
-        let length = self.number()?;
-        if length == OUT_OF_BAND {
-            let array = Reference { number: self.number()?, rows: self.number()? };
-            let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
-            return match (kind.dtype.descr, kind.inner) {
-                ("|u1", []) => Ok(Bytes::Apart(bytes)),
-                _ => Err(Failure::new(format!("array {} does not hold bytes", array.number))),
-            };
+        let length = match bytes::count(&mut self.bytes)? {
+            Count::Here(length) => length,
+            Count::Apart(array) => return self.read_bytes_apart(array),
+        };
+        self.admit(length)?;
+        bytes::slice(&mut self.bytes, length).map(Bytes::Here)
+    }
+
+    fn read_bytes_apart(&mut self, array: Reference) -> Result<Bytes<'de>> {
+        let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
+        match (kind.dtype.descr, kind.inner) {
+            ("|u1", []) => Ok(Bytes::Apart(bytes)),
+            _ => Err(Failure::new(format!("array {} does not hold bytes", array.number))),
         }
-        let length = self.admit(length)?;
-        self.take_slice(length).map(Bytes::Here)
     }
 
     /// Goes one value deeper, as far as was allowed when it was written.
@@ -204,20 +196,20 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_bool(leaves::read(&mut self.bytes)?)
+        visitor.visit_bool(bytes::flag(&mut self.bytes, Flag::Bool)?)
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_char(leaves::read(&mut self.bytes)?)
+        visitor.visit_char(bytes::character(&mut self.bytes)?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_borrowed_str(leaves::read_text(&mut self.bytes)?)
+        visitor.visit_borrowed_str(bytes::text(&mut self.bytes)?)
     }
 
     #[inline]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_string(leaves::read_text(&mut self.bytes)?.to_owned())
+        visitor.visit_string(bytes::text(&mut self.bytes)?.to_owned())
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -241,10 +233,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match leaves::read::<u8>(&mut self.bytes)? {
-            0 => visitor.visit_none(),
-            1 => self.deeper(|reader| visitor.visit_some(reader)),
-            tag => Err(Failure::new(format!("an option starts with 0 or 1, not {tag}"))),
+        if bytes::flag(&mut self.bytes, Flag::Option)? {
+            self.deeper(|reader| visitor.visit_some(reader))
+        } else {
+            visitor.visit_none()
         }
     }
 
@@ -263,16 +255,15 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let length = self.number()?;
-        if length == OUT_OF_BAND {
-            return self.read_array(visitor, arrays::visitor_reads::<V>());
+        match bytes::count(&mut self.bytes)? {
+            Count::Here(length) => self.read_elements(length, visitor),
+            Count::Apart(array) => self.read_array(array, visitor, arrays::visitor_reads::<V>()),
         }
-        self.read_elements(length, visitor)
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let length = self.number()?;
+        let length = bytes::length(&mut self.bytes)?;
         let left = self.admit(length)?;
         visitor.visit_map(Elements { reader: self, left })
     }

@@ -5,6 +5,7 @@ use super::element::Number;
 use super::file::File;
 use super::members::{Inside, Members};
 use super::walk::{Count, Place, Rest, TOO_MANY, Trouble, Walker, damaged, most_values, rest_of};
+use crate::codec::bytes::Flag;
 use crate::error::Error;
 use crate::schema::{Body, Fields, Float16, Grid, Type};
 
@@ -233,7 +234,7 @@ impl<'a> Node<'a> {
         }
         Ok(Some(match ty {
             Type::Unit => Value::Unit,
-            Type::Bool => Value::Number(Number::Bool(walker.flag()?)),
+            Type::Bool => Value::Number(Number::Bool(walker.flag(Flag::Bool)?)),
             Type::U8 => number!(u8, Unsigned),
             Type::U16 => number!(u16, Unsigned),
             Type::U32 => number!(u32, Unsigned),
@@ -253,7 +254,7 @@ impl<'a> Node<'a> {
                 Value::Bytes(walker.take_slice(length)?)
             }
             Type::Option(inner) => {
-                let is_some = walker.flag()?;
+                let is_some = walker.flag(Flag::Option)?;
                 Value::Option(is_some.then(|| self.at(Form::Type(inner), walker.place)))
             }
             Type::Map(key, value) => {

@@ -2,8 +2,10 @@
 
 use super::ends::{Ends, Known, WORTH_IT};
 use super::layout::Layout;
+use crate::arrays::Reference;
 use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH_WALKED, WALK_STEPS_PER_BYTE};
-use crate::codec::OUT_OF_BAND;
+use crate::codec;
+use crate::codec::bytes::{self, Flag};
 use crate::schema::{Body, Field, Fields, Grid, Schema, Type};
 
 /// How many values a state of so many bytes may have. Whatever goes through all of them counts them.
@@ -117,59 +119,47 @@ impl<'a> Walker<'a> {
         Walker { bytes, schema, layout, place, check: None, ends, steps, noted: 0 }
     }
 
-    pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Trouble> {
-        let found = usize::try_from(length).ok().and_then(|length| {
-            let end = self.place.offset.checked_add(length)?;
-            Some((self.bytes.get(self.place.offset..end)?, end))
-        });
-        let Some((taken, end)) = found else { return damaged("the data ends before the value is complete") };
-        self.place.offset = end;
+    /// Takes what is at the place, and goes behind it.
+    fn front<R>(
+        &mut self,
+        take: impl FnOnce(&mut &'a [u8]) -> Result<R, codec::Failure>,
+    ) -> Result<R, Trouble> {
+        let mut rest = self.bytes.get(self.place.offset..).unwrap_or_default();
+        let taken = take(&mut rest).map_err(|failure| Trouble::Damaged(failure.into_sentence()))?;
+        self.place.offset = self.bytes.len() - rest.len();
         Ok(taken)
     }
 
+    pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Trouble> {
+        self.front(|rest| bytes::slice(rest, length))
+    }
+
     pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Trouble> {
-        match self.take_slice(N as u64)?.first_chunk() {
-            Some(taken) => Ok(*taken),
-            None => damaged("the data ends before the value is complete"),
-        }
+        self.front(bytes::array)
     }
 
     pub(super) fn length(&mut self) -> Result<u64, Trouble> {
-        self.take().map(u64::from_le_bytes)
+        self.front(bytes::length)
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, Trouble> {
-        match self.take()? {
-            [0] => Ok(false),
-            [1] => Ok(true),
-            [byte] => damaged(format!("{byte} is where only 0 or 1 can be")),
-        }
+    pub(super) fn flag(&mut self, what: Flag) -> Result<bool, Trouble> {
+        self.front(|rest| bytes::flag(rest, what))
     }
 
     pub(super) fn character(&mut self) -> Result<char, Trouble> {
-        let rest = self.bytes.get(self.place.offset..).unwrap_or_default();
-        let width = match rest.first() {
-            Some(0..0x80) => 1,
-            Some(0x80..0xe0) => 2,
-            Some(0xe0..0xf0) => 3,
-            _ => 4,
-        };
-        let text = std::str::from_utf8(self.take_slice(width)?).ok();
-        text.and_then(|text| text.chars().next()).map_or_else(|| damaged("a character is no UTF-8"), Ok)
+        self.front(bytes::character)
     }
 
     pub(super) fn text(&mut self) -> Result<&'a str, Trouble> {
-        let length = self.length()?;
-        std::str::from_utf8(self.take_slice(length)?).or_else(|_| damaged("a text is no UTF-8"))
+        self.front(bytes::text)
     }
 
     /// How many elements a sequence has. Arrays come in the order of their numbers.
     pub(super) fn count(&mut self) -> Result<Count, Trouble> {
-        let count = self.length()?;
-        if count != OUT_OF_BAND {
-            return Ok(Count::Here(count));
-        }
-        let (number, rows) = (self.length()?, self.length()?);
+        let Reference { number, rows } = match self.front(bytes::count)? {
+            bytes::Count::Here(count) => return Ok(Count::Here(count)),
+            bytes::Count::Apart(array) => array,
+        };
         if number != self.place.array as u64 {
             return damaged(format!("it refers to array {number} where array {} belongs", self.place.array));
         }
@@ -183,9 +173,7 @@ impl<'a> Walker<'a> {
         &mut self,
         variants: &'a [crate::schema::Variant],
     ) -> Result<&'a crate::schema::Variant, Trouble> {
-        let number = u32::from_le_bytes(self.take()?);
-        let found = usize::try_from(number).ok().and_then(|number| variants.get(number));
-        found.map_or_else(|| damaged(format!("there is no variant {number}")), Ok)
+        self.front(|rest| bytes::variant(rest, variants))
     }
 
     /// Passes over so many elements.
@@ -266,14 +254,14 @@ impl<'a> Walker<'a> {
     /// Passes over the beginning of a value; gives what comes behind it.
     pub(super) fn enter(&mut self, ty: &'a Type) -> Result<Option<Rest<'a>>, Trouble> {
         match ty {
-            Type::Bool => self.flag().map(|_| None),
+            Type::Bool => self.flag(Flag::Bool).map(|_| None),
             Type::Char => self.character().map(|_| None),
             Type::String => self.text().map(|_| None),
             Type::Bytes => {
                 let length = self.length()?;
                 self.take_slice(length).map(|_| None)
             }
-            Type::Option(inner) => Ok(self.flag()?.then_some(Rest::Elements(inner, 1))),
+            Type::Option(inner) => Ok(self.flag(Flag::Option)?.then_some(Rest::Elements(inner, 1))),
             Type::Seq(element) | Type::Grid(Grid { element, .. }) => match self.count()? {
                 Count::Here(count) => Ok(Some(Rest::Elements(element, count))),
                 Count::Apart(array) => {

@@ -119,13 +119,6 @@ impl<'a> Cursor<'a> {
         let (name, other) = other.variant(&variant.name);
         visitor.visit_enum(EnumValue { cursor: self, variant, name, other })
     }
-
-    /// Which variant it is.
-    pub(super) fn variant(&mut self, variants: &'a [Variant]) -> Result<&'a Variant, Failure> {
-        let index = u32::from_le_bytes(self.take()?);
-        let found = usize::try_from(index).ok().and_then(|index| variants.get(index));
-        found.ok_or_else(|| Failure::custom(format!("there is no variant {index}")))
-    }
 }
 
 /// Two structs of which no name is in both have nothing to do with each other, though a reader that has a default for

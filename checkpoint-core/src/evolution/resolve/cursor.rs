@@ -9,17 +9,12 @@ use super::value::{Value, is_ignored};
 use crate::arrays::{ArraySource, Kind, Reference};
 use crate::base::limits::{TYPE_WRAPPERS, VALUE_DEPTH_BY_NAME};
 use crate::base::text::shortened;
-use crate::codec::{self, OUT_OF_BAND, Reader, Room, allowed_elements};
+use crate::codec::bytes::{self, Count, Flag};
+use crate::codec::{self, Reader, Room, allowed_elements};
 use crate::evolution::Program;
-use crate::schema::{Body, Definition, Fields, Float16, Schema, Type};
+use crate::schema::{Body, Definition, Fields, Float16, Schema, Type, Variant};
 
 pub(super) type Failure = codec::Failure;
-
-/// How many elements a sequence has, or which array holds them.
-pub(super) enum Elements {
-    Here(u64),
-    Array(Reference),
-}
 
 /// One step from a value of the writer into a part of it.
 #[derive(Clone, Copy)]
@@ -163,41 +158,63 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
-        if let Some(rows) = &mut self.rows {
-            let taken = rows.bytes.get(rows.taken..).and_then(<[u8]>::first_chunk).copied();
-            rows.taken += N;
-            return taken.ok_or_else(ends);
+        self.front(bytes::array)
+    }
+
+    pub(super) fn flag(&mut self, what: Flag) -> Result<bool, Failure> {
+        self.front(|bytes| bytes::flag(bytes, what))
+    }
+
+    pub(super) fn character(&mut self) -> Result<char, Failure> {
+        self.front(bytes::character)
+    }
+
+    /// Which variant it is.
+    pub(super) fn variant(&mut self, variants: &'a [Variant]) -> Result<&'a Variant, Failure> {
+        self.front(|bytes| bytes::variant(bytes, variants))
+    }
+
+    /// A text, as no array has any.
+    pub(super) fn text(&mut self) -> Result<&'a str, Failure> {
+        if self.rows.is_some() {
+            return Err(bytes::ends());
         }
-        let (taken, rest) = self.bytes.split_first_chunk().ok_or_else(ends)?;
-        self.bytes = rest;
-        Ok(*taken)
+        let text = bytes::text(&mut self.bytes)?;
+        self.admit(text.len() as u64)?;
+        Ok(text)
+    }
+
+    /// Takes what is at the front: of the rows of an array while those are read, or else of the state.
+    fn front<R>(&mut self, take: impl FnOnce(&mut &[u8]) -> Result<R, Failure>) -> Result<R, Failure> {
+        let Some(rows) = &mut self.rows else { return take(&mut self.bytes) };
+        let mut rest = rows.bytes.get(rows.taken..).unwrap_or_default();
+        let taken = take(&mut rest);
+        rows.taken = rows.bytes.len() - rest.len();
+        taken
     }
 
     /// Bytes of a text or the like, as no array has any.
     pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Failure> {
-        let length = usize::try_from(length).ok().filter(|_| self.rows.is_none()).ok_or_else(ends)?;
-        let (taken, rest) = self.bytes.split_at_checked(length).ok_or_else(ends)?;
-        self.bytes = rest;
-        Ok(taken)
+        if self.rows.is_some() { Err(bytes::ends()) } else { bytes::slice(&mut self.bytes, length) }
     }
 
     pub(super) fn length(&mut self) -> Result<u64, Failure> {
-        let length = u64::from_le_bytes(self.take()?);
+        let length = self.front(bytes::length)?;
         self.admit(length)?;
         Ok(length)
     }
 
-    pub(super) fn elements(&mut self) -> Result<Elements, Failure> {
-        let length = u64::from_le_bytes(self.take()?);
-        if length != OUT_OF_BAND {
-            self.admit(length)?;
-            return Ok(Elements::Here(length));
+    /// How many elements a sequence has, or which array holds them.
+    pub(super) fn elements(&mut self) -> Result<Count, Failure> {
+        let count = self.front(bytes::count)?;
+        match count {
+            Count::Here(length) => self.admit(length)?,
+            Count::Apart(_) if self.rows.is_some() => {
+                return Err(Failure::custom("an array refers to another one"));
+            }
+            Count::Apart(_) => {}
         }
-        let [number, rows] = [u64::from_le_bytes(self.take()?), u64::from_le_bytes(self.take()?)];
-        if self.rows.is_some() {
-            return Err(Failure::custom("an array refers to another one"));
-        }
-        Ok(Elements::Array(Reference { number, rows }))
+        Ok(count)
     }
 
     fn admit(&mut self, length: u64) -> Result<(), Failure> {
@@ -365,8 +382,4 @@ impl<'a> Cursor<'a> {
         let found = self.schema.types.get(*place);
         found.map(Some).ok_or_else(|| Failure::custom("the schema refers to a type that it does not have"))
     }
-}
-
-fn ends() -> Failure {
-    Failure::custom("the data ends before the value is complete")
 }

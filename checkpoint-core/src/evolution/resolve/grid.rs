@@ -3,8 +3,9 @@
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::cursor::{Cursor, Elements, Failure, Step};
+use super::cursor::{Cursor, Failure, Step};
 use super::other::Other;
+use crate::codec::bytes::Count;
 use crate::schema::{Grid, Type};
 
 impl<'a> Cursor<'a> {
@@ -16,8 +17,8 @@ impl<'a> Cursor<'a> {
     ) -> Result<V::Value, Failure> {
         let (leaf, lengths) = (&*grid.element, &*grid.lengths);
         let (leaves, array) = match self.elements()? {
-            Elements::Here(length) => (length, None),
-            Elements::Array(array) => (array.rows, Some(array)),
+            Count::Here(length) => (length, None),
+            Count::Apart(array) => (array.rows, Some(array)),
         };
         let one = lengths.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
         let arrays = one.filter(|one| *one > 0 && leaves.is_multiple_of(*one)).map(|one| leaves / one);

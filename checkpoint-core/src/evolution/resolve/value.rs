@@ -5,10 +5,11 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, IntoDeserializer, Visitor}
 use serde::forward_to_deserialize_any;
 
 use super::access::check_related;
-use super::cursor::{Cursor, Elements, Failure};
+use super::cursor::{Cursor, Failure};
 use super::number::Number;
 use super::other::Other;
 use crate::arrays::{self, Kind};
+use crate::codec::bytes::{Count, Flag};
 use crate::schema::{Body, Definition, Fields, Float16, Type};
 
 /// The next value, which was written as `ty`.
@@ -35,7 +36,7 @@ impl<'a> Value<'_, 'a> {
     fn present(self) -> Result<Option<Self>, Failure> {
         let mut value = self.bare()?;
         while let Type::Option(inner) = value.ty {
-            if !value.is_some()? {
+            if !value.cursor.flag(Flag::Option)? {
                 return Ok(None);
             }
             value.ty = inner;
@@ -43,14 +44,6 @@ impl<'a> Value<'_, 'a> {
             value = value.bare()?;
         }
         Ok(Some(value))
-    }
-
-    fn is_some(&mut self) -> Result<bool, Failure> {
-        match self.cursor.take()? {
-            [0] => Ok(false),
-            [1] => Ok(true),
-            [tag] => Err(Failure::custom(format!("an option starts with 0 or 1, not {tag}"))),
-        }
     }
 
     fn number(&mut self) -> Result<Option<Number>, Failure> {
@@ -91,31 +84,11 @@ impl<'a> Value<'_, 'a> {
         }
     }
 
-    fn character(&mut self) -> Result<char, Failure> {
-        let [first] = self.cursor.take()?;
-        let more = match first {
-            0..0x80 => 0,
-            0xc0..0xe0 => 1,
-            0xe0..0xf0 => 2,
-            _ => 3,
-        };
-        let mut bytes = vec![first];
-        bytes.extend_from_slice(self.cursor.take_slice(more)?);
-        let text = str::from_utf8(&bytes).ok().and_then(|text| text.chars().next());
-        text.ok_or_else(|| Failure::custom("a char is not UTF-8"))
-    }
-
-    fn text(self) -> Result<&'a str, Failure> {
-        let length = self.cursor.length()?;
-        let text = str::from_utf8(self.cursor.take_slice(length)?);
-        text.map_err(|why| Failure::custom(format!("a string is not UTF-8: {why}")))
-    }
-
     /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
     fn bytes(self) -> Result<&'a [u8], Failure> {
         match self.cursor.elements()? {
-            Elements::Here(length) => self.cursor.take_slice(length),
-            Elements::Array(array) => {
+            Count::Here(length) => self.cursor.take_slice(length),
+            Count::Apart(array) => {
                 let bytes = self.cursor.array(array, &Type::U8)?;
                 Ok(self.cursor.keep(bytes))
             }
@@ -131,8 +104,8 @@ impl<'a> Value<'_, 'a> {
     ) -> Result<V::Value, Failure> {
         let Value { cursor, other, .. } = self;
         let array = match cursor.elements()? {
-            Elements::Here(length) => return cursor.read_uniform(element, other, length, visitor),
-            Elements::Array(array) => array,
+            Count::Here(length) => return cursor.read_uniform(element, other, length, visitor),
+            Count::Apart(array) => array,
         };
         if is_ignored::<V>() {
             cursor.arrays.skip(array).map_err(Failure::caused)?;
@@ -193,13 +166,9 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
             }
             match value.ty {
                 Type::Unit => visitor.visit_unit(),
-                Type::Bool => match value.cursor.take()? {
-                    [0] => visitor.visit_bool(false),
-                    [1] => visitor.visit_bool(true),
-                    [byte] => Err(Failure::custom(format!("a bool is 0 or 1, not {byte}"))),
-                },
-                Type::Char => visitor.visit_char(value.character()?),
-                Type::String => visitor.visit_borrowed_str(value.text()?),
+                Type::Bool => visitor.visit_bool(value.cursor.flag(Flag::Bool)?),
+                Type::Char => visitor.visit_char(value.cursor.character()?),
+                Type::String => visitor.visit_borrowed_str(value.cursor.text()?),
                 Type::Bytes => visitor.visit_borrowed_bytes(value.bytes()?),
                 Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
                 Type::Grid(grid) if is_ignored::<V>() => value.sequence(&grid.element, None, visitor),
@@ -229,7 +198,7 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
             match value.ty {
                 Type::Unit => visitor.visit_none(),
                 Type::Option(ty) => {
-                    if value.is_some()? {
+                    if value.cursor.flag(Flag::Option)? {
                         let other = value.other.inside_option();
                         value.cursor.deeper(|cursor| visitor.visit_some(Value { cursor, ty, other }))
                     } else {
@@ -306,7 +275,7 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
             }
             match value.present()? {
                 Some(value) if matches!(value.ty, Type::String) => {
-                    let text = IntoDeserializer::<Failure>::into_deserializer(value.text()?);
+                    let text = IntoDeserializer::<Failure>::into_deserializer(value.cursor.text()?);
                     text.deserialize_enum(name, variants, visitor)
                 }
                 Some(value) => value.deserialize_any(visitor),
@@ -377,7 +346,9 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
             let Some(mut value) = value.present()? else { return visitor.visit_none() };
             match value.name()? {
                 Some(name) => visitor.visit_string(name.to_owned()),
-                None if matches!(value.ty, Type::String) => visitor.visit_string(value.text()?.to_owned()),
+                None if matches!(value.ty, Type::String) => {
+                    visitor.visit_string(value.cursor.text()?.to_owned())
+                }
                 None => value.deserialize_any(visitor),
             }
         })
