@@ -343,7 +343,7 @@ impl Forms {
     pub(super) fn pair(&self, id: Id) -> Option<(Id, Id)> {
         match *self.get(id) {
             Form::Product { first, count: 2 } => Some((self.entry(first), self.entry(first + 1))),
-            Form::Repeated(element, length) if length == 2 => Some((element, element)),
+            Form::Repeated(element, 2) => Some((element, element)),
             ref form => self.pair(self.within(form)?),
         }
     }
