@@ -1,12 +1,8 @@
 //! The heat equation in two dimensions, solved step by step on a grid: a simulation that may be killed at any moment.
 //!
 //! ```text
-//! cargo run --release --example heat -- [--size N] [--steps N] [--dir DIR] [--every STEPS] [--background]
+//! cargo run --release -p checkpointed-examples --example heat -- --help
 //! ```
-//!
-//! `--size`: so many points along each side, 128 unless given. `--steps`: ends after so many time steps, 2000 unless
-//! given. `--dir`: the checkpoint directory, `heat.ckpt` unless given. `--every`: steps from one checkpoint to the next,
-//! 100 unless given. `--background`: computes on while a checkpoint is written.
 //!
 //! At the end it prints the sum of all temperatures, as the bits of an `f64` in hexadecimal. A run that was killed and
 //! started again, however often, prints the same one as a run that was not. `examples/heat.py` draws a checkpoint.
@@ -31,8 +27,28 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use checkpointed::{Checkpointer, Metadata, checkpointed};
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array2, Zip, s};
+
+#[derive(Parser)]
+struct Options {
+    /// Points along each side; those of the checkpoint, or 128, unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..=20_000))]
+    size: Option<u16>,
+    /// Ends after so many time steps.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    steps: u64,
+    /// The checkpoint directory.
+    #[arg(long, default_value = "heat.ckpt")]
+    dir: PathBuf,
+    /// Time steps from one checkpoint to the next.
+    #[arg(long, value_name = "STEPS", default_value = "100")]
+    every: NonZeroU64,
+    /// Computes on while a checkpoint is written.
+    #[arg(long)]
+    background: bool,
+}
 
 /// A square plate of copper, one metre wide. All that the result depends on is in here.
 #[checkpointed]
@@ -50,7 +66,7 @@ struct Plate {
 }
 
 fn main() -> ExitCode {
-    match run() {
+    match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("heat: {error}");
@@ -59,13 +75,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let Some(options) = Options::from_arguments(std::env::args().skip(1))? else {
-        write!(io::stdout(), "{USAGE}")?;
-        return Ok(());
-    };
-    let mut checkpoints = Checkpointer::<Plate>::open(&options.directory)?;
-    let mut plate = checkpoints.load_or_else(|| Plate::new(options.size.unwrap_or(128)))?;
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut checkpoints = Checkpointer::<Plate>::open(&options.dir)?;
+    let mut plate = checkpoints.load_or_else(|| Plate::new(options.size.map_or(128, usize::from)))?;
     options.check_against(&plate)?;
 
     let sources = sources(plate.size());
@@ -165,65 +177,11 @@ fn disc(size: usize, centre: [f64; 2], radius: f64, temperature: f64) -> impl It
         .map(move |place| (place, temperature))
 }
 
-struct Options {
-    /// That of the checkpoint, or 128.
-    size: Option<usize>,
-    steps: u64,
-    directory: PathBuf,
-    every: NonZeroU64,
-    background: bool,
-}
-
-const USAGE: &str = "\
-usage: heat [--size N] [--steps N] [--dir DIR] [--every STEPS] [--background]
-  --size N        points along each side, 3 to 20000 (128)
-  --steps N       stop after N time steps (2000)
-  --dir DIR       the checkpoint directory (heat.ckpt)
-  --every STEPS   time steps from one checkpoint to the next (100)
-  --background    compute on while a checkpoint is written
-";
-
 impl Options {
-    /// `None` where only help was asked for.
-    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-        let mut options = Options {
-            size: None,
-            steps: 2000,
-            directory: "heat.ckpt".into(),
-            every: NonZeroU64::MIN.saturating_add(99),
-            background: false,
-        };
-        while let Some(option) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{option} wants a value\n{USAGE}"));
-            let wrong =
-                |text: &str| format!("{option} wants a whole number that fits, not {text:?}\n{USAGE}");
-            match option.as_str() {
-                "--size" => {
-                    let text = value()?;
-                    let size = text.parse().ok().filter(|size| (3..=20_000).contains(size));
-                    options.size = Some(size.ok_or_else(|| wrong(&text))?);
-                }
-                "--steps" => {
-                    let text = value()?;
-                    options.steps = text.parse().map_err(|_| wrong(&text))?;
-                }
-                "--dir" => options.directory = value()?.into(),
-                "--every" => {
-                    let text = value()?;
-                    options.every = text.parse().map_err(|_| wrong(&text))?;
-                }
-                "--background" => options.background = true,
-                "--help" | "-h" => return Ok(None),
-                _ => return Err(format!("there is no option {option}\n{USAGE}")),
-            }
-        }
-        Ok(Some(options))
-    }
-
     /// Makes sure that the run which was begun is the one that is asked for.
     fn check_against(&self, plate: &Plate) -> Result<(), String> {
-        let (directory, size, step) = (self.directory.display(), plate.size(), plate.step);
-        if let Some(wanted) = self.size.filter(|wanted| *wanted != size) {
+        let (directory, size, step) = (self.dir.display(), plate.size(), plate.step);
+        if let Some(wanted) = self.size.map(usize::from).filter(|wanted| *wanted != size) {
             return Err(format!(
                 "the run in {directory} has --size {size}, not {wanted}: leave the option out to go on with it, or \
                  give another --dir, or remove {directory}, to start afresh"

@@ -2,11 +2,8 @@
 //! checkpointing, without its fault.
 //!
 //! ```text
-//! cargo run --example nested -- [r] [--dir DIR] [--pause MS]
+//! cargo run -p checkpointed-examples --example nested -- --help
 //! ```
-//!
-//! `r`: goes on from the checkpoint; without it, all begins afresh. `--dir`: the checkpoint directory, `nested.ckpt` unless
-//! given. `--pause`: milliseconds from one value to the next, 1000 unless given.
 //!
 //! The sample (`sample_code_with_ckpt.cpp` of <https://github.com/ritua2/bsswfellowship>) has a function `d` that calls `b` ten
 //! times, each of which counts to ten and adds up. Each function has a file of its own with the number of its call, its
@@ -22,6 +19,20 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::{Scopes, checkpointed};
+use clap::Parser;
+
+#[derive(Parser)]
+struct Options {
+    /// Goes on from the checkpoint; without it, all begins afresh.
+    #[arg(value_name = "r", value_parser = ["r"])]
+    restart: Option<String>,
+    /// The checkpoint directory.
+    #[arg(long, default_value = "nested.ckpt")]
+    dir: PathBuf,
+    /// Milliseconds from one value to the next.
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pause: u64,
+}
 
 /// What either function has to remember: its loop's index, and its variable.
 #[checkpointed]
@@ -31,7 +42,7 @@ struct Loop {
 }
 
 fn main() -> ExitCode {
-    match run() {
+    match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("nested: {error}");
@@ -40,16 +51,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let Some(options) = Options::from_arguments(std::env::args().skip(1))? else {
-        write!(io::stdout(), "{USAGE}")?;
-        return Ok(());
-    };
-    let mut scopes = Scopes::open(&options.directory)?;
-    if options.restart && scopes.restore()? {
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut scopes = Scopes::open(&options.dir)?;
+    if options.restart.is_some() && scopes.restore()? {
         writeln!(io::stdout(), "going on from the checkpoint")?;
     }
-    let pause = options.pause;
+    let pause = Duration::from_millis(options.pause);
     let mut program = scopes.enter::<()>("main")?;
     let i1 = program.once("d of i1", |scopes| d(scopes, 10, pause))?;
     let i2 = program.once("b of i2", |scopes| b(scopes, 20, pause))?;
@@ -88,44 +95,8 @@ fn b(scopes: &mut Scopes, v: i64, pause: Duration) -> Result<i64, checkpointed::
     Ok(own.v)
 }
 
-/// Not `println!`: it panics where nobody reads the output.
+/// Not `println!`: it panics where no process reads the output.
 fn say(line: std::fmt::Arguments<'_>) {
     let mut output = io::stdout();
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());
-}
-
-struct Options {
-    restart: bool,
-    directory: PathBuf,
-    pause: Duration,
-}
-
-const USAGE: &str = "\
-usage: nested [r] [--dir DIR] [--pause MS]
-  r             go on from the checkpoint
-  --dir DIR     the checkpoint directory (nested.ckpt)
-  --pause MS    milliseconds from one value to the next (1000)
-";
-
-impl Options {
-    /// `None` where only help was asked for.
-    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-        let mut options =
-            Options { restart: false, directory: "nested.ckpt".into(), pause: Duration::from_secs(1) };
-        while let Some(option) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{option} wants a value\n{USAGE}"));
-            match option.as_str() {
-                "r" => options.restart = true,
-                "--dir" => options.directory = value()?.into(),
-                "--pause" => {
-                    let pause =
-                        value()?.parse().map_err(|_| format!("{option} wants a whole number\n{USAGE}"))?;
-                    options.pause = Duration::from_millis(pause);
-                }
-                "--help" | "-h" => return Ok(None),
-                _ => return Err(format!("there is no option {option}\n{USAGE}")),
-            }
-        }
-        Ok(Some(options))
-    }
 }

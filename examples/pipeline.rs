@@ -1,13 +1,8 @@
 //! An analysis in four steps: load a table, clean it, fit a line, report. Started again, it reuses what has not changed.
 //!
 //! ```text
-//! cargo run --example pipeline -- [--dir DIR] [--limit X] [--degree N] [--force STEP] [--only STEP] [--to STEP]
-//!                                 [--accept STEP] [--use STEP@N] [--branch NEW_DIR]
+//! cargo run -p checkpointed-examples --example pipeline -- --help
 //! ```
-//!
-//! `--dir`: where the table and the pipeline directory are, `pipeline` unless given. `--limit`: residuals beyond so many
-//! standard deviations are taken for errors of measurement, 3 unless given. `--degree`: of the polynomial that is fitted, 1
-//! unless given. The others are commands, as in the variable `CHECKPOINT_STEPS`.
 //!
 //! docs/pipeline.md shows a session with it.
 //!
@@ -27,8 +22,41 @@ use checkpointed::{
     Pipeline, checkpointed,
     pipeline::{Outcome, StepEvent, StepReport},
 };
+use clap::Parser;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
+
+/// The steps are load, clean, fit and report.
+#[derive(Parser)]
+struct Options {
+    /// The directory of the table and of the pipeline.
+    #[arg(long, default_value = "pipeline")]
+    dir: PathBuf,
+    /// Residuals beyond so many standard deviations are left out.
+    #[arg(long, value_name = "X", default_value_t = 3.0)]
+    limit: f64,
+    /// The degree of the polynomial.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=9))]
+    degree: u8,
+    /// Runs a step again, and all that depend on it.
+    #[arg(long, value_name = "STEP")]
+    force: Vec<String>,
+    /// Runs a step and nothing else.
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Stops after a step.
+    #[arg(long, value_name = "STEP")]
+    to: Vec<String>,
+    /// Takes the output that is kept of a step as valid.
+    #[arg(long, value_name = "STEP")]
+    accept: Vec<String>,
+    /// Takes version N of the output of a step.
+    #[arg(long, value_name = "STEP@N", value_parser = version)]
+    r#use: Vec<(String, u64)>,
+    /// Copies the pipeline to a new directory first.
+    #[arg(long, value_name = "NEW_DIR")]
+    branch: Option<PathBuf>,
+}
 
 /// Measurements: x and y.
 #[checkpointed]
@@ -46,7 +74,7 @@ struct Fit {
 }
 
 fn main() -> ExitCode {
-    match run() {
+    match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pipeline: {error}");
@@ -55,18 +83,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let Some(options) = Options::from_arguments(std::env::args().skip(1))? else {
-        write!(io::stdout(), "{USAGE}")?;
-        return Ok(());
-    };
-    fs::create_dir_all(&options.directory)?;
-    let csv = options.directory.join("measured.csv");
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(&options.dir)?;
+    let csv = options.dir.join("measured.csv");
     if !csv.exists() {
         fs::write(&csv, measured())?;
     }
-    let pipeline = Pipeline::open(options.directory.join("steps.pipeline"))?;
-    let pipeline = options.commands.iter().try_fold(pipeline, command)?.on_step(show);
+    let pipeline = Pipeline::open(options.dir.join("steps.pipeline"))?;
+    let pipeline = options.commanded(pipeline).on_step(show);
     if let Some(branch) = &options.branch {
         pipeline.branch(branch)?;
     }
@@ -78,7 +102,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     })?;
     let fit = pipeline.step("fit").param("degree", &options.degree).input(&clean).run(|_| {
         let clean = clean.load()?;
-        polynomial(&clean, options.degree)
+        polynomial(&clean, options.degree.into())
             .ok_or_else(|| Box::<dyn Error + Send + Sync>::from("too few points"))
     })?;
     let report = pipeline.step("report").input(&clean).input(&fit).run(|_| {
@@ -100,7 +124,7 @@ fn show(event: &StepEvent) {
     let outcome = if *outcome == Outcome::Ran { "ran" } else { "reused" };
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     let milliseconds = duration.as_secs_f64() * 1e3;
-    // Not `println!`: it panics where nobody reads the output.
+    // Not `println!`: it panics where no process reads the output.
     let _ = writeln!(
         io::stdout(),
         "{step:<7} {outcome:<7} {milliseconds:>8.1} ms {bytes:>9} bytes  {}",
@@ -180,75 +204,23 @@ fn polynomial(table: &Table, degree: usize) -> Option<Fit> {
     Some(Fit { coefficients, residual })
 }
 
-struct Options {
-    directory: PathBuf,
-    limit: f64,
-    degree: usize,
-    /// Each a word and a step.
-    commands: Vec<(String, String)>,
-    branch: Option<PathBuf>,
+/// The step and the number in `STEP@N`.
+fn version(text: &str) -> Result<(String, u64), String> {
+    let version = text.rsplit_once('@').and_then(|(step, number)| Some((step.to_owned(), number.parse().ok()?)));
+    version.ok_or_else(|| "it is not STEP@N".to_owned())
 }
-
-fn command(pipeline: Pipeline, (word, step): &(String, String)) -> Result<Pipeline, String> {
-    Ok(match word.as_str() {
-        "--force" => pipeline.force(step),
-        "--only" => pipeline.only(step),
-        "--to" => pipeline.to(step),
-        "--accept" => pipeline.accept(step),
-        _ => {
-            let version = step.rsplit_once('@').and_then(|(step, number)| Some((step, number.parse().ok()?)));
-            let (step, version) = version.ok_or_else(|| format!("--use wants STEP@N\n{USAGE}"))?;
-            pipeline.use_version(step, version)
-        }
-    })
-}
-
-const USAGE: &str = "\
-usage: pipeline [--dir DIR] [--limit X] [--degree N] [COMMAND ...]
-  --dir DIR          the table and the pipeline directory (pipeline)
-  --limit X          residuals beyond so many standard deviations are left out (3)
-  --degree N         the degree of the polynomial, 0 to 9 (1)
-  --force STEP       run it again, and all that depend on it
-  --only STEP        run it and nothing else
-  --to STEP          stop after it
-  --accept STEP      take what is kept of it as valid
-  --use STEP@N       take version N of its output
-  --branch NEW_DIR   copy what is kept to a new pipeline directory first
-the steps are load, clean, fit, report
-";
 
 impl Options {
-    /// `None` where only help was asked for.
-    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-        let mut options = Options {
-            directory: "pipeline".into(),
-            limit: 3.0,
-            degree: 1,
-            commands: Vec::new(),
-            branch: None,
-        };
-        while let Some(option) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{option} wants a value\n{USAGE}"));
-            let wrong = |text: &str| format!("{option} cannot be {text:?}\n{USAGE}");
-            match option.as_str() {
-                "--dir" => options.directory = value()?.into(),
-                "--limit" => {
-                    let text = value()?;
-                    options.limit = text.parse().map_err(|_| wrong(&text))?;
-                }
-                "--degree" => {
-                    let text = value()?;
-                    let degree = text.parse().ok().filter(|degree| *degree <= 9);
-                    options.degree = degree.ok_or_else(|| wrong(&text))?;
-                }
-                "--force" | "--only" | "--to" | "--accept" | "--use" => {
-                    options.commands.push((option.clone(), value()?));
-                }
-                "--branch" => options.branch = Some(value()?.into()),
-                "--help" | "-h" => return Ok(None),
-                _ => return Err(format!("there is no option {option}\n{USAGE}")),
-            }
-        }
-        Ok(Some(options))
+    fn commanded(&self, pipeline: Pipeline) -> Pipeline {
+        type Command = fn(Pipeline, &str) -> Pipeline;
+        let commands: [(&[String], Command); 4] = [
+            (&self.force, Pipeline::force),
+            (&self.only, Pipeline::only),
+            (&self.to, Pipeline::to),
+            (&self.accept, Pipeline::accept),
+        ];
+        let given = commands.iter().flat_map(|(steps, command)| steps.iter().map(move |step| (step, command)));
+        let pipeline = given.fold(pipeline, |pipeline, (step, command)| command(pipeline, step));
+        self.r#use.iter().fold(pipeline, |pipeline, (step, number)| pipeline.use_version(step, *number))
     }
 }

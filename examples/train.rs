@@ -1,11 +1,8 @@
 //! Training that may be stopped or killed at any moment: logistic regression by mini-batches, with momentum.
 //!
 //! ```text
-//! cargo run --release --example train -- [--dir DIR] [--epochs N] [--pause MS]
+//! cargo run --release -p checkpointed-examples --example train -- --help
 //! ```
-//!
-//! `--dir`: the checkpoint directory, `train.ckpt` unless given. `--epochs`: ends after so many passes over the data, 20
-//! unless given. `--pause`: milliseconds to sleep after each batch, none unless given.
 //!
 //! At the end it prints the validation loss and the weights' fingerprint. A run that was stopped or killed and started
 //! again, however often, prints the same ones, to the bit: the order of the samples and the state of the random number
@@ -13,7 +10,7 @@
 //!
 //! It saves when that pays ([`save_if_due`](Checkpointer::save_if_due)), and after each epoch with the validation loss;
 //! the last two checkpoints and the best one are kept. On SIGTERM, SIGINT, SIGUSR1, SIGUSR2, and ahead of the job's time
-//! limit, it saves and ends with exit code 75, on which `examples/slurm.sh` requeues the job; when somebody puts a file named
+//! limit, it saves and ends with exit code 75, on which `examples/slurm.sh` requeues the job; when a file named
 //! `halt` into the directory, with 76.
 //!
 //! # Method
@@ -29,9 +26,23 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::{Checkpointer, Metadata, Metric, checkpointed};
+use clap::Parser;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
+
+#[derive(Parser)]
+struct Options {
+    /// The checkpoint directory.
+    #[arg(long, default_value = "train.ckpt")]
+    dir: PathBuf,
+    /// Ends after so many passes over the data.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    epochs: u64,
+    /// Milliseconds to sleep after each batch.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pause: u64,
+}
 
 const SAMPLES: usize = 4000;
 const VALIDATION: usize = 1000;
@@ -144,7 +155,7 @@ impl Data {
 }
 
 fn main() -> ExitCode {
-    match run() {
+    match run(&Options::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("train: {error}");
@@ -153,12 +164,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<ExitCode, Box<dyn Error>> {
-    let Some(options) = Options::from_arguments(std::env::args().skip(1))? else {
-        write!(io::stdout(), "{USAGE}")?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    let mut checkpoints = Checkpointer::<Training>::builder(&options.directory)
+fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let mut checkpoints = Checkpointer::<Training>::builder(&options.dir)
         .keep_last(2)
         .keep_best(Metric::lowest("loss"), 1)
         .stop_on_signals()
@@ -177,7 +184,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         } else {
             checkpoints.save_if_due(&training)?;
         }
-        thread::sleep(options.pause);
+        thread::sleep(Duration::from_millis(options.pause));
     }
     let finished = checkpoints.finish(&training)?;
     if let Some(reason) = &finished.stopped {
@@ -188,37 +195,4 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let (loss, fingerprint) = (training.validation_loss(&data), training.fingerprint());
     writeln!(io::stdout(), "loss={loss:.6} weights={fingerprint:016x}")?;
     Ok(finished.exit_code())
-}
-
-struct Options {
-    directory: PathBuf,
-    epochs: u64,
-    pause: Duration,
-}
-
-const USAGE: &str = "\
-usage: train [--dir DIR] [--epochs N] [--pause MS]
-  --dir DIR     the checkpoint directory (train.ckpt)
-  --epochs N    stop after N passes over the data (20)
-  --pause MS    milliseconds to sleep after each batch (0)
-";
-
-impl Options {
-    /// `None` where only help was asked for.
-    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-        let mut options = Options { directory: "train.ckpt".into(), epochs: 20, pause: Duration::ZERO };
-        while let Some(option) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{option} wants a value\n{USAGE}"));
-            let number =
-                |text: String| text.parse().map_err(|_| format!("{option} wants a whole number\n{USAGE}"));
-            match option.as_str() {
-                "--dir" => options.directory = value()?.into(),
-                "--epochs" => options.epochs = value().and_then(number)?,
-                "--pause" => options.pause = Duration::from_millis(value().and_then(number)?),
-                "--help" | "-h" => return Ok(None),
-                _ => return Err(format!("there is no option {option}\n{USAGE}")),
-            }
-        }
-        Ok(Some(options))
-    }
 }

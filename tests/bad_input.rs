@@ -1,9 +1,5 @@
 //! What does not fit is refused by name, with a way out, and nothing is touched.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, checkpointed};
-use common::{Run, file_of, inside, names_in, once_more, run, temporaries_in};
+use crate::common::{Run, file_of, inside, names_in, once_more, run, temporaries_in};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -45,7 +41,7 @@ fn a_path_relative_to_the_working_directory_is_enough() {
     let (parent, path) = nowhere();
     let test = "a_path_relative_to_the_working_directory_is_enough";
     let mut command = once_more(test, &[], parent.path());
-    common::assert_passed(&command.current_dir(parent.path()).output().unwrap());
+    crate::common::assert_passed(&command.current_dir(parent.path()).output().unwrap());
     assert!(file_of(&path, 1).exists());
 }
 
@@ -70,7 +66,7 @@ fn a_read_only_file_system_is_refused_with_the_advice_to_only_read_which_works()
     let test = "a_read_only_file_system_is_refused_with_the_advice_to_only_read_which_works";
     let Some(mounted) = inside() else {
         let (parent, _) = nowhere();
-        common::once_more_with_own_mounts(test, parent.path());
+        crate::common::once_more_with_own_mounts(test, parent.path());
         return;
     };
     let directory = mounted.to_str().unwrap();
@@ -97,7 +93,7 @@ fn a_file_system_that_becomes_read_only_fails_the_save_and_nothing_else() {
     let test = "a_file_system_that_becomes_read_only_fails_the_save_and_nothing_else";
     let Some(mounted) = inside() else {
         let (parent, _) = nowhere();
-        common::once_more_with_own_mounts(test, parent.path());
+        crate::common::once_more_with_own_mounts(test, parent.path());
         return;
     };
     let directory = mounted.to_str().unwrap();
@@ -131,7 +127,7 @@ fn a_full_disk_fails_the_save_keeps_the_older_generation_and_is_over_once_there_
     let test = "a_full_disk_fails_the_save_keeps_the_older_generation_and_is_over_once_there_is_space";
     let Some(mounted) = inside() else {
         let (parent, _) = nowhere();
-        common::once_more_with_own_mounts(test, parent.path());
+        crate::common::once_more_with_own_mounts(test, parent.path());
         return;
     };
     run("mount", &["-t", "tmpfs", "-o", "size=128k", "tmpfs", mounted.to_str().unwrap()]);
@@ -447,7 +443,7 @@ fn a_lock_file_that_is_a_link_does_not_lead_to_a_write_elsewhere() {
     }
     // Nor does one that is no file keep us waiting.
     run("mkfifo", &[path.join(".lock").to_str().unwrap()]);
-    let error = common::must_end(move || Checkpointer::<u64>::open(path).unwrap_err());
+    let error = crate::common::must_end(move || Checkpointer::<u64>::open(path).unwrap_err());
     assert!(error.to_string().contains("not a regular file"), "{error}");
 }
 

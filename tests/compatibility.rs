@@ -1,7 +1,5 @@
 //! The files in `tests/compatibility/`, written by released versions of the library, are read for ever, with these values.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +13,7 @@ use ndarray::{Array2, array};
 /// Copies what is kept, so that nothing is ever written there.
 fn kept(name: &str) -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compatibility").join(name);
+    let from = crate::common::root().join("tests/compatibility").join(name);
     let to = parent.path().join("kept");
     copy(&from, &to);
     (parent, to)
@@ -262,7 +260,7 @@ fn add_what_is_missing() {
         tidy(&path);
     }
     fn missing(name: &str) -> Option<PathBuf> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compatibility").join(name);
+        let path = crate::common::root().join("tests/compatibility").join(name);
         (!path.exists()).then_some(path)
     }
     /// The lock says where this was.

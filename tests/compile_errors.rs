@@ -1,9 +1,9 @@
 //! What the macros refuse, and in which words: each file in `compile_errors/` is named after the promise that it keeps.
 //!
-//! After a change of wording, `TRYBUILD=overwrite cargo test --test compile_errors` writes the new `.stderr` files.
+//! After a change of wording, `TRYBUILD=overwrite cargo test -p checkpointed-tests --test compile_errors` writes the new `.stderr` files.
 //! Read them as a user would before they are committed.
 
 #[test]
 fn what_cannot_be_stored_is_refused_in_these_words() {
-    trybuild::TestCases::new().compile_fail("tests/compile_errors/*.rs");
+    trybuild::TestCases::new().compile_fail("compile_errors/*.rs");
 }

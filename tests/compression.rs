@@ -2,17 +2,13 @@
 //!
 //! `cargo test --features zstd --test compression`
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use checkpointed::{CheckpointReader, Checkpointer, Compression, Error, checkpointed};
-use common::forge::{read16, read32};
-use common::{assert_passed, file_of, has, inside, once_more, python::python};
+use crate::common::forge::{read16, read32};
+use crate::common::{assert_passed, file_of, has, inside, once_more, python::python};
 
 #[checkpointed]
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -214,14 +210,14 @@ print(state["step"], len(state["temperature"]), state["temperature"].sum(), len(
 "#;
     let (_parent, path) = nowhere();
     compressed(&path, 3).save(&Field::of(1_000_003)).unwrap();
-    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+    let package = crate::common::root().join("python");
     let run = |file: &Path| {
         std::process::Command::new("python3").arg("-c").arg(LOAD).arg(file).arg(package).output()
     };
-    let Ok(output) = run(&path) else { return common::skipping("there is no python3") };
+    let Ok(output) = run(&path) else { return crate::common::skipping("there is no python3") };
     let printed = String::from_utf8_lossy(&output.stdout);
     if printed.starts_with("no numpy") {
-        return common::skipping("there is no numpy or zstandard");
+        return crate::common::skipping("there is no numpy or zstandard");
     }
     let sum: f64 = Field::of(1_000_003).temperature.iter().sum();
     let expected = format!("7 1000003 {sum:.1} 125000 [1, 2, 3]");

@@ -1,9 +1,5 @@
 //! Whatever happens to a file, what is loaded is a state that was saved, and nobody is left in doubt which.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -11,8 +7,8 @@ use std::process::Command;
 use std::thread;
 
 use checkpointed::{CheckpointReader, Checkpointer, Error};
-use common::forge::{read32, replace_in_manifest, write32};
-use common::{Run, file_of, must_end, names_in, run, skipped, temporaries_in};
+use crate::common::forge::{read32, replace_in_manifest, write32};
+use crate::common::{Run, file_of, must_end, names_in, run, skipped, temporaries_in};
 
 /// A directory with the generations 1 and 2, and none of our processes in it.
 struct Saved {
@@ -209,7 +205,7 @@ fn assert_may_not_read(path: &Path) {
 
 #[test]
 fn a_generation_that_one_may_not_read_is_an_error_and_no_step_back() {
-    if let Some(path) = common::inside() {
+    if let Some(path) = crate::common::inside() {
         return assert_may_not_read(&path);
     }
     let saved = two_generations();
@@ -235,10 +231,10 @@ fn a_generation_that_one_may_not_read_is_an_error_and_no_step_back() {
         can_read.args(&wrapper[1..]).arg("cat").arg(saved.newest());
         let starts = can_start.output().is_ok_and(|output| output.status.success());
         if starts && can_read.output().is_ok_and(|output| !output.status.success()) {
-            return common::assert_passed(&common::once_more(test, wrapper, &saved.path).output().unwrap());
+            return crate::common::assert_passed(&crate::common::once_more(test, wrapper, &saved.path).output().unwrap());
         }
     }
-    common::skipping("root may read everything, and there is no setpriv to become somebody else");
+    crate::common::skipping("root may read everything, and there is no setpriv to become somebody else");
 }
 
 #[test]
@@ -376,7 +372,7 @@ fn a_newer_format_is_refused_with_the_advice_to_update_and_does_not_fall_back() 
 #[test]
 fn a_newer_format_is_recognised_whatever_else_it_changed() {
     let saved = two_generations();
-    common::forge::change_manifest(&saved.newest(), |_| {
+    crate::common::forge::change_manifest(&saved.newest(), |_| {
         r#"{"all":["is","different"],"format_version":77}"#.to_owned()
     });
     let error = CheckpointReader::<Run>::open(&saved.path).unwrap().load().unwrap_err();
@@ -433,7 +429,7 @@ fn a_manifest_that_disagrees_with_the_file_is_damage() {
     ];
     for (why, change) in changes {
         let saved = two_generations();
-        common::forge::change_manifest(&saved.newest(), |manifest| {
+        crate::common::forge::change_manifest(&saved.newest(), |manifest| {
             change(manifest, length_of_state(manifest))
         });
         assert_falls_back(&saved.path, "damaged");
@@ -453,7 +449,7 @@ fn the_same_entries_packed_by_another_program_are_refused() {
                 archive.writestr(name, data)\n\
         print(len(entries))";
     let saved = two_generations();
-    if common::python::python(repack, &saved.newest()).is_some() {
+    if crate::common::python::python(repack, &saved.newest()).is_some() {
         assert_falls_back(&saved.path, "damaged");
     }
 }
@@ -480,10 +476,10 @@ fn assert_refused_at_once(path: PathBuf) {
 
 /// Runs a test in a process of its own, where no other test uses memory at the same time.
 fn alone(test: &str, work: fn()) {
-    if common::inside().is_some() {
+    if crate::common::inside().is_some() {
         return work();
     }
-    common::assert_passed(&common::once_more(test, &[], Path::new(".")).output().unwrap());
+    crate::common::assert_passed(&crate::common::once_more(test, &[], Path::new(".")).output().unwrap());
 }
 
 /// The most memory in KiB that this process ever used.

@@ -1,9 +1,5 @@
 //! States whose arrays have paths that are too long for a name, and names that are alike.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::{BTreeMap, HashMap};
 
 use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, checkpointed};

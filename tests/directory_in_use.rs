@@ -2,7 +2,6 @@
 //! files are purged, other programs wait, look or copy, and belong to other users.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -19,8 +18,7 @@ use checkpointed::{
     stop::{request_halt, request_requeue},
 };
 
-mod common;
-use common::{assert_passed, file_of, inside, names_in, once_more, skipping};
+use crate::common::{assert_passed, file_of, inside, names_in, once_more, skipping};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -522,7 +520,7 @@ fn a_copy_of_a_running_directory_always_loads_what_was_acknowledged() {
         let mut reader = CheckpointReader::<Vec<u64>>::open(to).unwrap();
         let loaded = reader.load().unwrap().unwrap();
         assert!(loaded[0] >= least, "{} was copied, {least} was acknowledged", loaded[0]);
-        assert_eq!(common::skipped(reader.last_load()), [0; 0], "each of its files is whole");
+        assert_eq!(crate::common::skipped(reader.last_load()), [0; 0], "each of its files is whole");
         assert!(history::read(to).unwrap().records.len() > 1);
         // It is a directory like any other.
         let mut checkpoints = Checkpointer::<Vec<u64>>::open(to).unwrap();

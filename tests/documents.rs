@@ -1,13 +1,9 @@
 //! What the documents name is there: a table of tests that names none that exists proves nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::common::root;
 
 fn documents() -> Vec<PathBuf> {
     let of_docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());

@@ -3,8 +3,6 @@
 //! Each row of the table saves one type and loads another one, which then has the right value or is refused with the
 //! place. `serde_json` is given the same two types: it does the same, or the row says why not.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 

@@ -2,9 +2,6 @@
 //! room is made.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +9,7 @@ use std::path::{Path, PathBuf};
 use checkpointed::{
     Builder, CheckpointReader, Checkpointer, Decision, Error, OnFailedSave, Schedule, stop::request_halt,
 };
-use common::{file_of, inside, once_more_with_own_mounts, run, temporaries_in};
+use crate::common::{file_of, inside, once_more_with_own_mounts, run, temporaries_in};
 
 /// One MiB, and a little.
 type State = Vec<u64>;

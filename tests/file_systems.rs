@@ -1,16 +1,13 @@
 //! Long states on file systems of all kinds, with and without direct I/O, and on disks that fill up in the middle of a save.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata};
-use common::{file_of, inside, once_more_with_own_mounts, skipping, temporaries_in};
+use crate::common::{file_of, inside, once_more_with_own_mounts, skipping, temporaries_in};
 
 /// A file system of this many MiB.
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +174,7 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
     assert archive.testzip() is None
     print([info.file_size for info in archive.infolist()][:2], archive.getinfo('0.npy').header_offset)
 ";
-    if let Some(printed) = common::python::python(program, &file_of(&path, 1)) {
+    if let Some(printed) = crate::common::python::python(program, &file_of(&path, 1)) {
         assert!(printed.starts_with(&format!("[{}, ", LENGTH * 8 + 4096)), "{printed}");
     }
 }

@@ -1,9 +1,5 @@
 //! How a run ends: the same state is never saved twice in a row, and whatever differs is saved.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +9,7 @@ use checkpointed::{
     CheckpointReader, Checkpointer, Compression, Error, Key, Metadata, Protection, Schedule, Scopes,
     checkpointed, stop::request_halt,
 };
-use common::{Run, file_of};
+use crate::common::{Run, file_of};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();

@@ -1,9 +1,5 @@
 //! Fixed arrays of any length: where the macro sees them, and where `checkpointed::fixed` has to be told.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::rc::Rc;
@@ -111,7 +107,7 @@ fn foreign() -> Foreign {
 fn an_attribute_has_fixed_arrays_written_as_arrays_where_the_macro_does_not_see_them() {
     let (directory, mut checkpoints) = saved(&Plain(foreign()));
     assert_eq!(checkpoints.load().unwrap().unwrap().0, foreign());
-    let file = std::fs::read(common::file_of(directory.path(), 1)).unwrap();
+    let file = std::fs::read(crate::common::file_of(directory.path(), 1)).unwrap();
     let file = String::from_utf8_lossy(&file);
     for name in ["grid", "rows", "boxed", "sorted/a", "sorted/b", "hashed/1"] {
         assert!(file.contains(&format!("{name}.npy")), "{name}");
@@ -194,7 +190,7 @@ fn generic_arrays_and_arrays_in_maps_and_pointers_are_written_out() {
     fn assert_round_trip<T: Checkpoint + std::fmt::Debug + PartialEq>(state: &T) -> String {
         let (directory, mut checkpoints) = saved(state);
         assert_eq!(checkpoints.load().unwrap().as_ref(), Some(state));
-        let file = std::fs::read(common::file_of(directory.path(), 1)).unwrap();
+        let file = std::fs::read(crate::common::file_of(directory.path(), 1)).unwrap();
         String::from_utf8_lossy(&file).into_owned()
     }
     let numbers = Generic::<f64, String, 100> {

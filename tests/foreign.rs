@@ -1,6 +1,5 @@
 //! Types of other crates: their form is found out part by part, said by the author, or named as unknown.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::type_complexity, clippy::rc_clone_in_vec_init, reason = "types in types are what is tested")]
 
 use std::collections::{BTreeMap, HashMap};

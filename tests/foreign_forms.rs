@@ -1,8 +1,6 @@
 //! Types of other crates whose form depends on their data, or whose serde code is at odds with itself: each comes back
 //! as it was, or is refused with the place and a way out.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::marker::PhantomData;

@@ -1,7 +1,6 @@
 //! A process that was forked has no part in the checkpoints of its parent.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,11 +8,8 @@ use std::path::{Path, PathBuf};
 
 use checkpointed::{Checkpointer, Error, Pipeline, Scopes};
 
-mod common;
-#[path = "common/fork.rs"]
-mod fork;
-use common::{assert_passed, inside, names_in, once_more};
-use fork::forked;
+use crate::common::fork::{self, forked};
+use crate::common::{assert_passed, inside, names_in, once_more};
 
 /// Runs a test once more in a process in which no other test runs, and gives the directory there.
 fn alone(test: &str) -> Option<PathBuf> {

@@ -1,9 +1,6 @@
 //! The history of a directory: what it tells, and that nothing depends on it.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use checkpointed::history::{self, End, Event, History};
 use checkpointed::{Checkpointer, Metric, Schedule};
-use common::{inside, names_in, once_more};
+use crate::common::{inside, names_in, once_more};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();

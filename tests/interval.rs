@@ -1,7 +1,5 @@
 //! The intervals: against published values, and against the minimum that they claim to be.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use checkpointed::schedule::interval::{daly, exact, expected_runtime, young};

@@ -3,10 +3,7 @@
 //!
 //! 240 kills; `CHECKPOINT_KILLS=10000 cargo test --release --test kills -- --nocapture` for as many as you like.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -17,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::{CheckpointReader, Checkpointer, Error, Pipeline, checkpointed};
-use common::{inside, names_in, once_more, temporaries_in};
+use crate::common::{inside, names_in, once_more, temporaries_in};
 
 /// As long as it is large: a mixture of two states would show.
 #[checkpointed]

@@ -1,6 +1,5 @@
 //! The meaning of a state changes while its checkpoints stay: what `#[checkpointed(migrate(…))]` makes of them.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::needless_pass_by_value, reason = "a migration takes the older state")]
 
 use std::collections::BTreeMap;

@@ -1,15 +1,11 @@
 //! The example with nested functions: killed at any moment and restarted, it comes to the same sums.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::example;
+use crate::common::example;
 
 const FINAL: &str = "Final i1 = 505\nFinal i2 = 65\n";
 

@@ -1,14 +1,10 @@
 //! What numpy makes of the arrays in a checkpoint: the names, the types, the shapes, and every bit of the values.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use checkpointed::{Checkpoint, Checkpointer, Plain, checkpointed};
-use common::{file_of, python::numpy};
+use crate::common::{file_of, python::numpy};
 use nalgebra::{DMatrix, DVector, Matrix2, Matrix3xX, Point3, RowDVector, SVector, Vector3};
 use ndarray::{Array2, Array3, ArrayD, IxDyn, array};
 use serde::{Deserialize, Serialize};

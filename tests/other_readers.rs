@@ -1,15 +1,11 @@
 //! A checkpoint is a zip archive for everyone: programs that know nothing of us read it and find no fault in it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use checkpointed::{Checkpoint, Checkpointer, Metadata};
-use common::{Run, file_of, has, python::python};
+use crate::common::{Run, file_of, has, python::python};
 
 /// Checkpoints of all shapes and sizes, of each a file.
 struct Files {

@@ -1,10 +1,10 @@
 //! A program of somebody else, outside of this workspace, with this library as its only dependency.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use crate::common::root;
 
 const PROGRAM: &str = r##"
 use std::collections::{BTreeMap, HashMap};
@@ -137,7 +137,7 @@ fn package(directory: &Path, name: &str, dependencies: &str, file: &str, source:
     );
     fs::write(directory.join("Cargo.toml"), manifest).unwrap();
     fs::write(directory.join("src").join(file), source).unwrap();
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let lock = root().join("Cargo.lock");
     if lock.exists() {
         // The versions that are there already, so that nothing is to be fetched.
         fs::copy(lock, directory.join("Cargo.lock")).unwrap();
@@ -167,7 +167,7 @@ fn cargo_run(directory: &Path) -> String {
 #[test]
 fn a_program_with_this_library_alone_saves_and_loads_a_state_of_all_kinds() {
     let directory = tempfile::tempdir().unwrap();
-    let library = format!("checkpointed = {{ path = {:?} }}", env!("CARGO_MANIFEST_DIR"));
+    let library = format!("checkpointed = {{ path = {:?} }}", root());
     package(directory.path(), "outside", &library, "main.rs", PROGRAM);
     let first = cargo_run(directory.path());
     let state = first.strip_prefix("saved generation 1: ").unwrap();
@@ -183,7 +183,7 @@ fn a_type_of_a_crate_that_knows_only_serde_is_a_field_and_when_wrapped_a_state()
     package(&foreign, "foreign", "serde = { version = \"1\", features = [\"derive\"] }", "lib.rs", FOREIGN);
     let dependencies = format!(
         "checkpointed = {{ path = {:?} }}\nforeign = {{ path = {foreign:?} }}",
-        env!("CARGO_MANIFEST_DIR")
+        root()
     );
     let program = directory.path().join("program");
     package(&program, "program", &dependencies, "main.rs", PROGRAM_WITH_ANOTHER_CRATE);

@@ -1,9 +1,6 @@
 //! Pipelines: what is run, what is reused, and why; with real files and real kills.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -20,7 +17,7 @@ use checkpointed::{
     Error, Pipeline, checkpointed,
     pipeline::{Outcome, Reason},
 };
-use common::{inside, once_more};
+use crate::common::{inside, once_more};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -284,7 +281,7 @@ fn the_environment_has_the_same_commands() {
     let (parent, path) = nowhere();
     FOUR.run(&path);
     let mut command = once_more("the_environment_has_the_same_commands", &[], parent.path());
-    common::assert_passed(&command.env("CHECKPOINT_STEPS", "force-only:scale").output().unwrap());
+    crate::common::assert_passed(&command.env("CHECKPOINT_STEPS", "force-only:scale").output().unwrap());
 }
 
 #[test]
@@ -308,7 +305,7 @@ fn outputs_are_shared_in_memory_and_loaded_only_when_they_are_wanted() {
         assert!(!Arc::ptr_eq(&one, &output.load().unwrap()));
     }
     // What is not wanted is not read: its file is damaged behind the manifest's back.
-    let file = common::file_of(&path.join("steps/a"), 1);
+    let file = crate::common::file_of(&path.join("steps/a"), 1);
     let mut bytes = fs::read(&file).unwrap();
     bytes[4500] ^= 1;
     fs::write(&file, bytes).unwrap();
@@ -549,7 +546,7 @@ fn comparable(line: &str) -> String {
 
 #[test]
 fn the_session_in_the_documentation_is_what_happens() {
-    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/pipeline.md")).unwrap();
+    let document = fs::read_to_string(crate::common::root().join("docs/pipeline.md")).unwrap();
     let (_parent, path) = nowhere();
     let mut session = 0;
     for block in document.split("```console\n").skip(1) {
@@ -558,7 +555,7 @@ fn the_session_in_the_documentation_is_what_happens() {
             let (arguments, expected) = command.split_once('\n').unwrap();
             let arguments = arguments.trim().strip_prefix("--").unwrap_or_default().split_whitespace();
             let output =
-                common::example("pipeline").arg("--dir").arg(&path).args(arguments).output().unwrap();
+                crate::common::example("pipeline").arg("--dir").arg(&path).args(arguments).output().unwrap();
             let printed = [output.stdout, output.stderr].concat();
             let found: Vec<String> = String::from_utf8(printed).unwrap().lines().map(comparable).collect();
             let expected: Vec<String> = expected.lines().map(comparable).collect();

@@ -1,9 +1,6 @@
 //! Pipelines: what could be reused though it is stale, run for nothing, or end without a way on.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -19,7 +16,7 @@ use checkpointed::{
     Error, Key, Pipeline, Protection, checkpointed,
     pipeline::{Outcome, Reason, StepReport, redo},
 };
-use common::{assert_passed, file_of, inside, once_more};
+use crate::common::{assert_passed, file_of, inside, once_more};
 use serde::Serialize;
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
@@ -226,7 +223,7 @@ for place, line in enumerate(sys.stdin):
 
 #[test]
 fn every_store_through_a_memory_map_is_noticed() {
-    if !common::has("python3") {
+    if !crate::common::has("python3") {
         return;
     }
     let (parent, path) = nowhere();

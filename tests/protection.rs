@@ -2,19 +2,15 @@
 //!
 //! `cargo test --features encryption,zstd --test protection` for all of them.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common::forge::rewritten;
+use crate::common::{file_of, python::numpy};
 use checkpointed::{
     CheckpointReader, Checkpointer, Error, Key, Pipeline, Protection, Scopes, checkpointed, inspect, pipeline,
 };
-use common::forge::rewritten;
-use common::{file_of, python::numpy};
 
 #[checkpointed]
 #[derive(Clone, Debug, Default, PartialEq)]

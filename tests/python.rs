@@ -1,18 +1,13 @@
 //! The Python reader (python/), which is written from docs/format.md: it gives the values that were saved.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;
 use std::fs;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpointed::{Checkpoint, Checkpointer, checkpointed};
-use common::file_of;
-use common::python::{LOAD, reader};
+use crate::common::file_of;
+use crate::common::python::{LOAD, reader};
 use serde_json::{Value, json};
 
 /// Saves the state, and has Python find this value, written as `typed` writes it.
@@ -365,7 +360,7 @@ print('all')";
 
 #[test]
 fn the_readers_own_tests_pass() {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+    let tests = crate::common::root().join("python");
     let program = "
 import io, os, unittest
 os.chdir(sys.argv[1])

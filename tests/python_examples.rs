@@ -1,9 +1,5 @@
 //! The Python reader (python/) finds in the checkpoints of every example what Rust finds there, to the bit.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::{Checkpoint, CheckpointReader, Scopes, checkpointed};
-use common::example;
-use common::python::{LOAD, reader};
+use crate::common::example;
+use crate::common::python::{LOAD, reader};
 use ndarray::Array2;
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
@@ -59,7 +55,7 @@ fn the_counter_is_the_same_number() {
     }
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("counter.ckpt");
-    run("counter", &path, &["--every", "1", "--count", "3"]);
+    run("article", &path, &["--every", "1", "--count", "3"]);
     let Some((counter, python)) = both::<Counter>(&path) else { return };
     assert_eq!(counter.count, 3);
     assert_eq!(python, json!(["dict", ["count", integer(&3)]]));

@@ -1,9 +1,5 @@
 //! The first save of a run is loaded again before it counts: what does not come back as it was is not saved.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::fs;

@@ -1,13 +1,9 @@
 //! Which generations are kept: what the rules of the builder promise, with real files.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::Path;
 
 use checkpointed::{Checkpointer, Error, Metadata, Metric, Protection, inspect};
-use common::{file_of, names_in};
+use crate::common::{file_of, names_in};
 
 fn loss(value: f64) -> Metadata {
     Metadata::new().with("loss", value)

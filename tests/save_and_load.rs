@@ -1,9 +1,5 @@
 //! What a program that saves and loads can rely on when nothing goes wrong.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +11,7 @@ use checkpointed::inspect::{Verdict, verify_directory};
 use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Protection, Schedule, checkpointed,
 };
-use common::{Run, file_of, names_in, skipped, temporaries_in};
+use crate::common::{Run, file_of, names_in, skipped, temporaries_in};
 
 /// A path at which there is nothing yet.
 fn nowhere() -> (tempfile::TempDir, PathBuf) {

@@ -1,9 +1,5 @@
 //! Functions that share one checkpoint: what scopes promise, and what they refuse.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use checkpointed::{Error, Schedule, Scopes, checkpointed};

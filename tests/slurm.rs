@@ -1,8 +1,5 @@
 //! `examples/slurm.sh`, and what docs/batch.md says of Slurm, on a real Slurm of one node (tests/slurm/cluster.sh).
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,7 +11,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{example, has, names_in, skipping};
+use crate::common::{example, has, names_in, root, skipping};
 
 /// The training example, some batches a second, for much longer than any test.
 const TRAIN: &str = r#"exec "$TRAIN" "$@" --pause 20"#;
@@ -45,8 +42,8 @@ impl Cluster {
         // Both at once, so that they are not the same.
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = ports.map(|socket| socket.local_addr().unwrap().port().to_string());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm/cluster.sh");
-        let mut command = common::bash();
+        let script = root().join("tests/slurm/cluster.sh");
+        let mut command = crate::common::bash();
         command.arg(script).args(ports).args(lines);
         // Its end is its own affair, and not that of a ctrl+c in the terminal.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -117,7 +114,7 @@ impl<'c> Submission<'c> {
     }
 
     fn submit(self) -> Job<'c> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/slurm.sh");
+        let script = root().join("examples/slurm.sh");
         self.submit_script(&script)
     }
 

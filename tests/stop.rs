@@ -1,9 +1,6 @@
 //! `examples/slurm.sh` does what docs/batch.md says of it, with `srun`, `squeue` and `scontrol` of our own; tests/slurm.rs has the
 //! real ones. And so do the other scripts in docs/batch.md that can be run here.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +9,7 @@ use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::has;
+use crate::common::{has, root};
 
 /// A program that says when it listens, saves when it is to stop, which takes a moment, and ends with code 75.
 const STOPPED_BY_SIGNALS: &str = r#"
@@ -63,9 +60,9 @@ impl Job {
     }
 
     fn start(&self, restarts: u32) -> Child {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/slurm.sh");
+        let script = root().join("examples/slurm.sh");
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        let mut command = common::bash();
+        let mut command = crate::common::bash();
         command.arg(script).current_dir(self.directory.path()).env("PATH", path);
         command.env("SLURM_JOB_ID", "1234").env("SLURM_RESTART_COUNT", restarts.to_string());
         for variable in ["MOST_RESTARTS", "PROGRAM", "DIRECTORY", "SLURM_ARRAY_TASK_ID"] {
@@ -93,7 +90,7 @@ fn wait_for(path: &Path) {
 }
 
 fn send(signal: &str, child: &Child) {
-    common::run("kill", &["-s", signal, &child.id().to_string()]);
+    crate::common::run("kill", &["-s", signal, &child.id().to_string()]);
 }
 
 #[test]
@@ -165,7 +162,7 @@ fn a_job_that_slurm_ends_is_put_back_only_if_its_time_is_over() {
 
 /// The script in docs/batch.md that has this line, in a directory with this program.
 fn script_of_the_docs(line: &str, at: &str, program: &str) -> tempfile::TempDir {
-    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/batch.md")).unwrap();
+    let docs = fs::read_to_string(root().join("docs/batch.md")).unwrap();
     let mut blocks = docs.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let script = blocks.find(|block| block.lines().any(|of_it| of_it == line)).unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -186,13 +183,13 @@ fn script_of_the_docs(line: &str, at: &str, program: &str) -> tempfile::TempDir 
 fn run_script(directory: &Path) -> Child {
     use std::os::unix::process::CommandExt;
     let path = format!("{}:{}", directory.join("bin").display(), std::env::var("PATH").unwrap());
-    let mut command = common::bash();
+    let mut command = crate::common::bash();
     command.arg("script").current_dir(directory).env("PATH", path).env("PBS_O_WORKDIR", directory);
     command.process_group(0).spawn().unwrap()
 }
 
 fn send_to_group(signal: &str, script: &Child) {
-    common::run("kill", &["-s", signal, "--", &format!("-{}", script.id())]);
+    crate::common::run("kill", &["-s", signal, "--", &format!("-{}", script.id())]);
 }
 
 /// It counts how often it was started, and ends with 75 but for the third time.

@@ -1,9 +1,6 @@
 //! A run that is told to stop saves the last step that it did: real signals, deadlines and halt files, real processes.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -13,7 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use checkpointed::{CheckpointReader, Checkpointer, Schedule, stop::EXIT_REQUEUE};
-use common::{inside, once_more};
+use crate::common::{inside, once_more};
 
 /// So many runs of each kind, so many at a time.
 const RUNS: usize = 100;
@@ -71,7 +68,7 @@ fn start(directory: &Path, variables: &[(&str, String)]) -> Child {
 }
 
 fn signal(child: &Child, name: &str) {
-    common::run("kill", &["-s", name, &child.id().to_string()]);
+    crate::common::run("kill", &["-s", name, &child.id().to_string()]);
 }
 
 /// Starts the program time and again, has each run stopped by `stop`, and makes sure that what a restart loads is the last

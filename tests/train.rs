@@ -1,9 +1,6 @@
 //! The training example: stopped, killed and started again, it comes to the same weights, to the bit.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::stop::{EXIT_HALTED, EXIT_REQUEUE};
-use common::{example, names_in};
+use crate::common::{example, names_in};
 
 const EPOCHS: &str = "6";
 
@@ -67,7 +64,7 @@ fn stopped_by_any_signal_it_asks_to_be_requeued_and_comes_to_the_same_weights() 
     for signal in ["USR1", "TERM", "INT", "USR2"] {
         let child = start(&directory);
         thread::sleep(Duration::from_millis(200));
-        common::run("kill", &["-s", signal, &child.id().to_string()]);
+        crate::common::run("kill", &["-s", signal, &child.id().to_string()]);
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(i32::from(EXIT_REQUEUE)), "{stderr}");

@@ -1,10 +1,6 @@
 //! Code of the program that runs inside ours may panic: callbacks, `Serialize`, `Deserialize`, `Drop`, closures. Nothing
 //! hangs by it, nothing that was acknowledged is lost, and the next save and load succeed.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::cell::Cell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +12,7 @@ use checkpointed::{
     Builder, CheckpointReader, Checkpointer, Decision, Error, Metadata, Pipeline, Plain, Progress, Schedule,
     Scopes, checkpointed,
 };
-use common::{file_of, must_end};
+use crate::common::{file_of, must_end};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {

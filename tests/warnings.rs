@@ -2,16 +2,13 @@
 //! processes of their own.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use checkpointed::{Checkpointer, Error, Warning};
-use common::{file_of, inside, once_more};
+use crate::common::{file_of, inside, once_more};
 
 /// The quick start of the README: nobody arranged anything for warnings.
 #[test]

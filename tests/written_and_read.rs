@@ -2,8 +2,6 @@
 //!
 //! The types are as another crate may have them: with serde's own derives, or written by hand.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Debug};

@@ -1,11 +1,10 @@
-//! What the integration tests share: looking at a checkpoint directory, running this test once more in another
-//! process, and forging files.
-
-#![allow(dead_code, reason = "each test program takes what it needs")]
+//! Helpers of all tests: looking at a checkpoint directory, running a test once more in another process, forging
+//! files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, mpsc};
@@ -14,8 +13,15 @@ use std::time::Duration;
 
 use checkpointed::{LoadReport, checkpointed};
 
+#[cfg(unix)]
+pub(crate) mod fork;
 pub(crate) mod forge;
 pub(crate) mod python;
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
 
 /// A state with all kinds of fields, of which a checkpoint takes less than 4 KiB.
 #[checkpointed]
@@ -67,7 +73,8 @@ pub(crate) fn skipped(report: Option<&LoadReport>) -> Vec<u64> {
     report.unwrap().skipped.iter().map(|skipped| skipped.generation).collect()
 }
 
-/// An example, to be run. `cargo test` builds it too, but not `cargo test --test NAME`, which would find an old one.
+/// An example, to be run. `cargo test --workspace` has built it; `cargo test --package checkpointed-tests` has not, and would
+/// find an old one. `--workspace` gives it the features that it has in the first case.
 pub(crate) fn example(name: &str) -> Command {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let test = std::env::current_exe().unwrap();
@@ -76,8 +83,8 @@ pub(crate) fn example(name: &str) -> Command {
     let mut built = BUILT.lock().unwrap();
     if let Some(cargo) = std::env::var_os("CARGO").filter(|_| !built.contains(name)) {
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--example", name, "--target-dir"]);
-        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.args(["build", "--quiet", "--workspace", "--example", name, "--target-dir"]);
+        build.arg(profile.parent().unwrap()).current_dir(root());
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -127,13 +134,16 @@ pub(crate) fn inside() -> Option<PathBuf> {
     std::env::var_os(INSIDE).map(PathBuf::from)
 }
 
-/// The command that runs a test of this program once more, in another process, where [`inside`] is `directory`. It
-/// is started by `wrapper`, a program with its arguments, if there is one.
+/// The command that runs a test of the caller's file once more, in another process, where [`inside`] is `directory`.
+/// `wrapper`, a program with its arguments, starts it if there is one.
+#[track_caller]
 pub(crate) fn once_more(test: &str, wrapper: &[&str], directory: &Path) -> Command {
+    // The module of a test is the file of its name.
+    let module = Path::new(Location::caller().file()).file_stem().unwrap().to_str().unwrap();
     let program = std::env::current_exe().unwrap();
     let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
     let mut command = Command::new(words.next().unwrap());
-    command.args(words).args([test, "--exact", "--nocapture"]).env(INSIDE, directory);
+    command.args(words).args([&format!("{module}::{test}"), "--exact", "--nocapture"]).env(INSIDE, directory);
     command
 }
 
@@ -148,8 +158,9 @@ pub(crate) fn assert_passed(output: &Output) {
     }
 }
 
-/// Runs a test of this program once more where it may mount file systems that nobody else sees. `false` where the system does not
+/// Runs a test of the caller's file once more where it may mount file systems that no other process sees. `false` where the system does not
 /// let us.
+#[track_caller]
 pub(crate) fn once_more_with_own_mounts(test: &str, directory: &Path) -> bool {
     let as_root: &[&str] = &["unshare", "--mount"];
     let as_user: &[&str] = &["unshare", "--user", "--map-root-user", "--mount"];

@@ -32,7 +32,7 @@ pub(crate) const LOAD: &str = "print(json.dumps(typed(checkpointed.load(sys.argv
 
 /// Runs a program that has the Python reader as `checkpointed`, and `typed`.
 pub(crate) fn reader(program: &str, path: &Path) -> Option<String> {
-    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/python/tests");
+    let tests = super::root().join("python/tests");
     let prelude = "import json, sys, warnings\nsys.dont_write_bytecode = True\n";
     numpy(
         &format!("{prelude}sys.path.insert(0, {tests:?})\nfrom show import checkpointed, typed\n{program}"),

@@ -1,8 +1,6 @@
 //! Every type, every value: types are made as well as values. What was saved with `Ok` is loaded
 //! as it was; what was not saved leaves the older state to be loaded.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 mod value;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::de::{DeserializeOwned, DeserializeSeed as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use value::{Reading, Value, Written};
+use self::value::{Reading, Value, Written};
 
 /// The type that [`Own`] and [`Foreign`] are at the moment.
 static NOW: Mutex<Option<Arc<Schema>>> = Mutex::new(None);

@@ -1,0 +1,52 @@
+//! The promises of the library, each file a group of them. Tests that need a process of their own run themselves once
+//! more in one (`common::once_more`); `derive`, `hostile`, `stack` and `compile_errors` are programs of their own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+mod article;
+mod bad_input;
+mod compatibility;
+#[cfg(feature = "zstd")]
+mod compression;
+mod counter;
+mod damage;
+mod deep_paths;
+mod directory_in_use;
+mod documents;
+mod every_type;
+mod evolution;
+mod failed_saves;
+mod file_systems;
+mod finish;
+mod fixed;
+mod foreign;
+mod foreign_forms;
+mod forks;
+mod heat;
+mod history;
+mod interval;
+mod kills;
+mod layers;
+mod migrations;
+mod nested;
+mod numpy;
+mod other_readers;
+mod outside_program;
+mod pipeline;
+mod pipeline_traps;
+mod protection;
+mod python;
+mod python_examples;
+mod read_back;
+mod retention;
+mod save_and_load;
+mod scopes;
+mod slurm;
+mod stop;
+mod stopping;
+mod train;
+mod user_code;
+mod warnings;
+mod written_and_read;
