@@ -1,4 +1,4 @@
-"""Draws the temperature in a checkpoint of examples/heat.rs. Needs numpy and matplotlib, and nothing of ours.
+"""Draws the temperature in a checkpoint of examples/longer/heat.rs. Needs numpy and matplotlib, and nothing of ours.
 
     python3 examples/heat.py heat.ckpt heat.png
 

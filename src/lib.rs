@@ -1,4 +1,65 @@
-#![doc = include_str!("../README.md")]
+//! Checkpoint and restart: put [`#[checkpointed]`](macro@checkpointed) on the state of a program, and a crash, a kill or
+//! a power cut costs the work since the last save, never the run.
+//!
+//! ```
+//! use checkpointed::{Checkpointer, checkpointed};
+//!
+//! #[checkpointed]
+//! #[derive(Default)]
+//! struct Simulation {
+//!     step: u64,
+//!     energy: Vec<f64>,
+//! }
+//!
+//! # let parent = std::env::temp_dir().join(format!("checkpointed-front-page-{}", std::process::id()));
+//! # std::fs::create_dir(&parent)?;
+//! # let path = parent.join("run.ckpt");
+//! let mut checkpoints = Checkpointer::<Simulation>::open(&path)?;
+//! let mut simulation = checkpoints.load_or_default()?;
+//! while simulation.step < 100 {
+//!     simulation.step += 1; // the work
+//!     checkpoints.save_if_due(&simulation)?;
+//! }
+//! checkpoints.finish(&simulation)?;
+//! # std::fs::remove_dir_all(&parent)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A checkpoint directory holds one file for each generation that is kept, by default the last two. [`save`] returns once
+//! its generation is durable: from then on a restart loads it or a newer one. [`load`] takes the newest generation
+//! whose checksums are right, and reports each one that it passed over. A state whose type has changed since is loaded
+//! by the names of its fields, or refused with the path of the field that does not fit.
+//!
+//! # Where things are
+//!
+//! | to | see |
+//! |---|---|
+//! | save and load | [`Checkpointer`], [`CheckpointReader`] |
+//! | set how a directory is used | [`Builder`], whose [`open`](Builder::open) lists the environment variables |
+//! | choose when to save | [`Schedule`], [`schedule`] |
+//! | stop in time, by a signal or a deadline | [`Builder::stop_on_signals`], [`stop`] |
+//! | choose what is kept | [`Builder::keep_last`], [`Metric`], [`Metadata`] |
+//! | have a state of a type of another crate | [`Plain`], [`self_describing`], [`json`], [`fixed`] |
+//! | change the type of a state | [`macro@checkpointed`], [`evolution`], [`schema`] |
+//! | find out what happened in a directory | [`history`], [`Manifest`], [`LoadReport`] |
+//! | authenticate or encrypt | [`Protection`], [`Key`] |
+//! | understand a failure | [`Error`], [`Warning`] |
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `derive` (on by default) | the macros |
+//! | `pipeline` | `pipeline`: a program in steps, each checkpointed by itself and repeated only where it must be |
+//! | `scopes` | `scopes`: functions that each keep a part of one checkpoint |
+//! | `inspect` | `inspect`: looks into checkpoints without the program that wrote them |
+//! | `ndarray`, `nalgebra`, `num-complex`, `half` | arrays of these crates, stored as arrays |
+//! | `zstd` | compressed checkpoints |
+//! | `encryption` | encrypted checkpoints |
+//!
+//! [`save`]: Checkpointer::save
+//! [`load`]: Checkpointer::load
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub use checkpointed_core::*;
@@ -9,7 +70,10 @@ pub use checkpointed_derive::{Checkpoint, checkpointed};
 #[doc(hidden)]
 pub use checkpointed_core::__private;
 
-// Its example runs as a test.
-#[cfg(doctest)]
+// The examples of the documents run as tests, where the features that they use are on.
+#[cfg(all(doctest, feature = "derive", feature = "pipeline"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+#[cfg(all(doctest, feature = "derive"))]
 #[doc = include_str!("../docs/evolution.md")]
 struct Evolution;

@@ -21,7 +21,7 @@ fn message_names(error: &Error, path: &Path) -> bool {
 }
 
 #[test]
-fn a_directory_that_does_not_exist_is_created_with_those_above_it() {
+fn a_directory_is_created_with_those_above_it() {
     let (parent, _) = nowhere();
     for path in ["a/b/c/run.ckpt", "a/b/other.ckpt", "x.ckpt/", "./y.ckpt", "a/../z.ckpt"] {
         let path = parent.path().join(path);
@@ -62,8 +62,8 @@ fn a_file_where_the_directory_should_be_is_refused_and_kept() {
 }
 
 #[test]
-fn a_read_only_file_system_is_refused_with_the_advice_to_only_read_which_works() {
-    let test = "a_read_only_file_system_is_refused_with_the_advice_to_only_read_which_works";
+fn a_read_only_file_system_is_refused_and_can_still_be_read() {
+    let test = "a_read_only_file_system_is_refused_and_can_still_be_read";
     let Some(mounted) = inside() else {
         let (parent, _) = nowhere();
         crate::common::once_more_with_own_mounts(test, parent.path());
@@ -89,8 +89,8 @@ fn a_read_only_file_system_is_refused_with_the_advice_to_only_read_which_works()
 }
 
 #[test]
-fn a_file_system_that_becomes_read_only_fails_the_save_and_nothing_else() {
-    let test = "a_file_system_that_becomes_read_only_fails_the_save_and_nothing_else";
+fn a_file_system_that_becomes_read_only_fails_only_the_save() {
+    let test = "a_file_system_that_becomes_read_only_fails_only_the_save";
     let Some(mounted) = inside() else {
         let (parent, _) = nowhere();
         crate::common::once_more_with_own_mounts(test, parent.path());
@@ -123,8 +123,8 @@ fn a_file_system_that_becomes_read_only_fails_the_save_and_nothing_else() {
 }
 
 #[test]
-fn a_full_disk_fails_the_save_keeps_the_older_generation_and_is_over_once_there_is_space() {
-    let test = "a_full_disk_fails_the_save_keeps_the_older_generation_and_is_over_once_there_is_space";
+fn a_full_disk_fails_the_save_and_keeps_the_older_generation() {
+    let test = "a_full_disk_fails_the_save_and_keeps_the_older_generation";
     let Some(mounted) = inside() else {
         let (parent, _) = nowhere();
         crate::common::once_more_with_own_mounts(test, parent.path());
@@ -173,7 +173,7 @@ fn a_full_disk_fails_the_save_keeps_the_older_generation_and_is_over_once_there_
 }
 
 #[test]
-fn a_second_checkpointer_is_refused_and_told_who_has_the_directory() {
+fn a_second_checkpointer_is_refused_and_told_the_first() {
     let (_parent, path) = nowhere();
     let mut first = Checkpointer::<u64>::open(&path).unwrap();
     first.save(&7).unwrap();
@@ -303,7 +303,7 @@ mod after {
 }
 
 #[test]
-fn a_changed_type_that_cannot_be_followed_is_refused_with_each_path_and_both_sides() {
+fn a_changed_type_is_refused_with_each_path_and_both_sides() {
     let new = before::Simulation {
         step: 2,
         particles: vec![before::Particle { position: [0.0; 3], mass: 1.0 }],
@@ -369,7 +369,7 @@ fn another_version_is_refused_with_both_numbers() {
 }
 
 #[test]
-fn another_version_of_a_type_inside_the_state_is_refused_with_its_path() {
+fn another_version_inside_the_state_is_refused_with_its_path() {
     mod one {
         #[checkpointed::checkpointed]
         pub(super) struct Model(pub(super) f64);
@@ -387,7 +387,7 @@ fn another_version_of_a_type_inside_the_state_is_refused_with_its_path() {
 }
 
 #[test]
-fn a_directory_that_is_removed_or_replaced_while_in_use_is_not_written_to() {
+fn a_directory_removed_or_replaced_in_use_is_not_written_to() {
     type Meanwhile = fn(&Path);
     let changes: [Meanwhile; 4] = [
         |path| fs::remove_dir_all(path).unwrap(),
@@ -428,7 +428,7 @@ fn a_directory_that_is_removed_or_replaced_while_in_use_is_not_written_to() {
 }
 
 #[test]
-fn a_lock_file_that_is_a_link_does_not_lead_to_a_write_elsewhere() {
+fn a_lock_file_that_is_a_link_leads_to_no_write_elsewhere() {
     let (parent, path) = nowhere();
     let victim = parent.path().join("victim");
     fs::write(&victim, "precious").unwrap();
@@ -457,7 +457,7 @@ fn keeping_nothing_is_refused() {
 }
 
 #[test]
-fn a_field_that_could_be_saved_but_never_loaded_is_refused_before_anything_is_saved() {
+fn a_field_that_could_never_be_loaded_is_refused_before_a_save() {
     #[checkpointed]
     struct Settings {
         seed: u64,

@@ -243,7 +243,7 @@ mod versions {
 
 /// How the files were made. It writes none that is there: what was released is never made again.
 #[test]
-#[ignore = "adds what is missing to tests/compatibility: cargo test --features zstd --test compatibility -- --ignored"]
+#[ignore = "adds what is missing to tests/compatibility: cargo test -p checkpointed-tests --features zstd --test main compatibility:: -- --ignored"]
 fn add_what_is_missing() {
     fn save<T: Checkpoint>(name: &str, state: &T, compress: bool) {
         let Some(path) = missing(name) else { return };

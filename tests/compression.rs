@@ -1,6 +1,6 @@
 //! Compressed checkpoints: what is saved comes back, other programs read it, and it takes little memory.
 //!
-//! `cargo test --features zstd --test compression`
+//! `cargo test -p checkpointed-tests --features zstd --test main compression::`
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -68,7 +68,7 @@ fn methods(file: &Path) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn what_is_saved_comes_back_from_the_foreground_and_the_background_and_into_a_state() {
+fn each_way_to_save_and_load_gives_the_same_state() {
     let (_parent, path) = nowhere();
     // Around the lengths of a sample, of a checksum's chunk, and beyond many of them.
     for length in [0, 1, 100, 8191, 8192, 131_072, 400_000, 1_000_003] {
@@ -107,7 +107,7 @@ fn only_what_becomes_shorter_is_compressed() {
 }
 
 #[test]
-fn levels_that_there_are_not_are_refused_before_anything_is_created() {
+fn unknown_levels_are_refused_before_anything_is_created() {
     let (_parent, path) = nowhere();
     for level in [i32::MIN, -1, 0, 20, i32::MAX] {
         let builder = Checkpointer::<u64>::builder(&path).compression(Compression::Zstd(level));
@@ -124,7 +124,7 @@ fn levels_that_there_are_not_are_refused_before_anything_is_created() {
 }
 
 #[test]
-fn every_flipped_bit_is_refused_and_the_older_generation_is_loaded() {
+fn every_flipped_bit_falls_back_to_the_older_generation() {
     let (_parent, path) = nowhere();
     let (old, new) = (Field::default(), Field::of(200));
     let mut checkpoints = compressed(&path, 3);
@@ -239,8 +239,8 @@ fn peak_memory() -> u64 {
 }
 
 #[test]
-fn saving_takes_little_memory_besides_the_state_and_so_does_loading() {
-    let test = "saving_takes_little_memory_besides_the_state_and_so_does_loading";
+fn saving_and_loading_take_little_memory_besides_the_state() {
+    let test = "saving_and_loading_take_little_memory_besides_the_state";
     let Some(path) = inside() else {
         let (_parent, path) = nowhere();
         return assert_passed(&once_more(test, &[], &path).output().unwrap());

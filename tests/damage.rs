@@ -56,7 +56,7 @@ fn falls_back(reader: &mut CheckpointReader<Run>) -> bool {
 }
 
 #[test]
-fn every_single_flipped_bit_is_refused_and_the_older_generation_is_loaded() {
+fn every_single_flipped_bit_falls_back_to_the_older_generation() {
     let length = two_generations().newest_bytes().len();
     assert!(length <= 4096, "{length}");
     let flip_all = |from: usize, to: usize| {
@@ -80,7 +80,7 @@ fn every_single_flipped_bit_is_refused_and_the_older_generation_is_loaded() {
 }
 
 #[test]
-fn every_truncation_is_refused_and_the_older_generation_is_loaded() {
+fn every_truncation_falls_back_to_the_older_generation() {
     let saved = two_generations();
     let file = File::options().write(true).open(saved.newest()).unwrap();
     let mut reader = CheckpointReader::<Run>::open(&saved.path).unwrap();
@@ -151,7 +151,7 @@ fn a_sector_of_the_older_generation_in_the_newer_one_is_refused() {
 }
 
 #[test]
-fn what_is_no_file_in_the_place_of_one_is_passed_over_and_not_waited_for() {
+fn a_pipe_directory_or_link_for_a_file_is_not_waited_for() {
     type Replace = fn(&Path);
     let replacements: [(Replace, &str); 5] = [
         (|path| fs::create_dir(path).unwrap(), "it is a directory"),
@@ -181,7 +181,7 @@ fn what_is_no_file_in_the_place_of_one_is_passed_over_and_not_waited_for() {
 }
 
 #[test]
-fn a_directory_with_the_name_of_a_generation_keeps_its_name_and_what_is_in_it() {
+fn a_directory_named_like_a_generation_keeps_its_name_and_files() {
     let saved = two_generations();
     fs::remove_file(saved.newest()).unwrap();
     fs::create_dir(saved.newest()).unwrap();
@@ -204,7 +204,7 @@ fn assert_may_not_read(path: &Path) {
 }
 
 #[test]
-fn a_generation_that_one_may_not_read_is_an_error_and_no_step_back() {
+fn a_generation_without_read_permission_is_an_error() {
     if let Some(path) = crate::common::inside() {
         return assert_may_not_read(&path);
     }
@@ -218,7 +218,7 @@ fn a_generation_that_one_may_not_read_is_an_error_and_no_step_back() {
         fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
     }
     fs::set_permissions(file_of(&saved.path, 1), fs::Permissions::from_mode(0o644)).unwrap();
-    let test = "a_generation_that_one_may_not_read_is_an_error_and_no_step_back";
+    let test = "a_generation_without_read_permission_is_an_error";
     let program = std::env::current_exe().unwrap();
     for wrapper in [
         &["setpriv", "--reuid=65534", "--clear-groups"][..],
@@ -258,7 +258,7 @@ fn a_generation_under_the_name_of_another_is_refused() {
 }
 
 #[test]
-fn when_all_generations_are_damaged_nothing_is_removed_and_nothing_starts_afresh() {
+fn when_all_generations_are_damaged_nothing_starts_afresh() {
     let saved = two_generations();
     let cut = |generation| {
         let file = File::options().write(true).open(file_of(&saved.path, generation)).unwrap();
@@ -329,7 +329,7 @@ fn foreign_files_are_left_alone() {
 }
 
 #[test]
-fn what_a_killed_save_left_is_removed_at_the_next_start_and_only_that() {
+fn the_next_start_removes_only_what_a_killed_save_left() {
     let saved = two_generations();
     let stale = saved.path.join(".checkpoint-0123456789abcdEF.tmp");
     let foreign = saved.path.join(".checkpoint-of-mine-0123.tmp");
@@ -360,7 +360,7 @@ fn after_the_greatest_number_there_is_no_next_one() {
 }
 
 #[test]
-fn a_newer_format_is_refused_with_the_advice_to_update_and_does_not_fall_back() {
+fn a_newer_format_is_refused_and_does_not_fall_back() {
     let saved = two_generations();
     replace_in_manifest(&saved.newest(), r#""format_version":1"#, r#""format_version":2"#);
     let mut reader = CheckpointReader::<Run>::open(&saved.path).unwrap();
@@ -389,7 +389,7 @@ fn an_unknown_codec_is_refused_by_name_and_does_not_fall_back() {
 }
 
 #[test]
-fn fields_that_a_later_version_added_to_the_manifest_are_passed_over() {
+fn manifest_fields_of_a_later_version_are_passed_over() {
     let saved = two_generations();
     replace_in_manifest(&saved.newest(), r#"{"format_version""#, r#"{"since":"1.7","format_version""#);
     let mut reader = CheckpointReader::<Run>::open(&saved.path).unwrap();
@@ -536,8 +536,8 @@ fn end_of_archive(size: u64, offset: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_list_of_entries_that_claims_to_fill_a_terabyte_is_refused_at_once() {
-    alone("a_list_of_entries_that_claims_to_fill_a_terabyte_is_refused_at_once", || {
+fn a_list_of_entries_that_claims_a_terabyte_is_refused_at_once() {
+    alone("a_list_of_entries_that_claims_a_terabyte_is_refused_at_once", || {
         for length in [TERABYTE, GIGABYTES] {
             for before in [0, 2000] {
                 let saved = two_generations();
@@ -552,8 +552,8 @@ fn a_list_of_entries_that_claims_to_fill_a_terabyte_is_refused_at_once() {
 }
 
 #[test]
-fn a_manifest_that_claims_to_be_gigabytes_long_is_refused_at_once() {
-    alone("a_manifest_that_claims_to_be_gigabytes_long_is_refused_at_once", || {
+fn a_manifest_that_claims_gigabytes_is_refused_at_once() {
+    alone("a_manifest_that_claims_gigabytes_is_refused_at_once", || {
         let saved = two_generations();
         let bytes = saved.newest_bytes();
         let end = bytes.len() - 22;

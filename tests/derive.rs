@@ -219,7 +219,7 @@ fn the_author_gives_name_and_version() {
 }
 
 #[test]
-fn without_arguments_the_name_is_that_of_the_type_as_serde_writes_it() {
+fn without_arguments_the_name_is_the_one_that_serde_writes() {
     #[checkpointed]
     struct Plain;
 
@@ -819,7 +819,7 @@ struct Foreign<T = u8> {
 }
 
 #[test]
-fn bounds_that_the_author_gives_take_the_place_of_what_is_inferred() {
+fn bounds_given_by_the_author_replace_the_inferred_ones() {
     trait Value: Serialize + DeserializeOwned + 'static {}
     impl Value for u16 {}
     impl Value for Foreign {}

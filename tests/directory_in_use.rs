@@ -38,9 +38,7 @@ fn alone(test: &str, wrapper: &[&str]) -> Option<PathBuf> {
 }
 
 fn save_one(path: &Path, state: u64) {
-    // A process that another test starts has our locks from its fork to its exec.
-    let builder = Checkpointer::<u64>::builder(path).wait_for(Duration::from_secs(60));
-    builder.open().unwrap().save(&state).unwrap();
+    Checkpointer::<u64>::open(path).unwrap().save(&state).unwrap();
 }
 
 fn is_replaced<T>(outcome: Result<T, Error>) -> bool {
@@ -48,8 +46,8 @@ fn is_replaced<T>(outcome: Result<T, Error>) -> bool {
 }
 
 #[test]
-fn a_program_that_changes_its_working_directory_stays_in_its_run() {
-    let name = "a_program_that_changes_its_working_directory_stays_in_its_run";
+fn a_changed_working_directory_leaves_a_program_in_its_run() {
+    let name = "a_changed_working_directory_leaves_a_program_in_its_run";
     let Some(parent) = alone(name, &[]) else { return };
     let (ours, theirs) = (parent.join("ours"), parent.join("theirs"));
     for (directory, state) in [(&ours, 1), (&theirs, 2)] {
@@ -113,7 +111,7 @@ fn a_path_that_is_empty_is_refused_by_every_entry() {
 }
 
 #[test]
-fn what_takes_the_place_of_a_directory_is_neither_read_nor_changed() {
+fn a_directory_in_the_place_of_ours_is_not_read_or_changed() {
     let (parent, path) = nowhere();
     let other = parent.path().join("other.ckpt");
     save_one(&other, 2);
@@ -162,7 +160,7 @@ fn a_start_that_is_refused_takes_no_request_away() {
 }
 
 #[test]
-fn what_takes_the_place_of_a_pipeline_is_neither_read_nor_changed() {
+fn a_pipeline_in_the_place_of_ours_is_not_read_or_changed() {
     let (parent, path) = nowhere();
     let other = parent.path().join("other.pipeline");
     let run = |pipeline: &Pipeline, work: &dyn Fn()| {
@@ -199,7 +197,7 @@ fn what_takes_the_place_of_a_pipeline_is_neither_read_nor_changed() {
 }
 
 #[test]
-fn a_lock_file_that_is_purged_is_made_again_and_lets_no_second_program_in() {
+fn a_purged_lock_file_lets_no_second_program_in() {
     let (_parent, path) = nowhere();
     let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
     for state in 1..=3 {
@@ -235,7 +233,7 @@ fn a_program_waits_for_the_one_before_it_as_long_as_it_was_told() {
 }
 
 #[test]
-fn a_link_that_leads_to_nothing_is_told_and_nothing_starts_afresh() {
+fn a_dangling_link_is_an_error_and_nothing_starts_afresh() {
     let (parent, path) = nowhere();
     let target = parent.path().join("not mounted/run.ckpt");
     symlink(&target, &path).unwrap();
@@ -357,8 +355,8 @@ fn two_users_of_a_group_go_on_with_the_same_directory() {
 }
 
 #[test]
-fn a_limit_on_file_sizes_is_an_error_that_names_it_and_kills_nothing() {
-    let name = "a_limit_on_file_sizes_is_an_error_that_names_it_and_kills_nothing";
+fn a_limit_on_file_sizes_is_an_error_that_names_it() {
+    let name = "a_limit_on_file_sizes_is_an_error_that_names_it";
     // In units of 512 bytes: 10 MiB, which the directory may have, and less.
     let limited = ["sh", "-c", "ulimit -f 20480; exec \"$@\"", "sh"];
     let Some(parent) = alone(name, &limited) else { return };
@@ -513,7 +511,7 @@ fn beside_a_busy_program(times: usize, work: impl Fn(&Path, &Path, u64)) {
 }
 
 #[test]
-fn a_copy_of_a_running_directory_always_loads_what_was_acknowledged() {
+fn a_copy_of_a_running_directory_loads_what_was_acknowledged() {
     beside_a_busy_program(30, |path, to, least| {
         let copied = inspect::copy(path, to).unwrap();
         assert!(!copied.generations.is_empty());
@@ -532,7 +530,7 @@ fn a_copy_of_a_running_directory_always_loads_what_was_acknowledged() {
 }
 
 #[test]
-fn a_copy_by_another_program_is_never_taken_for_a_directory_without_a_past() {
+fn a_copy_by_another_program_is_no_directory_without_a_past() {
     beside_a_busy_program(10, |path, to, _| {
         // It fails where a file goes before it is copied; what it made is there all the same.
         let _ = Command::new("cp").arg("-r").args([path, to]).output().unwrap();

@@ -147,8 +147,8 @@ fn what_the_program_asked_for_outright_is_an_error_as_always() {
 }
 
 #[test]
-fn two_generations_and_a_third_that_never_fits_go_on_where_room_is_made() {
-    on_a_disk_of(2600, "two_generations_and_a_third_that_never_fits_go_on_where_room_is_made", |mounted| {
+fn where_room_is_made_a_third_generation_fits() {
+    on_a_disk_of(2600, "where_room_is_made_a_third_generation_fits", |mounted| {
         for (policy, makes_room) in [(OnFailedSave::stop(), false), (OnFailedSave::stop().make_room(), true)]
         {
             let path = mounted.join("run.ckpt");

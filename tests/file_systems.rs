@@ -130,15 +130,15 @@ fn memory_that_fills_up_in_mid_save_costs_nothing_but_that_save() {
 }
 
 #[test]
-fn a_disk_with_a_journal_that_fills_up_in_mid_save_costs_nothing_but_that_save() {
-    let test = "a_disk_with_a_journal_that_fills_up_in_mid_save_costs_nothing_but_that_save";
+fn a_journaled_disk_that_fills_in_mid_save_costs_that_save_only() {
+    let test = "a_journaled_disk_that_fills_in_mid_save_costs_that_save_only";
     on(test, Kind::Image("ext4"), 32, |path| {
         a_disk_that_fills_up_in_mid_save_costs_nothing_but_that_save(&path);
     });
 }
 
 #[test]
-fn a_file_is_as_long_as_the_one_before_where_the_state_has_the_same_shape() {
+fn states_of_one_shape_have_files_of_one_length() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     let builder = Checkpointer::<(u64, Vec<f64>)>::builder(&path).durable(false);
@@ -155,7 +155,7 @@ fn a_file_is_as_long_as_the_one_before_where_the_state_has_the_same_shape() {
     assert_eq!(lengths.len(), 1, "{lengths:?}");
 }
 
-/// It takes 5 GiB of the disk and 10 GiB of memory: `cargo test --release --test file_systems -- --ignored`.
+/// It takes 5 GiB of the disk and 10 GiB of memory: `cargo test -p checkpointed-tests --release --test main file_systems:: -- --ignored`.
 #[test]
 #[ignore = "it takes 5 GiB of the disk and 10 GiB of memory"]
 fn an_array_of_more_than_four_gigabytes_comes_back() {

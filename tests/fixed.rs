@@ -21,7 +21,7 @@ fn saved<T: Checkpoint>(state: &T) -> (tempfile::TempDir, Checkpointer<T>) {
 }
 
 #[test]
-fn a_load_into_rows_of_a_named_length_takes_the_memory_that_is_there() {
+fn a_load_into_rows_of_a_named_length_reuses_their_memory() {
     #[checkpointed]
     struct Rows {
         short: Vec<[f64; AXES]>,
@@ -104,7 +104,7 @@ fn foreign() -> Foreign {
 }
 
 #[test]
-fn an_attribute_has_fixed_arrays_written_as_arrays_where_the_macro_does_not_see_them() {
+fn an_attribute_marks_fixed_arrays_that_the_macro_cannot_see() {
     let (directory, mut checkpoints) = saved(&Plain(foreign()));
     assert_eq!(checkpoints.load().unwrap().unwrap().0, foreign());
     let file = std::fs::read(crate::common::file_of(directory.path(), 1)).unwrap();
@@ -119,7 +119,7 @@ fn an_attribute_has_fixed_arrays_written_as_arrays_where_the_macro_does_not_see_
 }
 
 #[test]
-fn the_schema_of_what_the_attribute_reads_is_that_of_what_the_macro_sees() {
+fn the_attribute_and_the_macro_give_the_same_schema() {
     #[checkpointed(name = "Fields")]
     struct Seen {
         grid: [[f64; 40]; 8],
@@ -151,7 +151,7 @@ fn the_schema_of_what_the_attribute_reads_is_that_of_what_the_macro_sees() {
 }
 
 #[test]
-fn generic_arrays_and_arrays_in_maps_and_pointers_are_written_out() {
+fn generic_arrays_and_those_in_maps_and_pointers_are_written() {
     #[checkpointed]
     #[derive(Clone, Debug, PartialEq)]
     struct Generic<T, K: Eq + Hash, const N: usize> {

@@ -322,7 +322,7 @@ fn a_panic_on_a_sample_is_not_heard_of_whoever_sets_a_hook() {
 }
 
 #[test]
-fn shared_pointers_are_states_and_fields_and_come_back_as_copies() {
+fn shared_pointers_come_back_as_copies() {
     #[checkpointed]
     #[derive(Debug, Default, PartialEq)]
     struct State {

@@ -144,6 +144,20 @@ fn scopes_and_pipelines_are_refused_in_a_forked_process_too() {
 }
 
 #[test]
+fn a_process_that_is_starting_keeps_no_lock_given_back() {
+    let Some(path) = alone("a_process_that_is_starting_keeps_no_lock_given_back") else { return };
+    let (mut may_end, mut end) = std::io::pipe().unwrap();
+    let checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    // As one that another thread starts, between its fork and its exec.
+    let child = fork::spawn(|| may_end.read_exact(&mut [0]).unwrap());
+    drop(checkpoints);
+    let again = Checkpointer::<u64>::open(&path);
+    end.write_all(b"!").unwrap();
+    fork::wait(child);
+    again.unwrap();
+}
+
+#[test]
 fn a_child_that_outlives_its_parent_is_told_of() {
     let Some(path) = alone("a_child_that_outlives_its_parent_is_told_of") else { return };
     let (mut is_open, mut say_open) = std::io::pipe().unwrap();

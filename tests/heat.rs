@@ -102,17 +102,17 @@ fn killed_and_started_again(background: &[&str]) {
 }
 
 #[test]
-fn killed_fifteen_times_it_prints_the_sum_of_a_run_that_was_never_killed() {
+fn killed_fifteen_times_it_prints_the_sum_of_an_undisturbed_run() {
     killed_and_started_again(&[]);
 }
 
 #[test]
-fn killed_while_it_saves_in_the_background_it_prints_the_same_sum_too() {
+fn killed_during_background_saves_it_prints_the_same_sum() {
     killed_and_started_again(&["--background"]);
 }
 
 #[test]
-fn an_ended_run_prints_its_sum_again_and_goes_on_when_more_steps_are_asked_for() {
+fn an_ended_run_goes_on_when_more_steps_are_asked_for() {
     let (_parent, path) = nowhere();
     let first = sum(&path, &["--size", "9", "--steps", "30"]);
     assert_eq!(newest(&path), 1);
@@ -165,7 +165,7 @@ fn options_that_contradict_the_run_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_wrong_option_is_refused_with_the_usage_and_nothing_is_created() {
+fn a_wrong_option_is_refused_and_nothing_is_created() {
     let wrong: [&[&str]; 9] = [
         &["--sizes", "9"],
         &["9"],
@@ -193,7 +193,7 @@ fn a_wrong_option_is_refused_with_the_usage_and_nothing_is_created() {
 }
 
 #[test]
-fn damaged_checkpoints_end_it_with_the_reason_and_it_does_not_start_afresh() {
+fn damaged_checkpoints_end_it_and_it_does_not_start_afresh() {
     let (_parent, path) = nowhere();
     sum(&path, &["--size", "9", "--steps", "20", "--every", "10"]);
     for generation in 1..=2 {

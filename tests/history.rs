@@ -83,7 +83,7 @@ fn a_program_that_is_killed_or_panics() {
 }
 
 #[test]
-fn a_run_that_never_said_that_it_ended_has_failed_and_the_next_says_what_was_lost() {
+fn a_run_without_an_end_has_failed_and_the_loss_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
     let mut child = once_more("a_program_that_is_killed_or_panics", &[], directory.path())

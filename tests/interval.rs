@@ -49,7 +49,7 @@ fn minimum(cost: f64) -> f64 {
 }
 
 #[test]
-fn the_exact_interval_is_the_minimum_from_a_billionth_of_the_mtbf_to_ten_times_it() {
+fn the_exact_interval_is_the_minimum_for_costs_of_all_sizes() {
     let mtbf = Duration::from_secs(1_000_000_000);
     for step in 0..=200 {
         let cost = 10_f64.powf(-9.0 + f64::from(step) * 0.05);

@@ -1,7 +1,7 @@
 //! kill -9, again and again: whatever a program does when it is killed, the last state that it was told is saved is loaded,
 //! or the one that it was saving.
 //!
-//! 240 kills; `CHECKPOINT_KILLS=10000 cargo test --release --test kills -- --nocapture` for as many as you like.
+//! 240 kills; `CHECKPOINT_KILLS=10000 cargo test -p checkpointed-tests --release --test main kills:: -- --nocapture` for as many as you like.
 
 #![cfg(unix)]
 

@@ -30,6 +30,7 @@ mod interval;
 mod kills;
 mod layers;
 mod migrations;
+mod names;
 mod nested;
 mod numpy;
 mod other_readers;

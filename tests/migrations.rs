@@ -87,7 +87,7 @@ fn migrations_are_chained_over_the_types_that_they_take() {
 }
 
 #[test]
-fn large_arrays_are_migrated_and_what_is_saved_next_is_of_the_present_version() {
+fn large_arrays_are_migrated_and_saved_as_the_present_version() {
     let directory = saved(&StateV1 { step: 7, feet: vec![4.0; 100_000] });
     let mut checkpoints = Checkpointer::<State>::open(directory.path()).unwrap();
     let mut state = State { step: 0, halves: [vec![0.0; 50_000], vec![0.0; 50_000]] };
@@ -148,7 +148,7 @@ fn the_older_type_may_differ_from_what_was_written() {
 }
 
 #[test]
-fn a_version_without_a_migration_is_refused_with_the_way_to_write_one() {
+fn a_version_without_a_migration_is_refused_with_a_way_out() {
     #[checkpointed(name = "state", version = 5)]
     struct Fifth {
         step: u64,
@@ -364,7 +364,7 @@ fn a_migration_is_found_behind_an_alias_and_an_option() {
 }
 
 #[test]
-fn a_field_that_serde_alone_describes_is_not_taken_for_an_older_version() {
+fn a_field_that_serde_alone_describes_is_no_older_version() {
     mod with {
         use serde::{Deserialize, Deserializer, Serialize, Serializer};
         pub(super) fn serialize<S: Serializer>(length: &super::Metres, to: S) -> Result<S::Ok, S::Error> {
@@ -499,7 +499,7 @@ mod lifetimes {
     }
 
     #[test]
-    fn what_a_migration_made_is_not_given_to_a_type_of_other_lifetimes() {
+    fn a_migrated_value_never_becomes_a_type_of_other_lifetimes() {
         let directory = saved(&OldContra(3));
         assert_eq!(load::<Holder>(&directory).unwrap().0, Holder(7));
         assert_eq!(*KEPT.lock().unwrap(), None, "a freed text is kept");

@@ -48,7 +48,7 @@ fn killed_at_any_moment_and_restarted_it_comes_to_the_same_sums() {
 }
 
 #[test]
-fn it_goes_on_in_the_middle_of_the_inner_function_and_of_the_outer_one() {
+fn it_goes_on_in_the_middle_of_both_functions() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("nested.ckpt");
     // Enough for the third call of `b`; the fifth iteration of the one that is killed may have been saved or not.

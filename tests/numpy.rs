@@ -87,7 +87,7 @@ holds("bool", "bool", (3,), [True, False, True])
 }
 
 #[test]
-fn numbers_of_128_bits_which_numpy_lacks_are_there_as_their_16_bytes() {
+fn numbers_of_128_bits_are_there_as_their_16_bytes() {
     let state = (vec![1_u128, u128::MAX], vec![-2_i128, i128::MIN]);
     assert_numpy_finds(
         &state,
@@ -304,7 +304,7 @@ fn a_state_that_is_an_array_is_called_state() {
 }
 
 #[test]
-fn the_keys_of_maps_are_in_the_names_so_that_nothing_leads_outside() {
+fn the_keys_of_maps_in_names_lead_nowhere_outside() {
     #[checkpointed]
     struct Tables {
         named: BTreeMap<String, Vec<u8>>,
@@ -419,7 +419,7 @@ for path, value in ("foreign", 0.5), ("list/0", 1.5):
 }
 
 #[test]
-fn a_large_array_starts_at_a_page_of_the_file_and_can_be_mapped_into_memory() {
+fn a_large_array_starts_at_a_page_and_can_be_mapped() {
     #[checkpointed]
     struct Large {
         short: Vec<u8>,
@@ -464,7 +464,7 @@ for name in "short", "field", "rows", "grid":
 }
 
 #[test]
-fn a_fixed_array_of_any_length_is_an_entry_with_all_its_dimensions() {
+fn a_fixed_array_of_any_length_has_all_its_dimensions() {
     const FEATURES: usize = 784;
     const AXES: usize = 3;
     #[checkpointed]

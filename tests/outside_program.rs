@@ -165,7 +165,7 @@ fn cargo_run(directory: &Path) -> String {
 }
 
 #[test]
-fn a_program_with_this_library_alone_saves_and_loads_a_state_of_all_kinds() {
+fn a_program_with_this_library_alone_saves_and_loads() {
     let directory = tempfile::tempdir().unwrap();
     let library = format!("checkpointed = {{ path = {:?} }}", root());
     package(directory.path(), "outside", &library, "main.rs", PROGRAM);
@@ -177,7 +177,7 @@ fn a_program_with_this_library_alone_saves_and_loads_a_state_of_all_kinds() {
 }
 
 #[test]
-fn a_type_of_a_crate_that_knows_only_serde_is_a_field_and_when_wrapped_a_state() {
+fn a_type_that_knows_only_serde_is_a_field_and_a_state() {
     let directory = tempfile::tempdir().unwrap();
     let foreign = directory.path().join("foreign");
     package(&foreign, "foreign", "serde = { version = \"1\", features = [\"derive\"] }", "lib.rs", FOREIGN);

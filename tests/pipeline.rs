@@ -76,7 +76,7 @@ fn a_second_run_reuses_everything() {
 }
 
 #[test]
-fn a_changed_parameter_of_the_second_step_reruns_the_second_to_the_fourth_and_changing_it_back_nothing() {
+fn a_changed_parameter_reruns_its_step_and_those_that_follow() {
     let (_parent, path) = nowhere();
     FOUR.run(&path);
     let changed = Four { factor: 3.0, ..FOUR };
@@ -218,7 +218,7 @@ fn to_stops_after_a_step_and_the_next_run_goes_on() {
 }
 
 #[test]
-fn only_runs_nothing_else_even_if_something_has_changed_and_says_what_is_missing() {
+fn only_runs_nothing_else_and_says_what_is_missing() {
     let (_parent, path) = nowhere();
     FOUR.run(&path);
     let changed = Four { factor: 5.0, offset: 9.0, ..FOUR };
@@ -285,7 +285,7 @@ fn the_environment_has_the_same_commands() {
 }
 
 #[test]
-fn a_command_for_a_step_that_there_is_not_names_those_that_there_are() {
+fn a_command_for_an_unknown_step_names_the_known_ones() {
     let (_parent, path) = nowhere();
     let pipeline = Pipeline::open(&path).unwrap().force("sclae");
     FOUR.declare(&pipeline, &RefCell::default()).unwrap();
@@ -294,7 +294,7 @@ fn a_command_for_a_step_that_there_is_not_names_those_that_there_are() {
 }
 
 #[test]
-fn outputs_are_shared_in_memory_and_loaded_only_when_they_are_wanted() {
+fn outputs_are_shared_in_memory_and_loaded_when_wanted() {
     let (_parent, path) = nowhere();
     for _ in 0..2 {
         let pipeline = Pipeline::open(&path).unwrap();
@@ -315,7 +315,7 @@ fn outputs_are_shared_in_memory_and_loaded_only_when_they_are_wanted() {
 }
 
 #[test]
-fn a_step_that_fails_or_panics_leaves_what_is_before_it_and_says_how_to_go_on() {
+fn a_step_that_fails_or_panics_leaves_the_steps_before_it() {
     let (_parent, path) = nowhere();
     for panics in [false, true] {
         let pipeline = Pipeline::open(&path).unwrap();
@@ -362,7 +362,7 @@ impl serde::Serialize for Moody {
 }
 
 #[test]
-fn an_output_that_cannot_be_encoded_is_an_error_and_nothing_is_kept_of_it() {
+fn nothing_is_kept_of_an_output_that_cannot_be_encoded() {
     let (_parent, path) = nowhere();
     let pipeline = Pipeline::open(&path).unwrap();
     let error =
@@ -468,7 +468,7 @@ fn a_program_of_four_steps() {
 }
 
 #[test]
-fn of_a_hundred_kills_none_repeats_a_finished_step_or_changes_the_result() {
+fn a_hundred_kills_repeat_no_step_and_change_no_result() {
     let mut expected = 1_u64;
     for _ in STEPS {
         expected = (1..=5).fold(expected, |sum, turn| sum * 3 + turn);
@@ -516,7 +516,7 @@ fn of_a_hundred_kills_none_repeats_a_finished_step_or_changes_the_result() {
     }
 }
 
-/// `cargo test --release --test pipeline -- --ignored --nocapture` prints how long it takes.
+/// `cargo test -p checkpointed-tests --release --test main pipeline:: -- --ignored --nocapture` prints how long it takes.
 #[test]
 #[ignore = "it measures, and takes 256 MiB"]
 fn how_long_the_reuse_of_a_large_output_takes() {
@@ -551,7 +551,7 @@ fn the_session_in_the_documentation_is_what_happens() {
     let mut session = 0;
     for block in document.split("```console\n").skip(1) {
         let block = block.split("```").next().unwrap();
-        for command in block.split("$ cargo run --example pipeline").skip(1) {
+        for command in block.split("$ cargo run -p checkpointed-examples --example pipeline").skip(1) {
             let (arguments, expected) = command.split_once('\n').unwrap();
             let arguments = arguments.trim().strip_prefix("--").unwrap_or_default().split_whitespace();
             let output =

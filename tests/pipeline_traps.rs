@@ -33,7 +33,7 @@ fn with_parameter<P: Serialize + ?Sized>(path: &Path, value: &P) -> StepReport {
 }
 
 #[test]
-fn a_parameter_whose_order_is_left_to_chance_is_the_same_each_time() {
+fn a_parameter_in_a_random_order_is_the_same_each_time() {
     let (_parent, path) = nowhere();
     let map =
         || (0..50).map(|key| (format!("key {key}"), (key > 0).then_some(key))).collect::<HashMap<_, _>>();
@@ -160,7 +160,7 @@ fn the_reason_says_that_what_was_kept_is_damaged() {
 }
 
 #[test]
-fn the_reason_has_the_old_and_the_new_identity_of_an_input_and_of_a_file() {
+fn the_reason_has_the_old_and_the_new_identity_of_an_input() {
     let (parent, path) = nowhere();
     let csv = parent.path().join("input.csv");
     let run = |value: u64| {
@@ -195,7 +195,7 @@ struct Turned {
 }
 
 #[test]
-fn an_output_of_another_type_is_another_one_even_if_its_bytes_are_the_same() {
+fn an_output_of_another_type_differs_even_in_the_same_bytes() {
     let (_parent, path) = nowhere();
     let pipeline = Pipeline::open(&path).unwrap();
     let size = pipeline.step("size").run(|_| Ok::<_, Error>(Size { width: 2, height: 3 })).unwrap();

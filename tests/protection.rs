@@ -1,6 +1,6 @@
 //! Protected checkpoints: the file of a stranger is refused, an older one put back is, and what is encrypted is secret.
 //!
-//! `cargo test --features encryption,zstd --test protection` for all of them.
+//! `cargo test -p checkpointed-tests --features encryption,zstd --test main protection::` for all of them.
 
 use std::cell::Cell;
 use std::fs;
@@ -62,7 +62,7 @@ fn load(path: &Path, protection: Protection) -> Result<Option<u64>, Error> {
 }
 
 #[test]
-fn who_has_the_key_loads_what_was_saved_and_so_does_who_needs_no_tags() {
+fn a_reader_with_the_key_loads_and_one_without_tags_too() {
     let (_parent, path) = nowhere();
     saved(&path, &tagged(1), 3);
     assert_eq!(load(&path, tagged(1)).unwrap(), Some(3));
@@ -70,7 +70,7 @@ fn who_has_the_key_loads_what_was_saved_and_so_does_who_needs_no_tags() {
 }
 
 #[test]
-fn the_file_of_a_stranger_is_refused_and_nothing_older_taken_instead() {
+fn the_file_of_a_stranger_is_refused_without_falling_back() {
     let (_parent, path) = nowhere();
     saved(&path, &tagged(1), 1);
     for stranger in [Protection::new(), tagged(2)] {
@@ -93,7 +93,7 @@ fn an_older_checkpoint_under_the_name_of_a_newer_is_passed_over() {
 }
 
 #[test]
-fn where_newer_ones_were_removed_a_program_that_knows_of_them_is_told() {
+fn a_program_that_knows_of_removed_generations_is_told() {
     let (_parent, path) = nowhere();
     assert!(matches!(load(&path, tagged(1).at_least(1)), Err(Error::TooOld { found: None, .. })));
     saved(&path, &tagged(1), 3);
@@ -104,7 +104,7 @@ fn where_newer_ones_were_removed_a_program_that_knows_of_them_is_told() {
 }
 
 #[test]
-fn a_change_with_every_checksum_made_right_again_is_found_by_the_tags() {
+fn tags_find_a_change_with_every_checksum_made_right() {
     let (_parent, path) = nowhere();
     saved(&path, &tagged(1), 2);
     let genuine = fs::read(file_of(&path, 2)).unwrap();
@@ -136,7 +136,7 @@ fn find(bytes: &[u8], what: &[u8]) -> usize {
 }
 
 #[test]
-fn keys_are_changed_without_losing_what_was_saved_with_the_old_one() {
+fn a_change_of_keys_loses_nothing_saved_with_the_old_one() {
     let (_parent, path) = nowhere();
     saved(&path, &tagged(1), 1);
     assert!(matches!(load(&path, tagged(2)), Err(Error::NotAuthentic { .. })));
@@ -188,7 +188,7 @@ fn a_key_that_lies_in_the_directory_is_refused() {
 }
 
 #[test]
-fn tagged_checkpoints_saved_in_the_background_and_over_old_files_are_whole() {
+fn tagged_background_saves_over_old_files_are_whole() {
     let (_parent, path) = nowhere();
     let mut checkpoints = Checkpointer::<Field>::builder(&path).protection(tagged(1)).open().unwrap();
     for step in 1..=6 {
@@ -451,7 +451,7 @@ mod encryption {
     }
 
     #[test]
-    fn a_changed_or_a_shorter_file_is_damaged_and_the_one_before_it_taken() {
+    fn a_changed_or_shorter_encrypted_file_falls_back() {
         let (_parent, path) = nowhere();
         saved(&path, &secret(), 2);
         let file = fs::read(file_of(&path, 2)).unwrap();

@@ -94,7 +94,7 @@ fn every_scalar_comes_to_the_bit() {
 }
 
 #[test]
-fn structs_enums_options_maps_and_what_is_inside_them_keep_their_form() {
+fn structs_enums_options_and_maps_keep_their_form() {
     #[checkpointed]
     struct Unit;
     #[checkpointed]
@@ -235,7 +235,7 @@ fn floats_of_16_bits_are_floats() {
 }
 
 #[test]
-fn entries_are_found_whatever_padding_their_names_and_lengths_make() {
+fn entries_are_found_behind_any_padding() {
     let state: BTreeMap<String, Vec<u8>> = (1..=200).map(|n| ("x".repeat(n), vec![7; n])).collect();
     let mut expected = vec![json!("dict")];
     expected.extend(
@@ -303,7 +303,7 @@ print('all')";
 }
 
 #[test]
-fn a_damaged_newest_generation_is_skipped_with_a_warning_and_refused_by_its_number() {
+fn a_damaged_newest_generation_is_skipped_with_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.ckpt");
     let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();

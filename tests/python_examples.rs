@@ -96,7 +96,7 @@ fn the_plate_has_the_same_temperatures() {
 }
 
 #[test]
-fn the_training_has_the_same_weights_and_the_same_random_numbers_to_come() {
+fn the_training_has_the_same_weights_and_random_numbers() {
     #[checkpointed]
     struct Training {
         weights: Vec<f64>,

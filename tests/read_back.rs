@@ -575,7 +575,7 @@ fn what_a_scope_keeps_is_read_back() {
 }
 
 #[test]
-fn variables_that_can_never_be_loaded_are_refused_when_a_scope_is_entered() {
+fn variables_that_cannot_be_loaded_are_refused_on_entry() {
     #[derive(Debug, Serialize)]
     struct Unreadable(u64);
     impl<'de> Deserialize<'de> for Unreadable {

@@ -76,7 +76,7 @@ fn every_rule_keeps_what_it_keeps() {
 }
 
 #[test]
-fn a_pinned_generation_stays_until_it_is_unpinned_by_any_program() {
+fn a_pinned_generation_stays_until_any_program_unpins_it() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
@@ -104,7 +104,7 @@ fn only_what_is_there_can_be_pinned() {
 }
 
 #[test]
-fn prune_keeps_what_the_program_keeps_whatever_its_metrics_are_called() {
+fn prune_keeps_what_the_program_keeps_for_any_metric_name() {
     for name in ["loss, every 7th", "loss, 9 with the highest loss", "\"", ""] {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("run.ckpt");

@@ -90,7 +90,7 @@ fn two_are_kept_unless_told_otherwise() {
 }
 
 #[test]
-fn keeping_fewer_than_before_removes_the_rest_after_the_next_save_and_not_before() {
+fn keeping_fewer_removes_the_rest_only_after_the_next_save() {
     let (_parent, path) = nowhere();
     let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(5).open().unwrap();
     for number in 1..=5 {
@@ -161,7 +161,7 @@ fn a_branch_goes_on_from_another_run_and_leaves_it_as_it_is() {
 }
 
 #[test]
-fn a_branch_whose_generations_are_all_damaged_does_not_silently_go_back_to_its_origin() {
+fn a_damaged_branch_does_not_silently_return_to_its_origin() {
     let (parent, path) = nowhere();
     let variant = parent.path().join("variant.ckpt");
     Checkpointer::<u64>::open(&path).unwrap().save(&100).unwrap();
@@ -269,7 +269,7 @@ fn a_checkpoint_says_who_saved_it_when_and_with_which_words() {
 }
 
 #[test]
-fn a_reader_loads_while_a_writer_holds_the_lock_and_changes_nothing() {
+fn a_reader_loads_beside_a_writer_and_changes_nothing() {
     let (_parent, path) = nowhere();
     let mut reader = CheckpointReader::<u64>::open(&path).unwrap();
     assert_eq!(reader.load().unwrap(), None);
@@ -286,7 +286,7 @@ fn a_reader_loads_while_a_writer_holds_the_lock_and_changes_nothing() {
 }
 
 #[test]
-fn a_reader_always_finds_a_checkpoint_and_never_an_older_one_while_a_writer_saves_and_prunes() {
+fn a_reader_beside_a_writer_never_finds_an_older_checkpoint() {
     for (keep, length, loads) in [(1, 1, 200), (2, 1000, 200), (1, 300_000, 20)] {
         let (_parent, path) = nowhere();
         let mut checkpoints = Checkpointer::builder(&path).keep_last(keep).durable(false).open().unwrap();
@@ -326,7 +326,7 @@ fn a_reader_always_finds_a_checkpoint_and_never_an_older_one_while_a_writer_save
 }
 
 #[test]
-fn a_directory_is_verified_as_whole_while_a_writer_saves_and_prunes() {
+fn a_directory_verifies_as_whole_while_a_writer_saves() {
     let (_parent, path) = nowhere();
     let mut checkpoints = Checkpointer::builder(&path).keep_last(3).durable(false).open().unwrap();
     checkpoints.save(&0_u64).unwrap();
@@ -412,7 +412,7 @@ fn a_type_from_elsewhere_is_a_state_when_wrapped() {
 }
 
 #[test]
-fn an_unchanged_type_in_another_module_or_under_its_old_name_goes_on() {
+fn an_unchanged_type_in_another_module_goes_on() {
     mod later {
         #[checkpointed::checkpointed(name = "Run")]
         #[derive(Debug)]
@@ -432,7 +432,7 @@ fn an_unchanged_type_in_another_module_or_under_its_old_name_goes_on() {
 }
 
 #[test]
-fn a_state_that_cannot_be_encoded_is_refused_and_the_next_save_succeeds() {
+fn after_a_state_that_cannot_be_encoded_saves_go_on() {
     #[checkpointed]
     #[derive(Debug, PartialEq)]
     struct Fussy {

@@ -171,7 +171,7 @@ fn a_schedule_says_when_a_scope_saves() {
 }
 
 #[test]
-fn a_run_that_is_to_stop_keeps_its_last_save_and_one_that_ends_begins_afresh() {
+fn a_stopped_run_keeps_its_last_save_and_an_ended_one_not() {
     let (_parent, path) = nowhere();
     let mut scopes = Scopes::open(&path).unwrap();
     let mut scope = scopes.enter::<u32>("loop").unwrap();

@@ -110,7 +110,7 @@ fn nothing() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn of_a_hundred_runs_stopped_by_sigterm_each_restarts_from_its_last_step() {
+fn each_run_stopped_by_sigterm_restarts_from_its_last_step() {
     assert_stops(
         nothing,
         |run, _, child| {
@@ -122,7 +122,7 @@ fn of_a_hundred_runs_stopped_by_sigterm_each_restarts_from_its_last_step() {
 }
 
 #[test]
-fn of_a_hundred_runs_stopped_by_sigusr1_each_restarts_from_its_last_step() {
+fn each_run_stopped_by_sigusr1_restarts_from_its_last_step() {
     assert_stops(
         nothing,
         |run, _, child| {
@@ -134,7 +134,7 @@ fn of_a_hundred_runs_stopped_by_sigusr1_each_restarts_from_its_last_step() {
 }
 
 #[test]
-fn of_a_hundred_runs_with_a_deadline_two_seconds_away_each_restarts_from_its_last_step() {
+fn each_run_with_a_deadline_restarts_from_its_last_step() {
     let end = || {
         let in_two_seconds = SystemTime::now() + Duration::from_secs(3);
         let seconds = in_two_seconds.duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -144,12 +144,12 @@ fn of_a_hundred_runs_with_a_deadline_two_seconds_away_each_restarts_from_its_las
 }
 
 #[test]
-fn of_a_hundred_runs_with_a_halt_file_each_restarts_from_its_last_step() {
+fn each_run_with_a_halt_file_restarts_from_its_last_step() {
     assert_stops(nothing, |_, directory, _| fs::write(directory.join("run.ckpt/halt"), "").unwrap(), "halt");
 }
 
 #[test]
-fn of_a_hundred_signals_during_background_saves_none_corrupts_hangs_or_loses_one() {
+fn no_signal_during_a_background_save_hangs_it_or_loses_it() {
     assert_stops(
         || vec![("IN_BACKGROUND", String::new())],
         |run, _, child| {

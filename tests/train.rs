@@ -58,7 +58,7 @@ fn killed_at_any_moment_it_comes_to_the_same_weights() {
 }
 
 #[test]
-fn stopped_by_any_signal_it_asks_to_be_requeued_and_comes_to_the_same_weights() {
+fn stopped_by_any_signal_it_comes_to_the_same_weights() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("train.ckpt");
     for signal in ["USR1", "TERM", "INT", "USR2"] {

@@ -221,7 +221,7 @@ fn moody(path: &Path) -> Builder<Mood> {
 }
 
 #[test]
-fn a_state_that_panics_when_it_is_saved_leaves_the_program_able_to_save() {
+fn after_a_state_that_panics_in_a_save_the_program_can_save() {
     type Save = fn(&mut Checkpointer<Mood>) -> Result<(), Error>;
     let saves: [(&str, bool, Save); 5] = [
         ("save", false, |checkpoints| checkpoints.save(&mood(2)).map(drop)),
@@ -331,7 +331,7 @@ fn variables_that_panic_when_they_are_kept_are_not_kept() {
 }
 
 #[test]
-fn what_panics_inside_once_is_done_again_and_calls_are_checked_as_before() {
+fn work_that_panics_inside_once_is_done_again() {
     let (_parent, path) = nowhere();
     let mut scopes = Scopes::open(&path).unwrap();
     let mut outer = scopes.enter::<u64>("outer").unwrap();

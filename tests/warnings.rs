@@ -159,7 +159,7 @@ fn a_run_that_saves_over_what_it_did_not_load_is_told_so() {
 }
 
 #[test]
-fn a_misspelt_variable_is_told_of_once_with_those_that_there_are() {
+fn a_misspelt_variable_is_told_of_once_with_the_known_ones() {
     let parent = tempfile::tempdir().unwrap();
     let told = run(parent.path(), &[("CHECKPOINT_EVRY", "10min")]);
     assert!(told.success && told.lines.len() == 1, "{}", told.stderr);

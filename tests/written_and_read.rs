@@ -606,7 +606,7 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 #[test]
-fn borrowed_data_is_read_from_a_state_that_did_and_one_that_did_not_change() {
+fn borrowed_data_is_read_from_changed_and_unchanged_states() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Borrowing {
         set: fixedbitset::FixedBitSet,

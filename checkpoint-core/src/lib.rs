@@ -17,6 +17,7 @@
 //! - [`inspect`] is for tools that know nothing of the program.
 //! - [`Error`] describes every failure: the event, its place, and the remedy.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Items that only the optional modules use are dead without them. A build with all of them finds
 // unused items.
 #![cfg_attr(

@@ -446,7 +446,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn what_is_written_as_another_type_is_never_loaded_as_another_value(
+    fn a_value_of_another_type_never_loads_as_another_value(
         schema in schemas(),
         number in 0..40_usize,
         scalar in prop::sample::select(SCALARS.to_vec()),

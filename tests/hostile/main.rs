@@ -238,7 +238,7 @@ fn a_flipped_bit_of_a_long_file_is_noticed() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test --release --test hostile -- --ignored --nocapture"]
+#[ignore = "takes minutes: cargo test -p checkpointed-tests --release --test hostile -- --ignored --nocapture"]
 fn every_flipped_bit_of_a_long_file_is_noticed() {
     flipped(1);
 }

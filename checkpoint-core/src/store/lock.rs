@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use super::disk::{Lock, Locking};
 use super::name;
 use super::output::check_limit;
+use super::process::Process;
 use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow_no_wait};
 
 /// The number of attempts, where each time the lock file was removed before it was locked.
@@ -38,6 +39,8 @@ pub(super) struct DirectoryLock {
     holder: String,
     access: Access,
     try_lock: TryLock,
+    /// The process that has the locks: one that is forked from it shares them.
+    process: Process,
 }
 
 /// The lock file, with its identity.
@@ -86,7 +89,9 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
         };
         let (path, holder) = (path.to_owned(), holder.to_owned());
         let (file, is_lockable) = (Mutex::new(LockFile::new(file)?), unsupported.is_none());
-        let lock = DirectoryLock { path, directory, is_locked, is_lockable, file, holder, access, try_lock };
+        let process = Process::current();
+        let lock =
+            DirectoryLock { path, directory, is_locked, is_lockable, file, holder, access, try_lock, process };
         // Between opening and locking, either could have been removed, and another created and
         // locked.
         let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +209,21 @@ impl Lock for DirectoryLock {
             {
                 tracing::debug!(path = %self.path.display(), %error, "the lock file keeps its time");
             }
+        }
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Gives the locks back at once. They last until the last copy of their files is closed, and a process that another
+    /// thread starts has copies from its fork to its exec.
+    fn drop(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
+        // Without locks there is nothing to give back, and an error says so.
+        let _ = self.file.get_mut().unwrap_or_else(PoisonError::into_inner).file.unlock();
+        if let Some((directory, _)) = &self.directory {
+            let _ = directory.unlock();
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The report of a directory: one page that needs nothing else, whatever is in the history.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -69,7 +67,7 @@ fn what_a_history_says_is_text_and_never_markup() {
 }
 
 #[test]
-fn an_empty_directory_has_a_report_too_and_an_absent_one_has_none() {
+fn an_empty_directory_has_a_report_and_an_absent_one_none() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("empty.ckpt");
     fs::create_dir(&path).unwrap();

@@ -1,7 +1,5 @@
 //! Checkpoints with tags, and encrypted ones (with `--features encryption`).
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,9 @@
+//! `ckpt`, as a user runs it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod contents;
+mod diff;
+mod directories;
+mod protected;
+mod report;
