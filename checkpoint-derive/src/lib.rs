@@ -39,7 +39,7 @@ use proc_macro::TokenStream;
 ///     Bound(usize),
 /// }
 ///
-/// let schema = checkpointed::Schema::of::<Simulation>();
+/// let schema = checkpointed::schema::Schema::of::<Simulation>();
 /// assert_eq!(schema.types[0].name, "Simulation");
 /// assert_eq!(schema.types[1].name, "particle");
 /// ```
@@ -104,7 +104,7 @@ use proc_macro::TokenStream;
 ///     steps: Vec<f64>,
 /// }
 ///
-/// assert_eq!(checkpointed::Schema::of::<Job>().types.len(), 1);
+/// assert_eq!(checkpointed::schema::Schema::of::<Job>().types.len(), 1);
 /// ```
 ///
 /// The text is any type that is a `Checkpoint` and that serde writes in the same form. Under `#[derive(Checkpoint)]` alone
