@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use crate::common::root;
 
+/// The documents of these folders.
 fn documents() -> Vec<PathBuf> {
-    let of_docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut documents: Vec<PathBuf> =
-        of_docs.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
-    documents.extend(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)));
-    documents
+    let folders = ["", "docs", "checkpoint-cli", "checkpoint-core", "checkpoint-derive", "fuzz", "python"];
+    let paths = folders.into_iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let paths = paths.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|end| end == "md")).collect()
 }
 
 /// Whether text in backticks is the path of a file of this repository.
@@ -28,12 +28,12 @@ fn every_file_that_a_document_names_is_there() {
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| is_path(quoted));
-        // Those of the core are often named from its own folder.
-        let bases = [root().to_owned(), root().join("checkpoint-core/src")];
+        // Those of the core are often named from its own folder, and those of a package from that package's.
+        let folder = document.parent().unwrap();
+        let bases = [root().to_owned(), root().join("checkpoint-core/src"), folder.to_owned()];
         let quoted = quoted.map(|path| (path, bases.iter().any(|base| base.join(path).exists())));
         let linked = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
         let linked = linked.filter(|link| !link.is_empty() && !link.contains("://"));
-        let folder = document.parent().unwrap();
         let linked = linked.map(|link| (link, folder.join(link).exists()));
         for (path, is_there) in quoted.chain(linked) {
             found += usize::from(is_there);
