@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, checkpointed};
 use crate::common::{Run, file_of, inside, names_in, once_more, run, temporaries_in};
+use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, checkpointed};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();

@@ -6,9 +6,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use checkpointed::{CheckpointReader, Checkpointer, Compression, Error, checkpointed};
 use crate::common::forge::{read16, read32};
 use crate::common::{assert_passed, file_of, has, inside, once_more, python::python};
+use checkpointed::{CheckpointReader, Checkpointer, Compression, Error, checkpointed};
 
 #[checkpointed]
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use checkpointed::{CheckpointReader, Checkpointer, Error};
 use crate::common::forge::{read32, replace_in_manifest, write32};
 use crate::common::{Run, file_of, must_end, names_in, run, skipped, temporaries_in};
+use checkpointed::{CheckpointReader, Checkpointer, Error};
 
 /// A directory with the generations 1 and 2, and none of our processes in it.
 struct Saved {
@@ -231,7 +231,9 @@ fn a_generation_without_read_permission_is_an_error() {
         can_read.args(&wrapper[1..]).arg("cat").arg(saved.newest());
         let starts = can_start.output().is_ok_and(|output| output.status.success());
         if starts && can_read.output().is_ok_and(|output| !output.status.success()) {
-            return crate::common::assert_passed(&crate::common::once_more(test, wrapper, &saved.path).output().unwrap());
+            return crate::common::assert_passed(
+                &crate::common::once_more(test, wrapper, &saved.path).output().unwrap(),
+            );
         }
     }
     crate::common::skipping("root may read everything, and there is no setpriv to become somebody else");

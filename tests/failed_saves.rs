@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common::{file_of, inside, once_more_with_own_mounts, run, temporaries_in};
 use checkpointed::{
     Builder, CheckpointReader, Checkpointer, Decision, Error, OnFailedSave, Schedule, stop::request_halt,
 };
-use crate::common::{file_of, inside, once_more_with_own_mounts, run, temporaries_in};
 
 /// One MiB, and a little.
 type State = Vec<u64>;

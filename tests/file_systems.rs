@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata};
 use crate::common::{file_of, inside, once_more_with_own_mounts, skipping, temporaries_in};
+use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata};
 
 /// A file system of this many MiB.
 #[derive(Clone, Copy, Debug)]

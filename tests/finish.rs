@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common::{Run, file_of};
 use checkpointed::history::{self, End, Event};
 use checkpointed::{
     CheckpointReader, Checkpointer, Compression, Error, Key, Metadata, Protection, Schedule, Scopes,
     checkpointed, stop::request_halt,
 };
-use crate::common::{Run, file_of};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use crate::common::{inside, names_in, once_more};
 use checkpointed::history::{self, End, Event, History};
 use checkpointed::{Checkpointer, Metric, Schedule};
-use crate::common::{inside, names_in, once_more};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();

@@ -13,8 +13,8 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::{CheckpointReader, Checkpointer, Error, Pipeline, checkpointed};
 use crate::common::{inside, names_in, once_more, temporaries_in};
+use checkpointed::{CheckpointReader, Checkpointer, Error, Pipeline, checkpointed};
 
 /// As long as it is large: a mixture of two states would show.
 #[checkpointed]

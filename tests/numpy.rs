@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use checkpointed::{Checkpoint, Checkpointer, Plain, checkpointed};
 use crate::common::{file_of, python::numpy};
+use checkpointed::{Checkpoint, Checkpointer, Plain, checkpointed};
 use nalgebra::{DMatrix, DVector, Matrix2, Matrix3xX, Point3, RowDVector, SVector, Vector3};
 use ndarray::{Array2, Array3, ArrayD, IxDyn, array};
 use serde::{Deserialize, Serialize};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkpointed::{Checkpoint, Checkpointer, Metadata};
 use crate::common::{Run, file_of, has, python::python};
+use checkpointed::{Checkpoint, Checkpointer, Metadata};
 
 /// Checkpoints of all shapes and sizes, of each a file.
 struct Files {

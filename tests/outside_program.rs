@@ -181,10 +181,8 @@ fn a_type_that_knows_only_serde_is_a_field_and_a_state() {
     let directory = tempfile::tempdir().unwrap();
     let foreign = directory.path().join("foreign");
     package(&foreign, "foreign", "serde = { version = \"1\", features = [\"derive\"] }", "lib.rs", FOREIGN);
-    let dependencies = format!(
-        "checkpointed = {{ path = {:?} }}\nforeign = {{ path = {foreign:?} }}",
-        root()
-    );
+    let dependencies =
+        format!("checkpointed = {{ path = {:?} }}\nforeign = {{ path = {foreign:?} }}", root());
     let program = directory.path().join("program");
     package(&program, "program", &dependencies, "main.rs", PROGRAM_WITH_ANOTHER_CRATE);
     assert_eq!(cargo_run(&program), "the same\n");

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::common::{inside, once_more};
 use checkpointed::{
     Error, Pipeline, checkpointed,
     pipeline::{Outcome, Reason},
 };
-use crate::common::{inside, once_more};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();

@@ -12,11 +12,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::common::{assert_passed, file_of, inside, once_more};
 use checkpointed::{
     Error, Key, Pipeline, Protection, checkpointed,
     pipeline::{Outcome, Reason, StepReport, redo},
 };
-use crate::common::{assert_passed, file_of, inside, once_more};
 use serde::Serialize;
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {

@@ -5,9 +5,9 @@ use std::ffi::CString;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use checkpointed::{Checkpoint, Checkpointer, checkpointed};
 use crate::common::file_of;
 use crate::common::python::{LOAD, reader};
+use checkpointed::{Checkpoint, Checkpointer, checkpointed};
 use serde_json::{Value, json};
 
 /// Saves the state, and has Python find this value, written as `typed` writes it.

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::{Checkpoint, CheckpointReader, Scopes, checkpointed};
 use crate::common::example;
 use crate::common::python::{LOAD, reader};
+use checkpointed::{Checkpoint, CheckpointReader, Scopes, checkpointed};
 use ndarray::Array2;
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use checkpointed::{Checkpointer, Error, Metadata, Metric, Protection, inspect};
 use crate::common::{file_of, names_in};
+use checkpointed::{Checkpointer, Error, Metadata, Metric, Protection, inspect};
 
 fn loss(value: f64) -> Metadata {
     Metadata::new().with("loss", value)

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
+use crate::common::{Run, file_of, names_in, skipped, temporaries_in};
 use checkpointed::inspect::{Verdict, verify_directory};
 use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Protection, Schedule, checkpointed,
 };
-use crate::common::{Run, file_of, names_in, skipped, temporaries_in};
 
 /// A path at which there is nothing yet.
 fn nowhere() -> (tempfile::TempDir, PathBuf) {

@@ -9,8 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use checkpointed::{CheckpointReader, Checkpointer, Schedule, stop::EXIT_REQUEUE};
 use crate::common::{inside, once_more};
+use checkpointed::{CheckpointReader, Checkpointer, Schedule, stop::EXIT_REQUEUE};
 
 /// So many runs of each kind, so many at a time.
 const RUNS: usize = 100;

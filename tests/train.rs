@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::stop::{EXIT_HALTED, EXIT_REQUEUE};
 use crate::common::{example, names_in};
+use checkpointed::stop::{EXIT_HALTED, EXIT_REQUEUE};
 
 const EPOCHS: &str = "6";
 

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::common::{file_of, must_end};
 use checkpointed::{
     Builder, CheckpointReader, Checkpointer, Decision, Error, Metadata, Pipeline, Plain, Progress, Schedule,
     Scopes, checkpointed,
 };
-use crate::common::{file_of, must_end};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {

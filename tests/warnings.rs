@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use checkpointed::{Checkpointer, Error, Warning};
 use crate::common::{file_of, inside, once_more};
+use checkpointed::{Checkpointer, Error, Warning};
 
 /// The quick start of the README: nobody arranged anything for warnings.
 #[test]

@@ -206,7 +206,8 @@ fn polynomial(table: &Table, degree: usize) -> Option<Fit> {
 
 /// The step and the number in `STEP@N`.
 fn version(text: &str) -> Result<(String, u64), String> {
-    let version = text.rsplit_once('@').and_then(|(step, number)| Some((step.to_owned(), number.parse().ok()?)));
+    let version =
+        text.rsplit_once('@').and_then(|(step, number)| Some((step.to_owned(), number.parse().ok()?)));
     version.ok_or_else(|| "it is not STEP@N".to_owned())
 }
 
@@ -219,7 +220,8 @@ impl Options {
             (&self.to, Pipeline::to),
             (&self.accept, Pipeline::accept),
         ];
-        let given = commands.iter().flat_map(|(steps, command)| steps.iter().map(move |step| (step, command)));
+        let given =
+            commands.iter().flat_map(|(steps, command)| steps.iter().map(move |step| (step, command)));
         let pipeline = given.fold(pipeline, |pipeline, (step, command)| command(pipeline, step));
         self.r#use.iter().fold(pipeline, |pipeline, (step, number)| pipeline.use_version(step, *number))
     }

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use checkpointed::{LoadReport, checkpointed};
 
+pub(crate) mod forge;
 #[cfg(unix)]
 pub(crate) mod fork;
-pub(crate) mod forge;
 pub(crate) mod python;
 
 /// The repository.

@@ -6,6 +6,7 @@ mod value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::value::{Reading, Value, Written};
 use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Plain, Types,
     schema::{Body, Definition, Field, Fields, Schema, Type, Variant},
@@ -14,7 +15,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::de::{DeserializeOwned, DeserializeSeed as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use self::value::{Reading, Value, Written};
 
 /// The type that [`Own`] and [`Foreign`] are at the moment.
 static NOW: Mutex<Option<Arc<Schema>>> = Mutex::new(None);
