@@ -299,7 +299,8 @@ fn a_wrong_option_is_refused_and_nothing_is_created() {
         let ended = article().args(options).current_dir(parent.path()).output().unwrap();
         let message = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(2), "{options:?}");
-        assert!(message.contains("--help") && message.contains(options[0]), "{message}");
+        let names_it = options.iter().any(|option| message.contains(option));
+        assert!(message.contains("--help") && names_it, "{message}");
         assert!(ended.stdout.is_empty());
         assert_eq!(crate::common::names_in(parent.path()), [""; 0]);
     }
