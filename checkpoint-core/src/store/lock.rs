@@ -90,8 +90,17 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
         let (path, holder) = (path.to_owned(), holder.to_owned());
         let (file, is_lockable) = (Mutex::new(LockFile::new(file)?), unsupported.is_none());
         let process = Process::current();
-        let lock =
-            DirectoryLock { path, directory, is_locked, is_lockable, file, holder, access, try_lock, process };
+        let lock = DirectoryLock {
+            path,
+            directory,
+            is_locked,
+            is_lockable,
+            file,
+            holder,
+            access,
+            try_lock,
+            process,
+        };
         // Between opening and locking, either could have been removed, and another created and
         // locked.
         let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
