@@ -7,10 +7,12 @@ use crate::common::root;
 
 /// The documents of these folders.
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", "docs", "checkpoint-cli", "checkpoint-core", "checkpoint-derive", "fuzz", "python"];
-    let paths = folders.into_iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
-    let paths = paths.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|end| end == "md")).collect()
+    let of_docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut documents: Vec<PathBuf> =
+        of_docs.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    let of_root = ["README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+    documents.extend(of_root.map(|name| root().join(name)));
+    documents
 }
 
 /// Whether text in backticks is the path of a file of this repository.
@@ -44,4 +46,26 @@ fn every_file_that_a_document_names_is_there() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(found > 50, "the documents name many files, not {found}");
+}
+
+/// The targets of links and pictures: in brackets behind a text, and of a text that is named elsewhere.
+fn targets(text: &str) -> Vec<&str> {
+    let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let named = text.lines().filter(|line| line.starts_with('['));
+    inline.chain(named.filter_map(|line| line.split("]: ").nth(1))).collect()
+}
+
+#[test]
+fn a_readme_links_nothing_that_a_registry_cannot_find() {
+    let packages = ["", "checkpoint-core", "checkpoint-derive", "checkpoint-cli"];
+    let files: Vec<PathBuf> = packages.map(|folder| root().join(folder).join("README.md")).to_vec();
+    let files: Vec<&PathBuf> = files.iter().filter(|path| path.exists()).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for path in files {
+        let text = fs::read_to_string(path).unwrap();
+        let relative: Vec<&str> =
+            targets(&text).into_iter().filter(|target| !target.starts_with("https://")).collect();
+        // A registry resolves these by `repository`, which the manifests do not have.
+        assert!(relative.is_empty(), "{}: {relative:?}", path.display());
+    }
 }
