@@ -7,12 +7,10 @@ use crate::common::root;
 
 /// The documents of these folders.
 fn documents() -> Vec<PathBuf> {
-    let of_docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut documents: Vec<PathBuf> =
-        of_docs.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
-    let of_root = ["README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
-    documents.extend(of_root.map(|name| root().join(name)));
-    documents
+    let folders = ["", "docs", "checkpoint-cli", "checkpoint-core", "checkpoint-derive", "fuzz", "python"];
+    let paths = folders.into_iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let paths = paths.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|end| end == "md")).collect()
 }
 
 /// Whether text in backticks is the path of a file of this repository.
