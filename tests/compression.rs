@@ -212,7 +212,7 @@ print(state["step"], len(state["temperature"]), state["temperature"].sum(), len(
     compressed(&path, 3).save(&Field::of(1_000_003)).unwrap();
     let package = crate::common::root().join("python");
     let run = |file: &Path| {
-        std::process::Command::new("python3").arg("-c").arg(LOAD).arg(file).arg(package).output()
+        std::process::Command::new("python3").arg("-c").arg(LOAD).arg(file).arg(&package).output()
     };
     let Ok(output) = run(&path) else { return crate::common::skipping("there is no python3") };
     let printed = String::from_utf8_lossy(&output.stdout);
