@@ -2,8 +2,8 @@
 //!
 //! bincode is positional: two different structs of the same size decode into each other without a sign. So every
 //! checkpoint carries the schema of the type that wrote it, and a load compares it with the reader's before it
-//! decodes anything (see [`compare`](crate::evolution::compare)). Where they differ, the bytes are read by the names of the
-//! schema that they were written with (see [`resolve`](crate::evolution::resolve)).
+//! decodes anything (see `evolution::compare`). Where they differ, the bytes are read by the names of the
+//! schema that they were written with (see `evolution::resolve`).
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ pub struct Schema {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpaquePart {
-    /// Where in the state, as in [`Difference::path`](super::Difference::path).
+    /// Where in the state, as in [`Difference::path`](crate::evolution::Difference::path).
     pub path: String,
     /// The name of its type, and why its form is not known, where that is.
     pub name: String,
