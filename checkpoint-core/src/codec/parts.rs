@@ -297,17 +297,17 @@ impl Writer<'_> {
                 "the Serialize of `{owner}` writes the field `{name}`, which its Deserialize does not read"
             ),
         };
-        Failure::new(format!("{why}, so it could not be loaded; {WAY_OUT}"))
+        self.note(Failure::new(format!("{why}, so it could not be loaded; {WAY_OUT}")))
     }
 
     #[cold]
     fn skipped(&mut self, owner: &str, field: &str) -> Failure {
         self.leave();
-        Failure::new(format!(
+        self.note(Failure::new(format!(
             "the field `{field}` of `{owner}` was left out (skip_serializing_if), and a checkpoint without it could \
              not be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
              the field that holds the value"
-        ))
+        )))
     }
 }
 

@@ -145,7 +145,7 @@ impl<'a> Writer<'a> {
 
     /// Notes where a failure is.
     #[cold]
-    fn note(&mut self, failure: Failure) -> Failure {
+    pub(super) fn note(&mut self, failure: Failure) -> Failure {
         if self.failure.is_some() {
             return failure;
         }

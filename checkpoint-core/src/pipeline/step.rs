@@ -238,6 +238,9 @@ impl<'p> Step<'p> {
         // The program that made it may have been killed before its name was durable. What is built on it must not outlive it.
         if options.durable {
             let outputs = self.outputs();
+            // It may also be of a run that was not durable.
+            let file = outputs.location(number);
+            disk.sync_file(&file).map_err(|source| Error::writing("sync", &file, source))?;
             disk.sync_directory(outputs.path())
                 .map_err(|source| Error::writing("sync", outputs.path(), source))?;
         }

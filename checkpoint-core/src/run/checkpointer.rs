@@ -459,8 +459,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: Metadata,
     ) -> Result<Decision, Error> {
         if self.background && !matches!(reason, SaveReason::Stopping(_)) {
-            let started = self.begin_save(&reason, state, metadata)?;
-            return Ok(Decision::Started { started, reason });
+            return match self.begin_save(&reason, state, metadata) {
+                Ok(started) => Ok(Decision::Started { started, reason }),
+                Err(NotBegun { outcome: SaveOutcome::Tolerated(decision), .. }) => Ok(decision),
+                Err(NotBegun { error, .. }) => Err(error),
+            };
         }
         let _warnings = self.saver.run.warnings.enter();
         match self.made_now(&reason, state, metadata)? {
@@ -606,6 +609,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     ) -> Result<SaveStarted, Error> {
         self.saver.run.check_process()?;
         self.begin_save(&SaveReason::Asked, state, metadata.into_metadata())
+            .map_err(|not_begun| not_begun.error)
     }
 
     /// Returns true while a save runs in the background.
@@ -628,7 +632,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # }
     /// ```
     pub fn is_saving(&mut self) -> bool {
-        self.saver.is_busy()
+        let _warnings = self.saver.run.warnings.enter();
+        // A forked process does not have the thread that saves.
+        self.saver.is_busy() && self.saver.run.has_process_number()
     }
 
     fn begin_save(
@@ -636,7 +642,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         reason: &SaveReason,
         state: &T,
         metadata: Metadata,
-    ) -> Result<SaveStarted, Error> {
+    ) -> Result<SaveStarted, NotBegun> {
         let _warnings = self.saver.run.warnings.enter();
         self.warn_of_unloaded();
         let begun = Instant::now();
@@ -666,8 +672,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         match copied.and_then(begin) {
             Ok(stall) => Ok(SaveStarted { generation, stall }),
             Err(error) => {
-                self.saver.run.saved(begun, generation, reason, Err(&error));
-                panic.map_or(Err(error), |panic| resume_unwind(panic))
+                let outcome = self.saver.run.saved(begun, generation, reason, Err(&error));
+                panic.map_or(Err(NotBegun { error, outcome }), |panic| resume_unwind(panic))
             }
         }
     }
@@ -680,6 +686,18 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.wait()
+    }
+}
+
+/// A save in the background that was not begun, and what that means for the program.
+struct NotBegun {
+    error: Error,
+    outcome: SaveOutcome,
+}
+
+impl From<Error> for NotBegun {
+    fn from(error: Error) -> NotBegun {
+        NotBegun { error, outcome: SaveOutcome::Failed }
     }
 }
 
