@@ -461,8 +461,10 @@ impl<T: Checkpoint> Checkpointer<T> {
         if self.background && !matches!(reason, SaveReason::Stopping(_)) {
             return match self.begin_save(&reason, state, metadata) {
                 Ok(started) => Ok(Decision::Started { started, reason }),
-                Err(NotBegun { outcome: SaveOutcome::Tolerated(decision), .. }) => Ok(decision),
-                Err(NotBegun { error, .. }) => Err(error),
+                Err(not_begun) => match not_begun.outcome {
+                    SaveOutcome::Tolerated(decision) => Ok(decision),
+                    SaveOutcome::Durable | SaveOutcome::Failed => Err(not_begun.error),
+                },
             };
         }
         let _warnings = self.saver.run.warnings.enter();
@@ -642,7 +644,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         reason: &SaveReason,
         state: &T,
         metadata: Metadata,
-    ) -> Result<SaveStarted, NotBegun> {
+    ) -> Result<SaveStarted, Box<NotBegun>> {
         let _warnings = self.saver.run.warnings.enter();
         self.warn_of_unloaded();
         let begun = Instant::now();
@@ -673,7 +675,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             Ok(stall) => Ok(SaveStarted { generation, stall }),
             Err(error) => {
                 let outcome = self.saver.run.saved(begun, generation, reason, Err(&error));
-                panic.map_or(Err(NotBegun { error, outcome }), |panic| resume_unwind(panic))
+                panic.map_or_else(|| Err(Box::new(NotBegun { error, outcome })), |panic| resume_unwind(panic))
             }
         }
     }
@@ -695,9 +697,9 @@ struct NotBegun {
     outcome: SaveOutcome,
 }
 
-impl From<Error> for NotBegun {
-    fn from(error: Error) -> NotBegun {
-        NotBegun { error, outcome: SaveOutcome::Failed }
+impl From<Error> for Box<NotBegun> {
+    fn from(error: Error) -> Box<NotBegun> {
+        Box::new(NotBegun { error, outcome: SaveOutcome::Failed })
     }
 }
 
