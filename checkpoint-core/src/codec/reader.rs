@@ -83,8 +83,9 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     #[inline]
     fn read_elements<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
-        let left = self.admit(length)?;
-        visitor.visit_seq(Elements { reader: self, left })
+        let mut elements = Elements { left: self.admit(length)?, reader: self };
+        let value = visitor.visit_seq(&mut elements)?;
+        elements.all_read().map(|()| value)
     }
 
     /// For a visitor of ours that makes a `Vec`, whatever its own type.
@@ -264,8 +265,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let length = bytes::length(&mut self.bytes)?;
-        let left = self.admit(length)?;
-        visitor.visit_map(Elements { reader: self, left })
+        let mut entries = Elements { left: self.admit(length)?, reader: self };
+        let value = visitor.visit_map(&mut entries)?;
+        entries.all_read().map(|()| value)
     }
 
     #[inline]
@@ -317,6 +319,17 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 struct Elements<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     left: usize,
+}
+
+impl Elements<'_, '_, '_> {
+    /// Refuses a visitor that stops early: what it left would be read as the next value.
+    #[inline]
+    fn all_read(&self) -> Result<()> {
+        match self.left {
+            0 => Ok(()),
+            left => Err(Failure::new(format!("its Deserialize leaves {left} elements unread"))),
+        }
+    }
 }
 
 impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {

@@ -451,3 +451,29 @@ fn a_state_that_no_memory_holds_is_an_error() {
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success() && said.contains("1 passed"), "{}: {ended:?}", ended.status);
 }
+
+#[test]
+fn elements_that_are_left_unread_are_no_next_value() {
+    #[derive(Debug)]
+    struct First;
+    impl<'de> Deserialize<'de> for First {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<First, D::Error> {
+            struct One;
+            impl<'de> serde::de::Visitor<'de> for One {
+                type Value = First;
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("a sequence")
+                }
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<First, A::Error> {
+                    seq.next_element::<u64>().map(|_| First)
+                }
+            }
+            deserializer.deserialize_seq(One)
+        }
+    }
+    // Without the check, the second list would be read from the elements left of the first.
+    let mut bytes = Vec::new();
+    encode(&(vec![7_u64, 1, 5], vec![9_u64]), &mut bytes).unwrap();
+    let error = decode::<(First, Vec<u64>)>(&bytes).unwrap_err();
+    assert!(error.contains("leaves 2 elements unread"), "{error}");
+}
