@@ -1,6 +1,5 @@
 //! Writes the history. Whatever goes wrong with it is told to the log, once, and never to the program.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +9,7 @@ use crate::base::host;
 use crate::base::warnings::warn;
 use crate::outcome::{SaveReason, Saved};
 use crate::schedule::Past;
-use crate::store::{Disk, Log, Retention};
+use crate::store::{Home, Log, Retention};
 
 /// A run says that it still lives when nothing else was written for this part of the time that it has gone on, …
 const PART_OF_LIFE: u32 = 16;
@@ -22,8 +21,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 /// Writes the history of a directory; does nothing where that is not wanted, or failed.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    disk: Arc<dyn Disk>,
-    directory: std::path::PathBuf,
+    home: Arc<dyn Home>,
     log: Option<Box<dyn Log>>,
     /// Whether the last line was not ended: by a crash, or because the disk was full.
     torn: bool,
@@ -40,16 +38,13 @@ pub(crate) struct Journal {
 impl Journal {
     /// Begins a run, and says what is known of those before it.
     pub(crate) fn open(
-        disk: Arc<dyn Disk>,
-        directory: &Path,
+        home: Arc<dyn Home>,
         wanted: bool,
         schedule: String,
         retention: Retention,
     ) -> (Journal, Past) {
-        let directory = directory.to_owned();
         let mut journal = Journal {
-            disk,
-            directory,
+            home,
             log: None,
             torn: false,
             warned: false,
@@ -60,16 +55,16 @@ impl Journal {
         if !wanted {
             return (journal, Past::default());
         }
-        let mut history = History::of(&*journal.disk, &journal.directory).unwrap_or_else(|error| {
+        let mut history = History::of(&*journal.home).unwrap_or_else(|error| {
             warn(format!("the history of earlier runs is not known: {error}"));
             History { torn: true, ..History::default() }
         });
         journal.torn = history.torn;
         if history.unknown_lines > 0 {
-            let (path, lines) = (journal.directory.display(), history.unknown_lines);
+            let (path, lines) = (journal.home.path().display(), history.unknown_lines);
             warn(format!("{lines} lines of the history in {path} are not understood, and passed over"));
         }
-        match journal.disk.open_log(&journal.directory.join(FILE)) {
+        match journal.home.open_log(FILE) {
             Ok(log) => journal.log = Some(log),
             Err(error) => journal.give_up(&error),
         }
@@ -123,7 +118,7 @@ impl Journal {
         let Saved { generation, bytes, stall, duration: total } = *saved;
         self.write(now, Event::Save { generation, bytes, stall, total, interval, reason, why });
         if self.log.as_ref().is_some_and(|log| log.length().is_ok_and(|length| length > LONGEST)) {
-            let history = History::of(&*self.disk, &self.directory).unwrap_or_default();
+            let history = History::of(&*self.home).unwrap_or_default();
             self.rotate(&history);
         }
     }
@@ -165,12 +160,7 @@ impl Journal {
 
     /// Puts the file aside, and begins a new one with what it says in short.
     fn rotate(&mut self, history: &History) {
-        let (file, former) = (self.directory.join(FILE), self.directory.join(FORMER));
-        let rotated = match self.disk.remove(&former) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => self.disk.rename(&file, &former).and_then(|()| self.disk.open_log(&file)),
-        };
-        match rotated {
+        match self.home.rename_log(FILE, FORMER).and_then(|()| self.home.open_log(FILE)) {
             Ok(log) => {
                 self.log = Some(log);
                 self.torn = false;
@@ -193,7 +183,7 @@ impl Journal {
     /// Says so once: what goes wrong with one line goes wrong with the next.
     fn warn(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.warned, true) {
-            let path = self.directory.join(FILE);
+            let path = self.home.path().join(FILE);
             warn(format!(
                 "the history {} cannot be written, the program goes on without: {error}",
                 path.display()

@@ -36,6 +36,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use journal::Journal;
@@ -43,7 +44,7 @@ pub use record::{End, Event, ReasonKind, Record};
 
 use crate::error::Error;
 use crate::schedule::{Cost, Past};
-use crate::store::{Disk, RealDisk, absolute};
+use crate::store::{Directory, Home, RealDisk, absolute};
 
 /// The file that is written.
 pub(crate) const FILE: &str = "history.jsonl";
@@ -91,18 +92,17 @@ impl Lived {
 /// # Errors
 /// Where there is one that cannot be read.
 pub fn read(directory: impl AsRef<Path>) -> Result<History, Error> {
-    History::of(&RealDisk::default(), &absolute(directory)?)
+    History::of(&Directory::new(&absolute(directory)?, Arc::new(RealDisk::default())))
 }
 
 impl History {
-    pub(crate) fn of(disk: &dyn Disk, directory: &Path) -> Result<History, Error> {
+    pub(crate) fn of(home: &dyn Home) -> Result<History, Error> {
         let mut history = History::default();
         for name in FILES {
-            let path = directory.join(name);
-            match read_tail(disk, &path) {
+            match read_tail(home, name) {
                 Ok(text) => history.add(&text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => history.torn = false,
-                Err(source) => return Err(Error::io("read", &path, source)),
+                Err(source) => return Err(Error::io("read", &home.path().join(name), source)),
             }
         }
         Ok(history)
@@ -110,8 +110,8 @@ impl History {
 
     /// The generation that the history of a directory says was saved last. What is wrong with the history is no error: no
     /// load depends on it.
-    pub(crate) fn last_saved(disk: &dyn Disk, directory: &Path) -> Option<u64> {
-        let history = History::of(disk, directory).ok()?;
+    pub(crate) fn last_saved(home: &dyn Home) -> Option<u64> {
+        let history = History::of(home).ok()?;
         history.records.iter().rev().find_map(|record| match record.event {
             Event::Save { generation, .. } => Some(generation),
             _ => None,
@@ -261,8 +261,8 @@ struct Summary {
 }
 
 /// The end of a file: all of it, as long as nobody but us wrote to it.
-fn read_tail(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<u8>> {
-    let source = disk.open(path)?;
+fn read_tail(home: &dyn Home, name: &str) -> std::io::Result<Vec<u8>> {
+    let source = home.open_file(name)?;
     let length = source.length().min(2 * LONGEST);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     source.read_exact_at(&mut bytes, source.length() - length)?;

@@ -12,8 +12,8 @@ use super::record::{End, Event};
 use super::{FILE, FORMER, History, Journal, read};
 use crate::outcome::{SaveReason, Saved, StopReason};
 use crate::schedule::Past;
-use crate::store::Retention;
 use crate::store::faults::FaultyDisk;
+use crate::store::{Directory, Retention};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -25,7 +25,8 @@ fn retention() -> Retention {
 
 /// A run in a directory, by a disk that can be told to refuse. Dropped without a word, it has crashed.
 fn begin(disk: &FaultyDisk, directory: &Path) -> (Journal, Past) {
-    Journal::open(Arc::new(disk.clone()), directory, true, "adaptive".into(), retention())
+    let home = Directory::new(directory, Arc::new(disk.clone()));
+    Journal::open(Arc::new(home), true, "adaptive".into(), retention())
 }
 
 fn save(journal: &mut Journal, at: u64, generation: u64, reason: &SaveReason) {
@@ -143,7 +144,7 @@ fn only_the_clock_of_the_run_says_how_long_it_went_on() {
 {"time":"1999-01-01T00:00:00Z","at":130.0,"event":"alive"}
 "#;
     let (directory, _) = written(text);
-    let history = History::of(&FaultyDisk::default(), directory.path()).unwrap();
+    let history = History::of(&Directory::new(directory.path(), Arc::new(FaultyDisk::default()))).unwrap();
     assert_eq!(history.unfinished().map(|lived| lived.ran), Some(seconds(130)));
 }
 

@@ -12,7 +12,7 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::history;
 use crate::store::{
-    CopyWay, Directory, Disk as _, RealDisk, absolute, copy_generation, name, temporary_name,
+    CopyWay, Directory, Disk as _, Home as _, RealDisk, absolute, copy_generation, name, temporary_name,
 };
 
 /// How often a directory is looked at again because a generation went while it was copied.

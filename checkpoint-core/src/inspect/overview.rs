@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::history::{self, Event, History};
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::store::{self, Directory, Keeping, Metrics, RealDisk, Retention, absolute, name};
+use crate::store::{self, Directory, Home as _, Keeping, Metrics, RealDisk, Retention, absolute, name};
 
 /// What is in a checkpoint directory.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::overview::{Overview, kept, overview};
 use super::verification::verify;
 use crate::error::Error;
 use crate::seal::Protection;
-use crate::store::{Claim, Claiming, Directory, Disk as _, Keeping, RealDisk, Retention, absolute};
+use crate::store::{Claiming, Directory, Disk as _, Home as _, Keeping, RealDisk, Retention, absolute};
 use crate::tree::File;
 
 /// What a retention keeps of a directory, and what not.
@@ -69,11 +69,11 @@ pub fn prune(
     trial: bool,
 ) -> Result<Pruning, Error> {
     let path = &absolute(path)?;
-    let disk = Arc::new(RealDisk::default());
     // Not to make a directory by locking it.
     let seen = overview(path, protection)?;
     let claiming = Claiming { durable: true, ..Claiming::default() };
-    let _claim = if trial { None } else { Some(Claim::take(&*disk, path, &claiming)?) };
+    let directory = Directory::new(path, Arc::new(RealDisk::default()));
+    let mut claim = if trial { None } else { Some(directory.claim(&claiming)?) };
     let seen = if trial { seen } else { overview(path, protection)? };
     let Overview { mut generations, retention: known, .. } = seen;
     let Some(retention) = retention.or(known) else {
@@ -96,7 +96,6 @@ pub fn prune(
             }
         }
     }
-    let directory = Directory::new(path, Arc::<RealDisk>::clone(&disk));
     let reasons = kept(&retention, &generations, &directory.pinned(&directory.generations()?));
     let removed = generations.iter().filter(|generation| !reasons.contains_key(&generation.generation));
     let mut removed: Vec<Pruned> = removed
@@ -107,20 +106,17 @@ pub fn prune(
             path: generation.path.clone(),
         })
         .collect();
-    if !trial {
+    if let Some(claim) = &mut claim {
         let mut stays = BTreeSet::new();
         for Pruned { generation, path, .. } in &removed {
             let failed = |source| Error::writing("remove", path, source);
-            match directory.retire(*generation, true).map_err(failed)? {
-                Some(retired) => disk.remove(&retired).map_err(failed)?,
-                // Pinned at this moment, or read.
-                None => {
-                    stays.insert(*generation);
-                }
+            // Otherwise it is pinned at this moment, or read.
+            if !claim.remove(*generation).map_err(failed)? {
+                stays.insert(*generation);
             }
         }
         removed.retain(|pruned| !stays.contains(&pruned.generation));
-        disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+        RealDisk::default().sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
     }
     Ok(Pruning { kept: reasons.into_iter().collect(), removed })
 }

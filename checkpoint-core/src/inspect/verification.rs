@@ -127,7 +127,7 @@ pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
 /// Where the directory cannot be listed.
 pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
     let reader = CheckpointReader::<()>::open(path)?;
-    let location = |generation| (generation, reader.directory().location(generation));
+    let location = |generation| (generation, reader.home().location(generation));
     let verdict = |(generation, path): (u64, PathBuf)| Verdict {
         generation: Some(generation),
         ..verify(path, protection)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::builder::Workshop;
 use crate::error::Error;
-use crate::store::{Directory, copy_generation, name, temporary_name};
+use crate::store::{Directory, Home as _, copy_generation, name, temporary_name};
 
 /// Makes the directory `to`, with all outputs that a pipeline has kept, by links where there are such. It has its name only once
 /// it is complete. Fails where there is something of that name.

@@ -17,7 +17,7 @@ use crate::run::checkpointer::Checkpointer;
 use crate::run::options::{Options, reading_options, writing_options};
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::{Claim, Disk, Place, RealDisk};
+use crate::store::{Disk, Guard, Place, RealDisk, WithinGuard};
 
 /// The settings of a [`Pipeline`] that is about to be opened. They hold for all that it keeps: the outputs, the steps' own
 /// checkpoints, the hashes of input files.
@@ -74,9 +74,9 @@ impl PipelineBuilder {
         environment::warn_of_unknown();
         environment::check_warnings()?;
         let mut commands = Commands::parse(&commands::of_the_environment()?)?;
-        let claim = Claim::take(&*disk, &path, &options.claiming())?;
+        let guard = Guard::take(&*disk, &path, &options.claiming())?;
         let options = Options { wait: Duration::ZERO, ..options };
-        let workshop = Workshop { path: path.clone(), disk, options, within: Arc::downgrade(&claim) };
+        let workshop = Workshop { path: path.clone(), disk, options, within: Arc::downgrade(&guard) };
         // What a person asked for by a file is as if it had been asked for now.
         commands.redo = asked(&path)?;
         Ok(Pipeline {
@@ -86,7 +86,7 @@ impl PipelineBuilder {
             watcher: Callback::default(),
             book: Mutex::default(),
             workshop,
-            claim,
+            guard,
         })
     }
 }
@@ -117,7 +117,7 @@ pub(super) struct Workshop {
     pub(super) path: PathBuf,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) options: Options,
-    within: Weak<Claim>,
+    within: WithinGuard,
 }
 
 impl Workshop {

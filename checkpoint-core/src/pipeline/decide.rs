@@ -1,6 +1,7 @@
 //! Whether a step is run, or which version of its output is taken instead.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::commands::Commands;
 use super::key::{Key, Record};
@@ -68,7 +69,7 @@ impl Marks {
 
 /// The versions that are kept.
 pub(super) fn kept<T: Checkpoint>(directory: Directory, protection: Protection) -> Result<Kept, Error> {
-    let reader = CheckpointReader::<T>::new(directory, protection)?;
+    let reader = CheckpointReader::<T>::new(Arc::new(directory), protection)?;
     let mut kept = Kept::default();
     for number in reader.generations()?.into_iter().rev() {
         let manifest = match reader.manifest(number) {

@@ -40,7 +40,7 @@ pub use step::{Step, StepContext};
 use crate::base::callback::Callback;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
-use crate::store::{Claim, Directory, absolute};
+use crate::store::{Directory, Guard, Home as _, absolute};
 use builder::Workshop;
 use commands::Commands;
 use decide::Marks;
@@ -95,7 +95,7 @@ pub struct Pipeline {
     files: Mutex<Files>,
     book: Mutex<Book>,
     workshop: Workshop,
-    claim: Arc<Claim>,
+    guard: Arc<Guard>,
 }
 
 /// What happened so far.
@@ -226,7 +226,7 @@ impl Pipeline {
     /// Where `path` exists already, or files cannot be made there; then nothing is left of it.
     pub fn branch(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _warnings = self.workshop.options.warnings.enter();
-        self.claim.check()?;
+        self.guard.check()?;
         branch::branch(&self.workshop, &absolute(path)?)
     }
 
@@ -247,7 +247,7 @@ impl Pipeline {
     /// Where the versions of a step's output are.
     fn outputs(&self, step: &str) -> Directory {
         let path = self.path().join(place_of(step));
-        Directory::new(&path, Arc::clone(&self.workshop.disk)).claimed(&self.claim)
+        Directory::new(&path, Arc::clone(&self.workshop.disk)).guarded(&self.guard)
     }
 }
 

@@ -52,7 +52,7 @@ impl<T: Checkpoint> Output<T> {
             return Ok(Arc::clone(value));
         }
         let Place { directory, protection, .. } = &*self.place;
-        let reader = CheckpointReader::new(directory.clone(), protection.clone());
+        let reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone());
         let loaded = reader?.load_generation(self.version);
         let value = loaded.map_err(|error| match error {
             error if error.is_damage() || matches!(error, Error::NoSuchGeneration { .. }) => {

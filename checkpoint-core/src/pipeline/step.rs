@@ -27,7 +27,7 @@ use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::{Directory, name};
+use crate::store::{Directory, Home as _, name};
 
 /// How many versions of an output are kept unless said otherwise.
 const KEEP: usize = 3;
@@ -202,8 +202,8 @@ impl<'p> Step<'p> {
             return Err(error);
         }
         let _warnings = self.pipeline.workshop.options.warnings.enter();
-        self.pipeline.claim.check()?;
-        self.pipeline.claim.touch();
+        self.pipeline.guard.check()?;
+        self.pipeline.guard.touch();
         for path in &self.files {
             let mut files = self.pipeline.files.lock().unwrap_or_else(PoisonError::into_inner);
             let input = files.input(path).map_err(|error| self.failed(error))?;
@@ -355,7 +355,7 @@ impl<'p> Step<'p> {
     /// The version with this number is made: the progress towards it, and towards those before it, is not needed any more.
     fn remove_progress(&self, number: u64) {
         // Another pipeline may have taken the place of this one since the step was saved.
-        if self.pipeline.claim.check().is_err() {
+        if self.pipeline.guard.check().is_err() {
             return;
         }
         let Ok(entries) = fs::read_dir(self.pipeline.path().join(name::PROGRESS)) else { return };

@@ -24,7 +24,7 @@ use crate::schedule::{Pacer, Schedule};
 use crate::state::Checkpoint;
 use crate::stop::{self, Stop};
 use crate::store::{
-    Access, Claim, Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, Writer,
+    Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, WithinGuard, Writer,
 };
 
 /// The settings of a [`Checkpointer`] to open, or of [`Scopes`](crate::scopes::Scopes), which use
@@ -44,8 +44,8 @@ use crate::store::{
 pub struct Builder<T, O = Checkpointer<T>> {
     path: Place,
     options: Options,
-    /// The claim on an outer directory; dangling where there is none.
-    within: Weak<Claim>,
+    /// The guard of an outer directory; dangling where there is none.
+    within: WithinGuard,
     keep_last: usize,
     keep_every: Option<u64>,
     keep_best: Vec<(Metric, usize)>,
@@ -321,7 +321,7 @@ impl<T, O> Builder<T, O> {
     }
 
     /// Opens the directory within a claimed outer one, with that one's disk and settings.
-    pub(crate) fn inside(mut self, disk: Arc<dyn Disk>, options: Options, within: Weak<Claim>) -> Self {
+    pub(crate) fn inside(mut self, disk: Arc<dyn Disk>, options: Options, within: WithinGuard) -> Self {
         (self.disk, self.options, self.within) = (Some(disk), options, within);
         self
     }
@@ -362,30 +362,29 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         self.options.check()?;
         let path = self.path.absolute()?;
         let claiming = Claiming { within: self.within, ..self.options.claiming() };
-        let Options { protection, compression, durable, access, warnings, .. } = self.options;
+        let Options { protection, compression, access, warnings, .. } = self.options;
         let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::with(access)));
-        let directory = Directory::new(&path, Arc::clone(&disk));
-        let mut reader = CheckpointReader::new(directory.clone(), protection.clone())?;
+        let directory = Directory::new(&path, disk);
+        let mut reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
         // The other directory numbers its own generations.
         let of_other = protection.clone().at_least(0);
         let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
         let branched_from = branched_from.map(|path| CheckpointReader::at(&path, of_other)).transpose()?;
-        let with_group = access == Access::GroupWrites;
-        let settings = Settings { durable, retention, compression, protection, with_group };
+        let settings = Settings { retention, compression, protection };
         // This comes before anything is created or written: a setting may be invalid.
         let mut stop = Stop::new(&self.stop, &path, begun)?;
-        let mut writer = Writer::open(directory, settings, &claiming)?;
-        stop.begin(writer.claim());
-        reader.read_from(writer.directory().clone());
+        let mut writer = Writer::open(&directory, settings, &claiming)?;
+        stop.begin(writer.guard());
+        reader.read_from(Arc::clone(writer.home()));
         if self.history {
             reader.look_for_missing(writer.newest());
         }
         note_metrics(&mut writer, &reader)?;
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().clone());
-        let (journal, past) = Journal::open(disk, &path, self.history, schedule, kept);
+        let (journal, past) = Journal::open(Arc::clone(writer.home()), self.history, schedule, kept);
         let pacer = Pacer::new(self.schedule, past);
         let watch = Watch { watcher: self.watcher, warnings, on_failed_save: self.on_failed_save };
-        let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.claim()));
+        let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
         let net = Net::of::<T>(self.read_back, reader.program());
         // The library itself saves without loading where that is right.
         let unloaded = writer.newest().filter(|_| !self.is_of_library);

@@ -299,7 +299,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of writing the pin.
     pub fn pin(&self, generation: u64) -> Result<(), Error> {
-        self.reader.directory().pin(generation)
+        self.reader.home().pin(generation)
     }
 
     /// Leaves a generation to the retention again, from the next save on.
@@ -307,7 +307,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// The error of removing the pin.
     pub fn unpin(&self, generation: u64) -> Result<(), Error> {
-        self.reader.directory().unpin(generation)
+        self.reader.home().unpin(generation)
     }
 
     /// Returns the absolute path of the checkpoint directory.

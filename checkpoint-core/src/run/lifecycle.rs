@@ -12,7 +12,7 @@ use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, SaveReason, Save
 use crate::run::failures::{Failures, OnFailedSave};
 use crate::schedule::{Cost, Pacer};
 use crate::stop::Stop;
-use crate::store::Claim;
+use crate::store::Guard;
 
 /// The time between two signs of life of the claim on the directory.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub(crate) struct Run {
     pub(crate) warnings: Warnings,
     on_failed_save: OnFailedSave,
     failures: Failures,
-    claim: Arc<Claim>,
+    guard: Arc<Guard>,
     /// The time of the next sign of life.
     touch: Duration,
     /// True if the program knows that it must stop.
@@ -51,7 +51,7 @@ impl Run {
         stop: Stop,
         journal: Journal,
         watch: Watch,
-        claim: Arc<Claim>,
+        guard: Arc<Guard>,
     ) -> Run {
         let Watch { watcher, warnings, on_failed_save } = watch;
         Run {
@@ -63,7 +63,7 @@ impl Run {
             warnings,
             on_failed_save,
             failures: Failures::default(),
-            claim,
+            guard,
             touch: TOUCH_EVERY,
             knows_to_stop: false,
             ended: false,
@@ -72,17 +72,17 @@ impl Run {
 
     /// True if this process began the run, and was not forked from the one that did.
     pub(crate) fn is_of_this_process(&self) -> bool {
-        self.claim.is_of_this_process()
+        self.guard.is_of_this_process()
     }
 
     /// The same by the number of the process: fast, and wrong only where a number is used again.
     pub(crate) fn has_process_number(&self) -> bool {
-        self.claim.has_process_number()
+        self.guard.has_process_number()
     }
 
     /// Checks that this process may save.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
-        self.claim.check_process()
+        self.guard.check_process()
     }
 
     fn now(&self) -> Duration {
@@ -114,10 +114,10 @@ impl Run {
     fn show_life(&mut self, elapsed: Duration) {
         if elapsed >= self.touch {
             self.touch = elapsed.saturating_add(TOUCH_EVERY);
-            self.claim.touch();
+            self.guard.touch();
         }
         if self.journal.is_silent(elapsed) {
-            match self.claim.is_of_this_process() {
+            match self.guard.is_of_this_process() {
                 true => self.journal.alive(elapsed),
                 false => self.journal.abandon(),
             }

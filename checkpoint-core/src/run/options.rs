@@ -49,6 +49,8 @@ impl Options {
             durable: self.durable,
             wait: self.wait,
             without_lock: self.without_lock,
+            authenticated: self.protection.tag_key().is_some(),
+            with_group: self.access == Access::GroupWrites,
             ..Claiming::default()
         }
     }

@@ -20,7 +20,7 @@ use crate::run::options::{Options, reading_options};
 use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::{Directory, Metric, Place, RealDisk};
+use crate::store::{Directory, Home, Metric, Place, RealDisk};
 use crate::{codec, evolution};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while
@@ -41,7 +41,7 @@ use crate::{codec, evolution};
 /// # }
 /// ```
 pub struct CheckpointReader<T> {
-    directory: Directory,
+    home: Arc<dyn Home>,
     program: Arc<Program>,
     protection: Protection,
     warnings: Warnings,
@@ -132,14 +132,14 @@ impl<T> fmt::Debug for ReaderBuilder<T> {
 impl<T: Checkpoint> CheckpointReader<T> {
     /// Opens a directory of the real disk.
     pub(crate) fn at(path: &Path, protection: Protection) -> Result<CheckpointReader<T>, Error> {
-        CheckpointReader::new(Directory::new(path, Arc::new(RealDisk::default())), protection)
+        CheckpointReader::new(Arc::new(Directory::new(path, Arc::new(RealDisk::default()))), protection)
     }
 
-    pub(crate) fn new(directory: Directory, protection: Protection) -> Result<CheckpointReader<T>, Error> {
-        protection.check(directory.path())?;
+    pub(crate) fn new(home: Arc<dyn Home>, protection: Protection) -> Result<CheckpointReader<T>, Error> {
+        protection.check(home.path())?;
         let program = Arc::new(program_of::<T>()?);
         Ok(CheckpointReader {
-            directory,
+            home,
             program,
             protection,
             warnings: Warnings::default(),
@@ -191,7 +191,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let _warnings = warnings.enter();
         let begun = Instant::now();
         let mut skipped: Vec<Skipped> = Vec::new();
-        let mut generations = self.directory.generations()?;
+        let mut generations = self.home.generations()?;
         let mut newest = generations.last().copied();
         let mut listings = 1;
         while let Some(generation) = generations.pop() {
@@ -204,11 +204,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 }
                 Err(error) => error,
             };
-            let is_gone = is_stale(&error) || is_vanished(&error) && !self.directory.has(generation);
+            let is_gone = is_stale(&error) || is_vanished(&error) && !self.home.has(generation);
             if is_gone && listings < MOST_LISTINGS {
                 // Retention removed it after the directory was listed, so there is a newer one.
                 listings += 1;
-                generations = self.directory.generations()?;
+                generations = self.home.generations()?;
                 newest = generations.last().copied();
                 skipped.clear();
                 continue;
@@ -280,10 +280,10 @@ impl<T: Checkpoint> CheckpointReader<T> {
         if is_settled {
             return;
         }
-        let saved = History::last_saved(self.directory.disk(), self.path());
+        let saved = History::last_saved(&*self.home);
         let Some(generation) = saved.filter(|saved| Some(*saved) > newest) else { return };
         // A program may have saved it after the directory was listed.
-        if self.directory.generations().is_ok_and(|there| there.last() >= Some(&generation)) {
+        if self.home.generations().is_ok_and(|there| there.last() >= Some(&generation)) {
             return;
         }
         self.missing = Some(generation);
@@ -308,7 +308,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
-        self.directory.generations()
+        self.home.generations()
     }
 
     /// Returns the manifest of a generation: its time and author, its metadata, its schema.
@@ -346,7 +346,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Returns the absolute path of the checkpoint directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        self.home.path()
     }
 
     /// True if a generation with that manifest was saved as a `T` with the present schema.
@@ -356,16 +356,16 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// The length of a generation's file, in bytes.
     pub(crate) fn length(&self, generation: u64) -> io::Result<u64> {
-        Ok(self.directory.open(generation)?.length())
+        Ok(self.home.open(generation)?.length())
     }
 
-    /// Reads from a directory that was claimed since, in place of the same one.
-    pub(crate) fn read_from(&mut self, directory: Directory) {
-        self.directory = directory;
+    /// Reads as the holder of the claim on the same place.
+    pub(crate) fn read_from(&mut self, home: Arc<dyn Home>) {
+        self.home = home;
     }
 
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
+    pub(crate) fn home(&self) -> &dyn Home {
+        &*self.home
     }
 
     pub(crate) fn program(&self) -> Arc<Program> {
@@ -417,9 +417,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Opens a generation, and verifies everything but its parts.
     pub(crate) fn container(&self, generation: u64) -> Result<Container, Error> {
-        self.directory.check()?;
-        let path = self.directory.location(generation);
-        let source = self.directory.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        self.home.check()?;
+        let path = self.home.location(generation);
+        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
         let source = self.protection.open(source);
         let container = source.and_then(|source| Container::open(source, &self.protection.tag_keys()));
         let container = container.map_err(|refusal| Error::refused(&path, refusal))?;
@@ -441,7 +441,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         pool: &mut dyn FnMut() -> ArrayPool,
     ) -> Result<(Decoded<T>, Container), Error> {
         let container = self.container(generation)?;
-        let decoded = decode(&self.directory.location(generation), &self.program, &container, pool)?;
+        let decoded = decode(&self.home.location(generation), &self.program, &container, pool)?;
         Ok((decoded, container))
     }
 }
@@ -585,6 +585,6 @@ fn is_vanished(error: &Error) -> bool {
 
 impl<T> fmt::Debug for CheckpointReader<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CheckpointReader").field("directory", &self.directory).finish_non_exhaustive()
+        formatter.debug_struct("CheckpointReader").field("home", &self.home).finish_non_exhaustive()
     }
 }

@@ -12,9 +12,9 @@ use crate::outcome::{Progress, Saved};
 use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
 use crate::seal::Sealed;
-use crate::store::{Sealed as Written, Temporary, Writer};
+use crate::store::{Draft, Sealed as Written, Writer};
 
-/// The container of a save, on its way to a temporary file.
+/// The container of a save, on its way to a draft.
 pub(crate) type Output<'o, 'a> = ContainerWriter<BufWriter<&'o mut Sealed<ProgressWriter<'a>>>>;
 
 /// The number of bytes between two reports of progress.
@@ -22,7 +22,7 @@ const REPORT_EVERY: u64 = 8 << 20;
 
 /// A file writer that reports progress.
 pub(crate) struct ProgressWriter<'a> {
-    file: &'a mut Temporary,
+    file: &'a mut dyn Draft,
     watcher: &'a Callback<Progress>,
     generation: u64,
     written: u64,
@@ -124,10 +124,10 @@ fn write(
     let generation = manifest.generation;
     let watcher = &context.watcher;
     let metrics = writer.retention().metrics(&manifest.metadata);
-    let mut temporary = writer.begin()?;
-    let path = temporary.path().to_owned();
+    let mut draft = writer.begin(generation)?;
+    let path = draft.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
-    let file = ProgressWriter { file: &mut temporary, watcher, generation, written: 0, reported: 0 };
+    let file = ProgressWriter { file: &mut *draft, watcher, generation, written: 0, reported: 0 };
     let mut seal = writer.protection().seal(file).map_err(failed)?;
     let buffered = BufWriter::with_capacity(1 << 16, &mut seal);
     let container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
@@ -139,13 +139,14 @@ fn write(
         Err(Failure::Encode(error)) => return Err(error),
     }
     let bytes = seal.finish().map_err(failed)?.written;
-    let sealed = temporary.seal(writer.durable())?;
+    let sealed = draft.seal()?;
     // This comes before the file has its name: a file that cannot be loaded must never be the
     // newest generation, nor replace an older one.
     if can_open {
-        read_back(writer, net, &sealed, generation)?;
+        read_back(writer, net, &*sealed, generation)?;
     }
     writer.publish(sealed, generation, metrics)?;
+    writer.retire(generation);
     net.let_through();
     let duration = begun.elapsed();
     let stall = stall.unwrap_or(duration);
@@ -156,7 +157,7 @@ fn write(
 
 /// Opens the file as a load will open it: its structure, its manifest and the headers of its
 /// arrays. If the settings say so, it also loads the state and compares it.
-fn read_back(writer: &Writer, net: &Net, written: &Written, generation: u64) -> Result<(), Error> {
+fn read_back(writer: &Writer, net: &Net, written: &dyn Written, generation: u64) -> Result<(), Error> {
     let path = written.path();
     let source = written.open().map_err(|source| Error::io("open", path, source))?;
     let (protection, directory) = (writer.protection(), writer.path());

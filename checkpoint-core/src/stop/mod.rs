@@ -28,7 +28,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::outcome::ExitCodes;
-use crate::store::Claim;
+use crate::store::Guard;
 use deadline::{Deadlines, Environment};
 use halt::{Request, Wish};
 use job::Job;
@@ -60,9 +60,9 @@ pub(crate) struct Stop {
     pace: Pace,
     halt: Request,
     requeue: Request,
-    /// The claim on the directory of the requests. In a directory that took its place, they are
+    /// The guard of the directory of the requests. In a directory that took its place, they are
     /// meant for another program.
-    claim: Option<Arc<Claim>>,
+    guard: Option<Arc<Guard>>,
     exit_codes: ExitCodes,
     next_look: Instant,
     reason: Option<StopReason>,
@@ -103,7 +103,7 @@ impl Stop {
             pace: Pace::default(),
             halt: Request::new(Wish::Halt, directory),
             requeue: Request::new(Wish::Requeue, directory),
-            claim: None,
+            guard: None,
             exit_codes,
             next_look: now,
             reason: None,
@@ -113,14 +113,14 @@ impl Stop {
 
     /// Records that the directory is now the program's: before, requests were meant for its earlier
     /// holder.
-    pub(crate) fn begin(&mut self, claim: &Arc<Claim>) {
+    pub(crate) fn begin(&mut self, guard: &Arc<Guard>) {
         // This start fulfils the request.
         self.requeue.consume();
-        self.claim = Some(Arc::clone(claim));
+        self.guard = Some(Arc::clone(guard));
     }
 
     fn has_place(&self) -> bool {
-        self.claim.as_ref().is_none_or(|claim| claim.check_place().is_ok())
+        self.guard.as_ref().is_none_or(|guard| guard.check_place().is_ok())
     }
 
     /// The reason to stop, for this duration of a save. The first reason stays.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal as Sent, kill_process};
 
 use super::*;
-use crate::store::{Claim, Claiming, RealDisk};
+use crate::store::{Claiming, Guard, RealDisk};
 
 const INSIDE: &str = "CHECKPOINTED_TEST_STOP";
 
@@ -268,9 +268,9 @@ fn a_halt_file_stops_the_run_and_is_gone_at_its_end() {
 fn a_requeue_file_stops_the_program_once() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
-        let claim = Claim::take(&RealDisk::default(), directory.path(), &Claiming::default()).unwrap();
+        let guard = Guard::take(&RealDisk::default(), directory.path(), &Claiming::default()).unwrap();
         let mut stop = Stop::new(&Settings::default(), directory.path(), Instant::now()).unwrap();
-        stop.begin(&claim);
+        stop.begin(&guard);
         stop
     };
     let mut stop = open();

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
-use super::real::RealDisk;
+use super::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
+use super::{Log, RealDisk};
 use crate::container::Source;
 use crate::{CheckpointReader, Checkpointer, Error};
 

@@ -1,15 +1,14 @@
-//! The writing side of a checkpoint directory: there is one at a time, and it holds the lock.
+//! The writing side of a home: there is one at a time. It numbers the saves, and keeps the rules of
+//! retention.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::claim::{Claim, Claiming};
-use super::disk::Disk;
-use super::publish::{Sealed, Temporary, remove_temporary};
+use super::guard::Guard;
+use super::home::{Claim, Claiming, Draft, Home, Sealed};
 use super::retention::{Keeping, Metrics, Retention};
-use super::{Directory, name};
 use crate::base::warnings::warn;
 use crate::container::{Compression, Refusal, Source};
 use crate::error::Error;
@@ -18,27 +17,22 @@ use crate::seal::Protection;
 /// The settings of a writer.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// True if a save waits until it is on the disk.
-    pub(crate) durable: bool,
     /// The rules of retention.
     pub(crate) retention: Retention,
     /// The compression of its files; the store only passes it on.
     pub(crate) compression: Compression,
     /// The protection of its files; the store only passes it on.
     pub(crate) protection: Protection,
-    /// True if the group may write there, so that its files are no warning.
-    pub(crate) with_group: bool,
 }
 
 /// The number of saves after which the writer lists the directory again.
 const LIST_EVERY: u32 = 100;
 
-/// A checkpoint directory that only this program may write to, until dropped.
+/// A home that only this program may save to, until dropped.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    directory: Directory,
     settings: Settings,
-    claim: Arc<Claim>,
+    claim: Box<dyn Claim>,
     /// The highest number that was ever tried, so that a save with an unknown outcome is never
     /// overwritten.
     last: u64,
@@ -48,76 +42,37 @@ pub(crate) struct Writer {
     since_listing: u32,
     /// Generations that a load found unusable. They do not count as kept.
     damaged: BTreeSet<u64>,
-    /// Generations that retention would remove, and found pinned: they stay while a pin has their
-    /// number.
-    pinned: BTreeSet<u64>,
     /// The metrics of the existing generations, for retention.
     metrics: BTreeMap<u64, Metrics>,
     /// The last generation that was saved here.
     saved: Option<u64>,
-    /// A retired generation, under a temporary name, for the next save to overwrite.
-    spare: Option<PathBuf>,
-    /// Other retired files, which another process held when they were to be overwritten.
-    held: Vec<PathBuf>,
 }
 
 impl Writer {
-    /// Creates the directory where it is absent, takes its lock, and removes the leftovers of a
-    /// crash.
-    pub(crate) fn open(
-        directory: Directory,
-        settings: Settings,
-        claiming: &Claiming,
-    ) -> Result<Writer, Error> {
-        let claim = Claim::take(&*directory.disk, &directory.path, claiming)?;
-        let directory = directory.claimed(&claim);
-        let Directory { path, disk, .. } = &directory;
-        // With a key, files of other users are refused.
-        if settings.protection.tag_key().is_none()
-            && let Some(who) = strangers(path, settings.with_group)
-        {
-            warn(format!(
-                "{who} can add checkpoints to {}, or change existing ones: take that permission away \
-                 (`chmod go-w`), or authenticate yours with `Protection::authenticate`",
-                path.display()
-            ));
-        }
-        let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
-        // A killed process left these. No other program writes here: the lock is ours.
-        for name in names.iter().filter(|name| name::is_temporary(name)) {
-            remove_unless_held(&**disk, &path.join(name));
-        }
-        if settings.durable {
-            // A process that was killed between its rename and its sync left a generation that
-            // exists now, but may not survive a power cut. A program that loads it may publish
-            // results; so it is made durable first.
-            disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
-        }
-        let known: BTreeSet<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
+    /// Claims a home, and looks for the existing generations.
+    pub(crate) fn open(home: &dyn Home, settings: Settings, claiming: &Claiming) -> Result<Writer, Error> {
+        let claim = home.claim(claiming)?;
+        let known: BTreeSet<u64> = claim.home().generations()?.into_iter().collect();
         Ok(Writer {
             last: known.last().copied().unwrap_or(0),
-            directory,
             settings,
             claim,
             known,
             since_listing: 0,
             damaged: BTreeSet::new(),
-            pinned: BTreeSet::new(),
             metrics: BTreeMap::new(),
             saved: None,
-            spare: None,
-            held: Vec::new(),
         })
     }
 
-    /// The directory, for reading.
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
+    /// The home, for reading.
+    pub(crate) fn home(&self) -> &Arc<dyn Home> {
+        self.claim.home()
     }
 
-    /// The claim on the directory.
-    pub(crate) fn claim(&self) -> &Arc<Claim> {
-        &self.claim
+    /// The guard of the home.
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        self.claim.guard()
     }
 
     /// The newest generation, as far as is known.
@@ -142,46 +97,20 @@ impl Writer {
 
     /// The number of the next save.
     pub(crate) fn next(&self) -> Result<u64, Error> {
-        let path = &self.directory.path;
-        self.last.checked_add(1).ok_or_else(|| Error::NoMoreGenerations { path: path.clone() })
+        self.last.checked_add(1).ok_or_else(|| Error::NoMoreGenerations { path: self.path().to_owned() })
     }
 
-    /// Starts a save. It overwrites a retired generation where possible: its space is allocated
-    /// already, which is faster, and cannot run out. The caller has checked that this process
-    /// claimed the directory, and [`publish`](Writer::publish) checks it again.
-    pub(crate) fn begin(&mut self) -> Result<Temporary, Error> {
-        self.claim.check_place()?;
-        self.claim.touch();
-        let process = self.claim.process();
-        let Directory { path, disk, .. } = &self.directory;
-        let mut recycled = None;
-        let spares = self.spare.take().into_iter().chain(std::mem::take(&mut self.held));
-        for spare in spares {
-            if recycled.is_some() {
-                self.held.push(spare);
-                continue;
-            }
-            match Temporary::recycle(disk, &spare, process) {
-                Ok(temporary) => recycled = Some(temporary),
-                // Another process reads it, or writes it: it is never removed, but tried again.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.held.push(spare),
-                Err(error) => {
-                    tracing::debug!(path = %spare.display(), %error, "not recycled");
-                    remove_temporary(&**disk, &spare);
-                }
-            }
-        }
-        recycled.map_or_else(|| Temporary::create(disk, path, process), Ok)
+    /// Starts a save. The caller has checked that this process claimed the home, and
+    /// [`publish`](Writer::publish) checks it again.
+    pub(crate) fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
+        self.guard().check_place()?;
+        self.guard().touch();
+        self.claim.begin(generation)
     }
 
-    /// The path of the directory.
+    /// The path of the home.
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// True if saves wait for the disk.
-    pub(crate) fn durable(&self) -> bool {
-        self.settings.durable
+        self.home().path()
     }
 
     /// The protection of saves.
@@ -196,12 +125,8 @@ impl Writer {
 
     /// Makes a generation of an earlier run as durable as one of this run.
     pub(crate) fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
-        self.claim.check()?;
-        let path = self.directory.location(generation);
-        if !self.settings.durable {
-            return Ok(());
-        }
-        self.directory.disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))
+        self.guard().check()?;
+        self.claim.keep_for_good(generation)
     }
 
     /// The compression of saves.
@@ -209,28 +134,30 @@ impl Writer {
         self.settings.compression
     }
 
-    /// Ends a save: when this returns, the generation is durable. Only then does retention remove
-    /// others, and a failure to remove them does not fail the save.
-    pub(crate) fn publish(&mut self, sealed: Sealed, generation: u64, metrics: Metrics) -> Result<(), Error> {
-        self.claim.check()?;
-        let Directory { path, disk, .. } = &self.directory;
+    /// Ends a save: when this returns, the generation is durable. It removes no other;
+    /// [`retire`](Writer::retire) does.
+    pub(crate) fn publish(
+        &mut self,
+        sealed: Box<dyn Sealed>,
+        generation: u64,
+        metrics: Metrics,
+    ) -> Result<(), Error> {
+        self.guard().check()?;
         // Whatever the outcome, the number is used up.
         self.last = self.last.max(generation);
-        let target = self.directory.location(generation);
-        sealed.publish(&target).map_err(|source| Error::writing("publish", &target, source))?;
-        self.known.insert(generation);
-        if self.settings.durable {
-            disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+        let outcome = sealed.publish();
+        if outcome.is_ok() || self.home().has(generation) {
+            self.known.insert(generation);
         }
+        outcome?;
         self.saved = Some(generation);
         self.metrics.insert(generation, metrics);
-        self.retire(generation);
         Ok(())
     }
 
-    /// Removes generations that are not to be kept, but keeps one file for the next save to
-    /// recycle.
-    fn retire(&mut self, newest: u64) {
+    /// Removes the generations that retention does not keep beside the newest. A failure fails no
+    /// save.
+    pub(crate) fn retire(&mut self, newest: u64) {
         if let Err(error) = self.look_again(Some(newest)) {
             return warn(format!("no old generations are removed, they cannot be looked for: {error}"));
         }
@@ -244,7 +171,7 @@ impl Writer {
 
     fn remove_all_but(&mut self, kept: &BTreeMap<u64, Vec<Keeping>>, generations: Vec<u64>) {
         for generation in generations.into_iter().filter(|generation| !kept.contains_key(generation)) {
-            match self.take_away(generation) {
+            match self.claim.remove(generation) {
                 Ok(true) => {
                     self.known.remove(&generation);
                     self.damaged.remove(&generation);
@@ -255,7 +182,7 @@ impl Writer {
                     self.known.remove(&generation);
                 }
                 Err(error) => {
-                    let path = self.directory.location(generation);
+                    let path = self.home().location(generation);
                     warn(format!(
                         "the old generation {} cannot be removed, the next save tries again: {error}",
                         path.display()
@@ -272,7 +199,7 @@ impl Writer {
         coming: u64,
         is_whole: impl Fn(Box<dyn Source>) -> Result<(), Refusal>,
     ) -> Result<bool, Error> {
-        self.claim.check()?;
+        self.guard().check()?;
         self.look_again(None)?;
         let mut generations: Vec<u64> = self.known.range(..coming).copied().collect();
         let usable = generations.iter().rfind(|generation| !self.damaged.contains(generation));
@@ -284,8 +211,8 @@ impl Writer {
         if generations.iter().all(|generation| kept.contains_key(generation)) {
             return Ok(false);
         }
-        if let Err(refusal) = self.directory.open(newest).map_err(Refusal::Unreadable).and_then(is_whole) {
-            let error = Error::refused(&self.directory.location(newest), refusal);
+        if let Err(refusal) = self.home().open(newest).map_err(Refusal::Unreadable).and_then(is_whole) {
+            let error = Error::refused(&self.home().location(newest), refusal);
             warn(format!(
                 "no room is made for a save, because the newest generation must be whole for that: {error}"
             ));
@@ -302,7 +229,7 @@ impl Writer {
     fn look_again(&mut self, published: Option<u64>) -> Result<(), Error> {
         self.since_listing += 1;
         if self.since_listing >= LIST_EVERY {
-            self.known = self.directory.generations()?.into_iter().collect();
+            self.known = self.home().generations()?.into_iter().collect();
             self.since_listing = 0;
         }
         let mut there = 0;
@@ -311,7 +238,7 @@ impl Writer {
             if there == self.settings.retention.last.get() {
                 break;
             }
-            if published == Some(*generation) || self.directory.has(*generation) {
+            if published == Some(*generation) || self.home().has(*generation) {
                 there += 1;
             } else {
                 gone.push(*generation);
@@ -319,73 +246,5 @@ impl Writer {
         }
         self.known.retain(|generation| !gone.contains(generation));
         Ok(())
-    }
-
-    /// Takes a generation away, and keeps the file for a later save, or removes it. Returns false
-    /// where it stays for now.
-    fn take_away(&mut self, generation: u64) -> io::Result<bool> {
-        let durable = self.settings.durable;
-        // This only looks at the name: there may be thousands of pins.
-        if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
-            return Ok(false);
-        }
-        self.pinned.remove(&generation);
-        let Some(retired) = self.directory.retire(generation, durable)? else {
-            if self.directory.has_pin(generation) {
-                self.pinned.insert(generation);
-            }
-            return Ok(false);
-        };
-        // Without syncs, a power cut may leave nothing but the retired file.
-        if durable && self.spare.is_none() {
-            self.spare = Some(retired);
-        } else {
-            remove_temporary(&*self.directory.disk, &retired);
-        }
-        Ok(true)
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // In a forked process these files are the parent's.
-        if self.claim.is_of_this_process() {
-            for spare in self.spare.iter().chain(&self.held) {
-                remove_unless_held(&*self.directory.disk, spare);
-            }
-        }
-    }
-}
-
-/// Removes a temporary file, unless another process reads or writes it: then a later start removes
-/// it.
-fn remove_unless_held(disk: &dyn Disk, path: &Path) {
-    match disk.hold(path, false) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            tracing::debug!(path = %path.display(), "a temporary file is in use and stays");
-        }
-        _ => remove_temporary(disk, path),
-    }
-}
-
-/// Describes the other users who may create and replace names in a directory.
-fn strangers(path: &Path, with_group: bool) -> Option<String> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = path.metadata().ok()?;
-        let (us, owner) = (rustix::process::geteuid().as_raw(), metadata.uid());
-        if metadata.mode() & 0o002 != 0 {
-            return Some("everybody".to_owned());
-        }
-        if metadata.mode() & 0o020 != 0 && !with_group {
-            return Some(format!("the group {}", metadata.gid()));
-        }
-        (owner != us && owner != 0 && !with_group).then(|| format!("user {owner}, whose it is,"))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (path, with_group);
-        None
     }
 }

@@ -21,7 +21,7 @@ use crate::container::{Container, Manifest, Memory, STATE, Source, time};
 use crate::error::Error;
 use crate::schema::Schema;
 use crate::seal::Protection;
-use crate::store::{Directory, Disk as _, RealDisk, absolute, generation_of, name};
+use crate::store::{Directory, Disk as _, Home as _, RealDisk, absolute, generation_of, name};
 
 /// A checkpoint: a file, or one that is kept inside another, as [`Scopes`](crate::Scopes) do.
 ///

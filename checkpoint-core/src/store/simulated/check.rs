@@ -82,7 +82,8 @@ impl Examiner {
     ) -> Examiner {
         let disk = SimulatedDisk::new(Image::new());
         let open = |path| {
-            CheckpointReader::new(Directory::new(path, wrap(Arc::clone(&disk))), Protection::new()).unwrap()
+            let directory = Directory::new(path, wrap(Arc::clone(&disk)));
+            CheckpointReader::new(Arc::new(directory), Protection::new()).unwrap()
         };
         Examiner {
             reader: open(path),
@@ -179,7 +180,8 @@ impl Examiner {
             &mut self.reader
         } else {
             let disk: Arc<dyn crate::store::Disk> = Arc::new(Arc::clone(&self.disk));
-            let new = || CheckpointReader::new(Directory::new(path, disk), Protection::new()).unwrap();
+            let new =
+                || CheckpointReader::new(Arc::new(Directory::new(path, disk)), Protection::new()).unwrap();
             self.readers.entry(path.to_owned()).or_insert_with(new)
         };
         let loaded = match reader.load_generation(generation) {

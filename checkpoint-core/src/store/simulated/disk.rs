@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::image::{Data, Image, Inode, Node};
 use crate::container::Source;
-use crate::store::disk::{Disk, Hold, Identity, Lock, Locking, Log, NewFile, Output};
-use crate::store::name;
+use crate::store::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
+use crate::store::{Lock, Log, name};
 
 /// The number of bytes of one write: a cut can come between two of these, as between two calls of
 /// the system.

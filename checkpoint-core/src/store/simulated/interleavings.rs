@@ -26,8 +26,8 @@ use super::disk::{Event, Fault, SimulatedDisk};
 use super::image::{Image, hash_of};
 use super::mutants::Mutant;
 use super::scenarios::{Bench, PATH, Scenario};
-use crate::store::Directory;
 use crate::store::faults::EIO;
+use crate::store::{Directory, Home as _};
 use crate::{CheckpointReader, Checkpointer, Error, Progress, Protection};
 
 /// The number of random orders where all are too many; fewer without optimisation.
@@ -323,7 +323,8 @@ fn in_many_orders_a_reader_gets_the_last_acknowledged_or_newer() {
             let (acknowledged, disk) = (Arc::clone(&acknowledged), bench.seam());
             shuttle::thread::spawn(move || {
                 let directory = Directory::new(Path::new(PATH), disk);
-                let mut reader = CheckpointReader::<u64>::new(directory, Protection::new()).unwrap();
+                let mut reader =
+                    CheckpointReader::<u64>::new(Arc::new(directory), Protection::new()).unwrap();
                 for _ in 0..8 {
                     let least = acknowledged.load(Ordering::Relaxed);
                     let loaded = reader.load().unwrap().unwrap_or(0);

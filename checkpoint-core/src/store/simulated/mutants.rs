@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
 use crate::container::{self, Ignored, Source};
-use crate::store::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
-use crate::store::name;
+use crate::store::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
+use crate::store::{Log, name};
 
 /// A fault of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]

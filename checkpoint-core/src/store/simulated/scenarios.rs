@@ -317,7 +317,7 @@ fn run_steps(bench: &Bench, state: u64, simulate: impl FnOnce() -> Result<u64, E
 /// Existing outputs are not made again.
 fn recover_steps(bench: &Bench) -> Result<(), Error> {
     let directory = Directory::new(Path::new(SIMULATE), Arc::clone(&bench.seam));
-    if let Some(state) = CheckpointReader::<u64>::new(directory, Protection::new())?.load()? {
+    if let Some(state) = CheckpointReader::<u64>::new(Arc::new(directory), Protection::new())?.load()? {
         run_steps(bench, state, || panic!("a step that was finished is run again"))?;
     }
     steps(bench)

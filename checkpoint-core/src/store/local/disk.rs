@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::container::Source;
+use crate::store::{Lock, Log};
 
 /// The operations that the store needs of a file system.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
@@ -107,15 +108,6 @@ pub(crate) trait Output: Write + fmt::Debug + Send {
     fn identity(&self) -> Option<Identity>;
 }
 
-/// A file that grows line by line. It is not durable, and nothing depends on it.
-pub(crate) trait Log: fmt::Debug + Send {
-    /// Appends all of the bytes or, on a full disk, some of them.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-
-    /// The length in bytes.
-    fn length(&self) -> io::Result<u64>;
-}
-
 /// The outcome of taking a lock.
 #[derive(Debug)]
 pub(crate) enum Locking {
@@ -125,17 +117,4 @@ pub(crate) enum Locking {
     Held(String),
     /// The file system refuses locks, with this error. The result locks out no other program.
     Unsupported(io::Error, Box<dyn Lock>),
-}
-
-/// The lock of a directory, ours until dropped.
-pub(crate) trait Lock: fmt::Debug + Send + Sync {
-    /// True if the path of the directory still leads to the locked one. Restores the lock file
-    /// where only that is gone, as after a purge of old files.
-    fn stands(&self) -> bool;
-
-    /// The first half of that check, without the lock file and without waiting for another thread.
-    fn is_in_place(&self) -> bool;
-
-    /// Updates the time of the lock file, so that a purge of old files skips it.
-    fn touch(&self);
 }

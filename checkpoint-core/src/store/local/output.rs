@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::disk::{Identity, Output};
-use super::process::Process;
 use super::real::identity;
 #[cfg(unix)]
 use crate::base::host::file_size_limit;
 use crate::base::limits::BUFFER;
+use crate::store::process::Process;
 
 /// Direct I/O needs places, lengths and memory that are multiples of this; 4096 works for every
 /// disk in use.

@@ -4,10 +4,10 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::claim::describe_holder;
 use super::lock::LONGEST;
-use super::name;
+use super::take::describe_holder;
 use crate::error::Error;
+use crate::store::name;
 
 /// Finds the program that has the lock of a directory. To find out, it takes the lock for a moment,
 /// together with other readers. Returns `None` also where the file system has no locks.

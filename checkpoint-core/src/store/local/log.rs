@@ -4,10 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Identity, Log};
-use super::name;
+use super::disk::Identity;
 use super::output::check_limit;
 use super::real::{Access, has_one_name, identity, must_be_regular, no_follow_no_wait};
+use crate::store::{Log, name};
 
 #[derive(Debug)]
 pub(super) struct FileLog {

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::disk::{Disk, Hold, Identity, Locking, Log, NewFile, Output};
+use super::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
 use super::lock::{self, TryLock};
 use super::log::FileLog;
-use super::name;
 use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
 use crate::base::warnings::warn;
 use crate::container::Source;
+use crate::store::{Log, name};
 
 /// The real file system.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl RealDisk {
 #[cfg(test)]
 impl RealDisk {
     /// A disk without direct I/O.
-    pub(super) fn buffered() -> RealDisk {
+    pub(in crate::store) fn buffered() -> RealDisk {
         RealDisk { set_direct: output::no_direct, ..RealDisk::default() }
     }
 

@@ -1,17 +1,16 @@
 //! The right to write to a directory: this process holds its lock, and no other can.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{Disk, Lock, Locking};
-use super::name;
-use super::process::Process;
+use super::disk::{Disk, Locking};
 use crate::base::host;
 use crate::base::warnings::warn;
 use crate::error::Error;
+use crate::store::{Claiming, Guard, Lock, name};
 
 /// The number of attempts to take a lock that another program has, and the pause between them: that
 /// program may only be looking.
@@ -21,111 +20,15 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 /// The longest pause between two attempts of a caller that waits.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The time between two updates of the lock file's time.
-const TOUCH_EVERY: Duration = Duration::from_secs(60);
-
-/// The settings of a claim.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Claiming {
-    /// True to make the names of new directories durable.
-    pub(crate) durable: bool,
-    /// The time to wait for a program that has the lock.
-    pub(crate) wait: Duration,
-    /// True to accept a file system without locks.
-    pub(crate) without_lock: bool,
-    /// The claim on an outer directory; dangling where there is none.
-    pub(crate) within: Weak<Claim>,
-}
-
-/// A directory that only this process may write to, until dropped.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    path: PathBuf,
-    lock: Box<dyn Lock>,
-    process: Process,
-    within: Weak<Claim>,
-    touched: Mutex<Instant>,
-}
-
-impl Claim {
+impl Guard {
     /// Creates a directory where it is absent, and takes its lock.
-    pub(crate) fn take(disk: &dyn Disk, path: &Path, claiming: &Claiming) -> Result<Arc<Claim>, Error> {
-        let Claiming { durable, wait, without_lock, within } = claiming;
+    pub(crate) fn take(disk: &dyn Disk, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
+        let Claiming { durable, wait, without_lock, within, .. } = claiming;
         if let Some(within) = within.upgrade() {
             within.check()?;
         }
         create(disk, path, *durable)?;
-        let lock = lock(disk, path, *wait, *without_lock)?;
-        Ok(Arc::new(Claim {
-            path: path.to_owned(),
-            lock,
-            process: Process::current(),
-            within: Weak::clone(within),
-            touched: Mutex::new(Instant::now()),
-        }))
-    }
-
-    /// Checks that the path still leads to the claimed directory, and not to another in its place.
-    pub(crate) fn check_place(&self) -> Result<(), Error> {
-        if let Some(within) = self.within.upgrade() {
-            within.check_place()?;
-        }
-        // In a forked process, a thread of the parent may hold the lock's own mutex forever.
-        let stands = if self.has_process_number() { self.lock.stands() } else { self.lock.is_in_place() };
-        if stands {
-            return Ok(());
-        }
-        Err(Error::DirectoryReplaced { path: self.path.clone() })
-    }
-
-    /// Checks before a write that this process claimed the directory, and that it is still in its
-    /// place.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.check_process()?;
-        self.check_place()
-    }
-
-    /// Checks that this process claimed the directory, and was not forked from the one that did.
-    pub(crate) fn check_process(&self) -> Result<(), Error> {
-        if self.is_of_this_process() {
-            return Ok(());
-        }
-        Err(Error::OtherProcess { path: self.path.clone(), process: self.process.id() })
-    }
-
-    /// True if this process claimed the directory, and was not forked from the one that did.
-    pub(crate) fn is_of_this_process(&self) -> bool {
-        self.process.is_current()
-    }
-
-    /// The process that claimed the directory.
-    pub(super) fn process(&self) -> Process {
-        self.process
-    }
-
-    /// The same, as far as the number of the process shows.
-    pub(crate) fn has_process_number(&self) -> bool {
-        self.process.id() == std::process::id()
-    }
-
-    /// Gives a sign of life: updates the time of the lock file now and then, and restores the file
-    /// where it is gone.
-    pub(crate) fn touch(&self) {
-        if !self.has_process_number() {
-            return;
-        }
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        if touched.elapsed() < TOUCH_EVERY || !self.is_of_this_process() {
-            return;
-        }
-        *touched = Instant::now();
-        drop(touched);
-        if self.lock.stands() {
-            self.lock.touch();
-        }
-        if let Some(within) = self.within.upgrade() {
-            within.touch();
-        }
+        Ok(Guard::new(path, lock(disk, path, *wait, *without_lock)?, within))
     }
 }
 
@@ -327,9 +230,9 @@ mod tests {
         use crate::store::RealDisk;
 
         let directory = tempfile::tempdir().unwrap();
-        let outer = Claim::take(&RealDisk::default(), directory.path(), &Claiming::default()).unwrap();
+        let outer = Guard::take(&RealDisk::default(), directory.path(), &Claiming::default()).unwrap();
         let claiming = Claiming { within: Arc::downgrade(&outer), ..Claiming::default() };
-        let inner = Claim::take(&RealDisk::default(), &directory.path().join("inner"), &claiming).unwrap();
+        let inner = Guard::take(&RealDisk::default(), &directory.path().join("inner"), &claiming).unwrap();
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let files = [".lock", "inner/.lock"].map(|name| directory.path().join(name));
         for path in &files {
@@ -339,8 +242,8 @@ mod tests {
         let modified = || files.clone().map(|path| path.metadata().unwrap().modified().unwrap());
         inner.touch();
         assert_eq!(modified(), [long_ago; 2], "it is not so often that it costs anything");
-        for claim in [&outer, &inner] {
-            *claim.touched.lock().unwrap() = Instant::now().checked_sub(2 * TOUCH_EVERY).unwrap();
+        for guard in [&outer, &inner] {
+            guard.touch_next_time();
         }
         inner.touch();
         assert!(modified().iter().all(|time| *time > long_ago), "{:?}", modified());

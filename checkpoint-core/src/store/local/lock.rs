@@ -11,11 +11,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::disk::{Lock, Locking};
-use super::name;
+use super::disk::Locking;
 use super::output::check_limit;
-use super::process::Process;
 use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow_no_wait};
+use crate::store::process::Process;
+use crate::store::{Lock, name};
 
 /// The number of attempts, where each time the lock file was removed before it was locked.
 const ATTEMPTS: u32 = 1000;

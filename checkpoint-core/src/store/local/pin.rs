@@ -4,22 +4,22 @@
 //! generation is gone does not keep a later one of the same number. An empty file, as `touch` makes
 //! it, pins any generation with the number.
 //!
-//! When a pin and retention meet, both [hold](super::Disk::hold) the file of the generation, the
+//! When a pin and retention meet, both [hold](super::disk::Disk::hold) the file of the generation, the
 //! pin shared and retention exclusively, so one of them comes first. Where a file system has no
 //! locks, or a user makes the pin by other means, each looks once more after it has acted: the pin
 //! for the generation, retention for a pin.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Directory;
 use super::disk::Hold;
-use super::{Directory, name};
 use crate::container::Source;
 use crate::error::Error;
+use crate::store::{Home, name};
 
 /// The number of bytes at the end of a file that are hashed. An archive has its entries with their
 /// checksums there.
@@ -53,10 +53,8 @@ impl Pinned {
 }
 
 impl Directory {
-    /// Keeps a generation from now on, whatever retention says. Acknowledged only if the generation
-    /// still exists then.
-    pub(crate) fn pin(&self, generation: u64) -> Result<(), Error> {
-        self.check_writable()?;
+    /// Pins a generation, see [`Home::pin`].
+    pub(super) fn keep(&self, generation: u64) -> Result<(), Error> {
         let (file, path) = (self.location(generation), self.pin_of(generation));
         let _held = match self.hold_shared(generation) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.no_such(generation)?),
@@ -88,15 +86,9 @@ impl Directory {
         Ok(())
     }
 
-    /// Leaves a generation to retention again.
-    pub(crate) fn unpin(&self, generation: u64) -> Result<(), Error> {
-        self.check_writable()?;
-        self.remove_pin(generation)
-    }
-
     /// Takes the name of a generation away, and returns the temporary name of its file. `None`
     /// where it stays, because it is pinned, or another program reads it; a later call may succeed.
-    pub(crate) fn retire(&self, generation: u64, durable: bool) -> io::Result<Option<PathBuf>> {
+    pub(super) fn retire(&self, generation: u64, durable: bool) -> io::Result<Option<PathBuf>> {
         let path = self.location(generation);
         // A program that pins the generation holds it too: so either the pin exists by now, or it
         // is refused.
@@ -125,7 +117,7 @@ impl Directory {
     }
 
     /// True if a pin keeps the generation with this file, and where that is unknown.
-    pub(crate) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
+    pub(super) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
         if !self.has_pin(generation) {
             return false;
         }
@@ -165,17 +157,11 @@ impl Directory {
         Ok(Error::NoSuchGeneration { path: self.path.clone(), generation, available })
     }
 
-    /// The generations of this list that a pin keeps.
-    pub(crate) fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
-        let is_pinned = |generation: &u64| self.is_pinned(*generation, &self.location(*generation));
-        generations.iter().copied().filter(is_pinned).collect()
-    }
-
     fn pin_of(&self, generation: u64) -> PathBuf {
         self.path.join(name::of_pin(generation))
     }
 
-    fn remove_pin(&self, generation: u64) -> Result<(), Error> {
+    pub(super) fn remove_pin(&self, generation: u64) -> Result<(), Error> {
         let path = self.pin_of(generation);
         match self.disk.remove(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

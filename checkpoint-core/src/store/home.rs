@@ -1,0 +1,127 @@
+//! The seam to the place of checkpoints: a directory of this machine, or another place that keeps
+//! generations of bytes.
+//!
+//! [`Home`] → [`Claim`] → [`Draft`] → [`Sealed`] → a generation. Numbers and retention are above it,
+//! in the [writer](super::Writer): a home only knows generations one by one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::guard::{Guard, WithinGuard};
+use crate::container::Source;
+use crate::error::Error;
+
+/// A place for the generations of one program.
+pub(crate) trait Home: fmt::Debug + Send + Sync {
+    /// The path, or the name in messages.
+    fn path(&self) -> &Path;
+
+    /// The path that a generation has, or would have.
+    fn location(&self, generation: u64) -> PathBuf;
+
+    /// Checks that this is still the place that the program claimed, if it did.
+    fn check(&self) -> Result<(), Error>;
+
+    /// The existing generations, oldest first. An absent place has none.
+    fn generations(&self) -> Result<Vec<u64>, Error>;
+
+    /// True if a generation exists.
+    fn has(&self, generation: u64) -> bool;
+
+    /// Opens a generation for reading.
+    fn open(&self, generation: u64) -> io::Result<Box<dyn Source>>;
+
+    /// Keeps a generation from now on, whatever retention says. Acknowledged only if the generation
+    /// still exists then.
+    fn pin(&self, generation: u64) -> Result<(), Error>;
+
+    /// Leaves a generation to retention again.
+    fn unpin(&self, generation: u64) -> Result<(), Error>;
+
+    /// The generations of this list that a pin keeps.
+    fn pinned(&self, generations: &[u64]) -> BTreeSet<u64>;
+
+    /// Opens another file of the place for reading, such as the history.
+    fn open_file(&self, name: &str) -> io::Result<Box<dyn Source>>;
+
+    /// Opens a file that grows line by line. Creates it where it is absent.
+    fn open_log(&self, name: &str) -> io::Result<Box<dyn Log>>;
+
+    /// Gives such a file another name, in place of an existing file of that name.
+    fn rename_log(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Takes the right to save there. Creates the place where it is absent, and removes the
+    /// leftovers of a crash.
+    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error>;
+}
+
+/// The settings of a claim.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claiming {
+    /// True to wait until each change is on the disk.
+    pub(crate) durable: bool,
+    /// The time to wait for a program that has the claim.
+    pub(crate) wait: std::time::Duration,
+    /// True to accept a file system without locks.
+    pub(crate) without_lock: bool,
+    /// True if checkpoints of other users are no danger: a key authenticates their author.
+    pub(crate) authenticated: bool,
+    /// True if the group may write there, so that its files are no warning.
+    pub(crate) with_group: bool,
+    /// The claim on an outer place; dangling where there is none.
+    pub(crate) within: WithinGuard,
+}
+
+/// The right to save at a place, until dropped.
+pub(crate) trait Claim: fmt::Debug + Send {
+    /// The proof of the right, shared with those that check it.
+    fn guard(&self) -> &Arc<Guard>;
+
+    /// The place, for reading by its holder: another place at the same path is not read.
+    fn home(&self) -> &Arc<dyn Home>;
+
+    /// Starts a generation.
+    fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error>;
+
+    /// Makes a generation of an earlier run as durable as one of this run.
+    fn keep_for_good(&self, generation: u64) -> Result<(), Error>;
+
+    /// Removes a generation. Returns false where it stays for now, because it is pinned, or another
+    /// program reads it. An absent one is an error ([`io::ErrorKind::NotFound`]).
+    fn remove(&mut self, generation: u64) -> io::Result<bool>;
+}
+
+/// A generation while it is written. If dropped before its end, it leaves nothing behind.
+pub(crate) trait Draft: Write + fmt::Debug + Send {
+    /// The path until it is published.
+    fn path(&self) -> &Path;
+
+    /// Ends the writing and, where the claim is durable, waits until the data is on the disk.
+    fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Error>;
+}
+
+/// A generation whose bytes are complete, and that no reader finds yet. If dropped before it is
+/// published, it leaves nothing behind.
+pub(crate) trait Sealed: fmt::Debug + Send {
+    /// The path until it is published.
+    fn path(&self) -> &Path;
+
+    /// Opens it as a reader will.
+    fn open(&self) -> io::Result<Box<dyn Source>>;
+
+    /// Makes it a generation: when this returns, readers find it, and where the claim is durable, it
+    /// survives a power cut. After an error, it is unknown whether the generation exists.
+    fn publish(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// A file that grows line by line. It is not durable, and nothing depends on it.
+pub(crate) trait Log: fmt::Debug + Send {
+    /// Appends all of the bytes or, on a full disk, some of them.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The length in bytes.
+    fn length(&self) -> io::Result<u64>;
+}

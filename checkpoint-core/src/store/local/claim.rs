@@ -1,0 +1,185 @@
+//! The claim on a directory: new files, the reuse of retired ones, and their removal.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Directory;
+use super::disk::Disk;
+use super::draft::{Target, Temporary, remove_temporary};
+use crate::base::warnings::warn;
+use crate::error::Error;
+use crate::store::{Claim, Claiming, Draft, Guard, Home, name};
+
+/// The right to save to a directory, which this process has locked.
+#[derive(Debug)]
+pub(super) struct DirectoryClaim {
+    directory: Directory,
+    /// The same directory, for readers.
+    home: Arc<dyn Home>,
+    durable: bool,
+    guard: Arc<Guard>,
+    /// Generations that were found pinned when they were to be removed: they stay while a pin has
+    /// their number.
+    pinned: BTreeSet<u64>,
+    /// A retired generation, under a temporary name, for the next save to overwrite.
+    spare: Option<PathBuf>,
+    /// Other retired files, which another process held when they were to be overwritten.
+    held: Vec<PathBuf>,
+}
+
+impl DirectoryClaim {
+    /// Creates the directory where it is absent, takes its lock, and removes the leftovers of a
+    /// crash.
+    pub(super) fn take(directory: Directory, claiming: &Claiming) -> Result<DirectoryClaim, Error> {
+        let guard = Guard::take(&*directory.disk, &directory.path, claiming)?;
+        let directory = directory.guarded(&guard);
+        let Directory { path, disk, .. } = &directory;
+        // With a key, files of other users are refused.
+        if !claiming.authenticated
+            && let Some(who) = strangers(path, claiming.with_group)
+        {
+            warn(format!(
+                "{who} can add checkpoints to {}, or change existing ones: take that permission away \
+                 (`chmod go-w`), or authenticate yours with `Protection::authenticate`",
+                path.display()
+            ));
+        }
+        let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
+        // A killed process left these. No other program writes here: the lock is ours.
+        for name in names.iter().filter(|name| name::is_temporary(name)) {
+            remove_unless_held(&**disk, &path.join(name));
+        }
+        if claiming.durable {
+            // A process that was killed between its rename and its sync left a generation that
+            // exists now, but may not survive a power cut. A program that loads it may publish
+            // results; so it is made durable first.
+            disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+        }
+        Ok(DirectoryClaim {
+            home: Arc::new(directory.clone()),
+            directory,
+            durable: claiming.durable,
+            guard,
+            pinned: BTreeSet::new(),
+            spare: None,
+            held: Vec::new(),
+        })
+    }
+}
+
+impl Claim for DirectoryClaim {
+    fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    fn home(&self) -> &Arc<dyn Home> {
+        &self.home
+    }
+
+    /// Overwrites a retired generation where possible: its space is allocated already, which is
+    /// faster, and cannot run out.
+    fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
+        let Directory { path, disk, .. } = &self.directory;
+        let target = Target {
+            disk: Arc::clone(disk),
+            directory: path.clone(),
+            path: self.directory.location(generation),
+            durable: self.durable,
+            process: self.guard.process(),
+        };
+        let mut recycled = None;
+        let spares = self.spare.take().into_iter().chain(std::mem::take(&mut self.held));
+        for spare in spares {
+            if recycled.is_some() {
+                self.held.push(spare);
+                continue;
+            }
+            match Temporary::recycle(&spare, target.clone()) {
+                Ok(temporary) => recycled = Some(temporary),
+                // Another process reads it, or writes it: it is never removed, but tried again.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.held.push(spare),
+                Err(error) => {
+                    tracing::debug!(path = %spare.display(), %error, "not recycled");
+                    remove_temporary(&**disk, &spare);
+                }
+            }
+        }
+        Ok(Box::new(recycled.map_or_else(|| Temporary::create(target), Ok)?))
+    }
+
+    fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
+        let path = self.directory.location(generation);
+        if !self.durable {
+            return Ok(());
+        }
+        self.directory.disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))
+    }
+
+    /// Keeps one file for a later save.
+    fn remove(&mut self, generation: u64) -> io::Result<bool> {
+        // This only looks at the name: there may be thousands of pins.
+        if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
+            return Ok(false);
+        }
+        self.pinned.remove(&generation);
+        let Some(retired) = self.directory.retire(generation, self.durable)? else {
+            if self.directory.has_pin(generation) {
+                self.pinned.insert(generation);
+            }
+            return Ok(false);
+        };
+        // Without syncs, a power cut may leave nothing but the retired file.
+        if self.durable && self.spare.is_none() {
+            self.spare = Some(retired);
+        } else {
+            remove_temporary(&*self.directory.disk, &retired);
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for DirectoryClaim {
+    fn drop(&mut self) {
+        // In a forked process these files are the parent's.
+        if self.guard.is_of_this_process() {
+            for spare in self.spare.iter().chain(&self.held) {
+                remove_unless_held(&*self.directory.disk, spare);
+            }
+        }
+    }
+}
+
+/// Removes a temporary file, unless another process reads or writes it: then a later start removes
+/// it.
+fn remove_unless_held(disk: &dyn Disk, path: &Path) {
+    match disk.hold(path, false) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            tracing::debug!(path = %path.display(), "a temporary file is in use and stays");
+        }
+        _ => remove_temporary(disk, path),
+    }
+}
+
+/// Describes the other users who may create and replace names in a directory.
+fn strangers(path: &Path, with_group: bool) -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = path.metadata().ok()?;
+        let (us, owner) = (rustix::process::geteuid().as_raw(), metadata.uid());
+        if metadata.mode() & 0o002 != 0 {
+            return Some("everybody".to_owned());
+        }
+        if metadata.mode() & 0o020 != 0 && !with_group {
+            return Some(format!("the group {}", metadata.gid()));
+        }
+        (owner != us && owner != 0 && !with_group).then(|| format!("user {owner}, whose it is,"))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (path, with_group);
+        None
+    }
+}

@@ -1,0 +1,143 @@
+//! A directory of this machine as the home of checkpoints.
+//!
+//! It holds the generations of one program, a lock file, and temporary files during a save.
+
+mod claim;
+mod copy;
+pub(super) mod disk;
+mod draft;
+mod holder;
+mod lock;
+mod log;
+mod output;
+mod pin;
+pub(super) mod real;
+mod take;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use super::guard::{Guard, WithinGuard};
+use super::home::{Claim, Claiming, Home, Log};
+use super::name;
+use crate::container::Source;
+use crate::error::Error;
+use claim::DirectoryClaim;
+pub use copy::CopyWay;
+pub(crate) use copy::copy_generation;
+pub(crate) use disk::Disk;
+pub(crate) use holder::holder;
+pub(crate) use output::check_limit as check_file_size;
+pub use real::Access;
+pub(crate) use real::RealDisk;
+
+/// A checkpoint directory for reading. It takes no lock, so a program can read while another
+/// writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// The guard of the writer that reads; dangling for a mere reader.
+    guard: WithinGuard,
+}
+
+impl Directory {
+    pub(crate) fn new(path: &Path, disk: Arc<dyn Disk>) -> Directory {
+        Directory { path: path.to_owned(), disk, guard: Weak::new() }
+    }
+
+    /// The same directory for the holder of a claim on it, or on an outer one: a directory in its
+    /// place is not read.
+    pub(crate) fn guarded(self, guard: &Arc<Guard>) -> Directory {
+        Directory { guard: Arc::downgrade(guard), ..self }
+    }
+
+    /// Checks before a change that the directory is still the claimed one, and that this process
+    /// has the claim.
+    fn check_writable(&self) -> Result<(), Error> {
+        self.guard.upgrade().map_or(Ok(()), |guard| guard.check())
+    }
+
+    fn listed(&self) -> Result<Vec<u64>, Error> {
+        let names = match self.disk.list(&self.path) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return take::dangling(&self.path).map_or(Ok(Vec::new()), Err);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::NotADirectory { path: self.path.clone() });
+            }
+            Err(source) => return Err(Error::io("list", &self.path, source)),
+        };
+        let mut generations: Vec<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
+        generations.sort_unstable();
+        Ok(generations)
+    }
+}
+
+impl Home for Directory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn location(&self, generation: u64) -> PathBuf {
+        self.path.join(name::of_generation(generation))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.guard.upgrade().map_or(Ok(()), |guard| guard.check_place())
+    }
+
+    /// A listing does not show a single moment: while a save replaces the only generation, it can
+    /// miss both. So an empty directory must be seen twice.
+    fn generations(&self) -> Result<Vec<u64>, Error> {
+        self.check()?;
+        let generations = self.listed()?;
+        if generations.is_empty() { self.listed() } else { Ok(generations) }
+    }
+
+    fn has(&self, generation: u64) -> bool {
+        self.disk.exists(&self.location(generation))
+    }
+
+    fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
+        self.disk.open(&self.location(generation))
+    }
+
+    fn pin(&self, generation: u64) -> Result<(), Error> {
+        self.check_writable()?;
+        self.keep(generation)
+    }
+
+    fn unpin(&self, generation: u64) -> Result<(), Error> {
+        self.check_writable()?;
+        self.remove_pin(generation)
+    }
+
+    fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
+        let is_pinned = |generation: &u64| self.is_pinned(*generation, &self.location(*generation));
+        generations.iter().copied().filter(is_pinned).collect()
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        self.disk.open(&self.path.join(name))
+    }
+
+    fn open_log(&self, name: &str) -> io::Result<Box<dyn Log>> {
+        self.disk.open_log(&self.path.join(name))
+    }
+
+    fn rename_log(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        match self.disk.remove(&to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.disk.rename(&from, &to),
+        }
+    }
+
+    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
+        Ok(Box::new(DirectoryClaim::take(self.clone(), claiming)?))
+    }
+}
