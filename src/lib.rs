@@ -52,6 +52,7 @@
 //! | `derive` (on by default) | the macros |
 //! | `pipeline` | `pipeline`: a program in steps, each checkpointed by itself and repeated only where it must be |
 //! | `scopes` | `scopes`: functions that each keep a part of one checkpoint |
+//! | `group` | `group`: many processes that save together, and restart together |
 //! | `inspect` | `inspect`: looks into checkpoints without the program that wrote them |
 //! | `ndarray`, `nalgebra`, `num-complex`, `half` | arrays of these crates, stored as arrays |
 //! | `zstd` | compressed checkpoints |

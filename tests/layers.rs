@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// From the bottom to the top. Folders in one line do not use each other.
-const TOWER: [&[&str]; 18] = [
+const TOWER: [&[&str]; 19] = [
     &["base"],
     &["schema"],
     &["trace", "arrays"],
@@ -21,6 +21,7 @@ const TOWER: [&[&str]; 18] = [
     &["history", "stop"],
     &["tree"],
     &["run"],
+    &["group"],
     &["scopes", "pipeline", "inspect"],
     // The macros' hidden way to all of it, and the crate itself.
     &["__private"],

@@ -21,7 +21,7 @@
 // Items that only the optional modules use are dead without them. A build with all of them finds
 // unused items.
 #![cfg_attr(
-    not(all(feature = "pipeline", feature = "scopes", feature = "inspect")),
+    not(all(feature = "pipeline", feature = "scopes", feature = "group", feature = "inspect")),
     allow(dead_code, unused_imports, unreachable_pub, reason = "the optional modules use it")
 )]
 
@@ -32,6 +32,8 @@ mod container;
 mod environment;
 mod error;
 pub mod evolution;
+#[cfg(feature = "group")]
+pub mod group;
 pub mod history;
 #[cfg(feature = "inspect")]
 pub mod inspect;
