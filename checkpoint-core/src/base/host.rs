@@ -1,6 +1,6 @@
 //! The machine: its name, which people see in a checkpoint or a lock, and its limits.
 
-/// The name that the machine has for itself; empty where it is unknown.
+/// The machine's own name; empty where it is unknown.
 pub(crate) fn name() -> String {
     #[cfg(unix)]
     {

@@ -1,9 +1,9 @@
-//! Every limit of depth, of length and of steps that the layers below the container have, in one table, and how they
-//! relate.
+//! Every limit of depth, length and steps of the layers below the container, in one table with
+//! their relations.
 //!
-//! A depth counts values, or types, inside each other. Whatever recurses takes some of the stack at every level, so its
-//! depth is small where the code that runs there is a user's or a library's, and larger where the codec looks at the stack
-//! or a list stands for it.
+//! A depth counts values, or types, inside each other. Recursion takes some of the stack at every
+//! level. So a depth is small where the recursive code is a user's or a library's. It is larger
+//! where the codec looks at the stack, or where a list replaces the recursion.
 //!
 //! | what goes through values | depth |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | reading by name, the self-describing form, export as JSON | [`VALUE_DEPTH_BY_NAME`] and two equal ones |
 //! | `serde_json` | [`VALUE_DEPTH_IN_JSON`] |
 //! | the comparison of two states | [`VALUE_DEPTH_COMPARED`] |
-//! | observation of a form that no schema tells | [`OBSERVED_DEPTH`] |
+//! | observation of a form that the schema does not describe | [`OBSERVED_DEPTH`] |
 //!
 //! | what goes through types | depth |
 //! |---|---|
@@ -24,8 +24,8 @@ pub(crate) const BUFFER: usize = 2 << 20;
 
 // The codec.
 
-/// Values inside each other, when they are written and when they are read by position: what is too deep to be read must not
-/// be saved.
+/// Values inside each other, both when they are written and when they are read by position: a state
+/// that is too deep to be read must not be saved.
 pub(crate) const VALUE_DEPTH: u32 = 2048;
 
 /// Levels of small values between two looks at the stack and at the depth.
@@ -46,30 +46,33 @@ pub(crate) const OBSERVED_VARIANTS: u32 = 1024;
 /// Letters of a type in words.
 pub(crate) const TYPE_IN_WORDS: usize = 1000;
 
-/// Bytes of the name of an array, without `.npy`, that a writer makes. A longer one tells no reader more.
+/// Bytes of the name of an array, without `.npy`, that a writer makes. A longer name helps no
+/// reader.
 pub(crate) const ARRAY_NAME_WRITTEN: usize = 1000;
-/// Bytes of the name of an array that a reader takes: a later writer may make longer names.
+/// Bytes of the name of an array that a reader accepts: a later writer may make longer names.
 pub(crate) const ARRAY_NAME_READ: usize = 2048;
-/// Bytes of one step of that name: a folder or a file has a name of at most 255 bytes, of which `.npy`, and what keeps equal
-/// names apart, need some.
+/// Bytes of one step of that name. A folder or a file has a name of at most 255 bytes; `.npy`, and
+/// the suffix that keeps equal names apart, need some of them.
 pub(crate) const ARRAY_NAME_STEP: usize = 200;
 
 // Tracing.
 
-/// Steps of one tracing before the rest is left unknown: one for each value read, more for structs and enums, and for each
-/// place looked at between passes. All of them take a fraction of a second, in a debug build a few seconds.
+/// Steps of one tracing before the rest is left unknown: one for each value read, more for structs
+/// and enums, and one for each place looked at between passes. All of them take a fraction of a
+/// second, or a few seconds in a debug build.
 pub(crate) const TRACE_STEPS: u64 = 8_000_000;
 /// From here on options are empty, sequences too, and variants the shortest.
 pub(crate) const TRACED_DEPTH_IN_FULL: usize = 96;
 /// From here on nothing is read at all. A value of a real type never gets here.
 pub(crate) const TRACED_DEPTH: usize = 160;
-/// Times that a type may be within itself before its sequences are empty, whatever else it might accept.
+/// Times that a type may be within itself before its sequences are empty, even if it accepts other
+/// lengths.
 pub(crate) const TRACED_RECURSION: usize = 2;
-/// Members of a tuple that are traced one by one. A longer one is an array in all likelihood.
+/// Members of a tuple that are traced one by one. A longer tuple is most likely an array.
 pub(crate) const TRACED_MEMBERS_APART: usize = 64;
 /// Combinations of choices that are tried before a type is taken to refuse all.
 pub(crate) const TRACED_COMBINATIONS: u32 = 400;
-/// Values read last that are tried in all combinations.
+/// The last values read, which are tried in all combinations.
 pub(crate) const TRACED_VALUES_COMBINED: usize = 3;
 /// Steps that all probes together may take.
 pub(crate) const PROBE_STEPS: u64 = 1_000_000;
@@ -93,8 +96,8 @@ pub(crate) const VALUE_DEPTH_BY_NAME: u32 = 256;
 
 // The state.
 
-/// The longest fixed array that serde knows. Its form is kept, and a small array in each of a million structs stays where
-/// it is.
+/// The longest fixed array that serde knows. Its form is kept, and a small array in each of a
+/// million structs stays where it is.
 pub(crate) const FIXED_ARRAY_OF_SERDE: u64 = 32;
 /// Values inside each other, in all fields of the self-describing form that are inside each other.
 pub(crate) const VALUE_DEPTH_SELF_DESCRIBING: u32 = 256;
@@ -103,9 +106,11 @@ pub(crate) const VALUE_DEPTH_IN_JSON: u32 = 127;
 
 // Inspection.
 
-/// Values inside each other that are passed over without recursion: as many as the codec allows, and wrappers around them.
+/// Values inside each other that are skipped without recursion: as many as the codec allows, and
+/// wrappers around them.
 pub(crate) const VALUE_DEPTH_WALKED: usize = 1 << 14;
-/// Values for each byte of a state. Most take bytes; of those that take none a schema can promise any number.
+/// Values for each byte of a state. Most values take bytes; a schema can promise any number of
+/// those that take none.
 pub(crate) const WALK_STEPS_PER_BYTE: u64 = 64;
 /// Values inside each other that are exported as JSON.
 pub(crate) const VALUE_DEPTH_EXPORTED: u32 = 256;
@@ -117,29 +122,30 @@ pub(crate) const VALUE_DEPTH_OF_A_DIFFERENCE: usize = 4;
 pub(crate) const KEY_DEPTH: u32 = 16;
 /// Bytes of a key that are shown.
 pub(crate) const KEY_LENGTH: usize = 200;
-/// Values of an outline of which statistics are made.
+/// Values of an outline that count for statistics.
 pub(crate) const OUTLINE_VALUES: usize = 100_000;
 
-/// How they relate. The program does not compile where one of these fails.
+/// The relations between the limits. The program does not compile where one of them fails.
 const _: () = {
     // The depth is only looked at together with the stack: one look must come exactly at the limit.
     assert!(LEVELS_BETWEEN_LOOKS.is_power_of_two() && VALUE_DEPTH.is_multiple_of(LEVELS_BETWEEN_LOOKS));
-    // What was saved can be inspected, with seven wrappers around every value.
+    // A saved state can be inspected, with seven wrappers around every value.
     assert!(VALUE_DEPTH_WALKED >= 8 * VALUE_DEPTH as usize);
-    // What is read by name, or in a form of its own, is inside what the codec writes.
+    // The codec writes every value that is read by name, or in a form of its own.
     assert!(VALUE_DEPTH_BY_NAME <= VALUE_DEPTH && VALUE_DEPTH_SELF_DESCRIBING <= VALUE_DEPTH);
     assert!(VALUE_DEPTH_IN_JSON < VALUE_DEPTH_SELF_DESCRIBING && VALUE_DEPTH_EXPORTED <= VALUE_DEPTH);
-    // Every schema that tracing or observation finds can be compared.
+    // Every schema from tracing or observation can be compared.
     assert!(TRACED_DEPTH_IN_FULL < TRACED_DEPTH && TRACED_DEPTH < TYPE_DEPTH);
     assert!((OBSERVED_DEPTH as usize) + TRACED_DEPTH < TYPE_DEPTH);
     assert!((OBSERVED_VARIANTS as usize) < OBSERVED_FORMS);
-    // What compares as the same through newtypes is read through them.
+    // Types that compare as the same through newtypes are read through them.
     assert!(TYPE_DEPTH <= TYPE_WRAPPERS);
     // Probes are a part of a tracing.
     assert!(PROBE_STEPS < TRACE_STEPS);
-    // Every name that is written is read, and its steps are names of files, with `~`, eight digits and `.npy`.
+    // Every name that is written is read, and its steps are names of files, with `~`, eight digits
+    // and `.npy`.
     assert!(ARRAY_NAME_WRITTEN + ".npy".len() <= ARRAY_NAME_READ && ARRAY_NAME_STEP < ARRAY_NAME_WRITTEN);
     assert!(ARRAY_NAME_STEP + "~00000000.npy".len() <= 255);
-    // A key is shorter than what tells of it.
+    // A key is less deep than the text that shows it.
     assert!(KEY_DEPTH < VALUE_DEPTH_COMPARED && VALUE_DEPTH_COMPARED <= VALUE_DEPTH_EXPORTED);
 };

@@ -29,7 +29,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 /// True for a character that a terminal obeys, and for an invisible one that changes how others are
 /// read.
 ///
-/// Source of the directions: Unicode Standard Annex 9, section 2. The separators of lines and
+/// The directions come from Unicode Standard Annex 9, section 2. The separators of lines and
 /// paragraphs, U+2028 and U+2029, would break a line of a log; the tags from U+E0000 on are
 /// invisible.
 pub(crate) fn is_command(character: char) -> bool {

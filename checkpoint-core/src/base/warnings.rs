@@ -1,8 +1,8 @@
 //! Warnings: problems that are no errors, and yet must be seen. All of them go through here.
 //!
-//! Each is an event of [`tracing`]. Most programs never set a subscriber for these events, and then
-//! a damaged checkpoint would be passed over in silence. So a program without a subscriber gets
-//! each warning as one line on standard error.
+//! Each is an event of [`tracing`]. Most programs never set a subscriber for these events, so a
+//! damaged checkpoint would be skipped in silence. So a program without a subscriber gets each
+//! warning as one line on standard error.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -124,8 +124,8 @@ fn to_stderr_of_process(line: &str) {
 /// The variable by which a user sends the warnings of a process somewhere else.
 pub(crate) const VARIABLE: &str = "CHECKPOINT_WARNINGS";
 
-/// True or false as the environment of this process says. An invalid value counts as none here:
-/// opening a directory refuses it.
+/// The choice in the environment of this process. An invalid value counts as none here: opening a
+/// directory refuses it.
 fn of_process() -> Option<bool> {
     static SAID: OnceLock<Option<bool>> = OnceLock::new();
     *SAID.get_or_init(|| parse(std::env::var(VARIABLE).ok()?.trim()).ok().flatten())

@@ -4,7 +4,7 @@ use std::io;
 
 /// The compression of the parts of a checkpoint; none by default.
 ///
-/// The numbers of a computation have few bits in common: noisy `f64` lose 4 to 25 % of their
+/// The numbers of a computation have few bits in common. Noisy `f64` lose 4 to 25 % of their
 /// length, and a processor packs about 0.6 GB of them in a second, slower than most disks.
 /// Compression pays for states with long runs of equal bytes, for integers that are small for their
 /// type, and for slow or crowded disks.

@@ -7,7 +7,8 @@
 use super::source::{Refusal, Source, damaged, read_bytes};
 use super::zip::Entry;
 
-/// Entries of at least this length are far apart, so the headers of all of them are prefetched …
+/// The length in bytes from which entries count as far apart: the headers of all of these are
+/// prefetched …
 const AHEAD: u64 = 64 << 10;
 
 /// … this number of bytes each: twice the greatest padding of an alignment.
@@ -90,8 +91,8 @@ impl<'e> Between<'e> {
 /// Checks that the bytes around the data of consecutive entries are as they were written. Returns
 /// the first bytes of the arrays among them.
 pub(super) fn check(source: &dyn Source, entries: &[Entry]) -> Result<Starts, Refusal> {
-    // Bytes that were written past the cache are not in it. The header of an array is behind that
-    // of its entry.
+    // The cache lacks bytes that were written with direct I/O. The header of an array is behind
+    // that of its entry.
     for entry in entries.iter().filter(|entry| entry.length >= AHEAD) {
         source.will_read(entry.offset, AROUND);
     }

@@ -117,8 +117,8 @@ pub(crate) fn is_readable(schema: &Schema) -> bool {
     json.is_ok_and(|json| serde_json::from_slice::<BTreeMap<String, Schema>>(&json).is_ok())
 }
 
-/// The JSON of a manifest, padded with spaces by as much as its numbers, which change from one save
-/// to the next, are shorter than the longest of their kind. So a file is as long as its predecessor
+/// The JSON of a manifest. Some of its numbers change from one save to the next: spaces replace the
+/// digits that they lack of the longest of their kind. So a file is as long as its predecessor
 /// where the state has the same shape. A file that is overwritten then keeps its length, and the
 /// file system has no new length to make durable. With a key, the manifest gets its tag.
 pub(super) fn to_json(manifest: &mut Manifest, key: Option<&TagKey>) -> serde_json::Result<Vec<u8>> {

@@ -78,7 +78,7 @@ impl<W: Write> ContainerWriter<W> {
         self
     }
 
-    /// Lets the reader parse the manifest before it is written. For files that cannot be opened
+    /// Makes the reader parse the manifest before it is written. For files that cannot be opened
     /// afterwards, such as one that is encrypted for another recipient.
     pub(crate) fn checked(mut self, is_checked: bool) -> ContainerWriter<W> {
         self.is_checked = is_checked;
@@ -88,7 +88,7 @@ impl<W: Write> ContainerWriter<W> {
     /// Writes the rest: the state, the manifest, the list of entries. Returns the length of the
     /// file.
     pub(crate) fn finish(mut self, state: &[u8], mut manifest: Manifest) -> io::Result<u64> {
-        // A `Serialize` can go on after an array could not be written. The state must not be saved
+        // A `Serialize` can go on after a write of an array failed. The state must not be saved
         // without that array.
         if self.is_broken {
             return Err(io::Error::other("an array could not be written before"));

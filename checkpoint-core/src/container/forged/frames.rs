@@ -1,5 +1,5 @@
-//! Forged compressed parts: they agree with their checksums, and yet the writer would not have
-//! written them.
+//! Forged compressed parts: they agree with their checksums, but the writer would not have written
+//! them.
 
 use super::{Bytes, Part, file};
 use crate::container::{Container, Refusal, STATE};

@@ -45,7 +45,7 @@ fn file<T: Checkpoint>(parts: &[Part<'_>]) -> Vec<u8> {
     changed::<T>(parts, <[u8]>::to_vec)
 }
 
-/// A whole checkpoint whose manifest was changed.
+/// A whole checkpoint with a changed manifest.
 fn with_manifest(change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     changed::<u64>(&[Part { name: STATE, data: &7_u64.to_le_bytes(), unpacked: None }], change)
 }
