@@ -1,17 +1,17 @@
-//! What migrations return.
+//! The return values of migrations.
 
 use std::fmt;
 
-/// What a migration returns: the new value, or a `Result` of it.
+/// The return value of a migration: the new value, or a `Result` of it.
 #[diagnostic::on_unimplemented(
     message = "a migration to `{New}` returns that, or a `Result` of it, not `{Self}`",
     label = "not a migration to `{New}`"
 )]
 pub trait Migrated<New> {
-    /// The new value, or why there is none.
+    /// Returns the new value, or the reason that there is none.
     ///
     /// # Errors
-    /// What the migration said.
+    /// The error that the migration returned, as text.
     fn migrated(self) -> Result<New, String>;
 }
 

@@ -1,4 +1,5 @@
-//! A state whose type has changed since it was saved: what differs, and how it is read all the same.
+//! A state with a type that changed since the save: finds the differences, and reads the state
+//! despite them.
 //!
 //! ```text
 //! program: the schema of the program, and its migrations ──▶ compare: what differs, and the plan ──▶ resolve: reads by names

@@ -1,4 +1,4 @@
-//! What a program knows of the type of its state, and what it can make of older versions.
+//! A program's knowledge of the type of its state, and of the older versions that it can convert.
 
 use std::any::TypeId;
 use std::cmp::Reverse;
@@ -12,7 +12,7 @@ use crate::schema::{Former, Schema, Type, chain};
 #[derive(Debug)]
 pub(crate) struct Migration {
     pub(crate) from: u32,
-    /// The type that it takes.
+    /// The type that it accepts.
     pub(crate) old: Type,
     pub(crate) conversion: Conversion,
 }
@@ -24,41 +24,44 @@ pub(crate) struct Step<'a> {
     pub(crate) program: TypeId,
 }
 
-/// What the types of a program tell besides their schema.
+/// The knowledge that the types of a program give besides their schema.
 #[derive(Debug)]
 pub(crate) struct Told {
-    /// The types that tell their versions themselves, by their places.
+    /// The types that declare their versions themselves, by their places.
     pub(crate) ids: HashMap<usize, TypeId>,
-    /// By the type that they lead to.
+    /// The migrations, by the type that they lead to.
     pub(crate) migrations: HashMap<TypeId, Vec<Migration>>,
-    /// Whether any value is written or read by code that was not derived, or not by us.
+    /// True if code that was not derived, or not by this library, writes or reads any value.
     pub(crate) has_foreign_parts: bool,
-    /// What the definitions and their members were called before, by their places.
+    /// The former names of the definitions and their members, by their places.
     pub(crate) former: HashMap<usize, Former>,
 }
 
-/// All that a program knows of the type of its state: what it looks like, and what it can be made of.
+/// A program's full knowledge of the type of its state: its form, and the older types that it can
+/// be made of.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// The schema of the state, as the manifest has it.
     schema: Schema,
-    /// The same, and behind it the types that migrations take.
+    /// The same, followed by the types that migrations accept.
     extended: Schema,
-    /// The types that tell their versions themselves, by their places. A type that serde alone describes tells none.
+    /// The types that declare their versions themselves, by their places. A type that only serde
+    /// describes declares none.
     ids: HashMap<usize, TypeId>,
-    /// By the type that they lead to, the newest first.
+    /// The migrations by the type that they lead to, the newest first.
     migrations: HashMap<TypeId, Vec<Migration>>,
     has_foreign_parts: bool,
-    /// What the definitions and their members were called before, by their places.
+    /// The former names of the definitions and their members, by their places.
     former: HashMap<usize, Former>,
-    /// In which form the values are read.
+    /// The forms in which the values are read.
     forms: Forms,
-    /// What its types need of the stack, those that migrations take too.
+    /// The stack that its types need, also those that migrations accept.
     room: Room,
 }
 
 impl Program {
-    /// What was found out of a type: its schema, the same with the types that migrations take, and so on.
+    /// Collects the knowledge about a type: `schema` is its schema, `extended` the same with the
+    /// types that migrations accept.
     pub(crate) fn new(schema: Schema, extended: Schema, told: Told) -> Program {
         let Told { ids, mut migrations, has_foreign_parts, former } = told;
         migrations.values_mut().for_each(|list| list.sort_by_key(|migration| Reverse(migration.from)));
@@ -66,28 +69,29 @@ impl Program {
         Program { schema, extended, ids, migrations, has_foreign_parts, former, forms, room }
     }
 
-    /// What the definition at this place, and its members, were called before.
+    /// The former names of the definition at this place, and of its members.
     pub(crate) fn former(&self, place: usize) -> Option<&Former> {
         self.former.get(&place)
     }
 
-    /// Whether the state itself had this name before.
+    /// True if the state itself had this name before.
     pub(crate) fn was_called(&self, name: &str) -> bool {
         let Type::Named(place) = &self.schema.root else { return false };
         self.former(*place).is_some_and(|former| former.types().iter().any(|former| former == name))
     }
 
-    /// What goes into the manifest.
+    /// The schema for the manifest.
     pub(crate) fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Whether any of its values is written or read by code that was not derived, or not by us: there the two may disagree.
+    /// True if code that was not derived, or not by this library, writes or reads any of its
+    /// values: writer and reader may disagree there.
     pub(crate) fn has_foreign_parts(&self) -> bool {
         self.has_foreign_parts
     }
 
-    /// The forms that its values are written in, because they are read in these.
+    /// The forms in which its values are written, which are those in which they are read.
     pub(crate) fn forms(&self) -> &Forms {
         &self.forms
     }
@@ -100,19 +104,19 @@ impl Program {
         &self.extended
     }
 
-    /// The versions of the types that tell them.
+    /// The versions of the types that declare them.
     pub(crate) fn versions(&self) -> HashMap<TypeId, u32> {
         let of_place = |(place, id): (&usize, &TypeId)| Some((*id, self.extended.types.get(*place)?.version));
         self.ids.iter().filter_map(of_place).collect()
     }
 
-    /// Whether the type, or the one that it wraps, tells its version.
+    /// True if the type, or the one that it wraps, declares its version.
     pub(crate) fn tells(&self, ty: &Type) -> bool {
         let mut chain = chain(&self.extended, ty);
         chain.any(|ty| matches!(ty, Type::Named(place) if self.ids.contains_key(place)))
     }
 
-    /// The migrations to a type, with its version and which type it is.
+    /// The migrations to a type, with the type's version and its `TypeId`.
     fn migrations(&self, ty: &Type) -> Option<(&[Migration], u32, TypeId)> {
         let Type::Named(place) = ty else { return None };
         let (version, id) = (self.extended.types.get(*place)?.version, *self.ids.get(place)?);
@@ -133,7 +137,8 @@ impl Program {
         Some(Step { migration, to, program })
     }
 
-    /// Whether the type can be made of a value of that version. Each step is to an older version, so there is an end.
+    /// True if the type can be made of a value of that version. Each step is to an older version,
+    /// so the recursion ends.
     fn reaches(&self, version: u32, ty: &Type, below: u32) -> bool {
         let Some((migrations, ..)) = self.migrations(ty) else { return false };
         migrations.iter().filter(|migration| migration.from < below).any(|migration| {

@@ -15,33 +15,36 @@ use crate::store::{
     CopyWay, Directory, Disk as _, Home as _, RealDisk, absolute, copy_generation, name, temporary_name,
 };
 
-/// How often a directory is looked at again because a generation went while it was copied.
+/// The most times that a directory is listed again because a generation disappeared while it was
+/// copied.
 const MOST_LISTINGS: u32 = 100;
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Copied {
     /// The new directory.
     pub path: PathBuf,
-    /// Its generations, oldest first; those of a pipeline's steps are not among them.
+    /// Its generations, oldest first, without those of a pipeline's steps.
     pub generations: Vec<u64>,
-    /// How many files with generations were copied, a pipeline's too.
+    /// The number of copied files with generations, also those of a pipeline's steps.
     pub files: u64,
     /// Their length in bytes.
     pub bytes: u64,
-    /// How; where not all could be copied alike, the way that shares the least. `None` where there was nothing to copy.
+    /// The way of copying; if files were copied in several ways, the one that shares the least.
+    /// `None` if there was nothing to copy.
     pub way: Option<CopyWay>,
 }
 
-/// Copies a checkpoint directory, or a pipeline's, into a new one, also while a program saves there: the generations,
-/// what pins them, and the history. The new directory has its name only once it is complete, and always loads what the
-/// newest generation was at some moment of the copying.
+/// Copies a checkpoint directory, or a pipeline's, into a new one, also while a program saves
+/// there. It copies the generations, their pins, and the history. The new directory gets its name
+/// only once it is complete. It always loads the state that was the newest generation at some
+/// moment of the copying.
 ///
-/// Files are cloned or linked where the file system can do that, so that a copy takes no space; to change one of the
-/// directories afterwards never changes the other. Other programs that copy (`cp`, `tar`, `rsync`) read a file for as long as
-/// that takes, and may find it written over meanwhile, or gone: the copy of a directory in use may so be damaged, or
-/// lack all generations.
+/// Files are cloned or linked where the file system supports it, so that a copy takes no space. A
+/// later change to one of the directories never changes the other. Other programs that copy (`cp`,
+/// `tar`, `rsync`) read a file slowly. Meanwhile the file may be overwritten or removed, so their
+/// copy of a directory in use may be damaged, or lack all generations.
 ///
 /// ```
 /// use checkpointed::{CheckpointReader, Checkpointer, inspect};
@@ -59,8 +62,8 @@ pub struct Copied {
 /// ```
 ///
 /// # Errors
-/// Where there is no such directory, where `to` exists already, or where files cannot be made there; then nothing is
-/// left of it.
+/// If there is no such directory, if `to` exists already, or if files cannot be made there. After
+/// an error nothing is left of the copy.
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Error> {
     let (from, to) = (absolute(from)?, absolute(to)?);
     if !fs::metadata(&from).map_err(|source| Error::io("copy", &from, source))?.is_dir() {
@@ -71,7 +74,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Erro
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
-    // Removes itself where this fails.
+    // Removes itself if the copy fails.
     let mut made = temporary_name().tempdir_in(parent).map_err(failed)?;
     let mut copied = Copied { path: to.clone(), generations: Vec::new(), files: 0, bytes: 0, way: None };
     copied.generations = fill(&from, made.path(), &mut copied)?;
@@ -82,7 +85,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Erro
     Ok(copied)
 }
 
-/// Copies what is in a directory, and in those inside of it that are a pipeline's.
+/// Copies the content of a directory, and of a pipeline's directories inside it.
 fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
     let permissions = fs::metadata(from).map_err(|source| Error::io("copy", from, source))?.permissions();
@@ -136,11 +139,11 @@ fn copy_generations(source: &Directory, target: &Directory, copied: &mut Copied)
                     copied.bytes += fs::metadata(&to).map_or(0, |metadata| metadata.len());
                     copied.way = copied.way.max(Some(way));
                 }
-                // Retired since the directory was listed.
+                // The generation was retired after the directory was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !source.has(*generation) => {
                     has_all = false;
                 }
-                // What is no file has no place among the copies; a load passes over it.
+                // Anything but a file has no place in the copy; a load skips it too.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                     warn(format!("{} is not copied: {error}", from.display()));
                 }
@@ -164,7 +167,8 @@ fn create(path: &Path) -> Result<(), Error> {
     fs::create_dir(path).map_err(|source| Error::writing("create", path, source))
 }
 
-/// Copies a file on which no load depends. That it is gone, or something else, is no error.
+/// Copies a file that no load depends on. A missing file, or something else of that name, is no
+/// error.
 fn copy_small(from: &Path, to: &Path) -> Result<(), Error> {
     if !from.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
         return Ok(());

@@ -1,9 +1,9 @@
-//! Looking into checkpoints without the program that wrote them.
+//! Inspects checkpoints without the program that wrote them.
 //!
-//! A checkpoint describes itself: its manifest has the schema of the state, and the schema says what the bytes are. So
-//! any checkpoint can be [opened](File::open) and walked through, one [`Node`] after the other, down to the single number;
-//! the arrays are read only when they are asked for, and then in pieces. The command `ckpt` is built on this, and anything
-//! else can be.
+//! A checkpoint describes itself: its manifest has the schema of the state, and the schema gives
+//! the bytes their meaning. So any checkpoint can be [opened](File::open) and walked through, one
+//! [`Node`] after the other, down to the single number. Arrays are read only on request, and then
+//! in pieces. The command `ckpt` is built on this module, and other tools can be.
 //!
 //! ```
 //! use checkpointed::inspect::{File, Found, Limits, Number, Value};

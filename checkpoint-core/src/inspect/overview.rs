@@ -1,4 +1,4 @@
-//! What is in a checkpoint directory, without loading any of it.
+//! Describes the content of a checkpoint directory, without loading any of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,42 +14,45 @@ use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::{self, Directory, Home as _, Keeping, Metrics, RealDisk, Retention, absolute, name};
 
-/// What is in a checkpoint directory.
+/// The content of a checkpoint directory.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Overview {
     /// The directory.
     pub path: PathBuf,
-    /// Who saves there.
+    /// The kind of program that saves there.
     pub kind: Kind,
-    /// Oldest first.
+    /// The generations, oldest first.
     pub generations: Vec<GenerationOverview>,
-    /// Who has it open for saving just now, as they said themselves.
+    /// The process that has it open for saving at present, in its own words.
     pub holder: Option<String>,
-    /// What the last run kept, if its history tells.
+    /// The retention of the last run, if the history has it.
     pub retention: Option<Retention>,
-    /// Whether somebody asked the program to save and stop, and it has not done so yet.
+    /// True if a user or a program asked the program to save and stop, and it has not done so yet.
     pub halt_requested: bool,
-    /// Whether a user or a program asked it to save, stop and be started again, and it has not done so yet.
+    /// True if a user or a program asked it to save, stop and be started again, and it has not done
+    /// so yet.
     pub requeue_requested: bool,
-    /// How many temporary files there are: a save that goes on, a file to be written over, or what a killed program left, which
-    /// the next start removes.
+    /// The number of temporary files. Each belongs to a save in progress, waits to be overwritten,
+    /// or was left by a killed program; the next start removes these.
     pub temporaries: usize,
     /// Their length in bytes.
     pub temporary_bytes: u64,
-    /// The generation that the history says was saved last, where even the newest that is there is older: it was lost.
+    /// The generation that was saved last according to the history, if even the newest one present
+    /// is older: it was lost.
     pub missing: Option<u64>,
 }
 
-/// Who saves into a directory.
+/// The kind of program that saves into a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A [`Checkpointer`](crate::Checkpointer), or nobody yet.
+    /// A [`Checkpointer`](crate::Checkpointer), or none yet.
     Checkpoints,
     /// [`Scopes`](crate::Scopes).
     Scopes,
-    /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its [steps](crate::pipeline::steps).
+    /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its
+    /// [steps](crate::pipeline::steps).
     Pipeline,
 }
 
@@ -63,19 +66,19 @@ pub struct GenerationOverview {
     pub path: PathBuf,
     /// The length of the file.
     pub bytes: u64,
-    /// What it says of itself; or why that cannot be read. Its parts are not verified.
+    /// Its manifest, or the reason that it cannot be read. Its parts are not verified.
     pub manifest: Result<Manifest, String>,
-    /// How long the program waited for the save, if the history tells.
+    /// The time that the program waited for the save, if the history has it.
     pub stall: Option<Duration>,
-    /// How long it took until it was on the disk, if the history tells.
+    /// The time until the save was on the disk, if the history has it.
     pub total: Option<Duration>,
-    /// Why it is kept, as far as that is known: by the rules of the last run, and pins. Empty for one that goes with the
-    /// next save.
+    /// The reasons to keep it, as far as they are known: the rules of the last run, and pins. Empty
+    /// for one that the next save removes.
     pub kept: Vec<Keeping>,
 }
 
-/// Looks at a checkpoint directory, whose checkpoints were saved with this protection. Of each generation only the manifest is
-/// read.
+/// Reads an overview of a checkpoint directory, with checkpoints saved under this protection. It
+/// reads only the manifest of each generation.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Protection, inspect};
@@ -96,7 +99,8 @@ pub struct GenerationOverview {
 /// ```
 ///
 /// # Errors
-/// Where there is no such directory, or it cannot be listed, or a generation not be read for a passing reason.
+/// If there is no such directory, if it cannot be listed, or if a generation cannot be read for a
+/// temporary reason.
 pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overview, Error> {
     let path = &absolute(path)?;
     let (temporaries, temporary_bytes) = temporaries(path)?;
@@ -104,7 +108,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let reader = CheckpointReader::<()>::at(path, protection.of(path))?;
     let numbers = directory.generations()?;
     let pinned = directory.pinned(&numbers);
-    // It may be closed to this user, and tells nothing that is needed.
+    // The history may be closed to this user, and is not needed.
     let history = history::read(path).unwrap_or_else(|error| {
         warn(format!("the history is not known: {error}"));
         History::default()
@@ -113,7 +117,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let mut generations = Vec::new();
     for generation in numbers {
         let manifest = match reader.manifest(generation) {
-            // Removed since the directory was listed.
+            // The generation was removed after the directory was listed.
             Err(Error::NoSuchGeneration { .. }) => continue,
             manifest => manifest.map_err(|error| error.to_string()),
         };
@@ -146,7 +150,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         Event::Save { generation, .. } => Some(generation),
         _ => None,
     });
-    // The history was read after the directory was listed: a program may have saved meanwhile.
+    // The history was read after the directory was listed: a program may have saved in between.
     let newest = directory.generations()?.last().copied();
     Ok(Overview {
         path: path.clone(),
@@ -162,7 +166,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     })
 }
 
-/// Which of them a retention keeps, and why.
+/// The generations that a retention keeps, each with the reasons.
 pub(super) fn kept(
     retention: &Retention,
     generations: &[GenerationOverview],
@@ -181,7 +185,7 @@ pub(super) fn kept(
     retention.kept(&numbers, &damaged, pinned, &metrics)
 }
 
-/// What the last run kept.
+/// The retention of the last run.
 fn retention(history: &History) -> Option<Retention> {
     let start = history.records.iter().rev().find_map(|record| match &record.event {
         Event::Start { retention, .. } => Some(retention),
@@ -190,7 +194,7 @@ fn retention(history: &History) -> Option<Retention> {
     start?.clone()
 }
 
-/// How long the program waited for each save, and how long it took.
+/// For each save, the time that the program waited, and the time that the save took.
 fn costs(history: &History) -> BTreeMap<u64, (Duration, Duration)> {
     let saves = history.records.iter().filter_map(|record| match record.event {
         Event::Save { generation, stall, total, .. } => Some((generation, (stall, total))),
@@ -210,26 +214,28 @@ fn temporaries(path: &Path) -> Result<(usize, u64), Error> {
     Ok((lengths.len(), lengths.iter().sum()))
 }
 
-/// Who has a directory open for saving just now, as they said themselves; `None` where nobody has.
+/// Returns the process that has a directory open for saving at present, in its own words; `None` if
+/// there is none.
 ///
 /// # Errors
-/// Where that cannot be found out.
+/// If that cannot be determined.
 pub fn holder(path: impl AsRef<Path>) -> Result<Option<String>, Error> {
     store::holder(&absolute(path)?)
 }
 
-/// Keeps a generation whatever the retention says, from the next save on. That it is pinned already is no error.
+/// Pins a generation: from the next save on, it is kept whatever the retention says. A generation
+/// that is pinned already is no error.
 ///
 /// # Errors
-/// [`Error::NoSuchGeneration`], or where the directory cannot be written.
+/// [`Error::NoSuchGeneration`], or an error if the directory cannot be written.
 pub fn pin(path: impl AsRef<Path>, generation: u64) -> Result<(), Error> {
     directory(path)?.pin(generation)
 }
 
-/// Leaves a generation to the retention again. That it is not pinned is no error.
+/// Removes the pin of a generation. A generation that is not pinned is no error.
 ///
 /// # Errors
-/// Where the directory cannot be written.
+/// If the directory cannot be written.
 pub fn unpin(path: impl AsRef<Path>, generation: u64) -> Result<(), Error> {
     directory(path)?.unpin(generation)
 }

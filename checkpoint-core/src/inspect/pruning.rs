@@ -1,4 +1,4 @@
-//! Removes generations that nobody keeps, as a save would.
+//! Removes generations outside the retention, as a save would.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use crate::seal::Protection;
 use crate::store::{Claiming, Directory, Disk as _, Home as _, Keeping, RealDisk, Retention, absolute};
 use crate::tree::File;
 
-/// What a retention keeps of a directory, and what not.
+/// The generations that a retention keeps, and those that it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pruning {
-    /// What stays, oldest first, and why.
+    /// The generations that stay, oldest first, each with the reasons.
     pub kept: Vec<(u64, Vec<Keeping>)>,
-    /// What goes, or went, oldest first.
+    /// The generations that go, or went, oldest first.
     pub removed: Vec<Pruned>,
 }
 
@@ -29,15 +29,17 @@ pub struct Pruned {
     pub generation: u64,
     /// The length of its file.
     pub bytes: u64,
-    /// What is wrong with it, if that is known.
+    /// The damage, if it is known.
     pub damage: Option<String>,
     path: PathBuf,
 }
 
-/// Removes what a retention does not keep; or, for a trial, only says what that is. Without a retention, that of the last run is taken.
+/// Removes the generations that a retention does not keep, or only lists them in a trial. Without a
+/// retention, that of the last run holds.
 ///
-/// Damaged generations do not count among those to keep: the newest are read and verified until enough are whole. Where none is,
-/// nothing goes. What is pinned stays. Nobody may have the directory open for saving, unless it is a trial.
+/// Damaged generations do not count among those to keep: the newest are read and verified until
+/// enough are whole. If none is whole, nothing is removed. Pinned generations stay. Unless it is a
+/// trial, no program may have the directory open for saving.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Protection, inspect};
@@ -60,8 +62,8 @@ pub struct Pruned {
 /// ```
 ///
 /// # Errors
-/// [`Error::InUse`]; [`Error::InvalidSetting`] where no retention is given and none known; where a generation cannot be read for another
-/// reason than damage; where one cannot be removed.
+/// [`Error::InUse`]; [`Error::InvalidSetting`] if no retention is given and none is known; an error
+/// if a generation cannot be read for another reason than damage, or cannot be removed.
 pub fn prune(
     path: impl AsRef<Path>,
     protection: &Protection,
@@ -69,7 +71,7 @@ pub fn prune(
     trial: bool,
 ) -> Result<Pruning, Error> {
     let path = &absolute(path)?;
-    // Not to make a directory by locking it.
+    // This comes first, because the claim would create a missing directory.
     let seen = overview(path, protection)?;
     let claiming = Claiming { durable: true, ..Claiming::default() };
     let directory = Directory::new(path, Arc::new(RealDisk::default()));

@@ -1,4 +1,4 @@
-//! Whether checkpoints are whole, part by part, and which of them a restart would take.
+//! Verifies checkpoints part by part, and tells the one that a restart would take.
 
 use std::path::{Path, PathBuf};
 
@@ -10,50 +10,51 @@ use crate::seal::Protection;
 use crate::store::absolute;
 use crate::tree::{self, File};
 
-/// Whether one part is as it was written.
+/// The result of verifying one part.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PartVerdict {
     /// The name of its entry.
     pub name: String,
-    /// How many bytes it has in the file.
+    /// The number of its bytes in the file.
     pub stored_bytes: u64,
-    /// What is wrong with it.
+    /// The damage, if any.
     pub problem: Option<String>,
 }
 
-/// In which condition a checkpoint is.
+/// The condition of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Condition {
-    /// Nothing is wrong.
+    /// The checkpoint is intact.
     Whole,
-    /// It is broken for good: a restart passes over it for an older one.
+    /// The checkpoint is broken for good: a restart skips it for an older one.
     Damaged,
-    /// It cannot be read here and now, and may be whole: a right, a key or a newer version is missing. A restart does not pass
-    /// over it.
+    /// The checkpoint cannot be read here and now, and may be whole: a permission, a key or a newer
+    /// version is missing. A restart does not skip it.
     OutOfReach,
 }
 
-/// Whether a checkpoint is whole.
+/// The result of verifying one checkpoint.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Verdict {
     /// The file.
     pub path: PathBuf,
-    /// Its generation, as its name says it, in a directory.
+    /// Its generation, taken from its name; only in a directory.
     pub generation: Option<u64>,
-    /// What is wrong with it as a whole: it is no checkpoint, it cannot be opened, its parts do not fit each other.
+    /// The fault of the file as a whole: it is no checkpoint, it cannot be opened, its parts do not
+    /// fit each other.
     pub problem: Option<String>,
-    /// Its parts; none where it cannot be opened.
+    /// Its parts; empty if it cannot be opened.
     pub parts: Vec<PartVerdict>,
-    /// What follows from it all.
+    /// The condition that follows from these.
     pub condition: Condition,
 }
 
 impl Verdict {
-    /// Whether nothing is wrong.
+    /// Returns true if the checkpoint is intact.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.condition == Condition::Whole
@@ -104,7 +105,8 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     Verdict { path, generation, problem: told(problem), parts, condition }
 }
 
-/// Something that is out of reach hides what it is like.
+/// The condition that follows from these problems. A part that is out of reach hides its own
+/// condition.
 fn condition<'e>(problems: impl IntoIterator<Item = &'e Error>) -> Condition {
     problems.into_iter().fold(Condition::Whole, |condition, problem| match (condition, problem.is_damage()) {
         (Condition::OutOfReach, _) | (_, false) => Condition::OutOfReach,
@@ -112,19 +114,20 @@ fn condition<'e>(problems: impl IntoIterator<Item = &'e Error>) -> Condition {
     })
 }
 
-/// The generation that a restart takes, of verdicts from the oldest to the newest: the newest that is whole, unless a newer one is not
-/// damaged but out of reach, which is an error of the load. `None` where a restart is refused, or there is nothing.
+/// The generation that a restart takes, given verdicts from the oldest to the newest. It is the
+/// newest whole one. A newer one that is out of reach makes the load an error. `None` if a restart
+/// is refused, or if there is no generation.
 #[must_use]
 pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
     let newest = verdicts.iter().rev().find(|verdict| verdict.condition != Condition::Damaged);
     newest.filter(|verdict| verdict.is_whole()).and_then(|verdict| verdict.generation)
 }
 
-/// Verifies every generation of a directory, oldest first. A restart takes the last that is whole, if it is of the state that the program
-/// wants.
+/// Verifies every generation of a directory, oldest first. A restart takes the last one that is
+/// whole, if it holds a state of the program's type.
 ///
 /// # Errors
-/// Where the directory cannot be listed.
+/// If the directory cannot be listed.
 pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
     let reader = CheckpointReader::<()>::open(path)?;
     let location = |generation| (generation, reader.home().location(generation));
@@ -132,7 +135,7 @@ pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Resu
         generation: Some(generation),
         ..verify(path, protection)
     };
-    // A program that saves meanwhile removes some.
+    // A program that saves at the same time removes some.
     let is_there = |verdict: &Verdict| verdict.is_whole() || verdict.path.symlink_metadata().is_ok();
     Ok(reader.generations()?.into_iter().map(location).map(verdict).filter(is_there).collect())
 }

@@ -1,4 +1,4 @@
-//! One difference, and what may be done about it.
+//! One difference between a checkpoint and a program, and the advice for it.
 
 use std::fmt;
 
@@ -10,60 +10,61 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// In what they differ.
+    /// The kind of the difference.
     pub kind: DifferenceKind,
-    /// Where in the state: `.` leads to a field, `[]` to the elements of a sequence and the values of a map, `[key]`
-    /// to its keys, `::` to a variant. Empty for the state itself. What was renamed has both names, `old → new`.
+    /// The place in the state: `.` leads to a field, `[]` to the elements of a sequence and the
+    /// values of a map, `[key]` to its keys, `::` to a variant. Empty for the state itself. A
+    /// renamed field or variant has both names, `old → new`.
     pub path: String,
-    /// What the checkpoint holds there.
+    /// The type, version or members in the checkpoint.
     pub checkpoint: String,
-    /// What the program expects there.
+    /// The type, version or members in the program.
     pub program: String,
 }
 
-/// In what the state of a checkpoint and that of a program differ.
+/// The kind of a difference between the state of a checkpoint and that of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DifferenceKind {
     /// A field or a variant that only the program has. Such a field gets its default.
     Missing,
-    /// A field or a variant that only the checkpoint has. What it holds is dropped.
+    /// A field or a variant that only the checkpoint has. Its value is dropped.
     Extra,
-    /// A field or a variant that the checkpoint has under an alias of it, with the types of both if they differ.
+    /// A field or a variant of the program that the checkpoint has under an alias, with both types
+    /// if they differ.
     Renamed,
-    /// A type that has another name, and is the same apart from it: a struct with named fields or
-    /// an enum of the program, or a type that the program says had that name (`was_type`).
+    /// A type that changed its name alone: a struct with named fields or an enum of the program, or
+    /// a type with the former name that the program gives it (`was_type`).
     TypeRenamed,
-    /// Another type, of which the program does not say that it had that name. It is not loaded: of
-    /// the types of other crates, and of structs without names of fields, no more than the name
-    /// tells what they mean.
+    /// Another type, and the program does not give it as a former name. It is not loaded: only the
+    /// name tells the meaning of a type of another crate, or of a struct without named fields.
     OtherType,
-    /// A value of another type. It is converted, and is the same afterwards.
+    /// A value of another type. It is converted, and keeps its value.
     Converted,
     /// Fields or variants in another order. They are found by their names.
     Reordered,
-    /// Another version of a type, and no migration from it. It is not loaded: its author said that it means something
-    /// else.
+    /// Another version of a type, and no migration from it. It is not loaded: the author declared
+    /// that it has another meaning.
     Version,
-    /// An older version of a type, which a migration takes.
+    /// An older version of a type that a migration accepts.
     Migrated,
-    /// Here the comparison ended, because there is too much to compare. It is not loaded.
+    /// The comparison ended here, because there is too much to compare. It is not loaded.
     Uncompared,
 }
 
 impl Difference {
-    /// Whether what was saved on the one side can be looked for on the other.
+    /// True if the value of the checkpoint can be looked up in the program's type.
     pub(crate) fn may_resolve(&self) -> bool {
         use DifferenceKind::{OtherType, Uncompared, Version};
         !matches!(self.kind, OtherType | Uncompared | Version)
     }
 
-    /// Whether what was saved on the one side is the same, byte by byte, on the other.
+    /// True if both sides encode the value in the same bytes.
     pub(crate) fn is_name_alone(&self) -> bool {
         self.kind == DifferenceKind::TypeRenamed
     }
 
-    /// What its author may do about a difference that is not loaded.
+    /// The advice for a difference that is not loaded.
     pub(crate) fn way_out(&self) -> &'static str {
         match self.kind {
             DifferenceKind::Version => {

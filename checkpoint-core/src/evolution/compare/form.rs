@@ -1,14 +1,14 @@
-//! A type as the comparison sees it.
+//! Types in the form that the comparison uses.
 
 use crate::base::limits::TYPE_DEPTH;
 use crate::schema::{Body, Definition, Field, Fields, Float16, Grid, Schema, Type, Variant};
 
-/// What is found at a place.
+/// The form of a type, and the definitions on the way to it.
 pub(super) struct Seen<'a> {
     pub(super) form: Form<'a>,
-    /// Of the definitions on the way to it, those that are not the usual 1.
+    /// The versions of the definitions on the way to the form, without the usual 1.
     pub(super) versions: Vec<u32>,
-    /// What the form was defined by.
+    /// The definition of the form.
     pub(super) owner: Option<Owner<'a>>,
 }
 
@@ -19,10 +19,10 @@ pub(super) struct Owner<'a> {
     pub(super) variant: Option<&'a str>,
 }
 
-/// A type as far as its encoding and its meaning go: without names of structs, and without wrappers.
+/// A type reduced to its encoding and its meaning: without names of structs, and without wrappers.
 pub(super) enum Form<'a> {
     Leaf(&'a Type),
-    /// A float, and not the integer that its bits are.
+    /// A float of 16 bits, as opposed to the integer that holds its bits.
     Float16(Float16),
     Option(&'a Type),
     Seq(&'a Type),
@@ -32,7 +32,7 @@ pub(super) enum Form<'a> {
     Repeated(&'a Type, u64),
     Fields(&'a [Field]),
     Variants(&'a [Variant]),
-    /// A type of this name whose form is known from what was written in this one checkpoint.
+    /// A type of this name with a form that is only known from the values in this one checkpoint.
     Observed(&'a str, &'a Type),
     /// A wrapper around itself. No such type has a value.
     Endless,
@@ -98,7 +98,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Of a variant of the enum at that place, whose single field is not wrapped.
+    /// The form of a variant of the enum at that place. A single field does not make it a wrapper.
     pub(super) fn of_variant(schema: &'a Schema, place: Option<usize>, variant: &'a Variant) -> Seen<'a> {
         match &variant.fields {
             Fields::Newtype(inner) => Form::of(schema, inner),
@@ -109,7 +109,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// What an option holds.
+    /// The type inside an option.
     pub(super) fn optional(&self) -> Option<&'a Type> {
         match self {
             Form::Option(inner) => Some(inner),

@@ -1,4 +1,4 @@
-//! Fields, members and variants: which of the one side is which of the other.
+//! Matches fields, members and variants of the two sides.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,12 +8,12 @@ use crate::base::limits::DIFFERENCES;
 use crate::base::text::listed;
 use crate::schema::{Field, Fields, Type, Variant, hidden};
 
-/// What the program calls the fields, or the variants, of the checkpoint.
+/// The program's names for the fields, or the variants, of the checkpoint.
 struct Matched<'a> {
-    /// In the order of the checkpoint: the program's name where it has one under an alias, or else
-    /// the checkpoint's own.
+    /// In the order of the checkpoint: the program's name if the checkpoint has it under an alias,
+    /// otherwise the checkpoint's own name.
     names: Vec<&'a str>,
-    /// Whether it was found under an alias.
+    /// True for each that was found under an alias.
     is_renamed: Vec<bool>,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What is inside types of different forms, of which one can be made of the other.
+    /// Compares the insides of two types of different forms that can be converted into each other.
     pub(super) fn converted(
         &mut self,
         checkpoint: &Form<'a>,
@@ -105,7 +105,7 @@ impl<'a> Comparison<'a> {
         let own: Vec<&str> = checkpoint.iter().map(|field| field.name.as_str()).collect();
         let wanted: Vec<&str> = program.iter().map(|field| field.name.as_str()).collect();
         if own == wanted {
-            // By their places: a forged schema may have one name twice.
+            // Pairs them by place: a forged schema may have one name twice.
             for (checkpoint, program) in checkpoint.iter().zip(program) {
                 self.member(owner, &program.name, |comparison| {
                     comparison.types(&checkpoint.ty, &program.ty, depth);
@@ -137,7 +137,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// A field that has another name now: one line, with both types where they differ.
+    /// Reports a renamed field: one line, with both types if they differ.
     fn renamed_field(
         &mut self,
         checkpoint: &'a Field,
@@ -201,7 +201,8 @@ impl<'a> Comparison<'a> {
         let around = self.accepted.here();
         if let Fields::Newtype(program) = &program.fields {
             self.accept_in(owner, "0");
-            // Variants are no types, so the rest does not go through `types`; whatever they hold does.
+            // Variants are no types, so `types` does not compare them; it does compare their
+            // fields.
             if let Fields::Newtype(checkpoint) = &checkpoint.fields {
                 self.types(checkpoint, program, depth);
                 self.accepted.leave(around);
@@ -248,7 +249,7 @@ impl<'a> Comparison<'a> {
         matched
     }
 
-    /// Names that are missing on one side, and the order of the others.
+    /// Reports names that are missing on one side, and a different order of the others.
     fn unmatched(
         &mut self,
         own: &[&'a str],
@@ -292,7 +293,7 @@ impl<'a> Comparison<'a> {
         self.path.truncate(length);
     }
 
-    /// Compares what is in a field, or in a member that has a number alone.
+    /// Compares a field, or a member that has only a number.
     fn member(&mut self, owner: Option<Owner<'a>>, name: &str, compare: impl FnOnce(&mut Self)) {
         let around = self.accepted.here();
         self.accept_in(owner, name);

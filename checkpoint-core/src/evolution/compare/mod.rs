@@ -1,4 +1,4 @@
-//! What sets two schemas apart, in words.
+//! The differences between two schemas, in words.
 
 mod difference;
 mod form;
@@ -21,24 +21,26 @@ use crate::evolution::program::{Migration, Step};
 use crate::schema;
 use crate::schema::{Schema, Type};
 
-/// What came of a comparison.
+/// The result of a comparison.
 pub(crate) struct Compared {
-    /// All places where the two differ; empty only if what was encoded under the one means the same under the other.
+    /// All places where the two differ; empty only if both give the encoded bytes the same meaning.
     pub(crate) differences: Vec<Difference>,
-    /// What becomes of the values of other versions.
+    /// The conversions of values of other versions.
     pub(crate) plan: Plan,
 }
 
 impl Compared {
-    /// Whether every value was encoded as the program would: then they are read one after the other.
+    /// True if every value was encoded as the program would encode it: then the values are read one
+    /// after the other.
     pub(crate) fn is_same_form(&self) -> bool {
         self.differences.iter().all(Difference::is_name_alone)
     }
 }
 
-/// Compares the schema of a checkpoint with that of a program, and with what its migrations take.
+/// Compares the schema of a checkpoint with that of a program, and with the types that its
+/// migrations accept.
 ///
-/// Both must be [closed](Schema::is_closed); apart from that, `checkpoint` may come from anyone.
+/// Both must be [closed](Schema::is_closed). Apart from that, `checkpoint` is not trusted.
 pub(crate) fn compare(checkpoint: &Schema, program: &Program) -> Compared {
     let plan = Plan::new(program.versions(), checkpoint);
     compare_schemas(checkpoint, program.extended(), Some(program), plan)
@@ -74,7 +76,8 @@ fn compare_schemas(
     Compared { differences, plan }
 }
 
-/// Whether a type of the checkpoint and one of the program are the same. `left` is how many more types may be compared.
+/// True if a type of the checkpoint and one of the program are the same. `left` is the number of
+/// types that may still be compared.
 pub(crate) fn are_same(
     (checkpoint, of_checkpoint): (&Schema, &Type),
     (program, of_program): (&Program, &Type),
@@ -104,13 +107,13 @@ struct Comparison<'a> {
     path: String,
     /// The older names that the fields around this place give to the types in them.
     accepted: Accepted<'a>,
-    /// Pairs of types that were compared or are being compared, with the names accepted there. A pair that comes back in
-    /// a recursive type is equal unless a difference is found elsewhere.
+    /// Pairs of types that were compared or are being compared, with the names accepted there. A
+    /// pair that comes back in a recursive type is equal unless a difference is found elsewhere.
     compared: HashSet<(Identity, Identity, usize)>,
     found: Vec<Difference>,
-    /// When more differences than these were found, the rest is not compared.
+    /// The number of differences after which the rest is not compared.
     enough: usize,
-    /// How many types are compared.
+    /// The most types that are compared.
     most: usize,
     plan: Plan,
 }
@@ -142,13 +145,14 @@ impl<'a> Comparison<'a> {
             let (before, after) =
                 (comparison.describe(true, checkpoint), comparison.describe(false, program));
             if before == after {
-                // A struct and an enum, or two kinds of struct, of one name.
+                // The two have one name, but one is a struct and the other an enum, or they are two
+                // kinds of struct.
                 (comparison.describe_form(true, checkpoint), comparison.describe_form(false, program))
             } else {
                 (before, after)
             }
         });
-        // A value may become an option, and the other way; it is to be of the same type.
+        // A value may become an option, and an option a value; the type inside must be the same.
         match optional {
             (Some(inner), None) => self.inside("", |comparison| comparison.types(inner, program, depth + 1)),
             (None, Some(inner)) => {
@@ -159,8 +163,8 @@ impl<'a> Comparison<'a> {
         self.accepted.leave(around);
     }
 
-    /// What makes the one of the other, where that is of another version. Wrappers of both are taken off together, and
-    /// those of the program alone too, as a reading does.
+    /// The step that converts the type of the checkpoint, if its version differs. Wrappers of both
+    /// are removed together, and those of the program alone too, as in a reading.
     fn migration(
         &mut self,
         migrations: &'a Program,
@@ -259,7 +263,8 @@ impl<'a> Comparison<'a> {
         self.path.truncate(length);
     }
 
-    /// Compares what is inside two types that were told of. Of that, no more is told than they show.
+    /// Compares the insides of two types that were reported. Drops the differences that the report
+    /// of these two types already shows.
     fn inside(&mut self, step: &str, compare: impl FnOnce(&mut Self)) {
         let (first, mut length) = (self.found.len(), 0);
         self.within(step, |comparison| {
@@ -296,7 +301,8 @@ fn dotted(name: &str) -> String {
     format!(".{name}")
 }
 
-/// The first field needs no dot; the first member of a tuple keeps it, to be told from a number.
+/// Adds a step to a path. The first field needs no dot. The first member of a tuple keeps its dot:
+/// it would look like a plain number without it.
 fn step_into(path: &mut String, step: &str) {
     let step = shortened(step);
     match step.strip_prefix('.') {
@@ -307,7 +313,7 @@ fn step_into(path: &mut String, step: &str) {
     }
 }
 
-/// Whether a path leads to nothing that a type in words does not show: elements, keys, members.
+/// True if the text of a type shows every place on this path: elements, keys, members.
 fn is_inside_type(mut path: &str) -> bool {
     const STEPS: [&str; 2] = ["[]", "[key]"];
     while !path.is_empty() {

@@ -1,10 +1,10 @@
-//! The names of types, where no more than the name tells one from another.
+//! Compares the names of types, where the name alone distinguishes them.
 //!
-//! bincode, and a reading by names, both take a type for any other of the same form. For a struct
-//! whose fields have names, or an enum, these names vouch for it, so another name of the type is
-//! only reported. Nothing vouches for a tuple struct or a newtype; and the fields of a type of
-//! another crate are not the program's own choice: one random generator looks like the next. There,
-//! another name is another type, unless the program says that it is the former name of the same.
+//! bincode, and a reading by names, both mistake a type for any other of the same form. The names
+//! of the fields of a struct, or of the variants of an enum, identify the type, so another name of
+//! the type is only reported. Nothing identifies a tuple struct or a newtype. The fields of a type
+//! of another crate are not the program's own choice: one random generator looks like the next.
+//! There, another name is another type, unless the program gives it as a former name.
 
 use super::form::Owner;
 use super::{Comparison, Difference, DifferenceKind};
@@ -12,21 +12,22 @@ use crate::base::limits::TYPE_DEPTH;
 use crate::base::text::shortened;
 use crate::schema::{Body, Definition, Fields, Float16, Former, Schema, Type};
 
-/// The older names that fields accept for the types in them: sets of names, of which one holds here.
+/// The older names that fields accept for the types in them, as sets of names. One set is in force
+/// at each place.
 #[derive(Default)]
 pub(super) struct Accepted<'a> {
-    /// Each set once. The empty one, which is number 0, is not in the list.
+    /// Each set once. The empty set has number 0, and is not in the list.
     sets: Vec<Vec<&'a str>>,
     here: usize,
 }
 
 impl<'a> Accepted<'a> {
-    /// The number of the set that holds here.
+    /// The number of the set in force here.
     pub(super) fn here(&self) -> usize {
         self.here
     }
 
-    /// Goes back to the set of that number.
+    /// Returns to the set of that number.
     pub(super) fn leave(&mut self, around: usize) {
         self.here = around;
     }
@@ -35,7 +36,7 @@ impl<'a> Accepted<'a> {
         self.here.checked_sub(1).map_or(&[], |place| &self.sets[place])
     }
 
-    /// Accepts these names too.
+    /// Accepts these names, besides those already accepted.
     pub(super) fn enter(&mut self, names: impl Iterator<Item = &'a str>) {
         let mut set: Vec<&'a str> = names.collect();
         if set.is_empty() {
@@ -52,16 +53,16 @@ impl<'a> Accepted<'a> {
     }
 }
 
-/// How two names are to each other.
+/// The relation of two names.
 enum Names {
     /// The same, or one of the two has none.
     Same,
-    /// The program says that the one is a former name of the other.
+    /// The program gives one as a former name of the other.
     Renamed,
     Different,
 }
 
-/// The places of the definitions that a type goes through: wrappers, and what they are around.
+/// The places of the definitions that a type goes through: the wrappers, and the type inside them.
 struct Chain {
     wrappers: Vec<usize>,
     last: Option<usize>,
@@ -92,19 +93,19 @@ impl Chain {
     }
 }
 
-/// The name by which a definition is told from others; `None` where it has none of its own.
+/// The name that distinguishes a definition from others; `None` if it has no name of its own.
 fn label(definition: &Definition) -> Option<&str> {
     let is_own = Float16::of(definition).is_none();
-    // What was observed stands under the name of the type that it is a form of.
+    // An observed form has the name of the type that was observed.
     if definition.observed {
         return None;
     }
-    // A recursive type that serde knows no name of has the one that the compiler gives it.
+    // A recursive type without a name in serde has the name that the compiler gives it.
     let is_given = !definition.foreign || !definition.name.contains(['<', '(', '[', '&', ' ']);
     (is_own && is_given).then_some(&definition.name)
 }
 
-/// Whether the names of its members vouch for it.
+/// True if the names of its members identify the type.
 fn is_vouched_for(definition: &Definition) -> bool {
     !definition.foreign && matches!(definition.body, Body::Enum(_) | Body::Struct(Fields::Named(_)))
 }
@@ -126,8 +127,8 @@ impl<'a> Comparison<'a> {
         self.accepted.enter(names.iter().map(String::as_str));
     }
 
-    /// Compares the names of two types, and of the wrappers around them. What the wrappers accept
-    /// holds from here on.
+    /// Compares the names of two types, and of the wrappers around them. The older names that the
+    /// wrappers accept are in force from here on.
     pub(super) fn type_names(&mut self, checkpoint: &'a Type, program: &'a Type) {
         let before = Chain::of(self.checkpoint, checkpoint, None);
         let after = Chain::of(self.program, program, None);
@@ -148,14 +149,14 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// The same for the wrappers alone, down to the types of `inner`.
+    /// Compares the names of the wrappers alone, down to the types of `inner`.
     pub(super) fn names_of_wrappers(&mut self, whole: (&Type, &Type), inner: (&Type, &Type)) {
         let before = Chain::of(self.checkpoint, whole.0, Some(inner.0));
         let after = Chain::of(self.program, whole.1, Some(inner.1));
         self.wrappers(&before.wrappers, &after.wrappers);
     }
 
-    /// A wrapper may be added or removed, but not become another.
+    /// Compares wrappers. One may be added or removed, but not become another.
     fn wrappers(&mut self, before: &[usize], after: &[usize]) {
         for place in after {
             if let Some(former) = self.former(*place) {
@@ -207,7 +208,7 @@ impl<'a> Comparison<'a> {
             format!("type {}", names.join(" around "))
         };
         let (old, new) = (names(self.checkpoint, old), names(self.program, new));
-        // A type may be in many places, and has one name.
+        // A type may be in many places, but has one name: it is reported once.
         let is_known =
             |known: &Difference| known.kind == kind && known.checkpoint == old && known.program == new;
         if kind != DifferenceKind::TypeRenamed || !self.found.iter().any(is_known) {

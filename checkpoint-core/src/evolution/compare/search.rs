@@ -1,4 +1,4 @@
-//! The places of a state that could be saved but not loaded, or not into another type.
+//! Finds the places of a state that could be saved but not loaded, or not into another type.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use super::{dotted, step_into};
 use crate::base::limits::{DIFFERENCES, TYPE_DEPTH};
 use crate::schema::{Body, Definition, Fields, Schema, Type};
 
-/// The places of a schema that could be written but not read, and why.
+/// The places of a schema that could be written but not read, each with the reason.
 pub(crate) fn unsupported(schema: &Schema) -> Vec<(String, String)> {
     search(schema, |ty| match ty {
         Type::Unsupported(why) => Some(why),
@@ -14,7 +14,7 @@ pub(crate) fn unsupported(schema: &Schema) -> Vec<(String, String)> {
     })
 }
 
-/// The places of a schema whose form is not known, and what is there.
+/// The places of a schema with an unknown form, each with its type.
 pub(crate) fn opaque(schema: &Schema) -> Vec<(String, String)> {
     search(schema, |ty| match ty {
         Type::Opaque(name) => Some(name),

@@ -34,7 +34,7 @@ impl<'a> Comparison<'a> {
 
     pub(super) fn describe_fields(&self, checkpoint: bool, fields: &Fields) -> String {
         let list = |types: &mut dyn Iterator<Item = &Type>| {
-            // Of long ones the rest is not read.
+            // The rest of a long list is not read.
             types.take(TYPE_DEPTH).map(|ty| self.describe(checkpoint, ty)).collect::<Vec<_>>().join(", ")
         };
         let words = match fields {

@@ -1,4 +1,4 @@
-//! What is inside a value of the writer: elements, entries, fields and variants.
+//! Gives access to the inside of a value of the writer: elements, entries, fields and variants.
 
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
@@ -22,7 +22,7 @@ pub(super) struct Uniform<'r, 'a> {
     length: u64,
 }
 
-/// Members of a type each.
+/// Members, each of a type of its own.
 struct Numbered<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     types: &'a [Type],
@@ -46,7 +46,7 @@ struct Entries<'r, 'a> {
     left: u64,
 }
 
-/// What a visitor leaves unread would shift everything behind it.
+/// Refuses a value that its visitor did not read whole: the rest would shift everything behind it.
 fn whole<R>(value: R, is_whole: bool) -> Result<R, Failure> {
     if is_whole { Ok(value) } else { Err(Failure::custom("it is longer than the value in this program")) }
 }
@@ -121,8 +121,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Two structs of which no name is in both have nothing to do with each other, though a reader that has a default for
-/// each of its fields would take one for the other.
+/// Refuses a struct that shares no name with the reader's. The two are unrelated, but a reader with
+/// a default for each of its fields would accept it.
 ///
 /// `known` are the names of the reader, with its aliases.
 pub(super) fn check_related(fields: &[Field], known: &[&str]) -> Result<(), Failure> {
@@ -210,11 +210,11 @@ impl<'a> MapAccess<'a> for &mut Entries<'_, 'a> {
     }
 }
 
-/// A variant, by its name.
+/// A variant, selected by its name.
 struct EnumValue<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     variant: &'a Variant,
-    /// By which the reader knows it.
+    /// The reader's name of the variant.
     name: &'a str,
     other: Other<'a>,
 }
@@ -231,7 +231,7 @@ impl<'r, 'a> EnumAccess<'a> for EnumValue<'r, 'a> {
     }
 }
 
-/// What a variant holds.
+/// The content of a variant.
 struct Content<'r, 'a> {
     cursor: &'r mut Cursor<'a>,
     fields: &'a Fields,

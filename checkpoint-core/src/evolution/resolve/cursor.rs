@@ -1,4 +1,4 @@
-//! Where in the bytes and in the schema a reading is, and how much more it may take.
+//! The place of a reading in the bytes and in the schema, and the rest of its limits.
 
 use serde::de::{DeserializeSeed, Error as _};
 use typed_arena::Arena;
@@ -28,7 +28,7 @@ pub(super) enum Step<'a> {
     Variant(&'a str),
 }
 
-/// The elements of an array that is kept elsewhere, while they are read one by one.
+/// The elements of an array outside the encoded state, while they are read one by one.
 struct Rows {
     bytes: Vec<u8>,
     taken: usize,
@@ -36,23 +36,23 @@ struct Rows {
 
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
-    /// What is read in the place of `bytes`.
+    /// The rows that are read instead of `bytes`.
     rows: Option<Rows>,
     schema: &'a Schema,
-    /// The schema of the program, and which types of the two are the same.
+    /// The schema of the program, and the types that are the same on both sides.
     program: Option<&'a Schema>,
     same: Same<'a>,
     plan: &'a Plan,
-    /// Keeps what is not in `bytes` and yet given as borrowed.
+    /// Keeps bytes that are not in `bytes`, so that they can be lent to the state.
     arena: &'a Arena<Vec<u8>>,
     room: Room,
     pub(super) arrays: &'a mut dyn ArraySource,
-    /// How many more values may be read that take no bytes.
+    /// The number of further values without bytes that may be read.
     empty: u64,
-    /// How many more elements sequences may announce.
+    /// The number of further elements that sequences may announce.
     elements: u64,
     depth: u32,
-    /// From the state to the value. After a failure it stays where that was.
+    /// The path from the state to the value. After a failure it stays at the place of that failure.
     path: Vec<Step<'a>>,
     /// The first failure, with its path.
     failure: Option<Failure>,
@@ -85,8 +85,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The value, if all was read and nothing failed on the way. A type may go on after a failure, but what is read
-    /// next is then not what it is taken for.
+    /// Returns the value, if everything was read and nothing failed. A type may go on after a
+    /// failure, but then it takes the next bytes for something else.
     pub(super) fn end<T>(self, decoded: Result<T, Failure>) -> Result<T, Failure> {
         match (decoded, self.failure) {
             (_, Some(failure)) | (Err(failure), None) => Err(failure),
@@ -97,7 +97,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Notes where a failure is.
+    /// Adds the place to a failure.
     pub(super) fn guard<R>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<R, Failure>,
@@ -127,7 +127,7 @@ impl<'a> Cursor<'a> {
         self.arena
     }
 
-    /// Keeps bytes for as long as the state is decoded.
+    /// Keeps bytes while the state is decoded.
     pub(super) fn keep(&self, bytes: Vec<u8>) -> &'a [u8] {
         self.arena.alloc(bytes)
     }
@@ -169,12 +169,12 @@ impl<'a> Cursor<'a> {
         self.front(bytes::character)
     }
 
-    /// Which variant it is.
+    /// Reads the number of a variant, and returns the variant.
     pub(super) fn variant(&mut self, variants: &'a [Variant]) -> Result<&'a Variant, Failure> {
         self.front(|bytes| bytes::variant(bytes, variants))
     }
 
-    /// A text, as no array has any.
+    /// Reads a text. The rows of an array have none.
     pub(super) fn text(&mut self) -> Result<&'a str, Failure> {
         if self.rows.is_some() {
             return Err(bytes::ends());
@@ -184,7 +184,7 @@ impl<'a> Cursor<'a> {
         Ok(text)
     }
 
-    /// Takes what is at the front: of the rows of an array while those are read, or else of the state.
+    /// Takes from the front: of the rows of an array while those are read, otherwise of the state.
     fn front<R>(&mut self, take: impl FnOnce(&mut &[u8]) -> Result<R, Failure>) -> Result<R, Failure> {
         let Some(rows) = &mut self.rows else { return take(&mut self.bytes) };
         let mut rest = rows.bytes.get(rows.taken..).unwrap_or_default();
@@ -193,7 +193,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Bytes of a text or the like, as no array has any.
+    /// Takes the bytes of a text or the like. The rows of an array have none.
     pub(super) fn take_slice(&mut self, length: u64) -> Result<&'a [u8], Failure> {
         if self.rows.is_some() { Err(bytes::ends()) } else { bytes::slice(&mut self.bytes, length) }
     }
@@ -204,7 +204,7 @@ impl<'a> Cursor<'a> {
         Ok(length)
     }
 
-    /// How many elements a sequence has, or which array holds them.
+    /// Reads the number of elements of a sequence, or the reference to the array that holds them.
     pub(super) fn elements(&mut self) -> Result<Count, Failure> {
         let count = self.front(bytes::count)?;
         match count {
@@ -224,8 +224,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Reads one value that is inside another. The schema may nest without end and the bytes not at all, so both the
-    /// depth and the number of values without bytes are bounded.
+    /// Reads one value that is inside another. The schema may nest without end while the bytes do
+    /// not, so both the depth and the number of values without bytes are bounded.
     pub(super) fn visit<S: DeserializeSeed<'a>>(
         &mut self,
         step: Step<'a>,
@@ -246,14 +246,15 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// Reads a value. One that is the same type on both sides is read as if nothing had changed, by position.
+    /// Reads a value. A value of a type that is the same on both sides is read by position, as if
+    /// nothing had changed.
     pub(super) fn read<S: DeserializeSeed<'a>>(
         &mut self,
         ty: &'a Type,
         other: Other<'a>,
         seed: S,
     ) -> Result<S::Value, Failure> {
-        // What the program does not want to know is passed over by the schema.
+        // A value that the program ignores is skipped by means of the schema.
         let by_name = self.rows.is_some() || is_ignored::<S::Value>();
         if by_name || !other.ty().is_some_and(|program| self.same.is_same(ty, program)) {
             return seed.deserialize(Value { cursor: self, ty, other });
@@ -268,7 +269,8 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Changes with every byte that is read. While rows are read, the other bytes are not.
+    /// A position that changes with every byte read. While rows are read, it counts the bytes of
+    /// the rows.
     fn position(&self) -> (usize, usize) {
         (self.bytes.len(), self.rows.as_ref().map_or(0, |rows| rows.taken))
     }
@@ -292,7 +294,8 @@ impl<'a> Cursor<'a> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::caused)?;
         let found = (kind.dtype.descr, kind.inner.iter().product());
         match self.row(ty)? {
-            // Of other rows the header does not tell all: the signs of wide integers, what two floats are.
+            // The header does not describe other rows fully: it lacks the sign of wide integers,
+            // and the meaning of two floats.
             Some((descr, lengths)) if found != (descr, lengths.iter().product::<u64>()) => {
                 Err(Failure::custom(format!("array {} is of another type", array.number)))
             }
@@ -300,7 +303,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads from the bytes of an array, all of them.
+    /// Reads from the bytes of an array, and checks that it reads all of them.
     pub(super) fn inside<R>(
         &mut self,
         bytes: Vec<u8>,
@@ -314,14 +317,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the `Vec` of an array of this kind is what a sequence of this type is.
+    /// True if a sequence with elements of this type has the same rows as a `Vec` of this kind.
     pub(super) fn is_vec_of(&self, kind: Kind, element: &'a Type) -> Result<bool, Failure> {
         let row = self.row(element)?;
         Ok(row.is_some_and(|(descr, lengths)| kind.dtype.descr == descr && kind.inner == lengths))
     }
 
-    /// What the header of an array calls rows of this type, and the lengths of their dimensions. `None` where there may
-    /// be several names for it, or none.
+    /// The header's name for rows of this type, and the lengths of their dimensions. `None` if
+    /// there may be several names for it, or none.
     fn row(&self, ty: &'a Type) -> Result<Option<(&'static str, Vec<u64>)>, Failure> {
         let mut lengths = Vec::new();
         let mut ty = self.bare(ty)?;
@@ -356,14 +359,15 @@ impl<'a> Cursor<'a> {
         Ok(Some((descr, lengths)))
     }
 
-    /// The float of 16 bits that this type is.
+    /// The float of 16 bits that this type wraps, if it is one.
     pub(super) fn float16(&self, ty: &Type) -> Result<Option<Float16>, Failure> {
         Ok(self.definition(ty)?.and_then(Float16::of))
     }
 
-    /// The type without the newtypes around it. A float of 16 bits is none.
+    /// The type without the newtypes around it. A float of 16 bits does not count as a newtype.
     pub(super) fn bare(&self, mut ty: &'a Type) -> Result<&'a Type, Failure> {
-        // A forged schema may have any number, or a circle, and every value would pay for it.
+        // A forged schema may have any number of them, or a cycle, and every value would cost that
+        // time.
         for _ in 0..=TYPE_WRAPPERS {
             match self.definition(ty)? {
                 Some(definition @ Definition { body: Body::Struct(Fields::Newtype(inner)), .. })

@@ -1,4 +1,5 @@
-//! Fixed arrays longer than serde knows: one sequence in the checkpoint, to another type what they are to JSON.
+//! Reads fixed arrays longer than serde knows: one sequence in the checkpoint, nested sequences for
+//! another type, as in JSON.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
@@ -9,7 +10,7 @@ use crate::codec::bytes::Count;
 use crate::schema::{Grid, Type};
 
 impl<'a> Cursor<'a> {
-    /// Reads the one sequence as the fixed array, or the `Vec` of them, that it is.
+    /// Reads the one sequence as the fixed array, or as a `Vec` of fixed arrays.
     pub(super) fn read_grid<V: Visitor<'a>>(
         &mut self,
         grid: &'a Grid,
@@ -37,7 +38,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The members of an array, which are arrays of these lengths themselves, or leaves.
+/// The members of an array: arrays of these lengths themselves, or leaves.
 struct Members<'r, 's, 'a> {
     cursor: &'r mut Cursor<'a>,
     leaf: &'a Type,

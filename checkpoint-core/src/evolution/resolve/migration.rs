@@ -1,4 +1,4 @@
-//! Where a value of the writer is of another version than the reader's type, and what makes the one of the other.
+//! Converts values of the writer that have another version than the reader's type.
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
@@ -16,7 +16,8 @@ use crate::arrays::Copied;
 use crate::codec::{self, Forms, Reader, Room};
 use crate::schema::{self, Schema, Type};
 
-/// All references to one definition are the same type; other types are where they stand.
+/// The identity of a type: one for all references to a definition, and one for each place of any
+/// other type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Identity {
     Definition(usize),
@@ -41,15 +42,16 @@ pub(super) struct Converted {
 
 type Convert = dyn Fn(Value<'_, '_>) -> Result<Converted, Failure> + Send + Sync;
 
-/// Reads the older type, and makes the newer one of it.
+/// Reads the older type, and converts it into the newer one.
 ///
-/// The reader of the newer type then reads that from its bytes. It cannot be given the value itself: its type may
-/// differ from the one that the migration made in lifetimes, which no `TypeId` tells apart.
+/// The reader of the newer type then reads the result from its bytes. It cannot take the value
+/// itself: its type may differ from that of the migration's result in lifetimes, and a `TypeId`
+/// ignores lifetimes.
 #[derive(Clone)]
 pub(crate) struct Conversion(Arc<Convert>);
 
 impl Conversion {
-    /// `forms` are those in which a `New` is read.
+    /// Makes a conversion. `forms` are those in which a `New` is read.
     pub(crate) fn new<Old: DeserializeOwned, New: Serialize>(
         from: u32,
         forms: fn() -> Forms,
@@ -77,15 +79,15 @@ impl fmt::Debug for Conversion {
     }
 }
 
-/// What the comparison of the two schemas found out about versions.
+/// The result of the comparison of the two schemas, as far as versions go.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// By the type of the checkpoint and that of the program.
+    /// The conversions, by the type of the checkpoint and that of the program.
     conversions: HashMap<(Identity, TypeId), (Conversion, Type)>,
-    /// The version of each type of the program; empty where no type on either side has another than 1.
+    /// The version of each type of the program; empty where every type on both sides has version 1.
     versions: HashMap<TypeId, u32>,
-    /// Types of the checkpoint for which the program has some that tell no version: either side may only know from serde
-    /// what they are, and then says version 1 of whatever it is.
+    /// Types of the checkpoint that meet types of the program without a declared version. Either
+    /// side may know its type only from serde, and then gives it version 1.
     untold: HashSet<Identity>,
 }
 
@@ -96,7 +98,7 @@ impl Plan {
         Plan { versions: if all_first { HashMap::new() } else { versions }, ..Plan::default() }
     }
 
-    /// `old` is the type that the conversion takes.
+    /// Adds a conversion. `old` is the type that it accepts.
     pub(crate) fn convert(&mut self, checkpoint: &Type, program: TypeId, conversion: Conversion, old: Type) {
         self.conversions.insert((Identity::of(checkpoint), program), (conversion, old));
     }
@@ -105,8 +107,8 @@ impl Plan {
         self.untold.insert(Identity::of(checkpoint));
     }
 
-    /// Refuses a value of another version that the comparison did not come upon, such as one that is only found under an
-    /// alias.
+    /// Refuses a value of another version that the comparison did not reach, such as one that is
+    /// only found under an alias.
     fn check(&self, schema: &Schema, found: &Type, program: TypeId, is_wrapper: bool) -> Result<(), Failure> {
         let Some(version) = self.versions.get(&program).copied() else { return Ok(()) };
         let told: Vec<u32> = schema::chain(schema, found)
@@ -114,7 +116,7 @@ impl Plan {
             .filter(|version| *version != 1)
             .collect();
         let fits = match version {
-            // What a wrapper holds is looked at when its turn comes.
+            // The type inside a wrapper is checked when its turn comes.
             1 => told.is_empty() || is_wrapper,
             _ if told.is_empty() => {
                 schema::chain(schema, found).any(|ty| self.untold.contains(&Identity::of(ty)))
@@ -132,8 +134,8 @@ impl Plan {
 }
 
 impl<'a> Value<'_, 'a> {
-    /// What makes the value of an older version of it, where that is what the checkpoint has and the reader is the type's
-    /// own.
+    /// The conversion for this value, if the checkpoint has an older version of it and the reader
+    /// is of the type itself.
     pub(super) fn conversion<V: Visitor<'a>>(
         &self,
         is_wrapper: bool,
@@ -149,7 +151,7 @@ impl<'a> Value<'_, 'a> {
         }
     }
 
-    /// Makes it, and has it read from its bytes as `read` says.
+    /// Converts the value, and calls `read` on the bytes of the result.
     pub(super) fn convert<R>(
         self,
         (conversion, old): &'a (Conversion, Type),

@@ -1,13 +1,15 @@
-//! Reading a state by the names that its writer's schema gives it, so that another type than the writer's can take it.
+//! Reads a state by the names in its writer's schema, so that another type than the writer's can
+//! take it.
 //!
-//! bincode's bytes say nothing of themselves; the schema says all of it. Together they describe themselves as JSON
-//! does: structs are maps of field names, variants go by name, newtypes and options are transparent when they are not
-//! asked for. What loads, and what is an error, is then the business of the reader's own `Deserialize`. Only two things
-//! are stricter than in serde: a float, or an integer that becomes one, keeps its value exactly or is refused; and a
-//! struct is not taken for one that shares no field with it.
+//! bincode's bytes do not describe themselves, but the schema describes all of them. Together they
+//! are self-describing, as JSON is: structs are maps of field names, variants go by name, newtypes
+//! and options are transparent to a reader that does not ask for them. The reader's own
+//! `Deserialize` then decides what loads, and what is an error. Two rules are stricter than
+//! serde's: a float, or an integer that becomes one, keeps its value exactly or is refused; and a
+//! struct is refused if it shares no field with the reader's.
 //!
-//! The schema comes from a file and is not believed: places outside the list, and types that contain themselves
-//! without end, are errors.
+//! The schema comes from a file and is not trusted: places outside the list, and types that contain
+//! themselves without end, are errors.
 
 mod access;
 mod cursor;
@@ -29,12 +31,13 @@ use crate::codec::{Failure, Room};
 use crate::evolution::Program;
 use crate::schema::Schema;
 
-/// The value that `bytes`, all of them, encode by the schema of their writer, taken as a `T` of whatever form. `plan` is
-/// what came of the comparison of that schema, the very same object, with the `program`'s. What is the same on both sides
-/// is read as [`decode`](crate::codec::decode) does. Without a program, nothing is known to be the same.
+/// Decodes all of `bytes` as a `T` of any form, by the schema of their writer. `plan` is the result
+/// of comparing that schema, the very same object, with the `program`'s. Types that are the same on
+/// both sides are read as [`decode`](crate::codec::decode) does. Without a program, no type is
+/// known to be the same.
 ///
 /// # Errors
-/// Where the bytes are not of that schema, or `T` cannot be made of them; with the path of the value.
+/// If the bytes do not fit that schema, or no `T` can be made of them; with the path of the value.
 pub(crate) fn decode_by_schema<T: DeserializeOwned>(
     bytes: &[u8],
     (schema, program): (&Schema, Option<&Program>),
@@ -51,7 +54,7 @@ pub(crate) fn decode_by_schema<T: DeserializeOwned>(
     cursor.end(decoded)
 }
 
-/// Whether this is what [`decode_by_schema`] reads with.
+/// True if `D` is the deserializer of [`decode_by_schema`].
 pub(crate) fn is_value<D>() -> bool {
     typeid::of::<D>() == typeid::of::<Value<'static, 'static>>()
 }

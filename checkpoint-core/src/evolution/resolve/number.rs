@@ -1,5 +1,5 @@
-//! Numbers that become floats: with the same value, or not at all.
-//! The casts below are each checked by casting back.
+//! Converts numbers into floats: with the same value, or not at all. Each cast below is checked by
+//! casting back.
 #![allow(clippy::cast_possible_truncation, reason = "what is cast is compared with what comes back")]
 
 use serde::de::{Error as _, Visitor};
@@ -7,7 +7,7 @@ use serde::de::{Error as _, Visitor};
 use super::cursor::Failure;
 use crate::schema::Float16;
 
-/// A number as it was written.
+/// A number, as the checkpoint has it.
 #[derive(Clone, Copy)]
 pub(super) enum Number {
     Unsigned(u128),
@@ -17,7 +17,7 @@ pub(super) enum Number {
 }
 
 impl Number {
-    /// Gives the number in the narrowest form that serde's own types take it in.
+    /// Passes the number on in the narrowest form that serde's own types accept.
     pub(super) fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         match self {
             Number::Unsigned(value) => match u64::try_from(value) {

@@ -1,4 +1,4 @@
-//! What the program has at the place that is being read, as far as that is known.
+//! The program's type at the place that is being read, as far as it is known.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ impl<'a> Other<'a> {
         }
     }
 
-    /// What is inside, without wrappers around it.
+    /// A type inside this one, ignoring the wrappers around it.
     fn inside(self, find: impl FnOnce(Form<'a>) -> Option<&'a Type>) -> Other<'a> {
         let found = |(program, found): (&'a Schema, Found<'a>)| {
             let form = match found {
@@ -120,7 +120,7 @@ impl<'a> Other<'a> {
         })
     }
 
-    /// What a variant holds, and the name by which the reader knows it.
+    /// The content of a variant, and the reader's name of the variant.
     pub(super) fn variant(self, name: &'a str) -> (&'a str, Other<'a>) {
         let found = |(program, found): (&'a Schema, Found<'a>)| {
             let Found::Type(ty) = found else { return None };
@@ -130,7 +130,7 @@ impl<'a> Other<'a> {
             let (name, fields) = variants.iter().find_map(known)?;
             Some((name, Other(Some((program, Found::Fields(fields))))))
         };
-        // Where the reader has no such variant, it says so itself.
+        // A reader without such a variant reports it itself.
         let unknown = || (hidden::names(name).next().unwrap_or(name), Other(None));
         self.0.and_then(found).unwrap_or_else(unknown)
     }
@@ -144,7 +144,7 @@ enum Form<'a> {
 /// The type without newtypes around it.
 fn bare<'a>(program: &'a Schema, ty: &'a Type) -> &'a Type {
     let mut ty = ty;
-    // There cannot be more wrappers than definitions, unless they go in a circle.
+    // There are at most as many wrappers as definitions, unless they form a cycle.
     for _ in 0..=program.types.len() {
         match ty {
             Type::Named(place) => match program.types.get(*place).map(|definition| &definition.body) {
@@ -157,12 +157,12 @@ fn bare<'a>(program: &'a Schema, ty: &'a Type) -> &'a Type {
     ty
 }
 
-/// Which types of the checkpoint are the same as those of the program.
+/// The types of the checkpoint that are the same as those of the program.
 pub(super) struct Same<'a> {
     checkpoint: &'a Schema,
     program: Option<&'a Program>,
     known: HashMap<(Identity, Identity), bool>,
-    /// How many more types may be compared. A forged schema has any number of them.
+    /// The number of further types that may be compared. A forged schema has any number of them.
     left: usize,
 }
 

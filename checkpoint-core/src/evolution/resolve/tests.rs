@@ -153,7 +153,7 @@ fn every_prefix_of_the_bytes_is_refused() {
     }
 }
 
-/// What a program without the field `old` loads.
+/// Loads values in a program without the field `old`.
 #[cfg(any(feature = "half", feature = "num-complex"))]
 fn beside_a_change<T>(values: Vec<T>) -> Vec<T>
 where
@@ -186,7 +186,7 @@ fn arrays_of_16_bit_floats_are_told_from_integers() {
     assert_eq!(beside_a_change(values.clone()), values);
 }
 
-/// What a program whose state is a `B` loads where an `A` was saved.
+/// Saves an `A`, and loads it in a program with a `B` as its state.
 #[cfg(any(feature = "half", feature = "num-complex"))]
 fn saved_as<A, B>(value: A) -> Result<B, crate::Error>
 where

@@ -1,4 +1,4 @@
-//! A value of the writer, as a deserializer that describes itself.
+//! A value of the writer, as a self-describing deserializer.
 
 use serde::de::value::SeqDeserializer;
 use serde::de::{Deserializer, Error as _, IgnoredAny, IntoDeserializer, Visitor};
@@ -16,7 +16,7 @@ use crate::schema::{Body, Definition, Fields, Float16, Type};
 pub(super) struct Value<'r, 'a> {
     pub(super) cursor: &'r mut Cursor<'a>,
     pub(super) ty: &'a Type,
-    /// What the program has at this place.
+    /// The program's type at this place.
     pub(super) other: Other<'a>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Value<'_, 'a> {
         Ok(self)
     }
 
-    /// The value without options around it too, as JSON has them; `None` where there is none.
+    /// The value inside any options around it, as in JSON; `None` if an option is empty.
     fn present(self) -> Result<Option<Self>, Failure> {
         let mut value = self.bare()?;
         while let Type::Option(inner) = value.ty {
@@ -68,7 +68,7 @@ impl<'a> Value<'_, 'a> {
         }))
     }
 
-    /// Another number as a float of 16 bits, which takes the integer that its bits are.
+    /// Gives another number as a float of 16 bits: as the integer that holds its bits.
     fn float16<V: Visitor<'a>>(self, float: Float16, visitor: V) -> Result<V::Value, Failure> {
         let Some(mut value) = self.present()? else { return visitor.visit_none() };
         if value.cursor.float16(value.ty)? == Some(float) {
@@ -84,7 +84,7 @@ impl<'a> Value<'_, 'a> {
         }
     }
 
-    /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
+    /// Reads bytes. They may have been written as a sequence of `u8`, and so as an array.
     fn bytes(self) -> Result<&'a [u8], Failure> {
         match self.cursor.elements()? {
             Count::Here(length) => self.cursor.take_slice(length),
@@ -95,7 +95,7 @@ impl<'a> Value<'_, 'a> {
         }
     }
 
-    /// A sequence, for a visitor that makes a `Vec` of this kind, or of which nothing is known.
+    /// Reads a sequence, for a visitor that makes a `Vec` of this kind, or for an unknown visitor.
     fn sequence<V: Visitor<'a>>(
         self,
         element: &'a Type,
@@ -127,7 +127,7 @@ impl<'a> Value<'_, 'a> {
         }
     }
 
-    /// A variant that holds nothing is its name, as in JSON. `None` where it is no variant.
+    /// Reads a variant without content as its name, as in JSON. `None` if it is no variant.
     fn name(&mut self) -> Result<Option<&'a str>, Failure> {
         let definition = self.cursor.definition(self.ty)?;
         let Some(Body::Enum(variants)) = definition.map(|definition| &definition.body) else {
@@ -140,7 +140,7 @@ impl<'a> Value<'_, 'a> {
         }
     }
 
-    /// Whether it is bytes, or a sequence of bytes, which is written like them.
+    /// True if it is bytes, or a sequence of bytes, which has the same encoding.
     fn is_bytes(&self) -> Result<bool, Failure> {
         Ok(match self.ty {
             Type::Bytes => true,
@@ -150,7 +150,7 @@ impl<'a> Value<'_, 'a> {
     }
 }
 
-/// Whether the reader does not want to know the value.
+/// True if the reader ignores the value.
 pub(super) fn is_ignored<V>() -> bool {
     typeid::of::<V>() == typeid::of::<IgnoredAny>()
 }
@@ -384,7 +384,7 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
         })
     }
 
-    // Foreign types choose the form that they chose when they were written.
+    // Foreign types must choose the form that they chose at the save.
     fn is_human_readable(&self) -> bool {
         false
     }
