@@ -1,11 +1,11 @@
-//! The arrays of a value that is on its way from one type to another: copies in memory.
+//! Copies the arrays of a value in memory, while a migration converts it from one type to another.
 
 use super::{Array, ArrayPool, ArraySink, ArraySource, Cause, Kind, Reference};
 
-/// Shorter arrays, in bytes, stay among the other bytes of the value.
+/// Shorter arrays, in bytes, stay inside the encoded value.
 const SHORTEST: usize = 64 << 10;
 
-/// Arrays in memory, each of which is taken once.
+/// Arrays in memory. Each is taken once.
 #[derive(Debug, Default)]
 pub(crate) struct Copied {
     arrays: Vec<Option<(Kind, Vec<u8>)>>,

@@ -1,12 +1,13 @@
 //! Recognises values by their type where generics hide it. The one module with unsafe code.
 //!
-//! All proofs are of this shape: a registry, whose field is private here, has a function under the `TypeId` of each
-//! type that the function takes. What is found under `typeid::of::<T>()` then takes a `T`, but for lifetimes: that is
-//! what the documentation of `typeid` says. Lifetimes make no difference, since the types are [`NoLifetimes`].
+//! All proofs have this shape. A registry, with a private field in this module, has a function
+//! under the `TypeId` of each type that the function accepts. The function found under
+//! `typeid::of::<T>()` then accepts a `T`, except for lifetimes, as the documentation of `typeid`
+//! states. Lifetimes make no difference, because the types are [`NoLifetimes`].
 //!
-//! A program is built with all rows of numbers that there are, hundreds of types. So each of them
-//! has the few functions that must know it, of a few instructions each, and everything else is done
-//! with bytes.
+//! Every program contains all types of rows of numbers, hundreds of them. So each type has only
+//! those few functions that must know it, of a few instructions each. All other work is done on
+//! bytes.
 #![allow(unsafe_code, reason = "a value whose type was found out must be taken as one of that type")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -36,8 +37,8 @@ use super::{Array, Dtype, Kind, Whole};
 /// A type without lifetimes.
 ///
 /// # Safety
-/// Neither the type nor any type that is a part of it has a lifetime as a parameter. So there is no other type that is
-/// the same but for lifetimes.
+/// Neither the type nor any type that is a part of it has a lifetime as a parameter. So no other
+/// type differs from it in lifetimes alone.
 pub(super) unsafe trait NoLifetimes: Sized + 'static {}
 
 macro_rules! without_lifetimes {
@@ -81,7 +82,8 @@ unsafe impl<T: NoLifetimes + Scalar, const N: usize> NoLifetimes for OPoint<T, C
 // SAFETY: the one parameter has no lifetimes.
 #[cfg(feature = "nalgebra")]
 unsafe impl<T: NoLifetimes> NoLifetimes for Quaternion<T> {}
-// SAFETY: the parameters are three types without lifetimes, and the storage that nalgebra makes of them.
+// SAFETY: the parameters are three types without lifetimes, and the storage that nalgebra makes of
+// them.
 #[cfg(feature = "nalgebra")]
 unsafe impl<T, R, C> NoLifetimes for nalgebra::Matrix<T, R, C, VecStorage<T, R, C>>
 where
@@ -90,34 +92,36 @@ where
     C: NoLifetimes + Dim,
 {
 }
-// SAFETY: the parameters are two types without lifetimes, and the storage that ndarray makes of the first.
+// SAFETY: the parameters are two types without lifetimes, and the storage that ndarray makes of the
+// first.
 #[cfg(feature = "ndarray")]
 unsafe impl<T: NoLifetimes, D: NoLifetimes> NoLifetimes for ndarray::Array<T, D> {}
 // SAFETY: as above.
 #[cfg(feature = "ndarray")]
 unsafe impl<T: NoLifetimes, D: NoLifetimes> NoLifetimes for ndarray::ArcArray<T, D> {}
 
-/// The address of the first row, and the number of rows, of the sequence that the reference at an
-/// address borrows.
+/// Takes the address of a reference to a sequence. Returns the address of the first row of that
+/// sequence, and the number of rows.
 ///
-/// Safety: the address is that of a reference `&Vec<R>`, or `&[R]`, of the `R` that the function
+/// Safety: the address is that of a reference `&Vec<R>`, or `&[R]`, to the `R` that the function
 /// was made for.
 type View = unsafe fn(*const ()) -> (*const u8, usize);
 
-/// Writes a `Vec<R>` to an address, made of the address of its first row, its length, and its
-/// capacity.
+/// Makes a `Vec<R>` of the address of its first row, its length and its capacity, and writes it to
+/// an address.
 ///
 /// Safety: `R` is the type that the function was made for. The last address may be written to as a
-/// `Vec<R>`, and the rest is what `Vec::from_raw_parts` asks for.
+/// `Vec<R>`, and the other arguments meet the conditions of `Vec::from_raw_parts`.
 type MakeVec = unsafe fn(*mut u8, usize, usize, *mut ());
 
-/// A type `R` of rows, and what must know it.
+/// A type `R` of rows, and the functions that must know it.
 pub(super) struct RowType {
     pub(super) kind: Kind,
     layout: Layout,
-    /// Those of `&Vec<R>`, `&[R]` and `Vec<R>`.
+    /// The identities of `&Vec<R>`, `&[R]` and `Vec<R>`.
     ids: fn() -> [TypeId; 3],
-    /// That of the visitor with which a `Vec<R>` asks for its elements. No proof relies on it.
+    /// The identity of the visitor that a `Vec<R>` requests its elements with. No proof relies on
+    /// it.
     visitor: fn() -> TypeId,
     view_vec: View,
     view_slice: View,
@@ -127,12 +131,12 @@ pub(super) struct RowType {
 }
 
 impl RowType {
-    /// That of numbers of any bytes, and of fixed arrays of them.
+    /// Makes the row type of numbers that may have any bytes, or of fixed arrays of them.
     pub(super) const fn of<R: Pod + NoLifetimes>(kind: Kind, visitor: fn() -> TypeId) -> RowType {
         RowType::new::<R>(kind, visitor, u8::MAX)
     }
 
-    /// That of the one type of numbers of which not every byte is a value.
+    /// Makes the row type of `bool`, the one type of numbers with bytes that are no values.
     pub(super) const fn of_bool(visitor: fn() -> TypeId) -> RowType {
         let dtype = Dtype { descr: "|b1", size: 1, is_i128: false };
         RowType::new::<bool>(Kind { dtype, inner: &[] }, visitor, true as u8)
@@ -198,7 +202,7 @@ unsafe fn make_vec<R>(first: *mut u8, length: usize, capacity: usize, into: *mut
     unsafe { into.cast::<Vec<R>>().write(values) };
 }
 
-/// What a type that is registered is to the rows under it.
+/// The role of a registered type for its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// `&Vec<R>`
@@ -207,12 +211,12 @@ enum Role {
     SliceBehind,
     /// `Vec<R>`
     Vec,
-    /// What a `Vec<R>` asks for its elements with.
+    /// The visitor that a `Vec<R>` requests its elements with.
     Visitor,
 }
 
-/// The types that have to do with rows. Empty where numbers do not lie in memory as they are
-/// written, so that all are encoded one by one.
+/// The types that concern rows. Empty where the layout of numbers in memory differs from that in
+/// the file: there, all numbers are encoded one by one.
 static REGISTRY: LazyLock<HashMap<TypeId, (Role, &'static RowType), ById>> = LazyLock::new(|| {
     let mut registry = HashMap::default();
     if cfg!(target_endian = "little") {
@@ -229,23 +233,23 @@ static REGISTRY: LazyLock<HashMap<TypeId, (Role, &'static RowType), ById>> = Laz
     registry
 });
 
-/// The rows to which the type with this identity has that role.
+/// The rows for which the type with this identity has that role.
 fn rows_under(id: TypeId, role: Role) -> Option<&'static RowType> {
     REGISTRY.get(&id).and_then(|(found, row)| (*found == role).then_some(*row))
 }
 
-/// The kind of rows that are `R`s.
+/// The kind of rows of type `R`.
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 pub(super) fn kind_of_rows<R: 'static>() -> Option<Kind> {
     rows_under(TypeId::of::<&'static [R]>(), Role::SliceBehind).map(|row| row.kind)
 }
 
-/// The kind of array that a visitor of type `V` makes a `Vec` of, and nothing else.
+/// The kind of array that a visitor of type `V` makes a `Vec` of, if it does nothing else.
 pub(crate) fn visitor_reads<V>() -> Option<Kind> {
     rows_under(typeid::of::<V>(), Role::Visitor).map(|row| row.kind)
 }
 
-/// The kind of array that a `Vec` of type `T` is.
+/// The kind of array in a `Vec` of type `T`.
 pub(crate) fn vec_kind<T>() -> Option<Kind> {
     rows_of_vec(typeid::of::<T>()).map(|row| row.kind)
 }
@@ -265,8 +269,8 @@ pub(crate) fn view<I>(sequence: &I) -> Option<Array<'_>> {
 /// The array that the value at an address borrows, if it is a `&Vec` or a slice of numbers.
 ///
 /// # Safety
-/// The address is that of a value which is borrowed for `'a`, and `id` is what `typeid` gives for
-/// the type of the value.
+/// The address is that of a value that is borrowed for `'a`, and `id` is the result of `typeid` for
+/// the type of that value.
 unsafe fn view_behind<'a>(id: TypeId, address: *const (), _: &'a ()) -> Option<Array<'a>> {
     let (role, row) = REGISTRY.get(&id)?;
     let view = match role {
@@ -275,34 +279,35 @@ unsafe fn view_behind<'a>(id: TypeId, address: *const (), _: &'a ()) -> Option<A
         Role::Vec | Role::Visitor => return None,
     };
     // SAFETY: `RowType::new` alone makes a row type, of functions and identities for one `R`. The
-    // value has the identity of `&'static Vec<R>`, or of `&'static [R]`. So it is one of these but
-    // for lifetimes, of which `R` has none: a `&'i Vec<R>`, or a `&'i [R]`, of which the function
-    // looks at the one that the role says.
+    // value has the identity of `&'static Vec<R>`, or of `&'static [R]`. So it is one of these
+    // except for lifetimes, and `R` has none: it is a `&'i Vec<R>`, or a `&'i [R]`. The role
+    // selects the function for this one.
     let (first, length) = unsafe { view(address) };
-    // SAFETY: `first` and `length` are those of a slice of `R`s, which the `&'i` refers to, and
-    // what it refers to lives at least as long as any borrow of it, which `'a` is one of. The
-    // layout is that of `R`, so these are the bytes of that slice, no more than `isize::MAX`. They
-    // are initialised, because `R` is `NoUninit`.
+    // SAFETY: `first` and `length` are those of a slice of `R`s that the `&'i` refers to. The slice
+    // lives at least as long as any borrow of that reference, and `'a` is such a borrow. The layout
+    // is that of `R`, so these are the bytes of that slice, no more than `isize::MAX`. They are
+    // initialised, because `R` is `NoUninit`.
     let bytes = unsafe { std::slice::from_raw_parts(first, length * row.layout.size()) };
     Some(Array { kind: row.kind, outer: None, bytes })
 }
 
-/// The sequence, if it is an array in that guise.
+/// The array inside `sequence`, if it is a [`Whole`].
 pub(crate) fn whole<I>(sequence: &I) -> Option<&Whole<'_>> {
     if typeid::of::<I>() != typeid::of::<Whole<'static>>() {
         return None;
     }
-    // SAFETY: by the documentation of `typeid`, `I` is `Whole` but for its lifetime. That outlives the borrow of the
-    // `I`, and `Whole` is covariant in it, so a `&'b Whole<'b>` of that borrow is what the address may be used as.
+    // SAFETY: by the documentation of `typeid`, `I` is `Whole` except for its lifetime. That
+    // lifetime outlives the borrow of the `I`, and `Whole` is covariant in it. So the address may
+    // be used as a `&'b Whole<'b>` of that borrow.
     Some(unsafe { &*std::ptr::from_ref(sequence).cast::<Whole<'_>>() })
 }
 
-/// The memory of a `Vec` of rows, whatever rows these are.
+/// The memory of a `Vec` of rows of any type.
 ///
-/// Invariant: `first`, `length` and `capacity` are the parts of a `Vec` of the row type's `R`, but
-/// for the values of the rows: their bytes are initialised, and not yet known to be values. So the
-/// memory is an allocation of `capacity` rows by the global allocator, with the alignment of `R`,
-/// or there is none where `capacity` is 0. Nothing else owns it.
+/// Invariant: `first`, `length` and `capacity` are the parts of a `Vec` of the row type's `R`,
+/// except for the values of the rows: their bytes are initialised, but perhaps no values of `R`. So
+/// the memory is an allocation of `capacity` rows by the global allocator, with the alignment of
+/// `R`, or there is none where `capacity` is 0. Nothing else owns it.
 pub(super) struct Memory {
     rows: &'static RowType,
     first: NonNull<u8>,
@@ -311,8 +316,8 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// So many rows of zeros, in memory that comes from the system untouched. `None` where there is
-    /// not so much.
+    /// Allocates this number of rows of zeros, in fresh memory of the system. `None` if
+    /// there is not enough memory.
     pub(super) fn zeroed(rows: &'static RowType, length: usize) -> Option<Memory> {
         if length == 0 {
             let first = NonNull::without_provenance(rows.layout.align().try_into().ok()?);
@@ -324,7 +329,7 @@ impl Memory {
         Some(Memory { rows, first, length, capacity: length })
     }
 
-    /// The memory of `values`. They are given back where these are no rows.
+    /// Takes the memory of `values`. Returns them if they are no rows.
     pub(super) fn of<T: 'static>(values: Vec<T>) -> Result<Memory, Vec<T>> {
         let Some(rows) = rows_of_vec(TypeId::of::<Vec<T>>()) else { return Err(values) };
         // `T` is the `R` of these rows: their types of a `Vec` are the same, and `R` has no
@@ -332,25 +337,25 @@ impl Memory {
         // initialised, because `R` is `NoUninit`.
         let mut values = ManuallyDrop::new(values);
         let (length, capacity) = (values.len(), values.capacity());
-        // SAFETY: a `Vec` says that its pointer is never null.
+        // SAFETY: the documentation of `Vec` states that its pointer is never null.
         let first = unsafe { NonNull::new_unchecked(values.as_mut_ptr().cast()) };
         Ok(Memory { rows, first, length, capacity })
     }
 
-    /// How many rows there are, of what type.
+    /// True if it holds this number of rows of this type.
     pub(super) fn is_of(&self, rows: &'static RowType, length: usize) -> bool {
         std::ptr::eq(self.rows, rows) && self.length == length
     }
 
     /// The bytes of all rows.
     pub(super) fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: by the invariant these are initialised bytes of one allocation, or none at all,
-        // which `self` owns and which are borrowed with it. Whatever is written to them, they stay
-        // initialised.
+        // SAFETY: by the invariant these are initialised bytes of one allocation, or there are
+        // none. `self` owns them, and they are borrowed together with it. They stay initialised
+        // after any write.
         unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), self.length * self.rows.layout.size()) }
     }
 
-    /// The `Vec`, if it is a `T`, and all bytes are those of values.
+    /// Returns the `Vec`, if it is a `T` and all bytes are those of values.
     pub(super) fn into_vec<T>(mut self) -> Option<T> {
         let is_this = rows_of_vec(typeid::of::<T>()).is_some_and(|rows| std::ptr::eq(rows, self.rows));
         let largest = self.rows.largest;
@@ -359,11 +364,11 @@ impl Memory {
         }
         let memory = ManuallyDrop::new(self);
         let mut values = MaybeUninit::<T>::uninit();
-        // SAFETY: `RowType::new` alone makes a row type, and `T` has the identity of its `Vec<R>`:
-        // as `R` has no lifetimes, `T` is `Vec<R>`, which may be written to `values`. By the
-        // invariant the parts are those of a `Vec<R>`, which nothing else owns any more, and its
-        // bytes are initialised. They are values: any bytes are those of an `R` that is `Pod`, as
-        // `RowType::of` asks for, and the `bool` of `RowType::of_bool` has none but 0 and 1.
+        // SAFETY: `RowType::new` alone makes a row type, and `T` has the identity of its `Vec<R>`.
+        // `R` has no lifetimes, so `T` is `Vec<R>`, and may be written to `values`. By the
+        // invariant the parts are those of a `Vec<R>` without another owner, and its bytes are
+        // initialised. They are values: any bytes are those of a `Pod` type, which `RowType::of`
+        // requires of `R`, and the bytes for the `bool` of `RowType::of_bool` are 0 or 1.
         unsafe {
             let make_vec = memory.rows.make_vec;
             make_vec(memory.first.as_ptr(), memory.length, memory.capacity, values.as_mut_ptr().cast());
@@ -376,9 +381,9 @@ impl Drop for Memory {
     fn drop(&mut self) {
         let Some(layout) = layout_of(self.rows, self.capacity) else { return };
         if self.capacity > 0 {
-            // SAFETY: by the invariant it is an allocation of the global allocator, of so many
-            // rows, each with the size and the alignment of this layout, and nothing else owns it.
-            // Rows are numbers, which have nothing to drop.
+            // SAFETY: by the invariant it is an allocation of the global allocator, of this number
+            // of rows, each with the size and the alignment of this layout, and nothing else owns
+            // it. Rows are numbers, and have nothing to drop.
             unsafe { dealloc(self.first.as_ptr(), layout) };
         }
     }
@@ -390,14 +395,14 @@ impl fmt::Debug for Memory {
     }
 }
 
-/// The layout of so many rows. `None` where there is no memory of that size.
+/// The layout of this number of rows. `None` if no memory can have that size.
 fn layout_of(rows: &RowType, count: usize) -> Option<Layout> {
     // The size of a type is a multiple of its alignment, so there is nothing between the rows.
     Layout::from_size_align(rows.layout.size().checked_mul(count)?, rows.layout.align()).ok()
 }
 
-/// The same values in fixed arrays of them, without a copy if the memory is that of whole ones. `None` where the values
-/// do not come out even, or take no space.
+/// Groups the values into fixed arrays, without a copy if the capacity is a multiple of their
+/// length. `None` if the number of values is no multiple, or the arrays take no space.
 pub(crate) fn group<T, const N: usize>(mut values: Vec<T>) -> Option<Vec<[T; N]>> {
     if size_of::<[T; N]>() == 0 || !values.len().is_multiple_of(N) {
         return None;
@@ -407,33 +412,37 @@ pub(crate) fn group<T, const N: usize>(mut values: Vec<T>) -> Option<Vec<[T; N]>
     }
     let (rows, capacity) = (values.len() / N, values.capacity() / N);
     let first = ManuallyDrop::new(values).as_mut_ptr().cast::<[T; N]>();
-    // SAFETY: `[T; N]` is `N` values of `T` one after the other, with the alignment of `T` (reference, "Type layout").
-    // `N` is not 0, and the capacity is a multiple of it: it was, or it is the length since, as a `Vec` made of a boxed
-    // slice takes over its allocation, which has the size of the slice ("This doesn't need to reallocate", `into_vec`). So the allocation is one of `capacity` rows, of which the first
-    // `rows` are initialised, and nothing else owns it any more: what `Vec::from_raw_parts` asks.
+    // SAFETY: `[T; N]` is `N` values of `T` one after the other, with the alignment of `T`
+    // (reference, "Type layout"). `N` is not 0. The capacity is a multiple of `N`: either it was
+    // before, or it is now the length, because a `Vec` made of a boxed slice takes over its
+    // allocation, which has the size of the slice ("This doesn't need to reallocate", `into_vec`).
+    // So the allocation is one of `capacity` rows, the first `rows` of them are initialised, and
+    // nothing else owns it any more, as `Vec::from_raw_parts` requires.
     Some(unsafe { Vec::from_raw_parts(first, rows, capacity) })
 }
 
-/// Looks at an array, or at the one behind a reference.
+/// Views an array, or the array behind a reference.
 ///
-/// Safety: the address is that of a value of the type that the function was made for, which is borrowed for `'a`.
+/// Safety: the address is that of a value of the type that the function was made for, and the value
+/// is borrowed for `'a`.
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 type ViewGrid = for<'a> unsafe fn(*const (), Kind, &'a ()) -> Option<Grid<'a>>;
 
-/// How to look at arrays of other crates, by their types and by those of references to them.
+/// The views of arrays of other crates, by the types of the arrays and of references to them.
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 #[derive(Debug, Default)]
 pub(super) struct Grids(HashMap<TypeId, (ViewGrid, Kind), ById>);
 
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 impl Grids {
-    /// Adds `G` and `&G`, whose elements are of this kind.
+    /// Adds `G` and `&G`, with elements of this kind.
     pub(super) fn insert<G: AsGrid + NoLifetimes>(&mut self, kind: Kind) {
         self.0.insert(TypeId::of::<G>(), (view_grid::<G>, kind));
         self.0.insert(TypeId::of::<&'static G>(), (view_grid_behind::<G>, kind));
     }
 
-    /// Adds `CowArray<A, D>` and references to it, which borrow elements of this kind for any lifetime.
+    /// Adds `CowArray<A, D>` and references to it, which borrow elements of this kind for any
+    /// lifetime.
     #[cfg(feature = "ndarray")]
     pub(super) fn insert_cow<A, D>(&mut self, kind: Kind)
     where
@@ -445,22 +454,24 @@ impl Grids {
     }
 }
 
-/// The array that `value` is, if it is one of numbers, of the `ndarray` or the `nalgebra` crate, and in C order.
+/// Views `value` as an array, if it is one of numbers, of the `ndarray` or the `nalgebra` crate,
+/// and in C order.
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 pub(crate) fn grid<T: ?Sized>(value: &T) -> Option<Grid<'_>> {
-    // No such array is smaller: a pointer, a length and a capacity, and a pointer or a length. Elements of a collection
-    // come as references to them. So most values are not looked up.
+    // No such array is smaller: a pointer, a length and a capacity, and a pointer or a length.
+    // Elements of a collection come as references to them. So most values are not looked up.
     let is_reference = size_of_val(value) == size_of::<usize>() && type_name::<T>().starts_with('&');
     if size_of_val(value) < 4 * size_of::<usize>() && !is_reference {
         return None;
     }
     let (view, kind) = GRIDS.0.get(&typeid::of::<T>())?;
     let address = std::ptr::from_ref(value).cast::<()>();
-    // SAFETY: `Grids::insert` and `Grids::insert_cow` alone enter views. The one enters `view_grid::<G>` under `G` and
-    // `view_grid_behind::<G>` under `&'static G`. So `T` is one of these but for lifetimes, of which `G` has none: a `G`,
-    // or a `&'i G`. The other enters `view_cow::<A, D>` and `view_cow_behind::<A, D>`, and `T` is then a
-    // `CowArray<'c, A, D>`, or a `&'i CowArray<'c, A, D>`: `A` and `D` have no lifetimes either. The address is that of a
-    // `T` which is borrowed for the lifetime of the result.
+    // SAFETY: `Grids::insert` and `Grids::insert_cow` alone enter views. `insert` enters
+    // `view_grid::<G>` under `G` and `view_grid_behind::<G>` under `&'static G`. Then `T` is one of
+    // these except for lifetimes, and `G` has none: it is a `G`, or a `&'i G`. `insert_cow` enters
+    // `view_cow::<A, D>` and `view_cow_behind::<A, D>`, and then `T` is a `CowArray<'c, A, D>`, or
+    // a `&'i CowArray<'c, A, D>`: `A` and `D` have no lifetimes either. The address is that of a
+    // `T` that is borrowed for the lifetime of the result.
     unsafe { view(address, *kind, &()) }
 }
 
@@ -474,7 +485,7 @@ unsafe fn view_grid<'a, G: AsGrid + NoLifetimes>(
     kind: Kind,
     _: &'a (),
 ) -> Option<Grid<'a>> {
-    // SAFETY: by the contract the address is that of a `G` which is borrowed for `'a`.
+    // SAFETY: by the contract the address is that of a `G` that is borrowed for `'a`.
     let array: &'a G = unsafe { &*address.cast() };
     array.as_grid(kind)
 }
@@ -489,8 +500,8 @@ unsafe fn view_grid_behind<'a, G: AsGrid + NoLifetimes>(
     kind: Kind,
     _: &'a (),
 ) -> Option<Grid<'a>> {
-    // SAFETY: by the contract the address is that of a `&G` which is borrowed for `'a`, and what a reference refers to
-    // lives at least as long as any borrow of it.
+    // SAFETY: by the contract the address is that of a `&G` that is borrowed for `'a`. The `G`
+    // lives at least as long as any borrow of a reference to it.
     let array: &'a G = unsafe { *address.cast::<&'a G>() };
     array.as_grid(kind)
 }
@@ -505,8 +516,9 @@ where
     A: NoUninit + NoLifetimes,
     D: ndarray::Dimension + NoLifetimes,
 {
-    // SAFETY: by the contract the address is that of a `CowArray` which is borrowed for `'a`. Its lifetime outlives that,
-    // and it is covariant in it, as `shorter` shows: in the meantime it is one of the lifetime `'a`.
+    // SAFETY: by the contract the address is that of a `CowArray` that is borrowed for `'a`. The
+    // lifetime of the `CowArray` outlives `'a`, and the type is covariant in it, as `shorter`
+    // shows: so during the borrow it is one of the lifetime `'a`.
     let array: &'a CowArray<'a, A, D> = unsafe { &*address.cast() };
     array.as_grid(kind)
 }
@@ -521,8 +533,8 @@ where
     A: NoUninit + NoLifetimes,
     D: ndarray::Dimension + NoLifetimes,
 {
-    // SAFETY: as in `view_cow`; a reference is covariant too, and what it refers to lives at least as long as any borrow
-    // of it.
+    // SAFETY: as in `view_cow`. A reference is covariant too, and its referent lives at least as
+    // long as any borrow of it.
     let array: &'a CowArray<'a, A, D> = unsafe { *address.cast::<&'a CowArray<'a, A, D>>() };
     array.as_grid(kind)
 }
@@ -534,13 +546,15 @@ fn shorter<'a, 'b: 'a, A, D>(array: &'a CowArray<'b, A, D>) -> &'a CowArray<'a, 
     array
 }
 
-/// Whether the lengths of the matrix at an address are not those of its elements.
+/// True if the dimensions of the matrix at an address do not match the number of its elements.
 ///
-/// Safety: the address is that of a value of the type that the function was made for, which is borrowed for the call.
+/// Safety: the address is that of a value of the type that the function was made for, and the value
+/// is borrowed for the call.
 #[cfg(feature = "nalgebra")]
 type Contradicts = unsafe fn(*const ()) -> bool;
 
-/// By the type in which `nalgebra` reads a matrix: its elements, then its dimensions.
+/// The checks of matrices, by the type in which `nalgebra` reads one: its elements, then its
+/// dimensions.
 #[cfg(feature = "nalgebra")]
 #[derive(Debug, Default)]
 pub(super) struct Contradictions(HashMap<TypeId, Contradicts, ById>);
@@ -558,21 +572,23 @@ impl Contradictions {
     }
 }
 
-/// Whether `value` is what a matrix of numbers is read as, and its dimensions are not those of its elements.
+/// True if `nalgebra` reads a matrix of numbers as a `T`, and the dimensions in `value` do not
+/// match the number of its elements.
 #[cfg(feature = "nalgebra")]
 pub(crate) fn contradicts<T>(value: &T) -> bool {
     let Some(contradicts) = CONTRADICTIONS.0.get(&typeid::of::<T>()) else { return false };
-    // SAFETY: `Contradictions::insert` alone enters functions: `contradicts_matrix::<A, R, C>` under `(Vec<A>, R, C)`. So
-    // `T` is that type but for lifetimes, of which it has none. The address is that of a `T`, borrowed for the call.
+    // SAFETY: `Contradictions::insert` alone enters functions: `contradicts_matrix::<A, R, C>`
+    // under `(Vec<A>, R, C)`. So `T` is that type except for lifetimes, and it has none. The
+    // address is that of a `T`, borrowed for the call.
     unsafe { contradicts(std::ptr::from_ref(value).cast()) }
 }
 
-/// Whether the dimensions of a `(Vec<A>, R, C)` are not those of its elements.
+/// True if the dimensions of a `(Vec<A>, R, C)` do not match the number of its elements.
 ///
 /// # Safety
 /// As [`Contradicts`] says.
 #[cfg(feature = "nalgebra")]
 unsafe fn contradicts_matrix<A, R: Dim, C: Dim>(address: *const ()) -> bool {
-    // SAFETY: by the contract the address is that of such a value, which is borrowed for the call.
+    // SAFETY: by the contract the address is that of such a value, and it is borrowed for the call.
     grid::contradicts(unsafe { &*address.cast::<(Vec<A>, R, C)>() })
 }

@@ -1,5 +1,5 @@
-//! Arrays of other crates that have a shape, and whose own serialization gives their elements away one by one, or
-//! apart from it.
+//! Views arrays of other crates that have a shape. Their own serialization passes on the elements
+//! one by one, or apart from the shape.
 
 #[cfg(feature = "nalgebra")]
 mod of_nalgebra;
@@ -22,10 +22,11 @@ pub(crate) struct Grid<'a> {
     pub(crate) lengths: Lengths,
 }
 
-/// Where a type's own serialization writes the lengths of its dimensions.
+/// The place where a type's own serialization writes the lengths of its dimensions.
 #[derive(Debug)]
 pub(crate) enum Lengths {
-    /// `ndarray`: a version, then the lengths, with their number where that is not part of the type, then the elements.
+    /// `ndarray`: a version, then the lengths, then the elements. The number of the lengths
+    /// precedes them if it is not part of the type.
     #[cfg(feature = "ndarray")]
     Before { version: u8, lengths: Vec<u64>, is_counted: bool },
     /// `nalgebra`: the elements, then each length that is not part of the type.
@@ -35,11 +36,12 @@ pub(crate) enum Lengths {
 
 /// A type of such arrays.
 pub(super) trait AsGrid {
-    /// The array as it is written, its elements of this kind. `None` where they do not lie in memory in C order.
+    /// Views the array in the form in which it is written, with elements of this kind. `None` if
+    /// the elements are not in C order in memory.
     fn as_grid(&self, kind: Kind) -> Option<Grid<'_>>;
 }
 
-/// By the type of the array.
+/// The views, by the type of the array.
 pub(super) static GRIDS: LazyLock<Grids> = LazyLock::new(|| {
     let mut grids = Grids::default();
     macro_rules! add {
@@ -58,9 +60,9 @@ pub(super) static GRIDS: LazyLock<Grids> = LazyLock::new(|| {
     grids
 });
 
-/// Adds the type `G`, whose elements are `A`s, and references to it.
+/// Adds the type `G`, which has elements of type `A`, and references to it.
 fn add_grid<A: NoUninit, G: AsGrid + NoLifetimes>(grids: &mut Grids) {
-    // Absent where numbers do not lie in memory as they are written.
+    // There is no kind where the layout of numbers in memory differs from that in the file.
     if let Some(kind) = kind_of_rows::<A>() {
         grids.insert::<G>(kind);
     }

@@ -1,10 +1,11 @@
-//! Numeric arrays, which leave the state on a road of their own: as bytes, in one piece, never element by element.
+//! Numeric arrays are stored outside the encoded state, as raw bytes, and never element by element.
 //!
-//! serde knows no arrays: a `Vec<f64>` is a sequence whose elements are written one after the other. But every
-//! contiguous sequence hands *itself* to the serializer first, through `Serializer::collect_seq`, and a `Vec` asks for
-//! its elements with a visitor type of its own. [`erased`] recognises both by their types. So an array is found
-//! wherever it is in the state, inside maps, enums, generics and types from other crates, while in every other format
-//! the same type looks as it always does. What is not recognised is encoded like everything else.
+//! serde has no arrays: a `Vec<f64>` is a sequence, and its elements are written one after the
+//! other. But every contiguous sequence first passes *itself* to the serializer, through
+//! `Serializer::collect_seq`, and a `Vec` requests its elements with a visitor type of its own.
+//! [`erased`] recognises both by their types. So an array is found wherever it is in the state,
+//! inside maps, enums, generics and types from other crates, while every other format sees the type
+//! as usual. An array that is not recognised is encoded like everything else.
 
 mod copied;
 mod erased;
@@ -35,16 +36,16 @@ pub(crate) use erased::{group, vec_kind, view, visitor_reads, whole};
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dtype {
-    /// As numpy writes it: byte order, kind, bytes.
+    /// The name in numpy: byte order, kind, bytes.
     pub(crate) descr: &'static str,
     /// The bytes of one element.
     pub(crate) size: u64,
-    /// Whether they are integers of 128 bits with a sign, of which numpy knows no more than how long they are.
+    /// True for signed integers of 128 bits: numpy only knows their length.
     pub(crate) is_i128: bool,
 }
 
 impl Dtype {
-    /// The type of the two floats that a complex number is.
+    /// The type of the two floats in a complex number.
     pub(crate) fn float(self) -> Option<Dtype> {
         let (descr, size) = match self.descr {
             "<c8" => ("<f4", 4),
@@ -59,15 +60,17 @@ impl Dtype {
 #[derive(Clone, Debug)]
 pub(crate) struct Array<'a> {
     pub(crate) kind: Kind,
-    /// The lengths of the dimensions that the rows are arranged in, where it is not just the one.
+    /// The lengths of the dimensions that the rows are arranged in, unless there is only one.
     pub(crate) outer: Option<Vec<u64>>,
     pub(crate) bytes: &'a [u8],
 }
 
-/// The name of a newtype that is none: whose visitor makes a `Vec` of a sequence, as the one of `Vec` itself does.
+/// The name of a newtype that stands for a `Vec`: its visitor makes a `Vec` of a sequence, as the
+/// visitor of `Vec` itself does.
 pub(crate) const ROWS: &str = "\0rows";
 
-/// An array in the guise of a sequence, in which it goes through the interface of a serializer. Only ours is given one.
+/// An array disguised as a sequence, to pass it through the interface of a serializer. Only the
+/// serializer of this library gets one.
 #[derive(Debug)]
 pub(crate) struct Whole<'a>(pub(crate) Array<'a>);
 
@@ -80,7 +83,7 @@ impl IntoIterator for Whole<'_> {
     }
 }
 
-/// What the rows of an array are: a number, or a fixed array of them.
+/// The type of the rows of an array: a number, or a fixed array of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) dtype: Dtype,
@@ -99,7 +102,8 @@ impl Kind {
         bytes
     }
 
-    /// Whether it is this kind, by the address of what it refers to: what is in the same place is the same.
+    /// True if it is this kind by the addresses of its parts. Equal kinds at other addresses give
+    /// false.
     #[inline]
     pub(crate) fn is_surely(&self, other: &Kind) -> bool {
         std::ptr::eq(self.dtype.descr, other.dtype.descr)
@@ -107,7 +111,7 @@ impl Kind {
             && self.dtype.is_i128 == other.dtype.is_i128
     }
 
-    /// What messages call an array of it.
+    /// The name of an array of this kind in messages.
     pub(crate) fn describe(&self) -> String {
         let number = match self.dtype {
             Dtype { is_i128: true, .. } => "i128",
@@ -120,7 +124,7 @@ impl Kind {
         }
     }
 
-    /// The `Vec` that a source holds, which is a `T`.
+    /// Reads an array of a source as the `Vec` type `T`.
     pub(crate) fn read<T>(self, source: &mut dyn ArraySource, array: Reference) -> Result<T, Cause> {
         let rows = erased::rows_of_vec(typeid::of::<T>());
         self.read_memory(rows, source, array)?.into_vec().ok_or_else(|| {
@@ -132,8 +136,8 @@ impl Kind {
         })
     }
 
-    /// Reads straight into the memory that is the `Vec`'s: that of an array which the state had
-    /// before, or else zeroed memory, which comes from the system untouched, so that a large array
+    /// Reads straight into the memory of the new `Vec`. It is that of an array which the state had
+    /// before. Otherwise it is zeroed memory that the system has not touched, so that a large array
     /// is neither cleared first nor copied.
     fn read_memory(
         self,
@@ -153,8 +157,8 @@ impl Kind {
         Ok(memory)
     }
 
-    /// How many rows of this kind an array with this header and so many bytes of data has. `None` where there is no
-    /// such array, or its header is not the one that it must have.
+    /// The number of rows of this kind in an array with this header and this number of bytes of
+    /// data. `None` if there is no such array, or if its header is not the only valid one.
     pub(crate) fn rows(&self, header: &[u8], bytes: u64) -> Option<u64> {
         let shape = npy::shape(header)?;
         let outer = shape.strip_suffix(self.inner)?;
@@ -163,20 +167,23 @@ impl Kind {
         is_this.then_some(rows)
     }
 
-    /// The kind of which an array with this header and so many bytes of data has so many rows, if there is one.
+    /// The kind that gives an array with this header and this number of bytes of data this number
+    /// of rows, if there is one.
     pub(crate) fn of_rows(rows: u64, header: &[u8], bytes: u64) -> Option<Kind> {
         let descr = npy::descr(header)?;
         let kinds = table::rows().map(|row| row.kind).filter(|kind| kind.dtype.descr == descr);
-        // A row of one number could as well be that number.
+        // A row of one number has the same bytes as that number.
         kinds.filter(|kind| kind.rows(header, bytes) == Some(rows)).min_by_key(|kind| kind.inner.len())
     }
 
-    /// Whether the rows of both kinds are the same numbers in the same bytes: a complex number is a pair of floats.
+    /// True if the rows of both kinds are the same numbers in the same bytes: a complex number is a
+    /// pair of floats.
     pub(crate) fn has_the_bytes_of(&self, other: &Kind) -> bool {
         self.in_floats() == other.in_floats()
     }
 
-    /// The type of the numbers and the lengths of the dimensions of a row, with complex numbers as the pairs that they are.
+    /// The type of the numbers, and the lengths of the dimensions of a row, with each complex
+    /// number as a pair of floats.
     fn in_floats(&self) -> (&'static str, Vec<u64>) {
         let mut lengths = self.inner.to_vec();
         let Some(float) = self.dtype.float() else { return (self.dtype.descr, lengths) };
@@ -184,7 +191,7 @@ impl Kind {
         (float.descr, lengths)
     }
 
-    /// The header of an array whose rows are arranged in dimensions of these lengths.
+    /// The header of an array with rows arranged in dimensions of these lengths.
     fn header(&self, outer: &[u64], bytes: u64) -> Vec<u8> {
         npy::header(self.dtype, &[outer, self.inner].concat(), bytes)
     }
@@ -195,54 +202,56 @@ fn of_another_type(array: Reference) -> Cause {
 }
 
 impl Array<'_> {
-    /// How many rows it has.
+    /// The number of rows.
     pub(crate) fn rows(&self) -> u64 {
         self.bytes.len() as u64 / self.kind.row()
     }
 
-    /// What comes before its bytes in a `.npy` entry.
+    /// The header in front of its bytes in a `.npy` entry.
     pub(crate) fn header(&self) -> Vec<u8> {
         let rows = [self.rows()];
         self.kind.header(self.outer.as_deref().unwrap_or(&rows), self.bytes.len() as u64)
     }
 }
 
-/// What stays of an array in the bytes of the state.
+/// The reference to an array in the bytes of the state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reference {
-    /// Its number: 0, 1, 2, … in the order in which the state gave its arrays.
+    /// The number of the array: 0, 1, 2, … in the order in which the state wrote its arrays.
     pub(crate) number: u64,
-    /// How many rows it has.
+    /// The number of rows.
     pub(crate) rows: u64,
 }
 
-/// Why a sink or a source of arrays refuses one.
+/// The reason that a sink or a source refuses an array.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
-/// Where the arrays of a state go during a save.
+/// The destination of the arrays of a state during a save.
 pub(crate) trait ArraySink {
-    /// Whether an array of so many bytes shall leave the state's own bytes.
+    /// True if an array of this number of bytes belongs outside the encoded state.
     fn takes(&self, bytes: usize) -> bool;
 
-    /// Takes an array, and returns the number under which it is found again: 0, 1, 2, …
+    /// Takes an array, and returns its number: 0, 1, 2, …
     fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, Cause>;
 }
 
-/// Where the arrays of a state come from during a load.
+/// The source of the arrays of a state during a load.
 pub(crate) trait ArraySource {
-    /// Arrays whose memory may be taken.
+    /// The arrays with memory that may be reused.
     fn pool(&mut self) -> &mut ArrayPool;
 
-    /// Makes sure that an array is of this kind and as long as was said, before anything is allocated for it.
+    /// Checks that an array has this kind and the length in its reference, before anything is
+    /// allocated for it.
     fn check(&mut self, array: Reference, kind: Kind) -> Result<(), Cause>;
 
     /// Fills `buffer` with all of its bytes, and verifies them.
     fn fill(&mut self, array: Reference, buffer: &mut [u8]) -> Result<(), Cause>;
 
-    /// All of its bytes, verified, and of what kind they are, when nothing is known of that.
+    /// Returns all of its bytes, verified, and their kind, for a caller that does not know the
+    /// kind.
     fn bytes(&mut self, array: Reference) -> Result<(Kind, Vec<u8>), Cause>;
 
-    /// Passes over an array that the program has no use for. Its bytes are neither read nor verified.
+    /// Skips an array that the program has no use for. Its bytes are neither read nor verified.
     fn skip(&mut self, array: Reference) -> Result<(), Cause>;
 }
 

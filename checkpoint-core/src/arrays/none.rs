@@ -1,4 +1,4 @@
-//! For tests of the codec: states whose arrays stay where they are.
+//! A sink and a source without arrays, for tests of the codec.
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use crate::codec::{Failure, Forms};
 use crate::schema::Schema;
 use crate::state::Checkpoint;
 
-/// A state whose arrays stay where they are.
+/// A sink that takes no arrays, so that they stay in the encoded state.
 #[derive(Default)]
 pub(crate) struct NoArrays(ArrayPool);
 
@@ -47,14 +47,14 @@ impl ArraySource for NoArrays {
     }
 }
 
-/// Encodes a value whose form is not known.
+/// Encodes a value of an unknown form.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
     codec::encode(value, &Forms::unknown(), into, &mut NoArrays::default())
         .map(drop)
         .map_err(Failure::into_sentence)
 }
 
-/// Encodes a value as it will be read.
+/// Encodes a value in the form in which it will be read.
 pub(crate) fn encode_as_read<T: Checkpoint>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
     let forms = Forms::of(&Schema::of::<T>());
     codec::encode(value, &forms, into, &mut NoArrays::default()).map(drop).map_err(Failure::into_sentence)

@@ -1,4 +1,4 @@
-//! The header of a `.npy` entry, which numpy and many others read.
+//! The header of a `.npy` entry, as numpy and many other programs read it.
 //!
 //! ```text
 //! magic 6   \x93NUMPY
@@ -7,15 +7,16 @@
 //! text       {'descr': '<f8', 'fortran_order': False, 'shape': (3, 2), }   spaces   \n
 //! ```
 //!
-//! The spaces make the whole header a multiple of 64 bytes, or 4096 where the data has 1 MiB or more, so that the data is
-//! aligned when the entry is. Source: numpy, `numpy.lib.format`, version 1.0.
+//! Spaces make the whole header a multiple of 64 bytes, or of 4096 where the data has 1 MiB or
+//! more, so that the data is aligned if the entry is. Source: numpy, `numpy.lib.format`, version
+//! 1.0.
 
 use super::Dtype;
 
-/// The header of an array of this shape, whose data has `bytes` bytes.
+/// Makes the header of an array of this shape, with `bytes` bytes of data.
 pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
     let mut list = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-    // As Python writes a tuple of one.
+    // Python writes a tuple of one element with a comma.
     if shape.len() == 1 {
         list.push(',');
     }
@@ -24,7 +25,7 @@ pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
     let total = (10 + text.len() + 1).next_multiple_of(alignment);
     let mut header = Vec::with_capacity(total);
     header.extend_from_slice(b"\x93NUMPY\x01\x00");
-    // A shape has a few numbers of at most 20 digits: far less than 65536 bytes.
+    // A shape has a few numbers of at most 20 digits: far fewer than 65536 bytes.
     header.extend_from_slice(&u16::try_from(total - 10).unwrap_or(u16::MAX).to_le_bytes());
     header.extend_from_slice(text.as_bytes());
     header.resize(total - 1, b' ');
@@ -32,7 +33,7 @@ pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
     header
 }
 
-/// All types of elements that a header of ours has, also those that this build knows no arrays of.
+/// All types of elements in headers of this library, also those that this build has no arrays of.
 const DTYPES: [(&str, u64); 16] = [
     ("|b1", 1),
     ("|u1", 1),
@@ -52,18 +53,19 @@ const DTYPES: [(&str, u64); 16] = [
     ("|V16", 16),
 ];
 
-/// What the header of an array tells.
+/// The content of the header of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArrayHeader {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<u64>,
-    /// How many bytes the header has, and its data.
+    /// The number of bytes of the header, and then of the data.
     pub(crate) header: u64,
     pub(crate) data: u64,
 }
 
 impl ArrayHeader {
-    /// Reads a header that so many bytes of data follow. `None` where no array has both.
+    /// Reads a header that is followed by this number of bytes of data. `None` if no array has
+    /// both.
     pub(crate) fn read(bytes: &[u8], data: u64) -> Option<ArrayHeader> {
         let found = descr(bytes)?;
         let (descr, size) = DTYPES.into_iter().find(|(descr, _)| *descr == found)?;
@@ -75,14 +77,14 @@ impl ArrayHeader {
     }
 }
 
-/// The type of the elements that a header tells. Of the rest of it, and of the shape, the same holds.
+/// The type of the elements in a header. As with [`shape`], the rest of the header is not checked.
 pub(super) fn descr(header: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(header.get(10..)?).ok()?;
     Some(text.strip_prefix("{'descr': '")?.split_once('\'')?.0)
 }
 
-/// The shape that a header tells. Nothing else of it is looked at: whoever asks makes the header of that shape, and
-/// compares.
+/// The shape in a header. The rest of the header is not checked: the caller makes the header of
+/// that shape, and compares.
 pub(super) fn shape(header: &[u8]) -> Option<Vec<u64>> {
     let text = std::str::from_utf8(header.get(10..)?).ok()?;
     let (_, rest) = text.split_once("'shape': (")?;

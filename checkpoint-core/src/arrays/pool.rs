@@ -1,16 +1,18 @@
-//! The arrays of a state that is about to be loaded anew: the next ones take their memory, which is warm.
+//! Keeps the arrays of a state that is about to be replaced by a load: the new arrays take over
+//! their memory, which is warm.
 
 use super::erased::{Memory, RowType, rows_of_vec};
 
-/// Shorter arrays, in bytes, are not worth the trouble.
+/// Arrays that are shorter, in bytes, are not kept.
 const SHORTEST: usize = 64 << 10;
 
-/// Arrays that are to be written over.
+/// Arrays that may be overwritten.
 #[derive(Debug, Default)]
 pub struct ArrayPool(Vec<Memory>);
 
 impl ArrayPool {
-    /// Takes the elements of `values`, if they are an array worth it. `false` where its elements could not be numbers.
+    /// Takes the elements of `values`, if they are an array that is long enough. Returns `false` if
+    /// the elements cannot be numbers.
     pub(crate) fn lend<T: 'static>(&mut self, values: &mut Vec<T>) -> bool {
         if size_of_val(&values[..]) < SHORTEST {
             return rows_of_vec(typeid::of::<Vec<T>>()).is_some();
@@ -27,7 +29,7 @@ impl ArrayPool {
         }
     }
 
-    /// An array of so many rows, in the order in which they were lent.
+    /// Takes an array with this number of rows, in the order in which they were lent.
     pub(super) fn take(&mut self, rows: &'static RowType, length: usize) -> Option<Memory> {
         let place = self.0.iter().position(|memory| memory.is_of(rows, length))?;
         Some(self.0.remove(place))

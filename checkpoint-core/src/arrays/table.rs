@@ -1,4 +1,4 @@
-//! Which types are arrays: `Vec` and slices of numbers, and of fixed arrays of numbers.
+//! Lists the types that are arrays: `Vec` and slices of numbers, and of fixed arrays of numbers.
 
 use std::any::TypeId;
 use std::fmt;
@@ -37,19 +37,19 @@ pub(super) fn rows() -> impl Iterator<Item = &'static RowType> + Clone {
     NUMBERS.iter().chain(of_nalgebra::NUMBERS).copied().flatten()
 }
 
-/// Types of rows that hold numbers of a type: the type, then its dimensions.
+/// Makes types of rows that hold numbers of one type: each is a type, then its dimensions.
 macro_rules! rows {
     ($dtype:expr; $($row:ty: [$($length:expr),*];)+) => {
         &[$(RowType::of::<$row>(Kind { dtype: $dtype, inner: &[$($length),*] }, visitor_of::<$row>)),+]
     };
 }
 
-/// The type of numbers that are `T`s, which is not `i128`.
+/// The type of numbers of the Rust type `T`, except `i128`.
 const fn dtype<T>(descr: &'static str) -> Dtype {
     Dtype { descr, size: size_of::<T>() as u64, is_i128: false }
 }
 
-/// A type of numbers, its fixed arrays as long as serde knows them, and small fixed matrices of it.
+/// Makes a type of numbers, its fixed arrays up to serde's longest, and small fixed matrices of it.
 macro_rules! numbers {
     ($type:ty: $descr:literal) => {
         numbers!($type, dtype::<$type>($descr))
@@ -81,7 +81,7 @@ static NUMBERS: &[&[RowType]] = &[
     numbers!(i128, Dtype { is_i128: true, ..dtype::<i128>("|V16") }),
     numbers!(f32: "<f4"),
     numbers!(f64: "<f8"),
-    // As wide as in the file on these platforms; elsewhere they are encoded one by one.
+    // On these platforms they have the width of the file; elsewhere they are encoded one by one.
     #[cfg(target_pointer_width = "64")]
     numbers!(usize: "<u8"),
     #[cfg(target_pointer_width = "64")]
@@ -91,7 +91,7 @@ static NUMBERS: &[&[RowType]] = &[
     numbers!(num_complex::Complex<f32>: "<c8"),
     #[cfg(feature = "num-complex")]
     numbers!(num_complex::Complex<f64>: "<c16"),
-    // numpy has no bfloat16; its two bytes are there as they are.
+    // numpy has no bfloat16, so its two bytes are stored as raw bytes.
     #[cfg(feature = "half")]
     numbers!(half::f16: "<f2"),
     #[cfg(feature = "half")]
@@ -103,7 +103,7 @@ mod of_nalgebra {
     pub(super) static NUMBERS: &[&[super::RowType]] = &[];
 }
 
-/// Fixed vectors, points and matrices, which are to serde what a fixed array of their elements is.
+/// Fixed vectors, points and matrices: serde writes them as fixed arrays of their elements.
 #[cfg(feature = "nalgebra")]
 mod of_nalgebra {
     use nalgebra::{Point, Quaternion, SMatrix};
@@ -168,18 +168,18 @@ mod of_nalgebra {
     ];
 }
 
-/// The type of the visitor with which a `Vec<R>` asks for its elements.
+/// The type of the visitor that a `Vec<R>` requests its elements with.
 fn visitor_of<R: DeserializeOwned>() -> TypeId {
     let mut found = TypeId::of::<()>();
-    // There is nothing in it to drop, and the code for that would be made for each type.
+    // The error has nothing to drop, and code to drop it would be compiled for each type.
     std::mem::forget(<Vec<R> as Deserialize>::deserialize(Ask(&mut found)));
     found
 }
 
-/// A deserializer that gives nothing, and notes who asks for a sequence.
+/// A deserializer without data that notes the type of the visitor for a sequence.
 struct Ask<'a>(&'a mut TypeId);
 
-/// It was only asked.
+/// The error of [`Ask`], which only wants to be asked.
 #[derive(Debug)]
 struct Asked;
 

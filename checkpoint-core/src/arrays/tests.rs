@@ -16,7 +16,7 @@ use crate::codec::{Forms, Room, decode, encode};
 use crate::schema::Schema;
 use crate::{Checkpoint, Checkpointer, Plain};
 
-/// The names of the entries that a state is saved as, after it came back as it was.
+/// Returns the names of the entries of a saved state, and checks that it loads unchanged.
 fn entries<T: Checkpoint + PartialEq + Debug>(state: &T) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpointer::<T>::open(directory.path()).unwrap();
@@ -32,7 +32,8 @@ fn foreign<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(state:
 
 #[test]
 fn what_serde_hands_over_is_recognised() {
-    // Should a later serde hand over something else, arrays would be stored, correctly but slowly, one by one.
+    // If a later serde passed on something else, arrays would be stored correctly, but slowly, one
+    // element after the other.
     assert!(view(&&vec![1.0_f64]).is_some());
     assert!(view(&&[1_u8, 2][..]).is_some());
     assert!(view(&&vec![[[1_i16; 4]; 3]]).is_some());
@@ -78,7 +79,7 @@ fn other_sequences_stay_as_they_are() {
 
 #[test]
 fn what_reads_an_array_its_own_way_gets_every_element() {
-    /// Writes itself as a `Vec` does, and reads itself as a sequence of its own.
+    /// Writes itself as a `Vec` does, and reads itself with a visitor of its own.
     #[derive(Debug, PartialEq)]
     struct Twice(Vec<u32>);
 
@@ -142,7 +143,7 @@ fn a_long_array_is_an_entry_however_many_came_before() {
 
 #[test]
 fn arrays_whose_paths_are_the_same_have_different_names() {
-    /// A map that gives the same key twice.
+    /// A map that writes the same key twice.
     #[derive(Debug, PartialEq)]
     struct Repeats([Vec<u8>; 2]);
 
@@ -194,7 +195,7 @@ fn a_load_into_a_state_takes_the_memory_that_is_there() {
     let saved: State =
         (vec![1.5; 20_000], vec![vec![1; 30_000], vec![2; 40_000]], Some(vec![9; 70_000].into()));
     checkpoints.save(&saved).unwrap();
-    // The same lengths in another order, and one that fits nothing.
+    // The same lengths in another order, and one that no array has.
     let mut state: State = (vec![0.0; 20_000], vec![vec![0; 40_000], vec![0; 30_000], vec![0; 99_999]], None);
     let before = [state.0.as_ptr().cast::<u8>(), state.1[1].as_ptr().cast(), state.1[0].as_ptr().cast()];
     assert!(checkpoints.load_into(&mut state).unwrap());
@@ -241,7 +242,8 @@ fn an_ndarray_is_one_entry_with_its_shape() {
         Plain((grid.clone(), dynamic, Array0::from_elem((), 7_u8), Array::<bool, _>::from_elem(3, true)));
     assert_eq!(entries(&state), ["0.npy", "1.npy", "2.npy", "3.npy"]);
     assert_eq!(entries(&vec![grid.clone(), grid.clone()]), ["0.npy", "1.npy"]);
-    // Not in C order: stored element by element, and back as the same values.
+    // This array is not in C order: it is stored element by element, and loads with the same
+    // values.
     assert_eq!(foreign(grid.reversed_axes()), [""; 0]);
 
     let directory = tempfile::tempdir().unwrap();

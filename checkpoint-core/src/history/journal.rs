@@ -1,4 +1,4 @@
-//! Writes the history. Whatever goes wrong with it is told to the log, once, and never to the program.
+//! Writes the history. The log reports a fault of it once; the program never sees one.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,32 +11,34 @@ use crate::outcome::{SaveReason, Saved};
 use crate::schedule::Past;
 use crate::store::{Home, Log, Retention};
 
-/// A run says that it still lives when nothing else was written for this part of the time that it has gone on, …
+/// A run writes a sign of life after a silence of this part of its time so far, …
 const PART_OF_LIFE: u32 = 16;
 /// … but not more often than this, …
 const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
-/// … nor more seldom. At most so much of a run that is killed is not known of, and one step of it.
+/// … and not less often. The history of a killed run ends at most this time, and one step, too
+/// early.
 const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
-/// Writes the history of a directory; does nothing where that is not wanted, or failed.
+/// Writes the history of a directory; does nothing if the user turned it off, or after a failure.
 #[derive(Debug)]
 pub(crate) struct Journal {
     home: Arc<dyn Home>,
     log: Option<Box<dyn Log>>,
-    /// Whether the last line was not ended: by a crash, or because the disk was full.
+    /// True if the last line is incomplete: because of a crash, or a full disk.
     torn: bool,
-    /// Whether the log was told of trouble.
+    /// True after the log reported a fault.
     warned: bool,
     /// The start of this run.
     start: Option<Record>,
-    /// When the next sign of life is due.
+    /// The time of the next sign of life.
     alive: Duration,
-    /// What is known of the run before this one, if it failed, until its work was said to be lost.
+    /// The facts about the run before this one, if it failed. `None` after its lost work was
+    /// recorded.
     died: Option<Lived>,
 }
 
 impl Journal {
-    /// Begins a run, and says what is known of those before it.
+    /// Begins a run, and records the failure of the run before it, if it failed.
     pub(crate) fn open(
         home: Arc<dyn Home>,
         wanted: bool,
@@ -82,26 +84,26 @@ impl Journal {
         (journal, history.past())
     }
 
-    /// Whether nothing was written for so long that the run is to say that it goes on.
+    /// True if nothing was written for so long that a sign of life is due.
     pub(crate) fn is_silent(&self, now: Duration) -> bool {
         now >= self.alive
     }
 
-    /// Says so, if it is time. It costs a line that is not synced.
+    /// Writes a sign of life, if it is due. It costs a line that is not synced.
     pub(crate) fn alive(&mut self, now: Duration) {
         if self.is_silent(now) {
             self.write(now, Event::Alive);
         }
     }
 
-    /// Writes nothing from now on: this is a process that was forked from the one whose run it is.
+    /// Stops writing: this process was forked from the process of the run.
     pub(crate) fn abandon(&mut self) {
         self.log = None;
         self.alive = Duration::MAX;
     }
 
     pub(crate) fn restarted(&mut self, now: Duration, generation: u64) {
-        // A program may load more than once; the work was lost once.
+        // A program may load more than once, but the work was lost only once.
         let lost = self.died.take().map(|lived| lived.since(generation));
         self.write(now, Event::Restart { generation, lost });
     }
@@ -131,17 +133,17 @@ impl Journal {
         self.write(now, Event::End(end));
     }
 
-    /// Appends a line. Returns its record, also where it could not be written.
+    /// Appends a line. Returns its record, even after a failed write.
     fn write(&mut self, at: Duration, event: Event) -> Record {
         let record = Record { time: SystemTime::now(), at, event };
         self.append(&[&record]);
-        // Whatever was written is a sign of life too. What could not be written is tried no sooner than this.
+        // Every line is a sign of life. A failed one is not tried again before the next is due.
         self.alive = at.saturating_add((at / PART_OF_LIFE).clamp(SHORTEST_SILENCE, LONGEST_SILENCE));
         record
     }
 
-    /// Appends a line for each record, all by one call. Where that fails the next is tried all the same: a disk that was full
-    /// for a moment must not keep a run from saying that it ended.
+    /// Appends a line for each record, all in one call. The next line is tried even after a
+    /// failure: a disk that was full for a moment must not keep a run from recording its end.
     fn append(&mut self, records: &[&Record]) {
         let Some(log) = &mut self.log else { return };
         let mut lines = if self.torn { b"\n".to_vec() } else { Vec::new() };
@@ -158,7 +160,7 @@ impl Journal {
         }
     }
 
-    /// Puts the file aside, and begins a new one with what it says in short.
+    /// Puts the file aside, and begins a new one with a summary of it.
     fn rotate(&mut self, history: &History) {
         match self.home.rename_log(FILE, FORMER).and_then(|()| self.home.open_log(FILE)) {
             Ok(log) => {
@@ -166,7 +168,8 @@ impl Journal {
                 self.torn = false;
                 let event = history.summary_before(self.start.as_ref());
                 let summary = Record { time: SystemTime::now(), at: Duration::ZERO, event };
-                // With the start: or this run could neither be counted nor be missed, once the former file is gone.
+                // The start is repeated: without it, this run could neither be counted nor be
+                // missed once the former file is gone.
                 let start = self.start.clone();
                 let both: Vec<&Record> = std::iter::once(&summary).chain(&start).collect();
                 self.append(&both);
@@ -180,7 +183,7 @@ impl Journal {
         self.warn(error);
     }
 
-    /// Says so once: what goes wrong with one line goes wrong with the next.
+    /// Warns once: a fault of one line is a fault of the next.
     fn warn(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.warned, true) {
             let path = self.home.path().join(FILE);

@@ -1,17 +1,20 @@
-//! What happened in a checkpoint directory: its runs, saves, failures and restarts, one JSON object in each line of
-//! `history.jsonl`.
+//! Records the events of a checkpoint directory: its runs, saves, failures and restarts, one JSON
+//! object in each line of `history.jsonl`.
 //!
-//! The file is for people, for tools, and for [`Schedule::adaptive`](crate::Schedule::adaptive), which learns from it how
-//! often a run fails. Nothing depends on it: it is not synced, a line that is torn or not understood is passed over, and
-//! where it cannot be written the program goes on. Beyond 1 MiB it becomes `history.1.jsonl`, in the place of an older one,
-//! and a new file begins with a summary of the runs before the present one, and with its start.
+//! The file is for people, for tools, and for [`Schedule::adaptive`](crate::Schedule::adaptive),
+//! which learns from it how often a run fails. Nothing depends on it: it is not synced, a torn or
+//! unknown line is skipped, and the program continues without it if it cannot be written. Beyond 1
+//! MiB it becomes `history.1.jsonl`, in the place of an older one. The new file begins with a
+//! summary of the runs before the present one, and with the start of the present one.
 //!
-//! A run that ends says so, with its reason. One that never did has failed, and the next run notes until when it lived. A
-//! program that calls [`save_if_due`](crate::Checkpointer::save_if_due) or [`should_stop`](crate::Checkpointer::should_stop)
-//! gives a sign of life: a line, where nothing else was written for a sixteenth of the time that it has gone on, though not more
-//! often than twice a second, and every five minutes at least. What a killed run did behind its last line, nobody knows: how
-//! long failed runs went on, and the work that was lost with them, are at least what is said. All of it is told by a clock that
-//! nobody sets: `at` in each record.
+//! A run that ends records its end and the reason. A run without an end has failed, and the next
+//! run notes its last sign of life. A program that calls
+//! [`save_if_due`](crate::Checkpointer::save_if_due) or
+//! [`should_stop`](crate::Checkpointer::should_stop) gives signs of life. Each is a line, written
+//! after a silence of a sixteenth of the time so far, but at most twice a second, and at least
+//! every five minutes. The history lacks the work of a killed run after its last line: so the time
+//! of failed runs, and the work lost with them, are lower bounds. All times come from a clock that
+//! cannot be set: `at` in each record.
 //!
 //! ```
 //! use checkpointed::{Checkpointer, history};
@@ -46,51 +49,52 @@ use crate::error::Error;
 use crate::schedule::{Cost, Past};
 use crate::store::{Directory, Home, RealDisk, absolute};
 
-/// The file that is written.
+/// The current file.
 pub(crate) const FILE: &str = "history.jsonl";
 
-/// The one before it.
+/// The previous file.
 const FORMER: &str = "history.1.jsonl";
 
-/// Both, oldest first.
+/// Both files, oldest first.
 pub(crate) const FILES: [&str; 2] = [FORMER, FILE];
 
-/// Beyond this length a new file is begun.
+/// A longer file is replaced by a new one.
 const LONGEST: u64 = 1 << 20;
 
-/// What [`read`] found.
+/// The result of [`read`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct History {
-    /// Oldest first.
+    /// The records, oldest first.
     pub records: Vec<Record>,
-    /// How many lines could not be understood: torn, damaged, or of a later version of this library.
+    /// The number of unreadable lines: torn, damaged, or of a later version of this library.
     pub unknown_lines: usize,
-    /// Whether the last line of the file that is written to was not ended.
+    /// True if the last line of the current file is incomplete.
     torn: bool,
 }
 
-/// A run that never said that it ended.
+/// A run without a recorded end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lived {
-    /// How long it is known to have gone on.
+    /// The time until its last sign of life.
     pub(crate) ran: Duration,
-    /// When it began its saves.
+    /// The times when its saves began.
     saves: BTreeMap<u64, Duration>,
 }
 
 impl Lived {
-    /// How long it is known to have gone on since it saved a generation; all of it, if another run did.
+    /// The time from the save of a generation to the last sign of life; the whole time if another
+    /// run saved it.
     fn since(&self, generation: u64) -> Duration {
         let begun = self.saves.get(&generation).copied().unwrap_or_default();
         self.ran.saturating_sub(begun)
     }
 }
 
-/// Reads the history of a checkpoint directory. Where there is none, it is empty.
+/// Reads the history of a checkpoint directory. It is empty if there is none.
 ///
 /// # Errors
-/// Where there is one that cannot be read.
+/// If the history exists, but cannot be read.
 pub fn read(directory: impl AsRef<Path>) -> Result<History, Error> {
     History::of(&Directory::new(&absolute(directory)?, Arc::new(RealDisk::default())))
 }
@@ -108,8 +112,8 @@ impl History {
         Ok(history)
     }
 
-    /// The generation that the history of a directory says was saved last. What is wrong with the history is no error: no
-    /// load depends on it.
+    /// The last saved generation according to the history of a directory. A fault of the history is
+    /// no error: no load depends on it.
     pub(crate) fn last_saved(home: &dyn Home) -> Option<u64> {
         let history = History::of(home).ok()?;
         history.records.iter().rev().find_map(|record| match record.event {
@@ -118,8 +122,8 @@ impl History {
         })
     }
 
-    /// Adds the records of a file. The summary and the start at the beginning of one repeat what the file before it says in
-    /// full.
+    /// Adds the records of a file. A summary and a start at its beginning repeat the content of the
+    /// file before it.
     fn add(&mut self, text: &[u8]) {
         let is_first = self.records.is_empty();
         let begun = self.begun().cloned();
@@ -137,7 +141,7 @@ impl History {
         self.torn = text.last().is_some_and(|last| *last != b'\n');
     }
 
-    /// All that was before a run, given its start, and in short.
+    /// Summarises everything before a run, given its start.
     fn summary_before(&self, start: Option<&Record>) -> Event {
         let end = self.records.iter().rposition(|record| Some(record) == start).unwrap_or(self.records.len());
         let records = self.records.get(..end).unwrap_or_default().to_vec();
@@ -146,7 +150,7 @@ impl History {
         Event::Summary { runs, failures, observed: before.observed(), lost: before.lost() }
     }
 
-    /// How many runs there were.
+    /// Returns the number of runs.
     #[must_use]
     pub fn runs(&self) -> u64 {
         let started =
@@ -154,14 +158,15 @@ impl History {
         self.summary().map_or(0, |summary| summary.runs).saturating_add(started as u64)
     }
 
-    /// How many of them ended without saying so, as far as a later run noticed it.
+    /// Returns the number of runs that ended without a record, as far as a later run noticed it.
     #[must_use]
     pub fn failures(&self) -> u64 {
         let died = self.records.iter().filter(|record| matches!(record.event, Event::Died { .. })).count();
         self.summary().map_or(0, |summary| summary.failures).saturating_add(died as u64)
     }
 
-    /// How long all runs together went on, at least: of those that failed, only what is known.
+    /// Returns the total time of all runs, as a lower bound: a failed run counts up to its last
+    /// sign of life.
     #[must_use]
     pub fn observed(&self) -> Duration {
         let mut total = self.summary().map_or(Duration::ZERO, |summary| summary.observed);
@@ -180,8 +185,8 @@ impl History {
         total.saturating_add(run)
     }
 
-    /// How much work the restarts repeated, at least: from the save that each went on from to the last sign of life of the run
-    /// before it.
+    /// Returns the time of work that the restarts repeated, as a lower bound: from the save that
+    /// each continued to the last sign of life of the run before it.
     #[must_use]
     pub fn lost(&self) -> Duration {
         let lost = self.records.iter().filter_map(|record| match &record.event {
@@ -201,7 +206,7 @@ impl History {
         })
     }
 
-    /// The last run, if it has not said that it ended.
+    /// The last run, if its end is not recorded.
     pub(crate) fn unfinished(&self) -> Option<Lived> {
         let mut last: Option<Lived> = None;
         for record in &self.records {
@@ -225,7 +230,7 @@ impl History {
         self.records.iter().rev().find(|record| matches!(record.event, Event::Start { .. }))
     }
 
-    /// What the schedule goes by.
+    /// The facts that the schedule uses.
     pub(crate) fn past(&self) -> Past {
         let cost = self.records.iter().rev().find_map(|record| match &record.event {
             Event::Save { stall, total, .. } => Some(Cost { stall: *stall, total: *total }),
@@ -235,7 +240,7 @@ impl History {
         Past { failures, observed, fruitless, cost }
     }
 
-    /// How many of the last runs failed one after the other and saved nothing.
+    /// The number of the last runs in a row that failed and saved nothing.
     fn fruitless(&self) -> u32 {
         let (mut fruitless, mut has_saved) = (0_u32, false);
         for record in &self.records {
@@ -251,7 +256,7 @@ impl History {
     }
 }
 
-/// What the files before the present ones said.
+/// The totals of the files before the present ones.
 #[derive(Clone, Copy)]
 struct Summary {
     runs: u64,
@@ -260,7 +265,7 @@ struct Summary {
     lost: Duration,
 }
 
-/// The end of a file: all of it, as long as nobody but us wrote to it.
+/// The end of a file. It is the whole file, unless another program wrote to it.
 fn read_tail(home: &dyn Home, name: &str) -> std::io::Result<Vec<u8>> {
     let source = home.open_file(name)?;
     let length = source.length().min(2 * LONGEST);

@@ -7,107 +7,108 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::outcome::SaveReason;
 use crate::store::Retention;
 
-/// Something that happened.
+/// An event in the history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// When, by the clock of the machine.
+    /// The time, by the clock of the machine.
     #[serde(with = "crate::container::time")]
     pub time: SystemTime,
-    /// How long after the start of the run. In the file in seconds, as all durations.
+    /// The time since the start of the run. In the file, all durations are in seconds.
     #[serde(with = "seconds")]
     pub at: Duration,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
-    /// What the files before this one said, in short.
+    /// A summary of the files before this one.
     Summary {
-        /// How many runs there were.
+        /// The number of runs.
         runs: u64,
-        /// How many of them failed.
+        /// The number of failed runs.
         failures: u64,
-        /// How long all of them went on.
+        /// The total time of all runs.
         #[serde(with = "seconds")]
         observed: Duration,
-        /// How much work their restarts repeated.
+        /// The time of work that the restarts repeated.
         #[serde(with = "seconds")]
         lost: Duration,
     },
     /// A program opened the directory.
     Start {
-        /// The machine.
+        /// The name of the machine.
         host: String,
-        /// The process.
+        /// The number of the process.
         process: u32,
-        /// When it saves, in words.
+        /// The schedule of its saves, in words.
         schedule: String,
-        /// Which generations it keeps; `None` where that is not understood.
+        /// The generations that it keeps; `None` if a later version wrote it in an unknown form.
         #[serde(deserialize_with = "lenient", default)]
         retention: Option<Retention>,
     },
-    /// The run goes on: a sign of life, where nothing else was written for a while.
+    /// A sign of life: the run continues, and nothing else was written for a while.
     Alive,
-    /// The run before this one never said that it ended.
+    /// The run before this one has no recorded end.
     Died {
-        /// How long it ran, at least: until its last sign of life.
+        /// The time until its last sign of life.
         #[serde(with = "seconds")]
         ran: Duration,
     },
     /// A state was loaded.
     Restart {
-        /// Which.
+        /// The generation.
         generation: u64,
-        /// The work of the run before this one that is done once more, if that run failed, at least: from the save that was
-        /// loaded, or from its start where an earlier run made that save, to its last sign of life.
+        /// The work that is repeated because the run before this one failed, as a lower bound. It
+        /// lasts from the loaded save to the last sign of life of that run; from the start of that
+        /// run, if an earlier one made the save.
         #[serde(with = "seconds::optional", default, skip_serializing_if = "Option::is_none")]
         lost: Option<Duration>,
     },
     /// A state was saved.
     Save {
-        /// As which generation.
+        /// The generation.
         generation: u64,
         /// The length of the file.
         bytes: u64,
-        /// How long the program waited.
+        /// The time that the program waited.
         #[serde(with = "seconds")]
         stall: Duration,
-        /// How long it took until it was on the disk.
+        /// The time until the save was on the disk.
         #[serde(with = "seconds")]
         total: Duration,
-        /// The interval that the schedule aims for from now on.
+        /// The interval that the schedule aims for from here on.
         #[serde(with = "seconds::optional", default, skip_serializing_if = "Option::is_none")]
         interval: Option<Duration>,
-        /// Which kind of reason it had.
+        /// The kind of its reason.
         reason: ReasonKind,
         /// The reason, in words.
         why: String,
     },
     /// A save failed.
     Failure {
-        /// Which generation it was to be.
+        /// The generation that the save was for.
         generation: u64,
-        /// What the error said.
+        /// The message of the error.
         error: String,
     },
     /// The run ended.
     End(End),
 }
 
-/// Which kind of reason a save had; [`SaveReason`] says more to the program.
+/// The kind of the reason of a save; a program gets more from [`SaveReason`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ReasonKind {
     /// The program asked for it.
     Asked,
-    /// The schedule wanted it.
+    /// The schedule required it.
     Due,
     /// The program was to stop.
     Stopping,
@@ -126,13 +127,13 @@ impl From<&SaveReason> for ReasonKind {
     }
 }
 
-/// What is not understood costs no more than itself: the run has begun all the same.
+/// An unknown retention does not invalidate its record: the run has begun in any case.
 fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Retention>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(Retention::deserialize(value).ok())
 }
 
-/// As much of a record as a later version can be expected to keep.
+/// The fields of a record that a later version can be expected to keep.
 #[derive(Deserialize)]
 struct Outline {
     #[serde(with = "crate::container::time")]
@@ -142,24 +143,24 @@ struct Outline {
     event: String,
 }
 
-/// What can be made of a line that is not a record: of an end of which nothing else is known, that it was one. Else the run
-/// would be taken for one that failed.
+/// Reads a line that is no valid record. An end of an unknown kind is still an end: otherwise its
+/// run would count as failed.
 pub(super) fn end_in(line: &[u8]) -> Option<Record> {
     let Outline { time, at, event } = serde_json::from_slice(line).ok()?;
     (event == "end").then_some(Record { time, at, event: Event::End(End::Closed) })
 }
 
-/// How a run ended. None of these is a failure.
+/// The end of a run. None of these is a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "end", content = "by", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum End {
-    /// It came to its end.
+    /// The program finished its work.
     Completed,
-    /// It was told to stop, and by what.
+    /// The program was asked to stop, for this reason.
     Stopped(String),
-    /// The directory was closed without a word on why, and not by a panic; or in a way that only a later version of this
-    /// library knows.
+    /// The program closed the directory without a reason, and not by a panic. Also stands for ends
+    /// that only a later version of this library knows.
     Closed,
 }
 
@@ -180,11 +181,11 @@ pub(crate) mod seconds {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        // The longest duration is rounded to more than that.
+        // The longest duration is written as a slightly larger number.
         f64::deserialize(deserializer).map(duration)
     }
 
-    /// The same, where there may be none.
+    /// The same, for an optional duration.
     pub(crate) mod optional {
         use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What a history must not lose or invent: a run that outlasts its file, a full disk, clocks that are set, later versions.
+//! Checks that a history neither loses nor invents events: with a run that outlasts its file, a
+//! full disk, clocks that are set, later versions.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -23,7 +24,8 @@ fn retention() -> Retention {
     Retention::newest(NonZeroUsize::MIN)
 }
 
-/// A run in a directory, by a disk that can be told to refuse. Dropped without a word, it has crashed.
+/// Begins a run in a directory, on a disk that can refuse writes. A run that is dropped without an
+/// end has crashed.
 fn begin(disk: &FaultyDisk, directory: &Path) -> (Journal, Past) {
     let home = Directory::new(directory, Arc::new(disk.clone()));
     Journal::open(Arc::new(home), true, "adaptive".into(), retention())
@@ -35,7 +37,7 @@ fn save(journal: &mut Journal, at: u64, generation: u64, reason: &SaveReason) {
     journal.saved(seconds(at), &saved, Some(seconds(60)), reason);
 }
 
-/// Saves until the file was put aside so many times.
+/// Saves until the file was put aside this number of times.
 fn save_until_put_aside(journal: &mut Journal, directory: &Path, times: usize) -> u64 {
     let (mut at, mut left, mut length) = (0, times, 0);
     while left > 0 {
@@ -53,7 +55,7 @@ fn lines(directory: &Path) -> Vec<String> {
     fs::read_to_string(directory.join(FILE)).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// A file as some other program, or version, may have left it.
+/// A history that another program, or another version, left.
 fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(FILE);
@@ -155,14 +157,15 @@ fn a_copy_of_the_history_made_later_says_the_same() {
     let (mut journal, _) = begin(&disk, directory.path());
     save(&mut journal, 100, 1, &SaveReason::Asked);
     drop(journal);
-    // As `cp` does it, whose copy is younger than the run by what lies between.
+    // `cp` does the same: its copy is newer than the run, by a time between the two.
     let file = fs::File::options().append(true).open(directory.path().join(FILE)).unwrap();
     file.set_modified(SystemTime::now() + seconds(86_400 * 30)).unwrap();
     let (_, past) = begin(&disk, directory.path());
     assert_eq!((past.failures, past.observed), (1, seconds(100)));
 }
 
-/// How much of a run of that length is not known of when it is killed, if it was asked once in `step`.
+/// The time that the history lacks when a run of that length is killed, with one call in each
+/// `step`.
 fn unknown(ran: Duration, step: Duration) -> Duration {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
@@ -219,7 +222,8 @@ fn the_work_that_was_lost_counts_once_however_often_the_run_is_killed() {
     assert_eq!(lost(), seconds(52));
     journal.alive(seconds(20));
     drop(journal);
-    // Killed once more before it saved: what it did since its start, not what lies between the runs.
+    // The second kill came before any save: only its own time is lost, not the time between the
+    // runs.
     let (mut journal, _) = begin(&disk, directory.path());
     journal.restarted(Duration::ZERO, 1);
     assert_eq!(lost(), seconds(72));
@@ -286,7 +290,7 @@ fn every_line_is_json_after_several_runs() {
     }
 }
 
-/// A line that is a record, with the greatest and the least of every number that it may have.
+/// Lines that are records, with the greatest and the least value of every number.
 fn extreme_lines() -> Vec<String> {
     let events = [
         r#""event":"summary","runs":N,"failures":N,"observed":S,"lost":S"#,
@@ -326,7 +330,7 @@ fn a_valid_line_with_extreme_numbers_stops_no_program_and_no_tool() {
     for text in
         lines.iter().cloned().chain([lines.concat(), lines.iter().rev().map(String::as_str).collect()])
     {
-        // Before a line of ours, behind one, and twice.
+        // Before a valid line, after one, and twice.
         let ours = r#"{"time":"2026-01-01T00:00:01Z","at":1.0,"event":"start","host":"h","process":1,"schedule":"s","retention":"the last 2"}"#;
         for history in [text.clone(), format!("{text}{ours}\n"), format!("{ours}\n{text}{text}")] {
             fs::write(path.join(FILE), &history).unwrap();

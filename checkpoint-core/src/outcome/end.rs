@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The outcome of a run.
 
 use std::process::ExitCode;
 
@@ -6,21 +6,21 @@ use super::exit::ExitCodes;
 use super::save::Saved;
 use super::stop_reason::StopReason;
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Finished {
-    /// The last save; `None` where none was made because an earlier one stands.
+    /// The last save; `None` if none was made because an earlier one holds the state.
     pub saved: Option<Saved>,
-    /// Why the run was to stop before its end; `None` where it came to its end.
+    /// The reason to stop before the end; `None` if the program finished its work.
     pub stopped: Option<StopReason>,
     pub(crate) exit_codes: ExitCodes,
 }
 
 impl Finished {
-    /// 0 where the run came to its end; [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) where it was stopped and is to be started again;
-    /// [`EXIT_HALTED`](crate::stop::EXIT_HALTED) where a user halted it. The last two can be
-    /// [set](crate::Builder::exit_codes).
+    /// Returns 0 if the program finished its work, [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) if
+    /// it was stopped and must be started again, and [`EXIT_HALTED`](crate::stop::EXIT_HALTED) if a
+    /// user halted it. The last two can be [set](crate::Builder::exit_codes).
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self.stopped {

@@ -1,20 +1,22 @@
-//! The exit codes by which a program tells what started it whether to start it again.
+//! The exit codes. They tell the parent process if it must start the program again.
 
 use crate::environment::{self, EXIT_HALTED as HALTED, EXIT_REQUEUE as REQUEUE};
 use crate::error::Error;
 
-/// The exit code of a program that was stopped, saved its state, and is to be started again: 75, unless
-/// [`exit_codes`](crate::Builder::exit_codes) or `CHECKPOINT_EXIT_REQUEUE` says otherwise.
+/// The exit code of a program that was stopped, saved its state, and must be started again: 75,
+/// unless [`exit_codes`](crate::Builder::exit_codes) or `CHECKPOINT_EXIT_REQUEUE` sets another.
 ///
-/// It is `EX_TEMPFAIL` of `sysexits.h`: a temporary failure, to be tried again. A shell gives 126 and above a meaning
-/// of its own, 1 and 2 are what errors end with, and a panic of Rust ends with 101.
+/// It is `EX_TEMPFAIL` of `sysexits.h`: a temporary failure, to be tried again. A shell gives 126
+/// and above a meaning of its own, programs end with 1 and 2 after errors, and a panic of Rust ends
+/// with 101.
 pub const EXIT_REQUEUE: u8 = 75;
 
-/// The exit code of a program that saved its state because a user [halted](crate::stop::request_halt) it, and is not to be started
-/// again by itself: 76, unless [`exit_codes`](crate::Builder::exit_codes) or `CHECKPOINT_EXIT_HALTED` says otherwise.
+/// The exit code of a program that saved its state because a user
+/// [halted](crate::stop::request_halt) it, and must not be started again automatically: 76, unless
+/// [`exit_codes`](crate::Builder::exit_codes) or `CHECKPOINT_EXIT_HALTED` sets another.
 pub const EXIT_HALTED: u8 = 76;
 
-/// The codes of one program.
+/// The exit codes of one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExitCodes {
     pub(crate) requeue: u8,
@@ -28,7 +30,7 @@ impl Default for ExitCodes {
 }
 
 impl ExitCodes {
-    /// The same, but for what the environment says otherwise.
+    /// Replaces the codes that the environment sets.
     pub(crate) fn in_environment(self) -> Result<ExitCodes, Error> {
         self.with(environment::variable)
     }

@@ -1,4 +1,4 @@
-//! What a load came to.
+//! The outcome of a load.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,30 +7,31 @@ use crate::container::Manifest;
 use crate::error::Skipped;
 use crate::evolution::Difference;
 
-/// What the last load found.
+/// The outcome of the last load.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LoadReport {
     /// The directory that the state was loaded from.
     pub path: PathBuf,
-    /// What the loaded generation says of itself.
+    /// The manifest of the loaded generation.
     pub manifest: Manifest,
     /// The length of its file, in bytes.
     pub bytes: u64,
-    /// How long it took.
+    /// The time that the load took.
     pub duration: Duration,
     /// The newer generations that could not be used, newest first, each with its reason.
     pub skipped: Vec<Skipped>,
-    /// The newest generation that the history says was saved, where even the newest that is there is older: it was lost,
-    /// as by a copy that is not complete.
+    /// The newest generation according to the history, if even the newest one present is older: it
+    /// was lost, for example by an incomplete copy.
     pub missing: Option<u64>,
-    /// In what the program's state differs from the one that was saved. It was found by its names: what is missing
-    /// has its default, what is extra was dropped, what is converted has the same value. Empty where nothing changed.
+    /// The differences between the program's state and the saved one. Values were found by their
+    /// names: a missing one got its default, an extra one was dropped, a converted one kept its
+    /// value. Empty if the types are the same.
     pub differences: Vec<Difference>,
 }
 
 impl LoadReport {
-    /// The generation that was loaded.
+    /// Returns the generation that was loaded.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.manifest.generation()

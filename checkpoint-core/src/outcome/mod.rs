@@ -1,4 +1,4 @@
-//! What a save, a load and a run came to.
+//! The outcomes of saves, loads and runs.
 
 mod end;
 mod exit;

@@ -1,4 +1,4 @@
-//! What a save came to.
+//! The outcome of a save.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,39 +6,41 @@ use std::time::Duration;
 use super::stop_reason::StopReason;
 use crate::schedule::Due;
 
-/// What a save wrote.
+/// A completed save.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Saved {
-    /// The number of the new generation: one more than the last.
+    /// The number of the new generation: one more than the previous one.
     pub generation: u64,
     /// The length of its file, in bytes.
     pub bytes: u64,
-    /// How long the save took, from its beginning until it was on the disk.
+    /// The time that the save took, from its beginning until it was on the disk.
     pub duration: Duration,
-    /// How long the program waited for it: all of that, or in the background only for the copy of the state.
+    /// The time that the program waited for it: all of `duration`, or only the copy of the state
+    /// for a save in the background.
     pub stall: Duration,
 }
 
-/// What a save in the background began.
+/// A save that was started in the background.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SaveStarted {
     /// The number of the generation that is being written.
     pub generation: u64,
-    /// How long the program waited: for the copy of the state, and for the save before it where that went on.
+    /// The time that the program waited: for the copy of the state, and for the previous save if
+    /// that was still running.
     pub stall: Duration,
 }
 
-/// Why a state was saved.
+/// The reason of a save.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SaveReason {
     /// The program asked for it.
     Asked,
-    /// The schedule wanted it.
+    /// The schedule required it.
     Due(Due),
-    /// The program is to stop.
+    /// The program has to stop.
     Stopping(StopReason),
     /// The run ends.
     Finishing,
@@ -55,39 +57,40 @@ impl fmt::Display for SaveReason {
     }
 }
 
-/// What [`save_if_due`](crate::Checkpointer::save_if_due) did.
+/// The decision of [`save_if_due`](crate::Checkpointer::save_if_due).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Nothing: it is not time yet.
+    /// No save: it is not time yet.
     NotDue,
-    /// It saved.
+    /// The state was saved.
     Saved {
-        /// What it wrote.
+        /// The completed save.
         saved: Saved,
         /// The reason of the save.
         reason: SaveReason,
     },
-    /// It began to save in the background.
+    /// A save was started in the background.
     Started {
-        /// What it started.
+        /// The started save.
         started: SaveStarted,
         /// The reason of the save.
         reason: SaveReason,
     },
-    /// A save failed that was merely due, and the program is to go on, as
-    /// [`on_failed_save`](crate::Builder::on_failed_save) wants it. In the background it is one that was begun earlier.
+    /// A due save failed, and the program continues, as
+    /// [`on_failed_save`](crate::Builder::on_failed_save) asks. In the background it is a save that
+    /// was started earlier.
     #[non_exhaustive]
     Failed {
-        /// What the error says.
+        /// The message of the error.
         message: String,
-        /// How many saves have failed since the last one that did not; this one counts.
+        /// The number of failed saves in a row, with this one.
         times: u32,
     },
 }
 
 impl Decision {
-    /// Whether a save was made or begun.
+    /// Returns true if a save was made or started.
     #[must_use]
     pub fn is_saved(&self) -> bool {
         matches!(self, Decision::Saved { .. } | Decision::Started { .. })
@@ -111,31 +114,33 @@ impl fmt::Display for Decision {
     }
 }
 
-/// What a checkpointer tells while it works, see [`Builder::on_progress`](crate::Builder::on_progress).
+/// The progress of a checkpointer, as told to
+/// [`Builder::on_progress`](crate::Builder::on_progress).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Progress {
     /// A save begins.
     Started {
-        /// The generation that it is to be.
+        /// The generation of the save.
         generation: u64,
         /// The reason of the save.
         reason: SaveReason,
     },
-    /// Some more of it was handed to the operating system; told every few MiB, by the thread that writes.
+    /// More of the save was handed to the operating system. The writing thread reports it every few
+    /// MiB.
     Writing {
-        /// The generation that it is to be.
+        /// The generation of the save.
         generation: u64,
-        /// How many bytes so far.
+        /// The number of bytes so far.
         bytes: u64,
     },
-    /// It is on the disk.
+    /// The save is on the disk.
     Saved(Saved),
-    /// It failed. What was saved before is untouched.
+    /// The save failed. Earlier saves are untouched.
     Failed {
-        /// The generation that it was to be.
+        /// The generation of the save.
         generation: u64,
-        /// What the error says.
+        /// The message of the error.
         message: String,
     },
 }

@@ -14,7 +14,7 @@ use std::fmt;
 pub struct Signal {
     name: &'static str,
     number: i32,
-    /// Its place among all of them.
+    /// The index among all signals.
     #[cfg(unix)]
     pub(crate) index: usize,
 }
@@ -35,7 +35,7 @@ macro_rules! signals {
                 };
             )*
 
-            /// All of them, each at its index.
+            /// All signals, each at its index.
             #[cfg(unix)]
             pub(crate) const ALL: &'static [Signal] = &[$(Signal::$constant),*];
         }
@@ -52,16 +52,16 @@ signals! {
 }
 
 impl Signal {
-    /// Those that a program stops on unless it says otherwise: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2.
+    /// The signals that a program stops on by default: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2.
     pub const DEFAULT: &'static [Signal] = &[Signal::INT, Signal::TERM, Signal::USR1, Signal::USR2];
 
-    /// Its number on this system.
+    /// Returns its number on this system.
     #[must_use]
     pub const fn number(self) -> i32 {
         self.number
     }
 
-    /// Its name, as `kill -l` has it with `SIG` before it.
+    /// Returns its name, which is that of `kill -l` with `SIG` before it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.name

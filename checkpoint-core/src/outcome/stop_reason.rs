@@ -6,39 +6,42 @@ use std::time::{Duration, SystemTime};
 use super::signal::Signal;
 use crate::base::time::date;
 
-/// Why a run is to stop before its end.
+/// The reason to stop a run before its end.
 ///
-/// Its text is for people: `the signal SIGTERM (15)`, `the deadline 2026-11-23T14:00:00Z of SLURM_JOB_END_TIME`.
+/// Displays as text for people: `the signal SIGTERM (15)`, `the deadline 2026-11-23T14:00:00Z of
+/// SLURM_JOB_END_TIME`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// Somebody sent a signal.
+    /// The program received a signal.
     Signal(Signal),
-    /// The run has nearly had the time that the program gave it.
+    /// The run has nearly used up the time that the program gave it.
     #[non_exhaustive]
     TimeLimit {
-        /// That time.
+        /// The time that the program gave it.
         limit: Duration,
     },
     /// The job is about to be ended from outside.
     #[non_exhaustive]
     Deadline {
-        /// When.
+        /// The time of the end.
         at: SystemTime,
-        /// Who says so: `SLURM_JOB_END_TIME`, `scontrol`, `PBS` or `CHECKPOINT_DEADLINE`.
+        /// The source of that time: `SLURM_JOB_END_TIME`, `scontrol`, `PBS` or
+        /// `CHECKPOINT_DEADLINE`.
         source: &'static str,
     },
-    /// Somebody put a file named `halt` into the checkpoint directory.
+    /// A user or a program put a file named `halt` into the checkpoint directory.
     #[non_exhaustive]
     Halt {
-        /// The first line of the file, without what a terminal would take for a command, and cut if long; often empty.
+        /// The first line of the file, without control characters for terminals, and shortened if
+        /// it is long. Often empty.
         message: String,
     },
-    /// A user or a program put a file named `requeue` into the checkpoint directory: the program is to be started again, as
-    /// on another machine.
+    /// A user or a program put a file named `requeue` into the checkpoint directory: the program
+    /// must be started again, for example on another machine.
     #[non_exhaustive]
     Requeue {
-        /// As that of [`Halt`](StopReason::Halt).
+        /// The first line of the file, as in [`Halt`](StopReason::Halt).
         message: String,
     },
 }

@@ -145,7 +145,7 @@ impl Schedule {
         self.senseless().map_or(Ok(()), invalid)
     }
 
-    /// Why it makes no sense, if it makes none.
+    /// The reason that it makes no sense, if it makes none.
     fn senseless(&self) -> Option<&'static str> {
         Some(match self.rule {
             Rule::Steps(0) => "at least one step is between two saves",

@@ -103,7 +103,7 @@ impl Key {
 /// The context of the identifier of a key.
 pub(super) const ID: &str = "checkpointed 2026 id of a key";
 
-/// For the tags of what is in a directory inside of a pipeline's.
+/// The context of the tags for a directory inside a pipeline's.
 pub(super) const PLACE: &str = "checkpointed 2026 place inside of a pipeline";
 
 /// The first 8 bytes, in hexadecimal.

@@ -1,10 +1,12 @@
 //! Matrices and vectors of the `nalgebra` crate.
 //!
-//! Those whose size is known at run time have their elements in a `Vec`, column after column. In C order that is the
-//! transposed matrix, so the entry of one of `r` rows and `c` columns has the shape `(c, r)`; a vector has one dimension.
+//! A matrix with a size known only at run time has its elements in a `Vec`, column after column. In
+//! C order that is the transposed matrix, so the entry of one with `r` rows and `c` columns has the
+//! shape `(c, r)`. A vector has one dimension.
 //!
-//! Fixed ones are to serde a tuple of their elements, as a fixed array is, and to the library the same: a
-//! `Vec<Vector3<f64>>` is written as a `Vec<[f64; 3]>`, a `Vec<Matrix2<f64>>` as a `Vec<[f64; 4]>`.
+//! A fixed matrix is a tuple of its elements to serde, as a fixed array is, and the library treats
+//! it the same way: a `Vec<Vector3<f64>>` is written as a `Vec<[f64; 3]>`, a `Vec<Matrix2<f64>>` as
+//! a `Vec<[f64; 4]>`.
 
 use std::any::TypeId;
 use std::sync::LazyLock;
@@ -18,7 +20,7 @@ use crate::arrays::{Array, Kind};
 
 type InVec<A, R, C> = Matrix<A, R, C, VecStorage<A, R, C>>;
 
-/// Does something with each kind of matrix that has its elements in a `Vec`.
+/// Calls a macro for each kind of matrix with its elements in a `Vec`.
 macro_rules! each_size {
     ($do:ident) => {
         $do!(Dyn, Dyn);
@@ -37,7 +39,7 @@ macro_rules! each_size {
     };
 }
 
-/// Adds the matrices and vectors whose size is known at run time.
+/// Adds the matrices and vectors with a size known only at run time.
 pub(super) fn add<A: NoUninit + NoLifetimes + Scalar>(grids: &mut Grids) {
     macro_rules! add {
         ($rows:ty, $columns:ty) => {
@@ -62,10 +64,12 @@ where
     }
 }
 
-/// By the type in which `nalgebra` reads a matrix: its elements, then its dimensions.
+/// The checks of matrices, by the type in which `nalgebra` reads one: its elements, then its
+/// dimensions.
 ///
-/// It multiplies the dimensions without a look at what that gives. Two forged ones whose product is more than a number
-/// can hold would make a matrix without elements that believes to have many.
+/// `nalgebra` multiplies the dimensions without a check for overflow. Two forged dimensions with a
+/// product beyond the range of a number would make a matrix without elements that claims to have
+/// many.
 pub(in crate::arrays) static CONTRADICTIONS: LazyLock<Contradictions> = LazyLock::new(|| {
     let mut contradictions = Contradictions::default();
     macro_rules! add {
@@ -86,7 +90,7 @@ pub(in crate::arrays) static CONTRADICTIONS: LazyLock<Contradictions> = LazyLock
     contradictions
 });
 
-/// Whether the dimensions are not those of so many elements.
+/// True if the dimensions do not match the number of the elements.
 pub(in crate::arrays) fn contradicts<A, R: Dim, C: Dim>(matrix: &(Vec<A>, R, C)) -> bool {
     let (values, rows, columns) = matrix;
     rows.value().checked_mul(columns.value()) != Some(values.len())

@@ -7,10 +7,10 @@ use super::{AsGrid, Grid, Lengths, add_grid};
 use crate::arrays::erased::{Grids, NoLifetimes, kind_of_rows};
 use crate::arrays::{self, Kind};
 
-/// What `ndarray` writes before the dimensions, and checks when it reads.
+/// The version that `ndarray` writes before the dimensions, and checks when it reads.
 const VERSION: u8 = 1;
 
-/// Adds arrays of any number of dimensions, whatever owns their elements.
+/// Adds arrays of any number of dimensions, for each kind of owner of the elements.
 pub(super) fn add<A: NoUninit + NoLifetimes>(grids: &mut Grids) {
     macro_rules! add {
         ($($dimension:ty),+) => {$(

@@ -1,4 +1,4 @@
-//! Each type of rows, as it is seen, asked for and made.
+//! Checks that each type of rows is viewed, requested and made correctly.
 
 use std::any::TypeId;
 use std::fmt::Debug;
@@ -12,7 +12,7 @@ use crate::arrays::{
     Array, ArrayPool, ArraySource, Cause, Dtype, Kind, Reference, vec_kind, view, visitor_reads,
 };
 
-/// An array whose bytes are these, over and over.
+/// A source of arrays that repeat these bytes.
 struct Filled<'a>(&'a [u8], ArrayPool);
 
 fn filled(bytes: &[u8]) -> Filled<'_> {
@@ -49,7 +49,7 @@ impl ArraySource for Filled<'_> {
     }
 }
 
-/// Tells which kind of array is known to be what a visitor reads.
+/// A deserializer that notes the kind of array that a visitor reads.
 struct Sees<'a>(&'a mut Option<Kind>);
 
 impl<'de> Deserializer<'de> for Sees<'_> {
@@ -70,7 +70,7 @@ impl<'de> Deserializer<'de> for Sees<'_> {
     }
 }
 
-/// Bytes whose number is a prime: repeated, they begin another way in each row.
+/// Bytes of a prime number: repeated, they start at another byte in each row.
 fn counting() -> Vec<u8> {
     (0..251).collect()
 }
@@ -87,7 +87,7 @@ fn is_array_of<R>(expected: Kind, seen: [Option<Array<'_>>; 2], kinds: [Option<K
     assert!(bytes.iter().eq(counting().iter().cycle().take(bytes.len())), "{name}");
 }
 
-/// Whether a row of type `R` is recognised wherever it can be.
+/// Checks that a row of type `R` is recognised in every place that allows it.
 fn is_recognised<R: NoUninit + DeserializeOwned + Debug>(dtype: Dtype, inner: &'static [u64]) {
     let expected = Kind { dtype, inner };
     let rows: Vec<R> = expected.read(&mut filled(&counting()), THREE).unwrap();
@@ -97,7 +97,7 @@ fn is_recognised<R: NoUninit + DeserializeOwned + Debug>(dtype: Dtype, inner: &'
     is_array_of::<R>(expected, [view(&&rows), view(&&rows[..])], [asked, vec_kind::<Vec<R>>()], bytes);
 }
 
-/// Asks for each length of a fixed array, and for each small matrix.
+/// Checks each length of a fixed array, and each small matrix.
 macro_rules! numbers {
     ($($type:ty: $descr:literal;)+) => {$(
         numbers!($type: $descr, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
