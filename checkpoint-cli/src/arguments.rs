@@ -1,4 +1,4 @@
-//! What is on the command line.
+//! The arguments of the command line.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,12 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Nothing is changed but by the commands that say so: prune (without --dry-run), pin, unpin, redo, halt
-/// and requeue. What copy and export make is new.
+/// Only these commands change a directory: prune (without --dry-run), pin, unpin, redo, halt and
+/// requeue. Copy and export only make new files.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// Write JSON: one object, or one in each line where there is more to come
+    /// Write JSON: one object, or one object in each line for a command with several answers
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -27,16 +27,17 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What opens checkpoints that are protected.
+/// The arguments that open protected checkpoints.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Keys {
-    /// Accept only checkpoints with tags of the key in this file: 64 hexadecimal digits. May be given for several keys
+    /// Accept only checkpoints with tags of the key in this file: 64 hexadecimal digits. May be
+    /// repeated for several keys
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Vec<PathBuf>,
-    /// Accept only checkpoints of the run of this name, where the program binds its tags to one
+    /// Accept only checkpoints of the run of this name, if the program binds its tags to a run
     #[arg(long, global = true, value_name = "NAME", requires = "key_file")]
     run_name: Vec<String>,
-    /// Decrypt with the identities in this file, as age-keygen writes it
+    /// Decrypt with the identities in this file, in the form of age-keygen
     #[cfg(feature = "encryption")]
     #[arg(long, global = true, value_name = "FILE")]
     identity: Vec<PathBuf>,
@@ -69,39 +70,39 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the generations of a checkpoint directory, and why each is kept
+    /// List the generations of a checkpoint directory, and the reasons to keep each
     List(command::list::Arguments),
-    /// Show what is in a checkpoint: a tree of its fields, or one of them
+    /// Show the content of a checkpoint: a tree of its fields, or one of them
     Show(command::show::Arguments),
-    /// Tell what differs between two checkpoints
+    /// Show the differences between two checkpoints
     Diff(command::diff::Arguments),
-    /// Verify checkpoints, and tell which a restart takes
+    /// Verify checkpoints, and name the one that a restart takes
     Verify(command::verify::Arguments),
-    /// Write a checkpoint, or a part of it, in the form of others
+    /// Write a checkpoint, or a part of it, in another format
     Export(command::export::Arguments),
-    /// Remove what is not to be kept
+    /// Remove the generations that the retention does not keep
     Prune(command::prune::Arguments),
     /// Copy a checkpoint directory, also while a program saves there
     Copy(command::copy::Arguments),
-    /// Keep a generation whatever the program keeps
+    /// Keep a generation, even if the program would remove it
     Pin(command::pin::Arguments),
-    /// Leave a generation to what the program keeps
+    /// Leave a generation to the retention of the program again
     Unpin(command::pin::Arguments),
-    /// Follow the saves of a program, and warn when none comes
+    /// Follow the saves of a program, and warn if none comes
     Watch(command::watch::Arguments),
-    /// Show the steps of a pipeline: state, versions, why one is run again
+    /// Show the steps of a pipeline: state, versions, reasons to run one again
     Steps(command::steps::Arguments),
-    /// Have the next run of a pipeline do a step again
+    /// Make the next run of a pipeline repeat a step
     Redo(command::redo::Arguments),
     /// Ask a program to save and stop
     Halt(command::halt::Arguments),
     /// Ask a program to save, stop and be started again
     Requeue(command::halt::Arguments),
-    /// Write what a shell needs to complete the command line
+    /// Write the completions of the command line for a shell
     Completions(command::manual::Completions),
     /// Write the manual page
     Man(command::manual::Man),
-    /// Sum up what happened in a checkpoint directory, or draw it
+    /// Summarise the history of a checkpoint directory, or plot it
     Report(command::report::Arguments),
 }
 

@@ -1,41 +1,42 @@
-//! Why a command could not do what it was asked for.
+//! The reasons that a command failed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// It ends the program with code 3, but for a reader that went away.
+/// A failure of a command. It ends the program with code 3, unless the reader of the output has
+/// closed it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// From the library, whose messages say what happened, where, and what to do.
+    /// An error of the library. Its messages say what happened, where, and what to do.
     #[error(transparent)]
     Checkpoint(#[from] checkpointed_core::Error),
 
-    /// There is nothing to look at.
+    /// The directory has no checkpoint to show.
     #[error("{} has no checkpoint that can be opened", .0.display())]
     NoCheckpoint(PathBuf),
 
-    /// There is nothing to compare it with.
+    /// There is no second checkpoint to compare with.
     #[error("{} is one checkpoint: give a second one, or a directory that has two", .0.display())]
     OneCheckpoint(PathBuf),
 
-    /// Something would be removed, and nobody said yes.
+    /// A removal was not confirmed.
     #[error("nothing was removed: say --yes, or --dry-run to see what would go")]
     NotConfirmed,
 
-    /// One array was to be written.
+    /// A `.npy` file needs exactly one array.
     #[error("a .npy file has one array, there are {0}: give the path of one, or choose --to npz")]
     NotOneArray(usize),
 
-    /// A terminal is no place for that.
+    /// The output is a terminal, and the format is not for one.
     #[error("this form is not for a terminal: give a file with --output")]
     Terminal,
 
-    /// The file that was to be written.
+    /// The requested file could not be written.
     #[error("cannot write {}: {source}{}", path.display(), if source.kind() == io::ErrorKind::AlreadyExists { "; --force replaces it" } else { "" })]
     NotWritten {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 
@@ -47,16 +48,16 @@ pub(crate) enum Failure {
     #[error("cannot write the answer as JSON: {0}")]
     Json(#[from] serde_json::Error),
 
-    /// There is no such directory, or it may not be read.
+    /// There is no such directory, or this user may not read it.
     #[error("cannot read the directory {}: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
 
-    /// What is to be looked at is not there, or a link leads nowhere.
+    /// The path does not exist, or it is a link that leads nowhere.
     #[error("cannot look at {}: {source}{}", path.display(), leads_nowhere(path))]
     NotThere {
-        /// What.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 
@@ -64,12 +65,12 @@ pub(crate) enum Failure {
     #[error("cannot write {}: {source}", path.display())]
     Page { path: PathBuf, source: io::Error },
 
-    /// A page would take the place of something else.
+    /// A page would replace another kind of file.
     #[error("{} is there and is no report: it is left alone, give another name", path.display())]
     NotAPage { path: PathBuf },
 }
 
-/// Says of a link what it leads to.
+/// The target of a link, as an addition to a message.
 fn leads_nowhere(path: &Path) -> String {
     let target = std::fs::read_link(path).ok();
     target.map(|target| format!("; it is a link to {}", target.display())).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A generation, as the commands show it: as JSON, as a row of a table, in the report.
+//! A generation, in the form that the commands show: as JSON, as a row of a table, in the report.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::text::{self, BAD, BOLD, Cell, WARNING};
 
-/// What a generation says of itself, and what its directory says of it.
+/// The facts about a generation, from its manifest and from its directory.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Generation {
     pub(crate) generation: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Generation {
     /// In seconds.
     pub(crate) total: Option<f64>,
     pub(crate) kept: Vec<String>,
-    /// Why it cannot be used.
+    /// The reason that it cannot be used.
     pub(crate) problem: Option<String>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn values(metadata: &Metadata) -> BTreeMap<String, MetadataValue> {
     metadata.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
 }
 
-/// Metadata in one line, cut where it is long.
+/// Metadata in one line, cut if it is long.
 pub(crate) fn described(metadata: &BTreeMap<String, MetadataValue>) -> String {
     const LONGEST: usize = 40;
     let entries: Vec<String> = metadata.iter().map(|(name, value)| format!("{name} {value}")).collect();

@@ -1,7 +1,7 @@
-//! `ckpt` looks inside the checkpoints of any program.
+//! `ckpt` inspects the checkpoints of any program.
 //!
-//! Each command asks `checkpointed_core::inspect` (or another of the core's public functions) for an answer, which is
-//! written for a person or, with `--json`, for a program:
+//! Each command asks `checkpointed_core::inspect` (or another of the core's public functions) for
+//! an answer, and writes it for people, or with `--json` for programs:
 //!
 //! ```text
 //! arguments ──▶ command/<name>.rs ──▶ answer ──▶ output.rs
@@ -23,12 +23,13 @@ use clap::Parser as _;
 use crate::arguments::Arguments;
 use crate::output::Output;
 
-/// Does what a command line says, whose first word is the name of the program.
+/// Runs a command line that begins with the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(answer) => {
-            // It is help that was asked for, or says what is wrong. Where it cannot be written, nobody reads.
+            // The answer is either the requested help, or a description of the fault. An error here
+            // means that there is no reader.
             let _ = answer.print();
             return answer.exit_code().try_into().map_or(ExitCode::FAILURE, |code: u8| ExitCode::from(code));
         }

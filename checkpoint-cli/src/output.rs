@@ -1,4 +1,4 @@
-//! How an answer reaches whoever asked: as text, in colour only on a terminal, or as JSON.
+//! Writes an answer to the user: as text, in colour only on a terminal, or as JSON.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,20 +8,21 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// What a command found out.
+/// The answer of a command.
 pub(crate) trait Answer: Serialize {
-    /// Writes it for a person. Colours may be written always: where they do not belong they are taken out.
+    /// Writes it for people. Colours may always be written: they are removed where they do not
+    /// belong.
     fn write(&self, text: &mut dyn Write) -> io::Result<()>;
 }
 
-/// What the exit code says.
+/// The verdict that the exit code tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// All is well.
+    /// The answer is good.
     Well,
-    /// What was asked about is not so.
+    /// The answer is negative.
     NotSo,
-    /// What was asked about may be so, and cannot be read.
+    /// The answer is unknown, because something cannot be read.
     OutOfReach,
 }
 
@@ -37,7 +38,7 @@ impl From<Verdict> for ExitCode {
 
 const FAILED: u8 = 3;
 
-/// Where answers go.
+/// The destination of answers.
 pub(crate) struct Output {
     json: bool,
     stream: AutoStream<io::Stdout>,
@@ -48,7 +49,7 @@ impl Output {
         Output { json, stream: anstream::stdout() }
     }
 
-    /// Writes an answer. Of several, each is one line of JSON.
+    /// Writes an answer. Each of several answers is one line of JSON.
     pub(crate) fn answer(&mut self, answer: &impl Answer) -> Result<(), Failure> {
         if self.json {
             serde_json::to_writer(&mut self.stream, answer)?;
@@ -60,19 +61,19 @@ impl Output {
         Ok(())
     }
 
-    /// Whether colours reach whoever reads.
+    /// True if the user will see colours.
     pub(crate) fn has_colours(&self) -> bool {
         !self.json && self.stream.current_choice() != ColorChoice::Never
     }
 
-    /// Writes what is neither text for a person nor JSON.
+    /// Writes bytes that are neither text for people nor JSON.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.stream.write_all(bytes)?;
         self.stream.flush()?;
         Ok(())
     }
 
-    /// Says why there is no answer.
+    /// Reports a failure.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
         let kind = match failure {
             Failure::Output(error) => Some(error.kind()),
@@ -84,7 +85,7 @@ impl Output {
             return ExitCode::SUCCESS;
         }
         let lines: Vec<String> = failure.to_string().lines().map(crate::text::plain).collect();
-        // Where it cannot be written, the exit code says it.
+        // If this fails, the exit code still reports the failure.
         let _ = writeln!(anstream::stderr(), "ckpt: {}", lines.join("\n"));
         ExitCode::from(FAILED)
     }

@@ -1,4 +1,4 @@
-//! Arrays drawn with characters: a row of bars, or a heat map.
+//! Draws arrays with characters: a row of bars, or a heat map.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use checkpointed_core::inspect::Profile;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// How far up the scale a mean is, from 0 to 1.
+/// Maps a mean to its height on the scale, from 0 to 1.
 struct Scale {
     least: f64,
     most: f64,
@@ -22,7 +22,8 @@ impl Scale {
         }
     }
 
-    /// Which of so many steps, the lowest where all are alike. Halves, as the whole range may be too large for a number.
+    /// The step for a mean; the lowest one if all values are equal. It computes with halves,
+    /// because the whole range may be too large for a float.
     fn step<T: Copy>(&self, steps: &[T], mean: f64) -> Option<T> {
         let range = self.most / 2.0 - self.least / 2.0;
         let share = if range > 0.0 { (mean / 2.0 - self.least / 2.0) / range } else { 0.0 };
@@ -32,8 +33,8 @@ impl Scale {
     }
 }
 
-/// Draws the cells of an array, each line so far to the right. Of arrays of two dimensions it is a heat map, two rows of cells in a line
-/// where there are colours.
+/// Draws the cells of an array, with each line indented by `indent`. An array of two dimensions is
+/// a heat map, with two rows of cells in a line where colours are available.
 pub(crate) fn draw(
     output: &mut dyn Write,
     profile: &Profile,
@@ -47,7 +48,8 @@ pub(crate) fn draw(
     let scale = Scale::of(means);
     let lines: Vec<&[Option<f64>]> = means.chunks(columns).collect();
     if rows > 2 * columns {
-        // Of a few long columns each is a row of bars: a narrow tower of shades would say nothing.
+        // Each of a few long columns becomes a row of bars: a narrow tower of shades would show
+        // nothing.
         for column in 0..columns {
             let cells = lines.iter().map(|line| line.get(column).copied().flatten());
             let letter = |mean: Option<f64>| mean.and_then(|mean| scale.step(&BARS, mean)).unwrap_or(' ');
@@ -76,12 +78,12 @@ pub(crate) fn draw(
 }
 
 fn heat(scale: &Scale) -> impl Fn(f64) -> Option<Ansi256Color> + '_ {
-    // From violet over green to yellow, ever brighter, of the 256 colours that terminals have.
+    // From violet over green to yellow, ever brighter, from the 256 colours of terminals.
     const RAMP: [u8; 14] = [53, 54, 60, 24, 30, 36, 35, 71, 77, 113, 149, 185, 221, 227];
     |mean| scale.step(&RAMP, mean).map(Ansi256Color)
 }
 
-/// One character of which the upper half is a cell and the lower half the one below.
+/// Writes one character: its upper half is a cell, its lower half the cell below.
 fn half_blocks(
     output: &mut dyn Write,
     upper: Option<Ansi256Color>,
@@ -106,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// What is drawn of an array that was saved.
+    /// Draws an array that was saved.
     fn drawn<T: Checkpoint>(array: &T, colours: bool) -> String {
         let parent = tempfile::tempdir().unwrap();
         Checkpointer::<T>::open(parent.path()).unwrap().save(array).unwrap();

@@ -1,4 +1,4 @@
-//! Numbers and times as a person reads them, and tables whose columns stand below each other.
+//! Writes numbers and times for people, and tables with aligned columns.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -34,13 +34,13 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// So many of something, which has an s for more than one.
+/// A count of something, with an s for the plural.
 pub(crate) fn count(count: usize, one: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {one}{plural}")
 }
 
-/// How long something takes.
+/// A duration.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
@@ -53,7 +53,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// How long ago something was: the two greatest units.
+/// An age, in its two greatest units.
 pub(crate) fn age(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -64,12 +64,12 @@ pub(crate) fn age(duration: Duration) -> String {
     }
 }
 
-/// How long ago, by the clock of this machine, which may be behind that of another.
+/// The age of a time, by the clock of this machine, which may be behind that of another.
 pub(crate) fn age_of(time: SystemTime) -> String {
     SystemTime::now().duration_since(time).map_or_else(|_| "in the future".to_owned(), age)
 }
 
-/// A time as RFC 3339 has it.
+/// A time in the form of RFC 3339.
 pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
@@ -122,12 +122,12 @@ pub(crate) mod seconds {
     }
 }
 
-/// Text from a file, without anything that a terminal would obey or that turns text around.
+/// Text from a file, without characters that control a terminal or reorder the text.
 pub(crate) fn plain(text: &str) -> String {
     checkpointed_core::inspect::plain(text).into_owned()
 }
 
-/// A cell of a table: what it says, and how it looks.
+/// A cell of a table: its text, and its style.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     text: String,
@@ -150,13 +150,14 @@ impl Cell {
     }
 }
 
-/// How many columns there are for a line, where that is known: on a terminal, or as `COLUMNS` says.
+/// The number of columns of a line, if it is known: that of the terminal, or that in `COLUMNS`.
 fn room() -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     said.or_else(|| terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into()))
 }
 
-/// Makes the widest columns of text narrower, until all have room. Numbers are never cut, and something of a text is left.
+/// Narrows the widest columns of text until all fit. Numbers are never cut, and some of each text
+/// remains.
 fn narrow(widths: &mut [Option<usize>], is_right: impl Fn(usize) -> bool, room: usize) {
     const LEAST: usize = 8;
     loop {
@@ -179,7 +180,7 @@ fn cut(text: &str, width: usize) -> String {
     }
 }
 
-/// Writes rows, cut where the terminal is narrow; columns in which nothing stands but their title are left out.
+/// Writes rows, cut to fit a narrow terminal. A column with nothing but its title is left out.
 pub(crate) fn table(output: &mut dyn Write, titles: &[&str], rows: &[Vec<Cell>]) -> io::Result<()> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -206,7 +207,7 @@ pub(crate) fn table(output: &mut dyn Write, titles: &[&str], rows: &[Vec<Cell>])
             let blank = width - text.chars().count();
             let (before, after) = if cell.right { (blank, 0) } else { (0, blank) };
             let style = cell.style;
-            // Nothing but what is seen: no blanks at the end of a line.
+            // A line has no blanks at its end.
             write!(output, "{gap}{:owed$}{:before$}{style}{text}{style:#}", "", "")?;
             gap = "  ";
             owed = after;

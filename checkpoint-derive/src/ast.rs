@@ -1,4 +1,4 @@
-//! The item as the macro sees it: what serde will write, in which order, under which names.
+//! The item in the macro's view: the fields that serde will write, in order, with their names.
 
 use syn::ext::IdentExt as _;
 use syn::punctuated::Punctuated;
@@ -12,7 +12,7 @@ pub(crate) struct Input<'a> {
     pub(crate) original: &'a DeriveInput,
     pub(crate) settings: Settings,
     pub(crate) serde: Serde,
-    /// What the checkpoint calls it.
+    /// The name of the type in checkpoints.
     pub(crate) name: LitStr,
     pub(crate) body: Body<'a>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Variant<'a> {
     pub(crate) original: &'a syn::Variant,
     pub(crate) settings: FieldSettings,
     pub(crate) serde: Serde,
-    /// As serde writes it.
+    /// The name that serde writes.
     pub(crate) name: LitStr,
     pub(crate) fields: Fields<'a>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Fields<'a> {
     pub(crate) all: Vec<Field<'a>>,
 }
 
-/// How serde treats the fields of a struct or a variant.
+/// The way that serde treats the fields of a struct or a variant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Unit,
@@ -50,7 +50,7 @@ pub(crate) struct Field<'a> {
     pub(crate) original: &'a syn::Field,
     pub(crate) settings: FieldSettings,
     pub(crate) serde: Serde,
-    /// As serde writes it; its number if it has none.
+    /// The name that serde writes; its number if it has none.
     pub(crate) name: LitStr,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The fields that are not left out, each with the variant that it is in.
+    /// The fields that are not skipped, each with its variant.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (Option<&Variant<'a>>, &Field<'a>)> {
         let own = match &self.body {
             Body::Struct(fields) => Some(fields),
@@ -99,12 +99,12 @@ impl<'a> Input<'a> {
             .flat_map(|(variant, fields)| fields.stored().map(move |field| (variant, field)))
     }
 
-    /// Those of them that serde itself writes and reads: none if the type is converted into another.
+    /// The fields that serde itself writes and reads: none if the type is converted into another.
     pub(crate) fn stored_fields(&self) -> impl Iterator<Item = (Option<&Variant<'a>>, &Field<'a>)> {
         self.fields().filter(|_| self.conversion().is_none())
     }
 
-    /// Where the type is converted into another to be written: that type.
+    /// The type that this one is converted into before it is written, if any.
     pub(crate) fn conversion(&self) -> Option<&LitStr> {
         self.serde.text(attr::INTO)
     }
@@ -128,7 +128,8 @@ impl<'a> Variant<'a> {
         self.serde.has(attr::SKIP)
     }
 
-    /// The type that the function of `deserialize_with` returns: that of the only field, or a tuple of them.
+    /// The return type of the function in `deserialize_with`: the type of the only field, or a
+    /// tuple of all.
     pub(crate) fn content(&self) -> Type {
         let types = self.fields.all.iter().map(|field| &field.original.ty);
         syn::parse_quote!((#(#types),*))
@@ -187,7 +188,7 @@ impl<'a> Field<'a> {
 }
 
 impl Serde {
-    /// The function that reads instead of the type's own `Deserialize`.
+    /// The function that replaces the type's own `Deserialize`.
     pub(crate) fn reads_with(&self) -> Option<ExprPath> {
         if let Some(module) = self.text(attr::WITH) {
             let mut path: ExprPath = module.parse().ok()?;
@@ -198,13 +199,14 @@ impl Serde {
         self.text(attr::DESERIALIZE_WITH)?.parse().ok()
     }
 
-    /// Bounds that take the place of what is inferred, for writing and for reading.
+    /// Bounds that replace the inferred ones, for writing and for reading.
     pub(crate) fn bounds(&self) -> (Option<&LitStr>, Option<&LitStr>) {
         self.get(attr::BOUND).map_or((None, None), |part| part.value.each())
     }
 }
 
-/// `rename`, or else what `rename_all` makes of the name. Where writing and reading differ, this is refused elsewhere.
+/// `rename`, or otherwise the name that `rename_all` makes. Another check refuses different names
+/// for writing and reading.
 fn name(ident: &Ident, serde: &Serde, case: Option<Case>, apply: fn(Case, &str) -> String) -> LitStr {
     if let Some((Some(name), _)) = serde.get(attr::RENAME).map(|part| part.value.each()) {
         return name.clone();
@@ -223,7 +225,7 @@ pub(crate) fn derived(attribute: &Attribute) -> Result<Punctuated<syn::Path, Tok
     attribute.parse_args_with(Punctuated::parse_terminated)
 }
 
-/// Whether writing and reading were given different texts.
+/// True if writing and reading have different texts.
 pub(crate) fn differs(part: &Part) -> bool {
     let (serialize, deserialize) = part.value.each();
     !matches!(part.value, Value::None) && serialize.map(LitStr::value) != deserialize.map(LitStr::value)

@@ -1,4 +1,4 @@
-//! The attributes on an item, a variant or a field: their names, and what they were given.
+//! The attributes of an item, a variant or a field: their names and their arguments.
 
 use std::fmt::Display;
 
@@ -24,7 +24,8 @@ pub(crate) const BOUND: &str = "bound";
 pub(crate) const CONTENT: &str = "content";
 pub(crate) const CRATE: &str = "crate";
 pub(crate) const DEFAULT: &str = "default";
-/// What the attribute macro tells the derive: serde's derives are there, so the type's serde code is not written by hand.
+/// The mark of the attribute macro for the derive: serde's derives are present, so the type's serde
+/// code is not written by hand.
 pub(crate) const DERIVED: &str = "__derived";
 pub(crate) const DENY_UNKNOWN_FIELDS: &str = "deny_unknown_fields";
 pub(crate) const DESERIALIZE: &str = "deserialize";
@@ -58,7 +59,7 @@ pub(crate) const VERSION: &str = "version";
 pub(crate) const WAS_TYPE: &str = "was_type";
 pub(crate) const WITH: &str = "with";
 
-/// Everything that serde's attributes may hold, wherever.
+/// All arguments of serde's attributes, in any place.
 pub(crate) const KNOWN_TO_SERDE: [&str; 30] = [
     ALIAS,
     BORROW,
@@ -92,12 +93,12 @@ pub(crate) const KNOWN_TO_SERDE: [&str; 30] = [
     WITH,
 ];
 
-/// Errors found so far, to be shown all at once.
+/// The errors found so far. They are shown all at once.
 #[derive(Default)]
 pub(crate) struct Errors(Option<Error>);
 
 impl Errors {
-    /// An error at `place`, with ways out, each on a line of its own.
+    /// Adds an error at `place`, with the ways out, each on a line of its own.
     pub(crate) fn refuse(&mut self, place: impl ToTokens, why: impl Display, ways_out: &[&str]) {
         let ways_out: String = ways_out.iter().map(|way| format!("\nhelp: {way}")).collect();
         self.add(Error::new_spanned(place, format!("{why}{ways_out}")));
@@ -131,7 +132,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// What holds when writing, and when reading.
+    /// The texts for writing and for reading.
     pub(crate) fn each(&self) -> (Option<&LitStr>, Option<&LitStr>) {
         match self {
             Value::None => (None, None),
@@ -142,7 +143,7 @@ impl Value {
 }
 
 impl ToTokens for Part {
-    /// The name alone: where an error is shown.
+    /// The name alone, because an error is shown there.
     fn to_tokens(&self, tokens: &mut TokenStream) {
         self.path.to_tokens(tokens);
     }
@@ -152,7 +153,8 @@ impl ToTokens for Part {
 pub(crate) struct Serde(Vec<Part>);
 
 impl Serde {
-    /// Whatever is malformed is left out here: serde's own derives, which see the same attributes, refuse it.
+    /// Collects the arguments. A malformed one is left out: serde's own derives see the same
+    /// attributes, and refuse it.
     pub(crate) fn new(attributes: &[Attribute]) -> Serde {
         let mut parts = Vec::new();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(SERDE)) {
@@ -177,7 +179,7 @@ impl Serde {
         self.get(name).is_some()
     }
 
-    /// The other names that serde reads this by.
+    /// The other names under which serde reads this.
     pub(crate) fn aliases(&self) -> impl Iterator<Item = &LitStr> {
         self.0.iter().filter(|part| part.path.is_ident(ALIAS)).filter_map(|part| match &part.value {
             Value::Text(alias) => Some(alias),
@@ -216,7 +218,7 @@ fn value(meta: &ParseNestedMeta) -> syn::Result<Value> {
 
 fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
     let mut value: Expr = meta.value()?.parse()?;
-    // A `macro_rules!` that hands the text on wraps it.
+    // A `macro_rules!` that passes the text on wraps it in a group.
     while let Expr::Group(group) = value {
         value = *group.expr;
     }
@@ -236,12 +238,12 @@ const EXPECTED_MIGRATION: &str =
 const EXPECTED_FUNCTION: &str =
     "expected the path of a function, such as `from_v1`, which takes the older type";
 
-/// What the author says of the type in `#[checkpointed(…)]`.
+/// The author's settings for the type, in `#[checkpointed(…)]`.
 pub(crate) struct Settings {
     pub(crate) name: Option<LitStr>,
     pub(crate) version: Option<LitInt>,
     pub(crate) migrations: Vec<Migration>,
-    /// What the type was called before.
+    /// The former names of the type.
     pub(crate) was_types: Vec<LitStr>,
     pub(crate) library: Path,
     pub(crate) is_derived: bool,
@@ -275,7 +277,7 @@ impl Settings {
             let parsed = attribute.parse_nested_meta(|meta| {
                 settings.argument(&meta)?;
                 let name = meta.path.require_ident()?;
-                // There is one for each older version, and for each older name.
+                // These may occur once for each older version, or each older name.
                 if name == MIGRATE || name == WAS_TYPE {
                     return Ok(());
                 }
@@ -286,7 +288,7 @@ impl Settings {
                 Ok(())
             });
             match (parsed, &attribute.meta) {
-                // What would come to mind first, and syn's own words would not help.
+                // Users are likely to write this, and syn's own message would not help.
                 (Err(_), Meta::List(list)) if starts_with_literal(list) => {
                     errors.refuse(&list.tokens, EXPECTED_ARGUMENTS, &[]);
                 }
@@ -297,7 +299,8 @@ impl Settings {
         settings
     }
 
-    /// The path of the library, from the arguments of the attribute macro; the derive refuses what is wrong there.
+    /// The path of the library, from the arguments of the attribute macro. The derive refuses
+    /// invalid ones.
     pub(crate) fn library(arguments: &TokenStream) -> Path {
         let mut settings = Settings::default();
         let _ = syn::meta::parser(|meta| settings.argument(&meta)).parse2(arguments.clone());
@@ -331,14 +334,14 @@ impl Settings {
     }
 }
 
-/// What the author says of a field, or of a variant, in `#[checkpointed(…)]`.
+/// The author's settings for a field, or for a variant, in `#[checkpointed(…)]`.
 #[derive(Default)]
 pub(crate) struct FieldSettings {
-    /// The type whose form it is stored in.
+    /// The type that gives the form in which it is stored.
     pub(crate) form: Option<Type>,
-    /// What the types in it were called before.
+    /// The former names of the types in it.
     pub(crate) was_types: Vec<LitStr>,
-    /// Whether the bounds on it are those that this macro gave serde, and not the author's.
+    /// True if the bounds on it come from this macro, and not from the author.
     pub(crate) inferred: bool,
 }
 
@@ -419,7 +422,7 @@ fn function(meta: &ParseNestedMeta) -> syn::Result<Path> {
     }
 }
 
-/// Whether this is the attribute macro, by whatever path.
+/// True for the attribute macro, under any path.
 pub(crate) fn is_checkpointed(attribute: &Attribute) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == CHECKPOINTED)
 }
@@ -428,14 +431,15 @@ fn starts_with_literal(list: &MetaList) -> bool {
     matches!(list.tokens.clone().into_iter().next(), Some(TokenTree::Literal(_)))
 }
 
-/// A suffix of another type would be an error in code that the user never sees.
+/// A suffix of another type would be an error in generated code, which the user never sees.
 fn is_plain(number: &LitInt) -> bool {
     matches!(number.suffix(), "" | "u32")
 }
 
-/// A span for code that stands for what the user wrote there.
+/// A span for generated code that stands for the user's code there.
 ///
-/// Located there, so that the compiler's errors are; but known to be generated, so that lints are silent.
+/// It has the location of that code, so that the compiler shows its errors there, and is marked as
+/// generated, so that lints are silent.
 pub(crate) fn at(tokens: &impl ToTokens) -> Span {
     let mut tokens = tokens.to_token_stream().into_iter();
     let Some(first) = tokens.next() else {

@@ -1,6 +1,7 @@
-//! `#[checkpointed]`: the item as it was, with the derives that it still lacks.
+//! `#[checkpointed]`: keeps the item, and adds the derives that it lacks.
 //!
-//! The rest is the derive's business, which sees the item after `cfg` and other attribute macros have changed it.
+//! The derive does the rest: it sees the item after `cfg` and other attribute macros have changed
+//! it.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote};
@@ -15,7 +16,8 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     let mut input: DeriveInput = match syn::parse2(item.clone()) {
         Ok(input) => input,
         Err(error) => {
-            // Broken code gives the compiler's own error. Everything else is whole, but no struct.
+            // Broken code gives the compiler's own error. Any other item is complete, but no
+            // struct.
             let error = match syn::parse2::<syn::Item>(item.clone()) {
                 Ok(_) => Error::new(Span::call_site(), "#[checkpointed] goes on a struct or an enum")
                     .to_compile_error(),
@@ -37,7 +39,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     let serde: Path = parse_quote!(#library::__private::serde);
     let mut added: Vec<Attribute> = Vec::new();
     let mut wants_serde = false;
-    // serde has no derive for unions, and would only repeat what ours says.
+    // serde has no derive for unions, and would only repeat our error.
     if !matches!(input.data, Data::Union(_)) {
         for name in ["Serialize", "Deserialize"] {
             let ident = syn::Ident::new(name, Span::call_site());
@@ -67,15 +69,16 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     crate::fixed::add(&mut input, &library);
     hand_on(&mut input);
 
-    // After other attribute macros, which may change the fields for serde; before serde's attributes, which only mean
-    // something after the derives.
+    // They come after other attribute macros, which may change the fields for serde, and before
+    // serde's attributes, which are only valid after the derives.
     let place = input.attrs.iter().position(|attribute| attribute.path().is_ident(SERDE));
     let place = place.unwrap_or(input.attrs.len());
     input.attrs.splice(place..place, added);
     input.into_token_stream()
 }
 
-/// Arguments on fields and variants, for the derive. `#[checkpointed]` itself is no attribute that may stand there.
+/// Renames the arguments on fields and variants, so that the derive reads them. `#[checkpointed]`
+/// itself is not allowed there.
 fn hand_on(input: &mut DeriveInput) {
     let rename = |attributes: &mut Vec<Attribute>| {
         for attribute in attributes.iter_mut().filter(|attribute| is_checkpointed(attribute)) {
@@ -100,10 +103,10 @@ fn hand_on(input: &mut DeriveInput) {
     }
 }
 
-/// Whether a derive is missing.
+/// The presence of a derive.
 enum Lacks {
     Always,
-    /// It is there under one of these conditions.
+    /// The derive is present under one of these conditions.
     Unless(Vec<Meta>),
     Never,
 }

@@ -1,4 +1,4 @@
-//! What the type parameters have to be for the type to be a `Checkpoint`.
+//! The bounds on the type parameters that make the type a `Checkpoint`.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ pub(crate) fn generics(input: &Input) -> Generics {
     for parameter in &parameters {
         predicates.push(parse_quote!(#parameter: 'static));
     }
-    // As serde has it, of types that are converted too.
+    // As in serde, types that are converted count too.
     for (variant, field) in input.fields() {
         let variant_bounds = variant.map_or((None, None), |variant| variant.serde.bounds());
         let bounds = if field.settings.inferred { (None, None) } else { field.serde.bounds() };
@@ -42,10 +42,10 @@ pub(crate) fn generics(input: &Input) -> Generics {
         given.extend([writes, reads].into_iter().flatten());
         let by_function = field.serde.reads_with().is_some()
             || variant.is_some_and(|variant| variant.serde.reads_with().is_some());
-        // As serde has it: what the author says of one direction takes the place of what is inferred for it.
+        // As in serde, the author's bounds for one direction replace the inferred ones for it.
         let bounds: &[&Path] = match (writes, reads) {
             _ if by_function && !field.settings.inferred => continue,
-            // The form is known without asking the type.
+            // The form is known, so the type need not give it.
             (None, None) if field.settings.form.is_some() => &[&write, &read],
             (None, None) => &[&checkpoint],
             (Some(_), None) => &[&read],
@@ -62,8 +62,8 @@ pub(crate) fn generics(input: &Input) -> Generics {
         }
     }
 
-    // The traits that `Checkpoint` builds on, whatever else serde's derives ask of the parameters for them (`Default`
-    // of skipped fields, for instance).
+    // `Checkpoint` requires these traits. So any other bounds of serde's derives hold too (for
+    // instance `Default` of skipped fields).
     let (_, arguments, _) = input.original.generics.split_for_impl();
     let ident = &input.original.ident;
     predicates.push(parse_quote!(#ident #arguments: #write + #read));
@@ -77,10 +77,11 @@ fn push(predicates: &mut Punctuated<WherePredicate, Token![,]>, predicate: Where
     }
 }
 
-/// Bounds as the author wrote them. `'de` is serde's lifetime of the data: here it stands for all of them.
+/// The bounds in the author's words. `'de` is serde's lifetime of the data: here it stands for all
+/// lifetimes.
 fn parse(text: &LitStr) -> Vec<WherePredicate> {
     let Ok(predicates) = text.parse_with(Punctuated::<WherePredicate, Token![,]>::parse_terminated) else {
-        // serde's derives refuse it.
+        // serde's derives refuse the text.
         return Vec::new();
     };
     predicates
@@ -109,7 +110,8 @@ fn mentions_de(tokens: TokenStream) -> bool {
     })
 }
 
-/// The types that a field makes a demand of: the parameters in it, and itself if it is `T::Item`.
+/// The types that a field needs bounds on: the parameters in it, and the field's own type if it is
+/// like `T::Item`.
 pub(crate) fn bounded(field: &Field, parameters: &BTreeSet<Ident>) -> Vec<TypePath> {
     let mut mentioned = Mentioned { parameters, found: Vec::new() };
     if let Type::Path(ty) = &field.ty
@@ -130,7 +132,7 @@ struct Mentioned<'a> {
 
 impl<'ast> Visit<'ast> for Mentioned<'_> {
     fn visit_path(&mut self, path: &'ast Path) {
-        // A marker can be stored whatever it marks.
+        // A marker can be stored for any type.
         if path.segments.last().is_some_and(|segment| segment.ident == "PhantomData") {
             return;
         }
@@ -142,7 +144,7 @@ impl<'ast> Visit<'ast> for Mentioned<'_> {
         visit::visit_path(self, path);
     }
 
-    // The length of an array holds nothing, and what a macro makes of a parameter is not known.
+    // The length of an array holds no value, and the output of a macro is unknown.
     fn visit_expr(&mut self, _: &'ast Expr) {}
     fn visit_macro(&mut self, _: &'ast Macro) {}
 }

@@ -1,8 +1,8 @@
-//! serde's `rename_all`: how the name of a field or a variant becomes another.
+//! serde's `rename_all`: turns the name of a field or a variant into another.
 
 use syn::LitStr;
 
-/// A case that names are turned into.
+/// A case for names.
 #[derive(Clone, Copy)]
 pub(crate) enum Case {
     Lower,
@@ -16,7 +16,7 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    /// `None` for what serde refuses.
+    /// `None` for a case that serde refuses.
     pub(crate) fn parse(text: &LitStr) -> Option<Case> {
         Some(match text.value().as_str() {
             "lowercase" => Case::Lower,
@@ -31,7 +31,7 @@ impl Case {
         })
     }
 
-    /// Of a field, which is taken to be in snake case.
+    /// Turns the name of a field, taken as snake case, into this case.
     pub(crate) fn field(self, name: &str) -> String {
         match self {
             Case::Lower | Case::Snake => name.to_owned(),
@@ -43,7 +43,7 @@ impl Case {
         }
     }
 
-    /// Of a variant, which is taken to be in Pascal case.
+    /// Turns the name of a variant, taken as Pascal case, into this case.
     pub(crate) fn variant(self, name: &str) -> String {
         match self {
             Case::Pascal => name.to_owned(),

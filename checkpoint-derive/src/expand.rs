@@ -16,7 +16,8 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
     };
     let mut errors = Errors::default();
     if let Some(attribute) = original.attrs.iter().find(|attribute| attr::is_checkpointed(attribute)) {
-        // Its turn comes after the derives above it, and the implementation with it.
+        // The attribute macro runs after the derives above it, and then adds the implementation
+        // itself.
         let ways_out = [
             "put it above the derives, and take Checkpoint out of them",
             "or keep the derives alone, and write #[checkpoint(…)] for the arguments",
@@ -32,7 +33,8 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
     }
 }
 
-/// Shows the errors. The type becomes a checkpoint all the same, so that they are not followed by one for each use.
+/// Shows the errors. The type still becomes a checkpoint, so that each use of it does not add an
+/// error.
 fn stub(input: &Input, error: &Error) -> TokenStream {
     let errors = error.to_compile_error();
     let library = &input.settings.library;
@@ -47,7 +49,7 @@ fn stub(input: &Input, error: &Error) -> TokenStream {
             impl #parameters #library::Checkpoint for #ident #arguments
             where
                 #(#conditions,)*
-                // Conditions that are plainly not met are accepted in this form alone.
+                // The compiler accepts conditions that are plainly not met only in this form.
                 for<'unmet> #ident #arguments:
                     #library::__private::serde::Serialize
                     + #library::__private::serde::de::DeserializeOwned
@@ -74,13 +76,13 @@ fn implementation(input: &Input) -> TokenStream {
     });
     let types = Ident::new("__types", Span::mixed_site());
     let body = Expansion { input, generics: &generics, types: types.clone() }.body();
-    // A conversion is the author's code, as is what the derive alone stands on.
+    // A conversion is the author's code. So is the serde code of a type that has only this derive.
     let is_derived = input.settings.is_derived && input.conversion().is_none();
     let define = format_ident!("{}", if is_derived { "define_derived" } else { "define" });
     let lend_arrays = lend::method(input);
     let former = former::statements(input, &types);
     let migrations = input.settings.migrations.iter().map(|Migration { from, with }| {
-        // The compiler finds the older type, which the function takes.
+        // The compiler infers the older type from the argument of the function.
         quote_spanned! {at(with)=>
             #library::__private::Types::migrate::<#from, Self, _, _, _>(#types, #with);
         }
@@ -113,16 +115,17 @@ fn implementation(input: &Input) -> TokenStream {
     }
 }
 
-/// What the parts of the schema's code share.
+/// The data that all parts of the schema's code share.
 struct Expansion<'a> {
     input: &'a Input<'a>,
     generics: &'a Generics,
-    /// The variable that collects the types. Hygiene hides the user's variables from it, the underscores constants.
+    /// The variable that collects the types. Hygiene separates it from the user's variables, the
+    /// underscores from the user's constants.
     types: Ident,
 }
 
 impl Expansion<'_> {
-    /// The path of something in the library's hidden module.
+    /// The path of an item in the library's hidden module.
     fn private(&self, name: &str) -> TokenStream {
         let library = &self.input.settings.library;
         let name = Ident::new(name, Span::call_site());
@@ -136,11 +139,11 @@ impl Expansion<'_> {
         }
         match &self.input.body {
             Body::Struct(fields) if self.input.serde.has(attr::TRANSPARENT) => {
-                // Still a definition of its own: it keeps the name and the version, and may be recursive. It is
-                // stored, and compared, as the field alone.
+                // It is still a definition of its own: it keeps the name and the version, and may
+                // be recursive. It is stored, and compared, as the field alone.
                 match fields.transparent() {
                     Some(field) => self.wrapper(&self.field(field)),
-                    // serde's derives refuse it.
+                    // serde's derives refuse this case.
                     None => self.wrapper(&quote!(::std::unreachable!())),
                 }
             }
@@ -167,7 +170,7 @@ impl Expansion<'_> {
     fn converted(&self, other: &LitStr) -> TokenStream {
         match other.parse::<Type>() {
             Ok(ty) => self.probe(&ty),
-            // serde's derives refuse it.
+            // serde's derives refuse this case.
             Err(_) => quote!(::std::unreachable!()),
         }
     }
@@ -225,19 +228,20 @@ impl Expansion<'_> {
         }
     }
 
-    /// The schema of the type that the author named, for which nothing is run.
+    /// The schema of the type that the author named. It runs no code of the field's own type.
     fn told(&self, form: &Type) -> TokenStream {
         let (told, types) = (self.private("told"), &self.types);
         quote_spanned!(at(form)=> #told::<#form>(#types))
     }
 
-    /// The schema of a type, whether it knows of checkpoints or only of serde.
+    /// The schema of a type that either implements `Checkpoint` or only serde's traits.
     fn probe(&self, ty: &Type) -> TokenStream {
         let library = &self.input.settings.library;
         probe::schema(ty, &quote!(#library::__private), &self.types)
     }
 
-    /// The schema of what a function of the author's reads in place of the type's own `Deserialize`.
+    /// The schema of the values that an author's function reads in place of the type's own
+    /// `Deserialize`.
     fn traced(&self, ty: &Type, function: &ExprPath) -> TokenStream {
         let (serde, traced, types) = (self.private("serde"), self.private("traced"), &self.types);
         let (parameters, arguments, conditions) = self.generics.split_for_impl();
@@ -247,9 +251,9 @@ impl Expansion<'_> {
         let (reading, _, _) = reading.split_for_impl();
         let ident = &self.input.original.ident;
         let item = quote!(#ident #arguments);
-        // The name is what the schema shows where the form cannot be found out.
+        // The schema shows this name if the form cannot be determined.
         let reader = reader_name(function);
-        // `Self` would be the reader.
+        // `Self` would mean the reader.
         let [ty, parameters, reading, conditions] =
             [ty.to_token_stream(), quote!(#parameters), quote!(#reading), quote!(#conditions)]
                 .map(|tokens| replace_self(tokens, &item));

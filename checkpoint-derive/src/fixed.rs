@@ -1,4 +1,5 @@
-//! Fields with fixed arrays that may be longer than serde knows: the attribute that has the library write and read them.
+//! Fields with fixed arrays that may be longer than serde's longest: adds the attribute that makes
+//! the library write and read them.
 
 use std::collections::BTreeSet;
 
@@ -16,29 +17,29 @@ use crate::bound::bounded;
 /// The longest fixed array that serde knows.
 const LONGEST_OF_SERDE: u64 = 32;
 
-/// The name of the library's type whose functions the attribute names.
+/// The name of the library's type with the functions in the attribute.
 const FIXED_ARRAYS: &str = "FixedArrays";
 
 /// A field's type, taken apart.
 struct Plan<'a> {
-    /// The library's types that stand for how it is made.
+    /// The library's types that describe its structure.
     adapter: TokenStream,
     /// The type of the elements.
     leaf: &'a Type,
-    /// What the schema is made of, where the adapter does not know all of it.
+    /// The parts of the schema that the adapter does not know.
     holds: Holds<'a>,
 }
 
-/// What a plan holds that concerns the keys of maps, which no adapter knows.
+/// The maps in a plan: no adapter knows their keys.
 enum Holds<'a> {
     NoMap,
-    /// An option of something that holds a map.
+    /// An option around a type with a map.
     Maybe(&'a Type),
     /// A map: its key, and its value.
     Map(&'a Type, &'a Type),
 }
 
-/// Adds `#[serde(with = "…")]` to each field whose type is written as one with a long fixed array.
+/// Adds `#[serde(with = "…")]` to each field with a type that is written with a long fixed array.
 pub(crate) fn add(input: &mut DeriveInput, library: &Path) {
     let parameters: BTreeSet<Ident> =
         input.generics.type_params().map(|parameter| parameter.ident.clone()).collect();
@@ -74,8 +75,9 @@ pub(crate) fn add(input: &mut DeriveInput, library: &Path) {
     }
 }
 
-/// Tells serde the bounds of a field. It infers none for a field that functions write, and to read by a function in one
-/// field and by itself in another it needs the same bound in both.
+/// Tells serde the bounds of a field. It infers none for a field that functions write. A parameter
+/// that a function reads in one field, and its own `Deserialize` in another, needs the same bound
+/// in both.
 fn bind(field: &mut Field, has_bounds: bool, parameters: &BTreeSet<Ident>, library: &Path) {
     let serde = Serde::new(&field.attrs);
     let by_author = serde.reads_with().is_some() && adapter_path(&serde).is_none();
@@ -94,7 +96,8 @@ fn bind(field: &mut Field, has_bounds: bool, parameters: &BTreeSet<Ident>, libra
     }
 }
 
-/// The schema of a field that has the attribute, or `None` if it has not. `fixed` is the path of the adapters.
+/// The schema of a field with the attribute; `None` for other fields. `fixed` is the path of the
+/// adapters.
 pub(crate) fn schema(
     field: &ast::Field,
     fixed: &TokenStream,
@@ -128,7 +131,7 @@ fn schema_of(
     })
 }
 
-/// Gives up the memory of a field that has the attribute, or `None` if it has not.
+/// Gives up the memory of a field with the attribute; `None` for other fields.
 pub(crate) fn lend(
     field: &ast::Field,
     binding: &Ident,
@@ -142,7 +145,7 @@ pub(crate) fn lend(
     Some(quote!(#path::lend_arrays::<#ty, #leaf>(#binding, #pool, |#element, #pool| #call);))
 }
 
-/// What the attribute names.
+/// The path in the attribute, if it leads to an adapter.
 fn adapter_path(serde: &Serde) -> Option<Path> {
     let path: Path = serde.text(WITH)?.parse().ok()?;
     let is_ours = path.segments.last().is_some_and(|last| last.ident == FIXED_ARRAYS)
@@ -189,7 +192,8 @@ fn plan<'a>(ty: &'a Type, fixed: &TokenStream) -> Option<Plan<'a>> {
     }
 }
 
-/// Of fixed arrays in fixed arrays, one of which may be a long one: a length that is no literal is not known here.
+/// The plan of fixed arrays inside each other, if one of them may be long: a length that is no
+/// literal is not known here.
 fn rows<'a>(ty: &'a Type, fixed: &TokenStream) -> Option<Plan<'a>> {
     let mut lengths = Vec::new();
     let mut leaf = ty;

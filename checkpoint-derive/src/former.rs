@@ -1,4 +1,4 @@
-//! What the type, its fields and its variants were called before.
+//! The former names of the type, its fields and its variants.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,7 +6,7 @@ use syn::{Ident, LitStr};
 
 use crate::ast::Input;
 
-/// Statements that tell it to `types`, inside the definition of the type.
+/// Statements that register them in `types`, inside the definition of the type.
 pub(crate) fn statements(input: &Input, types: &Ident) -> Vec<TokenStream> {
     let library = &input.settings.library;
     let collector = quote!(#library::__private::Types);
@@ -19,7 +19,7 @@ pub(crate) fn statements(input: &Input, types: &Ident) -> Vec<TokenStream> {
     let mut statements: Vec<TokenStream> = of_type.collect();
     for variant in input.variants().iter().filter(|variant| !variant.is_skipped()) {
         statements.extend(variant.serde.aliases().map(|alias| member(&[&variant.name], alias)));
-        // Only on a variant that functions of the author's store whole.
+        // These occur only on a variant that the author's functions store as a whole.
         let name = &variant.name;
         statements.extend(variant.settings.was_types.iter().map(|former| {
             quote! { #collector::was_type_in::<Self>(#types, &[#name, "0"], #former); }

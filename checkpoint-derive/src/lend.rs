@@ -1,4 +1,4 @@
-//! Gives up the memory of the arrays in the fields, before a load into a state that is there already.
+//! Gives up the memory of the arrays in the fields, before a load into an existing state.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -8,13 +8,14 @@ use crate::ast::{Body, Field, Fields, Input};
 use crate::attr::at;
 use crate::fixed;
 
-/// The method of `Checkpoint`, or nothing where no field could have an array.
+/// The method of `Checkpoint`, or nothing if no field can have an array.
 pub(crate) fn method(input: &Input) -> TokenStream {
     let library = &input.settings.library;
     let private = quote!(#library::__private);
-    // Two underscores: in a pattern, hygiene does not keep a binding apart from a constant of the user's.
+    // It begins with two underscores: in a pattern, hygiene does not separate a binding from a
+    // user's constant.
     let pool = Ident::new("__pool", Span::mixed_site());
-    // References into a packed struct are not allowed.
+    // Rust forbids references into a packed struct.
     let is_packed = input.original.attrs.iter().any(|attribute| attribute.path().is_ident("repr"));
     let arms: Vec<TokenStream> = match &input.body {
         _ if is_packed || input.conversion().is_some() => Vec::new(),
@@ -58,7 +59,7 @@ fn arm(path: &TokenStream, fields: &Fields, private: &TokenStream, pool: &Ident)
         let probe = |ty: &Type, value: &Ident| quote_spanned!(at(ty)=> (&&#private::Probe::<#ty, ()>::NEW).lend_arrays(#value, #pool));
         let call = match fixed::lend(field, &binding, pool, probe) {
             Some(call) => call,
-            // What the author's own function reads is none of ours.
+            // The library does not know the memory of a field that the author's own function reads.
             None if field.serde.reads_with().is_some() => continue,
             None => {
                 let call = probe(&field.original.ty, &binding);

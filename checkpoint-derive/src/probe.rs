@@ -1,7 +1,7 @@
-//! The schema of a type, and of the types that it is written to be made of.
+//! The schema of a type, and of the types that it seems to be made of.
 //!
-//! `Vec<(Foreign, u16)>` is taken apart, so that the `u16` is known whatever becomes of `Foreign`. That `Vec` is the
-//! standard library's is not known here; the library's `Probe` asks the compiler.
+//! `Vec<(Foreign, u16)>` is taken apart, so that the `u16` is known even if `Foreign` is not. The
+//! macro cannot know that `Vec` is the standard library's; the library's `Probe` asks the compiler.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -9,7 +9,7 @@ use syn::{GenericArgument, Ident, PathArguments, Type};
 
 use crate::attr::at;
 
-/// What may be a container of the standard library.
+/// Names of possible containers of the standard library.
 const CONTAINERS: [&str; 20] = [
     "Arc",
     "BTreeMap",
@@ -33,16 +33,17 @@ const CONTAINERS: [&str; 20] = [
     "VecDeque",
 ];
 
-/// What may be a type without parts, of which nothing has to be found out.
+/// Names of possible types without parts, which need no examination.
 const SIMPLE: [&str; 17] = [
     "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64",
     "u128", "usize", "String",
 ];
 
-/// The most members that a tuple has which serde knows.
+/// The most members of a tuple in serde.
 const MEMBERS: usize = 16;
 
-/// An expression for the schema of `ty`, where `private` is the library's hidden module and `types` collects.
+/// An expression for the schema of `ty`. `private` is the library's hidden module, and `types`
+/// collects the definitions.
 pub(crate) fn schema(ty: &Type, private: &TokenStream, types: &Ident) -> TokenStream {
     call(ty, "schema", private, types)
 }
@@ -60,7 +61,7 @@ fn call(ty: &Type, method: &str, private: &TokenStream, types: &Ident) -> TokenS
     quote_spanned!(at(ty)=> (&&#private::Probe::<#ty, #marks>::NEW).#method(#types, #schemas))
 }
 
-/// What `ty` is made of, if it looks like a container.
+/// The parts of `ty`, if it looks like a container.
 fn parts(ty: &Type) -> Option<Vec<&Type>> {
     match ty {
         Type::Group(group) => parts(&group.elem),
@@ -76,7 +77,7 @@ fn parts(ty: &Type) -> Option<Vec<&Type>> {
                 return None;
             }
             let part = |argument| match argument {
-                // Of a slice, which has no size, its elements.
+                // A slice has no size, so its elements count.
                 &GenericArgument::Type(Type::Slice(ref slice)) => Some(&*slice.elem),
                 GenericArgument::Type(part) => Some(part),
                 _ => None,

@@ -1,7 +1,8 @@
-//! What cannot be stored is refused here, with the reason and a way out.
+//! Refuses everything that cannot be stored, with the reason and a way out.
 //!
-//! bincode writes values one after the other, without names and without saying what they are. So the number and the
-//! order of the values must be known from the type alone, and what is written must be what will be read.
+//! bincode writes values one after the other, without names or types. So the type alone must
+//! determine the number and the order of the values, and the written values must be those that will
+//! be read.
 
 use quote::ToTokens as _;
 use syn::visit::{self, Visit};
@@ -10,13 +11,13 @@ use syn::{LitInt, Type, TypeReference};
 use crate::ast::{Body, Field, Input, Style, Variant, differs};
 use crate::attr::{self, Errors, Serde};
 
-/// For types that need a format that describes itself.
+/// The advice for types that need a self-describing format.
 const SELF_DESCRIBING: &str = "or take #[checkpointed] off this type, derive serde's traits instead, and put \
     #[serde(with = \"checkpointed::self_describing\")] on the fields that hold it";
 const OWN: &str = "use String, Vec<T>, Box<T>, Arc<T> or Cow<'static, T> instead of references";
 const SAME_TYPE: &str = "a checkpoint is read as the type that it was written as";
 
-/// Refuses all that is wrong with the item.
+/// Refuses all faults of the item.
 pub(crate) fn check(input: &Input, errors: &mut Errors) {
     check_union(input, errors);
     check_lifetimes(input, errors);
@@ -33,7 +34,7 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
     check_skipped_newtype(input, errors);
     check_misplaced(input, errors);
     for (variant, field) in input.stored_fields() {
-        // The fields of a variant that functions of the author's store are the business of those functions.
+        // The author's functions that store a variant decide about its fields.
         if variant.is_none_or(|variant| variant.serde.reads_with().is_none()) {
             check_attributes(&field.serde, errors);
             check_field(field, errors);
@@ -42,7 +43,7 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
     }
 }
 
-// serde has no derive for unions either: nobody knows which field is there.
+// serde has no derive for unions either: no code can know the active field.
 fn check_union(input: &Input, errors: &mut Errors) {
     if let (Body::Union, syn::Data::Union(data)) = (&input.body, &input.original.data) {
         let why = "a union does not say which of its fields it holds, so it cannot be stored";
@@ -50,7 +51,7 @@ fn check_union(input: &Input, errors: &mut Errors) {
     }
 }
 
-// What is read from a file lives for as long as the program wants it; there is nothing to borrow from.
+// A loaded value lives as long as the program wants; there is nothing to borrow from.
 fn check_lifetimes(input: &Input, errors: &mut Errors) {
     for parameter in input.original.generics.lifetimes() {
         let (ident, lifetime) = (&input.original.ident, &parameter.lifetime);
@@ -59,7 +60,8 @@ fn check_lifetimes(input: &Input, errors: &mut Errors) {
     }
 }
 
-// `into` decides what is written, `from` what is read. Only if both are the same type is it read as it was written.
+// `into` decides the written form, `from` the form that is read. Only if both are the same type
+// does the reading match the writing.
 fn check_conversion(input: &Input, errors: &mut Errors) {
     let serde = &input.serde;
     let into = serde.get(attr::INTO);
@@ -82,7 +84,8 @@ fn check_conversion(input: &Input, errors: &mut Errors) {
     }
 }
 
-// Other representations of enums need a format that can look ahead, and a tag on a struct is written but not read.
+// Other representations of enums need a format that can look ahead, and a tag on a struct is
+// written but not read.
 fn check_representation(input: &Input, errors: &mut Errors) {
     if input.conversion().is_some() {
         return;
@@ -96,7 +99,7 @@ fn check_representation(input: &Input, errors: &mut Errors) {
             &["drop it: the variant is then stored too", SELF_DESCRIBING],
         );
     }
-    // `content` is the second half of `tag`, and would say the same again.
+    // `content` is the second half of `tag`, and would give the same error again.
     if let Some(part) = input.serde.get(attr::TAG).or_else(|| input.serde.get(attr::CONTENT)) {
         errors.refuse(
             part,
@@ -106,7 +109,7 @@ fn check_representation(input: &Input, errors: &mut Errors) {
     }
 }
 
-// These types do not stand for themselves, so there is no state to be saved.
+// These types describe other types, so they have no state to save.
 fn check_purpose(input: &Input, errors: &mut Errors) {
     if let Some(part) = input.serde.get(attr::REMOTE) {
         let why =
@@ -126,8 +129,8 @@ fn check_purpose(input: &Input, errors: &mut Errors) {
     }
 }
 
-// Each leads from one older version to this one. Where a value is read as one of another type, the reading does not come
-// by the type that has the migrations.
+// Each migration leads from one older version to this one. A value that is read through another
+// type never reaches the type with the migrations.
 fn check_migrations(input: &Input, errors: &mut Errors) {
     let number = |version: &LitInt| version.base10_parse::<u32>().unwrap_or_default();
     let own = input.settings.version.as_ref().map_or(1, number);
@@ -155,16 +158,17 @@ fn check_migrations(input: &Input, errors: &mut Errors) {
     }
 }
 
-// Rules that hold wherever the attribute may stand.
+// Rules for an attribute in any place.
 fn check_attributes(serde: &Serde, errors: &mut Errors) {
     for part in serde.parts() {
-        // A later serde may know more. Whether it changes what is written cannot be known here.
+        // A later serde may have more arguments, and their effect on the written form cannot be
+        // known here.
         if !attr::KNOWN_TO_SERDE.iter().any(|name| part.path.is_ident(name)) {
             let why = "#[checkpointed] does not know this attribute of serde, so it cannot tell what would be stored";
             errors.refuse(part, why, &[]);
         }
     }
-    // The schema has one name for each field. Under two, what was written would not be found again.
+    // The schema has one name for each field. With two, the written value would not be found again.
     for name in [attr::RENAME, attr::RENAME_ALL, attr::RENAME_ALL_FIELDS] {
         if let Some(part) = serde.get(name)
             && differs(part)
@@ -181,13 +185,13 @@ fn check_attributes(serde: &Serde, errors: &mut Errors) {
     }
 }
 
-// What is only written, or only read, moves everything after it.
+// A value that is only written, or only read, shifts everything after it.
 fn check_half_skipped(serde: &Serde, errors: &mut Errors) {
     let skips = (serde.get(attr::SKIP_SERIALIZING), serde.get(attr::SKIP_DESERIALIZING));
     let (part, done, not_done) = match skips {
         (Some(part), None) => (part, "read", "written"),
         (None, Some(part)) => (part, "written", "read"),
-        // Both are `skip`, in more words; that one word is what the rest of the macro understands.
+        // Together the two mean `skip`, and the rest of the macro only understands that one word.
         (Some(part), Some(_)) => return errors.refuse(part, "these two are one", &["write #[serde(skip)]"]),
         (None, None) => return,
     };
@@ -197,8 +201,8 @@ fn check_half_skipped(serde: &Serde, errors: &mut Errors) {
     errors.refuse(part, why, &["leave it out of both: #[serde(skip)]"]);
 }
 
-// The form that a function writes cannot be seen; that the other function reads the same form is only likely if the
-// author gave both.
+// The macro cannot see the form that a function writes. The other function is only likely to read
+// the same form if the author gave both.
 fn check_functions(serde: &Serde, errors: &mut Errors) {
     let (part, why, missing) = match (serde.get(attr::SERIALIZE_WITH), serde.get(attr::DESERIALIZE_WITH)) {
         (Some(part), None) => (
@@ -215,7 +219,7 @@ fn check_functions(serde: &Serde, errors: &mut Errors) {
     errors.refuse(part, why, &[&add]);
 }
 
-// serde ignores what it does not know when it reads JSON; bincode has to know what it reads.
+// When serde reads JSON, it ignores unknown values; bincode must know the type of each value.
 fn check_variant(variant: &Variant, errors: &mut Errors) {
     if let Some(part) = variant.serde.get(attr::OTHER) {
         errors.refuse(
@@ -260,10 +264,10 @@ fn check_references(field: &Field, errors: &mut Errors) {
             self.0.refuse(reference, "a checkpoint must own its data, and this is a reference", &ways_out);
         }
 
-        // A function holds no reference, whatever it takes.
+        // A function pointer holds no reference, whatever its arguments.
         fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
 
-        // Nor does a marker.
+        // A marker holds none either.
         fn visit_path(&mut self, path: &'ast syn::Path) {
             if path.segments.last().is_none_or(|segment| segment.ident != "PhantomData") {
                 visit::visit_path(self, path);
@@ -276,8 +280,8 @@ fn check_references(field: &Field, errors: &mut Errors) {
     }
 }
 
-// serde numbers all variants when it writes, and only those that are not skipped when it reads. After a skipped
-// variant the numbers differ, and one variant would be read as the next.
+// serde numbers all variants when it writes, but only those that are not skipped when it reads.
+// After a skipped variant the numbers differ, and one variant would be read as the next.
 fn check_skipped_variants(input: &Input, errors: &mut Errors) {
     if input.conversion().is_some() {
         return;
@@ -299,7 +303,8 @@ fn check_skipped_variants(input: &Input, errors: &mut Errors) {
     }
 }
 
-// serde writes and reads the only field of `struct Wrapper(#[serde(skip)] T)` all the same.
+// serde ignores `#[serde(skip)]` on the only field of `struct Wrapper(#[serde(skip)] T)`, and
+// writes and reads it.
 fn check_skipped_newtype(input: &Input, errors: &mut Errors) {
     if let Body::Struct(fields) = &input.body
         && input.conversion().is_none()
@@ -311,7 +316,7 @@ fn check_skipped_newtype(input: &Input, errors: &mut Errors) {
     }
 }
 
-// The form of what is not stored by itself would change nothing.
+// The form of a field that is not stored by itself would have no effect.
 fn check_misplaced(input: &Input, errors: &mut Errors) {
     let own = match &input.body {
         Body::Struct(fields) => fields.all.as_slice(),

@@ -1,4 +1,4 @@
-//! `ckpt copy`: a checkpoint directory once more, also while a program saves there.
+//! `ckpt copy`: copies a checkpoint directory, also while a program saves there.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `ckpt diff`: what differs between two checkpoints.
+//! `ckpt diff`: shows the differences between two checkpoints.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -16,14 +16,15 @@ use crate::text::{self, BAD, BOLD, DIM, GOOD, WARNING};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint; or a directory, of which the newest that can be opened is taken, or with @42 generation 42
+    /// A checkpoint, or a directory. A directory stands for its newest checkpoint that can be
+    /// opened, or for generation 42 with @42
     before: PathBuf,
-    /// Another; without it, the two newest of the directory are compared
+    /// Another checkpoint; without it, the two newest checkpoints of the directory are compared
     after: Option<PathBuf>,
     /// Compare only this field, such as model/layers/2/weights
     #[arg(long, value_name = "FIELD")]
     path: Option<String>,
-    /// How many differences are shown
+    /// The most differences that are shown
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     most: usize,
 }
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
 struct Differences {
     before: Header,
     after: Header,
-    /// What the programs added to the checkpoints, where that differs.
+    /// The metadata of the two checkpoints, where it differs.
     metadata: BTreeMap<String, [Option<checkpointed_core::MetadataValue>; 2]>,
     path_in_state: String,
     #[serde(flatten)]
@@ -69,7 +70,7 @@ impl Answer for Differences {
     }
 }
 
-/// A difference in a line, with its sign.
+/// A difference as a line, with its sign.
 fn told(change: &Change) -> (char, anstyle::Style, String) {
     match change {
         Change::Added { after } => ('+', GOOD, format!("{}  {}", text::plain(&after.type_name), word(after))),

@@ -1,4 +1,4 @@
-//! `ckpt export`: a checkpoint, or a part of it, in the form of others.
+//! `ckpt export`: writes a checkpoint, or a part of it, in another format.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -15,24 +15,25 @@ use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint; or a directory, of which the newest that can be opened is taken, or with @42 generation 42
+    /// A checkpoint, or a directory. A directory stands for its newest checkpoint that can be
+    /// opened, or for generation 42 with @42
     checkpoint: PathBuf,
-    /// A field, such as model/layers; else all of it
+    /// A field, such as model/layers; without it, the whole state
     path: Option<String>,
-    /// The form: all values as JSON; or arrays alone
+    /// The format: all values as JSON, or arrays alone
     #[arg(long, value_enum)]
     to: Form,
-    /// The file to write; else standard output, unless that is a terminal and the form is not JSON
+    /// The file to write; without it, standard output, but only JSON is written to a terminal
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace the file if it is there
+    /// Replace the file if it exists
     #[arg(long, requires = "output")]
     force: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// All values, arrays as lists
+    /// All values, with arrays as lists
     Json,
     /// One array, for numpy.load
     Npy,
@@ -54,7 +55,7 @@ impl Answer for Exported {
     }
 }
 
-/// Writes what was asked for.
+/// Writes the requested part in the requested format.
 fn write(
     form: Form,
     file: &File,
@@ -105,7 +106,7 @@ pub(crate) fn run(
     };
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let exists = |source| Failure::NotWritten { path: target.clone(), source };
-    // Half a file is never seen under the name, and what is there stays until the other is whole.
+    // The name never shows half a file, and an old file stays until the new one is complete.
     let temporary = tempfile::NamedTempFile::new_in(folder).map_err(exists)?;
     let mut buffered = BufWriter::new(temporary);
     find_and_write(arguments, protection, &mut buffered, target)?;

@@ -19,25 +19,25 @@ use crate::text;
 pub(crate) struct Arguments {
     /// The checkpoint directory
     directory: PathBuf,
-    /// What the program is told, and its history with it
+    /// A message for the program and its history
     #[arg(default_value = "")]
     message: String,
     /// Wait until the program has ended
     #[arg(long)]
     wait: bool,
-    /// Wait for so many seconds at most
+    /// Wait for at most this number of seconds
     #[arg(long, value_name = "SECONDS", requires = "wait")]
     timeout: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
 struct Asked {
-    /// Whether it is to be started again.
+    /// True if the program must be started again.
     #[serde(skip)]
     again: bool,
-    /// Who has the directory open for saving.
+    /// The process that has the directory open for saving.
     running: Option<String>,
-    /// Whether it ended while it was waited for.
+    /// True if it ended during the wait.
     ended: Option<bool>,
 }
 
@@ -58,7 +58,7 @@ impl Answer for Asked {
     }
 }
 
-/// How often it is looked whether the program has ended.
+/// The time between two checks if the program has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Result<Verdict, Failure> {

@@ -1,4 +1,4 @@
-//! `ckpt list`: what is in a checkpoint directory, and why.
+//! `ckpt list`: lists the generations of a checkpoint directory, and the reasons to keep them.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) struct Listing {
     path: PathBuf,
     kind: &'static str,
-    /// Who has it open for saving.
+    /// The process that has it open for saving.
     running: Option<String>,
     /// The rules of the last run.
     keeps: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Listing {
     bytes: u64,
     temporaries: usize,
     temporary_bytes: u64,
-    /// The newest generation that the history names, where there are none.
+    /// The newest generation in the history, if the directory has none.
     missing: Option<u64>,
     generations: Vec<Generation>,
 }

@@ -1,4 +1,4 @@
-//! `ckpt completions` and `ckpt man`: what the shell and `man` know of the tool.
+//! `ckpt completions` and `ckpt man`: write the completions for a shell and the manual pages.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::output::{Output, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completions {
-    /// Which shell they are for
+    /// The shell
     shell: Shell,
 }
 

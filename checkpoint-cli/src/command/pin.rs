@@ -1,4 +1,4 @@
-//! `ckpt pin` and `ckpt unpin`: whether a generation stays whatever the program keeps.
+//! `ckpt pin` and `ckpt unpin`: keep a generation in any case, or leave it to the retention again.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `ckpt prune`: removes what is not to be kept.
+//! `ckpt prune`: removes the generations that the retention does not keep.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -17,19 +17,20 @@ use crate::text::{self, BOLD, Cell, DIM};
 pub(crate) struct Arguments {
     /// The checkpoint directory, which no program may have open
     directory: PathBuf,
-    /// Keep so many of the newest that are whole; without any rule, those of the last run count
+    /// Keep this number of the newest intact generations; without any rule, those of the last run
+    /// hold
     #[arg(long, value_name = "COUNT")]
     keep_last: Option<NonZeroUsize>,
-    /// Keep every generation whose number this divides
+    /// Keep every generation with a number that is a multiple of this one
     #[arg(long, value_name = "N", requires = "keep_last")]
     keep_every: Option<NonZeroU64>,
-    /// Keep so many of the best by a number in the metadata: loss:lowest:2
+    /// Keep this number of the best by a number in the metadata: loss:lowest:2
     #[arg(long, value_name = "NAME:lowest|highest:COUNT", value_parser = best, requires = "keep_last")]
     keep_best: Vec<(Metric, usize)>,
-    /// Only say what would go, and why the rest stays
+    /// Only show what would be removed, and the reasons to keep the rest
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }

@@ -1,4 +1,4 @@
-//! `ckpt redo`: has the next run of a pipeline do a step again.
+//! `ckpt redo`: makes the next run of a pipeline repeat a step.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use crate::text;
 pub(crate) struct Arguments {
     /// The pipeline directory
     pipeline: PathBuf,
-    /// The step, which is run again with all that depend on it
+    /// The step, which is run again with all steps that depend on it
     step: String,
-    /// Take back what was asked for
+    /// Take the request back
     #[arg(long)]
     undo: bool,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 struct Asked {
     step: String,
     redo: bool,
-    /// Whether this made a difference.
+    /// True if the command changed anything.
     changed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `ckpt show`: what is in a checkpoint, as a tree of its fields.
+//! `ckpt show`: shows the content of a checkpoint, as a tree of its fields.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,12 @@ use crate::text::{self, BAD, BOLD, DIM};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint; or a directory, of which the newest that can be opened is taken, or with @42 generation 42
+    /// A checkpoint, or a directory. A directory stands for its newest checkpoint that can be
+    /// opened, or for generation 42 with @42
     checkpoint: PathBuf,
     /// A field, such as model/layers/2/weights
     path: Option<String>,
-    /// How many elements of a sequence, an array or a map are shown
+    /// The number of elements of a sequence, an array or a map to show
     #[arg(long, value_name = "COUNT")]
     elements: Option<usize>,
 }
@@ -30,7 +31,7 @@ struct Shown {
     header: Header,
     path_in_state: String,
     state: Outline,
-    /// Whether it is drawn with colours.
+    /// True to draw with colours.
     #[serde(skip)]
     colours: bool,
 }
@@ -60,7 +61,7 @@ impl Answer for Shown {
     }
 }
 
-/// A value in a line, and what is in it in lines below, each further to the right.
+/// Writes a value in a line, and its members in lines below, each indented further.
 fn tree(
     output: &mut dyn Write,
     label: &str,
@@ -118,7 +119,7 @@ fn tree(
     }
 }
 
-/// A value in a word, or what can be said of it in one.
+/// A value, or its description, in a word.
 pub(crate) fn word(outline: &Outline) -> String {
     let word = match &outline.content {
         Content::Number(number) => number.to_string(),
@@ -169,13 +170,14 @@ fn show_array(output: &mut dyn Write, array: &OutlineArray, indent: usize, colou
     picture::draw(output, &summary.profile, indent + 2, colours)
 }
 
-/// A number in some six digits.
+/// A number in about six digits.
 fn short(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-4..1e7).contains(&size) { format!("{value:.6}") } else { format!("{value:.5e}") }
 }
 
-/// The file; of a directory the newest that can be opened, or with `@` the generation of that number.
+/// Opens a file. A directory stands for its newest checkpoint that can be opened, or with `@` for
+/// the generation of that number.
 pub(crate) fn open(path: &Path, protection: &Protection) -> Result<File, Failure> {
     if let Some((directory, generation)) = generation_in(path) {
         return Ok(File::open_generation(directory, generation, protection)?);
@@ -186,7 +188,7 @@ pub(crate) fn open(path: &Path, protection: &Protection) -> Result<File, Failure
     newest(path, protection, 0)?.ok_or_else(|| Failure::NoCheckpoint(path.to_owned()))
 }
 
-/// Of `DIRECTORY@GENERATION`, both; a path that is there is nothing else.
+/// The two parts of `DIRECTORY@GENERATION`; `None` if the whole path exists.
 fn generation_in(path: &Path) -> Option<(PathBuf, u64)> {
     if path.symlink_metadata().is_ok() {
         return None;
@@ -195,7 +197,8 @@ fn generation_in(path: &Path) -> Option<(PathBuf, u64)> {
     Some((PathBuf::from(directory), generation.parse().ok()?)).filter(|(directory, _)| directory.is_dir())
 }
 
-/// Of the generations of a directory that can be opened, the newest, or one so many before it.
+/// The newest generation of a directory that can be opened, or the one that is this number of
+/// generations older.
 pub(crate) fn newest(path: &Path, protection: &Protection, before: usize) -> Result<Option<File>, Failure> {
     let overview = inspect::overview(path, protection)?;
     let mut usable = overview.generations.iter().rev().filter(|generation| generation.manifest.is_ok());
@@ -205,7 +208,8 @@ pub(crate) fn newest(path: &Path, protection: &Protection, before: usize) -> Res
     }
 }
 
-/// Does something with what a path leads to, which may be in a checkpoint inside the checkpoint, and so on.
+/// Calls `work` on the node at a path. The node may be in a checkpoint inside the checkpoint, and
+/// so on.
 pub(crate) fn at<R>(
     file: &File,
     path: &str,
@@ -229,7 +233,7 @@ pub(crate) fn run(
         limits = limits.elements(elements);
     }
     if !path.is_empty() {
-        // What was asked for is read, however long it is.
+        // A requested field is read at any length.
         limits = limits.statistics_bytes(u64::MAX);
     }
     let state = at(&file, &path, &mut |_, node| Ok(node.outline(&limits)?))?;

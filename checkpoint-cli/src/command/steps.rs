@@ -1,4 +1,4 @@
-//! `ckpt steps` and `ckpt redo`: the steps of a pipeline, and which the next run does again.
+//! `ckpt steps` and `ckpt redo`: show the steps of a pipeline, and make the next run repeat some.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ use crate::text::{self, BOLD, Cell, DIM, WARNING};
 pub(crate) struct Arguments {
     /// The pipeline directory
     pipeline: PathBuf,
-    /// Show all versions that are kept, with what they were made from
+    /// Show all versions that are kept, each with the inputs that it was made from
     #[arg(long)]
     all: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct Steps {
-    /// Who runs it now.
+    /// The process that runs it now.
     running: Option<String>,
     steps: Vec<Step>,
     #[serde(skip)]
@@ -34,7 +34,7 @@ struct Steps {
 struct Step {
     step: String,
     state: &'static str,
-    /// Why the next run will do it again, as far as that is known.
+    /// The reasons that the next run will repeat it, as far as they are known.
     why: Vec<String>,
     in_progress: bool,
     redo: bool,

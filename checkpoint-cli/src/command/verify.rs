@@ -1,4 +1,4 @@
-//! `ckpt verify`: whether checkpoints are whole, and which a restart would take.
+//! `ckpt verify`: verifies checkpoints, and names the one that a restart would take.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let path = &arguments.checkpoint;
-    // What is not there is neither whole nor damaged.
+    // A missing path is neither whole nor damaged.
     std::fs::metadata(path).map_err(|source| Failure::NotThere { path: path.clone(), source })?;
     let is_directory = path.is_dir();
     let checkpoints = if is_directory {

@@ -1,4 +1,4 @@
-//! `ckpt watch`: tells what happens in a directory, and warns when nothing does.
+//! `ckpt watch`: shows the events in a directory, and warns if there are none.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -19,20 +19,21 @@ use crate::text::{self, BAD, BOLD, DIM, GOOD, WARNING};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The checkpoint directory, which need not be there yet
+    /// The checkpoint directory, which may be created later
     directory: PathBuf,
-    /// How often a save is expected, in seconds; else as the history of the directory tells
+    /// The expected time between saves, in seconds; without it, the history of the directory gives
+    /// it
     #[arg(long, value_name = "SECONDS")]
     every: Option<f64>,
-    /// End after so many saves
+    /// End after this number of saves
     #[arg(long, value_name = "SAVES")]
     count: Option<u64>,
-    /// End after so many seconds
+    /// End after this number of seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
 }
 
-/// What happened, as the history tells it.
+/// An event, in the form of the history.
 #[derive(Debug, Serialize)]
 struct Happened {
     time: String,
@@ -84,10 +85,10 @@ impl Answer for Happened {
     }
 }
 
-/// How often it is looked.
+/// The time between two looks at the directory.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// After so many intervals without a save something is wrong.
+/// The number of intervals without a save after which a warning is due.
 const LATE: f64 = 2.0;
 
 pub(crate) fn run(
@@ -109,7 +110,7 @@ pub(crate) fn run(
                 since = Instant::now();
                 warned = false;
             }
-            // That a run goes on, a person sees by its saves.
+            // The saves of a run already show that it continues.
             if !matches!(record.event, Event::Alive) {
                 output.answer(&happened(directory, protection, record))?;
             }
@@ -137,7 +138,7 @@ pub(crate) fn run(
     }
 }
 
-/// What was not told yet. The file may have been begun anew meanwhile.
+/// The records that were not shown yet. The file may have been replaced in the meantime.
 fn new<'h>(told: &[Record], history: &'h History) -> &'h [Record] {
     let known = told.last().and_then(|last| history.records.iter().rposition(|record| record == last));
     let later = |last: &Record| history.records.iter().position(|record| record.time > last.time);
@@ -158,7 +159,8 @@ fn happened(directory: &PathBuf, protection: &Protection, record: &Record) -> Ha
     Happened { time: text::time(record.time), event: record.event.clone(), metadata }
 }
 
-/// How often the program means to save, or has saved of late, in seconds.
+/// The greater of the aimed interval and the longest time between two saves of the last run, in
+/// seconds.
 fn interval(history: &History) -> Option<f64> {
     let run = history.records.iter().rposition(|record| matches!(record.event, Event::Start { .. }));
     let records = history.records.get(run?..)?;
@@ -176,7 +178,8 @@ fn interval(history: &History) -> Option<f64> {
     aimed.map(|aimed| aimed.as_secs_f64()).into_iter().chain(longest).reduce(f64::max)
 }
 
-/// Whether a save can be expected: somebody has the directory, or a run has neither ended nor been found dead.
+/// True if a save can be expected: a program has the directory open, or the last run has neither
+/// ended nor been found dead.
 fn is_running(directory: &PathBuf, records: &[Record]) -> bool {
     let is_open = inspect::holder(directory).is_ok_and(|holder| holder.is_some());
     let last = records.iter().rev().find(|record| !matches!(record.event, Event::Summary { .. }));

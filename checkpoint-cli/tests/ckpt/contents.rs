@@ -1,4 +1,4 @@
-//! What `ckpt` says of what is in a checkpoint, without the program that wrote it.
+//! Tests the view that `ckpt` gives of a checkpoint, without the program that wrote it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -135,7 +135,7 @@ fn verify_says_what_is_whole_and_what_a_restart_takes() {
     assert_eq!(code, 0);
 }
 
-/// Whatever is done to a file, verify and load agree, and show ends.
+/// For any change to a file, verify and load agree, and show ends.
 #[test]
 fn verify_and_load_agree_on_every_changed_byte() {
     let (_parent, path) = saved();

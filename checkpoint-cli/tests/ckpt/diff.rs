@@ -1,4 +1,4 @@
-//! What `ckpt diff` finds between two checkpoints.
+//! Tests the differences that `ckpt diff` finds between two checkpoints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn saved<T: Checkpoint>(parent: &Path, name: &str, state: &T) -> PathBuf {
     path
 }
 
-/// The differences between two states: for each its path and what it is.
+/// The differences between two states: the path and the kind of each.
 fn between<A: Checkpoint, B: Checkpoint>(before: &A, after: &B) -> Vec<(String, Value)> {
     let parent = tempfile::tempdir().unwrap();
     let (a, b) = (saved(parent.path(), "a", before), saved(parent.path(), "b", after));
@@ -86,12 +86,12 @@ fn old() -> Old {
 #[test]
 fn equal_states_do_not_differ_however_they_are_written() {
     assert!(between(&old(), &old()).is_empty());
-    // The order of a hash map is another one in each program.
+    // A hash map has another order in each program.
     let (mut shuffled, mut order) = (old(), old().counts.into_iter().collect::<Vec<_>>());
     order.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     shuffled.counts = order.into_iter().collect();
     assert!(between(&old(), &shuffled).is_empty());
-    // Zero is zero, and NaN NaN, whatever their bits.
+    // Zero equals zero, and NaN equals NaN, in all their bit patterns.
     assert!(between(&vec![0.0, f64::NAN], &vec![-0.0, -f64::NAN]).is_empty());
     assert!(between(&(0.0, f64::NAN), &(-0.0, -f64::NAN)).is_empty());
 }
@@ -156,7 +156,7 @@ fn numbers_of_other_types_are_compared_without_rounding() {
     assert_eq!(kind(&between(&vec![1_i32, -2], &vec![1_i64, -2])), ["type"]);
     let widened = between(&vec![0.1_f32, 2.0], &vec![0.1_f64, 2.0]);
     assert_eq!((&widened[0].1["change"], &widened[0].1["different"]), (&json!("elements"), &json!(1)));
-    // What is optional now is compared with what it was.
+    // A value that became optional is compared with the earlier value.
     assert!(between(&(3_u8,), &(Some(3_u8),)).is_empty());
     assert_eq!(kind(&between(&(3_u8,), &(None::<u8>,))), ["value"]);
 }

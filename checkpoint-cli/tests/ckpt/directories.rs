@@ -1,4 +1,4 @@
-//! What `ckpt` says of directories and does to them.
+//! Tests the view that `ckpt` gives of directories, and its changes to them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata, Metric, Pipeline, Scopes, inspect};
 use serde_json::Value;
 
-/// What the tool wrote, and its exit code.
+/// The output of the tool, and its exit code.
 struct Said {
     code: i32,
     out: String,
@@ -44,7 +44,7 @@ fn open(path: &Path) -> Checkpointer<u64> {
     Checkpointer::builder(path).keep_best(Metric::lowest("loss"), 1).open().unwrap()
 }
 
-/// Four generations, of which the first is the best and the second goes.
+/// Four generations: the first is the best, and the second is removed.
 fn saved(path: &Path) {
     let mut checkpoints = open(path);
     for (state, loss) in [(1, 0.1), (2, 0.9), (3, 0.8), (4, 0.7)] {
@@ -249,7 +249,7 @@ fn requeue_asks_a_program_to_be_started_again() {
     checkpoints.finish(&1).unwrap();
     let Said { out, .. } = ckpt_with("requeue", &path, &[]);
     assert!(out.contains("no program is seen"), "{out}");
-    // The program that starts next is the one that was asked for.
+    // The next start of the program is the requested restart, so no request is left.
     assert!(open(&path).should_stop().is_none());
 }
 
@@ -272,7 +272,7 @@ fn watch_tells_each_save_and_what_was_said_of_it() {
         .spawn()
         .unwrap();
     let mut checkpoints = open(&path);
-    // What was saved before it looked for the first time is not told.
+    // It does not show saves from before its first look.
     while child.try_wait().unwrap().is_none() {
         checkpoints.save_with(&1, Metadata::new().with("loss", 0.5)).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -298,7 +298,7 @@ fn watch_warns_when_no_save_comes_in_twice_the_time() {
     let Said { code, err, .. } = ckpt_with("watch", &path, &["--every", "0.2", "--timeout", "1.5"]);
     assert_eq!(code, 1);
     assert_eq!(err.matches("no save for").count(), 1, "{err}");
-    // A run that has ended needs none.
+    // A run that has ended needs no warning.
     checkpoints.finish(&2).unwrap();
     let Said { code, err, .. } = ckpt_with("watch", &path, &["--every", "0.1", "--timeout", "0.7"]);
     assert_eq!((code, &err[..]), (0, ""));
@@ -368,7 +368,7 @@ fn prune_never_removes_the_last_that_is_whole() {
     drop(checkpoints);
     for newest in ["00000000000000000003.ckpt", "00000000000000000004.ckpt"] {
         let mut bytes = fs::read(path.join(newest)).unwrap();
-        // In the data, which only who reads all of it finds.
+        // The damage is in the data, so only a reader of all the data finds it.
         let data = bytes.windows(13).position(|window| window == b"state.bincode").unwrap() + 64;
         bytes[data..data + 40].fill(0xff);
         fs::write(path.join(newest), bytes).unwrap();
@@ -416,7 +416,8 @@ fn list_says_that_a_directory_lost_its_generations() {
     assert_eq!(json("list", &path)["missing"], 4);
 }
 
-/// Runs the tool as a user who may read nothing of it, also where the test itself is the administrator.
+/// Runs the tool as a user without permission to read any of it, also if the test itself runs as
+/// root.
 fn as_other_user(arguments: &[&str]) -> Option<Said> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_ckpt")]);
@@ -446,7 +447,7 @@ fn verify_tells_what_is_damaged_from_what_it_may_not_read() {
     assert_eq!(code, 4, "{out}");
     assert!(out.contains("whole") && out.contains("out of reach") && !out.contains("damaged"), "{out}");
     assert!(out.contains("a restart is refused"), "{out}");
-    // What is damaged counts before what is out of reach.
+    // Damage counts more than a part that is out of reach.
     let mut bytes = fs::read(file(1)).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -480,7 +481,7 @@ fn a_table_fits_into_a_narrow_terminal() {
     let table: Vec<&str> = out.lines().take(2).collect();
     assert!(table.iter().all(|line| line.chars().count() <= 60), "{out}");
     assert!(table[1].contains('…') && table[1].contains("newest"), "{out}");
-    // A program that reads it gets all.
+    // A program that reads the output gets all of it.
     assert!(ckpt(&["list"], &path).out.contains("lowest loss"));
 }
 
@@ -499,7 +500,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && err.is_empty(), "{arguments:?}: {} {err}", output.status);
     }
-    // And where nothing that is said can be written, nothing panics.
+    // A failure of every write does not cause a panic.
     let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
     let mut child = command.arg("list").arg(path.join("none")).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stderr.take());
@@ -518,7 +519,7 @@ fn steps_stand_behind_those_that_they_depend_on() {
         pipeline.finish().unwrap();
     };
     run(Pipeline::open(&path).unwrap());
-    // Now the newest, and still the first.
+    // Now `load` is the newest step, and must still be listed first.
     run(Pipeline::open(&path).unwrap().force_only("load"));
     let listed = |directory: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
@@ -530,13 +531,13 @@ fn steps_stand_behind_those_that_they_depend_on() {
         steps.iter().map(|step| step["step"].as_str().unwrap().to_owned()).collect()
     };
     let state = |steps: &Value, place: usize| steps["steps"][place]["state"].as_str().unwrap().to_owned();
-    // From elsewhere, where the file of the program is not.
+    // Run it from another directory, without the file of the program.
     let steps = listed(parent.path());
     let order = names(&steps);
     let place = |step: &str| order.iter().position(|name| name == step).unwrap();
     assert!(place("load") < place("clean") && place("clean") < place("fit"), "{order:?}");
     assert!((0..4).all(|place| state(&steps, place) == "done"), "{steps}");
-    // A request reaches all that depend on it, and nothing else.
+    // A request reaches all steps that depend on it, and no others.
     assert_eq!(ckpt_with("redo", &path, &["load"]).code, 0);
     let steps = listed(parent.path());
     for (step, expected) in [

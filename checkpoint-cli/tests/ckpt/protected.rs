@@ -38,7 +38,7 @@ fn key_file(parent: &Path, byte: u8) -> PathBuf {
 fn with_a_key_only_checkpoints_with_its_tags_are_whole() {
     let parent = tempfile::tempdir().unwrap();
     let path = saved(parent.path(), Protection::new().authenticate(Key::from_bytes([7; 32])));
-    // A stranger adds one.
+    // An attacker adds one.
     Checkpointer::<Vec<u64>>::open(&path).unwrap().save(&vec![3; 9]).unwrap();
     let (right, wrong) = (key_file(parent.path(), 7), key_file(parent.path(), 8));
     assert_eq!(ckpt(&["verify", text(&path)]).0, 0, "without a key, tags do not count");

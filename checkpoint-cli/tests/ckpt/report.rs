@@ -1,4 +1,4 @@
-//! The report of a directory: one page that needs nothing else, whatever is in the history.
+//! Tests the report of a directory: one self-contained page, for any content of the history.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use checkpointed::{Checkpointer, Metadata};
 
-/// A history of real saves: two runs that ended, one that never said so, and a restart of it.
+/// A history of real saves: two runs that ended, one without a recorded end, and a restart of it.
 fn saved() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("fit.ckpt");
@@ -24,7 +24,7 @@ fn saved() -> (tempfile::TempDir, PathBuf) {
             checkpoints.finish(&9).unwrap();
         }
     }
-    // What the third run left when it was dropped is taken from it, as a kill would have.
+    // Remove the end that the third run recorded when it was dropped, as after a kill.
     let history = path.join("history.jsonl");
     let text = fs::read_to_string(&history).unwrap();
     let lines = text.lines().filter(|line| !line.contains("\"closed\"")).map(|line| format!("{line}\n"));
@@ -59,7 +59,7 @@ fn what_a_history_says_is_text_and_never_markup() {
     let host = text.split("\"host\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let hostile = "</script><script>alert(1)</script>";
     let text = text.replace(&format!("\"host\":\"{host}\""), &format!("\"host\":\"{hostile}\""));
-    // A line that is torn, and one of a later version.
+    // Add a torn line, and one of a later version.
     fs::write(&history, format!("{text}{{\"event\":\"dance\"}}\n{{\"time\":")).unwrap();
     let page = report(&path);
     assert!(!page.contains("<script>alert"), "the host");
@@ -114,7 +114,7 @@ fn a_browser_opens_it_without_an_error_or_a_request() {
     assert!(page.contains("fit.ckpt") && page.contains("<svg"), "{log}");
     assert!(!log.contains("CONSOLE"), "{log}");
     assert!(!log.contains("Content Security Policy"), "{log}");
-    // The browser looks for its maker at every start; nothing else is asked for.
+    // The browser contacts its maker at every start; it may ask for nothing else.
     while let Ok((mut request, _)) = proxy.accept() {
         request.set_nonblocking(false).unwrap();
         request.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -131,6 +131,6 @@ fn the_page_says_how_far_the_saves_are_from_the_optimum() {
     let page = report(&path);
     assert!(page.contains("times as often as would have been best"), "{page}");
     assert!(page.contains("were asked for by the program itself"), "{page}");
-    // A save that the program waited for is one dot, and not two on each other.
+    // A save that the program waited for is one dot, not two on top of each other.
     assert!(page.contains("Cost of a save") && !page.contains("until it is on the disk"), "{page}");
 }

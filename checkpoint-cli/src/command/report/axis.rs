@@ -1,8 +1,8 @@
-//! Axes: from a value to its place, and which values are written beside them.
+//! Axes: map a value to its place, and choose the values to write beside them.
 
 use super::units;
 
-/// What a value is, and so how it is written and where the round ones are.
+/// The kind of a value. It decides how the value is written, and which values are round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Seconds,
@@ -10,13 +10,13 @@ pub(super) enum Unit {
     Number,
 }
 
-/// Round lengths of time, in seconds, from a second on.
+/// Round durations from a second on, in seconds.
 const ROUND_SECONDS: [f64; 19] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 10_800.0,
     21_600.0, 43_200.0, 86_400.0, 172_800.0,
 ];
 
-/// Those of them that stand alone on a logarithmic axis.
+/// The round durations on a logarithmic axis.
 const DECADES_OF_SECONDS: [f64; 7] = [1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
 
 impl Unit {
@@ -50,7 +50,7 @@ impl Unit {
         }
     }
 
-    /// The values that stand beside a logarithmic axis.
+    /// The values beside a logarithmic axis.
     fn decades(self) -> Vec<f64> {
         let powers = |from: i32, until: i32| (from..=until).map(|power| 10_f64.powi(power));
         match self {
@@ -76,18 +76,19 @@ pub(super) struct Axis {
     unit: Unit,
 }
 
-/// From so large a ratio on, the smaller values would not be told apart on a linear axis.
+/// From this ratio on, a linear axis would hide the differences between the smaller values.
 const LARGE_RATIO: f64 = 40.0;
 
-/// So many steps a linear axis has at most.
+/// The most steps of a linear axis.
 const STEPS: f64 = 5.0;
 
 impl Axis {
-    /// An axis for these values, of which those that are not finite do not count.
+    /// An axis for these values, ignoring those that are not finite.
     pub(super) fn of(unit: Unit, values: impl Iterator<Item = f64>) -> Axis {
         let mut range: Option<(f64, f64)> = None;
         let (mut least_above_zero, mut is_positive) = (f64::INFINITY, true);
-        // Larger ones are no numbers of this world, and their difference may have no place among the floats.
+        // Larger values do not occur in practice, and their difference may be too large for a
+        // float.
         for value in values.filter(|value| value.abs() < 1e300) {
             let (low, high) = range.unwrap_or((value, value));
             range = Some((low.min(value), high.max(value)));
@@ -100,7 +101,7 @@ impl Axis {
         if is_positive && least_above_zero > 1e-290 && high / least_above_zero > LARGE_RATIO {
             return Axis::logarithmic(unit, least_above_zero, high);
         }
-        // Lengths and sizes begin at nothing, so that a small change looks small.
+        // Durations and sizes begin at zero, so that a small change looks small.
         let low = if unit == Unit::Number { low } else { 0.0 };
         Axis::linear(unit, low, high)
     }
@@ -141,7 +142,8 @@ impl Axis {
         self.is_logarithmic
     }
 
-    /// From 0, at the bottom, to 1; `None` for what is not finite. What is below is at the bottom.
+    /// The place of a value, from 0 at the bottom to 1; `None` if it is not finite. A value below
+    /// the axis is at the bottom.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let place = if self.is_logarithmic {
             (value.max(self.low).ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
@@ -164,17 +166,17 @@ pub(super) struct Span {
     pub(super) until: f64,
 }
 
-/// Something beside an axis of time.
+/// A mark beside an axis of time.
 pub(super) struct Tick {
     pub(super) place: f64,
     pub(super) text: String,
-    /// What stands in a second line, where the day changes.
+    /// The second line of the mark, where the day changes.
     pub(super) day: Option<String>,
 }
 
 const DAY: f64 = 86_400.0;
 
-/// Round steps of an axis of time that are shorter than a day.
+/// Round steps of less than a day, for an axis of time.
 const STEPS_OF_TIME: [f64; 16] = [
     0.1, 0.2, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 10_800.0, 21_600.0,
     43_200.0,
@@ -183,12 +185,12 @@ const STEPS_OF_TIME: [f64; 16] = [
 impl Span {
     /// A span that leaves a little room on both sides.
     pub(super) fn around(from: f64, until: f64) -> Span {
-        // A moment has a width too.
+        // A single moment gets a width too.
         let room = if until - from < 0.1 { 0.1 } else { (until - from) * 0.012 };
         Span { from: from - room, until: until + room }
     }
 
-    /// From 0, at the left, to 1.
+    /// The place of a time, from 0 at the left to 1.
     pub(super) fn place(self, at: f64) -> f64 {
         ((at - self.from) / (self.until - self.from)).clamp(0.0, 1.0)
     }
@@ -201,7 +203,7 @@ impl Span {
         let mut ticks = Vec::new();
         let mut former = None;
         for count in 0..12 {
-            // Tenths of a second are no binary fractions.
+            // Tenths of a second are no binary fractions, so they are rounded.
             let at = ((first + f64::from(count)) * step * 10.0).round() / 10.0;
             if at > self.until {
                 break;

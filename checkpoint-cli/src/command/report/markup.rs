@@ -1,9 +1,9 @@
-//! HTML that is also XML, and how anything gets into it.
+//! Writes HTML that is also XML, and escapes its content.
 
 use std::fmt::{self, Display, Write};
 
-/// Text that came from a program, a file or a person, made harmless: nothing in it is markup, and nothing can hide or
-/// reorder what is around it.
+/// Text from a program, a file or a user, made harmless: nothing in it is markup, and nothing can
+/// hide or reorder the text around it.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Display for Text<'_> {
@@ -24,14 +24,14 @@ impl Display for Text<'_> {
     }
 }
 
-/// What XML forbids, and what changes the direction of the text after it.
+/// True for a character that XML forbids, or that changes the direction of the text after it.
 fn is_unfit(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 
-/// The same, cut to so many characters. The rest is in its tooltip.
+/// The escaped text, cut to this number of characters. The rest is in its tooltip.
 pub(super) fn shortened(text: &str, length: usize) -> String {
     match text.char_indices().nth(length) {
         None => Text(text).to_string(),
@@ -42,7 +42,8 @@ pub(super) fn shortened(text: &str, length: usize) -> String {
     }
 }
 
-/// Puts values into a template, in the place of `{{name}}`. What a value contains is not looked at again.
+/// Puts values into a template, in the place of `{{name}}`. The content of a value is not searched
+/// for names.
 pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut pieces = template.split("{{");
     let mut page = pieces.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! `ckpt report`: what happened in a directory, as one HTML file with plots, or in a few lines.
+//! `ckpt report`: shows the history of a directory, as one HTML file with plots, or in a few lines.
 
 mod axis;
 mod markup;
@@ -28,7 +28,8 @@ use crate::output::{Answer, Output, Verdict};
 pub(crate) struct Arguments {
     /// The checkpoint directory
     directory: PathBuf,
-    /// Write a page with plots: one HTML file, which needs nothing else; an older report there is replaced
+    /// Write a page with plots: one self-contained HTML file, which replaces an older report of
+    /// that name
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -60,7 +61,8 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let directory = &arguments.directory;
-    // One that does not exist is empty for a program that would save there, but not for somebody who asks what happened.
+    // A missing directory is empty for a program that would save there, but it is an error for a
+    // user who asks for its history.
     fs::read_dir(directory).map_err(|source| Failure::Directory { path: directory.clone(), source })?;
     let summary = summary(directory, protection)?;
     if let Some(file) = &arguments.output {
@@ -73,13 +75,13 @@ pub(crate) fn run(
     Ok(Verdict::Well)
 }
 
-/// What a person calls the directory.
+/// The name of the directory for people.
 fn name_of(directory: &Path) -> String {
     let whole = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
     whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Writes the page. A file that is no page is not replaced: it may be a checkpoint.
+/// Writes the page. It does not replace a file that is no page, because that may be a checkpoint.
 fn write(file: &Path, page: &str) -> Result<(), Failure> {
     let failed = |source| Failure::Page { path: file.to_owned(), source };
     match fs::metadata(file) {

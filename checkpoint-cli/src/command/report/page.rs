@@ -1,4 +1,4 @@
-//! The page: what is on it, in which order.
+//! The page: its content, in order.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -13,14 +13,14 @@ use super::plot::{Plot, Series, Style};
 use super::tables::precise;
 use super::{runs, tables, thin, units};
 
-/// How a page begins, by which it is known again.
+/// The first bytes of a page, which identify it.
 pub(super) const START: &str = "<!DOCTYPE html>\n<!-- ckpt report -->\n";
 
 const PAGE: &str = include_str!("page.html");
 const LOOK: &str = include_str!("look.css");
 const HOVER: &str = include_str!("hover.js");
 
-/// So many numbers of the metadata are drawn.
+/// The most numbers of the metadata that are drawn.
 const METRICS: usize = 12;
 
 /// The whole file.
@@ -61,7 +61,7 @@ pub(super) fn html(name: &str, summary: &Summary, now: SystemTime) -> String {
     format!("{START}{page}")
 }
 
-/// The figures that are asked for first: a name, a value, and what it means.
+/// The figures at the top of the page: a name, a value, and its meaning.
 pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, String, String)> {
     let totals = &summary.totals;
     let failures = match totals.failures {
@@ -82,7 +82,7 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
         }
         _ => "done twice".to_owned(),
     };
-    // What a run did behind its last sign of life, nobody knows.
+    // The history lacks the time of a run after its last sign of life.
     let together =
         if totals.failures > 0 { "at least, of all runs together" } else { "of all runs together" };
     let mut figures = vec![
@@ -116,7 +116,7 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
     figures
 }
 
-/// The page in a sentence or two.
+/// The summary of the page, in a sentence or two.
 fn lead(summary: &Summary) -> String {
     let totals = &summary.totals;
     if totals.runs == 0 && summary.saves.is_empty() {
@@ -153,7 +153,7 @@ fn lead(summary: &Summary) -> String {
     text
 }
 
-/// From when to when.
+/// The period of the history.
 fn period(summary: &Summary, now: SystemTime) -> String {
     let made = units::date(units::epoch(now));
     let (Some(first), Some(last)) = (summary.runs.first(), summary.runs.last()) else { return made };
@@ -161,7 +161,7 @@ fn period(summary: &Summary, now: SystemTime) -> String {
     if from == until { from } else { format!("{from} – {until}") }
 }
 
-/// The plots over time, and the saves in them that a reader can point at, as JSON.
+/// The plots over time, and their saves for the pointer as JSON.
 fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
     let (Some(first), Some(last)) = (summary.runs.first(), summary.runs.last()) else {
         return ("<p class=\"more\">There is nothing to draw yet.</p>".to_owned(), "[]".to_owned());
@@ -190,7 +190,7 @@ fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
     if !saves.is_empty() {
         html.push_str(&intervals(saves, &plot));
         let stall = over_time(|save| save.stall.as_secs_f64());
-        // A program that waits for the disk has one dot, and not two on each other.
+        // A save that the program waits for to its end has one dot, not two on top of each other.
         let total = over_time(|save| {
             let is_same = save.total.as_secs_f64() < 1.02 * save.stall.as_secs_f64();
             if is_same { f64::NAN } else { save.total.as_secs_f64() }
@@ -223,12 +223,12 @@ fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
         .iter()
         .map(|save| ((span.place(units::epoch(save.time)) * 1e4).round() / 1e2, told(save)))
         .collect();
-    // Inside of a script nothing may look like markup.
+    // Text inside a script must contain no markup.
     let points = serde_json::to_string(&points).unwrap_or_default();
     (html, points.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"))
 }
 
-/// The greatest of very many losses.
+/// Keeps the greatest of very many losses.
 fn heaviest(mut lost: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     lost.sort_by(|one, other| other.1.total_cmp(&one.1));
     lost.truncate(2000);
@@ -239,7 +239,7 @@ fn heaviest(mut lost: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 /// Makes a plot over time of a title, a note, a unit and series.
 type Draw<'f, 'a> = dyn Fn(&'static str, &str, Unit, Vec<Series<'a>>) -> Plot<'a> + 'f;
 
-/// What was, beside what would have been best.
+/// The actual intervals, beside the best ones.
 fn intervals<'a>(saves: &[&PastSave], plot: &Draw<'_, 'a>) -> String {
     let mut achieved = Vec::new();
     let mut aimed = Vec::new();
@@ -248,7 +248,7 @@ fn intervals<'a>(saves: &[&PastSave], plot: &Draw<'_, 'a>) -> String {
     for save in saves {
         let time = units::epoch(save.time);
         if run.is_some_and(|run| run != save.run) {
-            // Between two runs no interval was aimed for.
+            // There is no interval between two runs.
             for line in [&mut aimed, &mut optimal] {
                 line.push((time, f64::NAN));
             }
@@ -272,9 +272,10 @@ fn intervals<'a>(saves: &[&PastSave], plot: &Draw<'_, 'a>) -> String {
     plot("Interval between saves", &note, Unit::Seconds, series).html()
 }
 
-/// By how much the intervals miss what would have been best, and why, in a sentence; `None` where they do not by much.
+/// The deviation of the intervals from the best ones and its cause, in a sentence; `None` if it is
+/// small.
 pub(super) fn miss<'s>(saves: impl Iterator<Item = &'s PastSave>) -> Option<String> {
-    /// A miss that costs little: around its optimum the expected time of a run is flat.
+    /// A deviation that costs little: the expected time of a run is flat around its optimum.
     const SMALL: f64 = 3.0;
     let saves: Vec<&PastSave> = saves.collect();
     let ratio = |save: &&PastSave| save.optimal.as_secs_f64() / save.interval.as_secs_f64();
@@ -303,7 +304,7 @@ pub(super) fn miss<'s>(saves: impl Iterator<Item = &'s PastSave>) -> Option<Stri
     Some(text + ".")
 }
 
-/// A save in a line.
+/// A save as a line.
 fn told(save: &PastSave) -> String {
     let time = units::epoch(save.time);
     let mut text = format!(
@@ -359,7 +360,7 @@ fn metrics(summary: &Summary) -> String {
     html
 }
 
-/// What a reader should know of the numbers.
+/// Remarks on the limits of the numbers.
 fn remarks(summary: &Summary, shown: usize) -> String {
     let mut remarks = Vec::new();
     if summary.unknown_lines > 0 {

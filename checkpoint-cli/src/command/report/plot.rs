@@ -1,16 +1,16 @@
-//! Plots as SVG inside HTML. Lines and points are drawn in a picture that is stretched to whatever width there is; what is
-//! written, and whatever has a shape, stands beside it in HTML, and so keeps its size on a phone.
+//! Plots as SVG inside HTML. Lines and points are drawn in a picture that stretches to any width.
+//! Text, and anything with a shape, stands beside it in HTML, and so keeps its size on a phone.
 
 use std::fmt::Write as _;
 
 use super::axis::{Axis, Span, Tick, Unit};
 use super::markup::Text;
 
-/// The picture's own measures.
+/// The measures of the picture itself.
 pub(super) const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 100.0;
 
-/// How a series is drawn.
+/// The style of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     /// A point for each value.
@@ -29,24 +29,24 @@ pub(super) struct Series<'a> {
     /// The class that gives it its colour.
     pub(super) class: &'a str,
     pub(super) style: Style,
-    /// Where, and what; what is not finite is missing.
+    /// The place and the value of each point; values that are not finite are missing.
     pub(super) points: Vec<(f64, f64)>,
 }
 
 /// A plot.
 pub(super) struct Plot<'a> {
     pub(super) title: &'a str,
-    /// What it shows, and what is good.
+    /// A note on the content, and on good values.
     pub(super) note: String,
     pub(super) unit: Unit,
     pub(super) series: Vec<Series<'a>>,
-    /// What the horizontal axis is.
+    /// The horizontal axis.
     pub(super) span: Span,
     pub(super) ticks: &'a [Tick],
-    /// Where runs failed, and where they were started again.
+    /// The times when runs failed, and when they were restarted.
     pub(super) failures: &'a [f64],
     pub(super) restarts: &'a [f64],
-    /// Whether a reader can point at a save in it.
+    /// True if the pointer can select a save in it.
     pub(super) is_of_time: bool,
 }
 
@@ -115,7 +115,7 @@ impl Plot<'_> {
         WIDTH * self.span.place(at)
     }
 
-    /// Upright lines at some times.
+    /// Vertical lines at some times.
     fn marks(&self, class: &str, times: &[f64]) -> String {
         let mut path = String::new();
         for time in times {
@@ -134,12 +134,12 @@ impl Plot<'_> {
             };
             let (x, y) = (self.place(*at), HEIGHT * (1.0 - place));
             let _ = match (series.style, is_open) {
-                // A line without length, with round ends, is a point that is not stretched.
+                // A line without length, but with round ends, is a point that does not stretch.
                 (Style::Points, _) => write!(path, "M{x:.1} {y:.2}h0"),
                 (Style::Stems, _) => write!(path, "M{x:.1} {HEIGHT}V{y:.2}"),
                 (Style::Line | Style::Steps, false) => write!(path, "M{x:.1} {y:.2}"),
                 (Style::Line, true) => write!(path, "L{x:.1} {y:.2}"),
-                // The value before it holds until here.
+                // The previous value holds until here.
                 (Style::Steps, true) => write!(path, "H{x:.1}V{y:.2}"),
             };
             is_open = true;
@@ -160,7 +160,7 @@ fn class_of(style: Style) -> &'static str {
 pub(super) fn ticks(ticks: &[Tick]) -> String {
     let mut html = String::from("<div class=\"x\">");
     for (count, Tick { place, text, day }) in ticks.iter().enumerate() {
-        // On a phone there is room for every other.
+        // A phone has room for every other text.
         let class = if count % 2 == 1 { " class=\"odd\"" } else { "" };
         let _ = write!(html, "<span{class} style=\"left:{:.2}%\">{}", place * 100.0, Text(text));
         if let Some(day) = day {

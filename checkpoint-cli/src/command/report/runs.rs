@@ -1,4 +1,4 @@
-//! The strip of runs: when a program ran, how each run ended, and where the next went on.
+//! The strip of runs: the time of each run, its end, and the restart after it.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::axis::{Span, Tick};
 use super::plot::{self, WIDTH};
 use super::units;
 
-/// How an ending is called in the page, and its colour.
+/// The page's word for an end, and its colour.
 pub(super) fn ending(end: &RunEnd) -> (&'static str, &'static str) {
     match end {
         RunEnd::Completed => ("completed", "completed"),
@@ -69,7 +69,7 @@ pub(super) fn strip(
     html
 }
 
-/// A bar for each run, those that would lie on each other but once.
+/// Draws a bar for each run, and only one for runs that would overlap.
 fn bars<'a>(runs: impl Iterator<Item = &'a PastRun>, span: Span) -> String {
     let mut path = String::new();
     let mut end = f64::NEG_INFINITY;
@@ -77,7 +77,7 @@ fn bars<'a>(runs: impl Iterator<Item = &'a PastRun>, span: Span) -> String {
         let place = |time| WIDTH * span.place(units::epoch(time));
         let (from, until) = (place(run.start), place(run.until));
         if until - end > 0.3 {
-            // A hair of the ground between two runs that follow at once.
+            // A narrow gap separates two runs that follow each other at once.
             let _ = write!(path, "M{from:.2} 0h{:.2}v10H{from:.2}z", (until - from - 0.6).max(1.0));
             end = until;
         }

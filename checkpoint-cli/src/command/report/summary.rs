@@ -1,4 +1,5 @@
-//! What happened in a checkpoint directory, as sums and as series over time: what `ckpt report` draws.
+//! The history of a checkpoint directory, as sums and as series over time. `ckpt report` draws
+//! them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,14 +14,14 @@ use super::timeline;
 use crate::generation::Generation;
 use crate::text::{rfc3339, seconds};
 
-/// The history of a checkpoint directory and what is in it, in numbers.
+/// The history and the content of a checkpoint directory, in numbers.
 ///
 /// In JSON, times are RFC 3339 text in UTC, and durations are seconds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     /// The sums.
     pub(crate) totals: Totals,
-    /// The runs of which there are records, oldest first.
+    /// The runs with records, oldest first.
     pub(crate) runs: Vec<PastRun>,
     /// Their saves, oldest first.
     pub(crate) saves: Vec<PastSave>,
@@ -28,175 +29,188 @@ pub(crate) struct Summary {
     pub(crate) failed_saves: Vec<FailedSave>,
     /// The loads, oldest first.
     pub(crate) restarts: Vec<PastRestart>,
-    /// The generations that are there, oldest first.
+    /// The generations in the directory, oldest first.
     pub(crate) generations: Vec<Generation>,
-    /// How many lines of the history could not be understood.
+    /// The number of unreadable lines of the history.
     pub(crate) unknown_lines: usize,
-    /// How often the clock of the machine was set back, or to the present from before 2020. Times before such a moment are
-    /// reckoned back from those after it, by the clock of the run.
+    /// The number of times that the clock of the machine was set back, or from before 2020 to the
+    /// present. Times before such a moment are computed back from those after it, by the clock of
+    /// the run.
     pub(crate) clock_was_set: usize,
 }
 
-/// The sums of a [`Summary`]. Runs whose records are gone, because the history was put aside twice, count where it says so.
+/// The sums of a [`Summary`]. Some runs have no records any more, because the history was put aside
+/// twice: a field that counts them says so.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Totals {
-    /// How often a program opened the directory; with the runs whose records are gone.
+    /// The number of times that a program opened the directory, including the runs without records.
     pub(crate) runs: u64,
-    /// How many of these ended without a word, as far as a later run noticed it; with those whose records are gone.
+    /// The number of runs that ended without a record of it, as far as a later run noticed;
+    /// including those without records.
     pub(crate) failures: u64,
-    /// How long all runs together went on, at least: of those that failed, only what is known; with those whose records are gone.
+    /// The total time of all runs, as a lower bound: a failed run counts up to its last sign of
+    /// life. Includes the runs without records.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) observed: Duration,
-    /// How much work was done once more after failures, at least; with that of runs whose records are gone.
+    /// The time of work repeated after failures, as a lower bound; including the runs without
+    /// records.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) lost: Duration,
-    /// How many of these runs have no records any more.
+    /// The number of runs without records.
     pub(crate) runs_without_records: u64,
-    /// How long the runs that have records went on.
+    /// The total time of the runs with records.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) recorded: Duration,
-    /// How many saves there are records of.
+    /// The number of saves with records.
     pub(crate) saves: u64,
-    /// The length of all these checkpoints together, in bytes.
+    /// The total length of these checkpoints, in bytes.
     pub(crate) written: u64,
-    /// How long the programs waited for them.
+    /// The total time that the programs waited for them.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) stalled: Duration,
-    /// The part of the recorded time that was spent so, from 0 to 1; `None` where no time was recorded.
+    /// That time as a part of the recorded time, from 0 to 1; `None` if no time was recorded.
     pub(crate) stalled_share: Option<f64>,
-    /// The mean time between failures, observed over failures, and so at least this; `None` where there was none.
+    /// The mean time between failures, as a lower bound: the observed time divided by the failures.
+    /// `None` without a failure.
     #[serde(serialize_with = "seconds::optional")]
     pub(crate) mtbf: Option<Duration>,
-    /// The mean time between failures that [`Schedule::adaptive`](checkpointed_core::Schedule::adaptive) would go by now. It is never
-    /// unknown: one failure a day is assumed first.
+    /// The mean time between failures that
+    /// [`Schedule::adaptive`](checkpointed_core::Schedule::adaptive) would use now. It is never
+    /// unknown: one failure a day is assumed at first.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) expected_mtbf: Duration,
 }
 
-/// A time from which on a program had the directory open.
+/// A period for which a program had the directory open.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct PastRun {
-    /// When it began, or when its first record was made.
+    /// The time when it began, or of its first record.
     #[serde(serialize_with = "rfc3339::serialize")]
     pub(crate) start: SystemTime,
-    /// When it ended, or was last known to live.
+    /// The time when it ended, or of its last sign of life.
     #[serde(serialize_with = "rfc3339::serialize")]
     pub(crate) until: SystemTime,
-    /// How long it went on, by its own clock; at least, if it failed.
+    /// The time that it took, by its own clock; a lower bound if it failed.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) ran: Duration,
-    /// The machine; empty where the record of the start is gone.
+    /// The name of the machine; empty if the record of the start is gone.
     pub(crate) host: String,
-    /// The process; 0 where the record of the start is gone.
+    /// The number of the process; 0 if the record of the start is gone.
     pub(crate) process: u32,
-    /// When it saved, in words.
+    /// The schedule of its saves, in words.
     pub(crate) schedule: String,
-    /// Which generations it kept, in words.
+    /// The generations that it kept, in words.
     pub(crate) retention: String,
-    /// How it ended.
+    /// The way that it ended.
     pub(crate) end: RunEnd,
-    /// The generation that it went on from; `None` where it began afresh.
+    /// The generation that it continued; `None` if it began anew.
     pub(crate) restarted_from: Option<u64>,
-    /// The work of the run before it that it did once more, at least; `None` where nothing was lost, or it is not known.
+    /// The work of the previous run that it repeated, as a lower bound; `None` if nothing was lost,
+    /// or it is not known.
     #[serde(serialize_with = "seconds::optional")]
     pub(crate) lost: Option<Duration>,
-    /// How many saves it made.
+    /// The number of its saves.
     pub(crate) saves: u64,
-    /// How many of its saves failed.
+    /// The number of its failed saves.
     pub(crate) failed_saves: u64,
-    /// How long it waited for its saves.
+    /// The total time that it waited for its saves.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) stalled: Duration,
 }
 
-/// How a run ended.
+/// The way that a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "how", content = "by", rename_all = "snake_case")]
 pub(crate) enum RunEnd {
-    /// It came to its end.
+    /// The program finished its work.
     Completed,
-    /// It was told to stop, and by what.
+    /// The program was asked to stop, for this reason.
     Stopped(String),
-    /// It closed the directory without a word on why.
+    /// The program closed the directory without a reason.
     Closed,
-    /// It ended without saying so, as the next run noticed.
+    /// The run ended without a record of it, and the next run noticed.
     Failed,
-    /// It has not said that it ended, and no other run has begun since: it goes on, or has failed.
+    /// The end of the run is not recorded, and no other run has begun since: it continues, or has
+    /// failed.
     Open,
 }
 
 /// A save.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct PastSave {
-    /// When it was done.
+    /// The time when it was complete.
     #[serde(serialize_with = "rfc3339::serialize")]
     pub(crate) time: SystemTime,
     /// The run that made it, as an index into [`Summary::runs`].
     pub(crate) run: usize,
-    /// As which generation.
+    /// The generation.
     pub(crate) generation: u64,
     /// The length of the file.
     pub(crate) bytes: u64,
-    /// How long the program waited.
+    /// The time that the program waited.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) stall: Duration,
-    /// How long it took until it was on the disk.
+    /// The time until the save was on the disk.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) total: Duration,
-    /// How long the program had computed since the save before it, or since its start.
+    /// The time that the program had computed since the previous save, or since its start.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) interval: Duration,
-    /// The interval that the schedule aimed for when this save was begun, where it had one.
+    /// The interval that the schedule aimed for when this save began, if it had one.
     #[serde(serialize_with = "seconds::optional")]
     pub(crate) aimed: Option<Duration>,
-    /// What [`Schedule::adaptive`](checkpointed_core::Schedule::adaptive) aims for, with the median stall of the last five saves and
-    /// [`mtbf`](PastSave::mtbf): the [`exact`](checkpointed_core::schedule::interval::exact) interval, or less as long as no run had failed.
+    /// The interval that [`Schedule::adaptive`](checkpointed_core::Schedule::adaptive) aims for,
+    /// with the median stall of the last five saves and [`mtbf`](PastSave::mtbf): the
+    /// [`exact`](checkpointed_core::schedule::interval::exact) interval, or less as long as no run
+    /// had failed.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) optimal: Duration,
-    /// The mean time between failures as it was to be expected then, from what had been seen until then; see
-    /// [`Schedule::adaptive_from`](checkpointed_core::Schedule::adaptive_from), with 24 hours.
+    /// The expected mean time between failures at that moment, from the observations until then;
+    /// see [`Schedule::adaptive_from`](checkpointed_core::Schedule::adaptive_from), with 24 hours.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) mtbf: Duration,
-    /// Which kind of reason it had.
+    /// The kind of its reason.
     pub(crate) reason: ReasonKind,
     /// The reason, in words.
     pub(crate) why: String,
 }
 
-/// A save that failed.
+/// A failed save.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FailedSave {
-    /// When.
+    /// The time of the failure.
     #[serde(serialize_with = "rfc3339::serialize")]
     pub(crate) time: SystemTime,
     /// The run, as an index into [`Summary::runs`].
     pub(crate) run: usize,
-    /// Which generation it was to be.
+    /// The generation that the save was for.
     pub(crate) generation: u64,
-    /// What the error said.
+    /// The message of the error.
     pub(crate) error: String,
 }
 
 /// A load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct PastRestart {
-    /// When.
+    /// The time of the load.
     #[serde(serialize_with = "rfc3339::serialize")]
     pub(crate) time: SystemTime,
     /// The run that loaded, as an index into [`Summary::runs`].
     pub(crate) run: usize,
-    /// Which generation.
+    /// The loaded generation.
     pub(crate) generation: u64,
-    /// The work that was done once more after it, at least; `None` where nothing was lost, or it is not known.
+    /// The work that was repeated after it, as a lower bound; `None` if nothing was lost, or it is
+    /// not known.
     #[serde(serialize_with = "seconds::optional")]
     pub(crate) lost: Option<Duration>,
 }
 
-/// Sums up what happened in a checkpoint directory, and what is in it. Of the checkpoints, which were saved with this protection, only
-/// their manifests are read.
+/// Summarises the history and the content of a checkpoint directory. Its checkpoints were saved
+/// under this protection, and only their manifests are read.
 ///
 /// # Errors
-/// Where the directory cannot be listed or its history not be read. A directory that does not exist has none.
+/// If the directory cannot be listed, or its history cannot be read. A directory that does not
+/// exist has an empty history.
 pub(crate) fn summary(directory: &Path, protection: &Protection) -> Result<Summary, Error> {
     let history = history::read(directory)?;
     let timeline = timeline::of(&history);
@@ -242,7 +256,8 @@ pub(crate) fn summary(directory: &Path, protection: &Protection) -> Result<Summa
 }
 
 impl Summary {
-    /// Every number in the metadata of the generations, by its name: pairs of the generation and the number, which may be NaN.
+    /// Every number in the metadata of the generations, by its name: pairs of the generation and
+    /// the number, which may be NaN.
     pub(crate) fn metrics(&self) -> BTreeMap<&str, Vec<(u64, f64)>> {
         let mut metrics: BTreeMap<&str, Vec<(u64, f64)>> = BTreeMap::new();
         for kept in &self.generations {

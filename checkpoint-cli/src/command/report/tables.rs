@@ -9,7 +9,7 @@ use super::markup::{Text, shortened};
 use super::runs::ending;
 use super::units;
 
-/// So many rows are shown of either table, the newest ones: the rest is in the JSON.
+/// The most rows of either table. They show the newest; the rest is in the JSON.
 const ROWS: usize = 200;
 
 fn left_out(all: usize) -> String {
@@ -119,7 +119,7 @@ pub(super) fn generations(summary: &Summary, now: SystemTime) -> String {
     html
 }
 
-/// How old something is; what is of the future is new.
+/// The age of something; zero if its time is in the future.
 pub(super) fn age(time: SystemTime, now: SystemTime) -> String {
     units::duration(std::time::Duration::from_secs(now.duration_since(time).unwrap_or_default().as_secs()))
 }

@@ -1,12 +1,13 @@
-//! Which saves of a long history are drawn: few enough for a browser, and none of the extremes missing.
+//! Chooses the saves of a long history to draw: few enough for a browser, but with all extremes.
 
 use super::summary::PastSave;
 
-/// The axis of time is cut into so many pieces.
+/// The number of pieces that the axis of time is cut into.
 const PIECES: usize = 250;
 
-/// All saves, or where these are more than the eye can tell apart, of each piece the first and the last, and those with the
-/// least and the greatest of each number that is drawn: at most ten.
+/// All saves, if there are no more than the eye can distinguish. Otherwise at most ten of each
+/// piece: the first and the last, and those with the least and the greatest value of each number
+/// that is drawn.
 pub(super) fn chosen(saves: &[PastSave]) -> Vec<&PastSave> {
     if saves.len() <= 8 * PIECES {
         return saves.iter().collect();
@@ -32,7 +33,7 @@ pub(super) fn chosen(saves: &[PastSave]) -> Vec<&PastSave> {
     chosen
 }
 
-/// At most so many times, of which no two would be drawn at the same place.
+/// At most this number of times, without two that would be drawn at the same place.
 pub(super) fn apart(mut times: Vec<f64>, length: f64) -> Vec<f64> {
     times.sort_by(f64::total_cmp);
     times.dedup_by(|next, former| *next - *former < length / 400.0);

@@ -1,9 +1,11 @@
-//! The records of a history, told apart by run and put on one time axis.
+//! The records of a history, separated by run and placed on one time axis.
 //!
-//! There are two clocks. That of the run (`at`) is never set but stands still while the machine sleeps, and knows nothing of
-//! the time between runs; that of the machine (`time`) may be set. So time goes on by the machine's clock, unless it was
-//! set: when less went by on it than on that of the run, or when it came from before this library was written. Then the
-//! clock of the run is believed, and all times before are reckoned back from those after, whose clock is the better one.
+//! There are two clocks. The clock of the run (`at`) is never set, but it stands still while the
+//! machine sleeps, and ignores the time between runs. The clock of the machine (`time`) may be set.
+//! So time advances by the machine's clock, unless that was set. It was set if it advanced by less
+//! than the clock of the run, or if it showed a time from before this library was written. Then
+//! time advances by the clock of the run. All earlier times are computed back from the later ones,
+//! because the later clock is the better one.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,19 +14,20 @@ use checkpointed_core::schedule::{ASSUMED_MTBF, Experience};
 
 use super::summary::{FailedSave, PastRestart, PastRun, PastSave, RunEnd};
 
-/// 2020-01-01, in seconds: a clock that says less has not been set yet.
+/// 2020-01-01, in seconds: a clock that shows less has not been set yet.
 const PLAUSIBLE: f64 = 1_577_836_800.0;
 
-/// By how much two clocks may differ that go right, in seconds: a clock is also slewed, and a line is written a little later.
+/// The greatest difference between two correct clocks, in seconds: a clock is also slewed, and a
+/// line is written a little later.
 const TOLERANCE: f64 = 2.0;
 
-/// The last second that RFC 3339 can name, which is in the year 9999.
+/// The last second that RFC 3339 can express, in the year 9999.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// Of how many of the last saves the median stall counts, as for the schedule itself.
+/// The number of last saves in the median stall, as for the schedule itself.
 const REMEMBERED: usize = 5;
 
-/// What is known of the runs that have records.
+/// The facts about the runs with records.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     pub(super) runs: Vec<PastRun>,
@@ -32,19 +35,19 @@ pub(super) struct Timeline {
     pub(super) failed_saves: Vec<FailedSave>,
     pub(super) restarts: Vec<PastRestart>,
     pub(super) clock_was_set: usize,
-    /// How long the runs whose records are gone went on.
+    /// The total time of the runs without records.
     pub(super) before: Duration,
-    /// How many of them failed, and those with records.
+    /// The number of failed runs, with and without records.
     failures: u64,
     /// The stalls of the last saves.
     stalls: Vec<Duration>,
-    /// What the schedule aims for.
+    /// The interval that the schedule aims for.
     aimed: Option<Duration>,
-    /// When the last save of this run ended for the program, counted from the start of the run.
+    /// The end of the stall of the last save of this run, counted from the start of the run.
     last: Duration,
 }
 
-/// What a history tells.
+/// Reads the facts from a history.
 pub(super) fn of(history: &History) -> Timeline {
     let (times, clock_was_set) = times(&history.records);
     let mut timeline = Timeline { clock_was_set, ..Timeline::default() };
@@ -69,7 +72,7 @@ impl Timeline {
                 self.runs.push(PastRun { host, process: *process, schedule, retention, ..begun(time, time) });
                 return;
             }
-            // It is said after the end of the run that it is about.
+            // This record comes after the end of the run that it describes.
             Event::Died { ran } => {
                 self.failures = self.failures.saturating_add(1);
                 if let Some(run) = self.runs.last_mut() {
@@ -81,7 +84,7 @@ impl Timeline {
             _ => {}
         }
         if self.runs.is_empty() {
-            // Its start was in a file that is gone.
+            // The record of its start was in a file that is gone.
             let start = time.checked_sub(record.at).unwrap_or(SystemTime::UNIX_EPOCH);
             self.runs.push(begun(start, time));
         }
@@ -142,7 +145,7 @@ impl Timeline {
         }
     }
 
-    /// What is known of all runs until now.
+    /// The facts about all runs until now.
     fn experience(&self) -> Experience {
         let observed = self.runs.iter().map(|run| run.ran).fold(self.before, Duration::saturating_add);
         Experience { failures: self.failures, observed }
@@ -157,7 +160,7 @@ impl Timeline {
 }
 
 impl PastRun {
-    /// It is known to have gone on for so long.
+    /// Extends the run to this time, if it was shorter.
     fn extend(&mut self, ran: Duration) {
         if let Some(more) = ran.checked_sub(self.ran) {
             self.until = self.until.checked_add(more).map_or(at(LATEST), |until| until.min(at(LATEST)));
@@ -166,7 +169,7 @@ impl PastRun {
     }
 }
 
-/// A run of which nothing else is known.
+/// A run with no other facts known yet.
 fn begun(start: SystemTime, until: SystemTime) -> PastRun {
     PastRun {
         start,
@@ -185,7 +188,8 @@ fn begun(start: SystemTime, until: SystemTime) -> PastRun {
     }
 }
 
-/// The time of each record, which never goes back, and how often the machine's clock was set.
+/// The time of each record, which never goes back, and the number of times that the machine's clock
+/// was set.
 fn times(records: &[Record]) -> (Vec<SystemTime>, usize) {
     let mut set = 0;
     let mut now = 0.0;
@@ -214,7 +218,7 @@ fn seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// The other way; what has no name in RFC 3339 is the next that has.
+/// The time at this number of seconds since 1970, or the nearest one that RFC 3339 can express.
 fn at(seconds: f64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds.clamp(0.0, LATEST)).unwrap_or_default()
 }
@@ -258,7 +262,7 @@ mod tests {
         of(&history)
     }
 
-    /// When each save was, counted from the start of the first run.
+    /// The time of each save, counted from the start of the first run.
     fn seconds_of_saves(timeline: &Timeline) -> Vec<f64> {
         let start = timeline.runs[0].start;
         let since = |save: &PastSave| save.time.duration_since(start).unwrap_or_default().as_secs_f64();
@@ -299,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_not_set_yet_is_not_believed() {
-        // As on a board without a battery, before it has asked the network.
+        // A board without a battery shows such times before it has asked the network.
         let timeline =
             told(vec![record(10.0, 0.0, start()), record(70.0, 60.0, save(1)), record(NOON, 120.0, save(2))]);
         assert_eq!((seconds_of_saves(&timeline), timeline.clock_was_set), (vec![60.0, 120.0], 1));

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The last second that has a name, in the year 9999.
+/// The last second with a date, in the year 9999.
 const LATEST: f64 = 253_402_300_799.0;
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Three digits that count, without trailing zeros behind the point.
+/// Writes three significant digits, without trailing zeros after the point.
 fn three_digits(value: f64) -> String {
     let text = match value.abs() {
         size if size >= 99.95 => return format!("{value:.0}"),
@@ -18,7 +18,7 @@ fn three_digits(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A length of time, given in seconds.
+/// A duration, given in seconds.
 pub(super) fn seconds(seconds: f64) -> String {
     const UNITS: [(f64, &str); 7] = [
         (365.25 * 86_400.0, "years"),
@@ -58,7 +58,7 @@ pub(super) fn bytes(bytes: f64) -> String {
     format!("{} PiB", three_digits(value))
 }
 
-/// A part of the whole, from 0 to 1, as per cent.
+/// A part of the whole, from 0 to 1, as a percentage.
 pub(super) fn share(share: f64) -> String {
     match share * 100.0 {
         percent if percent > 0.0 && percent < 0.01 => "below 0.01 %".to_owned(),
@@ -104,7 +104,8 @@ pub(super) fn epoch(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// A time in UTC, in its parts: year, month, day, and the clock to the second. Takes what has no name for the next that has.
+/// The parts of a time in UTC: year, month, day, and the clock to the second. A time without a date
+/// counts as the nearest one with a date.
 fn parts(seconds: f64) -> (String, String, String, String) {
     let since = Duration::try_from_secs_f64(seconds.clamp(0.0, LATEST)).unwrap_or_default();
     let text = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string();
@@ -112,26 +113,26 @@ fn parts(seconds: f64) -> (String, String, String, String) {
     (part(0, 4), part(5, 7), part(8, 10), part(11, 19))
 }
 
-/// 7 Nov, of a time in seconds since 1970.
+/// Writes a time in seconds since 1970 as `7 Nov`.
 pub(super) fn day(seconds: f64) -> String {
     let (_, month, day, _) = parts(seconds);
     let month = month.parse::<usize>().ok().and_then(|month| MONTHS.get(month.wrapping_sub(1)));
     format!("{} {}", day.trim_start_matches('0'), month.copied().unwrap_or_default())
 }
 
-/// 7 Nov 2026.
+/// Writes it as `7 Nov 2026`.
 pub(super) fn date(seconds: f64) -> String {
     format!("{} {}", day(seconds), parts(seconds).0)
 }
 
-/// 14:05:09, or less of it.
+/// Writes it as `14:05:09`, or without the seconds.
 pub(super) fn clock(seconds: f64, with_seconds: bool) -> String {
     let mut clock = parts(seconds).3;
     clock.truncate(if with_seconds { 8 } else { 5 });
     clock
 }
 
-/// 2026-11-07 14:05, which sorts and aligns.
+/// Writes it as `2026-11-07 14:05`, which sorts and aligns.
 pub(super) fn minute(seconds: f64) -> String {
     let (year, month, day, _) = parts(seconds);
     format!("{year}-{month}-{day} {}", clock(seconds, false))
