@@ -1,8 +1,9 @@
-//! What a save and a load of a small state cost, beside what a program would do by hand.
+//! Measures a save and a load of a small state, beside a program that does the same by hand.
 //!
-//! Three promises are checked: a durable save takes at most 1.15 times the hand-written one, and a load at most 50
-//! microseconds more than reading the file, both measured round by round in turn, so that whatever else the machine does
-//! meets both sides alike; and to ask whether a save is due takes less than 100 nanoseconds.
+//! Three promises are checked. A durable save takes at most 1.15 times as long as the hand-written
+//! one. A load takes at most 50 microseconds more than reading the file. Both are measured in turn,
+//! round by round, so that other work of the machine affects both sides alike. The question if a
+//! save is due takes less than 100 nanoseconds.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -21,12 +22,12 @@ struct Counter {
     count: u64,
 }
 
-/// What the promises are about.
+/// The limits in the promises.
 const SAVE_RATIO: f64 = 1.15;
 const LOAD_SURPLUS: Duration = Duration::from_micros(50);
 const NOT_DUE: Duration = Duration::from_nanos(100);
 
-/// The durable save of 64 bytes without this library, step by step as docs/durability.md has it.
+/// Saves 64 bytes durably without this library, step by step as in docs/durability.md.
 fn save_by_hand(directory: &Path, bytes: &[u8; 64]) {
     let (temporary, target) = (directory.join("state.tmp"), directory.join("state"));
     let mut file = File::create(&temporary).unwrap();
@@ -37,7 +38,8 @@ fn save_by_hand(directory: &Path, bytes: &[u8; 64]) {
     File::open(directory).unwrap().sync_all().unwrap();
 }
 
-/// Directories on the disk that the workspace is built on: `/tmp` is memory on many machines, where a sync is free.
+/// Directories on the disk of the workspace: `/tmp` is memory on many machines, and a sync is free
+/// there.
 struct Place {
     by_hand: tempfile::TempDir,
     _ours: tempfile::TempDir,
@@ -62,7 +64,7 @@ fn medians(rounds: usize, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (
         begun.elapsed()
     };
     for round in 0..rounds {
-        // Who comes first finds the disk and the caches as the other left them; so that changes too.
+        // The first finds the disk and the caches as the other left them, so the order alternates.
         if round % 2 == 0 {
             times.0.push(time(&mut ours));
             times.1.push(time(&mut theirs));
@@ -79,7 +81,7 @@ fn medians(rounds: usize, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (
 }
 
 fn main() {
-    // `cargo test --benches` asks only whether it runs.
+    // `cargo test --benches` only checks that it runs.
     let measure = std::env::args().any(|argument| argument == "--bench");
     let mut criterion = Criterion::default()
         .sample_size(20)

@@ -1,4 +1,4 @@
-//! A counter that goes on where it was: interrupt or kill it, and start it again.
+//! A counter that continues: interrupt or kill it, and start it again.
 //!
 //! ```text
 //! cargo run --example counter
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     loop {
         thread::sleep(Duration::from_secs(1));
         counter.count += 1;
-        // Saved before it is shown: a number that was seen is never counted again.
+        // The save comes before the output, so that a number that was shown is never counted again.
         checkpoints.save(&counter)?;
         writeln!(io::stdout(), "{}", counter.count)?;
     }

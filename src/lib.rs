@@ -1,5 +1,5 @@
-//! Checkpoint and restart: put [`#[checkpointed]`](macro@checkpointed) on the state of a program, and a crash, a kill or
-//! a power cut costs the work since the last save, never the run.
+//! Checkpoint and restart: put [`#[checkpointed]`](macro@checkpointed) on the state of a program,
+//! and a crash, a kill or a power cut costs the work since the last save, never the run.
 //!
 //! ```
 //! use checkpointed::{Checkpointer, checkpointed};
@@ -25,35 +25,36 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A checkpoint directory holds one file for each generation that is kept, by default the last two. [`save`] returns once
-//! its generation is durable: from then on a restart loads it or a newer one. [`load`] takes the newest generation
-//! whose checksums are right, and reports each one that it passed over. A state whose type has changed since is loaded
-//! by the names of its fields, or refused with the path of the field that does not fit.
+//! A checkpoint directory holds one file for each generation that is kept, by default the last two.
+//! [`save`] returns once its generation is durable: from then on a restart loads it or a newer one.
+//! [`load`] takes the newest generation with correct checksums, and reports each newer one that it
+//! skipped. If the type of a state has changed since the save, the state is loaded by the names of
+//! its fields, or refused with the path of the field that does not fit.
 //!
-//! # Where things are
+//! # Overview
 //!
 //! | to | see |
 //! |---|---|
 //! | save and load | [`Checkpointer`], [`CheckpointReader`] |
-//! | set how a directory is used | [`Builder`], whose [`open`](Builder::open) lists the environment variables |
+//! | set the options | [`Builder`]; [`open`](Builder::open) lists the environment variables |
 //! | choose when to save | [`Schedule`], [`schedule`] |
 //! | stop in time, by a signal or a deadline | [`Builder::stop_on_signals`], [`stop`] |
-//! | choose what is kept | [`Builder::keep_last`], [`Metric`], [`Metadata`] |
-//! | have a state of a type of another crate | [`Plain`], [`self_describing`], [`json`], [`fixed`] |
+//! | choose the generations to keep | [`Builder::keep_last`], [`Metric`], [`Metadata`] |
+//! | use types of other crates | [`Plain`], [`self_describing`], [`json`], [`fixed`] |
 //! | change the type of a state | [`macro@checkpointed`], [`evolution`], [`schema`] |
-//! | find out what happened in a directory | [`history`], [`Manifest`], [`LoadReport`] |
+//! | see the events in a directory | [`history`], [`Manifest`], [`LoadReport`] |
 //! | authenticate or encrypt | [`Protection`], [`Key`] |
 //! | understand a failure | [`Error`], [`Warning`] |
 //!
 //! # Features
 //!
-//! | feature | what it adds |
+//! | feature | effect |
 //! |---|---|
 //! | `derive` (on by default) | the macros |
-//! | `pipeline` | `pipeline`: a program in steps, each checkpointed by itself and repeated only where it must be |
+//! | `pipeline` | `pipeline`: a program in steps, each with its own checkpoints |
 //! | `scopes` | `scopes`: functions that each keep a part of one checkpoint |
 //! | `group` | `group`: many processes that save together, and restart together |
-//! | `inspect` | `inspect`: looks into checkpoints without the program that wrote them |
+//! | `inspect` | `inspect`: inspects checkpoints without the program that wrote them |
 //! | `ndarray`, `nalgebra`, `num-complex`, `half` | arrays of these crates, stored as arrays |
 //! | `zstd` | compressed checkpoints |
 //! | `encryption` | encrypted checkpoints |
@@ -71,7 +72,7 @@ pub use checkpointed_derive::{Checkpoint, checkpointed};
 #[doc(hidden)]
 pub use checkpointed_core::__private;
 
-// The examples of the documents run as tests, where the features that they use are on.
+// The examples of the documents run as tests, if the features that they use are on.
 #[cfg(all(doctest, feature = "derive", feature = "pipeline"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

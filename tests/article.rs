@@ -1,4 +1,4 @@
-//! The article's program, as a user runs it: started, interrupted, killed, and started again.
+//! Runs the article's program as a user does: started, interrupted, killed, and started again.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -16,7 +16,7 @@ fn article() -> Command {
     crate::common::example("article")
 }
 
-/// What `article` with these options prints, until it ends by itself.
+/// The output of `article` with these options, until it ends by itself.
 fn output(directory: &Path, options: &[&str]) -> String {
     let output = article().arg("--dir").arg(directory).args(options).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -28,7 +28,7 @@ fn numbers(range: std::ops::RangeInclusive<u64>) -> String {
     range.map(|number| format!("{number}\n")).collect()
 }
 
-/// A counter that runs, and what was read of what it printed.
+/// A counter that runs, and the output that was read from it.
 struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -43,7 +43,7 @@ impl Running {
         Running { stdin: child.stdin.take(), stdout: child.stdout.take().unwrap(), child }
     }
 
-    /// Reads until `what` was printed, and returns all up to there.
+    /// Reads until `what` was printed, and returns everything up to there.
     #[track_caller]
     fn read_until(&mut self, what: &str) -> String {
         let mut text = Vec::new();
@@ -65,7 +65,7 @@ impl Running {
         self.stdin.as_mut().unwrap().write_all(answer.as_bytes()).unwrap();
     }
 
-    /// Waits for its end, and returns the rest of what it printed.
+    /// Waits for its end, and returns the rest of its output.
     fn end(mut self) -> (ExitStatus, String) {
         drop(self.stdin.take());
         let mut rest = String::new();
@@ -76,13 +76,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Only where a test failed; otherwise it has ended.
+        // Only after a failure: otherwise it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A path at which there is nothing yet.
+/// A path where nothing exists yet.
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("counter.ckpt");
@@ -135,7 +135,7 @@ fn ctrl_c_asks_and_the_letter_y_goes_on_with_the_next_number() {
         running.interrupt();
         let rest = running.read_until(QUESTION);
         let rest = rest.strip_suffix(QUESTION).unwrap();
-        // Between the number that we waited for and the interrupt it may have counted on.
+        // It may have counted on between the awaited number and the interrupt.
         last = rest.lines().last().map_or(last + 3, |line| line.parse().unwrap());
         assert!(next.clone() + rest == numbers(next.trim().parse().unwrap()..=last), "{rest}");
         running.answer("y\n");
@@ -151,7 +151,7 @@ fn ctrl_c_asks_and_the_letter_y_goes_on_with_the_next_number() {
 #[test]
 fn ctrl_c_during_a_long_wait_is_noticed_at_once() {
     let (_parent, path) = nowhere();
-    // An hour from one number to the next.
+    // One hour between two numbers.
     let mut running = Running::start(&path, &["--every", "3600000"]);
     assert_eq!(running.read_until("\n"), FIRST_LINE);
     running.interrupt();
@@ -170,7 +170,7 @@ fn any_other_answer_and_the_end_of_input_end_it_with_success() {
         running.answer(answer);
         let (status, rest) = running.end();
         assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "{answer:?}");
-        // And the next run goes on.
+        // The next run continues.
         let counted = printed.strip_suffix(QUESTION).unwrap();
         let last: u64 = counted.lines().last().map_or(2, |line| line.parse().unwrap());
         let next = output(&path, &["--every", "1", "--count", "1"]);
@@ -204,7 +204,8 @@ fn killed_fifty_times_it_never_prints_a_number_twice() {
         seed ^= seed << 17;
         seed
     };
-    // The last number that was printed, and the kills since then: each may have come between a save and its number.
+    // The last printed number, and the kills since then: each may have come between a save and its
+    // number.
     let (mut last, mut kills) = (0, 0);
     let mut check = |printed: &str, kills: u64| {
         let counted = printed.strip_prefix(FIRST_LINE).unwrap_or_default();
@@ -223,7 +224,7 @@ fn killed_fifty_times_it_never_prints_a_number_twice() {
         running.child.kill().unwrap();
         let (status, printed) = running.end();
         assert_eq!(status.code(), None, "it ran until it was killed");
-        // Killed in the middle of a line it cannot be: each is one write.
+        // A kill cannot cut a line: each line is one write.
         assert!(printed.is_empty() || printed.ends_with('\n'), "{printed:?}");
         if check(&printed, kills) {
             kills = 0;
@@ -272,7 +273,7 @@ fn output_that_nobody_reads_ends_it_without_a_panic() {
     for options in all_options {
         let mut child =
             article().args(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // As `article | true`: no process reads what it prints.
+        // As with `article | true`, no process reads its output.
         drop(child.stdout.take());
         let (status, message) = crate::common::must_end(move || {
             let output = child.wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! What does not fit is refused by name, with a way out, and nothing is touched.
+//! Invalid input is refused by name, with a way out, and nothing is changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,7 +49,7 @@ fn a_path_relative_to_the_working_directory_is_enough() {
 fn a_file_where_the_directory_should_be_is_refused_and_kept() {
     let (parent, path) = nowhere();
     fs::write(&path, "precious").unwrap();
-    // As the directory itself, and as one above it.
+    // The file itself, and paths through it.
     for asked in [path.clone(), path.join("run.ckpt"), path.join("a/b/run.ckpt")] {
         let error = Checkpointer::<u64>::open(&asked).unwrap_err();
         assert!(matches!(&error, Error::NotADirectory { path: found, .. } if *found == path), "{error}");
@@ -77,7 +77,7 @@ fn a_read_only_file_system_is_refused_and_can_still_be_read() {
     fs::create_dir(&unlocked).unwrap();
     run("mount", &["-o", "remount,ro", directory]);
 
-    // One that was used before, one that never was, and one that is not there.
+    // A directory that was used before, one that never was, and two that do not exist.
     for asked in [&path, &unlocked, &mounted.join("new.ckpt"), &mounted.join("a/b/new.ckpt")] {
         let error = Checkpointer::<Run>::open(asked).unwrap_err();
         assert!(matches!(error, Error::NotWritable { .. }), "{error:?}");
@@ -98,7 +98,7 @@ fn a_file_system_that_becomes_read_only_fails_only_the_save() {
     };
     let directory = mounted.to_str().unwrap();
     run("mount", &["-t", "tmpfs", "tmpfs", directory]);
-    // The file that lock holds would keep the mount from becoming read-only; as a bind mount it may.
+    // The open lock file would keep the mount from becoming read-only; a bind mount allows it.
     let (below, path) = (mounted.join("below"), mounted.join("run.ckpt"));
     fs::create_dir(&below).unwrap();
     fs::create_dir(&path).unwrap();
@@ -144,7 +144,8 @@ fn a_full_disk_fails_the_save_and_keeps_the_older_generation() {
         assert_eq!(checkpoints.load().unwrap().unwrap_or_default(), left);
     };
 
-    // With nothing saved yet; with one to keep; with one to recycle, which is lost by that, but was not wanted.
+    // There is nothing saved yet; or a generation to keep; or one to recycle, which is lost, but
+    // was not needed.
     fails(&mut checkpoints, &large, &[]);
     for round in 0..4 {
         checkpoints.save(&small).unwrap();
@@ -153,7 +154,7 @@ fn a_full_disk_fails_the_save_and_keeps_the_older_generation() {
         assert!(!checkpoints.generations().unwrap().is_empty(), "round {round}");
     }
 
-    // Somebody else fills the disk: not even a small state fits.
+    // Another program fills the disk: not even a small state fits.
     let filler = mounted.join("filler");
     let mut file = fs::File::create(&filler).unwrap();
     while file.write_all(&[7; 512]).is_ok() {}
@@ -163,7 +164,7 @@ fn a_full_disk_fails_the_save_and_keeps_the_older_generation() {
     assert_eq!(checkpoints.generations().unwrap(), before);
     drop(checkpoints);
 
-    // A program that starts on the full disk can load, which is what it needs most.
+    // A program that starts on the full disk can still load, which is most important.
     let mut checkpoints = Checkpointer::<Vec<String>>::open(&path).unwrap();
     fails(&mut checkpoints, &small, &small);
     fs::remove_file(filler).unwrap();
@@ -181,11 +182,11 @@ fn a_second_checkpointer_is_refused_and_told_the_first() {
     assert!(matches!(&error, Error::InUse { path: found, .. } if *found == path), "{error:?}");
     let holder = format!("process {} on ", std::process::id());
     assert!(error.to_string().contains(&holder) && message_names(&error, &path), "{error}");
-    // By another name it is the same directory.
+    // Another path leads to the same directory.
     let link = path.with_file_name("link.ckpt");
     symlink(&path, &link).unwrap();
     assert!(matches!(Checkpointer::<u64>::open(&link), Err(Error::InUse { .. })));
-    // The first is none the worse for it.
+    // The first program is not affected.
     first.save(&8).unwrap();
     drop(first);
     assert_eq!(Checkpointer::<u64>::open(&path).unwrap().load().unwrap(), Some(8));
@@ -197,7 +198,7 @@ fn another_process_keeps_the_directory_until_it_is_killed() {
         let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
         checkpoints.save(&7).unwrap();
         println!("\nsaved");
-        // Until it is killed, or its parent is gone.
+        // Waits until this process is killed, or its parent is gone.
         let _ = std::io::stdin().read_line(&mut String::new());
         return;
     }
@@ -216,13 +217,14 @@ fn another_process_keeps_the_directory_until_it_is_killed() {
     child.wait().unwrap();
     let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(7));
-    // And now it is ours.
+    // Now this process holds the lock.
     let error = Checkpointer::<u64>::open(&path).unwrap_err();
     assert!(error.to_string().contains(&format!("process {} on ", std::process::id())), "{error}");
 }
 
-/// Two whole generations, of which the older one is of type `Old` and the newer one of type `New`; a program of type
-/// `Old` must not go back to the older one, because that would throw away what the newer one holds.
+/// Makes two intact generations, the older one of type `Old` and the newer one of type `New`. A
+/// program of type `Old` must not go back to the older one, because the work in the newer one would
+/// be lost.
 fn refused_without_falling_back<Old: Checkpoint, New: Checkpoint>(old: &Old, new: &New) -> Error {
     let (_parent, path) = nowhere();
     Checkpointer::open(&path).unwrap().save(old).unwrap();
@@ -399,7 +401,7 @@ fn a_directory_removed_or_replaced_in_use_is_not_written_to() {
             fs::create_dir(path).unwrap();
         },
         |path| {
-            // Another program took the name, saved there, and is gone again.
+            // Another program took the name, saved there, and has ended.
             fs::rename(path, path.with_extension("moved")).unwrap();
             Checkpointer::open(path).unwrap().save(&Run::after(77)).unwrap();
         },
@@ -418,7 +420,7 @@ fn a_directory_removed_or_replaced_in_use_is_not_written_to() {
             assert!(message_names(&error, &path), "{error}");
             assert_eq!(path.exists().then(|| names_in(&path)), found, "change {number}");
             drop(checkpoints);
-            // Opened again, it works, and finds what is there now.
+            // After it is opened again, it works, and finds the present content.
             let mut checkpoints = Checkpointer::<Run>::open(&path).unwrap();
             let last = checkpoints.load().unwrap().map(|state| state.step);
             assert_eq!(last, [None, None, None, Some(77)][number], "change {number}");
@@ -441,7 +443,7 @@ fn a_lock_file_that_is_a_link_leads_to_no_write_elsewhere() {
         assert!(!parent.path().join("absent").exists());
         fs::remove_file(path.join(".lock")).unwrap();
     }
-    // Nor does one that is no file keep us waiting.
+    // A lock that is no regular file does not block either.
     run("mkfifo", &[path.join(".lock").to_str().unwrap()]);
     let error = crate::common::must_end(move || Checkpointer::<u64>::open(path).unwrap_err());
     assert!(error.to_string().contains("not a regular file"), "{error}");
@@ -476,7 +478,7 @@ fn a_field_that_could_never_be_loaded_is_refused_before_a_save() {
     assert!(message.contains("checkpointed::self_describing"), "the way out: {message}");
     assert!(matches!(CheckpointReader::<Settings>::open(&path), Err(Error::Unsupported { .. })));
     assert!(!path.exists(), "nothing was created");
-    // Never constructed otherwise.
+    // The type is not constructed anywhere else.
     let _ = Settings { seed: 0, nested: vec![Nested { extra: serde_json::Value::Null }] };
 }
 

@@ -1,4 +1,5 @@
-//! The files in `tests/compatibility/`, written by released versions of the library, are read for ever, with these values.
+//! The files in `tests/compatibility/`, written by released versions of the library, are read for
+//! ever, with these values.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +11,7 @@ use checkpointed::{
 use nalgebra::{DMatrix, Vector3};
 use ndarray::{Array2, array};
 
-/// Copies what is kept, so that nothing is ever written there.
+/// Copies the stored files, so that they are never changed.
 fn kept(name: &str) -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let from = crate::common::root().join("tests/compatibility").join(name);
@@ -39,7 +40,6 @@ fn assert_reads<T: Checkpoint + PartialEq + std::fmt::Debug>(name: &str, expecte
     assert!(reader.last_load().unwrap().differences.is_empty());
 }
 
-/// Bits, so that NaN is equal to itself.
 #[checkpointed]
 #[derive(Clone, Debug, PartialEq)]
 enum Phase {
@@ -105,20 +105,20 @@ fn values_of_every_kind() {
 #[checkpointed]
 #[derive(Clone, Debug, PartialEq)]
 struct Arrays {
-    /// As bits: a signalling NaN among them.
+    /// Floats as bits: a signalling NaN among them.
     signals: Vec<u64>,
     floats: Vec<f64>,
     empty: Vec<u16>,
     points: Vec<[f32; 3]>,
     truth: Vec<bool>,
     wide: Vec<i128>,
-    /// Longer than serde's own.
+    /// Longer than serde's own longest.
     fixed: [[i16; 40]; 2],
     rows: Vec<[u8; 33]>,
     grid: Array2<f64>,
     matrix: DMatrix<f32>,
     vectors: Vec<Vector3<f64>>,
-    /// More than 256 arrays: the last are with the rest of the state.
+    /// More than 256 arrays: the last ones are inside the encoded state.
     many: Vec<Vec<u8>>,
 }
 
@@ -180,7 +180,7 @@ fn pipelines_reuse_what_they_made() {
     assert_eq!(reports, ["load: Reused", "scale: Reused"]);
 }
 
-/// What each step did.
+/// Returns the event of each step.
 fn pipeline(path: &Path) -> Vec<String> {
     let pipeline = Pipeline::open(path).unwrap();
     let load = pipeline.step("load").version(2).run(|_| Ok::<_, Error>(vec![1.0_f64, 2.0])).unwrap();
@@ -241,7 +241,7 @@ mod versions {
     }
 }
 
-/// How the files were made. It writes none that is there: what was released is never made again.
+/// Makes the files. It only writes missing ones: a released file is never made again.
 #[test]
 #[ignore = "adds what is missing to tests/compatibility: cargo test -p checkpointed-tests --features zstd --test main compatibility:: -- --ignored"]
 fn add_what_is_missing() {
@@ -263,7 +263,7 @@ fn add_what_is_missing() {
         let path = crate::common::root().join("tests/compatibility").join(name);
         (!path.exists()).then_some(path)
     }
-    /// The lock says where this was.
+    /// Removes the lock, which names this machine.
     fn tidy(path: &Path) {
         fs::remove_file(path.join(".lock")).unwrap();
     }

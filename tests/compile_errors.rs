@@ -1,7 +1,9 @@
-//! What the macros refuse, and in which words: each file in `compile_errors/` is named after the promise that it keeps.
+//! Tests the refusals of the macros, and their words: each file in `compile_errors/` is named after
+//! the promise that it keeps.
 //!
-//! After a change of wording, `TRYBUILD=overwrite cargo test -p checkpointed-tests --test compile_errors` writes the new `.stderr` files.
-//! Read them as a user would before they are committed.
+//! After a change of wording, `TRYBUILD=overwrite cargo test -p checkpointed-tests --test
+//! compile_errors` writes the new `.stderr` files. Read them as a user would before you commit
+//! them.
 
 #[test]
 fn what_cannot_be_stored_is_refused_in_these_words() {

@@ -1,4 +1,5 @@
-//! Compressed checkpoints: what is saved comes back, other programs read it, and it takes little memory.
+//! Compressed checkpoints: a saved state loads unchanged, other programs read it, and it takes
+//! little memory.
 //!
 //! `cargo test -p checkpointed-tests --features zstd --test main compression::`
 
@@ -14,15 +15,15 @@ use checkpointed::{CheckpointReader, Checkpointer, Compression, Error, checkpoin
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Field {
     step: u64,
-    /// Smooth: it becomes shorter.
+    /// Smooth data, which shrinks.
     temperature: Vec<f64>,
-    /// It does not.
+    /// Noise, which does not.
     noise: Vec<u64>,
     few: Vec<u8>,
     log: Vec<String>,
 }
 
-/// Numbers without any order, the same each time.
+/// Random numbers, the same each time.
 fn noise(length: usize) -> Vec<u64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let next = || {
@@ -53,7 +54,7 @@ fn compressed(path: &Path, level: i32) -> Checkpointer<Field> {
     Checkpointer::builder(path).compression(Compression::Zstd(level)).open().unwrap()
 }
 
-/// The name of each entry with its method, as the list of entries has them.
+/// The name of each entry with its method, from the list of entries.
 fn methods(file: &Path) -> Vec<(String, usize)> {
     let bytes = fs::read(file).unwrap();
     let mut place = read32(&bytes, bytes.len() - 6);
@@ -70,7 +71,7 @@ fn methods(file: &Path) -> Vec<(String, usize)> {
 #[test]
 fn each_way_to_save_and_load_gives_the_same_state() {
     let (_parent, path) = nowhere();
-    // Around the lengths of a sample, of a checksum's chunk, and beyond many of them.
+    // Around the lengths of a sample and of a checksum's chunk, and beyond many of them.
     for length in [0, 1, 100, 8191, 8192, 131_072, 400_000, 1_000_003] {
         let state = Field::of(length);
         for level in [1, 3] {
@@ -80,7 +81,7 @@ fn each_way_to_save_and_load_gives_the_same_state() {
             checkpoints.save_in_background(&state).unwrap();
             checkpoints.wait().unwrap();
             drop(checkpoints);
-            // Whoever loads need not be told.
+            // A load needs no setting.
             let mut into = Field { temperature: vec![1.0; length], ..Field::default() };
             assert!(Checkpointer::<Field>::open(&path).unwrap().load_into(&mut into).unwrap());
             assert_eq!(into, state, "{length}");
@@ -102,7 +103,7 @@ fn only_what_becomes_shorter_is_compressed() {
     let plain = checkpoints.save(&state).unwrap().bytes;
     assert!(methods(&file_of(&path, 2)).iter().all(|(_, method)| *method == 0), "off unless asked for");
     assert!(packed < 4_000_000 && plain > 7_000_000, "{packed} of {plain}");
-    // Both kinds may stand side by side.
+    // Both kinds may be in one directory.
     assert_eq!(checkpoints.load_generation(1).unwrap(), checkpoints.load_generation(2).unwrap());
 }
 
@@ -149,7 +150,8 @@ fn every_flipped_bit_falls_back_to_the_older_generation() {
     }
 }
 
-/// Unpacks each entry as the zip records say, with the program `zstd`, and compares length and checksum.
+/// Unpacks each entry by the zip records, with the program `zstd`, and compares length and
+/// checksum.
 const UNPACK: &str = r#"
 import json, subprocess, sys, zipfile, zlib
 packed = 0
@@ -223,7 +225,7 @@ print(state["step"], len(state["temperature"]), state["temperature"].sum(), len(
     let expected = format!("7 1000003 {sum:.1} 125000 [1, 2, 3]");
     assert_eq!(printed.trim(), expected, "{}", String::from_utf8_lossy(&output.stderr));
 
-    // One byte of the packed field.
+    // Changes one byte of the packed field.
     let mut bytes = fs::read(file_of(&path, 1)).unwrap();
     bytes[5000] ^= 1;
     fs::write(file_of(&path, 1), bytes).unwrap();
@@ -250,7 +252,7 @@ fn saving_and_loading_take_little_memory_besides_the_state() {
     state.iter_mut().enumerate().for_each(|(place, value)| *value = (place / 10) as f64);
     let builder = Checkpointer::builder(&path).compression(Compression::Zstd(3));
     let mut checkpoints = builder.open().unwrap();
-    // A short save and load bring the program's own code into memory, which is not the library's doing.
+    // A short save and load bring the program's own code into memory, which must not count.
     checkpoints.save(&vec![0.0; 100_000]).unwrap();
     checkpoints.load().unwrap();
     let before = peak_memory();

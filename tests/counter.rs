@@ -1,4 +1,4 @@
-//! The first example, as a user runs it: started, killed, and started again.
+//! Runs the first example as a user does: started, killed, and started again.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Whatever happens to a file, what is loaded is a state that was saved, and nobody is left in doubt which.
+//! After any damage to a file, a load returns a saved state, and reports which.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -10,7 +10,7 @@ use crate::common::forge::{read32, replace_in_manifest, write32};
 use crate::common::{Run, file_of, must_end, names_in, run, skipped, temporaries_in};
 use checkpointed::{CheckpointReader, Checkpointer, Error};
 
-/// A directory with the generations 1 and 2, and none of our processes in it.
+/// A directory with the generations 1 and 2, and no open checkpointer.
 struct Saved {
     _parent: tempfile::TempDir,
     path: PathBuf,
@@ -36,7 +36,8 @@ impl Saved {
     }
 }
 
-/// The newest generation is refused, for a reason that `why` is part of, and the one before it is loaded.
+/// Asserts that the newest generation is refused, with `why` in the reason, and the one before it
+/// is loaded.
 #[track_caller]
 fn assert_falls_back(path: &Path, why: &str) {
     let mut reader = CheckpointReader::<Run>::open(path).unwrap();
@@ -48,7 +49,7 @@ fn assert_falls_back(path: &Path, why: &str) {
     reader.load_generation(2).unwrap_err();
 }
 
-/// The same without looking into the message, for a great many damages.
+/// The same without a look at the message, for a great many damages.
 fn falls_back(reader: &mut CheckpointReader<Run>) -> bool {
     let loaded = reader.load();
     let falls_back = matches!(&loaded, Ok(Some(state)) if *state == Run::after(1));
@@ -99,7 +100,7 @@ fn appended_bytes_are_refused() {
         fs::write(saved.newest(), [&bytes, appended].concat()).unwrap();
         assert_falls_back(&saved.path, "damaged");
     }
-    // Many zip readers take an archive with something before it.
+    // Many zip readers accept an archive behind other bytes.
     fs::write(saved.newest(), [b"PK\x03\x04", &bytes[..]].concat()).unwrap();
     assert_falls_back(&saved.path, "damaged");
 }
@@ -167,7 +168,7 @@ fn a_pipe_directory_or_link_for_a_file_is_not_waited_for() {
         let path = saved.path.clone();
         must_end(move || assert_falls_back(&path, why));
 
-        // Neither does it stand in the way of later saves, nor of retention.
+        // It does not disturb later saves or retention either.
         let path = saved.path.clone();
         must_end(move || {
             let mut checkpoints = Checkpointer::<Run>::open(&path).unwrap();
@@ -196,7 +197,7 @@ fn a_directory_named_like_a_generation_keeps_its_name_and_files() {
     assert_eq!(temporaries_in(&saved.path), [""; 0]);
 }
 
-/// The file may be whole: an older generation in its place would throw work away.
+/// The file may be intact: an older generation in its place would lose work.
 fn assert_may_not_read(path: &Path) {
     let error = CheckpointReader::<Run>::open(path).unwrap().load().unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
@@ -213,7 +214,8 @@ fn a_generation_without_read_permission_is_an_error() {
     if File::open(saved.newest()).is_err() {
         return assert_may_not_read(&saved.path);
     }
-    // We are root, who may read everything; so somebody else has to try, who needs to get there.
+    // The test runs as root, who may read everything. So another user must try, and needs access to
+    // the folders.
     for open in [saved.path.parent().unwrap(), &saved.path] {
         fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -224,7 +226,7 @@ fn a_generation_without_read_permission_is_an_error() {
         &["setpriv", "--reuid=65534", "--clear-groups"][..],
         &["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"],
     ] {
-        // Whether the other user may even start this program.
+        // Checks that the other user can start this program.
         let mut can_start = Command::new(wrapper[0]);
         can_start.args(&wrapper[1..]).arg(&program).arg("--list");
         let mut can_read = Command::new(wrapper[0]);
@@ -251,7 +253,8 @@ fn a_generation_under_the_name_of_another_is_refused() {
     assert!(error.contains("it is generation 1 under the name of generation 2"), "{error}");
     assert!(error.contains("it is generation 2 under the name of generation 1"), "{error}");
 
-    // A copy of the newest under a higher number would be loaded again after it was long overtaken.
+    // A copy of an old generation under a higher number would be loaded long after it was
+    // superseded.
     let saved = two_generations();
     fs::copy(file_of(&saved.path, 1), file_of(&saved.path, 7)).unwrap();
     let mut reader = CheckpointReader::<Run>::open(&saved.path).unwrap();
@@ -465,7 +468,8 @@ fn files_of_other_kinds_are_no_checkpoints() {
     }
 }
 
-/// Refused without reading or reserving much: a terabyte takes minutes to read, and more memory than there is.
+/// Asserts a refusal without much reading or memory: a terabyte takes minutes to read, and more
+/// memory than there is.
 #[track_caller]
 fn assert_refused_at_once(path: PathBuf) {
     must_end(move || {
@@ -476,7 +480,7 @@ fn assert_refused_at_once(path: PathBuf) {
     });
 }
 
-/// Runs a test in a process of its own, where no other test uses memory at the same time.
+/// Runs a test in a process of its own, so that no other test uses memory at the same time.
 fn alone(test: &str, work: fn()) {
     if crate::common::inside().is_some() {
         return work();
@@ -492,7 +496,7 @@ fn peak_memory() -> u64 {
 }
 
 const TERABYTE: u64 = 1 << 40;
-/// Little enough to fit into memory, and far too much for it to be taken.
+/// It fits into memory, but is far more than a load may take.
 const GIGABYTES: u64 = 3 << 30;
 
 #[test]
@@ -502,14 +506,14 @@ fn a_sparse_file_of_a_terabyte_is_refused_at_once() {
             let saved = two_generations();
             File::options().write(true).open(saved.newest()).unwrap().set_len(length).unwrap();
             assert_refused_at_once(saved.path.clone());
-            // Nothing but a hole.
+            // The file is one hole.
             File::create(saved.newest()).unwrap().set_len(length).unwrap();
             assert_refused_at_once(saved.path.clone());
         }
     });
 }
 
-/// The end of an archive whose central headers are said to be `size` bytes from `offset` on.
+/// The end of an archive that claims central headers of `size` bytes from `offset` on.
 fn end_of_archive(size: u64, offset: u64) -> Vec<u8> {
     let mut end = Vec::new();
     let put16 = |end: &mut Vec<u8>, value: u16| end.extend(value.to_le_bytes());
@@ -562,7 +566,8 @@ fn a_manifest_that_claims_gigabytes_is_refused_at_once() {
         let central = read32(&bytes, end + 16);
         let mut tail = bytes[central..].to_vec();
         let last = tail.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
-        // So long an entry has its data at the next multiple of 4096; from there to the list of entries, all is hole.
+        // An entry of this length has its data at the next multiple of 4096; from there to the list
+        // of entries, everything is a hole.
         let data = (read32(&tail, last + 42) as u64 + 30 + 15 + 6).next_multiple_of(4096);
         let new_central = data + GIGABYTES;
         for place in [20, 24] {
@@ -573,7 +578,7 @@ fn a_manifest_that_claims_gigabytes_is_refused_at_once() {
         let file = File::options().write(true).open(saved.newest()).unwrap();
         file.set_len(new_central).unwrap();
         file.write_all_at(&tail, new_central).unwrap();
-        // Whatever was there of the manifest's data before.
+        // Removes the old bytes of the manifest's data.
         file.write_all_at(&[0; 4096], data).unwrap();
         assert_refused_at_once(saved.path.clone());
         let error = CheckpointReader::<Run>::open(&saved.path).unwrap().load_generation(2).unwrap_err();
@@ -587,7 +592,7 @@ fn lengths_and_places_that_do_not_fit_together_are_refused() {
     let bytes = saved.newest_bytes();
     let end = bytes.len() - 22;
     let central = read32(&bytes, end + 16);
-    // Every field of 32 bits in the list of entries and the end: none may be believed.
+    // Changes every field of 32 bits in the list of entries and the end: none may be trusted.
     for place in (central..bytes.len() - 4).step_by(2) {
         for value in [0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
             let mut forged = bytes.clone();

@@ -1,4 +1,4 @@
-//! States whose arrays have paths that are too long for a name, and names that are alike.
+//! States with array paths that are too long for a name, and with names that are alike.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -75,7 +75,7 @@ fn maps_enums_and_vecs_in_themselves_come_back_too() {
     stays(&branch);
 }
 
-/// The path of the array is of every length around that at which it is cut.
+/// Tests paths of every length around the length at which they are cut.
 #[test]
 fn a_path_is_cut_at_every_place_and_loads() {
     for length in (780..1010).step_by(7) {
@@ -115,7 +115,7 @@ fn keys_of_any_text_give_names_that_can_be_read_again() {
     ]
     .map(str::to_owned)
     .to_vec();
-    // Alike in all that is kept of them, and very long.
+    // Their kept parts are equal, and they are very long.
     keys.extend((0..5).map(|number| format!("{}{number}", "é".repeat(300))));
     keys.extend([199, 200, 201, 5000, 100_000].map(|length| "k".repeat(length)));
     let flat: HashMap<String, Vec<f64>> =
@@ -130,7 +130,8 @@ fn keys_of_any_text_give_names_that_can_be_read_again() {
 
 #[test]
 fn keys_that_lead_to_one_name_are_kept_apart() {
-    // A key that is no text and no number is written as its bytes: two maps of one field have the same names.
+    // A key that is neither text nor a number is written as its bytes: two maps of one field have
+    // the same names.
     let pairs = BTreeMap::from([((1_u8, 2_u8), vec![1.0_f64]), ((2, 1), vec![2.0])]);
     let flags = vec![BTreeMap::from([(false, vec![3.0_f64]), (true, vec![4.0])]); 3];
     stays(&(pairs, flags));

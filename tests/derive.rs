@@ -1,4 +1,5 @@
-//! What `#[checkpointed]` and `#[derive(Checkpoint)]` make of all shapes of types, and of serde's attributes.
+//! Tests `#[checkpointed]` and `#[derive(Checkpoint)]` on all shapes of types, and with serde's
+//! attributes.
 
 #![deny(deprecated, missing_docs, unused, clippy::all)]
 #![forbid(unsafe_code)]
@@ -183,7 +184,7 @@ fn recursive_types_are_described_once() {
     #[derive(Debug, PartialEq)]
     struct Odd(Box<Even>);
 
-    // serde takes recursive generics too.
+    // serde accepts recursive generics too.
     #[checkpointed]
     #[derive(Debug, PartialEq)]
     struct List<T> {
@@ -258,7 +259,7 @@ fn constants_of_the_type_with_the_same_names_do_not_matter() {
 
 // serde's attributes: names
 
-/// The names of the fields in JSON, in their order, are those of the schema.
+/// Asserts that the names of the fields in JSON, in their order, are those of the schema.
 fn assert_names_as_in_json<T: Checkpoint>(value: &T, names: &[&str]) {
     let schema = Schema::of::<T>();
     let Body::Struct(Fields::Named(fields)) = &schema.types[0].body else { panic!("not a struct") };
@@ -397,7 +398,7 @@ fn what_only_concerns_other_formats_is_left_to_serde() {
 
 #[test]
 fn skipped_fields_are_not_stored() {
-    /// Neither serde nor checkpoints know it.
+    /// A type without serde's traits and without `Checkpoint`.
     #[derive(Debug, Default, PartialEq)]
     struct Handle(u8);
 
@@ -637,11 +638,11 @@ fn a_converted_type_has_the_form_of_the_other() {
         }
     }
 
-    /// Neither serde nor checkpoints know it.
+    /// A type without serde's traits and without `Checkpoint`.
     #[derive(Clone, Debug, PartialEq)]
     struct Unknown;
 
-    // What the variants would be refused for is not used.
+    // The variants are never stored themselves, so nothing in them is refused.
     #[checkpointed]
     #[serde(try_from = "String", into = "String")]
     #[derive(Clone, Debug, PartialEq)]
@@ -725,7 +726,7 @@ fn type_parameters_of_stored_fields_are_checkpoints() {
 
 #[test]
 fn type_parameters_of_other_fields_are_not_asked_for_anything() {
-    /// Neither serde nor checkpoints know it.
+    /// A type without serde's traits and without `Checkpoint`.
     #[derive(Debug, Default, PartialEq)]
     struct Unknown;
 
@@ -1121,7 +1122,7 @@ fn types_may_come_from_macros() {
     assert_round_trip(State { x: 1, y: Some(2), tail: vec![3] });
 }
 
-/// A public type of a documented crate, with all that lints might say of it.
+/// A public type of a documented crate, with everything that lints might complain about.
 pub mod documented {
     use checkpointed::checkpointed;
 
@@ -1131,7 +1132,7 @@ pub mod documented {
     #[non_exhaustive]
     #[must_use]
     pub struct State {
-        /// Since when.
+        /// The time of its start.
         pub since: Option<u64>,
         #[doc(hidden)]
         pub hidden: u8,
@@ -1155,7 +1156,7 @@ pub mod documented {
     #[deprecated]
     #[derive(Debug)]
     pub struct Old {
-        /// Neither is this.
+        /// No longer used either.
         #[deprecated]
         pub field: u8,
     }

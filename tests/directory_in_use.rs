@@ -1,5 +1,6 @@
-//! What happens to a checkpoint directory while a program has it open: the program changes its working directory, old
-//! files are purged, other programs wait, look or copy, and belong to other users.
+//! Tests a checkpoint directory while a program has it open: the program changes its working
+//! directory, old files are purged, and other programs wait, look or copy, or belong to other
+//! users.
 
 #![cfg(unix)]
 
@@ -26,8 +27,8 @@ fn nowhere() -> (tempfile::TempDir, PathBuf) {
     (parent, path)
 }
 
-/// Runs a test once more in another process, whose working directory and limits are its own, and gives the directory
-/// there.
+/// Runs a test again in another process, with a working directory and limits of its own, and
+/// returns the directory there.
 fn alone(test: &str, wrapper: &[&str]) -> Option<PathBuf> {
     if let Some(directory) = inside() {
         return Some(directory);
@@ -171,7 +172,7 @@ fn a_pipeline_in_the_place_of_ours_is_not_read_or_changed() {
         });
         step.map(drop)
     };
-    // Theirs was killed in the middle of its step.
+    // The other program was killed in the middle of its step.
     let theirs = Pipeline::open(&other).unwrap();
     theirs
         .step("one")
@@ -247,7 +248,7 @@ fn a_dangling_link_is_an_error_and_nothing_starts_afresh() {
     }
     let error = CheckpointReader::<u64>::open(&path).unwrap().load().unwrap_err();
     assert!(matches!(error, Error::DanglingLink { .. }), "{error:?}");
-    // Where it leads to a directory it is one.
+    // A link that leads to a directory is accepted.
     fs::create_dir_all(&target).unwrap();
     save_one(&path, 1);
     assert_eq!(CheckpointReader::<u64>::open(&target).unwrap().load().unwrap(), Some(1));
@@ -292,7 +293,7 @@ fn a_directory_of_another_user_is_told_with_its_owner() {
             message.contains("belongs to user 12345") && message.contains("this is user 65534"),
             "{message}"
         );
-        // To look at it needs no lock, and to load from it none either.
+        // Neither inspection nor a load needs a lock.
         let overview = inspect::overview(directory.join("run.ckpt"), &Protection::new()).unwrap();
         assert_eq!(overview.generations.len(), 1);
         let error = CheckpointReader::<u64>::open(directory.join("run.ckpt")).unwrap().load().unwrap_err();
@@ -357,7 +358,7 @@ fn two_users_of_a_group_go_on_with_the_same_directory() {
 #[test]
 fn a_limit_on_file_sizes_is_an_error_that_names_it() {
     let name = "a_limit_on_file_sizes_is_an_error_that_names_it";
-    // In units of 512 bytes: 10 MiB, which the directory may have, and less.
+    // In units of 512 bytes: 10 MiB for a file.
     let limited = ["sh", "-c", "ulimit -f 20480; exec \"$@\"", "sh"];
     let Some(parent) = alone(name, &limited) else { return };
     let path = parent.join("run.ckpt");
@@ -394,7 +395,7 @@ fn a_process_that_may_write_nothing_gets_an_error_too() {
 #[test]
 fn without_memory_for_a_copy_a_background_save_is_an_error() {
     let name = "without_memory_for_a_copy_a_background_save_is_an_error";
-    // In KiB: for the state, which is never touched, and not for a copy.
+    // In KiB: enough for the state, which is never touched, but not for a copy.
     let limited = ["sh", "-c", "ulimit -v 1600000; exec \"$@\"", "sh"];
     let Some(parent) = alone(name, &limited) else { return };
     let mut checkpoints = Checkpointer::<Vec<u64>>::open(parent.join("run.ckpt")).unwrap();
@@ -444,7 +445,7 @@ fn without_threads_parallel_steps_are_run_one_by_one() {
     });
 }
 
-/// Does something in a process of its own that gets no thread, with the directory that is given to it.
+/// Runs `work` in a process of its own that gets no thread, with the directory that it is given.
 fn without_threads(name: &str, work: impl FnOnce(PathBuf)) {
     if let Some(directory) = inside() {
         let process = std::process::id().to_string();
@@ -467,7 +468,7 @@ fn without_threads(name: &str, work: impl FnOnce(PathBuf)) {
     assert_passed(&once_more(name, &wrapper, directory.path()).output().unwrap());
 }
 
-/// Saves without end until it is dropped, and tells what was acknowledged.
+/// Saves until it is dropped, and tells the last acknowledged state.
 struct Busy<'a> {
     acknowledged: &'a AtomicU64,
     ends: &'a AtomicBool,
@@ -486,14 +487,15 @@ impl Busy<'_> {
     }
 }
 
-/// Does something again and again beside a program that saves.
+/// Repeats `work` beside a program that saves.
 fn beside_a_busy_program(times: usize, work: impl Fn(&Path, &Path, u64)) {
     let (parent, path) = nowhere();
     let (acknowledged, ends) = (AtomicU64::new(0), AtomicBool::new(false));
     let busy = Busy { acknowledged: &acknowledged, ends: &ends };
     thread::scope(|scope| {
         scope.spawn(|| busy.run(&path));
-        // Also where an assertion fails: or the other thread would go on for ever.
+        // The result is caught, because a failed assertion would otherwise leave the other thread
+        // running for ever.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while acknowledged.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
@@ -520,7 +522,7 @@ fn a_copy_of_a_running_directory_loads_what_was_acknowledged() {
         assert!(loaded[0] >= least, "{} was copied, {least} was acknowledged", loaded[0]);
         assert_eq!(crate::common::skipped(reader.last_load()), [0; 0], "each of its files is whole");
         assert!(history::read(to).unwrap().records.len() > 1);
-        // It is a directory like any other.
+        // The copy is a directory like any other.
         let mut checkpoints = Checkpointer::<Vec<u64>>::open(to).unwrap();
         checkpoints.save(&vec![7]).unwrap();
         checkpoints.save(&vec![8]).unwrap();
@@ -532,7 +534,7 @@ fn a_copy_of_a_running_directory_loads_what_was_acknowledged() {
 #[test]
 fn a_copy_by_another_program_is_no_directory_without_a_past() {
     beside_a_busy_program(10, |path, to, _| {
-        // It fails where a file goes before it is copied; what it made is there all the same.
+        // It fails if a file is removed before it is copied, but leaves its other copies.
         let _ = Command::new("cp").arg("-r").args([path, to]).output().unwrap();
         let mut reader = CheckpointReader::<Vec<u64>>::open(to).unwrap();
         match reader.load() {
@@ -607,7 +609,7 @@ fn a_copy_that_lacks_the_newest_generations_says_so_once() {
     assert_eq!(checkpoints.last_load().unwrap().missing, None, "the run went on from there");
     assert_heard_once();
     drop(checkpoints);
-    // Whoever goes back on purpose is told once, and not by each start after that.
+    // A user who goes back on purpose is warned once, and not at each start after that.
     assert_eq!(inspect::overview(&copy, &Protection::new()).unwrap().missing, None);
     let mut checkpoints = Checkpointer::<u64>::builder(&copy).on_warning(taker()).open().unwrap();
     assert_eq!((checkpoints.load().unwrap(), checkpoints.missing_generation()), (Some(4), None));
@@ -680,7 +682,7 @@ fn a_pin_keeps_what_it_was_made_for_and_no_later_generation() {
     checkpoints.save(&1).unwrap();
     checkpoints.pin(1).unwrap();
     drop(checkpoints);
-    // The user begins anew, and leaves the pin.
+    // The user starts again, and leaves the pin.
     fs::remove_file(file_of(&path, 1)).unwrap();
     let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
     for state in 10..=12 {
@@ -689,7 +691,7 @@ fn a_pin_keeps_what_it_was_made_for_and_no_later_generation() {
     assert_eq!(checkpoints.generations().unwrap(), [3]);
     let overview = inspect::overview(&path, &Protection::new()).unwrap();
     assert_eq!(overview.generations[0].kept, [inspect::Keeping::Last]);
-    // One that a user makes by `touch` pins by its number; a new one takes the place of a stale one.
+    // A pin that a user makes by `touch` counts by its number; a new one replaces a stale one.
     fs::write(path.join("00000000000000000003.pin"), "").unwrap();
     checkpoints.save(&13).unwrap();
     assert_eq!(checkpoints.generations().unwrap(), [3, 4]);

@@ -1,11 +1,12 @@
-//! What the documents name is there: a table of tests that names none that exists proves nothing.
+//! The documents name only existing things: a table of tests proves nothing if it names a missing
+//! one.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::common::root;
 
-/// The documents of these folders.
+/// The documents in these folders.
 fn documents() -> Vec<PathBuf> {
     let folders = ["", "docs", "checkpoint-cli", "checkpoint-core", "checkpoint-derive", "fuzz", "python"];
     let paths = folders.into_iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
@@ -13,7 +14,7 @@ fn documents() -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|end| end == "md")).collect()
 }
 
-/// Whether text in backticks is the path of a file of this repository.
+/// True if text in backticks is the path of a file of this repository.
 fn is_path(text: &str) -> bool {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./".contains(letter);
     text.contains('/')
@@ -28,7 +29,8 @@ fn every_file_that_a_document_names_is_there() {
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| is_path(quoted));
-        // Those of the core are often named from its own folder, and those of a package from that package's.
+        // Files of the core are often named from its own folder, and those of a package from that
+        // package's.
         let folder = document.parent().unwrap();
         let bases = [root().to_owned(), root().join("checkpoint-core/src"), folder.to_owned()];
         let quoted = quoted.map(|path| (path, bases.iter().any(|base| base.join(path).exists())));
@@ -46,7 +48,7 @@ fn every_file_that_a_document_names_is_there() {
     assert!(found > 50, "the documents name many files, not {found}");
 }
 
-/// The targets of links and pictures: in brackets behind a text, and of a text that is named elsewhere.
+/// The targets of links and pictures: in brackets behind a text, or by reference.
 fn targets(text: &str) -> Vec<&str> {
     let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let named = text.lines().filter(|line| line.starts_with('['));
@@ -63,7 +65,7 @@ fn a_readme_links_nothing_that_a_registry_cannot_find() {
         let text = fs::read_to_string(path).unwrap();
         let relative: Vec<&str> =
             targets(&text).into_iter().filter(|target| !target.starts_with("https://")).collect();
-        // A registry resolves these by `repository`, which the manifests do not have.
+        // A registry resolves these by `repository`, which the manifests lack.
         assert!(relative.is_empty(), "{}: {relative:?}", path.display());
     }
 }

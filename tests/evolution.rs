@@ -1,7 +1,8 @@
-//! A program changes while its checkpoints stay: what each change of a type does to them.
+//! A program changes while its checkpoints stay: tests the effect of each change of a type.
 //!
-//! Each row of the table saves one type and loads another one, which then has the right value or is refused with the
-//! place. `serde_json` is given the same two types: it does the same, or the row says why not.
+//! Each row of the table saves one type and loads another one, which then has the right value or is
+//! refused with the place. `serde_json` gets the same two types: it does the same, or the row gives
+//! the reason.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
@@ -10,7 +11,7 @@ use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Error, Scopes, checkpointed, evolution::DifferenceKind,
 };
 
-/// States as one version of a program has them.
+/// Declares the types of one version of a program.
 macro_rules! types {
     ($($item:item)*) => {$(
         #[checkpointed]
@@ -41,7 +42,7 @@ impl Saved {
     }
 }
 
-/// What became of a state: the value, or what the message must begin with.
+/// The outcome for a state: the value, or the beginning of the message.
 type Outcome<T> = Result<T, &'static str>;
 type Row = Box<dyn FnOnce(&Saved) -> [String; 2]>;
 
@@ -63,25 +64,26 @@ fn both<T: Checkpoint + PartialEq + Debug>(ours: Outcome<T>, json: Option<T>) ->
     })
 }
 
-/// It loads, here and from JSON. Evaluated twice, because a state need not be `Clone`.
+/// The state loads, here and from JSON. The value is evaluated twice, because a state need not be
+/// `Clone`.
 macro_rules! loads {
     ($value:expr) => {
         both(Ok($value), Some($value))
     };
 }
 
-/// It is refused, here and from JSON.
+/// The state is refused, here and from JSON.
 fn refused<T: Checkpoint + PartialEq + Debug>(message: &'static str) -> Row {
     both::<T>(Err(message), None)
 }
 
-/// `serde_json` does something else, for a reason.
+/// `serde_json` has another outcome, for a reason.
 fn unlike_json<T: Checkpoint + PartialEq + Debug>(ours: Outcome<T>, json: Option<T>, reason: &str) -> Row {
     assert!(!reason.is_empty());
     both(ours, json)
 }
 
-/// Runs the rows and shows them.
+/// Runs the rows and prints them.
 fn table(rows: Vec<(&str, Saved, Row)>) {
     for (change, saved, row) in rows {
         println!("{change}");
@@ -419,7 +421,7 @@ fn wrappers_and_options_come_and_go() {
     ]);
 }
 
-/// Types of another crate: they know of serde alone.
+/// Declares types of another crate: they only have serde's traits.
 macro_rules! foreign {
     ($($item:item)*) => {$(
         #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -429,7 +431,7 @@ macro_rules! foreign {
 
 const NOT_NAMED: &str = ": another type may mean something else";
 
-/// What is said of a type that became another.
+/// The message about a type that became another.
 fn another_type(place: &str, before: &str, after: &str) -> &'static str {
     let message =
         format!("{place}: type {before} in the checkpoint, type {after} in this program{NOT_NAMED}");
@@ -1156,7 +1158,7 @@ fn the_report_of_a_load_lists_each_difference() {
     assert_eq!(found, expected_differences);
     assert_eq!(differences[3].to_string(), "parts[].mass: f32 in the checkpoint, f64 in this program");
 
-    // What is saved now is of the new form, and loads without a word.
+    // The next save has the new form, and loads without a report.
     checkpoints.save(&state).unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(expected()));
     assert!(checkpoints.last_load().unwrap().differences.is_empty());
@@ -1185,7 +1187,7 @@ fn a_change_that_cannot_be_followed_is_an_error_that_says_all() {
 
 #[test]
 fn a_failure_that_the_type_passes_over_does_not_load() {
-    /// Takes anything that is not a number for nothing.
+    /// Reads anything but a number as zero.
     #[derive(Debug, PartialEq, serde::Serialize)]
     struct Lenient(u8);
 
@@ -1199,7 +1201,7 @@ fn a_failure_that_the_type_passes_over_does_not_load() {
         saved(&State { codes: VecDeque::from([1, 2, 3]), step: 7 })
     };
     types! { struct State { codes: Lenient, step: u64 } }
-    // What is left of the sequence would be taken for the step.
+    // The rest of the sequence would be read as the step.
     let why = saved.load::<State>().unwrap_err();
     assert!(why.starts_with("codes: invalid type: sequence, expected u8"), "{why}");
 }

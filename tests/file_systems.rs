@@ -1,4 +1,5 @@
-//! Long states on file systems of all kinds, with and without direct I/O, and on disks that fill up in the middle of a save.
+//! Long states on file systems of all kinds, with and without direct I/O, and on disks that fill up
+//! in the middle of a save.
 
 #![cfg(target_os = "linux")]
 
@@ -9,17 +10,17 @@ use std::process::Command;
 use crate::common::{file_of, inside, once_more_with_own_mounts, skipping, temporaries_in};
 use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata};
 
-/// A file system of this many MiB.
+/// A kind of file system, with this size in MiB.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Tmpfs,
-    /// In a file, which only root may mount.
+    /// In a file; only root may mount it.
     Image(&'static str),
 }
 
 const MIB: usize = 1 << 20;
 
-/// Runs a command. `false`, with a message, where it cannot be run here.
+/// Runs a command. `false`, with a message, if it cannot be run here.
 fn can_run(program: &str, arguments: &[&str]) -> bool {
     match Command::new(program).args(arguments).output() {
         Ok(output) if output.status.success() => true,
@@ -34,7 +35,7 @@ fn can_run(program: &str, arguments: &[&str]) -> bool {
     }
 }
 
-/// Mounts a file system at `place`. `None` where that is not possible here.
+/// Mounts a file system at `place`. `None` if that is not possible here.
 fn mounted(kind: Kind, mib: usize, place: &Path) -> Option<PathBuf> {
     let top = place.join("mounted");
     fs::create_dir_all(&top).unwrap();
@@ -52,7 +53,7 @@ fn mounted(kind: Kind, mib: usize, place: &Path) -> Option<PathBuf> {
     made.then_some(top)
 }
 
-/// Runs `work` in a file system that nobody else sees.
+/// Runs `work` in a file system that no other process sees.
 fn on(test: &str, kind: Kind, mib: usize, work: impl FnOnce(PathBuf)) {
     let Some(place) = inside() else {
         let parent = tempfile::tempdir().unwrap();
@@ -61,11 +62,11 @@ fn on(test: &str, kind: Kind, mib: usize, work: impl FnOnce(PathBuf)) {
     };
     let Some(top) = mounted(kind, mib, &place) else { return };
     work(top.join("run.ckpt"));
-    // The image is removed with the directory that it is in.
+    // The image is removed with its directory.
     assert!(can_run("umount", &[top.to_str().unwrap()]));
 }
 
-/// A state of so many MiB that is told from others by its number.
+/// A state of this number of MiB, identified by its number.
 fn state(number: u64, mib: usize) -> Vec<u64> {
     (0..).map(|place| place ^ number << 40).take(mib * MIB / 8).collect()
 }
@@ -95,8 +96,8 @@ fn long_states_are_kept_on_a_disk_with_a_journal() {
     on(test, Kind::Image("ext4"), 64, |path| long_states_are_saved_recycled_and_loaded(&path));
 }
 
-/// A save that runs out of space in its middle fails and gives back what it took; what was saved is there, and what fits is
-/// saved afterwards.
+/// Checks that a save without enough space fails and returns the space that it took. The earlier
+/// state remains, and a state that fits is saved afterwards.
 fn a_disk_that_fills_up_in_mid_save_costs_nothing_but_that_save(path: &Path) {
     let number = |loaded: Option<Vec<u64>>| loaded.map(|state| state[0] >> 40);
     let mut checkpoints = Checkpointer::open(path).unwrap();
@@ -155,7 +156,8 @@ fn states_of_one_shape_have_files_of_one_length() {
     assert_eq!(lengths.len(), 1, "{lengths:?}");
 }
 
-/// It takes 5 GiB of the disk and 10 GiB of memory: `cargo test -p checkpointed-tests --release --test main file_systems:: -- --ignored`.
+/// It takes 5 GiB of the disk and 10 GiB of memory: `cargo test -p checkpointed-tests --release
+/// --test main file_systems:: -- --ignored`.
 #[test]
 #[ignore = "it takes 5 GiB of the disk and 10 GiB of memory"]
 fn an_array_of_more_than_four_gigabytes_comes_back() {

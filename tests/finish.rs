@@ -1,4 +1,4 @@
-//! How a run ends: the same state is never saved twice in a row, and whatever differs is saved.
+//! The end of a run: the same state is never saved twice in a row, and a different one always is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +52,7 @@ fn the_loop_of_the_readme_saves_its_last_state_once() {
             checkpoints.save_if_due(&run).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        // Once more as the loop does it, where the reason comes in the middle of a turn.
+        // The loop calls it once more if the reason to stop comes in the middle of an iteration.
         checkpoints.save_if_due(&run).unwrap();
         let finished = checkpoints.finish(&run).unwrap();
         assert!(finished.saved.is_none() && finished.stopped.is_some());
@@ -170,7 +170,7 @@ fn how_a_save_is_packed_does_not_matter() {
 fn a_save_of_another_type_does_not_stand() {
     let (_parent, path) = nowhere();
     Checkpointer::<(u32, u32)>::open(&path).unwrap().save(&(1, 0)).unwrap();
-    // The same bytes.
+    // This type has the same bytes.
     let checkpoints = Checkpointer::<u64>::open(&path).unwrap();
     assert!(checkpoints.finish(&1).unwrap().saved.is_some());
 }

@@ -1,4 +1,5 @@
-//! Fixed arrays of any length: where the macro sees them, and where `checkpointed::fixed` has to be told.
+//! Fixed arrays of any length: those that the macro recognises, and those that need
+//! `checkpointed::fixed`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -73,7 +74,7 @@ fn a_load_into_rows_of_a_named_length_reuses_their_memory() {
     );
 }
 
-/// A type of somebody else's, who derives serde's traits alone.
+/// A type of another crate, which only derives serde's traits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Foreign {
     #[serde(with = "checkpointed::fixed")]

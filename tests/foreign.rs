@@ -1,4 +1,5 @@
-//! Types of other crates: their form is found out part by part, said by the author, or named as unknown.
+//! Types of other crates: their form is found part by part, given by the author, or named as
+//! unknown.
 
 #![allow(clippy::type_complexity, clippy::rc_clone_in_vec_init, reason = "types in types are what is tested")]
 
@@ -13,7 +14,7 @@ use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, che
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A type of another crate that takes one text only, which no sample is.
+/// A type of another crate that accepts only one text, and no sample.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Picky(String);
 
@@ -32,7 +33,7 @@ fn lines(schema: &Schema) -> Vec<String> {
     schema.opaque_parts().iter().map(ToString::to_string).collect()
 }
 
-/// Saves the one state and loads it as the other.
+/// Saves one state and loads it as the other.
 fn load_as<A: Checkpoint, B: Checkpoint>(state: &A) -> Result<B, Error> {
     let directory = tempfile::tempdir().unwrap();
     Checkpointer::open(directory.path()).unwrap().save(state).unwrap();
@@ -133,14 +134,14 @@ fn what_stays_unknown_is_listed_and_completed_by_a_save() {
     );
     let same: Before = load_as(&Before { step: 1, log: vec![(picky(), Foreign(picky(), 2))] }).unwrap();
     assert_eq!((same.step, same.log[0].1.1), (1, 2));
-    // What was written completes what no sample told.
+    // The saved values complete the form that no sample showed.
     let after: After = load_as(&same).unwrap();
     assert_eq!((after.step, after.log), (1, same.log));
 }
 
 #[test]
 fn a_part_of_two_forms_loads_beside_a_change() {
-    /// Takes no sample, and writes a number or a text.
+    /// Accepts no sample, and writes a number or a text.
     #[derive(Clone, Debug, PartialEq)]
     enum Either {
         Number(u16),
@@ -197,12 +198,12 @@ fn a_part_of_two_forms_loads_beside_a_change() {
 
     let state = Before { step: 1, log: vec![Either::Number(2), Either::Text("three".to_owned())] };
     assert_round_trip(&state);
-    // What is the same on both sides is read in one piece, whatever it is.
+    // A part that is the same on both sides is read in one piece, in any form.
     let after: After = load_as(&state).unwrap();
     assert_eq!((after.step, after.log), (1, state.log));
 }
 
-/// A type that never comes back from the samples, but from what it writes.
+/// A type that hangs on samples, but reads its own values.
 #[derive(Clone, Debug, PartialEq)]
 struct Patient(u32);
 
@@ -281,7 +282,7 @@ fn a_form_that_is_said_is_taken_and_nothing_is_run() {
     assert_eq!(derived.patient, Patient(7));
 }
 
-/// A conversion that panics on samples, in words by which a hook knows it.
+/// A conversion that panics on samples, with a message that a hook recognises.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "u32")]
 struct Panics(u32);
@@ -314,7 +315,7 @@ fn a_panic_on_a_sample_is_not_heard_of_whoever_sets_a_hook() {
         assert_eq!(Schema::of::<Plain<(Panics, u8)>>().opaque_parts().len(), 1);
     }
     assert_eq!(HEARD.load(Ordering::SeqCst), 0);
-    // Panics of the program itself are still its hook's.
+    // The hook still gets panics of the program itself.
     let panicked = std::panic::catch_unwind(|| Panics::try_from(1).unwrap());
     assert!(panicked.is_err());
     assert_eq!(HEARD.load(Ordering::SeqCst), 1);

@@ -1,4 +1,4 @@
-//! The simulation, as a user runs it: killed at any moment and started again, it comes to the same result.
+//! Runs the simulation as a user does: killed at any moment and restarted, it has the same result.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::{file_of, must_end, names_in, python::numpy};
 
-/// Small enough to be quick also without optimization; more steps than all the runs that are killed can make, and not so
-/// many that the temperature comes to rest, where it would be the same whatever happened before.
+/// The grid is small enough to be quick without optimization. The steps are more than all killed
+/// runs can make, but too few for the temperature to come to rest, because any history would end in
+/// the same rest.
 const SIZE: &str = "48";
 const STEPS: &str = "4000";
 
@@ -23,7 +24,7 @@ fn heat(directory: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// What it prints, and nothing to complain about.
+/// The output of a run without errors.
 #[track_caller]
 fn sum(directory: &Path, options: &[&str]) -> String {
     let output = heat(directory, options).output().unwrap();
@@ -39,7 +40,7 @@ fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// The highest number of a checkpoint in a directory; 0 where there is none.
+/// The highest number of a checkpoint in a directory; 0 if there is none.
 fn newest(directory: &Path) -> u64 {
     if !directory.exists() {
         return 0;
@@ -48,14 +49,14 @@ fn newest(directory: &Path) -> u64 {
     names.iter().filter_map(|name| name.strip_suffix(".ckpt")?.parse().ok()).max().unwrap_or(0)
 }
 
-/// A path at which there is nothing yet.
+/// A path where nothing exists yet.
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("heat.ckpt");
     (parent, path)
 }
 
-/// The result of a run that was never killed, and that saved nothing but the end.
+/// The result of a run that was never killed, and only saved at the end.
 fn undisturbed() -> &'static str {
     static SUM: OnceLock<String> = OnceLock::new();
     SUM.get_or_init(|| {
@@ -75,12 +76,12 @@ fn killed_and_started_again(background: &[&str]) {
         seed % below
     };
     for number in 0..15 {
-        // Any number of steps from one to the next: they need not be the same in each run.
+        // The number of steps between two saves may differ from run to run.
         let every = (1 + random(3)).to_string();
         let options = ["--size", SIZE, "--steps", STEPS, "--every", &every];
         let before = newest(&path);
         let mut child = heat(&path, &options).args(background).stdout(Stdio::null()).spawn().unwrap();
-        // One in three is killed whatever it has come to, the others once they have saved something.
+        // One run in three is killed at any moment, the others after they have saved something.
         let deadline = Instant::now() + Duration::from_secs(30);
         while number % 3 != 0 && newest(&path) == before {
             assert!(Instant::now() < deadline, "nothing is saved");

@@ -1,4 +1,4 @@
-//! The history of a directory: what it tells, and that nothing depends on it.
+//! The history of a directory: tests its content, and that nothing depends on it.
 
 #![cfg(unix)]
 
@@ -75,7 +75,7 @@ fn a_program_that_is_killed_or_panics() {
         panic!("as planned");
     }
     fs::write(directory.join("ready"), "").unwrap();
-    // Signs of life, and no save.
+    // Gives signs of life, and saves nothing.
     loop {
         let _ = checkpoints.should_stop();
         std::thread::sleep(Duration::from_millis(2));
@@ -90,7 +90,7 @@ fn a_run_without_an_end_has_failed_and_the_loss_is_told() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    // Until it has shown twice that it lives.
+    // Waits for two signs of life.
     let signs = || {
         let text = fs::read_to_string(path.join("history.jsonl")).unwrap_or_default();
         text.matches("\"alive\"").count()
@@ -102,7 +102,7 @@ fn a_run_without_an_end_has_failed_and_the_loss_is_told() {
     child.wait().unwrap();
     let last = read(&path).records.pop().unwrap();
     assert_eq!(last.event, Event::Alive);
-    // As a copy, or a backup, leaves it: the time of the file says nothing.
+    // A copy or a backup leaves it like this: the time of the file means nothing.
     let later = SystemTime::now() + Duration::from_secs(3600);
     fs::File::options().append(true).open(path.join("history.jsonl")).unwrap().set_modified(later).unwrap();
 
@@ -138,7 +138,7 @@ fn lines_that_are_torn_or_of_a_later_version_are_passed_over() {
     let mut checkpoints = open(&path);
     assert_eq!(checkpoints.load().unwrap(), Some(1));
     drop(checkpoints);
-    // The torn line took nothing with it.
+    // The torn line did not damage the others.
     assert_eq!(read(&path).runs(), 2);
 }
 
@@ -184,7 +184,7 @@ fn a_long_history_is_put_aside_and_its_failures_are_remembered() {
     assert_eq!((in_full.runs(), in_full.failures()), (4001, 4000));
     assert_eq!(in_full.observed().as_secs(), 40_000);
     assert!(fs::metadata(path.join("history.jsonl")).unwrap().len() < 1000);
-    // Two files is all it ever takes; what the older one said is said in short.
+    // It never has more than two files; the summary stands for older ones.
     fs::remove_file(path.join("history.1.jsonl")).unwrap();
     let in_short = read(&path);
     assert_eq!((in_short.runs(), in_short.failures()), (4001, 4000));

@@ -1,4 +1,4 @@
-//! The intervals: against published values, and against the minimum that they claim to be.
+//! The intervals: tested against published values, and against the minimum that they claim to be.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ fn minutes(minutes: f64) -> Duration {
     Duration::from_secs_f64(minutes * 60.0)
 }
 
-/// Figures 3 to 5 of J. T. Daly, Future Generation Computer Systems 22 (2006) 303-312, all in minutes: MTBF, cost, the
-/// optimum as the article gives it, and what its formula and the other two give.
+/// Figures 3 to 5 of J. T. Daly, Future Generation Computer Systems 22 (2006) 303-312, all in
+/// minutes: MTBF, cost, the article's optimum, and the results of its formula and of the other two.
 const PUBLISHED: [[f64; 6]; 3] = [
     [1440.0, 5.0, 117.0, 116.689_814_815, 116.690_073_327, 120.0],
     [360.0, 5.0, 57.0, 56.712_962_963, 56.714_001_998_8, 60.0],
@@ -33,10 +33,11 @@ fn the_intervals_are_those_that_were_published() {
     }
 }
 
-/// The derivative of the logarithm of (e^(x + d) - 1) / x is zero at the minimum; found here by bisection.
+/// The derivative of the logarithm of (e^(x + d) - 1) / x is zero at the minimum; it is found here
+/// by bisection.
 fn minimum(cost: f64) -> f64 {
     let slope = |x: f64| {
-        // 1 - x - e^-(x + d), of which the first terms cancel where x is small.
+        // 1 - x - e^-(x + d); its first terms cancel if x is small.
         let exponential = (-(x + cost)).exp_m1();
         -x - exponential
     };

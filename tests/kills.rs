@@ -1,7 +1,8 @@
-//! kill -9, again and again: whatever a program does when it is killed, the last state that it was told is saved is loaded,
-//! or the one that it was saving.
+//! kill -9, again and again, at any moment of a program: a restart loads the last acknowledged
+//! state, or the one that was being saved.
 //!
-//! 240 kills; `CHECKPOINT_KILLS=10000 cargo test -p checkpointed-tests --release --test main kills:: -- --nocapture` for as many as you like.
+//! 240 kills; `CHECKPOINT_KILLS=10000 cargo test -p checkpointed-tests --release --test main
+//! kills:: -- --nocapture` for as many as you like.
 
 #![cfg(unix)]
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use crate::common::{inside, names_in, once_more, temporaries_in};
 use checkpointed::{CheckpointReader, Checkpointer, Error, Pipeline, checkpointed};
 
-/// As long as it is large: a mixture of two states would show.
+/// A state that is large enough to show a mixture of two states.
 #[checkpointed]
 #[derive(Clone, Debug, PartialEq)]
 struct State {
@@ -36,19 +37,21 @@ impl State {
     }
 }
 
-/// What a program does until it is killed.
+/// The work of a program until it is killed.
 #[derive(Clone, Copy, Debug)]
 struct Work {
-    /// The name of the test, which is run once more as that program.
+    /// The name of the test that is run again as that program.
     test: &'static str,
     keep: usize,
     length: usize,
     background: bool,
-    /// It is killed at some moment within so many milliseconds: before the directory is open, or after several saves.
+    /// It is killed at some moment within this number of milliseconds: before the directory is
+    /// open, or after several saves.
     within: u64,
 }
 
-/// Where the program notes what it was told: written down when the number is saved, and there after a kill.
+/// The program's note of its last acknowledged number. It is written after the save, and survives a
+/// kill.
 fn acknowledged(directory: &Path) -> u64 {
     let mut bytes = Vec::new();
     if let Ok(mut file) = File::open(directory.join("told")) {
@@ -66,13 +69,13 @@ fn open_note(directory: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(directory.join("told")).unwrap()
 }
 
-/// The program: saves states with one number after the other, for ever.
+/// The program: saves states with increasing numbers, for ever.
 fn save_for_ever(directory: &Path, work: Work) {
     let mut told = open_note(directory);
     let builder = Checkpointer::<State>::builder(directory.join("run.ckpt")).keep_last(work.keep);
     let mut checkpoints = builder.open().unwrap();
     let mut number = checkpoints.load().unwrap().map_or(0, |state| state.number);
-    // What was loaded may be told to the world too.
+    // A loaded state counts as acknowledged too.
     note(&mut told, number);
     loop {
         number += 1;
@@ -87,7 +90,7 @@ fn save_for_ever(directory: &Path, work: Work) {
     }
 }
 
-/// Numbers that look like chance and are the same each time.
+/// Pseudo-random numbers that are the same each time.
 struct Random(u64);
 
 impl Random {
@@ -99,13 +102,13 @@ impl Random {
     }
 }
 
-/// How often each program is killed.
+/// The number of kills of each program.
 fn kills() -> u64 {
     let all = std::env::var("CHECKPOINT_KILLS").ok().map_or(240, |text| text.parse().unwrap());
     all / 4
 }
 
-/// Lets the program run, kills it, and has `check` look, as often as is asked for.
+/// Runs the program, kills it, and calls `check`, as many times as configured.
 fn kill(test: &str, within: u64, seed: u64, mut check: impl FnMut(&Path, u64)) {
     let directory = tempfile::tempdir().unwrap();
     let mut random = Random(seed);
@@ -162,7 +165,7 @@ fn killed_while_it_saves_in_the_background() {
     run(Work { test, keep: 2, length: 30_000, background: true, within: 40 }, 3);
 }
 
-/// How many steps a pipeline has; when all are done the next one begins.
+/// The number of steps of a pipeline; when all are done the next pipeline begins.
 const STEPS: u64 = 30;
 
 fn pipeline(directory: &Path, number: u64) -> PathBuf {

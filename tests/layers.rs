@@ -1,4 +1,4 @@
-//! The core is a tower of layers: what is above may use what is below, and never the other way.
+//! The core is a tower of layers: a layer may use those below it, and never one above.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ const TOWER: [&[&str]; 19] = [
     &["run"],
     &["group"],
     &["scopes", "pipeline", "inspect"],
-    // The macros' hidden way to all of it, and the crate itself.
+    // The macros' hidden access to all of it, and the crate itself.
     &["__private"],
     &[""],
 ];
@@ -39,7 +39,7 @@ struct Module {
     text: String,
 }
 
-/// Follows the `mod` lines from `file` on. What is compiled only for tests may use anything.
+/// Follows the `mod` lines from `file` on. Code that is compiled only for tests may use anything.
 fn collect(file: &Path, path: Vec<String>, modules: &mut Vec<Module>) {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut kept = String::new();
@@ -73,7 +73,7 @@ fn collect(file: &Path, path: Vec<String>, modules: &mut Vec<Module>) {
     };
     for child in children {
         let candidates = [folder.join(format!("{child}.rs")), folder.join(&child).join("mod.rs")];
-        // One that is not there has its file by a `path` attribute: another form of a module that is read.
+        // A missing file has a `path` attribute: it is another form of a module that is read.
         if let Some(file) = candidates.iter().find(|file| file.is_file()) {
             let mut path = path.clone();
             path.push(child);

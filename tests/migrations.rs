@@ -1,4 +1,4 @@
-//! The meaning of a state changes while its checkpoints stay: what `#[checkpointed(migrate(…))]` makes of them.
+//! The meaning of a state changes while its checkpoints stay: tests `#[checkpointed(migrate(…))]`.
 
 #![allow(clippy::needless_pass_by_value, reason = "a migration takes the older state")]
 
@@ -10,7 +10,7 @@ use checkpointed::{
     evolution::{Difference, DifferenceKind},
 };
 
-/// The program as it was, and its types under the names that the next versions of it give them.
+/// An older program, with its types under the names that the next versions give them.
 #[checkpointed(name = "state")]
 #[derive(Debug, PartialEq)]
 struct StateV1 {
@@ -394,7 +394,7 @@ fn a_field_that_serde_alone_describes_is_no_older_version() {
     assert_eq!(load::<After>(&directory).unwrap().0, After { foreign: length.clone(), own: length });
 }
 
-/// For the test above, whose module has to see it.
+/// Used by the test above; its module must see it.
 #[checkpointed(version = 2, migrate(from = 1, with = Metres::doubled))]
 #[derive(Clone, Debug, PartialEq)]
 struct Metres {
@@ -407,8 +407,8 @@ impl Metres {
     }
 }
 
-/// A migration makes a value for which only references that live for ever may be handed out. A reader whose type differs
-/// from that in a lifetime alone must not be given it.
+/// A migration makes a value that may only lend references that live for ever. A reader must not
+/// get it if its type differs from that in a lifetime alone.
 mod lifetimes {
     use std::fmt;
     use std::marker::PhantomData;
@@ -473,7 +473,7 @@ mod lifetimes {
         }
     }
 
-    /// Hands a text that does not live long to what it reads.
+    /// Passes a text with a short life to the type that it reads.
     #[derive(Debug, PartialEq, Serialize)]
     struct Holder(u8);
 

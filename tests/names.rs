@@ -1,11 +1,11 @@
-//! The name of a test is its promise, short enough to be read in a list of tests.
+//! The name of a test is its promise, short enough for a list of tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::root;
 
-/// So many characters at most.
+/// The most characters.
 const LONGEST: usize = 60;
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -19,7 +19,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The functions behind `#[test]`, and behind its other attributes.
+/// The functions after `#[test]`, and after its other attributes.
 fn tests(text: &str) -> impl Iterator<Item = &str> {
     text.split("#[test]\n").skip(1).filter_map(|rest| {
         let mut lines = rest.lines().map(str::trim);

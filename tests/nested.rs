@@ -1,4 +1,4 @@
-//! The example with nested functions: killed at any moment and restarted, it comes to the same sums.
+//! The example with nested functions: killed at any moment and restarted, it has the same sums.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -51,7 +51,8 @@ fn killed_at_any_moment_and_restarted_it_comes_to_the_same_sums() {
 fn it_goes_on_in_the_middle_of_both_functions() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("nested.ckpt");
-    // Enough for the third call of `b`; the fifth iteration of the one that is killed may have been saved or not.
+    // The time suffices for the third call of `b`. The fifth iteration of the killed call may have
+    // been saved or not.
     let mut child = nested(&directory, &["--pause", "20"]).stdout(Stdio::null()).spawn().unwrap();
     thread::sleep(Duration::from_millis(700));
     child.kill().unwrap();

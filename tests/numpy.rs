@@ -1,4 +1,5 @@
-//! What numpy makes of the arrays in a checkpoint: the names, the types, the shapes, and every bit of the values.
+//! Tests numpy's view of the arrays in a checkpoint: the names, the types, the shapes, and every
+//! bit of the values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -9,7 +10,8 @@ use nalgebra::{DMatrix, DVector, Matrix2, Matrix3xX, Point3, RowDVector, SVector
 use ndarray::{Array2, Array3, ArrayD, IxDyn, array};
 use serde::{Deserialize, Serialize};
 
-/// `holds` compares an entry with what numpy itself makes of values that are written here once more, in Python.
+/// `holds` compares an entry with numpy's own array of the same values, which are written here
+/// again in Python.
 const PRELUDE: &str = r#"
 import sys
 import numpy as np
@@ -25,7 +27,8 @@ def holds(name, dtype, shape, values):
     held.add(name)
 "#;
 
-/// Saves the state, and has numpy find in its file what `program` says, and nothing else.
+/// Saves the state, and asserts that numpy finds in its file the arrays of `program`, and no
+/// others.
 #[track_caller]
 fn assert_numpy_finds<T: Checkpoint>(state: &T, program: &str) {
     let directory = tempfile::tempdir().unwrap();
@@ -223,7 +226,7 @@ holds("layers/first", "bool", (2, 1), [True, False])
     let mut checkpoints = Checkpointer::<Matrices>::open(directory.path()).unwrap();
     checkpoints.save(&matrices).unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(matrices));
-    // In other formats they look as nalgebra has them.
+    // In other formats they have nalgebra's own form.
     let json = serde_json::to_string(&DMatrix::from_row_slice(2, 2, &[1, 2, 3, 4])).unwrap();
     assert_eq!(json, "[[1,3,2,4],2,2]");
 }
@@ -531,7 +534,7 @@ holds("sizes", "<u8", (50,), [2**64 - 1] * 50)
     loaded.line = [0.0; 1000];
     assert_eq!(loaded, Fixed { line: [0.0; 1000], ..fixed.clone() });
     drop(checkpoints);
-    // Another length is another type.
+    // Another length makes another type.
     let mut other = Checkpointer::<Fixed<51>>::open(directory.path()).unwrap();
     let error = other.load().unwrap_err().to_string();
     assert!(error.contains("; 50]") && error.contains("; 51]"), "{error}");

@@ -1,4 +1,4 @@
-//! A checkpoint is a zip archive for everyone: programs that know nothing of us read it and find no fault in it.
+//! A checkpoint is a normal zip archive: independent programs read it and find no fault in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::common::{Run, file_of, has, python::python};
 use checkpointed::{Checkpoint, Checkpointer, Metadata};
 
-/// Checkpoints of all shapes and sizes, of each a file.
+/// Checkpoints of all shapes and sizes, one file of each.
 struct Files {
     parent: tempfile::TempDir,
     paths: Vec<PathBuf>,

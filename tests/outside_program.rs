@@ -1,4 +1,4 @@
-//! A program of somebody else, outside of this workspace, with this library as its only dependency.
+//! A program outside of this workspace, with this library as its only dependency.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +128,7 @@ pub enum Setting {
 }
 "##;
 
-/// Writes a package with these dependencies, which belongs to no workspace but its own.
+/// Writes a package with these dependencies, in a workspace of its own.
 fn package(directory: &Path, name: &str, dependencies: &str, file: &str, source: &str) {
     fs::create_dir_all(directory.join("src")).unwrap();
     let manifest = format!(
@@ -139,14 +139,15 @@ fn package(directory: &Path, name: &str, dependencies: &str, file: &str, source:
     fs::write(directory.join("src").join(file), source).unwrap();
     let lock = root().join("Cargo.lock");
     if lock.exists() {
-        // The versions that are there already, so that nothing is to be fetched.
+        // With the versions of this workspace, nothing must be downloaded.
         fs::copy(lock, directory.join("Cargo.lock")).unwrap();
     }
 }
 
-/// Builds and runs a package as its author would, and returns what it printed.
+/// Builds and runs a package as its author would, and returns its output.
 fn cargo_run(directory: &Path) -> String {
-    // Kept from one test run to the next, and apart from the workspace's own, which cargo may be using.
+    // It is kept from one test run to the next, apart from the workspace's own, which cargo may be
+    // using.
     let target = concat!(env!("CARGO_TARGET_TMPDIR"), "/outside_program");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let run = |network: &[&str]| {

@@ -1,6 +1,8 @@
-//! Protected checkpoints: the file of a stranger is refused, an older one put back is, and what is encrypted is secret.
+//! Protected checkpoints: an attacker's file is refused, and so is an older one that was put back;
+//! encrypted content is secret.
 //!
-//! `cargo test -p checkpointed-tests --features encryption,zstd --test main protection::` for all of them.
+//! `cargo test -p checkpointed-tests --features encryption,zstd --test main protection::` for all
+//! of them.
 
 use std::cell::Cell;
 use std::fs;
@@ -21,7 +23,7 @@ struct Field {
 }
 
 impl Field {
-    /// An array of more than one chunk, and of less than a whole number of them.
+    /// An array of more than one chunk, with an incomplete last one.
     fn after(step: u64) -> Field {
         let secret = format!("the secret of step {step}");
         Field { step, temperature: vec![0.5; 200_000], secret }
@@ -42,7 +44,7 @@ fn tagged(byte: u8) -> Protection {
     Protection::new().authenticate(key(byte))
 }
 
-/// Saves so many generations, and keeps them.
+/// Saves this number of generations, and keeps them.
 fn saved(path: &Path, protection: &Protection, generations: u64) {
     let builder = Checkpointer::<Field>::builder(path).keep_last(9).protection(protection.clone());
     let mut checkpoints = builder.open().unwrap();
@@ -124,7 +126,7 @@ fn tags_find_a_change_with_every_checksum_made_right() {
     }
 }
 
-/// Which generation somebody takes who knows no key.
+/// The generation that a reader without keys loads.
 fn load_any(path: &Path) -> u64 {
     let mut reader = CheckpointReader::<Field>::open(path).unwrap();
     reader.load().unwrap().unwrap();
@@ -155,7 +157,7 @@ fn a_checkpoint_of_another_run_with_the_same_key_is_refused() {
     assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
     assert!(error.to_string().contains("another run"), "{error}");
     assert_eq!(load(&other, of_run("B")).unwrap(), Some(2));
-    // Without a name it is one of no run, and the other way round.
+    // Without a name, tags are of no run, and do not fit a run; and the reverse.
     assert!(matches!(load(&other, tagged(1)), Err(Error::NotAuthentic { .. })));
     assert!(matches!(load(&other, tagged(2).for_run("B")), Err(Error::NotAuthentic { .. })));
     let (_third, plain) = nowhere();
@@ -163,7 +165,7 @@ fn a_checkpoint_of_another_run_with_the_same_key_is_refused() {
     assert!(matches!(load(&plain, of_run("A")), Err(Error::NotAuthentic { .. })));
     assert_eq!(load(&plain, of_run("A").accept_run("")).unwrap(), Some(1));
     assert_eq!(load(&other, tagged(1).accept_run("B")).unwrap(), Some(2));
-    // As a branch does.
+    // A branch loads it so.
     let (_fourth, branch) = nowhere();
     let protection = of_run("C").accept_run("B");
     let builder = Checkpointer::<Field>::builder(&branch).protection(protection).branch_from(&other);
@@ -209,7 +211,8 @@ fn other_programs_read_tagged_checkpoints_as_all_others() {
     assert_eq!(answer.trim(), "True");
 }
 
-/// Two steps, of which one takes the output of the other. Returns how often each was run.
+/// Runs two steps; one takes the output of the other. Returns the result, and the number of runs of
+/// each.
 fn two_steps(path: &Path, protection: &Protection) -> Result<(u64, [usize; 2]), Error> {
     let pipeline = Pipeline::builder(path).protection(protection.clone()).open()?;
     let ran = [(); 2].map(|()| Cell::new(0));
@@ -237,7 +240,7 @@ fn a_tagged_pipeline_reuses_its_outputs_and_tools_see_them() {
     let (_parent, path) = nowhere();
     assert_eq!(two_steps(&path, &tagged(1)).unwrap(), (41, [1, 1]));
     assert_eq!(two_steps(&path, &tagged(1)).unwrap(), (41, [0, 0]));
-    // Whoever needs no tags reads it too.
+    // A reader that needs no tags reads it too.
     assert_eq!(two_steps(&path, &Protection::new()).unwrap(), (41, [0, 0]));
     let steps = pipeline::steps(&path, &tagged(1)).unwrap();
     assert_eq!(steps.iter().map(|step| step.versions.len()).collect::<Vec<_>>(), [1, 1]);
@@ -272,7 +275,7 @@ fn an_output_of_a_stranger_or_of_another_step_is_refused() {
         assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
         fs::write(output_of(&path, "first", 1), genuine).unwrap();
     }
-    // Of the same pipeline, with the same key, as the same generation.
+    // The file is of the same pipeline, with the same key, as the same generation.
     fs::copy(output_of(&path, "second", 1), output_of(&path, "first", 1)).unwrap();
     let error = two_steps(&path, &tagged(1)).unwrap_err();
     assert!(matches!(error, Error::NotAuthentic { .. }), "{error}");
@@ -462,7 +465,7 @@ mod encryption {
             fs::write(file_of(&path, 2), changed).unwrap();
             match load(&path, secret()) {
                 Ok(generation) => assert_eq!(generation, Some(1), "byte {place}"),
-                // The key itself was changed: nothing tells that from a file for somebody else.
+                // The change is in the key of the file: it looks like a file for another recipient.
                 Err(error) => assert!(place < 200 && matches!(error, Error::Encrypted { .. }), "{error}"),
             }
         }
@@ -479,7 +482,7 @@ mod encryption {
         let (_parent, path) = nowhere();
         saved(&path, &secret().authenticate(key(1)), 1);
         assert_eq!(load(&path, secret().authenticate(key(1))).unwrap(), Some(1));
-        // Anybody has the public key.
+        // An attacker may have the public key.
         saved(&path, &secret(), 1);
         assert!(matches!(load(&path, secret().authenticate(key(1))), Err(Error::NotAuthentic { .. })));
     }
@@ -510,7 +513,7 @@ mod encryption {
         }
         write(&outside, 0o600);
         saved(&path, &Protection::new().decrypt_with_file(&outside).unwrap(), 1);
-        // In the directory that it protects, also by a link from elsewhere.
+        // The file is in the directory that it protects, or is reached by a link from elsewhere.
         let inside = path.join("identity.txt");
         write(&inside, 0o600);
         let link = parent.path().join("link.txt");

@@ -1,4 +1,5 @@
-//! The Python reader (python/), which is written from docs/format.md: it gives the values that were saved.
+//! Tests the Python reader (python/), which is written from docs/format.md: it returns the saved
+//! values.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;
@@ -10,7 +11,7 @@ use crate::common::python::{LOAD, reader};
 use checkpointed::{Checkpoint, Checkpointer, checkpointed};
 use serde_json::{Value, json};
 
-/// Saves the state, and has Python find this value, written as `typed` writes it.
+/// Saves the state, and asserts that Python finds this value, in the form of `typed`.
 #[track_caller]
 fn assert_python_finds<T: Checkpoint>(state: &T, expected: &Value) {
     let directory = tempfile::tempdir().unwrap();
@@ -181,7 +182,7 @@ fn arrays_are_arrays_wherever_they_are_kept() {
         large: Vec<u32>,
         nested: Vec<Vec<u8>>,
     }
-    // More than 256 arrays, of which the last short ones are inline, and one of more than a MiB.
+    // More than 256 arrays, so that the last short ones are inline, and one of more than a MiB.
     let state = Arrays {
         small: vec![f64::from_bits(0x7ff0_0000_0000_0001)],
         empty: Vec::new(),
@@ -213,7 +214,7 @@ fn arrays_are_arrays_wherever_they_are_kept() {
     );
 }
 
-/// As the `half` crate's types are to serde.
+/// serde sees the `half` crate's types like this one.
 #[test]
 fn floats_of_16_bits_are_floats() {
     #[allow(non_camel_case_types, reason = "so it is called")]
@@ -258,7 +259,7 @@ fn a_list_as_deep_as_can_be_saved_is_read() {
     struct Link {
         next: Option<Box<Link>>,
     }
-    // A struct and an option for each, of 2048 values within values.
+    // A struct and an option for each of 2048 values inside each other.
     let mut list = Link::default();
     for _ in 0..1000 {
         list = Link { next: Some(Box::new(list)) };

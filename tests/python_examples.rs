@@ -1,4 +1,5 @@
-//! The Python reader (python/) finds in the checkpoints of every example what Rust finds there, to the bit.
+//! The Python reader (python/) finds the same values as Rust in the checkpoints of every example,
+//! to the bit.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -18,7 +19,7 @@ fn run(name: &str, directory: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What Rust loads, and what Python does; `None` where there is no Python.
+/// The states that Rust and Python load; `None` without Python.
 fn both<T: Checkpoint>(path: &Path) -> Option<(T, Value)> {
     let loaded = CheckpointReader::<T>::open(path).unwrap().load().unwrap().unwrap();
     let printed = reader(LOAD, path)?;
@@ -110,7 +111,7 @@ fn the_training_has_the_same_weights_and_random_numbers() {
     let path = parent.path().join("train.ckpt");
     run("train", &path, &["--epochs", "3"]);
     let Some((training, python)) = both::<Training>(&path) else { return };
-    // Its two numbers have 128 bits, of which JSON keeps all as text.
+    // Its two numbers have 128 bits, and only the text of the JSON keeps all of them.
     let random = serde_json::to_string(&training.random).unwrap();
     let number = |name: &str| {
         random.split(&format!("\"{name}\":")).nth(1).unwrap().split([',', '}']).next().unwrap().to_owned()
@@ -160,7 +161,7 @@ fn the_variables_of_each_scope_are_the_same() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    // Some of the calls of `b`, so that both functions have variables.
+    // Long enough for some calls of `b`, so that both functions have variables.
     thread::sleep(Duration::from_millis(900));
     child.kill().unwrap();
     child.wait().unwrap();

@@ -1,4 +1,5 @@
-//! The first save of a run is loaded again before it counts: what does not come back as it was is not saved.
+//! The first save of a run is loaded again before it counts: a state that does not load unchanged
+//! is not saved.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
@@ -12,7 +13,7 @@ use checkpointed::{
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Writes a number, and reads the double of it.
+/// Writes a number, and reads its double.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Doubling(f64);
 
@@ -28,7 +29,7 @@ impl<'de> Deserialize<'de> for Doubling {
     }
 }
 
-/// Writes what it does not read.
+/// Writes values that it does not read.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Positive(i32);
 
@@ -47,7 +48,7 @@ impl<'de> Deserialize<'de> for Positive {
     }
 }
 
-/// Comes back with its elements from last to first.
+/// Reads its elements from last to first.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Reversed(Vec<f64>);
 
@@ -75,14 +76,14 @@ struct Run<F> {
     energies: Vec<f64>,
 }
 
-/// A run with a field whose serde code is not derived.
+/// A run with a field that has hand-written serde code.
 type Of<F> = Run<Plain<F>>;
 
 fn run<F>(step: u64, field: F) -> Of<F> {
     Run { step, field: Plain(field), energies: vec![0.5; 10] }
 }
 
-/// What is in a directory besides the lock and the history.
+/// The files in a directory besides the lock and the history.
 fn files(path: &Path) -> Vec<String> {
     let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> =
@@ -106,7 +107,7 @@ fn what_does_not_come_back_as_it_was_is_not_saved() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let mut checkpoints = Checkpointer::<Of<Doubling>>::open(path).unwrap();
-    // Twice zero is zero.
+    // Twice zero is zero, so this save is accepted.
     checkpoints.save(&run(1, Doubling(0.0))).unwrap();
     drop(checkpoints);
 
@@ -117,7 +118,7 @@ fn what_does_not_come_back_as_it_was_is_not_saved() {
         assert_eq!(files(path), ["00000000000000000001.ckpt"]);
     }
     assert_eq!(checkpoints.load().unwrap(), Some(run(1, Doubling(0.0))));
-    // The next that does come back is the next generation.
+    // The next valid save gets the next generation.
     assert_eq!(checkpoints.save(&run(3, Doubling(0.0))).unwrap().generation, 2);
 }
 
@@ -203,7 +204,7 @@ fn the_elements_of_an_array_come_back_in_their_order() {
     checkpoints.save(&run(1, Reversed(vec![1.0, f64::NAN, 1.0]))).unwrap();
 }
 
-/// Writes and reads as its content does, with code that nobody derived.
+/// Writes and reads like its content, with hand-written code.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct ByHand<T>(T);
 
@@ -256,7 +257,7 @@ fn maps_and_sets_may_come_back_in_another_order() {
     }
 }
 
-/// Fields whose bytes the checkpoint does not look into.
+/// Fields with bytes that the checkpoint does not examine.
 #[checkpointed]
 #[derive(Debug, PartialEq)]
 struct InForms {
@@ -325,7 +326,7 @@ fn an_element_of_a_set_that_changes_is_found() {
     checkpoints.save(&set(["a", "b", "c"])).unwrap();
 }
 
-/// Counts how often it was read, by threads that are no tracer.
+/// Counts its reads, except those of the tracer's threads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 struct Counted(u64);
 
@@ -362,7 +363,7 @@ fn only_the_first_save_is_read_back_unless_told_otherwise() {
 
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// How many states are made and dropped by two saves of one.
+/// The number of states that two saves of one make and drop.
 fn made<T: Checkpoint>(state: &T) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpointer::<T>::open(directory.path()).unwrap();
@@ -404,7 +405,7 @@ fn a_type_whose_serde_code_is_derived_is_not_read_back() {
         Some { number: u64 },
     }
 
-    /// Its serde code may be anything.
+    /// A type with hand-written serde code.
     #[derive(Serialize, Deserialize, Checkpoint)]
     struct Alone(u64);
 
@@ -468,14 +469,14 @@ fn a_save_in_the_background_is_read_back_too() {
     checkpoints.save_in_background(&run(2, Doubling(1.0))).unwrap();
     refused(checkpoints.wait());
     checkpoints.save_in_background(&run(2, Doubling(1.0))).unwrap();
-    // The next call tells.
+    // The next call returns the error.
     refused(checkpoints.save(&run(3, Doubling(0.0))));
     assert_eq!(checkpoints.load().unwrap(), Some(run(1, Doubling(0.0))));
     assert_eq!(files(directory.path()), ["00000000000000000001.ckpt"]);
     checkpoints.save(&run(3, Doubling(0.0))).unwrap();
 }
 
-/// Panics where it is read.
+/// Panics when it is read.
 #[derive(Debug, Default, Serialize)]
 struct Panicking(u64);
 
@@ -522,7 +523,7 @@ fn an_encrypted_save_is_read_back_where_it_can_be_decrypted() {
     };
     refused(open(Protection::new().decrypt_with(IDENTITY).unwrap()).save(&run(1, Doubling(1.0))));
     open(Protection::new().decrypt_with(IDENTITY).unwrap()).save(&run(1, Doubling(0.0))).unwrap();
-    // Who cannot decrypt saves all the same.
+    // A program without an identity still saves.
     open(Protection::new().encrypt_to(RECIPIENT).unwrap()).save(&run(2, Doubling(1.0))).unwrap();
 }
 
@@ -564,7 +565,7 @@ fn what_a_scope_keeps_is_read_back() {
     refused(scope.save(&run(1, Doubling(1.0))));
     assert!(files(directory.path()).is_empty());
     scope.save(&run(1, Doubling(0.0))).unwrap();
-    // Only the first of each type.
+    // Only the first save of each type is read back.
     scope.keep(&run(1, Doubling(1.0))).unwrap();
     let once = scope.once("reversed", |_| Ok::<_, Error>(Plain(Reversed(vec![1.0, 2.0]))));
     refused(once);

@@ -1,4 +1,4 @@
-//! Which generations are kept: what the rules of the builder promise, with real files.
+//! Tests the generations that are kept: the promises of the builder's rules, with real files.
 
 use std::path::Path;
 
@@ -114,7 +114,7 @@ fn prune_keeps_what_the_program_keeps_for_any_metric_name() {
             checkpoints.save_with(&(number as u64), Metadata::new().with(name, value)).unwrap();
         }
         drop(checkpoints);
-        // As `ckpt prune` does it, which is told nothing and goes by the history.
+        // Like `ckpt prune`, which gets no rules and uses those in the history.
         let pruning = inspect::prune(&path, &Protection::new(), None, false).unwrap();
         let kept: Vec<u64> = pruning.kept.into_iter().map(|(generation, _)| generation).collect();
         assert_eq!((kept, pruning.removed.len()), (vec![2, 4], 0), "{name:?}");

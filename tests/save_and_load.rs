@@ -1,4 +1,4 @@
-//! What a program that saves and loads can rely on when nothing goes wrong.
+//! Tests the guarantees for a program that saves and loads, as long as nothing goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs;
@@ -13,7 +13,7 @@ use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, Protection, Schedule, checkpointed,
 };
 
-/// A path at which there is nothing yet.
+/// A path where nothing exists yet.
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
@@ -51,7 +51,7 @@ fn generations_count_on_from_one_also_after_reopening() {
             assert_eq!(checkpoints.save(&0).unwrap().generation, run * 3 + save);
         }
     }
-    // A gap is not filled, and what comes after it is newer.
+    // The number after the newest file is next; the gaps before it stay.
     fs::rename(file_of(&path, 12), file_of(&path, 12).with_extension("aside")).unwrap();
     let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
     assert_eq!(checkpoints.save(&7).unwrap().generation, 12);
@@ -113,7 +113,7 @@ fn damaged_generations_do_not_count_as_kept() {
     damage(&path, 2);
     assert_eq!(checkpoints.load().unwrap(), Some(10));
     checkpoints.save(&30).unwrap();
-    // With the damaged one counted, the new one would have nothing behind it.
+    // If the damaged one counted, no valid generation would be left behind the new one.
     assert_eq!(checkpoints.load_generation(1).unwrap(), 10);
     damage(&path, 3);
     assert_eq!(checkpoints.load().unwrap(), Some(10));
@@ -143,7 +143,7 @@ fn a_branch_goes_on_from_another_run_and_leaves_it_as_it_is() {
     run.save(&Run::after(100)).unwrap();
     let before = (names_in(&path), fs::read(file_of(&path, 1)).unwrap());
 
-    // The run goes on meanwhile: its lock is not asked for.
+    // The run continues in the meantime: its lock is not needed.
     let mut branch = Checkpointer::<Run>::builder(&variant).branch_from(&path).open().unwrap();
     assert_eq!(branch.load().unwrap(), Some(Run::after(100)));
     assert_eq!(branch.last_load().unwrap().path, path);
@@ -154,7 +154,7 @@ fn a_branch_goes_on_from_another_run_and_leaves_it_as_it_is() {
     drop(branch);
     assert_eq!((names_in(&path), fs::read(file_of(&path, 1)).unwrap()), before);
 
-    // Once it has generations of its own, the other run does not matter any more, whatever it does.
+    // Once the branch has generations of its own, changes in the other run do not matter any more.
     run.save(&Run::after(200)).unwrap();
     let mut branch = Checkpointer::<Run>::builder(&variant).branch_from(&path).open().unwrap();
     assert_eq!(branch.load_or_default().unwrap(), Run::after(101));
@@ -199,7 +199,7 @@ fn one_generation_can_be_loaded_by_its_number() {
         assert!(error.to_string().contains("from 3 to 6"), "{error}");
         assert!(matches!(checkpoints.manifest(generation), Err(Error::NoSuchGeneration { .. })));
     }
-    // The next save is numbered after the newest, whichever was loaded.
+    // The next save is numbered after the newest generation, not after the loaded one.
     checkpoints.load_generation(3).unwrap();
     assert_eq!(checkpoints.save(&0).unwrap().generation, 7);
 }
@@ -263,7 +263,7 @@ fn a_checkpoint_says_who_saved_it_when_and_with_which_words() {
 
     checkpoints.save(&Run::after(2)).unwrap();
     assert!(checkpoints.manifest(2).unwrap().metadata().is_empty(), "the words were for one save");
-    // And without the type.
+    // The same without the type.
     let reader = CheckpointReader::<()>::open(&path).unwrap();
     assert_eq!(reader.manifest(1).unwrap().metadata().get("commit").unwrap().as_str(), Some("9f3c1e"));
 }
@@ -305,7 +305,7 @@ fn a_reader_beside_a_writer_never_finds_an_older_checkpoint() {
             let mut reader = CheckpointReader::<(u64, Vec<u64>)>::open(&path).unwrap();
             let mut seen = BTreeSet::new();
             let mut last = 0;
-            // So many different ones that pruning was met often, however fast either of the two is.
+            // Enough different states to meet removals often, at any speed of the two.
             while seen.len() < loads && !writer.is_finished() {
                 let loaded = reader.load();
                 let ok = matches!(&loaded, Ok(Some((number, values))) if *number >= last

@@ -1,4 +1,4 @@
-//! Functions that share one checkpoint: what scopes promise, and what they refuse.
+//! Functions that share one checkpoint: tests the promises and the refusals of scopes.
 
 use std::path::{Path, PathBuf};
 
@@ -114,7 +114,7 @@ fn a_call_before_the_variables_were_kept_is_refused() {
     assert!(matches!(&error, Error::ScopeNotKept { outer, .. } if outer == "outer"), "{error}");
     outer.keep(&1).unwrap();
     drop(outer.enter::<u32>("inner").unwrap());
-    // A restart would take the second call for the first.
+    // A restart would confuse the second call with the first.
     assert!(matches!(outer.enter::<u32>("inner"), Err(Error::ScopeNotKept { .. })));
     outer.keep(&2).unwrap();
     drop(outer.enter::<u32>("inner").unwrap());
@@ -199,26 +199,26 @@ fn a_run_that_did_not_come_back_to_its_scopes_is_not_at_its_end() {
         outer.keep(&1).unwrap();
         outer.enter::<u32>("inner").unwrap().save(&3).unwrap();
     }
-    // The program took another way, to none of its scopes or to some of them.
+    // The program took another path, to none of its scopes or to some of them.
     let error = restored(&path).finish().unwrap_err();
     assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
     let mut scopes = restored(&path);
     drop(scopes.enter::<u32>("outer").unwrap());
     let error = scopes.finish().unwrap_err();
     assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "inner"), "{error}");
-    // Nor to one whose variables it cannot read.
+    // A scope with variables that it cannot read counts as not reached.
     let mut scopes = restored(&path);
     scopes.enter::<String>("outer").unwrap_err();
     let error = scopes.finish().unwrap_err();
     assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
-    // What was acknowledged is there.
+    // The acknowledged state is still there.
     let mut scopes = restored(&path);
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     assert_eq!(outer.restored(), Some(1));
     assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));
 }
 
-/// A number that cannot be written where it is 13.
+/// A number that cannot be written if it is 13.
 struct Unlucky(u64);
 
 impl Serialize for Unlucky {
@@ -249,7 +249,7 @@ fn variables_that_could_not_be_kept_cost_none_that_were_saved() {
     let mut outer = scopes.enter::<Luck>("outer").unwrap();
     outer.save(&luck(12)).unwrap();
     outer.keep(&luck(13)).unwrap_err();
-    // A save in there would be one without the variables around it.
+    // A save in the inner scope would lack the outer variables.
     let inner = |scopes: &mut Scopes| {
         let saved = scopes.enter::<u32>("inner")?.save(&3)?;
         Ok::<u64, Error>(saved.generation)

@@ -1,4 +1,5 @@
-//! `examples/slurm.sh`, and what docs/batch.md says of Slurm, on a real Slurm of one node (tests/slurm/cluster.sh).
+//! `examples/slurm.sh`, and the claims of docs/batch.md about Slurm, on a real Slurm of one node
+//! (tests/slurm/cluster.sh).
 #![cfg(unix)]
 
 use std::fs;
@@ -13,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::{example, has, names_in, root, skipping};
 
-/// The training example, some batches a second, for much longer than any test.
+/// The training example: some batches a second, for much longer than any test.
 const TRAIN: &str = r#"exec "$TRAIN" "$@" --pause 20"#;
-/// A program that knows no deadlines, and says what it got.
+/// A program that ignores deadlines, and prints the signal that it got.
 const HEARS_SIGNALS: &str = r#"
 directory=$2
 mkdir -p "$directory"
@@ -24,28 +25,28 @@ trap 'echo USR1; exit 75' USR1
 : >"$directory/00000000000000000001.ckpt"
 while :; do sleep 0.1; done
 "#;
-/// What Slurm sends nothing ahead of the end with.
+/// With this option, Slurm sends no signal ahead of the end.
 const NO_SIGNAL: &str = "--signal=B:CONT@1";
 
-/// A Slurm of our own. It ends when this process does: then its standard input is closed.
+/// A private Slurm. It ends with this process: then its standard input is closed.
 struct Cluster {
     configuration: PathBuf,
     _process: Child,
 }
 
 impl Cluster {
-    /// `None` where it cannot be: then the test is skipped.
+    /// `None` if it cannot start: then the test is skipped.
     fn start(lines: &[&str]) -> Option<Cluster> {
         if !["bash", "sbatch", "slurmctld", "slurmd", "munged"].iter().all(|program| has(program)) {
             return None;
         }
-        // Both at once, so that they are not the same.
+        // Both are bound at once, so that they differ.
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = ports.map(|socket| socket.local_addr().unwrap().port().to_string());
         let script = root().join("tests/slurm/cluster.sh");
         let mut command = crate::common::bash();
         command.arg(script).args(ports).args(lines);
-        // Its end is its own affair, and not that of a ctrl+c in the terminal.
+        // Ctrl+c in the terminal does not reach it; it ends by itself.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -58,19 +59,19 @@ impl Cluster {
         Some(Cluster { configuration: Path::new(directory).join("slurm.conf"), _process: process })
     }
 
-    /// The one for tests that do nothing to jobs but their own.
+    /// The cluster for tests that affect only their own jobs.
     fn shared() -> Option<&'static Cluster> {
         static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
         CLUSTER.get_or_init(|| Cluster::start(&[])).as_ref()
     }
 
-    /// One that puts each job back whose script ends with code 75.
+    /// A cluster that requeues each job with a script that ends with code 75.
     fn with_requeue_exit() -> Option<&'static Cluster> {
         static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
         CLUSTER.get_or_init(|| Cluster::start(&["RequeueExit=75"])).as_ref()
     }
 
-    /// What a program of Slurm prints. It is asked again where the controller is busy.
+    /// The output of a program of Slurm. It is run again if the controller is busy.
     fn ask(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         let output = command.args(arguments).env("SLURM_CONF", &self.configuration).output().unwrap();
@@ -80,7 +81,7 @@ impl Cluster {
     }
 }
 
-/// What is submitted.
+/// A job to submit.
 struct Submission<'c> {
     cluster: &'c Cluster,
     directory: tempfile::TempDir,
@@ -89,7 +90,7 @@ struct Submission<'c> {
 }
 
 impl<'c> Submission<'c> {
-    /// A job of examples/slurm.sh whose program is this script of the shell.
+    /// A job of examples/slurm.sh with this shell script as its program.
     fn of(cluster: &'c Cluster, program: &str) -> Submission<'c> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("program");
@@ -118,7 +119,7 @@ impl<'c> Submission<'c> {
         self.submit_script(&script)
     }
 
-    /// A script of its own in place of the example.
+    /// Submits another script in place of the example.
     fn submit_script(self, script: &Path) -> Job<'c> {
         let Submission { cluster, directory, options, variables } = self;
         let mut command = Command::new("sbatch");
@@ -141,7 +142,7 @@ fn train() -> PathBuf {
     TRAIN.get_or_init(|| example("train").get_program().into()).clone()
 }
 
-/// A job that was submitted. It is cancelled when the test is done.
+/// A submitted job. It is cancelled at the end of the test.
 struct Job<'c> {
     cluster: &'c Cluster,
     directory: tempfile::TempDir,
@@ -157,7 +158,7 @@ impl Job<'_> {
         fs::read_to_string(self.path().join("job.log")).unwrap_or_default()
     }
 
-    /// A field of what Slurm says of the job, or of a task of an array.
+    /// A field of Slurm's record of the job, or of a task of an array.
     fn field_of(&self, id: &str, field: &str) -> String {
         let record = self.cluster.ask("scontrol", &["show", "job", id]);
         let words = record.split_whitespace();
@@ -178,7 +179,7 @@ impl Job<'_> {
         self.cluster.ask("scancel", &arguments);
     }
 
-    /// Waits until its program has saved so many checkpoints in `directory`, and so listens to signals.
+    /// Waits until its program has saved a checkpoint in `directory`, and so listens to signals.
     fn has_saved(&self, directory: &str) {
         let path = self.path().join(directory);
         self.waits("a checkpoint", || {
@@ -190,12 +191,12 @@ impl Job<'_> {
         self.waits(state, || self.field("JobState") == state);
     }
 
-    /// Waits until it was put back, and runs again.
+    /// Waits until it was requeued, and runs again.
     fn comes_back(&self) {
         self.waits("a restart", || self.restarts() == "1" && self.field("JobState") == "RUNNING");
     }
 
-    /// Waits until the log says so.
+    /// Waits until the log has this text.
     fn says(&self, text: &str) {
         self.waits(text, || self.log().contains(text));
     }
@@ -213,7 +214,7 @@ impl Job<'_> {
 impl Drop for Job<'_> {
     fn drop(&mut self) {
         if !thread::panicking() {
-            // It may have ended by itself.
+            // The job may have ended by itself.
             for options in [&["--full", "--signal=KILL"][..], &[]] {
                 let mut command = Command::new("scancel");
                 command.args(options).arg(&self.id).env("SLURM_CONF", &self.cluster.configuration);
@@ -253,8 +254,8 @@ fn no_signal_loses_the_work_wherever_it_is_sent() {
     for (signal, job) in &jobs {
         job.comes_back();
         job.says("train: going on from");
-        // Where all processes get the signal, the program gets it a second time from srun. That may come when it has
-        // saved and no longer listens, just before it says so.
+        // If all processes get the signal, srun sends it to the program a second time. That may
+        // come when the program has saved and no longer listens, just before it prints so.
         if !signal.contains(&"--full") {
             assert!(job.log().contains(": saved at epoch"), "{signal:?}: {}", job.log());
         }
@@ -264,7 +265,7 @@ fn no_signal_loses_the_work_wherever_it_is_sent() {
 #[test]
 fn a_signal_that_comes_before_the_program_loses_nothing() {
     let Some(cluster) = Cluster::shared() else { return };
-    // It does not listen for a while, so that the signal ends it.
+    // It does not listen for a while, so the signal ends it.
     let program = format!("[ \"$SLURM_RESTART_COUNT\" ] || {{ echo deaf; sleep 60; }}\n{TRAIN}");
     let job = Submission::of(cluster, &program).submit();
     job.says("deaf");
@@ -329,7 +330,7 @@ fn tasks_of_an_array_are_runs_of_their_own() {
     for (task, _) in &tasks {
         job.has_saved(&format!("train-{task}.ckpt"));
     }
-    // The one whose number is that of the whole array.
+    // The task with the number of the whole array.
     let same = |(_, id): &&(i32, String)| job.field_of(id, "JobId") == job.id;
     let (_, last) = tasks.iter().find(same).unwrap();
     cluster.ask("scancel", &["--batch", "--signal=USR1", last]);
@@ -354,7 +355,7 @@ fn a_task_that_fails_is_not_hidden_by_those_that_stop() {
     assert_eq!((job.restarts().as_str(), job.field("ExitCode").as_str()), ("0", "3:0"));
 }
 
-/// One test, because each of the three takes more than a minute.
+/// One test, because each of the three parts takes more than a minute.
 #[test]
 fn the_end_of_a_job_may_be_moved_and_is_survived() {
     let Some(cluster) = Cluster::shared() else { return };
@@ -396,11 +397,11 @@ fn preemption_and_a_dead_node_put_a_job_back_by_themselves() {
         assert!(job.log().contains("signal SIG") || job.log().contains("TERM"), "{kind}: {}", job.log());
     }
     job.says("train: going on from");
-    // Without time to save there is nothing to be found on a dead node, and nothing is to be done there.
+    // A dead node leaves no time to save, and no script can run on it.
     let node = cluster.ask("sinfo", &["--noheader", "--format=%n"]);
     cluster.ask("scontrol", &["update", &format!("NodeName={node}"), "State=DOWN", "Reason=test"]);
     job.waits("a second restart", || job.restarts() == "2");
-    // The node takes jobs again when its daemon says that it is there.
+    // The node accepts jobs again when its daemon reports.
     job.is("RUNNING");
     job.waits("the checkpoint of before", || job.log().matches("train: going on from").count() >= 2);
 }

@@ -1,6 +1,6 @@
 //! Values that need more of the stack than the thread has: large ones, deep ones, and both.
 //!
-//! A stack that overflows ends the process, so a test that fails here ends all of them.
+//! A stack overflow ends the process, so a failed test here ends all of them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,8 +10,8 @@ use std::thread;
 use checkpointed::{Checkpoint, Checkpointer, Plain, fixed};
 use serde::{Deserialize, Serialize};
 
-/// Saves a value and loads it, as a `U`, in a thread with a stack of so many bytes. The value is made and dropped outside
-/// of it, because the program's own code recurses in that too.
+/// Saves a value and loads it, as a `U`, in a thread with a stack of this number of bytes. The
+/// value is made and dropped outside of it, because the program's own code recurses there too.
 fn comes_back_as<T, U>(stack: usize, value: T, expected: &U)
 where
     T: Checkpoint + Send + Sync,
@@ -69,7 +69,7 @@ enum Expression {
     Sum { left: Box<Expression>, right: Box<Expression> },
 }
 
-/// As large as is usual, short arrays only: each element is a value of its own.
+/// A large value of the usual kind, with short arrays only: each element is a value of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Wide {
     rows: [[[u64; 32]; 32]; 4],

@@ -1,5 +1,6 @@
-//! `examples/slurm.sh` does what docs/batch.md says of it, with `srun`, `squeue` and `scontrol` of our own; tests/slurm.rs has the
-//! real ones. And so do the other scripts in docs/batch.md that can be run here.
+//! Tests that `examples/slurm.sh` does what docs/batch.md describes, with replacements of `srun`,
+//! `squeue` and `scontrol`; tests/slurm.rs uses the real ones. It also tests the other scripts in
+//! docs/batch.md that can be run here.
 #![cfg(unix)]
 
 use std::fs;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{has, root};
 
-/// A program that says when it listens, saves when it is to stop, which takes a moment, and ends with code 75.
+/// A program that reports when it listens, saves slowly when it must stop, and ends with code 75.
 const STOPPED_BY_SIGNALS: &str = r#"
 stop() { echo "$1" >>signals; sleep 0.2; echo saved >>signals; exit 75; }
 trap 'stop USR1' USR1
@@ -20,7 +21,8 @@ trap 'stop TERM' TERM
 while :; do sleep 0.05; done
 "#;
 
-/// It does with signals what Slurm's does: SIGUSR1 goes to all processes of the tasks, SIGTERM and SIGINT kill them.
+/// Treats signals as Slurm's srun does: SIGUSR1 goes to all processes of the tasks, SIGTERM and
+/// SIGINT kill them.
 const SRUN: &str = r#"
 set -m
 "$@" &
@@ -39,7 +41,7 @@ struct Job {
 }
 
 impl Job {
-    /// A job on a cluster of our own, whose program is this script of the shell.
+    /// A job on a simulated cluster, with this shell script as its program.
     fn new(program: &str) -> Job {
         let directory = tempfile::tempdir().unwrap();
         let script = |path: &str, text: &str| {
@@ -75,7 +77,7 @@ impl Job {
         self.start(restarts).wait().unwrap()
     }
 
-    /// What Slurm was asked to do.
+    /// The request that Slurm got.
     fn requeued(&self) -> String {
         fs::read_to_string(self.path("requeued")).unwrap_or_default()
     }
@@ -104,7 +106,7 @@ fn a_job_whose_time_runs_out_saves_and_goes_back_into_the_queue() {
         wait_for(&job.path("ready"));
         send(signal, &script);
         assert_eq!(script.wait().unwrap().code(), Some(75));
-        // It was waited for until the program had saved.
+        // The script waited until the program had saved.
         assert_eq!(fs::read_to_string(job.path("signals")).unwrap(), "USR1\nsaved\n", "{signal}");
         assert_eq!(job.requeued(), "requeue 1234\n");
     }
@@ -134,7 +136,7 @@ fn a_job_that_is_done_or_fails_is_not_started_again() {
 fn a_job_is_not_started_again_for_ever() {
     if has("bash") {
         let job = Job::new("exit 75");
-        // Not 75: Slurm may be told to put back a job that ends with it.
+        // The code is not 75, because Slurm may be configured to requeue a job that ends with it.
         assert_eq!(job.run(100).code(), Some(76));
         assert_eq!(job.requeued(), "");
     }
@@ -179,7 +181,7 @@ fn script_of_the_docs(line: &str, at: &str, program: &str) -> tempfile::TempDir 
     directory
 }
 
-/// Runs it as a group of processes of its own, as a terminal and a batch system do.
+/// Runs it as a process group of its own, like a terminal and a batch system.
 fn run_script(directory: &Path) -> Child {
     use std::os::unix::process::CommandExt;
     let path = format!("{}:{}", directory.join("bin").display(), std::env::var("PATH").unwrap());
@@ -192,7 +194,7 @@ fn send_to_group(signal: &str, script: &Child) {
     crate::common::run("kill", &["-s", signal, "--", &format!("-{}", script.id())]);
 }
 
-/// It counts how often it was started, and ends with 75 but for the third time.
+/// Counts its starts, and ends with 75 except for the third one.
 const THREE_TIMES: &str = "echo >>starts\n[ $(wc -l <starts) -eq 3 ] || exit 75";
 
 #[test]

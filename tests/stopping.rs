@@ -1,4 +1,5 @@
-//! A run that is told to stop saves the last step that it did: real signals, deadlines and halt files, real processes.
+//! A run that must stop saves its last step: tested with real signals, deadlines and halt files,
+//! and real processes.
 
 #![cfg(unix)]
 
@@ -12,19 +13,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::common::{inside, once_more};
 use checkpointed::{CheckpointReader, Checkpointer, Schedule, stop::EXIT_REQUEUE};
 
-/// So many runs of each kind, so many at a time.
+/// The number of runs of each kind, and the number at a time.
 const RUNS: usize = 100;
 const AT_A_TIME: usize = 25;
 
-/// A step and something that takes a moment to copy and to write.
+/// The step, and data that takes some time to copy and to write.
 type State = (u64, Vec<u64>);
 
 fn state(step: u64) -> State {
     (step, vec![step; 50_000])
 }
 
-/// The program: steps of a millisecond until it is told to stop. What it leaves beside its checkpoints is the number of
-/// the last step that it did, and why it stopped.
+/// The program: steps of a millisecond until it must stop. Beside its checkpoints it leaves the
+/// number of its last step, and the reason of the stop.
 #[test]
 fn a_program_that_works_until_it_is_stopped() {
     let Some(directory) = inside() else { return };
@@ -71,8 +72,8 @@ fn signal(child: &Child, name: &str) {
     crate::common::run("kill", &["-s", name, &child.id().to_string()]);
 }
 
-/// Starts the program time and again, has each run stopped by `stop`, and makes sure that what a restart loads is the last
-/// step that was done.
+/// Starts the program repeatedly, stops each run by `stop`, and asserts that a restart loads the
+/// last completed step.
 fn assert_stops(
     variables: impl Fn() -> Vec<(&'static str, String)> + Sync,
     stop: impl Fn(usize, &Path, &Child) + Sync,
@@ -175,7 +176,7 @@ fn a_halt_file_stops_one_run_and_not_the_next() {
     assert_restored(directory.path(), "SIGTERM");
 }
 
-/// The program, but it does not look whether it is to stop.
+/// The program, without a check if it must stop.
 #[test]
 fn a_program_that_never_looks() {
     let Some(directory) = inside() else { return };

@@ -1,4 +1,4 @@
-//! The training example: stopped, killed and started again, it comes to the same weights, to the bit.
+//! The training example: stopped, killed and restarted, it has the same weights, to the bit.
 
 #![cfg(unix)]
 
@@ -23,7 +23,7 @@ fn train(directory: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// What it prints when it comes to its end.
+/// The output of a run that finishes.
 fn result(directory: &Path) -> String {
     let output = train(directory, &[]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -31,7 +31,7 @@ fn result(directory: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a run that nothing interrupts prints.
+/// The output of an uninterrupted run.
 fn undisturbed() -> &'static str {
     static RESULT: OnceLock<String> = OnceLock::new();
     RESULT.get_or_init(|| {

@@ -1,5 +1,6 @@
-//! Code of the program that runs inside ours may panic: callbacks, `Serialize`, `Deserialize`, `Drop`, closures. Nothing
-//! hangs by it, nothing that was acknowledged is lost, and the next save and load succeed.
+//! Code of the program that runs inside the library may panic: callbacks, `Serialize`,
+//! `Deserialize`, `Drop`, closures. Then nothing hangs, no acknowledged state is lost, and the next
+//! save and load succeed.
 
 use std::cell::Cell;
 use std::fs;
@@ -25,7 +26,7 @@ fn panics<R>(work: impl FnOnce() -> R) -> bool {
     catch_unwind(AssertUnwindSafe(work)).is_err()
 }
 
-/// The kinds of progress, each of which a callback may panic at.
+/// The kinds of progress. A callback may panic at each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Begun,
@@ -46,14 +47,14 @@ impl Kind {
     }
 }
 
-/// Long enough to be told of while it is written.
+/// Long enough for progress reports during the write.
 type State = Vec<u8>;
 
 fn state(number: u8) -> State {
     vec![number; 9 << 20]
 }
 
-/// A program whose callback panics at one kind of progress, and where it is.
+/// A program with a callback that panics at one kind of progress, and the kinds that it was told.
 fn with_a_callback_that_panics(at: Kind, path: &Path) -> (Checkpointer<State>, Arc<Mutex<Vec<Kind>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let ours = Arc::clone(&told);
@@ -65,7 +66,7 @@ fn with_a_callback_that_panics(at: Kind, path: &Path) -> (Checkpointer<State>, A
     (builder.open().unwrap(), told)
 }
 
-/// Lets a save fail that is made in there.
+/// Runs `work` while every save fails.
 fn where_saves_fail<R>(path: &Path, work: impl FnOnce() -> R) -> R {
     let away = path.with_extension("away");
     fs::rename(path, &away).unwrap();
@@ -76,7 +77,7 @@ fn where_saves_fail<R>(path: &Path, work: impl FnOnce() -> R) -> R {
 
 type Way = fn(Checkpointer<State>) -> Option<Checkpointer<State>>;
 
-/// How a program goes on after it has begun to save.
+/// The ways that a program can continue after it has begun to save.
 const WAYS: [(&str, Way); 5] = [
     ("wait", |mut checkpoints| {
         let _ = checkpoints.wait();
@@ -174,7 +175,7 @@ fn a_pipeline_whose_watcher_panics_goes_on() {
 }
 
 thread_local! {
-    /// What the state below does now.
+    /// The present behaviour of the state below.
     static DOES: Cell<Does> = const { Cell::new(Does::Nothing) };
 }
 
@@ -244,7 +245,7 @@ fn after_a_state_that_panics_in_a_save_the_program_can_save() {
         DOES.set(Does::PanicWhenWritten);
         assert!(panics(|| save(&mut checkpoints)), "{name}");
         DOES.set(Does::Nothing);
-        // What was begun is said to have failed.
+        // A save that began is reported as failed.
         let expected: &[Kind] = if name == "metadata" { &[] } else { &[Kind::Begun, Kind::Failed] };
         assert_eq!(*told.lock().unwrap(), expected, "{name}");
         assert_eq!(checkpoints.wait().unwrap(), None, "{name}");
@@ -296,7 +297,7 @@ fn what_a_load_found_damaged_counts_though_the_old_state_panics() {
     assert!(panics(|| checkpoints.load_into(&mut present)));
     DOES.set(Does::Nothing);
     assert_eq!(present, mood(1), "it is there all the same");
-    // A damaged one does not count among the last two.
+    // A damaged generation does not count among the last two.
     checkpoints.save(&mood(3)).unwrap();
     assert!(file_of(&path, 1).exists());
 }
@@ -317,7 +318,7 @@ fn variables_that_panic_when_they_are_kept_are_not_kept() {
     DOES.set(Does::PanicWhenWritten);
     assert!(panics(|| outer.keep(&variables(2))));
     DOES.set(Does::Nothing);
-    // Else a save inside would forget what is here.
+    // Otherwise an inner save would forget the outer variables.
     assert!(matches!(outer.enter::<u64>("inner").unwrap_err(), Error::ScopeNotKept { .. }));
     outer.keep(&variables(3)).unwrap();
     let mut inner = outer.enter::<u64>("inner").unwrap();

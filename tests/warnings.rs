@@ -1,4 +1,4 @@
-//! What goes wrong without being an error is seen: on standard error where nothing else was arranged, as real programs, in
+//! Problems that are no errors are seen: on standard error by default, by real programs in
 //! processes of their own.
 
 #![cfg(unix)]
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::common::{file_of, inside, once_more};
 use checkpointed::{Checkpointer, Error, Warning};
 
-/// The quick start of the README: nobody arranged anything for warnings.
+/// The quick start of the README: it sets nothing up for warnings.
 #[test]
 fn a_program_that_arranges_nothing() {
     let Some(directory) = inside() else { return };
@@ -37,7 +37,7 @@ fn a_program_that_arranges_nothing() {
 
 struct Told {
     stdout: String,
-    /// The lines of ours.
+    /// The lines of the library.
     lines: Vec<String>,
     stderr: String,
     success: bool,
@@ -80,7 +80,7 @@ fn the_program_and_a_person_can_turn_the_lines_off() {
         let told = run(damaged().path(), &[variables]);
         assert!(told.success && told.lines.is_empty(), "{}", told.stderr);
     }
-    // A person has the last word.
+    // The user has the last word.
     let told = run(damaged().path(), &[("WANTS", "nothing"), ("CHECKPOINT_WARNINGS", "stderr")]);
     assert_eq!(told.lines.len(), 1, "{}", told.stderr);
 }
@@ -108,7 +108,7 @@ fn a_name_that_turns_text_around_does_not_reach_the_terminal() {
     assert!(!told.stderr.contains(['\u{202e}', '\u{1b}']), "{}", told.stderr);
 }
 
-/// What a run does.
+/// The work of a run.
 type Work<'a> = &'a dyn Fn(&mut Checkpointer<u64>);
 
 #[test]
@@ -149,7 +149,8 @@ fn a_run_that_saves_over_what_it_did_not_load_is_told_so() {
         };
         assert_eq!(told(&work), [""; 0]);
     }
-    // Of another state, so that it cannot be loaded; and the program passes over the error.
+    // The checkpoint holds another state, so it cannot be loaded, and the program ignores the
+    // error.
     Checkpointer::<String>::open(&path).unwrap().save(&"theirs".to_owned()).unwrap();
     let careless = |checkpoints: &mut Checkpointer<u64>| {
         let state = checkpoints.load().unwrap_or_default().unwrap_or_default();
@@ -224,7 +225,7 @@ fn a_deadline_that_the_program_does_not_hear_is_told_of() {
     assert!(told.lines.len() == 1 && told.lines[0].contains("stop_before_deadline"), "{}", told.stderr);
 }
 
-/// What `main` prints of an error that it returns.
+/// Checks the text that `main` prints of a returned error.
 #[test]
 fn an_error_that_main_returns_is_printed_as_its_message() {
     let parent = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A state of eight bytes: a save that is nothing but its protocol.
+//! A state of eight bytes: its save is nothing but the protocol.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +14,8 @@ use crate::rounds::{Case, Outcome, interleave, timed};
 
 pub(crate) const BY_HAND: &str = "by hand: 64 bytes, tempfile, fsync, rename, fsync";
 
-/// So many saves are one measurement: a single one depends too much on what the disk does at that moment.
+/// The number of saves in one measurement: a single save depends too much on the disk at that
+/// moment.
 const AT_ONCE: u32 = 8;
 
 pub(crate) fn measure(

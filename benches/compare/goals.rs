@@ -1,4 +1,4 @@
-//! What the library sets out to reach, and whether this run did. Every goal is a ratio inside one run.
+//! The goals of the library, and the results of this run. Every goal is a ratio inside one run.
 
 use crate::memory::Above;
 use crate::rounds::{Measured, quantile};
@@ -9,12 +9,13 @@ pub(crate) struct Goals(pub(crate) Vec<Goal>);
 
 pub(crate) struct Goal {
     pub(crate) what: String,
-    /// None where nothing is demanded, and the figure explains another.
+    /// The limit; `None` for a figure that only explains another.
     pub(crate) limit: Option<f64>,
-    /// Whether more is better.
+    /// True if more is better.
     pub(crate) at_least: bool,
     pub(crate) reached: f64,
-    /// Where half of the rounds were, each with the ratio of its own two figures.
+    /// The bounds of the middle half of the rounds. Each round gives the ratio of its own two
+    /// figures.
     pub(crate) middle_half: Option<(f64, f64)>,
     pub(crate) unit: &'static str,
 }
@@ -75,7 +76,7 @@ impl Goals {
         });
     }
 
-    /// How the throughput of each size, the usual first, compares.
+    /// Compares the throughput of each size; the usual size comes first.
     pub(crate) fn large(&mut self, sections: &[(usize, Vec<Measured>)]) {
         let [(usual_bytes, usual), (large_bytes, large)] = sections else { return };
         #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
@@ -86,7 +87,7 @@ impl Goals {
             let (Some(usual), Some(large)) = (find(usual, name), find(large, name)) else { continue };
             self.0.push(Goal {
                 what: format!("throughput at 4 GiB / at {} MiB: {short}", usual_bytes >> 20),
-                // Of the raw limit nothing is demanded; it says what the disk itself does.
+                // The raw limit has no goal: it shows the disk itself.
                 limit: (name != raw::OVERWRITE).then_some(0.9),
                 at_least: true,
                 reached: usual.median() * more / large.median(),

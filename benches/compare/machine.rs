@@ -1,11 +1,11 @@
-//! The machine that is measured.
+//! The machine of the measurements.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// What the figures depend on.
+/// The facts that the figures depend on.
 pub(crate) struct Machine {
     pub(crate) folder: PathBuf,
     cores: usize,
@@ -53,7 +53,7 @@ impl Machine {
     }
 }
 
-/// How busy the machine was in the last minute. Anything much above 1 is somebody else.
+/// The load of the machine in the last minute. Anything much above 1 comes from other programs.
 pub(crate) fn load() -> String {
     read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()
 }
@@ -68,7 +68,8 @@ fn line(path: &str, name: &str) -> String {
     line.and_then(|line| line.split_once(':')).map_or("unknown", |(_, value)| value.trim()).to_owned()
 }
 
-/// The device and the type of the file system that a folder is in: that of the deepest mount point above it.
+/// The device and the type of the file system of a folder: those of the deepest mount point above
+/// it.
 fn mount(folder: &Path) -> Option<(String, String)> {
     let mounts = fs::read_to_string("/proc/mounts").ok()?;
     let mut deepest: Option<(&Path, &str, &str)> = None;

@@ -1,10 +1,12 @@
-//! Measures saves and loads of this library side by side with the limits of the machine, with what one writes by hand,
-//! and with other packages: `cargo bench -p checkpointed-benches --bench compare`. `docs/performance.md` explains the figures.
+//! Measures saves and loads of this library side by side with the limits of the machine, with code
+//! written by hand, and with other packages: `cargo bench -p checkpointed-benches --bench compare`.
+//! `docs/performance.md` explains the figures.
 //!
-//! - [`states`] is what is saved; [`raw`] the limits; [`ours`], [`others`], [`python`] the ways to save it;
-//!   [`counter`] and [`records`] the states that are all overhead; [`small`] the same without the disk; [`memory`] what a
-//!   save needs besides.
-//! - [`rounds`] measures cases in turn, so that a slow moment of the machine hits all of them alike.
+//! - [`states`] has the states to save; [`raw`] the limits; [`ours`], [`others`], [`python`] the
+//!   ways to save them; [`counter`] and [`records`] the states that are all overhead; [`small`] the
+//!   same without the disk; [`memory`] the memory of a save.
+//! - [`rounds`] measures cases in turn, so that a slow moment of the machine hits all of them
+//!   alike.
 //! - [`report`] prints the tables and [`goals`], and writes both as JSON.
 
 mod counter;
@@ -40,7 +42,7 @@ fn main() -> Outcome<()> {
     let target = target_folder()?;
     let folder = options.folder.clone().unwrap_or_else(|| target.join("compare-data"));
     fs::create_dir_all(&folder)?;
-    // What a run that was killed left behind.
+    // A killed run left this behind.
     fs::remove_dir_all(&folder)?;
     fs::create_dir_all(&folder)?;
 
@@ -60,13 +62,13 @@ fn main() -> Outcome<()> {
     report.finish(&goals, &target.join("compare.json"))
 }
 
-/// Cargo's folder for what it builds, in which this program is, three levels down.
+/// Cargo's folder for build results. This program is in it, three levels down.
 fn target_folder() -> Outcome<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(3).ok_or("this program is in no target folder")?.to_owned())
 }
 
-/// Everything for one large state.
+/// Measures everything for one large state.
 fn state<S: State>(title: &str, options: &Options, report: &mut Report, goals: &mut Goals) -> Outcome<()> {
     let folder = report.folder().join(S::NAME_OF_FILES);
     fs::create_dir_all(&folder)?;
@@ -98,7 +100,7 @@ fn state<S: State>(title: &str, options: &Options, report: &mut Report, goals: &
     Ok(fs::remove_dir_all(&folder)?)
 }
 
-/// The same save at the usual size and at 4 GiB.
+/// Measures the same save at the usual size and at 4 GiB.
 fn large(options: &Options, report: &mut Report, goals: &mut Goals) -> Outcome<()> {
     let folder = report.folder().join("large");
     let mut sections = Vec::new();

@@ -1,7 +1,9 @@
-//! How much memory a save needs besides the state's: the peak of a process that does nothing else.
+//! Measures the memory of a save besides that of the state: the peak of a process that does nothing
+//! else.
 //!
-//! Linux notes the greatest resident size of a process (`VmHWM`), and forgets it when asked to
-//! (`/proc/self/clear_refs`, proc(5)). The process is a new one for each figure, so that no memory is warm already.
+//! Linux notes the greatest resident size of a process (`VmHWM`), and resets it on request
+//! (`/proc/self/clear_refs`, proc(5)). Each figure has a new process, so that no memory is warm
+//! already.
 
 use std::fs;
 use std::path::Path;
@@ -68,7 +70,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// Prints by how much a few saves raise the peak of this process, in bytes.
+/// Prints the increase of this process's peak through a few saves, in bytes.
 pub(crate) fn child(what: What, options: &Options) -> Outcome<()> {
     let folder = options.folder.as_ref().ok_or("--memory needs --dir")?.with_file_name(what.name());
     let state = Vec::<f64>::make(options.bytes);
@@ -91,7 +93,7 @@ pub(crate) fn child(what: What, options: &Options) -> Outcome<()> {
     Ok(fs::remove_dir_all(folder)?)
 }
 
-/// A line of `/proc/self/status` that is a number of kB, in bytes.
+/// A number of kB in `/proc/self/status`, in bytes.
 fn resident(name: &str) -> Outcome<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The options of the command line.
 
 use std::path::PathBuf;
 
@@ -31,14 +31,14 @@ pub(crate) struct Options {
 
 pub(crate) enum Mode {
     Compare,
-    /// In a child process: what one operation needs of memory.
+    /// Measures the memory of one operation, in a child process.
     Memory(What),
 }
 
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Outcome<Options> {
         let arguments: Vec<String> = arguments.collect();
-        // Without cargo's `--bench` this is `cargo test --all-targets`, which only wants to know that it runs.
+        // Without cargo's `--bench` this is `cargo test --all-targets`, which only needs it to run.
         let measures = arguments.iter().any(|argument| argument == "--bench");
         let (mib, rounds) = if measures { (256, 9) } else { (4, 1) };
         let mut options = Options {

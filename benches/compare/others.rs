@@ -1,7 +1,8 @@
-//! What else a Rust program can save its state with.
+//! Other ways to save the state of a Rust program.
 //!
-//! Only the first two would survive a power cut as they are. To compare like with like, an fsync is added to the others;
-//! they still write over nothing but a file of their own, without a rename, and without a checksum of the numbers.
+//! Only the first two would survive a power cut as they are. To compare like with like, an fsync is
+//! added to the others. They still overwrite only a file of their own, without a rename, and
+//! without a checksum of the numbers.
 
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
@@ -14,7 +15,7 @@ use crate::raw::{cache, remove};
 use crate::rounds::{Case, Outcome, timed};
 use crate::states::State;
 
-/// Where each of them writes, in one order for saves and loads.
+/// The files of all of them, in one order for saves and loads.
 struct Files {
     bincode: PathBuf,
     savefile: PathBuf,
@@ -33,7 +34,8 @@ impl Files {
     }
 }
 
-/// A temporary file, its sync, its rename, and the sync of the directory: what a careful author writes by hand.
+/// Writes by hand as a careful author does: a temporary file, its sync, its rename, and the sync of
+/// the directory.
 pub(crate) fn publish(path: &Path, write: impl FnOnce(&mut File) -> Outcome<()>) -> Outcome<()> {
     let folder = path.parent().ok_or("a file is in a folder")?;
     let mut temporary = tempfile::NamedTempFile::new_in(folder)?;

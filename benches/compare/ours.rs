@@ -1,4 +1,4 @@
-//! This library, with its checksums and its syncs.
+//! Measures this library, with its checksums and its syncs.
 
 use std::cell::RefCell;
 use std::fs;
@@ -18,7 +18,7 @@ pub(crate) const LOAD: &str = "ours: load";
 pub(crate) const LOAD_INTO: &str = "ours: load_into";
 pub(crate) const LOAD_COLD: &str = "ours: load, not cached";
 
-/// A checkpointer that recycles from its next save on: it has retired a generation.
+/// A checkpointer that recycles from its next save on, because it has retired a generation.
 pub(crate) fn recycling<T: Checkpoint>(folder: &Path, state: &T) -> Outcome<Checkpointer<T>> {
     let mut checkpoints = Checkpointer::open(folder)?;
     for _ in 0..4 {
@@ -27,14 +27,14 @@ pub(crate) fn recycling<T: Checkpoint>(folder: &Path, state: &T) -> Outcome<Chec
     Ok(checkpoints)
 }
 
-/// A first save into a new directory, then those that recycle.
+/// A first save into a new directory, then saves that recycle.
 pub(crate) fn saves<'a, T: Checkpoint>(folder: &Path, state: &'a T) -> Outcome<Vec<Case<'a>>> {
     let mut cases = vec![first(&folder.join("first.ckpt"), state)];
     cases.extend(recycling_saves(folder, state)?);
     Ok(cases)
 }
 
-/// A durable save into a new directory. To open it is not part of the save.
+/// A durable save into a new directory, without the time to open it.
 pub(crate) fn first<'a, T: Checkpoint>(folder: &Path, state: &'a T) -> Case<'a> {
     let folder = folder.to_owned();
     Case::new(FIRST, move || {
@@ -47,7 +47,7 @@ pub(crate) fn first<'a, T: Checkpoint>(folder: &Path, state: &'a T) -> Case<'a> 
     })
 }
 
-/// All that is done again and again in a long run, with one checkpointer.
+/// The saves that a long run repeats, with one checkpointer.
 pub(crate) fn recycling_saves<'a, T: Checkpoint>(folder: &Path, state: &'a T) -> Outcome<Vec<Case<'a>>> {
     let mut checkpoints = recycling(&folder.join("recycled.ckpt"), state)?;
     checkpoints.save_in_background(state)?;
@@ -73,7 +73,7 @@ pub(crate) fn recycling_saves<'a, T: Checkpoint>(folder: &Path, state: &'a T) ->
     ])
 }
 
-/// The newest generation that [`saves`] left.
+/// The newest generation after [`saves`].
 pub(crate) fn checkpoint_file(folder: &Path) -> Outcome<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder.join("first.ckpt"))? {
@@ -85,7 +85,7 @@ pub(crate) fn checkpoint_file(folder: &Path) -> Outcome<PathBuf> {
     Ok(files.into_iter().max().ok_or("there is no checkpoint")?)
 }
 
-/// Loads what [`saves`] left.
+/// Loads the checkpoints of [`saves`].
 pub(crate) fn loads<'a, T: Checkpoint + Clone + 'a>(folder: &Path, state: &T) -> Outcome<Vec<Case<'a>>> {
     let file = checkpoint_file(folder)?;
     let open = || CheckpointReader::<T>::open(folder.join("first.ckpt"));

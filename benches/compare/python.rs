@@ -1,5 +1,5 @@
-//! The Python packages, in one process that lives as long as the rounds and times itself: what starting an
-//! interpreter takes is not theirs.
+//! The Python packages, in one process. It lives as long as the rounds and times itself, because
+//! the start of an interpreter does not count.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,7 @@ use crate::rounds::{Case, Outcome};
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/compare/baselines.py");
 
-/// The process, and the packages that it found.
+/// The process, and the packages in it.
 pub(crate) struct Python {
     process: Rc<RefCell<Process>>,
     packages: Vec<String>,
@@ -28,7 +28,7 @@ struct Process {
     output: BufReader<ChildStdout>,
 }
 
-/// Starts it. Whatever is missing is noted, and left out.
+/// Starts it. Missing packages are noted, and left out.
 pub(crate) fn start(
     folder: &Path,
     state: &str,
@@ -105,7 +105,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It ends at the end of its input; should it hang, it must not outlive the comparison.
+        // It ends at the end of its input. If it hangs, it must not outlive the comparison.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

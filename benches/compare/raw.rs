@@ -1,4 +1,4 @@
-//! What the machine can do: the limits that a save and a load run into.
+//! The limits of the machine for a save and a load.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::rounds::{Case, Outcome, timed};
 
 pub(crate) const COPY: &str = "warm memcpy";
-/// The C library writes a very long copy past the processor's cache, which saves reading what is written over; a copy
-/// of the length of one array of many is not that long.
+/// The C library writes a very long copy past the processor's cache, and so avoids a read of the
+/// old bytes. A copy as short as one of many arrays does not get this.
 pub(crate) const COPY_PIECES: &str = "warm memcpy, in pieces of 1 MiB";
 pub(crate) const OVERWRITE: &str = "raw: O_DIRECT overwrite + fdatasync";
 pub(crate) const NEW_FILE: &str = "raw: new file + write + fsync";
@@ -18,23 +18,24 @@ pub(crate) const READ_WARM: &str = "raw: read into warm memory";
 pub(crate) const READ_FRESH: &str = "raw: std::fs::read";
 pub(crate) const READ_COLD: &str = "raw: std::fs::read, not cached";
 
-/// The length of a direct write. With 1 to 8 MiB this disk is as fast as it gets; one buffer stays warm.
+/// The length of a direct write. This disk is at its fastest with 1 to 8 MiB; one buffer stays
+/// warm.
 const CHUNK: usize = 2 << 20;
 const ALIGNMENT: usize = 4096;
 
-/// What the limits of saves need.
+/// The files and buffers for the limits of saves.
 pub(crate) struct Limits {
     bytes: usize,
     from: Vec<u8>,
     to: RefCell<Vec<u8>>,
     overwritten: PathBuf,
-    /// The directory of our saves that recycle.
+    /// The directory of this library's saves that recycle.
     recycled: PathBuf,
     created: PathBuf,
 }
 
 impl Limits {
-    /// For all of them.
+    /// Prepares all limits.
     pub(crate) fn new(folder: &Path, bytes: usize) -> Outcome<Limits> {
         let mut limits = Limits::of_disk(folder, bytes)?;
         limits.from = (0..=250).cycle().take(bytes).collect();
@@ -42,7 +43,7 @@ impl Limits {
         Ok(limits)
     }
 
-    /// For [`overwrite`](Limits::overwrite) alone, which takes no memory to speak of.
+    /// Prepares [`overwrite`](Limits::overwrite) alone, which takes hardly any memory.
     pub(crate) fn of_disk(folder: &Path, bytes: usize) -> Outcome<Limits> {
         let overwritten = folder.join("overwritten");
         let mut file = File::create(&overwritten)?;
@@ -94,7 +95,7 @@ impl Limits {
         })
     }
 
-    /// None where there is no direct I/O.
+    /// Empty without direct I/O.
     pub(crate) fn overwrite(&self) -> Vec<Case<'_>> {
         if open_direct(&self.overwritten).is_err() {
             println!("no direct I/O here: {OVERWRITE} is left out");
@@ -104,8 +105,8 @@ impl Limits {
         let start = memory.as_ptr().align_offset(ALIGNMENT);
         let length = self.bytes - self.bytes % ALIGNMENT;
         vec![Case::new(OVERWRITE, move || {
-            // Where one place of the disk is faster than another, both are measured in the same: this is the very file that
-            // the next recycling save writes over.
+            // Some places of a disk are faster than others, so both measurements use the same
+            // place: this is the very file that the next recycling save overwrites.
             let spare = spare_in(&self.recycled);
             let mut file = open_direct(spare.as_ref().unwrap_or(&self.overwritten))?;
             memory.fill(2);
@@ -125,7 +126,7 @@ impl Limits {
     }
 }
 
-/// The limits of loads, on a file that is there.
+/// The limits of loads, on an existing file.
 pub(crate) fn reads(path: &Path) -> Outcome<Vec<Case<'static>>> {
     let length = usize::try_from(fs::metadata(path)?.len())?;
     let mut warm = vec![1_u8; length];
@@ -148,7 +149,7 @@ pub(crate) fn reads(path: &Path) -> Outcome<Vec<Case<'static>>> {
     ])
 }
 
-/// Has the system keep the file in its cache.
+/// Loads the file into the system's cache.
 pub(crate) fn cache(path: &Path) -> Outcome<()> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
@@ -156,7 +157,7 @@ pub(crate) fn cache(path: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// Has the system drop the file from its cache, as after a restart of the machine.
+/// Drops the file from the system's cache, as after a restart of the machine.
 pub(crate) fn forget(path: &Path) -> Outcome<()> {
     let file = File::open(path)?;
     file.sync_all()?;
@@ -185,7 +186,8 @@ fn open_direct(path: &Path) -> Outcome<File> {
     Err(format!("{}: not on this system", path.display()).into())
 }
 
-/// A retired generation that waits in a checkpoint directory to be written over; what is in it does not matter any more.
+/// A retired generation that waits in a checkpoint directory to be overwritten; its content is not
+/// needed any more.
 fn spare_in(directory: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(directory).ok()?;
     entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "tmp"))

@@ -1,4 +1,4 @@
-//! A million small records, with text in them: a save that is mostly encoding.
+//! A million small records with text: their save is mostly encoding.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -62,7 +62,7 @@ pub(crate) fn measure(
         })?;
         Ok(duration)
     })];
-    // What a background save makes its program wait for is its encoding, into memory that it keeps.
+    // A save in the background makes its program wait for this encoding, into memory that it keeps.
     cases.push(Case::new(ENCODE, || {
         warm.clear();
         Ok(timed(|| Ok(bincode::serialize_into(&mut warm, &state)?))?.0)

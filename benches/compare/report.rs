@@ -1,4 +1,4 @@
-//! The tables, for people, and the same as JSON, for programs.
+//! Prints the tables for people, and writes the same as JSON for programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,13 +41,13 @@ impl Report {
         println!("load         {}", machine::load());
     }
 
-    /// Something that was left out, and why.
+    /// Notes a measurement that was left out, and the reason.
     pub(crate) fn note(&mut self, note: String) {
         println!("note: {note}");
         self.notes.push(note);
     }
 
-    /// One table; the last column compares with the case that is named.
+    /// Prints one table; its last column compares with the named case.
     pub(crate) fn table(&mut self, title: &str, bytes: usize, measured: &[Measured], reference: &str) {
         let reference = measured.iter().find(|measured| measured.name == reference);
         let unit = reference.map_or(f64::NAN, Measured::median);
@@ -87,7 +87,7 @@ impl Report {
             json!({ "state": above.state, "save": above.save, "background_save": above.background });
     }
 
-    /// Prints the goals, and writes everything down.
+    /// Prints the goals, and writes all results.
     pub(crate) fn finish(self, goals: &Goals, path: &Path) -> Outcome<()> {
         println!("\nGoals (ratios of medians; in brackets, half of the rounds)");
         println!("  {:<64} {:>12} {:>14} {:>15}", "", "goal", "reached", "");

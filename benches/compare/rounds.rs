@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// One thing to measure. Its function prepares what need not be measured, and returns how long the rest took.
+/// One measurement. Its function prepares it, and returns the time of the rest.
 pub(crate) struct Case<'a> {
     name: String,
     run: Box<dyn FnMut() -> Outcome<Duration> + 'a>,
@@ -18,17 +18,17 @@ impl<'a> Case<'a> {
     }
 }
 
-/// How long the work took, and what it made; that is dropped by the caller, outside of the measurement.
+/// The time of the work, and its result. The caller drops the result outside of the measurement.
 pub(crate) fn timed<R>(work: impl FnOnce() -> Outcome<R>) -> Outcome<(Duration, R)> {
     let begun = Instant::now();
     let result = work()?;
     Ok((begun.elapsed(), result))
 }
 
-/// What was measured of one case.
+/// The measurements of one case.
 pub(crate) struct Measured {
     pub(crate) name: String,
-    /// One for each round.
+    /// One number for each round.
     pub(crate) seconds: Vec<f64>,
 }
 
@@ -38,19 +38,20 @@ impl Measured {
     }
 }
 
-/// Every case once in each round, in an order that turns: none always follows the same other one. A first round
-/// is not counted: in it, files are created and memory gets warm.
+/// Runs every case once in each round. The order rotates, so that no case always follows the same
+/// other one. The first round is not counted: it creates files and warms memory.
 pub(crate) fn interleave(mut cases: Vec<Case<'_>>, rounds: usize, folder: &Path) -> Outcome<Vec<Measured>> {
     let mut measured: Vec<Measured> =
         cases.iter().map(|case| Measured { name: case.name.clone(), seconds: Vec::new() }).collect();
     let count = cases.len();
     for round in 0..=rounds {
         for turn in 0..count {
-            // Forwards and backwards, each time from another one.
+            // The order alternates between forwards and backwards, each time with another first
+            // case.
             let turn = if round % 2 == 0 { turn } else { count - 1 - turn };
             let place = (round + turn) % count;
             if let (Some(case), Some(measured)) = (cases.get_mut(place), measured.get_mut(place)) {
-                // What others have yet to write must not be written on this case's time.
+                // Pending writes of other cases must not count in this case.
                 settle(folder);
                 let duration = (case.run)().map_err(|error| format!("{}: {error}", case.name))?;
                 if round > 0 {
@@ -67,7 +68,7 @@ pub(crate) fn interleave(mut cases: Vec<Case<'_>>, rounds: usize, folder: &Path)
 #[cfg(target_os = "linux")]
 pub(crate) fn settle(folder: &Path) {
     if let Ok(folder) = std::fs::File::open(folder) {
-        // Best effort: without it the figures are only noisier.
+        // An error is ignored: the figures are only noisier without this.
         let _ = rustix::fs::syncfs(folder);
     }
 }
@@ -75,7 +76,7 @@ pub(crate) fn settle(folder: &Path) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn settle(_: &Path) {}
 
-/// The quantile of some values, between the two nearest.
+/// The quantile of some values, interpolated between the two nearest.
 pub(crate) fn quantile(values: &[f64], quantile: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

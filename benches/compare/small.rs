@@ -1,4 +1,5 @@
-//! Saves and loads that need not be durable: what the library itself takes, without the disk.
+//! Measures saves and loads that need not be durable: the time of the library itself, without the
+//! disk.
 
 use std::fs;
 use std::hint::black_box;
@@ -60,7 +61,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// One table. So many saves or loads are one measurement.
+    /// Prints one table. Each measurement is this number of saves or loads.
     fn of<T: Checkpoint>(&mut self, title: &str, state: &T, at_once: u32) -> Outcome<()> {
         let Rows { folder, options, report } = self;
         let (by_hand, ours) = (folder.join("by-hand"), folder.join(title));

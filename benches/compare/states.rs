@@ -1,4 +1,4 @@
-//! What is saved: one large array, and 200 arrays of several types and lengths.
+//! The states to save: one large array, and 200 arrays of several types and lengths.
 
 use std::borrow::Cow;
 
@@ -17,25 +17,25 @@ pub(crate) type Mixed = (Vec<Vec<f64>>, Vec<Vec<f32>>, (Vec<Vec<i32>>, Vec<Vec<u
 pub(crate) trait State:
     Checkpoint + Clone + savefile::WithSchema + savefile::Serialize + savefile::Deserialize + savefile::Packed
 {
-    /// What its files and folders are called.
+    /// The name of its files and folders.
     const NAME_OF_FILES: &'static str;
 
-    /// One whose numbers have about so many bytes.
+    /// Makes a state with numbers of about this number of bytes.
     fn make(bytes: usize) -> Self;
 
-    /// How many bytes its numbers have.
+    /// The number of bytes of its numbers.
     fn bytes(&self) -> usize;
 
     /// Its bytes in the format of rkyv.
     fn to_rkyv(&self) -> Outcome<AlignedVec>;
 
-    /// A state from those bytes, which are verified.
+    /// Makes a state of those bytes, after verifying them.
     fn from_rkyv(bytes: &[u8]) -> Outcome<Self>;
 
     /// Its arrays, by name.
     fn tensors(&self) -> Result<Vec<(String, TensorView<'_>)>, SafeTensorError>;
 
-    /// A state from such arrays.
+    /// Makes a state of such arrays.
     fn from_tensors(tensors: &SafeTensors<'_>) -> Outcome<Self>;
 }
 
@@ -139,7 +139,8 @@ impl State for Mixed {
 
 const ARRAYS_OF_A_TYPE: usize = 50;
 
-/// How long the arrays of one type are: from short ones to ones 200 times as long, a quarter of `bytes` altogether.
+/// The lengths of the arrays of one type: the longest is about 200 times as long as the shortest,
+/// and all together have a quarter of `bytes`.
 fn lengths(bytes: usize, size: usize) -> Vec<usize> {
     let parts: usize = (0..ARRAYS_OF_A_TYPE).map(weight).sum();
     (0..ARRAYS_OF_A_TYPE).map(|number| bytes / 4 * weight(number) / parts / size).collect()
@@ -157,7 +158,7 @@ fn array<N: bytemuck::Pod>(tensors: &SafeTensors<'_>, name: &str) -> Outcome<Vec
     Ok(bytemuck::pod_collect_to_vec(Cow::from(tensors.tensor(name)?.data()).as_ref()))
 }
 
-/// Marsaglia's xorshift: numbers that no compression and no deduplication of the disk makes less of.
+/// Marsaglia's xorshift: numbers that neither compression nor the disk's deduplication can shrink.
 pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
@@ -168,7 +169,7 @@ impl Noise {
         self.0
     }
 
-    /// Between 0 and 1.
+    /// A number between 0 and 1.
     pub(crate) fn number(&mut self) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "53 bits are exact")]
         let number = (self.next() >> 11) as f64;

@@ -1,10 +1,11 @@
-//! The counter of an article on checkpointing in Python: it counts, is interrupted, and goes on.
+//! The counter of an article on checkpointing in Python: it counts, is interrupted, and continues.
 //!
 //! ```text
 //! cargo run -p checkpointed-examples --example article -- --help
 //! ```
 //!
-//! Ctrl+c asks whether to go on; removing the directory starts from 1. `counter` is the same without the question.
+//! After ctrl+c it asks the user if it may continue. Remove the directory to start from 1.
+//! `counter` is the same without the question.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -27,10 +28,10 @@ struct Options {
     /// The checkpoint directory.
     #[arg(long, default_value = "counter.ckpt")]
     dir: PathBuf,
-    /// Milliseconds from one number to the next.
+    /// Milliseconds between two numbers.
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     every: u64,
-    /// Ends after so many numbers; never unless given.
+    /// Ends after this many numbers; without it, never.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let keyboard = Keyboard::watch()?;
-    // Not `println!`: it panics where no process reads the output.
+    // `println!` would panic if no process reads the output.
     let mut output = io::stdout();
     writeln!(output, "For testing, interrupt the running code by typing ctrl+c")?;
 
@@ -69,7 +70,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                 break;
             }
             counter.count += 1;
-            // Saved before it is shown: a number that was seen is never counted again.
+            // The save comes before the output, so that a number that was shown is never counted
+            // again.
             checkpoints.save(&counter)?;
             writeln!(output, "{}", counter.count)?;
             output.flush()?;
@@ -83,7 +85,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Ctrl+c, noticed at once while counting; while a question waits for its answer it ends the program as usual.
+/// Handles ctrl+c: at once while counting. While a question waits for its answer, ctrl+c ends the
+/// program as usual.
 struct Keyboard {
     interrupts: Receiver<()>,
     asking: Arc<AtomicBool>,
@@ -98,7 +101,7 @@ impl Keyboard {
         thread::spawn(move || {
             for signal in signals.forever() {
                 if is_asking.load(Ordering::SeqCst) || sender.send(()).is_err() {
-                    // Ends the process. Should that fail, the next ctrl+c tries again.
+                    // Ends the process. If this fails, the next ctrl+c tries again.
                     let _ = emulate_default_handler(signal);
                 }
             }
@@ -111,7 +114,7 @@ impl Keyboard {
         self.interrupts.recv_timeout(time) != Err(RecvTimeoutError::Timeout)
     }
 
-    /// Whether the answer to `question` is the letter y.
+    /// Returns true if the answer to `question` is the letter y.
     fn ask(&self, question: &str) -> io::Result<bool> {
         self.asking.store(true, Ordering::SeqCst);
         let mut output = io::stdout();

@@ -1,24 +1,27 @@
-//! The heat equation in two dimensions, solved step by step on a grid: a simulation that may be killed at any moment.
+//! The heat equation in two dimensions, solved step by step on a grid: a simulation that may be
+//! killed at any moment.
 //!
 //! ```text
 //! cargo run --release -p checkpointed-examples --example heat -- --help
 //! ```
 //!
-//! At the end it prints the sum of all temperatures, as the bits of an `f64` in hexadecimal. A run that was killed and
-//! started again, however often, prints the same one as a run that was not. `examples/heat.py` draws a checkpoint.
+//! At the end it prints the sum of all temperatures, as the bits of an `f64` in hexadecimal. A run
+//! that was killed and restarted any number of times prints the same sum as an undisturbed run.
+//! `examples/heat.py` draws a checkpoint.
 //!
 //! # Method
 //!
-//! ∂T/∂t = α (∂²T/∂x² + ∂²T/∂y²) by forward differences in time and central differences in space, on a square grid of
-//! spacing h: with r = α Δt / h²,
+//! ∂T/∂t = α (∂²T/∂x² + ∂²T/∂y²) by forward differences in time and central differences in space,
+//! on a square grid of spacing h: with r = α Δt / h²,
 //!
 //! ```text
 //! T'[y, x] = T[y, x] + r (T[y-1, x] + T[y+1, x] + T[y, x-1] + T[y, x+1] - 4 T[y, x])
 //! ```
 //!
-//! Each step multiplies a wave with the wave numbers (k, l) by 1 - 4 r (sin² kh/2 + sin² lh/2), which is between -1 and 1
-//! for all of them if r ≤ 1/4: the condition for stability (K. W. Morton and D. F. Mayers, Numerical Solution of Partial
-//! Differential Equations, 2nd ed., Cambridge 2005, chapter 3). Here r is 1/5.
+//! Each step multiplies a wave with the wave numbers (k, l) by 1 - 4 r (sin² kh/2 + sin² lh/2).
+//! This factor is between -1 and 1 for all waves if r ≤ 1/4: the condition for stability (K. W.
+//! Morton and D. F. Mayers, Numerical Solution of Partial Differential Equations, 2nd ed.,
+//! Cambridge 2005, chapter 3). Here r is 1/5.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -33,33 +36,33 @@ use ndarray::{Array2, Zip, s};
 
 #[derive(Parser)]
 struct Options {
-    /// Points along each side; those of the checkpoint, or 128, unless given.
+    /// Points along each side; without it, those of the checkpoint, or 128.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..=20_000))]
     size: Option<u16>,
-    /// Ends after so many time steps.
+    /// Ends after this many time steps.
     #[arg(long, value_name = "N", default_value_t = 2000)]
     steps: u64,
     /// The checkpoint directory.
     #[arg(long, default_value = "heat.ckpt")]
     dir: PathBuf,
-    /// Time steps from one checkpoint to the next.
+    /// Time steps between two checkpoints.
     #[arg(long, value_name = "STEPS", default_value = "100")]
     every: NonZeroU64,
-    /// Computes on while a checkpoint is written.
+    /// Continues to compute while a checkpoint is written.
     #[arg(long)]
     background: bool,
 }
 
-/// A square plate of copper, one metre wide. All that the result depends on is in here.
+/// A square plate of copper, one metre wide, with everything that the result depends on.
 #[checkpointed]
 struct Plate {
-    /// In °C, at the points of the grid; the outermost ones are the rim, which is kept at 0 °C.
+    /// In °C, at the points of the grid; the outermost points are the rim, which is kept at 0 °C.
     temperature: Array2<f64>,
-    /// How many time steps were made.
+    /// The number of time steps so far.
     step: u64,
     /// In m²/s.
     diffusivity: f64,
-    /// In m, from one point to the next.
+    /// In m, between two points.
     spacing: f64,
     /// In s.
     time_step: f64,
@@ -87,7 +90,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         plate.advance(&mut next, &sources);
         progress.set_position(plate.step);
         if plate.step.is_multiple_of(options.every.get()) || plate.step == options.steps {
-            // For those who look at the checkpoint without this program.
+            // People read it in the checkpoint without this program.
             let metadata = Metadata::new().with("step", plate.step);
             if options.background {
                 checkpoints.save_in_background_with(&plate, metadata)?;
@@ -102,11 +105,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A bar on a terminal, and nothing elsewhere.
+/// A progress bar on a terminal, and nothing elsewhere.
 fn progress(done: u64, steps: u64) -> Result<ProgressBar, Box<dyn Error>> {
     let style = ProgressStyle::with_template("{wide_bar} step {pos} of {len}, {eta} left")?;
     let progress = ProgressBar::new(steps).with_style(style).with_position(done);
-    // What an earlier run did says nothing of the speed of this one.
+    // The steps of an earlier run do not show the speed of this one.
     progress.reset_eta();
     if done > 0 {
         progress.println(format!("going on from step {done}"));
@@ -115,7 +118,7 @@ fn progress(done: u64, steps: u64) -> Result<ProgressBar, Box<dyn Error>> {
 }
 
 impl Plate {
-    /// At the beginning: 20 °C, but for a hot disc, the sources and the rim.
+    /// The initial state: 20 °C, except for a hot disc, the sources and the rim.
     fn new(size: usize) -> Plate {
         let diffusivity = 1.1e-4;
         let spacing = 1.0 / (size - 1) as f64;
@@ -131,7 +134,7 @@ impl Plate {
         self.temperature.nrows()
     }
 
-    /// One time step. `next` is memory of the same shape, with the same rim.
+    /// Makes one time step. `next` is memory of the same shape, with the same rim.
     fn advance(&mut self, next: &mut Array2<f64>, sources: &[Source]) {
         let ratio = self.diffusivity * self.time_step / (self.spacing * self.spacing);
         let (old, last) = (&self.temperature, self.size() - 1);
@@ -151,13 +154,14 @@ impl Plate {
         self.step += 1;
     }
 
-    /// The sum of all temperatures, row by row: always in the same order, so that it is the same to the bit.
+    /// The sum of all temperatures, row by row: always in the same order, so that every bit is the
+    /// same.
     fn sum(&self) -> f64 {
         self.temperature.iter().fold(0.0, |sum, temperature| sum + temperature)
     }
 }
 
-/// A point, by row and column, that is kept at a temperature.
+/// A point, by row and column, with the temperature that it is kept at.
 type Source = ((usize, usize), f64);
 
 /// A hot pipe and a cold one through the plate.
@@ -165,7 +169,8 @@ fn sources(size: usize) -> Vec<Source> {
     disc(size, [0.27, 0.25], 0.07, 100.0).chain(disc(size, [0.75, 0.72], 0.09, -40.0)).collect()
 }
 
-/// The points of a disc, none of them on the rim. Centre (row, column) and radius are in parts of the plate's width.
+/// The points of a disc, without those on the rim. Centre (row, column) and radius are fractions of
+/// the plate's width.
 fn disc(size: usize, centre: [f64; 2], radius: f64, temperature: f64) -> impl Iterator<Item = Source> {
     let position = move |place: usize| place as f64 / (size - 1) as f64;
     let inside = 1..size - 1;
@@ -178,7 +183,7 @@ fn disc(size: usize, centre: [f64; 2], radius: f64, temperature: f64) -> impl It
 }
 
 impl Options {
-    /// Makes sure that the run which was begun is the one that is asked for.
+    /// Checks that the options fit the run in the directory.
     fn check_against(&self, plate: &Plate) -> Result<(), String> {
         let (directory, size, step) = (self.dir.display(), plate.size(), plate.step);
         if let Some(wanted) = self.size.map(usize::from).filter(|wanted| *wanted != size) {

@@ -1,15 +1,16 @@
-//! Functions that call each other in loops, each with a part of the checkpoint: the C++ sample of the article on
-//! checkpointing, without its fault.
+//! Functions that call each other in loops, each with a part of the checkpoint: the C++ sample of
+//! the article on checkpointing, without its fault.
 //!
 //! ```text
 //! cargo run -p checkpointed-examples --example nested -- --help
 //! ```
 //!
-//! The sample (`sample_code_with_ckpt.cpp` of <https://github.com/ritua2/bsswfellowship>) has a function `d` that calls `b` ten
-//! times, each of which counts to ten and adds up. Each function has a file of its own with the number of its call, its
-//! loop's index and its variable; `b` writes its file in every fifth iteration. After an interruption the two files are of
-//! different moments, and so the sample, restarted with `r`, ends with another sum than without. Here every save holds both
-//! functions, as they were at one moment, and the sums are the same: 505 and 65.
+//! The sample (`sample_code_with_ckpt.cpp` of <https://github.com/ritua2/bsswfellowship>) has a
+//! function `d` that calls `b` ten times. Each `b` counts to ten and adds up. Each function has a
+//! file of its own with the number of its call, its loop's index and its variable; `b` writes its
+//! file in every fifth iteration. After an interruption the two files are of different moments, so
+//! the sample ends with another sum if it is restarted with `r`. Here every save holds both
+//! functions at one moment, and the sums are the same: 505 and 65.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -23,18 +24,18 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// Goes on from the checkpoint; without it, all begins afresh.
+    /// Continues from the checkpoint; without it, everything starts anew.
     #[arg(value_name = "r", value_parser = ["r"])]
     restart: Option<String>,
     /// The checkpoint directory.
     #[arg(long, default_value = "nested.ckpt")]
     dir: PathBuf,
-    /// Milliseconds from one value to the next.
+    /// Milliseconds between two values.
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pause: u64,
 }
 
-/// What either function has to remember: its loop's index, and its variable.
+/// The memory of either function: its loop's index, and its variable.
 #[checkpointed]
 struct Loop {
     i: i64,
@@ -95,7 +96,7 @@ fn b(scopes: &mut Scopes, v: i64, pause: Duration) -> Result<i64, checkpointed::
     Ok(own.v)
 }
 
-/// Not `println!`: it panics where no process reads the output.
+/// `println!` would panic if no process reads the output.
 fn say(line: std::fmt::Arguments<'_>) {
     let mut output = io::stdout();
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());

@@ -1,4 +1,5 @@
-//! An analysis in four steps: load a table, clean it, fit a line, report. Started again, it reuses what has not changed.
+//! An analysis in four steps: load a table, clean it, fit a line, report. A second run reuses the
+//! unchanged steps.
 //!
 //! ```text
 //! cargo run -p checkpointed-examples --example pipeline -- --help
@@ -8,8 +9,8 @@
 //!
 //! # Method
 //!
-//! Least squares by the normal equations of the monomials, solved by Gaussian elimination with pivoting: good enough for low
-//! degrees on -1 to 1.
+//! Least squares by the normal equations of the monomials, solved by Gaussian elimination with
+//! pivoting: accurate enough for low degrees on -1 to 1.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -32,22 +33,22 @@ struct Options {
     /// The directory of the table and of the pipeline.
     #[arg(long, default_value = "pipeline")]
     dir: PathBuf,
-    /// Residuals beyond so many standard deviations are left out.
+    /// Leaves out residuals beyond this many standard deviations.
     #[arg(long, value_name = "X", default_value_t = 3.0)]
     limit: f64,
     /// The degree of the polynomial.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=9))]
     degree: u8,
-    /// Runs a step again, and all that depend on it.
+    /// Runs a step again, and all steps that depend on it.
     #[arg(long, value_name = "STEP")]
     force: Vec<String>,
-    /// Runs a step and nothing else.
+    /// Runs this step and no other.
     #[arg(long, value_name = "STEP")]
     only: Vec<String>,
     /// Stops after a step.
     #[arg(long, value_name = "STEP")]
     to: Vec<String>,
-    /// Takes the output that is kept of a step as valid.
+    /// Accepts the kept output of a step as valid.
     #[arg(long, value_name = "STEP")]
     accept: Vec<String>,
     /// Takes version N of the output of a step.
@@ -67,7 +68,7 @@ struct Table {
 
 #[checkpointed]
 struct Fit {
-    /// Of 1, x, x², …
+    /// The coefficients of 1, x, x², …
     coefficients: Vec<f64>,
     /// The root mean square of the residuals.
     residual: f64,
@@ -118,13 +119,13 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One line for each step.
+/// Prints one line for each step.
 fn show(event: &StepEvent) {
     let StepEvent::Done(StepReport { step, outcome, reasons, bytes, duration, .. }) = event else { return };
     let outcome = if *outcome == Outcome::Ran { "ran" } else { "reused" };
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     let milliseconds = duration.as_secs_f64() * 1e3;
-    // Not `println!`: it panics where no process reads the output.
+    // `println!` would panic if no process reads the output.
     let _ = writeln!(
         io::stdout(),
         "{step:<7} {outcome:<7} {milliseconds:>8.1} ms {bytes:>9} bytes  {}",
@@ -132,7 +133,7 @@ fn show(event: &StepEvent) {
     );
 }
 
-/// A straight line with noise, and now and then an error of measurement.
+/// A straight line with noise, and some errors of measurement.
 fn measured() -> String {
     let mut random = Pcg64::seed_from_u64(3);
     let mut text = "x,y\n".to_owned();
@@ -157,7 +158,7 @@ fn load(csv: &Path) -> Result<Table, Box<dyn Error + Send + Sync>> {
     Ok(table)
 }
 
-/// Leaves out what is further from a straight line than `limit` standard deviations.
+/// Leaves out points that are further from a straight line than `limit` standard deviations.
 fn without_outliers(table: &Table, limit: f64) -> Table {
     let Some(line) = polynomial(table, 1) else {
         return Table { x: table.x.clone(), y: table.y.clone() };

@@ -1,22 +1,25 @@
-//! Training that may be stopped or killed at any moment: logistic regression by mini-batches, with momentum.
+//! Training that may be stopped or killed at any moment: logistic regression by mini-batches, with
+//! momentum.
 //!
 //! ```text
 //! cargo run --release -p checkpointed-examples --example train -- --help
 //! ```
 //!
-//! At the end it prints the validation loss and the weights' fingerprint. A run that was stopped or killed and started
-//! again, however often, prints the same ones, to the bit: the order of the samples and the state of the random number
-//! generator are part of the checkpoint.
+//! At the end it prints the validation loss and the weights' fingerprint. A run that was stopped or
+//! killed, and restarted any number of times, prints exactly the same: the order of the samples and
+//! the state of the random number generator are part of the checkpoint.
 //!
-//! It saves when that pays ([`save_if_due`](Checkpointer::save_if_due)), and after each epoch with the validation loss;
-//! the last two checkpoints and the best one are kept. On SIGTERM, SIGINT, SIGUSR1, SIGUSR2, and ahead of the job's time
-//! limit, it saves and ends with exit code 75, on which `examples/slurm.sh` requeues the job; when a file named
-//! `halt` into the directory, with 76.
+//! It saves when that pays ([`save_if_due`](Checkpointer::save_if_due)), and after each epoch with
+//! the validation loss; the last two checkpoints and the best one are kept. It saves and ends with
+//! exit code 75 on SIGTERM, SIGINT, SIGUSR1 and SIGUSR2, and ahead of the job's time limit;
+//! `examples/slurm.sh` then requeues the job. It saves and ends with 76 when a user puts a file
+//! named `halt` into the directory.
 //!
 //! # Method
 //!
-//! p(y = 1 | x) = 1 / (1 + exp(-w·x)); the loss is the mean cross entropy plus λ/2 |w|². Stochastic gradient descent with
-//! momentum: v ← μ v - η ∇loss(batch), w ← w + v (B. T. Polyak, USSR Comput. Math. Math. Phys. 4 (1964) 1-17).
+//! p(y = 1 | x) = 1 / (1 + exp(-w·x)); the loss is the mean cross entropy plus λ/2 |w|². Stochastic
+//! gradient descent with momentum: v ← μ v - η ∇loss(batch), w ← w + v (B. T. Polyak, USSR Comput.
+//! Math. Math. Phys. 4 (1964) 1-17).
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -36,7 +39,7 @@ struct Options {
     /// The checkpoint directory.
     #[arg(long, default_value = "train.ckpt")]
     dir: PathBuf,
-    /// Ends after so many passes over the data.
+    /// Ends after this many passes over the data.
     #[arg(long, value_name = "N", default_value_t = 20)]
     epochs: u64,
     /// Milliseconds to sleep after each batch.
@@ -52,17 +55,17 @@ const LEARNING_RATE: f64 = 0.05;
 const MOMENTUM: f64 = 0.9;
 const DECAY: f64 = 1e-3;
 
-/// All that the result depends on, but for the data, which is generated again.
+/// Everything that the result depends on, except for the data, which is generated again.
 #[checkpointed]
 struct Training {
     weights: Vec<f64>,
     velocity: Vec<f64>,
     epoch: u64,
-    /// How many batches of this epoch are done.
+    /// The number of batches of this epoch so far.
     batch: usize,
     /// The samples in the order of this epoch.
     order: Vec<u32>,
-    /// A type of another crate, which knows serde and nothing of checkpoints.
+    /// A type of another crate, with serde's traits and without checkpoints.
     random: Pcg64,
 }
 
@@ -78,7 +81,7 @@ impl Training {
         }
     }
 
-    /// Learns from one batch. Whether that was the last of the epoch.
+    /// Learns from one batch. Returns true after the last one of the epoch.
     fn learn(&mut self, data: &Data) -> bool {
         if self.batch == 0 {
             self.order.shuffle(&mut self.random);
@@ -87,7 +90,7 @@ impl Training {
         let mut gradient: Vec<f64> = self.weights.iter().map(|weight| DECAY * weight).collect();
         for sample in samples {
             let (features, label) = data.sample(*sample as usize);
-            // In place of more data: each feature is seen with a little noise.
+            // A little noise in each feature replaces more data.
             let noisy = features.map(|feature| feature + self.random.random_range(-0.05..0.05));
             let error = probability(&self.weights, &noisy) - label;
             for (slope, feature) in gradient.iter_mut().zip(noisy) {
@@ -107,7 +110,7 @@ impl Training {
         ends_epoch
     }
 
-    /// The mean cross entropy of the samples that are never learned from.
+    /// The mean cross entropy of the samples that are not used for training.
     fn validation_loss(&self, data: &Data) -> f64 {
         let loss = |sample| {
             let (features, label) = data.sample(sample);
@@ -117,7 +120,7 @@ impl Training {
         (SAMPLES..SAMPLES + VALIDATION).map(loss).sum::<f64>() / VALIDATION as f64
     }
 
-    /// A number that is another one if a single bit of the weights is: FNV-1a.
+    /// A number that changes with every bit of the weights: FNV-1a.
     fn fingerprint(&self) -> u64 {
         let bytes = self.weights.iter().flat_map(|weight| weight.to_bits().to_le_bytes());
         bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
@@ -129,7 +132,7 @@ fn probability(weights: &[f64], features: &[f64; FEATURES]) -> f64 {
     1.0 / (1.0 + (-sum).exp())
 }
 
-/// Samples with features between -1 and 1, and a label that depends on them, not without exceptions.
+/// Samples with features between -1 and 1, and a label that depends on them, with some exceptions.
 struct Data {
     features: Vec<[f64; FEATURES]>,
     labels: Vec<f64>,

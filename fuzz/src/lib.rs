@@ -1,5 +1,5 @@
-//! What the fuzz targets do with the bytes that they are given: the bytes tell which checkpoint is damaged or forged,
-//! and how. The same is done in `tests/hostile` with random bytes.
+//! The work of the fuzz targets. Their input selects the checkpoint to damage or forge, and the way
+//! to do it. `tests/hostile` does the same with random bytes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "as in the tests that this is shared with")]
 
@@ -52,7 +52,7 @@ fn forged(data: &[u8], target: Target) {
     assert!(outcome.is_whole || !outcome.loads, "{}: what loads is whole", case.name);
 }
 
-/// The reader of files: nothing that was damaged is loaded.
+/// Fuzzes the reader of files: it must load nothing damaged.
 pub fn container(data: &[u8]) {
     let (case, file, outcome) = tried(data, |file, choices| {
         for _ in 0..=choices.byte() % 4 {
@@ -65,38 +65,39 @@ pub fn container(data: &[u8]) {
     assert!(file == case.file || is_noticed, "{}: the damage was not noticed", case.name);
 }
 
-/// The manifest, whose checksum fits.
+/// Fuzzes the manifest, with the right checksum.
 pub fn manifest(data: &[u8]) {
     forged(data, Target::Manifest);
 }
 
-/// The schema in the manifest, by which the state is resolved.
+/// Fuzzes the schema in the manifest, which the state is resolved by.
 pub fn schema(data: &[u8]) {
     forged(data, Target::Schema);
 }
 
-/// The headers of the arrays.
+/// Fuzzes the headers of the arrays.
 pub fn npy(data: &[u8]) {
     forged(data, Target::Headers);
 }
 
-/// All of it, and the state.
+/// Fuzzes the whole file, and the state.
 pub fn load(data: &[u8]) {
     forged(data, Target::Everything);
 }
 
-/// States of the schemas of many types, changed, read as these types.
+/// Changes states with the schemas of many types, and reads them as these types.
 pub fn structure(data: &[u8]) {
     structure::tried(data);
 }
 
-/// Eight times so many random bytes, always the same for one seed.
+/// Returns eight times this number of random bytes, always the same for one seed.
 #[must_use]
 pub fn random(seed: u64, count: u32) -> Vec<u8> {
     mutation::random(seed, count)
 }
 
-/// The command line tool, on a directory with a forged checkpoint and with these bytes as its history.
+/// Fuzzes the command-line tool, on a directory with a forged checkpoint and with these bytes as
+/// its history.
 #[cfg(feature = "guided")]
 pub fn ckpt(data: &[u8]) {
     let mut choices = Choices::new(data);
@@ -123,7 +124,7 @@ pub fn ckpt(data: &[u8]) {
     assert!(Path::new(&path(NAME)).exists(), "nothing removes the only checkpoint");
 }
 
-/// A history of lines that are all valid, with any numbers, read by a program that starts and by the tool.
+/// Fuzzes a history of valid lines with any numbers. A starting program and the tool read it.
 #[cfg(feature = "guided")]
 pub fn history(data: &[u8]) {
     let mut choices = Choices::new(data);

@@ -1,5 +1,5 @@
-//! A fuzz target without a fuzzer: so many inputs of random bytes, or as many as fit into so many
-//! seconds. It needs no other compiler than the one at hand, and a failure names the input.
+//! A fuzz target without a fuzzer. It runs a number of inputs of random bytes, or as many as fit
+//! into a number of seconds. It needs no special compiler, and a failure names the input.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic, as in the targets")]
 
@@ -19,7 +19,7 @@ const TARGETS: [(&str, Target); 6] = [
     ("structure", checkpointed_fuzz::structure),
 ];
 
-/// Longer inputs say no more.
+/// Longer inputs add nothing.
 const LONGS: u32 = 64;
 
 fn main() -> ExitCode {

@@ -1,5 +1,5 @@
-//! Makes checkpoint files that say something else than was written and yet agree with themselves: every checksum
-//! and every length fits. Written from docs/format.md alone.
+//! Makes forged checkpoint files that agree with themselves: every checksum and every length fits.
+//! Written from docs/format.md alone.
 
 use std::fs;
 use std::ops::Range;
@@ -11,11 +11,11 @@ const LOCAL: usize = 30;
 
 /// One entry of an archive.
 pub(crate) struct Entry {
-    /// Where its central record begins.
+    /// The offset of its central record.
     pub(crate) central: usize,
-    /// Where its local header begins.
+    /// The offset of its local header.
     pub(crate) local: usize,
-    /// Where its bytes are.
+    /// The range of its data.
     pub(crate) data: Range<usize>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn change_manifest(file: &Path, change: impl FnOnce(&str) -> String) 
     fs::write(file, with_manifest(&bytes, &after)).unwrap();
 }
 
-/// The same in one place of the manifest.
+/// Replaces a text that occurs once in the manifest.
 pub(crate) fn replace_in_manifest(file: &Path, from: &str, to: &str) {
     change_manifest(file, |manifest| {
         assert_eq!(manifest.matches(from).count(), 1, "{from} in {manifest}");
@@ -74,7 +74,7 @@ pub(crate) fn replace_in_manifest(file: &Path, from: &str, to: &str) {
     });
 }
 
-/// The same file with every checksum made right, wherever it was changed; but not those of what is compressed when unpacked.
+/// The same file with every checksum made right again, except for the checksums of unpacked parts.
 pub(crate) fn rewritten(file: &[u8]) -> Vec<u8> {
     let mut bytes = file.to_owned();
     let entries = entries(file);
@@ -101,7 +101,7 @@ fn give_sums(manifest: &mut [u8], parts: &[Vec<u32>]) {
     let mut from = 0;
     for part in parts {
         let key = b"\"crc32\":[";
-        // One that was forged may not have them.
+        // A forged manifest may lack them.
         let Some(place) = manifest[from..].windows(key.len()).position(|window| window == key) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! Processes that are forked, as a program's own `fork`, or that of a library that it uses, makes them.
+//! Forked processes, like those of a program's own `fork`, or of a library that it uses.
 
 #![allow(
     unsafe_code,
@@ -15,11 +15,11 @@ unsafe extern "C" {
     fn waitpid(process: i32, status: *mut i32, options: i32) -> i32;
 }
 
-/// A child ends by itself after so many seconds: what hangs in it is found by that.
+/// A child ends by itself after this number of seconds, so that a hang is found.
 const LONGEST: u32 = 60;
 
-/// Runs `work` in a process that is forked from this one, and returns what it returned. In the child nothing else is
-/// dropped or run.
+/// Runs `work` in a process that is forked from this one, and returns its result. The child drops
+/// and runs nothing else.
 pub(crate) fn forked(work: impl FnOnce() -> String) -> String {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let child = spawn(|| {
@@ -40,9 +40,10 @@ pub(crate) fn forked(work: impl FnOnce() -> String) -> String {
 
 /// Starts a process that is forked from this one, and returns its number.
 pub(crate) fn spawn(work: impl FnOnce()) -> i32 {
-    // SAFETY: `fork` itself has no precondition. In the child of a process with several threads only this thread goes on;
-    // the C library makes its own allocator usable there, `work` takes no lock that another thread of a test may
-    // hold (the tests that fork run alone in their process), and `_exit` runs nothing of the parent's.
+    // SAFETY: `fork` itself has no precondition. In the child of a process with several threads
+    // only this thread continues. The C library makes its own allocator usable there. `work` takes
+    // no lock that another thread of a test may hold (the tests that fork run alone in their
+    // process). `_exit` runs nothing of the parent's.
     match unsafe { fork() } {
         -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
         0 => {
@@ -56,7 +57,7 @@ pub(crate) fn spawn(work: impl FnOnce()) -> i32 {
     }
 }
 
-/// Waits until a child ends, and returns the status of that.
+/// Waits until a child ends, and returns its status.
 pub(crate) fn wait(child: i32) -> i32 {
     let mut status = 0;
     // SAFETY: the pointer is to a number that lives until the call returns.

@@ -1,5 +1,5 @@
-//! Helpers of all tests: looking at a checkpoint directory, running a test once more in another process, forging
-//! files.
+//! Helpers of all tests: they list a checkpoint directory, run a test again in another process, and
+//! forge files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,7 +23,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// A state with all kinds of fields, of which a checkpoint takes less than 4 KiB.
+/// A state with all kinds of fields. Its checkpoint takes less than 4 KiB.
 #[checkpointed]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Run {
@@ -36,7 +36,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The state after so many steps; no two are equal.
+    /// The state after this number of steps; no two are equal.
     pub(crate) fn after(step: u64) -> Run {
         Run {
             step,
@@ -49,7 +49,7 @@ impl Run {
     }
 }
 
-/// The file of a generation, by the name that docs/format.md gives it.
+/// The file of a generation, with the name from docs/format.md.
 pub(crate) fn file_of(directory: &Path, generation: u64) -> PathBuf {
     directory.join(format!("{generation:020}.ckpt"))
 }
@@ -63,23 +63,24 @@ pub(crate) fn names_in(directory: &Path) -> Vec<String> {
     names
 }
 
-/// The temporary files of ours in a directory.
+/// The temporary files of the library in a directory.
 pub(crate) fn temporaries_in(directory: &Path) -> Vec<String> {
     names_in(directory).into_iter().filter(|name| name.starts_with(".checkpoint-")).collect()
 }
 
-/// The generations that a load passed over, newest first.
+/// The generations that a load skipped, newest first.
 pub(crate) fn skipped(report: Option<&LoadReport>) -> Vec<u64> {
     report.unwrap().skipped.iter().map(|skipped| skipped.generation).collect()
 }
 
-/// An example, to be run. `cargo test --workspace` has built it; `cargo test --package checkpointed-tests` has not, and would
-/// find an old one. `--workspace` gives it the features that it has in the first case.
+/// An example to run. `cargo test --workspace` has built it. `cargo test --package
+/// checkpointed-tests` has not, and would find an old one: so it is built here. `--workspace` gives
+/// it the same features as in the first case.
 pub(crate) fn example(name: &str) -> Command {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().unwrap().parent().unwrap();
-    // Held while it is built: two builds of the same would be in each other's way.
+    // The lock is held during the build: two builds of the same example would disturb each other.
     let mut built = BUILT.lock().unwrap();
     if let Some(cargo) = std::env::var_os("CARGO").filter(|_| !built.contains(name)) {
         let mut build = Command::new(cargo);
@@ -96,7 +97,7 @@ pub(crate) fn example(name: &str) -> Command {
     command
 }
 
-/// Runs `work` and fails, instead of never ending, if it does not end.
+/// Runs `work`, and fails if it does not end.
 pub(crate) fn must_end<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::spawn(move || sender.send(work()).is_ok());
@@ -110,7 +111,7 @@ pub(crate) fn must_end<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'sta
     }
 }
 
-/// Whether a program can be run at all; says what is skipped where it cannot.
+/// Returns true if a program can be run; otherwise prints the skipped test.
 pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--help").output().is_ok();
     if !found {
@@ -119,26 +120,27 @@ pub(crate) fn has(program: &str) -> bool {
     found
 }
 
-/// Says, past the test harness's capture, that something was not tested.
+/// Prints, past the test harness's capture, the reason that a part was not tested.
 pub(crate) fn skipping(why: &str) {
     use std::io::Write;
     let test = thread::current().name().unwrap_or_default().to_owned();
-    // Not `eprintln!`, which only shows when the test fails.
+    // `eprintln!` would show it only if the test fails.
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
 const INSIDE: &str = "CHECKPOINTED_TEST_INSIDE";
 
-/// The directory that was given to this test by the process that runs it once more; `None` in the first process.
+/// The directory that this test got from the process that runs it again; `None` in the first
+/// process.
 pub(crate) fn inside() -> Option<PathBuf> {
     std::env::var_os(INSIDE).map(PathBuf::from)
 }
 
-/// The command that runs a test of the caller's file once more, in another process, where [`inside`] is `directory`.
-/// `wrapper`, a program with its arguments, starts it if there is one.
+/// The command that runs a test of the caller's file again, in another process; there, [`inside`]
+/// is `directory`. `wrapper`, a program with its arguments, starts it if it is not empty.
 #[track_caller]
 pub(crate) fn once_more(test: &str, wrapper: &[&str], directory: &Path) -> Command {
-    // The module of a test is the file of its name.
+    // The module of a test has the name of its file.
     let module = Path::new(Location::caller().file()).file_stem().unwrap().to_str().unwrap();
     let program = std::env::current_exe().unwrap();
     let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
@@ -147,19 +149,19 @@ pub(crate) fn once_more(test: &str, wrapper: &[&str], directory: &Path) -> Comma
     command
 }
 
-/// The test that was run once more must have passed there.
+/// Asserts that the test passed in the other process.
 pub(crate) fn assert_passed(output: &Output) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let passed = output.status.success() && stdout.contains("1 passed");
     assert!(passed, "in another process: {}\n{stdout}{stderr}", output.status);
-    // What was not tested there was not tested here.
+    // A part that was skipped there is skipped here.
     for why in stderr.lines().filter_map(|line| line.strip_prefix("SKIPPED ")) {
         skipping(why);
     }
 }
 
-/// Runs a test of the caller's file once more where it may mount file systems that no other process sees. `false` where the system does not
-/// let us.
+/// Runs a test of the caller's file again in a process that may mount file systems of its own,
+/// invisible to others. `false` if the system does not allow it.
 #[track_caller]
 pub(crate) fn once_more_with_own_mounts(test: &str, directory: &Path) -> bool {
     let as_root: &[&str] = &["unshare", "--mount"];
@@ -185,8 +187,8 @@ pub(crate) fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
 }
 
-/// A bash that listens to SIGINT. One whose parent ignores that signal, as a shell does for what it
-/// runs in the background, cannot trap it.
+/// A bash that listens to SIGINT. A bash with a parent that ignores that signal, as a shell does
+/// for its background processes, cannot trap it.
 pub(crate) fn bash() -> Command {
     if !cfg!(target_os = "linux") {
         return Command::new("bash");

@@ -1,9 +1,9 @@
-//! Python, where there is one, as a reader that knows nothing of us.
+//! Python, if it is installed, as an independent reader.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a Python program with the file as its only argument, and returns what it printed. `None` where there is no
+/// Runs a Python program with the file as its only argument, and returns its output. `None` without
 /// Python.
 pub(crate) fn python(program: &str, file: &Path) -> Option<String> {
     let Ok(output) = Command::new("python3").arg("-c").arg(program).arg(file).output() else {
@@ -15,7 +15,7 @@ pub(crate) fn python(program: &str, file: &Path) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// The same, where numpy is there too.
+/// The same, but `None` without numpy too.
 pub(crate) fn numpy(program: &str, file: &Path) -> Option<String> {
     const NONE: &str = "no numpy\n";
     let guard = "try: import numpy\nexcept ImportError: print('no numpy'); exit()\n";
@@ -27,10 +27,11 @@ pub(crate) fn numpy(program: &str, file: &Path) -> Option<String> {
     Some(printed)
 }
 
-/// Prints what the Python reader (python/) loads, as `typed` in `python/tests/show.py` writes it.
+/// Prints the state that the Python reader (python/) loads, in the form of `typed` in
+/// `python/tests/show.py`.
 pub(crate) const LOAD: &str = "print(json.dumps(typed(checkpointed.load(sys.argv[1]))))";
 
-/// Runs a program that has the Python reader as `checkpointed`, and `typed`.
+/// Runs a program with the Python reader as `checkpointed`, and with `typed`.
 pub(crate) fn reader(program: &str, path: &Path) -> Option<String> {
     let tests = super::root().join("python/tests");
     let prelude = "import json, sys, warnings\nsys.dont_write_bytecode = True\n";

@@ -3,7 +3,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 type Grid = [f64; 64];
 
-/// What serde's derives say of `Grid` is theirs; this is what ours says.
+/// Without serde's derives, only this library's errors about `Grid` are shown.
 #[derive(Checkpoint)]
 struct Alias {
     grid: Grid,

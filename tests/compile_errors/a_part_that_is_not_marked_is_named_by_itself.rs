@@ -5,7 +5,7 @@ struct Inner {
     x: u8,
 }
 
-/// What serde's derives say of `Inner` is theirs; this is what ours says.
+/// Without serde's derives, only this library's errors about `Inner` are shown.
 #[derive(Checkpoint)]
 struct Outer {
     step: u64,

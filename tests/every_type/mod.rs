@@ -1,5 +1,5 @@
-//! Every type, every value: types are made as well as values. What was saved with `Ok` is loaded
-//! as it was; what was not saved leaves the older state to be loaded.
+//! Every type, every value: types are generated as well as values. A state saved with `Ok` loads
+//! unchanged; a failed save leaves the older state to load.
 
 mod value;
 
@@ -16,9 +16,9 @@ use proptest::prelude::*;
 use serde::de::{DeserializeOwned, DeserializeSeed as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The type that [`Own`] and [`Foreign`] are at the moment.
+/// The type that [`Own`] and [`Foreign`] have at present.
 static NOW: Mutex<Option<Arc<Schema>>> = Mutex::new(None);
-/// One test at a time says what they are.
+/// One test at a time sets that type.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
@@ -29,12 +29,12 @@ fn now() -> Arc<Schema> {
     NOW.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap()
 }
 
-/// The first definition has this many; each has a type of Rust's to be known by.
+/// The number of definitions; each has a Rust type that identifies it.
 const DEFINITIONS: usize = 6;
 
 struct Place<const N: usize>;
 
-/// A type that tells what it is, as `#[checkpointed]` has it.
+/// A type that describes itself, as with `#[checkpointed]`.
 struct Own(Value);
 
 impl Checkpoint for Own {
@@ -91,7 +91,7 @@ fn define_fields(schema: &Schema, fields: &Fields, types: &mut Types) -> Fields 
     }
 }
 
-/// A type of another crate: what it is, is found out.
+/// A type of another crate: its form must be found.
 struct Foreign(Value);
 
 macro_rules! serde_by_schema {
@@ -139,7 +139,7 @@ impl Checkpoint for Liar {
     }
 }
 
-/// Puts another type in the place of the scalar of that number.
+/// Replaces the scalar of that number by another type.
 fn replace_scalar(schema: &mut Schema, number: usize, new: &Type) {
     fn of_type(ty: &mut Type, left: &mut usize, new: &Type) {
         match ty {
@@ -179,7 +179,7 @@ fn replace_scalar(schema: &mut Schema, number: usize, new: &Type) {
     }
 }
 
-/// What a value is made of: bytes that choose, and zeros behind them.
+/// The source of a value: bytes that choose, and then zeros.
 struct Choices<'a>(&'a [u8]);
 
 impl Choices<'_> {
@@ -207,7 +207,7 @@ impl Choices<'_> {
     }
 }
 
-/// Values nest so deep; what goes on without an end has none.
+/// The greatest depth of values. A type that recurses without end has no value.
 const DEEPEST: u32 = 12;
 
 fn value_of(schema: &Schema, ty: &Type, choices: &mut Choices<'_>, depth: u32) -> Option<Value> {
@@ -317,7 +317,8 @@ const SCALARS: [Type; 17] = [
     Type::Bytes,
 ];
 
-/// Types that may refer to these definitions: to any from behind an option or the like, and otherwise to later ones.
+/// Types that may refer to these definitions: to any definition from inside an option or a
+/// sequence, and otherwise to later ones.
 fn types(definition: usize) -> impl Strategy<Value = Type> {
     let scalars = SCALARS.to_vec();
     let recursive = (0..DEFINITIONS).prop_map(|place| Type::Option(Box::new(Type::Named(place))));
@@ -386,11 +387,12 @@ fn told(value: &Value) -> String {
     text
 }
 
-/// Saves the values, one after the other, and loads after each. `Ok` is whether each was saved.
+/// Saves the values, one after the other, and loads after each. `Ok` has true for each that was
+/// saved.
 fn kept<T: Checkpoint>(states: &[T; 2], told: impl Fn(&T) -> String) -> Result<[bool; 2], TestCaseError> {
     let directory = tempfile::tempdir().unwrap();
     let opened = Checkpointer::<T>::builder(directory.path()).durable(false).keep_last(1).open();
-    // What can never be loaded is refused here.
+    // A type that can never be loaded is refused here.
     let Ok(mut checkpoints) = opened else { return Ok([false; 2]) };
     let mut newest = None;
     let mut saved = [false; 2];
@@ -409,12 +411,12 @@ fn kept<T: Checkpoint>(states: &[T; 2], told: impl Fn(&T) -> String) -> Result<[
 }
 
 fn config() -> ProptestConfig {
-    // `PROPTEST_CASES=100000` tries more. What fails is printed, and is to become a test of its own.
+    // `PROPTEST_CASES=100000` tries more. A failure is printed; make it a test of its own.
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96);
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() }
 }
 
-/// Two values of a type that is the current one from then on.
+/// Two values of a type. It becomes the current type.
 fn values_of(schema: &Schema, choices: &[u8]) -> Option<[Value; 2]> {
     let mut choices = Choices(choices);
     let first = value_of(schema, &schema.root, &mut choices, 0)?;
@@ -502,7 +504,7 @@ fn a_path_is_cut_anywhere_and_the_state_is_loaded() {
                 .rev()
                 .fold(Branch::Map(inner), |inner, key| Branch::Map(BTreeMap::from([(key.clone(), inner)])))
         };
-        // Their paths are the same as far as they are kept.
+        // The kept parts of their paths are the same.
         let state = Plain(vec![branch("x", 1.0), branch("y", 2.0), Branch::Array(vec![3.0])]);
         assert!(loads_what_it_saved(&state), "a path of {length} bytes: {keys:?}");
     }

@@ -1,4 +1,4 @@
-//! A value of any type, and what it is written and read by: the schema of the type.
+//! A value of any type, written and read by the schema of the type.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::ser::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Floats are their bits: NaN is a value like any other.
+/// Floats as bits, so that NaN equals itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Unit,
@@ -36,7 +36,7 @@ pub(crate) enum Value {
     List(Vec<Value>),
     Map(Vec<(Value, Value)>),
     Variant(usize, Box<Value>),
-    /// Those `Vec`s that are arrays of a checkpoint.
+    /// `Vec`s that are arrays of a checkpoint.
     Floats(Vec<f64>),
     Octets(Vec<u8>),
     Rows(Vec<[f32; 3]>),
@@ -44,7 +44,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// It in words that tell all of it, and nothing of the names of types.
+    /// Describes the value fully, without the names of types.
     pub(crate) fn told(&self, text: &mut String) {
         let list = |text: &mut String, values: &[Value]| {
             text.push('[');
@@ -90,7 +90,7 @@ impl Value {
     }
 }
 
-/// Texts that live for ever, as serde wants them: each once.
+/// Texts that live for ever, as serde requires: each once.
 fn kept(text: &str) -> &'static str {
     static KEPT: Mutex<BTreeMap<String, &'static str>> = Mutex::new(BTreeMap::new());
     KEPT.lock().unwrap().entry(text.to_owned()).or_insert_with(|| text.to_owned().leak())
@@ -449,7 +449,7 @@ impl<'de> Visitor<'de> for Several<'_> {
     }
 }
 
-/// Which variant it is: as serde's derives, this takes its number.
+/// The number of a variant, as serde's derives read it.
 struct VariantNumber;
 
 impl<'de> DeserializeSeed<'de> for VariantNumber {

@@ -1,4 +1,4 @@
-//! How much memory is in use, and was at most, counted where it is allocated.
+//! Counts the memory in use, and its maximum, at each allocation.
 #![allow(unsafe_code, reason = "only an allocator can count, and one cannot be written without it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,31 +12,33 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: each call is handed on to the system's allocator, whose contract is that of the trait, with the very arguments that the caller
-// vouches for, and its answer is given back as it is. The counters are atomic, and neither allocates nor unwinds.
+// SAFETY: each call is passed on to the system's allocator, which has the same contract as the
+// trait, with the very arguments that the caller vouches for. Its answer is returned unchanged. The
+// counters are atomic, and neither allocate nor unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
         MOST.fetch_max(now, Relaxed);
-        // SAFETY: the caller of this function vouches for what `System.alloc` demands.
+        // SAFETY: the caller of this function vouches for the conditions of `System.alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
         MOST.fetch_max(now, Relaxed);
-        // SAFETY: the caller of this function vouches for what `System.alloc_zeroed` demands.
+        // SAFETY: the caller of this function vouches for the conditions of `System.alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the memory came from `System` by one of the functions above, with this layout, as the caller vouches.
+        // SAFETY: the memory came from `System` by one of the functions above, with this layout, as
+        // the caller vouches.
         unsafe { System.dealloc(memory, layout) }
     }
 }
 
-/// The most bytes in use at a time while something is done, above those before it.
+/// The most bytes in use at a time during `work`, above those in use before it.
 pub(crate) fn most_while<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let before = NOW.load(Relaxed);
     MOST.store(before, Relaxed);

@@ -1,4 +1,4 @@
-//! The programs whose checkpoints are forged, and all that can be done with a checkpoint.
+//! The programs with forged checkpoints, and all operations on a checkpoint.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -36,7 +36,7 @@ pub(crate) struct Every {
     bytes: Vec<u8>,
 }
 
-/// The same program, later.
+/// A later version of the same program.
 #[checkpointed(name = "Every")]
 #[derive(Debug)]
 pub(crate) struct Later {
@@ -76,7 +76,7 @@ fn every() -> Every {
     }
 }
 
-/// What is wrong with a load may be said in any of these ways.
+/// A load. It may fail with any error.
 pub(crate) type Load = fn(&Path) -> Result<(), Error>;
 
 /// A checkpoint, and the programs that load it: first the one that wrote it.
@@ -154,15 +154,15 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// What came of a file.
+/// The outcome for a file.
 pub(crate) struct Outcome {
-    /// Whether the program that wrote it loads it.
+    /// True if the program that wrote it loads it.
     pub(crate) loads: bool,
-    /// Whether `verify` finds nothing wrong.
+    /// True if `verify` finds it intact.
     pub(crate) is_whole: bool,
 }
 
-/// Does with a file all that anybody does. Nothing of it may panic, or take long, or take much memory.
+/// Runs every operation of users on a file. None may panic, or take long, or take much memory.
 pub(crate) fn tried(case: &Case, file: &[u8], directory: &Path) -> Outcome {
     let path: PathBuf = directory.join(NAME);
     fs::write(&path, file).unwrap();
@@ -182,7 +182,7 @@ pub(crate) fn tried(case: &Case, file: &[u8], directory: &Path) -> Outcome {
     Outcome { loads: outcomes[0], is_whole: verdict.is_whole() }
 }
 
-/// What `ckpt show` and `ckpt export` do.
+/// Does the work of `ckpt show` and `ckpt export`.
 fn looked_at(file: &File) {
     drop(serde_json::to_vec(&file.header()));
     if let Ok(outline) = file.root().outline(&Limits::default()) {

@@ -1,7 +1,8 @@
-//! Files from a stranger: damaged in every way, and forged so that every checksum fits. Whatever they are, the answer is a
-//! state or an error, in bounded memory and bounded depth. `fuzz/` does the same without end, guided by coverage.
+//! An attacker's files: damaged in every way, and forged so that every checksum fits. For all of
+//! them the answer is a state or an error, in bounded memory and bounded depth. `fuzz/` does the
+//! same without end, guided by coverage.
 //!
-//! The tests take turns, so that what one allocates is not counted for another.
+//! The tests take turns, so that an allocation of one does not count for another.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -24,7 +25,7 @@ use mutation::{Choices, Target, damage};
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// How many files of each kind are tried in each of the tests. `CHECKPOINTED_HOSTILE=100000` tries so many.
+/// The number of files of each kind in each of the tests. `CHECKPOINTED_HOSTILE=100000` sets it.
 fn budget() -> u64 {
     std::env::var("CHECKPOINTED_HOSTILE").ok().and_then(|count| count.parse().ok()).unwrap_or(40)
 }
@@ -40,13 +41,13 @@ fn random(seed: u64) -> Vec<u8> {
     mutation::random(seed, 12)
 }
 
-/// What a load may allocate: a few of the buffers that every load has, and for each byte of the file what its description
-/// takes in memory.
+/// The memory that a load may take: a few buffers, as for every load, and the memory for the
+/// description of each byte of the file.
 fn allowed(length: usize) -> usize {
     (2 << 20) + 200 * length
 }
 
-/// Tries files that are made of each case, within the allowed memory.
+/// Tries files made of each case, within the allowed memory.
 fn try_all(kind: u64, make: impl Fn(&mut Vec<u8>, &mut Choices<'_>), check: impl Fn(&Case, &[u8], &Outcome)) {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut most = 0;
@@ -61,7 +62,7 @@ fn try_all(kind: u64, make: impl Fn(&mut Vec<u8>, &mut Choices<'_>), check: impl
             let mut file = case.file.clone();
             make(&mut file, &mut Choices::new(&choices));
             let (outcome, used) = allocation::most_while(|| {
-                // A panic says for which file it was.
+                // The panic message names the file.
                 std::panic::catch_unwind(|| tried(case, &file, directory.path()))
             });
             let Ok(outcome) = outcome else { panic!("{} of seed {seed:#x} panics", case.name) };
@@ -135,8 +136,9 @@ fn a_file_that_is_forged_everywhere_is_a_state_or_an_error() {
     forged(6, Target::Everything);
 }
 
-/// Checkpoints of almost the right form, so many as the budget has for each type. `CHECKPOINTED_HOSTILE_SECONDS=120`
-/// goes on for so long, from another seed each time; a failure names it.
+/// Tries checkpoints of almost the right form, as many as the budget has for each type.
+/// `CHECKPOINTED_HOSTILE_SECONDS=120` continues for that time, with another seed each time; a
+/// failure names it.
 #[test]
 fn a_state_of_a_changed_schema_is_read_right_or_refused() {
     use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -159,7 +161,7 @@ fn a_state_of_a_changed_schema_is_read_right_or_refused() {
     assert!(files > runs / 2 && loads > files / 2, "the inputs do not get far");
 }
 
-/// What fuzzing found, as the targets of `fuzz/` are given it. Each took seconds.
+/// Repeats the findings of fuzzing, in the form that the targets of `fuzz/` get. Each took seconds.
 #[test]
 fn what_fuzzing_found_is_a_state_or_an_error() {
     const FOUND: [(Target, &str); 2] = [
@@ -184,8 +186,8 @@ fn what_fuzzing_found_is_a_state_or_an_error() {
     }
 }
 
-/// Each bit of a file of 64 KiB, which are 524 288 and some, with `--ignored`; here those of every 61st byte, and of the ends of the
-/// file, where the structure is.
+/// Flips each bit of a file of 64 KiB, over 524 288 bits, with `--ignored`. By default it flips
+/// those of every 61st byte, and of the ends of the file, which have the structure.
 fn flipped(every: usize) {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let directory = tempfile::tempdir().unwrap();
@@ -211,7 +213,7 @@ fn flipped(every: usize) {
         file.write_all_at(&[*byte], place as u64).unwrap();
     }
     assert!(reader.load().unwrap().is_some());
-    // Cut anywhere; each sector zeroed, and each put in the place of another.
+    // The file is cut anywhere; each sector is zeroed; each replaces another.
     for length in (0..bytes.len()).step_by(every) {
         fs::write(&path, &bytes[..length]).unwrap();
         assert!(reader.load().is_err(), "the first {length} bytes");

@@ -1,11 +1,12 @@
-//! Checkpoint files as nobody writes them: damaged ones, and forged ones that agree with themselves. What is done to
-//! a file is told by bytes, so that a fuzzer can choose it, and a generator of random numbers too.
+//! Checkpoint files that no program writes: damaged ones, and forged ones that agree with
+//! themselves. Bytes select the change to a file, so that a fuzzer can choose it, and a random
+//! number generator too.
 
 use serde_json::Value;
 
 use super::forge;
 
-/// Bytes that tell what to do. Where they end, it is always the first of all possibilities.
+/// Bytes that select the work. After their end, each choice is the first possibility.
 pub(crate) struct Choices<'a>(&'a [u8]);
 
 impl<'a> Choices<'a> {
@@ -30,7 +31,7 @@ impl<'a> Choices<'a> {
         number % limit.max(1)
     }
 
-    /// A number that is at an edge, more often than not.
+    /// A number, which is an extreme one more often than not.
     pub(crate) fn number(&mut self) -> u64 {
         const EDGES: [u64; 20] = [
             0,
@@ -61,7 +62,7 @@ impl<'a> Choices<'a> {
     }
 }
 
-/// Eight times so many random bytes, the same in every run. Source: Vigna, "splitmix64",
+/// Eight times this number of random bytes, the same in every run. Source: Vigna, "splitmix64",
 /// <https://prng.di.unimi.it/splitmix64.c>.
 pub(crate) fn random(seed: u64, count: u32) -> Vec<u8> {
     let mut state = seed;
@@ -75,7 +76,7 @@ pub(crate) fn random(seed: u64, count: u32) -> Vec<u8> {
     (0..count).flat_map(|_| next().to_le_bytes()).collect()
 }
 
-/// Damages a file: no checksum is made right.
+/// Damages a file, without making a checksum right again.
 pub(crate) fn damage(file: &mut Vec<u8>, choices: &mut Choices<'_>) {
     let place = choices.below(file.len());
     match choices.byte() % 7 {
@@ -109,11 +110,11 @@ pub(crate) fn damage(file: &mut Vec<u8>, choices: &mut Choices<'_>) {
     }
 }
 
-/// Which parts of a file are forged.
+/// The parts of a file to forge.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Target {
     Manifest,
-    /// The schema in it.
+    /// The schema in the manifest.
     Schema,
     State,
     /// The beginnings of arrays.
@@ -122,7 +123,7 @@ pub(crate) enum Target {
     Everything,
 }
 
-/// Changes what a file says, and makes every checksum right.
+/// Changes the content of a file, and makes every checksum right again.
 pub(crate) fn forge(file: &mut Vec<u8>, target: Target, choices: &mut Choices<'_>) {
     let target = match (target, choices.byte() % 4) {
         (Target::Everything, 0) => Target::Manifest,
@@ -220,7 +221,7 @@ fn forge_manifest(file: &mut Vec<u8>, within: &str, choices: &mut Choices<'_>) {
     }
 }
 
-/// A word that a manifest may have, or not.
+/// A word that may or may not be in a manifest.
 fn word(choices: &mut Choices<'_>) -> String {
     const WORDS: [&str; 16] = [
         "unit",
@@ -247,7 +248,7 @@ fn word(choices: &mut Choices<'_>) -> String {
     }
 }
 
-/// How many values are in a value, with it.
+/// The number of values in a value, including itself.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(members) => members.iter().map(count).sum(),

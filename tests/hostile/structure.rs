@@ -1,5 +1,6 @@
-//! Checkpoints that are right in every checksum and of almost the right form: the schema of a real
-//! type, changed as programs change and as attackers would, and a state of that schema, whole or broken.
+//! Checkpoints with correct checksums and almost the right form. The schema is that of a real type,
+//! changed as programs change or as attackers would change it. The state fits that schema, or is
+//! broken.
 
 use std::sync::LazyLock;
 
@@ -12,25 +13,26 @@ use super::subjects::{Subject, subjects};
 
 static SUBJECTS: LazyLock<Vec<Subject>> = LazyLock::new(subjects);
 
-/// Types nest so deep in what is made, if their own form does not need more.
+/// The greatest depth of generated types, if their own form does not need more.
 const DEEPEST: u32 = 24;
 
-/// What came of an input, for the sum at the end.
+/// The outcome for an input, for the final sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Tried {
     pub(crate) is_a_file: bool,
-    /// How many of the types loaded it.
+    /// The number of types that loaded it.
     pub(crate) loads: usize,
 }
 
-/// Makes one checkpoint as the bytes say, and reads it: as the type itself, as its neighbours, and as another one.
+/// Makes one checkpoint from the bytes, and reads it: as the type itself, as its neighbours, and as
+/// another type.
 pub(crate) fn tried(data: &[u8]) -> Tried {
     let mut choices = Choices::new(data);
     let subjects = &*SUBJECTS;
     let number = choices.below(subjects.len());
     let subject = &subjects[number];
     let mut schema = subject.schema.clone();
-    // Half of the time a state of the very type.
+    // Half of the states are of the exact type.
     let changes = [0, 0, 0, 0, 1, 1, 2, 3][usize::from(choices.byte() % 8)];
     for _ in 0..changes {
         change(&mut schema, &mut choices);
@@ -63,7 +65,7 @@ pub(crate) fn tried(data: &[u8]) -> Tried {
     Tried { is_a_file: true, loads: usize::from(outcome.is_ok()) + loads }
 }
 
-/// Changes some bytes, and perhaps how many there are; of a slice, only the bytes.
+/// Changes some bytes, and perhaps their number; the number of bytes in a slice stays.
 fn break_bytes<B: Bytes + ?Sized>(bytes: &mut B, choices: &mut Choices<'_>) {
     for _ in 0..=choices.byte() % 3 {
         let length = bytes.bytes().len();
@@ -113,7 +115,7 @@ impl Bytes for [u8] {
     fn resize(&mut self, _: usize) {}
 }
 
-/// Changes a schema in one place: as a later program would have it, or as only an attacker would.
+/// Changes a schema in one place: as in a later program, or as only an attacker would.
 fn change(schema: &mut Schema, choices: &mut Choices<'_>) {
     let definitions = schema.types.len();
     if definitions > 0 && choices.byte().is_multiple_of(2) {
@@ -131,7 +133,7 @@ fn change(schema: &mut Schema, choices: &mut Choices<'_>) {
         4 => Type::Tuple(vec![ty, copy]),
         5 => Type::Array(boxed(ty), choices.number() % 5),
         6 => Type::Map(boxed(scalar(choices)), boxed(ty)),
-        // It may be recursive then.
+        // The type may then be recursive.
         7 if definitions > 0 => Type::Named(choices.below(definitions)),
         8 => {
             let body = Body::Struct(Fields::Newtype(ty));
@@ -216,7 +218,7 @@ fn change_fields(fields: &mut Fields, choices: &mut Choices<'_>) {
     }
 }
 
-/// A name that the types have, or that none has.
+/// A word that may or may not be a name in the types.
 fn word(choices: &mut Choices<'_>) -> String {
     const WORDS: [&str; 20] = [
         "a",
@@ -266,7 +268,7 @@ fn scalar(choices: &mut Choices<'_>) -> Type {
     SCALARS[choices.below(SCALARS.len())].clone()
 }
 
-/// The types in a type, with it, each given to `visit` until that is done.
+/// Passes each type in a type, including itself, to `visit` until that returns true.
 fn visit_type(ty: &mut Type, visit: &mut dyn FnMut(&mut Type) -> bool) -> bool {
     visit(ty)
         || match ty {
@@ -306,7 +308,7 @@ fn count(schema: &mut Schema) -> usize {
     count
 }
 
-/// The type of that number among all.
+/// The type with that number among all.
 fn get(schema: &mut Schema, number: usize) -> Type {
     let mut found = schema.root.clone();
     with(schema, number, |ty| found = ty.clone());
@@ -327,18 +329,18 @@ fn with(schema: &mut Schema, number: usize, act: impl FnOnce(&mut Type)) {
     });
 }
 
-/// A value of a schema, in the making.
+/// A value of a schema under construction.
 struct Made<'s, 'c> {
     schema: &'s Schema,
     choices: Choices<'c>,
     state: Vec<u8>,
     arrays: Vec<Numbers>,
-    /// How many more values there may be.
+    /// The number of values that may still be added.
     room: u32,
 }
 
 impl Made<'_, '_> {
-    /// Adds a value of this type; `None` where there is none, or it would be too large.
+    /// Adds a value of this type; `None` if it has none, or if it would be too large.
     fn value(&mut self, ty: &Type, depth: u32) -> Option<()> {
         self.room = self.room.checked_sub(1)?;
         if depth > DEEPEST + 100 {
@@ -434,7 +436,7 @@ impl Made<'_, '_> {
         }
     }
 
-    /// Elements, or a reference to an array of them. Of fixed arrays there are whole rows.
+    /// Adds elements, or a reference to an array of them. Fixed arrays get whole rows.
     fn sequence(&mut self, element: &Type, row: Option<(bool, usize)>, depth: u32) -> Option<()> {
         let count = match row {
             None => self.count(depth),
@@ -495,7 +497,7 @@ impl Made<'_, '_> {
         self.state.extend_from_slice(&(length as u64).to_le_bytes());
     }
 
-    /// So many bytes of numbers.
+    /// Adds this number of bytes of numbers.
     fn numbers(&mut self, width: usize) {
         let low = self.choices.number().to_le_bytes();
         let high = if width > 8 { self.choices.number().to_le_bytes() } else { [0; 8] };

@@ -1,5 +1,5 @@
-//! The types that forged checkpoints are read as. Those that stand next to each other are, mostly,
-//! one type before and after a change.
+//! The types that forged checkpoints are read as. Neighbours are mostly one type before and after a
+//! change.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::forge;
 
-/// Types of the program.
+/// Declares types of the program.
 macro_rules! own {
     ($($item:item)*) => {$(
         #[checkpointed]
@@ -21,7 +21,7 @@ macro_rules! own {
     )*};
 }
 
-/// Types of another crate.
+/// Declares types of another crate.
 macro_rules! foreign {
     ($($item:item)*) => {$(
         #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -137,11 +137,11 @@ mod later {
     }
 }
 
-/// A type, and all that is done with a checkpoint of it.
+/// A type, and all operations on a checkpoint of it.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) schema: Schema,
-    /// Whether every value of the schema is one of the type.
+    /// True if every value of the schema is a value of the type.
     pub(crate) takes_all: bool,
     read: Box<Read>,
     forge: Forge,
@@ -151,12 +151,13 @@ type Forge = fn(Schema, &[Numbers], &[u8]) -> Result<Vec<u8>, String>;
 type Read = dyn Fn(&[u8]) -> Result<(), Error> + Send + Sync;
 
 impl Subject {
-    /// A checkpoint that says that it is of this schema; `None` where none can be written.
+    /// A checkpoint that claims to have this schema; `None` if it cannot be written.
     pub(crate) fn forged(&self, schema: Schema, arrays: &[Numbers], state: &[u8]) -> Option<Vec<u8>> {
         (self.forge)(schema, arrays, state).ok()
     }
 
-    /// Loads a checkpoint. What loads must save, load again as the same, and save as the same bytes.
+    /// Loads a checkpoint. A loaded value must save, load again unchanged, and save as the same
+    /// bytes.
     pub(crate) fn read(&self, file: &[u8]) -> Result<(), Error> {
         (self.read)(file)
     }
@@ -182,13 +183,13 @@ fn some<T: Checkpoint + Debug>(name: &'static str) -> Subject {
     Subject { takes_all: false, ..of::<T>(name) }
 }
 
-/// The bytes of a file but for its manifest, which tells the time.
+/// The bytes of a file without its manifest, which holds the time.
 fn parts(file: &[u8]) -> &[u8] {
     let manifest = forge::entries(file).pop().unwrap();
     &file[..manifest.local]
 }
 
-/// All of them, each with its later versions behind it.
+/// All subjects, each followed by its later versions.
 pub(crate) fn subjects() -> Vec<Subject> {
     let first = vec![
         of::<Flat>("Flat"),

@@ -1,8 +1,9 @@
-//! Types of other crates, kept in the shapes that programs use: as a field, in `Vec<(T, u16)>`, both
-//! also of a state that has changed since, and as the state itself.
+//! Types of other crates, saved and loaded in the shapes that programs use: as a field, and in
+//! `Vec<(T, u16)>`, both also in a state that has changed since, and as the state itself.
 //!
-//! Each of the [`trials`] is a few types of one crate with some values. `tests/table.rs` tries them
-//! all, holds that what is saved is loaded, and compares the outcomes with the table in docs/types.md.
+//! Each of the [`trials`] has a few types of one crate with some values. `tests/table.rs` tries
+//! them all, checks that each saved value is loaded, and compares the outcomes with the table in
+//! docs/types.md.
 
 pub mod row;
 pub mod same;

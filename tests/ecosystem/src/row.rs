@@ -1,4 +1,4 @@
-//! What a program does with types of other crates, and what becomes of them.
+//! A program's uses of a type of another crate, and their outcomes.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,49 +12,50 @@ use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, 
 pub const SHAPES: [&str; 4] =
     ["a field", "a field of a changed state", "`Vec<(T, u16)>`", "that, of a changed state"];
 
-/// A few types of one crate, all in one state, or one type whose shapes are states of their own.
+/// A few types of one crate, all in one state, or one type in several states, one for each shape.
 pub struct Trial {
-    /// The crate, as its manifest names it.
+    /// The name of the crate in its manifest.
     pub package: &'static str,
     /// Tries them.
     pub run: Box<dyn FnOnce() -> Vec<Row>>,
 }
 
-/// What became of one type.
+/// The outcomes for one type.
 #[derive(Debug)]
 pub struct Row {
-    /// The type, as a program writes it.
+    /// The type, in a program's notation.
     pub ty: String,
     /// One for each of the [`SHAPES`].
     pub outcomes: [Outcome; 4],
-    /// The element types of the arrays that lie apart when it is a field, as numpy calls them.
+    /// The element types of its arrays outside the encoded state when it is a field, with their
+    /// numpy names.
     pub arrays: Vec<&'static str>,
 }
 
-/// What became of a type in one shape.
+/// The outcome for a type in one shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every load gave what was saved.
+    /// Every load returned the saved value.
     Works,
-    /// A refusal that loses nothing: at the first save, or of a changed state that the program
-    /// which saved it still loads.
+    /// A refusal without loss: at the first save, or of a changed state that the program of the
+    /// save still loads.
     Refused(String),
-    /// A promise that is broken.
+    /// A broken promise.
     Broken(String),
 }
 
-/// The state of a program in each round, of which there are [`ROUNDS`].
+/// Makes the state of a program in one of the [`ROUNDS`].
 pub type Make<'a, S> = &'a dyn Fn(usize) -> S;
-/// The fields of a state that have other values than that round gave them.
+/// The fields of a state with other values than those of that round.
 pub type Others<'a, S> = &'a dyn Fn(usize, &S) -> Vec<&'static str>;
 
-/// How often a state is tried, each time with the next value of each type.
+/// The number of times that a state is tried, each time with the next value of each type.
 pub const ROUNDS: usize = 3;
 
-/// What is seen of the arrays of a file: the name of the array, and of its elements.
+/// The arrays seen in a file: the name of each array, and of its elements.
 pub type Arrays = RefCell<Vec<(String, &'static str)>>;
 
-/// Ends at the first outcome that is not `Works`.
+/// The result of a trial, which ends at the first outcome that is not `Works`.
 type Tried = Result<(), Outcome>;
 
 /// The same outcome in each shape.
@@ -62,8 +63,8 @@ pub fn all(outcome: Outcome) -> [Outcome; 4] {
     [outcome.clone(), outcome.clone(), outcome.clone(), outcome]
 }
 
-/// Saves the state of each round, loads it, loads it into another one, and saves and loads again what
-/// was loaded.
+/// Saves the state of each round, loads it, loads it into another state, and saves and loads the
+/// loaded state again.
 pub fn kept<S: Checkpoint>(make: Make<'_, S>, others: Others<'_, S>, arrays: &Arrays) -> Outcome {
     guarded(&|| {
         for round in 0..ROUNDS {
@@ -92,7 +93,7 @@ pub fn kept<S: Checkpoint>(make: Make<'_, S>, others: Others<'_, S>, arrays: &Ar
     })
 }
 
-/// Saves the state of each round, and loads it as that of a program with one more field.
+/// Saves the state of each round, and loads it in a program with one more field.
 pub fn grown<Before: Checkpoint, After: Checkpoint>(
     make: Make<'_, Before>,
     others: Others<'_, After>,
@@ -142,7 +143,7 @@ fn directory() -> Result<tempfile::TempDir, Outcome> {
 }
 
 fn opened<S: Checkpoint>(path: &Path) -> Result<Checkpointer<S>, Outcome> {
-    // What is written is the same, and hundreds of syncs are spared.
+    // The written bytes are the same, without hundreds of syncs.
     let opened = Checkpointer::builder(path).durable(false).open();
     opened.map_err(|error| Outcome::Refused(words(&error, path)))
 }
@@ -174,7 +175,7 @@ fn broken(when: &str, why: &str) -> Outcome {
     Outcome::Broken(format!("{when}: {why}"))
 }
 
-/// What an error says, without the paths of this run.
+/// The message of an error, without the paths of this run.
 fn words(error: &Error, path: &Path) -> String {
     let words = match error {
         Error::SchemaMismatch { why, .. } | Error::Encode { why, .. } => why.clone(),
@@ -207,12 +208,12 @@ pub fn value<T>(mut values: Vec<T>, round: usize) -> T {
     values.swap_remove(number)
 }
 
-/// The pairs of a round: in the second there are none.
+/// The pairs of a round: none in the second.
 pub fn pairs<T>(values: Vec<T>, round: usize) -> Vec<(T, u16)> {
     if round == 1 { Vec::new() } else { values.into_iter().zip(7..).collect() }
 }
 
-/// Whether both have the same pairs.
+/// True if both have the same pairs.
 pub fn same_pairs<T>(found: &[(T, u16)], expected: &[(T, u16)], same: &dyn Fn(&T, &T) -> bool) -> bool {
     found.len() == expected.len()
         && found

@@ -4,20 +4,20 @@ use std::fmt::Write as _;
 
 use crate::row::{Outcome, Row, SHAPES};
 
-/// A type as it is written, from the text of its tokens, with the module of serde's attribute `with`.
+/// The name of a type, from the text of its tokens, with the module of serde's attribute `with`.
 pub fn type_name(tokens: &str, with: &[&str]) -> String {
     let ty = tokens.split_whitespace().collect::<Vec<_>>().join(" ");
     let with = with.iter().map(|module| format!(" with `{module}`"));
     format!("`{ty}`{}", with.collect::<String>())
 }
 
-/// The lines between which the test keeps its part of docs/types.md.
+/// The lines around the test's part of docs/types.md.
 const MARKS: [&str; 2] = ["<!-- The rest is written by tests/ecosystem. -->\n", "<!-- Up to here. -->\n"];
 
 /// The parts of the document before, between and after the marks.
 ///
 /// # Panics
-/// Where a mark is not there.
+/// If a mark is missing.
 pub fn split(document: &str) -> [&str; 3] {
     let parts = document.split_once(MARKS[0]).and_then(|(before, rest)| {
         let (between, after) = rest.split_once(MARKS[1])?;
@@ -31,7 +31,7 @@ pub fn join([before, _, after]: [&str; 3], between: &str) -> String {
     [before, MARKS[0], between, MARKS[1], after].concat()
 }
 
-/// What the test keeps in the document: the table, and the words of each refusal.
+/// The test's part of the document: the table, and the words of each refusal.
 pub fn markdown(rows: &[(&str, Row)], states: &[(&str, String)]) -> String {
     let mut text = format!("\n| crate | type | {} | arrays apart |\n|---|---|", SHAPES.join(" | "));
     text.push_str(&"---|".repeat(SHAPES.len() + 1));
@@ -62,7 +62,7 @@ pub fn markdown(rows: &[(&str, Row)], states: &[(&str, String)]) -> String {
     text
 }
 
-/// The place of these words in the list, where they are put if they are new.
+/// The place of these words in the list. New words are added.
 fn number(refusals: &mut Vec<String>, words: &str) -> usize {
     let place = refusals.iter().position(|known| known == words).unwrap_or_else(|| {
         refusals.push(words.to_owned());

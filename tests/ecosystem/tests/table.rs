@@ -1,4 +1,4 @@
-//! Tries every type in every shape, and holds the table of docs/types.md to what was found.
+//! Tries every type in every shape, and compares the table of docs/types.md with the outcomes.
 //!
 //! `WRITE_TABLE=1 cargo test --manifest-path tests/ecosystem/Cargo.toml` writes the table anew.
 

@@ -1,12 +1,12 @@
-//! A disk in memory that remembers what it was asked, in order.
+//! A disk in memory that records its requests, in order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The unit that is kept; what was never written is zero and takes nothing.
+/// The unit of storage; an unwritten block is zero and takes no memory.
 const BLOCK: u64 = 4096;
 
-/// The content of a disk. A clone shares all blocks that are the same.
+/// The content of a disk. A clone shares all equal blocks.
 #[derive(Clone)]
 pub struct Image {
     blocks: BTreeMap<u64, Arc<[u8; BLOCK as usize]>>,
@@ -69,15 +69,15 @@ impl Iterator for Pieces {
     }
 }
 
-/// What the disk was asked, and what the program was told meanwhile.
+/// A request to the disk, or an acknowledgement to the program in between.
 #[derive(Clone, Debug)]
 pub enum Event {
     Write { offset: u64, bytes: Arc<[u8]> },
-    /// Everything before it is on the disk.
+    /// A flush: everything before it is on the disk.
     Flush,
     /// The program began to save the state with this number, or to make a step with it.
     Begun(Promise),
-    /// It was told that this is saved.
+    /// The program was told that this is saved.
     Told(Promise),
 }
 
@@ -127,14 +127,14 @@ impl Device {
         }
     }
 
-    /// Begins to remember, and returns what is there.
+    /// Begins to record, and returns the present content.
     pub fn record(&self) -> Image {
         let mut inner = self.inner();
         inner.log = Some(Vec::new());
         inner.image.clone()
     }
 
-    /// What was remembered.
+    /// Returns the recorded events.
     pub fn recorded(&self) -> Vec<Event> {
         self.inner().log.take().unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! Shows disks to the kernel as files of a file system of our own, for loop devices to be put on.
+//! Shows disks to the kernel as files of a FUSE file system, for loop devices.
 //!
-//! The kernel's cache is written through, so a write has reached us when the block layer is told that it is done; a flush of
-//! the block device is a sync of the file.
+//! The kernel's cache is written through, so a write has arrived here when the block layer is told
+//! that it is done. A flush of the block device is a sync of the file.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use fuser::{
 
 use crate::device::{Device, Event};
 
-/// The disks, by the number that is their name.
+/// The disks, by the numbers in their names.
 #[derive(Clone, Default)]
 pub struct Disks(Arc<Mutex<HashMap<u64, Arc<Device>>>>);
 

@@ -1,23 +1,23 @@
-//! File systems of the real kernel, on disks of ours.
+//! File systems of the real kernel, on the disks of this program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::device::Image;
 
-/// A file system, how it is made, and how large its disk is.
+/// A file system, the command to make it, and the size of its disk.
 pub struct Kind {
     pub name: &'static str,
     make: &'static [&'static str],
     megabytes: u64,
-    /// What the file system takes for granted to be written whole, in bytes.
+    /// The number of bytes that the file system expects to be written as a whole.
     pub sector: usize,
 }
 
 pub const ALL: [Kind; 3] = [
     Kind { name: "ext4", make: &["mkfs.ext4", "-q", "-F"], megabytes: 96, sector: 512 },
     Kind { name: "xfs", make: &["mkfs.xfs", "-q", "-f"], megabytes: 320, sector: 512 },
-    // Its superblock has 4096 bytes, and no journal.
+    // Its superblock has 4096 bytes, and no journal protects it.
     Kind { name: "btrfs", make: &["mkfs.btrfs", "-q", "-f"], megabytes: 160, sector: 4096 },
 ];
 
@@ -48,7 +48,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
-/// A disk that is mounted.
+/// A mounted disk.
 pub struct Mounted {
     device: String,
     pub folder: PathBuf,

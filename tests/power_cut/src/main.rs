@@ -1,8 +1,9 @@
-//! Cuts the power of real file systems, thousands of times, and loads what is left.
+//! Cuts the power of real file systems, thousands of times, and loads the remains.
 //!
-//! A program saves on a disk that remembers every write and every flush. From the record, disks are made as a power
-//! cut could have left them: all that was flushed, and of what was not any part, in any order, the last write torn between
-//! sectors. The real kernel mounts each of them, and the checkpoint that the program was told to be saved must load.
+//! A program saves on a disk that records every write and every flush. The record gives disks that
+//! a power cut could have left: with all flushed writes, and with any part of the others, in any
+//! order, the last write torn between sectors. The real kernel mounts each of them, and the
+//! checkpoint that was acknowledged to the program must load.
 
 mod device;
 mod disks;
@@ -89,11 +90,11 @@ struct Campaign<'a> {
     mount: &'a Path,
 }
 
-/// The disk that records; those that are made from the record have the numbers behind it.
+/// The number of the recording disk; the disks made from the record have higher numbers.
 const RECORDER: u64 = 0;
 
 impl Campaign<'_> {
-    /// How many states broke a promise.
+    /// Returns the number of states that broke a promise.
     fn run(&self, states: usize, durable: bool) -> usize {
         let recorder = Device::new(self.kind.make());
         self.disks.insert(RECORDER, Arc::clone(&recorder));
@@ -109,7 +110,7 @@ impl Campaign<'_> {
         println!("{}: {writes} writes, {flushes} flushes", self.kind.name);
         let mut cuts = Cuts::new(base, &events, self.kind.sector);
         let (mut seen, mut lost, mut number) = (HashSet::new(), 0, RECORDER);
-        // What can be chosen comes to an end.
+        // The number of attempts is limited, because the different states may run out.
         for _ in 0..states * 200 {
             if seen.len() == states {
                 break;
@@ -140,11 +141,11 @@ impl Campaign<'_> {
     }
 }
 
-/// Disks as power cuts leave them, chosen with a fixed seed.
+/// Disks after power cuts, chosen with a fixed seed.
 struct Cuts<'a> {
     base: Image,
     events: &'a [Event],
-    /// The disk as it was at every so many events, so that not all is done again each time.
+    /// The disk at regular numbers of events, so that not all is computed again each time.
     stages: Vec<Image>,
     sector: usize,
     random: u64,
@@ -170,7 +171,7 @@ impl Cuts<'_> {
         (self.random % end as u64) as usize
     }
 
-    /// The disk after the first events.
+    /// The disk after this number of events.
     fn at(&self, events: usize) -> Image {
         let stage = events / STAGE;
         let mut image = self.stages.get(stage).unwrap_or(&self.base).clone();
@@ -178,7 +179,7 @@ impl Cuts<'_> {
         image
     }
 
-    /// A disk, what the program had been told, and what tells the disk from others.
+    /// A disk, the promises to the program until then, and a hash that identifies the disk.
     fn next(&mut self) -> (Image, Promised, u64) {
         let end = self.below(self.events.len()) + 1;
         let flushed = self.events[..end].iter().rposition(|event| matches!(event, Event::Flush)).map_or(0, |at| at + 1);
@@ -194,7 +195,7 @@ impl Cuts<'_> {
             .collect();
         let mut hash = DefaultHasher::new();
         flushed.hash(&mut hash);
-        // None, all, or some of what was not flushed.
+        // None, all, or some of the writes that were not flushed.
         let way = self.below(6);
         let cut = self.below(pending.len() + 1);
         for (place, (offset, bytes)) in pending.iter().enumerate() {
@@ -208,7 +209,7 @@ impl Cuts<'_> {
             if !is_there {
                 continue;
             }
-            // Sectors are whole; a write of several need not be.
+            // Sectors are whole; a write of several may be torn.
             let sectors = bytes.len() / self.sector;
             let torn = way >= 2 && sectors > 1 && self.below(8) == 0;
             let length = if torn { self.sector * self.below(sectors) } else { bytes.len() };

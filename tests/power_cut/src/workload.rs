@@ -1,4 +1,4 @@
-//! What the program does while its disk remembers, and what must be there afterwards.
+//! The program's work while its disk records, and the expected state afterwards.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use checkpointed::{CheckpointReader, Checkpointer, Error, Pipeline, checkpointed
 
 use crate::device::{Device, Event, Promise};
 
-/// A mixture of two states would show.
+/// A state that shows a mixture of two states.
 #[checkpointed]
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -29,7 +29,8 @@ fn open(root: &Path, durable: bool) -> Result<Checkpointer<State>, Error> {
     Checkpointer::builder(directory(root)).durable(durable).open()
 }
 
-/// Small states and large ones, in the foreground and in the background, over retired files, in two runs; then a pipeline.
+/// Saves small states and large ones, in the foreground and in the background, over retired files,
+/// in two runs; then runs a pipeline.
 pub fn run(root: &Path, disk: &Device, durable: bool) -> Result<(), Error> {
     let mut number = 0;
     for lengths in [&[100, 100, 100, 100, 400_000, 400_000, 400_000, 400_000, 50][..], &[100, 400_000, 100, 100, 100]] {
@@ -59,7 +60,7 @@ pub fn run(root: &Path, disk: &Device, durable: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the program was told before the power went, and what it had begun.
+/// The acknowledgements to the program before the power went, and the work that it had begun.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Promised {
     told: u64,
@@ -78,7 +79,7 @@ impl Promised {
     }
 }
 
-/// Why a promise is broken.
+/// Returns the broken promise as an error.
 pub fn check(root: &Path, promised: &Promised, saves_again: bool) -> Result<(), String> {
     let failed = |error: Error| error.to_string();
     let loaded = CheckpointReader::<State>::open(directory(root)).and_then(|mut reader| reader.load()).map_err(failed)?;

@@ -4,7 +4,7 @@ use crate::row::Trial;
 use crate::same::eq;
 
 bitflags::bitflags! {
-    /// As a program declares them.
+    /// Declared as in a program.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
     pub struct Walls: u8 {
         const NORTH = 1;
@@ -13,7 +13,7 @@ bitflags::bitflags! {
     }
 }
 
-/// As a program declares it.
+/// Declared as in a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, enum_map::Enum, serde::Serialize, serde::Deserialize)]
 pub enum Phase {
     Solid,

@@ -112,7 +112,7 @@ pub fn trials() -> Vec<Trial> {
     }
     {
         use slotmap::{DefaultKey, DenseSlotMap, Key as _, SecondaryMap, SlotMap};
-        // One is removed: the versions of the slots differ.
+        // One slot is removed, so that the versions of the slots differ.
         let keys = || {
             let mut map = SlotMap::new();
             let keys: Vec<DefaultKey> = (0..3).map(|number| map.insert(f64::from(number))).collect();

@@ -5,7 +5,7 @@ use petgraph::graphmap::UnGraphMap;
 use crate::row::Trial;
 use crate::same::debug;
 
-/// Which of the two ends of an edge comes first is not kept by petgraph: it has no meaning.
+/// petgraph does not keep the order of the two ends of an edge: it has no meaning.
 fn same_edges(found: &UnGraphMap<u32, ()>, expected: &UnGraphMap<u32, ()>) -> bool {
     found.nodes().eq(expected.nodes())
         && found.edge_count() == expected.edge_count()

@@ -1,4 +1,4 @@
-//! Vectors, matrices and what turns them.
+//! Vectors, matrices and rotations.
 
 use crate::row::Trial;
 use crate::same::{debug, eq};

@@ -4,8 +4,8 @@ use crate::row::Trial;
 
 pub use states::{State, states};
 
-/// Writes down types of a crate, each with the name of a field and the values to be tried:
-/// `rows! { trials, "crate": name: [Type] same => [value, value]; }`. All are in one state.
+/// Lists types of a crate, each with the name of a field and the values to try: `rows! { trials,
+/// "crate": name: [Type] same => [value, value]; }`. All are in one state.
 ///
 /// The values are made anew for each use, since not every type is `Clone`. `same` is one of
 /// [`same`](crate::same), or a function of that form.
@@ -88,7 +88,8 @@ macro_rules! rows {
     }};
 }
 
-/// As [`rows`], for types that are refused in one of the shapes: each shape is a state of its own.
+/// Like [`rows`], for types that are refused in one of the shapes: each shape is a state of its
+/// own.
 macro_rules! rows_apart {
     ($trials:ident, $package:literal:
         $($name:ident: [$($ty:tt)+] $same:expr => [$($value:expr),+ $(,)?];)+) => {$({

@@ -1,4 +1,4 @@
-//! Numbers that Rust itself has not, and what is made of many.
+//! Numbers that Rust itself lacks, and statistics of many numbers.
 
 use crate::row::Trial;
 use crate::same::{debug, eq, json};

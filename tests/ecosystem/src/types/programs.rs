@@ -1,11 +1,11 @@
-//! What whole programs are made of: solvers and their states, worlds of physics, plug-ins, tensors.
+//! Parts of whole programs: solvers and their states, worlds of physics, plug-ins, tensors.
 
 use serde::{Deserialize, Serialize};
 
 use crate::row::Trial;
 use crate::same::{debug, eq, json};
 
-/// As a program with plug-ins declares them.
+/// Declared as in a program with plug-ins.
 #[typetag::serde]
 pub trait Force: std::fmt::Debug {
     fn at(&self, position: f64) -> f64;
@@ -128,7 +128,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Tensors of a program that has safetensors, such as one with candle: the bytes of a file of theirs.
+/// Tensors of a program with safetensors, for example with candle: the bytes of one of its files.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tensors(Vec<u8>);
 

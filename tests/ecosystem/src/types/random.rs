@@ -1,10 +1,10 @@
-//! Random generators, whose next numbers must be those that would have come, and distributions.
+//! Random generators, which must continue their sequences, and distributions.
 
 use crate::row::Trial;
 use crate::same::{by, debug, eq, numbers};
 use rand::{Rng, SeedableRng};
 
-/// A generator that has been in use: its state is in the middle of a block.
+/// A generator after some use: its state is in the middle of a block.
 fn used<R: SeedableRng + Rng>() -> R {
     let mut generator = R::seed_from_u64(7);
     (0..13).for_each(|_| {
@@ -13,7 +13,7 @@ fn used<R: SeedableRng + Rng>() -> R {
     generator
 }
 
-/// A generator as it is made.
+/// A new generator.
 fn fresh<R: SeedableRng>() -> R {
     R::seed_from_u64(8)
 }

@@ -1,4 +1,4 @@
-//! Types of other crates that are the state itself, in `Plain<T>`.
+//! Types of other crates as the state itself, in `Plain<T>`.
 
 use checkpointed::Plain;
 
@@ -7,9 +7,9 @@ use crate::same::{debug, eq, json, numbers};
 
 /// One type as the state.
 pub struct State {
-    /// The crate, as its manifest names it.
+    /// The name of the crate in its manifest.
     pub package: &'static str,
-    /// The type, as a program writes it.
+    /// The type, in a program's notation.
     pub ty: String,
     /// Tries it.
     pub run: Box<dyn FnOnce() -> Outcome>,
@@ -32,7 +32,7 @@ macro_rules! states {
     )+};
 }
 
-/// All of them, in the order of the sentence.
+/// All of them, in the order of the sentence in the document.
 pub fn states() -> Vec<State> {
     use argmin::core::{IterState, State as _};
     use rand::SeedableRng as _;

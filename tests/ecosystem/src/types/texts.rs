@@ -134,14 +134,14 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// As a program writes it.
+/// Declared as in a program.
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SimpleId {
     #[serde(with = "uuid::serde::simple")]
     id: uuid::Uuid,
 }
 
-/// As a program writes it.
+/// Declared as in a program.
 #[serde_with::serde_as]
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Settings {

@@ -1,4 +1,4 @@
-//! Dates, times, and how long things take.
+//! Dates, times, and durations.
 
 use crate::row::Trial;
 use crate::same::{debug, eq};
@@ -84,7 +84,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// As a program writes it.
+/// Declared as in a program.
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Pause {
     #[serde(with = "humantime_serde")]
