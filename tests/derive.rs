@@ -907,7 +907,7 @@ fn fields_of_types_that_only_know_serde_need_no_attribute() {
     });
 }
 
-// What surrounds the type
+// The surroundings of the type
 
 #[test]
 fn names_of_the_standard_library_may_be_taken() {

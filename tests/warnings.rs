@@ -52,7 +52,7 @@ fn run(directory: &Path, variables: &[(&str, &str)]) -> Told {
     Told { stdout, lines, stderr, success: output.status.success() }
 }
 
-/// A directory whose newest generation is damaged.
+/// A directory with a damaged newest generation.
 fn damaged() -> tempfile::TempDir {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");

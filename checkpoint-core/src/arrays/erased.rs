@@ -261,8 +261,8 @@ pub(super) fn rows_of_vec(id: TypeId) -> Option<&'static RowType> {
 
 /// The array that `sequence` borrows, if it is a `&Vec` or a slice of numbers.
 pub(crate) fn view<I>(sequence: &I) -> Option<Array<'_>> {
-    // SAFETY: the identity is that of the type whose value is borrowed for the lifetime of the
-    // result.
+    // SAFETY: the identity is that of the type of the value, which is borrowed for the lifetime of
+    // the result.
     unsafe { view_behind(typeid::of::<I>(), std::ptr::from_ref(sequence).cast(), &()) }
 }
 

@@ -115,7 +115,7 @@ fn the_array_of_a_temporary_is_written_while_it_lives() {
 }
 
 #[test]
-fn integers_in_the_place_of_floats_are_refused_however_they_are_read() {
+fn integers_in_place_of_floats_are_refused_in_every_reading() {
     fn loads<T: DeserializeOwned>() -> bool {
         let (mut bytes, mut arrays) = (Vec::new(), Copied::default());
         let room = Room::of(&Schema::of::<Vec<u64>>());
@@ -205,7 +205,7 @@ fn a_load_into_a_state_takes_the_memory_that_is_there() {
 }
 
 #[test]
-fn a_load_into_a_state_changes_nothing_where_there_is_no_generation() {
+fn a_load_without_a_generation_leaves_the_state_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpointer::<Vec<f64>>::open(directory.path()).unwrap();
     let mut state = vec![1.0; 100_000];
@@ -255,7 +255,7 @@ fn an_ndarray_is_one_entry_with_its_shape() {
 
 #[cfg(feature = "ndarray")]
 #[test]
-fn an_ndarray_that_shares_or_borrows_is_one_entry_with_its_shape() {
+fn a_shared_or_borrowed_ndarray_is_one_entry_with_its_shape() {
     use ndarray::{ArcArray, ArcArray2, Array2, ArrayD, CowArray, Ix2, IxDyn};
 
     let grid = Array2::from_shape_fn((3, 5), |(row, column)| (row * 10 + column) as f64);
@@ -278,7 +278,7 @@ fn an_ndarray_that_shares_or_borrows_is_one_entry_with_its_shape() {
 
 #[cfg(feature = "ndarray")]
 #[test]
-fn a_load_into_an_ndarray_takes_its_memory_where_the_length_is_the_same() {
+fn a_load_into_an_ndarray_of_equal_length_reuses_its_memory() {
     use ndarray::{Array0, Array2, ArrayD, IxDyn, s};
 
     type State = (Array2<f64>, ArrayD<u8>, Array2<f64>, Array0<f64>, Array2<f64>, Array2<f64>);

@@ -17,7 +17,7 @@ pub(crate) struct Arrays<'a> {
     pool: ArrayPool,
 }
 
-/// An array whose header was read, and fits the state.
+/// An array with a header that was read, and fits the state.
 struct Opened<'a> {
     kind: Kind,
     /// The number of bytes after the header.

@@ -123,7 +123,7 @@ pub(super) struct Unpacker<'a> {
 }
 
 impl<'a> Unpacker<'a> {
-    /// Starts to unpack the part whose data is at `offset`.
+    /// Starts to unpack the part with its data at `offset`.
     pub(super) fn new(
         source: &'a dyn Source,
         part: &'a PartRecord,

@@ -42,7 +42,7 @@ impl<'a> PartReader<'a> {
         Ok(PartReader { source, part, data, size, unpacker, key, known: &[], start: Vec::new() })
     }
 
-    /// The same reader, of an uncompressed part whose first bytes were read before.
+    /// The same reader, of an uncompressed part, after its first bytes were read.
     pub(super) fn knowing(self, known: &'a [u8]) -> PartReader<'a> {
         let start = Vec::with_capacity(known.len());
         PartReader { known, start, ..self }

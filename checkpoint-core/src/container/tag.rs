@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 pub(crate) struct Tag(blake3::Hash);
 
 impl Tag {
-    /// The placeholder in a manifest whose own tag is not made yet.
+    /// The placeholder in a manifest before its own tag is made.
     const NONE: Tag = Tag(blake3::Hash::from_bytes([0; 32]));
 
     fn text(self) -> String {

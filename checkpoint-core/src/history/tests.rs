@@ -64,7 +64,7 @@ fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn a_run_that_outlasts_its_files_is_counted_once_and_its_crash_is_noticed() {
+fn a_run_that_outlasts_its_files_is_counted_once_with_its_crash() {
     for times in 1..=3 {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
@@ -120,7 +120,7 @@ fn a_program_that_loads_twice_has_lost_its_work_once() {
 }
 
 #[test]
-fn a_run_whose_disk_was_full_for_a_moment_still_says_that_it_ended() {
+fn a_run_records_its_end_after_its_disk_was_full_for_a_moment() {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let (mut journal, _) = begin(&disk, directory.path());
@@ -208,7 +208,7 @@ fn signs_of_life_take_little_room() {
 }
 
 #[test]
-fn the_work_that_was_lost_counts_once_however_often_the_run_is_killed() {
+fn lost_work_counts_once_however_often_a_run_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let lost = || read(directory.path()).unwrap().lost();
@@ -235,7 +235,7 @@ fn the_work_that_was_lost_counts_once_however_often_the_run_is_killed() {
 }
 
 #[test]
-fn runs_that_failed_before_they_saved_are_counted_until_one_saves() {
+fn runs_that_fail_before_a_save_are_counted_until_one_saves() {
     let directory = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     for fruitless in 0..4 {
@@ -318,7 +318,7 @@ fn extreme_lines() -> Vec<String> {
 }
 
 #[test]
-fn a_valid_line_with_extreme_numbers_stops_no_program_and_no_tool() {
+fn a_line_with_extreme_numbers_stops_neither_program_nor_tool() {
     use crate::{Checkpointer, Protection, Schedule, inspect};
 
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Verifies checkpoints part by part, and tells the one that a restart would take.
+//! Verifies checkpoints part by part, and names the one that a restart would take.
 
 use std::path::{Path, PathBuf};
 

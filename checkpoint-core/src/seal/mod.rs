@@ -172,7 +172,7 @@ impl Protection {
         self.keys.first().map(|key| tag_key(key, run, &self.place))
     }
 
-    /// The keys whose tags are accepted. Without any, tags do not count.
+    /// The keys of the tags that are accepted. Without any, tags do not count.
     pub(crate) fn tag_keys(&self) -> Vec<TagKey> {
         let runs = if self.runs.is_empty() { &[String::new()][..] } else { &self.runs };
         self.keys.iter().flat_map(|key| runs.iter().map(|run| tag_key(key, run, &self.place))).collect()

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_whose_start_was_rotated_away_begins_when_its_own_clock_says() {
+    fn a_run_without_its_start_begins_by_its_own_clock() {
         let timeline = told(vec![record(NOON, 500.0, save(9)), record(NOON + 5.0, 505.0, save(10))]);
         assert_eq!((timeline.runs.len(), timeline.runs[0].saves), (1, 2));
         assert_eq!(timeline.runs[0].start, at(NOON - 500.0));

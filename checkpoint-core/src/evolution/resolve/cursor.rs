@@ -289,7 +289,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// All bytes of an array, whose rows must be of this type.
+    /// Reads all bytes of an array. Its rows must be of this type.
     pub(super) fn array(&mut self, array: Reference, ty: &'a Type) -> Result<Vec<u8>, Failure> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::caused)?;
         let found = (kind.dtype.descr, kind.inner.iter().product());
