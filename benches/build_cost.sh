@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# What the library costs a program that only derives, saves and loads: CPU seconds to build, packages, the size of the
-# stripped program, and how long the first save of a process takes beside the later ones. Beside each figure is that of
-# the same program by hand: serde, bincode, and a temporary file that is synced and renamed.
+# The cost of the library for a program that only derives, saves and loads: CPU seconds to build,
+# packages, the size of the stripped program, and the time of the first save of a process beside that
+# of later ones. Beside each figure is that of the same program by hand: serde, bincode, and a
+# temporary file that is synced and renamed.
 #
 #     benches/build_cost.sh [--timings]
 #
-# `--timings` keeps cargo's report on each package's time, and says where. The files are in a temporary directory.
+# `--timings` keeps cargo's report on each package's time, and prints its path. The files are in a
+# temporary directory.
 set -euo pipefail
 
 repository=$(cd "$(dirname "$0")/.." && pwd)
@@ -28,7 +30,7 @@ $2
 
 [workspace]
 TOML
-    # The versions that the repository has.
+    # The versions of the repository.
     cp "$repository/Cargo.lock" "$work/$1/"
 }
 

@@ -1,8 +1,8 @@
-"""Draws the temperature in a checkpoint of examples/longer/heat.rs. Needs numpy and matplotlib, and nothing of ours.
+"""Draws the temperature in a checkpoint of examples/longer/heat.rs. Needs only numpy and matplotlib.
 
     python3 examples/heat.py heat.ckpt heat.png
 
-The first argument is a checkpoint, or a directory of them, of which the newest is drawn.
+The first argument is a checkpoint, or a directory with checkpoints: then the newest is drawn.
 """
 
 import json
@@ -38,7 +38,7 @@ def draw(checkpoint, picture):
         vmin=-40,
         vmax=100,
         extent=(0, 1, 1, 0),
-        # Between the points of the grid the temperature is interpolated, not the colour.
+        # Between the points of the grid it interpolates the temperature, not the colour.
         interpolation="bilinear",
         interpolation_stage="data",
     )

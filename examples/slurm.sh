@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A Slurm job that goes on by itself until it is done, however often its time runs out: sbatch examples/slurm.sh
+# A Slurm job that continues by itself until it is done, over any number of time limits:
+# sbatch examples/slurm.sh
 # Explained in docs/batch.md.
 
 #SBATCH --job-name=train
@@ -7,7 +8,7 @@
 #SBATCH --time=01:00:00
 # Two minutes before the end the script gets SIGUSR1. Give it more than twice the time of a save, and one step.
 #SBATCH --signal=B:USR1@120
-# The job may be put back into the queue, by itself and by Slurm; the log goes on where it was.
+# The job may be requeued, by itself and by Slurm; the log continues.
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=train-%j.out
@@ -22,15 +23,16 @@ most_restarts=${MOST_RESTARTS:-100}
 requeue=75 # checkpointed::EXIT_REQUEUE
 halted=76  # checkpointed::EXIT_HALTED
 
-# Each task of a job array is a run of its own: it has its own directory, and only it is put back into the queue. The number
-# SLURM_JOB_ID of the last one is that of the whole array.
+# Each task of a job array is a run of its own: it has its own directory, and is requeued alone. The
+# number SLURM_JOB_ID of the last task is that of the whole array.
 job=$SLURM_JOB_ID
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
     directory=${directory%.ckpt}-$SLURM_ARRAY_TASK_ID.ckpt
     job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 fi
 
-# srun hands SIGUSR1 on to the program. On SIGTERM or SIGINT it kills it instead: so those become SIGUSR1.
+# srun passes SIGUSR1 on to the program. On SIGTERM or SIGINT it kills the program instead, so these
+# two become SIGUSR1.
 srun_pid=
 stopping=no
 # shellcheck disable=SC2317 # it is called by the traps
@@ -41,8 +43,9 @@ stop() {
 }
 trap stop USR1 TERM INT
 
-# The exit code of srun is the highest of its tasks': 75 would hide a task that failed with 1. So each that fails is written
-# down. The traps keep the task's shell alive, which also gets the signals, and leave those of the program as they were.
+# The exit code of srun is the highest of its tasks': 75 would hide a task that failed with 1. So each
+# failure is written to a file. The task's shell gets the signals too: the traps keep it alive, and
+# do not change the signals of the program.
 failures=$directory.failed
 rm -f "$failures"
 # shellcheck disable=SC2016 # it is for the task's shell
@@ -59,14 +62,14 @@ task='
     exit "$code"
 '
 
-# In the background, because bash runs its traps only between commands, and while it waits.
+# srun runs in the background, because bash runs its traps only between commands and during `wait`.
 status=$requeue
 if [ "$stopping" = no ]; then
     srun bash -c "$task" task "$failures" "$program" --dir "$directory" --epochs "$epochs" &
     srun_pid=$!
-    # One that came just before srun was there.
+    # A signal may have come just before srun started.
     [ "$stopping" = no ] || kill -s USR1 "$srun_pid" 2>/dev/null
-    # A signal ends the waiting, not the program: then wait again. 127 means that its end was told before.
+    # A signal ends the wait, not the program, so wait again. 127 means that its code is known already.
     interrupted=yes
     while [ "$interrupted" = yes ]; do
         interrupted=no
@@ -80,7 +83,7 @@ if [ -s "$failures" ]; then
     read -r status <"$failures"
     rm -f "$failures"
 fi
-# It was told to stop before it listened to signals. What it had saved is there.
+# The signal came before the program listened to signals. Its earlier saves remain.
 if [ "$stopping" = yes ] && [ "$status" -eq $((128 + $(kill -l USR1))) ]; then
     status=$requeue
 fi
@@ -90,11 +93,11 @@ if [ "$status" -ne "$requeue" ]; then
 fi
 if [ "${SLURM_RESTART_COUNT:-0}" -ge "$most_restarts" ]; then
     echo "slurm.sh: stopped for good after $most_restarts restarts; the last state is in $directory"
-    # Not 75: Slurm may be told to put back a job that ends with it.
+    # The code is not 75, because Slurm may be configured to requeue a job that ends with it.
     exit "$halted"
 fi
-# What Slurm has in mind: a job that it ends already was cancelled, or is put back by Slurm itself, as in preemption, unless its
-# time was over.
+# A job that Slurm ends already was cancelled, or Slurm requeues it itself, for example after
+# preemption; except if its time was over.
 case $(squeue --noheader --jobs="$job" --format='%T %r' 2>/dev/null) in
     'COMPLETING TimeLimit') ;;
     COMPLETING*)
@@ -103,6 +106,6 @@ case $(squeue --noheader --jobs="$job" --format='%T %r' 2>/dev/null) in
         ;;
 esac
 echo "slurm.sh: the program was stopped and has saved; the job goes back into the queue"
-# It ends this script too, so it comes last. Where Slurm refuses it, the job fails with a code that says what to do.
+# It ends this script too, so it comes last. If Slurm refuses it, the job fails with the code of a requeue.
 scontrol requeue "$job"
 exit "$requeue"

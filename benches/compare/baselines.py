@@ -1,8 +1,9 @@
 """Saves and loads with Python packages, for benches/compare: python3 baselines.py FOLDER one|mixed BYTES
 
-Writes one line of JSON: the packages that are there, and what is missing. Then, for each line `save PACKAGE` or
-`load PACKAGE` on standard input, does that and writes one line of JSON with the seconds that it took. A save is to a
-file that does not exist before, and ends with an fsync, which none of these packages does by itself.
+Writes one line of JSON: the installed packages, and the missing ones. Then, for each line
+`save PACKAGE` or `load PACKAGE` on standard input, does that and writes one line of JSON with the
+seconds that it took. A save is to a new file, and ends with an fsync, because none of these
+packages does one by itself.
 """
 
 import importlib

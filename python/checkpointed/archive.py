@@ -35,19 +35,19 @@ ENCRYPTED = b"age-encryption.org/v1\n"
 ZIP64 = 0xFFFFFFFF
 CRC = re.compile(r"[0-9a-f]{8}", re.ASCII)
 GENERATION_NAME = re.compile(r"([0-9]{20})\.ckpt", re.ASCII)
-# How often a file may change hands between opening and locking it before that is called an error.
+# The times that another file may take the name between opening and locking, until it is an error.
 ATTEMPTS = 16
 
 
 class Unpacked(NamedTuple):
-    """What a compressed entry becomes."""
+    """The unpacked form of a compressed entry."""
 
     length: int
     crc: int
 
 
 class Part(NamedTuple):
-    """An entry of the archive: where its data are, and the CRC-32 of each of its chunks."""
+    """An entry of the archive: the place of its data, and the CRC-32 of each of its chunks."""
 
     name: str
     start: int
@@ -57,17 +57,17 @@ class Part(NamedTuple):
 
 
 def generation_of(name: str) -> Optional[int]:
-    """The generation that a file name says, or None if it is not the name of one."""
+    """The generation in a file name, or None if it is not the name of one."""
     match = GENERATION_NAME.fullmatch(name)
     number = int(match.group(1)) if match else None
     return number if number is not None and number < 1 << 64 else None
 
 
 class Archive:
-    """An open checkpoint whose structure is verified. Its parts are verified by :meth:`verify`."""
+    """An open checkpoint with a verified structure. :meth:`verify` verifies its parts."""
 
     def __init__(self, path: "os.PathLike[str] | str", map_file: bool = True, buffer: Any = None) -> None:
-        """Open a file; or, with a buffer, a checkpoint that is kept inside another, whose place is then the path."""
+        """Open a file; or, with a buffer, a checkpoint inside another. The path is then its place there."""
         self.path = os.fspath(path)
         self.buffer = _read(self.path, map_file) if buffer is None else buffer
         self.data = memoryview(self.buffer).cast("B")
@@ -91,7 +91,7 @@ class Archive:
         data = self.data[part.start : part.start + part.length]
         if part.unpacked is None:
             return data
-        # Nothing is unpacked that was not verified, whatever the caller wants.
+        # A part is always verified before it is unpacked, also if the caller leaves verification out.
         self.verify_part(part)
         try:
             unpacked = packed.unpack(self.path, part.name, data, part.unpacked.length)
@@ -115,7 +115,7 @@ class Archive:
                 raise self.damaged(f"the checksum of chunk {index} is wrong; use an older checkpoint", part.name)
 
     def _find_manifest(self) -> Tuple[int, int, int]:
-        """Where the central headers begin, and where the manifest's local header is, and its length."""
+        """The offsets of the central headers and of the manifest's local header, and the manifest's length."""
         end = self.size - 22
         if end < 0 or bytes(self.data[end : end + 4]) != b"PK\x05\x06":
             raise NotACheckpointError(self.path, "no end of a zip archive: no checkpoint, or one that is cut off")
@@ -229,8 +229,10 @@ class Archive:
         return Unpacked(unpacked["length"], int(unpacked["crc32"], 16))
 
     def _entry(self, headers: bytearray, part: Part, crc: int) -> Tuple[Part, int]:
-        """Check the bytes around an entry whose header is at ``part.start``, add its central header, and say where its data
-        are and where the next entry begins."""
+        """Check the bytes around an entry with its header at ``part.start``, and add its central header.
+
+        Returns the offsets of its data and of the next entry.
+        """
         name, offset, length, chunks, unpacked = part
         try:
             encoded = name.encode("utf-8")
@@ -295,7 +297,7 @@ def _content(file: BinaryIO, map_file: bool) -> Any:
     if size == 0:
         return b""
     if map_file:
-        # The mapping duplicates the descriptor, and so keeps the lock until the last array of it is gone.
+        # The mapping duplicates the descriptor, and so keeps the lock until its last array is gone.
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     buffer = numpy.empty(size, dtype=numpy.uint8)
     view, done = memoryview(buffer), 0
@@ -309,7 +311,7 @@ def _content(file: BinaryIO, map_file: bool) -> Any:
 
 
 def _lock(file: BinaryIO) -> Optional[bool]:
-    """True with the lock, False where the system has none, None while another program writes the file over."""
+    """True with the lock, False if the system has no locks, None while another program overwrites the file."""
     if fcntl is None:
         return False
     try:
@@ -326,7 +328,7 @@ def _still_named(file: BinaryIO, path: str) -> bool:
 
 
 def _padding(position: int, alignment: int) -> bytes:
-    """The extra field that makes the data begin at a multiple of the alignment. It is always there, if without zeros."""
+    """The extra field that makes the data begin at a multiple of the alignment. It is always there, even without zeros."""
     zeros = -(position + 6) % alignment
     return struct.pack("<HHH", 0xD935, 2 + zeros, alignment) + bytes(zeros)
 
@@ -352,7 +354,7 @@ def _times(left: int, right: int) -> int:
 
 
 def _shift(length: int) -> int:
-    """x to the power of 8 * length: what a CRC-32 is multiplied by when so many bytes follow."""
+    """x to the power of 8 * length: the factor of a CRC-32 for this number of bytes after it."""
     result, power, bits = 0x80000000, 0x40000000, length * 8
     while bits:
         if bits & 1:

@@ -1,4 +1,4 @@
-"""What a user calls: load, list, manifest and arrays, of a file or of the newest usable one in a directory."""
+"""The functions for users: load, list, manifest and arrays, of a file or of the newest usable one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .state import Decoder
 Path = Union[str, "os.PathLike[str]"]
 Result = TypeVar("Result")
 CODEC = "bincode-1"
-# How often a directory is listed again because its generations went while they were read.
+# The times that a directory is listed again because its generations disappeared during the reading.
 LISTINGS = 16
 
 
@@ -37,7 +37,7 @@ class Generation:
 
     generation: int
     path: str
-    #: When the save began; `created` has its nanoseconds.
+    #: The time when the save began; `created` has its nanoseconds.
     time: datetime
     created: str
     #: The length of the file.
@@ -50,16 +50,18 @@ class Generation:
 def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, mmap: bool = True) -> Any:
     """Load the state of a checkpoint file, or of the newest checkpoint in a directory that verifies.
 
-    Structs are dicts, numeric sequences read-only numpy arrays, options the value or None; the README has the
-    table. Large arrays are memory maps: they cost nothing until they are looked at, but for the verification,
-    and while one of them lives, the file is locked against being written over. `mmap=False` reads the file
-    into memory instead. `verify=False` leaves the checksums of the parts out; the structure is always checked.
+    Structs are dicts, numeric sequences read-only numpy arrays, options the value or None; the README
+    has the table. Large arrays are memory maps: except for the verification, they cost nothing until
+    they are used. While one of them lives, a lock keeps the file from being overwritten. `mmap=False`
+    reads the file into memory instead. `verify=False` leaves out the checksums of the parts; the
+    structure is always checked.
 
-    What `Scopes` saved is `{"calls": …, "frames": […]}`, in which the variables that a frame has `kept`, and the results
-    of what it has `done`, are values like any others.
+    A checkpoint of `Scopes` is `{"calls": …, "frames": […]}`. The variables that a frame has `kept`, and
+    the results of the calls that it has `done`, are values like any others.
 
-    In a directory, a damaged checkpoint is skipped with a warning for the next older, unless `generation` names
-    one. Raises a `CheckpointError`: `NotFoundError` if nothing is there, `NoneUsableError` if all is damaged.
+    In a directory, a damaged checkpoint is skipped for the next older one, with a warning, unless
+    `generation` names one. Raises a `CheckpointError`: `NotFoundError` if there is no checkpoint,
+    `NoneUsableError` if all are damaged.
 
     >>> load("run.ckpt")["step"]                     # doctest: +SKIP
     120000
@@ -80,7 +82,7 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
 
 
 def arrays(path: Path, generation: Optional[int] = None, *, verify: bool = True) -> Dict[str, numpy.ndarray]:
-    """The arrays that are kept apart, by the path of their field, without the rest of the state.
+    """The arrays with entries of their own, by the path of their field, without the rest of the state.
 
     >>> arrays("run.ckpt")["particles/positions"].shape   # doctest: +SKIP
     (1000000, 3)
@@ -96,7 +98,7 @@ def arrays(path: Path, generation: Optional[int] = None, *, verify: bool = True)
 
 
 def manifest(path: Path, generation: Optional[int] = None) -> Dict[str, Any]:
-    """The manifest of a checkpoint file, or of the newest in a directory whose structure is whole.
+    """The manifest of a checkpoint file, or of the newest in a directory with an intact structure.
 
     It has the fields of docs/format.md. The data are neither read nor verified.
 
@@ -119,14 +121,14 @@ def list(directory: Path) -> List[Generation]:
         try:
             found.append(_entry(file))
         except NotFoundError:
-            continue  # It was removed since the directory was listed.
+            continue  # It was removed after the directory was listed.
         except CheckpointError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
     return found
 
 
 def steps(pipeline: Path) -> Dict[str, str]:
-    """The checkpoint directory of each step of a pipeline, whose generations are the versions of its output.
+    """The checkpoint directory of each step of a pipeline; its generations are the versions of its output.
 
     >>> load(steps("analysis.pipeline")["fit"])      # doctest: +SKIP
     [1.5, 2.5]

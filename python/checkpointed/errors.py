@@ -1,4 +1,4 @@
-"""What can be wrong with a checkpoint. Each error names the file, the part of it, and what to do."""
+"""The errors of checkpoints. Each names the file, the part of it, and the way out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FormatTooNewError(CheckpointError):
 
 
 class UnsupportedError(CheckpointError):
-    """The file is whole, but its content cannot be had without the program that wrote it."""
+    """The file is whole, but only the program that wrote it can read its content."""
 
 
 class NoneUsableError(CheckpointError):

@@ -67,7 +67,7 @@ def integers(array: Any) -> numpy.ndarray:
 
 
 def bfloat16(array: Any) -> numpy.ndarray:
-    """An array of bfloat16, which numpy does not know (`V2`), as `float32`; every value is kept.
+    """An array of bfloat16, which numpy lacks (`V2`), as `float32`; every value is kept.
 
     >>> float(bfloat16(numpy.array([b"\\x80\\x3f"], dtype="V2"))[0])
     1.0

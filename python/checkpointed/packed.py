@@ -7,18 +7,18 @@ from typing import Any, Optional
 
 from .errors import UnsupportedError
 
-# Zstandard cannot make more than this of a byte.
+# The most bytes that Zstandard can make of one byte.
 MOST = 32768
-# A frame that looks back further is not one of ours, and would need as much memory.
+# The library writes no frame that looks back further; it would need as much memory.
 WINDOW_LOG = 23
 
 
 class Malformed(ValueError):
-    """The data are not one frame of the length that was declared."""
+    """The data are not one frame of the declared length."""
 
 
 def unpack(path: str, name: str, data: memoryview, length: int) -> bytes:
-    """What one frame, which is all of ``data``, unpacks to: exactly ``length`` bytes, and never more in memory."""
+    """Unpack ``data``, which must be one frame, to exactly ``length`` bytes, and never more in memory."""
     for module in ("compression.zstd", "backports.zstd"):
         standard = _imported(module)
         if standard is not None:
@@ -47,7 +47,7 @@ def _by_standard(zstd: Any, data: memoryview, length: int) -> bytes:
         unpacked = unpacker.decompress(data, max_length=length + 1)
     except zstd.ZstdError as error:
         raise Malformed(f"it cannot be unpacked: {error}") from error
-    # What is left when so much was asked for is more than was declared.
+    # Any data left after this length are more than was declared.
     return _checked(unpacked, length, unpacker.eof and not unpacker.unused_data)
 
 
@@ -56,7 +56,7 @@ def _by_zstandard(zstd: Any, data: memoryview, length: int) -> bytes:
         if zstd.get_frame_parameters(data).content_size != length:
             raise Malformed("the frame says another length than the manifest")
         unpacker = zstd.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
-        # A frame becomes what it says, which was compared, or it is an error.
+        # A frame unpacks to its declared length, which was compared, or it is an error.
         unpacked = unpacker.decompress(data)
     except zstd.ZstdError as error:
         raise Malformed(f"it cannot be unpacked: {error}") from error

@@ -15,7 +15,7 @@ SCOPES = "Scopes"
 
 
 def unfold(path: str, stack: Any, verify: bool) -> Any:
-    """The same stack with values in the place of the checkpoints that hold them."""
+    """The same stack, with the values of the inner checkpoints in their place."""
 
     def value(frame: str, what: str, content: Any) -> Any:
         if content is None:

@@ -1,4 +1,4 @@
-"""The state: `state.bincode`, decoded as the schema says, without recursion, and without trust in any number."""
+"""The state: `state.bincode`, decoded by the schema, without recursion, and without trust in any number."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .archive import STATE, Archive
 from .npy import I128, U128, read
 from .errors import DamagedError, UnsupportedError
 
-# The depth of values within values. Only memory would set a limit, but a type that holds itself has no end.
+# The depth of values inside each other. Only memory would limit it, but a recursive type has no end.
 DEEPEST = 16384
 ELSEWHERE = (1 << 64) - 1
-# Values of no bytes (units) cost nothing in the file: so many more than there are bytes are believed.
+# Values without bytes (units) cost nothing in the file: this many more than the bytes are accepted.
 NOTHINGS = 1 << 21
 
 INTEGERS = {f"{sign}{bits}": (bits // 8, sign == "i") for sign in "ui" for bits in (8, 16, 32, 64, 128)}
@@ -28,7 +28,7 @@ Steps = Generator[Tuple[object, Any], Any, Any]
 
 
 class Decoder:
-    """Goes through the bytes once. Each kind of value with others inside is a generator that asks for them."""
+    """Reads the bytes once. Each kind of value with others inside is a generator that requests them."""
 
     def __init__(self, archive: Archive, verify: bool) -> None:
         self.archive = archive
@@ -241,7 +241,7 @@ class Decoder:
         if dtype == numpy.dtype("?") and length and max(data) > 1:
             raise self._damaged("a truth value that is neither 0 nor 1")
         try:
-            # Copied: the bytes need not be aligned here.
+            # The bytes are copied because they may not be aligned here.
             array = numpy.ndarray((count,) + dims, dtype, bytes(data)).copy()
         except (ValueError, TypeError, MemoryError) as error:
             raise self._damaged(f"{count} elements of shape {dims}: {error}") from error
@@ -335,7 +335,7 @@ class Decoder:
 
 
 def _float16(definition: Dict[str, Any]) -> Optional[numpy.dtype]:
-    """What numpy calls the float of 16 bits that a struct is, if it is one; of bfloat16 it only knows the length."""
+    """The numpy type of a struct that is a float of 16 bits, or None; of bfloat16 numpy only knows the length."""
     if definition.get("struct") != {"newtype": "u16"} or definition.get("version") != 1:
         return None
     found = {"f16": "<f2", "bf16": "|V2"}.get(definition.get("name", ""))

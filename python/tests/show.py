@@ -1,4 +1,4 @@
-"""Prints what `load` gives as JSON that keeps the types, and floats to the bit; for tests that compare it."""
+"""Prints the result of `load` as JSON that keeps the types, and floats to the bit; for tests that compare it."""
 
 import json
 import struct

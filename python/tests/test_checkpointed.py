@@ -1,4 +1,4 @@
-"""The reader alone, on files that are forged here: `python3 -m unittest discover python/tests`."""
+"""Tests the reader alone, on files that are forged here: `python3 -m unittest discover python/tests`."""
 
 import doctest
 import json
@@ -31,7 +31,7 @@ def local(name, data, offset):
 
 
 def forged(schema, state, **fields):
-    """A whole and rightly checksummed file, whatever the state and the manifest say."""
+    """A complete file with correct checksums, for any state and any manifest."""
     manifest = {
         "format_version": 1, "library": "test", "name": "", "version": 1, "generation": 1,
         "created": "2026-01-01T00:00:00.000000000Z", "host": "", "process": 1, "codec": "bincode-1", "schema": schema,
@@ -55,7 +55,7 @@ class Reader(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.path = os.path.join(folder.name, "a.ckpt")
-        # The real limit takes seconds to be reached.
+        # It takes seconds to reach the real limit.
         limit = mock.patch.object(decoding, "NOTHINGS", 1 << 10)
         limit.start()
         self.addCleanup(limit.stop)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A Slurm of one node, for tests: cluster.sh CONTROL_PORT NODE_PORT [LINE_OF_SLURM_CONF…]
 #
-# It prints "ready DIR" when jobs can be submitted with SLURM_CONF=DIR/slurm.conf; all that it writes is in DIR. When its
-# standard input is closed, as also by the death of a test, it ends every job and its daemons, and removes DIR.
+# It prints "ready DIR" when jobs can be submitted with SLURM_CONF=DIR/slurm.conf; it writes only to
+# DIR. When its standard input is closed, also by the death of a test, it ends every job and its
+# daemons, and removes DIR.
 set -eu
 control_port=$1
 node_port=$2
@@ -20,7 +21,7 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmUser=$user
 SlurmdUser=$user
 AuthType=auth/munge
-# A job that was put back waits until its old credentials are worthless, two minutes by default: here the least that there is.
+# A requeued job waits until its old credentials expire, two minutes by default: this is the minimum.
 AuthInfo=socket=$directory/munge.socket,cred_expire=5
 SlurmctldPort=$control_port
 SlurmdPort=$node_port
@@ -59,7 +60,7 @@ daemons=()
 # shellcheck disable=SC2317 # it is called by the trap
 end() {
     trap '' EXIT TERM INT
-    # The jobs before the daemons: a job that cannot tell its end would go on trying.
+    # Jobs end before the daemons: a job that cannot report its end would try for ever.
     for _ in $(seq 60); do
         [ -n "$(timeout 5 squeue --noheader 2>/dev/null)" ] || break
         timeout 5 scancel --user="$user" 2>/dev/null || true
@@ -67,7 +68,7 @@ end() {
         sleep 0.3
     done
     kill "${daemons[@]}" 2>/dev/null || true
-    # Whatever is left has its log here.
+    # The remaining processes have their logs here.
     for process in /proc/[0-9]*; do
         if find "$process/fd" -lname "$directory/*" 2>/dev/null | grep -q .; then
             kill -s KILL "${process#/proc/}" 2>/dev/null || true
@@ -102,5 +103,5 @@ if [ "$ready" = no ]; then
     exit 1
 fi
 echo "ready $directory"
-# Until nobody holds the other end any more.
+# Wait until no process holds the other end any more.
 read -r _ || true
