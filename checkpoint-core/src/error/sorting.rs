@@ -1,0 +1,129 @@
+//! Sorts failures: the variant for an error of the system or a refusal of a file, and the reaction to
+//! it.
+
+use std::io;
+use std::path::Path;
+
+use super::Error;
+use crate::base::host::file_size_limit;
+use crate::base::limits::BUFFER;
+use crate::base::text::plain;
+use crate::container::Refusal;
+
+impl Error {
+    /// The error of an operation that failed.
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Error {
+        Error::Io { operation, path: path.to_owned(), source: with_owner(path, source) }
+    }
+
+    /// The error of an operation that failed, and was to change something.
+    pub(crate) fn writing(operation: &'static str, path: &Path, source: io::Error) -> Error {
+        let source = with_owner(path, source);
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::FileTooLarge if source.raw_os_error().is_some() => {
+                Error::FileTooLong { operation, path, limit: file_size_limit() }
+            }
+            io::ErrorKind::OutOfMemory => {
+                Error::NoMemory { path, part: "what is written".to_owned(), bytes: BUFFER as u64 }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::NoSpace { operation, path, source }
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Error::NotWritable { operation, path, source }
+            }
+            io::ErrorKind::AlreadyExists => Error::NameTaken { operation, path },
+            _ => Error::Io { operation, path, source },
+        }
+    }
+
+    /// The error for a refusal of the container at `path`.
+    pub(crate) fn refused(path: &Path, refusal: Refusal) -> Error {
+        let path = path.to_owned();
+        match refusal {
+            Refusal::NotACheckpoint => Error::NotACheckpoint { path },
+            Refusal::FormatTooNew(found) => {
+                Error::FormatTooNew { path, found, supported: crate::container::FORMAT_VERSION }
+            }
+            Refusal::Damaged { part, why } => Error::Damaged { path, part, why },
+            Refusal::NotTagged => Error::NotAuthentic { path, why: "it has no tag".to_owned() },
+            Refusal::OtherKey(found) => {
+                let why = format!(
+                    "its tag was made with another key, for another run, or for another step of a pipeline ({})",
+                    plain(&found)
+                );
+                Error::NotAuthentic { path, why }
+            }
+            Refusal::Encrypted(why) => Error::Encrypted { path, why },
+            Refusal::NotEncrypted => Error::NotEncrypted { path },
+            Refusal::Unreadable(source) => Error::Io { operation: "read", path, source },
+            Refusal::NoMemory { part, bytes } => Error::NoMemory { path, part, bytes },
+            Refusal::Packed { part, method } => Error::BuiltWithout { path, part, feature: method.feature() },
+        }
+    }
+
+    /// True if a save that failed in this way may succeed later, without a change of the program.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Error::Io { .. } | Error::NoSpace { .. } | Error::NotWritable { .. } | Error::NoMemory { .. }
+        )
+    }
+
+    /// True if an older generation may be loaded instead: the file is broken for good. It is not
+    /// merely different from the program, and not merely out of reach for a moment.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Error::Damaged { .. } | Error::NotACheckpoint { .. } => true,
+            Error::Io { source, .. } => !is_passing(source),
+            _ => false,
+        }
+    }
+}
+
+/// True if the program or the connection is at fault, and not the file: loading an older generation
+/// because of it would lose work that exists.
+fn is_passing(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if matches!(
+        rustix::io::Errno::from_io_error(error),
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)
+    ) {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        // A file without permission to read may be whole: one run as another user leaves such a
+        // file.
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::OutOfMemory
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::StaleNetworkFileHandle
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+/// Adds the owner of the file, or of its directory, to an error of permissions.
+fn with_owner(path: &Path, source: io::Error) -> io::Error {
+    #[cfg(unix)]
+    if source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_some() {
+        use std::os::unix::fs::MetadataExt;
+        let us = rustix::process::geteuid().as_raw();
+        let found = path.ancestors().find_map(|path| Some((path, path.metadata().ok()?)));
+        if let Some((path, metadata)) = found.filter(|(_, metadata)| metadata.uid() != us) {
+            let (path, owner, mode) = (path.display(), metadata.uid(), metadata.mode() & 0o7777);
+            let why = format!(
+                "{source} ({path} belongs to user {owner}, its mode is {mode:o}, and this is user {us})"
+            );
+            return io::Error::new(io::ErrorKind::PermissionDenied, why);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    source
+}

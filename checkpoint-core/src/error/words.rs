@@ -1,0 +1,48 @@
+//! The longer parts of messages.
+
+use std::fmt;
+
+/// The advice for a name that is taken.
+pub(super) fn way_past(operation: &str) -> &'static str {
+    match operation {
+        "publish" => {
+            "another program put it there, and it is left alone: make sure that only this one saves there; the next save takes \
+             the next number"
+        }
+        _ => "choose a path where there is nothing, or move away what is there",
+    }
+}
+
+/// The advice for a checkpoint of another version.
+pub(super) fn version_help(found: u32, expected: u32) -> String {
+    if found > expected {
+        return "load it with the newer program that wrote it".to_owned();
+    }
+    format!(
+        "add a migration, `#[checkpointed(version = {expected}, migrate(from = {found}, with = \
+         function))]`, with a function that takes the type of version {found}, or load it with the \
+         program that wrote it"
+    )
+}
+
+/// Displays one item a line, each indented.
+pub(super) struct List<'a, T>(pub(super) &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|item| write!(formatter, "\n  {item}"))
+    }
+}
+
+/// Displays the range of the generations that a directory holds.
+pub(super) struct Available<'a>(pub(super) &'a [u64]);
+
+impl fmt::Display for Available<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => formatter.write_str("it holds none"),
+            [only] => write!(formatter, "it holds only {only}"),
+            [first, .., last] => write!(formatter, "it holds {} from {first} to {last}", self.0.len()),
+        }
+    }
+}
