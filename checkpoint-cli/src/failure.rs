@@ -20,11 +20,11 @@ pub(crate) enum Failure {
     OneCheckpoint(PathBuf),
 
     /// A removal was not confirmed.
-    #[error("nothing was removed: say --yes, or --dry-run to see what would go")]
+    #[error("nothing was removed: confirm with --yes, or list the removals with --dry-run")]
     NotConfirmed,
 
     /// A `.npy` file needs exactly one array.
-    #[error("a .npy file has one array, there are {0}: give the path of one, or choose --to npz")]
+    #[error("a .npy file has one array, but there are {0}: give the path of one, or choose --to npz")]
     NotOneArray(usize),
 
     /// The output is a terminal, and the format is not for one.
@@ -66,7 +66,7 @@ pub(crate) enum Failure {
     Page { path: PathBuf, source: io::Error },
 
     /// A page would replace another kind of file.
-    #[error("{} is there and is no report: it is left alone, give another name", path.display())]
+    #[error("{} exists and is no report: it is left unchanged, give another name", path.display())]
     NotAPage { path: PathBuf },
 }
 

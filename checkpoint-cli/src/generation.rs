@@ -68,7 +68,7 @@ impl Generation {
         };
         let kept = match (&self.problem, &self.kept[..]) {
             (Some(problem), _) => Cell::left(text::plain(problem)).styled(BAD),
-            (None, []) => Cell::left("goes with the next save").styled(WARNING),
+            (None, []) => Cell::left("removed by the next save").styled(WARNING),
             (None, reasons) => Cell::left(text::plain(&reasons.join(", "))),
         };
         vec![

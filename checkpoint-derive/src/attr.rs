@@ -229,10 +229,10 @@ fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
 }
 
 const EXPECTED_ARGUMENTS: &str = "expected `name = \"…\"`, `version = …`, `migrate(from = …, with = …)`, `was_type = \"…\"` or `crate = \"…\"`";
-const EXPECTED_OF_FIELD: &str = "expected `as = \"…\"`, the type whose form the field is stored in, such as \"u32\", or \
-    `was_type = \"…\"`, what the type in the field was called before";
+const EXPECTED_OF_FIELD: &str = "expected `as = \"…\"`, the type that gives the stored form of the field, such as \"u32\", or \
+    `was_type = \"…\"`, a former name of the type in the field";
 const EXPECTED_FORM: &str =
-    "expected `as = \"…\"`: the type whose form the field is stored in, such as \"u32\"";
+    "expected `as = \"…\"`: the type that gives the stored form of the field, such as \"u32\"";
 const EXPECTED_MIGRATION: &str =
     "expected `migrate(from = …, with = …)`: a version, and the function that takes its type";
 const EXPECTED_FUNCTION: &str =

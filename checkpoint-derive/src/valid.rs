@@ -95,7 +95,7 @@ fn check_representation(input: &Input, errors: &mut Errors) {
     for part in containers.chain(variants).filter_map(|serde| serde.get(attr::UNTAGGED)) {
         errors.refuse(
             part,
-            "with `untagged`, serde guesses the variant from the data, and a checkpoint does not say what its data is",
+            "with `untagged`, serde guesses the variant from the data, and a checkpoint does not describe its data",
             &["drop it: the variant is then stored too", SELF_DESCRIBING],
         );
     }
@@ -334,14 +334,14 @@ fn check_misplaced(input: &Input, errors: &mut Errors) {
         {
             errors.refuse(
                 form,
-                "this field is not stored by itself, so its form means nothing",
+                "this field is not stored by itself, so its form has no effect",
                 &["drop it"],
             );
         }
         if let Some(name) = field.settings.was_types.first()
             && (is_converted || is_within || field.is_skipped())
         {
-            let why = "this field is not stored by itself, so what its type was called means nothing";
+            let why = "this field is not stored by itself, so a former name of its type has no effect";
             errors.refuse(name, why, &["drop it"]);
         }
     }

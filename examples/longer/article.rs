@@ -63,7 +63,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     loop {
         let mut counter = checkpoints.load_or_default()?;
         for skipped in checkpoints.last_load().map(|load| &load.skipped[..]).unwrap_or_default() {
-            eprintln!("article: passed over: {skipped}");
+            eprintln!("article: skipped: {skipped}");
         }
         while left != Some(0) {
             if keyboard.interrupted_within(Duration::from_millis(options.every)) {

@@ -65,7 +65,7 @@ impl Answer for Differences {
             0 => writeln!(output, "the states do not differ"),
             1 => writeln!(output, "\n1 difference"),
             total if total == shown => writeln!(output, "\n{total} differences"),
-            total => writeln!(output, "\n{total} differences, of which {shown} are shown: --most shows more"),
+            total => writeln!(output, "\n{shown} of {total} differences are shown: --most shows more"),
         }
     }
 }

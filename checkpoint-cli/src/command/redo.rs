@@ -33,10 +33,10 @@ impl Answer for Asked {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         let step = text::plain(&self.step);
         match (self.redo, self.changed) {
-            (true, true) => writeln!(output, "the next run does {step} again, and all that depend on it"),
-            (true, false) => writeln!(output, "the next run does {step} again; it was asked for already"),
-            (false, true) => writeln!(output, "the next run does {step} again only if it has to"),
-            (false, false) => writeln!(output, "nobody had asked for {step}"),
+            (true, true) => writeln!(output, "the next run repeats {step}, and all steps that depend on it"),
+            (true, false) => writeln!(output, "the next run repeats {step}; this was requested already"),
+            (false, true) => writeln!(output, "the next run repeats {step} only if it must"),
+            (false, false) => writeln!(output, "no repetition of {step} was requested"),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Step {
     fn of(overview: StepOverview) -> Step {
         let StepOverview { step, versions, in_progress, redo, mut stale, .. } = overview;
         if redo {
-            stale.insert(0, "somebody asked for it".to_owned());
+            stale.insert(0, "a user asked for it".to_owned());
         }
         let state = match (versions.is_empty(), stale.is_empty()) {
             (true, _) if in_progress => "begun",

@@ -54,11 +54,11 @@ impl Answer for Verified {
             _ if !self.is_directory => Ok(()),
             Some(generation) => writeln!(output, "a restart takes generation {generation}"),
             None if self.checkpoints.is_empty() => {
-                writeln!(output, "no checkpoints: a restart begins afresh")
+                writeln!(output, "no checkpoints: a restart begins anew")
             }
             None => writeln!(
                 output,
-                "{BAD}a restart is refused{BAD:#}: what is newest cannot be used, or nothing can"
+                "{BAD}a restart is refused{BAD:#}: the newest checkpoint cannot be used, or none can"
             ),
         }
     }

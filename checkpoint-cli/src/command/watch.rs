@@ -52,8 +52,8 @@ impl Answer for Happened {
                 writeln!(output, "process {process} on {host} begins, saves {}", text::plain(schedule))
             }
             Event::Restart { generation, lost } => {
-                let lost = lost.map(|lost| format!(", {} at least to be done again", text::duration(lost)));
-                writeln!(output, "goes on from generation {generation}{}", lost.unwrap_or_default())
+                let lost = lost.map(|lost| format!(", at least {} to be repeated", text::duration(lost)));
+                writeln!(output, "continues from generation {generation}{}", lost.unwrap_or_default())
             }
             Event::Save { generation, bytes, stall, total, .. } => {
                 let (length, total) = (text::bytes(*bytes), text::duration(*total));
@@ -71,7 +71,7 @@ impl Answer for Happened {
             Event::Died { ran } => {
                 writeln!(
                     output,
-                    "{BAD}the run before it failed{BAD:#} after {} at least",
+                    "{BAD}the previous run failed{BAD:#} after at least {}",
                     text::duration(*ran)
                 )
             }

@@ -8,7 +8,7 @@
 //! Every program contains all types of rows of numbers, hundreds of them. So each type has only
 //! those few functions that must know it, of a few instructions each. All other work is done on
 //! bytes.
-#![allow(unsafe_code, reason = "a value whose type was found out must be taken as one of that type")]
+#![allow(unsafe_code, reason = "a value of a recognised type must be used as one of that type")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::any::TypeId;

@@ -58,13 +58,13 @@ impl Journal {
             return (journal, Past::default());
         }
         let mut history = History::of(&*journal.home).unwrap_or_else(|error| {
-            warn(format!("the history of earlier runs is not known: {error}"));
+            warn(format!("the history of earlier runs cannot be read: {error}"));
             History { torn: true, ..History::default() }
         });
         journal.torn = history.torn;
         if history.unknown_lines > 0 {
             let (path, lines) = (journal.home.path().display(), history.unknown_lines);
-            warn(format!("{lines} lines of the history in {path} are not understood, and passed over"));
+            warn(format!("{lines} lines of the history in {path} cannot be read, and are skipped"));
         }
         match journal.home.open_log(FILE) {
             Ok(log) => journal.log = Some(log),
@@ -188,7 +188,7 @@ impl Journal {
         if !std::mem::replace(&mut self.warned, true) {
             let path = self.home.path().join(FILE);
             warn(format!(
-                "the history {} cannot be written, the program goes on without: {error}",
+                "the history {} cannot be written, the program continues without it: {error}",
                 path.display()
             ));
         }

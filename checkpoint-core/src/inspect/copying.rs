@@ -154,7 +154,7 @@ fn copy_generations(source: &Directory, target: &Directory, copied: &mut Copied)
             return target.generations();
         }
     }
-    let source = io::Error::other("generations come and go faster than they can be copied");
+    let source = io::Error::other("generations change faster than they can be copied");
     Err(Error::io("copy", target.path(), source))
 }
 

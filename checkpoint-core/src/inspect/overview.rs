@@ -110,7 +110,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let pinned = directory.pinned(&numbers);
     // The history may be closed to this user, and is not needed.
     let history = history::read(path).unwrap_or_else(|error| {
-        warn(format!("the history is not known: {error}"));
+        warn(format!("the history cannot be read: {error}"));
         History::default()
     });
     let costs = costs(&history);

@@ -80,7 +80,10 @@ pub fn prune(
     let Overview { mut generations, retention: known, .. } = seen;
     let Some(retention) = retention.or(known) else {
         let setting = format!("the generations to keep in {}", path.display());
-        return Err(Error::InvalidSetting { setting, why: "no run has said which, so they must be given" });
+        return Err(Error::InvalidSetting {
+            setting,
+            why: "no run has recorded them, so they must be given",
+        });
     };
     let mut whole = 0;
     for generation in generations.iter_mut().rev() {
@@ -112,7 +115,7 @@ pub fn prune(
         let mut stays = BTreeSet::new();
         for Pruned { generation, path, .. } in &removed {
             let failed = |source| Error::writing("remove", path, source);
-            // Otherwise it is pinned at this moment, or read.
+            // `false`: the generation was pinned at this moment, or is being read.
             if !claim.remove(*generation).map_err(failed)? {
                 stays.insert(*generation);
             }

@@ -46,7 +46,7 @@ impl ExitCodes {
         let codes = ExitCodes { requeue: code(REQUEUE, self.requeue)?, halted: code(HALTED, self.halted)? };
         let setting = || format!("exit codes {} to be started again, {} halted", codes.requeue, codes.halted);
         if codes.requeue == 0 {
-            let why = "0 says that the program came to its end: choose another code for one that did not";
+            let why = "0 means that the program finished its work: choose another code";
             return Err(Error::InvalidSetting { setting: setting(), why });
         }
         if codes.requeue == codes.halted {
@@ -79,7 +79,7 @@ mod tests {
         for (requeue, halted, word) in [
             ("256", "", "CHECKPOINT_EXIT_REQUEUE=256"),
             ("", "no", "CHECKPOINT_EXIT_HALTED=no"),
-            ("0", "", "came to its end"),
+            ("0", "", "finished its work"),
             ("76", "", "the same"),
             ("", "75", "the same"),
         ] {

@@ -44,9 +44,9 @@ macro_rules! signals {
 
 signals! {
     0 INT "SIGINT" SIGINT 2: "Ctrl+c."
-    1 TERM "SIGTERM" SIGTERM 15: "What `kill`, Slurm, PBS, systemd and Kubernetes send first."
-    2 USR1 "SIGUSR1" SIGUSR1 10: "What a job asks Slurm for with `--signal=USR1@120`."
-    3 USR2 "SIGUSR2" SIGUSR2 12: "What Grid Engine sends ahead of a kill with `-notify`."
+    1 TERM "SIGTERM" SIGTERM 15: "The first signal of `kill`, Slurm, PBS, systemd and Kubernetes."
+    2 USR1 "SIGUSR1" SIGUSR1 10: "The signal that Slurm sends for `--signal=USR1@120`."
+    3 USR2 "SIGUSR2" SIGUSR2 12: "The signal that Grid Engine sends ahead of a kill for `-notify`."
     4 HUP "SIGHUP" SIGHUP 1: "The terminal is gone."
     5 XCPU "SIGXCPU" SIGXCPU 24: "The limit of processor time is reached."
 }

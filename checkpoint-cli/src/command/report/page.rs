@@ -76,15 +76,14 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
     };
     let observed = totals.observed.as_secs_f64();
     let lost = match totals.lost.as_secs_f64() {
-        0.0 => "nothing was done twice".to_owned(),
+        0.0 => "nothing was repeated".to_owned(),
         lost if observed > 0.0 => {
-            format!("at least; {} of the time, done twice", units::share((lost / observed).min(1.0)))
+            format!("at least; {} of the time, repeated", units::share((lost / observed).min(1.0)))
         }
-        _ => "done twice".to_owned(),
+        _ => "repeated".to_owned(),
     };
     // The history lacks the time of a run after its last sign of life.
-    let together =
-        if totals.failures > 0 { "at least, of all runs together" } else { "of all runs together" };
+    let together = if totals.failures > 0 { "at least, over all runs" } else { "over all runs" };
     let mut figures = vec![
         ("Runs", units::count(totals.runs), failures),
         ("Time observed", units::duration(totals.observed), together.to_owned()),
@@ -98,8 +97,8 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
             "MTBF",
             totals.mtbf.map_or_else(|| "–".to_owned(), units::duration),
             match totals.mtbf {
-                Some(_) => format!("at least; {} is reckoned with", units::duration(totals.expected_mtbf)),
-                None => format!("{} is reckoned with", units::duration(totals.expected_mtbf)),
+                Some(_) => format!("at least; {} is expected", units::duration(totals.expected_mtbf)),
+                None => format!("{} is expected", units::duration(totals.expected_mtbf)),
             },
         ),
     ];
@@ -120,17 +119,14 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
 fn lead(summary: &Summary) -> String {
     let totals = &summary.totals;
     if totals.runs == 0 && summary.saves.is_empty() {
-        return "No run has left a history here.".to_owned();
+        return "There is no history of a run here.".to_owned();
     }
     let one = |count: u64, one: &str, many: &str| match count {
         1 => format!("One {one}"),
         count => format!("{} {many}", units::count(count)),
     };
-    let mut text = format!(
-        "{} went on for {} in all",
-        one(totals.runs, "run", "runs"),
-        units::duration(totals.observed)
-    );
+    let mut text =
+        format!("{} took {} in total", one(totals.runs, "run", "runs"), units::duration(totals.observed));
     let _ = match totals.failures {
         0 => write!(text, ", and none failed."),
         1 => write!(text, "; one failed, which cost {} of work at least.", units::duration(totals.lost)),
@@ -148,7 +144,7 @@ fn lead(summary: &Summary) -> String {
         let _ = write!(text, " {miss}");
     }
     if matches!(summary.runs.last().map(|run| &run.end), Some(RunEnd::Open)) {
-        text.push_str(" The last run has not said that it ended.");
+        text.push_str(" The end of the last run is not recorded.");
     }
     text
 }
@@ -215,7 +211,8 @@ fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
         let points = heaviest(lost);
         let stems = Series { name: "lost", class: "c3", style: Style::Stems, points: points.clone() };
         let heads = Series { name: "lost", class: "c3", style: Style::Points, points };
-        let note = "What each restart had to do once more, at least: from the checkpoint that it went on from to the last sign of life.";
+        let note =
+            "The work that each restart repeated, at least: from its checkpoint to the last sign of life.";
         let lost = plot("Work lost at each restart", note, Unit::Seconds, vec![stems, heads]);
         html.push_str(&lost.html());
     }
@@ -263,8 +260,8 @@ fn intervals<'a>(saves: &[&PastSave], plot: &Draw<'_, 'a>) -> String {
         series.push(Series { name: "aimed for", class: "c4", style: Style::Steps, points: aimed });
     }
     series.push(Series { name: "optimal", class: "c2", style: Style::Line, points: optimal });
-    let mut note = "Computing from one save to the next, beside the interval that makes the expected time of the run least, \
-                    for what a save cost and for how often runs had failed until then."
+    let mut note = "The time to compute between two saves, beside the interval with the shortest expected time of the run, \
+                    given the cost of a save and the failures until then."
         .to_owned();
     if let Some(miss) = miss(saves.iter().copied()) {
         let _ = write!(note, " {miss}");
@@ -296,7 +293,7 @@ pub(super) fn miss<'s>(saves: impl Iterator<Item = &'s PastSave>) -> Option<Stri
     if asked > 0 {
         let _ = write!(
             text,
-            "; {} of {} saves were asked for by the program itself, whatever the schedule",
+            "; {} of {} saves were requested by the program itself, apart from the schedule",
             units::count(asked as u64),
             units::count(saves.len() as u64)
         );
@@ -329,7 +326,7 @@ fn metrics(summary: &Summary) -> String {
         return String::new();
     }
     let mut html = String::from(
-        "<section><h2>Metadata</h2><p class=\"about\">By generation, of those that are kept.</p><div class=\"small\">\n",
+        "<section><h2>Metadata</h2><p class=\"about\">By generation, for the kept ones.</p><div class=\"small\">\n",
     );
     for (name, points) in metrics.iter().take(METRICS) {
         let points: Vec<(f64, f64)> = points.iter().map(|(at, value)| (precise(*at), *value)).collect();
@@ -340,7 +337,9 @@ fn metrics(summary: &Summary) -> String {
         let missing = points.iter().filter(|(_, value)| !value.is_finite()).count();
         let note = match missing {
             0 => format!("now {}", units::number(last.1)),
-            missing => format!("now {}; {missing} of {} are no number", units::number(last.1), points.len()),
+            missing => {
+                format!("now {}; {missing} of {} are not numbers", units::number(last.1), points.len())
+            }
         };
         let name: String = name.chars().take(48).collect();
         let line = Series { name: "", class: "c1", style: Style::Line, points: points.clone() };
@@ -365,25 +364,25 @@ fn remarks(summary: &Summary, shown: usize) -> String {
     let mut remarks = Vec::new();
     if summary.unknown_lines > 0 {
         remarks.push(format!(
-            "{} lines of the history are torn or of a later version, and were passed over.",
+            "{} lines of the history are torn or of a later version, and were skipped.",
             summary.unknown_lines
         ));
     }
     if summary.clock_was_set > 0 {
         remarks.push(format!(
-            "The machine's clock was set while runs were observed ({} times); times before that are reckoned by the clock of the run.",
+            "The machine's clock was set while runs were observed ({} times); earlier times are computed by the clock of the run.",
             summary.clock_was_set
         ));
     }
     if summary.totals.runs_without_records > 0 {
         remarks.push(format!(
-            "{} earlier runs are in the sums only: their records were put aside.",
+            "{} earlier runs are only in the sums: their records were put aside.",
             summary.totals.runs_without_records
         ));
     }
     if shown < summary.saves.len() {
         remarks.push(format!(
-            "Of {} saves {shown} are drawn, with the extremes of each stretch of time.",
+            "Of {} saves {shown} are drawn, with the extremes of each period.",
             units::count(summary.totals.saves)
         ));
     }

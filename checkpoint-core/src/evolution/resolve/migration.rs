@@ -66,7 +66,7 @@ impl Conversion {
             let mut converted =
                 Converted { bytes: Vec::new(), arrays: Copied::default(), room: forms.room() };
             codec::encode(&new, forms, &mut converted.bytes, &mut converted.arrays).map_err(|why| {
-                Failure::custom(format!("what the migration from version {from} made: {why}"))
+                Failure::custom(format!("the result of the migration from version {from}: {why}"))
             })?;
             Ok(converted)
         }))
@@ -166,7 +166,9 @@ impl<'a> Value<'_, 'a> {
             let mut reader = Reader::new(bytes, arena, elements, room, &mut arrays);
             let value = read(&mut reader);
             match reader.end(value) {
-                (Ok(_), [_, ..], _) => Err(Failure::custom("what a migration made is not all read")),
+                (Ok(_), [_, ..], _) => {
+                    Err(Failure::custom("the result of a migration is not read to its end"))
+                }
                 (value, ..) => value,
             }
         })

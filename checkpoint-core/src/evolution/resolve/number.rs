@@ -1,6 +1,6 @@
 //! Converts numbers into floats: with the same value, or not at all. Each cast below is checked by
 //! casting back.
-#![allow(clippy::cast_possible_truncation, reason = "what is cast is compared with what comes back")]
+#![allow(clippy::cast_possible_truncation, reason = "each cast is checked by casting back")]
 
 use serde::de::{Error as _, Visitor};
 
