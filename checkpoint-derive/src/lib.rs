@@ -56,7 +56,7 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `name = "…"` | the type's name in checkpoints | the type's own name, or serde's `rename` |
 /// | `version = N` | a `u32`; raise it when the meaning changes and the fields do not | 1 |
-/// | `migrate(from = N, with = f)` | `f` converts version `N`; repeatable | older versions are refused |
+/// | `migrate(from = N, with = f)` | `f` converts version `N`; repeatable | older ones are refused |
 /// | `was_type = "…"` | a former name of the type; repeatable | see below |
 /// | `crate = "…"` | the path of this library under another name | `::checkpointed` |
 ///

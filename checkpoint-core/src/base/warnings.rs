@@ -18,7 +18,7 @@ use crate::base::text::plain;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// What happened, where, and what to do.
+    /// The message: what happened, where, and what to do.
     pub message: String,
     /// True where data is lost, or may be.
     pub is_error: bool,

@@ -7,7 +7,7 @@
 use super::source::{Refusal, Source, damaged, read_bytes};
 use super::zip::Entry;
 
-/// The length in bytes from which entries count as far apart: the headers of all of these are
+/// The least length in bytes of entries that count as far apart: the headers of all of these are
 /// prefetched …
 const AHEAD: u64 = 64 << 10;
 

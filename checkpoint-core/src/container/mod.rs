@@ -1,5 +1,5 @@
-//! Parts → one file: a zip archive whose last entry, the manifest, describes the others. Entries
-//! are uncompressed by default.
+//! Parts → one file: a zip archive. Its last entry, the manifest, describes the others.
+//! Entries are uncompressed by default.
 //!
 //! The bytes of a container are a function of its parts and its manifest alone: no optional fields,
 //! no dates, no comments. So the reader need not judge a header: it computes the only valid header,

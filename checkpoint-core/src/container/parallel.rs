@@ -17,8 +17,8 @@ pub(super) struct Piece<'a> {
     pub(super) tag: Option<Tag>,
 }
 
-/// The number of pieces from which several threads read; below it, starting them takes longer than
-/// they save.
+/// The least number of pieces for several threads; below it, starting them takes longer than they
+/// save.
 const PIECES_FOR_THREADS: usize = 4;
 
 /// The most threads: memory takes no more bytes per second from more of them.
@@ -43,7 +43,7 @@ pub(super) fn in_parallel<'a>(
     let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
     let one = || std::iter::from_fn(next).try_for_each(&work);
     std::thread::scope(|scope| {
-        // Where the system refuses a thread, the existing threads do all the work.
+        // If the system refuses a thread, the existing threads do all the work.
         let start = |_| std::thread::Builder::new().spawn_scoped(scope, one).ok();
         let others: Vec<_> = (1..threads).filter_map(start).collect();
         let mut outcome = one();

@@ -65,7 +65,7 @@ const ALIGNMENT_FIELD: u16 = 0xd935;
 const FULL16: u16 = u16::MAX;
 const FULL32: u32 = u32::MAX;
 
-/// The unpacked length from which a compressed entry is zip64. The packed length is unknown when
+/// The least unpacked length of a compressed entry that is zip64. The packed length is unknown when
 /// the header is written, but is less than twice the unpacked one.
 const PACKED_ZIP64: u64 = 1 << 31;
 

@@ -2,7 +2,10 @@
 //! despite them.
 //!
 //! ```text
-//! program: the schema of the program, and its migrations ──▶ compare: what differs, and the plan ──▶ resolve: reads by names
+//! program: the schema of the program, and its migrations
+//!    │
+//!    ▼
+//! compare: the differences, and the plan ──▶ resolve: reads by names
 //! ```
 
 mod compare;

@@ -106,8 +106,8 @@ fn efficiency(case: Case, chooser: impl Fn() -> Box<dyn Chooser>) -> f64 {
 fn from_the_third_failure_on_work_is_within_5_per_cent_of_best() {
     let mut worst: (f64, Option<Case>) = (1.0, None);
     let cases = [5.0, 30.0, 300.0, 3600.0, 18_000.0].into_iter().flat_map(|mtbf| {
-        // Where all programs are killed after the same time, the best interval uses it to the last
-        // moment. A schedule cannot match that where a save costs a larger part of that time.
+        // If all programs are killed after the same time, the best interval uses it to the last
+        // moment. A schedule cannot match that if a save costs a larger part of that time.
         let (random, equal) = ([0.0005, 0.005, 0.05, 0.2], [0.0001, 0.0005]);
         let case = move |failures| move |ratio: f64| Case { mtbf, cost: mtbf * ratio, failures };
         let weibull = random.into_iter().map(case(Failures::Weibull));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::interval::{self, duration};
 use super::{Due, Past, Rule, Schedule};
 
-/// The time of the first save, whose cost is unknown. A failure before it costs little, and the
-/// schedule needs its cost.
+/// The time of the first save. A failure before it costs little, and the schedule needs to know the
+/// cost of a save.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// The part of the interval after which a failed save is tried again: the work at risk grows
@@ -17,7 +17,7 @@ const AGAIN: u32 = 4;
 /// The most times that the interval is halved.
 const HALVINGS: u32 = 20;
 
-/// The number of last saves whose median counts: one save that the disk delayed changes nothing.
+/// The number of last saves in the median: one save that the disk delayed changes nothing.
 const REMEMBERED: usize = 5;
 
 /// The cost of a save.
