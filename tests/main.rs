@@ -49,6 +49,7 @@ mod slurm;
 mod stop;
 mod stopping;
 mod train;
+mod two_forms;
 mod user_code;
 mod warnings;
 mod written_and_read;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::file_of;
 use crate::common::python::{LOAD, reader};
-use checkpointed::{Checkpoint, Checkpointer, checkpointed};
+use checkpointed::{Checkpoint, Checkpointer, Plain, checkpointed};
 use serde_json::{Value, json};
 
 /// Saves the state, and asserts that Python finds this value, in the form of `typed`.
@@ -29,6 +29,23 @@ fn integer(value: &impl ToString) -> Value {
 /// Little-endian bytes, as in the file.
 fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
     bytes.into_iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn bytes_come_wherever_they_are_kept() {
+    /// Written as a sequence, which is an array; read as bytes.
+    #[derive(serde::Serialize)]
+    struct Apart(Vec<u8>);
+
+    impl<'de> serde::Deserialize<'de> for Apart {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Apart, D::Error> {
+            <&[u8]>::deserialize(deserializer).map(|bytes| Apart(bytes.to_vec()))
+        }
+    }
+
+    let state = Plain((Apart(vec![1, 0xab]), Apart(vec![]), 7_u8));
+    let expected = json!(["tuple", ["bytes", hex([1, 0xab])], ["bytes", ""], integer(&7)]);
+    assert_python_finds(&state, &expected);
 }
 
 #[test]

@@ -96,7 +96,9 @@ class Decoder:
         if kind == "char":
             return self._char()
         if kind == "bytes":
-            return bytes(self._take(self._count()))
+            # Written as a sequence, they may be an array.
+            length = self._count()
+            return self._elsewhere("u8").tobytes() if length == ELSEWHERE else bytes(self._take(length))
         if kind == "unit":
             self._nothing()
             return None

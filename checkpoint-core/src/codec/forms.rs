@@ -59,6 +59,11 @@ pub(super) enum Form {
     Leaf(Leaf),
     Option(Id),
     Seq(Id),
+    /// Fixed arrays of these elements, all in one sequence; which, is at that place.
+    Grid {
+        element: Id,
+        place: u32,
+    },
     /// The entry with the key, behind which is that of the value; and both as one value.
     Map {
         first: u32,
@@ -211,6 +216,38 @@ enum Name {
     Unclear(Vec<Box<str>>),
 }
 
+/// How many elements fixed arrays have.
+#[derive(Debug)]
+pub(super) struct Lengths {
+    /// Of the dimensions of one array, outermost first.
+    lengths: Vec<u64>,
+    /// True for any number of arrays, false for one.
+    is_vec: bool,
+}
+
+impl Lengths {
+    fn of_one(&self) -> u64 {
+        self.lengths.iter().fold(1, |product, length| product.saturating_mul(*length))
+    }
+
+    /// True if so many elements are such arrays.
+    pub(super) fn takes(&self, count: u64) -> bool {
+        let one = self.of_one();
+        if self.is_vec { one > 0 && count.is_multiple_of(one) } else { count == one }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let words = if self.is_vec { "fixed arrays" } else { "a fixed array" };
+        format!("{words} of {:?} values", self.lengths)
+    }
+
+    /// The dimensions that so many elements have.
+    pub(super) fn dimensions(&self, count: u64) -> Vec<u64> {
+        let arrays = self.is_vec.then(|| count / self.of_one().max(1));
+        arrays.into_iter().chain(self.lengths.iter().copied()).collect()
+    }
+}
+
 /// The forms of all types in a schema.
 #[derive(Debug)]
 pub(crate) struct Forms {
@@ -220,6 +257,7 @@ pub(crate) struct Forms {
     entries: Vec<Id>,
     /// The names of the entries.
     names: Vec<Name>,
+    grids: Vec<Lengths>,
     root: Id,
     /// That of a `u8`.
     byte: Id,
@@ -235,6 +273,7 @@ impl Forms {
             forms: Vec::new(),
             entries: Vec::new(),
             names: Vec::new(),
+            grids: Vec::new(),
             unknown: 0,
         };
         // Each definition has its place, so that types may contain themselves.
@@ -279,6 +318,19 @@ impl Forms {
     #[inline]
     pub(super) fn get(&self, id: Id) -> &Form {
         self.forms.get(id.0 as usize).unwrap_or(&Form::Free)
+    }
+
+    /// The fixed arrays at a place in their list.
+    pub(super) fn grid(&self, place: u32) -> Option<&Lengths> {
+        self.grids.get(place as usize)
+    }
+
+    /// Where in that list those of a form are, if it is one of fixed arrays.
+    pub(super) fn grid_at(&self, id: Id) -> Option<u32> {
+        match self.get(id) {
+            Form::Grid { place, .. } => Some(*place),
+            _ => None,
+        }
     }
 
     /// The form at a place, with the place.
@@ -354,6 +406,7 @@ impl Forms {
             Form::Leaf(leaf) => return leaf.name().to_owned(),
             Form::Option(_) => "an option",
             Form::Seq(_) => "a sequence",
+            Form::Grid { place, .. } => return self.grid(place).map(Lengths::describe).unwrap_or_default(),
             Form::Map { .. } => "a map",
             Form::Product { count, .. } => return format!("{count} values"),
             Form::Repeated(_, length) => return format!("{length} values"),
@@ -366,14 +419,21 @@ impl Forms {
     /// Whether rows of this kind are what a form has; the first part of them that is free is given to `observe`, with
     /// the dimensions that are left.
     pub(super) fn fits(&self, id: Id, kind: &Kind, observe: &mut dyn FnMut(Id, &[u64])) -> bool {
-        self.fits_rows(id, kind.inner, kind.dtype, observe)
+        self.fits_rows(id, (kind.inner, kind.dtype), false, observe)
     }
 
+    /// True if rows that fit have exactly the dimensions of the form.
+    pub(super) fn has_rows(&self, id: Id, kind: &Kind) -> bool {
+        self.fits_rows(id, (kind.inner, kind.dtype), true, &mut |_, _| {})
+    }
+
+    /// Compares rows with a form. Dimensions of length 1 take no space. If `is_strict` is false,
+    /// there may be more or fewer of them.
     fn fits_rows(
         &self,
         id: Id,
-        dimensions: &[u64],
-        dtype: Dtype,
+        (dimensions, dtype): (&[u64], Dtype),
+        is_strict: bool,
         observe: &mut dyn FnMut(Id, &[u64]),
     ) -> bool {
         let form = *self.get(id);
@@ -383,16 +443,20 @@ impl Forms {
         }
         match (dimensions, form, dtype.float()) {
             // A complex number is, to serde, a pair of floats.
-            ([], _, Some(float)) => self.fits_rows(id, &[2], float, observe),
+            ([], _, Some(float)) => self.fits_rows(id, (&[2], float), is_strict, observe),
             ([length, inner @ ..], Form::Repeated(element, count), _) if count == *length => {
-                self.fits_rows(element, inner, dtype, observe)
+                self.fits_rows(element, (inner, dtype), is_strict, observe)
             }
             ([length, inner @ ..], Form::Product { first, count }, _) if u64::from(count) == *length => {
-                (first..first + count).all(|place| self.fits_rows(self.entry(place), inner, dtype, observe))
+                let mut parts = (first..first + count).map(|place| self.entry(place));
+                parts.all(|part| self.fits_rows(part, (inner, dtype), is_strict, observe))
             }
-            ([1, inner @ ..], _, _) => self.fits_rows(id, inner, dtype, observe),
             ([], Form::Leaf(leaf), None) => Leaf::of_dtype(dtype) == leaf,
-            _ => self.within(&form).is_some_and(|within| self.fits_rows(within, dimensions, dtype, observe)),
+            _ if is_strict => false,
+            ([1, inner @ ..], _, _) => self.fits_rows(id, (inner, dtype), false, observe),
+            _ => self
+                .within(&form)
+                .is_some_and(|within| self.fits_rows(within, (dimensions, dtype), false, observe)),
         }
     }
 }
@@ -499,6 +563,7 @@ struct Table {
     forms: Vec<Form>,
     entries: Vec<Id>,
     names: Vec<Name>,
+    grids: Vec<Lengths>,
     unknown: usize,
 }
 
@@ -531,10 +596,11 @@ impl Table {
                 let element = self.ty(element);
                 self.add(Form::Seq(element))
             }
-            // The elements are all in one sequence.
             Type::Grid(grid) => {
                 let element = self.ty(&grid.element);
-                self.add(Form::Seq(element))
+                let place = Id::of(self.grids.len()).0;
+                self.grids.push(Lengths { lengths: grid.lengths.clone(), is_vec: grid.is_vec });
+                self.add(Form::Grid { element, place })
             }
             Type::Map(key, value) => {
                 let parts = [self.ty(key), self.ty(value)];
@@ -616,14 +682,17 @@ impl Table {
         let bare = |id: Id| bare(id).unwrap_or(never);
         for form in &mut self.forms {
             match form {
-                Form::Option(inner) | Form::Seq(inner) | Form::Repeated(inner, _) => *inner = bare(*inner),
+                Form::Option(inner)
+                | Form::Seq(inner)
+                | Form::Grid { element: inner, .. }
+                | Form::Repeated(inner, _) => *inner = bare(*inner),
                 _ => {}
             }
         }
         self.entries.iter_mut().for_each(|entry| *entry = bare(*entry));
-        let Table { forms, entries, names, unknown, .. } = self;
+        let Table { forms, entries, names, grids, unknown, .. } = self;
         let expected = (0..).zip(&forms).map(|(place, form)| Expected::new(Id(place), *form)).collect();
-        Forms { forms, expected, entries, names, root: bare(root), byte, unknown, room }
+        Forms { forms, expected, entries, names, grids, root: bare(root), byte, unknown, room }
     }
 }
 

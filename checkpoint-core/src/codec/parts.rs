@@ -15,6 +15,8 @@ pub(super) struct Counted<'w, 'a> {
     pub(super) written: u64,
     /// The frame at its beginning.
     pub(super) frame: Frame,
+    /// The fixed arrays that the elements are, if they are some.
+    pub(super) grid: Option<u32>,
     /// The form of the keys.
     pub(super) key: Id,
     /// The form of the values, or of the elements.
@@ -32,8 +34,11 @@ impl Counted<'_, '_> {
 
     #[inline]
     pub(super) fn finish(self) -> Result<()> {
-        let Counted { writer, length_at, announced, written, .. } = self;
+        let Counted { writer, length_at, announced, written, grid, .. } = self;
         writer.leave();
+        if let Some(grid) = grid {
+            writer.check_count(grid, written)?;
+        }
         writer.elements = writer.elements.saturating_add(written);
         if written == announced { Ok(()) } else { writer.correct(length_at, written) }
     }
@@ -42,7 +47,7 @@ impl Counted<'_, '_> {
 impl Writer<'_> {
     /// Fewer or more parts are written than were announced, or than will be read.
     #[cold]
-    fn other_number(&self, name: &str, parts: Parts, announced: u32, written: u32) -> Failure {
+    pub(super) fn other_number(&self, name: &str, parts: Parts, announced: u32, written: u32) -> Failure {
         if let Parts::Listed(entries) = parts
             && written == announced
             && let Some(entry) = entries.get(written)
@@ -87,32 +92,65 @@ impl ser::SerializeSeq for Counted<'_, '_> {
     }
 }
 
-impl ser::SerializeMap for Counted<'_, '_> {
+/// A map while it is written: its keys and values by turns, which serde leaves to the type.
+pub(super) struct Pairs<'w, 'a> {
+    counted: Counted<'w, 'a>,
+    has_key: bool,
+}
+
+impl<'w, 'a> Pairs<'w, 'a> {
+    #[inline]
+    pub(super) fn new(counted: Counted<'w, 'a>) -> Pairs<'w, 'a> {
+        Pairs { counted, has_key: false }
+    }
+
+    /// The map has half an entry.
+    #[cold]
+    fn half(&mut self) -> Failure {
+        let half = if self.has_key { "a key without its value" } else { "a value without its key" };
+        self.counted.writer.leave();
+        let why =
+            format!("the Serialize of a map writes {half}, so it could not be read again; mend that code");
+        self.counted.writer.note(Failure::new(why))
+    }
+}
+
+impl ser::SerializeMap for Pairs<'_, '_> {
     type Ok = ();
     type Error = Failure;
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.writer.frame = self.frame.at(self.written);
-        self.writer.label(Label::Unnamed);
-        self.written += 1;
-        let from = self.writer.bytes.len();
-        self.writer.go_to(self.key);
-        self.writer.value(key)?;
-        let to = self.writer.bytes.len();
-        self.writer.label(Label::Key { from, to, type_name: std::any::type_name::<T> });
+        if self.has_key {
+            return Err(self.half());
+        }
+        self.has_key = true;
+        let Counted { writer, frame, written, key: form, .. } = &mut self.counted;
+        writer.frame = frame.at(*written);
+        writer.label(Label::Unnamed);
+        *written += 1;
+        let from = writer.bytes.len();
+        writer.go_to(*form);
+        writer.value(key)?;
+        let to = writer.bytes.len();
+        writer.label(Label::Key { from, to, type_name: std::any::type_name::<T> });
         Ok(())
     }
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.next = self.value;
-        self.writer.value(value)
+        if !self.has_key {
+            return Err(self.half());
+        }
+        self.has_key = false;
+        let Counted { writer, value: form, .. } = &mut self.counted;
+        writer.next = *form;
+        writer.value(value)
     }
 
     #[inline]
-    fn end(self) -> Result<()> {
-        self.finish()
+    fn end(mut self) -> Result<()> {
+        if self.has_key { Err(self.half()) } else { self.counted.finish() }
     }
 }
 
@@ -232,7 +270,7 @@ impl Fixed<'_, '_> {
     #[inline(always)]
     fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let (writer, number) = (&mut *self.writer, self.written);
-        self.written += 1;
+        self.written = number.saturating_add(1);
         writer.frame = self.frame.at(number.into());
         match self.parts {
             Parts::Listed(entries) => {
@@ -249,7 +287,7 @@ impl Fixed<'_, '_> {
     #[inline(always)]
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let number = self.written;
-        self.written += 1;
+        self.written = number.saturating_add(1);
         self.writer.frame = self.frame.at(number.into());
         match self.parts {
             Parts::Listed(entries) => match entries.get(number) {
@@ -286,6 +324,11 @@ impl Writer<'_> {
     #[cold]
     fn other_name(&mut self, owner: &str, parts: Parts, number: u32, name: &str) -> Failure {
         self.leave();
+        let failure = self.unlike_read(owner, parts, number, name);
+        self.note(failure)
+    }
+
+    pub(super) fn unlike_read(&self, owner: &str, parts: Parts, number: u32, name: &str) -> Failure {
         let why = match parts {
             Parts::Listed(entries) if number < entries.count() => {
                 let read = self.forms.name(entries.first() + number);
@@ -297,7 +340,7 @@ impl Writer<'_> {
                 "the Serialize of `{owner}` writes the field `{name}`, which its Deserialize does not read"
             ),
         };
-        self.note(Failure::new(format!("{why}, so it could not be loaded; {WAY_OUT}")))
+        Failure::new(format!("{why}, so it could not be loaded; {WAY_OUT}"))
     }
 
     #[cold]

@@ -88,6 +88,29 @@ impl<'de, 'a> Reader<'de, 'a> {
         elements.all_read().map(|()| value)
     }
 
+    /// Reads a map that was written as an array of pairs. A pair has the bytes of a key and of its
+    /// value. Only a part of unknown form is written so.
+    #[cold]
+    fn read_pairs<V: Visitor<'de>>(&mut self, array: Reference, visitor: V) -> Result<V::Value> {
+        let (_, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
+        let bytes = self.arena.alloc(bytes);
+        let mut pairs = Reader::new(bytes, self.arena, array.rows, self.room, &mut *self.arrays);
+        let value = pairs.read_entries(array.rows, visitor);
+        match pairs.end(value) {
+            (Ok(_), rest, _) if !rest.is_empty() => {
+                Err(Failure::new(format!("array {} is longer than the value", array.number)))
+            }
+            (value, ..) => value,
+        }
+    }
+
+    #[inline]
+    fn read_entries<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
+        let mut entries = Elements { left: self.admit(length)?, reader: self };
+        let value = visitor.visit_map(&mut entries)?;
+        entries.all_read().map(|()| value)
+    }
+
     /// For a visitor of ours that makes a `Vec`, whatever its own type.
     #[cold]
     fn read_rows<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
@@ -264,10 +287,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let length = bytes::length(&mut self.bytes)?;
-        let mut entries = Elements { left: self.admit(length)?, reader: self };
-        let value = visitor.visit_map(&mut entries)?;
-        entries.all_read().map(|()| value)
+        match bytes::count(&mut self.bytes)? {
+            Count::Here(length) => self.read_entries(length, visitor),
+            Count::Apart(array) => self.read_pairs(array, visitor),
+        }
     }
 
     #[inline]

@@ -1,14 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::needless_pass_by_value, reason = "values are written down where they are tested")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Debug;
 use std::process::Command;
 use std::{env, io, iter};
 
 use serde::de::DeserializeOwned;
 use serde::ser::{SerializeSeq as _, SerializeTuple as _};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Forms, NoMemory};
 use crate::Plain;
@@ -16,6 +16,7 @@ use crate::arrays::none::{decode, encode, encode_as_read};
 use crate::arrays::{Array, ArrayPool, ArraySink, ArraySource, Cause, Kind, Reference};
 use crate::base::limits::ELEMENTS_WITHOUT_BYTES;
 use crate::codec;
+use crate::state::adapter::{Fixed, FixedArrays, Numbers, Rows};
 
 fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -306,7 +307,7 @@ impl<W: Serialize, R> Serialize for Recast<W, R> {
 
 #[cfg(feature = "half")]
 impl<'de, W, R: Deserialize<'de>> Deserialize<'de> for Recast<W, R> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Recast<W, R>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Recast<W, R>, D::Error> {
         Vec::<R>::deserialize(deserializer).map(|_| panic!("one type of numbers was read as another"))
     }
 }
@@ -383,7 +384,7 @@ impl Serialize for Lenient {
 }
 
 impl<'de> Deserialize<'de> for Lenient {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Lenient, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Lenient, D::Error> {
         struct Members;
 
         impl<'de> serde::de::Visitor<'de> for Members {
@@ -457,7 +458,7 @@ fn elements_that_are_left_unread_are_no_next_value() {
     #[derive(Debug)]
     struct First;
     impl<'de> Deserialize<'de> for First {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<First, D::Error> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<First, D::Error> {
             struct One;
             impl<'de> serde::de::Visitor<'de> for One {
                 type Value = First;
@@ -476,4 +477,52 @@ fn elements_that_are_left_unread_are_no_next_value() {
     encode(&(vec![7_u64, 1, 5], vec![9_u64]), &mut bytes).unwrap();
     let error = decode::<(First, Vec<u64>)>(&bytes).unwrap_err();
     assert!(error.contains("leaves 2 elements unread"), "{error}");
+}
+
+#[test]
+fn a_tuple_that_never_ends_is_refused() {
+    let (forms, mut bytes, mut arrays) = (Forms::unknown(), Vec::new(), Full::default());
+    let mut writer = super::Writer::new(&mut bytes, &forms, &mut arrays);
+    let mut tuple = writer.serialize_tuple(2).unwrap();
+    // Begins where four thousand million values were written already.
+    tuple.written = u32::MAX - 2;
+    (0..5).for_each(|_| tuple.serialize_element(&()).unwrap());
+    let why = tuple.end().unwrap_err().to_string();
+    assert!(why.contains("announced 2 fields and wrote 4294967295"), "{why}");
+}
+
+/// Writes a sequence, and reads a fixed array.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct One(#[serde(deserialize_with = "one")] Vec<f64>);
+
+fn one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    FixedArrays::<Fixed<Numbers>>::deserialize::<[f64; 64], D>(deserializer).map(|one| one.to_vec())
+}
+
+/// Writes a sequence element by element, and reads fixed arrays.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Many(#[serde(deserialize_with = "many")] VecDeque<u8>);
+
+fn many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VecDeque<u8>, D::Error> {
+    let many = FixedArrays::<Rows<Fixed<Numbers>>>::deserialize::<Vec<[u8; 40]>, D>(deserializer)?;
+    Ok(many.into_flattened().into())
+}
+
+#[test]
+fn a_sequence_of_another_length_than_its_fixed_array_is_refused() {
+    fn is_refused<T: Serialize + DeserializeOwned + 'static>(value: T, length: usize, read: &str) {
+        let why = encode_as_read(&Plain((1_u8, value)), &mut Vec::new()).unwrap_err();
+        let differs = format!("[1]: its Serialize writes {length} values where its Deserialize reads {read}");
+        assert!(why.starts_with(&differs), "{why}");
+    }
+    comes_back((1_u8, One(vec![0.5; 64])));
+    for length in [0, 10, 63, 65, 128] {
+        is_refused(One(vec![0.5; length]), length, "a fixed array of [64] values");
+    }
+    for length in [0, 40, 120] {
+        comes_back((1_u8, Many(vec![7; length].into())));
+    }
+    for length in [1, 39, 41] {
+        is_refused(Many(vec![7; length].into()), length, "fixed arrays of [40] values");
+    }
 }

@@ -1,10 +1,12 @@
 //! Writing values, in step with the forms in which they will be read.
 
+use std::fmt::{Display, Write as _};
+
 use serde::{Serialize, Serializer};
 
 use super::forms::{Entries, Expected, Form, Forms, Id, Leaf, Slot};
 use super::observed::{Observed, Style};
-use super::parts::{Counted, Fixed, Frame, Label, Parts};
+use super::parts::{Counted, Fixed, Frame, Label, Pairs, Parts};
 use super::stack::Room;
 use super::{Failure, OUT_OF_BAND, Result, leaves, too_deep};
 use crate::arrays::{self, Array, ArraySink, Kind};
@@ -193,11 +195,7 @@ impl<'a> Writer<'a> {
     /// What is written is not what would be read.
     #[cold]
     pub(super) fn mismatch(&self, written: &str) -> Failure {
-        let read = self.forms.describe(self.next.id());
-        Failure::new(format!(
-            "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT} \
-             (also where its form depends on its data, in a way that no sample showed)"
-        ))
+        differs(written, &self.forms.describe(self.next.id()))
     }
 
     /// Goes into a product of one value, which takes no space. `false` where there is none.
@@ -238,6 +236,8 @@ impl<'a> Writer<'a> {
         if !self.next.is_leaf(leaf) {
             self.other_text(leaf, bytes)?;
         }
+        // Some readers count them as elements.
+        self.elements = self.elements.saturating_add(bytes.len() as u64);
         leaves::write_bytes(self.bytes, bytes)
     }
 
@@ -249,6 +249,9 @@ impl<'a> Writer<'a> {
             Form::Leaf(Leaf::Bytes) => Ok(()),
             Form::Leaf(Leaf::String) if str::from_utf8(bytes).is_ok() => Ok(()),
             Form::Seq(element) if *self.forms.get(element) == Form::Leaf(Leaf::U8) => Ok(()),
+            Form::Grid { element, place } if *self.forms.get(element) == Form::Leaf(Leaf::U8) => {
+                self.check_count(place, bytes.len() as u64)
+            }
             Form::Product { count: 1, .. } | Form::Repeated(_, 1) if self.go_within() => {
                 self.other_text(leaf, bytes)
             }
@@ -289,11 +292,20 @@ impl<'a> Writer<'a> {
         let form = *self.forms.get(self.next.id());
         match form {
             Form::Free => Ok(self.observed.seq(self.next.id())),
-            Form::Seq(element) => Ok(element),
+            Form::Seq(element) | Form::Grid { element, .. } => Ok(element),
             Form::Leaf(Leaf::Bytes) => Ok(self.forms.byte()),
             Form::Map { pair, .. } => Ok(pair),
             _ if self.go_within() => self.other_seq(),
             _ => Err(self.mismatch("a sequence")),
+        }
+    }
+
+    /// Checks that so many elements are the fixed arrays that will be read.
+    #[cold]
+    pub(super) fn check_count(&self, grid: u32, count: u64) -> Result<()> {
+        match self.forms.grid(grid) {
+            Some(grid) if !grid.takes(count) => Err(differs(&format!("{count} values"), &grid.describe())),
+            _ => Ok(()),
         }
     }
 
@@ -401,7 +413,7 @@ impl<'a> Writer<'a> {
             Lengths::After(_) => None,
         };
         let style = if names.is_some() { Style::Fields("Array") } else { Style::Tuple };
-        let parts = match self.product(style, 3) {
+        let parts = match self.product(style, 3).and_then(|parts| self.named_as_read(parts, names)) {
             Ok(parts) => parts,
             Err(failure) => return Err(self.note(failure)),
         };
@@ -436,6 +448,19 @@ impl<'a> Writer<'a> {
         written.map_err(|failure| self.note(failure))
     }
 
+    /// Checks that the reader asks for exactly these parts of an array of another crate.
+    #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+    fn named_as_read(&mut self, parts: Parts, names: Option<[&'static str; 3]>) -> Result<Parts> {
+        const OWNER: &str = "Array";
+        let (Parts::Listed(entries), Some(names)) = (parts, names) else { return Ok(parts) };
+        for (number, name) in (0..).zip(names) {
+            if !entries.get(number).is_some_and(|entry| self.go_to_named(entry, name)) {
+                return Err(self.unlike_read(OWNER, parts, number, name));
+            }
+        }
+        if entries.count() == 3 { Ok(parts) } else { Err(self.other_number(OWNER, parts, 3, 3)) }
+    }
+
     /// The form of a part of an array of another crate.
     #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
     fn part(&mut self, parts: Parts, number: u32, name: &'static str) -> Id {
@@ -453,6 +478,7 @@ impl<'a> Writer<'a> {
         let mut written = || {
             if is_counted {
                 let element = self.seq()?;
+                self.elements = self.elements.saturating_add(lengths.len() as u64);
                 leaves::write(self.bytes, lengths.len() as u64)?;
                 return lengths.iter().try_for_each(|length| {
                     self.go_to(element);
@@ -471,8 +497,9 @@ impl<'a> Writer<'a> {
         written.map_err(|failure| self.note(failure))
     }
 
-    /// Makes sure that the rows of arrays of this kind are of this form.
-    fn fit(&mut self, element: Id, kind: &Kind) -> Result<()> {
+    /// Checks that the rows of arrays of this kind are of this form. Returns false if they have the
+    /// same bytes but other dimensions of length 1.
+    fn fit(&mut self, element: Id, kind: &Kind) -> Result<bool> {
         let (observed, mut is_known) = (&mut self.observed, true);
         let mut observe = |id, dimensions: &[u64]| {
             is_known = false;
@@ -482,18 +509,29 @@ impl<'a> Writer<'a> {
             self.go_to(element);
             return Err(self.mismatch(&kind.describe()));
         }
-        self.fitting = is_known.then_some((element, *kind));
-        Ok(())
+        let is_as_read = self.forms.has_rows(element, kind);
+        self.fitting = (is_known && is_as_read).then_some((element, *kind));
+        Ok(is_as_read)
+    }
+
+    /// True if every reader of the next form also looks for its elements in an array. A reader of a
+    /// map does not.
+    fn may_be_apart(&self) -> bool {
+        !matches!(self.forms.get(self.next.id()), Form::Map { .. })
     }
 
     /// An array has the bytes that its elements have, one after the other: what stays here is copied.
-    fn write_array(&mut self, array: Array<'_>) -> Result<()> {
+    fn write_array(&mut self, mut array: Array<'_>) -> Result<()> {
         let element = self.seq()?;
-        if !self.fitting.is_some_and(|(form, kind)| form == element && kind.is_surely(&array.kind)) {
-            self.fit(element, &array.kind)?;
-        }
+        let is_as_read =
+            self.fitting.is_some_and(|(form, kind)| form == element && kind.is_surely(&array.kind))
+                || self.fit(element, &array.kind)?;
         let rows = array.rows();
-        if self.arrays.takes(array.bytes.len()) {
+        if let Form::Grid { place, .. } = *self.forms.get(self.next.id()) {
+            self.check_count(place, rows)?;
+            array.outer = self.forms.grid(place).map(|grid| grid.dimensions(rows));
+        }
+        if is_as_read && self.may_be_apart() && self.arrays.takes(array.bytes.len()) {
             let put = self.arrays.put(path::name(self.steps().iter(), self.bytes), array);
             let number = put.map_err(|cause| self.note(Failure::caused(cause)))?;
             return [OUT_OF_BAND, number, rows]
@@ -509,8 +547,11 @@ impl<'a> Writer<'a> {
     // memory from pieces is slow to read as a whole.
     #[inline(always)]
     fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
+        // The count of written values stops at the last number, which no type may announce.
+        let Some(announced) = u32::try_from(length).ok().filter(|count| *count < u32::MAX) else {
+            return Err(too_long(name, length));
+        };
         let parts = self.product(style, length)?;
-        let announced = u32::try_from(length).unwrap_or(u32::MAX);
         match (style, &parts) {
             (Style::Fields(_), Parts::Listed(entries)) => self.enter(Frame::listed(entries.first())),
             (Style::Fields(_), Parts::Repeated(_) | Parts::Free(_)) => self.enter_labelled(),
@@ -521,14 +562,35 @@ impl<'a> Writer<'a> {
     }
 
     #[inline]
-    fn begin_counted(&mut self, length: Option<usize>, key: Id, value: Id) -> Result<Counted<'_, 'a>> {
+    fn begin_counted(
+        &mut self,
+        length: Option<usize>,
+        grid: Option<u32>,
+        (key, value): (Id, Id),
+    ) -> Result<Counted<'_, 'a>> {
         let announced = length.unwrap_or(0) as u64;
         let length_at = self.bytes.len();
         leaves::append(self.bytes, &announced.to_le_bytes())?;
         let value = self.forms.expect(value);
         let frame = self.frame;
-        Ok(Counted { writer: self, length_at, announced, written: 0, frame, key, value })
+        Ok(Counted { writer: self, length_at, announced, written: 0, frame, grid, key, value })
     }
+}
+
+#[cold]
+fn differs(written: &str, read: &str) -> Failure {
+    Failure::new(format!(
+        "its Serialize writes {written} where its Deserialize reads {read}, so it could not be loaded; {WAY_OUT} \
+         (also where its form depends on its data, in a way that no sample showed)"
+    ))
+}
+
+#[cold]
+fn too_long(name: &str, length: usize) -> Failure {
+    Failure::new(format!(
+        "{name} has {length} values, more than one may have; keep them in a Vec, or write \
+         #[serde(with = \"checkpointed::self_describing\")] on its field"
+    ))
 }
 
 /// What can be done about a type that would not be read as it is written.
@@ -552,7 +614,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     type SerializeTuple = Fixed<'w, 'a>;
     type SerializeTupleStruct = Fixed<'w, 'a>;
     type SerializeTupleVariant = Fixed<'w, 'a>;
-    type SerializeMap = Counted<'w, 'a>;
+    type SerializeMap = Pairs<'w, 'a>;
     type SerializeStruct = Fixed<'w, 'a>;
     type SerializeStructVariant = Fixed<'w, 'a>;
 
@@ -585,6 +647,15 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     #[inline]
     fn serialize_str(self, value: &str) -> Result<()> {
         self.text(Leaf::String, value.as_bytes())
+    }
+
+    /// Does as serde's default, but without the panic if the type's `Display` fails.
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<()> {
+        let mut text = String::new();
+        match write!(text, "{value}") {
+            Ok(()) => self.serialize_str(&text),
+            Err(_) => Err(Failure::new("its Serialize writes the text of its Display, and that fails")),
+        }
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<()> {
@@ -668,16 +739,19 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
-        let element = self.seq()?;
+        let (element, grid) = match self.next.seq() {
+            Some(element) => (element, None),
+            None => (self.other_seq()?, self.forms.grid_at(self.next.id())),
+        };
         self.enter(Frame::ELEMENTS);
-        self.begin_counted(length, element, element)
+        self.begin_counted(length, grid, (element, element))
     }
 
     #[inline]
-    fn serialize_map(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
-        let (key, value) = self.map()?;
+    fn serialize_map(self, length: Option<usize>) -> Result<Pairs<'w, 'a>> {
+        let parts = self.map()?;
         self.enter_labelled();
-        self.begin_counted(length, key, value)
+        self.begin_counted(length, None, parts).map(Pairs::new)
     }
 
     #[inline(always)]

@@ -260,12 +260,26 @@ impl Comparing {
             // The same numbers are an array in one checkpoint and are not in the other, as those of an array of other
             // strides, which is written element by element.
             (Value::Sequence(a), Value::Array(b)) if a.total() == b.len() => {
-                let change = numbers(a, &b, |element, number| (element, number));
+                let change = compare_numbers(numbers(a), &b, |element, number| (element, number));
                 self.in_array(path, (one, other), change);
             }
             (Value::Array(a), Value::Sequence(b)) if b.total() == a.len() => {
-                let change = numbers(b, &a, |element, number| (number, element));
+                let change = compare_numbers(numbers(b), &a, |element, number| (number, element));
                 self.in_array(path, (one, other), change);
+            }
+            (Value::Bytes(a), Value::Array(b)) if a.len() as u64 == b.len() => {
+                let change = compare_numbers(bytes(a), &b, |element, number| (element, number));
+                self.in_array(path, (one, other), change);
+            }
+            (Value::Array(a), Value::Bytes(b)) if b.len() as u64 == a.len() => {
+                let change = compare_numbers(bytes(b), &a, |element, number| (number, element));
+                self.in_array(path, (one, other), change);
+            }
+            (Value::Bytes(a), Value::Sequence(b)) if b.plain_bytes() == Some(a) => {
+                self.same(path, one, other);
+            }
+            (Value::Sequence(a), Value::Bytes(b)) if a.plain_bytes() == Some(b) => {
+                self.same(path, one, other);
             }
             (Value::Sequence(a) | Value::Tuple(a), Value::Sequence(b) | Value::Tuple(b)) => {
                 self.in_order(path, a, b, depth);
@@ -408,10 +422,23 @@ fn within(path: &str, label: &Label<'_>) -> String {
     if path.is_empty() { step.into_owned() } else { format!("{path}/{step}") }
 }
 
-/// Compares a sequence with an array of as many elements. `None` where the sequence holds no numbers. `ordered` puts the
-/// element of the sequence and that of the array into the order of the comparison.
-fn numbers(
-    sequence: Members<'_>,
+/// The numbers of a sequence. `None` for a value that is no number.
+fn numbers(sequence: Members<'_>) -> impl Iterator<Item = Result<Option<Number>, Error>> {
+    sequence.map(|member| match member?.node.value()? {
+        Value::Number(number) => Ok(Some(number)),
+        _ => Ok(None),
+    })
+}
+
+fn bytes(bytes: &[u8]) -> impl Iterator<Item = Result<Option<Number>, Error>> {
+    bytes.iter().map(|byte| Ok(Some(Number::Unsigned((*byte).into()))))
+}
+
+/// Compares the numbers of a sequence with an array of as many elements. `None` if the sequence
+/// holds something else. `ordered` puts an element of the sequence and one of the array into the
+/// order of the comparison.
+fn compare_numbers(
+    sequence: impl Iterator<Item = Result<Option<Number>, Error>>,
     array: &Array<'_>,
     ordered: impl Fn(Number, Number) -> (Number, Number),
 ) -> Result<Option<ElementsChange>, Error> {
@@ -425,7 +452,7 @@ fn numbers(
     };
     let mut side = Side::of(array)?;
     for (place, member) in (0..).zip(sequence) {
-        let Value::Number(number) = member?.node.value()? else { return Ok(None) };
+        let Some(number) = member? else { return Ok(None) };
         if side.ready()? == 0 {
             return Ok(None);
         }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::array::Array;
+use super::element::Number;
 use super::file::File;
 use super::node::{Node, Value};
 use super::walk::{Place, Walker};
@@ -208,6 +210,7 @@ fn write_key(key: &Node<'_>, depth: u32, text: &mut String) -> Result<(), Error>
             write_key(&content, depth + 1, text)?;
         }
         Value::Bytes(bytes) => text.extend(bytes.iter().map(|byte| format!("{byte:02x}"))),
+        Value::Array(array) => write_array_key(&array, key.is_bytes(), text)?,
         value => match value.members() {
             Some(members) => {
                 text.push('(');
@@ -224,4 +227,34 @@ fn write_key(key: &Node<'_>, depth: u32, text: &mut String) -> Result<(), Error>
         },
     }
     Ok(())
+}
+
+/// Writes a key that is kept apart as if it were not.
+fn write_array_key(array: &Array<'_>, is_bytes: bool, text: &mut String) -> Result<(), Error> {
+    let first = array.first(KEY_LENGTH)?;
+    if is_bytes {
+        let bytes = first.iter().filter_map(|number| match number {
+            Number::Unsigned(byte) => Some(format!("{byte:02x}")),
+            _ => None,
+        });
+        text.extend(bytes);
+    } else {
+        write_rows(&mut first.iter(), array.shape(), text);
+    }
+    Ok(())
+}
+
+fn write_rows<'n>(numbers: &mut impl Iterator<Item = &'n Number>, shape: &[u64], text: &mut String) {
+    let Some((length, inner)) = shape.split_first() else {
+        return text.extend(numbers.next().map(ToString::to_string));
+    };
+    text.push('(');
+    for number in 0..*length {
+        text.push_str(if number == 0 { "" } else { ", " });
+        write_rows(numbers, inner, text);
+        if text.len() > KEY_LENGTH {
+            break;
+        }
+    }
+    text.push(')');
 }

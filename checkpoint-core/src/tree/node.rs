@@ -37,7 +37,7 @@ pub enum Value<'a> {
     Char(char),
     /// Text.
     Text(&'a str),
-    /// A string of bytes.
+    /// A string of bytes. One that was written as a sequence may be an array.
     Bytes(&'a [u8]),
     /// `None`, or `Some` value.
     Option(Option<Node<'a>>),
@@ -99,6 +99,20 @@ impl<'a> Node<'a> {
     /// Whether it is of the same type as a value of another checkpoint that has the same schema.
     pub(super) fn is_of_form_of(&self, other: &Node<'_>) -> bool {
         self.form == other.form
+    }
+
+    /// True for a string of bytes, also if it is kept apart.
+    pub(super) fn is_bytes(&self) -> bool {
+        let types = &self.file.schema().types;
+        let Form::Type(mut ty) = self.form else { return false };
+        for _ in 0..=types.len() {
+            let Type::Named(place) = ty else { break };
+            match types.get(*place).map(|definition| &definition.body) {
+                Some(Body::Struct(Fields::Newtype(inner))) => ty = inner,
+                _ => break,
+            }
+        }
+        *ty == Type::Bytes
     }
 
     /// All of its bytes, of a value that has no arrays.
@@ -200,14 +214,17 @@ impl<'a> Node<'a> {
 
     fn of_bare(&self, walker: &mut Walker<'a>, ty: &'a Type) -> Result<Value<'a>, Error> {
         let value = self.read(walker, ty).map_err(|trouble| self.file.trouble(trouble))?;
-        let (count, element) = match (value, ty) {
+        let element = match (value, ty) {
             (Some(value), _) => return Ok(value),
-            (None, Type::Seq(element) | Type::Grid(Grid { element, .. })) => {
-                (walker.count().map_err(|trouble| self.file.trouble(trouble))?, &**element)
-            }
+            (None, Type::Seq(element) | Type::Grid(Grid { element, .. })) => &**element,
+            (None, Type::Bytes) => &Type::U8,
             (None, _) => return Err(self.file.damaged("a type without a form".to_owned())),
         };
-        match count {
+        match walker.count().map_err(|trouble| self.file.trouble(trouble))? {
+            Count::Here(length) if *ty == Type::Bytes => {
+                let bytes = walker.take_slice(length).map_err(|trouble| self.file.trouble(trouble))?;
+                Ok(Value::Bytes(bytes))
+            }
             Count::Here(count) => {
                 self.admit(walker, &[element], count).map_err(|trouble| self.file.trouble(trouble))?;
                 Ok(Value::Sequence(Members::new(self.file, Inside::Elements(element, count), walker.place)))
@@ -225,7 +242,7 @@ impl<'a> Node<'a> {
         if are_empty && count > most_values(walker.bytes.len()) { damaged(TOO_MANY) } else { Ok(()) }
     }
 
-    /// Everything but sequences.
+    /// Everything but sequences and bytes.
     fn read(&self, walker: &mut Walker<'a>, ty: &'a Type) -> Result<Option<Value<'a>>, Trouble> {
         macro_rules! number {
             ($type:ty, $variant:ident) => {
@@ -249,10 +266,6 @@ impl<'a> Node<'a> {
             Type::F64 => number!(f64, Double),
             Type::Char => Value::Char(walker.character()?),
             Type::String => Value::Text(walker.text()?),
-            Type::Bytes => {
-                let length = walker.length()?;
-                Value::Bytes(walker.take_slice(length)?)
-            }
             Type::Option(inner) => {
                 let is_some = walker.flag(Flag::Option)?;
                 Value::Option(is_some.then(|| self.at(Form::Type(inner), walker.place)))
@@ -268,7 +281,7 @@ impl<'a> Node<'a> {
                 Value::Sequence(Members::new(self.file, Inside::Elements(element, *count), walker.place))
             }
             Type::Opaque(name) | Type::Unsupported(name) => Value::Opaque(name),
-            Type::Seq(_) | Type::Grid(_) | Type::Named(_) => return Ok(None),
+            Type::Bytes | Type::Seq(_) | Type::Grid(_) | Type::Named(_) => return Ok(None),
         }))
     }
 

@@ -85,6 +85,7 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
             (None, order) if walker.place.array > start.array => {
                 frame.sum.add_array(&Array::new(node.file, start.array, None)?, order)?;
             }
+            (None, Order::Nothing) if *ty == Type::Bytes => frame.sum.add(of_bytes_anywhere(head)),
             (None, _) => frame.sum.add(of_leaf(ty, head)),
             (Some(rest), Order::Nothing) => frames.push(Frame { rest, sum: Sum::Bag(0) }),
             (Some(rest), Order::OfArrays) => {
@@ -196,6 +197,16 @@ fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
     } else {
         of_bytes(bytes)
     }
+}
+
+/// Gives the number of an array of these bytes: the other checkpoint may keep them as one. A value
+/// in a form of its own is never an array.
+fn of_bytes_anywhere(bytes: &[u8]) -> u64 {
+    let content = bytes.get(8..).unwrap_or_default();
+    free_form::of_bytes(content).unwrap_or_else(|| {
+        let each = content.iter().map(|byte| of_leaf(&Type::U8, std::slice::from_ref(byte)));
+        each.fold(0, u64::wrapping_add)
+    })
 }
 
 fn of_bytes(bytes: &[u8]) -> u64 {

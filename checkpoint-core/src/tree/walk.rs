@@ -257,10 +257,13 @@ impl<'a> Walker<'a> {
             Type::Bool => self.flag(Flag::Bool).map(|_| None),
             Type::Char => self.character().map(|_| None),
             Type::String => self.text().map(|_| None),
-            Type::Bytes => {
-                let length = self.length()?;
-                self.take_slice(length).map(|_| None)
-            }
+            Type::Bytes => match self.count()? {
+                Count::Here(length) => self.take_slice(length).map(|_| None),
+                Count::Apart(array) => {
+                    self.check.map_or(Ok(()), |check| check(array, &Type::U8))?;
+                    Ok(None)
+                }
+            },
             Type::Option(inner) => Ok(self.flag(Flag::Option)?.then_some(Rest::Elements(inner, 1))),
             Type::Seq(element) | Type::Grid(Grid { element, .. }) => match self.count()? {
                 Count::Here(count) => Ok(Some(Rest::Elements(element, count))),

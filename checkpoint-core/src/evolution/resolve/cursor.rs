@@ -292,15 +292,16 @@ impl<'a> Cursor<'a> {
     /// Reads all bytes of an array. Its rows must be of this type.
     pub(super) fn array(&mut self, array: Reference, ty: &'a Type) -> Result<Vec<u8>, Failure> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(Failure::caused)?;
-        let found = (kind.dtype.descr, kind.inner.iter().product());
-        match self.row(ty)? {
-            // The header does not describe other rows fully: it lacks the sign of wide integers,
-            // and the meaning of two floats.
-            Some((descr, lengths)) if found != (descr, lengths.iter().product::<u64>()) => {
-                Err(Failure::custom(format!("array {} is of another type", array.number)))
-            }
-            _ => Ok(bytes),
+        let length = |lengths: &[u64]| lengths.iter().product::<u64>();
+        // An array without rows does not tell how long they are. The header does not describe some
+        // rows fully: it lacks the sign of wide integers, and the meaning of two floats.
+        let is_other = self.row(ty)?.is_some_and(|(descr, lengths)| {
+            kind.dtype.descr != descr || (array.rows > 0 && length(kind.inner) != length(&lengths))
+        });
+        if is_other {
+            return Err(Failure::custom(format!("array {} is of another type", array.number)));
         }
+        Ok(bytes)
     }
 
     /// Reads from the bytes of an array, and checks that it reads all of them.

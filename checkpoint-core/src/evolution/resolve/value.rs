@@ -169,6 +169,7 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
                 Type::Bool => visitor.visit_bool(value.cursor.flag(Flag::Bool)?),
                 Type::Char => visitor.visit_char(value.cursor.character()?),
                 Type::String => visitor.visit_borrowed_str(value.cursor.text()?),
+                Type::Bytes if is_ignored::<V>() => value.sequence(&Type::U8, None, visitor),
                 Type::Bytes => visitor.visit_borrowed_bytes(value.bytes()?),
                 Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
                 Type::Grid(grid) if is_ignored::<V>() => value.sequence(&grid.element, None, visitor),

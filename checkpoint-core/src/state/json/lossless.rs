@@ -44,7 +44,7 @@ impl Checker {
     }
 
     fn parts(self) -> Result<Parts, Error> {
-        Ok(Parts { inside: self.inside()?, keys: None })
+        Ok(Parts { inside: self.inside()?, keys: None, has_key: false })
     }
 }
 
@@ -178,6 +178,14 @@ struct Parts {
     inside: Checker,
     /// What the keys so far are.
     keys: Option<Text>,
+    /// Whether a key is there, whose value is to come.
+    has_key: bool,
+}
+
+/// The map has half an entry.
+fn half(is_key: bool) -> Error {
+    let half = if is_key { "a key without its value" } else { "a value without its key" };
+    Error(format!("the Serialize of a map writes {half}, so it could not be read again; mend that code"))
 }
 
 impl Parts {
@@ -218,6 +226,9 @@ impl ser::SerializeMap for Parts {
 
     /// All keys become text, so keys of two kinds cannot be told apart. Which kinds can become text `serde_json` says.
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+        if std::mem::replace(&mut self.has_key, true) {
+            return Err(half(true));
+        }
         let kind = key.serialize(self.inside)?;
         match self.keys.replace(kind) {
             Some(other) if other != kind => Err(lost("a map has keys of more than one kind")),
@@ -226,11 +237,14 @@ impl ser::SerializeMap for Parts {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.has_key, false) {
+            return Err(half(false));
+        }
         self.part(value)
     }
 
     fn end(self) -> Result<Text, Error> {
-        Ok(Text::Parts)
+        if self.has_key { Err(half(true)) } else { Ok(Text::Parts) }
     }
 }
 

@@ -59,7 +59,7 @@ impl<'w> Serializer for &'w mut Writer {
     type SerializeTuple = Parts<'w>;
     type SerializeTupleStruct = Parts<'w>;
     type SerializeTupleVariant = Parts<'w>;
-    type SerializeMap = Parts<'w>;
+    type SerializeMap = Pairs<'w>;
     type SerializeStruct = Parts<'w>;
     type SerializeStructVariant = Parts<'w>;
 
@@ -166,8 +166,8 @@ impl<'w> Serializer for &'w mut Writer {
         Ok(Parts { _variant: Some(level), ..self.begin_array()? })
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Parts<'w>, Error> {
-        self.begin_map()
+    fn serialize_map(self, _: Option<usize>) -> Result<Pairs<'w>, Error> {
+        Ok(Pairs { parts: self.begin_map()?, has_key: false })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts<'w>, Error> {
@@ -236,20 +236,42 @@ parts! {
     SerializeTupleVariant::serialize_field;
 }
 
-impl ser::SerializeMap for Parts<'_> {
+/// The keys and values of a map, which serde leaves to the type to write by turns.
+struct Pairs<'w> {
+    parts: Parts<'w>,
+    has_key: bool,
+}
+
+impl Pairs<'_> {
+    fn part<T: Serialize + ?Sized>(&mut self, is_key: bool, value: &T) -> Result<(), Error> {
+        if self.has_key == is_key {
+            return Err(half(is_key));
+        }
+        self.has_key = is_key;
+        self.parts.part(value)
+    }
+}
+
+/// The map has half an entry.
+fn half(is_key: bool) -> Error {
+    let half = if is_key { "a key without its value" } else { "a value without its key" };
+    Error(format!("the Serialize of a map writes {half}, so it could not be read again; mend that code"))
+}
+
+impl ser::SerializeMap for Pairs<'_> {
     type Ok = ();
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        self.part(key)
+        self.part(true, key)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.part(value)
+        self.part(false, value)
     }
 
     fn end(self) -> Result<(), Error> {
-        self.end()
+        if self.has_key { Err(half(true)) } else { self.parts.end() }
     }
 }
 
