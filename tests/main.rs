@@ -25,6 +25,7 @@ mod fixed;
 mod foreign;
 mod foreign_forms;
 mod forks;
+mod grid_engine;
 mod heat;
 mod history;
 mod interval;
