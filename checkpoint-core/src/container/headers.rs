@@ -98,16 +98,20 @@ pub(super) fn check(source: &dyn Source, entries: &[Entry]) -> Result<Starts, Re
     }
     let before = std::iter::once(None).chain(entries.iter().map(Some));
     let after = entries.iter().map(Some).chain(std::iter::once(None));
-    let betweens: Vec<Between<'_>> =
-        before.zip(after).map(|(before, entry)| Between::new(before, entry)).collect::<Result<_, _>>()?;
     let mut starts = Starts { bytes: Vec::new(), ends: Vec::with_capacity(entries.len()) };
-    let mut rest = &betweens[..];
-    while let Some(first) = rest.first() {
-        let is_near = |between: &&Between<'_>| between.end().saturating_sub(first.from) <= AT_ONCE;
-        let (near, others) = rest.split_at(rest.iter().take_while(is_near).count().max(1));
-        read(source, near, &mut starts)?;
-        rest = others;
+    // Only the expected bytes of one read are in memory at a time: a file may have very many
+    // entries.
+    let mut near: Vec<Between<'_>> = Vec::new();
+    for (before, entry) in before.zip(after) {
+        let between = Between::new(before, entry)?;
+        let from = near.first().map_or(between.from, |first| first.from);
+        if between.end().saturating_sub(from) > AT_ONCE {
+            read(source, &near, &mut starts)?;
+            near.clear();
+        }
+        near.push(between);
     }
+    read(source, &near, &mut starts)?;
     Ok(starts)
 }
 
@@ -161,9 +165,8 @@ mod tests {
         }
     }
 
-    /// The number of reads that check all headers of a file with this number of arrays, each of
-    /// this length.
-    fn reads(arrays: usize, length: usize) -> (u64, u64) {
+    /// A file with this number of arrays, each of this length.
+    fn file(arrays: usize, length: usize) -> Vec<u8> {
         let state = vec![vec![1.5_f64; length]; arrays];
         let program = Program::of::<Vec<Vec<f64>>>();
         let (mut file, mut rest) = (Vec::new(), Vec::new());
@@ -171,11 +174,34 @@ mod tests {
         codec::encode(&state, program.forms(), &mut rest, &mut writer).unwrap();
         let manifest = Manifest::of::<Vec<Vec<f64>>>(program.schema().clone(), 1, Metadata::new());
         writer.finish(&rest, manifest).unwrap();
+        file
+    }
+
+    /// The number of reads that check all headers of such a file, and of the bytes they read.
+    fn reads(arrays: usize, length: usize) -> (u64, u64) {
         let (reads, bytes) = (Arc::default(), Arc::default());
-        let source = Counted { file, reads: Arc::clone(&reads), bytes: Arc::clone(&bytes) };
+        let source =
+            Counted { file: file(arrays, length), reads: Arc::clone(&reads), bytes: Arc::clone(&bytes) };
         let container = Container::open(Box::new(source), &[]).unwrap();
         container.check_arrays().unwrap();
         (reads.load(Relaxed), bytes.load(Relaxed))
+    }
+
+    #[test]
+    fn only_the_headers_of_one_read_are_in_memory() {
+        let file = file(1000, 128);
+        let counted = |file| Counted { file, reads: Arc::default(), bytes: Arc::default() };
+        let mut entries = Container::open(Box::new(counted(file.clone())), &[]).unwrap().entries;
+        let source = counted(file);
+        assert!(check(&source, &entries).is_ok());
+        let all = source.reads.swap(0, Relaxed);
+        // A header that is impossible is found when its turn comes, after the others were read.
+        let offset = entries.last().and_then(Entry::end).unwrap();
+        let name = "n".repeat(usize::from(u16::MAX) + 1);
+        entries.push(Entry { name, length: 8, unpacked: None, crc32: 0, offset });
+        assert!(check(&source, &entries).is_err());
+        let before = source.reads.load(Relaxed);
+        assert!(all > 10 && before + 2 >= all, "{before} of {all} reads");
     }
 
     #[test]
