@@ -19,7 +19,7 @@ use checkpointed::{
     stop::{request_halt, request_requeue},
 };
 
-use crate::common::{assert_passed, file_of, inside, names_in, once_more, skipping};
+use crate::common::{assert_passed, file_of, inside, names_in, once_more, skipping, without_threads};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -443,29 +443,6 @@ fn without_threads_parallel_steps_are_run_one_by_one() {
         let warnings = warnings.lock().unwrap();
         assert!(warnings.iter().any(|warning| warning.contains("ulimit -u")), "{warnings:?}");
     });
-}
-
-/// Runs `work` in a process of its own that gets no thread, with the directory that it is given.
-fn without_threads(name: &str, work: impl FnOnce(PathBuf)) {
-    if let Some(directory) = inside() {
-        let process = std::process::id().to_string();
-        let limited = Command::new("prlimit").args(["--nproc=1:1", "--pid", &process]).status();
-        assert!(limited.unwrap().success());
-        assert!(thread::Builder::new().spawn(|| {}).is_err(), "there is no thread to be had");
-        return work(directory);
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let is_given = std::os::unix::fs::chown(directory.path(), Some(65_531), Some(65_531)).is_ok();
-    let wrapper = ["setpriv", "--reuid=65531", "--regid=65531", "--clear-groups"];
-    let may_run = Command::new(wrapper[0])
-        .args(&wrapper[1..])
-        .arg(std::env::current_exe().unwrap())
-        .arg("--list")
-        .output();
-    if !is_given || !may_run.is_ok_and(|output| output.status.success()) {
-        return skipping("only root can become another user (setpriv)");
-    }
-    assert_passed(&once_more(name, &wrapper, directory.path()).output().unwrap());
 }
 
 /// Saves until it is dropped, and tells the last acknowledged state.

@@ -6,7 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{file_of, inside, once_more_with_own_mounts, run, temporaries_in};
+use crate::common::{
+    assert_passed, file_of, inside, once_more, once_more_with_own_mounts, run, temporaries_in,
+    without_threads,
+};
 use checkpointed::{
     Builder, CheckpointReader, Checkpointer, Decision, Error, OnFailedSave, Schedule, stop::request_halt,
 };
@@ -207,4 +210,55 @@ fn no_room_is_made_by_what_may_be_needed() {
         assert_eq!(checkpoints.load().unwrap(), Some(state(3)));
         request_halt(&path, "").unwrap();
     });
+}
+
+/// Checks the saves of a program that continues after two failures in a row, while no save can begin
+/// in the background.
+fn no_save_begins(path: &Path, state: &State, is_expected: fn(&Error) -> bool) {
+    let policy = OnFailedSave::go_on().at_most_times(2);
+    let mut checkpoints = builder(path, policy).background(true).open().unwrap();
+    let mut fails = |times| {
+        let decision = checkpoints.save_if_due(state).unwrap();
+        let found = if let Decision::Failed { times, .. } = decision { times } else { 0 };
+        assert_eq!(found, times, "{decision}");
+    };
+    fails(1);
+    fails(2);
+    let error = checkpoints.save_if_due(state).unwrap_err();
+    assert!(is_expected(&error), "{error:?}");
+    // The program asked for this one itself.
+    let error = checkpoints.save_in_background(state).unwrap_err();
+    assert!(is_expected(&error), "{error:?}");
+    // A save in the foreground needs neither, and the failures before it count no more.
+    assert_eq!(checkpoints.save(&vec![1]).unwrap().generation, newest_of(path));
+    assert!(matches!(checkpoints.save_if_due(state).unwrap(), Decision::Failed { times: 1, .. }));
+    assert_eq!(newest(path), [1]);
+}
+
+fn newest_of(path: &Path) -> u64 {
+    CheckpointReader::<State>::open(path).unwrap().generations().unwrap().pop().unwrap()
+}
+
+#[test]
+fn a_save_for_which_there_is_no_thread_is_tolerated() {
+    without_threads("a_save_for_which_there_is_no_thread_is_tolerated", |directory| {
+        let no_thread =
+            |error: &Error| matches!(error, Error::Io { operation: "start a thread to save in", .. });
+        no_save_begins(&directory.join("run.ckpt"), &state(7), no_thread);
+    });
+}
+
+#[test]
+fn a_save_for_which_there_is_no_memory_is_tolerated() {
+    if let Some(directory) = inside() {
+        // It is never touched, and so needs no memory itself.
+        let state = vec![0; 1 << 27];
+        let no_memory = |error: &Error| matches!(error, Error::NoMemory { .. });
+        return no_save_begins(&directory.join("run.ckpt"), &state, no_memory);
+    }
+    let parent = tempfile::tempdir().unwrap();
+    // In KiB: enough for the state, and not for a copy of it.
+    let limited = ["sh", "-c", "ulimit -v 1600000; exec \"$@\"", "sh"];
+    let test = "a_save_for_which_there_is_no_memory_is_tolerated";
+    assert_passed(&once_more(test, &limited, parent.path()).output().unwrap());
 }

@@ -149,6 +149,27 @@ pub(crate) fn once_more(test: &str, wrapper: &[&str], directory: &Path) -> Comma
     command
 }
 
+/// Runs a test of the caller's file once more in a process that gets no thread, with a directory.
+#[cfg(unix)]
+#[track_caller]
+pub(crate) fn without_threads(test: &str, work: impl FnOnce(PathBuf)) {
+    if let Some(directory) = inside() {
+        let process = std::process::id().to_string();
+        run("prlimit", &["--nproc=1:1", "--pid", &process]);
+        assert!(thread::Builder::new().spawn(|| {}).is_err(), "there is no thread to be had");
+        return work(directory);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let is_given = std::os::unix::fs::chown(directory.path(), Some(65_531), Some(65_531)).is_ok();
+    let wrapper = ["setpriv", "--reuid=65531", "--regid=65531", "--clear-groups"];
+    let mut list = Command::new(wrapper[0]);
+    list.args(&wrapper[1..]).arg(std::env::current_exe().unwrap()).arg("--list");
+    if !is_given || !list.output().is_ok_and(|output| output.status.success()) {
+        return skipping("only root can become another user (setpriv)");
+    }
+    assert_passed(&once_more(test, &wrapper, directory.path()).output().unwrap());
+}
+
 /// Asserts that the test passed in the other process.
 pub(crate) fn assert_passed(output: &Output) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
