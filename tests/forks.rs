@@ -5,8 +5,12 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use checkpointed::{Checkpointer, Error, Pipeline, Scopes};
+use checkpointed::{Checkpointer, Error, Pipeline, Plain, Schedule, Scopes};
+use serde::{Deserialize, Serialize};
 
 use crate::common::fork::{self, forked};
 use crate::common::{assert_passed, inside, names_in, once_more};
@@ -179,4 +183,143 @@ fn a_child_that_outlives_its_parent_is_told_of() {
     let message = error.to_string();
     assert!(message.contains(&format!("process {parent} on")), "{message}");
     assert!(message.contains("has ended") && message.contains("fuser"), "{message}");
+}
+
+#[test]
+fn a_due_save_is_refused_while_that_of_the_parent_runs() {
+    let Some(path) = alone("a_due_save_is_refused_while_that_of_the_parent_runs") else { return };
+    let state: Vec<u64> = (0..1_000_000).collect();
+    let builder = Checkpointer::<Vec<u64>>::builder(&path).schedule(Schedule::every_steps(1));
+    let mut checkpoints = Some(builder.background(true).open().unwrap());
+    checkpoints.as_mut().unwrap().save(&vec![1]).unwrap();
+    checkpoints.as_mut().unwrap().save_if_due(&state).unwrap();
+    let said = forked(|| {
+        let mut checkpoints = checkpoints.take().unwrap();
+        let refused = [
+            is_refused(checkpoints.save_if_due(&state)),
+            is_refused(checkpoints.save_if_due(&state)),
+            is_refused(checkpoints.save_in_background(&state)),
+            is_refused(checkpoints.wait()),
+            is_refused(checkpoints.pin(1)),
+        ];
+        assert!(!checkpoints.is_saving() && checkpoints.should_stop().is_none());
+        assert_eq!(checkpoints.manifest(1).unwrap().generation(), 1);
+        assert!(checkpoints.generations().unwrap().contains(&1));
+        assert!(checkpoints.load().unwrap().is_some());
+        format!("{refused:?} {}", is_refused(checkpoints.finish(&state)))
+    });
+    assert_eq!(said, "[true, true, true, true, true] true");
+    assert!(checkpoints.as_mut().unwrap().wait().unwrap().is_some());
+    assert_eq!(checkpoints.unwrap().load().unwrap().unwrap().len(), state.len());
+}
+
+#[test]
+fn the_error_of_a_parents_save_stays_with_the_parent() {
+    let Some(path) = alone("the_error_of_a_parents_save_stays_with_the_parent") else { return };
+    let builder = Checkpointer::<u64>::builder(&path).schedule(Schedule::every_steps(1));
+    let mut checkpoints = Some(builder.background(true).open().unwrap());
+    checkpoints.as_mut().unwrap().save(&1).unwrap();
+    // A name that is taken keeps the save in the background from being published.
+    fs::create_dir(path.join("00000000000000000002.ckpt")).unwrap();
+    checkpoints.as_mut().unwrap().save_in_background(&2).unwrap();
+    while checkpoints.as_mut().unwrap().is_saving() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let refused = forked(|| is_refused(checkpoints.take().unwrap().save_if_due(&3)).to_string());
+    assert_eq!(refused, "true");
+    let error = checkpoints.as_mut().unwrap().save_if_due(&3).unwrap_err();
+    assert!(!matches!(error, Error::OtherProcess { .. }), "{error}");
+}
+
+#[test]
+fn a_fork_beside_busy_steps_of_a_pipeline_hangs_nowhere() {
+    let Some(path) = alone("a_fork_beside_busy_steps_of_a_pipeline_hangs_nowhere") else { return };
+    let pipeline = Pipeline::open(path.with_extension("pipeline")).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        pipeline.step(name).run(|_| Ok::<u64, Error>(1)).unwrap();
+    }
+    let is_done = AtomicBool::new(false);
+    let said: Vec<String> = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                // Both need what the pipeline notes of its steps.
+                let _ = (pipeline.reports().len(), pipeline.step("a"));
+            }
+        });
+        let child = || {
+            let refused = [
+                is_refused(pipeline.step("e").run(|_| Ok::<u64, Error>(1))),
+                is_refused(pipeline.step("e").explain::<u64>()),
+            ];
+            format!("{refused:?} {} {:?}", pipeline.reports().len(), pipeline.versions("a").unwrap())
+        };
+        let said = (0..40).map(|_| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| forked(child))));
+        let said = said.map(|said| said.unwrap_or_else(|_| "it hung".to_owned()));
+        let mut told = Vec::new();
+        for said in said {
+            let hung = said == "it hung";
+            told.push(said);
+            if hung {
+                break;
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+        told
+    });
+    assert!(said.iter().all(|said| said == "[true, true] 0 [1]"), "{said:?}");
+    assert_eq!(pipeline.reports().len(), 4);
+    let mut pipeline = Some(pipeline);
+    assert_eq!(forked(|| is_refused(pipeline.take().unwrap().finish()).to_string()), "true");
+    assert_eq!(pipeline.unwrap().finish().unwrap().len(), 4);
+}
+
+/// A number whose loading waits, in the process that says so.
+#[derive(Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
+#[derive(Clone)]
+struct Slow(u64);
+
+static WAITS: AtomicBool = AtomicBool::new(false);
+static IS_LOADING: AtomicBool = AtomicBool::new(false);
+
+impl From<u64> for Slow {
+    fn from(number: u64) -> Slow {
+        let begun = Instant::now();
+        // Other numbers are samples.
+        while number == 770_077 && WAITS.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(90) {
+            IS_LOADING.store(true, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(1));
+        }
+        Slow(number)
+    }
+}
+
+impl From<Slow> for u64 {
+    fn from(Slow(number): Slow) -> u64 {
+        number
+    }
+}
+
+#[test]
+fn a_forked_process_loads_an_output_that_its_parent_is_loading() {
+    let Some(path) = alone("a_forked_process_loads_an_output_that_its_parent_is_loading") else { return };
+    let pipeline = Pipeline::open(path.with_extension("pipeline")).unwrap();
+    let output = pipeline.step("slow").run(|_| Ok::<_, Error>(Plain(Slow(770_077)))).unwrap();
+    output.unload();
+    WAITS.store(true, Ordering::SeqCst);
+    let said = thread::scope(|scope| {
+        let loading = scope.spawn(|| output.load().unwrap().0.0);
+        while !IS_LOADING.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let said = forked(|| {
+            WAITS.store(false, Ordering::SeqCst);
+            output.unload();
+            output.load().unwrap().0.0.to_string()
+        });
+        WAITS.store(false, Ordering::SeqCst);
+        assert_eq!(loading.join().unwrap(), 770_077);
+        said
+    });
+    assert_eq!(said, "770077");
 }

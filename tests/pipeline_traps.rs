@@ -9,12 +9,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crate::common::{assert_passed, file_of, inside, once_more};
 use checkpointed::{
-    Error, Key, Pipeline, Protection, checkpointed,
+    Checkpointer, Error, Key, Pipeline, Protection, checkpointed,
     pipeline::{Outcome, Reason, StepReport, redo},
 };
 use serde::Serialize;
@@ -126,25 +127,43 @@ fn to_have_a_step_explained_changes_nothing_of_what_follows() {
     pipeline.step("read").file(&csv).run(|_| Ok::<u64, Error>(1)).unwrap();
 }
 
-#[test]
-fn an_output_that_was_damaged_says_how_to_make_it_again() {
-    let (_parent, path) = nowhere();
-    let run = |pipeline: Pipeline| {
-        let large = pipeline.step("large").run(|_| Ok::<_, Error>(vec![1.0; 1000]))?;
-        let sum = pipeline.step("sum").param("run", &std::process::id()).input(&large);
-        let sum = sum.run(|_| Ok::<f64, Error>(large.load()?.iter().sum()))?;
-        large.load()?;
-        sum.load().map(|sum| *sum)
-    };
-    run(Pipeline::open(&path).unwrap()).unwrap();
-    let file = file_of(&path.join("steps/large"), 1);
+/// Changes one byte of the data of a version of the output of a step.
+fn damage(path: &Path, step: &str, version: u64) -> Vec<u8> {
+    let file = file_of(&path.join("steps").join(step), version);
     let mut bytes = fs::read(&file).unwrap();
     bytes[4500] ^= 1;
     fs::write(&file, &bytes).unwrap();
-    let error = run(Pipeline::open(&path).unwrap()).unwrap_err().to_string();
-    assert!(error.contains("`large`") && error.contains("CHECKPOINT_STEPS=force-only:large"), "{error}");
-    assert_eq!(run(Pipeline::open(&path).unwrap().force_only("large")).unwrap(), 1000.0);
-    assert_eq!(run(Pipeline::open(&path).unwrap()).unwrap(), 1000.0);
+    bytes
+}
+
+#[test]
+fn a_damaged_output_is_set_aside_and_made_again() {
+    let (_parent, path) = nowhere();
+    let run = |parameter: u64| {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let warnings = Arc::clone(&taken);
+        let builder = Pipeline::builder(&path);
+        let builder = builder.on_warning(move |warning| warnings.lock().unwrap().push(warning.to_string()));
+        let pipeline = builder.open().unwrap();
+        let large = pipeline.step("large").run(|_| Ok::<_, Error>(vec![1.0; 1000])).unwrap();
+        let sum = pipeline.step("sum").param("x", &parameter).input(&large);
+        let sum = sum.run(|_| Ok::<f64, Error>(large.load()?.iter().sum()));
+        (sum.map(|sum| *sum.load().unwrap()), taken.lock().unwrap().clone())
+    };
+    assert_eq!(run(0).0.unwrap(), 1000.0);
+    for (parameter, name) in [(1, "damaged"), (2, "damaged-2")] {
+        let bytes = damage(&path, "large", 1);
+        let (outcome, warnings) = run(parameter);
+        let error = outcome.unwrap_err().to_string();
+        let aside = path.join(format!("steps/large/00000000000000000001.ckpt.{name}"));
+        assert!(error.contains("`large`") && error.contains(&aside.display().to_string()), "{error}");
+        assert!(error.contains("the next run of the program makes it again"), "{error}");
+        let told = |warning: &String| warning.contains(&aside.display().to_string());
+        assert!(warnings.len() == 1 && told(&warnings[0]), "{warnings:?}");
+        assert_eq!(fs::read(&aside).unwrap(), bytes);
+        let (outcome, warnings) = run(parameter);
+        assert_eq!((outcome.unwrap(), warnings), (1000.0, Vec::new()));
+    }
 }
 
 #[test]
@@ -153,10 +172,137 @@ fn the_reason_says_that_what_was_kept_is_damaged() {
     with_parameter(&path, &1);
     let file = file_of(&path.join("steps/a"), 1);
     fs::write(&file, "PK").unwrap();
+    // Looking changes nothing.
+    let pipeline = Pipeline::open(&path).unwrap();
+    let (outcome, _) = pipeline.step("a").param("x", &1).explain::<u64>().unwrap();
+    assert!(outcome == Outcome::Ran && file.exists());
+    drop(pipeline);
     let report = with_parameter(&path, &1);
     assert_eq!(report.outcome, Outcome::Ran);
     let reason = report.reasons[0].to_string();
     assert!(reason.contains("version 1") && reason.contains("00000000000000000001.ckpt"), "{reason}");
+    assert_eq!(fs::read(file.with_extension("ckpt.damaged")).unwrap(), b"PK");
+    assert_eq!(with_parameter(&path, &1).outcome, Outcome::Reused);
+}
+
+/// A boot of the machine that is not the present one, while the result of this lives.
+#[cfg(target_os = "linux")]
+struct AnotherBoot;
+
+#[cfg(target_os = "linux")]
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+#[cfg(target_os = "linux")]
+impl AnotherBoot {
+    fn begin(directory: &Path) -> AnotherBoot {
+        let file = directory.join("boot_id");
+        fs::write(&file, "another boot\n").unwrap();
+        crate::common::run("mount", &["--bind", file.to_str().unwrap(), BOOT]);
+        AnotherBoot
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for AnotherBoot {
+    fn drop(&mut self) {
+        crate::common::run("umount", &[BOOT]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_unsynced_output_that_a_power_cut_damaged_is_made_again() {
+    let test = "an_unsynced_output_that_a_power_cut_damaged_is_made_again";
+    let Some(directory) = inside() else {
+        let parent = tempfile::tempdir().unwrap();
+        crate::common::once_more_with_own_mounts(test, parent.path());
+        return;
+    };
+    let path = directory.join("test.pipeline");
+    let run = |durable: bool| {
+        let pipeline = Pipeline::builder(&path).durable(durable).warnings_to_stderr(false).open().unwrap();
+        let large = pipeline.step("large").run(|_| Ok::<_, Error>(vec![1.0; 1000])).unwrap();
+        let report = pipeline.reports().remove(0);
+        (report.outcome, report.reasons[0].to_string(), large.load().is_ok())
+    };
+    for durable in [false, true] {
+        let another = AnotherBoot::begin(&directory);
+        assert_eq!(run(false).0, Outcome::Ran);
+        assert_eq!(run(false).0, Outcome::Reused);
+        drop(another);
+        assert_eq!(run(durable).0, Outcome::Reused, "it came through undamaged");
+        let bytes = damage(&path, "large", 1);
+        let (outcome, reason, is_loaded) = run(durable);
+        assert!(outcome == Outcome::Ran && is_loaded, "{reason}");
+        assert!(reason.contains("version 1 cannot be used"), "{reason}");
+        let aside = path.join("steps/large/00000000000000000001.ckpt.damaged");
+        assert_eq!(fs::read(aside).unwrap(), bytes);
+        assert_eq!(run(durable).0, Outcome::Reused);
+        fs::remove_dir_all(&path).unwrap();
+    }
+}
+
+/// What a step does with its own checkpoints, given what it loaded.
+type Work<'a> =
+    &'a dyn Fn(Option<u64>, &mut Checkpointer<u64>) -> Result<u64, Box<dyn std::error::Error + Send + Sync>>;
+
+#[test]
+fn a_step_goes_on_from_before_its_input_changed() {
+    let (parent, path) = nowhere();
+    let file = parent.path().join("input.csv");
+    fs::write(&file, "1").unwrap();
+    let run = |work: Work<'_>| {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let warnings = Arc::clone(&taken);
+        let builder = Pipeline::builder(&path);
+        let builder = builder.on_warning(move |warning| warnings.lock().unwrap().push(warning.to_string()));
+        let pipeline = builder.open().unwrap();
+        let outcome = pipeline.step("read").file(&file).run(|context| {
+            let mut checkpoints = context.checkpointer::<u64>()?;
+            let loaded = checkpoints.load()?;
+            work(loaded, &mut checkpoints)
+        });
+        let warnings = taken.lock().unwrap().clone();
+        (outcome.map(|output| *output.load().unwrap()), warnings)
+    };
+    // Before the change, after it, and after the file was put back.
+    let (outcome, _) = run(&|loaded, checkpoints| {
+        assert_eq!(loaded, None);
+        checkpoints.save(&10)?;
+        fs::write(&file, "2").unwrap();
+        checkpoints.save(&20)?;
+        fs::write(&file, "1").unwrap();
+        Err("killed".into())
+    });
+    assert!(outcome.unwrap_err().to_string().contains("killed"));
+    let (outcome, warnings) = run(&|loaded, checkpoints| {
+        assert_eq!(loaded, Some(10));
+        checkpoints.save(&11)?;
+        thread::sleep(Duration::from_millis(20));
+        fs::write(&file, "2").unwrap();
+        thread::sleep(Duration::from_millis(20));
+        fs::write(&file, "1").unwrap();
+        checkpoints.save(&21)?;
+        checkpoints.save_in_background(&22)?;
+        checkpoints.wait()?;
+        Err("killed".into())
+    });
+    assert!(outcome.unwrap_err().to_string().contains("killed"));
+    assert!(warnings.len() == 1 && warnings[0].contains("input.csv"), "{warnings:?}");
+    // All that is kept is from after the change.
+    let (outcome, warnings) = run(&|loaded, checkpoints| {
+        assert_eq!(loaded, None);
+        checkpoints.save(&12)?;
+        checkpoints.save(&13)?;
+        Err("killed".into())
+    });
+    assert!(outcome.unwrap_err().to_string().contains("killed"));
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    // A change while no step runs does no harm.
+    fs::write(&file, "2").unwrap();
+    fs::write(&file, "1").unwrap();
+    let (outcome, warnings) = run(&|loaded, _| Ok(loaded.unwrap()));
+    assert_eq!((outcome.unwrap(), warnings), (13, Vec::new()));
 }
 
 #[test]

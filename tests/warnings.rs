@@ -5,10 +5,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use crate::common::{file_of, inside, once_more};
-use checkpointed::{Checkpointer, Error, Warning};
+use checkpointed::{Checkpointer, Error, Pipeline, Plain, Scopes, Warning};
+use serde::{Deserialize, Serialize};
 
 /// The quick start of the README: it sets nothing up for warnings.
 #[test]
@@ -116,7 +118,7 @@ fn a_run_that_saves_over_what_it_did_not_load_is_told_so() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     let told = |work: Work<'_>| {
-        let (sender, warnings) = std::sync::mpsc::channel();
+        let (sender, warnings) = mpsc::channel();
         let taker = move |warning: &Warning| sender.send(warning.to_string()).unwrap();
         work(&mut Checkpointer::builder(&path).on_warning(taker).open().unwrap());
         warnings.iter().collect::<Vec<String>>()
@@ -157,6 +159,64 @@ fn a_run_that_saves_over_what_it_did_not_load_is_told_so() {
         checkpoints.save(&state).unwrap();
     };
     assert_eq!(told(&careless).len(), 1);
+}
+
+/// Text of which no sample can be made.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Picky(String);
+
+const AGREED: &str = "as was agreed between the two";
+
+impl TryFrom<String> for Picky {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Picky, String> {
+        if text == AGREED { Ok(Picky(text)) } else { Err("it was not agreed".to_owned()) }
+    }
+}
+
+impl From<Picky> for String {
+    fn from(Picky(text): Picky) -> String {
+        text
+    }
+}
+
+/// A state whose form is not wholly known.
+type Unknown = Plain<(Picky, u8)>;
+
+#[test]
+fn the_warnings_of_every_call_reach_the_program() {
+    let parent = tempfile::tempdir().unwrap();
+    let (sender, warnings) = mpsc::channel();
+    let taker = move |warning: &Warning| sender.send(warning.to_string()).unwrap();
+    let heard = |words: &str| warnings.try_iter().any(|warning| warning.contains(words));
+
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).on_warning(taker.clone()).open().unwrap();
+    fs::create_dir(path.join("halt")).unwrap();
+    let begun = Instant::now();
+    while !heard("does not count as a request to halt") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "should_stop warns somewhere else");
+        assert_eq!(checkpoints.should_stop(), None);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let path = parent.path().join("scopes.ckpt");
+    let mut scopes = Scopes::builder(&path).on_warning(taker.clone()).open().unwrap();
+    drop(scopes.enter::<Unknown>("scope").unwrap());
+    assert!(heard("could not be found out"), "a scope warns somewhere else");
+
+    let path = parent.path().join("test.pipeline");
+    let pipeline = Pipeline::builder(&path).on_warning(taker).open().unwrap();
+    let pipeline = pipeline.on_step(|_| panic!("as it is told"));
+    let work = |_: &_| Ok::<Unknown, Error>(Plain((Picky(AGREED.to_owned()), 1)));
+    let output = pipeline.step("step").run(work).unwrap();
+    assert!(heard("`on_step` panicked"), "a step warns somewhere else");
+    warnings.try_iter().for_each(drop);
+    output.unload();
+    output.load().unwrap();
+    assert!(heard("could not be found out"), "an output warns somewhere else");
 }
 
 #[test]

@@ -242,6 +242,7 @@ impl Scopes {
     }
 
     fn known<T: Checkpoint>(&mut self) -> Result<&mut Known, Error> {
+        let _warnings = self.checkpoints.warnings().enter();
         Ok(match self.programs.entry(TypeId::of::<T>()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -253,12 +254,14 @@ impl Scopes {
     }
 
     fn decode<T: Checkpoint>(&mut self, name: &str, bytes: &[u8]) -> Result<T, Error> {
+        let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
         embedded::decode(&path, name, &self.known::<T>()?.program, bytes)
     }
 
     /// Writes over `bytes` with a value, and makes sure that it can be read from them.
     fn encode<T: Checkpoint>(&mut self, value: &T, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
         let Known { program, net } = self.known::<T>()?;
         embedded::encode(value, program, bytes)?;

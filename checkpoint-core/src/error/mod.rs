@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::base::text::plain;
 use crate::evolution::Difference;
-use words::{Available, List, version_help, way_past};
+use words::{Available, List, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -271,6 +271,17 @@ pub enum Error {
         path: PathBuf,
         /// Each generation with its error, newest first.
         tried: Vec<Skipped>,
+    },
+
+    /// A step of a pipeline computed a state while one of its input files was changed: it is not
+    /// known what the state was computed from. The step continues from an earlier one.
+    #[error("{}", shown!("{} was saved after an input changed while the step ran: {inputs}", path.display()))]
+    #[non_exhaustive]
+    InputsChanged {
+        /// The file of the generation.
+        path: PathBuf,
+        /// The names of the input files.
+        inputs: String,
     },
 
     /// A file is damaged: it is not as it was written.
@@ -679,14 +690,15 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "the output of step `{step}` cannot be used: {source}; to make it again, run the program with \
-            CHECKPOINT_STEPS=force-only:{step}"
+            "the output of step `{step}` cannot be used: {source}; {}", remake_help(step, set_aside.as_deref(), source)
         )
     )]
     #[non_exhaustive]
     OutputUnusable {
         /// The name of the step.
         step: String,
+        /// The path to which the damaged file was moved, if it was.
+        set_aside: Option<PathBuf>,
         /// The error of reading the output.
         source: Box<Error>,
     },

@@ -1,6 +1,9 @@
 //! The longer parts of messages.
 
 use std::fmt;
+use std::path::Path;
+
+use super::Error;
 
 /// The advice for a name that is taken.
 pub(super) fn way_past(operation: &str) -> &'static str {
@@ -10,6 +13,19 @@ pub(super) fn way_past(operation: &str) -> &'static str {
              the next number"
         }
         _ => "choose a path where there is nothing, or move away what is there",
+    }
+}
+
+/// The advice for an output of a step that cannot be used.
+pub(super) fn remake_help(step: &str, set_aside: Option<&Path>, source: &Error) -> String {
+    match set_aside {
+        Some(path) => {
+            format!("it was moved to {}, and the next run of the program makes it again", path.display())
+        }
+        None if matches!(source, Error::NoSuchGeneration { .. }) => {
+            "the next run of the program makes it again".to_owned()
+        }
+        None => format!("to make it again, run the program with CHECKPOINT_STEPS=force-only:{step}"),
     }
 }
 

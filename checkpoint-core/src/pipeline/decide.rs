@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::commands::Commands;
 use super::key::{Key, Record};
 use super::report::Reason;
-use crate::base::warnings::warn;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
@@ -41,8 +40,21 @@ pub(super) enum Choice {
 pub(super) struct Kept {
     /// Newest first.
     pub(super) versions: Vec<Version>,
-    /// The number of each that is damaged, and how.
-    damaged: Vec<(u64, String)>,
+    /// The number of each that is damaged, and its error.
+    damaged: Vec<(u64, Error)>,
+}
+
+impl Kept {
+    /// The number of each damaged version, and its error.
+    pub(super) fn damaged(&self) -> &[(u64, Error)] {
+        &self.damaged
+    }
+
+    /// Takes out a version that was found damaged.
+    pub(super) fn lose(&mut self, number: u64, why: Error) {
+        self.versions.retain(|version| version.number != number);
+        self.damaged.push((number, why));
+    }
 }
 
 /// What the commands did so far, for the steps that follow.
@@ -75,8 +87,7 @@ pub(super) fn kept<T: Checkpoint>(directory: Directory, protection: Protection) 
         let manifest = match reader.manifest(number) {
             Ok(manifest) => manifest,
             Err(error) if error.is_damage() => {
-                warn(format!("a version of a step's output cannot be used: {error}"));
-                kept.damaged.push((number, error.to_string()));
+                kept.damaged.push((number, error));
                 continue;
             }
             Err(error) => return Err(error),
@@ -179,8 +190,9 @@ fn reasons(key: &Key, Kept { versions, damaged }: &Kept) -> Vec<Reason> {
         None if !versions.is_empty() => vec![Reason::Type],
         None => Vec::new(),
     };
-    reasons
-        .extend(damaged.iter().map(|(version, why)| Reason::Damaged { version: *version, why: why.clone() }));
+    reasons.extend(
+        damaged.iter().map(|(version, why)| Reason::Damaged { version: *version, why: why.to_string() }),
+    );
     if reasons.is_empty() {
         reasons.push(Reason::NothingKept);
     }

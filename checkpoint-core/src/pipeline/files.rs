@@ -1,9 +1,10 @@
 //! The content of input files, by its hash, which is worked out again only if the file has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,39 @@ impl Input {
             return Ok(found == self.seen);
         }
         Ok(hash(&file).map_err(failed)? == self.seen.hash)
+    }
+}
+
+/// The input files of a step as they were before its work, and those of them that changed since.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    files: Vec<Input>,
+    /// The names of the files that were found changed. They stay here when they are put back.
+    changed: Mutex<BTreeSet<String>>,
+}
+
+impl Inputs {
+    pub(super) fn add(&mut self, input: Input) {
+        self.files.push(input);
+    }
+
+    /// Looks at the files again, and returns the names of all that changed since the work began.
+    ///
+    /// # Errors
+    /// The last error of reading one. That file counts as changed.
+    pub(super) fn changed(&self) -> (Vec<String>, Option<Error>) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = None;
+        for input in &self.files {
+            let is_unchanged = input.is_unchanged().unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            });
+            if !is_unchanged {
+                changed.insert(input.name.clone());
+            }
+        }
+        (changed.iter().cloned().collect(), failed)
     }
 }
 

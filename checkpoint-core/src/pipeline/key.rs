@@ -40,6 +40,9 @@ pub(crate) struct Record {
     /// The working directory of the program, from which relative paths of files go.
     #[serde(default)]
     pub(crate) directory: Option<String>,
+    /// The boot of the machine, where the version was not synced; empty where that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unsynced: Option<String>,
 }
 
 /// Text that is longer is not kept whole.

@@ -10,6 +10,7 @@
 //! outputs. `progress/` has the checkpoints of steps that are not done, `files/` the hashes of input files, `redo/` the
 //! requests to run a step again.
 
+mod boot;
 mod branch;
 mod builder;
 mod canonical;
@@ -190,10 +191,14 @@ impl Pipeline {
         Step::new(self, name)
     }
 
-    /// What was done so far, in this order.
+    /// Returns the steps that this process ran or reused so far, in this order. A process that was
+    /// forked from it did none of them.
     #[must_use]
     pub fn reports(&self) -> Vec<StepReport> {
-        self.book().reports.clone()
+        match self.guard.is_of_this_process() {
+            true => self.book().reports.clone(),
+            false => Vec::new(),
+        }
     }
 
     /// The versions of a step's output that are kept, oldest first.
@@ -201,6 +206,7 @@ impl Pipeline {
     /// # Errors
     /// Where its directory cannot be listed.
     pub fn versions(&self, step: &str) -> Result<Vec<u64>, Error> {
+        let _warnings = self.workshop.options.warnings.enter();
         self.outputs(step).generations()
     }
 
@@ -208,7 +214,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::UnknownStep`] where a command named a step that there is not. What was done is saved also then.
+    /// [`Error::OtherProcess`] in a process that was forked from the one that opened the pipeline.
     pub fn finish(self) -> Result<Vec<StepReport>, Error> {
+        self.guard.check_process()?;
         let Book { names, reports, .. } = std::mem::take(&mut *self.book());
         match self.commands.names().find(|name| !names.contains(*name)) {
             Some(step) => {
@@ -236,11 +244,14 @@ impl Pipeline {
         &self.workshop.path
     }
 
+    /// The caller has made sure that this process opened the pipeline: in a forked one, a thread of
+    /// the parent may have the lock forever.
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, event: impl FnOnce() -> StepEvent) {
+        let _warnings = self.workshop.options.warnings.enter();
         self.watcher.tell(event);
     }
 

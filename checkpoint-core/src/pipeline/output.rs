@@ -1,16 +1,18 @@
 //! What a step made: loaded when somebody wants it, and then shared.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::arrays::{Array, ArraySink, Cause};
+use crate::base::warnings::{Warnings, warn};
 use crate::codec::{Failure, Forms, encode};
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
 use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::Directory;
+use crate::store::{Directory, Process};
 
 /// The output of a step. A clone is the same output; what is in memory is shared.
 pub struct Output<T> {
@@ -22,10 +24,38 @@ pub struct Output<T> {
     place: Arc<Place<T>>,
 }
 
-struct Place<T> {
+pub(super) struct Place<T> {
     directory: Directory,
     protection: Protection,
+    warnings: Warnings,
+    /// The process that ran or reused the step.
+    process: Process,
     memory: Mutex<Option<Arc<T>>>,
+}
+
+impl<T> Place<T> {
+    pub(super) fn new(
+        directory: Directory,
+        protection: Protection,
+        warnings: Warnings,
+        value: Option<T>,
+    ) -> Place<T> {
+        let memory = Mutex::new(value.map(Arc::new));
+        Place { directory, protection, warnings, process: Process::current(), memory }
+    }
+
+    /// The value in memory. `None` in a forked process where a thread of its parent had the lock at
+    /// the fork: that thread does not exist here, and never gives it back.
+    fn lock(&self) -> Option<MutexGuard<'_, Option<Arc<T>>>> {
+        if self.process.is_current() {
+            return Some(self.memory.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        match self.memory.try_lock() {
+            Ok(memory) => Some(memory),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
 }
 
 impl<T: Checkpoint> Output<T> {
@@ -34,38 +64,45 @@ impl<T: Checkpoint> Output<T> {
         step: &str,
         identity: String,
         version: u64,
-        (directory, protection): (Directory, Protection),
-        value: Option<T>,
+        place: Place<T>,
     ) -> Output<T> {
-        let place = Place { directory, protection, memory: Mutex::new(value.map(Arc::new)) };
         Output { pipeline, step: step.to_owned(), identity, version, place: Arc::new(place) }
     }
 
-    /// The output itself: what is in memory, or else loaded now.
+    /// Returns the output: the value in memory, or else it is loaded now, and then shared.
+    ///
+    /// A damaged file is moved aside, with a warning: the next run of the program runs the step
+    /// again.
     ///
     /// # Errors
-    /// [`Error::OutputUnusable`] where its file is damaged or gone, and what else may be wrong with it.
+    /// [`Error::OutputUnusable`] where its file is damaged or gone, or another error of reading it.
     pub fn load(&self) -> Result<Arc<T>, Error> {
+        let _warnings = self.place.warnings.enter();
         // Held while it is loaded: two threads that want it load it once.
-        let mut memory = self.place.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = &*memory {
+        let mut memory = self.place.lock();
+        if let Some(value) = memory.as_deref().and_then(Option::as_ref) {
             return Ok(Arc::clone(value));
         }
-        let Place { directory, protection, .. } = &*self.place;
-        let reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone());
-        let loaded = reader?.load_generation(self.version);
-        let value = loaded.map_err(|error| match error {
-            error if error.is_damage() || matches!(error, Error::NoSuchGeneration { .. }) => {
-                Error::OutputUnusable { step: self.step.clone(), source: Box::new(error) }
-            }
-            error => error,
-        })?;
-        Ok(Arc::clone(memory.insert(Arc::new(value))))
+        let value = Arc::new(self.read()?);
+        if let Some(memory) = memory.as_deref_mut() {
+            *memory = Some(Arc::clone(&value));
+        }
+        Ok(value)
     }
 
-    /// Frees the memory that it takes here; who has it still keeps it. The next [`load`](Output::load) reads it again.
+    fn read(&self) -> Result<T, Error> {
+        let Place { directory, protection, .. } = &*self.place;
+        let mut reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
+        let loaded = reader.load_generation(self.version);
+        loaded.map_err(|error| unusable(directory, &self.step, self.version, error))
+    }
+
+    /// Frees the memory of the output here; other holders keep theirs. The next
+    /// [`load`](Output::load) reads it again.
     pub fn unload(&self) {
-        self.place.memory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut memory) = self.place.lock() {
+            memory.take();
+        }
     }
 
     /// The name of the step.
@@ -78,6 +115,40 @@ impl<T: Checkpoint> Output<T> {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+}
+
+/// The error of a version that cannot be loaded. A damaged file is moved out of the way.
+pub(super) fn unusable(directory: &Directory, step: &str, version: u64, error: Error) -> Error {
+    let is_damage = error.is_damage();
+    if !is_damage && !matches!(error, Error::NoSuchGeneration { .. }) {
+        return error;
+    }
+    // Only the pipeline that holds the directory changes it.
+    let set_aside =
+        if is_damage && directory.is_guarded() { set_aside(directory, step, version, &error) } else { None };
+    Error::OutputUnusable { step: step.to_owned(), set_aside, source: Box::new(error) }
+}
+
+/// Moves the damaged file of a version out of the way, so that the step is run again. Warns, and
+/// returns the new path; `None` where the file stays.
+pub(super) fn set_aside(directory: &Directory, step: &str, version: u64, why: &Error) -> Option<PathBuf> {
+    match directory.set_aside(version) {
+        Ok(path) => {
+            warn(format!(
+                "version {version} of the output of step `{step}` is damaged, and was moved to {}, so that the step \
+                 is run again: {why}",
+                path.display()
+            ));
+            Some(path)
+        }
+        Err(error) => {
+            warn(format!(
+                "version {version} of the output of step `{step}` is damaged ({why}), and cannot be moved out of \
+                 the way: {error}"
+            ));
+            None
+        }
     }
 }
 

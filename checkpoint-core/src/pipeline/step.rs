@@ -5,15 +5,16 @@ use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::Pipeline;
+use super::boot;
 use super::builder::Workshop;
 use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
-use super::files::Input;
+use super::files::Inputs;
 use super::folder::{folder, place_of};
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
@@ -25,6 +26,8 @@ use crate::container::Metadata;
 use crate::error::Error;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
+use crate::run::reader::CheckpointReader;
+use crate::run::stamp::Stamp;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::{Directory, Home as _, name};
@@ -42,7 +45,7 @@ pub struct Step<'p> {
     key: Key,
     files: Vec<PathBuf>,
     /// The same, as they were before the work.
-    inputs: Vec<Input>,
+    inputs: Inputs,
     keep: usize,
     read_back: ReadBack,
     /// What was wrong with the declaration, for `run` to say.
@@ -57,11 +60,15 @@ impl<'p> Step<'p> {
             name: name.to_owned(),
             key,
             files: Vec::new(),
-            inputs: Vec::new(),
+            inputs: Inputs::default(),
             keep: KEEP,
             read_back: ReadBack::default(),
             wrong: None,
         };
+        if let Err(error) = pipeline.guard.check_process() {
+            step.wrong = Some(error);
+            return step;
+        }
         if name.is_empty() {
             step.refuse("a step has a name");
             return step;
@@ -152,6 +159,7 @@ impl<'p> Step<'p> {
     /// # Errors
     /// As [`run`](Step::run).
     pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
+        self.pipeline.guard.check_process()?;
         let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
         let kept = self.prepare::<T>();
         let mut book = self.pipeline.book();
@@ -161,7 +169,9 @@ impl<'p> Step<'p> {
         }
         let mut marks = book.marks.clone();
         drop(book);
-        Ok(match decide(&self.pipeline.commands, &mut marks, &self.name, &self.key, &kept?)? {
+        let commands = &self.pipeline.commands;
+        let decided = |kept: &Kept| decide(commands, &mut marks, &self.name, &self.key, kept);
+        Ok(match self.choose::<T>(&mut kept?, decided)? {
             Choice::Run(reasons) => (Outcome::Ran, reasons),
             Choice::Reuse(_, reasons) => (Outcome::Reused, reasons),
             Choice::Accept(_) => (Outcome::Reused, vec![Reason::Accepted]),
@@ -183,13 +193,54 @@ impl<'p> Step<'p> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         let begun = Instant::now();
-        let kept = self.prepare::<T>()?;
+        let mut kept = self.prepare::<T>()?;
         let commands = &self.pipeline.commands;
-        let choice = decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, &kept)?;
+        let choice = self.choose::<T>(&mut kept, |kept| {
+            decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, kept)
+        })?;
+        self.set_aside(&kept);
         match choice {
             Choice::Reuse(version, reasons) => self.reuse(begun, version, reasons),
             Choice::Accept(version) => self.accept(begun, version),
             Choice::Run(reasons) => self.make(begun, &kept.versions, reasons, work),
+        }
+    }
+
+    /// Decides what to do by `decided`, with versions that are not damaged.
+    fn choose<T: Checkpoint>(
+        &self,
+        kept: &mut Kept,
+        mut decided: impl FnMut(&Kept) -> Result<Choice, Error>,
+    ) -> Result<Choice, Error> {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
+        loop {
+            let choice = decided(kept)?;
+            let (Choice::Reuse(version, _) | Choice::Accept(version)) = &choice else { return Ok(choice) };
+            let (number, damage) = (version.number, self.damage_of::<T>(version)?);
+            let Some(why) = damage else { return Ok(choice) };
+            kept.lose(number, why);
+        }
+    }
+
+    /// Moves damaged versions out of the way.
+    fn set_aside(&self, kept: &Kept) {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
+        for (version, why) in kept.damaged() {
+            output::set_aside(&self.outputs(), &self.name, *version, why);
+        }
+    }
+
+    /// The damage of a version that a power cut may have taken: it was not synced, and the machine
+    /// has started again since. All of it is read.
+    fn damage_of<T: Checkpoint>(&self, version: &Version) -> Result<Option<Error>, Error> {
+        if version.record.unsynced.as_ref().is_none_or(|boot| Some(boot) == boot::current().as_ref()) {
+            return Ok(None);
+        }
+        let reader = CheckpointReader::<T>::new(Arc::new(self.outputs()), self.protection())?;
+        match reader.verify(version.number) {
+            Ok(()) => Ok(None),
+            Err(error) if error.is_damage() => Ok(Some(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -208,7 +259,7 @@ impl<'p> Step<'p> {
             let mut files = self.pipeline.files.lock().unwrap_or_else(PoisonError::into_inner);
             let input = files.input(path).map_err(|error| self.failed(error))?;
             self.key.files.insert(input.name.clone(), input.hash().to_owned());
-            self.inputs.push(input);
+            self.inputs.add(input);
         }
         kept::<T>(self.outputs(), self.protection())
     }
@@ -255,7 +306,9 @@ impl<'p> Step<'p> {
     fn accept<T: Checkpoint>(self, begun: Instant, version: Version) -> Result<Output<T>, Error> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         let mut checkpoints = self.open::<T>()?;
-        let value = checkpoints.load_generation(version.number)?;
+        let value = checkpoints
+            .load_generation(version.number)
+            .map_err(|error| output::unusable(&self.outputs(), &self.name, version.number, error))?;
         let Record { identity, seconds, .. } = version.record;
         let saved = checkpoints.save_with(&value, self.metadata(self.key.clone(), &identity, seconds)?)?;
         let (number, bytes) = (saved.generation, saved.bytes);
@@ -264,7 +317,7 @@ impl<'p> Step<'p> {
     }
 
     fn make<T, E>(
-        self,
+        mut self,
         begun: Instant,
         versions: &[Version],
         mut reasons: Vec<Reason>,
@@ -279,10 +332,12 @@ impl<'p> Step<'p> {
         let mut checkpoints = self.open::<T>()?;
         let same = versions.iter().find(|version| version.record.key == self.key);
         let again = same.map_or(0, |version| version.number);
+        let inputs = Arc::new(std::mem::take(&mut self.inputs));
         let context = StepContext {
             step: self.name.clone(),
             place: format!("{}/{}{again}", name::PROGRESS, self.progress_prefix()),
             read_back: self.read_back,
+            inputs: Arc::clone(&inputs),
             workshop: self.pipeline.workshop.clone(),
         };
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
@@ -291,7 +346,10 @@ impl<'p> Step<'p> {
             Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
         };
         let _warnings = self.pipeline.workshop.options.warnings.enter();
-        let changed = self.changed_meanwhile()?;
+        let (changed, failed) = inputs.changed();
+        if let Some(error) = failed {
+            return Err(self.failed(error));
+        }
         for path in &changed {
             warn(format!(
                 "step `{}`: {path} was changed while it ran, so it is not known what it has read: the next run runs it again",
@@ -316,28 +374,22 @@ impl<'p> Step<'p> {
     }
 
     fn output<T: Checkpoint>(&self, identity: String, version: u64, value: Option<T>) -> Output<T> {
-        let place = (self.outputs(), self.protection());
-        Output::new(self.pipeline.number, &self.name, identity, version, place, value)
+        let warnings = self.pipeline.workshop.options.warnings.clone();
+        let place = output::Place::new(self.outputs(), self.protection(), warnings, value);
+        Output::new(self.pipeline.number, &self.name, identity, version, place)
     }
 
     fn failed(&self, why: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
         Error::StepFailed { step: self.name.clone(), source: why.into() }
     }
 
-    /// The files that were changed since they were looked at: it is not known what of them the step has read.
-    fn changed_meanwhile(&self) -> Result<Vec<String>, Error> {
-        let mut changed = Vec::new();
-        for input in &self.inputs {
-            if !input.is_unchanged().map_err(|error| self.failed(error))? {
-                changed.push(input.name.clone());
-            }
-        }
-        Ok(changed)
-    }
-
     fn metadata(&self, key: Key, identity: &str, seconds: f64) -> Result<Metadata, Error> {
         let directory = std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned));
-        let record = Record { key, identity: identity.to_owned(), seconds, directory };
+        let unsynced = match self.pipeline.workshop.options.durable {
+            true => None,
+            false => Some(boot::current().unwrap_or_default()),
+        };
+        let record = Record { key, identity: identity.to_owned(), seconds, directory, unsynced };
         let text = serde_json::to_string(&record).map_err(|error| Error::Encode {
             name: format!("the key of step {}", self.name),
             why: error.to_string(),
@@ -403,6 +455,7 @@ pub struct StepContext {
     /// Where its own checkpoints are in the pipeline directory.
     place: String,
     read_back: ReadBack,
+    inputs: Arc<Inputs>,
     workshop: Workshop,
 }
 
@@ -413,8 +466,13 @@ impl StepContext {
         &self.step
     }
 
-    /// Checkpoints of the step's own, so that it goes on in its middle after a crash. They belong to its present version,
-    /// parameters and inputs, and are removed when it is done with these.
+    /// Opens checkpoints of the step's own, so that it continues in its middle after a crash. They
+    /// belong to its present version, parameters and inputs, and are removed when it is done with
+    /// these.
+    ///
+    /// A state that was saved after an input [file](Step::file) changed is not loaded, even if the
+    /// file was put back: it is not known what the state was computed from. The newest state from
+    /// before the change is loaded instead, with a warning, or none.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
@@ -440,6 +498,9 @@ impl StepContext {
     /// # Errors
     /// As [`Checkpointer::open`].
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        self.workshop.builder(&self.place).read_back(self.read_back).open()
+        let inputs = Arc::clone(&self.inputs);
+        // A file that cannot be looked at counts as changed.
+        let stamp = Stamp::new(move || inputs.changed().0);
+        self.workshop.builder(&self.place).read_back(self.read_back).stamped(stamp).open()
     }
 }

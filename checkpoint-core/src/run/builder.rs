@@ -20,6 +20,7 @@ use crate::run::options::{Options, reading_options, writing_options};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::reader::CheckpointReader;
 use crate::run::saver::Saver;
+use crate::run::stamp::Stamp;
 use crate::schedule::{Pacer, Schedule};
 use crate::state::Checkpoint;
 use crate::stop::{self, Stop};
@@ -59,6 +60,7 @@ pub struct Builder<T, O = Checkpointer<T>> {
     on_failed_save: OnFailedSave,
     /// True for a directory that the library keeps for itself: the environment does not change it.
     is_of_library: bool,
+    stamp: Stamp,
     /// `None` for the real disk.
     disk: Option<Arc<dyn Disk>>,
     opened: PhantomData<fn() -> (T, O)>,
@@ -85,6 +87,7 @@ impl<T, O> Builder<T, O> {
             watcher: Callback::default(),
             on_failed_save: OnFailedSave::default(),
             is_of_library: false,
+            stamp: Stamp::default(),
             disk: None,
             opened: PhantomData,
         }
@@ -280,6 +283,12 @@ impl<T, O> Builder<T, O> {
         self
     }
 
+    /// Marks the saves whose inputs changed.
+    pub(crate) fn stamped(mut self, stamp: Stamp) -> Self {
+        self.stamp = stamp;
+        self
+    }
+
     /// Applies the environment, which goes before the settings of the program.
     fn with_environment(mut self) -> Result<Self, Error> {
         let _warnings = self.options.warnings.enter();
@@ -365,11 +374,13 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let Options { protection, compression, access, warnings, .. } = self.options;
         let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::with(access)));
         let directory = Directory::new(&path, disk);
-        let mut reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
+        let reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
+        let mut reader = reader.warning(warnings.clone());
         // The other directory numbers its own generations.
         let of_other = protection.clone().at_least(0);
         let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
         let branched_from = branched_from.map(|path| CheckpointReader::at(&path, of_other)).transpose()?;
+        let branched_from = branched_from.map(|origin| origin.warning(warnings.clone()));
         let settings = Settings { retention, compression, protection };
         // This comes before anything is created or written: a setting may be invalid.
         let mut stop = Stop::new(&self.stop, &path, begun)?;
@@ -389,7 +400,9 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         // The library itself saves without loading where that is right.
         let unloaded = writer.newest().filter(|_| !self.is_of_library);
         let saver = Saver::new(writer, net, run);
-        Ok(Checkpointer::new(reader, branched_from, saver, self.background, unloaded).into())
+        let checkpointer =
+            Checkpointer::new(reader, branched_from, saver, self.stamp, self.background, unloaded);
+        Ok(checkpointer.into())
     }
 }
 
@@ -445,6 +458,7 @@ impl<T, O> Clone for Builder<T, O> {
             watcher: self.watcher.clone(),
             on_failed_save: self.on_failed_save,
             is_of_library: self.is_of_library,
+            stamp: self.stamp.clone(),
             disk: self.disk.clone(),
             opened: PhantomData,
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::base::panics::message;
-use crate::base::warnings::warn;
+use crate::base::warnings::{Warnings, warn};
 use crate::codec;
 use crate::codec::Observed;
 use crate::container::{IntoMetadata, Manifest, Metadata};
@@ -18,6 +18,7 @@ use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
 use crate::run::save::{self, Failure, Order};
 use crate::run::saver::Saver;
+use crate::run::stamp::Stamp;
 use crate::run::standing::{self, Question};
 use crate::state::Checkpoint;
 use crate::store::Metric;
@@ -57,6 +58,7 @@ pub struct Checkpointer<T> {
     /// The reader of the directory to branch from, for loading while this one has no generation.
     branched_from: Option<CheckpointReader<T>>,
     saver: Saver,
+    stamp: Stamp,
     /// True to make due saves in the background.
     background: bool,
     /// The newest generation of earlier runs, until this run loads one or was warned.
@@ -100,10 +102,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         reader: CheckpointReader<T>,
         branched_from: Option<CheckpointReader<T>>,
         saver: Saver,
+        stamp: Stamp,
         background: bool,
         unloaded: Option<u64>,
     ) -> Checkpointer<T> {
-        Checkpointer { reader, branched_from, saver, background, unloaded, buffer: Vec::new() }
+        Checkpointer { reader, branched_from, saver, stamp, background, unloaded, buffer: Vec::new() }
     }
 
     /// Warns before a first save that begins to replace generations that this run did not load: the
@@ -188,13 +191,13 @@ impl<T: Checkpoint> Checkpointer<T> {
         // Waits for a save in the background; if that failed, the next save returns its error.
         let writer = self.saver.settled_writer();
         let loaded = load(&mut self.reader)?;
+        self.unloaded = None;
         if let (Some(report), Some(writer)) = (self.reader.last_load(), writer) {
             writer.mark_damaged(report.skipped.iter().map(|skipped| skipped.generation));
         }
         if loaded.is_some()
             && let Some(report) = self.reader.last_load()
         {
-            self.unloaded = None;
             self.saver.run.restarted(report);
         }
         match &mut self.branched_from {
@@ -299,6 +302,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of writing the pin.
     pub fn pin(&self, generation: u64) -> Result<(), Error> {
+        let _warnings = self.saver.run.warnings.enter();
         self.reader.home().pin(generation)
     }
 
@@ -307,6 +311,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// The error of removing the pin.
     pub fn unpin(&self, generation: u64) -> Result<(), Error> {
+        let _warnings = self.saver.run.warnings.enter();
         self.reader.home().unpin(generation)
     }
 
@@ -371,7 +376,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let generation = self.saver.writer()?.next()?;
         let context = self.saver.run.save_context();
         context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
-        let manifest = self.reader.new_manifest(generation, metadata);
+        let manifest = self.reader.new_manifest(generation, self.stamp.mark(metadata));
         let (reader, buffer) = (&self.reader, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
@@ -448,7 +453,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub(crate) fn due(&mut self) -> Result<Turn, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let failed = self.saver.check()?;
-        let reason = self.saver.due();
+        let reason = self.saver.due()?;
         Ok(reason.map_or_else(|| Turn::Pass(failed.unwrap_or(Decision::NotDue)), Turn::Save))
     }
 
@@ -480,7 +485,13 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`stop_before_deadline`](Builder::stop_before_deadline). The time limits leave time for one
     /// more save. The first reason stays.
     pub fn should_stop(&mut self) -> Option<&StopReason> {
+        let _warnings = self.saver.run.warnings.enter();
         self.saver.run.should_stop()
+    }
+
+    /// The destinations of the warnings of this run.
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.saver.run.warnings
     }
 
     /// The saves that are read back.
@@ -563,6 +574,7 @@ impl<T: Checkpoint> Checkpointer<T> {
 
     /// Ends a run whose newest generation has its last state.
     pub(crate) fn finish_without_saving(mut self) -> Result<Finished, Error> {
+        let _warnings = self.saver.run.warnings.enter();
         let saved = self.wait()?;
         let exit_codes = self.saver.run.exit_codes();
         Ok(Finished { saved, stopped: self.saver.run.end(), exit_codes })
@@ -650,7 +662,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
-        let mut manifest = self.reader.new_manifest(generation, metadata);
+        let mut manifest = self.reader.new_manifest(generation, self.stamp.mark(metadata));
         let (reader, staging) = (&self.reader, self.saver.staging()?);
         let copy = || {
             let mut bytes = std::mem::take(&mut staging.state);

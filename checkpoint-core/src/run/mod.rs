@@ -13,4 +13,5 @@ pub(crate) mod read_back;
 pub(crate) mod reader;
 pub(crate) mod save;
 pub(crate) mod saver;
+pub(crate) mod stamp;
 pub(crate) mod standing;

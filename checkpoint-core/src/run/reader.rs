@@ -17,6 +17,7 @@ use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
 use crate::outcome::LoadReport;
 use crate::run::options::{Options, reading_options};
+use crate::run::stamp::INPUTS_CHANGED;
 use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
@@ -109,9 +110,7 @@ impl<T> ReaderBuilder<T> {
     {
         let Options { protection, warnings, .. } = self.options;
         let _warnings = warnings.enter();
-        let mut reader = CheckpointReader::at(&self.path.absolute()?, protection)?;
-        reader.warnings = warnings.clone();
-        Ok(reader)
+        Ok(CheckpointReader::at(&self.path.absolute()?, protection)?.warning(warnings.clone()))
     }
 }
 
@@ -148,6 +147,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
             seen: None,
             state: PhantomData,
         })
+    }
+
+    /// Sends its warnings to these destinations.
+    pub(crate) fn warning(self, warnings: Warnings) -> CheckpointReader<T> {
+        CheckpointReader { warnings, ..self }
     }
 
     /// Loads the newest undamaged generation; `None` where there is none at all.
@@ -187,8 +191,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// The state stays in its box: a large one would be on the stack once for each function on its
     /// way.
     fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<Box<T>>, Error> {
-        let warnings = self.warnings.clone();
-        let _warnings = warnings.enter();
+        let _warnings = self.warnings.enter();
         let begun = Instant::now();
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut generations = self.home.generations()?;
@@ -213,7 +216,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 skipped.clear();
                 continue;
             }
-            if !error.is_damage() {
+            if !error.is_damage() && !matches!(error, Error::InputsChanged { .. }) {
                 return Err(error);
             }
             let next = if generations.is_empty() {
@@ -227,6 +230,10 @@ impl<T: Checkpoint> CheckpointReader<T> {
         if skipped.is_empty() {
             self.look_for_missing(None);
             return self.check_age(None).map(|()| None);
+        }
+        // What was computed from inputs that are gone can be computed anew.
+        if skipped.iter().all(|skipped| matches!(skipped.error, Error::InputsChanged { .. })) {
+            return Ok(None);
         }
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
     }
@@ -245,6 +252,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
+        let _warnings = self.warnings.enter();
         let begun = Instant::now();
         let (loaded, container) = self
             .read(generation, &mut ArrayPool::default)
@@ -308,6 +316,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
+        let _warnings = self.warnings.enter();
         self.home.generations()
     }
 
@@ -316,6 +325,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
+        let _warnings = self.warnings.enter();
         let container = self.container(generation).map_err(|error| self.explain(generation, error))?;
         Ok(container.manifest().clone())
     }
@@ -327,6 +337,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Fails if the directory cannot be listed, or a generation cannot be read for a passing
     /// reason.
     pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
+        let _warnings = self.warnings.enter();
         let mut values = Vec::new();
         for generation in self.generations()? {
             match self.manifest(generation) {
@@ -434,6 +445,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok(container)
     }
 
+    /// Reads all of a generation, and compares every checksum.
+    pub(crate) fn verify(&self, generation: u64) -> Result<(), Error> {
+        let refused = |refusal| Error::refused(&self.home.location(generation), refusal);
+        self.container(generation)?.verify().map_err(refused)
+    }
+
     /// Reads a generation. Calls `pool` last.
     fn read(
         &self,
@@ -441,6 +458,10 @@ impl<T: Checkpoint> CheckpointReader<T> {
         pool: &mut dyn FnMut() -> ArrayPool,
     ) -> Result<(Decoded<T>, Container), Error> {
         let container = self.container(generation)?;
+        if let Some(changed) = container.manifest().metadata().get(INPUTS_CHANGED) {
+            let path = self.home.location(generation);
+            return Err(Error::InputsChanged { path, inputs: changed.to_string() });
+        }
         let decoded = decode(&self.home.location(generation), &self.program, &container, pool)?;
         Ok((decoded, container))
     }

@@ -212,6 +212,10 @@ impl Saver {
     /// The error, if the program does not continue.
     pub(crate) fn check(&mut self) -> Result<Option<Decision>, Error> {
         let _ = self.is_busy();
+        if self.completed.as_ref().is_some_and(|completed| completed.saved.is_err()) {
+            // The error belongs to the process whose save failed.
+            self.run.check_process()?;
+        }
         match self.completed.take_if(|completed| completed.saved.is_err()) {
             Some(Completed { outcome: SaveOutcome::Tolerated(decision), .. }) => Ok(Some(decision)),
             Some(Completed { saved, .. }) => saved.map(|_| None),
@@ -221,9 +225,17 @@ impl Saver {
 
     /// Returns the reason for a save that is due now, after one more step of the program. A save
     /// that is merely due does not wait for a running one.
-    pub(crate) fn due(&mut self) -> Option<SaveReason> {
-        let reason = self.run.due()?;
-        (matches!(reason, SaveReason::Stopping(_)) || !self.is_busy()).then_some(reason)
+    ///
+    /// # Errors
+    /// A save is due, and this process was forked from the one that saves: to wait for the running
+    /// save of its parent would last forever.
+    pub(crate) fn due(&mut self) -> Result<Option<SaveReason>, Error> {
+        let Some(reason) = self.run.due() else { return Ok(None) };
+        // Each step of a program asks this while a save runs, so the number of the process must do.
+        if !self.run.has_process_number() {
+            self.run.check_process()?;
+        }
+        Ok((matches!(reason, SaveReason::Stopping(_)) || !self.is_busy()).then_some(reason))
     }
 
     /// Waits until no save runs; returns the error of the last one, if it failed.

@@ -23,6 +23,7 @@ pub use local::{Access, CopyWay};
 pub(crate) use local::{Directory, Disk, RealDisk, check_file_size, copy_generation, holder};
 pub(crate) use name::{generation as generation_of, is_temporary, temporary as temporary_name};
 pub(crate) use place::{Place, absolute};
+pub(crate) use process::Process;
 pub(crate) use retention::Metrics;
 pub use retention::{Keeping, Metric, Retention};
 pub(crate) use writer::{Settings, Writer};

@@ -34,6 +34,13 @@ const DIGITS: usize = 20;
 const SUFFIX: &str = ".ckpt";
 const PIN_SUFFIX: &str = ".pin";
 
+/// The file name of a damaged generation that was moved out of the way. It is no generation any
+/// more, and stays until a user removes it.
+pub(super) fn set_aside(generation: u64, number: u64) -> String {
+    let name = of_generation(generation);
+    if number == 1 { format!("{name}.damaged") } else { format!("{name}.damaged-{number}") }
+}
+
 /// The file name of a generation.
 pub(super) fn of_generation(generation: u64) -> String {
     format!("{generation:0DIGITS$}{SUFFIX}")
@@ -107,6 +114,8 @@ mod tests {
             "0000000000000000004２.ckpt",
             "00000000000000000042.CKPT",
             "00000000000000000042.ckpt~",
+            &set_aside(42, 1),
+            &set_aside(42, 2),
             "00000000000000000042",
             ".ckpt",
             "",

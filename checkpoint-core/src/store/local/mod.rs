@@ -54,6 +54,27 @@ impl Directory {
         Directory { guard: Arc::downgrade(guard), ..self }
     }
 
+    /// True while a claim on the directory is held.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard.strong_count() > 0
+    }
+
+    /// Gives the file of a generation another name beside it, so that it is no generation any more.
+    /// Returns that path.
+    pub(crate) fn set_aside(&self, generation: u64) -> Result<PathBuf, Error> {
+        self.check_writable()?;
+        let from = self.location(generation);
+        for number in 1_u64.. {
+            let to = self.path.join(name::set_aside(generation, number));
+            match self.disk.rename(&from, &to) {
+                Ok(()) => return Ok(to),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(Error::writing("rename", &from, source)),
+            }
+        }
+        Err(Error::writing("rename", &from, io::ErrorKind::AlreadyExists.into()))
+    }
+
     /// Checks before a change that the directory is still the claimed one, and that this process
     /// has the claim.
     fn check_writable(&self) -> Result<(), Error> {
