@@ -35,6 +35,7 @@ mod migrations;
 mod names;
 mod nested;
 mod numpy;
+mod numbered_names;
 mod other_readers;
 mod outside_program;
 mod pipeline;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::forms::{Id, Leaf};
 use crate::arrays::Dtype;
 use crate::base::limits::{OBSERVED_DEPTH, OBSERVED_FORMS, OBSERVED_VARIANTS};
-use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
+use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant, hidden};
 
 /// What is of several forms, or was not observed. So is every part of it.
 const MIXED: Id = Id(u32::MAX);
@@ -145,7 +145,7 @@ impl Observed {
         let Some(seen) = self.seen(id) else { return MIXED };
         let Shape::Product(_, parts) = &mut seen.shape else { return MIXED };
         match parts.get_mut(number) {
-            Some((known, part)) if known.is_empty() || *known == name => {
+            Some((known, part)) if (known.is_empty() || *known == name) && !hidden::is_reserved(name) => {
                 *known = name;
                 *part
             }
@@ -169,6 +169,7 @@ impl Observed {
             return *content;
         }
         let is_new = number < OBSERVED_VARIANTS
+            && !hidden::is_reserved(name)
             && variants.iter().all(|(place, (known, _))| *place != number && *known != name);
         let content = if is_new { self.inside(id) } else { MIXED };
         match self.seen(id).map(|seen| &mut seen.shape) {
@@ -293,7 +294,7 @@ impl Emission<'_> {
     fn variant(&mut self, number: u32, variant: Option<&(&'static str, Id)>) -> Variant {
         let Some((name, content)) = variant else {
             let fields = Fields::Newtype(Type::Opaque(self.part.clone()));
-            return Variant { name: format!("variant {number}, which was not written"), fields };
+            return Variant { name: hidden::unknown(number), fields };
         };
         let observed = self.observed;
         let seen = content.0.checked_sub(Id::FREE).and_then(|place| observed.0.get(place as usize));

@@ -1,29 +1,86 @@
-//! Names of fields and variants of other crates' types, where aliases hide which of several it is.
+//! Names of fields and variants of other crates' types that are not known.
 //!
-//! Such a name is the number of the field or the variant, and all the names that it may be: `2 of celerity|speed`.
+//! Aliases hide which of several names a field or a variant has. Such a member gets a name that no
+//! type gives: it begins with a zero byte. The lengths of all names that it may be follow, then
+//! another zero byte, its number, and these names: `\0` `8 5` `\0` `2 of celerity|speed`. A variant
+//! without a known name has `\0` `\0` `variant 2`. A type is refused that gives a name with a zero
+//! byte itself, so no other name is ever taken for such a one.
 
-/// The name of that number, which is one of these.
+use super::{Body, Fields, Type};
+
+/// What a name that serde gives never has.
+const MARK: char = '\0';
+
+/// Why a type is refused that has such a name itself.
+const RESERVED: &str = "a field or a variant has a name with a zero byte, which no name in a state may have; give it \
+                        another with #[serde(rename = \"…\")]";
+
+/// The name of the member of that number, which is one of these.
 pub(crate) fn name(number: usize, names: &[&str]) -> String {
-    format!("{number} of {}", names.join("|"))
+    let lengths: Vec<String> = names.iter().map(|name| name.len().to_string()).collect();
+    format!("{MARK}{}{MARK}{number} of {}", lengths.join(" "), names.join("|"))
 }
 
-/// All names that it may be; the name itself if nothing hides it.
-pub(crate) fn names(name: &str) -> impl Iterator<Item = &str> {
-    let (hidden, plain) = match alternatives(name) {
-        Some(names) => (Some(names.split('|')), None),
-        None => (None, Some(name)),
+/// The name of the variant of that number, if nothing is known of its own.
+pub(crate) fn unknown(number: impl std::fmt::Display) -> String {
+    format!("{MARK}{MARK}variant {number}")
+}
+
+/// Whether a type may not give this name.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name.contains(MARK)
+}
+
+/// Stands for a type that gives such a name.
+pub(crate) fn refused() -> Body {
+    Body::Struct(Fields::Newtype(Type::Unsupported(RESERVED.to_owned())))
+}
+
+/// The body, if it gives no such name.
+pub(crate) fn allowed(body: Body) -> Body {
+    let is_refused = match &body {
+        Body::Struct(fields) => has_reserved(fields),
+        Body::Enum(variants) => {
+            variants.iter().any(|variant| is_reserved(&variant.name) || has_reserved(&variant.fields))
+        }
     };
-    hidden.into_iter().flatten().chain(plain)
+    if is_refused { refused() } else { body }
+}
+
+fn has_reserved(fields: &Fields) -> bool {
+    matches!(fields, Fields::Named(fields) if fields.iter().any(|field| is_reserved(&field.name)))
 }
 
 /// Whether it is not known which name it is.
 pub(crate) fn is_hidden(name: &str) -> bool {
-    alternatives(name).is_some()
+    name.starts_with(MARK)
+}
+
+/// All names that it may be; the name itself if nothing hides it.
+pub(crate) fn names(name: &str) -> impl Iterator<Item = &str> {
+    let (lengths, text) = parts(name).unwrap_or_default();
+    let mut rest = text.split_once(" of ").map(|(_, names)| names);
+    // A forged name ends where its lengths lead nowhere.
+    let hidden = lengths.split(' ').map_while(move |length| {
+        let names = rest?;
+        let found = names.get(..length.parse().ok()?)?;
+        rest = names.get(found.len() + 1..);
+        Some(found)
+    });
+    hidden.chain((!is_hidden(name)).then_some(name))
+}
+
+/// The name for people, in which each member of a type has another.
+pub(crate) fn label(name: &str) -> &str {
+    parts(name).map_or(name, |(_, text)| text)
 }
 
 /// The name for people: without its number.
 pub(crate) fn shown(name: &str) -> &str {
-    alternatives(name).unwrap_or(name)
+    match parts(name) {
+        Some((_, text)) => text.split_once(" of ").map_or(text, |(_, names)| names),
+        None => name,
+    }
 }
 
 /// Whether both may be the same name, and which that is.
@@ -31,10 +88,9 @@ pub(crate) fn common<'a>(one: &'a str, other: &str) -> Option<&'a str> {
     names(one).find(|name| names(other).any(|other| other == *name))
 }
 
-fn alternatives(name: &str) -> Option<&str> {
-    let (number, names) = name.split_once(" of ")?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some(names)
+/// The lengths, and what is for people.
+fn parts(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(MARK)?.split_once(MARK)
 }
 
 #[cfg(test)]
@@ -44,14 +100,47 @@ mod tests {
     #[test]
     fn a_name_is_told_from_several_that_it_may_be() {
         let hidden = name(2, &["celerity", "speed"]);
-        assert_eq!((shown(&hidden), is_hidden(&hidden)), ("celerity|speed", true));
+        assert_eq!((shown(&hidden), label(&hidden)), ("celerity|speed", "2 of celerity|speed"));
+        assert!(is_hidden(&hidden) && is_reserved(&hidden));
         assert_eq!(names(&hidden).collect::<Vec<_>>(), ["celerity", "speed"]);
-        for plain in ["speed", "speed of light", "a|b", "2 of", ""] {
-            assert_eq!((shown(plain), is_hidden(plain)), (plain, false));
+        for plain in ["speed", "2 of celerity|speed", "speed of light", "a|b", "2 of", "", "é"] {
+            assert_eq!((shown(plain), label(plain)), (plain, plain));
+            assert!(!is_hidden(plain) && !is_reserved(plain));
             assert_eq!(names(plain).collect::<Vec<_>>(), [plain]);
         }
         assert_eq!(common(&hidden, "speed"), Some("speed"));
         assert_eq!(common(&hidden, &name(0, &["a", "speed"])), Some("speed"));
         assert_eq!(common(&hidden, "velocity"), None);
+    }
+
+    #[test]
+    fn any_names_can_be_among_those_that_it_may_be() {
+        let any = ["", "a|b", " of ", "2 of a", "|", "é of ü|", "8 5"];
+        for start in 0..any.len() {
+            for end in start + 1..=any.len() {
+                let hidden = name(7, &any[start..end]);
+                assert_eq!(names(&hidden).collect::<Vec<_>>(), any[start..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_variant_without_a_name_is_no_other() {
+        let nameless = unknown(3);
+        assert_eq!((shown(&nameless), label(&nameless)), ("variant 3", "variant 3"));
+        assert!(is_hidden(&nameless));
+        assert_eq!(names(&nameless).count(), 0);
+        assert_eq!(common(&nameless, &nameless), None);
+    }
+
+    #[test]
+    fn a_forged_name_is_no_name() {
+        for forged in
+            ["\0", "\0\0", "\09\09 of a", "\0x\00 of a", "\01 1\00 of é", "\01 1 1\00 of a|b", "\01\0"]
+        {
+            assert!(is_hidden(forged));
+            assert!(names(forged).count() < 3, "{forged:?}");
+            let _ = (shown(forged), label(forged));
+        }
     }
 }

@@ -328,9 +328,7 @@ impl Definition {
             Body::Enum(variants) => Box::new(variants.iter().flat_map(|variant| variant.fields.types())),
         }
     }
-}
 
-impl Definition {
     pub(crate) fn types_mut(&mut self, take: &mut dyn FnMut(&mut Type)) {
         let mut of = |fields: &mut Fields| match fields {
             Fields::Unit => {}

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::Checkpoint;
 use super::migrate::Pending;
 use crate::evolution::{self, Migrated};
-use crate::schema::{self, Body, Definition, Fields, Former, OpaquePart, Schema, Type};
+use crate::schema::{self, Body, Definition, Fields, Former, OpaquePart, Schema, Type, hidden};
 use crate::trace::Traced;
 
 impl Schema {
@@ -99,7 +99,7 @@ impl Types {
         });
         let body = body(self);
         if let Some(definition) = self.definitions.get_mut(place) {
-            definition.body = body;
+            definition.body = hidden::allowed(body);
         }
         ty
     }

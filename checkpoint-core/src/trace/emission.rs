@@ -173,7 +173,9 @@ impl Emission<'_> {
             Item::Container(container) => {
                 let container = &self.graph.containers[container];
                 let name = container.key.name;
-                let body = if container.key.is_enum {
+                let body = if own_names(container).any(hidden::is_reserved) {
+                    hidden::refused()
+                } else if container.key.is_enum {
                     Body::Enum(self.variants(container, place))
                 } else {
                     self.aliases(&container.content, &[], place);
@@ -259,6 +261,16 @@ fn named_fields(names: &[&str], content: &Content, types: Vec<Type>) -> Vec<Fiel
         .collect()
 }
 
+/// The names that the type itself gives to its fields and variants.
+fn own_names(container: &Container) -> impl Iterator<Item = &'static str> {
+    let contents = container.variants.iter().map(|variant| &variant.content).chain([&container.content]);
+    let fields = contents.flat_map(|content| match content.form {
+        Form::Named(names) => names,
+        _ => &[],
+    });
+    container.key.members.iter().chain(fields).copied()
+}
+
 /// The names of the variants, up to the last one that is accepted.
 fn variant_names(container: &Container) -> Vec<String> {
     let (names, variants) = (container.key.members, &container.variants);
@@ -270,7 +282,7 @@ fn variant_names(container: &Container) -> Vec<String> {
     let marks: Vec<Option<u64>> = variants.iter().map(|variant| variant.mark).collect();
     let name = |number: usize| {
         if variants[number].rejected {
-            return format!("variant {number}, which is not read");
+            return hidden::unknown(number);
         }
         let mark = marks[number];
         // A type that makes the same of all numbers does not tell them apart.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use super::emission::{arguments, short_name};
 use super::trace_within;
 use crate::evolution::unsupported;
-use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant};
+use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant, hidden};
 
 fn trace<T: DeserializeOwned + 'static>() -> Schema {
     super::trace::<T>().schema
@@ -30,8 +30,10 @@ fn text<T: DeserializeOwned + 'static>() -> String {
         Fields::Newtype(ty) => format!("({})", schema.describe(ty)),
         Fields::Tuple(types) => schema.describe(&Type::Tuple(types.clone())),
         Fields::Named(fields) => {
-            let list: Vec<String> =
-                fields.iter().map(|Field { name, ty }| format!("{name}: {}", schema.describe(ty))).collect();
+            let list: Vec<String> = fields
+                .iter()
+                .map(|Field { name, ty }| format!("{}: {}", hidden::label(name), schema.describe(ty)))
+                .collect();
             format!(" {{ {} }}", list.join(", "))
         }
     };
@@ -43,7 +45,7 @@ fn text<T: DeserializeOwned + 'static>() -> String {
             Body::Enum(variants) => {
                 let list: Vec<String> = variants
                     .iter()
-                    .map(|Variant { name, fields: of }| format!("{name}{}", fields(of)))
+                    .map(|Variant { name, fields: of }| format!("{}{}", hidden::label(name), fields(of)))
                     .collect();
                 format!("enum {name} {{ {} }}", list.join(", "))
             }

@@ -9,7 +9,7 @@ use super::node::{Node, Value};
 use super::walk::{Place, Walker};
 use crate::base::limits::{KEY_DEPTH, KEY_LENGTH};
 use crate::error::Error;
-use crate::schema::{Field, Type};
+use crate::schema::{Field, Type, hidden};
 
 /// The values inside a value, one after the other. After an error there are no more.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ impl<'a> Members<'a> {
                 None => return Ok(None),
             },
             Inside::Fields(fields) => match fields.get(index) {
-                Some(field) => (Label::Field(&field.name), &field.ty, place),
+                Some(field) => (Label::Field(hidden::label(&field.name)), &field.ty, place),
                 None => return Ok(None),
             },
             Inside::Entries(key, value, _) => {

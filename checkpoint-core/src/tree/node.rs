@@ -7,7 +7,7 @@ use super::members::{Inside, Members};
 use super::walk::{Count, Place, Rest, TOO_MANY, Trouble, Walker, damaged, most_values, rest_of};
 use crate::codec::bytes::Flag;
 use crate::error::Error;
-use crate::schema::{Body, Fields, Float16, Grid, Type};
+use crate::schema::{Body, Fields, Float16, Grid, Type, hidden};
 
 /// One value of a state. It is where the value is; nothing is decoded before it is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -190,12 +190,13 @@ impl<'a> Node<'a> {
                 Body::Struct(fields) => return self.of_fields(walker, fields),
                 Body::Enum(variants) => {
                     let variant = walker.variant(variants).map_err(|trouble| self.file.trouble(trouble))?;
+                    let name = hidden::label(&variant.name);
                     let content = match &variant.fields {
                         Fields::Unit => None,
                         Fields::Newtype(inner) => Some(self.at(Form::Type(inner), walker.place)),
-                        fields => Some(self.at(Form::Content(&variant.name, fields), walker.place)),
+                        fields => Some(self.at(Form::Content(name, fields), walker.place)),
                     };
-                    return Ok(Value::Variant(&variant.name, content));
+                    return Ok(Value::Variant(name, content));
                 }
             }
         }

@@ -279,7 +279,10 @@ impl<'a> Comparison<'a> {
         let is_same_order = common(&matched.names, &in_program) == common(wanted, &in_checkpoint);
         let is_told = self.found.len() > before || matched.is_renamed.contains(&true);
         if !is_same_order || !is_told {
-            let order = |names: &[&str]| format!("{what} {}", listed(names));
+            let order = |names: &[&str]| {
+                let labels: Vec<&str> = names.iter().map(|name| hidden::label(name)).collect();
+                format!("{what} {}", listed(&labels))
+            };
             self.report(DifferenceKind::Reordered, order(own), order(wanted));
         }
     }

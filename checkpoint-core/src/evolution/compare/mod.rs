@@ -19,7 +19,7 @@ use crate::base::text::shortened;
 use crate::evolution::Program;
 use crate::evolution::program::{Migration, Step};
 use crate::schema;
-use crate::schema::{Schema, Type};
+use crate::schema::{Schema, Type, hidden};
 
 /// The result of a comparison.
 pub(crate) struct Compared {
@@ -298,7 +298,7 @@ fn versions(versions: &[u32]) -> String {
 }
 
 fn dotted(name: &str) -> String {
-    format!(".{name}")
+    format!(".{}", hidden::label(name))
 }
 
 /// Adds a step to a path. The first field needs no dot. The first member of a tuple keeps its dot:

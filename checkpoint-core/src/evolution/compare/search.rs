@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{dotted, step_into};
 use crate::base::limits::{DIFFERENCES, TYPE_DEPTH};
-use crate::schema::{Body, Definition, Fields, Schema, Type};
+use crate::schema::{Body, Definition, Fields, Schema, Type, hidden};
 
 /// The places of a schema that could be written but not read, each with the reason.
 pub(crate) fn unsupported(schema: &Schema) -> Vec<(String, String)> {
@@ -61,7 +61,7 @@ impl<'a> Search<'a> {
                     for variant in variants {
                         let length = self.path.len();
                         self.path.push_str("::");
-                        self.path.push_str(&variant.name);
+                        self.path.push_str(hidden::label(&variant.name));
                         self.fields(&variant.fields, next);
                         self.path.truncate(length);
                     }

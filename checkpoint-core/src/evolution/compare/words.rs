@@ -4,7 +4,7 @@ use super::Comparison;
 use super::form::Form;
 use crate::base::limits::TYPE_DEPTH;
 use crate::base::text::{listed, shortened};
-use crate::schema::{Fields, Type};
+use crate::schema::{Fields, Type, hidden};
 
 impl<'a> Comparison<'a> {
     pub(super) fn describe(&self, checkpoint: bool, ty: &Type) -> String {
@@ -42,7 +42,7 @@ impl<'a> Comparison<'a> {
             Fields::Newtype(inner) => self.describe(checkpoint, inner),
             Fields::Tuple(members) => format!("({})", list(&mut members.iter())),
             Fields::Named(fields) => {
-                let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+                let names: Vec<&str> = fields.iter().map(|field| hidden::label(&field.name)).collect();
                 format!("fields {}", listed(&names))
             }
         };

@@ -11,7 +11,7 @@ use super::cursor::{Cursor, Failure, Step};
 use super::other::Other;
 use super::value::Value;
 use crate::base::text::listed;
-use crate::schema::{Field, Fields, Type, Variant};
+use crate::schema::{Field, Fields, Type, Variant, hidden};
 
 /// Elements of one type.
 pub(super) struct Uniform<'r, 'a> {
@@ -129,7 +129,7 @@ pub(super) fn check_related(fields: &[Field], known: &[&str]) -> Result<(), Fail
     if fields.is_empty() || known.is_empty() || fields.iter().any(|field| known.contains(&&*field.name)) {
         return Ok(());
     }
-    let fields: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let fields: Vec<&str> = fields.iter().map(|field| hidden::label(&field.name)).collect();
     Err(Failure::custom(format!(
         "not one field is in both: {} in the checkpoint, {} in this program",
         listed(&fields),

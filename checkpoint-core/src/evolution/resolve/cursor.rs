@@ -12,7 +12,7 @@ use crate::base::text::shortened;
 use crate::codec::bytes::{self, Count, Flag};
 use crate::codec::{self, Reader, Room, allowed_elements};
 use crate::evolution::Program;
-use crate::schema::{Body, Definition, Fields, Float16, Schema, Type, Variant};
+use crate::schema::{Body, Definition, Fields, Float16, Schema, Type, Variant, hidden};
 
 pub(super) type Failure = codec::Failure;
 
@@ -137,13 +137,13 @@ impl<'a> Cursor<'a> {
         let mut path = String::new();
         for step in &self.path {
             match step {
-                Step::Field(name) if path.is_empty() => path.push_str(&shortened(name)),
-                Step::Field(name) => path.extend([".", &shortened(name)]),
+                Step::Field(name) if path.is_empty() => path.push_str(&shortened(hidden::label(name))),
+                Step::Field(name) => path.extend([".", &shortened(hidden::label(name))]),
                 Step::Member(number) => path.push_str(&format!(".{number}")),
                 Step::Element(number) => path.push_str(&format!("[{number}]")),
                 Step::Key => path.push_str("[key]"),
                 Step::Entry => path.push_str("[]"),
-                Step::Variant(name) => path.extend(["::", &shortened(name)]),
+                Step::Variant(name) => path.extend(["::", &shortened(hidden::label(name))]),
             }
         }
         path

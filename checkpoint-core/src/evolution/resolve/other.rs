@@ -131,7 +131,7 @@ impl<'a> Other<'a> {
             Some((name, Other(Some((program, Found::Fields(fields))))))
         };
         // A reader without such a variant reports it itself.
-        let unknown = || (hidden::names(name).next().unwrap_or(name), Other(None));
+        let unknown = || (hidden::names(name).next().unwrap_or_else(|| hidden::label(name)), Other(None));
         self.0.and_then(found).unwrap_or_else(unknown)
     }
 }

@@ -10,7 +10,7 @@ use super::number::Number;
 use super::other::Other;
 use crate::arrays::{self, Kind};
 use crate::codec::bytes::{Count, Flag};
-use crate::schema::{Body, Definition, Fields, Float16, Type};
+use crate::schema::{Body, Definition, Fields, Float16, Type, hidden};
 
 /// The next value, which was written as `ty`.
 pub(super) struct Value<'r, 'a> {
@@ -136,7 +136,10 @@ impl<'a> Value<'_, 'a> {
         let variant = self.cursor.variant(variants)?;
         match variant.fields {
             Fields::Unit => Ok(Some(&variant.name)),
-            _ => Err(Failure::custom(format!("the variant `{}` holds more than its name", variant.name))),
+            _ => Err(Failure::custom(format!(
+                "the variant `{}` holds more than its name",
+                hidden::label(&variant.name)
+            ))),
         }
     }
 
