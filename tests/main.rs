@@ -6,6 +6,7 @@
 
 mod common;
 
+mod arrays_in_foreign;
 mod article;
 mod bad_input;
 mod compatibility;

@@ -15,6 +15,7 @@ mod grid;
 pub(crate) mod none;
 mod npy;
 mod pool;
+mod repeated;
 mod table;
 
 use std::error::Error;
@@ -23,6 +24,7 @@ use self::erased::{Memory, RowType};
 pub(crate) use copied::Copied;
 pub(crate) use npy::ArrayHeader;
 pub use pool::ArrayPool;
+pub(crate) use repeated::repeated;
 
 #[cfg(feature = "nalgebra")]
 pub(crate) use erased::contradicts;

@@ -18,12 +18,11 @@ use serde::ser::SerializeTuple as _;
 use serde::{Deserializer, Serialize, Serializer};
 
 use self::arrangement::shape;
-pub use self::arrangement::{Arrangement, Fixed, Numbers, Same};
+pub use self::arrangement::{Arrangement, Fixed, Same};
 pub use self::containers::{Boxed, BoxedRows, Maybe, Rows, Shared};
 use self::elements::{Elements, Via};
 pub use self::maps::Values;
 use super::Types;
-use super::fixed::Number;
 use crate::arrays::{self, ArrayPool};
 use crate::schema::{Grid, Type};
 
@@ -132,22 +131,6 @@ impl<T: Serialize + DeserializeOwned + 'static> Adapter<T> for Same {
     fn lend(value: &mut T, pool: &mut ArrayPool, leaf: LendLeaf<'_>) {
         leaf(value, pool);
     }
-}
-
-impl<T: Number> Adapter<T> for Numbers {
-    fn write<S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        value.serialize(serializer)
-    }
-
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        T::deserialize(deserializer)
-    }
-
-    fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
-        leaf(types)
-    }
-
-    fn lend(_: &mut T, _: &mut ArrayPool, _: LendLeaf<'_>) {}
 }
 
 impl<T, A, const N: usize> Adapter<[T; N]> for Fixed<A>

@@ -46,7 +46,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserializer, Serialize, Serializer};
 
-use super::adapter::{Adapter, Arrangement, Boxed, BoxedRows, Fixed, Maybe, Numbers, Rows, Shared, Values};
+use super::adapter::{Adapter, Arrangement, Boxed, BoxedRows, Fixed, Maybe, Rows, Same, Shared, Values};
 
 /// Writes the value.
 ///
@@ -63,9 +63,6 @@ pub fn serialize<F: FixedArrays, S: Serializer>(value: &F, serializer: S) -> Res
 pub fn deserialize<'de, F: FixedArrays, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error> {
     F::Adapter::read(deserializer)
 }
-
-/// A number that fixed arrays may consist of.
-pub trait Number: Serialize + DeserializeOwned + Default + Copy + 'static {}
 
 /// A number, or a fixed array of them.
 pub trait Row: Sized + 'static {
@@ -87,10 +84,8 @@ pub trait FixedArrays: Sized {
 
 macro_rules! numbers {
     ($($number:ty),*) => {$(
-        impl Number for $number {}
-
         impl Row for $number {
-            type Arrangement = Numbers;
+            type Arrangement = Same;
         }
     )*};
 }

@@ -12,6 +12,7 @@ use super::graph::{ContainerId, Dimensions, Form, Key, Place, Shape, SlotId, Var
 use super::sample::{self, Anything};
 use super::tracer::{Culprit, Refusal, Result, Tracer};
 use super::{GRID, GRIDS};
+use crate::arrays;
 use crate::schema::Type;
 
 /// What a struct or an enum costs, compared with a value without parts.
@@ -239,8 +240,15 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         let grid = self.grid.take();
         self.inline(visitor, |tracer, slot, hurry, visitor| {
+            // A visitor that makes a `Vec` of numbers is content with any of them, and makes whole arrays of these.
+            let apiece = match &grid {
+                Some(grid) if arrays::visitor_reads::<V>().is_none() => grid.elements(),
+                _ => 1,
+            };
+            let is_one = grid.as_ref().is_some_and(|grid| !grid.is_vec);
             let element = tracer.graph.seq(slot, grid);
-            let length = tracer.count(slot, &[element], usize::MAX - 1, hurry);
+            let count = if is_one { 1 } else { tracer.count(slot, &[element], usize::MAX - 1, hurry) };
+            let length = count.saturating_mul(apiece);
             visitor.visit_seq(Members {
                 tracer,
                 slots: Rc::from([element]),

@@ -47,6 +47,21 @@ pub(super) struct Dimensions {
     pub(super) lengths: Vec<u64>,
 }
 
+impl Dimensions {
+    /// How many elements one array has.
+    pub(super) fn elements(&self) -> usize {
+        let lengths = self.lengths.iter().map(|length| usize::try_from(*length).unwrap_or(usize::MAX));
+        lengths.fold(1, usize::saturating_mul)
+    }
+}
+
+impl Slot {
+    /// Whether it is one fixed array of elements, and not any number of them.
+    pub(super) fn is_one_array(&self) -> bool {
+        self.grid.as_ref().is_some_and(|grid| !grid.is_vec)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
     Unknown,

@@ -77,7 +77,7 @@ impl Probes {
             while let Some(state) = graph.slots.get(self.slot) {
                 let (slot, choice, is_early) = (self.slot, self.choice, self.is_early);
                 self.slot += 1;
-                let choices = choices(&state.shape);
+                let choices = if state.is_one_array() { 0 } else { choices(&state.shape) };
                 let is_due = is_early || (choices <= FEW && !is_zero(&state.shape, choice));
                 if choice < choices && is_due && !state.dead {
                     return Some(Probe::Slot { slot, choice, is_early });

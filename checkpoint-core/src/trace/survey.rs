@@ -53,6 +53,7 @@ impl Graph {
             let dead = slot.refused
                 || match &slot.shape {
                     Shape::Tuple(members, _) => members.iter().any(|member| self.slots[*member].dead),
+                    Shape::Seq(element) => slot.is_one_array() && self.slots[*element].dead,
                     Shape::Container(container) => self.containers[*container].dead,
                     _ => false,
                 };

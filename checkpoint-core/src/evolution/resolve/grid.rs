@@ -14,6 +14,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn read_grid<V: Visitor<'a>>(
         &mut self,
         grid: &'a Grid,
+        other: Other<'a>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let (leaf, lengths) = (&*grid.element, &*grid.lengths);
@@ -29,10 +30,12 @@ impl<'a> Cursor<'a> {
             _ => return Err(Failure::custom(format!("{leaves} elements are no whole number of arrays"))),
         };
         match array {
-            None => Members { cursor: self, leaf, inner, taken: 0, length }.read(visitor),
+            None => Members { cursor: self, leaf, other, inner, taken: 0, length }.read(visitor),
             Some(array) => {
                 let bytes = self.array(array, leaf)?;
-                self.inside(bytes, |cursor| Members { cursor, leaf, inner, taken: 0, length }.read(visitor))
+                self.inside(bytes, |cursor| {
+                    Members { cursor, leaf, other, inner, taken: 0, length }.read(visitor)
+                })
             }
         }
     }
@@ -42,6 +45,8 @@ impl<'a> Cursor<'a> {
 struct Members<'r, 's, 'a> {
     cursor: &'r mut Cursor<'a>,
     leaf: &'a Type,
+    /// What the program has in the place of all of them.
+    other: Other<'a>,
     inner: &'s [u64],
     taken: u64,
     length: u64,
@@ -68,13 +73,15 @@ impl<'a> SeqAccess<'a> for &mut Members<'_, '_, 'a> {
         let step = Step::Element(self.taken);
         self.taken += 1;
         let Some((length, inner)) = self.inner.split_first() else {
-            return self.cursor.visit(step, self.leaf, Other::unknown(), seed).map(Some);
+            return self.cursor.visit(step, self.leaf, self.other.element(), seed).map(Some);
         };
         self.cursor.enter(step);
-        let (leaf, length) = (self.leaf, *length);
-        let value = self
-            .cursor
-            .deeper(|cursor| seed.deserialize(Member(Members { cursor, leaf, inner, taken: 0, length })))?;
+        let (leaf, other, length) = (self.leaf, self.other.element(), *length);
+        let value = self.cursor.guard(|cursor| {
+            cursor.deeper(|cursor| {
+                seed.deserialize(Member(Members { cursor, leaf, other, inner, taken: 0, length }))
+            })
+        })?;
         self.cursor.leave();
         Ok(Some(value))
     }
@@ -91,8 +98,8 @@ impl<'a> Deserializer<'a> for Member<'_, '_, 'a> {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
-        let Members { cursor, leaf, inner, taken, length } = self.0;
-        cursor.guard(|cursor| Members { cursor, leaf, inner, taken, length }.read(visitor))
+        let Members { cursor, leaf, other, inner, taken, length } = self.0;
+        cursor.guard(|cursor| Members { cursor, leaf, other, inner, taken, length }.read(visitor))
     }
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {

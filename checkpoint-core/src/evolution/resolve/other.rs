@@ -15,6 +15,8 @@ pub(super) struct Other<'a>(Option<(&'a Schema, Found<'a>)>);
 enum Found<'a> {
     Type(&'a Type),
     Fields(&'a Fields),
+    /// Fixed arrays of so many dimensions around these elements.
+    Rows(&'a Type, usize),
 }
 
 impl<'a> Other<'a> {
@@ -37,6 +39,7 @@ impl<'a> Other<'a> {
     fn inside(self, find: impl FnOnce(Form<'a>) -> Option<&'a Type>) -> Other<'a> {
         let found = |(program, found): (&'a Schema, Found<'a>)| {
             let form = match found {
+                Found::Rows(..) => return None,
                 Found::Fields(fields) => Form::Fields(fields),
                 Found::Type(ty) => match bare(program, ty) {
                     Type::Named(place) => match &program.types.get(*place)?.body {
@@ -63,7 +66,7 @@ impl<'a> Other<'a> {
         let found = |(program, found): (&'a Schema, Found<'a>)| {
             let inner = match found {
                 Found::Fields(Fields::Newtype(inner)) => inner,
-                Found::Fields(_) => return None,
+                Found::Fields(_) | Found::Rows(..) => return None,
                 Found::Type(ty @ Type::Named(place)) => match &program.types.get(*place)?.body {
                     Body::Struct(Fields::Newtype(inner)) => inner,
                     _ => ty,
@@ -83,6 +86,19 @@ impl<'a> Other<'a> {
     }
 
     pub(super) fn element(self) -> Other<'a> {
+        let rows = |element: &'a Type, depth: usize| match depth {
+            1 => Found::Type(element),
+            depth => Found::Rows(element, depth.saturating_sub(1)),
+        };
+        match self.bare().0 {
+            Some((program, Found::Type(Type::Grid(grid)))) => {
+                return Other(Some((program, rows(&grid.element, grid.depth()))));
+            }
+            Some((program, Found::Rows(element, depth))) => {
+                return Other(Some((program, rows(element, depth))));
+            }
+            _ => {}
+        }
         self.inside(|form| match form {
             Form::Type(Type::Seq(element) | Type::Array(element, _)) => Some(element),
             _ => None,

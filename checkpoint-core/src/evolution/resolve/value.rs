@@ -176,7 +176,7 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
                 Type::Bytes => visitor.visit_borrowed_bytes(value.bytes()?),
                 Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
                 Type::Grid(grid) if is_ignored::<V>() => value.sequence(&grid.element, None, visitor),
-                Type::Grid(grid) => value.cursor.read_grid(grid, visitor),
+                Type::Grid(grid) => value.cursor.read_grid(grid, value.other, visitor),
                 Type::Map(key, ty) => value.cursor.read_entries(key, ty, value.other, visitor),
                 Type::Tuple(types) => value.cursor.read_members(types, value.other, visitor),
                 Type::Array(element, length) => {

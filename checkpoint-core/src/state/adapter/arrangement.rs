@@ -7,14 +7,10 @@ use serde::de::DeserializeOwned;
 
 use crate::arrays;
 use crate::base::limits::FIXED_ARRAY_OF_SERDE;
-use crate::state::fixed::Number;
 
 /// A type as it is.
 #[derive(Debug)]
 pub struct Same;
-/// A number, as it is.
-#[derive(Debug)]
-pub struct Numbers;
 /// A fixed array.
 #[derive(Debug)]
 pub struct Fixed<A>(PhantomData<A>);
@@ -35,9 +31,6 @@ pub trait Arrangement<T> {
 
     /// The same memory as `T`s. `None` where it holds no whole number of them.
     fn gather(leaves: Vec<Self::Leaf>) -> Option<Vec<T>>;
-
-    /// So many elements of any value, where the type is known to have one.
-    fn samples(count: usize) -> Option<Vec<Self::Leaf>>;
 }
 
 impl<T: Serialize + DeserializeOwned + 'static> Arrangement<T> for Same {
@@ -55,32 +48,6 @@ impl<T: Serialize + DeserializeOwned + 'static> Arrangement<T> for Same {
 
     fn gather(leaves: Vec<T>) -> Option<Vec<T>> {
         Some(leaves)
-    }
-
-    fn samples(_: usize) -> Option<Vec<T>> {
-        None
-    }
-}
-
-impl<T: Number> Arrangement<T> for Numbers {
-    type Leaf = T;
-
-    fn shape(_: &mut Vec<u64>) {}
-
-    fn flat(values: &[T]) -> &[T] {
-        values
-    }
-
-    fn scatter(values: Vec<T>) -> Vec<T> {
-        values
-    }
-
-    fn gather(leaves: Vec<T>) -> Option<Vec<T>> {
-        Some(leaves)
-    }
-
-    fn samples(count: usize) -> Option<Vec<T>> {
-        Some(vec![T::default(); count])
     }
 }
 
@@ -102,10 +69,6 @@ impl<T, A: Arrangement<T>, const N: usize> Arrangement<[T; N]> for Fixed<A> {
 
     fn gather(leaves: Vec<A::Leaf>) -> Option<Vec<[T; N]>> {
         arrays::group(A::gather(leaves)?)
-    }
-
-    fn samples(count: usize) -> Option<Vec<A::Leaf>> {
-        A::samples(count)
     }
 }
 

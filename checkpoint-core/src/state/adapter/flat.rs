@@ -32,10 +32,9 @@ pub(super) fn is_written<S, T, A: Arrangement<T>>() -> bool {
     codec::is_writer::<S>() && shape::<T, A>().1
 }
 
-/// Whether they are one for this deserializer: our codec's, or the one that finds out what a checkpoint has.
+/// Whether they are one for this deserializer: our codec's, or the tracer.
 pub(super) fn is_read<D, T, A: Arrangement<T>>() -> bool {
-    let is_traced = || trace::is_tracer::<D>() && A::samples(0).is_some();
-    shape::<T, A>().1 && (codec::is_reader::<D>() || is_traced())
+    shape::<T, A>().1 && (codec::is_reader::<D>() || trace::is_tracer::<D>())
 }
 
 /// Reads all rows that are in one sequence.
@@ -46,18 +45,31 @@ pub(super) fn read<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
     let leaves = if codec::is_reader::<D>() {
         Vec::deserialize(deserializer)?
     } else {
-        let (lengths, _) = shape::<T, A>();
-        let dimensions = Dimensions::<A::Leaf>(&lengths, PhantomData);
-        if is_vec {
-            deserializer.deserialize_newtype_struct(trace::GRIDS, dimensions)?;
-        } else {
-            dimensions.visit_newtype_struct(deserializer)?;
-        }
-        // As much as one row, because the sample has any length.
-        A::samples(size_of::<T>() / size_of::<A::Leaf>().max(1)).unwrap_or_default()
+        sample::<T, A, D>(is_vec, deserializer)?
     };
     let count = leaves.len();
     A::gather(leaves).ok_or_else(|| D::Error::custom(format!("{count} elements are no whole number of rows")))
+}
+
+/// The elements of whole rows that the tracer gives. Of numbers it gives one for each row, and the
+/// row is filled with it.
+fn sample<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
+    is_vec: bool,
+    deserializer: D,
+) -> Result<Vec<A::Leaf>, D::Error> {
+    let (lengths, _) = shape::<T, A>();
+    let dimensions = Dimensions(&lengths, PhantomData);
+    let leaves: Vec<A::Leaf> = if is_vec {
+        deserializer.deserialize_newtype_struct(trace::GRIDS, dimensions)?
+    } else {
+        dimensions.visit_newtype_struct(deserializer)?
+    };
+    if arrays::vec_kind::<Vec<A::Leaf>>().is_none() {
+        return Ok(leaves);
+    }
+    let row = lengths.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
+    let filled = row.and_then(|row| arrays::repeated(&leaves, row));
+    filled.ok_or_else(|| D::Error::custom("there is no memory for a fixed array"))
 }
 
 pub(super) fn exactly_one<T, E: serde::de::Error>(mut rows: Vec<T>) -> Result<Vec<T>, E> {
@@ -66,19 +78,19 @@ pub(super) fn exactly_one<T, E: serde::de::Error>(mut rows: Vec<T>) -> Result<Ve
     if found == 1 { Ok(rows) } else { Err(E::custom(format!("{found} fixed arrays where one belongs"))) }
 }
 
-/// Tells the tracer one dimension after the other, then reads the elements and forgets them.
+/// Tells the tracer one dimension after the other, then reads the elements.
 struct Dimensions<'l, L>(&'l [u64], PhantomData<L>);
 
 impl<'de, L: DeserializeOwned> Visitor<'de> for Dimensions<'_, L> {
-    type Value = ();
+    type Value = Vec<L>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the elements of fixed arrays")
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<L>, D::Error> {
         let Some((length, inner)) = self.0.split_first() else {
-            return Vec::<L>::deserialize(deserializer).map(drop);
+            return Vec::deserialize(deserializer);
         };
         let length = usize::try_from(*length).map_err(D::Error::custom)?;
         deserializer.deserialize_tuple_struct(trace::GRID, length, Dimensions(inner, self.1))

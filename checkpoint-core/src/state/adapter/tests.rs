@@ -41,9 +41,9 @@ fn a_fixed_array_that_stays_inline_is_a_sequence_of_all_its_elements() {
 fn long_fixed_arrays_are_a_grid_in_the_schema() {
     #[derive(Serialize, Deserialize)]
     struct Traced {
-        #[serde(with = "FixedArrays::<Fixed<Fixed<Numbers>>>")]
+        #[serde(with = "FixedArrays::<Fixed<Fixed<Same>>>")]
         one: [[f64; 64]; 3],
-        #[serde(with = "FixedArrays::<Rows<Fixed<Numbers>>>")]
+        #[serde(with = "FixedArrays::<Rows<Fixed<Same>>>")]
         many: Vec<[u8; 40]>,
     }
     let schema = crate::schema::Schema::of::<crate::state::Plain<Traced>>();
