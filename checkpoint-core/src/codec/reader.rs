@@ -14,6 +14,11 @@ use crate::base::limits::VALUE_DEPTH;
 
 /// Reads values, and counts the elements that lengths announce.
 ///
+/// A type may pass over a failure, and take a default for what it could not read. It then reads
+/// on, so the next value must be where it goes on. This holds after a value that was read whole,
+/// and that its visitor then refused. Every other failure is kept, and all that was read is
+/// worthless.
+///
 /// What lies in the input is given as borrowed, as are the bytes of an array, which the arena keeps.
 pub(crate) struct Reader<'de, 'a> {
     bytes: &'de [u8],
@@ -22,7 +27,7 @@ pub(crate) struct Reader<'de, 'a> {
     depth: u32,
     room: Room,
     arrays: &'a mut dyn ArraySource,
-    /// Why the first array could not be had. A type may go on after that, but what it makes is not what was saved.
+    /// The first failure after which the place is not known, or the value is not what was saved.
     failure: Option<Failure>,
 }
 
@@ -38,14 +43,36 @@ impl<'de, 'a> Reader<'de, 'a> {
         Reader { bytes, arena, elements, depth: 0, room, arrays, failure: None }
     }
 
-    /// The value, if every array could be had, what was not read, and how many elements may still be announced.
+    /// The value, if no failure was kept; what was not read; and how many elements may still be
+    /// announced.
     pub(crate) fn end<T>(self, value: Result<T>) -> (Result<T>, &'de [u8], u64) {
         (self.failure.map_or(value, Err), self.bytes, self.elements)
     }
 
     #[cold]
     fn note(&mut self, cause: Cause) -> Failure {
-        Failure::caused(cause).noted(&mut self.failure)
+        self.keep(Failure::caused(cause))
+    }
+
+    /// Keeps a failure that no type may pass over.
+    #[cold]
+    fn keep(&mut self, failure: Failure) -> Failure {
+        failure.noted(&mut self.failure)
+    }
+
+    /// Takes what is at the front.
+    #[inline]
+    fn front<R>(&mut self, take: impl FnOnce(&mut &'de [u8]) -> Result<R>) -> Result<R> {
+        take(&mut self.bytes).map_err(|failure| self.keep(failure))
+    }
+
+    /// What became of a value of which `is_whole` says that all of it was read.
+    #[inline]
+    fn whole<R>(&mut self, value: Result<R>, is_whole: bool) -> Result<R> {
+        match value {
+            Err(failure) if !is_whole => Err(self.keep(failure)),
+            value => value,
+        }
     }
 
     #[inline]
@@ -55,9 +82,9 @@ impl<'de, 'a> Reader<'de, 'a> {
                 self.elements = left;
                 Ok(length)
             }
-            _ => Err(Failure::new(format!(
+            _ => Err(self.keep(Failure::new(format!(
                 "a sequence announces {length} elements, more than there is data for"
-            ))),
+            )))),
         }
     }
 
@@ -73,19 +100,24 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
         let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
         let mut rows = Rows::new(kind, bytes);
-        let value = visitor.visit_seq(&mut rows)?;
-        if rows.ended() {
-            Ok(value)
-        } else {
-            Err(Failure::new(format!("array {} is longer than the value", array.number)))
+        match visitor.visit_seq(&mut rows) {
+            Ok(_) if !rows.ended() => {
+                let why = format!("array {} is longer than the value", array.number);
+                Err(self.keep(Failure::new(why)))
+            }
+            value => self.whole(value, rows.ended() && !rows.failed()),
         }
     }
 
     #[inline]
     fn read_elements<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
         let mut elements = Elements { left: self.admit(length)?, reader: self };
-        let value = visitor.visit_seq(&mut elements)?;
-        elements.all_read().map(|()| value)
+        let value = visitor.visit_seq(&mut elements);
+        match (value, elements.left) {
+            (value, 0) => value,
+            (Ok(_), left) => Err(self.keep(unread(left))),
+            (Err(failure), _) => Err(self.keep(failure)),
+        }
     }
 
     /// Reads a map that was written as an array of pairs. A pair has the bytes of a key and of its
@@ -96,25 +128,31 @@ impl<'de, 'a> Reader<'de, 'a> {
         let bytes = self.arena.alloc(bytes);
         let mut pairs = Reader::new(bytes, self.arena, array.rows, self.room, &mut *self.arrays);
         let value = pairs.read_entries(array.rows, visitor);
+        let is_whole = pairs.failure.is_none() && pairs.bytes.is_empty();
         match pairs.end(value) {
             (Ok(_), rest, _) if !rest.is_empty() => {
-                Err(Failure::new(format!("array {} is longer than the value", array.number)))
+                let why = format!("array {} is longer than the value", array.number);
+                Err(self.keep(Failure::new(why)))
             }
-            (value, ..) => value,
+            (value, ..) => self.whole(value, is_whole),
         }
     }
 
     #[inline]
     fn read_entries<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
-        let mut entries = Elements { left: self.admit(length)?, reader: self };
-        let value = visitor.visit_map(&mut entries)?;
-        entries.all_read().map(|()| value)
+        let mut entries = Entries { left: self.admit(length)?, has_value: false, reader: self };
+        let value = visitor.visit_map(&mut entries);
+        match (value, entries.left + usize::from(entries.has_value)) {
+            (value, 0) => value,
+            (Ok(_), left) => Err(self.keep(unread(left))),
+            (Err(failure), _) => Err(self.keep(failure)),
+        }
     }
 
     /// For a visitor of ours that makes a `Vec`, whatever its own type.
     #[cold]
     fn read_rows<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        match bytes::count(&mut self.bytes)? {
+        match self.front(bytes::count)? {
             Count::Here(length) => self.read_elements(length, visitor),
             Count::Apart(array) => self.read_array(array, visitor, arrays::vec_kind::<V::Value>()),
         }
@@ -122,19 +160,19 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
     fn read_bytes(&mut self) -> Result<Bytes<'de>> {
-        let length = match bytes::count(&mut self.bytes)? {
+        let length = match self.front(bytes::count)? {
             Count::Here(length) => length,
             Count::Apart(array) => return self.read_bytes_apart(array),
         };
         self.admit(length)?;
-        bytes::slice(&mut self.bytes, length).map(Bytes::Here)
+        self.front(|bytes| bytes::slice(bytes, length)).map(Bytes::Here)
     }
 
     fn read_bytes_apart(&mut self, array: Reference) -> Result<Bytes<'de>> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
         match (kind.dtype.descr, kind.inner) {
             ("|u1", []) => Ok(Bytes::Apart(bytes)),
-            _ => Err(Failure::new(format!("array {} does not hold bytes", array.number))),
+            _ => Err(self.keep(Failure::new(format!("array {} does not hold bytes", array.number)))),
         }
     }
 
@@ -144,22 +182,31 @@ impl<'de, 'a> Reader<'de, 'a> {
         if self.room.is_due(self.depth, size_of::<R>()) {
             return self.deeper_with_room(read);
         }
+        let before = self.bytes.len();
         self.depth += 1;
         let value = read(self);
         self.depth -= 1;
-        value
+        self.unless_refused_unread(value, before)
+    }
+
+    /// What refuses a value before it is read leaves it there.
+    #[inline]
+    fn unless_refused_unread<R>(&mut self, value: Result<R>, before: usize) -> Result<R> {
+        let is_whole = self.bytes.len() != before;
+        self.whole(value, is_whole)
     }
 
     /// Goes deeper after a look at the depth and at the stack.
     #[inline(never)]
     fn deeper_with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         if self.depth >= VALUE_DEPTH {
-            return Err(too_deep());
+            return Err(self.keep(too_deep()));
         }
+        let before = self.bytes.len();
         self.depth += 1;
         let value = self.room.before(size_of::<R>(), || read(self));
         self.depth -= 1;
-        value
+        self.unless_refused_unread(value, before)
     }
 }
 
@@ -181,7 +228,7 @@ macro_rules! read_numbers {
     ($($method:ident $visit:ident $type:ident;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            visitor.$visit(leaves::read::<$type>(&mut self.bytes)?)
+            visitor.$visit(self.front(|bytes| leaves::read::<$type>(bytes))?)
         }
     )*};
 }
@@ -189,7 +236,7 @@ macro_rules! read_numbers {
 macro_rules! refuse {
     ($($method:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value> {
-            Err(undecided(stringify!($method)))
+            Err(self.keep(undecided(stringify!($method))))
         }
     )*};
 }
@@ -220,20 +267,20 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_bool(bytes::flag(&mut self.bytes, Flag::Bool)?)
+        visitor.visit_bool(self.front(|bytes| bytes::flag(bytes, Flag::Bool))?)
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_char(bytes::character(&mut self.bytes)?)
+        visitor.visit_char(self.front(|bytes| bytes::character(bytes))?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_borrowed_str(bytes::text(&mut self.bytes)?)
+        visitor.visit_borrowed_str(self.front(bytes::text)?)
     }
 
     #[inline]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_string(bytes::text(&mut self.bytes)?.to_owned())
+        visitor.visit_string(self.front(bytes::text)?.to_owned())
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -257,7 +304,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        if bytes::flag(&mut self.bytes, Flag::Option)? {
+        if self.front(|bytes| bytes::flag(bytes, Flag::Option))? {
             self.deeper(|reader| visitor.visit_some(reader))
         } else {
             visitor.visit_none()
@@ -279,7 +326,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match bytes::count(&mut self.bytes)? {
+        match self.front(bytes::count)? {
             Count::Here(length) => self.read_elements(length, visitor),
             Count::Apart(array) => self.read_array(array, visitor, arrays::visitor_reads::<V>()),
         }
@@ -287,7 +334,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match bytes::count(&mut self.bytes)? {
+        match self.front(bytes::count)? {
             Count::Here(length) => self.read_entries(length, visitor),
             Count::Apart(array) => self.read_pairs(array, visitor),
         }
@@ -295,12 +342,15 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
-        let value = visitor.visit_seq(Elements { reader: self, left: length })?;
+        let mut members = Elements { left: length, reader: self };
+        let value = visitor.visit_seq(&mut members);
+        let is_whole = members.left == 0;
         #[cfg(feature = "nalgebra")]
-        if length == 3 && arrays::contradicts(&value) {
-            return Err(Failure::new("a matrix has other dimensions than its elements".to_owned()));
+        if length == 3 && value.as_ref().is_ok_and(arrays::contradicts) {
+            let why = "a matrix has other dimensions than its elements";
+            return Err(self.keep(Failure::new(why)));
         }
-        Ok(value)
+        self.whole(value, is_whole)
     }
 
     #[inline]
@@ -330,7 +380,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        visitor.visit_enum(self)
+        let mut before = None;
+        let value = visitor.visit_enum(Choice { reader: self, content: &mut before });
+        // A variant that holds nothing is refused as well. It looks like one that was not read.
+        let is_whole = before.is_some_and(|before| before != self.bytes.len());
+        self.whole(value, is_whole)
     }
 
     #[inline]
@@ -344,18 +398,13 @@ struct Elements<'r, 'de, 'a> {
     left: usize,
 }
 
-impl Elements<'_, '_, '_> {
-    /// Refuses a visitor that stops early: what it left would be read as the next value.
-    #[inline]
-    fn all_read(&self) -> Result<()> {
-        match self.left {
-            0 => Ok(()),
-            left => Err(Failure::new(format!("its Deserialize leaves {left} elements unread"))),
-        }
-    }
+/// What a visitor leaves that stops early would be read as the next value.
+#[cold]
+fn unread(left: usize) -> Failure {
+    Failure::new(format!("its Deserialize leaves {left} elements unread"))
 }
 
-impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {
+impl<'de> de::SeqAccess<'de> for &mut Elements<'_, 'de, '_> {
     type Error = Failure;
 
     #[inline]
@@ -375,16 +424,36 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de, '_> {
     }
 }
 
-impl<'de> de::MapAccess<'de> for Elements<'_, 'de, '_> {
+struct Entries<'r, 'de, 'a> {
+    reader: &'r mut Reader<'de, 'a>,
+    left: usize,
+    /// Whether a value comes next.
+    has_value: bool,
+}
+
+impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de, '_> {
     type Error = Failure;
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        de::SeqAccess::next_element_seed(self, seed)
+        match self.left.checked_sub(1) {
+            _ if self.has_value => {
+                Err(self.reader.keep(Failure::new("its Deserialize leaves a value unread")))
+            }
+            Some(left) => {
+                (self.left, self.has_value) = (left, true);
+                self.reader.deeper(|reader| seed.deserialize(reader)).map(Some)
+            }
+            None => Ok(None),
+        }
     }
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        if !self.has_value {
+            return Err(self.reader.keep(Failure::new("its Deserialize asks for a value without its key")));
+        }
+        self.has_value = false;
         self.reader.deeper(|reader| seed.deserialize(reader))
     }
 
@@ -394,14 +463,23 @@ impl<'de> de::MapAccess<'de> for Elements<'_, 'de, '_> {
     }
 }
 
-impl<'de> de::EnumAccess<'de> for &mut Reader<'de, '_> {
+struct Choice<'r, 'c, 'de, 'a> {
+    reader: &'r mut Reader<'de, 'a>,
+    /// How many bytes are left where the content of the variant begins.
+    content: &'c mut Option<usize>,
+}
+
+impl<'r, 'de, 'a> de::EnumAccess<'de> for Choice<'r, '_, 'de, 'a> {
     type Error = Failure;
-    type Variant = Self;
+    type Variant = &'r mut Reader<'de, 'a>;
 
     #[inline]
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
-        let index: U32Deserializer<Failure> = leaves::read::<u32>(&mut self.bytes)?.into_deserializer();
-        Ok((seed.deserialize(index)?, self))
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
+        let Choice { reader, content } = self;
+        let index = reader.front(|bytes| leaves::read::<u32>(bytes))?;
+        *content = Some(reader.bytes.len());
+        let index: U32Deserializer<Failure> = index.into_deserializer();
+        Ok((seed.deserialize(index)?, reader))
     }
 }
 

@@ -14,11 +14,12 @@ pub(super) struct Rows {
     kind: Kind,
     bytes: Vec<u8>,
     taken: usize,
+    failed: bool,
 }
 
 impl Rows {
     pub(super) fn new(kind: Kind, bytes: Vec<u8>) -> Rows {
-        Rows { kind, bytes, taken: 0 }
+        Rows { kind, bytes, taken: 0, failed: false }
     }
 
     /// Whether every row was taken.
@@ -26,10 +27,21 @@ impl Rows {
         self.taken == self.bytes.len()
     }
 
+    /// Whether the array was not what it was asked for, whatever its visitor made of that.
+    pub(super) fn failed(&self) -> bool {
+        self.failed
+    }
+
+    #[cold]
+    fn refuse(&mut self, why: impl std::fmt::Display) -> Failure {
+        self.failed = true;
+        Failure::custom(why)
+    }
+
     fn number<const N: usize>(&mut self) -> Result<[u8; N]> {
         let bytes = self.bytes.get(self.taken..).and_then(<[u8]>::first_chunk).copied();
         self.taken += N;
-        bytes.ok_or_else(|| Failure::custom("an array ends in the middle of a number"))
+        bytes.ok_or_else(|| self.refuse("an array ends in the middle of a number"))
     }
 }
 
@@ -63,7 +75,7 @@ impl Row<'_> {
     fn only(self, descr: &str) -> Result<Self> {
         match (self.inner, self.descr) {
             ([], found) if found == descr => Ok(self),
-            (_, found) => Err(Failure::custom(format!("an array of {found} where {descr} belongs"))),
+            (_, found) => Err(self.rows.refuse(format!("an array of {found} where {descr} belongs"))),
         }
     }
 }
@@ -83,7 +95,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
             "|b1" => match rows.number()? {
                 [0] => visitor.visit_bool(false),
                 [1] => visitor.visit_bool(true),
-                [byte] => Err(Failure::custom(format!("a bool is 0 or 1, not {byte}"))),
+                [byte] => Err(rows.refuse(format!("a bool is 0 or 1, not {byte}"))),
             },
             "|u1" => visitor.visit_u8(u8::from_le_bytes(rows.number()?)),
             // A 16-bit float is, to serde, the number of its bits.
@@ -97,7 +109,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
             "<i8" => visitor.visit_i64(i64::from_le_bytes(rows.number()?)),
             "<f4" => visitor.visit_f32(f32::from_le_bytes(rows.number()?)),
             "<f8" => visitor.visit_f64(f64::from_le_bytes(rows.number()?)),
-            other => Err(Failure::custom(format!("an array of {other} can only be loaded whole"))),
+            other => Err(rows.refuse(format!("an array of {other} can only be loaded whole"))),
         }
     }
 

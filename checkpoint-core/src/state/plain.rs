@@ -12,6 +12,9 @@ use crate::trace;
 /// Only the state itself needs it: a *field* of such a type needs nothing. Its schema is found out by asking its
 /// `Deserialize` implementation.
 ///
+/// A `Deserialize` may pass over an error, and take a default for a value that was read to its end.
+/// Any other failure makes the load an error, because the next value could not be found.
+///
 /// ```no_run
 /// use checkpointed::{Checkpointer, Plain};
 /// use std::ops::Range;

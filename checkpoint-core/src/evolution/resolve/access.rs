@@ -44,6 +44,8 @@ struct Entries<'r, 'a> {
     ty: &'a Type,
     other: Other<'a>,
     left: u64,
+    /// Whether a value comes next.
+    has_value: bool,
 }
 
 /// Refuses a value that its visitor did not read whole: the rest would shift everything behind it.
@@ -83,9 +85,9 @@ impl<'a> Cursor<'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let left = self.length()?;
-        let mut entries = Entries { cursor: self, key, ty, other, left };
+        let mut entries = Entries { cursor: self, key, ty, other, left, has_value: false };
         let value = visitor.visit_map(&mut entries)?;
-        whole(value, entries.left == 0)
+        whole(value, entries.left == 0 && !entries.has_value)
     }
 
     pub(super) fn read_fields<V: Visitor<'a>>(
@@ -119,6 +121,10 @@ impl<'a> Cursor<'a> {
         let (name, other) = other.variant(&variant.name);
         visitor.visit_enum(EnumValue { cursor: self, variant, name, other })
     }
+}
+
+fn without_key() -> Failure {
+    Failure::custom("a value was asked for without its key")
 }
 
 /// Refuses a struct that shares no name with the reader's. The two are unrelated, but a reader with
@@ -175,12 +181,13 @@ impl<'a> MapAccess<'a> for &mut Named<'_, 'a> {
 
     fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         let Some(field) = self.fields.first() else { return Ok(None) };
-        seed.deserialize(BorrowedStrDeserializer::<Failure>::new(&field.name)).map(Some)
+        let key = BorrowedStrDeserializer::<Failure>::new(&field.name);
+        self.cursor.guard(|_| seed.deserialize(key)).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
         let Some((field, rest)) = self.fields.split_first() else {
-            return Err(Failure::custom("a value was asked for without its key"));
+            return self.cursor.guard(|_| Err(without_key()));
         };
         self.fields = rest;
         self.cursor.visit(Step::Field(&field.name), &field.ty, self.other.field(&field.name), seed)
@@ -195,13 +202,22 @@ impl<'a> MapAccess<'a> for &mut Entries<'_, 'a> {
     type Error = Failure;
 
     fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+        if self.has_value {
+            return self
+                .cursor
+                .guard(|_| Err(Failure::custom("a key was asked for before the value of the last")));
+        }
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
-        self.left = left;
+        (self.left, self.has_value) = (left, true);
         let (ty, other) = (self.key, self.other.key());
         self.cursor.visit(Step::Key, ty, other, seed).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
+        if !self.has_value {
+            return self.cursor.guard(|_| Err(without_key()));
+        }
+        self.has_value = false;
         self.cursor.visit(Step::Entry, self.ty, self.other.entry(), seed)
     }
 
@@ -225,7 +241,7 @@ impl<'r, 'a> EnumAccess<'a> for EnumValue<'r, 'a> {
 
     fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Content<'r, 'a>), Failure> {
         let EnumValue { cursor, variant, name, other } = self;
-        let chosen = seed.deserialize(BorrowedStrDeserializer::<Failure>::new(name))?;
+        let chosen = cursor.guard(|_| seed.deserialize(BorrowedStrDeserializer::<Failure>::new(name)))?;
         cursor.enter(Step::Variant(&variant.name));
         Ok((chosen, Content { cursor, fields: &variant.fields, other }))
     }
@@ -258,7 +274,7 @@ impl<'a> VariantAccess<'a> for Content<'_, 'a> {
     fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Failure> {
         let Fields::Newtype(ty) = self.fields else { return seed.deserialize(self) };
         let other = self.other.inside_newtype();
-        let value = self.cursor.deeper(|cursor| cursor.read(ty, other, seed))?;
+        let value = self.cursor.guard(|cursor| cursor.deeper(|cursor| cursor.read(ty, other, seed)))?;
         self.cursor.leave();
         Ok(value)
     }
@@ -273,7 +289,7 @@ impl<'a> VariantAccess<'a> for Content<'_, 'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         if let Fields::Named(fields) = self.fields {
-            check_related(fields, known)?;
+            self.cursor.guard(|_| check_related(fields, known))?;
         }
         self.read(visitor)
     }

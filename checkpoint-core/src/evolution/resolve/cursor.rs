@@ -86,7 +86,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the value, if everything was read and nothing failed. A type may go on after a
-    /// failure, but then it takes the next bytes for something else.
+    /// failure, but then it takes the next bytes for something else, or a default for what changed.
     pub(super) fn end<T>(self, decoded: Result<T, Failure>) -> Result<T, Failure> {
         match (decoded, self.failure) {
             (_, Some(failure)) | (Err(failure), None) => Err(failure),
@@ -235,14 +235,17 @@ impl<'a> Cursor<'a> {
     ) -> Result<S::Value, Failure> {
         let before = self.position();
         self.enter(step);
-        let value = self.deeper(|cursor| cursor.read(ty, other, seed))?;
+        let value = self.guard(|cursor| {
+            let value = cursor.deeper(|cursor| cursor.read(ty, other, seed))?;
+            if cursor.position() == before {
+                cursor.empty = cursor
+                    .empty
+                    .checked_sub(1)
+                    .ok_or_else(|| Failure::custom("there are too many values that take no space"))?;
+            }
+            Ok(value)
+        })?;
         self.leave();
-        if self.position() == before {
-            self.empty = self
-                .empty
-                .checked_sub(1)
-                .ok_or_else(|| Failure::custom("there are too many values that take no space"))?;
-        }
         Ok(value)
     }
 

@@ -10,11 +10,12 @@ use super::{Error, Level, SOME};
 
 pub(super) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     let _level = Level::enter()?;
-    let mut reader = Reader(SliceReader::new(bytes));
-    let value = T::deserialize(&mut reader)?;
-    match reader.peek() {
-        Err(_) => Ok(value),
-        Ok(_) => Err(Error("there is more data than the value takes".to_owned())),
+    let mut reader = Reader { data: SliceReader::new(bytes), failure: None };
+    let value = T::deserialize(&mut reader);
+    match (reader.failure.take(), reader.rest()) {
+        (Some(failure), _) => Err(failure),
+        (None, 0) => value,
+        (None, _) => value.and(Err(Error("there is more data than the value takes".to_owned()))),
     }
 }
 
@@ -24,7 +25,11 @@ pub(super) fn has_parts(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| starts.contains(first))
 }
 
-struct Reader<'de>(SliceReader<'de>);
+struct Reader<'de> {
+    data: SliceReader<'de>,
+    /// The first failure after which it is not known where the next value begins. A type may pass over it.
+    failure: Option<Error>,
+}
 
 /// An integer as it is written.
 enum Integer {
@@ -35,35 +40,62 @@ enum Integer {
 }
 
 impl<'de> Reader<'de> {
+    /// Keeps a failure that no type may pass over.
+    fn keep(&mut self, failure: Error) -> Error {
+        let said = Error(failure.0.clone());
+        self.failure.get_or_insert(failure);
+        said
+    }
+
+    fn refuse<R>(&mut self, why: &str) -> Result<R, Error> {
+        Err(self.keep(Error(why.to_owned())))
+    }
+
+    /// How many bytes are left.
+    fn rest(&mut self) -> usize {
+        let Ok(rest) = self.data.fill(usize::MAX);
+        rest.as_ref().len()
+    }
+
+    /// Goes one value deeper. What refuses a value before it is read leaves it there.
+    fn inside<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
+        let _level = Level::enter().map_err(|error| self.keep(error))?;
+        let before = self.rest();
+        match read(self) {
+            Err(error) if self.rest() == before => Err(self.keep(error)),
+            value => value,
+        }
+    }
+
     fn peek(&mut self) -> Result<u8, Error> {
-        let Ok(next) = self.0.fill(1);
-        next.as_ref()
-            .first()
-            .copied()
-            .ok_or_else(|| Error("the data ends before the value is complete".to_owned()))
+        let Ok(next) = self.data.fill(1);
+        match next.as_ref().first().copied() {
+            Some(byte) => Ok(byte),
+            None => self.refuse("the data ends before the value is complete"),
+        }
     }
 
     fn take<T: Decode<'de>>(&mut self) -> Result<T, Error> {
-        T::decode(&mut self.0).map_err(|error| Error(error.to_string()))
+        T::decode(&mut self.data).map_err(|error| self.keep(Error(error.to_string())))
     }
 
     /// Passes over the next byte if it is this one.
     fn skip(&mut self, byte: u8) -> Result<bool, Error> {
         let is_there = self.peek()? == byte;
         if is_there {
-            self.0.advance(1);
+            self.data.advance(1);
         }
         Ok(is_there)
     }
 
     /// The tag that comes next, which is not passed over.
     fn tag(&mut self) -> Result<u64, Error> {
-        let Ok(next) = self.0.fill(9);
+        let Ok(next) = self.data.fill(9);
         let mut ahead = SliceReader::new(match next {
             Reference::Long(bytes) => bytes,
             Reference::Short(_) => &[],
         });
-        types::Tag::tag(&mut ahead).map_err(|error| Error(error.to_string()))
+        types::Tag::tag(&mut ahead).map_err(|error| self.keep(Error(error.to_string())))
     }
 
     /// Passes over the mark of a `Some` if it comes next.
@@ -71,7 +103,7 @@ impl<'de> Reader<'de> {
         if dec::if_major(self.peek()?) != major::TAG || self.tag()? != SOME {
             return Ok(false);
         }
-        types::Tag::tag(&mut self.0).map_err(|error| Error(error.to_string()))?;
+        types::Tag::tag(&mut self.data).map_err(|error| self.keep(Error(error.to_string())))?;
         Ok(true)
     }
 
@@ -95,34 +127,42 @@ impl<'de> Reader<'de> {
     }
 
     fn array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        let _level = Level::enter()?;
-        if !self.skip(major::ARRAY << 5 | marker::START)? {
-            return Err(Error("a sequence announces its length, which this form never does".to_owned()));
-        }
-        let value = visitor.visit_seq(Parts(self))?;
-        self.end()?;
-        Ok(value)
+        self.inside(|reader| {
+            if !reader.skip(major::ARRAY << 5 | marker::START)? {
+                return reader.refuse("a sequence announces its length, which this form never does");
+            }
+            let value = visitor.visit_seq(Parts(reader));
+            reader.ended(value)
+        })
     }
 
     fn map<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        let _level = Level::enter()?;
-        // A variant that is read as whatever it is.
-        if self.skip(VARIANT)? {
-            return visitor.visit_map(OneEntry { reader: self, is_read: false });
-        }
-        if !self.skip(major::MAP << 5 | marker::START)? {
-            return Err(Error("a map announces its length, which this form never does".to_owned()));
-        }
-        let value = visitor.visit_map(Parts(self))?;
-        self.end()?;
-        Ok(value)
+        self.inside(|reader| {
+            // A variant that is read as whatever it is.
+            if reader.skip(VARIANT)? {
+                let mut entry = OneEntry { reader: &mut *reader, has_key: true, has_value: true };
+                let value = visitor.visit_map(&mut entry);
+                return match (value, entry.has_value) {
+                    (Ok(_), true) => reader.refuse("there is more in a variant than the type takes"),
+                    (Err(error), _) => Err(reader.keep(error)),
+                    (value, false) => value,
+                };
+            }
+            if !reader.skip(major::MAP << 5 | marker::START)? {
+                return reader.refuse("a map announces its length, which this form never does");
+            }
+            let value = visitor.visit_map(Parts(&mut *reader));
+            reader.ended(value)
+        })
     }
 
-    fn end(&mut self) -> Result<(), Error> {
-        if self.skip(marker::BREAK)? {
-            return Ok(());
+    /// What became of a value whose parts are all read where the mark of their end comes next.
+    fn ended<R>(&mut self, value: Result<R, Error>) -> Result<R, Error> {
+        match (value, self.skip(marker::BREAK)?) {
+            (value, true) => value,
+            (Ok(_), false) => self.refuse("there are more elements than the type takes"),
+            (Err(error), false) => Err(self.keep(error)),
         }
-        Err(Error("there are more elements than the type takes".to_owned()))
     }
 }
 
@@ -177,22 +217,19 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             (major::STRING, _) => self.take().and_then(|text| visitor.visit_borrowed_str(text)),
             (major::ARRAY, _) => self.array(visitor),
             (major::MAP, _) => self.map(visitor),
-            (major::TAG, _) if self.skip_some()? => {
-                let _level = Level::enter()?;
-                visitor.visit_some(self)
-            }
+            (major::TAG, _) if self.skip_some()? => self.inside(|reader| visitor.visit_some(reader)),
             (_, marker::FALSE | marker::TRUE) => self.take().and_then(|flag| visitor.visit_bool(flag)),
             (_, marker::NULL) => {
-                self.0.advance(1);
+                self.data.advance(1);
                 visitor.visit_none()
             }
             (_, marker::UNDEFINED) => {
-                self.0.advance(1);
+                self.data.advance(1);
                 visitor.visit_unit()
             }
             (_, marker::F32) => self.take().and_then(|number| visitor.visit_f32(number)),
             (_, marker::F64) => self.take().and_then(|number| visitor.visit_f64(number)),
-            _ => Err(Error(format!("no value of this form begins with the byte {first:#04x}"))),
+            _ => self.refuse(&format!("no value of this form begins with the byte {first:#04x}")),
         }
     }
 
@@ -225,9 +262,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         if self.skip(marker::NULL)? {
             return visitor.visit_none();
         }
-        let _level = Level::enter()?;
         self.skip_some()?;
-        visitor.visit_some(self)
+        self.inside(|reader| visitor.visit_some(reader))
     }
 
     /// What one type writes as `None`, another may read as nothing.
@@ -251,7 +287,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
+        let before = self.rest();
+        match visitor.visit_newtype_struct(&mut *self) {
+            Err(error) if self.rest() == before => Err(self.keep(error)),
+            value => value,
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -260,17 +300,17 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let _level = Level::enter()?;
-        if self.skip(VARIANT)? {
-            return visitor.visit_enum(Holding(self));
-        }
-        // As some types write a variant by hand.
-        if self.skip(major::MAP << 5 | marker::START)? {
-            let value = visitor.visit_enum(Holding(&mut *self))?;
-            self.end()?;
-            return Ok(value);
-        }
-        visitor.visit_enum(Empty(self))
+        self.inside(|reader| {
+            if reader.skip(VARIANT)? {
+                return visitor.visit_enum(Holding(&mut *reader)).map_err(|error| reader.keep(error));
+            }
+            // As some types write a variant by hand.
+            if reader.skip(major::MAP << 5 | marker::START)? {
+                let value = visitor.visit_enum(Holding(&mut *reader));
+                return reader.ended(value);
+            }
+            visitor.visit_enum(Empty(reader))
+        })
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -315,27 +355,34 @@ impl<'de> MapAccess<'de> for Parts<'_, 'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        self.part(seed)?.ok_or_else(|| Error("a key has no value".to_owned()))
+        match self.part(seed)? {
+            Some(value) => Ok(value),
+            None => self.0.refuse("a key has no value"),
+        }
     }
 }
 
 /// The only entry of a map.
 struct OneEntry<'r, 'de> {
     reader: &'r mut Reader<'de>,
-    is_read: bool,
+    has_key: bool,
+    has_value: bool,
 }
 
 impl<'de> MapAccess<'de> for OneEntry<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        if std::mem::replace(&mut self.is_read, true) {
+        if !std::mem::take(&mut self.has_key) {
             return Ok(None);
         }
         seed.deserialize(&mut *self.reader).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        if !std::mem::take(&mut self.has_value) {
+            return self.reader.refuse("a value was asked for without its key");
+        }
         seed.deserialize(&mut *self.reader)
     }
 }

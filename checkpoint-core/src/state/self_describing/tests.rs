@@ -288,3 +288,47 @@ fn a_panic_leaves_no_depth_behind() {
     }
     stays(vec![1]);
 }
+
+/// A value, or nothing where it cannot be read.
+#[derive(Debug, PartialEq)]
+struct Lenient<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Lenient<T>, D::Error> {
+        Ok(Lenient(T::deserialize(deserializer).ok()))
+    }
+}
+
+#[test]
+fn a_failure_within_a_value_is_never_passed_over() {
+    fn fails<R: DeserializeOwned + Debug>(value: impl Serialize) {
+        let bytes = write::to_bytes(&(value, 9_u8)).unwrap();
+        // The failure is that of the value, not one of what was read in its stead.
+        let error = read::from_bytes::<(Lenient<R>, u8)>(&bytes).unwrap_err().to_string();
+        assert!(error.contains("1000"), "{error}");
+    }
+    #[derive(Serialize)]
+    enum Written {
+        Named { x: String },
+    }
+    fails::<Vec<u8>>(vec![1_u64, 1000, 9]);
+    fails::<BTreeMap<u8, u8>>(BTreeMap::from([(1_u64, 1_u64), (1000, 9)]));
+    fails::<BTreeMap<u8, u8>>(BTreeMap::from([(1_u64, 1000_u64), (2, 9)]));
+    fails::<(Vec<u8>, u8)>((vec![1000_u64], 9_u8));
+    fails::<Shape>(Written::Named { x: "1000".to_owned() });
+}
+
+#[test]
+fn a_value_that_was_read_whole_may_be_passed_over() {
+    fn passes<R: DeserializeOwned + Debug + PartialEq>(value: impl Serialize) {
+        let bytes = write::to_bytes(&(value, 9_u8)).unwrap();
+        let found = read::from_bytes::<(Lenient<R>, u8)>(&bytes).unwrap();
+        assert_eq!(found, (Lenient(None), 9));
+    }
+    passes::<u8>(1000_u64);
+    passes::<u8>("text");
+    passes::<Option<u8>>(Some(1000_u64));
+    passes::<(u8, u8)>((1_u8, 1000_u64));
+    passes::<BTreeMap<u8, u8>>(BTreeMap::from([(1_u64, 1000_u64)]));
+    passes::<Shape>(BTreeMap::from([("Named", BTreeMap::from([("x", "no number")]))]));
+}
