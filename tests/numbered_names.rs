@@ -103,6 +103,7 @@ fn such_names_are_found_in_a_changed_state() {
 fn a_name_of_ours_is_never_the_name_of_a_type() {
     // Aliases hide which of its variants has which name.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[allow(dead_code, reason = "what is skipped is never made")]
     enum Aliased {
         #[serde(rename = "1 of A|B", alias = "2 of clubs")]
         A,
