@@ -92,7 +92,7 @@ fn such_names_are_found_in_a_changed_state() {
     let (found, differences) = loaded::<_, Plain<Vec<After>>>(&Plain(hand()));
     assert_eq!(found.0, wanted);
     let text = differences.join("\n");
-    assert!(text.contains("::0 of clubs|hearts: u8 → u16"), "{text}");
+    assert!(text.contains("[]::0 of clubs|hearts: u8 in the checkpoint, u16 in this program"), "{text}");
     assert!(!text.contains("2 of clubs: absent") && !text.contains('\0'), "{text}");
     // In a part that is known by what was written.
     let (found, _) = loaded::<_, Plain<(Odd, Vec<After>, u8)>>(&Plain((Odd(7_654_321), hand(), 1_u8)));

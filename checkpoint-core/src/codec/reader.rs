@@ -228,7 +228,7 @@ macro_rules! read_numbers {
     ($($method:ident $visit:ident $type:ident;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            visitor.$visit(self.front(|bytes| leaves::read::<$type>(bytes))?)
+            visitor.$visit(self.front(leaves::read::<$type>)?)
         }
     )*};
 }
@@ -271,7 +271,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_char(self.front(|bytes| bytes::character(bytes))?)
+        visitor.visit_char(self.front(bytes::character)?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -476,7 +476,7 @@ impl<'r, 'de, 'a> de::EnumAccess<'de> for Choice<'r, '_, 'de, 'a> {
     #[inline]
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant)> {
         let Choice { reader, content } = self;
-        let index = reader.front(|bytes| leaves::read::<u32>(bytes))?;
+        let index = reader.front(leaves::read::<u32>)?;
         *content = Some(reader.bytes.len());
         let index: U32Deserializer<Failure> = index.into_deserializer();
         Ok((seed.deserialize(index)?, reader))
