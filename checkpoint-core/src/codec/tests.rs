@@ -18,7 +18,7 @@ use crate::arrays::none::{decode, encode, encode_as_read};
 use crate::arrays::{Array, ArrayPool, ArraySink, ArraySource, Cause, Kind, Reference};
 use crate::base::limits::ELEMENTS_WITHOUT_BYTES;
 use crate::codec;
-use crate::state::adapter::{Fixed, FixedArrays, Numbers, Rows};
+use crate::state::adapter::{Fixed, FixedArrays, Rows, Same};
 
 fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -498,7 +498,7 @@ fn a_tuple_that_never_ends_is_refused() {
 struct One(#[serde(deserialize_with = "one")] Vec<f64>);
 
 fn one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
-    FixedArrays::<Fixed<Numbers>>::deserialize::<[f64; 64], D>(deserializer).map(|one| one.to_vec())
+    FixedArrays::<Fixed<Same>>::deserialize::<[f64; 64], D>(deserializer).map(|one| one.to_vec())
 }
 
 /// Writes a sequence element by element, and reads fixed arrays.
@@ -506,7 +506,7 @@ fn one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error>
 struct Many(#[serde(deserialize_with = "many")] VecDeque<u8>);
 
 fn many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VecDeque<u8>, D::Error> {
-    let many = FixedArrays::<Rows<Fixed<Numbers>>>::deserialize::<Vec<[u8; 40]>, D>(deserializer)?;
+    let many = FixedArrays::<Rows<Fixed<Same>>>::deserialize::<Vec<[u8; 40]>, D>(deserializer)?;
     Ok(many.into_flattened().into())
 }
 
