@@ -109,6 +109,7 @@ mod wrapped {
 
     #[checkpointed]
     #[derive(Debug, Clone, PartialEq)]
+    #[allow(clippy::large_enum_variant, reason = "arrays without a box are what is tested")]
     pub(super) enum Either {
         Nothing,
         Fixed([f32; 64]),

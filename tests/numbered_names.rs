@@ -6,8 +6,8 @@ use checkpointed::schema::Schema;
 use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Plain, checkpointed};
 use serde::{Deserialize, Deserializer, Serialize};
 
-fn comes_back<T: Checkpoint + PartialEq + Debug>(state: T) {
-    assert_eq!(loaded::<T, T>(&state).0, state);
+fn comes_back<T: Checkpoint + PartialEq + Debug>(state: &T) {
+    assert_eq!(loaded::<T, T>(state).0, *state);
 }
 
 /// The state as another type, and the differences.
@@ -53,8 +53,8 @@ enum Marked {
 
 #[test]
 fn names_with_a_number_and_of_are_names_like_any_other() {
-    comes_back(Plain(hand()));
-    comes_back(vec![Marked::Two, Marked::Nothing { first: 3 }]);
+    comes_back(&Plain(hand()));
+    comes_back(&vec![Marked::Two, Marked::Nothing { first: 3 }]);
 }
 
 /// Takes no sample, so that what is behind it is known from what is written alone.
@@ -112,7 +112,7 @@ fn a_name_of_ours_is_never_the_name_of_a_type() {
         #[serde(rename = "0 of A|B", alias = "x")]
         C,
     }
-    comes_back(Plain(vec![Aliased::A, Aliased::C]));
+    comes_back(&Plain(vec![Aliased::A, Aliased::C]));
     let schema = serde_json::to_string(&Schema::of::<Plain<Aliased>>()).unwrap();
     assert_eq!(schema.parse::<serde_json::Value>().unwrap()["types"][0]["name"], "Aliased");
 }
