@@ -17,7 +17,7 @@ pub(super) struct Members<'a> {
     pub(super) tracer: &'a mut Tracer,
     pub(super) slots: Rc<[SlotId]>,
     pub(super) length: usize,
-    /// How many were read so far, where that is known.
+    /// The number of members read so far, where it is known.
     pub(super) known: usize,
     pub(super) read: &'a mut usize,
     pub(super) hurry: bool,
@@ -33,7 +33,7 @@ impl<'de> SeqAccess<'de> for Members<'_> {
         let Some(slot) = self.slots.get(*self.read).or(self.slots.last()).copied() else {
             return Ok(None);
         };
-        // Elements after the first only show whether they are of the same form.
+        // Elements after the first only show whether all have the same form.
         let is_again = *self.read >= self.slots.len();
         *self.read += 1;
         let value = self.tracer.read(slot, seed, self.hurry || is_again)?;
@@ -50,7 +50,7 @@ pub(super) struct Entries<'a> {
     pub(super) tracer: &'a mut Tracer,
     pub(super) key: SlotId,
     pub(super) value: SlotId,
-    /// How many are left.
+    /// The number of entries that are left.
     pub(super) length: usize,
     pub(super) hurry: bool,
 }
@@ -68,7 +68,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
         let value = self.tracer.read(self.value, seed, self.hurry);
-        // Entries after the first only show whether they are of the same form.
+        // Entries after the first only show whether all have the same form.
         self.hurry = true;
         if self.tracer.is_unmade(self.length == 0) { Err(Refusal::Other) } else { value }
     }
@@ -149,7 +149,7 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
     }
 }
 
-/// The same for values of one enum that are the same variant, and for others as good as never.
+/// Equal for two values that are the same variant of one enum, and practically never for others.
 fn mark<T>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
     mem::discriminant(value).hash(&mut hasher);

@@ -15,7 +15,7 @@ use super::{GRID, GRIDS};
 use crate::arrays;
 use crate::schema::Type;
 
-/// What a struct or an enum costs, compared with a value without parts.
+/// The cost of a struct or an enum, compared with a value without parts.
 const CONTAINER_STEPS: u64 = 16;
 
 /// The deserializer of one slot.
@@ -23,18 +23,18 @@ pub(super) struct Tracing<'a> {
     pub(super) tracer: &'a mut Tracer,
     pub(super) slot: SlotId,
     pub(super) hurry: bool,
-    /// What was said so far of fixed arrays whose elements come next.
+    /// The dimensions announced so far of fixed arrays. Their elements come next.
     pub(super) grid: Option<Dimensions>,
 }
 
 impl<'a> Tracing<'a> {
-    /// Notes what is asked for, and returns which of the sample values is to be given.
+    /// Notes what is asked for, and returns the number of the sample value to give.
     fn leaf(&mut self, ty: Type, samples: usize) -> usize {
         self.tracer.graph.leaf(self.slot, Shape::Leaf(ty));
         self.tracer.choice(self.slot, samples)
     }
 
-    /// Something that does not say what it reads, for once or at all.
+    /// Notes a value that does not say what it reads, this time or ever.
     fn undecided(&mut self, request: &'static str, value: &'static str) {
         let slot = &mut self.tracer.graph.slots[self.slot];
         if slot.type_name.is_empty() {
@@ -43,7 +43,8 @@ impl<'a> Tracing<'a> {
         self.tracer.graph.leaf(self.slot, Shape::Undecided(request));
     }
 
-    /// A type with parts, but no container: the same visitor within itself means that the type is recursive.
+    /// Reads a type with parts that is no container: the same visitor within itself means that the
+    /// type is recursive.
     fn inline<'de, V: Visitor<'de>>(
         self,
         visitor: V,
@@ -115,8 +116,9 @@ fn name_if_unnamed<T>(tracer: &mut Tracer, slot: SlotId) {
     }
 }
 
-/// The names of type-erased visitors, and of those that make what is behind a pointer to a trait, say nothing of the type
-/// that they read. A visitor of a collection of such pointers is not one of them.
+/// True for type-erased visitors and for those that make the value behind a pointer to a trait:
+/// their names say nothing of the type that they read. A visitor of a collection of such pointers
+/// is not one of them.
 fn is_erased(visitor: &str) -> bool {
     visitor.contains("erased_serde")
         || visitor.starts_with("dyn ")
@@ -240,7 +242,8 @@ impl<'de> Deserializer<'de> for Tracing<'_> {
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         let grid = self.grid.take();
         self.inline(visitor, |tracer, slot, hurry, visitor| {
-            // A visitor that makes a `Vec` of numbers is content with any of them, and makes whole arrays of these.
+            // A visitor that makes a `Vec` of numbers accepts any number of them, and makes whole
+            // arrays.
             let apiece = match &grid {
                 Some(grid) if arrays::visitor_reads::<V>().is_none() => grid.elements(),
                 _ => 1,

@@ -34,12 +34,12 @@ enum Item {
     Slot(SlotId),
 }
 
-/// What is known of a part from what it is a part of.
+/// The facts about a part that come from its owner.
 #[derive(Clone)]
 struct Part {
     /// The name of its type.
     name: Option<String>,
-    /// Where it is.
+    /// The place of the part.
     owner: String,
 }
 
@@ -86,7 +86,7 @@ impl Emission<'_> {
             Shape::Unknown | Shape::SameAs(_) => Type::Opaque(name()),
             Shape::Mixed => Type::Opaque(match full_name {
                 "" => "something that is not always of one form".to_owned(),
-                // What is behind a pointer to a trait is of many forms by nature.
+                // The value behind a pointer to a trait is of many forms by nature.
                 _ if full_name.contains("dyn ") => name(),
                 _ => format!("{}, which is not always of one form", name()),
             }),
@@ -131,7 +131,7 @@ impl Emission<'_> {
         self.told(slot, ty, part, None)
     }
 
-    /// The types of parts that are read one after the other, of which `part` tells more.
+    /// The types of parts that are read one after the other; `part` describes each.
     fn list(&mut self, slots: &[SlotId], part: impl Fn(usize) -> Part) -> Vec<Type> {
         let mut culprit = None;
         let types = slots.iter().enumerate().map(|(number, &slot)| {
@@ -145,7 +145,7 @@ impl Emission<'_> {
         types.collect()
     }
 
-    /// An opaque type says what it is, and what it is behind.
+    /// Marks an opaque type with what it is and what it is behind.
     fn told(&self, slot: SlotId, ty: Type, part: &Part, culprit: Option<&str>) -> Type {
         match (ty, culprit) {
             (Type::Opaque(_), Some(culprit)) if self.graph.slots[slot].shape == Shape::Unknown => {
@@ -298,7 +298,8 @@ fn variant_names(container: &Container) -> Vec<String> {
     (0..count).map(name).collect()
 }
 
-/// Where aliases hide which name is whose, all of them together, so that another order is another name.
+/// The name itself if it is certain. If aliases hide it, one name made of all candidates, so that
+/// another order is another name.
 fn name_of(names: &[&str], number: usize, certain: bool) -> String {
     match names.get(number) {
         Some(name) if certain => (*name).to_owned(),
@@ -307,7 +308,7 @@ fn name_of(names: &[&str], number: usize, certain: bool) -> String {
 }
 
 fn undecided(name: &str, request: &str) -> String {
-    // serde's own helpers would tell nobody anything.
+    // The names of serde's own helpers mean nothing to the user.
     let internal = name.is_empty() || name.contains("__") || name.starts_with("Content");
     let name = if internal { "the type" } else { name };
     format!(
@@ -316,7 +317,8 @@ fn undecided(name: &str, request: &str) -> String {
     )
 }
 
-/// The types that one is made of by its name: members of a tuple, elements of an array, arguments of a generic type.
+/// The types that one is made of by its name: members of a tuple, elements of an array, arguments
+/// of a generic type.
 pub(super) fn arguments(name: &str) -> Vec<&str> {
     let Some(inner) = in_last_brackets(name) else { return Vec::new() };
     let (mut depth, mut start, mut found) = (0_i32, 0, Vec::new());
@@ -336,7 +338,7 @@ pub(super) fn arguments(name: &str) -> Vec<&str> {
     found
 }
 
-/// What is in the brackets with which a name ends.
+/// The text in the brackets at the end of a name.
 fn in_last_brackets(name: &str) -> Option<&str> {
     let mut depth = 0_i32;
     for (place, character) in name.char_indices().rev() {
@@ -346,7 +348,7 @@ fn in_last_brackets(name: &str) -> Option<&str> {
             _ => {}
         }
         if depth == 0 {
-            // There are none where the last letter is no bracket.
+            // There are none if the last letter is no bracket.
             return name.get(place + 1..name.len() - 1).filter(|_| place + 1 < name.len());
         }
     }

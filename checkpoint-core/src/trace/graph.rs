@@ -1,7 +1,8 @@
 //! What has been learned so far about the type that is traced.
 //!
-//! A *slot* is a place where a value goes: a field, an element, the root. A *container* is a struct or an enum; all
-//! its occurrences share one, whose slots are thus shared too, so recursive types are cycles of a finite graph.
+//! A *slot* is a place where a value goes: a field, an element, the root. A *container* is a struct
+//! or an enum; all its occurrences share one, whose slots are thus shared too, so recursive types
+//! are cycles of a finite graph.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,26 +21,28 @@ pub(super) struct Slot {
     /// Rust's name of the type, empty where it is not known.
     pub(super) type_name: &'static str,
     pub(super) shape: Shape,
-    /// How many of its members were read, where they are a tuple: it need not be as many as were asked for.
+    /// The number of members read, if it is a tuple. It may differ from the number that was asked
+    /// for.
     pub(super) read: Option<usize>,
-    /// Those of fixed arrays, where it is a sequence of all their elements.
+    /// The dimensions of fixed arrays, if it is a sequence of all their elements.
     pub(super) grid: Option<Dimensions>,
-    /// Which of its choices the slot is given.
+    /// The number of the choice that the slot is given.
     pub(super) sample: usize,
-    /// The same for the number of its elements while something is to be found out in them.
+    /// The same for the number of its elements, while something in them is unknown.
     pub(super) eager: usize,
-    /// Its choice satisfies a type that refused others, and is not for the types around that one to change.
+    /// Its choice satisfies a type that refused others, so the types around that one leave it
+    /// alone.
     pub(super) fixed: bool,
     pub(super) tries: u32,
     /// No value could be made, whatever was tried.
     pub(super) refused: bool,
     /// Refused, or holds something that cannot be left out and is refused.
     pub(super) dead: bool,
-    /// How many steps from here to something unknown.
+    /// The number of steps from here to something unknown.
     pub(super) distance: u32,
 }
 
-/// What a sequence of all elements of fixed arrays is made of.
+/// The shape of fixed arrays that are read as one sequence of all their elements.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Dimensions {
     pub(super) is_vec: bool,
@@ -48,7 +51,7 @@ pub(super) struct Dimensions {
 }
 
 impl Dimensions {
-    /// How many elements one array has.
+    /// The number of elements of one array.
     pub(super) fn elements(&self) -> usize {
         let lengths = self.lengths.iter().map(|length| usize::try_from(*length).unwrap_or(usize::MAX));
         lengths.fold(1, usize::saturating_mul)
@@ -56,7 +59,7 @@ impl Dimensions {
 }
 
 impl Slot {
-    /// Whether it is one fixed array of elements, and not any number of them.
+    /// True for one fixed array of elements, false for any number of arrays.
     pub(super) fn is_one_array(&self) -> bool {
         self.grid.as_ref().is_some_and(|grid| !grid.is_vec)
     }
@@ -68,7 +71,8 @@ pub(super) enum Shape {
     /// Was asked to be different things at different times.
     Mixed,
     Leaf(Type),
-    /// Asks what comes next (`deserialize_any`) or what a field is called (`deserialize_identifier`).
+    /// Asks what comes next (`deserialize_any`) or what a field is called
+    /// (`deserialize_identifier`).
     Undecided(&'static str),
     Option(SlotId),
     Seq(SlotId),
@@ -80,8 +84,8 @@ pub(super) enum Shape {
     SameAs(SlotId),
 }
 
-/// What tells containers apart. Types of the same name are possible (two versions of one crate), so the names that
-/// serde gives and the visitor count too.
+/// The identity of a container. Different types may have the same name (as in two versions of one
+/// crate), so the names that serde gives and the visitor count too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) value: &'static str,
@@ -94,11 +98,13 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) key: Key,
-    /// How often it is being read at this moment: more than once means that it is recursive.
+    /// The number of times that it is being read at this moment. More than once means that it is
+    /// recursive.
     pub(super) entered: u32,
-    /// Whether this pass has looked for something unknown in it; once is enough, or a pass takes exponential time.
+    /// True if this pass has looked for something unknown in it. Once is enough, or a pass would
+    /// take exponential time.
     pub(super) searched: bool,
-    /// Which of its variants each name is, if some are aliases.
+    /// The search for the variant of each name, if some names are aliases.
     pub(super) hunt: Option<VariantHunt>,
     pub(super) content: Content,
     pub(super) variants: Vec<VariantState>,
@@ -112,9 +118,10 @@ pub(super) struct VariantState {
     pub(super) content: Content,
     /// Its number was accepted.
     pub(super) explored: bool,
-    /// Tells what the type makes of its number from what it makes of others.
+    /// A hash of the value that the type makes of the variant's number. Compared with those of
+    /// other numbers, it tells whether the type keeps them apart.
     pub(super) mark: Option<u64>,
-    /// How many probes have looked into it.
+    /// The number of probes that have looked into it.
     pub(super) probed: u32,
     /// Its number was not accepted.
     pub(super) rejected: bool,
@@ -126,14 +133,14 @@ pub(super) struct VariantState {
     pub(super) distance: u32,
 }
 
-/// What a struct or a variant holds.
+/// The content of a struct or a variant.
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) form: Form,
     pub(super) slots: Rc<[SlotId]>,
-    /// How many of them were read.
+    /// The number of members read.
     pub(super) read: Option<usize>,
-    /// Whether its fields may be tried one by one, by name, because one of them cannot be read.
+    /// True if its fields may be tried one by one, by name, because one of them cannot be read.
     pub(super) by_name: bool,
     pub(super) names: Option<NameHunt>,
 }
@@ -156,8 +163,8 @@ pub(super) enum Form {
     Named(&'static [&'static str]),
 }
 
-/// Serde lists aliases among the names of the fields. Giving a field twice makes a type complain of it by its true
-/// name.
+/// The search for the true names of fields: serde lists aliases among the names. A type that is
+/// given a field twice complains of it by its true name.
 #[derive(Debug)]
 pub(super) struct NameHunt {
     pub(super) next: usize,
@@ -165,8 +172,8 @@ pub(super) struct NameHunt {
     pub(super) scratch: SlotId,
 }
 
-/// Serde lists aliases among the names of the variants too. What the type makes of a name is what it makes of the number
-/// of that variant.
+/// The search for the true names of variants: serde lists aliases among these names too. A type
+/// makes the same value of a name as of the number of that variant.
 #[derive(Debug)]
 pub(super) struct VariantHunt {
     /// The name that is given next.
@@ -180,12 +187,12 @@ impl VariantHunt {
         VariantHunt { next: 0, found: vec![None; names] }
     }
 
-    /// Whether there are names that were not given yet.
+    /// True if there are names that were not given yet.
     pub(super) fn is_open(&self) -> bool {
         self.next < self.found.len()
     }
 
-    /// Notes what became of the next name.
+    /// Notes the outcome for the next name.
     pub(super) fn note(&mut self, mark: Option<u64>) {
         if let Some(found) = self.found.get_mut(self.next) {
             *found = mark;
@@ -206,7 +213,7 @@ pub(super) struct Graph {
     pub(super) slots: Vec<Slot>,
     pub(super) containers: Vec<Container>,
     known: HashMap<Key, ContainerId>,
-    /// The slot that a probe heads for, as if nothing was known of it.
+    /// The slot that a probe heads for, as if nothing were known of it.
     pub(super) target: Option<SlotId>,
     /// Counts everything that was learned.
     pub(super) changes: u64,
@@ -256,7 +263,7 @@ impl Graph {
         }
     }
 
-    /// What is already known is contradicted by anything else.
+    /// Notes a shape. Any other shape than the known one contradicts it.
     fn learn(&mut self, slot: SlotId, shape: Shape) {
         let known = &mut self.slots[slot].shape;
         if *known == Shape::Unknown {

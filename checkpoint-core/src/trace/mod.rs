@@ -1,13 +1,15 @@
-//! The schema of a serde type that knows nothing of checkpoints, found out from what its `Deserialize` asks for.
+//! The schema of a serde type that knows nothing of checkpoints, found out from the requests of its
+//! `Deserialize`.
 //!
-//! The type is deserialized, time and again, from a [deserializer] that holds no data: it notes what
-//! is asked and hands out [sample values](sample). What has been learned is a [graph] of the places where
-//! values go. Each pass heads for the nearest place of which nothing is known, and chooses enum variants, options
-//! and lengths accordingly; when nothing is left, or the work allowed is spent, the graph becomes a schema. What is
-//! not known by then is opaque, never a guess. So is a part that asks for one thing or another, depending on the data:
-//! [probes](probe) look for these at the end.
+//! The type is deserialized, time and again, from a [deserializer] that holds no data: it notes
+//! each request and hands out [sample values](sample). The knowledge so far is a [graph] of the
+//! places where values go. Each pass heads for the nearest place that is unknown, and chooses enum
+//! variants, options and lengths accordingly. When nothing is left, or the work allowed is spent,
+//! the graph becomes a schema. A part that is not known by then is opaque, never a guess. So is a
+//! part that asks for different things, depending on the data: [probes](probe) look for these at
+//! the end.
 //!
-//! Why it ends: a pass that learns nothing gives up the place that it was heading for.
+//! The tracing ends because a pass that learns nothing gives up the place that it was heading for.
 
 mod access;
 mod deserializer;
@@ -38,7 +40,7 @@ use self::tracer::Tracer;
 use crate::base::limits::TRACE_STEPS;
 use crate::schema::{Former, Schema, Type};
 
-/// What was found out of a type.
+/// The outcome of tracing a type.
 #[derive(Debug)]
 pub(crate) struct Traced {
     pub(crate) schema: Schema,
@@ -46,22 +48,23 @@ pub(crate) struct Traced {
     pub(crate) former: HashMap<usize, Former>,
 }
 
-/// Room for types that nest as deeply as the tracer goes and are kilobytes large at every level. Only what is used of
-/// it takes memory.
+/// Room for types that nest as deeply as the tracer goes and are kilobytes large at every level.
+/// Only the part that is used takes memory.
 const STACK: usize = 64 << 20;
 
-/// How long is waited before it is looked whether the tracing goes on.
+/// The time between two looks at whether the tracing goes on.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How many looks in a row may see the same before a type is taken never to come back: ten seconds, without the time
-/// for which the whole program was stopped.
+/// The number of looks in a row without progress after which a type is taken never to come back:
+/// ten seconds, without the time during which the whole program was stopped.
 const LOOKS: u32 = 100;
 
-/// The schema of `T`, which says of itself what it is asked to be read from.
+/// The schema of `T`, found out from the requests of its `Deserialize`.
 ///
-/// The same type gives the same schema every time. Constructors and conversions of `T` run on sample values, in a thread
-/// of their own. Should one panic, the panic is caught without a message, and the value counts as refused. One that never
-/// comes back makes the type unsupported, and its thread is left to itself.
+/// The same type gives the same schema every time. Constructors and conversions of `T` run on
+/// sample values, in a thread of their own. If one panics, the panic is caught without a message,
+/// and the value counts as refused. If one never comes back, the type is unsupported, and its
+/// thread is left running.
 pub(crate) fn trace<T: DeserializeOwned + 'static>() -> Traced {
     trace_within::<T>(LOOKS)
 }
@@ -69,12 +72,13 @@ pub(crate) fn trace<T: DeserializeOwned + 'static>() -> Traced {
 fn trace_within<T: DeserializeOwned + 'static>(looks: u32) -> Traced {
     let progress = Arc::new(Progress::default());
     let (sender, receiver) = mpsc::channel();
-    // The caller may be on a small stack, and on the way to all parts of a type more of it is used than for a value.
+    // The caller may be on a small stack. Visiting all parts of a type takes more of it than
+    // reading a value.
     let thread = thread::Builder::new().name("checkpoint schema".to_owned()).stack_size(STACK);
     let spawned = thread.spawn({
         let progress = Arc::clone(&progress);
         move || {
-            // Nobody waits any more where the send fails.
+            // The send fails only if the caller has stopped waiting.
             let _ = sender.send(trace_here::<T>(progress));
         }
     });
@@ -111,14 +115,15 @@ fn endless(name: &str) -> Traced {
     Traced { schema, former: HashMap::new() }
 }
 
-/// Names a dimension of fixed arrays to the tracer, as a tuple struct of that length; behind the last one comes the sequence
-/// of all elements.
+/// Names a dimension of fixed arrays to the tracer, as a tuple struct of that length; behind the
+/// last one comes the sequence of all elements.
 pub(crate) const GRID: &str = "\0grid";
 
-/// Says to the tracer that any number of fixed arrays comes, as a newtype around the dimensions of one.
+/// Says to the tracer that any number of fixed arrays comes, as a newtype around the dimensions of
+/// one.
 pub(crate) const GRIDS: &str = "\0grids";
 
-/// Whether this is the deserializer that [`trace`] reads from.
+/// True if this is the deserializer that [`trace`] reads from.
 pub(crate) fn is_tracer<D>() -> bool {
     typeid::of::<D>() == typeid::of::<deserializer::Tracing<'static>>()
 }
@@ -128,7 +133,7 @@ fn trace_here<T: DeserializeOwned>(progress: Arc<Progress>) -> Traced {
     let mut tracer = Tracer::new(type_name::<T>(), TRACE_STEPS, progress);
     while tracer.begin_pass() {
         let pass = catch_unwind(AssertUnwindSafe(|| {
-            // Only what the pass has taught the tracer is of interest, not the value nor the refusal.
+            // Only the tracer's new knowledge is of interest, not the value nor the refusal.
             let _ = tracer.read_root(PhantomData::<T>);
         }));
         tracer.end_pass(pass.is_err());

@@ -1,40 +1,43 @@
-//! What a type asks for where the data are others: passes that are made when nothing is left to be found out.
+//! Probes: passes with other data, made when nothing else is left to be found out.
 //!
-//! A type may read a number after one tag and a text after another. The passes so far have given it one of the two. A
-//! probe gives one slot another value, in every choice that there is. Where something else is asked for, that part is
-//! of no one form, and becomes opaque. A refusal teaches nothing here: the type was content before.
+//! A type may read a number after one tag and a text after another. The passes so far have given it
+//! one of the two. A probe gives one slot another value, for every choice that there is. If the
+//! type then asks for something else, that part has no single form, and becomes opaque. A refusal
+//! teaches nothing here: the type accepted the values before.
 //!
-//! The type decides what to read while it reads. So such a probe ends before the value that holds the slot is made: a
-//! constructor never sees the odd value, and cannot loop or panic on it. A tag of several parts is only seen whole. For
-//! these come probes that do not end early, without zeros and only where a panic is caught: again one slot after the
-//! other, and then a few that give all slots any of their values.
+//! The type decides while it reads. So such a probe ends before the value that holds the slot is
+//! made: a constructor never sees the odd value, and cannot loop or panic on it. A tag of several
+//! parts is only seen whole. For these come probes that do not end early, without zeros and only
+//! where a panic is caught: again one slot after the other, and then a few that give all slots
+//! random values.
 
 use super::graph::{Graph, Shape, SlotId};
 use super::sample;
 use crate::base::limits::{PROBE_STEPS, PROBES_AT_RANDOM, PROBES_PER_VARIANT};
 use crate::schema::Type;
 
-/// Slots with more choices are probed by themselves only where that ends early.
+/// Slots with more choices than this are probed by themselves only by probes that end early.
 const FEW: usize = 9;
 
-/// What the next probe does, and what may still be done.
+/// The plan of the next probe, and the work that may still be done.
 #[derive(Debug)]
 pub(super) struct Probes {
-    /// Whether the probes of one slot end early.
+    /// True if the probes of one slot end early.
     is_early: bool,
-    /// The choice that slots are given by themselves, and the slot whose turn it is.
+    /// The choice that slots are given by themselves, and the slot that is next.
     choice: usize,
     slot: SlotId,
     random: u32,
     steps_left: u64,
 }
 
-/// A pass of this kind.
+/// A pass that gives other data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Probe {
-    /// One slot at one of its choices; whether the pass ends before what holds the slot is made.
+    /// Gives one slot one of its choices. An early one ends before the value that holds the slot is
+    /// made.
     Slot { slot: SlotId, choice: usize, is_early: bool },
-    /// All slots at any of theirs, for each number at others.
+    /// Gives each slot any of its choices; each number gives others.
     Random(u32),
 }
 
@@ -91,12 +94,12 @@ impl Probes {
 }
 
 impl Probe {
-    /// The choice that a slot of so many choices is given, where this probe says it.
+    /// The choice for a slot with so many choices, if this probe decides it.
     pub(super) fn choice(self, slot: SlotId, shape: &Shape, choices: usize) -> Option<usize> {
         match self {
             Probe::Slot { slot: probed, choice, .. } => (probed == slot).then(|| choice.min(choices - 1)),
             Probe::Random(number) => {
-                // The finalizer of SplitMix64, so that neighbours have nothing in common.
+                // The finalizer of SplitMix64, so that neighbouring numbers give unrelated choices.
                 let seed = ((slot as u64) << 32) | u64::from(number);
                 let mut mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -115,13 +118,13 @@ impl Probe {
         }
     }
 
-    /// Whether the pass ends before what holds the slot is made.
+    /// True if the pass ends before the value that holds the slot is made.
     pub(super) fn is_early(self) -> bool {
         matches!(self, Probe::Slot { is_early: true, .. })
     }
 }
 
-/// Whether a choice is a number that a loop may never end with.
+/// True if a choice is a number with which a loop may never end.
 fn is_zero(shape: &Shape, choice: usize) -> bool {
     match shape {
         Shape::Leaf(Type::F32 | Type::F64) => sample::FLOATS.get(choice) == Some(&0.0),
@@ -131,7 +134,7 @@ fn is_zero(shape: &Shape, choice: usize) -> bool {
     }
 }
 
-/// How many choices a slot of this shape has.
+/// The number of choices of a slot of this shape.
 fn choices(shape: &Shape) -> usize {
     match shape {
         Shape::Leaf(ty) => match ty {

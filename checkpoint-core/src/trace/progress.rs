@@ -1,4 +1,4 @@
-//! What the tracing is at, for the thread that waits for it.
+//! The tracer's position, for the thread that waits for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Notes the type that is being read from here on; an empty name is of one that is not known.
+    /// Notes the type that is being read from here on. An unknown type has an empty name.
     pub(super) fn note(&self, type_name: &'static str) {
         self.steps.fetch_add(1, Ordering::Relaxed);
         if !type_name.is_empty() {
@@ -18,7 +18,7 @@ impl Progress {
         }
     }
 
-    /// Another number whenever the tracing went on.
+    /// A number that changes whenever the tracing goes on.
     pub(super) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
     }

@@ -1,8 +1,9 @@
-//! No messages of panics that are caught while a type is traced, since nothing is wrong.
+//! Silences the messages of panics that are caught while a type is traced, since nothing is wrong.
 //!
-//! A panic calls the program's hook before it can be caught. So one of ours is put before it, which hands on whatever
-//! comes from other threads. A program may set its own hook at any time: then ours is put before that one by the next
-//! tracing. It is never taken away, because a hook that was put before it would go with it.
+//! A panic calls the program's hook before it can be caught. So a hook of ours is put before it,
+//! and passes on the panics of other threads. A program may set its own hook at any time: then the
+//! next tracing puts ours before that one. Ours is never taken away, because a hook that was put
+//! before it would go with it.
 
 use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
@@ -13,7 +14,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The address of our hook, which no other has while it is set.
+/// The address of our hook. No other hook has it while ours is set.
 static OURS: Mutex<usize> = Mutex::new(0);
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;

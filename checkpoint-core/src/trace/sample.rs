@@ -1,8 +1,10 @@
-//! The values handed out to a type that is traced, tried one after the other while the type refuses them.
+//! The values handed out to a type that is traced. They are tried one after the other while the
+//! type refuses them.
 //!
 //! Ones come before zeros: a loop that adds a step of zero never ends, and a division by it panics.
 
-/// The powers are widths of words and of their bits; 0 satisfies what has to be empty.
+/// Samples of integers. The powers are widths of words and of their bits; 0 satisfies a value that
+/// has to be empty.
 pub(super) const INTEGERS: [u8; 9] = [1, 0, 2, 64, 8, 32, 16, 3, 128];
 
 pub(super) const FLOATS: [f32; 3] = [1.0, 0.0, 0.5];
@@ -11,7 +13,8 @@ pub(super) const BOOLS: [bool; 2] = [false, true];
 
 pub(super) const CHARS: [char; 3] = ['a', '0', 'A'];
 
-/// Texts that the usual validated types parse: numbers, addresses, dates, times, zones, identifiers, places, JSON.
+/// Texts that the usual validated types parse: numbers, addresses, dates, times, zones,
+/// identifiers, places, JSON.
 pub(super) const STRINGS: [&str; 52] = [
     "1",
     "0",
@@ -67,10 +70,10 @@ pub(super) const STRINGS: [&str; 52] = [
     "\"a\"",
 ];
 
-/// Texts that are names of types, which some types write to tell how the rest is to be read.
+/// Names of types. Some types write such a name to tell how the rest is to be read.
 pub(super) const TYPE_NAMES: [&str; 2] = ["bitvec::order::Lsb0", "bitvec::order::Msb0"];
 
-/// How many texts there are.
+/// The number of texts.
 pub(super) const TEXTS: usize = STRINGS.len() + TYPE_NAMES.len();
 
 pub(super) fn text(sample: usize) -> &'static str {
@@ -78,7 +81,8 @@ pub(super) fn text(sample: usize) -> &'static str {
     STRINGS.get(sample).or(names).copied().unwrap_or_default()
 }
 
-/// Lengths of strings of bytes: identifiers, hashes, keys, addresses, and then all others that are short.
+/// Lengths of strings of bytes: identifiers, hashes, keys, addresses, and then all other short
+/// ones.
 const BYTE_LENGTHS: [usize; 27] =
     [0, 4, 16, 1, 2, 6, 8, 12, 20, 24, 32, 64, 3, 5, 7, 9, 10, 11, 13, 14, 15, 28, 33, 48, 65, 96, 128];
 
@@ -88,11 +92,11 @@ const HEADERS: [&[u8]; 1] = [&[0x3A, 0x30, 0, 0, 0, 0, 0, 0]];
 static ZEROS: [u8; 128] = [0; 128];
 static ONES: [u8; 128] = [1; 128];
 
-/// How many strings of bytes there are.
+/// The number of strings of bytes.
 pub(super) const BYTES: usize = 2 * BYTE_LENGTHS.len() + HEADERS.len();
 
-/// Zeros of all lengths, headers, ones of all lengths. Zeros come first: ones could be a length, for which a type might
-/// ask for more memory than there is.
+/// Zeros of all lengths, headers, ones of all lengths. Zeros come first: a type might take ones for
+/// a length, and ask for more memory than there is.
 pub(super) fn bytes(sample: usize) -> &'static [u8] {
     let lengths = BYTE_LENGTHS.len();
     match sample.checked_sub(lengths) {
@@ -104,16 +108,16 @@ pub(super) fn bytes(sample: usize) -> &'static [u8] {
     }
 }
 
-/// How many numbers of elements there are to choose from.
+/// The number of lengths to choose from.
 pub(super) const COUNTS: usize = 4;
 
-/// How many elements a sequence, a map or an option is given of which nothing is to be found out.
+/// The number of elements for a sequence, a map or an option in which nothing is unknown.
 pub(super) fn count(sample: usize) -> usize {
     sample.min(COUNTS - 1)
 }
 
-/// The same where there is something to be found out. Two at first, because only the second element shows that the
-/// elements are not all of one form.
+/// The same if something in it is unknown. Two at first, because only the second element shows that
+/// the elements are not all of one form.
 pub(super) fn eager_count(sample: usize) -> usize {
     match sample {
         0 => 2,
@@ -123,7 +127,7 @@ pub(super) fn eager_count(sample: usize) -> usize {
     }
 }
 
-/// What answers a type that asks for anything at all.
+/// The answers to a type that asks for anything at all.
 #[derive(Clone, Copy)]
 pub(super) enum Anything {
     Unit,

@@ -1,4 +1,5 @@
-//! Where the graph is unknown: how far it is from each slot, which slots are beyond reach, and what is given up.
+//! Surveys the unknown parts of the graph: the distance to them from each slot, the slots beyond
+//! reach, and those to give up.
 
 use std::mem;
 use std::rc::Rc;
@@ -8,8 +9,8 @@ use super::graph::{
 };
 
 impl Graph {
-    /// Finds out which slots cannot be given a value, and how far each is from something unknown. Both grow from
-    /// what is certain, so they are right for cycles too.
+    /// Finds out which slots cannot be given a value, and how far each is from something unknown.
+    /// Both grow from what is certain, so they are right for cycles too.
     pub(super) fn survey(&mut self) -> u64 {
         let mut rounds = 1;
         for container in &mut self.containers {
@@ -120,7 +121,8 @@ impl Graph {
         }
     }
 
-    /// Members are read in order, so none is reached after one that cannot be read.
+    /// The members that can be read: they are read in order, so none is reached after one that
+    /// cannot be read.
     fn readable<'a>(&'a self, members: &'a [SlotId]) -> impl Iterator<Item = &'a SlotId> {
         let end = members.iter().position(|member| self.slots[*member].dead);
         members.iter().take(end.map_or(members.len(), |end| end + 1))
@@ -187,7 +189,8 @@ impl Graph {
 }
 
 impl Container {
-    /// Looks for the names of the variants once all of them are known, if there are more names than variants.
+    /// Looks for the names of the variants once all of them are known, if there are more names than
+    /// variants.
     fn begin_hunt(&mut self) {
         let is_known = |variant: &VariantState| variant.explored || variant.rejected || variant.refused;
         let has_aliases = self.variants.iter().any(|variant| variant.rejected);

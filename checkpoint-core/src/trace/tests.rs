@@ -326,7 +326,7 @@ struct Validated {
 }
 
 #[test]
-fn what_a_type_asked_for_is_known_even_if_it_refuses_the_samples() {
+fn a_type_that_refuses_all_samples_is_still_traced() {
     assert_eq!(text::<Picky>(), "String");
     assert_eq!(text::<Wrapped>(), "Wrapped; struct Wrapped(String)");
     assert_eq!(text::<NonZeroU32>(), "u32");
@@ -442,7 +442,7 @@ struct Undecided {
 }
 
 #[test]
-fn types_that_decide_while_reading_are_unsupported_where_they_stand() {
+fn a_type_that_decides_while_reading_is_unsupported() {
     let schema = trace::<Undecided>();
     let found = unsupported(&schema);
     let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();

@@ -1,4 +1,4 @@
-//! The passes: which way they go, and who is to blame when one fails.
+//! The passes: the way that each takes, and the part to blame when one fails.
 
 use std::any::type_name;
 use std::fmt;
@@ -17,12 +17,12 @@ use super::{Traced, sample};
 use crate::base::limits::{TRACED_DEPTH, TRACED_DEPTH_IN_FULL, TRACED_RECURSION};
 use crate::schema::Type;
 
-/// Why a pass ended early.
+/// The reason why a pass ended early.
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// A field was given twice; its true name.
     Duplicate(&'static str),
-    /// A sequence was given to a type that does not take any.
+    /// A sequence was given to a type that accepts none.
     Sequence,
     Other,
 }
@@ -51,7 +51,7 @@ impl Error for Refusal {
 
 pub(super) type Result<T> = std::result::Result<T, Refusal>;
 
-/// Whose value could not be made.
+/// The part whose value could not be made.
 #[derive(Clone, Copy)]
 pub(super) enum Culprit {
     Slot(SlotId),
@@ -65,26 +65,27 @@ pub(super) struct Tracer {
     pub(super) steps_left: u64,
     changes_before: u64,
     steps_before: u64,
-    /// The choices that were made, in the order in which they were.
+    /// The choices made, in order.
     pub(super) given: Vec<Given>,
-    /// The slots that are being read, outermost first, each with the length of `given` at its start.
+    /// The slots that are being read, outermost first, each with the length of `given` at its
+    /// start.
     active: Vec<(SlotId, usize)>,
     /// The visitors of options, sequences, maps and tuples that are at work.
     pub(super) visitors: Vec<(&'static str, SlotId)>,
-    /// Where those within the innermost container start.
+    /// The index of the first visitor within the innermost container.
     pub(super) visitors_within: usize,
-    /// How many of the values that are being read are within another one of the same type.
+    /// The number of values being read that are within another one of the same type.
     pub(super) recursion: usize,
-    /// Whether the failure of this pass has found its cause.
+    /// True if the failure of this pass has found its cause.
     settled: bool,
     /// The slot whose value could not end.
     hopeless: Option<SlotId>,
     probes: Probes,
-    /// What this pass does, if nothing was left to be found out before it.
+    /// The probe of this pass, if nothing else was left to be found out.
     probe: Option<Probe>,
-    /// Whether the probe's own slot has got its value.
+    /// True if the probe's own slot has got its value.
     is_probed: bool,
-    /// How deep the value is that holds the slot, and is not to be made.
+    /// The depth of the value that holds the slot, and is not to be made.
     unmade: Option<usize>,
     progress: Arc<Progress>,
 }
@@ -111,7 +112,7 @@ impl Tracer {
         }
     }
 
-    /// Whether there is anything left to learn, and leave to work for it.
+    /// Begins a pass, if anything is left to learn and the work allowed is not spent.
     pub(super) fn begin_pass(&mut self) -> bool {
         self.steps_before = self.steps_left;
         self.probe = None;
@@ -185,7 +186,7 @@ impl Tracer {
         self.nest(slot, hurry, |tracing| seed.deserialize(tracing))
     }
 
-    /// Reads the value of `slot`, and sees to who is to blame if that fails.
+    /// Reads the value of `slot`, and finds the part to blame if that fails.
     pub(super) fn nest<R>(
         &mut self,
         slot: SlotId,
@@ -205,7 +206,7 @@ impl Tracer {
         self.progress.note(self.graph.slots[slot].type_name);
         let result = read(Tracing { tracer: self, slot, hurry, grid: None });
         self.active.pop();
-        // What is made of the value comes next.
+        // The type around it makes something of the value next.
         self.progress.note(self.active.last().map_or("", |(outer, _)| self.graph.slots[*outer].type_name));
         match result {
             Ok(_) => {
@@ -222,7 +223,7 @@ impl Tracer {
         result
     }
 
-    /// Ends the pass for a reason that is nobody's fault.
+    /// Ends the pass for a reason that is no part's fault.
     pub(super) fn stop(&mut self) -> Refusal {
         self.settled = true;
         Refusal::Other
@@ -234,10 +235,11 @@ impl Tracer {
         self.stop()
     }
 
-    /// The innermost thing that failed and was not known to fail tries the next combination of the choices that were
-    /// made for it, or is refused if that was the last combination.
+    /// Blames the innermost thing that failed and was not known to fail: it tries the next
+    /// combination of the choices that were made for it, or is refused if that was the last one.
     ///
-    /// Not where more is known than before it: it was given what would teach something, not what it would accept.
+    /// It is not blamed if the pass has learned something in it: it was given values that teach,
+    /// not values that it would accept.
     pub(super) fn blame(&mut self, culprit: Culprit, mark: usize, known: u64) {
         let graph = &mut self.graph;
         let (dead, tries) = match culprit {
@@ -250,7 +252,7 @@ impl Tracer {
                 (variant.dead, &mut variant.tries)
             }
         };
-        // Where a probe is refused, nobody is to blame: the type was content before.
+        // A refused probe is no part's fault: the type accepted its values before.
         if self.settled || dead || self.probe.is_some() {
             return;
         }
@@ -272,7 +274,7 @@ impl Tracer {
         }
     }
 
-    /// Which of a number of choices `slot` is at.
+    /// The present choice of `slot`, of so many.
     pub(super) fn choice(&mut self, slot: SlotId, choices: usize) -> usize {
         if let Some(choice) = self.probed(slot, choices) {
             return choice;
@@ -281,8 +283,8 @@ impl Tracer {
         self.graph.slots[slot].sample.min(choices - 1)
     }
 
-    /// How many elements a sequence, a map or an option is given, at most `most`: some while there is something to
-    /// learn in them, or where the type refuses to do without.
+    /// The number of elements that a sequence, a map or an option is given, at most `most`. It gets
+    /// some while something in them is unknown, or if the type refuses to do without.
     pub(super) fn count(&mut self, slot: SlotId, parts: &[SlotId], most: usize, hurry: bool) -> usize {
         if self.recursion > TRACED_RECURSION || self.active.len() >= TRACED_DEPTH_IN_FULL {
             let slot = &self.graph.slots[slot];
@@ -306,8 +308,8 @@ impl Tracer {
         count.min(most)
     }
 
-    /// The choice of a slot that a probe says. What satisfies a type that refused others stays as it is where all are
-    /// given any.
+    /// The choice that a probe says for a slot. A choice that satisfies a type that refused others
+    /// stays as it is when all slots are given random ones.
     fn probed(&mut self, slot: SlotId, choices: usize) -> Option<usize> {
         let probe = self.probe?;
         let state = &self.graph.slots[slot];
@@ -319,8 +321,8 @@ impl Tracer {
         choice
     }
 
-    /// Whether a value ends here that is not to be made, because it holds the slot that a probe gave another value.
-    /// `is_last` says that no more of its parts are known.
+    /// True if a value is not to be made and ends here, because it holds the slot that a probe gave
+    /// another value. `is_last` says that no more of its parts are known.
     pub(super) fn is_unmade(&mut self, is_last: bool) -> bool {
         if !self.is_probed {
             return false;
@@ -329,7 +331,8 @@ impl Tracer {
         *self.unmade.get_or_insert(depth) == depth && is_last
     }
 
-    /// The variant to read in a slot: on the way to something unknown, or else the shortest that is accepted there.
+    /// The variant to read in a slot: on the way to something unknown, or else the shortest
+    /// accepted one.
     pub(super) fn choose(&mut self, slot: SlotId, container: ContainerId, hurry: bool) -> Option<usize> {
         let state = &self.graph.containers[container];
         let variants = || state.variants.iter().enumerate();
@@ -358,10 +361,10 @@ impl Tracer {
             return other.map(|(index, _)| index);
         };
         if state.entered > 1 {
-            // A longer one within itself might never end.
+            // A longer variant within itself might never end.
             return Some(shortest);
         }
-        // The shortest, and then each by its number: which is the shortest changes with what is learned.
+        // The shortest, and then each by its number: the shortest one changes with what is learned.
         let sample = self.graph.slots[slot].sample;
         let chosen =
             sample.checked_sub(1).filter(|index| state.variants.get(*index).is_some_and(is_complete));
@@ -400,7 +403,7 @@ impl Tracer {
         }
         let length = match form {
             Form::Tuple(length) => length,
-            // More than are known to be read may be wanted for other data.
+            // The type may ask for more members with other data than with these.
             Form::Named(names) => names.len(),
             _ => slots.len(),
         };
@@ -426,8 +429,8 @@ impl Tracer {
         result
     }
 
-    /// Notes how many members of a content the type was content with. The names that it did not ask for are aliases, and
-    /// such members are never read.
+    /// Notes the number of members that satisfied the type. The names that it did not ask for are
+    /// aliases, and such members are never read.
     fn note_read(&mut self, place: Place, form: Form, slots: &Rc<[SlotId]>, read: usize) {
         let is_first = self.graph.content(place).read.is_none();
         self.graph.read(place, read);
@@ -444,7 +447,7 @@ impl Tracer {
         self.graph.changes += 1;
     }
 
-    /// Reads only the fields of which something is unknown, because others cannot be read.
+    /// Reads only the fields with something unknown, because others cannot be read.
     fn read_by_name<'de, V: Visitor<'de>>(
         &mut self,
         place: Place,
@@ -480,7 +483,7 @@ impl Tracer {
         let result = visitor.visit_map(ByName { tracer: self, queue, value: scratch, asked: &mut asked });
         let found = match &result {
             Err(Refusal::Duplicate(name)) => Some(*name),
-            // Another sample value for the scratch slot is on its way.
+            // The scratch slot is about to get another sample value.
             Err(_) if self.settled && !self.graph.slots[scratch].refused => return result,
             _ => None,
         };

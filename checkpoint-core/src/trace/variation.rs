@@ -1,7 +1,8 @@
 //! The combinations of choices that are tried while a type refuses what it is given.
 //!
-//! First all choices of one kind are changed at once, because types that hold a date, or the parts of a matrix, are
-//! content with values that go together; then each by itself; then the last few in all combinations.
+//! First all choices of one kind are changed at once: types that hold a date, or the parts of a
+//! matrix, accept values that go together. Then each choice is changed by itself, and then the last
+//! few in all combinations.
 
 use super::graph::{Graph, SlotId};
 use crate::base::limits::{TRACED_COMBINATIONS, TRACED_VALUES_COMBINED};
@@ -10,7 +11,7 @@ use crate::base::limits::{TRACED_COMBINATIONS, TRACED_VALUES_COMBINED};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Given {
     pub(super) slot: SlotId,
-    /// How many there were.
+    /// The number of choices.
     pub(super) choices: usize,
     pub(super) kind: Kind,
 }
@@ -21,29 +22,29 @@ pub(super) enum Kind {
     Leaf,
     /// The number of elements.
     Count {
-        /// Whether something is to be found out in them.
+        /// True if something in them is unknown.
         is_eager: bool,
     },
     /// The variant of an enum.
     Variant,
 }
 
-/// What all leaves, all counts and all variants are at.
+/// The choices of all leaves, all counts and all variants.
 const TOGETHER: [(usize, usize, usize); 9] =
     [(1, 0, 0), (0, 1, 0), (1, 1, 0), (2, 0, 0), (0, 0, 1), (1, 0, 1), (2, 1, 0), (1, 1, 1), (0, 2, 0)];
 
-/// What all others are at while one is changed.
+/// The choices of all others while one is changed.
 const BASES: [(usize, usize, usize); 3] = [(0, 0, 0), (1, 0, 0), (1, 1, 0)];
 
-/// Keeps these choices from being changed for what is around.
+/// Keeps the types around from changing these choices.
 pub(super) fn fix(graph: &mut Graph, given: &[Given]) {
     for choice in given {
         graph.slots[choice.slot].fixed = true;
     }
 }
 
-/// Sets the choices to the combination of this number, counted from 1; `false` where there is none, and the choices are
-/// as at first.
+/// Sets the choices to the combination of this number, counted from 1. If there is none, it returns
+/// `false` and sets them as at first.
 pub(super) fn next(graph: &mut Graph, given: &[Given], number: u32) -> bool {
     let mut varied: Vec<Given> = Vec::new();
     for choice in given.iter().rev() {
@@ -52,7 +53,8 @@ pub(super) fn next(graph: &mut Graph, given: &[Given], number: u32) -> bool {
             varied.push(*choice);
         }
     }
-    // What is read depends on variants and counts, so those of leaves that come first would be others each time.
+    // Variants and counts decide what is read. If leaves came first, they would be other ones each
+    // time.
     varied.sort_by_key(|choice| match choice.kind {
         Kind::Variant => 0,
         Kind::Count { .. } => 1,

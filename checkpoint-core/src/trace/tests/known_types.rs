@@ -1,4 +1,5 @@
-//! Types as other crates have them: what they refuse is written down here after their sources, without the crates.
+//! Types like those of other crates: their refusals are written down here after their sources,
+//! without the crates.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -97,7 +98,8 @@ fn texts_and_bytes_of_known_formats_are_accepted() {
     );
 }
 
-/// `time::OffsetDateTime`: year, day of the year, hour, minute, second, nanosecond, offset in hours, minutes, seconds.
+/// `time::OffsetDateTime`: year, day of the year, hour, minute, second, nanosecond, offset in
+/// hours, minutes, seconds.
 #[derive(Deserialize)]
 #[serde(try_from = "(i32, u16, u8, u8, u8, u32, i8, i8, i8)")]
 struct OffsetDateTime;
@@ -218,7 +220,7 @@ fn values_that_must_go_together_are_found() {
     }
 }
 
-/// A sequence, or a map, whose elements are read as different types, after their place.
+/// A sequence, or a map, whose elements are read as different types, depending on their place.
 struct Mixed<const IS_MAP: bool>;
 
 impl<'de, const IS_MAP: bool> Deserialize<'de> for Mixed<IS_MAP> {
@@ -256,7 +258,7 @@ fn elements_of_different_types_are_opaque_and_not_guessed() {
     assert_eq!(text::<(Mixed<true>, u8)>(), "(Map<String, u8, which is not always of one form>, u8)");
 }
 
-/// What is behind a pointer to a trait, as `typetag` reads it: its name, and then what belongs to it.
+/// The value behind a pointer to a trait, as `typetag` reads it: its name, and then its content.
 struct Behind;
 
 trait Shape {}
