@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_changed_a_moment_ago_is_not_settled_whatever_the_time_of_its_content() {
+    fn a_file_that_was_just_changed_is_never_settled() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let seen = |modified: u64, changed: i64| Seen {
             length: 1,

@@ -1,24 +1,25 @@
-//! Floats of 16 bits, which to serde are a newtype around the integer that their bits are.
+//! Floats of 16 bits. serde sees a newtype around the integer of their bits.
 
 use crate::schema::{Body, Definition, Fields, Type};
 
-/// Which.
+/// A format of such floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Float16 {
-    /// `half::f16`. Source: IEEE 754-2008, 3.4, binary16: 1 bit sign, 5 of the exponent with bias 15, 10 of the fraction.
+    /// `half::f16`. Source: IEEE 754-2008, 3.4, binary16: 1 bit sign, 5 of the exponent with bias
+    /// 15, 10 of the fraction.
     Half,
     /// `half::bf16`, the upper half of an `f32`.
     Brain,
 }
 
 impl Float16 {
-    /// The float that a definition is.
+    /// The format of a definition, if it is such a float.
     pub(crate) fn of(definition: &Definition) -> Option<Float16> {
         let is_bits = matches!(&definition.body, Body::Struct(Fields::Newtype(Type::U16)));
         Float16::named(&definition.name).filter(|_| is_bits && definition.version == 1)
     }
 
-    /// The float whose type has this name.
+    /// The format of the type with this name.
     pub(crate) fn named(name: &str) -> Option<Float16> {
         match name {
             "f16" => Some(Float16::Half),
@@ -27,7 +28,7 @@ impl Float16 {
         }
     }
 
-    /// Its type's name.
+    /// The name of its type.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Float16::Half => "f16",
@@ -35,7 +36,7 @@ impl Float16 {
         }
     }
 
-    /// What numpy calls it; of the second it only knows how long it is.
+    /// The name in numpy, which knows only the length of the second.
     pub(crate) fn descr(self) -> &'static str {
         match self {
             Float16::Half => "<f2",
@@ -43,7 +44,7 @@ impl Float16 {
         }
     }
 
-    /// The number that these bits are.
+    /// The number with these bits.
     pub(crate) fn value(self, bits: u16) -> f32 {
         if self == Float16::Brain {
             return f32::from_bits(u32::from(bits) << 16);
@@ -58,7 +59,7 @@ impl Float16 {
         if bits >> 15 == 1 { -magnitude } else { magnitude }
     }
 
-    /// The bits of this number, if the type has it. Any NaN is one.
+    /// The bits of this number, if the type has it. All NaNs of one sign have the same bits.
     pub(crate) fn bits(self, value: f32) -> Option<u16> {
         let upper = (value.to_bits() >> 16) as u16;
         let sign = upper & 0x8000;
@@ -69,7 +70,7 @@ impl Float16 {
             Float16::Half => {
                 let magnitude = value.abs();
                 let bits = if magnitude < 2_f32.powi(-14) {
-                    // Below the normal numbers the fraction counts by itself.
+                    // Below the normal numbers, the fraction counts alone.
                     magnitude * 2_f32.powi(24)
                 } else if magnitude <= 65504.0 {
                     let exponent = i32::from((upper >> 7) & 0xff) - 127;

@@ -1,4 +1,4 @@
-//! What types, fields and variants were called before, as a program says it. No manifest has it.
+//! Older names of types, fields and variants, as the program gives them. They are in no manifest.
 
 /// The older names of a definition, of its members, and of the types in them.
 #[derive(Clone, Debug, Default)]
@@ -33,17 +33,17 @@ impl Former {
         &self.types
     }
 
-    /// The older names of the field, of that variant if it is in one, or of the variant.
+    /// The older names of a field (in `variant` if it is in one), or of a variant.
     pub(crate) fn aliases(&self, variant: Option<&str>, name: &str) -> &[String] {
         self.known(variant, name).map_or(&[], |member| &member.aliases)
     }
 
-    /// The older names of the types in that field.
+    /// The older names of the types in such a field.
     pub(crate) fn types_in(&self, variant: Option<&str>, name: &str) -> &[String] {
         self.known(variant, name).map_or(&[], |member| &member.types)
     }
 
-    /// The older names of the types in a definition that has one member alone.
+    /// The older names of the types in a definition with a single member.
     pub(crate) fn types_inside(&self) -> impl Iterator<Item = &str> {
         self.members.iter().flat_map(|member| &member.types).map(String::as_str)
     }

@@ -1,32 +1,32 @@
 //! Names of fields and variants of other crates' types that are not known.
 //!
-//! Aliases hide which of several names a field or a variant has. Such a member gets a name that no
-//! type gives: it begins with a zero byte. The lengths of all names that it may be follow, then
-//! another zero byte, its number, and these names: `\0` `8 5` `\0` `2 of celerity|speed`. A variant
-//! without a known name has `\0` `\0` `variant 2`. A type is refused that gives a name with a zero
-//! byte itself, so no other name is ever taken for such a one.
+//! Aliases hide the name that a field or a variant really has. Such a member gets a name that no
+//! type gives: it begins with a zero byte. The lengths of all possible names follow, then another
+//! zero byte, its number, and these names: `\0` `8 5` `\0` `2 of celerity|speed`. A variant without
+//! a known name has `\0` `\0` `variant 2`. A type that gives a name with a zero byte itself is
+//! refused, so no other name is ever taken for a hidden one.
 
 use super::{Body, Fields, Type};
 
-/// What a name that serde gives never has.
+/// The mark of a hidden name. No other name has it.
 const MARK: char = '\0';
 
-/// Why a type is refused that has such a name itself.
+/// The reason to refuse a type that gives such a name itself.
 const RESERVED: &str = "a field or a variant has a name with a zero byte, which no name in a state may have; give it \
                         another with #[serde(rename = \"…\")]";
 
-/// The name of the member of that number, which is one of these.
+/// The name of the member with this number, which has one of these names.
 pub(crate) fn name(number: usize, names: &[&str]) -> String {
     let lengths: Vec<String> = names.iter().map(|name| name.len().to_string()).collect();
     format!("{MARK}{}{MARK}{number} of {}", lengths.join(" "), names.join("|"))
 }
 
-/// The name of the variant of that number, if nothing is known of its own.
+/// The name of the variant with this number, if nothing is known of its own name.
 pub(crate) fn unknown(number: impl std::fmt::Display) -> String {
     format!("{MARK}{MARK}variant {number}")
 }
 
-/// Whether a type may not give this name.
+/// True if no type may give this name.
 pub(crate) fn is_reserved(name: &str) -> bool {
     name.contains(MARK)
 }
@@ -51,16 +51,16 @@ fn has_reserved(fields: &Fields) -> bool {
     matches!(fields, Fields::Named(fields) if fields.iter().any(|field| is_reserved(&field.name)))
 }
 
-/// Whether it is not known which name it is.
+/// True if the real name is not known.
 pub(crate) fn is_hidden(name: &str) -> bool {
     name.starts_with(MARK)
 }
 
-/// All names that it may be; the name itself if nothing hides it.
+/// All possible names; the name itself if nothing hides it.
 pub(crate) fn names(name: &str) -> impl Iterator<Item = &str> {
     let (lengths, text) = parts(name).unwrap_or_default();
     let mut rest = text.split_once(" of ").map(|(_, names)| names);
-    // A forged name ends where its lengths lead nowhere.
+    // A forged name ends at a length that leads nowhere.
     let hidden = lengths.split(' ').map_while(move |length| {
         let names = rest?;
         let found = names.get(..length.parse().ok()?)?;
@@ -70,12 +70,12 @@ pub(crate) fn names(name: &str) -> impl Iterator<Item = &str> {
     hidden.chain((!is_hidden(name)).then_some(name))
 }
 
-/// The name for people, in which each member of a type has another.
+/// The name for people. Each member of a type has a different one.
 pub(crate) fn label(name: &str) -> &str {
     parts(name).map_or(name, |(_, text)| text)
 }
 
-/// The name for people: without its number.
+/// The name for people, without the number.
 pub(crate) fn shown(name: &str) -> &str {
     match parts(name) {
         Some((_, text)) => text.split_once(" of ").map_or(text, |(_, names)| names),
@@ -83,12 +83,12 @@ pub(crate) fn shown(name: &str) -> &str {
     }
 }
 
-/// Whether both may be the same name, and which that is.
+/// A name that both may have.
 pub(crate) fn common<'a>(one: &'a str, other: &str) -> Option<&'a str> {
     names(one).find(|name| names(other).any(|other| other == *name))
 }
 
-/// The lengths, and what is for people.
+/// The lengths, and the text for people.
 fn parts(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(MARK)?.split_once(MARK)
 }

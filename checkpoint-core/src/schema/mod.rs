@@ -1,9 +1,10 @@
-//! What a state looks like: its type and field names, widths and nesting, as the manifest records them.
+//! The schema of a state: its type and field names, widths and nesting, as the manifest records
+//! them.
 //!
-//! bincode is positional: two different structs of the same size decode into each other without a sign. So every
-//! checkpoint carries the schema of the type that wrote it, and a load compares it with the reader's before it
-//! decodes anything (see `evolution::compare`). Where they differ, the bytes are read by the names of the
-//! schema that they were written with (see `evolution::resolve`).
+//! bincode is positional: two different structs of the same size decode into each other without a
+//! sign. So every checkpoint carries the schema of the type that wrote it, and a load compares it
+//! with the reader's before it decodes anything (see `evolution::compare`). If they differ, the
+//! bytes are read by the names in the schema of the writer (see `evolution::resolve`).
 
 use std::fmt;
 
@@ -23,7 +24,8 @@ pub(crate) use wrappers::{chain, own_version, version, wrapped};
 
 /// The schema of a state: the type of its root, and the definitions that it refers to.
 ///
-/// Recursive types are possible because a struct or an enum is referred to by its place in [`types`](Schema::types).
+/// Recursive types are possible because a struct or an enum is referred to by its place in
+/// [`types`](Schema::types).
 ///
 /// ```
 /// let schema = checkpointed::schema::Schema::of::<Vec<(String, f64)>>();
@@ -41,9 +43,9 @@ pub struct Schema {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpaquePart {
-    /// Where in the state, as in [`Difference::path`](crate::evolution::Difference::path).
+    /// The place in the state, as in [`Difference::path`](crate::evolution::Difference::path).
     pub path: String,
-    /// The name of its type, and why its form is not known, where that is.
+    /// The name of its type, and the reason why its form is unknown, if there is one.
     pub name: String,
 }
 
@@ -58,7 +60,7 @@ impl fmt::Display for OpaquePart {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Type {
-    /// `()`, and everything else that takes no space.
+    /// `()`, and any other type that takes no space.
     Unit,
     /// `bool`.
     Bool,
@@ -102,14 +104,16 @@ pub enum Type {
     Tuple(Vec<Type>),
     /// A fixed number of one type: `[T; N]`.
     Array(Box<Type>, u64),
-    /// Fixed arrays of any length whose elements are in one sequence: `[[T; 64]; 3]`, or a `Vec` of them.
+    /// Fixed arrays of any length whose elements are in one sequence: `[[T; 64]; 3]`, or a `Vec` of
+    /// them.
     Grid(Grid),
     /// The struct or enum at this place of [`Schema::types`].
     Named(usize),
-    /// A type from elsewhere whose form could not be found out; only its name is compared. In a checkpoint what was
-    /// written may tell it: see [`Definition::observed`].
+    /// A type from elsewhere whose form could not be found out; only its name is compared. In a
+    /// checkpoint the written values may tell its form: see [`Definition::observed`].
     Opaque(String),
-    /// A type that could be saved but never loaded, and why. No checkpoint is written with one.
+    /// A type that could be saved but never loaded, with the reason. No checkpoint is written with
+    /// one.
     Unsupported(String),
 }
 
@@ -120,18 +124,18 @@ pub struct Grid {
     pub element: Box<Type>,
     /// The lengths of the dimensions of one array, outermost first.
     pub lengths: Vec<u64>,
-    /// Whether it is any number of such arrays.
+    /// True for any number of such arrays, false for one.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_vec: bool,
 }
 
 impl Grid {
-    /// How many dimensions are around an element.
+    /// The number of dimensions around an element.
     pub(crate) fn depth(&self) -> usize {
         self.lengths.len() + usize::from(self.is_vec)
     }
 
-    /// Whether both are of the same shape.
+    /// True if both have the same shape.
     pub(crate) fn has_shape_of(&self, other: &Grid) -> bool {
         self.lengths == other.lengths && self.is_vec == other.is_vec
     }
@@ -144,20 +148,20 @@ pub struct Definition {
     pub name: String,
     /// Its version, as given by its author; 1 where none was given.
     pub version: u32,
-    /// Whether only serde describes it, as it does the types of other crates. Of two such types
-    /// of the same form the name alone tells which is which.
+    /// True if only serde describes it, as it does the types of other crates. If two such types
+    /// have the same form, only the name tells them apart.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
-    /// Whether it stands for a type whose form could not be found out, by what was seen when the values of this
-    /// checkpoint were written: a wrapper around that, under the name of the type.
+    /// True if it stands for a type whose form could not be found out. Then it wraps the form that
+    /// was seen when the values of this checkpoint were written, under the name of the type.
     #[serde(default, skip_serializing_if = "is_false")]
     pub observed: bool,
-    /// What it holds.
+    /// Its content.
     #[serde(flatten)]
     pub body: Body,
 }
 
-/// What a struct or an enum holds.
+/// The content of a struct or an enum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Body {
@@ -172,7 +176,7 @@ pub enum Body {
 pub struct Variant {
     /// Its name, as serde writes it.
     pub name: String,
-    /// What it holds.
+    /// Its content.
     pub fields: Fields,
 }
 
@@ -205,7 +209,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Schema {
-    /// Whether every reference leads to a definition, as it does in every schema that this library writes.
+    /// True if every reference leads to a definition, as in every schema that this library writes.
     pub(crate) fn is_closed(&self) -> bool {
         fn closed(ty: &Type, count: usize) -> bool {
             match ty {
@@ -222,7 +226,8 @@ impl Schema {
             && self.types.iter().all(|definition| definition.types().all(|ty| closed(ty, count)))
     }
 
-    /// Gives each type whose form is not known, in order: of one definition after the other, then of the root.
+    /// Gives each type whose form is not known, in order: those of each definition, then those of
+    /// the root.
     pub(crate) fn each_opaque(&mut self, take: &mut dyn FnMut(&mut Type)) {
         fn within(ty: &mut Type, take: &mut dyn FnMut(&mut Type)) {
             match ty {
@@ -243,7 +248,7 @@ impl Schema {
         within(&mut self.root, take);
     }
 
-    /// The type in words, as a Rust programmer would write it, cut off where that is long.
+    /// The type in words, as a Rust programmer would write it. A long one is cut off.
     pub(crate) fn describe(&self, ty: &Type) -> String {
         let mut text = String::new();
         self.write(ty, &mut text);
@@ -255,7 +260,7 @@ impl Schema {
     }
 
     fn write(&self, ty: &Type, text: &mut String) {
-        // A forged type has any length, and somebody asks for the types in it too.
+        // A forged type has any length, and its inner types are described too.
         if text.len() > TYPE_IN_WORDS {
             return;
         }

@@ -1,4 +1,5 @@
-//! Where in the state the value is that is being encoded, and the name that an array gets from that.
+//! The place in the state of the value that is being encoded, and the name that an array gets from
+//! it.
 
 use crate::base::limits::{ARRAY_NAME_READ, ARRAY_NAME_STEP, ARRAY_NAME_WRITTEN};
 use crate::base::text::shortened;
@@ -10,15 +11,18 @@ pub(crate) enum Step {
     Field(&'static str),
     /// Into an element, or a field without a name.
     Index(u64),
-    /// Into the value of a map whose key was encoded as these bytes; the type of the key tells what they mean.
+    /// Into the value of a map whose key was encoded as these bytes; the type of the key tells what
+    /// they mean.
     Key { from: usize, to: usize, type_name: fn() -> &'static str },
 }
 
-/// The name of the entry for an array at the end of these steps: the steps with `/` between them, and `.npy`.
+/// The name of the entry for an array at the end of these steps: the steps with `/` between them,
+/// and `.npy`.
 ///
-/// Letters, digits, `_`, `-` and `.` stand for themselves; every other byte is written as `%` and two hexadecimal digits. So
-/// is the first dot of a step that begins with one: no name leads out of a folder that it is unpacked into. And so is the
-/// last of one that ends in `.npy`: numpy leaves that ending out, and would take one array for the other.
+/// Letters, digits, `_`, `-` and `.` stand for themselves; every other byte is written as `%` and
+/// two hexadecimal digits. A dot at the beginning of a step is written like that, so that no name
+/// leads out of a folder that it is unpacked into. So is the last dot of a step that ends in
+/// `.npy`: numpy leaves that ending out, and would take one array for the other.
 pub(crate) fn name<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) -> String {
     let mut name = String::new();
     for step in steps {
@@ -42,8 +46,8 @@ pub(crate) fn name<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) ->
     name + ".npy"
 }
 
-/// Cuts a path that is too long behind one of its steps, and adds the CRC-32 of the whole path: paths that begin alike
-/// still differ.
+/// Cuts a path that is too long behind one of its steps, and adds the CRC-32 of the whole path:
+/// paths that begin alike still differ.
 fn shorten_path(name: &mut String) {
     if name.len() <= ARRAY_NAME_WRITTEN {
         return;
@@ -55,17 +59,17 @@ fn shorten_path(name: &mut String) {
     name.push_str(&hash);
 }
 
-/// What is added to a step, or to a path, that was cut. No `~` comes from a field or a key, so nothing that was not cut is
-/// like it.
+/// The end of a step, or of a path, that was cut. No `~` comes from a field or a key, so no uncut
+/// one looks like it.
 fn hash_of(whole: &str) -> String {
     format!("~{:08x}", crc32fast::hash(whole.as_bytes()))
 }
 
-/// Whether an array may have this name: no step of it is empty or begins with a dot, and nothing in it has a meaning to a
-/// file system or a terminal. What [`name`] makes is such a name.
+/// True if an array may have this name: no step of it is empty or begins with a dot, and nothing in
+/// it has a meaning to a file system or a terminal. [`name`] makes only such names.
 ///
-/// The first version of this library cut a long path wherever its length was reached. Where that was behind a `/`, the last
-/// step is nothing but `.npy`.
+/// The first version of this library cut a path at its greatest length. If the cut was just behind
+/// a `/`, the last step is nothing but `.npy`.
 pub(crate) fn is_array_name(name: &str) -> bool {
     const WAS_CUT: usize = ARRAY_NAME_WRITTEN + ".npy".len();
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.%~/".contains(&byte);
@@ -79,7 +83,7 @@ pub(crate) fn is_array_name(name: &str) -> bool {
         && whole.split('/').all(|step| !step.is_empty() && !step.starts_with('.'))
 }
 
-/// Where these steps lead, for a message. Empty where there are none.
+/// The place at the end of these steps, for a message. Empty if there are none.
 pub(crate) fn place<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) -> String {
     let mut place = String::new();
     for step in steps {
@@ -97,7 +101,7 @@ pub(crate) fn place<'s>(steps: impl Iterator<Item = &'s Step>, encoded: &[u8]) -
     shortened(&place).into_owned()
 }
 
-/// One step of a name, as [`name`] writes that of a field or of a key that is text.
+/// One step of a name, as [`name`] writes a field or a key that is text.
 pub(crate) fn path_step(text: &str) -> String {
     let mut step = String::new();
     escape(text.as_bytes(), &mut step);
@@ -105,12 +109,12 @@ pub(crate) fn path_step(text: &str) -> String {
     step
 }
 
-/// Cuts the step that begins at `start` where it is too long, and adds the CRC-32 of the whole step: two long keys that
-/// begin alike still differ.
+/// Cuts the step that begins at `start` if it is too long, and adds the CRC-32 of the whole step:
+/// two long keys that begin alike still differ.
 fn shorten(name: &mut String, start: usize) {
     let Some(step) = name.get(start..).filter(|step| step.len() > ARRAY_NAME_STEP) else { return };
     let hash = hash_of(step);
-    // All of it is ASCII. Not between a `%` and its digits.
+    // All of it is ASCII. It is never cut between a `%` and its digits.
     let mut kept = ARRAY_NAME_STEP;
     while name
         .get(start..start + kept)
@@ -151,7 +155,8 @@ fn is_integer(type_name: &str) -> bool {
 fn escape(bytes: &[u8], name: &mut String) {
     for (place, byte) in bytes.iter().enumerate() {
         match byte {
-            // Not the first, and not one that would make the step look like the name of an array.
+            // Not the first dot, and not one that would make the step look like the name of an
+            // array.
             b'.' if place > 0 && bytes.get(place..) != Some(b".npy") => name.push('.'),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => name.push(char::from(*byte)),
             _ => name.push_str(&format!("%{byte:02X}")),
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_is_too_long_for_a_file_is_shortened_and_stays_apart_from_others() {
+    fn a_step_too_long_for_a_file_is_cut_and_stays_unique() {
         assert_eq!(of_key(&"a".repeat(200)), format!("table/{}.npy", "a".repeat(200)));
         let long = of_key(&"a".repeat(201));
         let hash = crc32fast::hash("a".repeat(201).as_bytes());
@@ -274,7 +279,7 @@ mod tests {
                 assert_eq!(is_array_name(&name), is_whole, "{name}");
             }
         }
-        // Only where it was cut is a step without a name one that was cut.
+        // A step without a name is allowed only at the length where a path was cut.
         for other in ["a/.npy", "a//.npy", ".npy", "a/.b.npy", "/a.npy", "a//b.npy", "a/../b.npy"] {
             assert!(!is_array_name(other), "{other}");
         }

@@ -2,13 +2,13 @@
 
 use super::{Body, Fields, Schema, Type};
 
-/// The type, the one that it wraps, and so on: as a program sees them, all of these are at one place.
+/// The type, the one that it wraps, and so on. To a program all of these are at one place.
 pub(crate) fn chain<'a>(schema: &'a Schema, ty: &'a Type) -> impl Iterator<Item = &'a Type> {
     // There cannot be more wrappers than definitions, unless they go in a circle.
     std::iter::successors(Some(ty), |ty| wrapped(schema, ty)).take(schema.types.len() + 1)
 }
 
-/// What a type wraps, if it does nothing else.
+/// The type inside a wrapper, if the type is nothing else.
 pub(crate) fn wrapped<'a>(schema: &'a Schema, ty: &Type) -> Option<&'a Type> {
     let Type::Named(place) = ty else { return None };
     match &schema.types.get(*place)?.body {
@@ -17,13 +17,13 @@ pub(crate) fn wrapped<'a>(schema: &'a Schema, ty: &Type) -> Option<&'a Type> {
     }
 }
 
-/// The version of a type: of the first in it that is not the usual 1.
+/// The version of a type: the first in its chain that is not the usual 1.
 pub(crate) fn version(schema: &Schema, ty: &Type) -> u32 {
     let mut versions = chain(schema, ty).map(|ty| own_version(schema, ty));
     versions.find(|version| *version != 1).unwrap_or(1)
 }
 
-/// The version that a type tells, whatever it wraps.
+/// The version of the type itself, apart from the types that it wraps.
 pub(crate) fn own_version(schema: &Schema, ty: &Type) -> u32 {
     match ty {
         Type::Named(place) => schema.types.get(*place).map_or(1, |definition| definition.version),

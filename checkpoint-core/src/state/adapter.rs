@@ -1,8 +1,9 @@
-//! Fixed arrays of any length, of which serde knows none that is longer than 32.
+//! Fixed arrays of any length. serde knows none that is longer than 32.
 //!
-//! The macro writes down how a field is made of them: `Rows<Fixed<Same>>` stands for `Vec<[T; N]>`. Where one of the
-//! lengths is more than 32, the checkpoint has all elements in one sequence, which is an array like any other if they
-//! are numbers (`flat`). Shorter ones, and all of them in other formats, look as serde has them: as tuples.
+//! The macro writes down the structure of a field: `Rows<Fixed<Same>>` stands for `Vec<[T; N]>`. If
+//! one of the lengths is more than 32, the checkpoint has all elements in one sequence. If these
+//! are numbers, it is an array like any other (`flat`). Shorter arrays, and all arrays in other
+//! formats, look as in serde: as tuples.
 
 mod arrangement;
 mod containers;
@@ -26,25 +27,25 @@ use super::Types;
 use crate::arrays::{self, ArrayPool};
 use crate::schema::{Grid, Type};
 
-/// What is to be done with an element that is no number, which has the type that the caller knows.
+/// Lends the memory of an element that is no number. The caller knows its type.
 type LendLeaf<'a> = &'a mut dyn FnMut(&mut dyn Any, &mut ArrayPool);
 
-/// How an `F` is written, read, and described.
+/// Writes, reads and describes an `F`.
 #[diagnostic::on_unimplemented(
     message = "`{F}` has a fixed array longer than 32, and is none of the containers that may hold one",
     label = "a fixed array longer than 32",
     note = "they are `Vec`, `Box`, `Arc`, `Rc`, `Option`, and as values `HashMap` and `BTreeMap`, all of the standard library; in others take `Vec<T>` or `Box<[T]>` instead of `[T; N]`"
 )]
 pub trait Adapter<F> {
-    /// As `Serialize` has it.
+    /// Like `Serialize::serialize`.
     #[expect(clippy::missing_errors_doc, reason = "those of the serializer")]
     fn write<S: Serializer>(value: &F, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// As `Deserialize` has it.
+    /// Like `Deserialize::deserialize`.
     #[expect(clippy::missing_errors_doc, reason = "those of the deserializer")]
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error>;
 
-    /// The type in a checkpoint, made from that of the elements.
+    /// The type in a checkpoint, made from the type of the elements.
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type;
 
     /// Gives up the memory of large arrays.
@@ -74,7 +75,7 @@ impl<A> FixedArrays<A> {
         A::read(deserializer)
     }
 
-    /// The schema of a field, whose elements are as `leaf` says.
+    /// The schema of a field; `leaf` gives that of its elements.
     pub fn schema<F>(types: &mut Types, mut leaf: impl FnMut(&mut Types) -> Type) -> Type
     where
         A: Adapter<F>,
@@ -82,7 +83,8 @@ impl<A> FixedArrays<A> {
         A::schema(types, &mut leaf)
     }
 
-    /// Gives up the memory of a field's large arrays; that of its elements, which are `L`s, as `leaf` says.
+    /// Gives up the memory of a field's large arrays. `leaf` gives up that of its elements, which
+    /// are `L`s.
     pub fn lend_arrays<F, L: 'static>(
         value: &mut F,
         pool: &mut ArrayPool,
@@ -98,13 +100,13 @@ impl<A> FixedArrays<A> {
     }
 }
 
-/// The schema of an option, for which the macro has that of its value.
+/// The schema of an option, made from that of its value.
 #[must_use]
 pub fn option(value: Type) -> Type {
     Type::Option(Box::new(value))
 }
 
-/// The schema of a map, for which the macro has those of its keys and values.
+/// The schema of a map, made from those of its keys and values.
 #[must_use]
 pub fn map(key: Type, value: Type) -> Type {
     Type::Map(Box::new(key), Box::new(value))

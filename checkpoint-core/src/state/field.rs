@@ -1,15 +1,15 @@
-//! The schema of one field, whatever its type: `Checkpoint` is taken where the type has it, and plain serde where
-//! it has not, so that a field of a foreign type needs no attribute.
+//! The schema of one field of any type. A type that has `Checkpoint` gives its own; for any other
+//! type plain serde is asked, so that a field of a foreign type needs no attribute.
 //!
-//! Without specialization this is done by the order in which Rust looks for methods. The macro writes
-//! `(&&Probe::<F, P>::NEW).schema(types, parts)` with all three traits in scope. `ViaCheckpoint` is implemented for
-//! `&Probe`, so its method takes the receiver as it stands; `ViaParts` is implemented for `&&Probe`, one more reference
-//! away, and is looked at when the first does not apply; `ViaSerde` is implemented for `Probe`, one reference less, and
-//! comes last.
+//! Without specialization, the order in which Rust looks for methods does this. The macro writes
+//! `(&&Probe::<F, P>::NEW).schema(types, parts)` with all three traits in scope. `ViaCheckpoint` is
+//! implemented for `&Probe`, so its method takes the receiver as it stands. `ViaParts` is
+//! implemented for `&&Probe`, one more reference away, and is looked at if the first does not
+//! apply. `ViaSerde` is implemented for `Probe`, one reference less, and comes last.
 //!
-//! `P` are the types of which `F` is written to be made, where that looks like a container of the standard library:
-//! `(PhantomData<K>, PhantomData<V>)` for `HashMap<K, V>`. Each is then described by itself, and one of which nothing
-//! can be found out hides no other.
+//! If `F` is written like a container of the standard library, `P` lists the types of its parts:
+//! `(PhantomData<K>, PhantomData<V>)` for `HashMap<K, V>`. Each part is then described by itself,
+//! and an opaque part hides no other.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -30,7 +30,8 @@ impl<F: ?Sized, P> Probe<F, P> {
     /// The only value.
     pub const NEW: Probe<F, P> = Probe(PhantomData, PhantomData);
 
-    /// Only looked at when no trait applies, and then refused, in the words of [`Checkpoint`].
+    /// Only looked at if no trait applies. The bound then refuses the field in the words of
+    /// [`Checkpoint`].
     pub fn schema(self, types: &mut Types, _: &[PartSchema<'_>]) -> Type
     where
         F: Checkpoint,
@@ -38,12 +39,12 @@ impl<F: ?Sized, P> Probe<F, P> {
         F::schema(types)
     }
 
-    /// Only looked at when no trait applies. The field that it is a part of is then refused.
+    /// Only looked at if no trait applies. The field around it is then refused.
     pub fn part(self, _: &mut Types, _: &[PartSchema<'_>]) -> Type {
         Type::Unit
     }
 
-    /// Only looked at when no trait applies. The schema of the field is then refused.
+    /// Only looked at if no trait applies. The schema of the field is then refused.
     pub fn lend_arrays(self, _: &mut F, _: &mut ArrayPool) {}
 }
 
@@ -102,7 +103,7 @@ impl<F: Parts<P> + Serialize + DeserializeOwned + 'static, P> ViaParts<F> for &&
     }
 }
 
-/// The last choice: the schema is found out from what the type asks of a deserializer.
+/// The last choice: the requests of the type's `Deserialize` tell its schema.
 pub trait ViaSerde<F> {
     /// Adds the field's type to `types`.
     fn schema(&self, types: &mut Types, parts: &[PartSchema<'_>]) -> Type;
@@ -129,14 +130,15 @@ pub(crate) fn derived<W: DeserializeOwned + 'static>(types: &mut Types) -> Type 
     types.import_derived::<W>(trace::trace::<W>)
 }
 
-/// The schema of a field that is stored in the form of an `F`, as its author says.
+/// The schema of a field that its author says is stored in the form of an `F`.
 pub fn told<F: Checkpoint>(types: &mut Types) -> Type {
-    // That it is so is only known from what is written.
+    // Only the written bytes show whether this is true.
     types.has_foreign_parts = true;
     F::schema(types)
 }
 
-/// The schema of a field that serde writes in another form than its type's own, for which `W` stands.
+/// The schema of a field that serde writes in another form than its type's own. `W` stands for that
+/// form.
 pub fn traced<W: DeserializeOwned + 'static>(types: &mut Types) -> Type {
     types.import::<W>(trace::trace::<W>)
 }

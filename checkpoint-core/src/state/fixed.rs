@@ -1,8 +1,9 @@
-//! Fixed arrays of numbers, of any length, where `#[checkpointed]` cannot see them.
+//! Fixed arrays of numbers, of any length, in places that `#[checkpointed]` cannot see.
 //!
-//! serde has fixed arrays of up to 32 elements. In a field whose type is written out, such as `[[f64; 64]; 64]`,
-//! `Vec<[f32; 784]>`, `Arc<[f64; 100]>` or `HashMap<String, [f64; 64]>`, `#[checkpointed]` sees longer ones by itself.
-//! Behind an alias, or in a type that derives serde's traits on its own, this attribute has them written and read:
+//! serde has fixed arrays of up to 32 elements. In a field whose type is written out, such as
+//! `[[f64; 64]; 64]`, `Vec<[f32; 784]>`, `Arc<[f64; 100]>` or `HashMap<String, [f64; 64]>`,
+//! `#[checkpointed]` sees longer ones by itself. Behind an alias, or in a type that derives serde's
+//! traits on its own, they need this attribute:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -27,16 +28,17 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! In a program the path is `"checkpointed::fixed"`. In a checkpoint the array is one entry with all its dimensions; in
-//! other formats it looks as serde has short ones, as a tuple. It takes `[T; N]`, `Box<[T; N]>`, `Arc<[T; N]>`,
-//! `Rc<[T; N]>`, `Vec<[T; N]>` and `Box<[[T; N]]>`, where `T` is a number or again a fixed array, and these in an
-//! `Option`, or as the values of a `HashMap` or a `BTreeMap`.
+//! In a program the path is `"checkpointed::fixed"`. In a checkpoint the array is one entry with
+//! all its dimensions. In other formats it is a tuple, like serde's short arrays. The attribute
+//! takes `[T; N]`, `Box<[T; N]>`, `Arc<[T; N]>`, `Rc<[T; N]>`, `Vec<[T; N]>` and `Box<[[T; N]]>`,
+//! where `T` is a number or again a fixed array. It also takes these in an `Option`, or as the
+//! values of a `HashMap` or a `BTreeMap`.
 //!
-//! A fixed array that is not in a `Box` or a `Vec` is on the stack while it is read, several times over in a debug build:
-//! from some 10 kB on, take `Box<[T; N]>`, which never is.
+//! A fixed array that is not in a `Box` or a `Vec` is on the stack while it is read, several times
+//! over in a debug build. From some 10 kB on, use `Box<[T; N]>`, which never is.
 //!
-//! A fixed array of more than 32 elements cannot be the whole state, because serde's traits are not implemented for it:
-//! put it in a struct with `#[checkpointed]`, or take a `Vec`.
+//! A fixed array of more than 32 elements cannot be the whole state, because serde's traits are not
+//! implemented for it. Put it in a struct with `#[checkpointed]`, or use a `Vec`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
@@ -51,7 +53,7 @@ use super::adapter::{Adapter, Arrangement, Boxed, BoxedRows, Fixed, Maybe, Rows,
 /// Writes the value.
 ///
 /// # Errors
-/// Those of the serializer.
+/// The errors of the serializer.
 pub fn serialize<F: FixedArrays, S: Serializer>(value: &F, serializer: S) -> Result<S::Ok, S::Error> {
     F::Adapter::write(value, serializer)
 }
@@ -59,25 +61,25 @@ pub fn serialize<F: FixedArrays, S: Serializer>(value: &F, serializer: S) -> Res
 /// Reads the value.
 ///
 /// # Errors
-/// Those of the deserializer, and where there is another number of elements.
+/// The errors of the deserializer, and one if the number of elements is another.
 pub fn deserialize<'de, F: FixedArrays, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error> {
     F::Adapter::read(deserializer)
 }
 
 /// A number, or a fixed array of them.
 pub trait Row: Sized + 'static {
-    /// How it lies in memory, and how it is written.
+    /// Its arrangement in memory, and the way to write it.
     #[doc(hidden)]
     type Arrangement: Adapter<Self> + Arrangement<Self>;
 }
 
-/// A type of, or with, fixed arrays of numbers.
+/// A type made of fixed arrays of numbers.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not of fixed arrays of numbers that `fixed` knows",
     note = "it takes `[T; N]`, `Box<[T; N]>`, `Arc<[T; N]>`, `Rc<[T; N]>`, `Vec<[T; N]>` and `Box<[[T; N]]>`, where `T` is a number or again a fixed array, in an `Option`, or as the values of a map"
 )]
 pub trait FixedArrays: Sized {
-    /// How it is written and read.
+    /// Its adapter for writing and reading.
     #[doc(hidden)]
     type Adapter: Adapter<Self>;
 }

@@ -81,7 +81,8 @@ impl<T: Checkpoint> Checkpoint for Box<T> {
     }
 }
 
-/// Shared pointers. Each is written with what it points to, so what was shared is a copy each after a load.
+/// Shared pointers. Each is written with its content, so after a load each pointer has a copy of
+/// its own.
 macro_rules! shared {
     ($($pointer:ident)*) => {$(
         impl<T: Checkpoint> Checkpoint for $pointer<T> {
@@ -110,7 +111,7 @@ macro_rules! shared {
 
 shared!(Arc Rc);
 
-/// Weak pointers, of which serde writes what they point to and reads ones that point to nothing.
+/// Weak pointers. serde writes the value behind them, and reads pointers to nothing.
 macro_rules! weak {
     ($($pointer:ty),*) => {$(
         impl<T: Serialize + DeserializeOwned + 'static> Checkpoint for $pointer {
@@ -249,7 +250,7 @@ where
     }
 }
 
-/// A fixed array that serde writes and reads, which is one of at most 32 elements.
+/// A fixed array that serde writes and reads: one of at most 32 elements.
 pub trait ShortArray: Serialize + DeserializeOwned {}
 
 macro_rules! short_arrays {
@@ -345,7 +346,8 @@ impl<T: Checkpoint, E: Checkpoint> Checkpoint for Result<T, E> {
 impl Checkpoint for OsString {
     const NAME: &'static str = "";
 
-    // Written out, because each platform can read only its own variant, and tracing would see no more.
+    // Written out, because each platform can read only its own variant, and tracing would see no
+    // other.
     fn schema(types: &mut Types) -> Type {
         types.define_derived::<Self>("OsString", 1, |_| {
             Body::Enum(vec![

@@ -1,4 +1,4 @@
-//! Migrations: how a value of an older version of a type becomes one of the version that the program has.
+//! Migrations: a value of an older version of a type becomes one of the program's version.
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
@@ -9,7 +9,7 @@ use crate::codec::Forms;
 use crate::evolution::{Conversion, Migrated, Migration, Program, Told};
 use crate::schema::{Former, Schema, Type};
 
-/// A migration whose older type was not described yet.
+/// A migration before its older type is described.
 pub(super) struct Pending {
     into: TypeId,
     from: u32,
@@ -59,12 +59,13 @@ impl Program {
         let has_foreign_parts = types.has_foreign_parts;
         let mut migrations: HashMap<TypeId, Vec<Migration>> = HashMap::new();
         let mut seen = HashSet::new();
-        // What a migration takes may have migrations itself.
+        // The older type of a migration may have migrations itself.
         while let Some(Pending { into, from, old, conversion }) = types.migrations.pop() {
-            // It is told of each time that its type is met.
+            // Each place where the type is met announces the migration once more.
             if seen.insert((into, from)) {
                 let old = old(&mut types);
-                // It has another name in Rust than in the checkpoint, which knows it as the newer one.
+                // The older type has another name in Rust. The checkpoint knows it by the name of
+                // the newer one.
                 if let (Some(new), Type::Named(place)) = (types.place_of(into), &old) {
                     let mut names: Vec<String> =
                         types.former.get(&new).map_or(&[][..], Former::types).to_vec();

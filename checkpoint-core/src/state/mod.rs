@@ -1,4 +1,4 @@
-//! State → parts: what a state is, what it looks like, and its bytes.
+//! State → parts: the definition of a state, its schema, and its bytes.
 
 pub mod adapter;
 mod field;
@@ -24,9 +24,10 @@ use crate::schema::Type;
 
 /// A type that can be saved to a checkpoint and restored from one.
 ///
-/// Put `#[checkpointed]` on a struct or an enum, and it is one. It is implemented for scalars, strings, and the
-/// collections, tuples and arrays of the standard library; [`Plain`] wraps any other serde type. `Arc` and `Rc` are
-/// stored with what they point to: what was shared is a copy each after a load.
+/// Put `#[checkpointed]` on a struct or an enum to make it one. The trait is implemented for
+/// scalars, strings, and the collections, tuples and arrays of the standard library; [`Plain`]
+/// wraps any other serde type. `Arc` and `Rc` are stored with their content: after a load, each
+/// pointer has a copy of its own.
 ///
 /// ```
 /// use checkpointed::{Checkpoint, Plain};
@@ -42,14 +43,14 @@ use crate::schema::Type;
     note = "a fixed array longer than 32 is written out in the type of a field, such as `[f64; 64]`; behind an alias the field needs `#[serde(with = \"checkpointed::fixed\")]`"
 )]
 pub trait Checkpoint: Serialize + DeserializeOwned + 'static {
-    /// What the manifest calls the state: a name of the author's, never a module path. Empty for types that have
-    /// no name of their own, such as `Vec<f64>`.
+    /// The name of the state in the manifest. The author chooses it; it is never a module path. It
+    /// is empty for types that have no name of their own, such as `Vec<f64>`.
     const NAME: &'static str;
 
-    /// Raised by the author when the meaning of the state changes.
+    /// The version of the state. The author raises it when the meaning of the state changes.
     const VERSION: u32 = 1;
 
-    /// Adds what the type looks like to `types`, and returns how to refer to it.
+    /// Adds the type's schema to `types`, and returns a reference to it.
     fn schema(types: &mut Types) -> Type;
 
     /// Gives up the memory of large arrays, because the state is about to be replaced.

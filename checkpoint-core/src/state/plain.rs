@@ -9,10 +9,10 @@ use crate::trace;
 
 /// Makes a state of any type that implements serde's traits, such as one from another crate.
 ///
-/// Only the state itself needs it: a *field* of such a type needs nothing. Its schema is found out by asking its
-/// `Deserialize` implementation.
+/// Only the state itself needs it: a *field* of such a type needs nothing. The schema is found out
+/// from the requests of its `Deserialize` implementation.
 ///
-/// A `Deserialize` may pass over an error, and take a default for a value that was read to its end.
+/// A `Deserialize` may pass over an error, and use a default for a value that was read to its end.
 /// Any other failure makes the load an error, because the next value could not be found.
 ///
 /// ```no_run

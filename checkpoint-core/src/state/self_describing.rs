@@ -1,8 +1,8 @@
-//! A field in a form that says of each value what it is, for types that no positional format can carry.
+//! A field in a form that describes each value, for types that no positional format can carry.
 //!
-//! A checkpoint writes values one after the other without saying what they are. Types that decide while they read what
-//! comes next cannot be read back from that: `serde_json::Value`, types with serde's `flatten`, `untagged` or `tag`, and
-//! trait objects of `typetag`. In this form they can:
+//! A checkpoint writes values one after the other without their types. Types that decide what to
+//! read while they read cannot be read back from that: `serde_json::Value`, types with serde's
+//! `flatten`, `untagged` or `tag`, and trait objects of `typetag`. In this form they can:
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
@@ -15,13 +15,15 @@
 //! }
 //! ```
 //!
-//! It keeps every value of serde's data model: NaN with its bits, infinities, `Some(None)` and `Some(())`, maps with keys of
-//! any type, integers of 128 bits, bytes, and the names of fields and variants. A changed type finds its fields by their
-//! names. What it holds is one value of bytes to the checkpoint: its arrays are not stored apart, and `ckpt` shows its
-//! bytes. These are CBOR (RFC 8949), which many programs read.
+//! It keeps every value of serde's data model: NaN with its bits, infinities, `Some(None)` and
+//! `Some(())`, maps with keys of any type, integers of 128 bits, bytes, and the names of fields and
+//! variants. A changed type finds its fields by their names. To the checkpoint the whole field is
+//! one string of bytes: its arrays are not stored apart, and `ckpt` shows its bytes. These are CBOR
+//! (RFC 8949), which many programs read.
 //!
-//! What is serde's own limit stays: a type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`) cannot hold
-//! an integer of 128 bits in that part. Such a value is refused when it is [read back](crate::Builder::read_back).
+//! A limit of serde stays: a type that reads by way of serde's buffers (`flatten`, `untagged`,
+//! `tag`) cannot hold an integer of 128 bits in that part. Such a value is refused when it is
+//! [read back](crate::Builder::read_back).
 
 mod read;
 #[cfg(test)]
@@ -39,7 +41,8 @@ use serde::{Deserializer, Serialize, Serializer};
 /// Writes the value as bytes in the self-describing form.
 ///
 /// # Errors
-/// Where the value's own `Serialize` fails, or values are more than 256 deep inside each other.
+/// An error if the value's own `Serialize` fails, or values are more than 256 deep inside each
+/// other.
 pub fn serialize<T: Serialize + ?Sized, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     let bytes = write::to_bytes(value).map_err(S::Error::custom)?;
     serializer.serialize_bytes(&bytes)
@@ -48,18 +51,18 @@ pub fn serialize<T: Serialize + ?Sized, S: Serializer>(value: &T, serializer: S)
 /// Reads the value from bytes in the self-describing form.
 ///
 /// # Errors
-/// Where the bytes are no such form, or not of this type.
+/// An error if the bytes are not in this form, or not of this type.
 pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let bytes = deserializer.deserialize_byte_buf(Bytes)?;
     read::from_bytes(&bytes).map_err(D::Error::custom)
 }
 
-/// The value that these bytes are, all of them, if they are a value with parts.
+/// The value of these bytes, all of them, if they are a value with parts.
 pub(crate) fn read_whole<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     read::has_parts(bytes).then(|| read::from_bytes(bytes).ok()).flatten()
 }
 
-/// Takes bytes in whatever form the format around them has.
+/// Takes bytes in any form that the format around them may have.
 struct Bytes;
 
 impl<'de> Visitor<'de> for Bytes {
@@ -77,7 +80,7 @@ impl<'de> Visitor<'de> for Bytes {
         Ok(bytes)
     }
 
-    /// Formats of text have no bytes, and write numbers.
+    /// Text formats have no bytes, and write numbers instead.
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<u8>, A::Error> {
         let mut bytes = Vec::new();
         while let Some(byte) = sequence.next_element()? {
@@ -87,8 +90,9 @@ impl<'de> Visitor<'de> for Bytes {
     }
 }
 
-/// Stands before a `Some` whose content would be taken for `None`, or for such a `Some`: `Some(None)`, `Some(Some(None))`.
-/// The letters are `ckpt`; no standard has given the number a meaning.
+/// Stands before a `Some` whose content would be taken for `None`, or for such a `Some`:
+/// `Some(None)`, `Some(Some(None))`. The letters are `ckpt`; no standard gives the number a
+/// meaning.
 const SOME: u64 = 0x636b_7074;
 
 thread_local! {
@@ -117,7 +121,7 @@ impl Drop for Level {
     }
 }
 
-/// Why a value cannot be written or read.
+/// The reason why a value cannot be written or read.
 #[derive(Debug)]
 struct Error(String);
 

@@ -18,12 +18,14 @@ impl Schema {
         Schema { root, types: types.definitions }
     }
 
-    /// The parts whose form could not be found out, as it is with some types of other crates.
+    /// The parts whose form could not be found out, as happens with some types of other crates.
     ///
-    /// A state loads with them as long as their types stay the same, whatever changes beside them. What was written
-    /// completes the schema in each checkpoint, as far as it has one form. A part that shall be able to change is stored in a form that describes itself *before* the first save: put
-    /// `#[serde(with = "checkpointed::self_describing")]` on its field, or on the field that holds it. Opening a directory
-    /// warns of such parts, by [`tracing`].
+    /// A state with such parts loads as long as their types stay the same, whatever changes beside
+    /// them. The written values complete the schema in each checkpoint, as far as they have one
+    /// form. If such a part should be able to change, store it in a form that describes itself
+    /// *before* the first save: put `#[serde(with = "checkpointed::self_describing")]` on its
+    /// field, or on the field that holds it. Opening a directory warns of such parts, by
+    /// [`tracing`].
     ///
     /// ```
     /// use checkpointed::{Plain, schema::Schema};
@@ -53,17 +55,18 @@ impl Schema {
 pub struct Types {
     pub(super) definitions: Vec<Definition>,
     known: HashMap<TypeId, Type>,
-    /// The types that tell what they are, and not serde for them, by their places.
+    /// The types that give their schema themselves, not by way of serde, by their places.
     pub(super) defined: HashMap<usize, TypeId>,
     pub(super) migrations: Vec<Pending>,
-    /// Whether a type was met whose serde code is not known to be derived.
+    /// True if a type was met whose serde code may not be derived.
     pub(super) has_foreign_parts: bool,
-    /// What the definitions and their members were called before, by their places.
+    /// The older names of the definitions and of their members, by their places.
     pub(super) former: HashMap<usize, Former>,
 }
 
 impl Types {
-    /// The struct or enum `T`. `body` is asked for once, however often and however recursively `T` occurs.
+    /// The struct or enum `T`. `body` is called once, however often and however recursively `T`
+    /// occurs.
     pub fn define<T: 'static>(
         &mut self,
         name: &str,
@@ -74,7 +77,8 @@ impl Types {
         self.define_derived::<T>(name, version, body)
     }
 
-    /// As [`define`](Types::define), for a type whose serde code is derived as its schema is: the two cannot disagree.
+    /// Like [`define`](Types::define), for a type whose serde code and schema are both derived, so
+    /// that they cannot disagree.
     #[doc(hidden)]
     pub fn define_derived<T: 'static>(
         &mut self,
@@ -104,9 +108,10 @@ impl Types {
         ty
     }
 
-    /// A function that makes the struct or enum `New` of an older version of it, for
-    /// [`Checkpoint::schema`] to call where it [defines](Types::define) `New`. It is what
-    /// `#[checkpointed(migrate(from = …, with = …))]` stands for; `Old` has version `FROM`.
+    /// Adds a function that makes the struct or enum `New` from an older version of it.
+    /// [`Checkpoint::schema`] calls this where it [defines](Types::define) `New`.
+    /// `#[checkpointed(migrate(from = …, with = …))]` stands for such a call; `Old` has version
+    /// `FROM`.
     ///
     /// ```
     /// # use checkpointed::{Checkpoint, schema::{Body, Field, Fields, Type}, Types};
@@ -139,8 +144,9 @@ impl Types {
         self.migrations.push(Pending::new::<FROM, New, Old, R, F>(migration));
     }
 
-    /// A name that the struct or enum `T` had before, for [`Checkpoint::schema`] to tell where it
-    /// [defines](Types::define) `T`. It is what `#[checkpointed(was_type = "…")]` on a type stands for.
+    /// Adds an older name of the struct or enum `T`. [`Checkpoint::schema`] calls this where it
+    /// [defines](Types::define) `T`. `#[checkpointed(was_type = "…")]` on a type stands for such a
+    /// call.
     ///
     /// ```
     /// # use checkpointed::{Checkpoint, Checkpointer, CheckpointReader, schema::{Body, Fields, Type}, Types};
@@ -165,18 +171,18 @@ impl Types {
         }
     }
 
-    /// A name that a field or a variant of `T` had before: `#[serde(alias = "…")]`.
+    /// Adds an older name of a field or a variant of `T`: `#[serde(alias = "…")]`.
     ///
-    /// `member` leads to it: `["speed"]` to a field or a variant, `["Run", "since"]` to a field of a
-    /// variant; a field without a name is called by its number.
+    /// `member` leads to it: `["speed"]` to a field or a variant, `["Run", "since"]` to a field of
+    /// a variant. The number of a field without a name is its name here.
     pub fn was_member<T: 'static>(&mut self, member: &[&str], name: &str) {
         if let Some(former) = self.former_of::<T>() {
             former.add_alias(member, name);
         }
     }
 
-    /// A name that a type in a field of `T` had before: `#[checkpointed(was_type = "…")]` on a field.
-    /// `member` leads to the field, as for [`was_member`](Types::was_member).
+    /// Adds an older name of a type in a field of `T`: `#[checkpointed(was_type = "…")]` on a
+    /// field. `member` leads to the field, as for [`was_member`](Types::was_member).
     pub fn was_type_in<T: 'static>(&mut self, member: &[&str], name: &str) {
         if let Some(former) = self.former_of::<T>() {
             former.add_type_in(member, name);
@@ -190,7 +196,7 @@ impl Types {
         }
     }
 
-    /// Where the struct or enum is defined, if it was met.
+    /// The place of the definition of the struct or enum, if it was met.
     pub(crate) fn place_of(&self, id: TypeId) -> Option<usize> {
         match self.known.get(&id) {
             Some(Type::Named(place)) => Some(*place),
@@ -198,13 +204,14 @@ impl Types {
         }
     }
 
-    /// A type that knows nothing of checkpoints; `trace` finds out its form, once for each type.
+    /// Adds a type that knows nothing of checkpoints. `trace` finds out its form, once for each
+    /// type.
     pub(crate) fn import<T: 'static>(&mut self, trace: impl FnOnce() -> Traced) -> Type {
         self.has_foreign_parts = true;
         self.import_derived::<T>(trace)
     }
 
-    /// As [`import`](Types::import), for a type whose serde code is known to agree with itself.
+    /// Like [`import`](Types::import), for a type whose writing and reading are known to agree.
     pub(crate) fn import_derived<T: 'static>(&mut self, trace: impl FnOnce() -> Traced) -> Type {
         if let Some(ty) = self.known.get(&TypeId::of::<T>()) {
             return ty.clone();

@@ -1,4 +1,4 @@
-//! How fixed arrays lie in memory: as their elements, one after the other, in the order of C.
+//! The arrangement of fixed arrays in memory: all elements, one after the other, in C order.
 
 use std::marker::PhantomData;
 
@@ -15,7 +15,7 @@ pub struct Same;
 #[derive(Debug)]
 pub struct Fixed<A>(PhantomData<A>);
 
-/// How a `T` lies in memory: as so many elements, one after the other.
+/// The arrangement of a `T` in memory: a fixed number of elements, one after the other.
 pub trait Arrangement<T> {
     /// The type of the elements.
     type Leaf: Serialize + DeserializeOwned + 'static;
@@ -29,7 +29,7 @@ pub trait Arrangement<T> {
     /// The same memory as elements.
     fn scatter(values: Vec<T>) -> Vec<Self::Leaf>;
 
-    /// The same memory as `T`s. `None` where it holds no whole number of them.
+    /// The same memory as `T`s. `None` if it holds no whole number of them.
     fn gather(leaves: Vec<Self::Leaf>) -> Option<Vec<T>>;
 }
 
@@ -72,12 +72,12 @@ impl<T, A: Arrangement<T>, const N: usize> Arrangement<[T; N]> for Fixed<A> {
     }
 }
 
-/// The shape of one `T`, and whether its elements are kept in one sequence.
+/// The shape of one `T`, and true if its elements are kept in one sequence.
 pub(super) fn shape<T, A: Arrangement<T>>() -> (Vec<u64>, bool) {
     let mut lengths = Vec::new();
     A::shape(&mut lengths);
     let is_long = lengths.iter().any(|length| *length > FIXED_ARRAY_OF_SERDE);
-    // Nothing tells how many arrays an empty sequence is, or elements without a size.
+    // An empty sequence does not tell the number of arrays, and neither do elements without a size.
     let is_there = size_of::<A::Leaf>() > 0 && !lengths.contains(&0);
     (lengths, is_long && is_there)
 }

@@ -40,7 +40,7 @@ where
         Fixed::<A>::write(&**value, serializer)
     }
 
-    /// Never by way of the stack, which may be smaller than the array.
+    /// Never reads by way of the stack, which may be smaller than the array.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[T; N]>, D::Error> {
         let elements = if flat::is_read::<D, [T; N], Fixed<A>>() {
             flat::exactly_one(flat::read::<[T; N], Fixed<A>, D>(false, deserializer)?)?.into_flattened()
@@ -114,7 +114,8 @@ impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Vec<T>> for Rows<A> {
     }
 
     fn lend(value: &mut Vec<T>, pool: &mut ArrayPool, leaf: LendLeaf<'_>) {
-        // They are read into the memory in which they were found: that of all elements, or that of rows.
+        // The memory is lent in the form in which it is read again: as one sequence of all
+        // elements, or as rows.
         let is_array = if shape::<T, A>().1 {
             let mut leaves = A::scatter(std::mem::take(value));
             let is_array = pool.lend(&mut leaves);

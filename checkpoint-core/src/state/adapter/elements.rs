@@ -1,4 +1,4 @@
-//! Elements of which each goes through its adapter.
+//! Elements that each go through an adapter.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -26,7 +26,7 @@ impl<'de, T, A: Adapter<T>> Deserialize<'de> for Read<T, A> {
     }
 }
 
-/// Reads elements one by one: so many, or all that there are.
+/// Reads elements one by one: the given number, or all of them.
 pub(super) struct Elements<T, A>(pub(super) Option<usize>, pub(super) PhantomData<(T, A)>);
 
 impl<'de, T, A: Adapter<T>> Visitor<'de> for Elements<T, A> {
@@ -40,7 +40,7 @@ impl<'de, T, A: Adapter<T>> Visitor<'de> for Elements<T, A> {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut sequence: S) -> Result<Vec<T>, S::Error> {
-        // The length may be forged, and memory for it is not there before the elements are.
+        // The length may be forged, so memory is only taken as elements come.
         let expected = self.0.or(sequence.size_hint()).unwrap_or(0);
         let mut elements = Vec::with_capacity(expected.min(4096 / size_of::<T>().max(1)));
         while self.0 != Some(elements.len()) {

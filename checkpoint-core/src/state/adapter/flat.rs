@@ -1,4 +1,5 @@
-//! Long fixed arrays as one sequence of all their elements: writing, reading, and what finds their schema.
+//! Long fixed arrays as one sequence of all their elements: writing, reading, and finding their
+//! schema.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +11,8 @@ use super::arrangement::{Arrangement, shape};
 use crate::arrays::{self, Whole};
 use crate::{codec, trace};
 
-/// Writes all elements of `rows` in one sequence, whose entry has the dimensions `outer` and then those of a row.
+/// Writes all elements of `rows` in one sequence. Its entry has the dimensions `outer` and then
+/// those of a row.
 pub(super) fn write<T, A: Arrangement<T>, S: Serializer>(
     rows: &[T],
     outer: Option<u64>,
@@ -27,17 +29,17 @@ pub(super) fn write<T, A: Arrangement<T>, S: Serializer>(
     }
 }
 
-/// Whether fixed arrays are one sequence for this serializer.
+/// True if fixed arrays are one sequence for this serializer.
 pub(super) fn is_written<S, T, A: Arrangement<T>>() -> bool {
     codec::is_writer::<S>() && shape::<T, A>().1
 }
 
-/// Whether they are one for this deserializer: our codec's, or the tracer.
+/// True if they are one sequence for this deserializer: the codec's, or the tracer.
 pub(super) fn is_read<D, T, A: Arrangement<T>>() -> bool {
     shape::<T, A>().1 && (codec::is_reader::<D>() || trace::is_tracer::<D>())
 }
 
-/// Reads all rows that are in one sequence.
+/// Reads all rows from one sequence.
 pub(super) fn read<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
     is_vec: bool,
     deserializer: D,
@@ -51,8 +53,8 @@ pub(super) fn read<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
     A::gather(leaves).ok_or_else(|| D::Error::custom(format!("{count} elements are no whole number of rows")))
 }
 
-/// The elements of whole rows that the tracer gives. Of numbers it gives one for each row, and the
-/// row is filled with it.
+/// The elements of the rows that the tracer gives. It gives one number for each row, and the row is
+/// filled with it. Elements that are no numbers are given one by one.
 fn sample<'de, T, A: Arrangement<T>, D: Deserializer<'de>>(
     is_vec: bool,
     deserializer: D,

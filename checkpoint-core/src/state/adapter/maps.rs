@@ -14,7 +14,7 @@ use crate::arrays::ArrayPool;
 use crate::schema::Type;
 use crate::state::Types;
 
-/// A map, each value of which is as `A` has it.
+/// A map whose values go through `A`.
 #[derive(Debug)]
 pub struct Values<A>(PhantomData<A>);
 
@@ -34,7 +34,8 @@ macro_rules! maps {
             }
 
             fn schema(_: &mut Types, _: &mut dyn FnMut(&mut Types) -> Type) -> Type {
-                // Not asked: the macro knows the keys, and what the public adapter reads is found out.
+                // Never used: the macro knows the keys, and the form that the public adapter reads
+                // is traced.
                 Type::Opaque(stringify!($map).to_owned())
             }
 
@@ -50,7 +51,7 @@ maps! {
     HashMap<K: Hash, V, S: BuildHasher>;
 }
 
-/// Makes an `M` of entries.
+/// Makes an `M` from entries.
 struct Entries<K, V, A, M>(PhantomData<(K, V, A, M)>);
 
 impl<'de, K, V, A, M> Visitor<'de> for Entries<K, V, A, M>

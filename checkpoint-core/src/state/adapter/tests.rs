@@ -30,7 +30,7 @@ fn grids() -> Grids {
 }
 
 #[test]
-fn a_fixed_array_that_stays_inline_is_a_sequence_of_all_its_elements() {
+fn an_inline_fixed_array_is_a_sequence_of_all_its_elements() {
     let mut bytes = Vec::new();
     encode(&grids(), &mut bytes).unwrap();
     assert_eq!(bytes[..8], 192_u64.to_le_bytes());
@@ -94,7 +94,7 @@ fn the_memory_of_values_becomes_that_of_rows() {
     let mut spare = Vec::with_capacity(101);
     spare.extend([1_u16; 4]);
     assert_eq!(arrays::group::<u16, 2>(spare), Some(vec![[1; 2]; 2]));
-    // Spare memory for whole rows stays with them, and so does where they are.
+    // Spare memory for whole rows stays with the rows, and the rows stay in place.
     let mut spare = Vec::with_capacity(100);
     spare.extend([1_u16; 4]);
     let first = spare.as_ptr().addr();

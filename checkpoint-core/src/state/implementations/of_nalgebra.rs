@@ -33,14 +33,14 @@ where
         let empty = VecStorage::new(none_of.0, none_of.1, Vec::new());
         let mut values = Vec::from(std::mem::replace(&mut self.data, empty));
         pool.lend(&mut values);
-        // What was not taken stays what it was.
+        // A part that was not taken stays as it was.
         if values.len() == rows.value() * columns.value() {
             self.data = VecStorage::new(rows, columns, values);
         }
     }
 }
 
-/// The least that a dimension of this type can be.
+/// The smallest length of a dimension of this type.
 fn none<D: Dim>(dimension: D) -> D {
     if D::try_to_usize().is_none() { D::from_usize(0) } else { dimension }
 }

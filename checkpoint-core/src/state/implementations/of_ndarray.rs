@@ -32,7 +32,7 @@ where
         values.drain(..offset.unwrap_or(0));
         values.truncate(count);
         pool.lend(&mut values);
-        // What was not taken stays what it was.
+        // A part that was not taken stays as it was.
         if let Ok(array) = Array::from_shape_vec(shape, values) {
             *self = array;
         }

@@ -1,8 +1,8 @@
-//! The forms of containers, made of the forms of their parts.
+//! The forms of containers, made from the forms of their parts.
 //!
-//! A part may know of checkpoints or of serde alone, so the macro describes each by itself. That a
-//! type which is *written* `Vec<T>` is one is left to the compiler: [`Parts`] is implemented for the
-//! containers of the standard library and for nothing that only has their name.
+//! A part may know of checkpoints or of serde alone, so the macro describes each by itself. The
+//! compiler decides whether a type that is *written* `Vec<T>` is one: [`Parts`] is implemented for
+//! the containers of the standard library and for no type that only has such a name.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::schema::{Body, Field, Fields, Type, Variant};
 use crate::state::Types;
 
-/// Adds the type of one part, and returns how to refer to it.
+/// Adds the type of one part, and returns a reference to it.
 pub type PartSchema<'a> = &'a dyn Fn(&mut Types) -> Type;
 
-/// A container whose parts have the types that `P` marks, a tuple of [`PhantomData`].
+/// A container. `P`, a tuple of [`PhantomData`], marks the types of its parts.
 pub trait Parts<P> {
     /// The type of the container. There are as many `parts` as `P` marks.
     fn of_parts(types: &mut Types, parts: &[PartSchema<'_>]) -> Type;
@@ -29,7 +29,7 @@ fn part(types: &mut Types, parts: &[PartSchema<'_>], number: usize) -> Type {
     parts.get(number).map_or(Type::Unit, |part| part(types))
 }
 
-/// Containers whose first part alone is written.
+/// Containers that only write their first part.
 macro_rules! of_one {
     ($form:expr; $(<$($parameter:ident),*> $ty:ty: $($part:ident)*;)*) => {$(
         impl<$($parameter),*> Parts<($(PhantomData<$part>,)*)> for $ty {

@@ -20,12 +20,12 @@ use crate::arrays::none::{decode, encode};
 use crate::evolution::differences;
 use crate::schema::Schema;
 
-/// What a type says of itself is what serde asks for when it is read.
+/// Checks that the schema of a type is what serde asks for when the type is read.
 #[track_caller]
 fn agrees<T: Checkpoint>() {
     let (says, asks) = (Schema::of::<T>(), Schema::of::<Plain<T>>());
     assert_eq!(differences(&says, &asks), [], "{says} and {asks}");
-    // Once more where something else stands around it, so that definitions are shifted.
+    // The same with other types around it, so that definitions are shifted.
     let (says, asks) = (Schema::of::<(Duration, Vec<T>)>(), Schema::of::<Plain<(Duration, Vec<T>)>>());
     assert_eq!(differences(&says, &asks), [], "{says} and {asks}");
 }
@@ -60,7 +60,7 @@ fn what_a_type_says_of_itself_is_what_serde_asks_for() {
     );
 }
 
-/// Values, as bincode writes them, are as long as the schema says, and come back.
+/// Checks that values, as bincode writes them, are as long as the schema says, and come back.
 #[track_caller]
 fn comes_back<T: Checkpoint + Debug>(value: &T, length: usize) {
     let mut bytes = Vec::new();

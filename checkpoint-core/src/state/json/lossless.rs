@@ -1,4 +1,5 @@
-//! Whether JSON keeps a value: a serializer that writes nothing, and refuses what would come back as something else.
+//! Checks that JSON keeps a value: a serializer that writes nothing, and refuses any value that
+//! would come back as another one.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
     value.serialize(Checker { depth: 0 }).map(drop)
 }
 
-/// What JSON cannot keep, and the way out.
+/// The refusal of a value that JSON cannot keep, and the way out.
 pub(super) fn lost(what: impl fmt::Display) -> Error {
     Error(format!(
         "{what}, so JSON would not keep the value: write #[serde(with = \"checkpointed::self_describing\")] in the place \
@@ -18,7 +19,7 @@ pub(super) fn lost(what: impl fmt::Display) -> Error {
     ))
 }
 
-/// What the text of a value is, as far as others may be taken for it.
+/// The kind of text that a value becomes. Keys of different kinds might be taken for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Text {
     Null,
@@ -176,9 +177,9 @@ impl Serializer for Checker {
 /// A list or an object.
 struct Parts {
     inside: Checker,
-    /// What the keys so far are.
+    /// The kind of the keys so far.
     keys: Option<Text>,
-    /// Whether a key is there, whose value is to come.
+    /// True if a key is there and its value is still to come.
     has_key: bool,
 }
 
@@ -224,7 +225,8 @@ impl ser::SerializeMap for Parts {
     type Ok = Text;
     type Error = Error;
 
-    /// All keys become text, so keys of two kinds cannot be told apart. Which kinds can become text `serde_json` says.
+    /// All keys become text, so keys of two kinds cannot be told apart. `serde_json` says which
+    /// kinds can become text.
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         if std::mem::replace(&mut self.has_key, true) {
             return Err(half(true));
@@ -248,7 +250,7 @@ impl ser::SerializeMap for Parts {
     }
 }
 
-/// Why JSON cannot keep a value.
+/// The reason why JSON cannot keep a value.
 #[derive(Debug)]
 pub(super) struct Error(String);
 

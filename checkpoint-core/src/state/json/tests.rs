@@ -12,7 +12,7 @@ use crate::{Checkpointer, Error, Plain, ReadBack};
 #[serde(bound = "T: Serialize + DeserializeOwned")]
 struct Field<T>(#[serde(with = "super")] T);
 
-/// Saves the value as a field, and loads what was saved.
+/// Saves the value as a field, and loads it again.
 fn saved<T: Serialize + DeserializeOwned + 'static>(value: T) -> Result<T, Error> {
     let directory = tempfile::tempdir().unwrap();
     let builder = Checkpointer::<Plain<Field<T>>>::builder(directory.path());

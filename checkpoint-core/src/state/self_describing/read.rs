@@ -1,4 +1,4 @@
-//! Reading values from CBOR, of the bytes of a file: nothing in them is believed.
+//! Reads values from CBOR, from the bytes of a file. Nothing in them is trusted.
 
 use cbor4ii::core::dec::{self, Decode, IgnoredAny, Read, Reference};
 use cbor4ii::core::utils::SliceReader;
@@ -19,7 +19,7 @@ pub(super) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T
     }
 }
 
-/// Whether a value begins as those do that have others inside.
+/// True if a value begins like one that has others inside.
 pub(super) fn has_parts(bytes: &[u8]) -> bool {
     let starts = [major::ARRAY << 5 | marker::START, major::MAP << 5 | marker::START, VARIANT];
     bytes.first().is_some_and(|first| starts.contains(first))
@@ -27,7 +27,7 @@ pub(super) fn has_parts(bytes: &[u8]) -> bool {
 
 struct Reader<'de> {
     data: SliceReader<'de>,
-    /// The first failure after which it is not known where the next value begins. A type may pass over it.
+    /// The first failure after which the place of the next value is unknown. No type may hide it.
     failure: Option<Error>,
 }
 
@@ -51,13 +51,13 @@ impl<'de> Reader<'de> {
         Err(self.keep(Error(why.to_owned())))
     }
 
-    /// How many bytes are left.
+    /// The number of bytes left.
     fn rest(&mut self) -> usize {
         let Ok(rest) = self.data.fill(usize::MAX);
         rest.as_ref().len()
     }
 
-    /// Goes one value deeper. What refuses a value before it is read leaves it there.
+    /// Goes one value deeper. If a value is refused before it is read, its end is unknown.
     fn inside<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
         let _level = Level::enter().map_err(|error| self.keep(error))?;
         let before = self.rest();
@@ -98,7 +98,7 @@ impl<'de> Reader<'de> {
         types::Tag::tag(&mut ahead).map_err(|error| self.keep(Error(error.to_string())))
     }
 
-    /// Passes over the mark of a `Some` if it comes next.
+    /// Passes over the mark of a `Some`, if that is next.
     fn skip_some(&mut self) -> Result<bool, Error> {
         if dec::if_major(self.peek()?) != major::TAG || self.tag()? != SOME {
             return Ok(false);
@@ -138,7 +138,7 @@ impl<'de> Reader<'de> {
 
     fn map<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         self.inside(|reader| {
-            // A variant that is read as whatever it is.
+            // This is a variant that the type reads as a map, as it would read anything.
             if reader.skip(VARIANT)? {
                 let mut entry = OneEntry { reader: &mut *reader, has_key: true, has_value: true };
                 let value = visitor.visit_map(&mut entry);
@@ -156,7 +156,8 @@ impl<'de> Reader<'de> {
         })
     }
 
-    /// What became of a value whose parts are all read where the mark of their end comes next.
+    /// Passes over the mark of the end behind the parts of a value. If the mark is not next, the
+    /// value failed.
     fn ended<R>(&mut self, value: Result<R, Error>) -> Result<R, Error> {
         match (value, self.skip(marker::BREAK)?) {
             (value, true) => value,
@@ -171,7 +172,7 @@ const VARIANT: u8 = major::MAP << 5 | 1;
 
 macro_rules! exact {
     ($($deserialize:ident => $visit:ident($type:ty);)*) => {$(
-        /// As the type that is asked for, where the number fits: a visitor need not take others.
+        /// Gives the type that was asked for if the number fits it: a visitor need not take others.
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             if !self.is_integer()? {
                 return self.deserialize_any(visitor);
@@ -266,7 +267,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.inside(|reader| visitor.visit_some(reader))
     }
 
-    /// What one type writes as `None`, another may read as nothing.
+    /// One type may write `None`, and another may read it as a unit.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.skip(marker::NULL)? {
             return visitor.visit_unit();
@@ -304,7 +305,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             if reader.skip(VARIANT)? {
                 return visitor.visit_enum(Holding(&mut *reader)).map_err(|error| reader.keep(error));
             }
-            // As some types write a variant by hand.
+            // Some types write a variant by hand like this.
             if reader.skip(major::MAP << 5 | marker::START)? {
                 let value = visitor.visit_enum(Holding(&mut *reader));
                 return reader.ended(value);
@@ -402,7 +403,7 @@ impl<'de> EnumAccess<'de> for Holding<'_, 'de> {
 impl<'de> VariantAccess<'de> for Holding<'_, 'de> {
     type Error = Error;
 
-    /// It is not empty; a type that takes nothing may still take that.
+    /// The variant is not empty; a type that expects an empty one may still accept it.
     fn unit_variant(self) -> Result<(), Error> {
         <()>::deserialize(self.0)
     }

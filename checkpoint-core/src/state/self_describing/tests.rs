@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Error, read, write};
 use crate::{Checkpointer, Plain, ReadBack};
 
-/// In the form, and in a checkpoint.
+/// A value in this form, and in a checkpoint.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "T: Serialize + DeserializeOwned")]
 struct Field<T>(#[serde(with = "super")] T);
@@ -22,7 +22,7 @@ fn through<T: Serialize + DeserializeOwned>(value: &T) -> Result<T, Error> {
     Ok(read)
 }
 
-/// Comes back as it was: by itself, from a text, and from a checkpoint.
+/// Checks that a value comes back as it was: by itself, from a text, and from a checkpoint.
 fn stays<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: T) {
     assert_eq!(through(&value).unwrap(), value);
     let field = Plain(Field(value));
@@ -186,7 +186,7 @@ struct Node {
     inside: Option<Box<Node>>,
 }
 
-/// The tests of depth run where there is little stack: an overflow would end the process.
+/// Runs a test of depth on a small stack: an overflow would end the process.
 fn on_little_stack(test: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(2 << 20);
@@ -241,7 +241,7 @@ fn forged_bytes_are_refused_without_a_panic_and_without_memory() {
                 let _ = read::from_bytes::<(String, i128)>(&bytes);
             }
         }
-        // As deep as a forger likes.
+        // A forger may nest marks to any depth.
         let tag = write::to_bytes(&Some(None::<u8>)).unwrap()[..5].to_vec();
         for step in [vec![0x9f], vec![0xbf], vec![0xa1], vec![0xa1, 0x61, b'a'], vec![0x81], tag] {
             let bytes = step.repeat(100_000);
@@ -258,10 +258,10 @@ fn forged_bytes_are_refused_without_a_panic_and_without_memory() {
             bytes = node.concat();
         }
         assert!(read::from_bytes::<Node>(&bytes).unwrap_err().0.contains("nested more than"));
-        // What follows the value.
+        // More data after the value.
         let bytes = [write::to_bytes(&1_u8).unwrap(), vec![0]].concat();
         assert!(read::from_bytes::<u8>(&bytes).unwrap_err().0.contains("more data"));
-        // Each byte of a value as any other.
+        // Each byte of a value is replaced by any other.
         let whole =
             write::to_bytes(&vec![Shape::Named { x: 1.0, y: None }, Shape::Pair(1, Some(None))]).unwrap();
         for place in 0..whole.len() {
@@ -289,7 +289,7 @@ fn a_panic_leaves_no_depth_behind() {
     stays(vec![1]);
 }
 
-/// A value, or nothing where it cannot be read.
+/// A value, or nothing if it cannot be read.
 #[derive(Debug, PartialEq)]
 struct Lenient<T>(Option<T>);
 
@@ -303,7 +303,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
 fn a_failure_within_a_value_is_never_passed_over() {
     fn fails<R: DeserializeOwned + Debug>(value: impl Serialize) {
         let bytes = write::to_bytes(&(value, 9_u8)).unwrap();
-        // The failure is that of the value, not one of what was read in its stead.
+        // The failure is that of the value, not of one read in its stead.
         let error = read::from_bytes::<(Lenient<R>, u8)>(&bytes).unwrap_err().to_string();
         assert!(error.contains("1000"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Writing values as CBOR.
+//! Writes values as CBOR.
 
 use cbor4ii::core::enc::{Encode, Write};
 use cbor4ii::core::utils::BufWriter;
@@ -35,7 +35,7 @@ impl Writer {
         Ok(Parts { writer: self, _level: level, _variant: None })
     }
 
-    /// A variant that holds something is a map of its name to that.
+    /// A variant with content is a map from its name to the content.
     fn begin_variant(&mut self, variant: &str) -> Result<Level, Error> {
         let level = Level::enter()?;
         types::Map::bounded(1, &mut self.output).map_err(|error| Error(error.to_string()))?;
@@ -92,9 +92,10 @@ impl<'w> Serializer for &'w mut Writer {
         self.put(types::Null)
     }
 
-    /// The content alone, as other formats have it; marked where it could be taken for `None`.
+    /// Writes the content alone, as other formats do. A mark comes first if the content could be
+    /// taken for `None`.
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
-        // It takes no byte, but some of the stack.
+        // It takes no byte, but some stack.
         let _level = Level::enter()?;
         let start = self.output.buffer().len();
         value.serialize(&mut *self)?;
@@ -190,7 +191,7 @@ impl<'w> Serializer for &'w mut Writer {
     }
 }
 
-/// The parts of a value, which end where a mark says so: no number is announced that what follows could belie.
+/// The parts of a value. A mark ends them: no number is announced, so none can be false.
 struct Parts<'w> {
     writer: &'w mut Writer,
     _level: Level,
@@ -236,7 +237,7 @@ parts! {
     SerializeTupleVariant::serialize_field;
 }
 
-/// The keys and values of a map, which serde leaves to the type to write by turns.
+/// The keys and values of a map. serde leaves it to the type to write them by turns.
 struct Pairs<'w> {
     parts: Parts<'w>,
     has_key: bool,

@@ -10,7 +10,7 @@ use crate::arrays::none::{decode, encode};
 use crate::schema::Schema;
 use crate::{Checkpointer, Plain};
 
-/// Saves and loads a state, and returns what the file says of the shapes of its arrays.
+/// Saves and loads a state, and returns the shapes of its arrays as the file has them.
 #[track_caller]
 fn shapes_of<T: Checkpoint + PartialEq + std::fmt::Debug>(state: &T) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
@@ -24,7 +24,7 @@ fn shapes_of<T: Checkpoint + PartialEq + std::fmt::Debug>(state: &T) -> Vec<Stri
 }
 
 #[test]
-fn a_matrix_in_memory_of_its_own_is_one_entry_with_its_columns_as_rows() {
+fn a_matrix_on_the_heap_is_one_entry_with_its_columns_as_rows() {
     let matrix = DMatrix::from_fn(3, 5, |row, column| (10 * row + column) as f64);
     assert_eq!(shapes_of(&matrix), ["5, 3"]);
     assert_eq!(shapes_of(&Plain(matrix)), ["5, 3"]);
@@ -38,7 +38,7 @@ fn a_matrix_in_memory_of_its_own_is_one_entry_with_its_columns_as_rows() {
     assert_eq!(shapes_of(&std::collections::BTreeMap::from(named)), ["2, 1"]);
     assert_eq!(shapes_of(&DMatrix::<u64>::zeros(0, 9)), ["9, 0"]);
     assert_eq!(shapes_of(&DMatrix::<u64>::zeros(9, 0)), ["0, 9"]);
-    // No numbers: as nalgebra has it.
+    // The elements are no numbers, so the matrix is in nalgebra's own form.
     assert_eq!(shapes_of(&DMatrix::from_element(2, 2, "text".to_owned())), [""; 0]);
 }
 
@@ -49,7 +49,7 @@ fn vectors_and_points_of_fixed_size_are_the_rows_of_one_array() {
     assert_eq!(shapes_of(&vec![Quaternion::new(1.0_f32, 2.0, 3.0, 4.0); 2]), ["2, 4"]);
     assert_eq!(shapes_of(&vec![Matrix2x3::new(1.0, 2.0, 3.0, 4.0, 5.0, 6.0); 2]), ["2, 6"]);
     assert_eq!(shapes_of(&Vector3::new(1.0, 2.0, 3.0)), [""; 0]);
-    // So another program may read them as what it likes better.
+    // So another program may read them as a type of its choice.
     let directory = tempfile::tempdir().unwrap();
     let points = vec![Point3::new(1.0, 2.0, 3.0); 5];
     Checkpointer::<Vec<Point3<f64>>>::open(directory.path()).unwrap().save(&points).unwrap();
@@ -71,7 +71,7 @@ fn the_schema_is_that_of_the_form_in_which_nalgebra_serializes() {
 }
 
 #[test]
-fn a_small_matrix_that_stays_inline_has_the_bytes_of_its_own_serialization() {
+fn a_small_inline_matrix_has_the_bytes_that_serde_writes() {
     let state = (DMatrix::from_element(2, 3, 1.5), DVector::from_element(2, 7_u8), Vector3::new(1_u16, 2, 3));
     let mut bytes = Vec::new();
     encode(&state, &mut bytes).unwrap();
@@ -80,7 +80,7 @@ fn a_small_matrix_that_stays_inline_has_the_bytes_of_its_own_serialization() {
 }
 
 #[test]
-fn forged_dimensions_are_refused_also_where_their_product_overflows() {
+fn forged_dimensions_are_refused_even_on_overflow() {
     for (rows, columns) in [(1_u64 << 32, 1_u64 << 32), (u64::MAX, 2), (0, 1), (3, 1), (1 << 63, 2)] {
         let elements: &[f64] = if rows == 0 { &[1.0] } else { &[] };
         let bytes = bincode::serialize(&(elements, rows, columns)).unwrap();
@@ -90,7 +90,7 @@ fn forged_dimensions_are_refused_also_where_their_product_overflows() {
 }
 
 #[test]
-fn a_load_into_a_matrix_takes_its_memory_where_the_length_is_the_same() {
+fn a_load_into_a_matrix_of_equal_length_reuses_its_memory() {
     type State = (DMatrix<f64>, DVector<f32>, RowDVector<u8>, Vec<Point3<f64>>, DMatrix<f64>);
     let state = |value: u8| -> State {
         (
