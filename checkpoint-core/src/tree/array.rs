@@ -1,4 +1,4 @@
-//! An array of a checkpoint, which is read when it is asked for, in pieces.
+//! An array of a checkpoint. It is read on request, in pieces.
 
 use super::element::{Element, Number};
 use super::file::File;
@@ -9,8 +9,8 @@ use crate::container::{PartFacts, PartStream};
 use crate::error::Error;
 use crate::schema::Type;
 
-/// An array of a checkpoint. Its shape is known; its elements stay in the file until they are asked for, are read in
-/// pieces, and verified as they are read.
+/// An array of a checkpoint. Its shape is known. Its elements stay in the file until they are asked
+/// for; they are read in pieces, and verified as they are read.
 #[derive(Clone, Debug)]
 pub struct Array<'a> {
     pub(super) file: &'a File,
@@ -21,7 +21,7 @@ pub struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    /// The array of that number. The type of its elements, where it is known, tells what the header does not.
+    /// The array with this number. The type of its elements, if known, adds to the header.
     pub(super) fn new(file: &'a File, number: usize, ty: Option<&Type>) -> Result<Array<'a>, Error> {
         let header = file.container.array_header(number).map_err(|refusal| file.refused(refusal))?;
         let (Some(facts), Some(element)) = (file.container.part(number), Element::of(header.dtype.descr, ty))
@@ -37,19 +37,19 @@ impl<'a> Array<'a> {
         self.facts.name
     }
 
-    /// The name of its part, as numpy has it.
+    /// The name of its part as numpy has it, without the ending `.npy`.
     #[must_use]
     pub fn name(&self) -> &'a str {
         self.facts.name.strip_suffix(".npy").unwrap_or(self.facts.name)
     }
 
-    /// What its elements are.
+    /// The type of its elements.
     #[must_use]
     pub fn element(&self) -> Element {
         self.element
     }
 
-    /// What numpy calls them, such as `<f8`.
+    /// The name of that type in numpy, such as `<f8`.
     #[must_use]
     pub fn dtype(&self) -> &'static str {
         self.header.dtype.descr
@@ -61,41 +61,42 @@ impl<'a> Array<'a> {
         &self.header.shape
     }
 
-    /// How many elements it has.
+    /// The number of its elements.
     #[must_use]
     pub fn len(&self) -> u64 {
-        // It fits: the header was compared with the length of the data.
+        // The product fits: the header was compared with the length of the data.
         self.header.shape.iter().product()
     }
 
-    /// Whether it has none.
+    /// True if it has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes its elements have.
+    /// The length of its elements, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.header.data
     }
 
-    /// How many bytes it takes in the file, with its header.
+    /// The length of its part in the file with the header, in bytes.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
         self.facts.stored
     }
 
-    /// Whether it is compressed in the file.
+    /// True if it is compressed in the file.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.facts.is_compressed
     }
 
-    /// Reads the elements, little-endian and in the order of C, in pieces of whole elements.
+    /// Reads the elements, little-endian and in C order, in pieces of whole elements.
     ///
     /// # Errors
-    /// Where it is damaged or cannot be read, and those of `take`, after which it stops.
+    /// An error if the array is damaged or cannot be read, and any error of `take`, which is not
+    /// called again after one.
     pub fn read(&self, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let mut pieces = self.pieces(false)?;
         while let Some(piece) = pieces.next()? {
@@ -104,10 +105,10 @@ impl<'a> Array<'a> {
         Ok(())
     }
 
-    /// The first elements, at most so many.
+    /// The first elements, at most `count`.
     ///
     /// # Errors
-    /// Where they are damaged or cannot be read.
+    /// An error if they are damaged or cannot be read.
     pub fn first(&self, count: usize) -> Result<Vec<Number>, Error> {
         let mut pieces = self.pieces(true)?;
         let mut numbers = Vec::new();
@@ -120,10 +121,10 @@ impl<'a> Array<'a> {
         Ok(numbers)
     }
 
-    /// Reads all of it once, and says what is in it.
+    /// Reads all of it once, and summarises it.
     ///
     /// # Errors
-    /// Where it is damaged or cannot be read.
+    /// An error if it is damaged or cannot be read.
     pub fn summary(&self, limits: &Limits) -> Result<ArraySummary, Error> {
         let cells = [limits.profile_rows, limits.profile_columns];
         let mut gatherer = Gatherer::new(self.element, self.shape(), limits.elements, cells);
@@ -134,7 +135,8 @@ impl<'a> Array<'a> {
         Ok(gatherer.finish())
     }
 
-    /// The pieces of its elements; short ones where only the first are wanted.
+    /// The pieces of its elements. `short` ones are for a caller that wants only the first
+    /// elements.
     pub(super) fn pieces(&self, short: bool) -> Result<Pieces<'a>, Error> {
         let stream = self.file.container.stream(self.number).map_err(|refusal| self.file.refused(refusal))?;
         let stream = if short { stream.short() } else { stream };
@@ -159,7 +161,7 @@ impl Pieces<'_> {
         if !self.stream.next(&mut self.buffer).map_err(|refusal| self.file.refused(refusal))? {
             return Ok(None);
         }
-        // Shorter than a piece.
+        // The header is shorter than a piece.
         let header = usize::try_from(std::mem::take(&mut self.header)).unwrap_or_default();
         Ok(Some(self.buffer.get(header..).unwrap_or_default()))
     }

@@ -1,4 +1,4 @@
-//! What differs between two states.
+//! The comparison of two states.
 
 use std::collections::HashMap;
 
@@ -16,13 +16,13 @@ use crate::base::limits::{VALUE_DEPTH_COMPARED, VALUE_DEPTH_OF_A_DIFFERENCE};
 use crate::base::text::shortened;
 use crate::error::Error;
 
-/// What differs between two values, in the order of the first.
+/// The differences between two values, in the order of the first.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The differences; at most as many as [`Limits::differences`] says.
+    /// The differences, at most [`Limits::differences`].
     pub differences: Vec<Difference>,
-    /// How many there are in all.
+    /// The number of all differences.
     pub total: u64,
 }
 
@@ -30,14 +30,14 @@ pub struct Comparison {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Where, as [`File::find`] has it; empty for the whole.
+    /// The path of the value, as for [`File::find`]; empty for the whole.
     pub path: String,
-    /// Which.
+    /// The kind of difference.
     #[serde(flatten)]
     pub change: Change,
 }
 
-/// How a value differs.
+/// The kind of difference between two values.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -52,56 +52,56 @@ pub enum Change {
         /// The value.
         before: Outline,
     },
-    /// It is another one: another number, text or variant, an array of another shape.
+    /// The value is another one: another number, text or variant, or an array of another shape.
     Value {
         /// In the first.
         before: Outline,
         /// In the second.
         after: Outline,
     },
-    /// It is the same, as another type.
+    /// The value is the same, but of another type.
     Type {
         /// The type in the first, as a Rust programmer would write it.
         before: String,
         /// The type in the second.
         after: String,
     },
-    /// Elements of an array, whose shape is the same.
+    /// Elements of an array differ; its shape is the same.
     Elements(ElementsChange),
-    /// It cannot be compared, and what comes after it in the same value neither.
+    /// The value cannot be compared, and neither can the rest of the value around it.
     Unreadable {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// How the elements of two arrays of one shape differ.
+/// The difference between the elements of two arrays of one shape.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ElementsChange {
-    /// What the elements of the first are.
+    /// The type of the elements of the first.
     pub before: Element,
-    /// What those of the second are.
+    /// The type of the elements of the second.
     pub after: Element,
-    /// How many there are.
+    /// The number of elements.
     pub elements: u64,
-    /// How many differ. NaN is the same as NaN, and zero as zero of the other sign.
+    /// The number of elements that differ. NaN equals NaN, and zero equals zero of the other sign.
     pub different: u64,
-    /// The pair that differs most; one of them that is NaN differs more than any number.
+    /// The pair that differs most. A pair with one NaN differs more than any numbers.
     pub largest: Option<ElementChange>,
 }
 
-/// How two elements differ.
+/// The difference between two elements.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ElementChange {
-    /// Where they are, outermost dimension first.
+    /// Their index, outermost dimension first.
     pub index: Vec<u64>,
     /// The first.
     pub before: Number,
     /// The second.
     pub after: Number,
-    /// How far they are apart.
+    /// The distance between them.
     #[serde(serialize_with = "as_number")]
     pub distance: f64,
 }
@@ -111,11 +111,11 @@ fn as_number<S: Serializer>(distance: &f64, serializer: S) -> Result<S::Ok, S::E
 }
 
 impl Node<'_> {
-    /// What differs between this value and a later one, of the same program or of another: fields are found by their names,
-    /// elements by their numbers, the values of maps by their keys. What is optional in one of them is compared with what
-    /// it holds.
+    /// The differences between this value and a later one, of the same program or of another.
+    /// Fields are found by their names, elements by their numbers, and the values of maps by their
+    /// keys. If only one of the two is an option, its content is compared with the other.
     ///
-    /// Values whose bytes are equal are not looked at any further, and arrays are read in pieces.
+    /// Values with equal bytes are not looked at any further, and arrays are read in pieces.
     ///
     /// ```
     /// use checkpointed::inspect::{Change, File, Limits};
@@ -143,7 +143,7 @@ impl Node<'_> {
         self.compared(after, None, limits)
     }
 
-    /// As [`compare`](Node::compare), but for values that are the same in some order.
+    /// Like [`compare`](Node::compare), but values that are the same in another order are equal.
     pub(super) fn compare_values(&self, after: &Node<'_>, order: Order, limits: &Limits) -> Comparison {
         self.compared(after, Some(order), limits)
     }
@@ -162,20 +162,20 @@ impl Node<'_> {
 struct Comparing {
     most: usize,
     limits: Limits,
-    /// Of what the order counts; of everything if this says nothing.
+    /// The part of the order that counts; all of it if this is `None`.
     order: Option<Order>,
-    /// Whether both checkpoints have the same schema, so that their types can be compared.
+    /// True if both checkpoints have the same schema, so that their types can be compared.
     is_one_schema: bool,
-    /// How many more values there may be.
+    /// The number of values that may still be compared.
     left: u64,
     found: Comparison,
 }
 
-/// A value, and what it is.
+/// A place and the value there.
 type Pair<'p, 'a> = (&'p Node<'a>, Value<'a>);
 
 impl Comparing {
-    /// Values of two checkpoints.
+    /// Compares values of two checkpoints.
     fn files(&mut self, path: &str, before: (&File, &Node<'_>), after: (&File, &Node<'_>), depth: u32) {
         let is_one_schema = before.0.schema() == after.0.schema();
         let outside = std::mem::replace(&mut self.is_one_schema, is_one_schema);
@@ -231,7 +231,7 @@ impl Comparing {
                 self.members(path, a, b, depth, &name);
             }
             (Value::Map(a), Value::Map(b)) => {
-                // The whole key, as the text of a label need not tell all keys apart.
+                // The whole key, because the text of a label may be the same for several keys.
                 let name = |member: &Member<'_>| match &member.label {
                     Label::Key(key) => serde_json::to_string(key).ok(),
                     label => Some(label.step()),
@@ -248,7 +248,8 @@ impl Comparing {
         }
     }
 
-    /// Sequences, tuples and arrays; and all that cannot be compared with each other.
+    /// Compares sequences, tuples and arrays, and any values that cannot be compared with each
+    /// other.
     fn rows(&mut self, path: &str, before: Pair<'_, '_>, after: Pair<'_, '_>, depth: u32) {
         let ((one, a), (other, b)) = (before, after);
         match (a, b) {
@@ -257,8 +258,8 @@ impl Comparing {
                 Ok(_) => self.same(path, one, other),
                 Err(error) => self.unreadable(path, &error),
             },
-            // The same numbers are an array in one checkpoint and are not in the other, as those of an array of other
-            // strides, which is written element by element.
+            // The same numbers may be an array in one checkpoint and not in the other: an array
+            // with other strides is written element by element.
             (Value::Sequence(a), Value::Array(b)) if a.total() == b.len() => {
                 let change = compare_numbers(numbers(a), &b, |element, number| (element, number));
                 self.in_array(path, (one, other), change);
@@ -288,7 +289,8 @@ impl Comparing {
         }
     }
 
-    /// What was found in an array and in a sequence beside it; nothing if that does not hold numbers.
+    /// Notes the difference between an array and a sequence; `None` is for a sequence that holds no
+    /// numbers.
     fn in_array(
         &mut self,
         path: &str,
@@ -322,7 +324,7 @@ impl Comparing {
         self.rest(path, after, added, |after| Change::Added { after });
     }
 
-    /// What one of two sequences has more.
+    /// Notes the further members of the longer one of two sequences.
     fn rest(&mut self, path: &str, members: Members<'_>, count: u64, change: impl Fn(Outline) -> Change) {
         let room = self.most.saturating_sub(self.found.differences.len());
         let mut told = 0;
@@ -336,8 +338,8 @@ impl Comparing {
         self.found.total += count.saturating_sub(told);
     }
 
-    /// Members that are found by their names or keys. Of keys that are there twice, which no map has, the first belongs to
-    /// the first.
+    /// Compares members that are found by their names or keys. No map has a key twice; if a damaged
+    /// one has, the first is compared with the first.
     fn members(
         &mut self,
         path: &str,
@@ -384,7 +386,7 @@ impl Comparing {
         self.push(path, || Change::Value { before: before.cut(&limits), after: after.cut(&limits) });
     }
 
-    /// The values are the same; the types may not be.
+    /// Compares the types of two equal values.
     fn same(&mut self, path: &str, before: &Node<'_>, after: &Node<'_>) {
         let (before, after) = (before.type_name(), after.type_name());
         if before != after {
@@ -404,7 +406,7 @@ impl Comparing {
     }
 }
 
-/// Tells keys of one text apart by the order in which they come.
+/// Tells keys with the same text apart by their order.
 #[derive(Default)]
 struct Keys(HashMap<Option<String>, u64>);
 
@@ -435,7 +437,7 @@ fn bytes(bytes: &[u8]) -> impl Iterator<Item = Result<Option<Number>, Error>> {
 }
 
 /// Compares the numbers of a sequence with an array of as many elements. `None` if the sequence
-/// holds something else. `ordered` puts an element of the sequence and one of the array into the
+/// holds anything else. `ordered` puts an element of the sequence and one of the array into the
 /// order of the comparison.
 fn compare_numbers(
     sequence: impl Iterator<Item = Result<Option<Number>, Error>>,
@@ -459,7 +461,7 @@ fn compare_numbers(
         let (before, after) = ordered(number, element.read(side.take(1)));
         change.add(place, before, after, array.shape());
     }
-    // What is compressed is known to be right only at its end.
+    // Compressed data is only verified at its end.
     side.ready()?;
     Ok(Some(change))
 }
@@ -479,7 +481,8 @@ fn elements(before: &Array<'_>, after: &Array<'_>) -> Result<ElementsChange, Err
     loop {
         let count = one.ready()?.min(other.ready()?);
         if count == 0 {
-            // What is compressed is known to be right only at its end, which both have reached, or the shapes would differ.
+            // Compressed data is only verified at its end. Both are at their ends here, or the
+            // shapes would differ.
             return Ok(change);
         }
         let (a, b) = (one.take(count), other.take(count));
@@ -512,7 +515,7 @@ impl ElementsChange {
     }
 }
 
-/// The index of the element of that number, in the order of C.
+/// The index of the element with this number, in C order.
 fn index_of(mut place: u64, shape: &[u64]) -> Vec<u64> {
     let mut index: Vec<u64> = shape
         .iter()
@@ -527,7 +530,7 @@ fn index_of(mut place: u64, shape: &[u64]) -> Vec<u64> {
     index
 }
 
-/// One of two arrays that are read beside each other, whose pieces need not end at the same elements.
+/// One of two arrays that are read side by side. Their pieces may end at different elements.
 struct Side<'a> {
     pieces: Pieces<'a>,
     size: usize,
@@ -540,7 +543,7 @@ impl<'a> Side<'a> {
         Ok(Side { pieces: array.pieces(false)?, size: array.element().size(), piece: Vec::new(), taken: 0 })
     }
 
-    /// How many elements can be taken; 0 at the end.
+    /// The number of elements that can be taken; 0 at the end.
     fn ready(&mut self) -> Result<usize, Error> {
         while self.taken >= self.piece.len() {
             let Some(next) = self.pieces.next()? else { return Ok(0) };

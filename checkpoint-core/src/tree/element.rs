@@ -1,4 +1,4 @@
-//! What the elements of an array are, and single numbers.
+//! Types of the elements of arrays, and single numbers.
 
 use std::fmt;
 
@@ -21,7 +21,8 @@ pub enum Element {
     U32,
     /// `u64`, and `usize`.
     U64,
-    /// `u128`; also `i128` where nothing tells the two apart, because their arrays have the same header.
+    /// `u128`; also `i128` if nothing tells the two apart, because their arrays have the same
+    /// header.
     U128,
     /// `i8`.
     I8,
@@ -48,7 +49,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// What a header says, where need be with what the schema adds.
+    /// The type in a header. The schema tells `i128` from `u128`.
     pub(super) fn of(descr: &str, ty: Option<&Type>) -> Option<Element> {
         Some(match descr {
             "|b1" => Element::Bool,
@@ -72,12 +73,13 @@ impl Element {
         })
     }
 
-    /// Whether a sequence of this type may be kept in such an array. Of types that are no numbers nothing is said.
+    /// True if a sequence of this type may be kept in such an array, and for types that are no
+    /// numbers.
     pub(super) fn fits(self, ty: &Type) -> bool {
         match ty {
             Type::Bool => self == Element::Bool,
             Type::U8 => self == Element::U8,
-            // To serde a 16-bit float is the number of its bits.
+            // serde sees the bits of a 16-bit float as an integer.
             Type::U16 => matches!(self, Element::U16 | Element::F16 | Element::Bf16),
             Type::U32 => self == Element::U32,
             Type::U64 => self == Element::U64,
@@ -105,7 +107,7 @@ impl Element {
         }
     }
 
-    /// Its name: that of Rust's type, or of the package's that has it.
+    /// Its name in Rust, or in the crate that has the type.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -129,7 +131,7 @@ impl Element {
         }
     }
 
-    /// The element that these bytes, little-endian, begin with. What is missing of them is taken for zeros.
+    /// The element at the beginning of these little-endian bytes. Missing bytes count as zeros.
     #[must_use]
     pub fn read(self, bytes: &[u8]) -> Number {
         match self {
@@ -166,11 +168,12 @@ impl Serialize for Element {
     }
 }
 
-/// A number of a state, as it is: nothing is rounded.
+/// A number of a state. It is exact: nothing is rounded.
 ///
-/// As JSON it is a number, but for integers of more than 53 bits, which most readers of JSON would round, and for NaN and
-/// the infinities, which JSON lacks: these are strings, `"18446744073709551615"`, `"NaN"`, `"inf"`, `"-inf"`. A complex
-/// number is a list of its real and its imaginary part.
+/// In JSON it is a number, with two exceptions that are strings: integers of more than 53 bits,
+/// which most readers of JSON would round, and NaN and the infinities, which JSON lacks. These are
+/// `"18446744073709551615"`, `"NaN"`, `"inf"`, `"-inf"`. A complex number is a list of its real and
+/// its imaginary part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Number {
@@ -189,7 +192,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// The nearest `f64`; of a complex number its absolute value.
+    /// The nearest `f64`; for a complex number its absolute value.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "the nearest is meant")]
     pub fn as_f64(self) -> f64 {
@@ -204,7 +207,7 @@ impl Number {
         }
     }
 
-    /// Whether it is NaN, in either part.
+    /// True if it is NaN, in either part.
     #[must_use]
     pub fn is_nan(self) -> bool {
         match self {
@@ -215,7 +218,7 @@ impl Number {
         }
     }
 
-    /// Whether it is the same value, be it of another type. NaN is the same as NaN.
+    /// True if it is the same value, also as another type. NaN is the same as NaN.
     #[must_use]
     pub fn is_same(self, other: Number) -> bool {
         let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
@@ -235,7 +238,7 @@ impl Number {
         }
     }
 
-    /// Whether this float, or truth value, is that integer, which it may not be able to hold.
+    /// True if this float, or truth value, is that integer. A float may not be able to hold it.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared both ways")]
     fn is_integer(self, integer: Number) -> bool {
         let float = self.as_f64();
@@ -247,7 +250,7 @@ impl Number {
             }
     }
 
-    /// How far apart two numbers are. Between two integers it is exact, and then rounded.
+    /// The distance between two numbers. Between two integers it is exact, and then rounded.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "the nearest is meant")]
     pub fn distance(self, other: Number) -> f64 {
@@ -278,12 +281,12 @@ impl fmt::Display for Number {
     }
 }
 
-/// Whether a float is short enough without an exponent.
+/// True if a float is short enough without an exponent.
 fn is_plain(value: f64) -> bool {
     value == 0.0 || !value.is_finite() || (1e-5..1e16).contains(&value.abs())
 }
 
-/// The integers that JSON readers, most of which take all numbers for `f64`, keep exactly.
+/// The greatest integer that JSON readers keep exactly; most of them read all numbers as `f64`.
 const EXACT: i128 = (1 << 53) - 1;
 
 impl Serialize for Number {
@@ -312,9 +315,9 @@ impl Serialize for Number {
     }
 }
 
-/// One element, of a type that is known when the program is built.
+/// One element, of a type that is known at compile time.
 pub(super) trait Scalar: Copy + PartialOrd {
-    /// The element at the start of these bytes; zero where there are not enough.
+    /// The element at the start of these bytes; zero if there are too few.
     fn at(bytes: &[u8]) -> Self;
     fn number(self) -> Number;
     fn as_f64(self) -> f64;

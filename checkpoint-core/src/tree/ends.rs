@@ -1,5 +1,5 @@
-//! Where values end that were passed over: whoever goes through a state asks for the end of a value
-//! at each level around it, and would pass over the innermost ones once for each.
+//! The ends of values that were passed over. A reader of a whole state asks for the end of a value
+//! at each level around it, and would pass over the innermost values once for each level.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,25 +7,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::walk::Place;
 use crate::schema::Type;
 
-/// Values that take fewer steps to pass over are passed over again.
+/// Values that take fewer steps are not noted, but passed over again.
 pub(super) const WORTH_IT: u64 = 64;
 
 /// The ends that are known.
 #[derive(Debug)]
 pub(super) struct Ends(Mutex<Known>);
 
-/// The same, while one walk has them.
+/// The same, locked for one walk.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     ends: HashMap<(Place, Key), Place>,
-    /// How many more are kept: a forged state has any number of values that take no bytes.
+    /// The number of ends that may still be kept: a forged state has any number of values that take
+    /// no bytes.
     left: usize,
-    /// How many steps all walks took.
+    /// The number of steps of all walks.
     #[cfg(test)]
     pub(super) steps: u64,
 }
 
-/// A type, which has a place in the schema that is not moved.
+/// A type. Its place in the schema is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Definition(usize),
@@ -40,7 +41,7 @@ fn key(ty: &Type) -> Key {
 }
 
 impl Ends {
-    /// None are known; of a state of so many bytes, so many will be kept.
+    /// No ends yet. The number of ends to be kept depends on the number of bytes of the state.
     pub(super) fn new(bytes: u64) -> Ends {
         let left = usize::try_from(bytes / 8).unwrap_or(usize::MAX).saturating_add(4096);
         Ends(Mutex::new(Known { left, ..Known::default() }))
@@ -52,7 +53,7 @@ impl Ends {
 }
 
 impl Known {
-    /// The end of a value of this type that begins there.
+    /// The end of a value of this type that begins at `start`.
     pub(super) fn get(&self, start: Place, ty: &Type) -> Option<Place> {
         if self.ends.is_empty() {
             return None;

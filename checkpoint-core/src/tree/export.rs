@@ -1,4 +1,5 @@
-//! The arrays of a checkpoint in the forms of others. They are copied in pieces, and verified on the way.
+//! Exports the arrays of a checkpoint to other formats. They are copied in pieces, and verified on
+//! the way.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,16 +15,17 @@ use crate::error::Error;
 /// Writes an array as a `.npy` file. `target` is for messages.
 ///
 /// # Errors
-/// Where the array is damaged, or what is written cannot be.
+/// An error if the array is damaged, or the output cannot be written.
 pub fn write_npy(array: &Array<'_>, output: &mut dyn Write, target: &Path) -> Result<(), Error> {
     let file = array.file;
     file.container.copy(array.number(), output).map_err(|failure| told(file, target, failure))
 }
 
-/// Writes arrays of a checkpoint as a `.npz` file, which `numpy.load` reads. `target` is for messages.
+/// Writes arrays of a checkpoint as a `.npz` file for `numpy.load`. `target` is for messages.
 ///
 /// # Errors
-/// [`Error::NotExportable`] where an array is of another checkpoint; where one is damaged, or what is written cannot be.
+/// [`Error::NotExportable`] if an array is of another checkpoint; another error if one is damaged,
+/// or the output cannot be written.
 pub fn write_npz(
     file: &File,
     arrays: &[Array<'_>],
@@ -40,12 +42,13 @@ pub fn write_npz(
 
 /// Writes arrays as a safetensors file. `target` is for messages.
 ///
-/// Source: <https://github.com/huggingface/safetensors>, "Format": the length of the header as 8 bytes, little-endian; the
-/// header, a JSON object, padded with spaces to a multiple of 8; the data, without gaps.
+/// Source: <https://github.com/huggingface/safetensors>, "Format": the length of the header as 8
+/// bytes, little-endian; the header, a JSON object, padded with spaces to a multiple of 8; the
+/// data, without gaps.
 ///
 /// # Errors
-/// [`Error::NotExportable`] where the format lacks the type of an array; where an array is damaged, or what is written
-/// cannot be.
+/// [`Error::NotExportable`] if the format lacks the type of an array; another error if an array is
+/// damaged, or the output cannot be written.
 pub fn write_safetensors(
     file: &File,
     arrays: &[Array<'_>],
@@ -56,7 +59,7 @@ pub fn write_safetensors(
         let path = file.path().to_owned();
         Err(Error::NotExportable { path, form: "safetensors", why })
     };
-    // Large elements first, so that all of them are aligned, as the format's own writer has it.
+    // Large elements come first, so that all of them are aligned, as in the format's own writer.
     let mut sorted: Vec<&Array<'_>> = arrays.iter().collect();
     sorted.sort_by_key(|array| std::cmp::Reverse(array.element().size()));
     let mut header = serde_json::Map::new();

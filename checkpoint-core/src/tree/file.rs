@@ -23,40 +23,41 @@ use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::store::{Directory, Disk as _, Home as _, RealDisk, absolute, generation_of, name};
 
-/// A checkpoint: a file, or one that is kept inside another, as [`Scopes`](crate::Scopes) do.
+/// A checkpoint: a file, or one that is kept inside another, as by [`Scopes`](crate::Scopes).
 ///
-/// To open it takes the manifest and the list of what is in it, however large it is. All else is read and verified when it
-/// is asked for.
+/// Opening one reads the manifest and the list of the parts, however large it is. All else is read
+/// and verified on request.
 pub struct File {
     path: PathBuf,
     pub(super) container: Container,
     pub(super) layout: Layout,
     pub(super) ends: Ends,
-    /// Everything but the arrays, once it was asked for.
+    /// Everything but the arrays, once it was read.
     state: OnceLock<Vec<u8>>,
 }
 
-/// What a path leads to.
+/// The value at the end of a path.
 #[derive(Debug)]
 pub enum Found<'a> {
     /// A value of the state.
     Node(Node<'a>),
-    /// A value inside a checkpoint that is kept in the state, and its path there; empty for all of it.
+    /// A value inside a checkpoint that is kept in the state, and its path there; empty for all of
+    /// it.
     Inside(Box<File>, String),
 }
 
-/// A checkpoint in short: what it says of itself, and what is in it. As JSON it is one object, in which times are RFC 3339 and lengths
-/// bytes.
+/// A checkpoint in short: its manifest and its parts. In JSON it is one object, with times in RFC
+/// 3339 and lengths in bytes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Header {
-    /// Where it is.
+    /// The path of the checkpoint.
     pub path: PathBuf,
-    /// What it says of itself.
+    /// The description of the checkpoint.
     pub manifest: Manifest,
     /// The length of the file.
     pub bytes: u64,
-    /// What is in it, arrays first, the rest of the state last.
+    /// The parts, arrays first, the rest of the state last.
     pub parts: Vec<Part>,
 }
 
@@ -89,16 +90,17 @@ impl Serialize for Header {
 pub struct Part {
     /// The name of its entry.
     pub name: String,
-    /// How many bytes it has when read.
+    /// The length of its content, in bytes.
     pub bytes: u64,
-    /// How many bytes it has in the file.
+    /// The length of its entry in the file, in bytes.
     pub stored_bytes: u64,
-    /// Whether it is compressed.
+    /// True if it is compressed.
     pub compressed: bool,
 }
 
 impl Protection {
-    /// What protects a directory, which may be one inside of a pipeline's that has this protection: then tags are bound to it.
+    /// The protection of a directory. A directory inside a pipeline's, which has this protection,
+    /// has tags that are bound to its place there.
     pub(crate) fn of(&self, directory: &Path) -> Protection {
         match place_in_pipeline(directory) {
             Some(place) => self.of_place(&place),
@@ -107,7 +109,7 @@ impl Protection {
     }
 }
 
-/// Where a directory is inside of a pipeline's, if it is.
+/// The place of a directory in a pipeline's, if it is inside one.
 fn place_in_pipeline(directory: &Path) -> Option<String> {
     let folder = directory.file_name()?.to_str()?;
     let parent = directory.parent()?;
@@ -120,11 +122,13 @@ fn place_in_pipeline(directory: &Path) -> Option<String> {
 }
 
 impl File {
-    /// Opens a checkpoint that was saved with this protection, and verifies all but the data of its parts.
+    /// Opens a checkpoint that was saved with this protection, and verifies it, except for the data
+    /// of its parts.
     ///
     /// # Errors
-    /// What is wrong with it, as [`CheckpointReader::manifest`](crate::CheckpointReader::manifest) tells, and where the protection
-    /// refuses it. Also where its name is that of another generation than it is: a load refuses that too.
+    /// Those of [`CheckpointReader::manifest`](crate::CheckpointReader::manifest), and an error if
+    /// the protection refuses the file. Also one if its name is that of another generation: a load
+    /// refuses such a file too.
     pub fn open(path: impl AsRef<Path>, protection: &Protection) -> Result<File, Error> {
         let path = &absolute(path)?;
         let source = RealDisk::default().open(path).map_err(|source| Error::io("open", path, source))?;
@@ -143,10 +147,10 @@ impl File {
         }
     }
 
-    /// Opens one generation of a checkpoint directory, which was saved with this protection.
+    /// Opens one generation of a checkpoint directory that was saved with this protection.
     ///
     /// # Errors
-    /// As [`open`](File::open), and [`Error::NoSuchGeneration`].
+    /// Those of [`open`](File::open), and [`Error::NoSuchGeneration`].
     pub fn open_generation(
         directory: impl AsRef<Path>,
         generation: u64,
@@ -176,37 +180,38 @@ impl File {
         File { path: path.to_owned(), container, layout, ends, state: OnceLock::new() }
     }
 
-    /// The checkpoint that these bytes are, if they are one.
+    /// The checkpoint in these bytes, if they are one.
     pub(super) fn embedded(&self, name: &str, bytes: Vec<u8>) -> Option<File> {
         File::new(&self.path.join(name), Box::new(Memory(bytes)), &Protection::new()).ok()
     }
 
-    /// Where it is. One that is inside another has the path of the value there behind that of the file.
+    /// The path of the checkpoint. If it is inside another, the path of the value there comes
+    /// behind that of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it says of itself.
+    /// The description of the checkpoint.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         self.container.manifest()
     }
 
-    /// How many bytes the whole file has.
+    /// The length of the whole file, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.container.length()
     }
 
-    /// What it says of itself, to be shown.
+    /// The checkpoint in short, to be shown.
     #[must_use]
     pub fn header(&self) -> Header {
         let (path, manifest) = (self.path.clone(), self.manifest().clone());
         Header { path, manifest, bytes: self.bytes(), parts: self.parts().collect() }
     }
 
-    /// What is in it, arrays first, the rest of the state last.
+    /// The parts, arrays first, the rest of the state last.
     pub fn parts(&self) -> impl Iterator<Item = Part> {
         (0..self.container.part_count()).filter_map(|number| self.container.part(number)).map(|part| Part {
             name: part.name.to_owned(),
@@ -222,20 +227,20 @@ impl File {
         Node::of_type(self, &self.schema().root, Place::default())
     }
 
-    /// All arrays, in the order of the file. They are there also where the rest of the state cannot be understood.
+    /// All arrays, in the order of the file, even if the rest of the state cannot be understood.
     ///
     /// # Errors
-    /// Where one of them is damaged.
+    /// An error for an array that is damaged.
     pub fn arrays(&self) -> impl Iterator<Item = Result<Array<'_>, Error>> {
         (0..self.container.part_count().saturating_sub(1)).map(|number| Array::new(self, number, None))
     }
 
-    /// The value at a path of field names, indices and the keys of maps, with `/` between them, as in the names of arrays:
-    /// `model/layers/2/weights`. Options, newtypes and the variants of enums are no steps of their own. The empty path is
-    /// the whole state.
+    /// The value at a path of field names, indices and the keys of maps, with `/` between them, as
+    /// in the names of arrays: `model/layers/2/weights`. Options, newtypes and the variants of
+    /// enums are no steps. The empty path is the whole state.
     ///
     /// # Errors
-    /// [`Error::NoSuchField`], and where the state is damaged or cannot be understood.
+    /// [`Error::NoSuchField`], and an error if the state is damaged or cannot be understood.
     pub fn find(&self, path: &str) -> Result<Found<'_>, Error> {
         let mut node = self.root();
         let mut rest = path.trim_matches('/');
@@ -289,7 +294,7 @@ impl File {
         &self.container.manifest().schema
     }
 
-    /// The bytes of the state, verified when they are asked for first.
+    /// The bytes of the state, verified on the first call.
     pub(super) fn state(&self) -> Result<&[u8], Error> {
         if let Some(state) = self.state.get() {
             return Ok(state);
@@ -302,12 +307,12 @@ impl File {
         Ok(self.state.get_or_init(|| state))
     }
 
-    /// What reads the state from a place on.
+    /// A walker that starts at this place of the state.
     pub(super) fn walker(&self, place: Place) -> Result<Walker<'_>, Error> {
         Ok(Walker::new(self.state()?, self.schema(), &self.layout, &self.ends, place))
     }
 
-    /// How many values there can be in the state; none where it cannot be read.
+    /// The greatest number of values in the state; 0 if it cannot be read.
     pub(super) fn most_values(&self) -> u64 {
         self.state().map_or(0, |state| most_values(state.len()))
     }

@@ -1,4 +1,5 @@
-//! Values that say themselves what they are, in text or bytes of a state: maps and sets in them may have another order.
+//! Values in text or bytes of a state that describe themselves: maps and sets in them may come in
+//! another order.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
@@ -8,14 +9,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::state::self_describing;
 
-/// A number that equal values have in common, whatever the order of what is in them, if the text is a list or an object
-/// of JSON.
+/// A hash that is equal for equal values, in any order of their members, if the text is a list or
+/// an object of JSON.
 pub(super) fn of_text(text: &str) -> Option<u64> {
     let is_whole = text.starts_with(['{', '[']);
     is_whole.then(|| serde_json::from_str::<Print>(text).ok().map(|print| print.0)).flatten()
 }
 
-/// The same of bytes, if they are a value with parts in the self-describing form.
+/// The same for bytes, if they are a value with parts in the self-describing form.
 pub(super) fn of_bytes(bytes: &[u8]) -> Option<u64> {
     self_describing::read_whole::<Print>(bytes).map(|print| print.0)
 }
@@ -71,7 +72,7 @@ impl<'de> Visitor<'de> for Any {
         Ok(of(value.to_bits()))
     }
 
-    /// In text there may be a text inside.
+    /// A string in the text may hold such a text again.
     fn visit_str<E>(self, value: &str) -> Result<Print, E> {
         Ok(of_text(value).map_or_else(|| of(value), Print))
     }

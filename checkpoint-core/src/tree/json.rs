@@ -1,8 +1,9 @@
-//! A value as JSON, whole, however large its arrays are.
+//! A whole value as JSON, however large its arrays are.
 //!
-//! It is what `serde_json` would make of the state: structs and maps are objects, variants are named, options are their
-//! value or `null`. Arrays are nested lists. Numbers are as [`Number`](super::Number) says. A map whose keys are neither text
-//! nor numbers is a list of pairs.
+//! It is the form that `serde_json` would make of the state: structs and maps are objects, variants
+//! are named, options are their value or `null`. Arrays are nested lists. Numbers are in the form
+//! of [`Number`](super::Number). A map with keys that are neither text nor numbers is a list of
+//! pairs.
 
 use std::cell::{Cell, RefCell};
 
@@ -22,16 +23,16 @@ impl Serialize for Node<'_> {
     }
 }
 
-/// A value so deep inside others.
+/// A value and its depth.
 struct At<'n, 'a> {
     node: &'n Node<'a>,
     depth: u32,
-    /// How many more values there may be.
+    /// The number of values that may still be written.
     left: &'n Cell<u64>,
 }
 
 impl<'n, 'a> At<'n, 'a> {
-    /// A value in it.
+    /// A value inside this one.
     fn inside<'m>(&self, node: &'m Node<'a>) -> At<'m, 'a>
     where
         'n: 'm,
@@ -105,7 +106,7 @@ impl<'a> At<'_, 'a> {
     }
 }
 
-/// Whether the keys are what keys of JSON can stand for.
+/// True if the keys can become keys of JSON.
 fn has_plain_keys(members: &Members<'_>) -> bool {
     let plain =
         |value| matches!(value, Value::Text(_) | Value::Char(_) | Value::Number(_) | Value::Variant(_, None));
@@ -114,21 +115,21 @@ fn has_plain_keys(members: &Members<'_>) -> bool {
             Label::Key(key) => key.value().is_ok_and(plain),
             _ => true,
         },
-        // It is told where it is written.
+        // The caller reports the error when it writes the member.
         Err(_) => true,
     })
 }
 
 impl Serialize for Array<'_> {
-    /// Nested lists, which are read while they are written.
+    /// Writes nested lists, and reads the elements at the same time.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let source =
             Elements { pieces: self.pieces(false).map_err(S::Error::custom)?, piece: Vec::new(), taken: 0 };
         let source = RefCell::new(source);
-        // Without elements there is nothing in any dimension, however long the others are.
+        // Without elements all dimensions are empty, however long the others are.
         let shape = if self.is_empty() { &[0] } else { self.shape() };
         let whole = Rows { array: self, source: &source, shape }.serialize(serializer)?;
-        // What is compressed is known to be right only at its end.
+        // Compressed data is only verified at its end.
         match source.into_inner().pieces.next() {
             Err(error) => Err(S::Error::custom(error)),
             Ok(_) => Ok(whole),
@@ -143,7 +144,7 @@ struct Elements<'a> {
     taken: usize,
 }
 
-/// What is left of an array, in these dimensions.
+/// The rest of an array, in these dimensions.
 struct Rows<'r, 'a> {
     array: &'r Array<'a>,
     source: &'r RefCell<Elements<'a>>,

@@ -1,4 +1,5 @@
-//! How many bytes the values of a type have, where all have as many: such values are passed over without being looked at.
+//! The fixed lengths of types: if all values of a type have the same length, they are passed over
+//! without a look at them.
 
 use crate::schema::{Body, Definition, Fields, Schema, Type};
 
@@ -9,7 +10,7 @@ pub(super) struct Layout(Vec<Known>);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Known {
     NotYet,
-    /// It is being found out, so a type that meets it contains itself.
+    /// It is being computed, so a type that meets it contains itself.
     Open,
     Fixed(u64),
     Varies,
@@ -24,8 +25,8 @@ impl Layout {
         layout
     }
 
-    /// Finds out the length of a definition, after those that it refers to. They are in a list
-    /// instead of on the stack: a forged schema has any number inside each other.
+    /// Computes the length of a definition, after those that it refers to. These are in a list
+    /// instead of on the stack: a forged schema nests any number of them.
     fn define(&mut self, schema: &Schema, place: usize) {
         let mut open = vec![place];
         while let Some(place) = open.last().copied() {
@@ -72,7 +73,7 @@ impl Layout {
         types.try_fold(0_u64, |sum, ty| sum.checked_add(self.length(ty)?))
     }
 
-    /// The length of the values of a type, if all have the same.
+    /// The length of the values of a type, if all have the same length.
     pub(super) fn length(&self, ty: &Type) -> Option<u64> {
         match ty {
             Type::Named(place) => match self.known(*place) {
@@ -86,7 +87,7 @@ impl Layout {
     }
 }
 
-/// The definitions of which a struct consists. Of what has no fixed length, none matters.
+/// The definitions that a struct consists of. Types without a fixed length are left out.
 fn referred(definition: &Definition) -> Vec<usize> {
     fn collect(ty: &Type, places: &mut Vec<usize>) {
         match ty {
@@ -108,7 +109,7 @@ fn referred(definition: &Definition) -> Vec<usize> {
     places
 }
 
-/// The length of a number and the like.
+/// The length of a number or another simple type.
 fn of_scalar(ty: &Type) -> Option<u64> {
     match ty {
         Type::Unit => Some(0),

@@ -16,19 +16,19 @@ use crate::schema::{Field, Type, hidden};
 pub struct Members<'a> {
     file: &'a File,
     inside: Inside<'a>,
-    /// How many there are.
+    /// The number of values.
     total: u64,
-    /// How many were given.
+    /// The number of values given so far.
     index: u64,
-    /// Where the last one given begins, and its type; behind it is the next.
+    /// The place and the type of the last one given. The next one is behind it.
     last: Option<(Place, &'a Type)>,
     start: Place,
-    /// How many bytes each of them takes, of elements that all take as many.
+    /// The length of each element in bytes, if it is fixed.
     stride: Option<u64>,
     failed: bool,
 }
 
-/// What the values are.
+/// The types of the values.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Inside<'a> {
     Elements(&'a Type, u64),
@@ -41,13 +41,13 @@ pub(super) enum Inside<'a> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Member<'a> {
-    /// Where it is there.
+    /// Its place in the other.
     pub label: Label<'a>,
     /// The value.
     pub node: Node<'a>,
 }
 
-/// Where a value is inside another.
+/// The place of a value inside another.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Label<'a> {
@@ -73,19 +73,19 @@ impl<'a> Members<'a> {
         Members { file, inside, total, index: 0, last: None, start, stride, failed: false }
     }
 
-    /// How many there are, as the checkpoint says. Of a damaged one that need not be true.
+    /// The number of values, as the checkpoint says. For a damaged one it may be false.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// All of them where they are bytes.
+    /// All of them, if they are bytes.
     pub(super) fn plain_bytes(&self) -> Option<&'a [u8]> {
         let Inside::Elements(Type::U8, count) = self.inside else { return None };
         self.walker().ok()?.take_slice(count).ok()
     }
 
-    /// The member of this name, number or key.
+    /// The member with this name, number or key.
     pub(super) fn named(mut self, step: &str) -> Result<Option<Node<'a>>, Error> {
         if let Inside::Elements(ty, count) = self.inside {
             let Some(wanted) = step.parse().ok().filter(|wanted| *wanted < count) else { return Ok(None) };
@@ -127,7 +127,8 @@ impl<'a> Members<'a> {
         Ok(Some(Member { label, node: Node::of_type(self.file, ty, place) }))
     }
 
-    /// The place behind so many elements of this length. Whether it is in the state, a reading finds out.
+    /// The place behind so many elements of this length. The next reading finds out if it is in the
+    /// state.
     fn after(&self, count: u64, stride: u64) -> Result<Place, Error> {
         let length = count.checked_mul(stride).and_then(|length| usize::try_from(length).ok());
         match length.and_then(|length| self.start.offset.checked_add(length)) {
@@ -155,7 +156,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 impl Label<'_> {
-    /// It as text: the name, the number, or the key.
+    /// The label as text: the name, the number, or the key.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         match self {
@@ -165,7 +166,8 @@ impl Label<'_> {
         }
     }
 
-    /// It as a step of a path: what would have a meaning there is written as `%` and two hexadecimal digits.
+    /// The label as a step of a path: characters with a meaning there are written as `%` and two
+    /// hexadecimal digits.
     #[must_use]
     pub fn step(&self) -> String {
         let mut step = String::new();
@@ -178,14 +180,14 @@ impl Label<'_> {
         if step.is_empty() { "%".to_owned() } else { step }
     }
 
-    /// Whether a step of a path means it: as it is, or as the names of arrays have it.
+    /// True if a step of a path stands for this label, as plain text or in the form of array names.
     fn is(&self, step: &str) -> bool {
         let text = self.text();
         *text == *step || self.step() == step || crate::schema::path_step(&text) == step
     }
 }
 
-/// A key as text. One that is no text and no number is as in Rust, and cut off where that is long.
+/// A key as text. A key that is no text and no number is written as in Rust; a long one is cut off.
 fn key_text(key: &Node<'_>) -> Result<String, Error> {
     let mut text = String::new();
     write_key(key, 0, &mut text)?;
@@ -229,7 +231,7 @@ fn write_key(key: &Node<'_>, depth: u32, text: &mut String) -> Result<(), Error>
     Ok(())
 }
 
-/// Writes a key that is kept apart as if it were not.
+/// Writes a key that is kept apart like one that is not.
 fn write_array_key(array: &Array<'_>, is_bytes: bool, text: &mut String) -> Result<(), Error> {
     let first = array.first(KEY_LENGTH)?;
     if is_bytes {

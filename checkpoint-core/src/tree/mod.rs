@@ -1,9 +1,10 @@
 //! One checkpoint as a tree of values, without the program that wrote it.
 //!
-//! `file` opens a checkpoint and leads to its root, a [`Node`]. `walk` knows where each value begins in the bytes of the
-//! state; `layout` and `ends` spare it steps. What a node holds is a number, a text, an [`Array`], or [`Members`], each a
-//! node again. On these stand what tools and the read-back of a save share: `outline` and `json` show a tree,
-//! `comparison` compares two, `sameness` tells whether two have the same values, `export` copies arrays out.
+//! `file` opens a checkpoint and leads to its root, a [`Node`]. `walk` finds the beginning of each
+//! value in the bytes of the state; `layout` and `ends` spare it steps. A node holds a number, a
+//! text, an [`Array`], or [`Members`], each a node again. Tools and the read-back of a save build
+//! on these: `outline` and `json` show a tree, `comparison` compares two, `sameness` tells whether
+//! two have the same values, and `export` copies arrays out.
 
 mod array;
 mod comparison;

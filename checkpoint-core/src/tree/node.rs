@@ -9,7 +9,8 @@ use crate::codec::bytes::Flag;
 use crate::error::Error;
 use crate::schema::{Body, Fields, Float16, Grid, Type, hidden};
 
-/// One value of a state. It is where the value is; nothing is decoded before it is asked for.
+/// One value of a state. It holds the place of the value; nothing is decoded before it is asked
+/// for.
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'a> {
     pub(super) file: &'a File,
@@ -17,19 +18,19 @@ pub struct Node<'a> {
     pub(super) place: Place,
 }
 
-/// What a value looks like.
+/// The form of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form<'a> {
     Type(&'a Type),
-    /// What a variant of that enum holds.
+    /// The content of a variant of that enum.
     Content(&'a str, &'a Fields),
 }
 
-/// What a value is.
+/// The content of a value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// `()`, and everything else that has no content.
+    /// `()`, and any other value without content.
     Unit,
     /// A number, or `true` or `false`.
     Number(Number),
@@ -37,23 +38,23 @@ pub enum Value<'a> {
     Char(char),
     /// Text.
     Text(&'a str),
-    /// A string of bytes. One that was written as a sequence may be an array.
+    /// A string of bytes. If it was written as a sequence, it may be an array instead.
     Bytes(&'a [u8]),
     /// `None`, or `Some` value.
     Option(Option<Node<'a>>),
-    /// Any number of values of one type, or a fixed number: elements that are no array.
+    /// Any number of values of one type, or a fixed number, that are not an array.
     Sequence(Members<'a>),
-    /// Values of a type each.
+    /// Values that each have a type of their own.
     Tuple(Members<'a>),
     /// Keys and values.
     Map(Members<'a>),
     /// Fields with names.
     Struct(Members<'a>),
-    /// A variant of an enum, and what it holds.
+    /// A variant of an enum, and its content.
     Variant(&'a str, Option<Node<'a>>),
-    /// An array, which is kept apart.
+    /// An array that is kept apart.
     Array(Array<'a>),
-    /// A value of this type, whose form is not in the checkpoint. Nothing behind it can be read.
+    /// A value of this type. Its form is not in the checkpoint, and no value behind it can be read.
     Opaque(&'a str),
 }
 
@@ -86,17 +87,17 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// How many bytes it has: in the rest of the state, and in arrays.
+    /// The length of the value in bytes: in the rest of the state, and in arrays.
     ///
     /// # Errors
-    /// Where the state is damaged or cannot be understood.
+    /// An error if the state is damaged or cannot be understood.
     pub fn bytes(&self) -> Result<u64, Error> {
         let end = self.end()?;
         let arrays = (self.place.array..end.array).filter_map(|number| self.file.container.part(number));
         Ok((end.offset - self.place.offset) as u64 + arrays.map(|array| array.bytes).sum::<u64>())
     }
 
-    /// Whether it is of the same type as a value of another checkpoint that has the same schema.
+    /// True if it has the same type as a value of another checkpoint with the same schema.
     pub(super) fn is_of_form_of(&self, other: &Node<'_>) -> bool {
         self.form == other.form
     }
@@ -115,13 +116,13 @@ impl<'a> Node<'a> {
         *ty == Type::Bytes
     }
 
-    /// All of its bytes, of a value that has no arrays.
+    /// All bytes of a value that has no arrays.
     pub(super) fn raw(&self) -> Option<&'a [u8]> {
         let end = self.end().ok().filter(|end| end.array == self.place.array)?;
         self.file.state().ok()?.get(self.place.offset..end.offset)
     }
 
-    /// What is to be passed over to come to its end.
+    /// The parts to be passed over to reach its end.
     pub(super) fn content(&self) -> Rest<'a> {
         match self.form {
             Form::Type(ty) => Rest::Elements(ty, 1),
@@ -132,7 +133,7 @@ impl<'a> Node<'a> {
     /// The arrays in it, in the order of the file.
     ///
     /// # Errors
-    /// Where the state is damaged or cannot be understood.
+    /// An error if the state is damaged or cannot be understood.
     pub fn arrays(&self) -> Result<Vec<Array<'a>>, Error> {
         let file = self.file;
         if self.place == Place::default()
@@ -144,10 +145,10 @@ impl<'a> Node<'a> {
         (self.place.array..self.end()?.array).map(|number| Array::new(file, number, None)).collect()
     }
 
-    /// What it is.
+    /// The content of the value.
     ///
     /// # Errors
-    /// Where the state is damaged, or an array that it refers to.
+    /// An error if the state is damaged, or an array that it refers to.
     pub fn value(&self) -> Result<Value<'a>, Error> {
         let mut walker = self.walker()?;
         match self.form {
@@ -156,7 +157,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Where the value behind it begins.
+    /// The beginning of the value behind it.
     pub(super) fn end(&self) -> Result<Place, Error> {
         let mut walker = self.walker()?;
         let passed = match self.form {
@@ -237,13 +238,14 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Of members that take no bytes a forged state can announce any number.
+    /// Refuses more values than there may be: a forged state can announce any number of members
+    /// that take no bytes.
     fn admit(&self, walker: &Walker<'a>, types: &[&Type], count: u64) -> Result<(), Trouble> {
         let are_empty = types.iter().all(|ty| self.file.layout.length(ty) == Some(0));
         if are_empty && count > most_values(walker.bytes.len()) { damaged(TOO_MANY) } else { Ok(()) }
     }
 
-    /// Everything but sequences and bytes.
+    /// Reads any value but sequences and bytes.
     fn read(&self, walker: &mut Walker<'a>, ty: &'a Type) -> Result<Option<Value<'a>>, Trouble> {
         macro_rules! number {
             ($type:ty, $variant:ident) => {
@@ -286,10 +288,11 @@ impl<'a> Node<'a> {
         }))
     }
 
-    /// The checkpoint that this value is, if it is bytes that are one, as what a [`Scope`](crate::scopes::Scope) keeps. `name` is what its path ends in.
+    /// The checkpoint in this value, if its bytes are one, such as those that a
+    /// [`Scope`](crate::scopes::Scope) keeps. `name` is the end of its path.
     ///
     /// # Errors
-    /// Where the bytes cannot be read.
+    /// An error if the bytes cannot be read.
     pub fn embedded(&self, name: &str) -> Result<Option<File>, Error> {
         const START: [u8; 4] = *b"PK\x03\x04";
         let bytes = match self.value()? {
@@ -316,7 +319,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Looks at every byte of the state, and at every array that it refers to.
+/// Checks every byte of the state, and every array that it refers to.
 pub(crate) fn check(file: &File) -> Result<(), Error> {
     let root = file.root();
     let mut walker = root.walker()?;

@@ -1,4 +1,4 @@
-//! A state in as many words as a person, or a page, has room for.
+//! A state cut to the room of a screen or a page.
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -13,30 +13,31 @@ use crate::base::limits::OUTLINE_VALUES;
 use crate::base::text::shortened;
 use crate::error::Error;
 
-/// How much of a state is shown.
+/// The limits to the part of a state that is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// So many elements of sequences and arrays of numbers, texts and the like.
+    /// The most elements shown of sequences and arrays of numbers, texts and the like.
     pub elements: usize,
-    /// So many elements of other sequences and maps.
+    /// The most elements shown of other sequences and maps.
     pub members: usize,
-    /// Values inside each other so deep.
+    /// The greatest depth of values inside each other.
     pub depth: usize,
-    /// Texts and bytes of so many characters.
+    /// The most characters shown of texts and bytes.
     pub text: usize,
-    /// Statistics of arrays as long as all of them together have no more bytes than this; the others are not read.
+    /// The most bytes of all arrays together that are read for statistics. Arrays beyond that are
+    /// not read.
     pub statistics_bytes: u64,
     /// The most cells of a [`Profile`](super::Profile), for arrays of two dimensions.
     pub profile_rows: usize,
     /// The most cells in a row of a [`Profile`](super::Profile).
     pub profile_columns: usize,
-    /// So many [differences](super::Comparison).
+    /// The most [differences](super::Comparison) listed.
     pub differences: usize,
 }
 
 impl Default for Limits {
-    /// What fits a screen, and takes no time.
+    /// Limits that fit a screen and take no noticeable time.
     fn default() -> Limits {
         Limits {
             elements: 8,
@@ -52,7 +53,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// So many elements of each sequence, array and map.
+    /// Sets the most elements shown of each sequence, array and map.
     #[must_use]
     pub fn elements(mut self, count: usize) -> Limits {
         self.elements = count;
@@ -60,7 +61,7 @@ impl Limits {
         self
     }
 
-    /// Statistics of arrays of so many bytes together.
+    /// Sets the most bytes of all arrays together that are read for statistics.
     #[must_use]
     pub fn statistics_bytes(mut self, bytes: u64) -> Limits {
         self.statistics_bytes = bytes;
@@ -70,26 +71,26 @@ impl Limits {
 
 /// A value, cut to limits.
 ///
-/// As JSON it is an object with `type`, `bytes`, and one of `value`; `members` with `count`, and `variant` for an enum;
-/// `array`; `checkpoint` with `members`; `opaque`; `unreadable`.
+/// In JSON it is an object with `type`, `bytes`, and one of `value`; `members` with `count`, and
+/// `variant` for an enum; `array`; `checkpoint` with `members`; `opaque`; `unreadable`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outline {
     /// The type, as a Rust programmer would write it.
     pub type_name: String,
-    /// How many bytes it has, in arrays too. `None` where it cannot be understood to its end.
+    /// Its length in bytes, arrays included. `None` if it cannot be understood to its end.
     pub bytes: Option<u64>,
-    /// The variants that it is, from outside in, of an enum.
+    /// The variants of an enum, from outside in.
     pub variants: Vec<String>,
-    /// What it is.
+    /// Its content.
     pub content: Content,
 }
 
-/// What a value is.
+/// The content of a value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Content {
-    /// Nothing: `()`, a variant that holds nothing.
+    /// Nothing: `()`, or a variant without content.
     Unit,
     /// `None`.
     None,
@@ -99,47 +100,47 @@ pub enum Content {
     Text {
         /// Its beginning.
         text: String,
-        /// How many bytes it has in all.
+        /// The length of the whole, in bytes.
         bytes: u64,
     },
     /// Bytes.
     Bytes {
-        /// The first of them.
+        /// The first bytes.
         first: Vec<u8>,
-        /// How many there are.
+        /// The number of all bytes.
         bytes: u64,
     },
-    /// Values in it.
+    /// Members.
     Members {
-        /// The first of them.
+        /// The first members.
         members: Vec<OutlineMember>,
-        /// How many there are.
+        /// The number of all members.
         total: u64,
     },
     /// An array.
     Array(Box<OutlineArray>),
     /// A checkpoint inside this one.
     Checkpoint {
-        /// What it says of itself.
+        /// The checkpoint in short.
         header: Box<Header>,
-        /// What is in it.
+        /// Its state.
         state: Box<Outline>,
     },
-    /// Values are inside each other deeper than was asked for.
+    /// The value is deeper than the limit.
     Deeper,
     /// A type whose form is not in the checkpoint.
     Opaque,
-    /// It cannot be read: why.
+    /// It cannot be read, for this reason.
     Unreadable(String),
 }
 
-/// A value in a value.
+/// A value inside another.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OutlineMember {
     /// The name, number or key.
     pub label: String,
-    /// Whether it is an element, and has no name.
+    /// True if it is an element, and has no name.
     pub is_element: bool,
     /// The value.
     pub outline: Outline,
@@ -151,29 +152,29 @@ pub struct OutlineMember {
 pub struct OutlineArray {
     /// The name of its part.
     pub part: String,
-    /// What its elements are.
+    /// The type of its elements.
     pub element: super::Element,
-    /// What numpy calls them.
+    /// The name of that type in numpy.
     pub dtype: &'static str,
     /// The lengths of its dimensions.
     pub shape: Vec<u64>,
-    /// How many bytes its elements have.
+    /// The length of its elements, in bytes.
     pub bytes: u64,
-    /// How many it takes in the file.
+    /// Its length in the file, in bytes.
     pub stored_bytes: u64,
-    /// What is in it, if it was read.
+    /// Its summary, if it was read.
     pub summary: Option<ArraySummary>,
-    /// Why it could not be read.
+    /// The reason why it could not be read.
     pub unreadable: Option<String>,
 }
 
 impl Node<'_> {
-    /// The value, cut to limits. What cannot be read is said in its place.
+    /// The value, cut to limits. A part that cannot be read is replaced by the reason.
     ///
     /// # Errors
-    /// Where the state is not there at all.
+    /// An error if the state is not there at all.
     pub fn outline(&self, limits: &Limits) -> Result<Outline, Error> {
-        // What is damaged as a whole is no outline.
+        // There is no outline of a state that is damaged as a whole.
         self.walker()?;
         Ok(self.cut(limits))
     }
@@ -187,9 +188,10 @@ impl Node<'_> {
 
 struct Cut<'l> {
     limits: &'l Limits,
-    /// How many bytes of arrays may still be read.
+    /// The number of bytes of arrays that may still be read.
     budget: &'l mut u64,
-    /// How many values may still be shown. A forged schema has room for any number of values that take no bytes.
+    /// The number of values that may still be shown. A forged schema has room for any number of
+    /// values that take no bytes.
     values: &'l mut usize,
 }
 
@@ -202,7 +204,7 @@ impl Cut<'_> {
             content: Content::Deeper,
         };
         let mut node = *node;
-        // Each step inwards counts, or a forged file would be followed as deep as it goes.
+        // Each step inwards counts, or a forged file would be followed to any depth.
         for depth in depth..self.limits.depth {
             match node.value() {
                 Ok(Value::Option(Some(inner))) => node = inner,
@@ -311,7 +313,7 @@ impl Cut<'_> {
         outline
     }
 
-    /// A checkpoint in the place of bytes.
+    /// A checkpoint in place of bytes.
     fn embedded(&mut self, node: &Node<'_>, path: &str, depth: usize) -> Option<Content> {
         if node.bytes().ok()? > *self.budget {
             return None;
@@ -323,7 +325,7 @@ impl Cut<'_> {
 }
 
 impl Outline {
-    /// Whether it is said in one word.
+    /// True if one word shows it.
     #[must_use]
     pub fn is_short(&self) -> bool {
         !matches!(

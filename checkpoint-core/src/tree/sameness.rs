@@ -1,4 +1,4 @@
-//! Whether two states of one type have the same values, where maps and sets may have them in another order.
+//! Compares the values of two states of one type. Maps and sets may come in another order.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
@@ -15,11 +15,11 @@ use crate::base::limits::VALUE_DEPTH_WALKED;
 use crate::error::Error;
 use crate::schema::Type;
 
-/// How many differences are told.
+/// The number of differences listed.
 const TOLD: usize = 3;
 
-/// Makes sure that two checkpoints of one schema have the same values; else says which differ. Two numbers are the same
-/// if [`Node::compare`] takes them for that.
+/// Checks that two checkpoints of one schema have the same values, and lists the differences if
+/// they have not. Two numbers are the same if [`Node::compare`] says so.
 pub(crate) fn same_values(saved: &File, loaded: &File) -> Result<(), String> {
     let order = Order::of(saved, loaded);
     match (fingerprint(&saved.root(), order), fingerprint(&loaded.root(), order)) {
@@ -42,13 +42,13 @@ pub(crate) fn same_values(saved: &File, loaded: &File) -> Result<(), String> {
     Err(lines.join("; "))
 }
 
-/// What of the order of values counts, besides that of fields and tuples.
+/// The part of the order of values that counts, besides that of fields and tuples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Order {
-    /// That of the elements of arrays. Maps, sets and other sequences may come in any.
+    /// The order of the elements of arrays. Maps, sets and other sequences may come in any.
     OfArrays,
-    /// None, because the same values may be an array in one checkpoint and a sequence in the other, and the order in which
-    /// a map has them decides which arrays are the first, which are kept apart.
+    /// None. Only the first arrays are kept apart, and the order of a map decides which are the
+    /// first. So the same values may be an array in one checkpoint and a sequence in the other.
     Nothing,
 }
 
@@ -59,14 +59,14 @@ impl Order {
     }
 }
 
-/// A number that equal values of one type have in common, and others as good as never.
+/// A hash that is equal for equal values of one type, and practically never for others.
 ///
 /// # Errors
-/// Where the bytes are not what the schema says, or where it does not say what they are.
+/// An error if the bytes do not fit the schema, or if it does not describe them.
 pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
     let mut walker = node.walker()?;
     let mut frames = vec![Frame { rest: node.content(), sum: Sum::InOrder(DefaultHasher::new()) }];
-    // What is inside a value is in a list instead of on the stack: a state goes as deep as it likes.
+    // The values inside are in a list instead of on the stack: a state nests to any depth.
     loop {
         let Some(frame) = frames.last_mut() else { return Ok(0) };
         let Some(ty) = frame.rest.next() else {
@@ -107,7 +107,7 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
     }
 }
 
-/// What was found of a value so far, and what is still to come.
+/// The hash of a value so far, and its parts that are still to come.
 struct Frame<'a> {
     rest: Rest<'a>,
     sum: Sum,
@@ -115,7 +115,7 @@ struct Frame<'a> {
 
 enum Sum {
     InOrder(DefaultHasher),
-    /// In no order: a sum has none.
+    /// In no order: a sum is the same in any order.
     Bag(u64),
     /// Keys and values, the pairs in no order.
     Pairs {
@@ -144,7 +144,7 @@ impl Sum {
     fn add_array(&mut self, array: &Array<'_>, order: Order) -> Result<(), Error> {
         let mut whole = DefaultHasher::new();
         let mut sum = 0_u64;
-        // A complex number is a pair of floats where it is not kept apart.
+        // A complex number that is not kept apart is a pair of floats.
         let (ty, leaf) = match array.element() {
             Element::F32 | Element::Complex32 => (&Type::F32, 4),
             Element::F64 | Element::Complex64 => (&Type::F64, 8),
@@ -174,7 +174,7 @@ impl Sum {
 }
 
 fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
-    // What follows the length may be a value in a form of its own.
+    // The content behind the length may be a value in a form of its own.
     let content = bytes.get(8..).unwrap_or_default();
     let own = match ty {
         Type::Bytes => free_form::of_bytes(content),
@@ -184,7 +184,7 @@ fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
     if let Some(own) = own {
         return own;
     }
-    // As numbers are compared elsewhere: NaN is NaN, and zero is zero.
+    // Numbers are compared as elsewhere: NaN is NaN, and zero is zero.
     let float = match (ty, bytes) {
         (Type::F32, &[a, b, c, d]) => f64::from(f32::from_le_bytes([a, b, c, d])),
         (Type::F64, bytes) => bytes.first_chunk().map_or(1.0, |bytes| f64::from_le_bytes(*bytes)),
@@ -199,8 +199,8 @@ fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
     }
 }
 
-/// Gives the number of an array of these bytes: the other checkpoint may keep them as one. A value
-/// in a form of its own is never an array.
+/// The hash of an array of these bytes: the other checkpoint may keep them as one. A value in a
+/// form of its own is never an array.
 fn of_bytes_anywhere(bytes: &[u8]) -> u64 {
     let content = bytes.get(8..).unwrap_or_default();
     free_form::of_bytes(content).unwrap_or_else(|| {
@@ -215,10 +215,11 @@ fn of_bytes(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// As [`same_values`], of states with a part of unknown form: a value that only has another place leaves as many of each
-/// byte as there were.
+/// The same as [`same_values`], for states with a part of unknown form. It counts each byte: values
+/// in another order have the same counts.
 fn same_bytes(saved: &File, loaded: &File) -> Result<(), String> {
-    // An array of other strides, which is written element by element, comes back in C order and is kept apart.
+    // An array with other strides is written element by element. It comes back in C order, and is
+    // then kept apart.
     let is_as_many = saved.parts().count() == loaded.parts().count();
     if !is_as_many || Order::of(saved, loaded) == Order::Nothing {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What can be said of an array in a few numbers, found in one pass over it.
+//! Statistics of an array, from one pass over it.
 
 use std::cmp::Ordering;
 
@@ -6,56 +6,56 @@ use serde::Serialize;
 
 use super::element::{Bf16, Complex32, Complex64, Element, F16, Number, Scalar};
 
-/// What can be said of the elements of an array. Of complex numbers it is their absolute values.
+/// Statistics of the elements of an array. For complex numbers they are of the absolute values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// How many there are.
+    /// The number of elements.
     pub elements: u64,
-    /// How many of them are NaN.
+    /// The number of NaNs.
     pub nan: u64,
-    /// How many are infinite, of either sign.
+    /// The number of infinite elements, of either sign.
     pub infinite: u64,
-    /// The least that is not NaN.
+    /// The least element that is not NaN.
     pub min: Option<Number>,
-    /// The greatest that is not NaN.
+    /// The greatest element that is not NaN.
     pub max: Option<Number>,
-    /// The mean of the finite ones.
+    /// The mean of the finite elements.
     pub mean: Option<f64>,
 }
 
-/// An array in few numbers, to be drawn: the means of its cells, row after row.
+/// A small picture of an array: the means of its cells, row after row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Profile {
-    /// How many rows of cells there are: 1, but for arrays of two dimensions.
+    /// The number of rows of cells: 1, except for arrays of two dimensions.
     pub rows: usize,
-    /// How many cells are in each row.
+    /// The number of cells in each row.
     pub columns: usize,
-    /// The mean of the finite elements in each cell; `None` where there is none.
+    /// The mean of the finite elements in each cell; `None` if there is none.
     pub means: Vec<Option<f64>>,
 }
 
-/// What one pass over an array tells.
+/// The result of one pass over an array.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ArraySummary {
-    /// In a few numbers.
+    /// The statistics of all elements.
     pub statistics: Statistics,
     /// The first elements.
     pub first: Vec<Number>,
-    /// To be drawn.
+    /// A small picture.
     pub profile: Profile,
 }
 
-/// Gathers a summary of the elements, which come in pieces.
+/// Gathers a summary of elements that come in pieces.
 pub(super) struct Gatherer {
     element: Element,
     /// The lengths of the rows and columns of the array.
     lengths: [u64; 2],
-    /// How many cells there are of each.
+    /// The numbers of cells in both directions.
     cells: [u64; 2],
-    /// Where the next element is.
+    /// The row and the column of the next element.
     at: [u64; 2],
     first_wanted: usize,
     first: Vec<Number>,
@@ -63,7 +63,7 @@ pub(super) struct Gatherer {
     cell: Vec<Tally>,
 }
 
-/// What is known of some of the elements.
+/// The statistics of some of the elements.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     elements: u64,
@@ -75,14 +75,14 @@ struct Tally {
 }
 
 impl Gatherer {
-    /// For an array of this shape, of which at most so many first elements and cells are wanted.
+    /// A gatherer for an array of this shape. At most so many first elements and cells are wanted.
     pub(super) fn new(element: Element, shape: &[u64], first_wanted: usize, cells: [usize; 2]) -> Gatherer {
         let lengths = match *shape {
             [rows, columns] if rows > 1 && columns > 1 => [rows, columns],
             _ => [1, shape.iter().product()],
         };
         let cells = [lengths[0].min(cells[0].max(1) as u64), lengths[1].min(cells[1].max(1) as u64)];
-        // At most as many as were asked for.
+        // There are at most as many cells as were asked for.
         let count = usize::try_from(cells[0] * cells[1]).unwrap_or_default();
         Gatherer {
             element,
@@ -163,7 +163,7 @@ impl Gatherer {
     }
 }
 
-/// Which of `cells` an element is in, of so many elements.
+/// The cell of an element, if so many elements are divided into `cells`.
 fn scale(at: u64, cells: u64, length: u64) -> u64 {
     let cell = u128::from(at) * u128::from(cells) / u128::from(length.max(1));
     u64::try_from(cell).unwrap_or(u64::MAX)
@@ -175,7 +175,8 @@ fn scale_up(cell: u64, length: u64, cells: u64) -> u64 {
     u64::try_from(at).unwrap_or(u64::MAX)
 }
 
-/// Sums are made of short runs, and their means combined, so that little is lost of small numbers beside large sums.
+/// Sums are made of short runs, and their means combined, so that large sums swallow little of
+/// small numbers.
 const RUN: usize = 1024;
 
 fn tally<S: Scalar>(bytes: &[u8], size: usize) -> Tally {
@@ -206,7 +207,7 @@ fn tally<S: Scalar>(bytes: &[u8], size: usize) -> Tally {
     all
 }
 
-/// The mean of numbers whose sum is too large.
+/// The mean of numbers that have too large a sum.
 fn mean_of_large<S: Scalar>(run: &[u8], size: usize, count: f64) -> f64 {
     let numbers = run.chunks_exact(size).map(|element| S::at(element).as_f64());
     numbers.filter(|number| number.is_finite()).map(|number| number / count).sum()
@@ -220,7 +221,7 @@ impl Tally {
         if other.finite > 0 {
             #[allow(clippy::cast_precision_loss, reason = "a share")]
             let share = other.finite as f64 / self.finite as f64;
-            // Finite numbers have a finite mean, however it is rounded.
+            // Finite numbers have a finite mean, whatever the rounding.
             self.mean = (self.mean * (1.0 - share) + other.mean * share).clamp(f64::MIN, f64::MAX);
         }
         self.min = pick(self.min, other.min, Ordering::Less);
@@ -228,7 +229,7 @@ impl Tally {
     }
 }
 
-/// Of two numbers of one type the one that is less, or greater.
+/// The less, or the greater, of two numbers of one type.
 fn pick(one: Option<Number>, other: Option<Number>, wanted: Ordering) -> Option<Number> {
     let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
     let order = match (a, b) {
@@ -250,14 +251,14 @@ mod tests {
             gatherer.take(bytes);
             gatherer.finish()
         };
-        // In pieces, whose ends are anywhere in rows and cells, it is the same.
+        // Pieces that end anywhere in rows and cells give the same result.
         for piece in [1, 7, 1000] {
             let mut gatherer = Gatherer::new(element, shape, 3, cells);
             bytes.chunks(piece * element.size()).for_each(|piece| gatherer.take(piece));
             let pieced = gatherer.finish();
             let exact = |summary: &ArraySummary| {
                 let Statistics { elements, min, max, .. } = summary.statistics;
-                // As text, in which NaN is NaN.
+                // Compared as text, because NaN is not equal to itself.
                 format!("{:?} {elements} {min:?} {max:?}", summary.first)
             };
             assert_eq!(exact(&pieced), exact(&whole));
@@ -289,7 +290,7 @@ mod tests {
         assert_eq!(least_and_most(&wide), (Number::Unsigned(5), Number::Unsigned(u128::MAX)));
         let signed = of(Element::I128, &[i128::MIN, i128::MIN + 1, -3].map(i128::to_le_bytes));
         assert_eq!(least_and_most(&signed), (Number::Signed(i128::MIN), Number::Signed(-3)));
-        // Beyond what a float tells apart.
+        // These numbers are closer than a float can tell apart.
         let long = of(Element::U64, &[u64::MAX, u64::MAX - 1].map(u64::to_le_bytes));
         assert_eq!(
             least_and_most(&long),

@@ -1,4 +1,4 @@
-//! Passing over values, guided by the schema. Nothing of either is believed.
+//! Passes over values, guided by the schema. Neither the bytes nor the schema are trusted.
 
 use super::ends::{Ends, Known, WORTH_IT};
 use super::layout::Layout;
@@ -8,26 +8,27 @@ use crate::codec;
 use crate::codec::bytes::{self, Flag};
 use crate::schema::{Body, Field, Fields, Grid, Schema, Type};
 
-/// How many values a state of so many bytes may have. Whatever goes through all of them counts them.
+/// The most values that a state of so many bytes may have. Any walk through all of them counts
+/// them.
 pub(super) fn most_values(bytes: usize) -> u64 {
     (bytes as u64).saturating_mul(WALK_STEPS_PER_BYTE).saturating_add(ELEMENTS_WITHOUT_BYTES)
 }
 
 pub(super) const TOO_MANY: &str = "there are too many values that take no space";
 
-/// Where a value begins: in the bytes of the state, and among its arrays.
+/// The beginning of a value: in the bytes of the state, and among its arrays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pub(super) offset: usize,
     pub(super) array: usize,
 }
 
-/// Why a value cannot be read.
+/// The reason why a value cannot be read.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The bytes are not what the schema says.
+    /// The bytes do not fit the schema.
     Damaged(String),
-    /// The schema does not say what the bytes of this type are.
+    /// The schema does not describe the bytes of this type.
     Opaque(String),
 }
 
@@ -48,16 +49,17 @@ pub(super) enum Count {
     Apart(Apart),
 }
 
-/// What is told of an array, and the type of its rows.
+/// A check of an array, given the type of its rows.
 pub(super) type Check<'c> = dyn Fn(Apart, &Type) -> Result<(), Trouble> + 'c;
 
-/// Reads what a place of the state has, and goes on from there.
+/// Reads values from a place of the state on.
 pub(super) struct Walker<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) schema: &'a Schema,
     pub(super) layout: &'a Layout,
     pub(super) place: Place,
-    /// Told of each array that is passed over, with the type of its rows. Where somebody is, everything is looked at.
+    /// Called for each array that is passed over, with the type of its rows. With a check,
+    /// everything is looked at.
     pub(super) check: Option<&'a Check<'a>>,
     ends: &'a Ends,
     steps: u64,
@@ -65,7 +67,7 @@ pub(super) struct Walker<'a> {
     noted: u64,
 }
 
-/// What is still to be passed over.
+/// Parts that are still to be passed over.
 pub(super) enum Rest<'a> {
     Types(std::slice::Iter<'a, Type>),
     Fields(std::slice::Iter<'a, Field>),
@@ -73,10 +75,10 @@ pub(super) enum Rest<'a> {
     Entries { key: &'a Type, value: &'a Type, left: u64, is_value: bool },
 }
 
-/// What is still to be passed over of one value.
+/// Parts of one value that are still to be passed over.
 struct Frame<'a> {
     rest: Rest<'a>,
-    /// The value, where it begins, and the steps before it: those that were left, and those noted.
+    /// The value, its beginning, and two counts from there: the steps left, and the steps noted.
     value: Option<(&'a Type, Place, u64, u64)>,
 }
 
@@ -119,7 +121,7 @@ impl<'a> Walker<'a> {
         Walker { bytes, schema, layout, place, check: None, ends, steps, noted: 0 }
     }
 
-    /// Takes what is at the place, and goes behind it.
+    /// Takes the front of the bytes at the place, and goes behind it.
     fn front<R>(
         &mut self,
         take: impl FnOnce(&mut &'a [u8]) -> Result<R, codec::Failure>,
@@ -154,7 +156,7 @@ impl<'a> Walker<'a> {
         self.front(bytes::text)
     }
 
-    /// How many elements a sequence has. Arrays come in the order of their numbers.
+    /// The number of elements of a sequence. Arrays come in the order of their numbers.
     pub(super) fn count(&mut self) -> Result<Count, Trouble> {
         let Reference { number, rows } = match self.front(bytes::count)? {
             bytes::Count::Here(count) => return Ok(Count::Here(count)),
@@ -168,7 +170,7 @@ impl<'a> Walker<'a> {
         Ok(Count::Apart(Apart { number, rows }))
     }
 
-    /// The fields of the variant that a value of this enum is, with its name.
+    /// The fields and the name of the variant that a value of this enum has.
     pub(super) fn variant(
         &mut self,
         variants: &'a [crate::schema::Variant],
@@ -193,7 +195,7 @@ impl<'a> Walker<'a> {
 
     fn run(&mut self, stack: Vec<Frame<'a>>) -> Result<(), Trouble> {
         if self.check.is_some() {
-            // Whoever is told of arrays may look at values meanwhile, and wants to be told of all.
+            // The check may look at values meanwhile, and must see all arrays.
             return self.pass_over(stack, None);
         }
         let mut ends = self.ends.lock();
@@ -207,7 +209,8 @@ impl<'a> Walker<'a> {
         passed
     }
 
-    /// What is to be passed over is in a list instead of on the stack: a forged schema goes as deep as it likes.
+    /// The parts to be passed over are in a list instead of on the stack: a forged schema nests to
+    /// any depth.
     fn pass_over(&mut self, mut stack: Vec<Frame<'a>>, mut ends: Option<&mut Known>) -> Result<(), Trouble> {
         while let Some(Frame { rest, value }) = stack.last_mut() {
             if let Rest::Elements(ty, left) = rest
@@ -242,7 +245,8 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Notes where a value ends, if it is worth it: apart from what was noted inside it.
+    /// Notes the end of a value if that saves enough steps. Steps of ends noted inside it do not
+    /// count.
     fn passed(&mut self, ends: &mut Known, (ty, start, steps, noted): (&'a Type, Place, u64, u64)) {
         let taken = (steps - self.steps).saturating_sub(self.noted - noted);
         if taken >= WORTH_IT {
@@ -251,7 +255,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Passes over the beginning of a value; gives what comes behind it.
+    /// Passes over the beginning of a value, and returns the parts behind it.
     pub(super) fn enter(&mut self, ty: &'a Type) -> Result<Option<Rest<'a>>, Trouble> {
         match ty {
             Type::Bool => self.flag(Flag::Bool).map(|_| None),

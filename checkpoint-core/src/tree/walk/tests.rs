@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::inspect::File;
 use crate::{Checkpoint, Checkpointer, Plain};
 
-/// Behind the part that nests is one more: to find it, all of that part is passed over.
+/// A name comes behind the nested part: to find it, all of that part is passed over.
 #[derive(Serialize, Deserialize)]
 struct Tree {
     inner: Vec<Tree>,
