@@ -23,13 +23,13 @@ use crate::run::{embedded, reader};
 use crate::schema::Type;
 use crate::state::{self, Checkpoint, Types};
 
-/// Checkpoints of a program whose state is spread over functions that call each other: each of them
-/// [enters](Scopes::enter) a scope of its own and says what its variables are.
+/// Checkpoints of a program with its state spread over functions that call each other. Each
+/// function [enters](Scopes::enter) a scope of its own and gives its variables.
 ///
-/// What is saved is the whole stack at once, in one file: the variables of the function that saves and, of every one
-/// that is waiting for it, those that it [kept](Scope::keep) last. So the parts can never disagree, whenever the program
-/// is killed. After [`restore`](Scopes::restore) each function finds its own variables again when the program comes
-/// back to it.
+/// A save writes the whole stack at once, in one file: the variables of the function that saves,
+/// and those that each function waiting for it [kept](Scope::keep) last. So the parts never
+/// disagree, whenever the program is killed. After [`restore`](Scopes::restore) each function finds
+/// its own variables again when the program comes back to it.
 ///
 /// ```
 /// use checkpointed::{Error, Scopes};
@@ -67,60 +67,61 @@ use crate::state::{self, Checkpoint, Types};
 /// # }
 /// ```
 ///
-/// Code that stands one after the other, instead of in a loop that counts, goes into [`once`](Scope::once).
+/// Put code that runs in sequence, instead of in a loop that counts, into [`once`](Scope::once).
 pub struct Scopes {
     checkpoints: Checkpointer<Stack>,
     stack: Stack,
-    /// What a restart is still to come back to, outermost first.
+    /// The scopes that a restart is still to come back to, outermost first.
     restored: Vec<Frame>,
-    /// Of the program itself, around all scopes.
+    /// The calls of the program itself, outside all scopes.
     calls: Calls,
-    /// Of the types that were met: to find one out takes time, and a scope may be entered often.
+    /// The types met so far: to find out about one takes time, and a scope may be entered often.
     programs: HashMap<TypeId, Known>,
 }
 
-/// What is known of a type of variables.
+/// The facts about a type of variables.
 #[derive(Debug)]
 struct Known {
     program: Arc<Program>,
     net: Net,
 }
 
-/// What [`Scopes`] save: the functions that are active, and what each of them kept.
+/// The state that [`Scopes`] save: the active functions, and the variables that each of them kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Stack {
-    /// How often each scope was entered, by its name.
+    /// The number of times that each scope was entered, by its name.
     calls: BTreeMap<String, u64>,
     /// Outermost first.
     frames: Vec<Frame>,
 }
 
-/// A function that is active.
+/// An active function.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Frame {
     name: String,
     call: u64,
     /// Its variables, as a checkpoint of their own.
     kept: Option<Vec<u8>>,
-    /// What was done once since they were kept, by name.
+    /// The results of work done once since they were kept, by name.
     done: BTreeMap<String, Vec<u8>>,
     #[serde(skip)]
     calls: Calls,
 }
 
-/// Whether a function may call one that has a scope of its own. A restart comes back to what was kept last and goes on
-/// from there: to the very call that was interrupted, or it would mistake another one for that.
+/// The right of a function to call one with a scope of its own. A restart goes on from the
+/// variables that were kept last. It must come back to the very call that was interrupted, or it
+/// would mistake another call for that one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Calls {
-    /// It has to say first what its variables are.
+    /// It has to keep its variables first.
     NotKept,
     /// It may.
     #[default]
     Kept,
-    /// It did, and has to keep its variables again before it does so once more.
+    /// It did, and has to keep its variables again before the next call.
     Entered,
-    /// Its variables could not be kept, and those before them are of the past: nothing is saved
-    /// until it keeps some.
+    /// Its variables could not be kept, and the ones before are outdated: nothing is saved until it
+    /// keeps new ones.
     Failed,
 }
 
@@ -136,7 +137,7 @@ impl Scopes {
     /// Opens a checkpoint directory with the usual settings.
     ///
     /// # Errors
-    /// As [`Checkpointer::open`].
+    /// Those of [`Checkpointer::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Scopes, Error> {
         Scopes::builder(path).open()
     }
@@ -158,11 +159,12 @@ impl Scopes {
         Builder::new(path.as_ref())
     }
 
-    /// Loads the newest checkpoint, so that the scopes which were active find their variables again. `false` where there
-    /// is none, or where the last run came to its end; then, and without this call, all begins afresh.
+    /// Loads the newest checkpoint, so that the scopes that were active find their variables again.
+    /// Returns `false` if there is none, or if the last run came to its end; then all begins
+    /// afresh, as without this call.
     ///
     /// # Errors
-    /// As [`Checkpointer::load`]; [`Error::ScopeActive`] inside a scope.
+    /// Those of [`Checkpointer::load`]; [`Error::ScopeActive`] inside a scope.
     pub fn restore(&mut self) -> Result<bool, Error> {
         if let Some(active) = self.stack.frames.last() {
             return Err(Error::ScopeActive { name: active.name.clone() });
@@ -177,18 +179,19 @@ impl Scopes {
         Ok(is_begun)
     }
 
-    /// Enters a scope, to be left by dropping the result. `T` is the type of the variables; `()` where there are none.
+    /// Enters a scope. Drop the result to leave it. `T` is the type of the variables; `()` if there
+    /// are none.
     ///
     /// # Errors
-    /// [`Error::ScopeNotKept`] where the scope around this one has not kept its variables since it entered the last one.
-    /// [`Error::OtherScope`] where a restart has to come back to another scope at this place. What the checkpoint says of
-    /// the variables' type, if it is not `T`.
+    /// [`Error::ScopeNotKept`] if the scope around this one has not kept its variables since it
+    /// entered the last one. [`Error::OtherScope`] if a restart has to come back to another scope
+    /// at this place. The errors of loading the variables, if their type is not `T`.
     pub fn enter<T: Checkpoint>(&mut self, name: &str) -> Result<Scope<'_, T>, Error> {
         if *self.calls() != Calls::Kept {
             return Err(Error::ScopeNotKept { outer: self.active(), entered: name.to_owned() });
         }
         self.known::<T>()?;
-        // Before the frame is taken: where this fails, a restart has still to come back to it.
+        // Checked before the frame is taken: if this fails, a restart has still to come back to it.
         let kept = self.restored.first().filter(|expected| expected.name == name);
         let kept = kept.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
@@ -211,27 +214,27 @@ impl Scopes {
         Ok(Scope { depth: self.stack.frames.len(), scopes: self, restored, variables: PhantomData })
     }
 
-    /// As [`Checkpointer::should_stop`].
+    /// Like [`Checkpointer::should_stop`].
     pub fn should_stop(&mut self) -> Option<&StopReason> {
         self.checkpoints.should_stop()
     }
 
-    /// The checkpointer, to ask it for what it loaded and saved.
+    /// The checkpointer, with its information about loads and saves.
     #[must_use]
     pub fn checkpointer(&self) -> &Checkpointer<Stack> {
         &self.checkpoints
     }
 
-    /// Ends the run. If it came to its own end, that is saved, and the next one begins afresh; if it was to
-    /// [stop](Scopes::should_stop), the last save stands.
+    /// Ends the run. If the run came to its own end, that is saved, and the next one begins afresh;
+    /// if it was to [stop](Scopes::should_stop), the last save stands.
     ///
-    /// Not to be called after an error of the program: a scope that was left looks done. A run that is dropped
-    /// instead goes on from its last save.
+    /// Do not call it after an error of the program: a scope that was left looks done. If the run
+    /// is dropped instead, the next one goes on from its last save.
     ///
     /// # Errors
-    /// As [`Checkpointer::finish`]. [`Error::OtherScope`] where the program did not come back to all
-    /// scopes that [`restore`](Scopes::restore) found: then it has not come to its end, and what
-    /// they saved stands.
+    /// Those of [`Checkpointer::finish`]. [`Error::OtherScope`] if the program did not come back to
+    /// all scopes that [`restore`](Scopes::restore) found: then it has not come to its end, and
+    /// their last save stands.
     pub fn finish(mut self) -> Result<Finished, Error> {
         if self.checkpoints.is_stopping() {
             return self.checkpoints.finish_without_saving();
@@ -259,7 +262,7 @@ impl Scopes {
         embedded::decode(&path, name, &self.known::<T>()?.program, bytes)
     }
 
-    /// Writes over `bytes` with a value, and makes sure that it can be read from them.
+    /// Replaces `bytes` by an encoded value, and checks that the value can be read from them.
     fn encode<T: Checkpoint>(&mut self, value: &T, bytes: &mut Vec<u8>) -> Result<(), Error> {
         let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
@@ -272,13 +275,13 @@ impl Scopes {
         Ok(())
     }
 
-    /// The scope that is active.
+    /// The active scope.
     fn frame(&mut self) -> Result<&mut Frame, Error> {
         // Every scope puts its frame there, and takes it away last.
         self.stack.frames.last_mut().ok_or_else(|| Error::ScopeActive { name: String::new() })
     }
 
-    /// Makes sure that a save would not forget a scope which is still to be come back to.
+    /// Checks that a save would not forget a scope that the restart has not come back to yet.
     fn check_restored(&self) -> Result<(), Error> {
         let Some(expected) = self.restored.first() else { return Ok(()) };
         let (entered, expected) = (String::new(), expected.name.clone());
@@ -290,14 +293,14 @@ impl Scopes {
         self.stack.frames.last().map(|frame| frame.name.clone()).unwrap_or_default()
     }
 
-    /// What the active scope may do.
+    /// The right of the active scope to call others.
     fn calls(&mut self) -> &mut Calls {
         self.stack.frames.last_mut().map_or(&mut self.calls, |frame| &mut frame.calls)
     }
 }
 
 impl From<Checkpointer<Stack>> for Scopes {
-    /// Scopes in a directory that is open.
+    /// Makes scopes of an open directory.
     fn from(checkpoints: Checkpointer<Stack>) -> Scopes {
         Scopes {
             checkpoints,
@@ -316,7 +319,8 @@ impl fmt::Debug for Scopes {
     }
 }
 
-/// A function, or a loop, with variables of its own. It stands for the [`Scopes`] too, for the functions that it calls.
+/// A function, or a loop, with variables of its own. Functions that it calls use it like the
+/// [`Scopes`] themselves.
 pub struct Scope<'a, T> {
     scopes: &'a mut Scopes,
     depth: usize,
@@ -325,19 +329,20 @@ pub struct Scope<'a, T> {
 }
 
 impl<T: Checkpoint> Scope<'_, T> {
-    /// The variables as they were saved, where a restart came back to this scope; once.
+    /// The saved variables, if a restart came back to this scope. It gives them once.
     pub fn restored(&mut self) -> Option<T> {
         self.restored.take()
     }
 
-    /// How often a scope of this name was entered, this time included, over all runs that belong together.
+    /// The number of times that a scope of this name was entered, this time included, over all runs
+    /// that belong together.
     #[must_use]
     pub fn call(&self) -> u64 {
         self.scopes.stack.frames.last().map_or(0, |frame| frame.call)
     }
 
-    /// Notes the variables, in memory: a scope that is entered from here on saves them with its own. To be called
-    /// before every call that may save.
+    /// Notes the variables, in memory: a scope that is entered from here on saves them with its
+    /// own. Call it before every call that may save.
     ///
     /// # Errors
     /// [`Error::Encode`].
@@ -345,7 +350,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
         frame.done.clear();
-        // First: should the variables panic, nothing is kept.
+        // Set first: if the variables panic, nothing is kept.
         frame.calls = Calls::Failed;
         self.scopes.encode(variables, &mut bytes)?;
         let frame = self.scopes.frame()?;
@@ -357,7 +362,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Saves the variables, together with what the scopes around this one kept.
     ///
     /// # Errors
-    /// As [`Checkpointer::save`]; [`Error::OtherScope`] where a restart did not come back to all scopes that were active.
+    /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
+    /// scopes that were active.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.scopes.check_restored()?;
         self.keep(variables)?;
@@ -367,7 +373,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
     ///
     /// # Errors
-    /// As [`save`](Scope::save).
+    /// Those of [`save`](Scope::save).
     pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
         let why = match self.scopes.checkpoints.due()? {
             Turn::Save(why) => why,
@@ -378,9 +384,9 @@ impl<T: Checkpoint> Scope<'_, T> {
         self.scopes.checkpoints.save_because(why, &self.scopes.stack, Metadata::new())
     }
 
-    /// Does something whose result is remembered: when a restart comes back here, the result is there at once, and nothing is
-    /// done again. The name tells it from others of this scope; it is forgotten when the scope
-    /// [keeps](Scope::keep) new variables or is left.
+    /// Does some work once and remembers its result: when a restart comes back here, the result is
+    /// there at once, and the work is not done again. The name tells it from other work of this
+    /// scope. The result is forgotten when the scope [keeps](Scope::keep) new variables or is left.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -398,7 +404,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// ```
     ///
     /// # Errors
-    /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] where the last
+    /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if the last
     /// [`keep`](Scope::keep) failed.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,

@@ -1,4 +1,4 @@
-//! Another pipeline directory with all that one has kept.
+//! Branches: another pipeline directory with all outputs that this one has kept.
 
 use std::fs;
 use std::io;
@@ -9,15 +9,15 @@ use super::builder::Workshop;
 use crate::error::Error;
 use crate::store::{Directory, Home as _, copy_generation, name, temporary_name};
 
-/// Makes the directory `to`, with all outputs that a pipeline has kept, by links where there are such. It has its name only once
-/// it is complete. Fails where there is something of that name.
+/// Makes the directory `to`, with all outputs that a pipeline has kept, by links if the file system
+/// can. It gets its name only once it is complete. Fails if that name is taken.
 pub(super) fn branch(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
     let failed = |source| Error::writing("create", to, source);
     if to.symlink_metadata().is_ok() {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let around = to.parent().unwrap_or(Path::new("/"));
-    // Removes itself, with all that is left in it.
+    // It removes itself, with anything left in it.
     let made = temporary_name().tempdir_in(around).map_err(failed)?;
     let branch = made.path().join("branch");
     create(pipeline, &branch)?;
@@ -29,7 +29,7 @@ pub(super) fn branch(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
 fn fill(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
     let (from, steps) = (pipeline.path.join(name::STEPS), to.join(name::STEPS));
     create(pipeline, &steps)?;
-    // By both a pipeline directory is known.
+    // These two mark a pipeline directory.
     create(pipeline, &to.join(name::FILES))?;
     if from.is_dir() {
         let unreadable = |source| Error::io("list", &from, source);
@@ -53,12 +53,12 @@ fn fill(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
     sync(pipeline, to)
 }
 
-/// Creates a directory with the rights that the pipeline's have.
+/// Creates a directory with the permissions of the pipeline's.
 fn create(pipeline: &Workshop, path: &Path) -> Result<(), Error> {
     pipeline.disk.create_directory(path).map_err(|source| Error::writing("create", path, source))
 }
 
-/// Makes the names in a directory durable, where the pipeline is.
+/// Makes the names in a directory durable, if the pipeline is durable.
 fn sync(pipeline: &Workshop, directory: &Path) -> Result<(), Error> {
     if !pipeline.options.durable {
         return Ok(());

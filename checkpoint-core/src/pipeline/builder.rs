@@ -19,8 +19,8 @@ use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::{Disk, Guard, Place, RealDisk, WithinGuard};
 
-/// The settings of a [`Pipeline`] that is about to be opened. They hold for all that it keeps: the outputs, the steps' own
-/// checkpoints, the hashes of input files.
+/// The settings of a [`Pipeline`] that is about to be opened. They hold for everything that it
+/// keeps: the outputs, the steps' own checkpoints, the hashes of input files.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,11 +53,12 @@ impl PipelineBuilder {
         PipelineBuilder { path: Place::of(path), options: Options::default() }
     }
 
-    /// Opens the directory, and creates it where it is absent.
+    /// Opens the directory, and creates it if it is absent.
     ///
     /// # Errors
-    /// As [`Pipeline::open`]. [`Error::InvalidSetting`] also for a [`Protection`] that can encrypt and not decrypt, or that has a
-    /// least generation; [`Error::InvalidKey`] where a key lies in the directory.
+    /// Those of [`Pipeline::open`]. [`Error::InvalidSetting`] also for a [`Protection`] that can
+    /// encrypt and not decrypt, or that has a least generation; [`Error::InvalidKey`] if a key lies
+    /// in the directory.
     pub fn open(self) -> Result<Pipeline, Error> {
         let disk = Arc::new(RealDisk::with(self.options.access));
         self.open_on(disk)
@@ -77,7 +78,7 @@ impl PipelineBuilder {
         let guard = Guard::take(&*disk, &path, &options.claiming())?;
         let options = Options { wait: Duration::ZERO, ..options };
         let workshop = Workshop { path: path.clone(), disk, options, within: Arc::downgrade(&guard) };
-        // What a person asked for by a file is as if it had been asked for now.
+        // A request by a file counts like a command of this run.
         commands.redo = asked(&path)?;
         Ok(Pipeline {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -91,7 +92,8 @@ impl PipelineBuilder {
     }
 }
 
-/// Makes sure that a pipeline can use a protection: it reads what it saved, and has no generations of its own.
+/// Checks that a pipeline can use a protection: it reads what it saved, and has no generations of
+/// its own.
 fn check(protection: &Protection, path: &Path) -> Result<(), Error> {
     protection.check(path)?;
     let invalid = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
@@ -110,7 +112,7 @@ fn check(protection: &Protection, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// How the directories inside of a pipeline's are opened.
+/// The settings for the directories inside a pipeline's.
 #[derive(Clone, Debug)]
 pub(super) struct Workshop {
     /// The pipeline directory.
@@ -121,14 +123,14 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    /// The checkpoints in a place inside of the pipeline directory.
+    /// The settings for the checkpoints in a place inside the pipeline directory.
     pub(super) fn builder<T: Checkpoint>(&self, place: &str) -> Builder<T> {
         let options = Options { protection: self.protection(place), ..self.options.clone() };
         let within = Weak::clone(&self.within);
         Checkpointer::builder(self.path.join(place)).inside(Arc::clone(&self.disk), options, within)
     }
 
-    /// What protects what is in such a place: its tags are made for nowhere else.
+    /// The protection for such a place. Its tags are valid in no other place.
     pub(super) fn protection(&self, place: &str) -> Protection {
         self.options.protection.of_place(place)
     }

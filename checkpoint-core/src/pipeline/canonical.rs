@@ -1,19 +1,22 @@
-//! A parameter as text: equal for equal values, whatever order their maps are in, and different for different ones.
+//! A parameter as text: equal for equal values, whatever order their maps are in, and different for
+//! different ones.
 //!
-//! It is JSON, but that maps are sorted, that numbers are never rounded or left out (NaN, infinities, 128 bits), and that keys
-//! need not be text. It is written here, and not by way of `serde_json::Value`, because what that keeps of order and of
-//! numbers depends on features which any other package of the program can switch on.
+//! The text is JSON, with three exceptions: maps are sorted, numbers are never rounded or left out
+//! (NaN, infinities, 128 bits), and keys need not be text. It is written here, and not by way of
+//! `serde_json::Value`: any package of the program can switch on features of that type that change
+//! its order and its numbers.
 
 use std::fmt::Display;
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
 
-/// What a value's `Serialize` may complain of. Not a type of our own, for it needs no more than to be made from text.
+/// An error of a value's `Serialize`. It only has to be made from text, so it needs no type of its
+/// own.
 type Error = serde_json::Error;
 
 /// # Errors
-/// Where the value's `Serialize` fails.
+/// An error if the value's `Serialize` fails.
 pub(super) fn text<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
     value.serialize(Canonical)
 }
@@ -72,7 +75,7 @@ impl Entries {
     }
 }
 
-/// Text in quotes, with what is special in it escaped.
+/// Text in quotes, with special characters escaped.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -107,13 +110,13 @@ impl Serializer for Canonical {
     }
 
     fn serialize_f32(self, value: f32) -> Result<String, Error> {
-        // As the same number in f64: 0.1_f32 is not 0.1.
+        // Written as the same number in f64: 0.1_f32 is not 0.1.
         self.serialize_f64(value.into())
     }
 
     fn serialize_f64(self, value: f64) -> Result<String, Error> {
         Ok(match value {
-            // There are many of them, and they are compared by their bits.
+            // There are many other NaNs. They are compared by their bits.
             value if value.is_nan() && value.to_bits() != f64::NAN.to_bits() => {
                 format!("NaN({:#x})", value.to_bits())
             }
@@ -140,7 +143,7 @@ impl Serializer for Canonical {
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<String, Error> {
         let text = text(value)?;
-        // So that `Some(None)` is not `None`.
+        // Tells `Some(None)` from `None`.
         Ok(if text.ends_with("null") { format!("some {text}") } else { text })
     }
 

@@ -1,4 +1,4 @@
-//! What a person wants done again, left out, or taken as it is.
+//! The commands of the user: steps to run again, to leave out, or to take as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::VARIABLE;
 use crate::environment;
 use crate::error::Error;
 
-/// What the variable holds; nothing where there is none.
+/// The value of the variable; empty if it is not set.
 pub(super) fn of_the_environment() -> Result<String, Error> {
     Ok(environment::variable(VARIABLE)?.unwrap_or_default())
 }
@@ -14,7 +14,8 @@ pub(super) fn of_the_environment() -> Result<String, Error> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Commands {
     pub(super) force: BTreeSet<String>,
-    /// As `force`, by a file in the directory. The program may not have such a step any more.
+    /// Like `force`, requested by a file in the directory. The program may no longer have such a
+    /// step.
     pub(super) redo: BTreeSet<String>,
     pub(super) force_only: BTreeSet<String>,
     pub(super) only: BTreeSet<String>,
@@ -25,7 +26,7 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    /// Reads what the variable holds.
+    /// Reads the value of the variable.
     pub(super) fn parse(text: &str) -> Result<Commands, Error> {
         let mut commands = Commands::default();
         for command in text.split(',').map(str::trim).filter(|command| !command.is_empty()) {
@@ -60,7 +61,7 @@ impl Commands {
         Ok(commands)
     }
 
-    /// The steps that they name.
+    /// The steps that the commands name.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let sets = [&self.force, &self.force_only, &self.only, &self.accept];
         let names = sets.into_iter().flatten().chain(&self.from).chain(&self.to);

@@ -1,4 +1,4 @@
-//! Whether a step is run, or which version of its output is taken instead.
+//! Decides to run a step, or to take a version of its output instead.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,62 +16,62 @@ use crate::store::Directory;
 /// The name of a version's entry in the metadata of its generation.
 pub(super) const RECORD: &str = "step";
 
-/// A version of a step's output that is kept.
+/// A kept version of a step's output.
 #[derive(Clone, Debug)]
 pub(super) struct Version {
     pub(super) number: u64,
     pub(super) record: Record,
     pub(super) bytes: u64,
-    /// Whether its type is that of the program.
+    /// True if its type is that of the program.
     fits: bool,
 }
 
-/// What is to be done.
+/// The decision about a step.
 #[derive(Debug)]
 pub(super) enum Choice {
     Run(Vec<Reason>),
     Reuse(Version, Vec<Reason>),
-    /// As `Reuse`, and from now on it counts as made from the present key.
+    /// Like `Reuse`, and from now on it counts as made from the present key.
     Accept(Version),
 }
 
-/// What is kept of a step.
+/// The kept versions of a step.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Newest first.
     pub(super) versions: Vec<Version>,
-    /// The number of each that is damaged, and its error.
+    /// The number and the error of each damaged version.
     damaged: Vec<(u64, Error)>,
 }
 
 impl Kept {
-    /// The number of each damaged version, and its error.
+    /// The number and the error of each damaged version.
     pub(super) fn damaged(&self) -> &[(u64, Error)] {
         &self.damaged
     }
 
-    /// Takes out a version that was found damaged.
+    /// Takes out a version that turned out to be damaged.
     pub(super) fn lose(&mut self, number: u64, why: Error) {
         self.versions.retain(|version| version.number != number);
         self.damaged.push((number, why));
     }
 }
 
-/// What the commands did so far, for the steps that follow.
+/// The effects of the commands so far on the steps that follow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
-    /// Run because of a command, so that what depends on them is run too.
+    /// Steps run because of a command. The steps that depend on them are run too.
     forced: BTreeSet<String>,
-    /// Run because of a command that wants what depends on them left alone.
+    /// Steps run because of a command that leaves the steps that depend on them alone.
     forced_alone: BTreeSet<String>,
-    /// Whether the step of `from` was seen.
+    /// True if the step of `from` was met.
     from_reached: bool,
-    /// The step after which nothing more is run.
+    /// The step after which no other is run.
     stopped_after: Option<String>,
 }
 
 impl Marks {
-    /// A step was run, or reused.
+    /// Notes that a step was run or reused.
     pub(super) fn done(&mut self, step: &str, commands: &Commands) {
         if commands.to.as_deref() == Some(step) {
             self.stopped_after = Some(step.to_owned());
@@ -100,7 +100,7 @@ pub(super) fn kept<T: Checkpoint>(directory: Directory, protection: Protection) 
     Ok(kept)
 }
 
-/// What a version says of how it was made.
+/// The record of how a version was made.
 pub(crate) fn record_of(manifest: &Manifest) -> Option<Record> {
     let record = manifest.metadata().get(RECORD).and_then(|value| value.as_str());
     record.and_then(|text| serde_json::from_str(text).ok())
@@ -182,7 +182,7 @@ fn nearest<'v>(key: &Key, versions: impl Iterator<Item = &'v Version>) -> Option
     versions.min_by_key(|version| key.changes(&version.record.key).len())
 }
 
-/// Why no version will do.
+/// The reasons why no version can be reused.
 fn reasons(key: &Key, Kept { versions, damaged }: &Kept) -> Vec<Reason> {
     let nearest = nearest(key, versions.iter().filter(|version| version.fits));
     let mut reasons = match nearest {

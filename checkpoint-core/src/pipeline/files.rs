@@ -1,4 +1,4 @@
-//! The content of input files, by its hash, which is worked out again only if the file has changed.
+//! The content of input files as hashes. A hash is computed again only if the file has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,16 +16,16 @@ use crate::run::checkpointer::Checkpointer;
 use crate::state::Plain;
 use crate::store::name::FILES;
 
-/// A file that was changed so shortly ago may be changed once more without another time of its last change: its hash
-/// is not remembered.
+/// A file that was changed this recently may be changed once more without a new time of its last
+/// change, so its hash is not remembered.
 const TOO_FRESH: Duration = Duration::from_secs(3);
 
-/// What is remembered of a file.
+/// The facts remembered about a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Seen {
     length: u64,
     modified: SystemTime,
-    /// Which file it is, whatever its name, and when it or its name was last changed.
+    /// The identity of the file, whatever its name, and the last change of it or its name.
     inode: u64,
     changed: (i64, i64),
     hash: String,
@@ -36,12 +36,12 @@ type Memory = Plain<BTreeMap<String, Seen>>;
 /// An input file as a step found it.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// As the key has it.
+    /// The name in the key.
     pub(super) name: String,
     /// Absolute: the program may change its directory.
     path: PathBuf,
     seen: Seen,
-    /// Whether any change from here on shows in what is seen of it.
+    /// True if any later change shows in the facts seen.
     shows_changes: bool,
 }
 
@@ -50,7 +50,7 @@ impl Input {
         &self.seen.hash
     }
 
-    /// Whether the file was not changed since, not even to be put back.
+    /// True if the file was not changed since, not even to be put back.
     pub(super) fn is_unchanged(&self) -> Result<bool, Error> {
         let failed = |source| Error::io("read", &self.path, source);
         let file = match open(&self.path) {
@@ -66,11 +66,12 @@ impl Input {
     }
 }
 
-/// The input files of a step as they were before its work, and those of them that changed since.
+/// The input files of a step as they were before its work, and the names of those that changed
+/// since.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
     files: Vec<Input>,
-    /// The names of the files that were found changed. They stay here when they are put back.
+    /// The names of the files that were found changed. A name stays here if its file is put back.
     changed: Mutex<BTreeSet<String>>,
 }
 
@@ -82,7 +83,7 @@ impl Inputs {
     /// Looks at the files again, and returns the names of all that changed since the work began.
     ///
     /// # Errors
-    /// The last error of reading one. That file counts as changed.
+    /// The last error of reading a file. That file counts as changed.
     pub(super) fn changed(&self) -> (Vec<String>, Option<Error>) {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failed = None;
@@ -99,7 +100,7 @@ impl Inputs {
     }
 }
 
-/// The hashes of files, which are themselves kept in a checkpoint directory.
+/// The hashes of files. They are themselves kept in a checkpoint directory.
 #[derive(Debug)]
 pub(super) struct Files {
     checkpoints: Checkpointer<Memory>,
@@ -108,7 +109,8 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn open(workshop: &Workshop) -> Result<Files, Error> {
-        // Not synced: a file that a power cut leaves half-written is damaged, and what is lost can be worked out again.
+        // Not synced: a file that a power cut leaves half-written is found damaged, and lost hashes
+        // can be computed again.
         let builder = workshop.builder::<Memory>(FILES).durable(false).history(false).of_library();
         let mut checkpoints = builder.open()?;
         let seen = checkpoints.load().unwrap_or_else(|error| {
@@ -120,14 +122,15 @@ impl Files {
         Ok(Files { checkpoints, seen: seen.map(|Plain(seen)| seen).unwrap_or_default() })
     }
 
-    /// Looks at a file, and works out the hash of its content where that is not known.
+    /// Looks at a file, and computes the hash of its content if that is not known.
     pub(super) fn input(&mut self, given: &Path) -> Result<Input, Error> {
         let failed = |source| Error::io("read", given, source);
         let path = std::path::absolute(given).map_err(failed)?;
         let name = name(given);
         let now = SystemTime::now();
         let file = open(&path).map_err(failed)?;
-        // A second store through a memory map does not move the time of a page that is dirty already. After this, none is.
+        // If a page is dirty already, a second store to it through a memory map does not change the
+        // time. After the sync no page is dirty.
         let shows_stores = file.sync_data().is_ok() && has_times_of_stores(&file);
         let mut seen = look(&file).map_err(failed)?;
         let shows_changes = shows_stores && seen.is_settled(now);
@@ -141,7 +144,7 @@ impl Files {
         seen.hash = hash(&file).map_err(failed)?;
         if shows_changes {
             self.seen.insert(place, seen.clone());
-            // A step is not to fail for this, and what is not remembered costs no more than time.
+            // A step must not fail for this: a hash that is not remembered only costs time.
             if let Err(error) = self.checkpoints.save(&Plain(self.seen.clone())) {
                 warn(format!(
                     "the hashes of input files are not remembered, and worked out again next time: {error}"
@@ -152,7 +155,7 @@ impl Files {
     }
 }
 
-/// Opens a file. The opening of a pipe would wait for a program that writes into it.
+/// Opens a file. Opening a pipe would wait for a program that writes to it.
 fn open(path: &Path) -> io::Result<File> {
     must_be_regular(&std::fs::metadata(path)?)?;
     File::open(path)
@@ -172,8 +175,8 @@ fn hash(file: &File) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Whether a store through a memory map moves the time of the last change. In a file system that is only memory it does not, and
-/// one that lies over another may lie over such a one.
+/// True if a store through a memory map changes the time of the last change. In a memory file
+/// system it does not, and an overlay file system may lie over such a one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn has_times_of_stores(file: &File) -> bool {
     const TMPFS: u64 = 0x0102_1994;
@@ -181,7 +184,7 @@ fn has_times_of_stores(file: &File) -> bool {
     const HUGETLBFS: u64 = 0x9584_58f6;
     const OVERLAY: u64 = 0x794c_7630;
     rustix::fs::fstatfs(file).is_ok_and(|system| {
-        // Its type has another sign and width on each machine.
+        // The type of this field has another sign and width on each machine.
         let kind = u64::try_from(system.f_type & 0xffff_ffff).unwrap_or_default();
         ![TMPFS, RAMFS, HUGETLBFS, OVERLAY].contains(&kind)
     })
@@ -193,8 +196,8 @@ fn has_times_of_stores(_: &File) -> bool {
 }
 
 impl Seen {
-    /// Whether its last change is so long ago that the next one has another time. Both times count: the one of its content can
-    /// be set to anything, as copies do that preserve it.
+    /// True if its last change is so long ago that the next one gets another time. Both times
+    /// count: the one of the content can be set to any value, as by copies that preserve it.
     fn is_settled(&self, now: SystemTime) -> bool {
         let is_old = |time: SystemTime| now.duration_since(time).is_ok_and(|age| age > TOO_FRESH);
         let (seconds, nanoseconds) = self.changed;
@@ -223,11 +226,11 @@ fn look(file: &File) -> io::Result<Seen> {
     Ok(Seen { length: metadata.len(), modified, inode, changed, hash: String::new() })
 }
 
-/// A path as the key has it: another one for each path, also where it is no text; but `./a` is `a`.
+/// A path as text for the key: different for each path, also if it is no text; but `./a` is `a`.
 pub(super) fn name(path: &Path) -> String {
     let path: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
     match path.to_str() {
-        // What begins with a quotation mark could be what stands for such a path.
+        // A text that begins with a quotation mark could be taken for such a path.
         Some(text) if !text.starts_with('"') => text.to_owned(),
         _ => format!("{path:?}"),
     }
@@ -256,7 +259,7 @@ mod tests {
         for path in ["a/b", "./a/b", "a/./b", "a//b", "././a/b/"] {
             assert_eq!(name(Path::new(path)), "a/b", "{path}");
         }
-        // Where a link is on the way, these are two files.
+        // If one of the folders is a link, these are two files.
         assert_ne!(name(Path::new("a/../b")), name(Path::new("b")));
     }
 

@@ -1,4 +1,4 @@
-//! The folders of a pipeline directory, and which step each belongs to.
+//! The folders of a pipeline directory, and the step that each belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -8,13 +8,13 @@ use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::name;
 
-/// A step's name as that of a folder: letters, digits, `_`, `-` and dots stay, a dot at the beginning and each byte of anything else
-/// becomes `%` and two hexadecimal digits.
+/// The name of a step's folder: letters, digits, `_`, `-` and dots stay; a dot at the beginning and
+/// each byte of anything else becomes `%` and two hexadecimal digits.
 pub(super) fn folder(step: &str) -> String {
     let mut name = String::new();
     let mut bytes = [0; 4];
     for (place, letter) in step.char_indices() {
-        // Parts of a syllable of Korean, which some file systems put together.
+        // Parts of a Korean syllable, which some file systems join.
         let is_part = ('\u{1100}'..='\u{11ff}').contains(&letter);
         match letter {
             '_' | '-' => name.push(letter),
@@ -28,7 +28,7 @@ pub(super) fn folder(step: &str) -> String {
     name
 }
 
-/// Where the outputs of a step are in a pipeline directory.
+/// The place of a step's outputs in a pipeline directory.
 pub(super) fn place_of(step: &str) -> String {
     format!("{}/{}", name::STEPS, folder(step))
 }
@@ -48,16 +48,18 @@ pub(super) fn name_of(folder_name: &OsStr) -> Option<String> {
         });
     }
     let name = String::from_utf8(bytes).ok()?;
-    // Only what is written as it would be.
+    // Only a name that is written as `folder` writes it.
     (OsStr::new(&folder(&name)) == folder_name).then_some(name)
 }
 
 impl Protection {
-    /// That of the checkpoints of a step of a [`Pipeline`](crate::pipeline::Pipeline) that has this one.
+    /// The protection of the checkpoints of one step, made from that of their
+    /// [`Pipeline`](crate::pipeline::Pipeline).
     ///
-    /// A pipeline binds the tags of each output to its step, so that the output of another step is refused. Whoever opens the
-    /// directory of a step as that of any checkpoints says so by this; the functions of [`inspect`](crate::inspect) see it by
-    /// the path.
+    /// A pipeline binds the tags of each output to its step, so that the output of another step is
+    /// refused. A program that opens the directory of a step like any other checkpoint directory
+    /// needs this protection. The functions of [`inspect`](crate::inspect) take the step from the
+    /// path.
     ///
     /// ```
     /// use checkpointed::{CheckpointReader, Error, Key, Pipeline, Protection};
@@ -81,7 +83,7 @@ impl Protection {
     }
 }
 
-/// The steps that a pipeline directory has, each with its checkpoint directory.
+/// The steps in a pipeline directory, each with its checkpoint directory.
 pub(super) fn steps(pipeline: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let path = pipeline.join(name::STEPS);
     let entries = std::fs::read_dir(&path).map_err(|source| Error::io("list", &path, source))?;
@@ -89,7 +91,7 @@ pub(super) fn steps(pipeline: &Path) -> Result<BTreeMap<String, PathBuf>, Error>
     Ok(directories.filter_map(|entry| Some((name_of(&entry.file_name())?, entry.path()))).collect())
 }
 
-/// The steps that were begun and not finished, and have checkpoints of their own to go on from.
+/// The steps that were begun and not finished, and have checkpoints of their own.
 pub(super) fn in_progress(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
     let path = pipeline.join(name::PROGRESS);
     let entries = match std::fs::read_dir(&path) {

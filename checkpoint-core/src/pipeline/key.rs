@@ -1,4 +1,4 @@
-//! What a step's result depends on, and what of it has changed.
+//! The key of a step: everything that its result depends on, and the changes between two keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use super::report::Reason;
 
-/// What a step's result depends on. Two results with equal keys stand for each other.
+/// Everything that a step's result depends on. Two results with equal keys stand for each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) version: u32,
     pub(crate) parameters: BTreeMap<String, Parameter>,
-    /// The identity of each output that is taken, by the name of its step.
+    /// The identity of each input, by the name of its step.
     pub(crate) inputs: BTreeMap<String, String>,
     /// The hash of each file that is read, by its path.
     pub(crate) files: BTreeMap<String, String>,
-    /// Those of them that were changed while the step ran: what it has read is not known, and the key is never that of a step.
+    /// The files that were changed while the step ran. It is not known what the step has read, and
+    /// such a key equals that of no step.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) changed_meanwhile: BTreeSet<String>,
 }
@@ -25,32 +26,33 @@ pub(crate) struct Key {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Parameter {
-    /// As [`canonical::text`] has it; of a very long one, the beginning, the length and a hash.
+    /// The text of [`canonical::text`]. A very long one is replaced by its beginning, its length
+    /// and a hash.
     pub(crate) text: String,
 }
 
-/// What a version says of itself, in its metadata.
+/// The record of a version in its metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) key: Key,
     /// The hash of the output.
     pub(crate) identity: String,
-    /// How long it took, in seconds.
+    /// The time that the step took, in seconds.
     pub(crate) seconds: f64,
-    /// The working directory of the program, from which relative paths of files go.
+    /// The working directory of the program. Relative paths of files start there.
     #[serde(default)]
     pub(crate) directory: Option<String>,
-    /// The boot of the machine, where the version was not synced; empty where that is unknown.
+    /// The boot of the machine, if the version was not synced; empty if the boot is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unsynced: Option<String>,
 }
 
-/// Text that is longer is not kept whole.
+/// Longer text is not kept whole.
 const LONGEST: usize = 1000;
 
 impl Parameter {
     /// # Errors
-    /// Where the value's `Serialize` fails.
+    /// An error if the value's `Serialize` fails.
     pub(super) fn of<P: Serialize + ?Sized>(value: &P) -> Result<Parameter, String> {
         let mut text = canonical::text(value).map_err(|error| error.to_string())?;
         if text.len() > LONGEST {
@@ -64,7 +66,7 @@ impl Parameter {
 }
 
 impl Key {
-    /// A short name for it.
+    /// A short name for the key.
     pub(super) fn hash(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
         blake3::hash(&json).to_hex().chars().take(16).collect()
@@ -79,12 +81,12 @@ impl Key {
         key
     }
 
-    /// The same, but it is never that of a step: these files were changed while it was worked on.
+    /// The same key with these files marked as changed during the work. It equals that of no step.
     pub(super) fn with_changed_meanwhile(&self, files: &[String]) -> Key {
         Key { changed_meanwhile: files.iter().cloned().collect(), ..self.clone() }
     }
 
-    /// What is different from `former`.
+    /// The changes since `former`.
     pub(super) fn changes(&self, former: &Key) -> Vec<Reason> {
         let mut reasons = Vec::new();
         if self.version != former.version {

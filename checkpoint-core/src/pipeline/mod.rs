@@ -1,14 +1,16 @@
-//! Steps: a program in stages, each of which is checkpointed by itself and done again only when it has to be.
+//! Pipelines: programs in stages. Each stage is checkpointed by itself, and done again only if it
+//! has to be.
 //!
 //! ```text
 //! step.rs: parameters, inputs, files ──▶ key.rs: what the result depends on
 //!          ──▶ decide.rs: is there a version with this key, what does the person want? ──▶ reused, or run and saved
 //! ```
 //!
-//! A pipeline directory holds, under `steps/`, one checkpoint directory for each step, whose generations are the versions of
-//! its output that are kept; each says in its metadata what it was made from. So all that holds for checkpoints holds for
-//! outputs. `progress/` has the checkpoints of steps that are not done, `files/` the hashes of input files, `redo/` the
-//! requests to run a step again.
+//! A pipeline directory holds, under `steps/`, one checkpoint directory for each step. Its
+//! generations are the kept versions of the step's output. Each records in its metadata what it was
+//! made from. So everything that holds for checkpoints holds for outputs. `progress/` has the
+//! checkpoints of unfinished steps, `files/` the hashes of input files, `redo/` the requests to run
+//! a step again.
 
 mod boot;
 mod branch;
@@ -48,11 +50,12 @@ use decide::Marks;
 use files::Files;
 use folder::place_of;
 
-/// A program in stages whose results are kept, so that only those are done again that have to be.
+/// A program in stages with kept results: a stage is done again only if it has to be.
 ///
-/// A step is done again when one of these has changed: its version, a parameter, an output that it takes, the content of a
-/// file that it reads. [`Step::run`] says how a step is written; the methods here that take a step's name, and the
-/// variable `CHECKPOINT_STEPS`, are for the person who works with the pipeline.
+/// A step is done again when one of these has changed: its version, a parameter, an output that it
+/// takes, the content of a file that it reads. See [`Step::run`] for the way to write a step. The
+/// methods here that take a step's name, and the variable `CHECKPOINT_STEPS`, are for the person
+/// who works with the pipeline.
 ///
 /// ```
 /// use checkpointed::Pipeline;
@@ -77,19 +80,20 @@ use folder::place_of;
 /// ```
 ///
 /// # Commands
-/// `CHECKPOINT_STEPS` holds any number of these, with commas between them; the methods of the same names do the same.
+/// `CHECKPOINT_STEPS` holds any number of these, separated by commas. The methods with the same
+/// names do the same.
 ///
 /// | command | meaning |
 /// |---|---|
-/// | `force:STEP` | runs it again, and all that depend on it |
-/// | `force-only:STEP` | runs it again, and takes what depends on it as still valid, in this run |
-/// | `only:STEP` | runs it, and nothing else: what is kept of the others is taken as it is |
-/// | `from:STEP` | runs it and all that depend on it; what comes before is taken as it is, if it is kept |
+/// | `force:STEP` | runs it again, and all steps that depend on it |
+/// | `force-only:STEP` | runs it again, and takes the steps that depend on it as still valid |
+/// | `only:STEP` | runs it and no other: the kept outputs of the others are taken as they are |
+/// | `from:STEP` | runs it and all steps that depend on it; kept outputs before it are taken |
 /// | `to:STEP` | stops after it: the next step is an error ([`Error::StepNotRun`]) |
-/// | `accept:STEP` | takes the version of it from which the least has changed as that of the present parameters and inputs, from now on |
+/// | `accept:STEP` | accepts its version with the fewest changes, from now on |
 /// | `use:STEP@N` | takes version N of its output |
 pub struct Pipeline {
-    /// Which pipeline of this process it is: outputs of another one are not inputs of this.
+    /// The number of the pipeline in this process: outputs of another one cannot be inputs of this.
     number: u64,
     commands: Commands,
     watcher: Callback<StepEvent>,
@@ -99,7 +103,7 @@ pub struct Pipeline {
     guard: Arc<Guard>,
 }
 
-/// What happened so far.
+/// The record of this run.
 #[derive(Debug, Default)]
 struct Book {
     names: BTreeSet<String>,
@@ -108,11 +112,12 @@ struct Book {
 }
 
 impl Pipeline {
-    /// Opens a pipeline directory, and creates it where it is absent. The commands of `CHECKPOINT_STEPS` count.
+    /// Opens a pipeline directory, and creates it if it is absent. The commands of
+    /// `CHECKPOINT_STEPS` apply.
     ///
     /// # Errors
-    /// [`Error::InUse`] where another program has it open, [`Error::InvalidSetting`] where `CHECKPOINT_STEPS` cannot be
-    /// understood, and what may be wrong with the directory.
+    /// [`Error::InUse`] if another program has it open, [`Error::InvalidSetting`] if
+    /// `CHECKPOINT_STEPS` cannot be understood, and the errors of opening a directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
         PipelineBuilder::new(path.as_ref()).open()
     }
@@ -127,72 +132,75 @@ impl Pipeline {
         PipelineBuilder::new(path).open_on(disk)
     }
 
-    /// Calls `watcher` whenever a step begins, and when it is done or was reused: for a line of progress each.
+    /// Calls `watcher` whenever a step begins, and when it is done or was reused, for example to
+    /// print a line of progress.
     #[must_use]
     pub fn on_step(mut self, watcher: impl Fn(&StepEvent) + Send + Sync + 'static) -> Pipeline {
         self.watcher = Callback::new("on_step", watcher);
         self
     }
 
-    /// Runs a step again, and all that depend on it.
+    /// Runs a step again, and all steps that depend on it.
     #[must_use]
     pub fn force(mut self, step: &str) -> Pipeline {
         self.commands.force.insert(step.to_owned());
         self
     }
 
-    /// Runs a step again, and takes what depends on it as still valid, in this run.
+    /// Runs a step again, and takes the steps that depend on it as still valid, in this run.
     #[must_use]
     pub fn force_only(mut self, step: &str) -> Pipeline {
         self.commands.force_only.insert(step.to_owned());
         self
     }
 
-    /// Runs a step, and nothing else: what is kept of the others is taken as it is.
+    /// Runs a step, and no other: the kept outputs of the others are taken as they are.
     #[must_use]
     pub fn only(mut self, step: &str) -> Pipeline {
         self.commands.only.insert(step.to_owned());
         self
     }
 
-    /// Runs a step and all that depend on it; what comes before is taken as it is, if it is kept.
+    /// Runs a step and all steps that depend on it. The outputs of steps before it are taken as
+    /// they are, if they are kept.
     #[must_use]
     pub fn from(mut self, step: &str) -> Pipeline {
         self.commands.from = Some(step.to_owned());
         self
     }
 
-    /// Stops after a step, to look at what it made: the next one is an error ([`Error::StepNotRun`]).
+    /// Stops after a step, to look at its output: the next step is an error
+    /// ([`Error::StepNotRun`]).
     #[must_use]
     pub fn to(mut self, step: &str) -> Pipeline {
         self.commands.to = Some(step.to_owned());
         self
     }
 
-    /// Takes the version of a step's output from which the least has changed as that of the present parameters and inputs,
-    /// from now on.
+    /// Accepts an old version of a step's output for the present parameters and inputs, from now
+    /// on. It takes the version with the fewest changes.
     #[must_use]
     pub fn accept(mut self, step: &str) -> Pipeline {
         self.commands.accept.insert(step.to_owned());
         self
     }
 
-    /// Takes a version of a step's output that is kept, whatever it was made from. Their numbers are those of
-    /// [`versions`](Pipeline::versions).
+    /// Takes a kept version of a step's output, whatever it was made from. See
+    /// [`versions`](Pipeline::versions) for the numbers.
     #[must_use]
     pub fn use_version(mut self, step: &str, version: u64) -> Pipeline {
         self.commands.versions.insert(step.to_owned(), version);
         self
     }
 
-    /// Declares a step: a stage of the program that has a name of its own.
+    /// Declares a step: a stage of the program with a name of its own.
     #[must_use = "a step does nothing until it is run"]
     pub fn step(&self, name: &str) -> Step<'_> {
         Step::new(self, name)
     }
 
     /// Returns the steps that this process ran or reused so far, in this order. A process that was
-    /// forked from it did none of them.
+    /// forked from it ran none of them.
     #[must_use]
     pub fn reports(&self) -> Vec<StepReport> {
         match self.guard.is_of_this_process() {
@@ -201,20 +209,21 @@ impl Pipeline {
         }
     }
 
-    /// The versions of a step's output that are kept, oldest first.
+    /// The numbers of the kept versions of a step's output, oldest first.
     ///
     /// # Errors
-    /// Where its directory cannot be listed.
+    /// An error if the step's directory cannot be listed.
     pub fn versions(&self, step: &str) -> Result<Vec<u64>, Error> {
         let _warnings = self.workshop.options.warnings.enter();
         self.outputs(step).generations()
     }
 
-    /// Ends the run: all steps are declared. Returns what was done.
+    /// Ends the run after all steps are declared. Returns the reports of the steps.
     ///
     /// # Errors
-    /// [`Error::UnknownStep`] where a command named a step that there is not. What was done is saved also then.
-    /// [`Error::OtherProcess`] in a process that was forked from the one that opened the pipeline.
+    /// [`Error::UnknownStep`] if a command named a step that does not exist. All work is saved even
+    /// then. [`Error::OtherProcess`] in a process that was forked from the one that opened the
+    /// pipeline.
     pub fn finish(self) -> Result<Vec<StepReport>, Error> {
         self.guard.check_process()?;
         let Book { names, reports, .. } = std::mem::take(&mut *self.book());
@@ -226,12 +235,12 @@ impl Pipeline {
         }
     }
 
-    /// Begins another pipeline directory with all that this one has kept, without copying it where the file system can
-    /// link files. What is done in either of them later does not touch the other. The branch is opened with the same
-    /// [protection](PipelineBuilder::protection).
+    /// Begins another pipeline directory with all outputs that this one has kept. They are not
+    /// copied if the file system can link files. Later work in one of the two does not touch the
+    /// other. Open the branch with the same [protection](PipelineBuilder::protection).
     ///
     /// # Errors
-    /// Where `path` exists already, or files cannot be made there; then nothing is left of it.
+    /// An error if `path` exists already, or files cannot be made there; then no file is left.
     pub fn branch(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _warnings = self.workshop.options.warnings.enter();
         self.guard.check()?;
@@ -244,7 +253,7 @@ impl Pipeline {
         &self.workshop.path
     }
 
-    /// The caller has made sure that this process opened the pipeline: in a forked one, a thread of
+    /// The caller has checked that this process opened the pipeline: in a forked one, a thread of
     /// the parent may have the lock forever.
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
@@ -255,7 +264,7 @@ impl Pipeline {
         self.watcher.tell(event);
     }
 
-    /// Where the versions of a step's output are.
+    /// The directory of the versions of a step's output.
     fn outputs(&self, step: &str) -> Directory {
         let path = self.path().join(place_of(step));
         Directory::new(&path, Arc::clone(&self.workshop.disk)).guarded(&self.guard)

@@ -1,4 +1,4 @@
-//! What a step made: loaded when somebody wants it, and then shared.
+//! The output of a step: loaded when a caller wants it, and then shared.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::{Directory, Process};
 
-/// The output of a step. A clone is the same output; what is in memory is shared.
+/// The output of a step. A clone is the same output and shares the value in memory.
 pub struct Output<T> {
     pub(super) pipeline: u64,
     pub(super) step: String,
-    /// The hash of what it is.
+    /// The hash of the value.
     pub(super) identity: String,
     pub(super) version: u64,
     place: Arc<Place<T>>,
@@ -44,8 +44,8 @@ impl<T> Place<T> {
         Place { directory, protection, warnings, process: Process::current(), memory }
     }
 
-    /// The value in memory. `None` in a forked process where a thread of its parent had the lock at
-    /// the fork: that thread does not exist here, and never gives it back.
+    /// The value in memory. `None` in a forked process if a thread of its parent had the lock at
+    /// the fork: that thread does not exist here, and never releases it.
     fn lock(&self) -> Option<MutexGuard<'_, Option<Arc<T>>>> {
         if self.process.is_current() {
             return Some(self.memory.lock().unwrap_or_else(PoisonError::into_inner));
@@ -75,10 +75,10 @@ impl<T: Checkpoint> Output<T> {
     /// again.
     ///
     /// # Errors
-    /// [`Error::OutputUnusable`] where its file is damaged or gone, or another error of reading it.
+    /// [`Error::OutputUnusable`] if its file is damaged or gone, or another error of reading it.
     pub fn load(&self) -> Result<Arc<T>, Error> {
         let _warnings = self.place.warnings.enter();
-        // Held while it is loaded: two threads that want it load it once.
+        // Held while it is loaded, so that two threads load it only once.
         let mut memory = self.place.lock();
         if let Some(value) = memory.as_deref().and_then(Option::as_ref) {
             return Ok(Arc::clone(value));
@@ -111,7 +111,7 @@ impl<T: Checkpoint> Output<T> {
         &self.step
     }
 
-    /// Which version of the step's output it is.
+    /// The number of the version of the step's output.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
@@ -131,7 +131,7 @@ pub(super) fn unusable(directory: &Directory, step: &str, version: u64, error: E
 }
 
 /// Moves the damaged file of a version out of the way, so that the step is run again. Warns, and
-/// returns the new path; `None` where the file stays.
+/// returns the new path; `None` if the file stays.
 pub(super) fn set_aside(directory: &Directory, step: &str, version: u64, why: &Error) -> Option<PathBuf> {
     match directory.set_aside(version) {
         Ok(path) => {
@@ -171,11 +171,12 @@ impl<T> fmt::Debug for Output<T> {
     }
 }
 
-/// The hash of a value: equal for equal values of the same type, but for those whose order is left to chance, as that of a
-/// `HashMap`.
+/// The hash of a value. It is equal for equal values of the same type, unless their order is
+/// random, as that of a `HashMap`.
 pub(super) fn identity<T: Checkpoint>(value: &T) -> Result<String, String> {
     let mut hashed = Hashed::default();
-    // The bytes say nothing of the names of fields: after these were exchanged, the same bytes are another value.
+    // The bytes hold no names of fields: after two fields are swapped, the same bytes are another
+    // value.
     let schema = Schema::of::<T>();
     let forms = Forms::of(&schema);
     let kind = (T::NAME, T::VERSION, schema);
@@ -186,7 +187,7 @@ pub(super) fn identity<T: Checkpoint>(value: &T) -> Result<String, String> {
     Ok(hashed.hasher.finalize().to_hex().to_string())
 }
 
-/// Takes every array, and remembers no more of it than the hash.
+/// Takes every array, and remembers only its hash.
 #[derive(Default)]
 struct Hashed {
     hasher: blake3::Hasher,

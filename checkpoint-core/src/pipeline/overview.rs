@@ -1,4 +1,4 @@
-//! What is in the directory of a pipeline.
+//! An overview of a pipeline directory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,14 +18,15 @@ use crate::store::absolute;
 pub struct StepOverview {
     /// Its name.
     pub step: String,
-    /// The versions of its output that are kept, oldest first.
+    /// The kept versions of its output, oldest first.
     pub versions: Vec<StepVersion>,
-    /// Whether it was begun and not finished, with checkpoints of its own to go on from.
+    /// True if it was begun and not finished, and has checkpoints of its own to go on from.
     pub in_progress: bool,
-    /// Whether somebody asked for it to be run again.
+    /// True if its next run was requested.
     pub redo: bool,
-    /// Why the next run of the same program will run it again, as far as that can be known without the program: an output
-    /// that it took is another one now, a file is gone. Whether parameters or files changed, only the program can tell.
+    /// The reasons why the next run of the same program will run it again, as far as the directory
+    /// tells: it took another output than the present one, or a file is gone. Only the program can
+    /// tell if parameters or files changed.
     pub stale: Vec<String>,
 }
 
@@ -33,15 +34,15 @@ pub struct StepOverview {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StepVersion {
-    /// Its number, which is that of its generation.
+    /// Its number, the same as that of its generation.
     pub version: u64,
-    /// When it was saved.
+    /// The time when it was saved.
     pub created: SystemTime,
-    /// How long it took to make.
+    /// The time that it took to make.
     pub took: Duration,
-    /// The length of its file.
+    /// The length of its file, in bytes.
     pub bytes: u64,
-    /// The version of the step itself, as the program says it.
+    /// The version of the step itself, as the program gives it.
     pub step_version: u32,
     /// The parameters, as text.
     pub parameters: BTreeMap<String, String>,
@@ -51,8 +52,8 @@ pub struct StepVersion {
     pub files: Vec<String>,
 }
 
-/// The steps of a pipeline directory, each after those whose output it takes, and otherwise in the order of when the newest version
-/// of each was made.
+/// The steps of a pipeline directory. Each comes after the steps that it takes outputs of;
+/// otherwise they are in the order in which their newest versions were made.
 ///
 /// ```
 /// use checkpointed::{Error, Protection};
@@ -75,10 +76,11 @@ pub struct StepVersion {
 /// # }
 /// ```
 ///
-/// The versions were saved with this protection, that of the pipeline. A damaged one is left out.
+/// `protection` is that of the pipeline. A damaged version is left out.
 ///
 /// # Errors
-/// Where it is no pipeline directory, or cannot be read; where the protection refuses an output.
+/// An error if it is no pipeline directory, if it cannot be read, or if the protection refuses an
+/// output.
 pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<StepOverview>, Error> {
     let path = &absolute(path)?;
     let asked = requests::asked(path)?;
@@ -90,7 +92,7 @@ pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Step
         for version in reader.generations()? {
             let manifest = match reader.manifest(version) {
                 Ok(manifest) => manifest,
-                // Removed since the directory was listed, or damaged.
+                // The version was removed since the directory was listed, or is damaged.
                 Err(Error::NoSuchGeneration { .. }) => continue,
                 Err(error) if error.is_damage() => continue,
                 Err(error) => return Err(error),
@@ -105,7 +107,7 @@ pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Step
     let newest = |records: &[(u64, SystemTime, u64, Record)]| records.last().map(|(_, created, ..)| *created);
     found.sort_by_key(|(_, records)| newest(records).unwrap_or(SystemTime::UNIX_EPOCH));
     let found = in_order_of_dependence(found);
-    // What a request to run a step again forces too.
+    // The steps that a request forces too, each with the input that forces it.
     let mut forced: BTreeMap<String, String> = BTreeMap::new();
     for (step, records) in &found {
         let inputs = records.last().map(|(.., record)| record.key.inputs.keys());
@@ -162,8 +164,9 @@ fn stale(record: &Record, identities: &BTreeMap<String, String>) -> Vec<String> 
     reasons
 }
 
-/// Whether a file that a step read is gone. A relative path is that of the program: where its working directory is not known, or
-/// is gone too, as on another machine, nothing can be said of the file.
+/// True if a file that a step read is gone. A relative path starts at the program's working
+/// directory. If that is not known, or is gone too, as on another machine, nothing can be said of
+/// the file.
 fn is_missing(file: &Path, directory: Option<&str>) -> bool {
     if file.is_absolute() {
         return !file.exists();
@@ -173,7 +176,7 @@ fn is_missing(file: &Path, directory: Option<&str>) -> bool {
 
 type Found = (String, Vec<(u64, SystemTime, u64, Record)>);
 
-/// Moves each step behind those whose output it takes, and leaves the order as it is otherwise.
+/// Moves each step behind the steps that it takes outputs of. Otherwise the order stays.
 fn in_order_of_dependence(mut left: Vec<Found>) -> Vec<Found> {
     let mut ordered: Vec<Found> = Vec::new();
     while !left.is_empty() {
@@ -181,26 +184,28 @@ fn in_order_of_dependence(mut left: Vec<Found>) -> Vec<Found> {
             let inputs = records.last().into_iter().flat_map(|(.., record)| record.key.inputs.keys());
             inputs.into_iter().any(|input| input != step && left.iter().any(|(other, _)| other == input))
         };
-        // Versions that were forged or mixed may take from each other in a circle: then the first goes first.
+        // Forged or mixed versions may take outputs from each other in a circle. Then the first
+        // goes first.
         let next = left.iter().position(|found| !takes_from_left(found)).unwrap_or(0);
         ordered.push(left.remove(next));
     }
     ordered
 }
 
-/// Asks for a step of a pipeline to be run again, with all that depend on it, by the next run of the program. `false` where
-/// somebody asked already. It is done once; until then [`undo_redo`] takes it back.
+/// Requests that the next run of the program runs a step of a pipeline again, with all steps that
+/// depend on it. Returns `false` if there is such a request already. The step is run again once;
+/// until then [`undo_redo`] takes the request back.
 ///
 /// # Errors
-/// [`Error::UnknownStep`] where the directory has no such step, or where it cannot be written.
+/// [`Error::UnknownStep`] if the directory has no such step; another error if it cannot be written.
 pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
     requests::ask(&absolute(path)?, step)
 }
 
-/// Takes back what [`redo`] asked for. `false` where nobody did.
+/// Takes back the request of [`redo`]. Returns `false` if there is none.
 ///
 /// # Errors
-/// Where the directory cannot be written.
+/// An error if the directory cannot be written.
 pub fn undo_redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
     requests::withdraw(&absolute(path)?, step)
 }

@@ -1,4 +1,4 @@
-//! Steps that do not depend on each other, at the same time.
+//! Runs steps that do not depend on each other at the same time.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -8,11 +8,11 @@ use std::thread::{self, ScopedJoinHandle};
 use super::Pipeline;
 use crate::base::warnings::{Warnings, warn};
 
-/// Runs functions at the same time, no more of them than there are processors.
+/// Runs functions at the same time, at most as many as there are processors.
 pub struct Parallel<'scope, 'env> {
     scope: &'scope thread::Scope<'scope, 'env>,
     permits: Arc<Permits>,
-    /// Where those of the pipeline go.
+    /// The pipeline's receiver of warnings.
     warnings: Warnings,
 }
 
@@ -20,16 +20,16 @@ pub struct Parallel<'scope, 'env> {
 #[derive(Debug)]
 pub struct Task<'scope, R>(Running<'scope, R>);
 
-/// Where a function is run.
+/// The place where a function runs.
 #[derive(Debug)]
 enum Running<'scope, R> {
     /// In a thread of its own.
     Thread(ScopedJoinHandle<'scope, R>),
-    /// In the one that began it, where it has ended.
+    /// In the thread that began it. It has ended.
     Here(thread::Result<R>),
 }
 
-/// How many more may run.
+/// The number of functions that may still start.
 #[derive(Debug)]
 struct Permits {
     free: Mutex<usize>,
@@ -84,11 +84,11 @@ impl Pipeline {
 }
 
 impl<'scope> Parallel<'scope, '_> {
-    /// Begins a function, in another thread. Where the system has no thread to give (`ulimit -u`), it is run at once in this one,
-    /// and a warning says so.
+    /// Begins a function in another thread. If the system has no thread to give (`ulimit -u`), the
+    /// function runs at once in this one, with a warning.
     pub fn spawn<R: Send + 'scope>(&self, work: impl FnOnce() -> R + Send + 'scope) -> Task<'scope, R> {
         let permits = Arc::clone(&self.permits);
-        // A thread that cannot be had does not give back what it was to do.
+        // If a thread cannot be started, its function is not given back, so it is shared here.
         let work = Arc::new(Mutex::new(Some(work)));
         let its = Arc::clone(&work);
         let begun = thread::Builder::new().spawn_scoped(self.scope, move || {
@@ -110,7 +110,7 @@ impl<'scope> Parallel<'scope, '_> {
     }
 }
 
-/// Runs the function that is waiting there.
+/// Runs the function that is waiting in `work`.
 fn taken<R>(work: &Mutex<Option<impl FnOnce() -> R>>) -> R {
     let taken = work.lock().unwrap_or_else(PoisonError::into_inner).take();
     match taken {
@@ -120,7 +120,7 @@ fn taken<R>(work: &Mutex<Option<impl FnOnce() -> R>>) -> R {
 }
 
 impl<R> Task<'_, R> {
-    /// Waits for it. What panics there panics here too; a step does not panic, it fails.
+    /// Waits for the function. If it panics, so does this call. A step does not panic, it fails.
     pub fn join(self) -> R {
         let ended = match self.0 {
             Running::Thread(thread) => thread.join(),

@@ -1,10 +1,10 @@
-//! What became of a step, and why.
+//! The outcome of a step, and the reasons.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -14,7 +14,7 @@ pub enum Outcome {
     Reused,
 }
 
-/// Why a step was run, or why not.
+/// A reason why a step was run, or why it was not.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -25,9 +25,9 @@ pub enum Reason {
     /// Its version was raised.
     #[non_exhaustive]
     Version {
-        /// That of the newest output.
+        /// The version in the newest output.
         old: u32,
-        /// That of the program.
+        /// The version in the program.
         new: u32,
     },
     /// A parameter has another value.
@@ -35,10 +35,11 @@ pub enum Reason {
     Parameter {
         /// Its name.
         name: String,
-        /// What it was, as JSON in which maps are sorted, and NaN and the infinities are numbers; of a very long one, the
-        /// beginning and a hash. `None` where there was none of that name.
+        /// The old value, as JSON in which maps are sorted, and NaN and the infinities are numbers.
+        /// A very long one is replaced by its beginning and a hash. `None` if there was no such
+        /// parameter.
         old: Option<String>,
-        /// What it is.
+        /// The new value, in the same form. `None` if there is no such parameter any more.
         new: Option<String>,
     },
     /// An output that it takes is another one.
@@ -46,46 +47,46 @@ pub enum Reason {
     Input {
         /// The step whose output it is.
         step: String,
-        /// The hash of what it was; `None` where none was taken.
+        /// The hash of the old output; `None` if none was taken.
         old: Option<String>,
-        /// The hash of what it is; `None` where it is not taken any more.
+        /// The hash of the new output; `None` if it is not taken any more.
         new: Option<String>,
     },
     /// A file that it reads has other content.
     #[non_exhaustive]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// The hash of what was in it; `None` where it was not read.
+        /// The hash of the old content; `None` if the file was not read.
         old: Option<String>,
-        /// The hash of what is in it; `None` where it is not read any more.
+        /// The hash of the new content; `None` if the file is not read any more.
         new: Option<String>,
     },
-    /// A file was changed while the step ran, so that it is not known what the step has read.
+    /// A file was changed while the step ran, so it is not known what the step has read.
     #[non_exhaustive]
     ChangedMeanwhile {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
     },
     /// Its output has another type.
     Type,
-    /// A version of its output that was kept cannot be used.
+    /// A kept version of its output cannot be used.
     #[non_exhaustive]
     Damaged {
         /// Its number.
         version: u64,
-        /// What is wrong with it.
+        /// The damage.
         why: String,
     },
-    /// A person wants it run.
+    /// The user requested a run.
     Forced,
-    /// A step that it depends on was run because a person wants that.
+    /// A step that it depends on was run because the user requested it.
     ForcedBy(String),
-    /// A person wants this version.
+    /// The user requested this version.
     Chosen,
-    /// A person takes its newest version as valid, though something has changed.
+    /// The user takes its newest version as valid, though something has changed.
     Accepted,
-    /// A person wants only other steps run, though something has changed.
+    /// The user wants only other steps run, though something has changed.
     LeftAlone,
 }
 
@@ -129,21 +130,21 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What became of a step.
+/// The report of a step.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StepReport {
     /// Its name.
     pub step: String,
-    /// Whether it was run.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why.
+    /// The reasons for it.
     pub reasons: Vec<Reason>,
-    /// Which version of its output counts now.
+    /// The number of the version of its output that counts now.
     pub version: u64,
     /// The length of its file, in bytes.
     pub bytes: u64,
-    /// How long it took this time.
+    /// The time that it took in this run.
     pub duration: Duration,
 }
 
@@ -163,7 +164,7 @@ impl fmt::Display for StepReport {
     }
 }
 
-/// What a pipeline tells while it works.
+/// An event of a pipeline at work.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StepEvent {
@@ -172,7 +173,7 @@ pub enum StepEvent {
     Started {
         /// Its name.
         step: String,
-        /// Why it is run.
+        /// The reasons for the run.
         reasons: Vec<Reason>,
     },
     /// It was run, or reused.

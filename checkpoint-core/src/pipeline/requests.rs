@@ -1,4 +1,5 @@
-//! Requests to run a step again, by files named after the step under `redo/`: a person leaves one, the program takes it.
+//! Requests to run a step again: files under `redo/` that are named after the step. The user leaves
+//! one, the program takes it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ fn place(pipeline: &Path, step: &str) -> PathBuf {
     pipeline.join(FOLDER).join(folder(step))
 }
 
-/// The steps that are to be run again.
+/// The steps with a request.
 pub(super) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
     let path = pipeline.join(FOLDER);
     match fs::read_dir(&path) {
@@ -23,7 +24,7 @@ pub(super) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
     }
 }
 
-/// Leaves a request for the next run. `false` where there is one.
+/// Leaves a request for the next run. `false` if there is one already.
 pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
     let known: Vec<String> = folder::steps(pipeline)?.into_keys().collect();
     if !known.iter().any(|known| known == step) {
@@ -38,7 +39,7 @@ pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
     }
 }
 
-/// Takes a request back. `false` where there is none.
+/// Takes a request back. `false` if there is none.
 pub(super) fn withdraw(pipeline: &Path, step: &str) -> Result<bool, Error> {
     let path = place(pipeline, step);
     match fs::remove_file(&path) {

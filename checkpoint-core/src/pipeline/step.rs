@@ -1,4 +1,4 @@
-//! One step: what its result depends on, and the function that makes it.
+//! One step: everything that its result depends on, and the function that makes it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -32,9 +32,10 @@ use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::{Directory, Home as _, name};
 
-/// How many versions of an output are kept unless said otherwise.
+/// The number of versions of an output that are kept by default.
 const KEEP: usize = 3;
-/// How long the name of its folder may be, in bytes: a file system has 255, and the folder of its progress has more in its name.
+/// The longest name of its folder, in bytes: a file system allows 255, and the folder of its
+/// progress has a longer name.
 const LONGEST_NAME: usize = 200;
 
 /// A step that is being declared. See [`Pipeline`] for an example.
@@ -48,7 +49,7 @@ pub struct Step<'p> {
     inputs: Inputs,
     keep: usize,
     read_back: ReadBack,
-    /// What was wrong with the declaration, for `run` to say.
+    /// The first error of the declaration, for `run` to return.
     wrong: Option<Error>,
 }
 
@@ -94,7 +95,8 @@ impl<'p> Step<'p> {
         self.wrong.get_or_insert(Error::InvalidSetting { setting, why });
     }
 
-    /// A value that the result depends on: anything that serde serializes. Text and numbers are shown when they change.
+    /// A value that the result depends on: anything that serde serializes. Text and numbers are
+    /// shown when they change.
     pub fn param<P: Serialize + ?Sized>(mut self, name: &str, value: &P) -> Step<'p> {
         match Parameter::of(value) {
             Ok(parameter) => {
@@ -112,7 +114,8 @@ impl<'p> Step<'p> {
         self
     }
 
-    /// The output of an earlier step that the result depends on. It is not loaded; the function does that, if it is run.
+    /// The output of an earlier step that the result depends on. It is not loaded; the function
+    /// loads it, if it is run.
     pub fn input<U>(mut self, output: &Output<U>) -> Step<'p> {
         if output.pipeline == self.pipeline.number {
             self.key.inputs.insert(output.step.clone(), output.identity.clone());
@@ -123,48 +126,49 @@ impl<'p> Step<'p> {
         self
     }
 
-    /// A file that the result depends on, by its content. A relative path goes from the working
-    /// directory at the time of [`run`](Step::run), as it does in the function.
+    /// A file that the result depends on, by its content. A relative path starts at the working
+    /// directory at the time of [`run`](Step::run), as in the function.
     ///
-    /// If it is changed while the step runs, it is not known what the step has read: the output counts in this run, and the next
-    /// one runs the step again.
+    /// If the file is changed while the step runs, it is not known what the step has read. The
+    /// output then counts in this run, and the next one runs the step again.
     pub fn file(mut self, path: impl AsRef<Path>) -> Step<'p> {
         self.files.push(path.as_ref().to_owned());
         self
     }
 
-    /// To be raised when the function computes something else than before; 1 unless said otherwise.
+    /// The version of the function, 1 by default. Raise it when the function computes something
+    /// else than before.
     pub fn version(mut self, version: u32) -> Step<'p> {
         self.key.version = version;
         self
     }
 
-    /// How many versions of the output are kept; 3 unless said otherwise. To go back to parameters whose output is kept
-    /// costs nothing.
+    /// The number of versions of the output to keep, 3 by default. To go back to parameters with a
+    /// kept output costs nothing.
     pub fn keep(mut self, versions: usize) -> Step<'p> {
         self.keep = versions;
         self
     }
 
-    /// Whether the output is loaded again and compared before it counts, and the first of the step's
-    /// [own checkpoints](StepContext::checkpointer); [`ReadBack::Auto`] unless said otherwise. See
-    /// [`Builder::read_back`](crate::Builder::read_back).
+    /// Sets when the output is loaded again and compared before it counts, and likewise the first
+    /// of the step's [own checkpoints](StepContext::checkpointer); [`ReadBack::Auto`] by default.
+    /// See [`Builder::read_back`](crate::Builder::read_back).
     pub fn read_back(mut self, read_back: ReadBack) -> Step<'p> {
         self.read_back = read_back;
         self
     }
 
-    /// Why the step would be run now, or why not, without running it.
+    /// Returns the outcome that the step would have now, and the reasons, without running it.
     ///
     /// # Errors
-    /// As [`run`](Step::run).
+    /// Those of [`run`](Step::run).
     pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
         self.pipeline.guard.check_process()?;
         let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
         let kept = self.prepare::<T>();
         let mut book = self.pipeline.book();
         if !is_another {
-            // It is not declared by this; the step itself may still follow.
+            // This is not the step's declaration; that may still follow.
             book.names.remove(&self.name);
         }
         let mut marks = book.marks.clone();
@@ -178,15 +182,16 @@ impl<'p> Step<'p> {
         })
     }
 
-    /// Runs the step, if it has to be run, and saves what it makes. Else `work` is not called.
+    /// Runs the step if it has to be run, and saves its output. Otherwise `work` is not called.
     ///
-    /// Whatever follows, what was done is saved: when the program is started again it goes on from here. A long step can
-    /// have checkpoints of its own, see [`StepContext::checkpointer`].
+    /// The output is saved, whatever happens later: when the program is started again it goes on
+    /// from here. A long step can have checkpoints of its own, see [`StepContext::checkpointer`].
     ///
     /// # Errors
-    /// [`Error::StepFailed`] where `work` fails or panics, and where a [`file`](Step::file) cannot be read. [`Error::StepTwice`], [`Error::ForeignInput`] or
-    /// [`Error::InvalidSetting`] where the declaration makes no sense; [`Error::StepNotRun`] where a command forbids to run
-    /// it. What may be wrong with files and disks.
+    /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
+    /// read. [`Error::StepTwice`], [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the
+    /// declaration makes no sense; [`Error::StepNotRun`] if a command forbids to run it. Other
+    /// errors of files and disks.
     pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
     where
         T: Checkpoint,
@@ -206,7 +211,7 @@ impl<'p> Step<'p> {
         }
     }
 
-    /// Decides what to do by `decided`, with versions that are not damaged.
+    /// Lets `decided` choose among the versions that are not damaged.
     fn choose<T: Checkpoint>(
         &self,
         kept: &mut Kept,
@@ -230,7 +235,7 @@ impl<'p> Step<'p> {
         }
     }
 
-    /// The damage of a version that a power cut may have taken: it was not synced, and the machine
+    /// The damage of a version that a power cut may have hit: it was not synced, and the machine
     /// has started again since. All of it is read.
     fn damage_of<T: Checkpoint>(&self, version: &Version) -> Result<Option<Error>, Error> {
         if version.record.unsynced.as_ref().is_none_or(|boot| Some(boot) == boot::current().as_ref()) {
@@ -244,7 +249,7 @@ impl<'p> Step<'p> {
         }
     }
 
-    /// Completes the key, and looks for the versions that are kept.
+    /// Completes the key, and looks for kept versions.
     fn prepare<T: Checkpoint>(&mut self) -> Result<Kept, Error> {
         if self.keep == 0 {
             self.refuse("at least one version of the output is kept");
@@ -286,10 +291,11 @@ impl<'p> Step<'p> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         let Version { number, record, bytes, .. } = version;
         let Workshop { disk, options, .. } = &self.pipeline.workshop;
-        // The program that made it may have been killed before its name was durable. What is built on it must not outlive it.
+        // The program that made it may have been killed before its name was durable. An output that
+        // is made from it must not outlive it.
         if options.durable {
             let outputs = self.outputs();
-            // It may also be of a run that was not durable.
+            // The version may also come from a run that was not durable.
             let file = outputs.location(number);
             disk.sync_file(&file).map_err(|source| Error::writing("sync", &file, source))?;
             disk.sync_directory(outputs.path())
@@ -328,7 +334,7 @@ impl<'p> Step<'p> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
-        // Before the work: a disk that cannot be written should not cost it.
+        // Opened before the work: a disk that cannot be written should not cost the work.
         let mut checkpoints = self.open::<T>()?;
         let same = versions.iter().find(|version| version.record.key == self.key);
         let again = same.map_or(0, |version| version.number);
@@ -363,7 +369,7 @@ impl<'p> Step<'p> {
         let metadata = self.metadata(key, &identity, begun.elapsed().as_secs_f64())?;
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);
-        // One that was left since the pipeline was opened is for the next run.
+        // A request left since the pipeline was opened is for the next run.
         if self.pipeline.commands.redo.contains(&self.name)
             && let Err(error) = withdraw(self.pipeline.path(), &self.name)
         {
@@ -397,14 +403,14 @@ impl<'p> Step<'p> {
         Ok(Metadata::new().with(RECORD, text))
     }
 
-    /// How the names of the directories begin in which a step with this key has its progress. The number of the version
-    /// that is made again follows, or 0 if none is: what a killed program left of one that is done is not taken for the
-    /// beginning of the next.
+    /// The beginning of the names of the directories for the progress of a step with this key. The
+    /// number of the version that is made again follows, or 0 if there is none. So the remains of a
+    /// finished version, left by a killed program, are not taken for the beginning of the next.
     fn progress_prefix(&self) -> String {
         format!("{}@{}-", folder(&self.name), self.key.hash())
     }
 
-    /// The version with this number is made: the progress towards it, and towards those before it, is not needed any more.
+    /// Removes the progress towards this version, which is made, and towards those before it.
     fn remove_progress(&self, number: u64) {
         // Another pipeline may have taken the place of this one since the step was saved.
         if self.pipeline.guard.check().is_err() {
@@ -448,11 +454,11 @@ impl fmt::Debug for Step<'_> {
     }
 }
 
-/// What a step's function is given.
+/// The context of a step's function.
 #[derive(Debug)]
 pub struct StepContext {
     step: String,
-    /// Where its own checkpoints are in the pipeline directory.
+    /// The place of its own checkpoints in the pipeline directory.
     place: String,
     read_back: ReadBack,
     inputs: Arc<Inputs>,
@@ -467,12 +473,12 @@ impl StepContext {
     }
 
     /// Opens checkpoints of the step's own, so that it continues in its middle after a crash. They
-    /// belong to its present version, parameters and inputs, and are removed when it is done with
-    /// these.
+    /// belong to its present version, parameters and inputs, and are removed once its output for
+    /// these is made.
     ///
     /// A state that was saved after an input [file](Step::file) changed is not loaded, even if the
-    /// file was put back: it is not known what the state was computed from. The newest state from
-    /// before the change is loaded instead, with a warning, or none.
+    /// file was put back: it is not known what the state was computed from. Instead, the newest
+    /// state from before the change is loaded, with a warning, or none.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
@@ -496,7 +502,7 @@ impl StepContext {
     /// ```
     ///
     /// # Errors
-    /// As [`Checkpointer::open`].
+    /// Those of [`Checkpointer::open`].
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
         let inputs = Arc::clone(&self.inputs);
         // A file that cannot be looked at counts as changed.
