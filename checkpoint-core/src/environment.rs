@@ -1,4 +1,4 @@
-//! The environment variables by which a user changes a program without compiling it.
+//! The environment variables that change a program without compiling it.
 //!
 //! A variable goes before the setting of the program. An invalid value is an error of opening. An
 //! unknown name that looks like ours gets a warning: a misspelt setting must not be lost.
@@ -60,7 +60,7 @@ pub(crate) fn ask(name: &str) {
 /// The value of a variable, without space around it. An empty variable counts as unset.
 ///
 /// # Errors
-/// [`Error::InvalidSetting`] where it is not UTF-8.
+/// [`Error::InvalidSetting`] if it is not UTF-8.
 pub(crate) fn variable(name: &str) -> Result<Option<String>, Error> {
     let Some(value) = std::env::var_os(name) else { return Ok(None) };
     match value.to_str() {
@@ -114,7 +114,7 @@ pub(crate) fn switch(name: &str) -> Result<Option<bool>, Error> {
 /// Checks the variable of warnings.
 ///
 /// # Errors
-/// [`Error::InvalidSetting`] where its value is invalid.
+/// [`Error::InvalidSetting`] if its value is invalid.
 pub(crate) fn check_warnings() -> Result<(), Error> {
     let value = variable(WARNINGS)?.unwrap_or_default();
     warnings::parse(&value).map(drop).map_err(|why| invalid(WARNINGS, &value, why))

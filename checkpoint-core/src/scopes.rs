@@ -288,7 +288,7 @@ impl Scopes {
         Err(Error::OtherScope { outer: self.active(), entered, expected })
     }
 
-    /// The name of the active scope; empty outside of all.
+    /// The name of the active scope; empty outside all scopes.
     fn active(&self) -> String {
         self.stack.frames.last().map(|frame| frame.name.clone()).unwrap_or_default()
     }

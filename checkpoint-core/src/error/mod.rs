@@ -22,8 +22,8 @@ macro_rules! shown {
 /// The reason that a save, a load, or the opening of a directory failed.
 ///
 /// An `Err` from a save means that its outcome is unknown: the new generation may exist after all,
-/// and is then complete. Whatever was acknowledged before is untouched, and the program may
-/// continue and save again.
+/// and is then complete. All acknowledged checkpoints are untouched, and the program may continue
+/// and save again.
 ///
 /// Its `Debug` is its message, with the causes that the message does not name, so that a `main`
 /// that returns it prints readable text.
@@ -120,7 +120,7 @@ pub enum Error {
     InUse {
         /// The checkpoint directory.
         path: PathBuf,
-        /// The holder, as it describes itself; empty where it did not.
+        /// The holder, as it describes itself; empty if it did not.
         holder: String,
     },
 
@@ -624,7 +624,7 @@ pub enum Error {
     )]
     #[non_exhaustive]
     ScopeNotKept {
-        /// The scope that is active; empty outside of all scopes.
+        /// The active scope; empty outside all scopes.
         outer: String,
         /// The scope that the program tried to enter.
         entered: String,
@@ -643,9 +643,9 @@ pub enum Error {
     )]
     #[non_exhaustive]
     OtherScope {
-        /// The scope that is active; empty outside of all scopes.
+        /// The active scope; empty outside all scopes.
         outer: String,
-        /// The scope that the program tried to enter; empty where it tried to save.
+        /// The scope that the program tried to enter; empty if it tried to save.
         entered: String,
         /// The scope that the restart must return to.
         expected: String,
@@ -655,7 +655,7 @@ pub enum Error {
     #[error("{}", shown!("scope `{name}` is active: call `restore` before any scope is entered"))]
     #[non_exhaustive]
     ScopeActive {
-        /// The scope that is active.
+        /// The active scope.
         name: String,
     },
 
@@ -727,7 +727,7 @@ pub enum Error {
     ForeignInput {
         /// The step.
         step: String,
-        /// The step whose output it takes.
+        /// The step with the output that it takes.
         input: String,
     },
 

@@ -1,5 +1,5 @@
-//! Sorts failures: the variant for an error of the system or a refusal of a file, and the reaction to
-//! it.
+//! Sorts failures: the variant for an error of the system or a refusal of a file, and the reaction
+//! to it.
 
 use std::io;
 use std::path::Path;

@@ -41,7 +41,7 @@ pub(super) fn version_help(found: u32, expected: u32) -> String {
     )
 }
 
-/// Displays one item a line, each indented.
+/// Displays one item on each line, indented.
 pub(super) struct List<'a, T>(pub(super) &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {

@@ -21,7 +21,7 @@ pub(super) enum System {
     Pbs(String),
 }
 
-/// The end of the job, `None` where it has no limit; or the reason that it is unknown.
+/// The end of the job, `None` if it has no limit; or the reason why it is unknown.
 pub(super) type Answer = Result<Option<SystemTime>, String>;
 
 impl System {
@@ -82,7 +82,7 @@ fn read(child: &mut Child, patience: Duration) -> Result<String, String> {
     let reader = move || {
         let mut bytes = Vec::new();
         let outcome = output.take(READ).read_to_end(&mut bytes);
-        // This fails where the caller no longer waits.
+        // This fails if the caller no longer waits.
         let _ = sender.send(outcome.map(|_| String::from_utf8_lossy(&bytes).into_owned()));
     };
     thread::Builder::new().name("ask".to_owned()).spawn(reader).map_err(|error| error.to_string())?;

@@ -59,8 +59,8 @@ pub(super) struct Deadlines {
     pub(super) ours: Option<Found>,
     /// The deadline of the batch system.
     pub(super) job: Option<Found>,
-    /// The batch system to ask for changes of the latter; `None` where it did not answer, or the
-    /// job is another.
+    /// The batch system to ask for changes of the latter; `None` if it did not answer, or the job
+    /// is another.
     pub(super) system: Option<System>,
     /// The number of tasks of the job that may ask.
     pub(super) tasks: u32,
@@ -69,7 +69,7 @@ pub(super) struct Deadlines {
 /// Returns the deadlines in the future.
 ///
 /// # Errors
-/// [`Error::InvalidSetting`] where the deadline of a user is invalid.
+/// [`Error::InvalidSetting`] if the deadline of a user is invalid.
 pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     let now = SystemTime::now();
     let ahead = |found: &Found| is_ahead(found, now);
@@ -85,8 +85,8 @@ pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     Ok(Deadlines { ours, job, system, tasks })
 }
 
-/// A deadline in the past belongs to another job, whose variables the terminal kept. It must not
-/// hide the others.
+/// A deadline in the past belongs to another job: the terminal kept its variables. It must not hide
+/// the others.
 fn is_ahead(found: &Found, now: SystemTime) -> bool {
     let ahead = found.at > now;
     if !ahead {
@@ -154,8 +154,8 @@ fn asked(system: System) -> Option<OfJob> {
     }
 }
 
-/// Smaller numbers, before 2001, are not taken for seconds since 1970: they are probably durations
-/// without a unit.
+/// Numbers below this, times before 2001, are not taken for seconds since 1970: they are probably
+/// durations without a unit.
 const EARLIEST: Duration = Duration::from_secs(1_000_000_000);
 
 /// Parses a time in RFC 3339, in Unix seconds, or as a duration from `now`, with or without a plus

@@ -60,7 +60,7 @@ pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Er
 /// ```
 ///
 /// # Errors
-/// As [`request_halt`].
+/// Those of [`request_halt`].
 pub fn request_requeue(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
     request(Wish::Requeue, &store::absolute(directory)?, message)
 }

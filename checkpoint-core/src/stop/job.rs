@@ -100,7 +100,7 @@ impl Job {
         self.asked = now;
         let (sender, receiver) = mpsc::channel();
         let ask = Arc::clone(&self.ask);
-        // This fails where the receiver no longer waits.
+        // This fails if the receiver no longer waits.
         let work = move || drop(sender.send(ask()));
         match thread::Builder::new().name("deadline".to_owned()).spawn(work) {
             Ok(_) => self.pending = Some(receiver),
@@ -225,7 +225,7 @@ mod tests {
             stops
         }
 
-        /// The second at which it stops, if it looks after each step.
+        /// Accepts only digits: a number with a sign or a fraction has another meaning.
         fn stops(&mut self, step: u32) -> u32 {
             (0..100_000).step_by(step as usize).find(|second| self.stops_at(*second, step)).unwrap()
         }

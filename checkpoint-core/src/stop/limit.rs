@@ -32,15 +32,15 @@ enum Kind {
 }
 
 impl Limit {
-    /// A limit at a time after the beginning. `None` where it is too far to compute.
+    /// A limit at a time after the beginning. `None` if it is too far to compute.
     pub(super) fn after(limit: Duration, begun: Instant) -> Option<Limit> {
         Some(Limit { at: begun.checked_add(limit)?, span: limit, kind: Kind::Time(limit) })
     }
 
-    /// A limit at a time of the wall clock. `None` where it is too far to compute.
+    /// A limit at a time of the wall clock. `None` if it is too far to compute.
     ///
-    /// A time in the past is no limit: the job was not ended then, so the time belongs to another
-    /// job, whose variables the terminal kept.
+    /// A time in the past is no limit: the job was not ended then. So the time belongs to another
+    /// job, and the terminal kept its variables.
     pub(super) fn at(at: SystemTime, source: &'static str, now: Instant, wall: SystemTime) -> Option<Limit> {
         let Some(span) = at.duration_since(wall).ok().filter(|left| !left.is_zero()) else {
             super::deadline::warn_of_past(source, at);
@@ -79,7 +79,7 @@ impl Limit {
     /// True if the last save must begin now, for this duration of a save and of a step of the
     /// program.
     ///
-    /// That is so when the time left is at most the sum of
+    /// That is true if the time left is at most the sum of
     /// - twice the time of a save, but at most half of the whole time, and at least one save;
     /// - one step, because the program asks again only after it, but at most a quarter of the whole
     ///   time;
@@ -178,7 +178,7 @@ mod tests {
         let (limit, now) = in_time(100 * SECOND);
         assert!(!limit.is_near(now, 60 * SECOND, Duration::ZERO));
         assert!(limit.is_near(now + 35 * SECOND, 60 * SECOND, Duration::ZERO));
-        // Where a save cannot end in time anyway, it begins immediately.
+        // A save that cannot end in time anyway begins immediately.
         assert!(limit.is_near(now, 200 * SECOND, Duration::ZERO));
     }
 

@@ -41,12 +41,12 @@ pub use halt::{request_halt, request_requeue};
 /// The least time between two looks at the halt file and the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The reasons to stop a run for, besides the halt file.
+/// The reasons for which a run stops, besides the halt file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) signals: Vec<Signal>,
     pub(crate) time_limit: Option<Duration>,
-    /// True if the times of the batch system count, and `CHECKPOINT_DEADLINE`.
+    /// True if the times of the batch system and `CHECKPOINT_DEADLINE` count.
     pub(crate) deadline: bool,
     pub(crate) exit_codes: ExitCodes,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Stop {
     exit_codes: ExitCodes,
     next_look: Instant,
     reason: Option<StopReason>,
-    /// True if the program asked since there is a reason.
+    /// True if the program asked after a reason was found.
     was_asked: bool,
 }
 

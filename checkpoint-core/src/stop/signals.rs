@@ -4,7 +4,7 @@
 //! be removed again: after the last action of a signal is unregistered, `signal-hook` leaves its
 //! own handler in place, and the signal would do nothing any more. So the first listener of a
 //! signal also registers a second action, forever. It does the system's default, and is *armed*
-//! exactly while there is no listener. A second SIGINT works by the same means: the first one arms
+//! exactly while there is no listener. A second SIGINT works in the same way: the first one arms
 //! it.
 
 #[cfg(unix)]
@@ -33,7 +33,7 @@ mod unix {
     /// The data that all listeners of one signal share.
     struct Shared {
         listeners: usize,
-        /// True if it is armed while there is no listener; unknown until the first listener comes.
+        /// True if it is armed while there is no listener. Unknown until the first listener comes.
         usually_ends: Option<bool>,
     }
 
@@ -128,8 +128,7 @@ mod unix {
         }
     }
 
-    /// True if the signal is neither handled nor ignored. Where the system does not say, that is
-    /// assumed.
+    /// True if the signal is neither handled nor ignored, or if the system does not tell.
     fn usually_ends_the_program(signal: Signal) -> bool {
         std::fs::read_to_string("/proc/self/status").is_ok_and(|status| !is_taken(&status, signal))
             || cfg!(not(any(target_os = "linux", target_os = "android")))

@@ -55,8 +55,8 @@ impl Process {
     }
 }
 
-/// Waits within the process for at most a minute, so that no process stays behind should the test
-/// fail.
+/// Waits within the process for at most a minute, so that no process stays behind if the test
+/// fails.
 fn until<R>(mut ready: impl FnMut() -> Option<R>) -> R {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(60) {
@@ -226,7 +226,7 @@ fn an_earlier_handler_is_called_too_and_stays_afterwards() {
         process.says(word);
         process.send(Sent::INT);
     }
-    // Where the system does not list handlers, the second one ends the program, as documented.
+    // If the system does not list handlers, the second one ends the program, as documented.
     let status = process.ends();
     assert!(status.success() || cfg!(not(target_os = "linux")), "{status}");
 }
@@ -298,7 +298,7 @@ fn a_time_limit_stops_the_program() {
     let mut stop = Stop::new(&settings, directory.path(), begun).unwrap();
     assert_eq!(stop.reason(begun, Duration::from_secs(1)), None);
     let near = begun + Duration::from_secs(3594);
-    // Asked often: a step takes no time.
+    // A program that asks often: a step takes no time.
     let limit = Duration::from_secs(3600);
     assert_eq!(stop.reason(near, Duration::from_secs(1)), Some(&StopReason::TimeLimit { limit }));
 }
