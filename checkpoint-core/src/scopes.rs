@@ -359,7 +359,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         Ok(())
     }
 
-    /// Saves the variables, together with what the scopes around this one kept.
+    /// Saves the variables, together with those that the scopes around this one kept.
     ///
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all

@@ -177,7 +177,7 @@ pub(super) fn decide(
     Ok(Choice::Run(reasons(key, kept)))
 }
 
-/// The version from which the least has changed; of several, the newest.
+/// The version with the fewest changes; of several, the newest.
 fn nearest<'v>(key: &Key, versions: impl Iterator<Item = &'v Version>) -> Option<&'v Version> {
     versions.min_by_key(|version| key.changes(&version.record.key).len())
 }

@@ -72,7 +72,8 @@ impl Protection {
     /// pipeline.step("fit").run(|_| Ok::<u64, Error>(7))?;
     ///
     /// let of_step = protection.of_step("fit");
-    /// let mut reader = CheckpointReader::<u64>::builder(path.join("steps/fit")).protection(of_step).open()?;
+    /// let builder = CheckpointReader::<u64>::builder(path.join("steps/fit"));
+    /// let mut reader = builder.protection(of_step).open()?;
     /// assert_eq!(reader.load()?, Some(7));
     /// # Ok(())
     /// # }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! step.rs: parameters, inputs, files ──▶ key.rs: what the result depends on
-//!          ──▶ decide.rs: is there a version with this key, what does the person want? ──▶ reused, or run and saved
+//!          ──▶ decide.rs: the versions with this key, the user's commands ──▶ reused, or run
 //! ```
 //!
 //! A pipeline directory holds, under `steps/`, one checkpoint directory for each step. Its
@@ -68,7 +68,8 @@ use folder::place_of;
 ///     let numbers = pipeline.step("load").run(|_| Ok::<_, std::io::Error>(vec![1.0, 2.0]))?;
 ///     let scaled = pipeline.step("scale").param("factor", &factor).input(&numbers).run(|_| {
 ///         let numbers = numbers.load()?;
-///         Ok::<Vec<f64>, checkpointed::Error>(numbers.iter().map(|number| number * factor).collect())
+///         let scaled = numbers.iter().map(|number| number * factor).collect();
+///         Ok::<Vec<f64>, checkpointed::Error>(scaled)
 ///     })?;
 ///     assert_eq!(scaled.load()?[1], 2.0 * factor);
 ///     for step in pipeline.finish()? {

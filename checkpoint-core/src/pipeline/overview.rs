@@ -46,7 +46,7 @@ pub struct StepVersion {
     pub step_version: u32,
     /// The parameters, as text.
     pub parameters: BTreeMap<String, String>,
-    /// The steps whose outputs it took.
+    /// The steps that it took outputs of.
     pub inputs: Vec<String>,
     /// The files that it read.
     pub files: Vec<String>,

@@ -45,7 +45,7 @@ pub enum Reason {
     /// An output that it takes is another one.
     #[non_exhaustive]
     Input {
-        /// The step whose output it is.
+        /// The step that made it.
         step: String,
         /// The hash of the old output; `None` if none was taken.
         old: Option<String>,

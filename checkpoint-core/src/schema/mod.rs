@@ -39,7 +39,7 @@ pub struct Schema {
     pub types: Vec<Definition>,
 }
 
-/// A part of a state whose form could not be found out. See [`Schema::opaque_parts`].
+/// A part of a state with a form that could not be found out. See [`Schema::opaque_parts`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpaquePart {
@@ -104,12 +104,12 @@ pub enum Type {
     Tuple(Vec<Type>),
     /// A fixed number of one type: `[T; N]`.
     Array(Box<Type>, u64),
-    /// Fixed arrays of any length whose elements are in one sequence: `[[T; 64]; 3]`, or a `Vec` of
+    /// Fixed arrays of any length with all elements in one sequence: `[[T; 64]; 3]`, or a `Vec` of
     /// them.
     Grid(Grid),
     /// The struct or enum at this place of [`Schema::types`].
     Named(usize),
-    /// A type from elsewhere whose form could not be found out; only its name is compared. In a
+    /// A type from elsewhere. Its form could not be found out, and only its name is compared. In a
     /// checkpoint the written values may tell its form: see [`Definition::observed`].
     Opaque(String),
     /// A type that could be saved but never loaded, with the reason. No checkpoint is written with
@@ -117,7 +117,7 @@ pub enum Type {
     Unsupported(String),
 }
 
-/// Fixed arrays whose elements are in one sequence, the last dimension fastest.
+/// Fixed arrays with all elements in one sequence, the last dimension fastest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     /// The type of the elements.
@@ -146,13 +146,13 @@ impl Grid {
 pub struct Definition {
     /// Its name, as given by its author or the type's own; never a module path.
     pub name: String,
-    /// Its version, as given by its author; 1 where none was given.
+    /// Its version, as given by its author; 1 if none was given.
     pub version: u32,
     /// True if only serde describes it, as it does the types of other crates. If two such types
     /// have the same form, only the name tells them apart.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
-    /// True if it stands for a type whose form could not be found out. Then it wraps the form that
+    /// True if it stands for a type of a form that the type did not tell. Then it wraps the form that
     /// was seen when the values of this checkpoint were written, under the name of the type.
     #[serde(default, skip_serializing_if = "is_false")]
     pub observed: bool,
@@ -226,8 +226,7 @@ impl Schema {
             && self.types.iter().all(|definition| definition.types().all(|ty| closed(ty, count)))
     }
 
-    /// Gives each type whose form is not known, in order: those of each definition, then those of
-    /// the root.
+    /// Gives each type of unknown form, in order: those of each definition, then those of the root.
     pub(crate) fn each_opaque(&mut self, take: &mut dyn FnMut(&mut Type)) {
         fn within(ty: &mut Type, take: &mut dyn FnMut(&mut Type)) {
             match ty {

@@ -11,8 +11,7 @@ pub(crate) enum Step {
     Field(&'static str),
     /// Into an element, or a field without a name.
     Index(u64),
-    /// Into the value of a map whose key was encoded as these bytes; the type of the key tells what
-    /// they mean.
+    /// Into the value of a map. Its key was encoded as these bytes, and has this type.
     Key { from: usize, to: usize, type_name: fn() -> &'static str },
 }
 
@@ -213,7 +212,7 @@ mod tests {
         assert!(kept.ends_with("%C3") || kept.ends_with("%A9"), "{kept}");
     }
 
-    /// Paths of 900 to 1100 bytes, whose last steps begin and end at every place.
+    /// Paths of 900 to 1100 bytes with last steps that begin and end at every place.
     fn long_paths() -> Vec<String> {
         let mut paths = Vec::new();
         for length in 900..1100 {

@@ -125,7 +125,7 @@ impl<F: Serialize + DeserializeOwned + 'static, P> ViaSerde<F> for Probe<F, P> {
     fn lend_arrays(&self, _: &mut F, _: &mut ArrayPool) {}
 }
 
-/// The schema of a type of this library, whose serde code is derived.
+/// The schema of a type of this library. Its serde code is derived.
 pub(crate) fn derived<W: DeserializeOwned + 'static>(types: &mut Types) -> Type {
     types.import_derived::<W>(trace::trace::<W>)
 }

@@ -1,6 +1,6 @@
 //! Fixed arrays of numbers, of any length, in places that `#[checkpointed]` cannot see.
 //!
-//! serde has fixed arrays of up to 32 elements. In a field whose type is written out, such as
+//! serde has fixed arrays of up to 32 elements. In a field with a type that is written out, as
 //! `[[f64; 64]; 64]`, `Vec<[f32; 784]>`, `Arc<[f64; 100]>` or `HashMap<String, [f64; 64]>`,
 //! `#[checkpointed]` sees longer ones by itself. Behind an alias, or in a type that derives serde's
 //! traits on its own, they need this attribute:
@@ -21,7 +21,8 @@
 //!     by_name: BTreeMap<String, [f32; 100]>,
 //! }
 //!
-//! let fields = Fields { temperature: [[1.5; 64]; 64], by_name: [("first".to_owned(), [0.5; 100])].into() };
+//! let by_name = [("first".to_owned(), [0.5; 100])].into();
+//! let fields = Fields { temperature: [[1.5; 64]; 64], by_name };
 //! let text = serde_json::to_string(&fields)?;
 //! let loaded: Fields = serde_json::from_str(&text)?;
 //! assert_eq!(loaded.temperature, fields.temperature);

@@ -358,7 +358,7 @@ impl Checkpoint for OsString {
     }
 }
 
-/// Types whose form serde fixes.
+/// Types with a form that serde fixes.
 macro_rules! traced {
     ($($ty:ty),*) => {$(
         impl Checkpoint for $ty {

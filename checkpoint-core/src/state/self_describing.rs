@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for Bytes {
     }
 }
 
-/// Stands before a `Some` whose content would be taken for `None`, or for such a `Some`:
+/// The mark before a `Some` with a content that would be taken for `None`, or for such a `Some`:
 /// `Some(None)`, `Some(Some(None))`. The letters are `ckpt`; no standard gives the number a
 /// meaning.
 const SOME: u64 = 0x636b_7074;

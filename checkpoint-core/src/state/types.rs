@@ -1,4 +1,4 @@
-//! [`Types`]: what a type tells of itself.
+//! [`Types`]: the collected schemas of types.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ impl Schema {
         Schema { root, types: types.definitions }
     }
 
-    /// The parts whose form could not be found out, as happens with some types of other crates.
+    /// The parts of unknown form: some types of other crates do not tell theirs.
     ///
     /// A state with such parts loads as long as their types stay the same, whatever changes beside
     /// them. The written values complete the schema in each checkpoint, as far as they have one
@@ -39,7 +39,7 @@ impl Schema {
     /// #     }
     /// # }
     ///
-    /// // `Secret` takes one text only, so that what comes after it is never reached.
+    /// // `Secret` accepts one text only, so the value after it is never reached.
     /// let parts = Schema::of::<Plain<Vec<(Secret, u16)>>>().opaque_parts();
     /// let lines: Vec<String> = parts.iter().map(ToString::to_string).collect();
     /// assert_eq!(lines, ["[].1: u16 behind Secret, of which no sample could be made"]);
@@ -58,7 +58,7 @@ pub struct Types {
     /// The types that give their schema themselves, not by way of serde, by their places.
     pub(super) defined: HashMap<usize, TypeId>,
     pub(super) migrations: Vec<Pending>,
-    /// True if a type was met whose serde code may not be derived.
+    /// True if a type was met with serde code that may not be derived.
     pub(super) has_foreign_parts: bool,
     /// The older names of the definitions and of their members, by their places.
     pub(super) former: HashMap<usize, Former>,
@@ -77,7 +77,7 @@ impl Types {
         self.define_derived::<T>(name, version, body)
     }
 
-    /// Like [`define`](Types::define), for a type whose serde code and schema are both derived, so
+    /// Like [`define`](Types::define), for a type with derived serde code and a derived schema, so
     /// that they cannot disagree.
     #[doc(hidden)]
     pub fn define_derived<T: 'static>(
@@ -211,7 +211,7 @@ impl Types {
         self.import_derived::<T>(trace)
     }
 
-    /// Like [`import`](Types::import), for a type whose writing and reading are known to agree.
+    /// Like [`import`](Types::import), for a type that is known to be written as it is read.
     pub(crate) fn import_derived<T: 'static>(&mut self, trace: impl FnOnce() -> Traced) -> Type {
         if let Some(ty) = self.known.get(&TypeId::of::<T>()) {
             return ty.clone();

@@ -181,7 +181,7 @@ fn unix_seconds(value: &str) -> Option<SystemTime> {
 
 /// Accepts an offset from UTC too, which `humantime` does not read.
 fn rfc_3339(value: &str) -> Option<SystemTime> {
-    // The sign is behind the date, whose hyphens are no signs.
+    // The sign is behind the date: the hyphens of the date are no signs.
     let sign = value.char_indices().skip(10).find(|(_, character)| matches!(character, '+' | '-'));
     let Some((at, sign)) = sign else {
         // A time without a zone could be any hour of a day.

@@ -45,8 +45,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// A job with this number of tasks, whose end is known, or which has none yet. `source` is
-    /// asked from now on.
+    /// A job with this number of tasks, and with a known end, or none yet. `ask` is called from now
+    /// on.
     pub(super) fn new(
         found: Option<Found>,
         source: &'static str,

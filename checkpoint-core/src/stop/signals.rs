@@ -47,7 +47,7 @@ mod unix {
         SHARED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears signals until it is dropped; then they do what they did before.
+    /// Hears signals until it is dropped; then they have their earlier effect again.
     #[derive(Debug)]
     pub(in crate::stop) struct Listener {
         /// The index of the last signal, plus one.
@@ -95,7 +95,7 @@ mod unix {
             self.signals.push(signal);
             *listeners += 1;
             if *listeners == 1 {
-                // Last: a signal that comes before is not lost, it still does what it always did.
+                // Last: a signal that comes before is not lost, it still has its earlier effect.
                 armed.store(false, Ordering::SeqCst);
             }
             Ok(())

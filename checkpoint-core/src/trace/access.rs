@@ -17,7 +17,7 @@ pub(super) struct Members<'a> {
     pub(super) tracer: &'a mut Tracer,
     pub(super) slots: Rc<[SlotId]>,
     pub(super) length: usize,
-    /// The number of members read so far, where it is known.
+    /// The number of members read so far, as far as it is known.
     pub(super) known: usize,
     pub(super) read: &'a mut usize,
     pub(super) hurry: bool,

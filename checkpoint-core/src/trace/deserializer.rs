@@ -1,4 +1,4 @@
-//! A deserializer without data, which notes what it is asked for.
+//! A deserializer without data. It notes the requests of a type.
 
 use std::any::type_name;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub(super) struct Tracing<'a> {
 }
 
 impl<'a> Tracing<'a> {
-    /// Notes what is asked for, and returns the number of the sample value to give.
+    /// Notes a request, and returns the number of the sample value to give.
     fn leaf(&mut self, ty: Type, samples: usize) -> usize {
         self.tracer.graph.leaf(self.slot, Shape::Leaf(ty));
         self.tracer.choice(self.slot, samples)

@@ -46,7 +46,7 @@ struct Part {
 /// Definitions are numbered in the order in which they are met.
 struct Emission<'a> {
     graph: &'a Graph,
-    /// Slots whose type contains itself, and thus needs a definition to refer to.
+    /// Slots of types that contain themselves, and thus need a definition to refer to.
     shared: HashSet<SlotId>,
     places: HashMap<Item, usize>,
     items: Vec<Item>,

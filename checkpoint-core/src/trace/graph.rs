@@ -1,8 +1,8 @@
-//! What has been learned so far about the type that is traced.
+//! The knowledge so far about the type that is traced.
 //!
-//! A *slot* is a place where a value goes: a field, an element, the root. A *container* is a struct
-//! or an enum; all its occurrences share one, whose slots are thus shared too, so recursive types
-//! are cycles of a finite graph.
+//! A *slot* is a place of a value: a field, an element, the root. A *container* is a struct or an
+//! enum. All its occurrences share one container and its slots, so recursive types are cycles of a
+//! finite graph.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,12 +13,12 @@ use crate::schema::Type;
 pub(super) type SlotId = usize;
 pub(super) type ContainerId = usize;
 
-/// The distance to something unknown where there is nothing unknown.
+/// The distance to something unknown if there is nothing unknown.
 pub(super) const FAR: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// Rust's name of the type, empty where it is not known.
+    /// Rust's name of the type, empty if it is not known.
     pub(super) type_name: &'static str,
     pub(super) shape: Shape,
     /// The number of members read, if it is a tuple. It may differ from the number that was asked
@@ -34,7 +34,7 @@ pub(super) struct Slot {
     /// alone.
     pub(super) fixed: bool,
     pub(super) tries: u32,
-    /// No value could be made, whatever was tried.
+    /// No value could be made, with any combination of choices.
     pub(super) refused: bool,
     /// Refused, or holds something that cannot be left out and is refused.
     pub(super) dead: bool,
@@ -77,7 +77,7 @@ pub(super) enum Shape {
     Option(SlotId),
     Seq(SlotId),
     Map(SlotId, SlotId),
-    /// The slots of the members (one for all where there are many), and their number.
+    /// The slots of the members (one for all if there are many), and their number.
     Tuple(Rc<[SlotId]>, usize),
     Container(ContainerId),
     /// A type within itself without a struct or an enum in between.
@@ -374,7 +374,7 @@ impl Graph {
         }
     }
 
-    /// Notes the form of a content; `None` where it was another before.
+    /// Notes the form of a content; `None` if it was another before.
     pub(super) fn form(&mut self, place: Place, form: Form) -> Option<Rc<[SlotId]>> {
         match self.content(place).form {
             Form::Unasked => {

@@ -51,7 +51,7 @@ impl Error for Refusal {
 
 pub(super) type Result<T> = std::result::Result<T, Refusal>;
 
-/// The part whose value could not be made.
+/// The part that failed: its value could not be made.
 #[derive(Clone, Copy)]
 pub(super) enum Culprit {
     Slot(SlotId),
@@ -78,7 +78,7 @@ pub(super) struct Tracer {
     pub(super) recursion: usize,
     /// True if the failure of this pass has found its cause.
     settled: bool,
-    /// The slot whose value could not end.
+    /// The slot of a value that could not end.
     hopeless: Option<SlotId>,
     probes: Probes,
     /// The probe of this pass, if nothing else was left to be found out.
@@ -274,7 +274,7 @@ impl Tracer {
         }
     }
 
-    /// The present choice of `slot`, of so many.
+    /// The present choice of `slot`, less than `choices`.
     pub(super) fn choice(&mut self, slot: SlotId, choices: usize) -> usize {
         if let Some(choice) = self.probed(slot, choices) {
             return choice;

@@ -1,4 +1,4 @@
-//! The combinations of choices that are tried while a type refuses what it is given.
+//! The combinations of choices that are tried while a type refuses its values.
 //!
 //! First all choices of one kind are changed at once: types that hold a date, or the parts of a
 //! matrix, accept values that go together. Then each choice is changed by itself, and then the last

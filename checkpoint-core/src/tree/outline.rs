@@ -128,7 +128,7 @@ pub enum Content {
     },
     /// The value is deeper than the limit.
     Deeper,
-    /// A type whose form is not in the checkpoint.
+    /// A type with a form that is not in the checkpoint.
     Opaque,
     /// It cannot be read, for this reason.
     Unreadable(String),

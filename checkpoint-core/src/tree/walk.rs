@@ -63,7 +63,7 @@ pub(super) struct Walker<'a> {
     pub(super) check: Option<&'a Check<'a>>,
     ends: &'a Ends,
     steps: u64,
-    /// The steps of values whose ends were noted on the way.
+    /// The steps of values with ends that were noted on the way.
     noted: u64,
 }
 
@@ -178,7 +178,7 @@ impl<'a> Walker<'a> {
         self.front(|rest| bytes::variant(rest, variants))
     }
 
-    /// Passes over so many elements.
+    /// Passes over `count` elements.
     pub(super) fn skip_elements(&mut self, ty: &'a Type, count: u64) -> Result<(), Trouble> {
         self.run(vec![Rest::Elements(ty, count).into()])
     }

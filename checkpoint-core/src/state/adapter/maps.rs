@@ -1,4 +1,4 @@
-//! Maps whose values hold fixed arrays.
+//! Maps with fixed arrays in their values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::arrays::ArrayPool;
 use crate::schema::Type;
 use crate::state::Types;
 
-/// A map whose values go through `A`.
+/// A map. Its values go through `A`.
 #[derive(Debug)]
 pub struct Values<A>(PhantomData<A>);
 

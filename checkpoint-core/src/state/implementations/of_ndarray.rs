@@ -39,7 +39,7 @@ where
     }
 }
 
-/// Arrays whose elements may be shared or borrowed. Each is read as one that owns them alone.
+/// Arrays that may share or borrow their elements. Each is read as one that owns them alone.
 macro_rules! checkpoints {
     ($($array:ty),+) => {$(
         impl<A, D> Checkpoint for $array

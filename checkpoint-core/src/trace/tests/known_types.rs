@@ -220,7 +220,7 @@ fn values_that_must_go_together_are_found() {
     }
 }
 
-/// A sequence, or a map, whose elements are read as different types, depending on their place.
+/// A sequence, or a map, of elements that are read as different types, depending on their place.
 struct Mixed<const IS_MAP: bool>;
 
 impl<'de, const IS_MAP: bool> Deserialize<'de> for Mixed<IS_MAP> {
