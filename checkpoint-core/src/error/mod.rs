@@ -564,7 +564,9 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "{} needs {bytes} bytes of memory for {part}, which are not to be had", path.display()
+            "{} needs {bytes} bytes of memory for {part}, and the system gives no more: free some memory, or raise the limit of this \
+            process",
+            path.display()
         )
     )]
     #[non_exhaustive]

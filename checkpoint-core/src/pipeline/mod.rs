@@ -54,8 +54,8 @@ use folder::place_of;
 ///
 /// A step is done again when one of these has changed: its version, a parameter, an output that it
 /// takes, the content of a file that it reads. See [`Step::run`] for the way to write a step. The
-/// methods here that take a step's name, and the variable `CHECKPOINT_STEPS`, are for the person
-/// who works with the pipeline.
+/// methods here that take a step's name, and the variable `CHECKPOINT_STEPS`, are for the user of
+/// the program.
 ///
 /// ```
 /// use checkpointed::Pipeline;

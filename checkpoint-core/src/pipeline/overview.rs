@@ -125,7 +125,8 @@ pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Step
         in_progress: in_progress.contains(&step),
         redo: asked.contains(&step),
         stale: {
-            let by = forced.get(&step).map(|by| format!("{by}, whose output it takes, is to be run again"));
+            let by =
+                forced.get(&step).map(|by| format!("it takes the output of {by}, which is to be run again"));
             let record = records.last().map(|(.., record)| stale(record, &identities));
             by.into_iter().chain(record.unwrap_or_default()).collect()
         },

@@ -66,7 +66,11 @@ pub fn write_safetensors(
     let mut begin = 0;
     for array in &sorted {
         let Some(dtype) = dtype(array.element()) else {
-            return refuse(format!("it has no type for {}, of which {} is", array.element(), array.name()));
+            return refuse(format!(
+                "it has no type for {}, the elements of {}",
+                array.element(),
+                array.name()
+            ));
         };
         let end = begin + array.bytes();
         let tensor = Tensor { dtype, shape: array.shape(), data_offsets: [begin, end] };

@@ -110,7 +110,7 @@ impl Serializer for Checker {
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Text, Error> {
         match value.serialize(self)? {
-            Text::Null => Err(lost("a `Some` whose content is null is the same as `None`")),
+            Text::Null => Err(lost("a `Some` that holds null is the same as `None`")),
             text => Ok(text),
         }
     }
