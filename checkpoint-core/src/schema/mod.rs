@@ -152,8 +152,8 @@ pub struct Definition {
     /// have the same form, only the name tells them apart.
     #[serde(default, skip_serializing_if = "is_false")]
     pub foreign: bool,
-    /// True if it stands for a type of a form that the type did not tell. Then it wraps the form that
-    /// was seen when the values of this checkpoint were written, under the name of the type.
+    /// True if it stands for a type of a form that the type did not tell. Then it wraps the form
+    /// that was seen when the values of this checkpoint were written, under the name of the type.
     #[serde(default, skip_serializing_if = "is_false")]
     pub observed: bool,
     /// Its content.

@@ -125,7 +125,8 @@ impl Types {
     ///
     ///     fn schema(types: &mut Types) -> Type {
     ///         // Version 1 was a number, in kelvins.
-    ///         types.migrate::<1, Self, _, _, _>(|kelvins: f64| Celsius { degrees: kelvins - 273.15 });
+    ///         let from_kelvins = |kelvins: f64| Celsius { degrees: kelvins - 273.15 };
+    ///         types.migrate::<1, Self, _, _, _>(from_kelvins);
     ///         types.define::<Self>(Self::NAME, Self::VERSION, |types| {
     ///             let degrees = Field { name: "degrees".to_owned(), ty: f64::schema(types) };
     ///             Body::Struct(Fields::Named(vec![degrees]))
@@ -149,7 +150,8 @@ impl Types {
     /// call.
     ///
     /// ```
-    /// # use checkpointed::{Checkpoint, Checkpointer, CheckpointReader, schema::{Body, Fields, Type}, Types};
+    /// # use checkpointed::schema::{Body, Fields, Type};
+    /// # use checkpointed::{Checkpoint, Checkpointer, CheckpointReader, Types};
     /// # use serde::{Deserialize, Serialize};
     /// #[derive(Serialize, Deserialize)]
     /// struct Metres(f64);
