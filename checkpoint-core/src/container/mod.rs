@@ -51,6 +51,9 @@ pub(crate) const STATE: &str = "state.bincode";
 /// The name of the state of a program that uses scopes.
 pub(crate) const SCOPES: &str = "Scopes";
 
+/// The name of the state of a group: the table of its shards.
+pub(crate) const GROUP: &str = "Group";
+
 /// The name of the entry of the manifest, always the last.
 const MANIFEST: &str = "checkpoint.json";
 

@@ -96,6 +96,11 @@ pub enum Event {
         /// What the error said.
         error: String,
     },
+    /// The program removed all generations after one.
+    Discard {
+        /// The newest that stays.
+        generation: u64,
+    },
     /// The run ended.
     End(End),
 }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::stop_reason::StopReason;
 use crate::schedule::Due;
 
 /// What a save wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Saved {
     /// The number of the new generation: one more than the last.
@@ -30,8 +32,9 @@ pub struct SaveStarted {
     pub stall: Duration,
 }
 
-/// Why a state was saved.
-#[derive(Clone, Debug, PartialEq)]
+/// Why a state was saved. It can be sent to other processes, to
+/// [save](crate::Checkpointer::save_because) for the same reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SaveReason {
     /// The program asked for it.

@@ -1,7 +1,10 @@
 //! [`StopReason`]: why a run is to stop before its end.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
 use crate::base::time::date;
@@ -9,7 +12,8 @@ use crate::base::time::date;
 /// Why a run is to stop before its end.
 ///
 /// Its text is for people: `the signal SIGTERM (15)`, `the deadline 2026-11-23T14:00:00Z of SLURM_JOB_END_TIME`.
-#[derive(Clone, Debug, PartialEq)]
+/// It can be sent to other processes, to [stop](crate::Checkpointer::stop) for the same reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StopReason {
     /// Somebody sent a signal.
@@ -26,7 +30,7 @@ pub enum StopReason {
         /// When.
         at: SystemTime,
         /// Who says so: `SLURM_JOB_END_TIME`, `scontrol`, `PBS` or `CHECKPOINT_DEADLINE`.
-        source: &'static str,
+        source: Cow<'static, str>,
     },
     /// Somebody put a file named `halt` into the checkpoint directory.
     #[non_exhaustive]

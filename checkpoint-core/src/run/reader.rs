@@ -11,7 +11,7 @@ use crate::arrays::ArrayPool;
 use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
-use crate::container::{self, Arrays, Container, Manifest, Metadata, Refusal};
+use crate::container::{self, Arrays, Container, GROUP, Manifest, Metadata, Refusal};
 use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
@@ -232,7 +232,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// Refuses to load an older generation than the program allows.
-    fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
+    pub(crate) fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
         let expected = self.protection.least();
         if newest.unwrap_or(0) >= expected {
             return Ok(());
@@ -435,7 +435,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// Reads a generation. Calls `pool` last.
-    fn read(
+    pub(crate) fn read(
         &self,
         generation: u64,
         pool: &mut dyn FnMut() -> ArrayPool,
@@ -542,6 +542,9 @@ fn check_state<T: Checkpoint>(
     let name = name_of::<T>(program.schema());
     if manifest.codec != codec::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
+    }
+    if (manifest.name == GROUP) != (T::NAME == GROUP) {
+        return Err(Error::OtherKind { path, of_group: manifest.name == GROUP });
     }
     let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
     if !T::NAME.is_empty() && !has_name {
