@@ -24,6 +24,7 @@ mod fixed;
 mod foreign;
 mod foreign_forms;
 mod forks;
+mod groups;
 mod heat;
 mod history;
 mod interval;

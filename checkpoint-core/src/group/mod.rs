@@ -48,11 +48,15 @@ mod checkpointer;
 mod leftovers;
 mod load;
 mod meeting;
+#[cfg(test)]
+mod model;
 mod save;
 mod table;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests;
 mod threads;
 mod turns;
-
 
 use std::io;
 
