@@ -21,6 +21,9 @@ use checkpointed::{Checkpointer, Error, checkpointed};
 const RANK: &str = "GROUP_RANK";
 const SIZE: usize = 3;
 
+/// Longer than anything takes here, unless it waits for ever.
+const LONG: Duration = Duration::from_secs(60);
+
 /// The exit code of a member that learned that another one is lost.
 const LOST: i32 = 3;
 
@@ -82,6 +85,12 @@ fn acknowledged(directory: &Path) -> u64 {
         bytes.chunks_exact(8).next_back().map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
     };
     (0..SIZE).map(told).max().unwrap()
+}
+
+/// The number of times that the members were told.
+fn notes(directory: &Path) -> u64 {
+    let path = |rank: usize| directory.join(format!("told-{rank}"));
+    (0..SIZE).map(|rank| path(rank).metadata().map_or(0, |metadata| metadata.len() / 8)).sum()
 }
 
 /// The program: saves one step after the other, for ever.
@@ -152,7 +161,7 @@ fn kills() -> u64 {
 /// Waits for a member, which must end.
 fn ended(child: &mut Child) -> std::process::ExitStatus {
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
+    while begun.elapsed() < LONG {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
@@ -169,7 +178,15 @@ fn kill(command: impl Fn(&Path) -> Command, seed: u64) {
     let (mut last, mut survivors) = (0, 0);
     for cycle in 0..kills() {
         let mut members = start(|| command(directory.path()));
-        thread::sleep(Duration::from_millis(20 + random.below(180)));
+        // A quarter is killed on the way to the first save, the others later.
+        if random.below(4) > 0 {
+            let begun = Instant::now();
+            let before = notes(directory.path());
+            while notes(directory.path()) < before + 2 * SIZE as u64 && begun.elapsed() < LONG {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        thread::sleep(Duration::from_millis(random.below(60)));
         // Some of them, but at least one.
         let killed = 1 + random.below((1 << SIZE) - 1);
         for (rank, child) in members.iter_mut().enumerate().filter(|(rank, _)| killed >> rank & 1 == 1) {

@@ -349,10 +349,12 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let warnings = self.warnings.clone();
         let _warnings = warnings.enter();
         let (due, failed) = self.look("save_if_due")?;
-        let reason = match (&self.stop, due) {
-            (Some((_, stop)), _) if !self.is_stop_saved => SaveReason::Stopping(stop.clone()),
-            (_, Some(due)) if self.pending.is_none() => SaveReason::Due(due),
-            _ => return Ok(failed.unwrap_or(Decision::NotDue)),
+        let reason = match (&self.stop, failed, due) {
+            (Some((_, stop)), _, _) if !self.is_stop_saved => SaveReason::Stopping(stop.clone()),
+            // The schedule tries again after a while, not at once.
+            (_, Some(failed), _) => return Ok(failed),
+            (_, None, Some(due)) if self.pending.is_none() => SaveReason::Due(due),
+            _ => return Ok(Decision::NotDue),
         };
         let metadata = metadata.into_metadata();
         let is_stopping = matches!(reason, SaveReason::Stopping(_));
@@ -531,10 +533,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let warnings = self.warnings.clone();
         let _warnings = warnings.enter();
         self.begin("finish")?;
-        let before = self.complete();
-        if self.calls.is_broken() {
-            return Err(before.map(drop).map_or_else(|failed| failed.error, |()| self.calls.lost("it is broken")));
-        }
+        let before = match self.complete() {
+            Err(failed) if self.calls.is_broken() => return Err(failed.error),
+            before => before,
+        };
         let stands = self.stands(state, &metadata);
         let saved = match self.calls.gather(Ok(stands))?.into_iter().all(|stands| stands) {
             true => None,

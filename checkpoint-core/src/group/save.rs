@@ -85,8 +85,9 @@ struct Facts {
 enum Verdict {
     Accepted {
         saved: Saved,
-        /// The generations that the table's directory keeps.
-        kept: BTreeSet<u64>,
+        /// The generations that the table's directory keeps; `None` where that is not known just
+        /// now, so that nothing is removed.
+        kept: Option<BTreeSet<u64>>,
     },
     Refused {
         why: String,
@@ -236,7 +237,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let lost = facts.map_or_else(|error| error, |_| self.calls.lost("a member is lost"));
             return Err(lost.into());
         }
-        let generation = attempt.generation;
+        let (generation, begun) = (attempt.generation, order.begun);
         let (facts, mut error) = match facts {
             Ok(facts) => (Some(facts), None),
             Err(error) => (None, Some(error)),
@@ -266,10 +267,13 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         match verdict {
             Verdict::Accepted { saved, kept } => {
                 self.newest = Some((generation, attempt.name.clone()));
-                if let Some(writer) = self.part.halves().1.settled_writer() {
-                    writer.retire_all_but(&kept);
+                if let Some(kept) = kept {
+                    if let Some(writer) = self.part.halves().1.settled_writer() {
+                        writer.retire_all_but(&kept);
+                    }
+                    self.leftovers.retire_all_but(&kept);
                 }
-                self.leftovers.retire_all_but(&kept);
+                self.part.halves().1.run.paid(begun, &saved);
                 watcher.tell(|| Progress::Saved(saved.clone()));
                 Ok(saved)
             }
@@ -308,9 +312,7 @@ fn commit(
     let not_begun = match table {
         Ok(table) => match root.save_table(cost, &reason, &table, metadata) {
             Ok((Ok(saved), _)) => {
-                let writer = root.halves().1.settled_writer();
-                let kept = writer.map(|writer| writer.known().clone()).unwrap_or_default();
-                return Ok(Verdict::Accepted { saved, kept });
+                return Ok(Verdict::Accepted { saved, kept: kept(root) });
             }
             Ok((Err(error), outcome)) => {
                 // The number is used up as soon as the table may have its name.
@@ -326,4 +328,13 @@ fn commit(
     let outcome = root.halves().1.run.saved(begun, generation, &reason, Err(&not_begun));
     let verdict = Verdict::refused(&not_begun, outcome, false);
     Err((not_begun, verdict))
+}
+
+/// The generations whose parts must stay: those that the directory shows, and those that this
+/// program knows of.
+fn kept(root: &mut Checkpointer<Table>) -> Option<BTreeSet<u64>> {
+    let listed = root.generations().ok()?;
+    let mut kept = root.halves().1.settled_writer()?.known().clone();
+    kept.extend(listed);
+    Some(kept)
 }

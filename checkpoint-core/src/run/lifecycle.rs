@@ -217,6 +217,14 @@ impl Run {
         }
     }
 
+    /// Records the cost of a save of the group, for the reasons to stop that must leave time for one.
+    pub(crate) fn paid(&mut self, begun: Instant, saved: &Saved) {
+        if !self.announces {
+            let at = begun.saturating_duration_since(self.begun);
+            self.pacer.saved(at, Cost { stall: saved.stall, total: saved.duration });
+        }
+    }
+
     /// The exit codes that tell how the program ended.
     pub(crate) fn exit_codes(&self) -> ExitCodes {
         self.stop.exit_codes()

@@ -7,7 +7,6 @@
 //! each disk is in any state that a power cut can leave, or as it is after a kill; the group loads
 //! from all of these.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -185,8 +184,17 @@ struct Moment {
     left: u64,
     began: BTreeSet<u64>,
     acknowledged: u64,
-    /// The states that its disk can be in: each with its hash, and the view that a load has of it.
-    states: Arc<Vec<(u64, u64)>>,
+    disk: Arc<States>,
+}
+
+/// The states that the disk of a member can be in at one moment.
+struct States {
+    /// The hashes of all.
+    all: Vec<u64>,
+    /// The views that a load has of them.
+    views: Vec<u64>,
+    /// The hash of the views.
+    hash: u64,
 }
 
 /// The first promise that is broken.
@@ -200,6 +208,8 @@ struct Campaign {
     views: HashMap<u64, Image>,
     /// The result of loading from two views.
     loads: HashMap<(u64, u64), Result<Option<u64>, String>>,
+    /// What was checked: the views of two members at two moments, and the promises.
+    checked: HashSet<(u64, u64, u64, usize)>,
     /// Distinct joint states; counted where asked for.
     states: HashSet<(u64, u64)>,
     counts: bool,
@@ -233,6 +243,8 @@ impl Campaign {
         work: Work,
     ) -> Result<(), Broken> {
         let records = recorded(bases, self.mutant, job, work);
+        // The promises of another job are others.
+        self.checked.clear();
         let mut timelines = Vec::new();
         for (rank, record) in records.iter().enumerate() {
             timelines.push(self.timeline(rank, record, &before, limits));
@@ -257,9 +269,9 @@ impl Campaign {
     ) -> Vec<Moment> {
         let mut cut = Cut::new(&record.base);
         let mut random = Random(7);
-        let states = self.states_of(rank, &cut, limits, &mut random);
+        let disk = self.states_of(rank, &cut, limits, &mut random);
         let (acknowledged, began) = before.clone();
-        let mut moment = Moment { entered: 0, left: 0, began, acknowledged, states };
+        let mut moment = Moment { entered: 0, left: 0, began, acknowledged, disk };
         let mut moments = vec![moment.clone()];
         for item in &record.items {
             match item {
@@ -268,8 +280,9 @@ impl Campaign {
                 Item::Mark(Mark::Began(state)) => drop(moment.began.insert(*state)),
                 Item::Mark(Mark::Acknowledged(state)) => moment.acknowledged = moment.acknowledged.max(*state),
                 Item::Event(event) => {
-                    cut.advance(event);
-                    moment.states = self.states_of(rank, &cut, limits, &mut random);
+                    if cut.advance(event) {
+                        moment.disk = self.states_of(rank, &cut, limits, &mut random);
+                    }
                 }
             }
             moments.push(moment.clone());
@@ -277,22 +290,31 @@ impl Campaign {
         moments
     }
 
-    fn states_of(&mut self, rank: usize, cut: &Cut, limits: Limits, random: &mut Random) -> Arc<Vec<(u64, u64)>> {
-        let mut states = HashMap::new();
+    fn states_of(&mut self, rank: usize, cut: &Cut, limits: Limits, random: &mut Random) -> Arc<States> {
+        let (mut all, mut views) = (BTreeSet::new(), BTreeSet::new());
         cut.states(limits, random, |image| {
-            if let Entry::Vacant(entry) = states.entry(image.hash()) {
+            if all.insert(image.hash()) {
                 let view = view_of(rank, &image);
-                entry.insert(view);
+                views.insert(view);
                 self.views.entry(view).or_insert(image);
             }
         });
-        Arc::new(states.into_iter().collect())
+        let hash = hash_of(&views);
+        Arc::new(States { all: all.into_iter().collect(), views: views.into_iter().collect(), hash })
     }
 
     fn check(&mut self, one: &Moment, two: &Moment) -> Result<(), Broken> {
         let acknowledged = one.acknowledged.max(two.acknowledged);
-        let views = |moment: &Moment| moment.states.iter().map(|(_, view)| *view).collect::<BTreeSet<u64>>();
-        let (first, second) = (views(one), views(two));
+        if self.counts {
+            for state in &one.disk.all {
+                self.states.extend(two.disk.all.iter().map(|other| (*state, *other)));
+            }
+        }
+        let began = one.began.len().max(two.began.len());
+        if !self.checked.insert((one.disk.hash, two.disk.hash, acknowledged, began)) {
+            return Ok(());
+        }
+        let (first, second) = (&one.disk.views, &two.disk.views);
         for pair in first.iter().flat_map(|view| second.iter().map(move |other| (*view, *other))) {
             let loaded = match self.loads.get(&pair) {
                 Some(loaded) => loaded.clone(),
@@ -314,11 +336,6 @@ impl Campaign {
             }
             let start = self.starts.entry(pair).or_default();
             *start = (*start).max(acknowledged);
-        }
-        if self.counts {
-            for (state, _) in &*one.states {
-                self.states.extend(two.states.iter().map(|(other, _)| (*state, *other)));
-            }
         }
         Ok(())
     }
@@ -392,7 +409,7 @@ fn a_fault_on_any_member_is_found_by_the_simulation() {
     for mutant in mutants {
         for rank in 0..MEMBERS {
             let mut campaign = Campaign { mutant: Some((rank, mutant)), ..Campaign::default() };
-            match campaign.run(SHORT, work) {
+            match campaign.run(SHORT, work_in_background) {
                 Err(broken) => println!("{mutant:?} on rank {rank}: {broken:?}"),
                 Ok(()) => missed.push((rank, mutant)),
             }
