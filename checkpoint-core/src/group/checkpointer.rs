@@ -183,9 +183,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let warnings = self.warnings.clone();
         let _warnings = warnings.enter();
         self.begin(name)?;
-        let mine = self.root.as_mut().map(work).transpose();
+        // A list, because JSON does not tell `Some(())` from `None`.
+        let mine = self.root.as_mut().map(work).transpose().map(Vec::from_iter);
         let all = self.calls.gather(mine)?;
-        all.into_iter().next().flatten().ok_or_else(|| self.calls.lost("rank 0 gave no answer"))
+        all.into_iter().flatten().next().ok_or_else(|| self.calls.lost("rank 0 gave no answer"))
     }
 
     /// Returns the existing generations, oldest first. Each of them was saved by all members.

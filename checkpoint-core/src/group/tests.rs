@@ -102,6 +102,7 @@ fn pinned_generations_keep_all_their_parts() {
             }
         }
         assert_eq!(group.generations().unwrap(), [2, 4, 5]);
+        assert_eq!(group.best(&crate::Metric::lowest("loss")).unwrap(), None);
         assert_eq!(group.load_generation(2).unwrap(), state(group.rank(), 2));
         group.unpin(2).unwrap();
         group.save(&state(group.rank(), 6)).unwrap();

@@ -100,9 +100,9 @@ fn a_refused_save_leaves_no_parts() {
 
 #[test]
 fn a_failed_save_that_was_due_is_tolerated_on_all() {
-    let parent = tempfile::tempdir().unwrap();
-    let path = &parent.path().join("run.ckpt");
     for background in [false, true] {
+        let parent = tempfile::tempdir().unwrap();
+        let path = &parent.path().join("run.ckpt");
         run(2, |member| {
             let disk = FaultyDisk::default();
             let rank = member.rank();
