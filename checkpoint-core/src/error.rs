@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::host::file_size_limit;
 use crate::base::limits::BUFFER;
-use crate::base::text::plain;
+use crate::base::text::{listed, plain};
 use crate::container::Refusal;
 use crate::evolution::Difference;
 
@@ -450,6 +450,39 @@ pub enum Error {
         /// The number that the checkpoint would have had.
         generation: u64,
         /// The difference, or the reason that it could not be loaded.
+        why: String,
+    },
+
+    /// A group of another size saved the checkpoint, and nothing says what to do with some fields.
+    #[error(
+        "{}",
+        shown!(
+            "{} was saved by {from} processes, and this group has {to}; nothing says what becomes of {}: make each a \
+             `Sharded` (a block of an array) or a `Shared` (the same on all processes), give the builder an `on_resize` \
+             function, or run with {from} processes",
+            path.display(),
+            listed(&fields.iter().map(String::as_str).collect::<Vec<_>>())
+        )
+    )]
+    #[non_exhaustive]
+    Resized {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The number of processes that saved.
+        from: usize,
+        /// The number of processes that load.
+        to: usize,
+        /// The fields that are neither sharded nor shared.
+        fields: Vec<String>,
+    },
+
+    /// The parts of the processes of a group do not make up one state.
+    #[error("{}", shown!("the parts of {} do not fit together: {why}", path.display()))]
+    #[non_exhaustive]
+    Sharding {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The fields, the ranks, and what does not fit.
         why: String,
     },
 

@@ -174,6 +174,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             rank: own,
             program: &program,
             open: &mut open,
+            on_resize: self.on_resize.as_deref(),
         };
         blocks::load(load, into)
     }

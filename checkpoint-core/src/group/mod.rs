@@ -41,6 +41,7 @@
 //! table is published last: without it, the parts do not count.
 
 mod alone;
+mod assembled;
 mod blocks;
 mod builder;
 mod calls;
@@ -50,7 +51,11 @@ mod load;
 mod meeting;
 #[cfg(test)]
 mod model;
+mod plan;
+mod reshard;
 mod save;
+mod sharded;
+mod shared;
 mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -63,6 +68,9 @@ use std::io;
 pub use alone::Alone;
 pub use checkpointer::GroupCheckpointer;
 pub use meeting::Meeting;
+pub use reshard::Old;
+pub use sharded::{Element, ShardError, Sharded};
+pub use shared::Shared;
 pub use threads::Threads;
 
 /// Processes that save together. Every member makes the same calls in the same order.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::arrays::ArrayPool;
+use crate::arrays::{ArrayPool, ArraySource};
 use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
@@ -490,16 +490,32 @@ pub(crate) fn decode<T: Checkpoint>(
 ) -> Result<Decoded<T>, Error> {
     let refused = |refusal| Error::refused(path, refusal);
     let compared = check_state::<T>(path, program, container.manifest())?;
-    let is_same_form = compared.is_same_form();
-    let Compared { differences, plan } = compared;
     let bytes = container.state().map_err(refused)?;
     let mut arrays = Arrays::new(container, pool());
+    let decoded = decode_parts(path, program, container.manifest(), compared, &bytes, &mut arrays)?;
+    match arrays.left_over() {
+        Some(refusal) => Err(refused(refusal)),
+        None => Ok(decoded),
+    }
+}
+
+/// Decodes a state from its bytes and arrays. `manifest` is the one that was compared.
+pub(crate) fn decode_parts<T: Checkpoint>(
+    path: &Path,
+    program: &Program,
+    manifest: &Manifest,
+    compared: Compared,
+    bytes: &[u8],
+    arrays: &mut dyn ArraySource,
+) -> Result<Decoded<T>, Error> {
+    let is_same_form = compared.is_same_form();
+    let Compared { differences, plan } = compared;
     let room = program.room();
     let decoded = if is_same_form {
-        codec::decode(&bytes, room, &mut arrays)
+        codec::decode(bytes, room, arrays)
     } else {
-        let schemas = (&container.manifest().schema, Some(program));
-        evolution::decode_by_schema(&bytes, schemas, (&plan, room), &mut arrays)
+        let schemas = (&manifest.schema, Some(program));
+        evolution::decode_by_schema(bytes, schemas, (&plan, room), arrays)
     };
     let (path, name) = (path.to_owned(), || name_of::<T>(program.schema()));
     let state = match decoded {
@@ -517,9 +533,6 @@ pub(crate) fn decode<T: Checkpoint>(
             });
         }
     };
-    if let Some(refusal) = arrays.left_over() {
-        return Err(refused(refusal));
-    }
     let count = differences.len();
     if let Some(migration) =
         differences.iter().rfind(|difference| difference.kind == DifferenceKind::Migrated)
@@ -533,7 +546,7 @@ pub(crate) fn decode<T: Checkpoint>(
 
 /// Checks that the bytes belong to this state, whose schema may have changed. Returns the
 /// differences.
-fn check_state<T: Checkpoint>(
+pub(crate) fn check_state<T: Checkpoint>(
     path: &Path,
     program: &Program,
     manifest: &Manifest,

@@ -285,12 +285,18 @@ impl File {
         }
     }
 
+    /// The open container.
+    #[cfg(feature = "group")]
+    pub(crate) fn container(&self) -> &Container {
+        &self.container
+    }
+
     pub(super) fn schema(&self) -> &Schema {
         &self.container.manifest().schema
     }
 
     /// The bytes of the state, verified when they are asked for first.
-    pub(super) fn state(&self) -> Result<&[u8], Error> {
+    pub(crate) fn state(&self) -> Result<&[u8], Error> {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }

@@ -3,7 +3,8 @@
 //! `file` opens a checkpoint and leads to its root, a [`Node`]. `walk` knows where each value begins in the bytes of the
 //! state; `layout` and `ends` spare it steps. What a node holds is a number, a text, an [`Array`], or [`Members`], each a
 //! node again. On these stand what tools and the read-back of a save share: `outline` and `json` show a tree,
-//! `comparison` compares two, `sameness` tells whether two have the same values, `export` copies arrays out.
+//! `comparison` compares two, `sameness` tells whether two have the same values, `export` copies arrays out. `shards` finds the blocks of
+//! arrays that the members of a group have together.
 
 mod array;
 mod comparison;
@@ -16,8 +17,11 @@ mod json;
 mod layout;
 mod members;
 mod node;
+mod numbers;
 mod outline;
 mod sameness;
+#[cfg(feature = "group")]
+mod shards;
 mod statistics;
 mod walk;
 
@@ -31,4 +35,8 @@ pub(crate) use node::check;
 pub use node::{Node, Value};
 pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
 pub(crate) use sameness::same_values;
+#[cfg(feature = "group")]
+pub(crate) use shards::{
+    BlockData, SHARDED, SHARDED_FIELDS, SHARED, ShardedValue, Survey, is_sharded, neither, survey,
+};
 pub use statistics::{ArraySummary, Profile, Statistics};

@@ -1,7 +1,7 @@
 //! Whether two states of one type have the same values, where maps and sets may have them in another order.
 
 use std::collections::hash_map::DefaultHasher;
-use std::hash::Hasher as _;
+use std::hash::{Hash as _, Hasher as _};
 
 use super::array::Array;
 use super::comparison::{Change, Difference};
@@ -9,11 +9,12 @@ use super::element::Element;
 use super::file::File;
 use super::free_form;
 use super::node::Node;
+use super::numbers::numbers;
 use super::outline::{Content, Limits, Outline};
 use super::walk::Rest;
 use crate::base::limits::VALUE_DEPTH_WALKED;
 use crate::error::Error;
-use crate::schema::Type;
+use crate::schema::{Grid, Type};
 
 /// How many differences are told.
 const TOLD: usize = 3;
@@ -50,6 +51,9 @@ pub(super) enum Order {
     /// None, because the same values may be an array in one checkpoint and a sequence in the other, and the order in which
     /// a map has them decides which arrays are the first, which are kept apart.
     Nothing,
+    /// That of all values but the entries of maps. Numbers are the same if their bits are, and
+    /// arrays if their checksums are.
+    OfAll,
 }
 
 impl Order {
@@ -79,17 +83,33 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
             continue;
         };
         let start = walker.place;
+        if order == Order::OfAll
+            && let Type::Seq(element) | Type::Grid(Grid { element, .. }) = ty
+            && numbers(node.file.schema(), element).is_some()
+        {
+            walker.skip(ty).map_err(|trouble| node.file.trouble(trouble))?;
+            frame.sum.add(if walker.place.array > start.array {
+                Array::new(node.file, start.array, None)?.checksum()
+            } else {
+                let bytes = walker.bytes.get(start.offset..walker.place.offset);
+                checksum_of(bytes.and_then(|bytes| bytes.get(8..)).unwrap_or_default())
+            });
+            continue;
+        }
         let rest = walker.enter(ty).map_err(|trouble| node.file.trouble(trouble))?;
         let head = walker.bytes.get(start.offset..walker.place.offset).unwrap_or_default();
         match (rest, order) {
             (None, order) if walker.place.array > start.array => {
                 frame.sum.add_array(&Array::new(node.file, start.array, None)?, order)?;
             }
+            (None, Order::OfAll) if !matches!(ty, Type::Bytes | Type::String) => {
+                frame.sum.add(of_bytes(head));
+            }
             (None, _) => frame.sum.add(of_leaf(ty, head)),
             (Some(rest), Order::Nothing) => frames.push(Frame { rest, sum: Sum::Bag(0) }),
-            (Some(rest), Order::OfArrays) => {
+            (Some(rest), Order::OfArrays | Order::OfAll) => {
                 let sum = match ty {
-                    Type::Seq(_) => Sum::Bag(0),
+                    Type::Seq(_) if order == Order::OfArrays => Sum::Bag(0),
                     Type::Map(..) => Sum::Pairs { key: None, sum: 0 },
                     _ => {
                         let mut hasher = DefaultHasher::new();
@@ -151,7 +171,7 @@ impl Sum {
         };
         array.read(|piece| {
             match order {
-                Order::OfArrays => whole.write(piece),
+                Order::OfArrays | Order::OfAll => whole.write(piece),
                 Order::Nothing => {
                     for leaf in piece.chunks_exact(leaf) {
                         sum = sum.wrapping_add(of_leaf(ty, leaf));
@@ -196,6 +216,18 @@ fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
     } else {
         of_bytes(bytes)
     }
+}
+
+/// A number that equal arrays have in common, whether they are kept apart or not.
+fn checksum_of(bytes: &[u8]) -> u64 {
+    of_data(bytes.len() as u64, crc32fast::hash(bytes))
+}
+
+/// The same of an array whose data has this length and this checksum.
+pub(super) fn of_data(length: u64, crc32: u32) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (length, crc32).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn of_bytes(bytes: &[u8]) -> u64 {
