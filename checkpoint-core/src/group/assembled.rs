@@ -199,7 +199,12 @@ impl<'a, 't, 'o> Assembled<'a, 't, 'o> {
         shards: Shards<'o>,
         pool: ArrayPool,
     ) -> Assembled<'a, 't, 'o> {
-        Assembled { base: Arrays::new(base, pool), wanted: wanted.into_iter().collect(), shards, failure: None }
+        Assembled {
+            base: Arrays::new(base, pool),
+            wanted: wanted.into_iter().collect(),
+            shards,
+            failure: None,
+        }
     }
 
     /// What was decoded with these arrays, if all of them were taken. `path` is that of the base.

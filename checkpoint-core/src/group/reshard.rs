@@ -14,8 +14,8 @@ use crate::codec::bytes::{put_list, put_reference};
 use crate::container::{Container, STATE};
 use crate::error::Error;
 use crate::evolution::Program;
-use crate::run::reader::{self, Decoded};
 use crate::run::embedded;
+use crate::run::reader::{self, Decoded};
 use crate::state::Checkpoint;
 use crate::tree::{self, File, ShardedValue};
 
@@ -88,7 +88,11 @@ impl<T: Checkpoint> Old<'_, T> {
 
 impl<T> fmt::Debug for Old<'_, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Old").field("path", &self.path).field("size", &self.size).finish_non_exhaustive()
+        formatter
+            .debug_struct("Old")
+            .field("path", &self.path)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,10 +103,7 @@ impl<T> fmt::Debug for Old<'_, T> {
 /// [`Error::Resized`] where another number of members saved, and nothing says what to do with some
 /// field; [`Error::Sharding`] where `into` does not say which block it wants; where a shard that is
 /// needed is damaged or does not fit the program.
-pub(crate) fn load<T: Checkpoint>(
-    load: Load<'_, T>,
-    into: Option<&mut T>,
-) -> Result<Decoded<T>, Error> {
+pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Result<Decoded<T>, Error> {
     let Load { path, layout, from, to, rank, program, open, on_resize } = load;
     let table = |why| Error::Damaged { path: path.to_owned(), part: "table".to_owned(), why };
     layout.check(from).map_err(table)?;
@@ -142,7 +143,8 @@ pub(crate) fn load<T: Checkpoint>(
         base.decode(program, &target, open, &mut pool)?
     };
     if let Some(on_resize) = on_resize.filter(|_| is_resized) {
-        let old = Old { path, size: from, program, open: RefCell::new(open), state: std::marker::PhantomData };
+        let old =
+            Old { path, size: from, program, open: RefCell::new(open), state: std::marker::PhantomData };
         on_resize(&old, &mut decoded.state)?;
     }
     Ok(decoded)
@@ -288,7 +290,8 @@ impl Base {
                 unused
             });
             let found = Wanted::new(array, &value, offset, extent, number.is_some());
-            let found = found.ok_or_else(|| self.contradiction("a block that is wanted has impossible lengths"))?;
+            let found =
+                found.ok_or_else(|| self.contradiction("a block that is wanted has impossible lengths"))?;
             put_reference(&mut bytes, found.reference(reference));
             wanted.push((reference, found));
         }

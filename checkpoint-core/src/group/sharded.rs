@@ -44,7 +44,9 @@ pub struct Sharded<T> {
 #[non_exhaustive]
 pub enum ShardError {
     /// The array has no dimensions, or more elements than can be counted.
-    #[error("an array of shape {shape:?} cannot be sharded: it needs a dimension, and fewer elements than 2^64")]
+    #[error(
+        "an array of shape {shape:?} cannot be sharded: it needs a dimension, and fewer elements than 2^64"
+    )]
     #[non_exhaustive]
     Shape {
         /// The lengths of its dimensions.
@@ -171,7 +173,12 @@ impl<T> Sharded<T> {
     ///
     /// # Errors
     /// [`ShardError::Shape`], [`ShardError::Outside`] and [`ShardError::Length`].
-    pub fn new(shape: &[u64], offset: &[u64], extent: &[u64], data: Vec<T>) -> Result<Sharded<T>, ShardError> {
+    pub fn new(
+        shape: &[u64],
+        offset: &[u64],
+        extent: &[u64],
+        data: Vec<T>,
+    ) -> Result<Sharded<T>, ShardError> {
         let elements = check(shape, offset, extent)?;
         if elements != data.len() as u64 {
             return Err(ShardError::Length { extent: extent.to_vec(), found: data.len() as u64 });

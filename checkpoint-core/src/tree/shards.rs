@@ -367,8 +367,7 @@ impl<'a> Surveyor<'a> {
             return Err(self.file.damaged(format!("the elements of {path} are no numbers")));
         };
         let start = self.walker.place.offset;
-        let (shape, offset, extent) =
-            (self.told(lengths)?, self.told(lengths)?, self.told(lengths)?);
+        let (shape, offset, extent) = (self.told(lengths)?, self.told(lengths)?, self.told(lengths)?);
         let row = inner.iter().try_fold(size, |row, length| row.checked_mul(*length));
         let impossible = || self.file.damaged(format!("the block {path} has impossible lengths"));
         let row = row.ok_or_else(impossible)?;
@@ -390,10 +389,7 @@ impl<'a> Surveyor<'a> {
         Ok(ShardedValue { path, bytes, descr, size, row, inner, shape, offset, extent, data })
     }
 
-    fn told<R>(
-        &mut self,
-        work: impl FnOnce(&mut Walker<'a>) -> Result<R, Trouble>,
-    ) -> Result<R, Error> {
+    fn told<R>(&mut self, work: impl FnOnce(&mut Walker<'a>) -> Result<R, Trouble>) -> Result<R, Error> {
         work(&mut self.walker).map_err(|trouble| self.file.trouble(trouble))
     }
 }
