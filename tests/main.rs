@@ -45,6 +45,7 @@ mod read_back;
 mod retention;
 mod save_and_load;
 mod scopes;
+mod sharding;
 mod slurm;
 mod stop;
 mod stopping;

@@ -9,7 +9,7 @@ use super::reshard::OpenShard;
 use crate::arrays::{ArrayPool, ArraySource, Cause, Dtype, Kind, Reference, npy_header};
 use crate::container::{Arrays, Container, Piece, STATE};
 use crate::error::Error;
-use crate::tree::{self, BlockData, File, ShardedValue};
+use crate::tree::{self, Asked, BlockData, File, ShardedValue};
 
 /// The most shards that are open at a time.
 const OPEN: usize = 16;
@@ -114,7 +114,7 @@ struct Shard {
 impl Shard {
     fn new(path: &Path, container: Container) -> Result<Shard, Error> {
         let file = File::of(path, container);
-        let found = tree::survey(&file, false)?.sharded;
+        let found = tree::survey(&file, Asked::Blocks)?.sharded;
         let blocks = found.into_iter().map(|value| (value.path.clone(), value)).collect();
         Ok(Shard { file, blocks })
     }

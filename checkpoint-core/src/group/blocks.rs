@@ -11,7 +11,7 @@ pub(crate) use super::reshard::{Load, load};
 use crate::base::text::listed;
 use crate::container::Container;
 use crate::error::Error;
-use crate::tree::{self, File, ShardedValue, Survey};
+use crate::tree::{self, Asked, File, ShardedValue, Survey};
 
 /// What one member's shard has of what all members must agree on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ pub(crate) fn of(path: &Path, container: Container) -> Result<Contents, Error> {
     if !tree::is_sharded(container.manifest().schema()) {
         return Ok(Contents::default());
     }
-    let Survey { sharded, shared, form } = tree::survey(&File::of(path, container), true)?;
+    let Survey { sharded, shared, form } = tree::survey(&File::of(path, container), Asked::All)?;
     let block = |value: ShardedValue| {
         let ShardedValue { path, descr, inner, shape, offset, extent, .. } = value;
         Block { path, descr: descr.to_owned(), inner, shape, offset, extent }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Group;
 use super::calls::Calls;
 use super::leftovers::Leftovers;
+use super::reshard::OnResize;
 use super::save::Pending;
 use super::table::Table;
 use super::turns::Turns;
@@ -84,6 +85,8 @@ pub struct GroupCheckpointer<T: Checkpoint, G: Group> {
     pub(super) newest: Option<(u64, String)>,
     pub(super) report: Option<LoadReport>,
     aborts: bool,
+    /// What becomes of a state that a group of another size saved.
+    pub(super) on_resize: Option<Arc<OnResize<T>>>,
 }
 
 /// The parts of a group checkpointer that was just opened.
@@ -133,6 +136,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             newest: None,
             report: None,
             aborts: true,
+            on_resize: None,
         }
     }
 
@@ -363,9 +367,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             true => self
                 .begin_in_background(&reason, state, metadata)
                 .map(|started| Decision::Started { started, reason }),
-            false => {
-                self.save_now(&reason, state, metadata).map(|saved| Decision::Saved { saved, reason })
-            }
+            false => self.save_now(&reason, state, metadata).map(|saved| Decision::Saved { saved, reason }),
         };
         match outcome {
             Ok(decision) => {
@@ -534,10 +536,19 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let warnings = self.warnings.clone();
         let _warnings = warnings.enter();
         self.begin("finish")?;
+<<<<<<< HEAD
         let before = match self.complete() {
             Err(failed) if self.calls.is_broken() => return Err(failed.error),
             before => before,
         };
+=======
+        let before = self.complete();
+        if self.calls.is_broken() {
+            return Err(before
+                .map(drop)
+                .map_or_else(|failed| failed.error, |()| self.calls.lost("it is broken")));
+        }
+>>>>>>> 1ff941a (A group of any size loads what another saved, also when a shard is damaged)
         let stands = self.stands(state, &metadata);
         let saved = match self.calls.gather(Ok(stands))?.into_iter().all(|stands| stands) {
             true => None,

@@ -5,9 +5,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Group;
 use super::assembled::{Assembled, Shards, Wanted};
 use super::blocks::{Layout, TableArray};
+use super::checkpointer::GroupCheckpointer;
+use super::sharded::without_data;
 use crate::arrays::ArrayPool;
 use crate::base::text::listed;
 use crate::codec::bytes::{put_list, put_reference};
@@ -17,7 +21,7 @@ use crate::evolution::Program;
 use crate::run::embedded;
 use crate::run::reader::{self, Decoded};
 use crate::state::Checkpoint;
-use crate::tree::{self, File, ShardedValue};
+use crate::tree::{self, Asked, File, ShardedValue};
 
 /// Opens the shard of a member of the group that saved, by its rank.
 pub(crate) type OpenShard<'o> = dyn FnMut(usize) -> Result<(PathBuf, Container), Error> + 'o;
@@ -96,6 +100,50 @@ impl<T> fmt::Debug for Old<'_, T> {
     }
 }
 
+impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
+    /// Says what becomes of a state that a group of another size saved. Every member calls this,
+    /// before it loads.
+    ///
+    /// What is [`Sharded`](super::Sharded) or [`Shared`](super::Shared) needs nothing said. The
+    /// function is given the new state with these loaded; all other fields are as rank 0 saved
+    /// them, and the function changes them to what this member is to have: particles that it takes
+    /// over, a generator of random numbers of its own. Without it, a state with other fields is
+    /// refused by a group of another size, with [`Error::Resized`].
+    ///
+    /// ```
+    /// use checkpointed::group::{Alone, Sharded};
+    /// use checkpointed::{Checkpointer, checkpointed};
+    ///
+    /// #[checkpointed]
+    /// #[derive(Default)]
+    /// struct Gas {
+    ///     field: Sharded<f64>,
+    ///     particles: Vec<[f64; 3]>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("gas.ckpt");
+    /// let mut checkpoints = Checkpointer::<Gas>::builder(&path).open_group(Alone)?;
+    /// checkpoints.on_resize(|old, gas| {
+    ///     gas.particles.clear();
+    ///     for rank in 0..old.size() {
+    ///         gas.particles.extend(old.load(rank)?.particles); // those in this member's block
+    ///     }
+    ///     Ok(())
+    /// });
+    /// let gas = checkpoints.load_or_default()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_resize(
+        &mut self,
+        function: impl Fn(&Old<'_, T>, &mut T) -> Result<(), Error> + Send + Sync + 'static,
+    ) {
+        self.on_resize = Some(Arc::new(function));
+    }
+}
+
 /// Loads this member's state. `into` says which blocks it wants, and its arrays are taken; without
 /// it each member gets the blocks that it saved.
 ///
@@ -168,8 +216,8 @@ fn blocks_of<T: Checkpoint>(
     if !tree::is_sharded(program.schema()) {
         return Ok(BTreeMap::new());
     }
-    let container = embedded::without_arrays(path, state, program)?;
-    let survey = tree::survey(&File::of(path, container), false)?;
+    let container = without_data(|| embedded::without_arrays(path, state, program))?;
+    let survey = tree::survey(&File::of(path, container), Asked::BlocksWithoutData)?;
     Ok(survey.sharded.into_iter().map(|value| (value.path.clone(), value)).collect())
 }
 
@@ -273,7 +321,7 @@ impl Base {
         let mut wanted = Vec::new();
         let mut end = 0;
         let mut unused = container.part_count() as u64;
-        for value in tree::survey(&self.file, false)?.sharded {
+        for value in tree::survey(&self.file, Asked::Blocks)?.sharded {
             let Some(Target { array, offset, extent }) = target(&value) else { continue };
             let before = state.get(end..value.bytes.start);
             bytes.extend_from_slice(before.ok_or_else(|| self.contradiction("its blocks overlap"))?);

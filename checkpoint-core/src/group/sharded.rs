@@ -1,7 +1,9 @@
 //! [`Sharded`]: a block of an array that all members of a group have together.
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::ser::SerializeStruct as _;
+use std::cell::Cell;
+
+use serde::de::{self, DeserializeOwned};
+use serde::ser::{Error as _, SerializeStruct as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Group;
@@ -339,15 +341,43 @@ impl Serialize for Lengths<'_> {
     }
 }
 
+thread_local! {
+    static IS_WITHOUT_DATA: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something during which blocks are written without their elements, as all blocks are whose
+/// memory a load has taken: what they say of themselves is still there.
+pub(super) fn without_data<R>(work: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            IS_WITHOUT_DATA.set(self.0);
+        }
+    }
+
+    let _before = Before(IS_WITHOUT_DATA.replace(true));
+    work()
+}
+
 /// The elements, which our codec writes as an array of the block's extent.
 struct Data<'a, T>(&'a Sharded<T>);
 
 impl<T: Serialize> Serialize for Data<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let data = &self.0.data;
+        if IS_WITHOUT_DATA.get() {
+            return serializer.collect_seq(data.iter().take(0));
+        }
+        let extent = &self.0.extent;
+        if plan::volume(extent) != Some(data.len() as u64) {
+            return Err(S::Error::custom(format!(
+                "a block of extent {extent:?} has no elements any more: a load that failed has taken them"
+            )));
+        }
         match arrays::view(&data).filter(|_| codec::is_writer::<S>()) {
             Some(mut array) => {
-                array.outer = Some(self.0.extent.clone());
+                array.outer = Some(extent.clone());
                 serializer.collect_seq(Whole(array))
             }
             None => serializer.collect_seq(data),
@@ -384,7 +414,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sharded<T> {
         if trace::is_tracer::<D>() {
             return Ok(Sharded { shape, offset, extent, data });
         }
-        Sharded::new(&shape, &offset, &extent, data).map_err(D::Error::custom)
+        Sharded::new(&shape, &offset, &extent, data).map_err(de::Error::custom)
     }
 }
 

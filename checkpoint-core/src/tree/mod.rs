@@ -37,6 +37,6 @@ pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
 pub(crate) use sameness::same_values;
 #[cfg(feature = "group")]
 pub(crate) use shards::{
-    BlockData, SHARDED, SHARDED_FIELDS, SHARED, ShardedValue, Survey, is_sharded, neither, survey,
+    Asked, BlockData, SHARDED, SHARDED_FIELDS, SHARED, ShardedValue, Survey, is_sharded, neither, survey,
 };
 pub use statistics::{ArraySummary, Profile, Statistics};

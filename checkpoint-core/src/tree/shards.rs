@@ -213,13 +213,22 @@ pub(crate) fn neither(schema: &Schema) -> Vec<String> {
     found
 }
 
-/// Finds the blocks in a state, and what else the members of a group must agree on. Reads no data
-/// of blocks. `has_arrays` is false for a state whose arrays are left out: of that, values that are
-/// the same on all members have no numbers.
+/// What is asked of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The blocks, and what else the members of a group must agree on.
+    All,
+    /// The blocks alone.
+    Blocks,
+    /// The blocks of a state whose arrays are left out.
+    BlocksWithoutData,
+}
+
+/// Finds the blocks in a state. Reads no data of blocks.
 ///
 /// # Errors
 /// Where the state is damaged or cannot be understood.
-pub(crate) fn survey(file: &File, has_arrays: bool) -> Result<Survey, Error> {
+pub(crate) fn survey(file: &File, asked: Asked) -> Result<Survey, Error> {
     let holders = Holders::of(file.schema());
     let root = &file.schema().root;
     if !holders.ty(root) {
@@ -227,7 +236,7 @@ pub(crate) fn survey(file: &File, has_arrays: bool) -> Result<Survey, Error> {
     }
     let walker = file.walker(Place::default())?;
     let left = file.most_values();
-    let mut surveyor = Surveyor { file, holders, walker, has_arrays, left, survey: Survey::default() };
+    let mut surveyor = Surveyor { file, holders, walker, asked, left, survey: Survey::default() };
     surveyor.value(root, &mut String::new(), 0)?;
     Ok(surveyor.survey)
 }
@@ -236,7 +245,7 @@ struct Surveyor<'a> {
     file: &'a File,
     holders: Holders<'a>,
     walker: Walker<'a>,
-    has_arrays: bool,
+    asked: Asked,
     /// How many more values are looked at: a forged state announces any number.
     left: u64,
     survey: Survey,
@@ -296,7 +305,7 @@ impl<'a> Surveyor<'a> {
             return Ok(());
         }
         if definition.is_shared() {
-            if self.has_arrays {
+            if self.asked == Asked::All {
                 let node = Node::of_type(self.file, ty, self.walker.place);
                 self.survey.shared.push((path.clone(), fingerprint(&node, Order::OfAll)?));
             }
@@ -381,7 +390,9 @@ impl<'a> Surveyor<'a> {
                 (count, BlockData::Here(begin..self.walker.place.offset))
             }
         };
-        let is_one = elements == Some(count) && shape.len() == offset.len() && shape.len() == extent.len();
+        let is_whole = elements == Some(count) || self.asked == Asked::BlocksWithoutData;
+        let is_one =
+            is_whole && elements.is_some() && shape.len() == offset.len() && shape.len() == extent.len();
         if !is_one || shape.is_empty() {
             return Err(self.file.damaged(format!("the block {path} has impossible lengths")));
         }
