@@ -78,3 +78,6 @@ struct Readme;
 #[cfg(all(doctest, feature = "derive"))]
 #[doc = include_str!("../docs/evolution.md")]
 struct Evolution;
+#[cfg(all(doctest, feature = "derive", feature = "group"))]
+#[doc = include_str!("../docs/sharding.md")]
+struct Sharding;

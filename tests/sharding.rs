@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use checkpointed::group::{Element, Group, GroupCheckpointer, Shared, Sharded, Threads};
+use checkpointed::group::{Element, Group, GroupCheckpointer, Sharded, Shared, Threads};
 use checkpointed::{Checkpointer, Error, ReadBack, checkpointed};
 
 use crate::common::file_of;

@@ -91,6 +91,12 @@ pub(crate) fn put_list(into: &mut Vec<u8>, numbers: &[u64]) {
     [count].iter().chain(numbers).for_each(|number| into.extend_from_slice(&number.to_le_bytes()));
 }
 
+/// Appends the number of elements that follow.
+#[cfg(feature = "group")]
+pub(crate) fn put_count(into: &mut Vec<u8>, count: u64) {
+    into.extend_from_slice(&count.to_le_bytes());
+}
+
 /// Appends what stays of an array that is kept elsewhere.
 #[cfg(feature = "group")]
 pub(crate) fn put_reference(into: &mut Vec<u8>, Reference { number, rows }: Reference) {

@@ -55,14 +55,20 @@ impl<'t> Wanted<'t> {
 
     /// Its kind, as the state takes it.
     fn kind(&self, array: Reference, kind: Option<Kind>) -> Result<Kind, Cause> {
-        let found = Kind::found(array.rows, &self.header, self.rows * self.row, kind);
+        let found = Kind::found(array.rows, &self.header, self.bytes(), kind);
         found.filter(|_| array.rows == self.rows).ok_or_else(|| {
             let what = kind.map_or_else(|| "an array".to_owned(), |kind| kind.describe());
             format!("the elements of a sharded array are not those of {what}").into()
         })
     }
 
-    fn assemble(&self, shards: &mut Shards<'_>, buffer: &mut [u8]) -> Result<(), Error> {
+    /// The number of its bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.rows * self.row
+    }
+
+    /// Fills `buffer` with its elements.
+    pub(super) fn assemble(&self, shards: &mut Shards<'_>, buffer: &mut [u8]) -> Result<(), Error> {
         let Some(array) = self.array else { return Ok(()) };
         let region = Region { offset: &self.offset, extent: &self.extent };
         for block in &array.blocks {
@@ -233,7 +239,7 @@ impl<'a, 't, 'o> Assembled<'a, 't, 'o> {
     }
 
     fn assemble(&mut self, wanted: &Wanted<'t>, buffer: &mut [u8]) -> Result<(), Cause> {
-        if buffer.len() as u64 != wanted.rows * wanted.row {
+        if buffer.len() as u64 != wanted.bytes() {
             return Err("a block is of another length than the field it belongs to".into());
         }
         wanted.assemble(&mut self.shards, buffer).map_err(|error| {
@@ -267,7 +273,7 @@ impl ArraySource for Assembled<'_, '_, '_> {
         let Some(wanted) = self.take(array)? else { return self.base.bytes(array) };
         let kind = wanted.kind(array, None)?;
         let no_memory = || format!("there is no memory for a block of {} elements", wanted.rows);
-        let length = usize::try_from(wanted.rows * wanted.row).map_err(|_| no_memory())?;
+        let length = usize::try_from(wanted.bytes()).map_err(|_| no_memory())?;
         let mut buffer = bytemuck::allocation::try_zeroed_vec(length).map_err(|()| no_memory())?;
         self.assemble(&wanted, &mut buffer)?;
         Ok((kind, buffer))

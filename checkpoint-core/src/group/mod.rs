@@ -46,6 +46,8 @@ mod blocks;
 mod builder;
 mod calls;
 mod checkpointer;
+#[cfg(feature = "inspect")]
+mod files;
 mod leftovers;
 mod load;
 mod meeting;
@@ -67,6 +69,9 @@ use std::io;
 
 pub use alone::Alone;
 pub use checkpointer::GroupCheckpointer;
+#[cfg(feature = "inspect")]
+#[cfg_attr(docsrs, doc(cfg(feature = "inspect")))]
+pub use files::{GroupArray, GroupFile};
 pub use meeting::Meeting;
 pub use reshard::Old;
 pub use sharded::{Element, ShardError, Sharded};

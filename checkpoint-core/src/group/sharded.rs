@@ -10,7 +10,7 @@ use super::Group;
 use super::plan::{self, Region};
 use crate::arrays::{self, ArrayPool, Whole};
 use crate::schema::{Body, Field, Fields, Type};
-use crate::state::{Checkpoint, Types, derived};
+use crate::state::{Checkpoint, Types};
 use crate::tree::{SHARDED, SHARDED_FIELDS};
 use crate::{codec, trace};
 
@@ -152,13 +152,13 @@ elements! {
 elements!(just bool: |_| Type::Bool);
 #[cfg(feature = "num-complex")]
 elements! {
-    num_complex::Complex<f32>: derived::<Self>;
-    num_complex::Complex<f64>: derived::<Self>;
+    num_complex::Complex<f32>: crate::state::derived::<Self>;
+    num_complex::Complex<f64>: crate::state::derived::<Self>;
 }
 #[cfg(feature = "half")]
 elements! {
-    half::f16: derived::<Self>;
-    half::bf16: derived::<Self>;
+    half::f16: crate::state::derived::<Self>;
+    half::bf16: crate::state::derived::<Self>;
 }
 
 impl<T> Sharded<T> {

@@ -291,6 +291,12 @@ impl File {
         &self.container
     }
 
+    /// The open container alone.
+    #[cfg(feature = "group")]
+    pub(crate) fn into_container(self) -> Container {
+        self.container
+    }
+
     pub(super) fn schema(&self) -> &Schema {
         &self.container.manifest().schema
     }
