@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::warnings::warn;
-use crate::container::{Manifest, SCOPES};
+use crate::container::{GROUP, Manifest, SCOPES};
 use crate::error::Error;
 use crate::history::{self, Event, History};
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::store::{self, Directory, Home as _, Keeping, Metrics, RealDisk, Retention, absolute, name};
+use crate::store::{
+    self, Directory, Home as _, Keeping, Metrics, RANKS, RealDisk, Retention, absolute, name, rank_of,
+};
 
 /// What is in a checkpoint directory.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub enum Kind {
     Checkpoints,
     /// [`Scopes`](crate::Scopes).
     Scopes,
+    /// A group of processes; their parts are in the directories of their ranks.
+    Group,
     /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its [steps](crate::pipeline::steps).
     Pipeline,
 }
@@ -61,7 +65,7 @@ pub struct GenerationOverview {
     pub generation: u64,
     /// Its file.
     pub path: PathBuf,
-    /// The length of the file.
+    /// The length of the file; of a group's checkpoint, that of all parts too.
     pub bytes: u64,
     /// What it says of itself; or why that cannot be read. Its parts are not verified.
     pub manifest: Result<Manifest, String>,
@@ -110,6 +114,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         History::default()
     });
     let costs = costs(&history);
+    let parts = part_directories(path);
     let mut generations = Vec::new();
     for generation in numbers {
         let manifest = match reader.manifest(generation) {
@@ -118,7 +123,8 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
             manifest => manifest.map_err(|error| error.to_string()),
         };
         let (stall, total) = costs.get(&generation).copied().unzip();
-        let bytes = reader.length(generation).unwrap_or_default();
+        let parts = parts.iter().map(|part| length_of(&part.location(generation)));
+        let bytes = reader.length(generation).unwrap_or_default() + parts.sum::<u64>();
         let path = directory.location(generation);
         let kept = Vec::new();
         generations.push(GenerationOverview { generation, path, bytes, manifest, stall, total, kept });
@@ -136,6 +142,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let newest = generations.iter().rev().find_map(|generation| generation.manifest.as_ref().ok());
     let kind = match newest {
         Some(manifest) if manifest.name() == SCOPES => Kind::Scopes,
+        Some(manifest) if manifest.name() == GROUP => Kind::Group,
         None if path.join(name::STEPS).is_dir() => Kind::Pipeline,
         _ => Kind::Checkpoints,
     };
@@ -160,6 +167,18 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         temporaries,
         temporary_bytes,
     })
+}
+
+/// The directories of the parts that the processes of a group saved; none of others.
+pub(super) fn part_directories(path: &Path) -> Vec<Directory> {
+    let entries = fs::read_dir(path.join(RANKS)).into_iter().flatten().flatten();
+    let ranks = entries.filter(|entry| rank_of(&entry.file_name()).is_some());
+    ranks.map(|entry| Directory::new(&entry.path(), Arc::new(RealDisk::default()))).collect()
+}
+
+/// The length of a file; none where it is not there.
+pub(super) fn length_of(path: &Path) -> u64 {
+    path.symlink_metadata().map_or(0, |metadata| metadata.len())
 }
 
 /// Which of them a retention keeps, and why.
