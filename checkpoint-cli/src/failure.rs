@@ -14,6 +14,19 @@ pub(crate) enum Failure {
     #[error("{} has no checkpoint that can be opened", .0.display())]
     NoCheckpoint(PathBuf),
 
+    /// It has no part of that process.
+    #[error("{processes} processes saved it, and none of them has rank {rank}: ranks count from 0")]
+    NoRank {
+        /// The rank.
+        rank: usize,
+        /// The number of processes.
+        processes: usize,
+    },
+
+    /// It has no parts.
+    #[error("{} was not saved by a group of processes: leave out --rank", .0.display())]
+    NoGroup(PathBuf),
+
     /// There is nothing to compare it with.
     #[error("{} is one checkpoint: give a second one, or a directory that has two", .0.display())]
     OneCheckpoint(PathBuf),
