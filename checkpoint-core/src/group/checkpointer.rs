@@ -536,19 +536,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let warnings = self.warnings.clone();
         let _warnings = warnings.enter();
         self.begin("finish")?;
-<<<<<<< HEAD
         let before = match self.complete() {
             Err(failed) if self.calls.is_broken() => return Err(failed.error),
             before => before,
         };
-=======
-        let before = self.complete();
-        if self.calls.is_broken() {
-            return Err(before
-                .map(drop)
-                .map_or_else(|failed| failed.error, |()| self.calls.lost("it is broken")));
-        }
->>>>>>> 1ff941a (A group of any size loads what another saved, also when a shard is damaged)
         let stands = self.stands(state, &metadata);
         let saved = match self.calls.gather(Ok(stands))?.into_iter().all(|stands| stands) {
             true => None,
