@@ -81,12 +81,7 @@ impl<T: Checkpoint> Builder<T> {
         let (Table0 { builder, root, leftovers }, _) = opened;
         if let Some(other_rank) = words.iter().position(|word| word.state != words[0].state) {
             let call = |rank: usize| format!("`open_group` for {}", words[rank].state);
-            return Err(Error::CallsDiffer {
-                rank: 0,
-                call: call(0),
-                other_rank,
-                other_call: call(other_rank),
-            });
+            return Err(Error::CallsDiffer { rank: 0, call: call(0), other_rank, other_call: call(other_rank) });
         }
         let path = builder.path()?;
         let of_rank = path.join(RANKS).join(of_rank(calls.rank()));
@@ -97,16 +92,7 @@ impl<T: Checkpoint> Builder<T> {
         let background = first.background;
         Ok(GroupCheckpointer::new(
             calls,
-            Opened {
-                path,
-                disk: builder.opened_disk(),
-                builder,
-                root,
-                leftovers,
-                part,
-                background,
-                exit_codes,
-            },
+            Opened { path, disk: builder.opened_disk(), builder, root, leftovers, part, background, exit_codes },
         ))
     }
 

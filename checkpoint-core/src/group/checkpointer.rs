@@ -367,7 +367,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             true => self
                 .begin_in_background(&reason, state, metadata)
                 .map(|started| Decision::Started { started, reason }),
-            false => self.save_now(&reason, state, metadata).map(|saved| Decision::Saved { saved, reason }),
+            false => {
+                self.save_now(&reason, state, metadata).map(|saved| Decision::Saved { saved, reason })
+            }
         };
         match outcome {
             Ok(decision) => {

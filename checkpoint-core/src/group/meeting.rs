@@ -135,8 +135,7 @@ impl Meeting {
             for rank in 1..size {
                 let Some(hello) = read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? else { continue };
                 if hello.size != size {
-                    let why =
-                        format!("rank {rank} says that the group has {} members, not {size}", hello.size);
+                    let why = format!("rank {rank} says that the group has {} members, not {size}", hello.size);
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
                 }
                 // A process that is started again, or whose predecessor left its file, takes its
@@ -407,9 +406,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         // A file server may report that the file was replaced at this moment.
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle) =>
-        {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle) => {
             Ok(None)
         }
         Err(error) => Err(error),
@@ -420,6 +417,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
     Ok(read(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
+
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

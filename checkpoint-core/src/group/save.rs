@@ -164,9 +164,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             Err(error) => {
                 // Another member did not begin: this part is written, and then taken back.
                 let _ = self.part.wait();
-                let outcome = self
-                    .decide(&attempt, order, Err(error))
-                    .map(|_| SaveStarted { generation: attempt.generation, stall: Duration::ZERO });
+                let outcome = self.decide(&attempt, order, Err(error)).map(|_| SaveStarted {
+                    generation: attempt.generation,
+                    stall: Duration::ZERO,
+                });
                 panic.map_or(outcome, |panic| resume_unwind(panic))
             }
         }
@@ -176,8 +177,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// where there is none.
     pub(super) fn complete(&mut self) -> Result<Option<Saved>, Box<Failed>> {
         let Some(Pending { attempt, order }) = self.pending.take() else { return Ok(None) };
-        let saved =
-            self.part.wait().and_then(|saved| saved.ok_or_else(|| self.calls.lost("no part was written")));
+        let saved = self.part.wait().and_then(|saved| saved.ok_or_else(|| self.calls.lost("no part was written")));
         let mine = saved.and_then(|saved| self.facts(&saved));
         let facts = self.calls.gather(mine);
         self.decide(&attempt, order, facts).map(Some)

@@ -61,8 +61,11 @@ impl Table {
 
     /// Checks that a container is the part of a member, as it was when the table was written.
     pub(super) fn check(&self, path: &Path, rank: usize, container: &Container) -> Result<(), Error> {
-        let foreign =
-            |why: String| Error::Damaged { path: path.to_owned(), part: "part of a group".to_owned(), why };
+        let foreign = |why: String| Error::Damaged {
+            path: path.to_owned(),
+            part: "part of a group".to_owned(),
+            why,
+        };
         let Some(shard) = self.shards.get(rank) else {
             return Err(foreign(format!("the table has no rank {rank}")));
         };

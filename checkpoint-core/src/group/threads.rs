@@ -152,9 +152,7 @@ mod tests {
     #[test]
     fn every_member_gets_what_all_gave_in_each_round() {
         let rounds = run(5, |member| {
-            (0..200_u8)
-                .map(|round| member.all_gather(&[round, member.rank() as u8]).unwrap())
-                .collect::<Vec<_>>()
+            (0..200_u8).map(|round| member.all_gather(&[round, member.rank() as u8]).unwrap()).collect::<Vec<_>>()
         });
         for of_member in rounds {
             for (round, all) in of_member.into_iter().enumerate() {
