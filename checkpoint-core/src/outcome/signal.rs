@@ -87,6 +87,8 @@ impl<'de> Deserialize<'de> for Signal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Signal, D::Error> {
         let name = String::deserialize(deserializer)?;
         let found = Signal::ALL.iter().find(|signal| signal.name == name);
-        found.copied().ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&name), &"the name of a signal"))
+        found
+            .copied()
+            .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&name), &"the name of a signal"))
     }
 }

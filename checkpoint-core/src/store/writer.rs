@@ -216,8 +216,7 @@ impl Writer {
         }
         self.last = self.last.max(generations.last().copied().unwrap_or(0));
         self.known = generations.into_iter().collect();
-        let newer: Vec<u64> =
-            self.known.range(generation..).copied().filter(|newer| *newer > generation).collect();
+        let newer: Vec<u64> = self.known.range(generation..).copied().filter(|newer| *newer > generation).collect();
         for newer in newer.into_iter().rev() {
             let path = self.home().location(newer);
             match self.claim.remove(newer) {

@@ -22,9 +22,7 @@ fn processes_that_share_a_directory_meet_there() {
     let path = parent.path().join("meeting");
     for _ in 0..3 {
         let rounds = meet(&path, 4, |group| {
-            (0..50_u8)
-                .map(|round| group.all_gather(&[round, group.rank() as u8]).unwrap())
-                .collect::<Vec<_>>()
+            (0..50_u8).map(|round| group.all_gather(&[round, group.rank() as u8]).unwrap()).collect::<Vec<_>>()
         });
         for of_member in rounds {
             for (round, all) in of_member.into_iter().enumerate() {
