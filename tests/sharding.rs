@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use checkpointed::group::{Element, Group, GroupCheckpointer, Sharded, Shared, Threads};
-use checkpointed::{Checkpointer, Error, ReadBack, checkpointed};
+use checkpointed::{Checkpointer, Error, Key, Protection, ReadBack, checkpointed};
 
 use crate::common::file_of;
+use crate::common::python::reader;
 
 const SHAPE: [u64; 2] = [60, 48];
 
@@ -119,7 +120,14 @@ fn a_group_of_any_size_goes_on_with_the_same_bits() {
             if is_there {
                 assert!(heat == Heat::after(step - 1, &group, grid), "{grid:?}, rank {}", group.rank());
             }
-            checkpoints.save(&Heat::after(step, &group, grid)).unwrap();
+            let heat = Heat::after(step, &group, grid);
+            if step % 2 == 0 {
+                checkpoints.save(&heat).unwrap();
+            } else {
+                checkpoints.save_in_background(&heat).unwrap();
+                drop(heat);
+                checkpoints.wait().unwrap();
+            }
         });
     }
 }
@@ -216,4 +224,71 @@ fn a_save_whose_members_disagree_is_refused_on_all() {
     for message in messages {
         assert!(message.contains("differs between ranks 0 and 2: step"), "{message}");
     }
+}
+
+#[test]
+fn authenticated_shards_load_in_any_split() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = &directory.path().join("heat.ckpt");
+    let loads = |protection: &Protection| {
+        let open = |group| {
+            Checkpointer::<Heat>::builder(path).protection(protection.clone()).open_group(group).unwrap()
+        };
+        on_all(4, |group| open(&group).save(&Heat::after(1, &group, [2, 2])).map(drop).unwrap());
+        on_all(3, |group| {
+            let mut heat = Heat::new(&group, [1, 3]);
+            assert!(open(&group).load_into(&mut heat).unwrap());
+            assert!(heat == Heat::after(1, &group, [1, 3]));
+        });
+    };
+    loads(&Protection::new().authenticate(Key::from_bytes([7; 32])));
+    #[cfg(feature = "encryption")]
+    {
+        const IDENTITY: &str = "AGE-SECRET-KEY-132ZXSM8PAALMCUTTPJ36A5VXPA2QGTT28H5W2M5DZQW2D75LMLXS699JHD";
+        const RECIPIENT: &str = "age10qmw2q4c9zt2ug657609nr7ecasy7hpz75709r9jfsuujnkxw4hq9pu7ju";
+        fs::remove_dir_all(path).unwrap();
+        let protection = Protection::new().encrypt_to(RECIPIENT).unwrap();
+        loads(&protection.decrypt_with(IDENTITY).unwrap());
+    }
+}
+
+/// Prints the whole arrays, and what each process has by itself.
+const WHOLE: &str = r#"
+import warnings
+warnings.simplefilter("error")
+state = checkpointed.load(sys.argv[1])
+assert isinstance(state["seed"], checkpointed.EachRank), state
+apart = checkpointed.arrays(sys.argv[1])
+assert list(apart) == ["field"] and (apart["field"] == state["field"]).all()
+part = checkpointed.load(sys.argv[1] + "/ranks/000001")
+print(json.dumps([
+    state["step"], list(state["field"].shape), state["field"].ravel().tolist(), list(state["seed"]),
+    [len(particles) for particles in state["particles"]], list(part["field"]["data"].shape),
+]))
+"#;
+
+#[test]
+fn python_puts_the_blocks_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = &directory.path().join("gas.ckpt");
+    on_all(3, |group| {
+        let rank = group.rank();
+        let mut gas = Gas::new(&group);
+        gas.field = fill(Sharded::blocks([12, 5], [1, 3], &group).unwrap(), |number| number as f64);
+        gas.step = Shared(5);
+        gas.seed = 100 + rank as u64;
+        gas.particles = vec![[0.5; 3]; rank];
+        Checkpointer::<Gas>::builder(path).open_group(&group).unwrap().save(&gas).map(drop).unwrap();
+    });
+    let Some(printed) = reader(WHOLE, path) else { return };
+    let numbers: Vec<f64> = (0..60).map(f64::from).collect();
+    let expected = serde_json::json!([5, [12, 5], numbers, [100, 101, 102], [0, 1, 2], [12, 2]]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), expected);
+
+    let shard = file_of(&path.join("ranks/000002"), 1);
+    fs::remove_file(shard).unwrap();
+    let refused =
+        "try: checkpointed.load(sys.argv[1])\nexcept checkpointed.NoneUsableError as error: print(error)";
+    let printed = reader(refused, path).unwrap();
+    assert!(printed.contains("the part of rank 2 is missing"), "{printed}");
 }
