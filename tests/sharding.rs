@@ -231,13 +231,15 @@ fn authenticated_shards_load_in_any_split() {
     let directory = tempfile::tempdir().unwrap();
     let path = &directory.path().join("heat.ckpt");
     let loads = |protection: &Protection| {
-        let open = |group| {
-            Checkpointer::<Heat>::builder(path).protection(protection.clone()).open_group(group).unwrap()
-        };
-        on_all(4, |group| open(&group).save(&Heat::after(1, &group, [2, 2])).map(drop).unwrap());
+        let builder = || Checkpointer::<Heat>::builder(path).protection(protection.clone());
+        on_all(4, |group| {
+            let mut checkpoints = builder().open_group(&group).unwrap();
+            checkpoints.save(&Heat::after(1, &group, [2, 2])).unwrap();
+        });
         on_all(3, |group| {
+            let mut checkpoints = builder().open_group(&group).unwrap();
             let mut heat = Heat::new(&group, [1, 3]);
-            assert!(open(&group).load_into(&mut heat).unwrap());
+            assert!(checkpoints.load_into(&mut heat).unwrap());
             assert!(heat == Heat::after(1, &group, [1, 3]));
         });
     };

@@ -1,6 +1,8 @@
 //! N → M: which elements of an old block a new block takes, in C order, in any number of
 //! dimensions.
 
+use std::collections::HashSet;
+
 /// A block of an array: where it begins, and how long it is in each dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region<'a> {
@@ -65,7 +67,10 @@ impl Region<'_> {
 
     /// True if there is an element that both blocks have.
     pub(crate) fn meets(&self, other: &Region<'_>) -> bool {
-        self.overlap(other).is_some()
+        let other = other.offset.iter().zip(other.extent);
+        self.offset.iter().zip(self.extent).zip(other).all(|((offset, extent), (other, other_extent))| {
+            (*offset).max(*other) < (offset + extent).min(other + other_extent)
+        })
     }
 
     /// The number of the element at this place of the whole array, counted in this block.
@@ -130,12 +135,18 @@ pub(crate) fn cover(shape: &[u64], blocks: &[Region<'_>]) -> Result<(), Gap> {
     }
     let mut sorted: Vec<(usize, &Region<'_>)> =
         blocks.iter().enumerate().filter(|(_, block)| volume(block.extent) != Some(0)).collect();
-    sorted.sort_by_key(|(_, block)| block.offset);
-    // A block meets only those that begin before it ends in the first dimension.
-    let first = |lengths: &[u64]| lengths.first().copied().unwrap_or_default();
+    // A block meets only those that begin before it ends in any one dimension: in the one that is
+    // split most, these are the fewest.
+    let begins = |dimension: usize| {
+        let offsets = sorted.iter().filter_map(move |(_, block)| block.offset.get(dimension));
+        offsets.collect::<HashSet<_>>().len()
+    };
+    let dimension = (0..shape.len()).max_by_key(|dimension| begins(*dimension)).unwrap_or_default();
+    let of = |lengths: &[u64]| lengths.get(dimension).copied().unwrap_or_default();
+    sorted.sort_by_key(|(_, block)| of(block.offset));
     for (place, (number, block)) in sorted.iter().enumerate() {
-        let end = first(block.offset) + first(block.extent);
-        let near = sorted.iter().skip(place + 1).take_while(|(_, other)| first(other.offset) < end);
+        let end = of(block.offset) + of(block.extent);
+        let near = sorted.iter().skip(place + 1).take_while(|(_, other)| of(other.offset) < end);
         for (other_number, other) in near {
             if block.meets(other) {
                 return Err(Gap::Overlap(*number.min(other_number), *number.max(other_number)));

@@ -99,19 +99,20 @@ impl<'a> Holders<'a> {
     fn of(schema: &'a Schema) -> Holders<'a> {
         let is_one = |definition: &Definition| definition.sharded().is_some() || definition.is_shared();
         let mut holders = Holders { schema, holds: schema.types.iter().map(is_one).collect() };
-        // Each round finds one more level of definitions around those that are known.
-        loop {
-            let more: Vec<usize> = (0..schema.types.len())
-                .filter(|place| !holders.definition(*place))
-                .filter(|place| schema.types[*place].types().any(|ty| holders.ty(ty)))
-                .collect();
-            if more.is_empty() {
-                return holders;
-            }
-            for place in more {
-                holders.holds[place] = true;
+        // The definitions that refer to each one.
+        let mut users = vec![Vec::new(); schema.types.len()];
+        for (place, definition) in schema.types.iter().enumerate() {
+            definition.types().for_each(|ty| refer(ty, place, &mut users));
+        }
+        let mut new: Vec<usize> = (0..users.len()).filter(|place| holders.definition(*place)).collect();
+        while let Some(place) = new.pop() {
+            for user in std::mem::take(&mut users[place]) {
+                if !std::mem::replace(&mut holders.holds[user], true) {
+                    new.push(user);
+                }
             }
         }
+        holders
     }
 
     fn definition(&self, place: usize) -> bool {
@@ -129,75 +130,117 @@ impl<'a> Holders<'a> {
         }
     }
 
-    /// Adds the paths of values that differ between the members of a group of which nothing says
-    /// how to split them.
-    fn neither(&self, ty: &Type, path: &str, open: &mut Vec<usize>, found: &mut Vec<String>) {
-        if !self.ty(ty) {
-            if !self.is_nothing(ty, 0) {
-                found.push(if path.is_empty() { "the whole state".to_owned() } else { path.to_owned() });
-            }
-            return;
-        }
-        let step = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        match ty {
-            Type::Option(inner) => self.neither(inner, path, open, found),
-            Type::Seq(inner) | Type::Array(inner, _) | Type::Map(_, inner) => {
-                self.neither(inner, &format!("{path}[]"), open, found);
-            }
-            Type::Tuple(members) => {
-                for (number, member) in members.iter().enumerate() {
-                    self.neither(member, &step(&number.to_string()), open, found);
-                }
-            }
-            Type::Named(place) if !open.contains(place) => {
-                let Some(definition) = self.schema.types.get(*place) else { return };
-                if definition.sharded().is_some() || definition.is_shared() {
-                    return;
-                }
-                open.push(*place);
-                match &definition.body {
-                    Body::Struct(fields) => self.neither_of(fields, path, open, found),
-                    Body::Enum(variants) => {
-                        for variant in variants {
-                            self.neither_of(&variant.fields, &step(&variant.name), open, found);
-                        }
-                    }
-                }
-                open.pop();
-            }
-            _ => {}
-        }
-    }
-
-    fn neither_of(&self, fields: &Fields, path: &str, open: &mut Vec<usize>, found: &mut Vec<String>) {
-        let step = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        match fields {
-            Fields::Unit => {}
-            Fields::Newtype(ty) => self.neither(ty, path, open, found),
-            Fields::Tuple(types) => {
-                for (number, ty) in types.iter().enumerate() {
-                    self.neither(ty, &step(&number.to_string()), open, found);
-                }
-            }
-            Fields::Named(fields) => {
-                for field in fields {
-                    self.neither(&field.ty, &step(&field.name), open, found);
-                }
-            }
-        }
-    }
-
     /// True if all values of the type are alike.
     fn is_nothing(&self, ty: &Type, depth: usize) -> bool {
         match ty {
             Type::Unit => true,
             Type::Tuple(members) => members.iter().all(|member| self.is_nothing(member, depth + 1)),
-            Type::Named(place) if depth <= self.schema.types.len() => {
+            Type::Named(place) if depth < DEEPEST => {
                 let body = self.schema.types.get(*place).map(|definition| &definition.body);
-                matches!(body, Some(Body::Struct(fields)) if fields.types().all(|ty| self.is_nothing(ty, depth + 1)))
+                let is_nothing = |fields: &Fields| fields.types().all(|ty| self.is_nothing(ty, depth + 1));
+                matches!(body, Some(Body::Struct(fields)) if is_nothing(fields))
             }
             _ => false,
         }
+    }
+}
+
+/// Notes which definitions a type of the one at `place` refers to, as far as blocks may be there.
+fn refer(ty: &Type, place: usize, users: &mut [Vec<usize>]) {
+    match ty {
+        Type::Named(other) => users.get_mut(*other).into_iter().for_each(|users| users.push(place)),
+        Type::Option(inner) | Type::Seq(inner) | Type::Array(inner, _) | Type::Map(_, inner) => {
+            refer(inner, place, users);
+        }
+        Type::Tuple(members) => members.iter().for_each(|member| refer(member, place, users)),
+        _ => {}
+    }
+}
+
+/// How many types inside each other are looked at, and how many fields are named: a forged schema
+/// has any number of both.
+const DEEPEST: usize = 100;
+const NAMED: usize = 50;
+
+/// Finds the fields of which nothing says how a group of another size takes them.
+struct Neither<'h> {
+    holders: &'h Holders<'h>,
+    path: Vec<String>,
+    /// The definitions that are being looked at, from the outside to the inside.
+    open: Vec<usize>,
+    /// The definitions in which nothing was found.
+    clean: Vec<bool>,
+    found: Vec<String>,
+}
+
+impl Neither<'_> {
+    fn ty(&mut self, ty: &Type) {
+        if self.found.len() >= NAMED {
+            return;
+        }
+        if !self.holders.ty(ty) || self.open.len() >= DEEPEST {
+            if !self.holders.is_nothing(ty, 0) {
+                let path = self.path.join(".").replace(".[]", "[]");
+                self.found.push(if path.is_empty() { "the whole state".to_owned() } else { path });
+            }
+            return;
+        }
+        match ty {
+            Type::Option(inner) => self.ty(inner),
+            Type::Seq(inner) | Type::Array(inner, _) | Type::Map(_, inner) => {
+                self.inside("[]", |neither| neither.ty(inner));
+            }
+            Type::Tuple(members) => self.numbered(members),
+            Type::Named(place) if !self.open.contains(place) => self.named(*place),
+            _ => {}
+        }
+    }
+
+    fn named(&mut self, place: usize) {
+        let Some(definition) = self.holders.schema.types.get(place) else { return };
+        let is_clean = self.clean.get(place).copied().unwrap_or(true);
+        if is_clean || definition.sharded().is_some() || definition.is_shared() {
+            return;
+        }
+        let before = self.found.len();
+        self.open.push(place);
+        match &definition.body {
+            Body::Struct(fields) => self.fields(fields),
+            Body::Enum(variants) => {
+                for variant in variants {
+                    self.inside(&variant.name, |neither| neither.fields(&variant.fields));
+                }
+            }
+        }
+        self.open.pop();
+        if let Some(clean) = self.clean.get_mut(place) {
+            *clean = self.found.len() == before;
+        }
+    }
+
+    fn fields(&mut self, fields: &Fields) {
+        match fields {
+            Fields::Unit => {}
+            Fields::Newtype(ty) => self.ty(ty),
+            Fields::Tuple(types) => self.numbered(types),
+            Fields::Named(fields) => {
+                for field in fields {
+                    self.inside(&field.name, |neither| neither.ty(&field.ty));
+                }
+            }
+        }
+    }
+
+    fn numbered(&mut self, types: &[Type]) {
+        for (number, ty) in types.iter().enumerate() {
+            self.inside(&number.to_string(), |neither| neither.ty(ty));
+        }
+    }
+
+    fn inside(&mut self, step: &str, work: impl FnOnce(&mut Self)) {
+        self.path.push(step.to_owned());
+        work(self);
+        self.path.pop();
     }
 }
 
@@ -208,9 +251,10 @@ pub(crate) fn is_sharded(schema: &Schema) -> bool {
 
 /// The fields of which nothing says how a group of another size takes them, in short and in order.
 pub(crate) fn neither(schema: &Schema) -> Vec<String> {
-    let mut found = Vec::new();
-    Holders::of(schema).neither(&schema.root, "", &mut Vec::new(), &mut found);
-    found
+    let (path, open, clean, found) = (Vec::new(), Vec::new(), vec![false; schema.types.len()], Vec::new());
+    let mut neither = Neither { holders: &Holders::of(schema), path, open, clean, found };
+    neither.ty(&schema.root);
+    neither.found
 }
 
 /// What is asked of a state.

@@ -584,3 +584,28 @@ fn a_block_in_a_file_is_an_array_of_its_extent() {
     let forged = json.replace("[5,4]", "[6,4]");
     assert!(serde_json::from_str::<Sharded<f64>>(&forged).unwrap_err().to_string().contains("not inside"));
 }
+
+#[test]
+fn a_forged_schema_takes_no_time_to_look_through() {
+    use crate::schema::{Body, Definition, Field, Fields, Schema, Type};
+    use crate::tree::{SHARED, is_sharded, neither};
+    let definition = |name: &str, body| Definition {
+        name: name.to_owned(),
+        version: 1,
+        foreign: false,
+        observed: false,
+        body: Body::Struct(body),
+    };
+    let shared = definition(SHARED, Fields::Newtype(Type::U8));
+    let field = |name: &str, place| Field { name: name.to_owned(), ty: Type::Named(place) };
+    // Each refers twice to the next: 2^10000 paths, 10000 deep.
+    let count = 10_000;
+    let doubled = |place| definition("A", Fields::Named(vec![field("a", place + 1), field("b", place + 1)]));
+    let mut types: Vec<Definition> = (0..count).map(doubled).collect();
+    types.push(shared);
+    let schema = Schema { root: Type::Named(0), types };
+    assert!(is_sharded(&schema));
+    assert!(neither(&schema).len() <= 50);
+    let short = Schema { root: Type::Named(count - 60), types: schema.types };
+    assert!(neither(&short).is_empty());
+}
