@@ -73,9 +73,12 @@ pub use checkpointed_derive::{Checkpoint, checkpointed};
 pub use checkpointed_core::__private;
 
 // The examples of the documents run as tests, if the features that they use are on.
-#[cfg(all(doctest, feature = "derive", feature = "pipeline"))]
+#[cfg(all(doctest, feature = "derive", feature = "pipeline", feature = "group"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 #[cfg(all(doctest, feature = "derive"))]
 #[doc = include_str!("../docs/evolution.md")]
 struct Evolution;
+#[cfg(all(doctest, feature = "derive", feature = "group"))]
+#[doc = include_str!("../docs/sharding.md")]
+struct Sharding;

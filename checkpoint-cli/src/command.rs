@@ -3,6 +3,7 @@
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod export;
+pub(crate) mod group;
 pub(crate) mod halt;
 pub(crate) mod list;
 pub(crate) mod manual;

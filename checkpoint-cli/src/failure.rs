@@ -15,6 +15,19 @@ pub(crate) enum Failure {
     #[error("{} has no checkpoint that can be opened", .0.display())]
     NoCheckpoint(PathBuf),
 
+    /// The group has no process of that rank.
+    #[error("{processes} processes saved it, and none of them has rank {rank}: ranks count from 0")]
+    NoRank {
+        /// The rank.
+        rank: usize,
+        /// The number of processes.
+        processes: usize,
+    },
+
+    /// The checkpoint is of one process.
+    #[error("{} was not saved by a group of processes: leave out --rank", .0.display())]
+    NoGroup(PathBuf),
+
     /// There is no second checkpoint to compare with.
     #[error("{} is one checkpoint: give a second one, or a directory that has two", .0.display())]
     OneCheckpoint(PathBuf),

@@ -375,13 +375,13 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// Those of [`save`](Scope::save).
     pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
-        let why = match self.scopes.checkpoints.due()? {
+        let why = match self.scopes.checkpoints.turn()? {
             Turn::Save(why) => why,
             Turn::Pass(decision) => return Ok(decision),
         };
         self.scopes.check_restored()?;
         self.keep(variables)?;
-        self.scopes.checkpoints.save_because(why, &self.scopes.stack, Metadata::new())
+        self.scopes.checkpoints.made_because(why, &self.scopes.stack, Metadata::new())
     }
 
     /// Does some work once and remembers its result: when a restart comes back here, the result is

@@ -161,6 +161,7 @@ class Archive:
                 self.path, f"format version {version}; this reader knows {FORMAT_VERSION}: update it", MANIFEST
             )
         self._check_manifest(manifest)
+        self.manifest_text = text
         return manifest
 
     def _check_manifest(self, manifest: Dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import numpy
 
+from . import groups
 from .archive import Archive, generation_of
 from .npy import read
 from .errors import (
@@ -59,6 +60,10 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
     A checkpoint of `Scopes` is `{"calls": …, "frames": […]}`. The variables that a frame has `kept`, and
     the results of the calls that it has `done`, are values like any others.
 
+    In a checkpoint of a group of processes, arrays that they share are whole, in memory, values
+    that are the same everywhere are there once, and a field that each process has by itself is an
+    `EachRank`: a tuple by rank.
+
     In a directory, a damaged checkpoint is skipped for the next older one, with a warning, unless
     `generation` names one. Raises a `CheckpointError`: `NotFoundError` if there is no checkpoint,
     `NoneUsableError` if all are damaged.
@@ -76,6 +81,8 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
         if verify:
             archive.verify()
         value = Decoder(archive, verify).decode()
+        if archive.manifest["name"] == groups.GROUP:
+            return groups.unfold(file, value, archive.manifest["generation"], verify, mmap)
         return unfold(file, value, verify) if archive.manifest["name"] == SCOPES else value
 
     return _newest(path, generation, decode)
@@ -83,6 +90,8 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
 
 def arrays(path: Path, generation: Optional[int] = None, *, verify: bool = True) -> Dict[str, numpy.ndarray]:
     """The arrays with entries of their own, by the path of their field, without the rest of the state.
+
+    Of what a group of processes saved, these are the arrays that they have together, whole.
 
     >>> arrays("run.ckpt")["particles/positions"].shape   # doctest: +SKIP
     (1000000, 3)
@@ -92,6 +101,9 @@ def arrays(path: Path, generation: Optional[int] = None, *, verify: bool = True)
         archive = Archive(file)
         if verify:
             archive.verify()
+        if archive.manifest["name"] == groups.GROUP:
+            table = Decoder(archive, verify).decode()
+            return groups.arrays(file, table, archive.manifest["generation"], verify)
         return {part.name[: -len(".npy")]: read(archive, part) for part in archive.parts[:-1]}
 
     return _newest(path, generation, views)

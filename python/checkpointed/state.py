@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Dict, Generator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Generator, List, Optional, Tuple
 
 import numpy
 
@@ -30,8 +30,10 @@ Steps = Generator[Tuple[object, Any], Any, Any]
 class Decoder:
     """Reads the bytes once. Each kind of value with others inside is a generator that requests them."""
 
-    def __init__(self, archive: Archive, verify: bool) -> None:
+    def __init__(self, archive: Archive, verify: bool, wrap: Optional[Callable[[str, Any], Any]] = None) -> None:
+        """Decode all of a file. `wrap` is given the name and the value of each struct, and returns what stands for it."""
         self.archive = archive
+        self.wrap = wrap
         schema = archive.manifest["schema"]
         self.types = schema.get("types")
         if "root" not in schema or not isinstance(self.types, list):
@@ -177,7 +179,8 @@ class Decoder:
             half = definition["name"] == "f16"
             return numpy.frombuffer(bits if half else b"\0\0" + bits, "<f2" if half else "<f4")[0]
         if "struct" in definition:
-            return (yield from self._fields(definition["struct"]))
+            value = yield from self._fields(definition["struct"])
+            return value if self.wrap is None else self.wrap(definition.get("name", ""), value)
         variants = self._list(definition.get("enum"))
         number = int.from_bytes(self._take(4), "little")
         if number >= len(variants):

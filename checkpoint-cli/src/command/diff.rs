@@ -8,6 +8,7 @@ use checkpointed_core::Protection;
 use checkpointed_core::inspect::{Change, Comparison, Difference, File, Header, Limits, Node};
 use serde::Serialize;
 
+use super::group::whole;
 use super::show::{at, newest, open, word};
 use crate::failure::Failure;
 use crate::generation::values;
@@ -140,6 +141,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let (before, after) = both(arguments, protection)?;
+    let (before, after) = (whole(before, protection)?, whole(after, protection)?);
     let path = arguments.path.clone().unwrap_or_default();
     let mut limits = Limits::default();
     limits.differences = arguments.most;

@@ -8,6 +8,7 @@ use checkpointed_core::inspect::{self, Array, File, Node};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::group::whole;
 use super::show;
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
@@ -86,7 +87,7 @@ fn find_and_write(
     output: &mut dyn Write,
     target: &Path,
 ) -> Result<(), Failure> {
-    let file = show::open(&arguments.checkpoint, protection)?;
+    let file = whole(show::open(&arguments.checkpoint, protection)?, protection)?;
     let path = arguments.path.as_deref().unwrap_or_default();
     show::at(&file, path, &mut |file, node| write(arguments.to, file, node, output, target))
 }

@@ -100,6 +100,7 @@ pub(crate) fn run(
         kind: match kind {
             Kind::Pipeline => "pipeline",
             Kind::Scopes => "scopes",
+            Kind::Group => "group",
             _ => "checkpoints",
         },
         running: holder,

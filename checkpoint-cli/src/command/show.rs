@@ -4,9 +4,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use checkpointed_core::Protection;
-use checkpointed_core::inspect::{self, Content, File, Found, Header, Limits, Node, Outline, OutlineArray};
+use checkpointed_core::inspect::{
+    self, Content, File, Found, GroupFile, Header, Limits, Node, Outline, OutlineArray,
+};
 use serde::Serialize;
 
+use super::group::{GroupShown, whole};
 use crate::failure::Failure;
 use crate::generation::{described, values};
 use crate::output::{Answer, Output, Verdict};
@@ -23,6 +26,9 @@ pub(crate) struct Arguments {
     /// The number of elements of a sequence, an array or a map to show
     #[arg(long, value_name = "COUNT")]
     elements: Option<usize>,
+    /// The part of this process, of a checkpoint that a group saved
+    #[arg(long, value_name = "RANK")]
+    rank: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,31 +44,33 @@ struct Shown {
 
 impl Answer for Shown {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Header { manifest, bytes, parts, .. } = &self.header;
-        let type_name = manifest.schema().to_string();
-        let name = text::plain(if manifest.name().is_empty() { &type_name } else { manifest.name() });
-        let (version, generation, process) = (manifest.version(), manifest.generation(), manifest.process());
-        let (bytes, age) = (text::bytes(*bytes), text::age_of(manifest.created()));
-        writeln!(
-            output,
-            "{BOLD}{name}{BOLD:#} version {version}, generation {generation}, {bytes} in {}",
-            text::count(parts.len(), "part")
-        )?;
-        let (time, host, library) =
-            (text::time(manifest.created()), text::plain(manifest.host()), text::plain(manifest.library()));
-        writeln!(output, "{DIM}saved {time} ({age} ago) by process {process} on {host}, {library}{DIM:#}")?;
-        let metadata = described(&values(manifest.metadata()));
-        if !metadata.is_empty() {
-            writeln!(output, "{metadata}")?;
-        }
-        writeln!(output)?;
+        let parts = text::count(self.header.parts.len(), "part");
+        write_header(output, &self.header, &parts)?;
         let label = if self.path_in_state.is_empty() { "state" } else { &self.path_in_state };
         tree(output, label, &self.state, 0, self.colours)
     }
 }
 
+/// Writes the header of a checkpoint. `parts` says in how many parts it is.
+pub(crate) fn write_header(output: &mut dyn Write, header: &Header, parts: &str) -> io::Result<()> {
+    let Header { manifest, bytes, .. } = header;
+    let type_name = manifest.schema().to_string();
+    let name = text::plain(if manifest.name().is_empty() { &type_name } else { manifest.name() });
+    let (version, generation, process) = (manifest.version(), manifest.generation(), manifest.process());
+    let (bytes, age) = (text::bytes(*bytes), text::age_of(manifest.created()));
+    writeln!(output, "{BOLD}{name}{BOLD:#} version {version}, generation {generation}, {bytes} in {parts}")?;
+    let (time, host, library) =
+        (text::time(manifest.created()), text::plain(manifest.host()), text::plain(manifest.library()));
+    writeln!(output, "{DIM}saved {time} ({age} ago) by process {process} on {host}, {library}{DIM:#}")?;
+    let metadata = described(&values(manifest.metadata()));
+    if !metadata.is_empty() {
+        writeln!(output, "{metadata}")?;
+    }
+    writeln!(output)
+}
+
 /// Writes a value in a line, and its members in lines below, each indented further.
-fn tree(
+pub(crate) fn tree(
     output: &mut dyn Write,
     label: &str,
     outline: &Outline,
@@ -226,7 +234,7 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let file = open(&arguments.checkpoint, protection)?;
+    let mut file = open(&arguments.checkpoint, protection)?;
     let path = arguments.path.clone().unwrap_or_default();
     let mut limits = Limits::default();
     if let Some(elements) = arguments.elements {
@@ -235,6 +243,17 @@ pub(crate) fn run(
     if !path.is_empty() {
         // A requested field is read at any length.
         limits = limits.statistics_bytes(u64::MAX);
+    }
+    match (GroupFile::of(&file, protection)?, arguments.rank) {
+        (Some(group), Some(rank)) if rank < group.size() => file = group.part(rank)?,
+        (Some(group), Some(rank)) => return Err(Failure::NoRank { rank, processes: group.size() }),
+        (None, Some(_)) => return Err(Failure::NoGroup(file.path().to_owned())),
+        (Some(group), None) if path.is_empty() => {
+            let shown = GroupShown::of(&file, &group, &limits, output.has_colours())?;
+            output.answer(&shown)?;
+            return Ok(Verdict::Well);
+        }
+        (_, None) => file = whole(file, protection)?,
     }
     let state = at(&file, &path, &mut |_, node| Ok(node.outline(&limits)?))?;
     output.answer(&Shown {

@@ -5,5 +5,6 @@
 mod contents;
 mod diff;
 mod directories;
+mod groups;
 mod protected;
 mod report;

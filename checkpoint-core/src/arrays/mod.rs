@@ -22,7 +22,7 @@ use std::error::Error;
 
 use self::erased::{Memory, RowType};
 pub(crate) use copied::Copied;
-pub(crate) use npy::ArrayHeader;
+pub(crate) use npy::{ArrayHeader, header as npy_header};
 pub use pool::ArrayPool;
 pub(crate) use repeated::repeated;
 
@@ -178,6 +178,19 @@ impl Kind {
         kinds.filter(|kind| kind.rows(header, bytes) == Some(rows)).min_by_key(|kind| kind.inner.len())
     }
 
+    /// The kind of an array with this header and this number of bytes, which a state with that many
+    /// rows takes for the kind `wanted`, or for any. `None` where it cannot be that.
+    pub(crate) fn found(rows: u64, header: &[u8], bytes: u64, wanted: Option<Kind>) -> Option<Kind> {
+        if let Some(kind) = wanted.filter(|kind| kind.rows(header, bytes) == Some(rows)) {
+            return Some(kind);
+        }
+        match (Kind::of_rows(rows, header, bytes)?, wanted) {
+            (found, None) => Some(found),
+            // Numbers of one schema can have two types: serde writes a complex number as two floats.
+            (found, Some(kind)) => found.has_the_bytes_of(&kind).then_some(kind),
+        }
+    }
+
     /// True if the rows of both kinds are the same numbers in the same bytes: a complex number is a
     /// pair of floats.
     pub(crate) fn has_the_bytes_of(&self, other: &Kind) -> bool {
@@ -187,16 +200,20 @@ impl Kind {
     /// The type of the numbers, and the lengths of the dimensions of a row, with each complex
     /// number as a pair of floats.
     fn in_floats(&self) -> (&'static str, Vec<u64>) {
-        let mut lengths = self.inner.to_vec();
-        let Some(float) = self.dtype.float() else { return (self.dtype.descr, lengths) };
-        lengths.push(2);
-        (float.descr, lengths)
+        in_floats(self.dtype, self.inner.to_vec())
     }
 
     /// The header of an array with rows arranged in dimensions of these lengths.
     fn header(&self, outer: &[u64], bytes: u64) -> Vec<u8> {
         npy::header(self.dtype, &[outer, self.inner].concat(), bytes)
     }
+}
+
+/// A type of numbers and a shape, with complex numbers as the pairs that they are.
+fn in_floats(dtype: Dtype, mut shape: Vec<u64>) -> (&'static str, Vec<u64>) {
+    let Some(float) = dtype.float() else { return (dtype.descr, shape) };
+    shape.push(2);
+    (float.descr, shape)
 }
 
 fn of_another_type(array: Reference) -> Cause {

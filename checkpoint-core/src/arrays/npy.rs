@@ -75,6 +75,12 @@ impl ArrayHeader {
         let is_this = elements.checked_mul(size) == Some(data) && header(dtype, &shape, data) == bytes;
         is_this.then_some(ArrayHeader { dtype, shape, header: bytes.len() as u64, data })
     }
+
+    /// The type of the numbers and the shape, with complex numbers as the pairs that they are.
+    #[cfg(feature = "group")]
+    pub(crate) fn in_floats(&self) -> (&'static str, Vec<u64>) {
+        super::in_floats(self.dtype, self.shape.clone())
+    }
 }
 
 /// The type of the elements in a header. As with [`shape`], the rest of the header is not checked.

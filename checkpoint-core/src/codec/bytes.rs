@@ -84,6 +84,25 @@ pub(crate) fn text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str> {
     leaves::read_text(bytes)
 }
 
+/// Appends numbers as a sequence of `u64`s.
+#[cfg(feature = "group")]
+pub(crate) fn put_list(into: &mut Vec<u8>, numbers: &[u64]) {
+    let count = numbers.len() as u64;
+    [count].iter().chain(numbers).for_each(|number| into.extend_from_slice(&number.to_le_bytes()));
+}
+
+/// Appends the number of elements that follow.
+#[cfg(feature = "group")]
+pub(crate) fn put_count(into: &mut Vec<u8>, count: u64) {
+    into.extend_from_slice(&count.to_le_bytes());
+}
+
+/// Appends what stays of an array that is kept elsewhere.
+#[cfg(feature = "group")]
+pub(crate) fn put_reference(into: &mut Vec<u8>, Reference { number, rows }: Reference) {
+    [OUT_OF_BAND, number, rows].iter().for_each(|number| into.extend_from_slice(&number.to_le_bytes()));
+}
+
 /// The variant that a value of an enum is.
 pub(crate) fn variant<'v, V>(bytes: &mut &[u8], variants: &'v [V]) -> Result<&'v V> {
     let number = u32::from_le_bytes(array(bytes)?);

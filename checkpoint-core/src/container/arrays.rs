@@ -53,15 +53,9 @@ impl<'a> Arrays<'a> {
         let found = self.next(array)?;
         let (mut reader, length, bytes) = found.begin(self.container)?;
         let header = reader.start(length)?;
-        if let Some(kind) = kind.filter(|kind| kind.rows(header, bytes) == Some(array.rows)) {
-            return Ok(Opened { kind, bytes, reader });
-        }
-        match (Kind::of_rows(array.rows, header, bytes), kind) {
-            (Some(found), None) => Ok(Opened { kind: found, bytes, reader }),
-            // Numbers of one schema can have two types: serde writes a complex number as two
-            // floats.
-            (Some(found), Some(kind)) if found.has_the_bytes_of(&kind) => Ok(Opened { kind, bytes, reader }),
-            _ => Err(damaged(
+        match Kind::found(array.rows, header, bytes, kind) {
+            Some(kind) => Ok(Opened { kind, bytes, reader }),
+            None => Err(damaged(
                 &found.record.name,
                 "its type or its shape is not that of the field it belongs to",
             )),

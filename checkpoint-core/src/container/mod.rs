@@ -22,6 +22,8 @@ mod npz;
 mod pack;
 mod parallel;
 mod part;
+#[cfg(feature = "group")]
+mod pieces;
 mod reader;
 mod source;
 mod stream;
@@ -38,6 +40,8 @@ pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};
 pub use metadata::{IntoMetadata, Metadata, MetadataValue};
 pub(crate) use npz::CopyFailure;
+#[cfg(feature = "group")]
+pub(crate) use pieces::Piece;
 pub(crate) use reader::Container;
 pub(crate) use source::{Memory, Refusal, Source, begins_with};
 pub(crate) use stream::{PartFacts, PartStream};
@@ -50,6 +54,9 @@ pub(crate) const STATE: &str = "state.bincode";
 
 /// The name of the state of a program that uses scopes.
 pub(crate) const SCOPES: &str = "Scopes";
+
+/// The name of the state of a group: the table of its shards.
+pub(crate) const GROUP: &str = "Group";
 
 /// The name of the entry of the manifest, always the last.
 const MANIFEST: &str = "checkpoint.json";

@@ -20,6 +20,8 @@ pub(crate) struct Container {
     pub(super) starts: Starts,
     /// The key of the tags, where tags count.
     pub(super) key: Option<TagKey>,
+    /// The checksum of the manifest.
+    manifest_crc32: u32,
 }
 
 impl Container {
@@ -27,17 +29,23 @@ impl Container {
     /// made the tags.
     pub(crate) fn open(source: Box<dyn Source>, keys: &[TagKey]) -> Result<Container, Refusal> {
         let mut entries = read_entries(&*source)?;
-        let (manifest, key) = match entries.pop() {
+        let (manifest, key, manifest_crc32) = match entries.pop() {
             Some(entry) if entry.name == MANIFEST => {
                 if entry.unpacked.is_some() || entry.length > manifest::longest(&entries) {
                     return Err(damaged(MANIFEST, "it is longer than the manifest of such a file can be"));
                 }
-                read_manifest(&*source, &entry, &entries, keys)?
+                let (manifest, key) = read_manifest(&*source, &entry, &entries, keys)?;
+                (manifest, key, entry.crc32)
             }
             _ => return Err(Refusal::NotACheckpoint),
         };
         let starts = headers::check(&*source, &entries)?;
-        Ok(Container { source, manifest, entries, starts, key })
+        Ok(Container { source, manifest, entries, starts, key, manifest_crc32 })
+    }
+
+    /// The checksum of the manifest, which has those of all parts.
+    pub(crate) fn manifest_crc32(&self) -> u32 {
+        self.manifest_crc32
     }
 
     /// The manifest.

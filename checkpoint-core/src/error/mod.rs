@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::base::text::plain;
+use crate::base::text::{listed, plain};
 use crate::evolution::Difference;
 use words::{Available, List, remake_help, version_help, way_past};
 
@@ -465,6 +465,39 @@ pub enum Error {
         why: String,
     },
 
+    /// A group of another size saved the checkpoint, and nothing says what to do with some fields.
+    #[error(
+        "{}",
+        shown!(
+            "{} was saved by {from} processes, and this group has {to}; nothing says what becomes of {}: make each a \
+             `Sharded` (a block of an array) or a `Shared` (the same on all processes), give the builder an `on_resize` \
+             function, or run with {from} processes",
+            path.display(),
+            listed(&fields.iter().map(String::as_str).collect::<Vec<_>>())
+        )
+    )]
+    #[non_exhaustive]
+    Resized {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The number of processes that saved.
+        from: usize,
+        /// The number of processes that load.
+        to: usize,
+        /// The fields that are neither sharded nor shared.
+        fields: Vec<String>,
+    },
+
+    /// The parts of the processes of a group do not make up one state.
+    #[error("{}", shown!("the parts of {} do not fit together: {why}", path.display()))]
+    #[non_exhaustive]
+    Sharding {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The fields, the ranks, and what does not fit.
+        why: String,
+    },
+
     /// The bytes are as they were written, and the schema is the same, but the state could not be
     /// decoded from them.
     #[error("{}", shown!("{} could not be decoded as `{name}`: {why}", path.display()))]
@@ -795,6 +828,97 @@ pub enum Error {
         form: &'static str,
         /// The reason.
         why: String,
+    },
+
+    /// Another member of the group could not do its part, so the same call failed on all. Earlier
+    /// checkpoints are untouched.
+    #[error(
+        "{}",
+        shown!(
+            "rank {rank} of the group failed, and so this call failed on all members: {why}"
+        )
+    )]
+    #[non_exhaustive]
+    Member {
+        /// The member that failed.
+        rank: usize,
+        /// Its error.
+        why: String,
+        /// True if the same call may succeed later, without a change of the program.
+        may_pass: bool,
+    },
+
+    /// The members of a group made different calls. The group is of no use from then on.
+    #[error(
+        "{}",
+        shown!(
+            "rank {rank} of the group called {call}, and rank {other_rank} called {other_call}: every member must make the \
+            same calls in the same order; from here on this group can do nothing more"
+        )
+    )]
+    #[non_exhaustive]
+    CallsDiffer {
+        /// The first member.
+        rank: usize,
+        /// Its call.
+        call: String,
+        /// The first member that made another call.
+        other_rank: usize,
+        /// The call of that member.
+        other_call: String,
+    },
+
+    /// The members of a group cannot reach each other any more, because one of them has ended, or
+    /// the connection is lost.
+    #[error(
+        "{}",
+        shown!(
+            "the group is lost at {call}: {source}; earlier checkpoints are untouched: start all members again to continue \
+            from the newest"
+        )
+    )]
+    #[non_exhaustive]
+    GroupLost {
+        /// The call.
+        call: String,
+        /// The error of the group.
+        source: io::Error,
+    },
+
+    /// A checkpoint of one process was opened as that of a group, or the other way round.
+    #[error(
+        "{}",
+        shown!(
+            "{} is the checkpoint of {}: open it with {}, or choose another directory",
+            path.display(),
+            if *of_group { "a group of processes" } else { "a single program" },
+            if *of_group { "`Builder::open_group`" } else { "`Checkpointer`" }
+        )
+    )]
+    #[non_exhaustive]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// True for the checkpoint of a group.
+        of_group: bool,
+    },
+
+    /// A generation that the program wanted to discard stays: it is pinned, or another program
+    /// reads it.
+    #[error(
+        "{}",
+        shown!(
+            "generation {generation} cannot be discarded, {} stays: it is pinned, or another program reads it; unpin it, or \
+            try again",
+            path.display()
+        )
+    )]
+    #[non_exhaustive]
+    NotDiscarded {
+        /// The file.
+        path: PathBuf,
+        /// The generation.
+        generation: u64,
     },
 
     /// A setting is invalid.

@@ -67,7 +67,11 @@ impl Error {
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self,
-            Error::Io { .. } | Error::NoSpace { .. } | Error::NotWritable { .. } | Error::NoMemory { .. }
+            Error::Io { .. }
+                | Error::NoSpace { .. }
+                | Error::NotWritable { .. }
+                | Error::NoMemory { .. }
+                | Error::Member { may_pass: true, .. }
         )
     }
 

@@ -129,6 +129,10 @@ impl Journal {
         self.write(now, Event::Failure { generation, error });
     }
 
+    pub(crate) fn discarded(&mut self, now: Duration, generation: u64) {
+        self.write(now, Event::Discard { generation });
+    }
+
     pub(crate) fn ended(&mut self, now: Duration, end: End) {
         self.write(now, Event::End(end));
     }

@@ -117,7 +117,8 @@ impl History {
     pub(crate) fn last_saved(home: &dyn Home) -> Option<u64> {
         let history = History::of(home).ok()?;
         history.records.iter().rev().find_map(|record| match record.event {
-            Event::Save { generation, .. } => Some(generation),
+            // After a discard, those that were saved before it are not missing.
+            Event::Save { generation, .. } | Event::Discard { generation } => Some(generation),
             _ => None,
         })
     }
@@ -249,7 +250,11 @@ impl History {
                 Event::Save { .. } => has_saved = true,
                 Event::Died { .. } if !has_saved => fruitless = fruitless.saturating_add(1),
                 Event::Died { .. } | Event::End(_) => fruitless = 0,
-                Event::Summary { .. } | Event::Alive | Event::Restart { .. } | Event::Failure { .. } => {}
+                Event::Summary { .. }
+                | Event::Alive
+                | Event::Restart { .. }
+                | Event::Discard { .. }
+                | Event::Failure { .. } => {}
             }
         }
         fruitless

@@ -97,6 +97,11 @@ pub enum Event {
         /// The message of the error.
         error: String,
     },
+    /// The program removed all generations after one.
+    Discard {
+        /// The newest that stays.
+        generation: u64,
+    },
     /// The run ended.
     End(End),
 }

@@ -12,7 +12,8 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::history;
 use crate::store::{
-    CopyWay, Directory, Disk as _, Home as _, RealDisk, absolute, copy_generation, name, temporary_name,
+    CopyWay, Directory, Disk as _, Home as _, RANKS, RealDisk, absolute, copy_generation, name, rank_of,
+    temporary_name,
 };
 
 /// The most times that a directory is listed again because a generation disappeared while it was
@@ -27,7 +28,8 @@ pub struct Copied {
     pub path: PathBuf,
     /// Its generations, oldest first, without those of a pipeline's steps.
     pub generations: Vec<u64>,
-    /// The number of copied files with generations, also those of a pipeline's steps.
+    /// The number of copied files with generations, also those of the steps of a pipeline and the
+    /// parts of a group.
     pub files: u64,
     /// Their length in bytes.
     pub bytes: u64,
@@ -36,8 +38,8 @@ pub struct Copied {
     pub way: Option<CopyWay>,
 }
 
-/// Copies a checkpoint directory, or a pipeline's, into a new one, also while a program saves
-/// there. It copies the generations, their pins, and the history. The new directory gets its name
+/// Copies a checkpoint directory, or that of a pipeline or a group, into a new one, also while a
+/// program saves there. It copies the generations, their pins, and the history. The new directory gets its name
 /// only once it is complete. It always loads the state that was the newest generation at some
 /// moment of the copying.
 ///
@@ -94,7 +96,10 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
         Directory::new(from, Arc::<RealDisk>::clone(&disk)),
         Directory::new(to, Arc::<RealDisk>::clone(&disk)),
     );
-    let generations = copy_generations(&source, &target, copied)?;
+    let mut generations = copy_generations(&source, &target, copied)?;
+    if from.join(RANKS).is_dir() {
+        generations = copy_parts(&source, &target, generations, copied)?;
+    }
     for generation in source.pinned(&generations) {
         target.pin(generation)?;
     }
@@ -156,6 +161,49 @@ fn copy_generations(source: &Directory, target: &Directory, copied: &mut Copied)
     }
     let source = io::Error::other("generations change faster than they can be copied");
     Err(Error::io("copy", target.path(), source))
+}
+
+/// Copies the parts of a group's checkpoints. Returns the generations whose tables are there: the
+/// newest has all of its parts.
+fn copy_parts(
+    source: &Directory,
+    target: &Directory,
+    mut generations: Vec<u64>,
+    copied: &mut Copied,
+) -> Result<Vec<u64>, Error> {
+    let disk = Arc::new(RealDisk::default());
+    let (from, to) = (source.path().join(RANKS), target.path().join(RANKS));
+    create(&to)?;
+    for _ in 0..MOST_LISTINGS {
+        let mut has_all = true;
+        each(&from, |entry, name| {
+            if rank_of(name).is_none() || !entry.is_dir() {
+                return Ok(());
+            }
+            let to = to.join(name);
+            if !to.is_dir() {
+                create(&to)?;
+                let permissions = fs::metadata(entry).map_err(|source| Error::io("copy", entry, source))?;
+                fs::set_permissions(&to, permissions.permissions())
+                    .map_err(|source| Error::writing("create", &to, source))?;
+            }
+            let source = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
+            let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
+            let parts = copy_generations(&source, &target, copied)?;
+            // A process of a larger group that is no more has only older parts.
+            let newest = generations.last();
+            has_all &= parts.last() < newest || newest.is_none_or(|newest| parts.contains(newest));
+            disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
+        })?;
+        if has_all {
+            disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))?;
+            return Ok(generations);
+        }
+        // The newest table is of a generation whose parts are gone: there is a newer one.
+        generations = copy_generations(source, target, copied)?;
+    }
+    let failed = io::Error::other("generations come and go faster than they can be copied");
+    Err(Error::io("copy", source.path(), failed))
 }
 
 fn each(directory: &Path, mut work: impl FnMut(&Path, &OsStr) -> Result<(), Error>) -> Result<(), Error> {

@@ -38,6 +38,9 @@ pub use pruning::{Pruned, Pruning, prune};
 pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::base::text::plain;
+#[cfg(feature = "group")]
+#[cfg_attr(docsrs, doc(cfg(feature = "group")))]
+pub use crate::group::{GroupArray, GroupFile};
 pub use crate::store::{CopyWay, Keeping, Retention};
 pub use crate::tree::{
     Array, ArraySummary, Change, Comparison, Content, Difference, Element, ElementChange, ElementsChange,

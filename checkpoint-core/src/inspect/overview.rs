@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::warnings::warn;
-use crate::container::{Manifest, SCOPES};
+use crate::container::{GROUP, Manifest, SCOPES};
 use crate::error::Error;
 use crate::history::{self, Event, History};
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::store::{self, Directory, Home as _, Keeping, Metrics, RealDisk, Retention, absolute, name};
+use crate::store::{
+    self, Directory, Home as _, Keeping, Metrics, RANKS, RealDisk, Retention, absolute, name, rank_of,
+};
 
 /// The content of a checkpoint directory.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub enum Kind {
     Checkpoints,
     /// [`Scopes`](crate::Scopes).
     Scopes,
+    /// A group of processes; their parts are in the directories of their ranks.
+    Group,
     /// A [`Pipeline`](crate::Pipeline); its checkpoints are in the directories of its
     /// [steps](crate::pipeline::steps).
     Pipeline,
@@ -64,7 +68,7 @@ pub struct GenerationOverview {
     pub generation: u64,
     /// Its file.
     pub path: PathBuf,
-    /// The length of the file.
+    /// The length of the file; of a group's checkpoint, that of all parts too.
     pub bytes: u64,
     /// Its manifest, or the reason that it cannot be read. Its parts are not verified.
     pub manifest: Result<Manifest, String>,
@@ -114,6 +118,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         History::default()
     });
     let costs = costs(&history);
+    let parts = part_directories(path);
     let mut generations = Vec::new();
     for generation in numbers {
         let manifest = match reader.manifest(generation) {
@@ -122,7 +127,8 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
             manifest => manifest.map_err(|error| error.to_string()),
         };
         let (stall, total) = costs.get(&generation).copied().unzip();
-        let bytes = reader.length(generation).unwrap_or_default();
+        let parts = parts.iter().map(|part| length_of(&part.location(generation)));
+        let bytes = reader.length(generation).unwrap_or_default() + parts.sum::<u64>();
         let path = directory.location(generation);
         let kept = Vec::new();
         generations.push(GenerationOverview { generation, path, bytes, manifest, stall, total, kept });
@@ -140,6 +146,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     let newest = generations.iter().rev().find_map(|generation| generation.manifest.as_ref().ok());
     let kind = match newest {
         Some(manifest) if manifest.name() == SCOPES => Kind::Scopes,
+        Some(manifest) if manifest.name() == GROUP => Kind::Group,
         None if path.join(name::STEPS).is_dir() => Kind::Pipeline,
         _ => Kind::Checkpoints,
     };
@@ -164,6 +171,18 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         temporaries,
         temporary_bytes,
     })
+}
+
+/// The directories of the parts of a group; empty for another directory.
+pub(super) fn part_directories(path: &Path) -> Vec<Directory> {
+    let entries = fs::read_dir(path.join(RANKS)).into_iter().flatten().flatten();
+    let ranks = entries.filter(|entry| rank_of(&entry.file_name()).is_some());
+    ranks.map(|entry| Directory::new(&entry.path(), Arc::new(RealDisk::default()))).collect()
+}
+
+/// The length of a file; 0 for an absent one.
+pub(super) fn length_of(path: &Path) -> u64 {
+    path.symlink_metadata().map_or(0, |metadata| metadata.len())
 }
 
 /// The generations that a retention keeps, each with the reasons.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::overview::{Overview, kept, overview};
+use super::overview::{Overview, kept, overview, part_directories};
 use super::verification::verify;
 use crate::error::Error;
 use crate::seal::Protection;
@@ -122,6 +122,26 @@ pub fn prune(
         }
         removed.retain(|pruned| !stays.contains(&pruned.generation));
         RealDisk::default().sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+        // The table is gone, and nothing refers to the parts of the group any more.
+        for part in part_directories(path) {
+            remove_parts(&part, &claiming, &removed)?;
+        }
     }
     Ok(Pruning { kept: reasons.into_iter().collect(), removed })
+}
+
+/// Removes the parts of generations that went, of one process of a group.
+fn remove_parts(part: &Directory, claiming: &Claiming, removed: &[Pruned]) -> Result<(), Error> {
+    let there = removed.iter().map(|pruned| pruned.generation).filter(|generation| part.has(*generation));
+    let there: Vec<u64> = there.collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let mut claim = part.claim(claiming)?;
+    for generation in there {
+        let path = part.location(generation);
+        claim.remove(generation).map_err(|source| Error::writing("remove", &path, source))?;
+    }
+    let path = part.path();
+    RealDisk::default().sync_directory(path).map_err(|source| Error::writing("sync", path, source))
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::Error;
+#[cfg(feature = "group")]
+use crate::group::GroupFile;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::absolute;
@@ -61,7 +63,8 @@ impl Verdict {
     }
 }
 
-/// Reads all of a checkpoint file and compares every checksum, as a load does with this protection.
+/// Reads all of a checkpoint file and compares every checksum, as a load does with this protection. Of a checkpoint that a group
+/// saved, the parts of all processes are read too.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Protection, inspect};
@@ -86,23 +89,74 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
             return Verdict { path, generation: None, problem, parts: Vec::new(), condition };
         }
     };
-    let problems = file.arrays().map(|array| array.and_then(|array| array.read(|_| Ok(()))).err());
-    let mut problems: Vec<Option<Error>> = problems.collect();
-    let state = file.root().value().map(drop);
-    // Only the program knows the form of some types; their bytes are verified like all others.
-    let is_known = |error: &Error| !matches!(error, Error::FormUnknown { .. });
-    problems.push(state.err().filter(is_known));
-    let are_whole = problems.iter().all(Option::is_none);
-    let problem = if are_whole { tree::check(&file).err().filter(is_known) } else { None };
-    let condition = condition(problems.iter().flatten().chain(&problem));
-    let told = |error: Option<Error>| error.map(|error| error.to_string());
-    let parts = file.parts().zip(problems).map(|(part, problem)| PartVerdict {
-        name: part.name,
-        stored_bytes: part.stored_bytes,
-        problem: told(problem),
-    });
-    let (generation, parts) = (Some(file.manifest().generation()), parts.collect());
-    Verdict { path, generation, problem: told(problem), parts, condition }
+    let mut found = Found::in_file(&file, "");
+    #[cfg(feature = "group")]
+    found.add_group(&file, protection);
+    let condition = condition(found.errors.iter());
+    let (generation, problem) = (Some(file.manifest().generation()), found.problem);
+    Verdict { path, generation, problem, parts: found.parts, condition }
+}
+
+/// What is wrong in a checkpoint.
+struct Found {
+    /// What is wrong with it as a whole.
+    problem: Option<String>,
+    parts: Vec<PartVerdict>,
+    /// All that is wrong.
+    errors: Vec<Error>,
+}
+
+impl Found {
+    /// Reads all of a file, whose parts get names with `prefix`.
+    fn in_file(file: &File, prefix: &str) -> Found {
+        let problems = file.arrays().map(|array| array.and_then(|array| array.read(|_| Ok(()))).err());
+        let mut problems: Vec<Option<Error>> = problems.collect();
+        let state = file.root().value().map(drop);
+        // Only the program knows the form of some types; their bytes are verified like all others.
+        let is_known = |error: &Error| !matches!(error, Error::FormUnknown { .. });
+        problems.push(state.err().filter(is_known));
+        let are_whole = problems.iter().all(Option::is_none);
+        let problem = if are_whole { tree::check(file).err().filter(is_known) } else { None };
+        let told = |error: &Option<Error>| error.as_ref().map(ToString::to_string);
+        let parts = file.parts().zip(&problems).map(|(part, problem)| PartVerdict {
+            name: format!("{prefix}{}", part.name),
+            stored_bytes: part.stored_bytes,
+            problem: told(problem),
+        });
+        let (parts, whole) = (parts.collect(), told(&problem));
+        Found { problem: whole, parts, errors: problems.into_iter().chain([problem]).flatten().collect() }
+    }
+
+    /// Reads the parts of all processes, where the file is the table of a group's checkpoint.
+    #[cfg(feature = "group")]
+    fn add_group(&mut self, file: &File, protection: &Protection) {
+        let group = match GroupFile::of(file, protection) {
+            Ok(Some(group)) => group,
+            Ok(None) => return,
+            Err(error) => {
+                self.problem.get_or_insert_with(|| error.to_string());
+                return self.errors.push(error);
+            }
+        };
+        for rank in 0..group.size() {
+            let name = format!("rank {rank}");
+            match group.part(rank) {
+                Ok(part) => {
+                    let Found { problem, parts, errors } = Found::in_file(&part, &format!("{name}: "));
+                    self.parts.extend(parts);
+                    self.errors.extend(errors);
+                    if let Some(problem) = problem {
+                        self.parts.push(PartVerdict { name, stored_bytes: 0, problem: Some(problem) });
+                    }
+                }
+                Err(error) => {
+                    let problem = Some(error.to_string());
+                    self.parts.push(PartVerdict { name, stored_bytes: 0, problem });
+                    self.errors.push(error);
+                }
+            }
+        }
+    }
 }
 
 /// The condition that follows from these problems. A part that is out of reach hides its own

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::stop_reason::StopReason;
 use crate::schedule::Due;
 
 /// A completed save.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Saved {
     /// The number of the new generation: one more than the previous one.
@@ -32,8 +34,9 @@ pub struct SaveStarted {
     pub stall: Duration,
 }
 
-/// The reason of a save.
-#[derive(Clone, Debug, PartialEq)]
+/// The reason of a save. A program can send it to other processes, which then
+/// [save](crate::Checkpointer::save_because) for the same reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SaveReason {
     /// The program asked for it.

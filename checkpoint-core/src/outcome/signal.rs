@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// A signal on which a program may stop.
 ///
 /// ```
@@ -36,7 +39,6 @@ macro_rules! signals {
             )*
 
             /// All signals, each at its index.
-            #[cfg(unix)]
             pub(crate) const ALL: &'static [Signal] = &[$(Signal::$constant),*];
         }
     };
@@ -71,5 +73,20 @@ impl Signal {
 impl fmt::Display for Signal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name)
+    }
+}
+
+// As its name: numbers differ between systems.
+impl Serialize for Signal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Signal, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = Signal::ALL.iter().find(|signal| signal.name == name);
+        found.copied().ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&name), &"the name of a signal"))
     }
 }

@@ -1,7 +1,10 @@
 //! [`StopReason`]: why a run is to stop before its end.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
 use crate::base::time::date;
@@ -10,7 +13,9 @@ use crate::base::time::date;
 ///
 /// Displays as text for people: `the signal SIGTERM (15)`, `the deadline 2026-11-23T14:00:00Z of
 /// SLURM_JOB_END_TIME`.
-#[derive(Clone, Debug, PartialEq)]
+/// A program can send it to other processes, which then [stop](crate::Checkpointer::stop) for the
+/// same reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StopReason {
     /// The program received a signal.
@@ -28,7 +33,7 @@ pub enum StopReason {
         at: SystemTime,
         /// The source of that time: `SLURM_JOB_END_TIME`, `scontrol`, `PBS` or
         /// `CHECKPOINT_DEADLINE`.
-        source: &'static str,
+        source: Cow<'static, str>,
     },
     /// A user or a program put a file named `halt` into the checkpoint directory.
     #[non_exhaustive]

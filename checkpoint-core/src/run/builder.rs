@@ -61,6 +61,8 @@ pub struct Builder<T, O = Checkpointer<T>> {
     /// True for a directory that the library keeps for itself: the environment does not change it.
     is_of_library: bool,
     stamp: Stamp,
+    /// True for the part of one member of a group.
+    is_part: bool,
     /// `None` for the real disk.
     disk: Option<Arc<dyn Disk>>,
     opened: PhantomData<fn() -> (T, O)>,
@@ -88,6 +90,7 @@ impl<T, O> Builder<T, O> {
             on_failed_save: OnFailedSave::default(),
             is_of_library: false,
             stamp: Stamp::default(),
+            is_part: false,
             disk: None,
             opened: PhantomData,
         }
@@ -289,8 +292,94 @@ impl<T, O> Builder<T, O> {
         self
     }
 
+    /// The same settings for another state, or for another value to open.
+    pub(crate) fn of<U, P>(self) -> Builder<U, P> {
+        Builder {
+            path: self.path,
+            options: self.options,
+            within: self.within,
+            keep_last: self.keep_last,
+            keep_every: self.keep_every,
+            keep_best: self.keep_best,
+            branch_from: self.branch_from,
+            read_back: self.read_back,
+            background: self.background,
+            schedule: self.schedule,
+            stop: self.stop,
+            history: self.history,
+            watcher: self.watcher,
+            on_failed_save: self.on_failed_save,
+            is_of_library: self.is_of_library,
+            stamp: self.stamp,
+            is_part: self.is_part,
+            disk: self.disk,
+            opened: PhantomData,
+        }
+    }
+
+    /// The settings for the table of a group: the members tell of the progress of their own parts.
+    pub(crate) fn for_table(mut self) -> Self {
+        (self.background, self.watcher) = (false, Callback::default());
+        self
+    }
+
+    /// The settings for the part of one member of a group, in a directory of its own. The group
+    /// keeps the history, the schedule and the rules; `stops` is true where the member looks for
+    /// reasons to stop.
+    pub(crate) fn for_part(mut self, path: &Path, stops: bool) -> Self {
+        self.path = Place::of(path);
+        self.options.protection = self.options.protection.at_least(0);
+        (self.background, self.history) = (false, false);
+        self.on_failed_save = OnFailedSave::default();
+        if !stops {
+            self.stop = stop::Settings { exit_codes: self.stop.exit_codes, ..stop::Settings::default() };
+        }
+        (self.is_of_library, self.is_part) = (true, true);
+        self
+    }
+
+    /// The settings that a group has in another way, or not at all: the first that is set, and the
+    /// reason.
+    pub(crate) fn not_for_groups(&self) -> Result<(), Error> {
+        let refused = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
+        if self.branch_from.is_some() {
+            return refused("branch_from", "a group cannot branch: copy the directory, with `ckpt copy`");
+        }
+        if self.on_failed_save.makes_room() {
+            return refused(
+                "OnFailedSave::make_room",
+                "a group makes no room: its members may be on different disks; keep fewer generations",
+            );
+        }
+        Ok(())
+    }
+
+    /// The absolute path of the directory.
+    pub(crate) fn path(&self) -> Result<std::path::PathBuf, Error> {
+        self.path.absolute()
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The exit codes, as the environment has them.
+    pub(crate) fn exit_codes_in_environment(&self) -> Result<ExitCodes, Error> {
+        self.stop.exit_codes.in_environment()
+    }
+
+    pub(crate) fn is_background(&self) -> bool {
+        self.background
+    }
+
+    /// The disk, with the access that the options give others.
+    pub(crate) fn opened_disk(&self) -> Arc<dyn Disk> {
+        let access = self.options.access;
+        self.disk.clone().unwrap_or_else(|| Arc::new(RealDisk::with(access)))
+    }
+
     /// Applies the environment, which goes before the settings of the program.
-    fn with_environment(mut self) -> Result<Self, Error> {
+    pub(crate) fn with_environment(mut self) -> Result<Self, Error> {
         let _warnings = self.options.warnings.enter();
         environment::warn_of_unknown();
         environment::check_warnings()?;
@@ -365,14 +454,14 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         builder.open_at(begun)
     }
 
-    fn open_at(self, begun: Instant) -> Result<O, Error> {
+    pub(crate) fn open_at(self, begun: Instant) -> Result<O, Error> {
         let retention = self.retention()?;
         self.schedule.check()?;
         self.options.check()?;
         let path = self.path.absolute()?;
+        let disk = self.opened_disk();
         let claiming = Claiming { within: self.within, ..self.options.claiming() };
-        let Options { protection, compression, access, warnings, .. } = self.options;
-        let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::with(access)));
+        let Options { protection, compression, warnings, .. } = self.options;
         let directory = Directory::new(&path, disk);
         let reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
         let mut reader = reader.warning(warnings.clone());
@@ -381,7 +470,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
         let branched_from = branched_from.map(|path| CheckpointReader::at(&path, of_other)).transpose()?;
         let branched_from = branched_from.map(|origin| origin.warning(warnings.clone()));
-        let settings = Settings { retention, compression, protection };
+        let settings = Settings { retention, compression, protection, is_part: self.is_part };
         // This comes before anything is created or written: a setting may be invalid.
         let mut stop = Stop::new(&self.stop, &path, begun)?;
         let mut writer = Writer::open(&directory, settings, &claiming)?;
@@ -396,6 +485,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let pacer = Pacer::new(self.schedule, past);
         let watch = Watch { watcher: self.watcher, warnings, on_failed_save: self.on_failed_save };
         let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
+        let run = if self.is_part { run.as_part() } else { run };
         let net = Net::of::<T>(self.read_back, reader.program());
         // The library itself saves without loading where that is right.
         let unloaded = writer.newest().filter(|_| !self.is_of_library);
@@ -459,6 +549,7 @@ impl<T, O> Clone for Builder<T, O> {
             on_failed_save: self.on_failed_save,
             is_of_library: self.is_of_library,
             stamp: self.stamp.clone(),
+            is_part: self.is_part,
             disk: self.disk.clone(),
             opened: PhantomData,
         }

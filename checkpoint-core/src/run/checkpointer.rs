@@ -1,5 +1,10 @@
 //! [`Checkpointer`]: saves a program's state, and loads it after a restart.
 
+mod agreed;
+#[cfg(feature = "group")]
+pub(crate) mod grouped;
+
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -66,6 +71,9 @@ pub struct Checkpointer<T> {
     /// The bytes of the state, kept so that the next save finds their memory warm.
     buffer: Vec<u8>,
 }
+
+/// A generation that was written or not, and the panic of the state's own code, if there was one.
+pub(crate) type Written = (u64, Result<Saved, Error>, Option<Box<dyn Any + Send>>);
 
 /// The work to do after a step of the program.
 pub(crate) enum Turn {
@@ -232,13 +240,18 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
-    /// Loads one generation. The next save is still numbered after the newest.
+    /// Loads one generation. The next save is still numbered after the newest. The history records a
+    /// restart.
     ///
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
+        let _warnings = self.saver.run.warnings.enter();
         let state = self.reader.load_generation(generation)?;
         self.unloaded = None;
+        if let Some(report) = self.reader.last_load() {
+            self.saver.run.restarted(report);
+        }
         Ok(state)
     }
 
@@ -373,6 +386,23 @@ impl<T: Checkpoint> Checkpointer<T> {
     ) -> Result<(Result<Saved, Error>, SaveOutcome), Error> {
         self.warn_of_unloaded();
         let begun = Instant::now();
+        let (generation, saved, panic) = self.written_now(begun, reason, state, metadata)?;
+        let outcome = self.saver.run.saved(begun, generation, reason, saved.as_ref());
+        panic.map_or(Ok((saved, outcome)), |panic| resume_unwind(panic))
+    }
+
+    /// Writes the state as the next generation. The caller tells the run of it, and resumes the
+    /// panic of the state's own code, if there was one.
+    ///
+    /// # Errors
+    /// The reason that no save was started.
+    fn written_now(
+        &mut self,
+        begun: Instant,
+        reason: &SaveReason,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<Written, Error> {
         let generation = self.saver.writer()?.next()?;
         let context = self.saver.run.save_context();
         context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
@@ -391,14 +421,13 @@ impl<T: Checkpoint> Checkpointer<T> {
             })
         };
         // The state's own code runs in there. Its panic is recorded, and resumed.
-        let (saved, panic) = match catch_unwind(AssertUnwindSafe(save)) {
-            Ok(saved) => (saved, None),
+        Ok(match catch_unwind(AssertUnwindSafe(save)) {
+            Ok(saved) => (generation, saved, None),
             Err(panic) => {
-                (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
+                let error = Error::Panicked { name: reader.name(), message: message(&*panic) };
+                (generation, Err(error), Some(panic))
             }
-        };
-        let outcome = self.saver.run.saved(begun, generation, reason, saved.as_ref());
-        panic.map_or(Ok((saved, outcome)), |panic| resume_unwind(panic))
+        })
     }
 
     /// Saves if a save is due: if the [`Schedule`](crate::Schedule) says so, or if the program
@@ -443,21 +472,21 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save_if_due`](Checkpointer::save_if_due).
     pub fn save_if_due_with(&mut self, state: &T, metadata: impl IntoMetadata) -> Result<Decision, Error> {
-        match self.due()? {
-            Turn::Save(reason) => self.save_because(reason, state, metadata.into_metadata()),
+        match self.turn()? {
+            Turn::Save(reason) => self.made_because(reason, state, metadata.into_metadata()),
             Turn::Pass(decision) => Ok(decision),
         }
     }
 
     /// The work to do now, after one more step.
-    pub(crate) fn due(&mut self) -> Result<Turn, Error> {
+    pub(crate) fn turn(&mut self) -> Result<Turn, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let failed = self.saver.check()?;
         let reason = self.saver.due()?;
         Ok(reason.map_or_else(|| Turn::Pass(failed.unwrap_or(Decision::NotDue)), Turn::Save))
     }
 
-    pub(crate) fn save_because(
+    pub(crate) fn made_because(
         &mut self,
         reason: SaveReason,
         state: &T,

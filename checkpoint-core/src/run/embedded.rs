@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use crate::arrays::ArrayPool;
+#[cfg(feature = "group")]
+use crate::arrays::{Array, ArraySink, Cause};
 use crate::codec;
 use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
@@ -24,6 +26,42 @@ pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Ve
     let mut manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
     manifest.complete(&observed);
     container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))
+}
+
+/// The container of a value without the data of its longer arrays: what else is in it, and where.
+/// `path` is for messages.
+#[cfg(feature = "group")]
+pub(crate) fn without_arrays<T: Checkpoint>(
+    path: &Path,
+    value: &T,
+    program: &Program,
+) -> Result<Container, Error> {
+    let schema = program.schema();
+    let failed = |why: String| Error::Encode { name: reader::name_of::<T>(schema), why };
+    let (mut bytes, mut rest) = (Vec::new(), Vec::new());
+    let mut hollow = Hollow(ContainerWriter::new(&mut bytes));
+    let observed = codec::encode(value, program.forms(), &mut rest, &mut hollow)
+        .map_err(|failure| failed(failure.into_sentence()))?;
+    let mut manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
+    manifest.complete(&observed);
+    hollow.0.finish(&rest, manifest).map_err(|error| failed(error.to_string()))?;
+    open(path, &bytes)
+}
+
+/// Takes arrays, and keeps only their places.
+#[cfg(feature = "group")]
+struct Hollow<'a>(ContainerWriter<&'a mut Vec<u8>>);
+
+#[cfg(feature = "group")]
+impl ArraySink for Hollow<'_> {
+    fn takes(&self, bytes: usize) -> bool {
+        // Shorter ones take less space than an entry without data.
+        bytes >= 1 << 10
+    }
+
+    fn put(&mut self, name: String, array: Array<'_>) -> Result<u64, Cause> {
+        self.0.put(name, Array { outer: None, bytes: &[], ..array })
+    }
 }
 
 /// Decodes the value that [`encode`] encoded. `path` and `part` are for messages.

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::history::{End, Journal};
 use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, SaveReason, Saved, StopReason};
 use crate::run::failures::{Failures, OnFailedSave};
-use crate::schedule::{Cost, Pacer};
+use crate::schedule::{Cost, Due, Pacer};
 use crate::stop::Stop;
 use crate::store::Guard;
 
@@ -29,6 +29,8 @@ pub(crate) struct Run {
     on_failed_save: OnFailedSave,
     failures: Failures,
     guard: Arc<Guard>,
+    /// True if it tells the watcher of saves; the parts of a group do not.
+    announces: bool,
     /// The time of the next sign of life.
     touch: Duration,
     /// True if the program knows that it must stop.
@@ -64,6 +66,7 @@ impl Run {
             on_failed_save,
             failures: Failures::default(),
             guard,
+            announces: true,
             touch: TOUCH_EVERY,
             knows_to_stop: false,
             ended: false,
@@ -99,6 +102,28 @@ impl Run {
             return Some(SaveReason::Stopping(reason.clone()));
         }
         self.pacer.step(elapsed).map(SaveReason::Due)
+    }
+
+    /// Leaves it to the group to tell of saves: this is the part of one member.
+    pub(crate) fn as_part(mut self) -> Run {
+        self.announces = false;
+        self
+    }
+
+    /// Returns the reason for a save that is due now, after a number of steps of the program,
+    /// whatever the reasons to stop; and the steps and the time until one may be due.
+    pub(crate) fn paced(&mut self, steps: u64) -> (Option<Due>, Option<u64>, Option<Duration>) {
+        let elapsed = self.now();
+        self.show_life(elapsed);
+        let due = self.pacer.steps(steps, elapsed);
+        let (steps, time) = self.pacer.ahead(elapsed);
+        (due, steps, time)
+    }
+
+    /// Stops for a reason from outside, unless there is one already.
+    pub(crate) fn stop(&mut self, reason: StopReason) {
+        self.stop.tell(reason);
+        self.knows_to_stop = true;
     }
 
     /// The reason to stop.
@@ -138,6 +163,12 @@ impl Run {
         self.journal.restarted(now, load.generation());
     }
 
+    /// Records that all generations after this one were removed.
+    pub(crate) fn discarded(&mut self, generation: u64) {
+        let now = self.now();
+        self.journal.discarded(now, generation);
+    }
+
     /// The copy of callbacks and settings for the thread that saves.
     pub(crate) fn save_context(&self) -> SaveContext {
         let makes_room = self.on_failed_save.makes_room();
@@ -155,6 +186,9 @@ impl Run {
     ) -> SaveOutcome {
         let at = begun.saturating_duration_since(self.begun);
         let now = self.now();
+        if !self.announces {
+            return if outcome.is_ok() { SaveOutcome::Durable } else { SaveOutcome::Failed };
+        }
         match outcome {
             Ok(saved) => {
                 self.failures.end();
@@ -180,6 +214,14 @@ impl Run {
                 ));
                 SaveOutcome::Tolerated(Decision::Failed { message, times })
             }
+        }
+    }
+
+    /// Records the cost of a save of the group, for the reasons to stop that must leave time for one.
+    pub(crate) fn paid(&mut self, begun: Instant, saved: &Saved) {
+        if !self.announces {
+            let at = begun.saturating_duration_since(self.begun);
+            self.pacer.saved(at, Cost { stall: saved.stall, total: saved.duration });
         }
     }
 

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::arrays::ArrayPool;
+use crate::arrays::{ArrayPool, ArraySource};
 use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
-use crate::container::{self, Arrays, Container, Manifest, Metadata, Refusal};
+use crate::container::{self, Arrays, Container, GROUP, Manifest, Metadata, Refusal};
 use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
@@ -239,7 +239,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// Refuses to load an older generation than the program allows.
-    fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
+    pub(crate) fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
         let expected = self.protection.least();
         if newest.unwrap_or(0) >= expected {
             return Ok(());
@@ -452,7 +452,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// Reads a generation. Calls `pool` last.
-    fn read(
+    pub(crate) fn read(
         &self,
         generation: u64,
         pool: &mut dyn FnMut() -> ArrayPool,
@@ -511,16 +511,32 @@ pub(crate) fn decode<T: Checkpoint>(
 ) -> Result<Decoded<T>, Error> {
     let refused = |refusal| Error::refused(path, refusal);
     let compared = check_state::<T>(path, program, container.manifest())?;
-    let is_same_form = compared.is_same_form();
-    let Compared { differences, plan } = compared;
     let bytes = container.state().map_err(refused)?;
     let mut arrays = Arrays::new(container, pool());
+    let decoded = decode_parts(path, program, container.manifest(), compared, &bytes, &mut arrays)?;
+    match arrays.left_over() {
+        Some(refusal) => Err(refused(refusal)),
+        None => Ok(decoded),
+    }
+}
+
+/// Decodes a state from its bytes and arrays. `manifest` is the one that was compared.
+pub(crate) fn decode_parts<T: Checkpoint>(
+    path: &Path,
+    program: &Program,
+    manifest: &Manifest,
+    compared: Compared,
+    bytes: &[u8],
+    arrays: &mut dyn ArraySource,
+) -> Result<Decoded<T>, Error> {
+    let is_same_form = compared.is_same_form();
+    let Compared { differences, plan } = compared;
     let room = program.room();
     let decoded = if is_same_form {
-        codec::decode(&bytes, room, &mut arrays)
+        codec::decode(bytes, room, arrays)
     } else {
-        let schemas = (&container.manifest().schema, Some(program));
-        evolution::decode_by_schema(&bytes, schemas, (&plan, room), &mut arrays)
+        let schemas = (&manifest.schema, Some(program));
+        evolution::decode_by_schema(bytes, schemas, (&plan, room), arrays)
     };
     let (path, name) = (path.to_owned(), || name_of::<T>(program.schema()));
     let state = match decoded {
@@ -538,9 +554,6 @@ pub(crate) fn decode<T: Checkpoint>(
             });
         }
     };
-    if let Some(refusal) = arrays.left_over() {
-        return Err(refused(refusal));
-    }
     let count = differences.len();
     if let Some(migration) =
         differences.iter().rfind(|difference| difference.kind == DifferenceKind::Migrated)
@@ -554,7 +567,7 @@ pub(crate) fn decode<T: Checkpoint>(
 
 /// Checks that the bytes belong to this state, whose schema may have changed. Returns the
 /// differences.
-fn check_state<T: Checkpoint>(
+pub(crate) fn check_state<T: Checkpoint>(
     path: &Path,
     program: &Program,
     manifest: &Manifest,
@@ -563,6 +576,9 @@ fn check_state<T: Checkpoint>(
     let name = name_of::<T>(program.schema());
     if manifest.codec != codec::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
+    }
+    if (manifest.name == GROUP) != (T::NAME == GROUP) {
+        return Err(Error::OtherKind { path, of_group: manifest.name == GROUP });
     }
     let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
     if !T::NAME.is_empty() && !has_name {

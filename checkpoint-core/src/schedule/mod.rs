@@ -14,6 +14,8 @@ mod simulation;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 pub use mtbf::Experience;
 pub(crate) use mtbf::Past;
@@ -189,7 +191,7 @@ impl fmt::Display for Schedule {
 }
 
 /// The reason that a save is due.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Due {
     /// This number of steps was made since the last save.

@@ -73,7 +73,12 @@ impl Pacer {
 
     /// Returns the reason for a save that is due now, after one more step.
     pub(crate) fn step(&mut self, now: Duration) -> Option<Due> {
-        self.steps += 1;
+        self.steps(1, now)
+    }
+
+    /// The same after a number of steps.
+    pub(crate) fn steps(&mut self, steps: u64, now: Duration) -> Option<Due> {
+        self.steps = self.steps.saturating_add(steps);
         let elapsed = now.saturating_sub(self.last);
         if let Rule::Steps(steps) = self.schedule.rule
             && self.steps >= steps
@@ -85,6 +90,16 @@ impl Pacer {
             return None;
         }
         Some(Due::Elapsed { elapsed, interval: self.next.saturating_sub(self.last) })
+    }
+
+    /// The steps, and the time, until a save may be due; `None` for what the schedule does not go
+    /// by.
+    pub(crate) fn ahead(&self, now: Duration) -> (Option<u64>, Option<Duration>) {
+        let steps = match self.schedule.rule {
+            Rule::Steps(steps) => Some(steps.saturating_sub(self.steps).max(1)),
+            _ => None,
+        };
+        (steps, self.interval.map(|_| self.next.saturating_sub(now)))
     }
 
     /// Records a save that began at `begun` and is complete.
@@ -324,6 +339,15 @@ mod tests {
         assert!(pacer.step(seconds(125)).is_some());
         pacer.saved(seconds(125), cost(0, 0));
         assert_eq!(pacer.step(seconds(224)), None);
+    }
+
+    #[test]
+    fn steps_in_one_go_count_as_steps_one_by_one() {
+        let mut pacer = pacer(Schedule::every_steps(10).at_most(seconds(100)));
+        assert_eq!(pacer.steps(4, seconds(1)), None);
+        assert_eq!(pacer.ahead(seconds(1)), (Some(6), Some(seconds(99))));
+        assert_eq!(pacer.steps(6, seconds(2)), Some(Due::Steps(10)));
+        assert_eq!(pacer.ahead(seconds(2)), (Some(1), Some(seconds(98))), "it stays due");
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Limit {
     pub(super) fn reason(&self) -> StopReason {
         match self.kind {
             Kind::Time(limit) => StopReason::TimeLimit { limit },
-            Kind::Deadline { at, source } => StopReason::Deadline { at, source },
+            Kind::Deadline { at, source } => StopReason::Deadline { at, source: source.into() },
         }
     }
 }

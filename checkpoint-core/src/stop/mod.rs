@@ -132,6 +132,12 @@ impl Stop {
         self.reason.as_ref()
     }
 
+    /// Stops for a reason from outside, unless there is one already. Returns the one that stays.
+    pub(crate) fn tell(&mut self, reason: StopReason) -> &StopReason {
+        self.was_asked = true;
+        self.reason.get_or_insert(reason)
+    }
+
     /// Takes the reason: the run ends because of it, and its last state is saved. Removes a halt
     /// file that was the reason, so that the program can start again, and a requeue file in any
     /// case.

@@ -309,7 +309,7 @@ fn reasons_are_in_plain_words() {
     let text = |reason: StopReason| reason.to_string();
     assert_eq!(text(StopReason::Signal(Signal::TERM)), "the signal SIGTERM (15)");
     assert_eq!(text(StopReason::TimeLimit { limit: Duration::from_secs(5400) }), "the time limit of 1h 30m");
-    let deadline = StopReason::Deadline { at, source: "scontrol" };
+    let deadline = StopReason::Deadline { at, source: "scontrol".into() };
     assert_eq!(text(deadline), format!("the deadline {} of scontrol", humantime::format_rfc3339_seconds(at)));
     assert_eq!(text(StopReason::Halt { message: String::new() }), "the halt file");
     assert_eq!(text(StopReason::Halt { message: "noon".to_owned() }), "the halt file: noon");

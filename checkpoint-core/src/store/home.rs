@@ -89,6 +89,9 @@ pub(crate) trait Claim: fmt::Debug + Send {
     /// Makes a generation of an earlier run as durable as one of this run.
     fn keep_for_good(&self, generation: u64) -> Result<(), Error>;
 
+    /// Makes all removals durable that have returned.
+    fn sync(&self) -> Result<(), Error>;
+
     /// Removes a generation. Returns false where it stays for now, because it is pinned, or another
     /// program reads it. An absent one is an error ([`io::ErrorKind::NotFound`]).
     fn remove(&mut self, generation: u64) -> io::Result<bool>;

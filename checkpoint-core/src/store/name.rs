@@ -24,6 +24,24 @@ pub(crate) const FILES: &str = "files";
 /// In the directory of a pipeline: a file for each step that a user wants to run again.
 pub(crate) const REDO: &str = "redo";
 
+/// In the directory of a group: a checkpoint directory for each rank.
+pub(crate) const RANKS: &str = "ranks";
+
+/// The number of digits of a rank.
+const RANK_DIGITS: usize = 6;
+
+/// The name of the directory of a rank.
+pub(crate) fn of_rank(rank: usize) -> String {
+    format!("{rank:0RANK_DIGITS$}")
+}
+
+/// The rank whose directory has this name, if [`of_rank`] makes that name.
+pub(crate) fn rank(name: &OsStr) -> Option<usize> {
+    let digits = name.to_str()?;
+    let rank = digits.parse().ok()?;
+    (digits == of_rank(rank)).then_some(rank)
+}
+
 /// Temporary files are `.checkpoint-`, sixteen letters or digits, `.tmp`.
 const TEMPORARY_PREFIX: &str = ".checkpoint-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -121,6 +139,17 @@ mod tests {
             "",
         ] {
             assert_eq!(generation(OsStr::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_rank_is_read_back_from_its_name() {
+        for number in [0, 1, 999_999, 1_000_000] {
+            assert_eq!(rank(OsStr::new(&of_rank(number))), Some(number));
+        }
+        assert_eq!(of_rank(3), "000003");
+        for name in ["3", "00003", "0000003", "+00003", "00000x", "", "000003.ckpt"] {
+            assert_eq!(rank(OsStr::new(name)), None, "{name}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::guard::Guard;
 use super::home::{Claim, Claiming, Draft, Home, Sealed};
-use super::retention::{Keeping, Metrics, Retention};
+use super::retention::{Metrics, Retention};
 use crate::base::warnings::warn;
 use crate::container::{Compression, Refusal, Source};
 use crate::error::Error;
@@ -23,6 +23,9 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     /// The protection of its files; the store only passes it on.
     pub(crate) protection: Protection,
+    /// True for the part of one member of a group: the group decides what is removed, and a save
+    /// removes nothing.
+    pub(crate) is_part: bool,
 }
 
 /// The number of saves after which the writer lists the directory again.
@@ -100,6 +103,21 @@ impl Writer {
         self.last.checked_add(1).ok_or_else(|| Error::NoMoreGenerations { path: self.path().to_owned() })
     }
 
+    /// The existing generations, as far as this program knows.
+    pub(crate) fn known(&self) -> &BTreeSet<u64> {
+        &self.known
+    }
+
+    /// The highest number that was ever tried.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Gives the next save this number, if it is higher than the one that it would have.
+    pub(crate) fn skip_to(&mut self, generation: u64) {
+        self.last = self.last.max(generation.saturating_sub(1));
+    }
+
     /// Starts a save. The caller has checked that this process claimed the home, and
     /// [`publish`](Writer::publish) checks it again.
     pub(crate) fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
@@ -155,9 +173,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes the generations that retention does not keep beside the newest. A failure fails no
-    /// save.
+    /// Removes the generations that retention does not keep beside the newest; none of the part of
+    /// one member of a group. A failure fails no save.
     pub(crate) fn retire(&mut self, newest: u64) {
+        if self.settings.is_part {
+            return;
+        }
         if let Err(error) = self.look_again(Some(newest)) {
             return warn(format!("no old generations are removed, they cannot be looked for: {error}"));
         }
@@ -166,11 +187,55 @@ impl Writer {
         // Pins are checked when the name of a generation is taken away.
         let pinned = BTreeSet::new();
         let kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
-        self.remove_all_but(&kept, generations);
+        self.remove_all_but(|generation| kept.contains_key(&generation), generations);
     }
 
-    fn remove_all_but(&mut self, kept: &BTreeMap<u64, Vec<Keeping>>, generations: Vec<u64>) {
-        for generation in generations.into_iter().filter(|generation| !kept.contains_key(generation)) {
+    /// Removes all generations but these: the group keeps no others. A failure fails no save.
+    pub(crate) fn retire_all_but(&mut self, kept: &BTreeSet<u64>) {
+        if let Err(error) = self.guard().check() {
+            return warn(format!("no old generations are removed: {error}"));
+        }
+        self.remove_all_but(|generation| kept.contains(&generation), self.known.iter().copied().collect());
+    }
+
+    /// Removes the generation that was just saved: the group did not accept it. A failure fails no
+    /// save.
+    pub(crate) fn take_back(&mut self, generation: u64) {
+        if self.guard().check().is_ok() && self.known.contains(&generation) {
+            self.remove_all_but(|_| false, vec![generation]);
+        }
+    }
+
+    /// Removes all generations after this one, newest first, and makes that durable.
+    pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
+        self.guard().check()?;
+        let generations = self.home().generations()?;
+        if !generations.contains(&generation) {
+            let path = self.path().to_owned();
+            return Err(Error::NoSuchGeneration { path, generation, available: generations });
+        }
+        self.last = self.last.max(generations.last().copied().unwrap_or(0));
+        self.known = generations.into_iter().collect();
+        let newer: Vec<u64> =
+            self.known.range(generation..).copied().filter(|newer| *newer > generation).collect();
+        for newer in newer.into_iter().rev() {
+            let path = self.home().location(newer);
+            match self.claim.remove(newer) {
+                Ok(true) => {
+                    self.known.remove(&newer);
+                    self.damaged.remove(&newer);
+                    self.metrics.remove(&newer);
+                }
+                Ok(false) => return Err(Error::NotDiscarded { path, generation: newer }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(self.known.remove(&newer)),
+                Err(source) => return Err(Error::writing("remove", &path, source)),
+            }
+        }
+        self.claim.sync()
+    }
+
+    fn remove_all_but(&mut self, is_kept: impl Fn(u64) -> bool, generations: Vec<u64>) {
+        for generation in generations.into_iter().filter(|generation| !is_kept(*generation)) {
             match self.claim.remove(generation) {
                 Ok(true) => {
                     self.known.remove(&generation);
@@ -219,7 +284,7 @@ impl Writer {
             return Ok(false);
         }
         let before = self.known.len();
-        self.remove_all_but(&kept, generations);
+        self.remove_all_but(|generation| kept.contains_key(&generation), generations);
         Ok(self.known.len() < before)
     }
 

@@ -290,12 +290,24 @@ impl File {
         }
     }
 
+    /// The open container.
+    #[cfg(feature = "group")]
+    pub(crate) fn container(&self) -> &Container {
+        &self.container
+    }
+
+    /// The open container alone.
+    #[cfg(feature = "group")]
+    pub(crate) fn into_container(self) -> Container {
+        self.container
+    }
+
     pub(super) fn schema(&self) -> &Schema {
         &self.container.manifest().schema
     }
 
     /// The bytes of the state, verified on the first call.
-    pub(super) fn state(&self) -> Result<&[u8], Error> {
+    pub(crate) fn state(&self) -> Result<&[u8], Error> {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }

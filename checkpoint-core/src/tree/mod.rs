@@ -5,6 +5,7 @@
 //! text, an [`Array`], or [`Members`], each a node again. Tools and the read-back of a save build
 //! on these: `outline` and `json` show a tree, `comparison` compares two, `sameness` tells whether
 //! two have the same values, and `export` copies arrays out.
+//! `shards` finds the blocks of arrays that the members of a group share.
 
 mod array;
 mod comparison;
@@ -17,8 +18,11 @@ mod json;
 mod layout;
 mod members;
 mod node;
+mod numbers;
 mod outline;
 mod sameness;
+#[cfg(feature = "group")]
+mod shards;
 mod statistics;
 mod walk;
 
@@ -32,4 +36,8 @@ pub(crate) use node::check;
 pub use node::{Node, Value};
 pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
 pub(crate) use sameness::same_values;
+#[cfg(feature = "group")]
+pub(crate) use shards::{
+    Asked, BlockData, SHARDED, SHARDED_FIELDS, SHARED, ShardedValue, Survey, is_sharded, neither, survey,
+};
 pub use statistics::{ArraySummary, Profile, Statistics};

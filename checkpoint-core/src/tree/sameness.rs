@@ -1,7 +1,7 @@
 //! Compares the values of two states of one type. Maps and sets may come in another order.
 
 use std::collections::hash_map::DefaultHasher;
-use std::hash::Hasher as _;
+use std::hash::{Hash as _, Hasher as _};
 
 use super::array::Array;
 use super::comparison::{Change, Difference};
@@ -9,11 +9,12 @@ use super::element::Element;
 use super::file::File;
 use super::free_form;
 use super::node::Node;
+use super::numbers::numbers;
 use super::outline::{Content, Limits, Outline};
 use super::walk::Rest;
 use crate::base::limits::VALUE_DEPTH_WALKED;
 use crate::error::Error;
-use crate::schema::Type;
+use crate::schema::{Grid, Type};
 
 /// The number of differences listed.
 const TOLD: usize = 3;
@@ -50,6 +51,9 @@ pub(super) enum Order {
     /// None. Only the first arrays are kept apart, and the order of a map decides which are the
     /// first. So the same values may be an array in one checkpoint and a sequence in the other.
     Nothing,
+    /// The order of all values but the entries of maps. Numbers are the same if their bits are, and
+    /// arrays if their checksums are.
+    OfAll,
 }
 
 impl Order {
@@ -79,6 +83,23 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
             continue;
         };
         let start = walker.place;
+        let is_array = match ty {
+            Type::Bytes => true,
+            Type::Seq(element) | Type::Grid(Grid { element, .. }) => {
+                order == Order::OfAll && numbers(node.file.schema(), element).is_some()
+            }
+            _ => false,
+        };
+        if order == Order::OfAll && is_array {
+            walker.skip(ty).map_err(|trouble| node.file.trouble(trouble))?;
+            frame.sum.add(if walker.place.array > start.array {
+                Array::new(node.file, start.array, None)?.checksum()
+            } else {
+                let bytes = walker.bytes.get(start.offset..walker.place.offset);
+                checksum_of(bytes.and_then(|bytes| bytes.get(8..)).unwrap_or_default())
+            });
+            continue;
+        }
         let rest = walker.enter(ty).map_err(|trouble| node.file.trouble(trouble))?;
         let head = walker.bytes.get(start.offset..walker.place.offset).unwrap_or_default();
         match (rest, order) {
@@ -86,11 +107,14 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
                 frame.sum.add_array(&Array::new(node.file, start.array, None)?, order)?;
             }
             (None, Order::Nothing) if *ty == Type::Bytes => frame.sum.add(of_bytes_anywhere(head)),
+            (None, Order::OfAll) if !matches!(ty, Type::Bytes | Type::String) => {
+                frame.sum.add(of_bytes(head));
+            }
             (None, _) => frame.sum.add(of_leaf(ty, head)),
             (Some(rest), Order::Nothing) => frames.push(Frame { rest, sum: Sum::Bag(0) }),
-            (Some(rest), Order::OfArrays) => {
+            (Some(rest), Order::OfArrays | Order::OfAll) => {
                 let sum = match ty {
-                    Type::Seq(_) => Sum::Bag(0),
+                    Type::Seq(_) if order == Order::OfArrays => Sum::Bag(0),
                     Type::Map(..) => Sum::Pairs { key: None, sum: 0 },
                     _ => {
                         let mut hasher = DefaultHasher::new();
@@ -152,7 +176,7 @@ impl Sum {
         };
         array.read(|piece| {
             match order {
-                Order::OfArrays => whole.write(piece),
+                Order::OfArrays | Order::OfAll => whole.write(piece),
                 Order::Nothing => {
                     for leaf in piece.chunks_exact(leaf) {
                         sum = sum.wrapping_add(of_leaf(ty, leaf));
@@ -207,6 +231,18 @@ fn of_bytes_anywhere(bytes: &[u8]) -> u64 {
         let each = content.iter().map(|byte| of_leaf(&Type::U8, std::slice::from_ref(byte)));
         each.fold(0, u64::wrapping_add)
     })
+}
+
+/// The hash of an array of these bytes, the same as of an array that is kept apart.
+fn checksum_of(bytes: &[u8]) -> u64 {
+    of_data(bytes.len() as u64, crc32fast::hash(bytes))
+}
+
+/// The hash of an array by the length of its data and their checksum.
+pub(super) fn of_data(length: u64, crc32: u32) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (length, crc32).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn of_bytes(bytes: &[u8]) -> u64 {

@@ -117,6 +117,14 @@ impl Claim for DirectoryClaim {
         self.directory.disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))
     }
 
+    fn sync(&self) -> Result<(), Error> {
+        let Directory { path, disk, .. } = &self.directory;
+        if !self.durable {
+            return Ok(());
+        }
+        disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))
+    }
+
     /// Keeps one file for a later save.
     fn remove(&mut self, generation: u64) -> io::Result<bool> {
         // This only looks at the name: there may be thousands of pins.

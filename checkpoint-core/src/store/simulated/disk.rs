@@ -143,6 +143,12 @@ impl SimulatedDisk {
         (inner.base.clone(), inner.events.clone())
     }
 
+    /// The number of events so far.
+    #[cfg(feature = "group")]
+    pub(super) fn moment(&self) -> usize {
+        self.inner().events.len()
+    }
+
     /// Replaces the present image by another, for a reader.
     pub(super) fn show(&self, image: Image) {
         self.inner().live = image;

@@ -17,7 +17,7 @@
 //! [`campaign`] runs them, then lets the program start again in such a state, and cuts the power
 //! once more. [`mutants`] are protocols with a fault in them: they test all this itself.
 //! [`interleavings`] are the orders in which a program, the thread that saves for it, and readers
-//! can run.
+//! can run. [`groups`] are machines that save together, whose power is cut one by one.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -25,6 +25,8 @@ mod campaign;
 mod check;
 mod cut;
 mod disk;
+#[cfg(feature = "group")]
+mod groups;
 mod image;
 #[cfg(shuttle)]
 mod interleavings;

@@ -1,0 +1,183 @@
+//! What `ckpt` says of checkpoints that a group of processes saved.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use checkpointed::group::{Group, Sharded, Shared, Threads};
+use checkpointed::{Checkpointer, Metadata, checkpointed};
+use serde_json::Value;
+
+#[checkpointed]
+#[derive(Clone, Debug, PartialEq)]
+struct Heat {
+    step: Shared<u64>,
+    field: Sharded<f64>,
+    particles: Vec<[f32; 2]>,
+}
+
+const ROWS: u64 = 40;
+const COLUMNS: u64 = 30;
+
+/// A field of which each element is its number, in blocks.
+#[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
+fn heat(group: &impl Group, grid: [u64; 2], step: u64) -> Heat {
+    let mut field = Sharded::<f64>::blocks([ROWS, COLUMNS], grid, group).unwrap();
+    let (offset, extent) = (field.offset().to_vec(), field.extent().to_vec());
+    for (number, element) in (0..).zip(field.data_mut()) {
+        let (row, column) = (offset[0] + number / extent[1], offset[1] + number % extent[1]);
+        *element = (row * COLUMNS + column) as f64;
+    }
+    Heat { step: Shared(step), field, particles: Vec::new() }
+}
+
+/// Saves this many generations.
+fn save(path: &Path, grid: [u64; 2], generations: u64) {
+    std::thread::scope(|scope| {
+        for group in Threads::new(usize::try_from(grid[0] * grid[1]).unwrap()) {
+            scope.spawn(move || {
+                let builder = Checkpointer::<Heat>::builder(path).keep_last(9);
+                let mut checkpoints = builder.open_group(&group).unwrap();
+                for step in 1..=generations {
+                    let metadata = Metadata::new().with("step", step);
+                    checkpoints.save_with(&heat(&group, grid, step), metadata).unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn nowhere() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("heat.ckpt");
+    (parent, path)
+}
+
+fn part(path: &Path, rank: usize, generation: u64) -> PathBuf {
+    path.join(format!("ranks/{rank:06}/{generation:020}.ckpt"))
+}
+
+fn ckpt(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> (i32, Vec<u8>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
+    arguments.iter().for_each(|argument| drop(command.arg(argument)));
+    let output = command.output().unwrap();
+    (output.status.code().unwrap(), output.stdout, String::from_utf8(output.stderr).unwrap())
+}
+
+fn text(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
+    let (code, out, err) = ckpt(arguments);
+    assert_eq!(code, 0, "{err}");
+    String::from_utf8(out).unwrap()
+}
+
+fn json(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Value {
+    serde_json::from_str(&text(arguments)).unwrap()
+}
+
+#[test]
+fn list_and_show_tell_of_the_whole_group() {
+    let (_parent, path) = nowhere();
+    save(&path, [2, 2], 2);
+    let listing = json(&[&"--json", &"list", &path]);
+    assert_eq!(listing["kind"], "group");
+    let parts: u64 = (0..4).map(|rank| fs::metadata(part(&path, rank, 2)).unwrap().len()).sum();
+    assert!(listing["generations"][1]["bytes"].as_u64().unwrap() > parts);
+
+    let shown = text(&[&"show", &path]);
+    assert!(shown.contains("the parts of 4 processes") && shown.contains("40 × 30"), "{shown}");
+    assert!(shown.contains("particles"), "{shown}");
+    let shown = json(&[&"--json", &"show", &path]);
+    assert_eq!(shown["processes"], 4);
+    assert_eq!(shown["arrays"][0]["path"], "field");
+    assert_eq!(shown["arrays"][0]["shape"], serde_json::json!([40, 30]));
+    assert_eq!(shown["arrays"][0]["blocks"], 4);
+
+    let whole = json(&[&"--json", &"show", &path, &"field/data"]);
+    assert_eq!(whole["state"]["array"]["shape"], serde_json::json!([40, 30]));
+    assert_eq!(whole["state"]["array"]["summary"]["statistics"]["max"], 1199.0);
+    let third = json(&[&"--json", &"show", &path, &"field/data", &"--rank", &"3"]);
+    assert_eq!(third["state"]["array"]["shape"], serde_json::json!([20, 15]));
+    let (code, _, err) = ckpt(&[&"show", &path, &"--rank", &"4"]);
+    assert!(code == 3 && err.contains("none of them has rank 4"), "{err}");
+}
+
+#[test]
+fn verify_reads_the_parts_of_all_processes() {
+    let (_parent, path) = nowhere();
+    save(&path, [4, 1], 2);
+    let whole = text(&[&"verify", &path]);
+    assert!(whole.contains("a restart takes generation 2"), "{whole}");
+    let file = part(&path, 2, 2);
+    let mut bytes = fs::read(&file).unwrap();
+    let field = bytes.windows(14).position(|bytes| bytes == b"field/data.npy").unwrap();
+    bytes[field + 300] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let (code, out, _) = ckpt(&[&"verify", &path]);
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("rank 2: field/data.npy") && out.contains("a restart takes generation 1"), "{out}");
+    // The same, of a part that is gone, and of one that is of another save.
+    fs::copy(part(&path, 1, 1), part(&path, 1, 2)).unwrap();
+    fs::remove_file(part(&path, 0, 2)).unwrap();
+    let (_, out, _) = ckpt(&[&"verify", &path]);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("rank 0: ") && out.contains("rank 1: "), "{out}");
+}
+
+#[test]
+fn export_puts_the_blocks_together() {
+    let (_parent, path) = nowhere();
+    save(&path, [2, 2], 1);
+    let (code, npy, err) = ckpt(&[&"export", &path, &"field", &"--to", &"npy"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("those of rank 0 are taken: particles"), "{err}");
+    let header = 10 + usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+    assert!(String::from_utf8_lossy(&npy[..header]).contains("'shape': (40, 30)"));
+    let numbers: Vec<f64> =
+        npy[header..].chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect();
+    assert!(numbers.iter().map(|number| *number as u64).eq(0..ROWS * COLUMNS));
+}
+
+#[test]
+fn diff_compares_across_splits() {
+    let (parent, path) = nowhere();
+    let other = parent.path().join("other.ckpt");
+    save(&path, [2, 2], 1);
+    save(&other, [1, 3], 1);
+    let (code, out, err) = ckpt(&[&"diff", &path, &other]);
+    assert_eq!(code, 0, "{}{err}", String::from_utf8_lossy(&out));
+    save(&other, [1, 3], 2);
+    let (code, out, _) = ckpt(&[&"diff", &path, &other]);
+    let out = String::from_utf8(out).unwrap();
+    assert!(code == 1 && out.contains("step  1 → 2") && out.contains("1 difference"), "{out}");
+}
+
+#[test]
+fn a_copy_of_a_group_has_all_parts_and_loads() {
+    let (parent, path) = nowhere();
+    let copy = parent.path().join("copy.ckpt");
+    save(&path, [4, 1], 2);
+    text(&[&"copy", &path, &copy]);
+    text(&[&"verify", &copy]);
+    std::thread::scope(|scope| {
+        for group in Threads::new(4) {
+            let copy = &copy;
+            scope.spawn(move || {
+                let mut checkpoints = Checkpointer::<Heat>::builder(copy).open_group(&group).unwrap();
+                assert_eq!(checkpoints.load().unwrap(), Some(heat(&group, [4, 1], 2)));
+            });
+        }
+    });
+}
+
+#[test]
+fn prune_removes_the_parts_with_the_table() {
+    let (_parent, path) = nowhere();
+    save(&path, [3, 1], 3);
+    text(&[&"prune", &path, &"--keep-last", &"1", &"--yes"]);
+    for rank in 0..3 {
+        let there: Vec<u64> = (1..=3).filter(|generation| part(&path, rank, *generation).exists()).collect();
+        assert_eq!(there, [3], "rank {rank}");
+    }
+    text(&[&"verify", &path]);
+}

@@ -1,0 +1,144 @@
+//! Opens a checkpoint directory for a group.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::calls::Calls;
+use super::checkpointer::{GroupCheckpointer, Opened};
+use super::leftovers::Leftovers;
+use super::table::Table;
+use super::{Group, random};
+use crate::error::Error;
+use crate::outcome::ExitCodes;
+use crate::run::builder::Builder;
+use crate::run::checkpointer::Checkpointer;
+use crate::run::reader::{name_of, program_of};
+use crate::state::Checkpoint;
+use crate::store::{RANKS, of_rank};
+
+/// What a member says when the group opens a directory. That of rank 0 counts for all.
+#[derive(Serialize, Deserialize)]
+struct Word {
+    /// The state of the program, and a hash of its form.
+    state: String,
+    background: bool,
+    exit_codes: (u8, u8),
+}
+
+/// The table's side of an open directory.
+struct Table0<T> {
+    builder: Builder<T>,
+    root: Option<Checkpointer<Table>>,
+    leftovers: Leftovers,
+}
+
+impl<T: Checkpoint> Builder<T> {
+    /// Opens the directory as one member of a group, and creates it where it is absent. Every
+    /// member calls this.
+    ///
+    /// The path leads to the same directory on all members, or to one for each on its own machine:
+    /// then only that of rank 0 has the table, the history and the halt file. The settings of rank
+    /// 0 count, but each member listens to its own signals and limits: if one has a reason to stop,
+    /// all stop.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    /// use checkpointed::group::Alone;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// // `Alone` tries a parallel program with one process.
+    /// let mut checkpoints = Checkpointer::<Vec<f64>>::builder(&path).keep_last(3).open_group(Alone)?;
+    /// let field = checkpoints.load_or_else(|| vec![0.0; 1000])?;
+    /// checkpoints.save(&field)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Builder::open), of this member; [`Error::Member`], where another one could not
+    /// open it; [`Error::CallsDiffer`], where the members have different states; and
+    /// [`Error::GroupLost`].
+    pub fn open_group<G: Group>(self, group: G) -> Result<GroupCheckpointer<T, G>, Error> {
+        let begun = Instant::now();
+        let mut calls = Calls::new(group);
+        calls.begin("open_group");
+        let warnings = self.options().warnings.clone();
+        let _warnings = warnings.enter();
+        // The table comes first: a second job is refused before any of its members writes.
+        let table = self.open_table(&calls, begun);
+        let word = table.and_then(|table| {
+            let word = table.word()?;
+            Ok((table, word))
+        });
+        let (opened, words) = calls.gather_about(word, |(_, word)| Word {
+            state: word.state.clone(),
+            background: word.background,
+            exit_codes: word.exit_codes,
+        })?;
+        let (Table0 { builder, root, leftovers }, _) = opened;
+        if let Some(other_rank) = words.iter().position(|word| word.state != words[0].state) {
+            let call = |rank: usize| format!("`open_group` for {}", words[rank].state);
+            return Err(Error::CallsDiffer {
+                rank: 0,
+                call: call(0),
+                other_rank,
+                other_call: call(other_rank),
+            });
+        }
+        let path = builder.path()?;
+        let of_rank = path.join(RANKS).join(of_rank(calls.rank()));
+        let part = builder.clone().for_part(&of_rank, !calls.is_first()).open_at(begun);
+        let (part, _) = calls.gather_about(part, |_| ())?;
+        let [first, ..] = &words[..] else { return Err(calls.lost("it has no members")) };
+        let exit_codes = ExitCodes { requeue: first.exit_codes.0, halted: first.exit_codes.1 };
+        let background = first.background;
+        Ok(GroupCheckpointer::new(
+            calls,
+            Opened {
+                path,
+                disk: builder.opened_disk(),
+                builder,
+                root,
+                leftovers,
+                part,
+                background,
+                exit_codes,
+            },
+        ))
+    }
+
+    /// Applies the environment, and opens the root as rank 0.
+    fn open_table<G: Group>(self, calls: &Calls<G>, begun: Instant) -> Result<Table0<T>, Error> {
+        if calls.rank() >= calls.size() {
+            let setting = format!("rank {} of {}", calls.rank(), calls.size());
+            return Err(Error::InvalidSetting { setting, why: "ranks count from 0 up to the size" });
+        }
+        let builder = self.with_environment()?;
+        builder.not_for_groups()?;
+        // A source of chance that fails is found here, and not at the first save.
+        let path = builder.path()?;
+        random(&mut [0]).map_err(|source| Error::io("draw a random name for", &path, source))?;
+        if !calls.is_first() {
+            return Ok(Table0 { builder, root: None, leftovers: Leftovers::default() });
+        }
+        let root = builder.clone().of::<Table, Checkpointer<Table>>().for_table();
+        let root = root.open_at(begun)?;
+        let claiming = builder.options().claiming();
+        let leftovers = Leftovers::find(root.path(), calls.size(), &builder.opened_disk(), &claiming)?;
+        Ok(Table0 { builder, root: Some(root), leftovers })
+    }
+}
+
+impl<T: Checkpoint> Table0<T> {
+    fn word(&self) -> Result<Word, Error> {
+        let program = program_of::<T>()?;
+        let schema = serde_json::to_vec(program.schema()).unwrap_or_default();
+        let form = blake3::hash(&schema).to_hex();
+        let state = format!("`{}` (form {})", name_of::<T>(program.schema()), &form[..8]);
+        let ExitCodes { requeue, halted } = self.builder.exit_codes_in_environment()?;
+        Ok(Word { state, background: self.builder.is_background(), exit_codes: (requeue, halted) })
+    }
+}

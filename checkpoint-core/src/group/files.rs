@@ -1,0 +1,265 @@
+//! The files of a group's checkpoint, opened without its program: for tools.
+
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::assembled::{Shards, Wanted};
+use super::table::Table;
+use crate::arrays::{Array, ArrayPool, ArraySink as _, Cause, Dtype, Kind};
+use crate::codec::bytes::{put_count, put_list, put_reference};
+use crate::container::{Container, ContainerWriter, GROUP, Manifest, STATE};
+use crate::error::Error;
+use crate::run::reader;
+use crate::seal::Protection;
+use crate::store::{Directory, Disk as _, Home as _, RANKS, RealDisk, of_rank};
+use crate::tree::{self, Asked, BlockData, File, ShardedValue};
+
+/// The parts of a checkpoint that a group saved.
+#[derive(Debug)]
+pub struct GroupFile {
+    /// The directory of the group.
+    directory: PathBuf,
+    /// The manifest of the table.
+    manifest: Manifest,
+    protection: Protection,
+    table: Table,
+    arrays: Vec<GroupArray>,
+}
+
+/// An array that the members of a group have together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GroupArray {
+    /// Where in the state. The variants of enums are steps of their own.
+    pub path: String,
+    /// What numpy calls the type of its numbers, such as `<f8`. A complex number is two of them.
+    pub dtype: String,
+    /// The lengths of its dimensions, outermost first. Those of elements that are fixed arrays are
+    /// the last.
+    pub shape: Vec<u64>,
+    /// The number of blocks that are not empty.
+    pub blocks: usize,
+}
+
+impl GroupFile {
+    /// The parts of the checkpoint of which `file` is the table. `None` where a group did not save
+    /// it.
+    ///
+    /// # Errors
+    /// Where the table is damaged.
+    pub fn of(file: &File, protection: &Protection) -> Result<Option<GroupFile>, Error> {
+        if file.manifest().name() != GROUP {
+            return Ok(None);
+        }
+        let path = file.path();
+        let program = reader::program_of::<Table>()?;
+        let decoded = reader::decode::<Table>(path, &program, file.container(), &mut ArrayPool::default)?;
+        let table = *decoded.state;
+        let damaged = |why| Error::Damaged { path: path.to_owned(), part: "table".to_owned(), why };
+        if table.shards.len() != table.size {
+            return Err(damaged("it does not have one part for each process".to_owned()));
+        }
+        table.layout.check(table.size).map_err(damaged)?;
+        let arrays = table.layout.arrays.iter().map(|array| GroupArray {
+            path: array.path.clone(),
+            dtype: array.descr.clone(),
+            shape: [&array.shape[..], &array.inner].concat(),
+            blocks: array.blocks.iter().filter(|block| !block.extent.contains(&0)).count(),
+        });
+        Ok(Some(GroupFile {
+            directory: path.parent().unwrap_or(path).to_owned(),
+            manifest: file.manifest().clone(),
+            protection: protection.clone(),
+            arrays: arrays.collect(),
+            table,
+        }))
+    }
+
+    /// The number of processes that saved it.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.table.size
+    }
+
+    /// The arrays that the processes have together, by their paths.
+    #[must_use]
+    pub fn arrays(&self) -> &[GroupArray] {
+        &self.arrays
+    }
+
+    /// The path of the part of a process.
+    #[must_use]
+    pub fn path_of(&self, rank: usize) -> PathBuf {
+        let directory = self.directory.join(RANKS).join(of_rank(rank));
+        Directory::new(&directory, std::sync::Arc::new(RealDisk::default()))
+            .location(self.manifest.generation())
+    }
+
+    /// Opens the part of a process, which must be the one that the table describes.
+    ///
+    /// # Errors
+    /// As [`File::open`], and where the part is of another save.
+    pub fn part(&self, rank: usize) -> Result<File, Error> {
+        let file = File::open(self.path_of(rank), &self.protection)?;
+        self.table.check(file.path(), rank, file.container())?;
+        Ok(file)
+    }
+
+    /// The fields that are neither blocks of an array nor the same on all processes: each process
+    /// has its own.
+    ///
+    /// # Errors
+    /// As [`part`](GroupFile::part).
+    pub fn fields_of_each(&self) -> Result<Vec<String>, Error> {
+        Ok(tree::neither(self.part(0)?.manifest().schema()))
+    }
+
+    /// Puts the parts together to one checkpoint, as a process that is alone would have saved it:
+    /// with whole arrays. All other fields are as rank 0 saved them.
+    ///
+    /// It is in a temporary file without a name, and takes as much space there; and memory for one
+    /// whole array at a time.
+    ///
+    /// # Errors
+    /// Where a part is damaged, or the temporary file cannot be written.
+    pub fn assemble(&self) -> Result<File, Error> {
+        let base = self.part(0)?;
+        let target = std::env::temp_dir();
+        let failed = |source| Error::writing("write", &target, source);
+        let temporary = tempfile::NamedTempFile::new_in(&target).map_err(failed)?;
+        let writer = ContainerWriter::new(BufWriter::with_capacity(1 << 16, temporary.as_file()));
+        let mut open = |rank: usize| {
+            let path = self.path_of(rank);
+            self.part(rank).map(|file| (path, file.into_container()))
+        };
+        let mut assembly = Assembly { base: &base, shards: Shards::new(&mut open), writer, target: &target };
+        let bytes = assembly.write(self)?;
+        let own = base.manifest();
+        let manifest = Manifest {
+            name: own.name.clone(),
+            version: own.version,
+            schema: own.schema.clone(),
+            codec: own.codec.clone(),
+            parts: Vec::new(),
+            authentication: None,
+            ..self.manifest.clone()
+        };
+        assembly.writer.finish(&bytes, manifest).map_err(failed)?;
+        let source = RealDisk::default().open(temporary.path()).map_err(failed)?;
+        let path = self.directory.join(format!("generation {}", self.manifest.generation()));
+        let container = Container::open(source, &[]).map_err(|refusal| Error::refused(&path, refusal))?;
+        Ok(File::of(&path, container))
+    }
+}
+
+/// A checkpoint that is being put together.
+struct Assembly<'a, 'o, W> {
+    base: &'a File,
+    shards: Shards<'o>,
+    writer: ContainerWriter<W>,
+    /// Where it is written, for messages.
+    target: &'a Path,
+}
+
+impl<W: std::io::Write> Assembly<'_, '_, W> {
+    /// Writes all arrays. Returns the rest of the state.
+    fn write(&mut self, group: &GroupFile) -> Result<Vec<u8>, Error> {
+        let state = self.base.state()?;
+        let mut bytes = Vec::with_capacity(state.len());
+        let (mut end, mut array) = (0, 0);
+        for value in tree::survey(self.base, Asked::Blocks)?.sharded {
+            let contradiction = || Error::Damaged {
+                path: self.base.path().to_owned(),
+                part: STATE.to_owned(),
+                why: format!("its block of `{}` is not the one of the table", value.path),
+            };
+            let in_table = group.table.layout.arrays.iter().find(|array| array.path == value.path);
+            let in_table = in_table.ok_or_else(contradiction)?;
+            bytes.extend_from_slice(state.get(end..value.bytes.start).ok_or_else(contradiction)?);
+            end = value.bytes.end;
+            let shape = in_table.shape.clone();
+            put_list(&mut bytes, &shape);
+            put_list(&mut bytes, &vec![0; shape.len()]);
+            put_list(&mut bytes, &shape);
+            let whole = Wanted::new(Some(in_table), &value, vec![0; shape.len()], shape, true);
+            let whole = whole.ok_or_else(contradiction)?;
+            let mut data = allocate(self.target, &value.path, whole.bytes())?;
+            whole.assemble(&mut self.shards, &mut data)?;
+            match value.data {
+                BlockData::Apart(number) => {
+                    (array..number).try_for_each(|number| self.copy(number))?;
+                    array = number + 1;
+                    self.put(number, &value, in_table.shape.clone(), &data)?;
+                    put_reference(&mut bytes, whole.reference(number as u64));
+                }
+                BlockData::Here(_) => {
+                    put_count(&mut bytes, whole.reference(0).rows);
+                    bytes.extend_from_slice(&data);
+                }
+            }
+        }
+        bytes.extend_from_slice(state.get(end..).unwrap_or_default());
+        let parts = self.base.container().part_count();
+        (array..parts.saturating_sub(1)).try_for_each(|number| self.copy(number))?;
+        Ok(bytes)
+    }
+
+    /// Writes an array of the base as it is.
+    fn copy(&mut self, number: usize) -> Result<(), Error> {
+        let refused = |refusal| Error::refused(self.base.path(), refusal);
+        let container = self.base.container();
+        let header = container.array_header(number).map_err(refused)?;
+        let mut data = Vec::new();
+        let mut stream = container.stream(number).map_err(refused)?;
+        let mut piece = Vec::new();
+        while stream.next(&mut piece).map_err(refused)? {
+            data.extend_from_slice(&piece);
+        }
+        let data = usize::try_from(header.header).ok().and_then(|header| data.get(header..));
+        let kind = Kind { dtype: header.dtype, inner: &[] };
+        self.put_array(number, kind, header.shape, data.unwrap_or_default())
+    }
+
+    fn put(
+        &mut self,
+        number: usize,
+        value: &ShardedValue,
+        shape: Vec<u64>,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        let header = self.base.container().array_header(number);
+        let header = header.map_err(|refusal| Error::refused(self.base.path(), refusal))?;
+        // A complex number is one again, as it was in the block.
+        let is_complex = header.dtype.descr != value.descr;
+        let inner = if is_complex {
+            value.inner.split_last().map_or(&[][..], |(_, inner)| inner)
+        } else {
+            &value.inner
+        };
+        let dtype = Dtype { is_i128: false, ..header.dtype };
+        self.put_array(number, Kind { dtype, inner: &[] }, [&shape[..], inner].concat(), data)
+    }
+
+    fn put_array(&mut self, number: usize, kind: Kind, shape: Vec<u64>, bytes: &[u8]) -> Result<(), Error> {
+        let name = self.base.container().part(number).map_or(STATE, |part| part.name).to_owned();
+        let put = self.writer.put(name, Array { kind, outer: Some(shape), bytes });
+        put.map(drop).map_err(|cause| self.failed(cause))
+    }
+
+    fn failed(&self, cause: Cause) -> Error {
+        let source = match cause.downcast::<std::io::Error>() {
+            Ok(source) => *source,
+            Err(cause) => std::io::Error::other(cause.to_string()),
+        };
+        Error::writing("write", self.target, source)
+    }
+}
+
+/// Memory for a whole array.
+fn allocate(path: &Path, array: &str, bytes: u64) -> Result<Vec<u8>, Error> {
+    let length = usize::try_from(bytes).ok();
+    let memory = length.and_then(|length| bytemuck::allocation::try_zeroed_vec(length).ok());
+    memory.ok_or_else(|| Error::NoMemory { path: path.to_owned(), part: array.to_owned(), bytes })
+}

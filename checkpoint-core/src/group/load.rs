@@ -1,0 +1,231 @@
+//! A load of a group: all members take the same generation, the newest that is whole on all.
+//!
+//! ```text
+//!         rank 0 reads the newest table
+//! gather  the table
+//!         each loads and verifies what it needs
+//! gather  a verdict: all accept it; or all go to the next older one, if a part is damaged for good
+//! ```
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::Group;
+use super::blocks::{self, Load};
+use super::checkpointer::GroupCheckpointer;
+use super::table::Table;
+use crate::arrays::ArrayPool;
+use crate::base::warnings::warn;
+use crate::container::Manifest;
+use crate::error::{Error, Skipped};
+use crate::outcome::LoadReport;
+use crate::run::checkpointer::Checkpointer;
+use crate::run::reader::{CheckpointReader, Decoded};
+use crate::state::Checkpoint;
+use crate::store::{Directory, RANKS, of_rank};
+use std::sync::Arc;
+
+/// A generation that all members are to try.
+#[derive(Clone, Serialize, Deserialize)]
+struct Candidate {
+    generation: u64,
+    table: Table,
+    manifest: Manifest,
+}
+
+/// What rank 0 found so far.
+struct Search {
+    /// The generations that were not tried, oldest first.
+    left: Vec<u64>,
+    newest: Option<u64>,
+    /// The tables that are damaged, and those with damaged parts.
+    skipped: Vec<Skipped>,
+    /// True if only one generation is wanted.
+    is_exact: bool,
+}
+
+/// What a member found.
+#[derive(Serialize, Deserialize)]
+enum Found {
+    Whole,
+    /// Its part is broken for good.
+    Damaged(String),
+}
+
+impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
+    /// Loads the newest generation, or exactly one. `None` where there is none.
+    pub(super) fn loaded(
+        &mut self,
+        name: impl Into<String>,
+        mut into: Option<&mut T>,
+        exact: Option<u64>,
+    ) -> Result<Option<Box<T>>, Error> {
+        let warnings = self.warnings.clone();
+        let _warnings = warnings.enter();
+        let begun = Instant::now();
+        self.begin(name)?;
+        self.complete().map_err(|failed| failed.error)?;
+        let mut search = self.root.as_ref().map(|root| Search::begin(root, exact)).transpose();
+        let mut tried: Vec<Skipped> = Vec::new();
+        loop {
+            let candidate = match (&mut self.root, &mut search) {
+                (Some(root), Ok(Some(search))) => search.next(root),
+                (_, Ok(_)) => Ok(None),
+                (_, failed @ Err(_)) => std::mem::replace(failed, Ok(None)).map(|_| None),
+            };
+            let candidates = self.calls.gather(candidate)?;
+            let Some(candidate) = candidates.into_iter().next().flatten() else { return Ok(None) };
+            let generation = candidate.generation;
+            let mut bytes = 0;
+            let (mine, own) = match self.load_part(&candidate, into.as_deref_mut(), &mut bytes) {
+                Ok(decoded) => (Ok((Some(decoded), Found::Whole)), None),
+                Err(error) if error.is_damage() => {
+                    (Ok((None, Found::Damaged(error.to_string()))), Some(error))
+                }
+                Err(error) => (Err(error), None),
+            };
+            let ((decoded, _), found) = self.calls.gather_about(mine, |(_, found)| match found {
+                Found::Whole => Found::Whole,
+                Found::Damaged(why) => Found::Damaged(why.clone()),
+            })?;
+            let damage = found.into_iter().enumerate().find_map(|(rank, found)| match found {
+                Found::Whole => None,
+                Found::Damaged(why) => Some((rank, why)),
+            });
+            let Some((rank, why)) = damage else {
+                let Some(Decoded { state, differences }) = decoded else {
+                    return Err(self.calls.lost("nothing was decoded"));
+                };
+                let report = LoadReport {
+                    path: self.path.clone(),
+                    manifest: candidate.manifest,
+                    bytes,
+                    duration: begun.elapsed(),
+                    skipped: tried,
+                    missing: None,
+                    differences,
+                };
+                self.accept(report, search.unwrap_or(None), generation, candidate.table.attempt);
+                return Ok(Some(state));
+            };
+            // The own error has its cause; of another member there are only words.
+            let error = own.unwrap_or(Error::Member { rank, why: why.clone(), may_pass: false });
+            if exact.is_some() {
+                return Err(error);
+            }
+            if let Ok(Some(search)) = &mut search {
+                search.skip(generation, Error::Member { rank, why, may_pass: false });
+            }
+            tried.push(Skipped { generation, error });
+        }
+    }
+
+    /// Records a load that all members accepted.
+    fn accept(&mut self, mut report: LoadReport, search: Option<Search>, generation: u64, attempt: String) {
+        if let (Some(root), Some(search)) = (&mut self.root, search) {
+            let newest = search.newest;
+            if !search.is_exact {
+                let (reader, saver) = root.halves();
+                reader.look_for_missing(newest);
+                report.missing = reader.missing_generation();
+                if let Some(writer) = saver.settled_writer() {
+                    writer.mark_damaged(search.skipped.iter().map(|skipped| skipped.generation));
+                }
+            }
+            root.restarted(&report);
+        }
+        self.newest = Some((generation, attempt));
+        self.report = Some(report);
+    }
+
+    /// Loads what this member needs of a generation.
+    fn load_part(
+        &self,
+        candidate: &Candidate,
+        into: Option<&mut T>,
+        bytes: &mut u64,
+    ) -> Result<Decoded<T>, Error> {
+        let Candidate { generation, table, .. } = candidate;
+        let own = self.calls.rank();
+        let mut open = |rank: usize| {
+            let other;
+            let reader = if rank == own {
+                self.part.reader()
+            } else {
+                let path = self.path.join(RANKS).join(of_rank(rank));
+                let home = Arc::new(Directory::new(&path, Arc::clone(&self.disk)));
+                let protection = self.builder.options().protection.clone().at_least(0);
+                other = CheckpointReader::<T>::new(home, protection)?;
+                &other
+            };
+            let container = reader.container(*generation)?;
+            let path = reader.home().location(*generation);
+            table.check(&path, rank, &container)?;
+            *bytes += container.length();
+            Ok((path, container))
+        };
+        let program = self.part.reader().program();
+        let load = Load {
+            path: &self.path,
+            layout: &table.layout,
+            from: table.size,
+            to: self.calls.size(),
+            rank: own,
+            program: &program,
+            open: &mut open,
+            on_resize: self.on_resize.as_deref(),
+        };
+        blocks::load(load, into)
+    }
+}
+
+impl Search {
+    fn begin(root: &Checkpointer<Table>, exact: Option<u64>) -> Result<Search, Error> {
+        let mut left = root.generations()?;
+        let newest = left.last().copied();
+        if let Some(generation) = exact {
+            if !left.contains(&generation) {
+                let path = root.path().to_owned();
+                return Err(Error::NoSuchGeneration { path, generation, available: left });
+            }
+            left = vec![generation];
+        }
+        Ok(Search { left, newest, skipped: Vec::new(), is_exact: exact.is_some() })
+    }
+
+    /// The next table that is whole; `None` where there is no generation at all.
+    fn next(&mut self, root: &mut Checkpointer<Table>) -> Result<Option<Candidate>, Error> {
+        let (reader, _) = root.halves();
+        while let Some(generation) = self.left.pop() {
+            match reader.read(generation, &mut ArrayPool::default) {
+                Ok((decoded, container)) => {
+                    if !self.is_exact {
+                        reader.check_age(Some(generation))?;
+                    }
+                    let (table, manifest) = (*decoded.state, container.manifest().clone());
+                    return Ok(Some(Candidate { generation, table, manifest }));
+                }
+                Err(error) if error.is_damage() && !self.is_exact => self.skip(generation, error),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.skipped.is_empty() {
+            reader.look_for_missing(None);
+            return reader.check_age(None).map(|()| None);
+        }
+        let tried = std::mem::take(&mut self.skipped);
+        Err(Error::NoneUsable { path: reader.path().to_owned(), tried })
+    }
+
+    /// Passes over a generation, with a warning.
+    fn skip(&mut self, generation: u64, error: Error) {
+        let next = if self.left.is_empty() {
+            "and there is none before it"
+        } else {
+            "and the one before it is tried"
+        };
+        warn(format!("generation {generation} of the group cannot be used, {next}: {error}"));
+        self.skipped.push(Skipped { generation, error });
+    }
+}

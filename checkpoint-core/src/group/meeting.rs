@@ -1,0 +1,426 @@
+//! Processes that share a directory as a group, by small files.
+//!
+//! ```text
+//! DIRECTORY/.lock                     held by rank 0: a second job is refused
+//! DIRECTORY/000002.hello              rank 2 is there: a random name of this process
+//! DIRECTORY/session                   rank 0 has seen these processes, and names the session
+//! DIRECTORY/SESSION/000002.alive      locked by rank 2 while it lives
+//! DIRECTORY/SESSION/17.000002         what rank 2 gave in round 17
+//! DIRECTORY/SESSION/000002.left       rank 2 makes no more calls
+//! ```
+//!
+//! Every file gets its name by a rename, so a reader finds all of it or nothing. A session is named
+//! by chance, by a process that is alive, and it lists the processes that it has seen, which named
+//! themselves by chance. So a file of an earlier attempt is never taken for one of this: a process
+//! joins only a session that lists it, and all later files are in the folder of the session.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Group;
+
+const LOCK: &str = ".lock";
+const SESSION: &str = "session";
+const HELLO: &str = "hello";
+const ALIVE: &str = "alive";
+const LEFT: &str = "left";
+
+/// The pause between two looks for a file: it grows while nothing comes.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// The time between two looks if the missing members are alive.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A member of a group of processes that share a directory: for parallel programs without MPI.
+///
+/// All processes give the same path and size, each its own rank. They exchange small files there.
+/// A member that ends, or is killed, is noticed where the file system has locks; elsewhere the
+/// timeout ends the wait. The error names the ranks that are missing.
+///
+/// ```
+/// use checkpointed::group::{Group, Meeting};
+/// use std::time::Duration;
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.meeting");
+/// let worker = |rank: usize| {
+///     let path = path.clone();
+///     move || {
+///         let group = Meeting::at(path, rank, 2, Duration::from_secs(60)).unwrap();
+///         group.all_gather(&[rank as u8]).unwrap()
+///     }
+/// };
+/// // Usually these are processes, on one machine or on many.
+/// let threads = [0, 1].map(|rank| std::thread::spawn(worker(rank)));
+/// for thread in threads {
+///     assert_eq!(thread.join().unwrap(), [[0], [1]]);
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Meeting {
+    rank: usize,
+    size: usize,
+    timeout: Duration,
+    folder: PathBuf,
+    round: Cell<u64>,
+    /// The error after which the group is of no use.
+    broken: RefCell<Option<String>>,
+    /// The lock of this process's own file in the session, and with rank 0 that of the directory.
+    _alive: File,
+    _directory: Option<File>,
+    path: PathBuf,
+}
+
+/// The processes that rank 0 has seen, and the name of their session.
+#[derive(Debug, Serialize, Deserialize)]
+struct Session {
+    name: String,
+    size: usize,
+    /// By rank; rank 0 is not listed.
+    members: BTreeMap<usize, String>,
+}
+
+/// The first file of a process.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Hello {
+    name: String,
+    size: usize,
+}
+
+impl Meeting {
+    /// Meets the other members in a directory, which is created where it is absent. Returns when
+    /// all of them have come.
+    ///
+    /// `timeout` is the longest time to wait for another member, here and in each later call: at
+    /// least as long as their work may differ between two calls. The directory is for the members
+    /// alone; it may be beside the checkpoint directory, not inside of it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`], with the ranks that did not come.
+    /// [`io::ErrorKind::ResourceBusy`] where another job meets there.
+    /// [`io::ErrorKind::InvalidInput`] where the rank is not below the size, or the members give
+    /// different sizes. The error of the file system.
+    pub fn at(path: impl AsRef<Path>, rank: usize, size: usize, timeout: Duration) -> io::Result<Meeting> {
+        if rank >= size {
+            let why = format!("there is no rank {rank} in a group of {size}: ranks count from 0");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let path = std::path::absolute(path)?;
+        fs::create_dir_all(&path)?;
+        match rank {
+            0 => Meeting::convene(path, size, timeout),
+            _ => Meeting::join(path, rank, size, timeout),
+        }
+    }
+
+    /// Meets the others as rank 0, which names the session.
+    fn convene(path: PathBuf, size: usize, timeout: Duration) -> io::Result<Meeting> {
+        let mut wait = Wait::new(timeout);
+        let directory = lock_directory(&path, &mut wait)?;
+        let mut session = Session { name: random_name()?, size, members: BTreeMap::new() };
+        remove_leftovers(&path);
+        let folder = path.join(&session.name);
+        fs::create_dir(&folder)?;
+        let alive = live_in(&folder, 0)?;
+        let has_joined = |rank: &usize| folder.join(of_rank(*rank, ALIVE)).exists();
+        loop {
+            let mut is_changed = false;
+            for rank in 1..size {
+                let Some(hello) = read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? else { continue };
+                if hello.size != size {
+                    let why =
+                        format!("rank {rank} says that the group has {} members, not {size}", hello.size);
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+                }
+                // A process that is started again, or whose predecessor left its file, takes its
+                // place: until it has joined.
+                if !has_joined(&rank) && session.members.get(&rank) != Some(&hello.name) {
+                    session.members.insert(rank, hello.name);
+                    is_changed = true;
+                }
+            }
+            if is_changed {
+                put_json(&path, SESSION, &session)?;
+            }
+            let missing: Vec<usize> = (1..size).filter(|rank| !has_joined(rank)).collect();
+            if missing.is_empty() {
+                break;
+            }
+            wait.pause(|| missed(&missing, "the meeting", &path))?;
+        }
+        // All have joined: their first files are of no more use.
+        for rank in 1..size {
+            let _ = fs::remove_file(path.join(of_rank(rank, HELLO)));
+        }
+        Ok(Meeting::of(path, folder, (0, size), timeout, alive, directory))
+    }
+
+    /// Meets the others as another rank, which waits for a session that lists it.
+    fn join(path: PathBuf, rank: usize, size: usize, timeout: Duration) -> io::Result<Meeting> {
+        let mut wait = Wait::new(timeout);
+        let hello = Hello { name: random_name()?, size };
+        put_json(&path, &of_rank(rank, HELLO), &hello)?;
+        let session = loop {
+            if let Some(session) = read_json::<Session>(&path.join(SESSION))?
+                && session.members.get(&rank) == Some(&hello.name)
+            {
+                break session;
+            }
+            // Rank 0 may have started after this process, and removed its file as a leftover; or
+            // another process has taken the rank.
+            match read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? {
+                None => put_json(&path, &of_rank(rank, HELLO), &hello)?,
+                Some(found) if found != hello => {
+                    let why = format!("another process is rank {rank} of the group in {}", path.display());
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+                }
+                Some(_) => {}
+            }
+            wait.pause(|| missed(&[0], "the meeting", &path))?;
+        };
+        let folder = path.join(&session.name);
+        let alive = live_in(&folder, rank)?;
+        Ok(Meeting::of(path, folder, (rank, size), timeout, alive, None))
+    }
+
+    fn of(
+        path: PathBuf,
+        folder: PathBuf,
+        (rank, size): (usize, usize),
+        timeout: Duration,
+        alive: File,
+        directory: Option<File>,
+    ) -> Meeting {
+        Meeting {
+            rank,
+            size,
+            timeout,
+            folder,
+            round: Cell::new(0),
+            broken: RefCell::new(None),
+            _alive: alive,
+            _directory: directory,
+            path,
+        }
+    }
+
+    fn gather(&self, round: u64, mine: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        // All members ended the last round, so they have read the files of the one before it.
+        if let Some(read) = round.checked_sub(2) {
+            let _ = fs::remove_file(self.folder.join(of_round(read, self.rank)));
+        }
+        put(&self.folder, &of_round(round, self.rank), mine)?;
+        let mut given: Vec<Option<Vec<u8>>> = vec![None; self.size];
+        let mut wait = Wait::new(self.timeout);
+        let mut look = Instant::now() + LOOK_EVERY;
+        loop {
+            for (rank, place) in given.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
+                *place = match rank == self.rank {
+                    true => Some(mine.to_vec()),
+                    false => read(&self.folder.join(of_round(round, rank)))?,
+                };
+            }
+            let missing: Vec<usize> = (0..self.size).filter(|rank| given[*rank].is_none()).collect();
+            if missing.is_empty() {
+                return Ok(given.into_iter().flatten().collect());
+            }
+            if Instant::now() >= look {
+                look = Instant::now() + LOOK_EVERY;
+                self.check_lives(round, &missing)?;
+            }
+            wait.pause(|| missed(&missing, &format!("call {}", round + 1), &self.path))?;
+        }
+    }
+
+    /// Fails if one of these members has ended, and did not come to this round before.
+    fn check_lives(&self, round: u64, missing: &[usize]) -> io::Result<()> {
+        for rank in missing {
+            let what = match () {
+                () if !self.folder.exists() => "is lost: another job has taken the place of this one",
+                () if self.folder.join(of_rank(*rank, LEFT)).exists() => "has left it",
+                () if has_ended(&self.folder.join(of_rank(*rank, ALIVE))) => "has ended",
+                () => continue,
+            };
+            // It may have come, and gone, after the last look.
+            if self.folder.join(of_round(round, *rank)).exists() {
+                continue;
+            }
+            let why = format!("rank {rank} of the group {what}, before its call {}", round + 1);
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why));
+        }
+        Ok(())
+    }
+}
+
+impl Group for Meeting {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_gather(&self, mine: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        if let Some(why) = &*self.broken.borrow() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why.clone()));
+        }
+        let round = self.round.get();
+        self.round.set(round + 1);
+        self.gather(round, mine).inspect_err(|error| *self.broken.borrow_mut() = Some(error.to_string()))
+    }
+
+    /// The others learn of it when this process has ended.
+    fn abort(&self) {
+        let _ = put(&self.folder, &of_rank(self.rank, LEFT), b"");
+    }
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        let _ = put(&self.folder, &of_rank(self.rank, LEFT), b"");
+        // The last that leaves removes what is left. If two believe to be the last, both do.
+        let has_left = |rank| self.folder.join(of_rank(rank, LEFT)).exists();
+        if (0..self.size).all(has_left) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// The pauses of a wait that ends.
+struct Wait {
+    begun: Instant,
+    timeout: Duration,
+    pause: Duration,
+}
+
+impl Wait {
+    fn new(timeout: Duration) -> Wait {
+        Wait { begun: Instant::now(), timeout, pause: FIRST_PAUSE }
+    }
+
+    /// Sleeps for a while, or fails where the time is over.
+    fn pause(&mut self, missed: impl FnOnce() -> String) -> io::Result<()> {
+        if self.begun.elapsed() >= self.timeout {
+            let why = format!("{} within {:?}", missed(), self.timeout);
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 5 / 4).min(LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+fn missed(missing: &[usize], what: &str, path: &Path) -> String {
+    let ranks: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let ranks = match &ranks[..] {
+        [rank] => format!("rank {rank}"),
+        ranks => format!("ranks {}", ranks.join(", ")),
+    };
+    format!("{ranks} of the group did not come to {what} in {}", path.display())
+}
+
+fn of_rank(rank: usize, what: &str) -> String {
+    format!("{rank:06}.{what}")
+}
+
+fn of_round(round: u64, rank: usize) -> String {
+    format!("{round}.{rank:06}")
+}
+
+/// A name that no other process makes.
+fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    super::random(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Keeps a second job out of the directory, where the file system has locks. A member of the last
+/// job may need a moment to end.
+fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
+    let lock = path.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&lock)?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => {
+                let busy = || format!("rank 0 of another job meets in {}, and did not end", path.display());
+                wait.pause(busy).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))?;
+            }
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+}
+
+/// Removes the files of earlier jobs.
+fn remove_leftovers(path: &Path) {
+    let Ok(entries) = fs::read_dir(path) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let is_session = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_session {
+            let _ = fs::remove_dir_all(entry.path());
+        } else if name == SESSION || name.ends_with(".hello") || name.starts_with(".tmp-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Makes the file that is locked while a member lives.
+fn live_in(folder: &Path, rank: usize) -> io::Result<File> {
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+    if file.as_file().try_lock().is_ok() {
+        file.write_all(b"locked")?;
+    }
+    file.persist(folder.join(of_rank(rank, ALIVE))).map_err(|error| error.error)
+}
+
+/// True if the process that locked a file has ended. False where that cannot be known.
+fn has_ended(alive: &Path) -> bool {
+    let Ok(file) = File::open(alive) else { return false };
+    let is_lockable = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+    is_lockable && file.try_lock_shared().is_ok()
+}
+
+/// Writes a file that others find whole or not at all.
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(folder.join(name)).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn put_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    put(folder, name, &serde_json::to_vec(value)?)
+}
+
+/// The content of a file; `None` where it is not there yet.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        // A file server may report that the file was replaced at this moment.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The same as JSON. What another program wrote there is not taken for ours.
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
+    Ok(read(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

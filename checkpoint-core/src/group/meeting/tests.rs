@@ -1,0 +1,127 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Runs the work of each member in a thread of its own.
+fn meet<R: Send>(path: &Path, size: usize, work: impl Fn(Meeting) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..size)
+            .map(|rank| scope.spawn(move || work(Meeting::at(path, rank, size, LONG).unwrap())))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn processes_that_share_a_directory_meet_there() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("meeting");
+    for _ in 0..3 {
+        let rounds = meet(&path, 4, |group| {
+            (0..50_u8)
+                .map(|round| group.all_gather(&[round, group.rank() as u8]).unwrap())
+                .collect::<Vec<_>>()
+        });
+        for of_member in rounds {
+            for (round, all) in of_member.into_iter().enumerate() {
+                assert_eq!(all, (0..4).map(|rank| vec![round as u8, rank]).collect::<Vec<_>>());
+            }
+        }
+    }
+    // Nothing is left but the lock and the last session's name.
+    let mut left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".lock", "session"]);
+}
+
+#[test]
+fn a_member_that_does_not_come_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let short = Duration::from_millis(50);
+    let error = Meeting::at(parent.path(), 0, 3, short).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(error.to_string().contains("ranks 1, 2"), "{error}");
+    let error = Meeting::at(parent.path(), 2, 3, short).unwrap_err();
+    assert!(error.to_string().contains("rank 0"), "{error}");
+}
+
+#[test]
+fn a_member_that_is_late_for_a_call_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let path = parent.path();
+    let late = Arc::clone(&is_over);
+    let thread = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let group = Meeting::at(path, 1, 2, LONG).unwrap();
+            // It lives, and makes no call.
+            while !late.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            drop(group);
+        });
+        let group = Meeting::at(path, 0, 2, Duration::from_secs(1)).unwrap();
+        let error = group.all_gather(b"").unwrap_err();
+        is_over.store(true, Ordering::SeqCst);
+        other.join().unwrap();
+        assert!(group.all_gather(b"").is_err(), "it is broken for good");
+        error
+    });
+    assert_eq!(thread.kind(), io::ErrorKind::TimedOut);
+    assert!(thread.to_string().contains("rank 1"), "{thread}");
+}
+
+#[test]
+fn a_member_that_has_left_is_noticed_at_once() {
+    let parent = tempfile::tempdir().unwrap();
+    let errors = meet(parent.path(), 3, |group| {
+        (group.rank() != 1).then(|| group.all_gather(b"").unwrap_err().to_string())
+    });
+    assert!(errors[0].as_ref().unwrap().contains("rank 1 of the group has left"), "{errors:?}");
+}
+
+#[test]
+fn a_file_of_a_killed_attempt_is_never_taken_for_one_of_this() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path();
+    let old = random_name().unwrap();
+    fs::create_dir(path.join(&old)).unwrap();
+    // The killed attempt was at its first call, and rank 1 of another attempt had come.
+    let member = Hello { name: "of the last attempt".to_owned(), size: 2 };
+    put_json(path, &of_rank(1, HELLO), &member).unwrap();
+    let members = BTreeMap::from([(1, member.name)]);
+    put_json(path, SESSION, &Session { name: old.clone(), size: 2, members }).unwrap();
+    for rank in 0..2 {
+        put(&path.join(&old), &of_round(0, rank), b"old").unwrap();
+    }
+    let given = meet(path, 2, |group| group.all_gather(b"new").unwrap());
+    assert_eq!(given, vec![vec![b"new".to_vec(); 2]; 2]);
+    assert!(!path.join(&old).exists());
+}
+
+#[test]
+fn a_second_job_at_the_same_place_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let group = Meeting::at(parent.path(), 0, 1, LONG).unwrap();
+    let error = Meeting::at(parent.path(), 0, 1, Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+    group.all_gather(b"").unwrap();
+}
+
+#[test]
+fn members_that_disagree_on_the_size_are_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| Meeting::at(path, 1, 3, Duration::from_millis(500)).unwrap_err());
+        let error = Meeting::at(path, 0, 2, LONG).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        other.join().unwrap();
+    });
+    let error = Meeting::at(path, 2, 2, LONG).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}

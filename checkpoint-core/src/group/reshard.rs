@@ -1,0 +1,356 @@
+//! Loads a member's state from the shards of all: by a group of another size, or split in another
+//! way, too.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Group;
+use super::assembled::{Assembled, Shards, Wanted};
+use super::blocks::{Layout, TableArray};
+use super::checkpointer::GroupCheckpointer;
+use super::sharded::without_data;
+use crate::arrays::ArrayPool;
+use crate::base::text::listed;
+use crate::codec::bytes::{put_list, put_reference};
+use crate::container::{Container, STATE};
+use crate::error::Error;
+use crate::evolution::Program;
+use crate::run::embedded;
+use crate::run::reader::{self, Decoded};
+use crate::state::Checkpoint;
+use crate::tree::{self, Asked, File, ShardedValue};
+
+/// Opens the shard of a member of the group that saved, by its rank.
+pub(crate) type OpenShard<'o> = dyn FnMut(usize) -> Result<(PathBuf, Container), Error> + 'o;
+
+/// What a program does with a state that a group of another size saved.
+pub(crate) type OnResize<T> = dyn Fn(&Old<'_, T>, &mut T) -> Result<(), Error> + Send + Sync;
+
+/// A load of one member's state.
+pub(crate) struct Load<'l, T> {
+    /// The directory of the group, for messages.
+    pub(crate) path: &'l Path,
+    /// The sharded arrays that there are.
+    pub(crate) layout: &'l Layout,
+    /// The size of the group that saved.
+    pub(crate) from: usize,
+    /// The size of the group that loads.
+    pub(crate) to: usize,
+    /// The rank of this member, in the group that loads.
+    pub(crate) rank: usize,
+    pub(crate) program: &'l Program,
+    pub(crate) open: &'l mut OpenShard<'l>,
+    pub(crate) on_resize: Option<&'l OnResize<T>>,
+}
+
+/// What each member of the group that saved has left, for a group of another size.
+///
+/// The closure of `on_resize` is given it.
+pub struct Old<'a, T> {
+    path: &'a Path,
+    size: usize,
+    program: &'a Program,
+    open: RefCell<&'a mut OpenShard<'a>>,
+    state: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Checkpoint> Old<'_, T> {
+    /// The number of members that saved.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Loads the state that the member of this rank saved. Its [`Sharded`](super::Sharded) arrays
+    /// are empty blocks, which takes no reading: what they hold is in the new state already.
+    ///
+    /// # Errors
+    /// [`Error::Sharding`] where there was no such member; where its shard is damaged or does not
+    /// fit the program.
+    pub fn load(&self, rank: usize) -> Result<T, Error> {
+        if rank >= self.size {
+            let why = format!("{} processes saved it, and there was no rank {rank}", self.size);
+            return Err(Error::Sharding { path: self.path.to_owned(), why });
+        }
+        let mut open = self.open.try_borrow_mut().map_err(|_| {
+            let why = "a shard is loaded while another is being loaded".to_owned();
+            Error::Sharding { path: self.path.to_owned(), why }
+        })?;
+        let base = Base::open(&mut **open, rank)?;
+        let empty = |value: &ShardedValue| {
+            let nothing = vec![0; value.shape.len()];
+            Some(Target { array: None, offset: nothing.clone(), extent: nothing })
+        };
+        let none = &mut |_| Err(base.contradiction("an empty block has no elements"));
+        let decoded = base.decode::<T>(self.program, &empty, none, &mut ArrayPool::default)?;
+        Ok(*decoded.state)
+    }
+}
+
+impl<T> fmt::Debug for Old<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Old")
+            .field("path", &self.path)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
+    /// Says what becomes of a state that a group of another size saved. Every member calls this,
+    /// before it loads.
+    ///
+    /// What is [`Sharded`](super::Sharded) or [`Shared`](super::Shared) needs nothing said. The
+    /// function is given the new state with these loaded; all other fields are as rank 0 saved
+    /// them, and the function changes them to what this member is to have: particles that it takes
+    /// over, a generator of random numbers of its own. Without it, a state with other fields is
+    /// refused by a group of another size, with [`Error::Resized`].
+    ///
+    /// ```
+    /// use checkpointed::group::{Alone, Sharded};
+    /// use checkpointed::{Checkpointer, checkpointed};
+    ///
+    /// #[checkpointed]
+    /// #[derive(Default)]
+    /// struct Gas {
+    ///     field: Sharded<f64>,
+    ///     particles: Vec<[f64; 3]>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("gas.ckpt");
+    /// let mut checkpoints = Checkpointer::<Gas>::builder(&path).open_group(Alone)?;
+    /// checkpoints.on_resize(|old, gas| {
+    ///     gas.particles.clear();
+    ///     for rank in 0..old.size() {
+    ///         gas.particles.extend(old.load(rank)?.particles); // those in this member's block
+    ///     }
+    ///     Ok(())
+    /// });
+    /// let gas = checkpoints.load_or_default()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_resize(
+        &mut self,
+        function: impl Fn(&Old<'_, T>, &mut T) -> Result<(), Error> + Send + Sync + 'static,
+    ) {
+        self.on_resize = Some(Arc::new(function));
+    }
+}
+
+/// Loads this member's state. `into` says which blocks it wants, and its arrays are taken; without
+/// it each member gets the blocks that it saved.
+///
+/// # Errors
+/// [`Error::Resized`] where another number of members saved, and nothing says what to do with some
+/// field; [`Error::Sharding`] where `into` does not say which block it wants; where a shard that is
+/// needed is damaged or does not fit the program.
+pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Result<Decoded<T>, Error> {
+    let Load { path, layout, from, to, rank, program, open, on_resize } = load;
+    let table = |why| Error::Damaged { path: path.to_owned(), part: "table".to_owned(), why };
+    layout.check(from).map_err(table)?;
+    let is_resized = from != to;
+    let base = Base::open(open, if is_resized { 0 } else { rank })?;
+    let blocks = match &into {
+        Some(state) if !layout.arrays.is_empty() => blocks_of(path, program, &**state)?,
+        _ => BTreeMap::new(),
+    };
+    let targets = if is_resized {
+        let resized = |fields| Error::Resized { path: path.to_owned(), from, to, fields };
+        let neither = tree::neither(base.file.manifest().schema());
+        if on_resize.is_none() && !neither.is_empty() {
+            return Err(resized(neither));
+        }
+        if !layout.is_same_form && !layout.arrays.is_empty() {
+            let why = "the lists, options and variants around the sharded arrays were not the same on all \
+                       processes, so another number of them cannot load it";
+            return Err(Error::Sharding { path: path.to_owned(), why: why.to_owned() });
+        }
+        targets_of_all(path, layout, &blocks)?
+    } else {
+        targets_of_changed(layout, rank, &blocks)
+    };
+    let mut into = into;
+    let mut pool = || {
+        let mut pool = ArrayPool::default();
+        if let Some(state) = &mut into {
+            state.lend_arrays(&mut pool);
+        }
+        pool
+    };
+    let mut decoded = if targets.is_empty() {
+        base.decode_as_it_is(program, &mut pool)?
+    } else {
+        let target = |value: &ShardedValue| targets.get(&*value.path).cloned();
+        base.decode(program, &target, open, &mut pool)?
+    };
+    if let Some(on_resize) = on_resize.filter(|_| is_resized) {
+        let old =
+            Old { path, size: from, program, open: RefCell::new(open), state: std::marker::PhantomData };
+        on_resize(&old, &mut decoded.state)?;
+    }
+    Ok(decoded)
+}
+
+/// The block that a member wants of an array.
+#[derive(Clone, Debug)]
+struct Target<'t> {
+    /// The array in the table. `None` for a block without elements.
+    array: Option<&'t TableArray>,
+    offset: Vec<u64>,
+    extent: Vec<u64>,
+}
+
+/// The blocks that a state has, by their paths.
+fn blocks_of<T: Checkpoint>(
+    path: &Path,
+    program: &Program,
+    state: &T,
+) -> Result<BTreeMap<String, ShardedValue>, Error> {
+    if !tree::is_sharded(program.schema()) {
+        return Ok(BTreeMap::new());
+    }
+    let container = without_data(|| embedded::without_arrays(path, state, program))?;
+    let survey = tree::survey(&File::of(path, container), Asked::BlocksWithoutData)?;
+    Ok(survey.sharded.into_iter().map(|value| (value.path.clone(), value)).collect())
+}
+
+/// What is wanted of all arrays, by a group of another size.
+fn targets_of_all<'t>(
+    path: &Path,
+    layout: &'t Layout,
+    blocks: &BTreeMap<String, ShardedValue>,
+) -> Result<BTreeMap<&'t str, Target<'t>>, Error> {
+    let mut unknown = Vec::new();
+    let mut targets = BTreeMap::new();
+    for array in &layout.arrays {
+        match blocks.get(&array.path) {
+            Some(block) if block.shape == array.shape => {
+                let (offset, extent) = (block.offset.clone(), block.extent.clone());
+                targets.insert(&*array.path, Target { array: Some(array), offset, extent });
+            }
+            Some(block) => unknown.push(format!(
+                "`{}` has the shape {:?} in the checkpoint, and {:?} in the state",
+                array.path, array.shape, block.shape
+            )),
+            None => unknown.push(format!("`{}` of shape {:?} is not in the state", array.path, array.shape)),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(targets);
+    }
+    let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
+    let why = format!(
+        "another number of processes saved it, and the state to load into must say which blocks this one wants: load \
+         with `load_into`, into a state whose sharded arrays are made for this group: {}",
+        listed(&unknown)
+    );
+    Err(Error::Sharding { path: path.to_owned(), why })
+}
+
+/// What is wanted of the arrays whose blocks differ from those that the same member saved. An array
+/// of another shape is loaded as it was saved, as any other value.
+fn targets_of_changed<'t>(
+    layout: &'t Layout,
+    rank: usize,
+    blocks: &BTreeMap<String, ShardedValue>,
+) -> BTreeMap<&'t str, Target<'t>> {
+    let mut targets = BTreeMap::new();
+    for array in &layout.arrays {
+        let Some(wanted) = blocks.get(&array.path).filter(|wanted| wanted.shape == array.shape) else {
+            continue;
+        };
+        let saved = array.blocks.iter().find(|block| block.rank == rank as u64);
+        let is_same = |saved: &super::blocks::TableBlock| {
+            (&saved.offset, &saved.extent) == (&wanted.offset, &wanted.extent)
+        };
+        if !saved.is_some_and(is_same) {
+            let (offset, extent) = (wanted.offset.clone(), wanted.extent.clone());
+            targets.insert(&*array.path, Target { array: Some(array), offset, extent });
+        }
+    }
+    targets
+}
+
+/// The shard from which everything but the wanted blocks is taken.
+struct Base {
+    file: File,
+}
+
+impl Base {
+    fn open(open: &mut OpenShard<'_>, rank: usize) -> Result<Base, Error> {
+        let (path, container) = open(rank)?;
+        Ok(Base { file: File::of(&path, container) })
+    }
+
+    fn contradiction(&self, why: &str) -> Error {
+        let (path, part) = (self.file.path().to_owned(), STATE.to_owned());
+        Error::Damaged { path, part, why: why.to_owned() }
+    }
+
+    fn decode_as_it_is<T: Checkpoint>(
+        &self,
+        program: &Program,
+        pool: &mut dyn FnMut() -> ArrayPool,
+    ) -> Result<Decoded<T>, Error> {
+        reader::decode(self.file.path(), program, self.file.container(), pool)
+    }
+
+    /// Decodes the state with the blocks that `target` names in the places of its own.
+    ///
+    /// In the bytes of the state each such block gets its new lengths, and refers to an array that
+    /// is assembled when it is asked for. So the ordinary decoding of a state reads it, also of one
+    /// whose type has changed since.
+    fn decode<'t, T: Checkpoint>(
+        &self,
+        program: &Program,
+        target: &dyn Fn(&ShardedValue) -> Option<Target<'t>>,
+        open: &mut OpenShard<'_>,
+        pool: &mut dyn FnMut() -> ArrayPool,
+    ) -> Result<Decoded<T>, Error> {
+        let compared = reader::check_state::<T>(self.file.path(), program, self.file.manifest())?;
+        let state = self.file.state()?;
+        let container = self.file.container();
+        let mut bytes = Vec::with_capacity(state.len());
+        let mut wanted = Vec::new();
+        let mut end = 0;
+        let mut unused = container.part_count() as u64;
+        for value in tree::survey(&self.file, Asked::Blocks)?.sharded {
+            let Some(Target { array, offset, extent }) = target(&value) else { continue };
+            let before = state.get(end..value.bytes.start);
+            bytes.extend_from_slice(before.ok_or_else(|| self.contradiction("its blocks overlap"))?);
+            end = value.bytes.end;
+            put_list(&mut bytes, &value.shape);
+            put_list(&mut bytes, &offset);
+            put_list(&mut bytes, &extent);
+            let number = match &value.data {
+                tree::BlockData::Apart(number) => Some(*number as u64),
+                tree::BlockData::Here(_) => None,
+            };
+            let reference = number.unwrap_or_else(|| {
+                unused += 1;
+                unused
+            });
+            let found = Wanted::new(array, &value, offset, extent, number.is_some());
+            let found =
+                found.ok_or_else(|| self.contradiction("a block that is wanted has impossible lengths"))?;
+            put_reference(&mut bytes, found.reference(reference));
+            wanted.push((reference, found));
+        }
+        bytes.extend_from_slice(state.get(end..).unwrap_or_default());
+        let mut arrays = Assembled::new(container, wanted, Shards::new(open), pool());
+        let path = self.file.path();
+        let decoded =
+            reader::decode_parts(path, program, self.file.manifest(), compared, &bytes, &mut arrays);
+        arrays.end(path, decoded)
+    }
+}
+
+#[cfg(test)]
+mod tests;

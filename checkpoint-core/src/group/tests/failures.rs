@@ -1,0 +1,199 @@
+//! One member fails: at each operation of its disk, by a panic, or by its end.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{loaded, run, state, step_of};
+use crate::group::{Group as _, Threads};
+use crate::schema::Type;
+use crate::state::{self, Types};
+use crate::store::faults::{Fault, FaultyDisk};
+use crate::{Checkpoint, Checkpointer, Error, OnFailedSave, Schedule};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// The operations on the disk of a member in a save.
+fn operations(rank: usize) -> usize {
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    let counts = run(2, |member| {
+        let disk = FaultyDisk::default();
+        let builder = Checkpointer::<Vec<u64>>::builder(path).disk(Arc::new(disk.clone()));
+        let mut group = builder.open_group(member).unwrap();
+        for step in 1..=3 {
+            group.save(&state(group.rank(), step)).unwrap();
+        }
+        disk.plan(None);
+        group.save(&state(group.rank(), 4)).unwrap();
+        disk.asked().len()
+    });
+    counts[rank]
+}
+
+#[test]
+fn a_disk_that_fails_at_any_operation_fails_all_or_none() {
+    for rank in 0..2 {
+        let operations = operations(rank);
+        assert!(operations > 5, "{operations}");
+        let mut failures = 0;
+        for place in 0..operations {
+            for fault in [Fault::Error(EIO), Fault::Error(ENOSPC), Fault::AnswerLost(EIO)] {
+                failures += usize::from(fails_together(rank, place, fault));
+            }
+        }
+        assert!(failures > operations, "{failures} of {operations}");
+    }
+}
+
+/// Saves with a fault on one member. Returns true if the save failed.
+fn fails_together(failing: usize, place: usize, fault: Fault) -> bool {
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    let what = format!("rank {failing}, operation {place}, {fault:?}");
+    let outcomes = run(2, |member| {
+        let disk = FaultyDisk::default();
+        let builder = Checkpointer::<Vec<u64>>::builder(path).disk(Arc::new(disk.clone()));
+        let mut group = builder.open_group(member).unwrap();
+        let rank = group.rank();
+        for step in 1..=3 {
+            group.save(&state(rank, step)).unwrap();
+        }
+        disk.plan((rank == failing).then_some((place, fault)));
+        let outcome = group.save(&state(rank, 4));
+        disk.plan(None);
+        if let Err(error) = &outcome {
+            assert_eq!(
+                rank != failing,
+                matches!(error, Error::Member { rank, .. } if *rank == failing),
+                "{what}: {error}"
+            );
+        }
+        let failed = outcome.is_err();
+        // What was acknowledged loads, on all the same; a failed save may have been made after all.
+        let found = group.load().unwrap().unwrap();
+        assert!(found == state(rank, 4) || failed && found == state(rank, 3), "{what}: {found:?}");
+        let saved = group.save(&state(rank, 5)).unwrap();
+        assert_eq!(group.generations().unwrap().last(), Some(&saved.generation), "{what}");
+        failed
+    });
+    assert_eq!(outcomes[0], outcomes[1], "{what}");
+    assert_eq!(step_of(loaded(path, 2)), 5, "{what}");
+    outcomes[0]
+}
+
+#[test]
+fn a_refused_save_leaves_no_parts() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    run(2, |member| {
+        let disk = FaultyDisk::default();
+        let builder = Checkpointer::<Vec<u64>>::builder(path).disk(Arc::new(disk.clone()));
+        let mut group = builder.open_group(member).unwrap();
+        group.save(&state(group.rank(), 1)).unwrap();
+        for step in 2..10 {
+            disk.plan((group.rank() == 1).then_some((0, Fault::Error(ENOSPC))));
+            group.save(&state(group.rank(), step)).unwrap_err();
+        }
+    });
+    // A disk that is full must not be filled by those that are not.
+    assert_eq!(super::parts(path, 0), [1]);
+    assert_eq!(super::parts(path, 1), [1]);
+}
+
+#[test]
+fn a_failed_save_that_was_due_is_tolerated_on_all() {
+    for background in [false, true] {
+        let parent = tempfile::tempdir().unwrap();
+        let path = &parent.path().join("run.ckpt");
+        run(2, |member| {
+            let disk = FaultyDisk::default();
+            let rank = member.rank();
+            let builder = Checkpointer::<Vec<u64>>::builder(path).disk(Arc::new(disk.clone()));
+            let builder = builder.schedule(Schedule::every_steps(1)).background(background);
+            let mut group = builder.on_failed_save(OnFailedSave::go_on()).open_group(member).unwrap();
+            group.save(&state(rank, 1)).unwrap();
+            disk.plan((rank == 1).then_some((0, Fault::Error(ENOSPC))));
+            let mut failed = false;
+            while !failed {
+                let decision = group.save_if_due(&state(rank, 2)).unwrap();
+                failed = matches!(decision, crate::Decision::Failed { times: 1, .. });
+            }
+            disk.plan(None);
+            group.save(&state(rank, 3)).unwrap();
+        });
+        assert_eq!(step_of(loaded(path, 2)), 3);
+    }
+}
+
+/// A state that panics while it is saved.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Bomb(bool);
+
+impl Serialize for Bomb {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(!self.0, "boom");
+        serializer.serialize_newtype_struct("Bomb", &self.0)
+    }
+}
+
+impl Checkpoint for Bomb {
+    const NAME: &'static str = "Bomb";
+
+    fn schema(types: &mut Types) -> Type {
+        state::derived::<Bomb>(types)
+    }
+}
+
+#[test]
+fn a_state_that_panics_fails_the_save_of_all() {
+    for background in [false, true] {
+        let parent = tempfile::tempdir().unwrap();
+        let path = &parent.path().join("run.ckpt");
+        run(2, |member| {
+            let mut group = Checkpointer::<Bomb>::builder(path).open_group(member).unwrap();
+            group.abort_on_panic(false);
+            group.save(&Bomb(false)).unwrap();
+            let bomb = Bomb(group.rank() == 1);
+            let save = std::panic::AssertUnwindSafe(|| match background {
+                true => group.save_in_background(&bomb).map(drop),
+                false => group.save(&bomb).map(drop),
+            });
+            match std::panic::catch_unwind(save) {
+                Ok(outcome) => {
+                    let error = outcome.unwrap_err();
+                    assert!(matches!(error, Error::Member { rank: 1, .. }), "{error}");
+                    assert!(error.to_string().contains("boom"), "{error}");
+                }
+                Err(_) => assert_eq!(group.rank(), 1),
+            }
+            // The group goes on.
+            assert_eq!(group.save(&Bomb(false)).unwrap().generation, 3);
+        });
+    }
+}
+
+#[test]
+fn a_member_that_panics_ends_the_group() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    let members = Threads::new(2);
+    let work = |member: Threads| {
+        let mut group = Checkpointer::<Vec<u64>>::builder(path).open_group(member).unwrap();
+        group.save(&state(group.rank(), 1)).unwrap();
+        assert_eq!(group.rank(), 0, "this member panics");
+        group.save(&state(0, 2)).map(drop)
+    };
+    let [first, second] = std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = members.into_iter().map(|member| scope.spawn(move || work(member))).collect();
+        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        ends.try_into().unwrap()
+    });
+    assert!(second.is_err());
+    let error = first.unwrap().unwrap_err();
+    assert!(matches!(error, Error::GroupLost { .. }), "{error}");
+    assert!(error.to_string().contains("rank 1"), "{error}");
+    assert_eq!(step_of(loaded(path, 2)), 1);
+}

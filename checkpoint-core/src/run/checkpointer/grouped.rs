@@ -1,0 +1,102 @@
+//! The halves of a save, of a load and of a turn, which a group joins.
+
+use std::time::{Duration, Instant};
+
+use crate::container::Metadata;
+use crate::error::Error;
+use crate::outcome::{LoadReport, SaveReason, Saved};
+use crate::run::checkpointer::{Checkpointer, Written};
+use crate::run::lifecycle::SaveOutcome;
+use crate::run::reader::CheckpointReader;
+use crate::run::saver::Saver;
+use crate::run::standing::{self, Question};
+use crate::state::Checkpoint;
+
+/// The cost of a save of a whole group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) begun: Instant,
+    /// The longest time that a member waited; by default, the whole time of the save.
+    pub(crate) stall: Option<Duration>,
+    /// The length of all parts in bytes, besides the table.
+    pub(crate) bytes: u64,
+}
+
+impl<T: Checkpoint> Checkpointer<T> {
+    /// The reader and the saver.
+    pub(crate) fn halves(&mut self) -> (&mut CheckpointReader<T>, &mut Saver) {
+        (&mut self.reader, &mut self.saver)
+    }
+
+    /// The reader.
+    pub(crate) fn reader(&self) -> &CheckpointReader<T> {
+        &self.reader
+    }
+
+    /// Writes the part of a member, and tells nothing to the run.
+    ///
+    /// # Errors
+    /// The reason that no save was started.
+    pub(crate) fn write_part(
+        &mut self,
+        reason: &SaveReason,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<Written, Error> {
+        self.written_now(Instant::now(), reason, state, metadata)
+    }
+
+    /// Begins to write the part of a member in the background. A panic of the state's own code goes
+    /// on from here.
+    ///
+    /// # Errors
+    /// The reason that the save was not started.
+    pub(crate) fn begin_part(
+        &mut self,
+        reason: &SaveReason,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<Duration, Error> {
+        let begun = self.begin_save(reason, state, metadata);
+        begun.map(|started| started.stall).map_err(|not_begun| not_begun.error)
+    }
+
+    /// Saves the table of a group: its run has the cost of the whole save.
+    ///
+    /// # Errors
+    /// The reason that no save was started.
+    pub(crate) fn save_table(
+        &mut self,
+        cost: Cost,
+        reason: &SaveReason,
+        table: &T,
+        metadata: Metadata,
+    ) -> Result<(Result<Saved, Error>, SaveOutcome), Error> {
+        self.warn_of_unloaded();
+        let (generation, saved, _) = self.written_now(cost.begun, reason, table, metadata)?;
+        let saved = saved.map(|saved| Saved {
+            bytes: saved.bytes.saturating_add(cost.bytes),
+            stall: cost.stall.unwrap_or(saved.stall),
+            ..saved
+        });
+        let outcome = self.saver.run.saved(cost.begun, generation, reason, saved.as_ref());
+        Ok((saved, outcome))
+    }
+
+    /// Records a load of the group in the history.
+    pub(crate) fn restarted(&mut self, report: &LoadReport) {
+        self.unloaded = None;
+        self.saver.run.restarted(report);
+    }
+
+    /// True if the newest generation is this one, has this state and metadata, and is durable.
+    pub(crate) fn stands_as(&mut self, generation: u64, state: &T, metadata: &Metadata) -> bool {
+        let Some(writer) = self.saver.settled_writer() else { return false };
+        let (protection, saved) = (writer.protection(), writer.saved());
+        let (key, is_encrypted) = (protection.tag_key(), protection.encrypts());
+        let is_ours = saved == Some(generation);
+        let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
+        standing::generation(&self.reader, state, &question) == Some(generation)
+            && (is_ours || writer.keep_for_good(generation).is_ok())
+    }
+}
