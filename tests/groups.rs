@@ -62,18 +62,21 @@ fn meet(directory: &Path) -> Meeting {
     // Where the others are killed before they come, the wait must end.
     match Meeting::at(directory.join("meeting"), rank(), SIZE, Duration::from_secs(5)) {
         Ok(meeting) => meeting,
-        Err(_) => std::process::exit(LOST),
+        Err(error) => lost(directory, &error),
     }
 }
 
+/// Ends a member that has learned that another one is lost.
+fn lost(directory: &Path, error: &impl std::fmt::Display) -> ! {
+    fs::write(directory.join(format!("lost-{}", rank())), error.to_string()).unwrap();
+    std::process::exit(LOST)
+}
+
 /// Ends the process where a member is lost. Any other error is a failure.
-fn or_lost<R>(outcome: Result<R, Error>) -> R {
+fn or_lost<R>(directory: &Path, outcome: Result<R, Error>) -> R {
     match outcome {
         Ok(result) => result,
-        Err(error @ (Error::GroupLost { .. } | Error::InUse { .. } | Error::Member { .. })) => {
-            println!("{error}");
-            std::process::exit(LOST)
-        }
+        Err(error @ Error::GroupLost { .. }) => lost(directory, &error),
         Err(error) => panic!("{error}"),
     }
 }
@@ -101,8 +104,8 @@ fn save_for_ever(directory: &Path, background: bool) {
     let builder = Checkpointer::<State>::builder(directory.join("run.ckpt"));
     // Members of the job before may still be ending.
     let builder = builder.wait_for(Duration::from_secs(5));
-    let mut group = or_lost(builder.open_group(meet(directory)));
-    let loaded = or_lost(group.load());
+    let mut group = or_lost(directory, builder.open_group(meet(directory)));
+    let loaded = or_lost(directory, group.load());
     let mut step = loaded.map_or(0, |state| {
         assert_eq!(state, State::of(rank(), state.step));
         state.step
@@ -113,10 +116,10 @@ fn save_for_ever(directory: &Path, background: bool) {
         step += 1;
         let state = State::of(rank(), step);
         if background {
-            or_lost(group.save_in_background(&state));
-            or_lost(group.wait());
+            or_lost(directory, group.save_in_background(&state));
+            or_lost(directory, group.wait());
         } else {
-            or_lost(group.save(&state));
+            or_lost(directory, group.save(&state));
         }
         note(&mut told, step);
     }
@@ -190,7 +193,8 @@ fn kill(command: impl Fn(&Path) -> Command, seed: u64) {
         // Some of them, but at least one.
         let killed = 1 + random.below((1 << SIZE) - 1);
         for (rank, child) in members.iter_mut().enumerate().filter(|(rank, _)| killed >> rank & 1 == 1) {
-            assert_eq!(child.try_wait().unwrap(), None, "cycle {cycle}: rank {rank} ended by itself");
+            let why = || fs::read_to_string(directory.path().join(format!("lost-{rank}")));
+            assert_eq!(child.try_wait().unwrap(), None, "cycle {cycle}: rank {rank} ended: {:?}", why());
             child.kill().unwrap();
         }
         for (rank, child) in members.iter_mut().enumerate() {

@@ -166,7 +166,13 @@ impl Meeting {
     fn join(path: PathBuf, rank: usize, size: usize, timeout: Duration) -> io::Result<Meeting> {
         let mut wait = Wait::new(timeout);
         let hello = Hello { name: random_name()?, size };
-        put_json(&path, &of_rank(rank, HELLO), &hello)?;
+        let introduce = || match put_json(&path, &of_rank(rank, HELLO), &hello) {
+            // Rank 0 starts at this moment, and took the file for a leftover before it had its
+            // name. It is missing below, and written again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
+        };
+        introduce()?;
         let session = loop {
             if let Some(session) = read_json::<Session>(&path.join(SESSION))?
                 && session.members.get(&rank) == Some(&hello.name)
@@ -176,7 +182,7 @@ impl Meeting {
             // Rank 0 may have started after this process, and removed its file as a leftover; or
             // another process has taken the rank.
             match read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? {
-                None => put_json(&path, &of_rank(rank, HELLO), &hello)?,
+                None => introduce()?,
                 Some(found) if found != hello => {
                     let why = format!("another process is rank {rank} of the group in {}", path.display());
                     return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));

@@ -92,7 +92,7 @@ impl FaultyDisk {
         self.plan.lock().unwrap().tears_log_lines = tear;
     }
 
-    fn be_stale(&self, times: usize) {
+    pub(crate) fn be_stale(&self, times: usize) {
         self.plan.lock().unwrap().stale = times;
     }
 

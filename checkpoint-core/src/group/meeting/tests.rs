@@ -125,3 +125,14 @@ fn members_that_disagree_on_the_size_are_refused() {
     let error = Meeting::at(path, 2, 2, LONG).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
+
+#[test]
+fn members_that_start_in_any_order_meet() {
+    let parent = tempfile::tempdir().unwrap();
+    // The leftovers that rank 0 removes are as many as there can be.
+    for round in 0..100 {
+        put(parent.path(), &of_rank(round, HELLO), b"").unwrap();
+        let given = meet(parent.path(), 3, |group| group.all_gather(&[round as u8]).unwrap());
+        assert_eq!(given.len(), 3, "{round}");
+    }
+}

@@ -11,8 +11,19 @@ use crate::state::{self, Types};
 use crate::store::faults::{Fault, FaultyDisk};
 use crate::{Checkpoint, Checkpointer, Error, OnFailedSave, Schedule};
 
+const ENOENT: i32 = 2;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+const EROFS: i32 = 30;
+
+/// A disk that is broken, full, read-only, or gone, and a file server whose answer is lost.
+const FAULTS: [Fault; 5] = [
+    Fault::Error(EIO),
+    Fault::Error(ENOSPC),
+    Fault::Error(EROFS),
+    Fault::Error(ENOENT),
+    Fault::AnswerLost(EIO),
+];
 
 /// The operations on the disk of a member in a save.
 fn operations(rank: usize) -> usize {
@@ -39,7 +50,7 @@ fn a_disk_that_fails_at_any_operation_fails_all_or_none() {
         assert!(operations > 5, "{operations}");
         let mut failures = 0;
         for place in 0..operations {
-            for fault in [Fault::Error(EIO), Fault::Error(ENOSPC), Fault::AnswerLost(EIO)] {
+            for fault in FAULTS {
                 failures += usize::from(fails_together(rank, place, fault));
             }
         }
@@ -81,6 +92,52 @@ fn fails_together(failing: usize, place: usize, fault: Fault) -> bool {
     assert_eq!(outcomes[0], outcomes[1], "{what}");
     assert_eq!(step_of(loaded(path, 2)), 5, "{what}");
     outcomes[0]
+}
+
+#[test]
+fn a_disk_that_fails_while_opening_fails_all_or_none() {
+    let parent = tempfile::tempdir().unwrap();
+    for rank in 0..2 {
+        let (mut place, mut failures) = (0, 0);
+        // Until the fault comes after the opening.
+        loop {
+            let path = &parent.path().join(format!("{rank}-{place}.ckpt"));
+            super::saved(path, 2, 1);
+            let opened = run(2, |member| {
+                let disk = FaultyDisk::default();
+                disk.plan((member.rank() == rank).then_some((place, Fault::Error(EIO))));
+                let builder = Checkpointer::<Vec<u64>>::builder(path).disk(Arc::new(disk.clone()));
+                let outcome = builder.open_group(member);
+                let is_reached = disk.asked().len() > place;
+                (outcome.is_ok(), is_reached)
+            });
+            assert_eq!(opened[0].0, opened[1].0, "rank {rank}, operation {place}");
+            failures += usize::from(!opened[0].0);
+            assert_eq!(step_of(loaded(path, 2)), 1, "rank {rank}, operation {place}");
+            if opened[rank].0 && !opened[rank].1 {
+                break;
+            }
+            place += 1;
+        }
+        assert!(failures > 2, "{failures} of {place}");
+    }
+}
+
+#[test]
+fn a_passing_failure_of_one_member_takes_none_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    super::saved(path, 2, 2);
+    run(2, |member| {
+        let disk = FaultyDisk::default();
+        let rank = member.rank();
+        let builder = Checkpointer::<Vec<u64>>::builder(path).disk(Arc::new(disk.clone()));
+        let mut group = builder.open_group(member).unwrap();
+        disk.be_stale(usize::from(rank == 1));
+        let error = group.load().unwrap_err();
+        assert_eq!(rank == 0, matches!(error, Error::Member { rank: 1, .. }), "{error}");
+        assert_eq!(group.load().unwrap(), Some(state(rank, 2)));
+    });
 }
 
 #[test]
