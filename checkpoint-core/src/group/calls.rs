@@ -193,7 +193,8 @@ impl<G: Group> Calls<G> {
 /// The beginning of a text that is too long for a message.
 fn cut(mut why: String) -> String {
     if why.len() > LONGEST_WHY {
-        why.truncate(why.floor_char_boundary(LONGEST_WHY));
+        let end = (0..=LONGEST_WHY).rfind(|end| why.is_char_boundary(*end));
+        why.truncate(end.unwrap_or(0));
         why.push('…');
     }
     why
