@@ -11,10 +11,10 @@ mod checksum;
 mod compression;
 mod equality;
 #[cfg(test)]
+pub(crate) mod forge;
+#[cfg(test)]
 mod forged;
 mod headers;
-#[cfg(test)]
-mod ignored;
 mod manifest;
 mod metadata;
 mod npz;
@@ -34,8 +34,6 @@ mod zip;
 pub(crate) use arrays::Arrays;
 pub use compression::Compression;
 pub(crate) use equality::is_equal;
-#[cfg(test)]
-pub(crate) use ignored::{Ignored, ignore, is_ignored};
 pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};
 pub use metadata::{IntoMetadata, Metadata, MetadataValue};

@@ -1,8 +1,8 @@
 //! Forged compressed parts: they agree with their checksums, but the writer would not have written
 //! them.
 
-use super::{Bytes, Part, file};
-use crate::container::{Container, Refusal, STATE};
+use crate::container::forge::{Part, file};
+use crate::container::{Container, Memory, Refusal, STATE};
 
 /// The forged description of the one part.
 struct Forgery {
@@ -23,7 +23,7 @@ impl Forgery {
     }
 
     fn read(&self) -> Result<Vec<u8>, Refusal> {
-        Container::open(Box::new(Bytes(self.file())), &[])?.state()
+        Container::open(Box::new(Memory(self.file())), &[])?.state()
     }
 
     #[cfg(feature = "zstd")]
@@ -186,7 +186,7 @@ mod with_zstd {
         let place = whole.windows(TEXT.len()).position(|window| window == TEXT).unwrap();
         let mut file = whole.clone();
         file[place] ^= 1;
-        let refusal = Container::open(Box::new(Bytes(file)), &[]).unwrap().state().unwrap_err();
+        let refusal = Container::open(Box::new(Memory(file)), &[]).unwrap().state().unwrap_err();
         let Refusal::Damaged { why, .. } = &refusal else { panic!("{refusal:?}") };
         assert!(why.contains("the checksum of bytes 0 to"), "{why}");
         // Each other byte of the file has a check of its own too.
@@ -194,7 +194,7 @@ mod with_zstd {
             let mut file = whole.clone();
             file[place] ^= 1;
             assert!(
-                Container::open(Box::new(Bytes(file)), &[]).and_then(|file| file.state()).is_err(),
+                Container::open(Box::new(Memory(file)), &[]).and_then(|file| file.state()).is_err(),
                 "{place}"
             );
         }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{Part, file};
 use crate::container::STATE;
+use crate::container::forge::{Part, file};
 use crate::{CheckpointReader, Error};
 
 /// An array of format version 1.0 with this text as its header.

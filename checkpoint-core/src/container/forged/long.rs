@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::arrays::{ArrayPool, ArraySink, ArraySource, Reference, view};
+use crate::container::forge::manifest_of;
 use crate::container::{Arrays, Container, ContainerWriter, Source};
 
 static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
@@ -61,7 +62,7 @@ fn arrays_beyond_four_gigabytes_are_found_again() {
     let kinds = [short.kind, long.kind];
     container.put("short.npy".to_owned(), short).unwrap();
     container.put("long.npy".to_owned(), long).unwrap();
-    container.finish(b"the state", super::manifest_of::<u64>(Vec::new())).unwrap();
+    container.finish(b"the state", manifest_of::<u64>(Vec::new())).unwrap();
     let kept: usize = file.pieces.values().map(Vec::len).sum();
     assert!(file.length > 4 << 30 && kept < 1 << 20, "{kept}");
 

@@ -1,7 +1,7 @@
 //! Forged manifests that are too long or too deep to be read, and invalid names of arrays.
 
-use super::{Bytes, Part, file, with_manifest};
-use crate::container::{Container, MANIFEST, Metadata, Refusal, STATE, Source};
+use crate::container::forge::{Part, file, with_manifest};
+use crate::container::{Container, MANIFEST, Memory, Metadata, Refusal, STATE, Source};
 
 fn refused(file: impl Source + 'static) -> String {
     let Err(Refusal::Damaged { part, why }) = Container::open(Box::new(file), &[]) else {
@@ -12,27 +12,27 @@ fn refused(file: impl Source + 'static) -> String {
 }
 
 /// A file that claims more bytes than it has, and panics when a reader takes all of them.
-struct Trap(Vec<u8>);
+struct Trap(Memory);
 
 impl Source for Trap {
     fn length(&self) -> u64 {
-        self.0.len() as u64
+        self.0.length()
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
         assert!(buffer.len() < 1 << 20, "{} bytes were read", buffer.len());
-        Bytes(self.0.clone()).read_exact_at(buffer, offset)
+        self.0.read_exact_at(buffer, offset)
     }
 }
 
 #[test]
 fn a_manifest_of_impossible_length_is_refused_unread() {
     let spaces = vec![b' '; 17 << 20];
-    let why = refused(Trap(with_manifest(|json| [json, &spaces].concat())));
+    let why = refused(Trap(Memory(with_manifest(|json| [json, &spaces].concat()))));
     assert!(why.contains("longer than the manifest of such a file can be"), "{why}");
     // A manifest of the greatest length is read.
     let spaces = vec![b' '; 15 << 20];
-    Container::open(Box::new(Bytes(with_manifest(|json| [json, &spaces].concat()))), &[]).unwrap();
+    Container::open(Box::new(Memory(with_manifest(|json| [json, &spaces].concat()))), &[]).unwrap();
 }
 
 #[test]
@@ -46,10 +46,10 @@ fn an_endlessly_nested_manifest_does_not_overflow_the_stack() {
                     format!("{{\"{field}\":{deep},{rest}").into_bytes()
                 })
             };
-            let why = refused(Bytes(with("metadata")));
+            let why = refused(Memory(with("metadata")));
             assert!(why.contains("it is not a manifest"), "{why}");
             // An unknown field is skipped, and builds nothing in memory.
-            Container::open(Box::new(Bytes(with("unknown"))), &[]).unwrap();
+            Container::open(Box::new(Memory(with("unknown"))), &[]).unwrap();
         }
     }
 }
@@ -74,12 +74,12 @@ fn only_a_name_cut_behind_a_whole_step_is_read() {
     };
     let cut = |path: &str| format!("{}.npy", &path[..1000]);
     for name in [cut(&"next/".repeat(200)), cut(&"nodes/0/".repeat(125)), cut(&"a%C3".repeat(300))] {
-        Container::open(Box::new(Bytes(file(&name))), &[]).unwrap();
+        Container::open(Box::new(Memory(file(&name))), &[]).unwrap();
     }
     let others =
         ["next/.npy", ".npy", "/etc/passwd.npy", "a//b.npy", "../../etc/passwd.npy", "a\n.npy", "\0.npy"];
     for name in others.into_iter().chain(["\x1b[2J.npy", "state", &cut(&"./".repeat(1000))]) {
-        let why = refused(Bytes(file(name)));
+        let why = refused(Memory(file(name)));
         assert!(why.contains("is no name of a part in its place"), "{why}");
     }
 }

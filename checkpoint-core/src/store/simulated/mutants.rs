@@ -1,8 +1,8 @@
 //! Protocols with a fault in them. The simulation must find each one, or it would not find one of
 //! ours.
 //!
-//! All but two change the operations of the disk, so they stand between the store and the disk, and
-//! no line of the store knows of them.
+//! They stand between the store and the disk, and no line of the store or of the reader knows of
+//! them. A check that the reader leaves out is a file that passes it.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
-use crate::container::{self, Ignored, Source};
+use crate::container::{Source, forge};
 use crate::store::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
 use crate::store::{Log, name};
 
@@ -69,12 +69,6 @@ pub(super) const ALL: [Mutant; 20] = [
 impl Mutant {
     /// Wraps the disk with the fault; without one, returns the disk itself.
     pub(super) fn wrap(mutant: Option<Mutant>, disk: Arc<SimulatedDisk>) -> Arc<dyn Disk> {
-        let ignored = match mutant {
-            Some(Mutant::ChecksumIgnored) => Some(Ignored::Checksums),
-            Some(Mutant::GenerationInManifestIgnored) => Some(Ignored::Generations),
-            _ => None,
-        };
-        container::ignore(ignored);
         match mutant {
             Some(mutant) => Arc::new(MutantDisk(Arc::new(Inner { disk, mutant, late: Mutex::default() }))),
             None => Arc::new(disk),
@@ -280,7 +274,15 @@ impl Disk for MutantDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
-        self.0.disk.open(path)
+        let source = self.0.disk.open(path)?;
+        let generation = path.file_name().and_then(name::generation);
+        Ok(match (self.0.mutant, generation) {
+            (Mutant::ChecksumIgnored, _) => forge::with_right_checksums(source),
+            (Mutant::GenerationInManifestIgnored, Some(generation)) => {
+                forge::with_generation(source, generation)
+            }
+            _ => source,
+        })
     }
 }
 
