@@ -353,6 +353,17 @@ fn types_without_a_name_are_told_apart_by_their_form() {
 }
 
 #[test]
+fn more_differences_than_are_listed_are_refused_and_said() {
+    type Row<T> = (T, T, T, T, T, T, T, T, T, T, T, T);
+    let error = refused_without_falling_back(&Row::<Row<u8>>::default(), &Row::<Row<u16>>::default());
+    let message = error.to_string();
+    let Error::SchemaMismatch { differences, has_more, .. } = error else { panic!("{message}") };
+    assert_eq!((differences.len(), has_more), (100, true));
+    assert!(message.contains("they differ in more than 100 places"), "{message}");
+    assert!(message.contains("8.3: u16 in the checkpoint, u8 in this program\n  and more\n"), "{message}");
+}
+
+#[test]
 fn another_version_is_refused_with_both_numbers() {
     mod one {
         #[checkpointed::checkpointed]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::base::text::{listed, plain};
 use crate::evolution::Difference;
-use words::{Available, List, remake_help, version_help, way_past};
+use words::{Available, Differences, List, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -385,7 +385,7 @@ pub enum Error {
             with the program that wrote it, or change the type so that it takes this (`#[serde(default)]` for a new field, \
             `#[serde(alias = \"…\")]` for a new name)",
             path.display(),
-            List(differences)
+            Differences { listed: differences, has_more: *has_more }
         )
     )]
     #[non_exhaustive]
@@ -394,8 +394,10 @@ pub enum Error {
         path: PathBuf,
         /// The name of the state.
         name: String,
-        /// All differences, with their places.
+        /// The differences, with their places.
         differences: Vec<Difference>,
+        /// True if there are more differences than are listed. The rest was not compared.
+        has_more: bool,
         /// The difference that prevents loading, with the path of the value.
         why: String,
     },

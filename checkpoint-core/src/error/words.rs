@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Error;
+use crate::evolution::Difference;
 
 /// The advice for a name that is taken.
 pub(super) fn way_past(operation: &str) -> &'static str {
@@ -47,6 +48,19 @@ pub(super) struct List<'a, T>(pub(super) &'a [T]);
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|item| write!(formatter, "\n  {item}"))
+    }
+}
+
+/// Displays differences, and whether there are more.
+pub(super) struct Differences<'a> {
+    pub(super) listed: &'a [Difference],
+    pub(super) has_more: bool,
+}
+
+impl fmt::Display for Differences<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        List(self.listed).fmt(formatter)?;
+        if self.has_more { formatter.write_str("\n  and more") } else { Ok(()) }
     }
 }
 

@@ -527,7 +527,7 @@ pub(crate) fn decode_parts<T: Checkpoint>(
     arrays: &mut dyn ArraySource,
 ) -> Result<Decoded<T>, Error> {
     let is_same_form = compared.is_same_form();
-    let Compared { differences, plan } = compared;
+    let Compared { differences, has_more, plan } = compared;
     let room = program.room();
     let decoded = if is_same_form {
         codec::decode(bytes, room, arrays)
@@ -546,7 +546,8 @@ pub(crate) fn decode_parts<T: Checkpoint>(
                     Error::Decode { path, name: name(), why: failure.into_sentence() }
                 }
                 Err(failure) => {
-                    Error::SchemaMismatch { path, name: name(), differences, why: failure.into_sentence() }
+                    let why = failure.into_sentence();
+                    Error::SchemaMismatch { path, name: name(), differences, has_more, why }
                 }
             });
         }
@@ -589,13 +590,13 @@ pub(crate) fn check_state<T: Checkpoint>(
         let (found, expected) = (manifest.version, T::VERSION);
         return Err(Error::VersionUnknown { path, name, found, expected });
     }
-    match differences.iter().find(|difference| !difference.may_resolve()) {
-        Some(difference) => {
-            let why = format!("{difference}{}", difference.way_out());
-            Err(Error::SchemaMismatch { path, name, differences: compared.differences, why })
-        }
-        None => Ok(compared),
-    }
+    let why = match differences.iter().find(|difference| !difference.may_resolve()) {
+        Some(difference) => format!("{difference}{}", difference.way_out()),
+        None if compared.has_more => format!("they differ in more than {} places", differences.len()),
+        None => return Ok(compared),
+    };
+    let Compared { differences, has_more, .. } = compared;
+    Err(Error::SchemaMismatch { path, name, differences, has_more, why })
 }
 
 /// The name of a state in messages.

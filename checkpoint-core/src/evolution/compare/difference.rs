@@ -82,9 +82,6 @@ impl Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Difference { kind, path, checkpoint, program } = self;
-        if checkpoint.is_empty() && program.is_empty() {
-            return formatter.write_str(path);
-        }
         let path = if path.is_empty() { "the state" } else { path };
         match kind {
             DifferenceKind::Migrated => write!(formatter, "{path}: migrated from {checkpoint} to {program}"),
