@@ -33,6 +33,7 @@ use super::grid::{self, CONTRADICTIONS};
 use super::grid::{AsGrid, GRIDS, Grid};
 use super::table::{self, ById};
 use super::{Array, Dtype, Kind, Whole};
+use crate::schema::Element;
 
 /// A type without lifetimes.
 ///
@@ -138,7 +139,7 @@ impl RowType {
 
     /// Makes the row type of `bool`, the one type of numbers with bytes that are no values.
     pub(super) const fn of_bool(visitor: fn() -> TypeId) -> RowType {
-        let dtype = Dtype { descr: "|b1", size: 1, is_i128: false };
+        let dtype = Dtype::of(Element::Bool);
         RowType::new::<bool>(Kind { dtype, inner: &[] }, visitor, true as u8)
     }
 

@@ -21,6 +21,7 @@ mod table;
 use std::error::Error;
 
 use self::erased::{Memory, RowType};
+use crate::schema::Element;
 pub(crate) use copied::Copied;
 pub(crate) use npy::{ArrayHeader, header as npy_header};
 pub use pool::ArrayPool;
@@ -49,12 +50,21 @@ pub(crate) struct Dtype {
 impl Dtype {
     /// The type of the two floats in a complex number.
     pub(crate) fn float(self) -> Option<Dtype> {
-        let (descr, size) = match self.descr {
-            "<c8" => ("<f4", 4),
-            "<c16" => ("<f8", 8),
-            _ => return None,
-        };
-        Some(Dtype { descr, size, is_i128: false })
+        self.element().float().map(Dtype::of)
+    }
+
+    /// The type of arrays of these elements.
+    pub(crate) const fn of(element: Element) -> Dtype {
+        let (descr, size) = (element.descr(), element.size() as u64);
+        Dtype { descr, size, is_i128: matches!(element, Element::I128) }
+    }
+
+    /// The type of the elements.
+    pub(crate) fn element(self) -> Element {
+        match Element::of_descr(self.descr) {
+            Some(element) if !self.is_i128 => element,
+            _ => Element::I128,
+        }
     }
 }
 
@@ -116,8 +126,7 @@ impl Kind {
     /// The name of an array of this kind in messages.
     pub(crate) fn describe(&self) -> String {
         let number = match self.dtype {
-            Dtype { is_i128: true, .. } => "i128",
-            Dtype { descr: "|V16", .. } => "u128",
+            Dtype { descr: "|V16", .. } => self.dtype.element().name(),
             Dtype { descr, .. } => descr,
         };
         match self.inner {

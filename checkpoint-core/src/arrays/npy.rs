@@ -12,6 +12,7 @@
 //! 1.0.
 
 use super::Dtype;
+use crate::schema::Element;
 
 /// Makes the header of an array of this shape, with `bytes` bytes of data.
 pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
@@ -33,26 +34,6 @@ pub(crate) fn header(dtype: Dtype, shape: &[u64], bytes: u64) -> Vec<u8> {
     header
 }
 
-/// All types of elements in headers of this library, also those that this build has no arrays of.
-const DTYPES: [(&str, u64); 16] = [
-    ("|b1", 1),
-    ("|u1", 1),
-    ("<u2", 2),
-    ("<u4", 4),
-    ("<u8", 8),
-    ("|i1", 1),
-    ("<i2", 2),
-    ("<i4", 4),
-    ("<i8", 8),
-    ("<f2", 2),
-    ("|V2", 2),
-    ("<f4", 4),
-    ("<f8", 8),
-    ("<c8", 8),
-    ("<c16", 16),
-    ("|V16", 16),
-];
-
 /// The content of the header of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArrayHeader {
@@ -67,12 +48,10 @@ impl ArrayHeader {
     /// Reads a header that is followed by this number of bytes of data. `None` if no array has
     /// both.
     pub(crate) fn read(bytes: &[u8], data: u64) -> Option<ArrayHeader> {
-        let found = descr(bytes)?;
-        let (descr, size) = DTYPES.into_iter().find(|(descr, _)| *descr == found)?;
-        let dtype = Dtype { descr, size, is_i128: false };
+        let dtype = Dtype::of(Element::of_descr(descr(bytes)?)?);
         let shape = shape(bytes)?;
         let elements = shape.iter().try_fold(1_u64, |count, length| count.checked_mul(*length))?;
-        let is_this = elements.checked_mul(size) == Some(data) && header(dtype, &shape, data) == bytes;
+        let is_this = elements.checked_mul(dtype.size) == Some(data) && header(dtype, &shape, data) == bytes;
         is_this.then_some(ArrayHeader { dtype, shape, header: bytes.len() as u64, data })
     }
 
@@ -103,7 +82,7 @@ pub(super) fn shape(header: &[u8]) -> Option<Vec<u64>> {
 mod tests {
     use super::*;
 
-    const F64: Dtype = Dtype { descr: "<f8", size: 8, is_i128: false };
+    const F64: Dtype = Dtype::of(Element::F64);
 
     #[test]
     fn the_header_is_as_numpy_writes_it() {

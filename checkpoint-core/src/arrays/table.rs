@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
 use super::erased::RowType;
 use super::{Dtype, Kind};
+use crate::schema::Element;
 
 /// A `TypeId` is a hash already.
 pub(super) type ById = BuildHasherDefault<IdHasher>;
@@ -39,26 +40,21 @@ pub(super) fn rows() -> impl Iterator<Item = &'static RowType> + Clone {
 
 /// Makes types of rows that hold numbers of one type: each is a type, then its dimensions.
 macro_rules! rows {
-    ($dtype:expr; $($row:ty: [$($length:expr),*];)+) => {
-        &[$(RowType::of::<$row>(Kind { dtype: $dtype, inner: &[$($length),*] }, visitor_of::<$row>)),+]
+    ($element:ident; $($row:ty: [$($length:expr),*];)+) => {
+        &[$(RowType::of::<$row>(
+            Kind { dtype: Dtype::of(Element::$element), inner: &[$($length),*] },
+            visitor_of::<$row>,
+        )),+]
     };
-}
-
-/// The type of numbers of the Rust type `T`, except `i128`.
-const fn dtype<T>(descr: &'static str) -> Dtype {
-    Dtype { descr, size: size_of::<T>() as u64, is_i128: false }
 }
 
 /// Makes a type of numbers, its fixed arrays up to serde's longest, and small fixed matrices of it.
 macro_rules! numbers {
-    ($type:ty: $descr:literal) => {
-        numbers!($type, dtype::<$type>($descr))
+    ($type:ty: $element:ident) => {
+        numbers!($type: $element, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
     };
-    ($type:ty, $dtype:expr) => {
-        numbers!($type, $dtype, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
-    };
-    ($type:ty, $dtype:expr, $($length:literal)+) => {
-        rows!($dtype;
+    ($type:ty: $element:ident, $($length:literal)+) => {
+        rows!($element;
             $type: [];
             $([$type; $length]: [$length];)+
             [[$type; 2]; 2]: [2, 2]; [[$type; 3]; 2]: [2, 3]; [[$type; 4]; 2]: [2, 4];
@@ -69,33 +65,33 @@ macro_rules! numbers {
 }
 
 static NUMBERS: &[&[RowType]] = &[
-    numbers!(u8: "|u1"),
-    numbers!(u16: "<u2"),
-    numbers!(u32: "<u4"),
-    numbers!(u64: "<u8"),
-    numbers!(u128: "|V16"),
-    numbers!(i8: "|i1"),
-    numbers!(i16: "<i2"),
-    numbers!(i32: "<i4"),
-    numbers!(i64: "<i8"),
-    numbers!(i128, Dtype { is_i128: true, ..dtype::<i128>("|V16") }),
-    numbers!(f32: "<f4"),
-    numbers!(f64: "<f8"),
+    numbers!(u8: U8),
+    numbers!(u16: U16),
+    numbers!(u32: U32),
+    numbers!(u64: U64),
+    numbers!(u128: U128),
+    numbers!(i8: I8),
+    numbers!(i16: I16),
+    numbers!(i32: I32),
+    numbers!(i64: I64),
+    numbers!(i128: I128),
+    numbers!(f32: F32),
+    numbers!(f64: F64),
     // On these platforms they have the width of the file; elsewhere they are encoded one by one.
     #[cfg(target_pointer_width = "64")]
-    numbers!(usize: "<u8"),
+    numbers!(usize: U64),
     #[cfg(target_pointer_width = "64")]
-    numbers!(isize: "<i8"),
+    numbers!(isize: I64),
     &[RowType::of_bool(visitor_of::<bool>)],
     #[cfg(feature = "num-complex")]
-    numbers!(num_complex::Complex<f32>: "<c8"),
+    numbers!(num_complex::Complex<f32>: Complex32),
     #[cfg(feature = "num-complex")]
-    numbers!(num_complex::Complex<f64>: "<c16"),
+    numbers!(num_complex::Complex<f64>: Complex64),
     // numpy has no bfloat16, so its two bytes are stored as raw bytes.
     #[cfg(feature = "half")]
-    numbers!(half::f16: "<f2"),
+    numbers!(half::f16: F16),
     #[cfg(feature = "half")]
-    numbers!(half::bf16: "|V2"),
+    numbers!(half::bf16: Bf16),
 ];
 
 #[cfg(not(feature = "nalgebra"))]
@@ -111,25 +107,25 @@ mod of_nalgebra {
     use super::*;
 
     macro_rules! vectors {
-        ($type:ty: $descr:literal) => {
-            vectors!($type: $descr, 1 2 3 4 5 6)
+        ($type:ty: $element:ident) => {
+            vectors!($type: $element, 1 2 3 4 5 6)
         };
-        ($type:ty: $descr:literal, $($length:literal)+) => {
-            rows!(dtype::<$type>($descr); $(
+        ($type:ty: $element:ident, $($length:literal)+) => {
+            rows!($element; $(
                 SMatrix<$type, $length, 1>: [$length];
                 Point<$type, $length>: [$length];
             )+)
         };
     }
     macro_rules! matrices {
-        ($type:ty: $descr:literal) => {
-            matrices!($type: $descr,
+        ($type:ty: $element:ident) => {
+            matrices!($type: $element,
                 1*2 1*3 1*4 1*5 1*6 2*2 2*3 2*4 2*5 2*6 3*2 3*3 3*4 3*5 3*6
                 4*2 4*3 4*4 4*5 4*6 5*2 5*3 5*4 5*5 5*6 6*2 6*3 6*4 6*5 6*6
             )
         };
-        ($type:ty: $descr:literal, $($rows:literal * $columns:literal)+) => {
-            rows!(dtype::<$type>($descr);
+        ($type:ty: $element:ident, $($rows:literal * $columns:literal)+) => {
+            rows!($element;
                 Quaternion<$type>: [4];
                 $(SMatrix<$type, $rows, $columns>: [$rows * $columns];)+
             )
@@ -137,34 +133,34 @@ mod of_nalgebra {
     }
 
     pub(super) static NUMBERS: &[&[RowType]] = &[
-        vectors!(u8: "|u1"),
-        vectors!(u16: "<u2"),
-        vectors!(u32: "<u4"),
-        vectors!(u64: "<u8"),
-        vectors!(i8: "|i1"),
-        vectors!(i16: "<i2"),
-        vectors!(i32: "<i4"),
-        vectors!(i64: "<i8"),
+        vectors!(u8: U8),
+        vectors!(u16: U16),
+        vectors!(u32: U32),
+        vectors!(u64: U64),
+        vectors!(i8: I8),
+        vectors!(i16: I16),
+        vectors!(i32: I32),
+        vectors!(i64: I64),
         #[cfg(target_pointer_width = "64")]
-        vectors!(usize: "<u8"),
+        vectors!(usize: U64),
         #[cfg(target_pointer_width = "64")]
-        vectors!(isize: "<i8"),
-        vectors!(f32: "<f4"),
-        matrices!(f32: "<f4"),
-        vectors!(f64: "<f8"),
-        matrices!(f64: "<f8"),
+        vectors!(isize: I64),
+        vectors!(f32: F32),
+        matrices!(f32: F32),
+        vectors!(f64: F64),
+        matrices!(f64: F64),
         #[cfg(feature = "num-complex")]
-        vectors!(num_complex::Complex<f32>: "<c8"),
+        vectors!(num_complex::Complex<f32>: Complex32),
         #[cfg(feature = "num-complex")]
-        matrices!(num_complex::Complex<f32>: "<c8"),
+        matrices!(num_complex::Complex<f32>: Complex32),
         #[cfg(feature = "num-complex")]
-        vectors!(num_complex::Complex<f64>: "<c16"),
+        vectors!(num_complex::Complex<f64>: Complex64),
         #[cfg(feature = "num-complex")]
-        matrices!(num_complex::Complex<f64>: "<c16"),
+        matrices!(num_complex::Complex<f64>: Complex64),
         #[cfg(feature = "half")]
-        vectors!(half::f16: "<f2"),
+        vectors!(half::f16: F16),
         #[cfg(feature = "half")]
-        vectors!(half::bf16: "|V2"),
+        vectors!(half::bf16: Bf16),
     ];
 }
 

@@ -20,11 +20,13 @@ pub(crate) mod bytes;
 mod failure;
 mod forms;
 mod guise;
+mod leaf;
 mod leaves;
 mod observed;
 mod parts;
 mod reader;
 mod rows;
+mod sizes;
 mod stack;
 mod writer;
 

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::forms::{Id, Leaf};
-use crate::arrays::Dtype;
+use super::forms::Id;
+use super::leaf::Leaf;
 use crate::base::limits::{OBSERVED_DEPTH, OBSERVED_FORMS, OBSERVED_VARIANTS};
-use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant, hidden};
+use crate::schema::{Body, Definition, Element, Field, Fields, Schema, Type, Variant, hidden};
 
 /// What is of several forms, or was not observed. So is every part of it.
 const MIXED: Id = Id(u32::MAX);
@@ -182,10 +182,10 @@ impl Observed {
         content
     }
 
-    /// Rows of an array, which have these dimensions and these numbers.
-    pub(super) fn rows(&mut self, id: Id, dimensions: &[u64], dtype: Dtype) {
-        let (mut id, float) = (id, dtype.float());
-        let pair: &[u64] = if float.is_some() { &[2] } else { &[] };
+    /// Rows of an array, with these dimensions and these numbers.
+    pub(super) fn rows(&mut self, id: Id, dimensions: &[u64], number: Element) {
+        let mut id = id;
+        let pair: &[u64] = if number.float().is_some() { &[2] } else { &[] };
         for length in dimensions.iter().chain(pair) {
             let element = |shape: &Shape| match shape {
                 Shape::Repeated(element, known) if known == length => Some(*element),
@@ -194,7 +194,7 @@ impl Observed {
             let new = |observed: &mut Observed| Shape::Repeated(observed.inside(id), *length);
             id = self.learn(id, new, element).unwrap_or(MIXED);
         }
-        match Leaf::of_dtype(float.unwrap_or(dtype)) {
+        match Leaf::of_element(number) {
             float @ (Leaf::F16 | Leaf::Bf16) => {
                 id = self.newtype(id, float.name());
                 self.leaf(id, Leaf::U16);

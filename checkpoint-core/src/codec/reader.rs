@@ -11,6 +11,7 @@ use super::stack::Room;
 use super::{Failure, Result, leaves, too_deep};
 use crate::arrays::{self, ArraySource, Cause, Kind, Reference};
 use crate::base::limits::VALUE_DEPTH;
+use crate::schema::Element;
 
 /// Reads values, and counts the elements that lengths announce.
 ///
@@ -170,8 +171,8 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     fn read_bytes_apart(&mut self, array: Reference) -> Result<Bytes<'de>> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
-        match (kind.dtype.descr, kind.inner) {
-            ("|u1", []) => Ok(Bytes::Apart(bytes)),
+        match (kind.dtype.element(), kind.inner) {
+            (Element::U8, []) => Ok(Bytes::Apart(bytes)),
             _ => Err(self.keep(Failure::new(format!("array {} does not hold bytes", array.number)))),
         }
     }

@@ -1,13 +1,14 @@
 //! The rows of an array one by one, for a visitor that is not a `Vec`'s.
 //!
-//! They are given as what the array's own type says, and nothing else: a visitor that wants another type refuses
-//! them, and one that wants text, bytes or a length never gets to interpret the numbers as such.
+//! Each row is given as the array's own type, and as nothing else. A visitor that wants another type
+//! refuses them. A visitor that wants text, bytes or a length never takes the numbers for one.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::{Failure, Result};
 use crate::arrays::Kind;
+use crate::schema::Element;
 
 /// A sequence of rows.
 pub(super) struct Rows {
@@ -22,12 +23,12 @@ impl Rows {
         Rows { kind, bytes, taken: 0, failed: false }
     }
 
-    /// Whether every row was taken.
+    /// True if every row was taken.
     pub(super) fn ended(&self) -> bool {
         self.taken == self.bytes.len()
     }
 
-    /// Whether the array was not what it was asked for, whatever its visitor made of that.
+    /// True if the array was not of the requested type, whatever its visitor made of that.
     pub(super) fn failed(&self) -> bool {
         self.failed
     }
@@ -53,7 +54,7 @@ impl<'de> SeqAccess<'de> for &mut Rows {
             return Ok(None);
         }
         let Kind { inner, dtype, .. } = self.kind;
-        seed.deserialize(Row { rows: self, inner, descr: dtype.descr }).map(Some)
+        seed.deserialize(Row { rows: self, inner, element: dtype.element() }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -67,16 +68,17 @@ struct Row<'a> {
     /// The lengths of its dimensions.
     inner: &'static [u64],
     /// The type of its numbers.
-    descr: &'static str,
+    element: Element,
 }
 
 impl Row<'_> {
     /// The row, if it is a number of this type.
-    fn only(self, descr: &str) -> Result<Self> {
-        match (self.inner, self.descr) {
-            ([], found) if found == descr => Ok(self),
-            (_, found) => Err(self.rows.refuse(format!("an array of {found} where {descr} belongs"))),
+    fn only(self, element: Element) -> Result<Self> {
+        if self.inner.is_empty() && self.element == element {
+            return Ok(self);
         }
+        let [found, wanted] = [self.element, element].map(Element::descr);
+        Err(self.rows.refuse(format!("an array of {found} where {wanted} belongs")))
     }
 }
 
@@ -84,56 +86,63 @@ impl<'de> Deserializer<'de> for Row<'_> {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let Row { rows, inner, descr } = self;
+        let Row { rows, inner, element } = self;
         if let [length, inner @ ..] = inner {
-            return visitor.visit_seq(Members { rows, inner, descr, left: *length });
+            return visitor.visit_seq(Members { rows, inner, element, left: *length });
         }
-        match descr {
-            // A complex number is, to serde, a pair of floats.
-            "<c8" => visitor.visit_seq(Members { rows, inner: &[], descr: "<f4", left: 2 }),
-            "<c16" => visitor.visit_seq(Members { rows, inner: &[], descr: "<f8", left: 2 }),
-            "|b1" => match rows.number()? {
+        match element {
+            // serde sees a complex number as a pair of floats.
+            Element::Complex32 => {
+                visitor.visit_seq(Members { rows, inner: &[], element: Element::F32, left: 2 })
+            }
+            Element::Complex64 => {
+                visitor.visit_seq(Members { rows, inner: &[], element: Element::F64, left: 2 })
+            }
+            Element::Bool => match rows.number()? {
                 [0] => visitor.visit_bool(false),
                 [1] => visitor.visit_bool(true),
                 [byte] => Err(rows.refuse(format!("a bool is 0 or 1, not {byte}"))),
             },
-            "|u1" => visitor.visit_u8(u8::from_le_bytes(rows.number()?)),
-            // A 16-bit float is, to serde, the number of its bits.
-            "<u2" | "<f2" | "|V2" => visitor.visit_u16(u16::from_le_bytes(rows.number()?)),
-            "<u4" => visitor.visit_u32(u32::from_le_bytes(rows.number()?)),
-            "<u8" => visitor.visit_u64(u64::from_le_bytes(rows.number()?)),
-            "|V16" => visitor.visit_u128(u128::from_le_bytes(rows.number()?)),
-            "|i1" => visitor.visit_i8(i8::from_le_bytes(rows.number()?)),
-            "<i2" => visitor.visit_i16(i16::from_le_bytes(rows.number()?)),
-            "<i4" => visitor.visit_i32(i32::from_le_bytes(rows.number()?)),
-            "<i8" => visitor.visit_i64(i64::from_le_bytes(rows.number()?)),
-            "<f4" => visitor.visit_f32(f32::from_le_bytes(rows.number()?)),
-            "<f8" => visitor.visit_f64(f64::from_le_bytes(rows.number()?)),
-            other => Err(rows.refuse(format!("an array of {other} can only be loaded whole"))),
+            Element::U8 => visitor.visit_u8(u8::from_le_bytes(rows.number()?)),
+            // serde sees the bits of a 16-bit float as an integer.
+            Element::U16 | Element::F16 | Element::Bf16 => {
+                visitor.visit_u16(u16::from_le_bytes(rows.number()?))
+            }
+            Element::U32 => visitor.visit_u32(u32::from_le_bytes(rows.number()?)),
+            Element::U64 => visitor.visit_u64(u64::from_le_bytes(rows.number()?)),
+            Element::U128 => visitor.visit_u128(u128::from_le_bytes(rows.number()?)),
+            Element::I128 => visitor.visit_i128(i128::from_le_bytes(rows.number()?)),
+            Element::I8 => visitor.visit_i8(i8::from_le_bytes(rows.number()?)),
+            Element::I16 => visitor.visit_i16(i16::from_le_bytes(rows.number()?)),
+            Element::I32 => visitor.visit_i32(i32::from_le_bytes(rows.number()?)),
+            Element::I64 => visitor.visit_i64(i64::from_le_bytes(rows.number()?)),
+            Element::F32 => visitor.visit_f32(f32::from_le_bytes(rows.number()?)),
+            Element::F64 => visitor.visit_f64(f64::from_le_bytes(rows.number()?)),
         }
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match (self.inner, self.descr) {
-            ([], "|V16") => visitor.visit_i128(i128::from_le_bytes(self.rows.number()?)),
+        match (self.inner, self.element) {
+            ([], Element::U128) => visitor.visit_i128(i128::from_le_bytes(self.rows.number()?)),
             _ => self.deserialize_any(visitor),
         }
     }
 
-    // serde's floats take integers too. Forged integers in the place of floats are refused, as they are by a `Vec`.
+    // serde's floats take integers too. Forged integers in the place of floats are refused, as a
+    // `Vec` refuses them.
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.only("<f4")?.deserialize_any(visitor)
+        self.only(Element::F32)?.deserialize_any(visitor)
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.only("<f8")?.deserialize_any(visitor)
+        self.only(Element::F64)?.deserialize_any(visitor)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
         match self {
             // The header does not tell a number from a row of one.
-            Row { rows, inner: [], descr } if length == 1 => {
-                visitor.visit_seq(Members { rows, inner: &[], descr, left: 1 })
+            Row { rows, inner: [], element } if length == 1 => {
+                visitor.visit_seq(Members { rows, inner: &[], element, left: 1 })
             }
             row => row.deserialize_any(visitor),
         }
@@ -175,7 +184,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
 struct Members<'a> {
     rows: &'a mut Rows,
     inner: &'static [u64],
-    descr: &'static str,
+    element: Element,
     left: u64,
 }
 
@@ -186,7 +195,7 @@ impl<'de> SeqAccess<'de> for Members<'_> {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
-                seed.deserialize(Row { rows: self.rows, inner: self.inner, descr: self.descr }).map(Some)
+                seed.deserialize(Row { rows: self.rows, inner: self.inner, element: self.element }).map(Some)
             }
             None => Ok(None),
         }

@@ -4,7 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use serde::{Serialize, Serializer};
 
-use super::forms::{Entries, Expected, Form, Forms, Id, Leaf, Slot};
+use super::forms::{Entries, Expected, Form, Forms, Id, Slot};
+use super::leaf::Leaf;
 use super::observed::{Observed, Style};
 use super::parts::{Counted, Fixed, Frame, Label, Pairs, Parts};
 use super::stack::Room;
@@ -503,7 +504,7 @@ impl<'a> Writer<'a> {
         let (observed, mut is_known) = (&mut self.observed, true);
         let mut observe = |id, dimensions: &[u64]| {
             is_known = false;
-            observed.rows(id, dimensions, kind.dtype);
+            observed.rows(id, dimensions, kind.dtype.element());
         };
         if !self.forms.fits(element, kind, &mut observe) {
             self.go_to(element);

@@ -41,9 +41,10 @@ pub use crate::base::text::plain;
 #[cfg(feature = "group")]
 #[cfg_attr(docsrs, doc(cfg(feature = "group")))]
 pub use crate::group::{GroupArray, GroupFile};
+pub use crate::schema::element::Element;
 pub use crate::store::{CopyWay, Keeping, Retention};
 pub use crate::tree::{
-    Array, ArraySummary, Change, Comparison, Content, Difference, Element, ElementChange, ElementsChange,
-    File, Found, Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember,
-    Part, Profile, Statistics, Value, write_npy, write_npz, write_safetensors,
+    Array, ArraySummary, Change, Comparison, Content, Difference, ElementChange, ElementsChange, File, Found,
+    Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember, Part,
+    Profile, Statistics, Value, write_npy, write_npz, write_safetensors,
 };

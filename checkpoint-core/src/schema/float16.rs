@@ -1,6 +1,6 @@
 //! Floats of 16 bits. serde sees a newtype around the integer of their bits.
 
-use crate::schema::{Body, Definition, Fields, Type};
+use crate::schema::{Body, Definition, Element, Fields, Type};
 
 /// A format of such floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +28,11 @@ impl Float16 {
         }
     }
 
-    /// The name of its type.
-    pub(crate) fn name(self) -> &'static str {
+    /// The type of the elements of its arrays.
+    pub(crate) fn element(self) -> Element {
         match self {
-            Float16::Half => "f16",
-            Float16::Brain => "bf16",
-        }
-    }
-
-    /// The name in numpy, which knows only the length of the second.
-    pub(crate) fn descr(self) -> &'static str {
-        match self {
-            Float16::Half => "<f2",
-            Float16::Brain => "|V2",
+            Float16::Half => Element::F16,
+            Float16::Brain => Element::Bf16,
         }
     }
 

@@ -11,12 +11,14 @@ use std::fmt;
 use crate::base::limits::TYPE_IN_WORDS;
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod element;
 pub(crate) mod float16;
 pub(crate) mod former;
 pub(crate) mod hidden;
 pub(crate) mod path;
 mod wrappers;
 
+pub(crate) use element::Element;
 pub(crate) use float16::Float16;
 pub(crate) use former::Former;
 pub(crate) use path::{is_array_name, path_step};

@@ -1,6 +1,6 @@
 //! An array of a checkpoint. It is read on request, in pieces.
 
-use super::element::{Element, Number};
+use super::element::Number;
 use super::file::File;
 use super::outline::Limits;
 use super::sameness::of_data;
@@ -8,7 +8,7 @@ use super::statistics::{ArraySummary, Gatherer};
 use crate::arrays::{ArrayHeader, npy_header};
 use crate::container::{PartFacts, PartStream};
 use crate::error::Error;
-use crate::schema::Type;
+use crate::schema::{Element, Type};
 
 /// An array of a checkpoint. Its shape is known. Its elements stay in the file until they are asked
 /// for; they are read in pieces, and verified as they are read.
@@ -25,7 +25,8 @@ impl<'a> Array<'a> {
     /// The array with this number. The type of its elements, if known, adds to the header.
     pub(super) fn new(file: &'a File, number: usize, ty: Option<&Type>) -> Result<Array<'a>, Error> {
         let header = file.container.array_header(number).map_err(|refusal| file.refused(refusal))?;
-        let (Some(facts), Some(element)) = (file.container.part(number), Element::of(header.dtype.descr, ty))
+        let (Some(facts), Some(element)) =
+            (file.container.part(number), Element::of_header(header.dtype.descr, ty))
         else {
             return Err(file.damaged(format!("it refers to array {number}, which is not there")));
         };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Serialize, Serializer};
 
 use super::array::{Array, Pieces};
-use super::element::{Element, Number};
+use super::element::Number;
 use super::file::File;
 use super::members::{Label, Member, Members};
 use super::node::{Node, Value};
@@ -15,6 +15,7 @@ use super::walk::TOO_MANY;
 use crate::base::limits::{VALUE_DEPTH_COMPARED, VALUE_DEPTH_OF_A_DIFFERENCE};
 use crate::base::text::shortened;
 use crate::error::Error;
+use crate::schema::Element;
 
 /// The differences between two values, in the order of the first.
 #[derive(Clone, Debug, Default, Serialize)]

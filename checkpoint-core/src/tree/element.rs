@@ -1,137 +1,14 @@
-//! Types of the elements of arrays, and single numbers.
+//! Elements of arrays as numbers.
 
 use std::fmt;
 
 use serde::ser::SerializeTuple as _;
 use serde::{Serialize, Serializer};
 
-use crate::schema::{Float16, Type};
-
-/// The type of the elements of an array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Element {
-    /// `bool`.
-    Bool,
-    /// `u8`.
-    U8,
-    /// `u16`.
-    U16,
-    /// `u32`.
-    U32,
-    /// `u64`, and `usize`.
-    U64,
-    /// `u128`; also `i128` if nothing tells the two apart, because their arrays have the same
-    /// header.
-    U128,
-    /// `i8`.
-    I8,
-    /// `i16`.
-    I16,
-    /// `i32`.
-    I32,
-    /// `i64`, and `isize`.
-    I64,
-    /// `i128`.
-    I128,
-    /// `half::f16`.
-    F16,
-    /// `half::bf16`.
-    Bf16,
-    /// `f32`.
-    F32,
-    /// `f64`.
-    F64,
-    /// `Complex<f32>`.
-    Complex32,
-    /// `Complex<f64>`.
-    Complex64,
-}
+use crate::schema::{Element, Float16};
 
 impl Element {
-    /// The type in a header. The schema tells `i128` from `u128`.
-    pub(super) fn of(descr: &str, ty: Option<&Type>) -> Option<Element> {
-        Some(match descr {
-            "|b1" => Element::Bool,
-            "|u1" => Element::U8,
-            "<u2" => Element::U16,
-            "<u4" => Element::U32,
-            "<u8" => Element::U64,
-            "|V16" if matches!(ty, Some(Type::I128)) => Element::I128,
-            "|V16" => Element::U128,
-            "|i1" => Element::I8,
-            "<i2" => Element::I16,
-            "<i4" => Element::I32,
-            "<i8" => Element::I64,
-            "<f2" => Element::F16,
-            "|V2" => Element::Bf16,
-            "<f4" => Element::F32,
-            "<f8" => Element::F64,
-            "<c8" => Element::Complex32,
-            "<c16" => Element::Complex64,
-            _ => return None,
-        })
-    }
-
-    /// True if a sequence of this type may be kept in such an array, and for types that are no
-    /// numbers.
-    pub(super) fn fits(self, ty: &Type) -> bool {
-        match ty {
-            Type::Bool => self == Element::Bool,
-            Type::U8 => self == Element::U8,
-            // serde sees the bits of a 16-bit float as an integer.
-            Type::U16 => matches!(self, Element::U16 | Element::F16 | Element::Bf16),
-            Type::U32 => self == Element::U32,
-            Type::U64 => self == Element::U64,
-            Type::U128 => self == Element::U128,
-            Type::I8 => self == Element::I8,
-            Type::I16 => self == Element::I16,
-            Type::I32 => self == Element::I32,
-            Type::I64 => self == Element::I64,
-            Type::I128 => self == Element::I128,
-            Type::F32 => matches!(self, Element::F32 | Element::Complex32),
-            Type::F64 => matches!(self, Element::F64 | Element::Complex64),
-            _ => true,
-        }
-    }
-
-    /// The bytes of one element.
-    #[must_use]
-    pub fn size(self) -> usize {
-        match self {
-            Element::Bool | Element::U8 | Element::I8 => 1,
-            Element::U16 | Element::I16 | Element::F16 | Element::Bf16 => 2,
-            Element::U32 | Element::I32 | Element::F32 => 4,
-            Element::U64 | Element::I64 | Element::F64 | Element::Complex32 => 8,
-            Element::U128 | Element::I128 | Element::Complex64 => 16,
-        }
-    }
-
-    /// Its name in Rust, or in the crate that has the type.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Element::Bool => "bool",
-            Element::U8 => "u8",
-            Element::U16 => "u16",
-            Element::U32 => "u32",
-            Element::U64 => "u64",
-            Element::U128 => "u128",
-            Element::I8 => "i8",
-            Element::I16 => "i16",
-            Element::I32 => "i32",
-            Element::I64 => "i64",
-            Element::I128 => "i128",
-            Element::F16 => "f16",
-            Element::Bf16 => "bf16",
-            Element::F32 => "f32",
-            Element::F64 => "f64",
-            Element::Complex32 => "complex32",
-            Element::Complex64 => "complex64",
-        }
-    }
-
-    /// The element at the beginning of these little-endian bytes. Missing bytes count as zeros.
+    /// The element that these bytes, little-endian, begin with. What is missing of them is taken for zeros.
     #[must_use]
     pub fn read(self, bytes: &[u8]) -> Number {
         match self {
@@ -156,19 +33,7 @@ impl Element {
     }
 }
 
-impl fmt::Display for Element {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl Serialize for Element {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-/// A number of a state. It is exact: nothing is rounded.
+/// A number of a state, as it is: nothing is rounded.
 ///
 /// In JSON it is a number, with two exceptions that are strings: integers of more than 53 bits,
 /// which most readers of JSON would round, and NaN and the infinities, which JSON lacks. These are

@@ -7,10 +7,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::array::Array;
-use super::element::Element;
 use super::file::File;
 use crate::container::CopyFailure;
 use crate::error::Error;
+use crate::schema::Element;
 
 /// Writes an array as a `.npy` file. `target` is for messages.
 ///

@@ -28,7 +28,7 @@ mod walk;
 
 pub use array::Array;
 pub use comparison::{Change, Comparison, Difference, ElementChange, ElementsChange};
-pub use element::{Element, Number};
+pub use element::Number;
 pub use export::{write_npy, write_npz, write_safetensors};
 pub use file::{File, Found, Header, Part};
 pub use members::{Label, Member, Members};

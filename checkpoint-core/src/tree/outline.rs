@@ -152,9 +152,9 @@ pub struct OutlineMember {
 pub struct OutlineArray {
     /// The name of its part.
     pub part: String,
-    /// The type of its elements.
-    pub element: super::Element,
-    /// The name of that type in numpy.
+    /// What its elements are.
+    pub element: crate::schema::Element,
+    /// What numpy calls them.
     pub dtype: &'static str,
     /// The lengths of its dimensions.
     pub shape: Vec<u64>,

@@ -5,7 +5,6 @@ use std::hash::{Hash as _, Hasher as _};
 
 use super::array::Array;
 use super::comparison::{Change, Difference};
-use super::element::Element;
 use super::file::File;
 use super::free_form;
 use super::node::Node;
@@ -14,7 +13,7 @@ use super::outline::{Content, Limits, Outline};
 use super::walk::Rest;
 use crate::base::limits::VALUE_DEPTH_WALKED;
 use crate::error::Error;
-use crate::schema::{Grid, Type};
+use crate::schema::{Element, Grid, Type};
 
 /// The number of differences listed.
 const TOLD: usize = 3;

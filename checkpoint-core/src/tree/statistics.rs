@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::element::{Bf16, Complex32, Complex64, Element, F16, Number, Scalar};
+use super::element::{Bf16, Complex32, Complex64, F16, Number, Scalar};
+use crate::schema::Element;
 
 /// Statistics of the elements of an array. For complex numbers they are of the absolute values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

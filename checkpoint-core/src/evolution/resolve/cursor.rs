@@ -12,7 +12,7 @@ use crate::base::text::shortened;
 use crate::codec::bytes::{self, Count, Flag};
 use crate::codec::{self, Reader, Room, allowed_elements};
 use crate::evolution::Program;
-use crate::schema::{Body, Definition, Fields, Float16, Schema, Type, Variant, hidden};
+use crate::schema::{Body, Definition, Element, Fields, Float16, Schema, Type, Variant, hidden};
 
 pub(super) type Failure = codec::Failure;
 
@@ -339,23 +339,16 @@ impl<'a> Cursor<'a> {
             lengths.push(*length);
             ty = self.bare(element)?;
         }
-        let descr = match ty {
-            Type::Bool => "|b1",
-            Type::U8 => "|u1",
-            Type::U16 => "<u2",
-            Type::U32 => "<u4",
-            Type::U64 => "<u8",
-            Type::I8 => "|i1",
-            Type::I16 => "<i2",
-            Type::I32 => "<i4",
-            Type::I64 => "<i8",
-            Type::F32 => "<f4",
-            Type::F64 => "<f8",
-            _ => match self.float16(ty)? {
-                Some(float) => float.descr(),
+        let element = match Element::of(ty) {
+            // Signed and unsigned integers of 128 bits have the same name.
+            Some(Element::U128 | Element::I128) => return Ok(None),
+            Some(element) => element,
+            None => match self.float16(ty)? {
+                Some(float) => float.element(),
                 None => return Ok(None),
             },
         };
+        let descr = element.descr();
         // Two floats may be a complex number.
         if descr.starts_with("<f") && lengths.last() == Some(&2) {
             return Ok(None);

@@ -63,7 +63,7 @@ impl Number {
     /// The bits of the number as a float of 16 bits.
     pub(super) fn to_float16(self, float: Float16) -> Result<u16, Failure> {
         let value = self.to_f32()?;
-        float.bits(value).ok_or_else(|| inexact(value, float.name()))
+        float.bits(value).ok_or_else(|| inexact(value, float.element().name()))
     }
 }
 
