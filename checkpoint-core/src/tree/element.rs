@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::schema::{Element, Float16};
 
 impl Element {
-    /// The element that these bytes, little-endian, begin with. What is missing of them is taken for zeros.
+    /// Returns the element at the start of these bytes, little-endian. Missing bytes are zeros.
     #[must_use]
     pub fn read(self, bytes: &[u8]) -> Number {
         match self {

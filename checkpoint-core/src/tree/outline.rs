@@ -152,9 +152,9 @@ pub struct OutlineMember {
 pub struct OutlineArray {
     /// The name of its part.
     pub part: String,
-    /// What its elements are.
+    /// The type of its elements.
     pub element: crate::schema::Element,
-    /// What numpy calls them.
+    /// The name of that type in numpy.
     pub dtype: &'static str,
     /// The lengths of its dimensions.
     pub shape: Vec<u64>,
