@@ -5,42 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::marker::PhantomData;
 
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, ReadBack, checkpointed};
+use checkpointed::{CheckpointReader, Error, Plain, checkpointed};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, SeqAccess, Visitor};
 use serde::ser::{SerializeStruct as _, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Nothing but the rules of writing and reading stands between a fault and the disk.
-fn saved<T: Checkpoint>(state: &T) -> Result<tempfile::TempDir, Error> {
-    let directory = tempfile::tempdir().unwrap();
-    Checkpointer::builder(directory.path()).read_back(ReadBack::Never).open()?.save(state)?;
-    Ok(directory)
-}
-
-fn loaded<T: Checkpoint>(directory: &tempfile::TempDir) -> Result<T, Error> {
-    Ok(CheckpointReader::<T>::open(directory.path())?.load()?.unwrap())
-}
-
-fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: T) {
-    let state = Plain(value);
-    let directory = saved(&state).unwrap_or_else(|error| panic!("{state:?}: {error}"));
-    assert_eq!(loaded::<Plain<T>>(&directory).unwrap(), state);
-}
-
-/// Why the save is refused.
-fn refusal<T: Serialize + DeserializeOwned + Debug + 'static>(value: T) -> String {
-    match saved(&Plain(value)) {
-        Err(error @ Error::Encode { .. }) => error.to_string(),
-        Err(error) => panic!("another error: {error}"),
-        Ok(directory) => panic!("it was saved, and loads as {:?}", loaded::<Plain<T>>(&directory)),
-    }
-}
-
-fn says(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "{part:?} is not in: {message}");
-    }
-}
+use crate::common::saved::{comes_back, loaded, refusal, saved, says};
 
 /// The parts of a value, as code that was written by hand hands them over.
 trait Parts: Sized {

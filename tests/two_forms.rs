@@ -7,10 +7,12 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 
 use checkpointed::inspect::{self, File, Limits};
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, Protection, ReadBack};
+use checkpointed::{Plain, Protection, ReadBack};
 use serde::de::{DeserializeOwned, Visitor};
 use serde::ser::{SerializeMap as _, SerializeTuple as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::common::saved::{loaded, refusal, saved, saved_with, says};
 
 /// Is written as a `W` and read as an `R`.
 struct Recoded<W, R>(W, PhantomData<R>);
@@ -105,16 +107,6 @@ fn blob(bytes: impl IntoIterator<Item = u8>) -> Blob {
     Recoded::of(bytes.into_iter().collect())
 }
 
-fn saved<T: Checkpoint>(state: &T, read_back: ReadBack) -> Result<tempfile::TempDir, Error> {
-    let directory = tempfile::tempdir().unwrap();
-    Checkpointer::builder(directory.path()).read_back(read_back).open()?.save(state)?;
-    Ok(directory)
-}
-
-fn loaded<T: Checkpoint>(directory: &tempfile::TempDir) -> Result<T, Error> {
-    Ok(CheckpointReader::<T>::open(directory.path())?.load()?.unwrap())
-}
-
 fn file(directory: &tempfile::TempDir) -> File {
     File::open_generation(directory.path(), 1, &Protection::new()).unwrap()
 }
@@ -123,7 +115,7 @@ fn file(directory: &tempfile::TempDir) -> File {
 #[track_caller]
 fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: T) -> String {
     let state = Plain(value);
-    let directory = saved(&state, ReadBack::Always).unwrap_or_else(|error| panic!("{state:?}: {error}"));
+    let directory = saved_with(&state, ReadBack::Always).unwrap_or_else(|error| panic!("{state:?}: {error}"));
     assert_eq!(loaded::<Plain<T>>(&directory).unwrap(), state);
 
     let file = file(&directory);
@@ -132,23 +124,6 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(val
     assert_eq!(file.root().compare(&file.root(), &Limits::default()).total, 0);
     file.root().outline(&Limits::default()).unwrap();
     serde_json::to_string(&file.root()).unwrap()
-}
-
-/// Why the save is refused.
-#[track_caller]
-fn refusal<T: Serialize + DeserializeOwned + Debug + 'static>(value: T) -> String {
-    match saved(&Plain(value), ReadBack::Never) {
-        Err(error @ Error::Encode { .. }) => error.to_string(),
-        Err(error) => panic!("another error: {error}"),
-        Ok(directory) => panic!("it was saved, and loads as {:?}", loaded::<Plain<T>>(&directory)),
-    }
-}
-
-#[track_caller]
-fn says(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "{part:?} is not in: {message}");
-    }
 }
 
 #[test]
@@ -191,7 +166,7 @@ fn bytes_that_are_kept_apart_load_into_a_changed_state() {
         last: u16,
     }
     let before = Plain(Before { blob: blob([1, 2, 255]), gone: blob([7; 50]), last: 3 });
-    let directory = saved(&before, ReadBack::Always).unwrap();
+    let directory = saved_with(&before, ReadBack::Always).unwrap();
     let wrapped = loaded::<Plain<Wrapped>>(&directory).unwrap().0;
     assert_eq!(wrapped, Wrapped { blob: Some(blob([1, 2, 255])), last: 3 });
     let sequence = loaded::<Plain<AsSequence>>(&directory).unwrap().0;
@@ -200,10 +175,10 @@ fn bytes_that_are_kept_apart_load_into_a_changed_state() {
 
 #[test]
 fn a_comparison_finds_bytes_wherever_they_are() {
-    let here = saved(&Plain(Recoded::<_, Buffer>::of(Elements([1, 2, 3].into()))), ReadBack::Never).unwrap();
-    let apart = saved(&Plain(blob([1, 2, 3])), ReadBack::Never).unwrap();
-    let other = saved(&Plain(blob([1, 2, 4])), ReadBack::Never).unwrap();
-    let sequence = saved(&VecDeque::from([1_u8, 2, 3]), ReadBack::Never).unwrap();
+    let here = saved(&Plain(Recoded::<_, Buffer>::of(Elements([1, 2, 3].into())))).unwrap();
+    let apart = saved(&Plain(blob([1, 2, 3]))).unwrap();
+    let other = saved(&Plain(blob([1, 2, 4]))).unwrap();
+    let sequence = saved(&VecDeque::from([1_u8, 2, 3])).unwrap();
     let total = |one: &tempfile::TempDir, two: &tempfile::TempDir| {
         let (one, two) = (file(one), file(two));
         let comparison = one.root().compare(&two.root(), &Limits::default());
@@ -221,7 +196,7 @@ fn a_comparison_finds_bytes_wherever_they_are() {
 
 #[test]
 fn a_key_of_bytes_has_the_same_path_wherever_it_is() {
-    let directory = saved(&Plain(BTreeMap::from([(vec![1_u8, 2], 7_u8)])), ReadBack::Always).unwrap();
+    let directory = saved_with(&Plain(BTreeMap::from([(vec![1_u8, 2], 7_u8)])), ReadBack::Always).unwrap();
     let labels = |directory: &tempfile::TempDir| {
         let file = file(directory);
         let members = file.root().value().unwrap().members().unwrap();
@@ -229,7 +204,7 @@ fn a_key_of_bytes_has_the_same_path_wherever_it_is() {
     };
     assert_eq!(labels(&directory), ["(1, 2)"]);
     let keys = HashMap::from([(blob([1, 171]), 7_u8)]);
-    assert_eq!(labels(&saved(&Plain(keys), ReadBack::Always).unwrap()), ["01ab"]);
+    assert_eq!(labels(&saved_with(&Plain(keys), ReadBack::Always).unwrap()), ["01ab"]);
 }
 
 /// Reads a map.
@@ -325,7 +300,7 @@ fn rows_of_one_number_and_numbers_are_read_as_each_other() {
 #[test]
 fn an_array_of_no_rows_loads_into_rows_of_another_type() {
     for rows in [vec![], vec![[1.5_f32, 2.5, 3.5]]] {
-        let directory = saved(&(rows.clone(), 7_u8), ReadBack::Always).unwrap();
+        let directory = saved_with(&(rows.clone(), 7_u8), ReadBack::Always).unwrap();
         let wider: Vec<[f64; 3]> = rows.iter().map(|row| row.map(f64::from)).collect();
         assert_eq!(loaded::<(Vec<[f64; 3]>, u8)>(&directory).unwrap(), (wider, 7));
     }

@@ -6,40 +6,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Debug};
 
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, checkpointed};
-use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use checkpointed::{CheckpointReader, Checkpointer, Plain, checkpointed};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::{SerializeSeq as _, SerializeStruct as _, SerializeTuple as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-fn saved<T: Checkpoint>(state: &T) -> Result<tempfile::TempDir, Error> {
-    let directory = tempfile::tempdir().unwrap();
-    Checkpointer::open(directory.path())?.save(state)?;
-    Ok(directory)
-}
-
-fn loaded<T: Checkpoint>(directory: &tempfile::TempDir) -> Result<T, Error> {
-    Ok(CheckpointReader::<T>::open(directory.path())?.load()?.unwrap())
-}
-
-fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: T) {
-    let state = Plain(value);
-    assert_eq!(loaded::<Plain<T>>(&saved(&state).unwrap()).unwrap(), state);
-}
-
-/// Why the save is refused.
-fn refusal<T: Serialize + DeserializeOwned + Debug + 'static>(value: T) -> String {
-    match saved(&Plain(value)) {
-        Err(error @ Error::Encode { .. }) => error.to_string(),
-        Err(error) => panic!("another error: {error}"),
-        Ok(directory) => panic!("it was saved, and loads as {:?}", loaded::<Plain<T>>(&directory)),
-    }
-}
-
-fn says(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "{part:?} is not in: {message}");
-    }
-}
+use crate::common::saved::{comes_back, loaded, refusal, saved, says};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(dead_code, reason = "what is skipped is never made")]

@@ -83,4 +83,5 @@ pub mod __private {
     pub use serde;
 
     pub use crate::run::in_memory::{InMemory, Numbers, forged};
+    pub use crate::schema::element::SCALARS;
 }

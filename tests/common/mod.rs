@@ -17,6 +17,7 @@ pub(crate) mod forge;
 #[cfg(unix)]
 pub(crate) mod fork;
 pub(crate) mod python;
+pub(crate) mod saved;
 
 /// The repository.
 pub(crate) fn root() -> &'static Path {

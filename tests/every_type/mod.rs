@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::value::{Reading, Value, Written};
+use checkpointed::__private::SCALARS;
 use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Plain, Types,
     schema::{Body, Definition, Field, Fields, Schema, Type, Variant},
@@ -296,26 +297,6 @@ fn list_of(
 ) -> Option<Vec<Value>> {
     types.map(|ty| value_of(schema, ty, choices, depth)).collect()
 }
-
-const SCALARS: [Type; 17] = [
-    Type::Unit,
-    Type::Bool,
-    Type::U8,
-    Type::U16,
-    Type::U32,
-    Type::U64,
-    Type::U128,
-    Type::I8,
-    Type::I16,
-    Type::I32,
-    Type::I64,
-    Type::I128,
-    Type::F32,
-    Type::F64,
-    Type::Char,
-    Type::String,
-    Type::Bytes,
-];
 
 /// Types that may refer to these definitions: to any definition from inside an option or a
 /// sequence, and otherwise to later ones.

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use checkpointed::__private::Numbers;
+use checkpointed::__private::{Numbers, SCALARS};
 use checkpointed::schema::{Body, Definition, Field, Fields, Grid, Schema, Type, Variant};
 
 use super::forge;
@@ -246,25 +246,6 @@ fn word(choices: &mut Choices<'_>) -> String {
 }
 
 fn scalar(choices: &mut Choices<'_>) -> Type {
-    const SCALARS: [Type; 17] = [
-        Type::U64,
-        Type::U8,
-        Type::U16,
-        Type::U32,
-        Type::U128,
-        Type::I8,
-        Type::I16,
-        Type::I32,
-        Type::I64,
-        Type::I128,
-        Type::F32,
-        Type::F64,
-        Type::Bool,
-        Type::Char,
-        Type::String,
-        Type::Bytes,
-        Type::Unit,
-    ];
     SCALARS[choices.below(SCALARS.len())].clone()
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use checkpointed_core::Protection;
-use checkpointed_core::inspect::{self, Kind, Overview};
+use checkpointed_core::inspect::{self, Kind};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -82,36 +82,24 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let Overview {
-        path,
-        kind,
-        generations,
-        holder,
-        retention,
-        halt_requested,
-        requeue_requested,
-        temporaries,
-        temporary_bytes,
-        missing,
-        ..
-    } = inspect::overview(&arguments.directory, protection)?;
+    let overview = inspect::overview(&arguments.directory, protection)?;
     output.answer(&Listing {
-        path,
-        kind: match kind {
+        path: overview.path,
+        kind: match overview.kind {
             Kind::Pipeline => "pipeline",
             Kind::Scopes => "scopes",
             Kind::Group => "group",
             _ => "checkpoints",
         },
-        running: holder,
-        keeps: retention.map(|retention| retention.to_string()),
-        halt_requested,
-        requeue_requested,
-        bytes: generations.iter().map(|generation| generation.bytes).sum(),
-        temporaries,
-        temporary_bytes,
-        missing,
-        generations: generations.into_iter().map(Generation::of).collect(),
+        running: overview.holder,
+        keeps: overview.retention.map(|retention| retention.to_string()),
+        halt_requested: overview.halt_requested,
+        requeue_requested: overview.requeue_requested,
+        bytes: overview.generations.iter().map(|generation| generation.bytes).sum(),
+        temporaries: overview.temporaries,
+        temporary_bytes: overview.temporary_bytes,
+        missing: overview.missing,
+        generations: overview.generations.into_iter().map(Generation::of).collect(),
     })?;
     Ok(Verdict::Well)
 }

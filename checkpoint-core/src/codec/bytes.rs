@@ -1,5 +1,7 @@
-//! Lengths, flags, characters and text, taken from the front of encoded bytes: for the codec, for a reading by name, and for
-//! inspection alike, so that all of them refuse the same. Nothing is believed. After an error the rest means nothing.
+//! Takes lengths, flags, characters and text from the front of encoded bytes.
+//!
+//! The codec, the reading by names and the inspection all use these functions, so that they refuse
+//! the same bytes. The bytes are not trusted. After an error the rest has no meaning.
 
 use super::{Failure, OUT_OF_BAND, Result, leaves};
 use crate::arrays::Reference;
@@ -7,13 +9,13 @@ use crate::arrays::Reference;
 /// The elements of a sequence.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Count {
-    /// So many follow.
+    /// This number of elements follows.
     Here(u64),
-    /// They are in an array that is kept elsewhere.
+    /// The elements are in an array that is kept elsewhere.
     Apart(Reference),
 }
 
-/// What a flag stands before, for a message.
+/// The value that a flag precedes, for messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Flag {
     Bool,
@@ -25,7 +27,7 @@ pub(crate) fn ends() -> Failure {
     Failure::new("the data ends before the value is complete")
 }
 
-/// So many bytes.
+/// Takes this number of bytes.
 #[inline]
 pub(crate) fn slice<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8]> {
     let length = usize::try_from(length).map_err(|_| ends())?;
@@ -34,7 +36,7 @@ pub(crate) fn slice<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8]> {
     Ok(taken)
 }
 
-/// The bytes of a number.
+/// Takes the bytes of a number.
 #[inline]
 pub(crate) fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N]> {
     let (taken, rest) = bytes.split_first_chunk().ok_or_else(ends)?;
@@ -42,13 +44,13 @@ pub(crate) fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N]> {
     Ok(*taken)
 }
 
-/// How many bytes, entries or elements follow.
+/// Takes a number of bytes, entries or elements.
 #[inline]
 pub(crate) fn length(bytes: &mut &[u8]) -> Result<u64> {
     leaves::read(bytes)
 }
 
-/// How many elements a sequence has, or where they are.
+/// Takes the number of elements of a sequence, or the reference to them.
 #[inline]
 pub(crate) fn count(bytes: &mut &[u8]) -> Result<Count> {
     match length(bytes)? {
@@ -57,7 +59,7 @@ pub(crate) fn count(bytes: &mut &[u8]) -> Result<Count> {
     }
 }
 
-/// A bool, or whether an option has a value.
+/// Takes a bool, or the flag of an option.
 #[inline]
 pub(crate) fn flag(bytes: &mut &[u8], what: Flag) -> Result<bool> {
     match array(bytes)? {
@@ -97,13 +99,13 @@ pub(crate) fn put_count(into: &mut Vec<u8>, count: u64) {
     into.extend_from_slice(&count.to_le_bytes());
 }
 
-/// Appends what stays of an array that is kept elsewhere.
+/// Appends the reference to an array that is kept elsewhere.
 #[cfg(feature = "group")]
 pub(crate) fn put_reference(into: &mut Vec<u8>, Reference { number, rows }: Reference) {
     [OUT_OF_BAND, number, rows].iter().for_each(|number| into.extend_from_slice(&number.to_le_bytes()));
 }
 
-/// The variant that a value of an enum is.
+/// Takes the number of a variant, and returns that variant.
 pub(crate) fn variant<'v, V>(bytes: &mut &[u8], variants: &'v [V]) -> Result<&'v V> {
     let number = u32::from_le_bytes(array(bytes)?);
     let found = usize::try_from(number).ok().and_then(|number| variants.get(number));

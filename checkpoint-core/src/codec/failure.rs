@@ -1,11 +1,11 @@
-//! Why a value cannot be written or read.
+//! The reason that a value cannot be written or read.
 
 use std::error::Error;
 use std::fmt;
 
-/// A sentence, with the error behind it where that is not the value's own.
+/// A sentence, with its cause if that is not an error of the value itself.
 ///
-/// It is one pointer wide, because a `Result` of it goes through every step of a reading.
+/// It is one pointer wide, because every step of a reading returns a `Result` with it.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Inner>);
 
@@ -20,14 +20,14 @@ impl Failure {
         Failure(Box::new(Inner { why: why.into(), source: None }))
     }
 
-    /// What a sink or a source of arrays, or the memory, refused.
+    /// The refusal of a sink or a source of arrays, or the lack of memory.
     #[cold]
     pub(crate) fn caused(source: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let source = source.into();
         Failure(Box::new(Inner { why: source.to_string(), source: Some(source) }))
     }
 
-    /// The same with the place in the value, where there is one.
+    /// Adds the place in the value, if there is one.
     #[cold]
     pub(crate) fn at(mut self, place: &str) -> Failure {
         if !place.is_empty() {
@@ -36,8 +36,8 @@ impl Failure {
         self
     }
 
-    /// Leaves the first failure in `first`, and gives the sentence of it to go on through the type's own code, which may
-    /// drop it.
+    /// Keeps the first failure in `first`, and returns a copy of its sentence. The copy passes through
+    /// the type's own code, which may drop it.
     #[cold]
     pub(crate) fn noted(self, first: &mut Option<Failure>) -> Failure {
         if first.is_some() {
@@ -48,10 +48,10 @@ impl Failure {
         sentence
     }
 
-    /// The error behind it, if it is an `E`.
+    /// Returns the cause, if it is an `E`.
     ///
     /// # Errors
-    /// The failure itself, if there is none, or another.
+    /// The failure itself, if it has no cause, or another one.
     pub(crate) fn into_source<E: Error + 'static>(self) -> Result<E, Failure> {
         let Inner { why, source } = *self.0;
         match source.map(|source| source.downcast::<E>()) {
@@ -90,11 +90,11 @@ impl serde::de::Error for Failure {
     }
 }
 
-/// There is no memory for a part of the state.
+/// The lack of memory for a part of the state.
 #[derive(Debug)]
 pub(crate) struct NoMemory {
     pub(crate) part: String,
-    /// How many bytes were asked for.
+    /// The number of requested bytes.
     pub(crate) bytes: u64,
 }
 

@@ -1,12 +1,13 @@
-//! What this library tells itself through the interface of serde, which knows no arrays and no fixed arrays beyond 32.
+//! The signals between parts of this library through the interface of serde, which has no arrays of
+//! numbers, and no fixed arrays beyond 32.
 //!
-//! A type's `Serialize` and `Deserialize` are generic: they see a `Serializer` or a `Deserializer` of any format. Some of
-//! them are ours, and ours must know whether the other side is ours too, without a bound that a user's type would have to
-//! meet. So each side looks at the type of the other, by [`typeid`], which unlike `TypeId` takes types with lifetimes. Two
-//! types that differ in lifetimes alone are the same to it; nothing here makes a value of the one from the other, so that
-//! is harmless.
+//! `Serialize` and `Deserialize` of a type are generic over the format. Some implementations are of
+//! this library. They must know if the other side is of this library too, without a bound that a
+//! user's type would have to meet. So each side looks at the type of the other by [`typeid`], which
+//! takes types with lifetimes, unlike `TypeId`. It takes two types that differ in lifetimes alone for
+//! the same. That is harmless, because no value of the one is made from the other.
 //!
-//! | question | asked by | what follows from yes |
+//! | question | asked by | consequence of yes |
 //! |---|---|---|
 //! | [`is_writer`] | fixed arrays (`state::adapter`) | all elements are written as one sequence, with the shape |
 //! | [`is_reader`] | fixed arrays | they are read from one sequence |
@@ -15,19 +16,20 @@
 //! | [`arrays::view`](crate::arrays::view) | the writer, of a sequence | it is a contiguous array of numbers: its bytes are taken |
 //! | [`arrays::visitor_reads`](crate::arrays::visitor_reads) | the readers, of a visitor | it makes a `Vec` of numbers: it is given one |
 //!
-//! Names that no type can have, since they begin with a zero byte, stand for what serde has no method for: a newtype
-//! called [`arrays::ROWS`](crate::arrays::ROWS) is a sequence whose visitor makes a `Vec`, and
-//! [`arrays::Whole`](crate::arrays::Whole) is an array that goes through `collect_seq` in the guise of an empty sequence of
-//! bytes. Only our own codec is ever given these: another format never sees them, because each is behind a question above.
+//! Names that begin with a zero byte replace methods that serde lacks; no type has such a name. A
+//! newtype of the name [`arrays::ROWS`](crate::arrays::ROWS) is a sequence with a visitor that makes a
+//! `Vec`. [`arrays::Whole`](crate::arrays::Whole) is an array that passes through `collect_seq`
+//! disguised as an empty sequence of bytes. Only the codec of this library gets these: each is behind
+//! a question above, so another format never sees one.
 
 use super::{Reader, Writer};
 
-/// Whether this is what [`encode`](super::encode) writes with, and not the serializer of another format.
+/// True if `S` is the serializer of [`encode`](super::encode), and not that of another format.
 pub(crate) fn is_writer<S>() -> bool {
     typeid::of::<S>() == typeid::of::<&'static mut Writer<'static>>()
 }
 
-/// Whether this is what [`decode`](super::decode) reads with.
+/// True if `D` is the deserializer of [`decode`](super::decode).
 pub(crate) fn is_reader<D>() -> bool {
     typeid::of::<D>() == typeid::of::<&'static mut Reader<'static, 'static>>()
 }

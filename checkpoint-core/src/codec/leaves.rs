@@ -1,5 +1,5 @@
-//! The bytes of values without parts: those of bincode 1 with integers of fixed width, little-endian. The only module
-//! that names bincode.
+//! The bytes of values without parts: those of bincode 1 with integers of fixed width,
+//! little-endian. No other module names bincode.
 
 use std::io::{self, Write as _};
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize, Serializer as _};
 
 use super::{Failure, NoMemory, Result, bytes};
 
-/// How many bytes the length of a text takes.
+/// The bytes of the length of a text.
 const LENGTH: usize = size_of::<u64>();
 
 fn options() -> WithOtherIntEncoding<DefaultOptions, FixintEncoding> {
     DefaultOptions::new().with_fixint_encoding()
 }
 
-/// Bytes in memory, which are an error where there is no more of it, and no abort.
+/// Bytes in memory. A lack of memory is an error and no abort.
 struct Growing<'a>(&'a mut Vec<u8>);
 
 impl io::Write for Growing<'_> {
@@ -41,7 +41,7 @@ impl io::Write for Growing<'_> {
     }
 }
 
-/// Makes room for so many more bytes.
+/// Makes room for this number of bytes more.
 #[cold]
 fn grow(bytes: &mut Vec<u8>, more: usize) -> io::Result<()> {
     let wanted = (bytes.len() as u64).saturating_add(more as u64);
@@ -61,7 +61,7 @@ pub(super) fn write<T: Serialize>(into: &mut Vec<u8>, value: T) -> Result<()> {
     value.serialize(&mut bincode::Serializer::new(Growing(into), options())).map_err(|error| refused(*error))
 }
 
-/// Appends a text or bytes, which are both a length and so many bytes.
+/// Appends text or bytes: a length, then that number of bytes.
 #[inline]
 pub(super) fn write_bytes(into: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
     bincode::Serializer::new(Growing(into), options()).serialize_bytes(bytes).map_err(|error| refused(*error))
@@ -88,7 +88,7 @@ fn refused_by_memory(error: io::Error) -> Failure {
     error.downcast::<NoMemory>().map_or_else(|error| Failure::new(error.to_string()), Failure::caused)
 }
 
-/// What bincode says, in our words.
+/// The error of bincode in the words of this library.
 #[cold]
 fn refused(error: ErrorKind) -> Failure {
     match error {

@@ -1,20 +1,20 @@
 //! The bytes of everything but arrays: those of bincode 1 with integers of fixed width, little-endian.
 //!
-//! bincode writes and reads the values without parts ([`leaves`]). This module adds what it leaves open, in both
-//! directions, so that whatever is written can be read again, and no forged length makes a load run for ever:
+//! bincode writes and reads the values without parts ([`leaves`]). This module adds the rest, so that
+//! all that is written can be read again, and no forged length makes a load run for ever:
 //!
-//! - what a type's `Serialize` writes is held against what its `Deserialize` reads, which the schema tells
-//!   ([`forms`]). Variants go by their names, fields by names and number, values without parts by their types. What
-//!   differs is refused when it is written. Where the schema knows nothing, what is written completes it
-//!   ([`observed`]);
-//! - a field that `skip_serializing_if` leaves out would shift everything after it; it is refused too;
-//! - a sequence that does not know its length in advance gets it when it ends;
-//! - all sequences together announce no more elements than there are bytes, plus an allowance for elements that take
-//!   no space (`Vec<()>`), which is the only case where a length is not backed by bytes;
-//! - an array of numbers leaves no more than a reference behind, and is kept elsewhere;
-//! - values inside each other get the stack that they need ([`stack`]).
+//! - The writer compares the values of a type's `Serialize` with the schema, which tells the reads of
+//!   its `Deserialize` ([`forms`]). It compares variants by their names, fields by names and number,
+//!   and values without parts by their types. A difference is refused at the save. Written values
+//!   complete a schema that does not describe them ([`observed`]).
+//! - A field that `skip_serializing_if` leaves out would shift everything after it. It is refused.
+//! - A sequence that does not know its length in advance gets it at its end.
+//! - All sequences together announce no more elements than there are bytes, plus an allowance for
+//!   elements that take no space (`Vec<()>`). Bytes back every other length.
+//! - An array of numbers leaves a reference in the state, and is kept elsewhere.
+//! - Values inside each other get the stack that they need ([`stack`]).
 //!
-//! How the two sides find each other through serde is told in [`guise`].
+//! [`guise`] tells the way in which the two sides recognise each other through serde.
 
 pub(crate) mod bytes;
 mod failure;
@@ -44,19 +44,21 @@ use self::writer::Writer;
 use super::arrays::{ArraySink, ArraySource};
 use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH};
 
-/// What the manifest calls the format.
+/// The name of the format in the manifest.
 pub(crate) const CODEC: &str = "bincode-1";
 
-/// Stands in the place of a length where an array is kept elsewhere; its number follows.
+/// Replaces the length of an array that is kept elsewhere. Its number follows.
 const OUT_OF_BAND: u64 = u64::MAX;
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// Appends the encoding of `value`, and gives its arrays to `arrays`; after an error `into` is as it was. `forms` are
-/// those in which the value will be read. Returns what was found out of those that are not known.
+/// Appends the encoding of `value`, and gives its arrays to `arrays`. The value will be read in
+/// `forms`. Returns the observed forms of the parts with unknown forms. After an error, `into` is as
+/// before.
 ///
 /// # Errors
-/// Where the value's own `Serialize` fails, or writes something that could not be read again; with the path of it.
+/// Fails if the value's own `Serialize` fails, or writes a value that could not be read again. The
+/// error has the path of that value.
 pub(crate) fn encode<T: Serialize + ?Sized>(
     value: &T,
     forms: &Forms,
@@ -79,11 +81,11 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     result
 }
 
-/// The value that `bytes`, all of them, encode, with its arrays from `arrays`. It is in a box, because it may be too
-/// large for the stack of the caller. `room` is what its types need of the stack.
+/// Decodes a value from all of `bytes`, with its arrays from `arrays`. The value is in a box, because
+/// it may be too large for the stack of the caller. `room` is the need of its types on the stack.
 ///
 /// # Errors
-/// Where the bytes are not the encoding of a `T`.
+/// Fails if the bytes are not the encoding of a `T`.
 pub(crate) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     room: Room,
@@ -98,8 +100,10 @@ pub(crate) fn decode<T: DeserializeOwned>(
     }
 }
 
-/// Every element that takes space has at least one byte that belongs to no element inside it, so there are at most
-/// as many of them as bytes, however deeply sequences are nested.
+/// The most elements that all sequences in this number of bytes may announce.
+///
+/// An element that takes space has at least one byte that belongs to no element inside it. So there
+/// are at most as many of them as bytes, however deeply sequences are nested.
 pub(crate) fn allowed_elements(bytes: usize) -> u64 {
     (bytes as u64).saturating_add(ELEMENTS_WITHOUT_BYTES)
 }

@@ -1,7 +1,8 @@
-//! What was written where the schema says nothing: the form of what no sample could be made of.
+//! Observes the form of parts that the schema does not describe, because no sample of them could be
+//! made.
 //!
-//! Each part whose form the schema does not know is observed while it is written. A form that is the same in all
-//! values completes the schema of that file. One that depends on the data stays unknown.
+//! Each such part is observed while it is written. A form that all values share completes the schema
+//! of that file. A form that depends on the data stays unknown.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +11,16 @@ use super::leaf::Leaf;
 use crate::base::limits::{OBSERVED_DEPTH, OBSERVED_FORMS, OBSERVED_VARIANTS};
 use crate::schema::{Body, Definition, Element, Field, Fields, Schema, Type, Variant, hidden};
 
-/// What is of several forms, or was not observed. So is every part of it.
+/// A part with several forms, or one that was not observed. Each of its own parts is one too.
 const MIXED: Id = Id(u32::MAX);
 
-/// How the parts of a product are told apart.
+/// The way in which a product names its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     Tuple,
     /// A tuple struct of this name.
     Members(&'static str),
-    /// A struct of this name, whose fields have names.
+    /// A struct of this name with named fields.
     Fields(&'static str),
 }
 
@@ -35,7 +36,7 @@ enum Shape {
     Repeated(Id, u64),
     Newtype(&'static str, Id),
     Product(Style, Vec<(&'static str, Id)>),
-    /// By the numbers that the type itself gives them.
+    /// An enum of this name, with its variants by the numbers that the type itself gives them.
     Enum(&'static str, BTreeMap<u32, (&'static str, Id)>),
 }
 
@@ -45,7 +46,7 @@ struct Seen {
     depth: u32,
 }
 
-/// The forms of what was written of the parts that the schema does not know.
+/// The observed forms of the parts that the schema does not describe.
 #[derive(Debug)]
 pub(crate) struct Observed(Vec<Seen>);
 
@@ -68,7 +69,7 @@ impl Observed {
         Id::free(self.0.len() - 1)
     }
 
-    /// What `known` finds in the shape; where nothing was seen before, the shape becomes `new`.
+    /// Returns the result of `known` for the shape, which becomes `new` if nothing was seen before.
     fn learn<R>(
         &mut self,
         id: Id,
@@ -128,7 +129,7 @@ impl Observed {
         self.learn(id, |observed| Shape::Newtype(name, observed.inside(id)), inner).unwrap_or(MIXED)
     }
 
-    /// A product of so many parts.
+    /// A product of this number of parts.
     pub(super) fn product(&mut self, id: Id, style: Style, count: usize) {
         let same = |shape: &Shape| match shape {
             Shape::Product(known, parts) if *known == style && parts.len() == count => Some(()),
@@ -203,7 +204,7 @@ impl Observed {
         }
     }
 
-    /// The schema with what was observed in the place of what it does not know. `None` where that is nothing.
+    /// The schema, completed with the observed forms. `None` if there are none.
     pub(crate) fn complete(&self, schema: &Schema) -> Option<Schema> {
         if !self.0.iter().any(|seen| seen.depth == 0 && !matches!(seen.shape, Shape::Nothing | Shape::Mixed))
         {
@@ -234,13 +235,13 @@ impl Observed {
     }
 }
 
-/// Makes types of what was observed.
+/// Makes types of the observed forms.
 struct Emission<'a> {
     observed: &'a Observed,
     definitions: Vec<Definition>,
-    /// Where these definitions will be.
+    /// The place of the first of these definitions.
     offset: usize,
-    /// What the part is called of which this is the form.
+    /// The name of the part that has this form.
     part: String,
 }
 
@@ -290,7 +291,7 @@ impl Emission<'_> {
         Fields::Named(fields.collect())
     }
 
-    /// A variant, or what stands for one that was never written.
+    /// A variant, or a stand-in for one that was never written.
     fn variant(&mut self, number: u32, variant: Option<&(&'static str, Id)>) -> Variant {
         let Some((name, content)) = variant else {
             let fields = Fields::Newtype(Type::Opaque(self.part.clone()));

@@ -1,4 +1,4 @@
-//! Values with parts while they are written: sequences, maps, tuples, structs and variants.
+//! Writes values with parts: sequences, maps, tuples, structs and variants.
 
 use serde::{Serialize, ser};
 
@@ -7,15 +7,16 @@ use super::writer::{WAY_OUT, Writer};
 use super::{Failure, Result};
 use crate::schema::path::Step;
 
-/// A sequence or a map while it is written: its length is what was written, whatever was announced.
+/// A sequence or a map while it is written. Its length is the number of written elements, whatever
+/// was announced.
 pub(super) struct Counted<'w, 'a> {
     pub(super) writer: &'w mut Writer<'a>,
     pub(super) length_at: usize,
     pub(super) announced: u64,
     pub(super) written: u64,
-    /// The frame at its beginning.
+    /// The frame at its start.
     pub(super) frame: Frame,
-    /// The fixed arrays that the elements are, if they are some.
+    /// The place of the fixed arrays that the elements make, if they do.
     pub(super) grid: Option<u32>,
     /// The form of the keys.
     pub(super) key: Id,
@@ -45,7 +46,7 @@ impl Counted<'_, '_> {
 }
 
 impl Writer<'_> {
-    /// Fewer or more parts are written than were announced, or than will be read.
+    /// The failure of a value with fewer or more parts than were announced, or than will be read.
     #[cold]
     pub(super) fn other_number(&self, name: &str, parts: Parts, announced: u32, written: u32) -> Failure {
         if let Parts::Listed(entries) = parts
@@ -92,7 +93,7 @@ impl ser::SerializeSeq for Counted<'_, '_> {
     }
 }
 
-/// A map while it is written: its keys and values by turns, which serde leaves to the type.
+/// A map while it is written. serde leaves it to the type that keys and values alternate.
 pub(super) struct Pairs<'w, 'a> {
     counted: Counted<'w, 'a>,
     has_key: bool,
@@ -104,7 +105,7 @@ impl<'w, 'a> Pairs<'w, 'a> {
         Pairs { counted, has_key: false }
     }
 
-    /// The map has half an entry.
+    /// The failure of a map with half an entry.
     #[cold]
     fn half(&mut self) -> Failure {
         let half = if self.has_key { "a key without its value" } else { "a value without its key" };
@@ -157,25 +158,25 @@ impl ser::SerializeMap for Pairs<'_, '_> {
 /// The forms of the parts of a product.
 #[derive(Clone, Copy)]
 pub(super) enum Parts {
-    /// Their entries.
+    /// Each part has its entry.
     Listed(Entries),
-    /// All parts have the same.
+    /// All parts have the same form.
     Repeated(Id),
-    /// It is observed.
+    /// The product is observed.
     Free(Id),
 }
 
-/// A value with parts that is being written: what tells which part it is at. The path of an array is made of these.
+/// The place within a value with parts that is being written. Frames make the path of an array.
 ///
-/// It is one number, because it is changed with each part and copied with each value: the number of the part, and above it
-/// where its name is.
+/// It is one number, because it changes with each part and is copied with each value: the number of
+/// the part, and above it the place of its name.
 #[derive(Clone, Copy)]
 pub(super) struct Frame(u64);
 
-/// Where the names of the parts of a value are.
+/// The place of the names of the parts of a value.
 #[derive(Clone, Copy)]
 enum Names {
-    /// They are elements, or have none.
+    /// The parts are elements, or have no names.
     Nowhere,
     /// In the entries from this one on.
     Listed(u32),
@@ -183,14 +184,14 @@ enum Names {
     Labelled(u32),
 }
 
-/// The name of the part of a value that is being written, where the forms do not have it.
+/// The name of a part that is being written, if the forms do not have it.
 #[derive(Clone, Copy)]
 pub(super) enum Label {
-    /// It has none yet.
+    /// No name yet.
     Unnamed,
     /// The field of this name.
     Field(&'static str),
-    /// The value of a map whose key was encoded as these bytes.
+    /// The value of a map with the key that was encoded as these bytes.
     Key { from: usize, to: usize, type_name: fn() -> &'static str },
 }
 
@@ -202,13 +203,13 @@ impl Frame {
 
     pub(super) const ELEMENTS: Frame = Frame(0);
 
-    /// Of a value whose parts have their names in the entries from this one on.
+    /// The frame of a value that has the names of its parts in the entries from this one on.
     #[inline]
     pub(super) fn listed(first: u32) -> Frame {
         Frame(Frame::LISTED | u64::from(first & Frame::PLACE) << 32)
     }
 
-    /// Of one whose parts have their names in a label.
+    /// The frame of a value that has the names of its parts in a label.
     pub(super) fn labelled(place: usize) -> Frame {
         let place = u32::try_from(place).unwrap_or(Frame::PLACE).min(Frame::PLACE);
         Frame(Frame::LABELLED | u64::from(place) << 32)
@@ -219,7 +220,8 @@ impl Frame {
         self.0 & Frame::LABELLED != 0
     }
 
-    /// One that is at its beginning, at the part of this number. Beyond 2^32 parts all are at the last.
+    /// The frame of a value at its start, moved to the part of this number. All parts beyond 2^32
+    /// have the last number.
     #[inline]
     pub(super) fn at(self, number: u64) -> Frame {
         Frame(self.0 | number.min(Frame::NUMBER))
@@ -235,7 +237,7 @@ impl Frame {
         }
     }
 
-    /// The step into the part. `name` has the names of the entries, `labels` the others.
+    /// The step into the part. `name` has the names of the entries, and `labels` has the others.
     pub(super) fn step(self, name: impl Fn(u32) -> &'static str, labels: &[Label]) -> Step {
         let number = self.0 & Frame::NUMBER;
         match self.names() {
@@ -255,12 +257,13 @@ impl Frame {
     }
 }
 
-/// A tuple, a struct, or a variant with fields while it is written: it holds exactly what was announced.
+/// A tuple, a struct, or a variant with fields while it is written. It has as many parts as were
+/// announced.
 pub(super) struct Fixed<'w, 'a> {
     pub(super) writer: &'w mut Writer<'a>,
     pub(super) name: &'static str,
     pub(super) parts: Parts,
-    /// The frame at its beginning.
+    /// The frame at its start.
     pub(super) frame: Frame,
     pub(super) announced: u32,
     pub(super) written: u32,
@@ -308,7 +311,7 @@ impl Fixed<'_, '_> {
 
     #[inline(always)]
     fn finish(self) -> Result<()> {
-        // One by one: a copy of the whole would wait until each of them is in memory.
+        // Moves the fields one by one: a copy of the whole would wait until all are in memory.
         let Fixed { writer, name, parts, announced, written, .. } = self;
         writer.leave();
         let is_whole = match parts {
@@ -320,7 +323,7 @@ impl Fixed<'_, '_> {
 }
 
 impl Writer<'_> {
-    /// Another field is written than will be read.
+    /// The failure of a field that is not the one that will be read.
     #[cold]
     fn other_name(&mut self, owner: &str, parts: Parts, number: u32, name: &str) -> Failure {
         self.leave();

@@ -1,4 +1,4 @@
-//! Reading values, of which lengths are refused that no data stands behind.
+//! Reads values. A length that the data cannot hold is refused.
 
 use serde::Deserializer;
 use serde::de::value::U32Deserializer;
@@ -15,12 +15,12 @@ use crate::schema::Element;
 
 /// Reads values, and counts the elements that lengths announce.
 ///
-/// A type may pass over a failure, and take a default for what it could not read. It then reads
-/// on, so the next value must be where it goes on. This holds after a value that was read whole,
-/// and that its visitor then refused. Every other failure is kept, and all that was read is
-/// worthless.
+/// A type may pass over a failure, and take a default for a value that it could not read. It then
+/// reads on, so the reader must be at the start of the next value. That holds after a value that was
+/// read whole, and that its visitor then refused. Every other failure is kept, and all that was read
+/// is worthless.
 ///
-/// What lies in the input is given as borrowed, as are the bytes of an array, which the arena keeps.
+/// Visitors borrow from the input, or from the arena, which keeps the bytes of arrays.
 pub(crate) struct Reader<'de, 'a> {
     bytes: &'de [u8],
     arena: &'de Arena<Vec<u8>>,
@@ -28,12 +28,12 @@ pub(crate) struct Reader<'de, 'a> {
     depth: u32,
     room: Room,
     arrays: &'a mut dyn ArraySource,
-    /// The first failure after which the place is not known, or the value is not what was saved.
+    /// The first failure after which the place is unknown, or the value is not the saved one.
     failure: Option<Failure>,
 }
 
 impl<'de, 'a> Reader<'de, 'a> {
-    /// Reads from `bytes`, whose sequences announce up to `elements` elements altogether.
+    /// Reads from `bytes`. All sequences together may announce up to `elements` elements.
     pub(crate) fn new(
         bytes: &'de [u8],
         arena: &'de Arena<Vec<u8>>,
@@ -44,12 +44,13 @@ impl<'de, 'a> Reader<'de, 'a> {
         Reader { bytes, arena, elements, depth: 0, room, arrays, failure: None }
     }
 
-    /// The value, if no failure was kept; what was not read; and how many elements may still be
-    /// announced.
+    /// The value, if no failure was kept, the bytes that were not read, and the number of elements
+    /// that may still be announced.
     pub(crate) fn end<T>(self, value: Result<T>) -> (Result<T>, &'de [u8], u64) {
         (self.failure.map_or(value, Err), self.bytes, self.elements)
     }
 
+    /// Keeps the refusal of a source of arrays.
     #[cold]
     fn note(&mut self, cause: Cause) -> Failure {
         self.keep(Failure::caused(cause))
@@ -61,13 +62,13 @@ impl<'de, 'a> Reader<'de, 'a> {
         failure.noted(&mut self.failure)
     }
 
-    /// Takes what is at the front.
+    /// Takes a part from the front of the bytes.
     #[inline]
     fn front<R>(&mut self, take: impl FnOnce(&mut &'de [u8]) -> Result<R>) -> Result<R> {
         take(&mut self.bytes).map_err(|failure| self.keep(failure))
     }
 
-    /// What became of a value of which `is_whole` says that all of it was read.
+    /// Keeps the failure of a value, unless it was read whole.
     #[inline]
     fn whole<R>(&mut self, value: Result<R>, is_whole: bool) -> Result<R> {
         match value {
@@ -76,6 +77,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
+    /// Counts the elements that a sequence announces.
     #[inline]
     fn admit(&mut self, length: u64) -> Result<usize> {
         match (self.elements.checked_sub(length), usize::try_from(length)) {
@@ -89,7 +91,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
-    /// A `Vec` takes the whole array; anything else that wants a sequence gets its rows one by one.
+    /// Gives the whole array to a `Vec`, and its rows one by one to any other visitor of a sequence.
     fn read_array<V: Visitor<'de>>(
         &mut self,
         array: Reference,
@@ -150,7 +152,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
-    /// For a visitor of ours that makes a `Vec`, whatever its own type.
+    /// Reads a `Vec` for a visitor of this library, whatever the type of that visitor.
     #[cold]
     fn read_rows<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         match self.front(bytes::count)? {
@@ -159,7 +161,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
-    /// Bytes, which may have been written as a sequence of `u8`, and so as an array.
+    /// Reads bytes. They may have been written as a sequence of `u8`, and so as an array.
     fn read_bytes(&mut self) -> Result<Bytes<'de>> {
         let length = match self.front(bytes::count)? {
             Count::Here(length) => length,
@@ -177,7 +179,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
-    /// Goes one value deeper, as far as was allowed when it was written.
+    /// Reads a value one level deeper. The writer has the same limit of depth.
     #[inline]
     fn deeper<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         if self.room.is_due(self.depth, size_of::<R>()) {
@@ -190,14 +192,14 @@ impl<'de, 'a> Reader<'de, 'a> {
         self.unless_refused_unread(value, before)
     }
 
-    /// What refuses a value before it is read leaves it there.
+    /// Keeps the failure of a value that was refused before any of it was read.
     #[inline]
     fn unless_refused_unread<R>(&mut self, value: Result<R>, before: usize) -> Result<R> {
         let is_whole = self.bytes.len() != before;
         self.whole(value, is_whole)
     }
 
-    /// Goes deeper after a look at the depth and at the stack.
+    /// Reads a value one level deeper, after a look at the depth and at the stack.
     #[inline(never)]
     fn deeper_with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         if self.depth >= VALUE_DEPTH {
@@ -383,7 +385,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     ) -> Result<V::Value> {
         let mut before = None;
         let value = visitor.visit_enum(Choice { reader: self, content: &mut before });
-        // A variant that holds nothing is refused as well. It looks like one that was not read.
+        // A variant without content is refused too: it looks like one that was not read.
         let is_whole = before.is_some_and(|before| before != self.bytes.len());
         self.whole(value, is_whole)
     }
@@ -399,7 +401,7 @@ struct Elements<'r, 'de, 'a> {
     left: usize,
 }
 
-/// What a visitor leaves that stops early would be read as the next value.
+/// The failure of a visitor that stops early. The rest would be read as the next value.
 #[cold]
 fn unread(left: usize) -> Failure {
     Failure::new(format!("its Deserialize leaves {left} elements unread"))
@@ -428,7 +430,7 @@ impl<'de> de::SeqAccess<'de> for &mut Elements<'_, 'de, '_> {
 struct Entries<'r, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
     left: usize,
-    /// Whether a value comes next.
+    /// True if a value comes next.
     has_value: bool,
 }
 
@@ -466,7 +468,7 @@ impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de, '_> {
 
 struct Choice<'r, 'c, 'de, 'a> {
     reader: &'r mut Reader<'de, 'a>,
-    /// How many bytes are left where the content of the variant begins.
+    /// The number of bytes from the start of the content of the variant to the end.
     content: &'c mut Option<usize>,
 }
 

@@ -1,7 +1,7 @@
 //! Sizes of values on the stack, from their schema.
 
 use super::stack::Room;
-use crate::schema::{Body, Fields, Grid, Schema, Type};
+use crate::schema::{Body, Element, Fields, Grid, Schema, Type};
 
 impl Room {
     /// The room on the stack for the types of a schema.
@@ -95,12 +95,8 @@ impl Sizes<'_> {
                 64
             }
             Type::Unit => 0,
-            Type::Bool | Type::U8 | Type::I8 => 1,
-            Type::U16 | Type::I16 => 2,
-            Type::U32 | Type::I32 | Type::F32 | Type::Char => 4,
-            Type::U64 | Type::I64 | Type::F64 => 8,
-            Type::U128 | Type::I128 => 16,
-            _ => 32,
+            Type::Char => 4,
+            other => Element::of(other).map_or(32, Element::size),
         };
         self.largest = self.largest.max(size);
         size

@@ -81,7 +81,7 @@ fn everything() -> Everything {
 }
 
 #[test]
-fn every_kind_of_value_is_written_as_bincode_writes_it_and_comes_back() {
+fn each_kind_of_value_is_written_as_by_bincode_and_comes_back() {
     let mut value = everything();
     value.names.insert("none".to_owned(), None);
     value.names.insert("some".to_owned(), Some(Box::new(everything())));
@@ -178,7 +178,7 @@ impl Serialize for ShortTuple {
 }
 
 #[test]
-fn a_sequence_of_unknown_or_wrongly_announced_length_can_be_read_again() {
+fn sequences_of_unknown_or_wrong_length_can_be_read_again() {
     assert_eq!(decode::<Vec<u16>>(&bytes(&UnknownLength(vec![1, 0, 2]))).unwrap(), [1, 2]);
     assert!(decode::<Vec<u16>>(&bytes(&UnknownLength(vec![]))).unwrap().is_empty());
     let nested = UnknownMap(vec![
@@ -245,7 +245,7 @@ fn a_forged_length_is_refused_without_allocating_it() {
 struct Nothing {}
 
 #[test]
-fn a_forged_number_of_elements_without_size_does_not_run_for_ever() {
+fn a_forged_number_of_empty_elements_does_not_run_for_ever() {
     let error = decode::<Vec<()>>(&(u64::MAX - 1).to_le_bytes()).unwrap_err();
     assert!(error.contains("announces 18446744073709551614 elements"), "{error}");
     decode::<Vec<Nothing>>(&(u64::MAX - 1).to_le_bytes()).unwrap_err();
@@ -372,7 +372,7 @@ impl ArraySource for Full {
     }
 }
 
-/// Goes on where its array cannot be written or read.
+/// Continues if its array cannot be written or read.
 #[derive(Debug)]
 struct Lenient(Vec<f64>);
 

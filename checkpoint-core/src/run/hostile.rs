@@ -7,30 +7,20 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::arrays::ArraySink;
 use crate::base::heard::warnings;
-use crate::container::{ContainerWriter, Manifest};
-use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Metadata, Plain, schema::Schema};
+use crate::container::ContainerWriter;
+use crate::run::in_memory::{Numbers, forged};
+use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, schema::Schema};
 
-/// Forges generation 1 of a directory: these bytes as the state of a `T`, and these numbers as its
-/// only array.
-fn forge<T: Checkpoint>(path: &Path, name: &str, array: &Vec<u64>, state: &[u8]) {
-    let mut bytes = Vec::new();
-    let mut container = ContainerWriter::new(&mut bytes);
-    container.put(name.to_owned(), crate::arrays::view(&array).unwrap()).unwrap();
-    let manifest = Manifest::of::<T>(Schema::of::<T>(), 1, Metadata::new());
-    container.finish(state, manifest).unwrap();
-    fs::create_dir_all(path).unwrap();
-    fs::write(path.join("00000000000000000001.ckpt"), bytes).unwrap();
-}
-
-fn loads<T: Checkpoint>(name: &str, array: &Vec<u64>, state: &[u8]) -> Result<Option<T>, Error> {
+/// Loads a forged checkpoint: these bytes as the state of a `T`, and these numbers as its only array.
+fn loads<T: Checkpoint>(array: Vec<u64>, state: &[u8]) -> Result<Option<T>, Error> {
     let directory = tempfile::tempdir().unwrap();
-    forge::<T>(directory.path(), name, array, state);
+    let bytes = forged::<T>(Schema::of::<T>(), &[Numbers::U64(array)], state).unwrap();
+    fs::write(directory.path().join("00000000000000000001.ckpt"), bytes).unwrap();
     CheckpointReader::<T>::open(directory.path()).unwrap().load()
 }
 
@@ -41,19 +31,19 @@ fn reference(rows: u64) -> Vec<u8> {
 
 #[test]
 fn the_forger_can_write_a_file_that_loads() {
-    assert_eq!(loads::<Vec<u64>>("state.npy", &vec![7, 8], &reference(2)).unwrap(), Some(vec![7, 8]));
+    assert_eq!(loads::<Vec<u64>>(vec![7, 8], &reference(2)).unwrap(), Some(vec![7, 8]));
 }
 
 #[test]
 fn numbers_are_never_taken_for_lengths_or_for_other_numbers() {
     for number in [u64::MAX, 1 << 46, 6 << 30, 2] {
-        loads::<Vec<String>>("state.npy", &vec![number], &reference(1)).unwrap_err();
-        loads::<Vec<Vec<()>>>("state.npy", &vec![number], &reference(1)).unwrap_err();
-        loads::<Vec<Option<u64>>>("state.npy", &vec![number], &reference(1)).unwrap_err();
+        loads::<Vec<String>>(vec![number], &reference(1)).unwrap_err();
+        loads::<Vec<Vec<()>>>(vec![number], &reference(1)).unwrap_err();
+        loads::<Vec<Option<u64>>>(vec![number], &reference(1)).unwrap_err();
     }
-    loads::<VecDeque<u8>>("state.npy", &vec![1 << 40, 2], &reference(2)).unwrap_err();
-    loads::<VecDeque<u64>>("state.npy", &vec![1, 2], &reference(1)).unwrap_err();
-    let whole = loads::<VecDeque<u64>>("state.npy", &vec![1, 2], &reference(2)).unwrap();
+    loads::<VecDeque<u8>>(vec![1 << 40, 2], &reference(2)).unwrap_err();
+    loads::<VecDeque<u64>>(vec![1, 2], &reference(1)).unwrap_err();
+    let whole = loads::<VecDeque<u64>>(vec![1, 2], &reference(2)).unwrap();
     assert_eq!(whole, Some(VecDeque::from([1, 2])));
 }
 
@@ -107,7 +97,7 @@ fn a_type_with_too_deep_a_schema_is_refused_before_any_save() {
 #[test]
 fn a_forged_depth_is_an_error_and_no_overflow_of_the_stack() {
     let state: Vec<u8> = std::iter::repeat_n([0, 0, 0, 0, 0, 0, 0, 0, 1], 1_000_000).flatten().collect();
-    loads::<Plain<List>>("state.npy", &vec![1], &state).unwrap_err();
+    loads::<Plain<List>>(vec![1], &state).unwrap_err();
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl InMemory {
     }
 }
 
-/// Forges a checkpoint that claims to be a `T`, of this schema, with these arrays and these bytes.
+/// Forges generation 1 of a `T`, with this schema, these arrays and these bytes as its state.
 ///
 /// # Errors
 /// Fails if no such file can be written.
@@ -81,7 +81,7 @@ pub fn forged<T: Checkpoint>(schema: Schema, arrays: &[Numbers], state: &[u8]) -
         let put = put.ok_or("these numbers are no array")?;
         put.map_err(|cause| cause.to_string())?;
     }
-    let manifest = Manifest::of::<T>(schema, 0, Metadata::new());
+    let manifest = Manifest::of::<T>(schema, 1, Metadata::new());
     container.finish(state, manifest).map_err(|error| error.to_string())?;
     Ok(bytes)
 }

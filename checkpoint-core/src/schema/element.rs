@@ -6,6 +6,27 @@ use serde::{Serialize, Serializer};
 
 use super::Type;
 
+/// The types without parts, for tests that need each of them.
+pub const SCALARS: [Type; 17] = [
+    Type::Unit,
+    Type::Bool,
+    Type::U8,
+    Type::U16,
+    Type::U32,
+    Type::U64,
+    Type::U128,
+    Type::I8,
+    Type::I16,
+    Type::I32,
+    Type::I64,
+    Type::I128,
+    Type::F32,
+    Type::F64,
+    Type::Char,
+    Type::String,
+    Type::Bytes,
+];
+
 /// Makes [`Element`] from a list: the type, its name in Rust, its name in numpy, its size in bytes.
 macro_rules! elements {
     ($($(#[doc = $doc:literal])+ $element:ident: $name:literal, $descr:literal, $size:literal;)+) => {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::arrays::none::decode;
 
-/// A `T`, or nothing where that cannot be read.
+/// A `T`, or nothing if it cannot be read.
 #[derive(Debug, PartialEq)]
 struct Lenient<T>(Option<T>);
 
@@ -19,7 +19,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// Refuses what it read.
+/// Refuses a value after it read it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Refused<T>(T);
 
@@ -73,8 +73,8 @@ impl<'de, const KIND: u8> Deserialize<'de> for Unread<KIND> {
     }
 }
 
-/// A `T` fails with these words, however much is behind it. At one of the lengths nothing would be
-/// left behind the failure.
+/// Asserts that a `T` fails with these words, whatever the number of bytes after it. At one of the
+/// lengths, no bytes would be left after the failure.
 fn fails<T: DeserializeOwned + fmt::Debug>(value: &[u8], words: &str) {
     for rest in 0..16 {
         let bytes = [value, &vec![0; rest]].concat();
