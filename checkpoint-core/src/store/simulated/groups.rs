@@ -497,7 +497,7 @@ fn a_fault_on_any_member_is_found_by_the_simulation() {
     let mut missed = Vec::new();
     for mutant in mutants {
         for rank in 0..MEMBERS {
-            let mut hunt = |kills| {
+            let hunt = |kills| {
                 let mut campaign = Campaign { mutant: Some((rank, mutant)), ..Campaign::default() };
                 campaign.run(Effort { limits: BRIEF, restarts: 0, kills }, work_in_background)
             };
