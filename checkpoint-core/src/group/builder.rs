@@ -15,7 +15,7 @@ use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{name_of, program_of};
 use crate::state::Checkpoint;
-use crate::store::{RANKS, of_rank};
+use crate::store::{Claiming, RANKS, of_rank};
 
 /// What a member says when the group opens a directory. That of rank 0 counts for all.
 #[derive(Serialize, Deserialize)]
@@ -126,7 +126,8 @@ impl<T: Checkpoint> Builder<T> {
         }
         let root = builder.clone().of::<Table, Checkpointer<Table>>().for_table();
         let root = root.open_at(begun)?;
-        let claiming = builder.options().claiming();
+        // What is left of a larger group is no reason to wait.
+        let claiming = Claiming { wait: std::time::Duration::ZERO, ..builder.options().claiming() };
         let leftovers = Leftovers::find(root.path(), calls.size(), &builder.opened_disk(), &claiming)?;
         Ok(Table0 { builder, root: Some(root), leftovers })
     }
