@@ -44,7 +44,7 @@ struct Entries<'r, 'a> {
     ty: &'a Type,
     other: Other<'a>,
     left: u64,
-    /// Whether a value comes next.
+    /// True if a value comes next.
     has_value: bool,
 }
 

@@ -45,7 +45,7 @@ impl<'a> Cursor<'a> {
 struct Members<'r, 's, 'a> {
     cursor: &'r mut Cursor<'a>,
     leaf: &'a Type,
-    /// What the program has in the place of all of them.
+    /// The type that the program has in the place of all of them.
     other: Other<'a>,
     inner: &'s [u64],
     taken: u64,
