@@ -103,6 +103,11 @@ impl Group for Mpi {
         }
         Ok(all)
     }
+
+    /// Ends all processes of the job.
+    fn abort(&self) {
+        self.communicator.abort(1);
+    }
 }
 
 fn length(bytes: u64) -> io::Result<usize> {
