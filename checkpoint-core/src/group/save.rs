@@ -251,13 +251,11 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 let outcome = root.halves().1.run.saved(order.begun, generation, &order.reason, Err(failed));
                 Some(Verdict::refused(failed, outcome, false))
             }
-            (Some(root), Some(facts), _) => Some(match commit(root, attempt, size, order, facts) {
-                Ok(verdict) => verdict,
-                Err((failed, verdict)) => {
-                    error = Some(failed);
-                    verdict
-                }
-            }),
+            (Some(root), Some(facts), _) => {
+                let (verdict, failed) = commit(root, attempt, size, order, facts);
+                error = failed;
+                Some(verdict)
+            }
         };
         let verdicts = self.calls.gather(Ok(verdict))?;
         let Some(verdict) = verdicts.into_iter().next().flatten() else {
@@ -290,14 +288,14 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     }
 }
 
-/// Saves the table. The error, if that failed, comes with the verdict for the others.
+/// Saves the table. Returns the verdict for all members and, if that failed, the error.
 fn commit(
     root: &mut Checkpointer<Table>,
     attempt: &Attempt,
     size: usize,
     order: Order,
     facts: Vec<Facts>,
-) -> Result<Verdict, (Error, Verdict)> {
+) -> (Verdict, Option<Error>) {
     let Order { begun, stall, reason, metadata } = order;
     let generation = attempt.generation;
     let (shards, contents): (Vec<Shard>, Vec<Contents>) =
@@ -312,14 +310,14 @@ fn commit(
     let not_begun = match table {
         Ok(table) => match root.save_table(cost, &reason, &table, metadata) {
             Ok((Ok(saved), _)) => {
-                return Ok(Verdict::Accepted { saved, kept: kept(root) });
+                return (Verdict::Accepted { saved, kept: kept(root) }, None);
             }
             Ok((Err(error), outcome)) => {
                 // The number is used up as soon as the table may have its name.
                 let writer = root.halves().1.settled_writer();
                 let may_exist = writer.is_none_or(|writer| writer.last() >= generation);
                 let verdict = Verdict::refused(&error, outcome, may_exist);
-                return Err((error, verdict));
+                return (verdict, Some(error));
             }
             Err(error) => error,
         },
@@ -327,7 +325,7 @@ fn commit(
     };
     let outcome = root.halves().1.run.saved(begun, generation, &reason, Err(&not_begun));
     let verdict = Verdict::refused(&not_begun, outcome, false);
-    Err((not_begun, verdict))
+    (verdict, Some(not_begun))
 }
 
 /// The generations whose parts must stay: those that the directory shows, and those that this

@@ -153,12 +153,12 @@ mod tests {
     fn every_member_gets_what_all_gave_in_each_round() {
         let rounds = run(5, |member| {
             (0..200_u8)
-                .map(|round| member.all_gather(&[round, member.rank() as u8]).unwrap())
+                .map(|round| member.all_gather(&[round, u8::try_from(member.rank()).unwrap()]).unwrap())
                 .collect::<Vec<_>>()
         });
         for of_member in rounds {
-            for (round, all) in of_member.into_iter().enumerate() {
-                let expected: Vec<[u8; 2]> = (0..5).map(|rank| [round as u8, rank]).collect();
+            for (round, all) in (0_u8..).zip(of_member) {
+                let expected: Vec<[u8; 2]> = (0..5).map(|rank| [round, rank]).collect();
                 assert_eq!(all, expected);
             }
         }

@@ -485,7 +485,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let pacer = Pacer::new(self.schedule, past);
         let watch = Watch { watcher: self.watcher, warnings, on_failed_save: self.on_failed_save };
         let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
-        let run = if self.is_part { run.as_part() } else { run };
+        let run = if self.is_part { run.of_part() } else { run };
         let net = Net::of::<T>(self.read_back, reader.program());
         // The library itself saves without loading where that is right.
         let unloaded = writer.newest().filter(|_| !self.is_of_library);

@@ -105,7 +105,7 @@ impl Run {
     }
 
     /// Leaves it to the group to tell of saves: this is the part of one member.
-    pub(crate) fn as_part(mut self) -> Run {
+    pub(crate) fn of_part(mut self) -> Run {
         self.announces = false;
         self
     }

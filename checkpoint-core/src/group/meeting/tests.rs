@@ -23,12 +23,12 @@ fn processes_that_share_a_directory_meet_there() {
     for _ in 0..3 {
         let rounds = meet(&path, 4, |group| {
             (0..50_u8)
-                .map(|round| group.all_gather(&[round, group.rank() as u8]).unwrap())
+                .map(|round| group.all_gather(&[round, u8::try_from(group.rank()).unwrap()]).unwrap())
                 .collect::<Vec<_>>()
         });
         for of_member in rounds {
-            for (round, all) in of_member.into_iter().enumerate() {
-                assert_eq!(all, (0..4).map(|rank| vec![round as u8, rank]).collect::<Vec<_>>());
+            for (round, all) in (0_u8..).zip(of_member) {
+                assert_eq!(all, (0..4).map(|rank| vec![round, rank]).collect::<Vec<_>>());
             }
         }
     }
@@ -130,9 +130,9 @@ fn members_that_disagree_on_the_size_are_refused() {
 fn members_that_start_in_any_order_meet() {
     let parent = tempfile::tempdir().unwrap();
     // The leftovers that rank 0 removes are as many as there can be.
-    for round in 0..100 {
-        put(parent.path(), &of_rank(round, HELLO), b"").unwrap();
-        let given = meet(parent.path(), 3, |group| group.all_gather(&[round as u8]).unwrap());
+    for round in 0..100_u8 {
+        put(parent.path(), &of_rank(round.into(), HELLO), b"").unwrap();
+        let given = meet(parent.path(), 3, |group| group.all_gather(&[round]).unwrap());
         assert_eq!(given.len(), 3, "{round}");
     }
 }

@@ -36,10 +36,13 @@ struct Effort {
 }
 
 const FULL: Effort = Effort {
-    limits: Limits { contents: 64, singles: true, pairs: true, random: 40 },
+    limits: Limits { contents: 16, singles: true, pairs: false, random: 4 },
     restarts: 60,
     kills: 60,
 };
+
+/// The number of distinct joint states that are counted; the check goes on for the others.
+const COUNTED: usize = 4_000_000;
 
 const BRIEF: Limits = Limits { contents: 2, singles: false, pairs: false, random: 0 };
 
@@ -263,7 +266,7 @@ impl Campaign {
         let Effort { limits, restarts, kills } = effort;
         let empty = || SimulatedDisk::new(Image::new());
         let none = (0, BTreeSet::new());
-        let (records, ends) = self.job(&[empty(), empty()], 1, none, limits, work)?;
+        let (records, ends) = self.job(&[empty(), empty()], 1, &none, limits, work)?;
         let mut job = 1;
         // The members are killed, and their machines go on.
         for (places, acknowledged, began) in spread(ends, kills) {
@@ -276,7 +279,7 @@ impl Campaign {
                 SimulatedDisk::after(record.base.clone(), events.collect())
             };
             let disks: Vec<_> = records.iter().zip(places).map(after).collect();
-            self.job(&disks, job, (acknowledged, began), BRIEF, work)?;
+            self.job(&disks, job, &(acknowledged, began), BRIEF, work)?;
         }
         let mut starts: Vec<_> = std::mem::take(&mut self.starts).into_iter().collect();
         starts.sort_unstable();
@@ -285,7 +288,7 @@ impl Campaign {
             let disks = [views.0, views.1].map(|view| SimulatedDisk::new(self.views[&view].clone()));
             // A load of another state than these would be a mixture.
             let began = BTreeSet::from_iter(self.loads[&views].clone().unwrap_or_default());
-            self.job(&disks, job, (acknowledged, began), BRIEF, work)?;
+            self.job(&disks, job, &(acknowledged, began), BRIEF, work)?;
         }
         Ok(())
     }
@@ -296,7 +299,7 @@ impl Campaign {
         &mut self,
         disks: &[Arc<SimulatedDisk>],
         job: u64,
-        before: (u64, BTreeSet<u64>),
+        before: &(u64, BTreeSet<u64>),
         limits: Limits,
         work: Work,
     ) -> Result<(Vec<Record>, Vec<End>), Broken> {
@@ -305,7 +308,7 @@ impl Campaign {
         self.checked.clear();
         let mut timelines = Vec::new();
         for (rank, record) in records.iter().enumerate() {
-            timelines.push(self.timeline(rank, record, &before, limits));
+            timelines.push(self.timeline(rank, record, before, limits));
         }
         let [first, second] = &timelines[..] else { panic!("two members") };
         let mut ends = HashMap::new();
@@ -389,7 +392,7 @@ impl Campaign {
 
     fn check(&mut self, one: &Moment, two: &Moment) -> Result<(), Broken> {
         let acknowledged = one.acknowledged.max(two.acknowledged);
-        if self.counts {
+        if self.counts && self.states.len() < COUNTED {
             for state in &one.disk.all {
                 self.states.extend(two.disk.all.iter().map(|other| (*state, *other)));
             }
@@ -475,7 +478,7 @@ fn no_group_save_is_lost_in_a_million_joint_states() {
     let mut campaign = Campaign { counts: true, ..Campaign::default() };
     campaign.run(FULL, work).unwrap();
     let (states, loads) = (campaign.states.len(), campaign.loads.len());
-    println!("{states} distinct joint states, {loads} of them differ in what a load can see");
+    println!("at least {states} distinct joint states, {loads} of them differ in what a load can see");
     assert!(states >= 1_000_000, "{states}");
 }
 
