@@ -35,10 +35,10 @@ fn median(times: &[Duration]) -> f64 {
 }
 
 /// All members begin at the same time.
-fn timed(member: &Threads, work: impl FnOnce()) -> Duration {
+fn timed<R>(member: &Threads, work: impl FnOnce() -> R) -> Duration {
     member.all_gather(b"").unwrap();
     let begun = Instant::now();
-    work();
+    black_box(work());
     begun.elapsed()
 }
 
@@ -49,7 +49,7 @@ fn alone(parent: &Path, numbers: usize, rounds: usize) -> f64 {
         let own = path.join(member.rank().to_string());
         let mut checkpoints = Checkpointer::<Vec<f64>>::builder(own).history(false).open().unwrap();
         let state = vec![0.5; numbers];
-        (0..rounds).map(|_| timed(member, || drop(checkpoints.save(&state).unwrap()))).collect()
+        (0..rounds).map(|_| timed(member, || checkpoints.save(&state).unwrap())).collect()
     });
     std::fs::remove_dir_all(path).unwrap();
     median(&times)
@@ -64,11 +64,11 @@ fn together(parent: &Path, numbers: usize, rounds: usize, background: bool) -> f
         let state = vec![0.5; numbers];
         let mut save = || match background {
             true => {
-                let time = timed(member, || drop(group.save_in_background(&state).unwrap()));
+                let time = timed(member, || group.save_in_background(&state).unwrap());
                 group.wait().unwrap();
                 time
             }
-            false => timed(member, || drop(group.save(&state).unwrap())),
+            false => timed(member, || group.save(&state).unwrap()),
         };
         (0..rounds).map(|_| save()).collect()
     });
