@@ -7,6 +7,7 @@
 //! gather  a verdict: all accept it; or all go to the next older one, if a part is damaged for good
 //! ```
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,6 @@ use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{CheckpointReader, Decoded};
 use crate::state::Checkpoint;
 use crate::store::{Directory, RANKS, of_rank};
-use std::sync::Arc;
 
 /// A generation that all members are to try.
 #[derive(Clone, Serialize, Deserialize)]
