@@ -71,7 +71,7 @@ impl Answer for GroupShown {
 
 fn cells(array: &GroupArray) -> Vec<Cell> {
     let shape: Vec<String> = array.shape.iter().map(ToString::to_string).collect();
-    let path = if array.path.is_empty() { "the state".to_owned() } else { text::plain(&array.path).into() };
+    let path = if array.path.is_empty() { "the state".to_owned() } else { text::plain(&array.path) };
     vec![
         Cell::left(path).styled(BOLD),
         Cell::left(text::plain(&array.dtype)),

@@ -59,7 +59,7 @@ fn part(path: &Path, rank: usize, generation: u64) -> PathBuf {
 
 fn ckpt(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> (i32, Vec<u8>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
-    arguments.iter().for_each(|argument| drop(command.arg(argument)));
+    command.args(arguments);
     let output = command.output().unwrap();
     (output.status.code().unwrap(), output.stdout, String::from_utf8(output.stderr).unwrap())
 }
@@ -135,7 +135,7 @@ fn export_puts_the_blocks_together() {
     assert!(String::from_utf8_lossy(&npy[..header]).contains("'shape': (40, 30)"));
     let numbers: Vec<f64> =
         npy[header..].chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect();
-    assert!(numbers.iter().map(|number| *number as u64).eq(0..ROWS * COLUMNS));
+    assert!(numbers.iter().copied().eq((0..ROWS * COLUMNS).map(|number| number as f64)));
 }
 
 #[test]

@@ -191,7 +191,7 @@ impl<W: std::io::Write> Assembly<'_, '_, W> {
                 BlockData::Apart(number) => {
                     (array..number).try_for_each(|number| self.copy(number))?;
                     array = number + 1;
-                    self.put(number, &value, in_table.shape.clone(), &data)?;
+                    self.put(number, &value, &in_table.shape, &data)?;
                     put_reference(&mut bytes, whole.reference(number as u64));
                 }
                 BlockData::Here(_) => {
@@ -226,7 +226,7 @@ impl<W: std::io::Write> Assembly<'_, '_, W> {
         &mut self,
         number: usize,
         value: &ShardedValue,
-        shape: Vec<u64>,
+        shape: &[u64],
         data: &[u8],
     ) -> Result<(), Error> {
         let header = self.base.container().array_header(number);
@@ -239,7 +239,7 @@ impl<W: std::io::Write> Assembly<'_, '_, W> {
             &value.inner
         };
         let dtype = Dtype { is_i128: false, ..header.dtype };
-        self.put_array(number, Kind { dtype, inner: &[] }, [&shape[..], inner].concat(), data)
+        self.put_array(number, Kind { dtype, inner: &[] }, [shape, inner].concat(), data)
     }
 
     fn put_array(&mut self, number: usize, kind: Kind, shape: Vec<u64>, bytes: &[u8]) -> Result<(), Error> {

@@ -429,7 +429,7 @@ impl<'a> Surveyor<'a> {
             Count::Apart(apart) => (apart.rows, BlockData::Apart(apart.number)),
             Count::Here(count) => {
                 let begin = self.walker.place.offset;
-                let bytes = count.checked_mul(row).unwrap_or(u64::MAX);
+                let bytes = count.saturating_mul(row);
                 self.told(|walker| walker.take_slice(bytes).map(drop))?;
                 (count, BlockData::Here(begin..self.walker.place.offset))
             }
