@@ -53,7 +53,8 @@ impl Region<'_> {
             && self.offset.iter().zip(self.extent).zip(shape).all(is_inside)
     }
 
-    /// The offset and the extent of the elements that both blocks have. `None` where there are none.
+    /// The offset and the extent of the elements that both blocks have. `None` where there are
+    /// none.
     fn overlap(&self, other: &Region<'_>) -> Option<(Vec<u64>, Vec<u64>)> {
         let one = self.offset.iter().zip(self.extent);
         let both = one.zip(other.offset.iter().zip(other.extent));

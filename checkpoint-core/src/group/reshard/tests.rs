@@ -272,6 +272,20 @@ fn no_bit_of_an_array_header_leads_to_other_numbers() {
 }
 
 #[test]
+fn a_header_in_a_chunk_that_is_not_read_is_compared() {
+    let shape = [2, 400_000];
+    let mut job = Job::save(&filled(&shape, &[2, 1]));
+    let mut file = job.files[1].to_vec();
+    let header = file.windows(6).position(|six| six == b"\x93NUMPY").unwrap();
+    let descr = file[header..].windows(3).position(|three| three == b"<f8").unwrap();
+    file[header + descr + 1] = b'i';
+    job.files[1] = Arc::new(file);
+    let wanted = split(&shape, &[1, 4]).remove(3);
+    let error = job.load(Member(3, 4), (Shared(0), wanted)).unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("is not as the state says"), "{error}");
+}
+
+#[test]
 fn sharded_arrays_are_found_wherever_they_are() {
     type Nested = (
         Vec<Sharded<f64>>,
@@ -452,6 +466,13 @@ fn shared_values_that_differ_are_refused_and_named() {
     let mut other = good.clone();
     other.3 = Shared(vec![2, 1]);
     assert!(message(other).ends_with(": 3"));
+}
+
+#[test]
+fn the_order_of_a_shared_list_counts() {
+    let list = |words: [&str; 2]| Shared(words.map(str::to_owned).to_vec());
+    Job::save(&[list(["a", "b"]), list(["a", "b"])]);
+    assert!(Job::try_save(&[list(["a", "b"]), list(["b", "a"])], None).is_err());
 }
 
 #[test]
