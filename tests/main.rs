@@ -58,4 +58,5 @@ mod train;
 mod two_forms;
 mod user_code;
 mod warnings;
+mod workers;
 mod written_and_read;

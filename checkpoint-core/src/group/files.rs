@@ -222,13 +222,7 @@ impl<W: std::io::Write> Assembly<'_, '_, W> {
         self.put_array(number, kind, header.shape, data.unwrap_or_default())
     }
 
-    fn put(
-        &mut self,
-        number: usize,
-        value: &ShardedValue,
-        shape: &[u64],
-        data: &[u8],
-    ) -> Result<(), Error> {
+    fn put(&mut self, number: usize, value: &ShardedValue, shape: &[u64], data: &[u8]) -> Result<(), Error> {
         let header = self.base.container().array_header(number);
         let header = header.map_err(|refusal| Error::refused(self.base.path(), refusal))?;
         // A complex number is one again, as it was in the block.

@@ -325,7 +325,9 @@ fn sharded_arrays_are_found_wherever_they_are() {
                 })
                 .into(),
             Shared(if is_filled { vec![0.5, 1.5] } else { Vec::new() }),
-            [3, 1, 2].map(|key| (key, block(member, &[6], value!(|n: u64| n.is_multiple_of(u64::from(key)))))).into(),
+            [3, 1, 2]
+                .map(|key| (key, block(member, &[6], value!(|n: u64| n.is_multiple_of(u64::from(key))))))
+                .into(),
         )
     }
     for from in [1, 2, 5] {
