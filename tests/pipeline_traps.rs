@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use crate::common::{assert_passed, file_of, inside, once_more};
 use checkpointed::{
-    Checkpointer, Error, Key, Pipeline, Protection, checkpointed,
+    Checkpointer, Error, Key, Metadata, Pipeline, Protection, checkpointed,
+    inspect::{self, Retention},
     pipeline::{Outcome, Reason, StepReport, redo},
 };
 use serde::Serialize;
@@ -151,19 +153,118 @@ fn a_damaged_output_is_set_aside_and_made_again() {
         (sum.map(|sum| *sum.load().unwrap()), taken.lock().unwrap().clone())
     };
     assert_eq!(run(0).0.unwrap(), 1000.0);
-    for (parameter, name) in [(1, "damaged"), (2, "damaged-2")] {
-        let bytes = damage(&path, "large", 1);
-        let (outcome, warnings) = run(parameter);
+    for version in [1, 2] {
+        let bytes = damage(&path, "large", version);
+        let (outcome, mut warnings) = run(version);
         let error = outcome.unwrap_err().to_string();
-        let aside = path.join(format!("steps/large/00000000000000000001.ckpt.{name}"));
+        let aside = path.join(format!("steps/large/0000000000000000000{version}.ckpt.damaged"));
+        // Only the newest is kept.
+        let older = path.join("steps/large/00000000000000000001.ckpt.damaged");
+        if version == 2 {
+            let removed = warnings.remove(0);
+            assert!(!older.exists() && removed.contains(&older.display().to_string()), "{removed}");
+        }
         assert!(error.contains("`large`") && error.contains(&aside.display().to_string()), "{error}");
         assert!(error.contains("the next run of the program makes it again"), "{error}");
         let told = |warning: &String| warning.contains(&aside.display().to_string());
         assert!(warnings.len() == 1 && told(&warnings[0]), "{warnings:?}");
         assert_eq!(fs::read(&aside).unwrap(), bytes);
-        let (outcome, warnings) = run(parameter);
+        let (outcome, warnings) = run(version);
         assert_eq!((outcome.unwrap(), warnings), (1000.0, Vec::new()));
+        // Its number is not used again.
+        assert!(file_of(&path.join("steps/large"), version + 1).exists());
     }
+    // It goes when it would go as a generation.
+    let folder = path.join("steps/large");
+    let retention = || Some(Retention::newest(NonZeroUsize::MIN));
+    let listed = inspect::overview(&folder, &Protection::new()).unwrap().set_aside;
+    assert!(listed.len() == 1 && listed[0].generation == 2, "{listed:?}");
+    let pruning = inspect::prune(&folder, &Protection::new(), retention(), true).unwrap();
+    assert!(pruning.removed.len() == 1 && listed[0].path.exists(), "{pruning:?}");
+    inspect::prune(&folder, &Protection::new(), retention(), false).unwrap();
+    assert!(!listed[0].path.exists() && file_of(&folder, 3).exists());
+}
+
+/// Runs a step with this parameter, and another one, under a command. Returns the value of the step.
+fn commanded(path: &Path, parameter: u64, command: fn(Pipeline) -> Pipeline) -> Result<u64, Error> {
+    let pipeline = command(Pipeline::open(path)?);
+    let first = pipeline.step("first").param("x", &parameter).run(|_| Ok::<u64, Error>(parameter))?;
+    pipeline.step("second").run(|_| Ok::<u64, Error>(0))?;
+    first.load().map(|value| *value)
+}
+
+#[test]
+fn an_older_output_never_stands_for_a_damaged_one() {
+    let only = |pipeline: Pipeline| pipeline.only("second");
+    let from = |pipeline: Pipeline| pipeline.from("second");
+    for is_set_aside in [false, true] {
+        let (_parent, path) = nowhere();
+        commanded(&path, 1, |pipeline| pipeline).unwrap();
+        commanded(&path, 2, |pipeline| pipeline).unwrap();
+        assert_eq!(commanded(&path, 3, only).unwrap(), 2, "the nearest");
+        let file = file_of(&path.join("steps/first"), 2);
+        if is_set_aside {
+            fs::rename(&file, file.with_extension("ckpt.damaged")).unwrap();
+        } else {
+            fs::write(&file, "PK").unwrap();
+        }
+        let error = commanded(&path, 2, only).unwrap_err().to_string();
+        let (damage, name) = ("version 2 of its output", "00000000000000000002.ckpt");
+        assert!(error.contains(damage) && error.contains(name), "{error}");
+        assert_eq!(commanded(&path, 2, from).unwrap(), 2);
+        // The new version is not an older one.
+        assert_eq!(commanded(&path, 4, only).unwrap(), 2);
+    }
+}
+
+#[test]
+fn an_output_behind_an_error_of_the_system_stays_in_place() {
+    let (_parent, path) = nowhere();
+    commanded(&path, 1, |pipeline| pipeline).unwrap();
+    let file = file_of(&path.join("steps/first"), 1);
+    let away = path.join("away");
+    fs::rename(&file, &away).unwrap();
+    // Opening a link to itself fails.
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    let error = commanded(&path, 1, |pipeline| pipeline).unwrap_err();
+    let Error::OutputUnusable { set_aside: None, source, .. } = &error else { panic!("{error}") };
+    assert!(matches!(**source, Error::Io { .. }), "{error}");
+    assert!(error.to_string().contains("left in place"), "{error}");
+    assert!(file.is_symlink());
+    fs::rename(&away, &file).unwrap();
+    let pipeline = Pipeline::open(&path).unwrap();
+    let first = pipeline.step("first").param("x", &1_u64).run(|_| Ok::<u64, Error>(5)).unwrap();
+    fs::rename(&file, &away).unwrap();
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    let error = first.load().unwrap_err();
+    assert!(matches!(error, Error::OutputUnusable { set_aside: None, .. }) && file.is_symlink(), "{error}");
+    fs::rename(&away, &file).unwrap();
+    assert_eq!(*first.load().unwrap(), 1);
+}
+
+#[test]
+fn another_output_with_the_same_number_is_not_loaded() {
+    let (_parent, path) = nowhere();
+    let (_other_parent, other) = nowhere();
+    commanded(&other, 2, |pipeline| pipeline).unwrap();
+    let pipeline = Pipeline::open(&path).unwrap();
+    let first = pipeline.step("first").param("x", &1_u64).run(|_| Ok::<u64, Error>(1)).unwrap();
+    first.unload();
+    let file = file_of(&path.join("steps/first"), 1);
+    fs::copy(file_of(&other.join("steps/first"), 1), &file).unwrap();
+    let error = first.load().unwrap_err();
+    assert!(matches!(error, Error::OutputUnusable { set_aside: None, .. }) && file.exists(), "{error}");
+}
+
+#[test]
+fn the_name_of_the_mark_of_changed_inputs_is_refused() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    let mark = || Metadata::new().with("inputs that changed while the state was computed", "x");
+    let error = checkpoints.save_with(&1, mark()).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+    assert!(checkpoints.save_in_background_with(&1, mark()).is_err());
+    assert_eq!(checkpoints.generations().unwrap(), []);
 }
 
 #[test]
@@ -278,26 +379,37 @@ fn a_step_goes_on_from_before_its_input_changed() {
     let (outcome, warnings) = run(&|loaded, checkpoints| {
         assert_eq!(loaded, Some(10));
         checkpoints.save(&11)?;
-        thread::sleep(Duration::from_millis(20));
-        fs::write(&file, "2").unwrap();
-        thread::sleep(Duration::from_millis(20));
+        // Touched, and with another link: its content is the same.
         fs::write(&file, "1").unwrap();
+        fs::hard_link(&file, parent.path().join("link")).unwrap();
+        checkpoints.save(&12)?;
+        fs::write(&file, "2").unwrap();
         checkpoints.save(&21)?;
+        fs::write(&file, "1").unwrap();
         checkpoints.save_in_background(&22)?;
         checkpoints.wait()?;
+        // However many follow, they displace no checkpoint from before.
+        (23..30).try_for_each(|state| checkpoints.save(&state).map(drop))?;
+        assert_eq!(checkpoints.generations()?.len(), 3);
         Err("killed".into())
     });
     assert!(outcome.unwrap_err().to_string().contains("killed"));
-    assert!(warnings.len() == 1 && warnings[0].contains("input.csv"), "{warnings:?}");
-    // All that is kept is from after the change.
+    // One tells of the generation that is skipped, and one of the change.
+    let names = warnings.iter().filter(|warning| warning.contains("input.csv")).count();
+    assert!(warnings.len() == 2 && names == 2, "{warnings:?}");
+    // All from before the change are damaged: the step starts from its beginning.
     let (outcome, warnings) = run(&|loaded, checkpoints| {
-        assert_eq!(loaded, None);
+        assert_eq!(loaded, Some(12));
+        for generation in checkpoints.generations()?.into_iter().take(2) {
+            fs::write(file_of(checkpoints.path(), generation), "PK").unwrap();
+        }
+        assert_eq!(checkpoints.load()?, None);
         checkpoints.save(&12)?;
         checkpoints.save(&13)?;
         Err("killed".into())
     });
     assert!(outcome.unwrap_err().to_string().contains("killed"));
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.contains("starts from its beginning")), "{warnings:?}");
     // A change while no step runs does no harm.
     fs::write(&file, "2").unwrap();
     fs::write(&file, "1").unwrap();

@@ -31,6 +31,9 @@ pub(crate) struct Listing {
     bytes: u64,
     temporaries: usize,
     temporary_bytes: u64,
+    /// The files of damaged outputs that a pipeline moved out of the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    set_aside: Vec<PathBuf>,
     /// The newest generation in the history, if the directory has none.
     missing: Option<u64>,
     generations: Vec<Generation>,
@@ -68,6 +71,13 @@ impl Answer for Listing {
         if self.requeue_requested {
             writeln!(output, "asked to save, stop and be started again")?;
         }
+        for path in &self.set_aside {
+            writeln!(
+                output,
+                "damaged, and moved out of the way: {}",
+                text::plain(&path.display().to_string())
+            )?;
+        }
         if self.temporaries > 0 {
             let why = if self.running.is_some() { "" } else { ", to be removed by the next start" };
             let length = text::bytes(self.temporary_bytes);
@@ -98,6 +108,7 @@ pub(crate) fn run(
         bytes: overview.generations.iter().map(|generation| generation.bytes).sum(),
         temporaries: overview.temporaries,
         temporary_bytes: overview.temporary_bytes,
+        set_aside: overview.set_aside.into_iter().map(|aside| aside.path).collect(),
         missing: overview.missing,
         generations: overview.generations.into_iter().map(Generation::of).collect(),
     })?;

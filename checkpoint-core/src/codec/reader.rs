@@ -104,6 +104,9 @@ impl<'de, 'a> Reader<'de, 'a> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
         let mut rows = Rows::new(kind, bytes);
         match visitor.visit_seq(&mut rows) {
+            Ok(_) if rows.failed() => {
+                Err(self.keep(Failure::new(format!("array {} is not what the value reads", array.number))))
+            }
             Ok(_) if !rows.ended() => {
                 let why = format!("array {} is longer than the value", array.number);
                 Err(self.keep(Failure::new(why)))

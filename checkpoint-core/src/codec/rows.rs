@@ -53,8 +53,16 @@ impl<'de> SeqAccess<'de> for &mut Rows {
         if self.ended() {
             return Ok(None);
         }
-        let Kind { inner, dtype, .. } = self.kind;
-        seed.deserialize(Row { rows: self, inner, element: dtype.element() }).map(Some)
+        // A type that passes over a failure would be given the same row again, without an end.
+        if self.failed {
+            return Err(Failure::custom("an array was read on behind a failure"));
+        }
+        let (Kind { inner, dtype, .. }, before) = (self.kind, self.taken);
+        let row = seed.deserialize(Row { rows: self, inner, element: dtype.element() })?;
+        if self.taken == before {
+            return Err(self.refuse("the type reads nothing of a row"));
+        }
+        Ok(Some(row))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -199,5 +207,43 @@ impl<'de> SeqAccess<'de> for Members<'_> {
             }
             None => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::arrays;
+
+    struct Lenient<T>(Option<T>);
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Lenient<T>, D::Error> {
+            Ok(Lenient(T::deserialize(deserializer).ok()))
+        }
+    }
+
+    struct Nothing;
+
+    impl<'de> Deserialize<'de> for Nothing {
+        fn deserialize<D: Deserializer<'de>>(_: D) -> std::result::Result<Nothing, D::Error> {
+            Ok(Nothing)
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_passed_over_does_not_come_again_forever() {
+        let kind = arrays::vec_kind::<Vec<f64>>().unwrap();
+        let mut rows = Rows::new(kind, vec![0; 32]);
+        assert!((&mut rows).next_element::<Lenient<f32>>().is_err() && rows.failed());
+        let mut rows = Rows::new(arrays::vec_kind::<Vec<bool>>().unwrap(), vec![2, 2]);
+        let first: Lenient<bool> = (&mut rows).next_element().unwrap().unwrap();
+        assert!(first.0.is_none() && rows.failed());
+        assert!((&mut rows).next_element::<Lenient<bool>>().is_err());
+        let mut rows = Rows::new(kind, vec![0; 32]);
+        assert!((&mut rows).next_element::<Nothing>().is_err() && rows.failed());
     }
 }

@@ -26,6 +26,10 @@ pub(super) fn remake_help(step: &str, set_aside: Option<&Path>, source: &Error) 
         None if matches!(source, Error::NoSuchGeneration { .. }) => {
             "the next run of the program makes it again".to_owned()
         }
+        None if matches!(source, Error::Io { .. }) => format!(
+            "its file was left in place: run the program again once the file can be read, or run it with \
+             CHECKPOINT_STEPS=force-only:{step} to make the output again"
+        ),
         None => format!("to make it again, run the program with CHECKPOINT_STEPS=force-only:{step}"),
     }
 }

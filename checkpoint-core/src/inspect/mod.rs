@@ -33,7 +33,7 @@ mod pruning;
 mod verification;
 
 pub use copying::{Copied, copy};
-pub use overview::{GenerationOverview, Kind, Overview, holder, overview, pin, unpin};
+pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune};
 pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
 

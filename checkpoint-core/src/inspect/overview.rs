@@ -11,6 +11,7 @@ use crate::container::{GROUP, Manifest, SCOPES};
 use crate::error::Error;
 use crate::history::{self, Event, History};
 use crate::run::reader::CheckpointReader;
+use crate::run::stamp;
 use crate::seal::Protection;
 use crate::store::{
     self, Directory, Home as _, Keeping, Metrics, RANKS, RealDisk, Retention, absolute, name, rank_of,
@@ -26,6 +27,8 @@ pub struct Overview {
     pub kind: Kind,
     /// The generations, oldest first.
     pub generations: Vec<GenerationOverview>,
+    /// The files of damaged generations that were moved out of the way, lowest first.
+    pub set_aside: Vec<SetAside>,
     /// The process that has it open for saving at present, in its own words.
     pub holder: Option<String>,
     /// The retention of the last run, if the history has it.
@@ -79,6 +82,18 @@ pub struct GenerationOverview {
     /// The reasons to keep it, as far as they are known: the rules of the last run, and pins. Empty
     /// for one that the next save removes.
     pub kept: Vec<Keeping>,
+}
+
+/// The file of a damaged generation that a pipeline moved out of the way, to run its step again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The number that it had.
+    pub generation: u64,
+    /// Its file.
+    pub path: PathBuf,
+    /// The length of the file.
+    pub bytes: u64,
 }
 
 /// Reads an overview of a checkpoint directory, with checkpoints saved under this protection. It
@@ -150,6 +165,11 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         None if path.join(name::STEPS).is_dir() => Kind::Pipeline,
         _ => Kind::Checkpoints,
     };
+    let set_aside = directory.files_set_aside()?.into_iter().map(|(generation, path)| {
+        let bytes = length_of(&path);
+        SetAside { generation, path, bytes }
+    });
+    let set_aside = set_aside.collect();
     let holder = holder(path)?;
     let halt_requested = path.join(name::HALT).is_file();
     let requeue_requested = path.join(name::REQUEUE).is_file();
@@ -164,6 +184,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         kind,
         missing: saved.filter(|saved| Some(*saved) > newest),
         generations,
+        set_aside,
         holder,
         retention,
         halt_requested,
@@ -192,7 +213,12 @@ pub(super) fn kept(
     pinned: &BTreeSet<u64>,
 ) -> BTreeMap<u64, Vec<Keeping>> {
     let numbers: Vec<u64> = generations.iter().map(|generation| generation.generation).collect();
-    let damaged = generations.iter().filter(|generation| generation.manifest.is_err());
+    // No load uses a generation that was computed from changed inputs.
+    let is_unusable = |generation: &&GenerationOverview| match &generation.manifest {
+        Ok(manifest) => stamp::is_marked(manifest),
+        Err(_) => true,
+    };
+    let damaged = generations.iter().filter(is_unusable);
     let damaged = damaged.map(|generation| generation.generation).collect();
     let metrics: BTreeMap<u64, Metrics> = generations
         .iter()

@@ -1,14 +1,17 @@
 //! Removes generations outside the retention, as a save would.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::overview::{Overview, kept, overview, part_directories};
+use super::overview::{Overview, SetAside, kept, overview, part_directories};
 use super::verification::verify;
 use crate::error::Error;
+use crate::run::stamp;
 use crate::seal::Protection;
-use crate::store::{Claiming, Directory, Disk as _, Home as _, Keeping, RealDisk, Retention, absolute};
+use crate::store::{Claiming, Directory, Home as _, Keeping, RealDisk, Retention, absolute};
 use crate::tree::File;
 
 /// The generations that a retention keeps, and those that it does not.
@@ -38,7 +41,8 @@ pub struct Pruned {
 /// retention, that of the last run holds.
 ///
 /// Damaged generations do not count among those to keep: the newest are read and verified until
-/// enough are whole. If none is whole, nothing is removed. Pinned generations stay. Unless it is a
+/// enough are whole. If none is whole, nothing is removed. The files of damaged outputs that a
+/// pipeline moved out of the way go too, once newer generations than these are kept. Pinned generations stay. Unless it is a
 /// trial, no program may have the directory open for saving.
 ///
 /// ```
@@ -73,11 +77,12 @@ pub fn prune(
     let path = &absolute(path)?;
     // This comes first, because the claim would create a missing directory.
     let seen = overview(path, protection)?;
-    let claiming = Claiming { durable: true, ..Claiming::default() };
+    let authenticated = protection.tag_key().is_some();
+    let claiming = Claiming { durable: true, authenticated, ..Claiming::default() };
     let directory = Directory::new(path, Arc::new(RealDisk::default()));
     let mut claim = if trial { None } else { Some(directory.claim(&claiming)?) };
     let seen = if trial { seen } else { overview(path, protection)? };
-    let Overview { mut generations, retention: known, .. } = seen;
+    let Overview { mut generations, retention: known, set_aside, .. } = seen;
     let Some(retention) = retention.or(known) else {
         let setting = format!("the generations to keep in {}", path.display());
         return Err(Error::InvalidSetting {
@@ -92,7 +97,8 @@ pub fn prune(
         {
             return Err(error);
         }
-        if generation.manifest.is_ok() && whole < retention.last.get() {
+        let may_be_used = generation.manifest.as_ref().is_ok_and(|manifest| !stamp::is_marked(manifest));
+        if may_be_used && whole < retention.last.get() {
             let verdict = verify(&generation.path, protection);
             let parts = verdict.parts.iter().filter_map(|part| part.problem.clone());
             match verdict.problem.clone().into_iter().chain(parts).next() {
@@ -111,22 +117,38 @@ pub fn prune(
             path: generation.path.clone(),
         })
         .collect();
+    // A damaged generation that was moved away goes once it would go in its place. Until then its
+    // number must not be used again.
+    let is_last = |(_, why): &(&u64, &Vec<Keeping>)| why.contains(&Keeping::Last);
+    let oldest = reasons.iter().find(is_last).map(|(generation, _)| *generation);
+    let aside = set_aside.into_iter().filter(|aside| oldest.is_some_and(|oldest| aside.generation < oldest));
+    let aside: Vec<Pruned> = aside
+        .map(|SetAside { generation, path, bytes }| {
+            let damage = Some("it was damaged, and its file was moved out of the way".to_owned());
+            Pruned { generation, bytes, damage, path }
+        })
+        .collect();
     if let Some(claim) = &mut claim {
         let mut stays = BTreeSet::new();
         for Pruned { generation, path, .. } in &removed {
             let failed = |source| Error::writing("remove", path, source);
             // `false`: the generation was pinned at this moment, or is being read.
-            if !claim.remove(*generation).map_err(failed)? {
+            if !claim.remove_at_once(*generation).map_err(failed)? {
                 stays.insert(*generation);
             }
         }
         removed.retain(|pruned| !stays.contains(&pruned.generation));
-        RealDisk::default().sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
+        for Pruned { path, .. } in &aside {
+            remove_file(path)?;
+        }
+        claim.sync()?;
         // The table is gone, and nothing refers to the parts of the group any more.
         for part in part_directories(path) {
             remove_parts(&part, &claiming, &removed)?;
         }
     }
+    removed.extend(aside);
+    removed.sort_by_key(|pruned| pruned.generation);
     Ok(Pruning { kept: reasons.into_iter().collect(), removed })
 }
 
@@ -140,8 +162,15 @@ fn remove_parts(part: &Directory, claiming: &Claiming, removed: &[Pruned]) -> Re
     let mut claim = part.claim(claiming)?;
     for generation in there {
         let path = part.location(generation);
-        claim.remove(generation).map_err(|source| Error::writing("remove", &path, source))?;
+        claim.remove_at_once(generation).map_err(|source| Error::writing("remove", &path, source))?;
     }
-    let path = part.path();
-    RealDisk::default().sync_directory(path).map_err(|source| Error::writing("sync", path, source))
+    claim.sync()
+}
+
+/// Removes a file that was moved out of the way.
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::writing("remove", path, error)),
+        _ => Ok(()),
+    }
 }

@@ -1,10 +1,13 @@
 //! Decides to run a step, or to take a version of its output instead.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::commands::Commands;
 use super::key::{Key, Record};
+use super::output::is_broken;
 use super::report::Reason;
 use crate::container::Manifest;
 use crate::error::Error;
@@ -40,20 +43,104 @@ pub(super) enum Choice {
 pub(super) struct Kept {
     /// Newest first.
     pub(super) versions: Vec<Version>,
-    /// The number and the error of each damaged version.
-    damaged: Vec<(u64, Error)>,
+    /// The versions that cannot be used.
+    lost: Vec<Lost>,
+}
+
+/// A version that cannot be used.
+#[derive(Debug)]
+struct Lost {
+    number: u64,
+    /// Its key, if its manifest could be read.
+    key: Option<Key>,
+    why: Loss,
+}
+
+#[derive(Debug)]
+enum Loss {
+    /// Its file is damaged.
+    Damaged(Error),
+    /// Its file cannot be read, and may be whole.
+    Unreadable(Error),
+    /// It was damaged, and an earlier run moved its file there.
+    SetAside(PathBuf),
 }
 
 impl Kept {
-    /// The number and the error of each damaged version.
-    pub(super) fn damaged(&self) -> &[(u64, Error)] {
-        &self.damaged
+    /// The number and the error of each damaged version whose file is in its place, oldest first.
+    pub(super) fn damaged(&self) -> Vec<(u64, &Error)> {
+        let damaged = self.lost.iter().filter_map(|lost| match &lost.why {
+            Loss::Damaged(error) => Some((lost.number, error)),
+            Loss::Unreadable(_) | Loss::SetAside(_) => None,
+        });
+        let mut damaged: Vec<_> = damaged.collect();
+        damaged.sort_by_key(|(number, _)| *number);
+        damaged
     }
 
-    /// Takes out a version that turned out to be damaged.
+    /// Takes out a version that turned out to be damaged, or that cannot be read.
     pub(super) fn lose(&mut self, number: u64, why: Error) {
+        let key = self.versions.iter().find(|version| version.number == number);
+        let key = key.map(|version| version.record.key.clone());
         self.versions.retain(|version| version.number != number);
-        self.damaged.push((number, why));
+        self.lost.push(Lost::new(number, key, why));
+    }
+
+    /// Takes out the number and the error of a version that cannot be read, and that may have this
+    /// key.
+    pub(super) fn take_unreadable(&mut self, key: &Key) -> Option<(u64, Error)> {
+        let is_unreadable = |lost: &Lost| matches!(lost.why, Loss::Unreadable(_)) && lost.may_have(key);
+        let place = self.lost.iter().position(is_unreadable)?;
+        let Lost { number, why, .. } = self.lost.swap_remove(place);
+        match why {
+            Loss::Unreadable(error) => Some((number, error)),
+            Loss::Damaged(_) | Loss::SetAside(_) => None,
+        }
+    }
+
+    /// The highest number of a version with this key, also of a lost one; 0 if there is none.
+    pub(super) fn last_with(&self, key: &Key) -> u64 {
+        let kept = self.versions.iter().map(|version| (version.number, &version.record.key));
+        let lost = self.lost.iter().filter_map(|lost| Some((lost.number, lost.key.as_ref()?)));
+        let same = kept.chain(lost).filter(|(_, found)| *found == key);
+        same.map(|(number, _)| number).max().unwrap_or(0)
+    }
+
+    /// The lost version in whose place a version with another key would be taken.
+    fn in_place_of(&self, key: &Key, taken: &Version) -> Option<&Lost> {
+        self.lost.iter().find(|lost| match &lost.key {
+            Some(lost) => lost == key,
+            None => lost.number > taken.number,
+        })
+    }
+}
+
+impl Lost {
+    fn new(number: u64, key: Option<Key>, why: Error) -> Lost {
+        let why = if is_broken(&why) { Loss::Damaged(why) } else { Loss::Unreadable(why) };
+        Lost { number, key, why }
+    }
+
+    /// True if its key is this one, or is not known.
+    fn may_have(&self, key: &Key) -> bool {
+        self.key.as_ref().is_none_or(|found| found == key)
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.number;
+        match &self.why {
+            Loss::Damaged(error) => write!(formatter, "version {number} of its output is damaged: {error}"),
+            Loss::Unreadable(error) => {
+                write!(formatter, "version {number} of its output cannot be read: {error}")
+            }
+            Loss::SetAside(path) => write!(
+                formatter,
+                "version {number} of its output was damaged, and was moved to {}",
+                path.display()
+            ),
+        }
     }
 }
 
@@ -81,13 +168,19 @@ impl Marks {
 
 /// The versions that are kept.
 pub(super) fn kept<T: Checkpoint>(directory: Directory, protection: Protection) -> Result<Kept, Error> {
-    let reader = CheckpointReader::<T>::new(Arc::new(directory), protection)?;
     let mut kept = Kept::default();
+    let aside = directory.files_set_aside()?;
+    let reader = CheckpointReader::<T>::new(Arc::new(directory), protection)?;
+    for (number, path) in aside {
+        let manifest = path.file_name().and_then(|name| reader.manifest_of_file(name));
+        let key = manifest.and_then(|manifest| record_of(&manifest)).map(|record| record.key);
+        kept.lost.push(Lost { number, key, why: Loss::SetAside(path) });
+    }
     for number in reader.generations()?.into_iter().rev() {
         let manifest = match reader.manifest(number) {
             Ok(manifest) => manifest,
-            Err(error) if error.is_damage() => {
-                kept.damaged.push((number, error));
+            Err(error) if is_broken(&error) || matches!(error, Error::Io { .. }) => {
+                kept.lost.push(Lost::new(number, None, error));
                 continue;
             }
             Err(error) => return Err(error),
@@ -122,6 +215,8 @@ pub(super) fn decide(
     }
     let usable = || versions.iter().filter(|version| version.fits);
     let nearest = nearest(key, usable());
+    let lost = nearest.and_then(|nearest| kept.in_place_of(key, nearest));
+    let nearest = nearest.filter(|_| lost.is_none());
     let fitting = usable().find(|version| version.record.key == *key);
     let as_it_is = || {
         let reason = if fitting.is_some() { Reason::Unchanged } else { Reason::LeftAlone };
@@ -132,15 +227,25 @@ pub(super) fn decide(
     if let Some(number) = chosen.get(step) {
         let version = usable().find(|version| version.number == *number);
         let Some(version) = version else {
-            let kept: Vec<String> = usable().map(|version| version.number.to_string()).collect();
-            let why = format!("version {number} of it is not kept, only: {}", kept.join(", "));
+            let numbers: Vec<String> = usable().map(|version| version.number.to_string()).collect();
+            let numbers = numbers.join(", ");
+            let why = match kept.lost.iter().find(|lost| lost.number == *number) {
+                Some(lost) => format!("{lost}; versions that can be used: {numbers}"),
+                None => format!("version {number} of it is not kept, only: {numbers}"),
+            };
             return Err(Error::StepNotRun { step: step.to_owned(), why });
         };
         return Ok(Choice::Reuse(version.clone(), vec![Reason::Chosen]));
     }
     if !only.is_empty() && !only.contains(step) {
-        let why = "only other steps are to be run, and no version of its output is kept";
-        return as_it_is().ok_or_else(|| Error::StepNotRun { step: step.to_owned(), why: why.to_owned() });
+        return as_it_is().ok_or_else(|| {
+            let lost = lost.or_else(|| kept.lost.iter().max_by_key(|lost| lost.number));
+            let why = match lost {
+                Some(lost) => format!("only other steps are to be run, and {lost}"),
+                None => "only other steps are to be run, and no version of its output is kept".to_owned(),
+            };
+            Error::StepNotRun { step: step.to_owned(), why }
+        });
     }
     if only.contains(step) || force_only.contains(step) {
         marks.forced_alone.insert(step.to_owned());
@@ -183,16 +288,16 @@ fn nearest<'v>(key: &Key, versions: impl Iterator<Item = &'v Version>) -> Option
 }
 
 /// The reasons why no version can be reused.
-fn reasons(key: &Key, Kept { versions, damaged }: &Kept) -> Vec<Reason> {
+fn reasons(key: &Key, kept: &Kept) -> Vec<Reason> {
+    let versions = &kept.versions;
     let nearest = nearest(key, versions.iter().filter(|version| version.fits));
     let mut reasons = match nearest {
         Some(version) => key.changes(&version.record.key),
         None if !versions.is_empty() => vec![Reason::Type],
         None => Vec::new(),
     };
-    reasons.extend(
-        damaged.iter().map(|(version, why)| Reason::Damaged { version: *version, why: why.to_string() }),
-    );
+    let damaged = kept.damaged().into_iter().rev();
+    reasons.extend(damaged.map(|(version, why)| Reason::Damaged { version, why: why.to_string() }));
     if reasons.is_empty() {
         reasons.push(Reason::NothingKept);
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use super::decide::record_of;
 use crate::arrays::{Array, ArraySink, Cause};
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::{Failure, Forms, encode};
@@ -12,7 +13,7 @@ use crate::run::reader::CheckpointReader;
 use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::{Directory, Process};
+use crate::store::{Directory, Home as _, Process};
 
 /// The output of a step. A clone is the same output and shares the value in memory.
 pub struct Output<T> {
@@ -75,7 +76,8 @@ impl<T: Checkpoint> Output<T> {
     /// again.
     ///
     /// # Errors
-    /// [`Error::OutputUnusable`] if its file is damaged or gone, or another error of reading it.
+    /// [`Error::OutputUnusable`] if its file is damaged, gone, or cannot be read, or if another
+    /// output has its number by now. Another error if the protection refuses the file.
     pub fn load(&self) -> Result<Arc<T>, Error> {
         let _warnings = self.place.warnings.enter();
         // Held while it is loaded, so that two threads load it only once.
@@ -94,7 +96,15 @@ impl<T: Checkpoint> Output<T> {
         let Place { directory, protection, .. } = &*self.place;
         let mut reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
         let loaded = reader.load_generation(self.version);
-        loaded.map_err(|error| unusable(directory, &self.step, self.version, error))
+        let value = loaded.map_err(|error| unusable(directory, &self.step, self.version, error))?;
+        let record = reader.last_load().and_then(|report| record_of(&report.manifest));
+        if record.is_none_or(|record| record.identity != self.identity) {
+            let path = directory.location(self.version);
+            let why = "another output has the number of this one by now".to_owned();
+            let source = Box::new(Error::Damaged { path, part: "name".to_owned(), why });
+            return Err(Error::OutputUnusable { step: self.step.clone(), set_aside: None, source });
+        }
+        Ok(value)
     }
 
     /// Frees the memory of the output here; other holders keep theirs. The next
@@ -118,22 +128,28 @@ impl<T: Checkpoint> Output<T> {
     }
 }
 
+/// True if the content of a file is not that of an output. An error of the system proves nothing
+/// about the file: a file server that fails for a minute may have it whole.
+pub(super) fn is_broken(error: &Error) -> bool {
+    matches!(error, Error::Damaged { .. } | Error::NotACheckpoint { .. })
+}
+
 /// The error of a version that cannot be loaded. A damaged file is moved out of the way.
 pub(super) fn unusable(directory: &Directory, step: &str, version: u64, error: Error) -> Error {
-    let is_damage = error.is_damage();
-    if !is_damage && !matches!(error, Error::NoSuchGeneration { .. }) {
+    let is_broken = is_broken(&error);
+    if !is_broken && !matches!(error, Error::Io { .. } | Error::NoSuchGeneration { .. }) {
         return error;
     }
     // Only the pipeline that holds the directory changes it.
     let set_aside =
-        if is_damage && directory.is_guarded() { set_aside(directory, step, version, &error) } else { None };
+        if is_broken && directory.is_guarded() { set_aside(directory, step, version, &error) } else { None };
     Error::OutputUnusable { step: step.to_owned(), set_aside, source: Box::new(error) }
 }
 
 /// Moves the damaged file of a version out of the way, so that the step is run again. Warns, and
 /// returns the new path; `None` if the file stays.
 pub(super) fn set_aside(directory: &Directory, step: &str, version: u64, why: &Error) -> Option<PathBuf> {
-    match directory.set_aside(version) {
+    match directory.move_aside(version) {
         Ok(path) => {
             warn(format!(
                 "version {version} of the output of step `{step}` is damaged, and was moved to {}, so that the step \

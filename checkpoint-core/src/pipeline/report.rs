@@ -90,6 +90,13 @@ pub enum Reason {
     LeftAlone,
 }
 
+impl Reason {
+    /// True if the user wants the step to be run.
+    pub(super) fn is_command(&self) -> bool {
+        matches!(self, Reason::Forced | Reason::ForcedBy(_))
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let change = |old: &Option<String>, new: &Option<String>| match (old, new) {

@@ -207,7 +207,10 @@ impl<'p> Step<'p> {
         match choice {
             Choice::Reuse(version, reasons) => self.reuse(begun, version, reasons),
             Choice::Accept(version) => self.accept(begun, version),
-            Choice::Run(reasons) => self.make(begun, &kept.versions, reasons, work),
+            Choice::Run(reasons) => {
+                let again = kept.last_with(&self.key);
+                self.make(begun, again, reasons, work)
+            }
         }
     }
 
@@ -220,7 +223,16 @@ impl<'p> Step<'p> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         loop {
             let choice = decided(kept)?;
-            let (Choice::Reuse(version, _) | Choice::Accept(version)) = &choice else { return Ok(choice) };
+            let version = match &choice {
+                Choice::Reuse(version, _) | Choice::Accept(version) => version,
+                // The user wants it to be run.
+                Choice::Run(reasons) if reasons.iter().any(Reason::is_command) => return Ok(choice),
+                Choice::Run(_) => {
+                    // The output may be whole, behind an error of the system that passes.
+                    let Some((number, why)) = kept.take_unreadable(&self.key) else { return Ok(choice) };
+                    return Err(output::unusable(&self.outputs(), &self.name, number, why));
+                }
+            };
             let (number, damage) = (version.number, self.damage_of::<T>(version)?);
             let Some(why) = damage else { return Ok(choice) };
             kept.lose(number, why);
@@ -231,7 +243,7 @@ impl<'p> Step<'p> {
     fn set_aside(&self, kept: &Kept) {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         for (version, why) in kept.damaged() {
-            output::set_aside(&self.outputs(), &self.name, *version, why);
+            output::set_aside(&self.outputs(), &self.name, version, why);
         }
     }
 
@@ -244,7 +256,7 @@ impl<'p> Step<'p> {
         let reader = CheckpointReader::<T>::new(Arc::new(self.outputs()), self.protection())?;
         match reader.verify(version.number) {
             Ok(()) => Ok(None),
-            Err(error) if error.is_damage() => Ok(Some(error)),
+            Err(error) if output::is_broken(&error) || matches!(error, Error::Io { .. }) => Ok(Some(error)),
             Err(error) => Err(error),
         }
     }
@@ -325,7 +337,7 @@ impl<'p> Step<'p> {
     fn make<T, E>(
         mut self,
         begun: Instant,
-        versions: &[Version],
+        again: u64,
         mut reasons: Vec<Reason>,
         work: impl FnOnce(&StepContext) -> Result<T, E>,
     ) -> Result<Output<T>, Error>
@@ -336,8 +348,6 @@ impl<'p> Step<'p> {
         self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
         // Opened before the work: a disk that cannot be written should not cost the work.
         let mut checkpoints = self.open::<T>()?;
-        let same = versions.iter().find(|version| version.record.key == self.key);
-        let again = same.map_or(0, |version| version.number);
         let inputs = Arc::new(std::mem::take(&mut self.inputs));
         let context = StepContext {
             step: self.name.clone(),
@@ -352,10 +362,7 @@ impl<'p> Step<'p> {
             Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
         };
         let _warnings = self.pipeline.workshop.options.warnings.enter();
-        let (changed, failed) = inputs.changed();
-        if let Some(error) = failed {
-            return Err(self.failed(error));
-        }
+        let changed = inputs.changed().map_err(|error| self.failed(error))?;
         for path in &changed {
             warn(format!(
                 "step `{}`: {path} was changed while it ran, so it is not known what it has read: the next run runs it again",
@@ -404,7 +411,7 @@ impl<'p> Step<'p> {
     }
 
     /// The beginning of the names of the directories for the progress of a step with this key. The
-    /// number of the version that is made again follows, or 0 if there is none. So the remains of a
+    /// number of the version that is made again follows, also if it is lost, or 0 if there is none. So the remains of a
     /// finished version, left by a killed program, are not taken for the beginning of the next.
     fn progress_prefix(&self) -> String {
         format!("{}@{}-", folder(&self.name), self.key.hash())
@@ -504,9 +511,8 @@ impl StepContext {
     /// # Errors
     /// Those of [`Checkpointer::open`].
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        let inputs = Arc::clone(&self.inputs);
-        // A file that cannot be looked at counts as changed.
-        let stamp = Stamp::new(move || inputs.changed().0);
+        let (inputs, step) = (Arc::clone(&self.inputs), self.step.clone());
+        let stamp = Stamp::new(move || inputs.doubtful(&step));
         self.workshop.builder(&self.place).read_back(self.read_back).stamped(stamp).open()
     }
 }

@@ -200,8 +200,13 @@ impl<T: Checkpoint> Checkpointer<T> {
         let writer = self.saver.settled_writer();
         let loaded = load(&mut self.reader)?;
         self.unloaded = None;
-        if let (Some(report), Some(writer)) = (self.reader.last_load(), writer) {
-            writer.mark_damaged(report.skipped.iter().map(|skipped| skipped.generation));
+        if let Some(writer) = writer {
+            for skipped in self.reader.skipped() {
+                match skipped.error {
+                    Error::InputsChanged { .. } => writer.mark_doubtful(skipped.generation),
+                    _ => writer.mark_damaged([skipped.generation]),
+                }
+            }
         }
         if loaded.is_some()
             && let Some(report) = self.reader.last_load()
@@ -404,9 +409,10 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: Metadata,
     ) -> Result<Written, Error> {
         let generation = self.saver.writer()?.next()?;
+        let metadata = self.stamp.mark(metadata)?;
         let context = self.saver.run.save_context();
         context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
-        let manifest = self.reader.new_manifest(generation, self.stamp.mark(metadata));
+        let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, buffer) = (&self.reader, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
@@ -690,8 +696,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.warn_of_unloaded();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
+        let metadata = self.stamp.mark(metadata)?;
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
-        let mut manifest = self.reader.new_manifest(generation, self.stamp.mark(metadata));
+        let mut manifest = self.reader.new_manifest(generation, metadata);
         let (reader, staging) = (&self.reader, self.saver.staging()?);
         let copy = || {
             let mut bytes = std::mem::take(&mut staging.state);

@@ -1,5 +1,6 @@
 //! [`CheckpointReader`]: loads states from a directory, and changes nothing there.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -47,6 +48,8 @@ pub struct CheckpointReader<T> {
     protection: Protection,
     warnings: Warnings,
     report: Option<LoadReport>,
+    /// The generations that the last load skipped without finding another, each with its error.
+    passed_over: Vec<Skipped>,
     missing: Option<u64>,
     /// The newest generation at the last look at the history.
     seen: Option<u64>,
@@ -143,6 +146,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             protection,
             warnings: Warnings::default(),
             report: None,
+            passed_over: Vec::new(),
             missing: None,
             seen: None,
             state: PhantomData,
@@ -194,6 +198,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let _warnings = self.warnings.enter();
         let begun = Instant::now();
         let mut skipped: Vec<Skipped> = Vec::new();
+        self.passed_over.clear();
         let mut generations = self.home.generations()?;
         let mut newest = generations.last().copied();
         let mut listings = 1;
@@ -231,8 +236,17 @@ impl<T: Checkpoint> CheckpointReader<T> {
             self.look_for_missing(None);
             return self.check_age(None).map(|()| None);
         }
-        // What was computed from inputs that are gone can be computed anew.
-        if skipped.iter().all(|skipped| matches!(skipped.error, Error::InputsChanged { .. })) {
+        // What was computed from inputs that are gone can be computed anew. So can the older states of
+        // the same step that are damaged.
+        if skipped.iter().any(|skipped| matches!(skipped.error, Error::InputsChanged { .. })) {
+            self.check_age(None)?;
+            self.look_for_missing(newest);
+            warn(format!(
+                "no checkpoint in {} can be used, and those of changed inputs can be computed anew: the step starts \
+                 from its beginning",
+                self.path().display()
+            ));
+            self.passed_over = skipped;
             return Ok(None);
         }
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
@@ -265,6 +279,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
     #[must_use]
     pub fn last_load(&self) -> Option<&LoadReport> {
         self.report.as_ref()
+    }
+
+    /// The generations that the last load skipped, each with its error.
+    pub(crate) fn skipped(&self) -> &[Skipped] {
+        match &self.report {
+            Some(report) if self.passed_over.is_empty() => &report.skipped,
+            _ => &self.passed_over,
+        }
     }
 
     /// Returns the newest generation that the history of the directory records, where a load, or
@@ -440,6 +462,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
             return Err(Error::Damaged { path, part: "name".to_owned(), why });
         }
         Ok(container)
+    }
+
+    /// The manifest in another file of the place, if it can be read.
+    pub(crate) fn manifest_of_file(&self, name: &OsStr) -> Option<Manifest> {
+        let source = self.protection.open(self.home.open_file(name.to_str()?).ok()?).ok()?;
+        let container = Container::open(source, &self.protection.tag_keys()).ok()?;
+        Some(container.manifest().clone())
     }
 
     /// Reads all of a generation, and compares every checksum.

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::outcome::{Progress, Saved};
 use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
+use crate::run::stamp;
 use crate::seal::Sealed;
 use crate::store::{Draft, Sealed as Written, Writer};
 
@@ -124,6 +125,7 @@ fn write(
     let generation = manifest.generation;
     let watcher = &context.watcher;
     let metrics = writer.retention().metrics(&manifest.metadata);
+    let is_doubtful = stamp::is_marked(&manifest);
     let mut draft = writer.begin(generation)?;
     let path = draft.path().to_owned();
     let failed = |source| Error::writing("write", &path, source);
@@ -146,6 +148,9 @@ fn write(
         read_back(writer, net, &*sealed, generation)?;
     }
     writer.publish(sealed, generation, metrics)?;
+    if is_doubtful {
+        writer.mark_doubtful(generation);
+    }
     writer.retire(generation);
     net.let_through();
     let duration = begun.elapsed();

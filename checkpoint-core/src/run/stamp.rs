@@ -3,10 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::container::Metadata;
+use crate::container::{Manifest, Metadata};
+use crate::error::Error;
 
 /// The name of the mark in the metadata of a generation; its value names the inputs.
 pub(crate) const INPUTS_CHANGED: &str = "inputs that changed while the state was computed";
+
+/// True if a generation has the mark: it is never loaded.
+pub(crate) fn is_marked(manifest: &Manifest) -> bool {
+    manifest.metadata().get(INPUTS_CHANGED).is_some()
+}
 
 /// Looks at the inputs of a state just before it is saved, and marks the save where they changed.
 #[derive(Clone, Default)]
@@ -21,9 +27,19 @@ impl Stamp {
     }
 
     /// Adds the mark to the metadata of a save, where an input changed.
-    pub(crate) fn mark(&self, metadata: Metadata) -> Metadata {
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if the metadata of the program has an entry of that name: its
+    /// checkpoint would never be loaded.
+    pub(crate) fn mark(&self, metadata: Metadata) -> Result<Metadata, Error> {
+        if metadata.get(INPUTS_CHANGED).is_some() {
+            return Err(Error::InvalidSetting {
+                setting: format!("the metadata entry {INPUTS_CHANGED:?}"),
+                why: "the library marks checkpoints of pipelines by this name: choose another",
+            });
+        }
         let changed = self.0.as_ref().map(|look| look()).unwrap_or_default();
-        if changed.is_empty() { metadata } else { metadata.with(INPUTS_CHANGED, changed.join(", ")) }
+        Ok(if changed.is_empty() { metadata } else { metadata.with(INPUTS_CHANGED, changed.join(", ")) })
     }
 }
 

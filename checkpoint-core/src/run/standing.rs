@@ -6,6 +6,7 @@ use crate::codec;
 use crate::codec::Forms;
 use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, TagKey};
 use crate::run::reader::CheckpointReader;
+use crate::run::stamp;
 use crate::state::Checkpoint;
 
 /// The properties of the save that a newest generation must have.
@@ -42,6 +43,7 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
     let Question { metadata, key, .. } = question;
     let tagged_with = found.authentication.as_ref().map(|authentication| &authentication.key);
     reader.fits(found)
+        && !stamp::is_marked(found)
         && found.codec == codec::CODEC
         && key.is_none_or(|key| Some(&key.id) == tagged_with)
         && (metadata.is_empty() || **metadata == found.metadata)

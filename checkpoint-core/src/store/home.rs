@@ -28,6 +28,10 @@ pub(crate) trait Home: fmt::Debug + Send + Sync {
     /// The existing generations, oldest first. An absent place has none.
     fn generations(&self) -> Result<Vec<u64>, Error>;
 
+    /// The numbers of damaged generations that were moved out of the way, lowest first. They are not
+    /// used again.
+    fn set_aside(&self) -> Result<Vec<u64>, Error>;
+
     /// True if a generation exists.
     fn has(&self, generation: u64) -> bool;
 
@@ -92,6 +96,10 @@ pub(crate) trait Claim: fmt::Debug + Send {
     /// Makes all removals durable that have returned.
     fn sync(&self) -> Result<(), Error>;
 
+    /// Like [`remove`](Claim::remove), and never keeps the file for a later save. An error means
+    /// that its space may not be free.
+    fn remove_at_once(&mut self, generation: u64) -> io::Result<bool>;
+
     /// Removes a generation. Returns false where it stays for now, because it is pinned, or another
     /// program reads it. An absent one is an error ([`io::ErrorKind::NotFound`]).
     fn remove(&mut self, generation: u64) -> io::Result<bool>;
@@ -116,8 +124,18 @@ pub(crate) trait Sealed: fmt::Debug + Send {
     fn open(&self) -> io::Result<Box<dyn Source>>;
 
     /// Makes it a generation: when this returns, readers find it, and where the claim is durable, it
-    /// survives a power cut. After an error, it is unknown whether the generation exists.
-    fn publish(self: Box<Self>) -> Result<(), Error>;
+    /// survives a power cut.
+    fn publish(self: Box<Self>) -> Published;
+}
+
+/// The outcome of the last step of a save.
+#[derive(Debug)]
+#[must_use = "a save may have failed"]
+pub(crate) struct Published {
+    /// True if the generation is known to be there, durable or not. After an error, false says
+    /// nothing: it may still be there.
+    pub(crate) is_there: bool,
+    pub(crate) outcome: Result<(), Error>,
 }
 
 /// A file that grows line by line. It is not durable, and nothing depends on it.

@@ -50,13 +50,25 @@ const TEMPORARY_RANDOM: usize = 16;
 /// The number of digits of the greatest generation, so that names also sort by number.
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".ckpt";
+const ASIDE: &str = ".damaged";
 const PIN_SUFFIX: &str = ".pin";
 
 /// The file name of a damaged generation that was moved out of the way. It is no generation any
-/// more, and stays until a user removes it.
+/// more.
 pub(super) fn set_aside(generation: u64, number: u64) -> String {
     let name = of_generation(generation);
-    if number == 1 { format!("{name}.damaged") } else { format!("{name}.damaged-{number}") }
+    if number == 1 { format!("{name}{ASIDE}") } else { format!("{name}{ASIDE}-{number}") }
+}
+
+/// The generation that was moved to a file of this name, if [`set_aside`] makes that name.
+pub(crate) fn aside(name: &OsStr) -> Option<u64> {
+    let (of_generation, number) = name.to_str()?.split_once(ASIDE)?;
+    let generation = generation(OsStr::new(of_generation))?;
+    let number = match number {
+        "" => 1,
+        number => number.strip_prefix('-')?.parse().ok()?,
+    };
+    (name == OsStr::new(&set_aside(generation, number))).then_some(generation)
 }
 
 /// The file name of a generation.
@@ -139,6 +151,17 @@ mod tests {
             "",
         ] {
             assert_eq!(generation(OsStr::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_generation_set_aside_is_read_back_from_its_name() {
+        for (generation, number) in [(0, 1), (42, 2), (u64::MAX, u64::MAX)] {
+            assert_eq!(aside(OsStr::new(&set_aside(generation, number))), Some(generation));
+        }
+        for end in ["", ".damaged-", ".damaged-1", ".damaged-02", ".damaged-+2", ".damaged.old", "damaged"] {
+            let name = format!("{}{end}", of_generation(42));
+            assert_eq!(aside(OsStr::new(&name)), None, "{name}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::guard::Guard;
-use super::home::{Claim, Claiming, Draft, Home, Sealed};
+use super::home::{Claim, Claiming, Draft, Home, Published, Sealed};
 use super::retention::{Metrics, Retention};
 use crate::base::warnings::warn;
 use crate::container::{Compression, Refusal, Source};
@@ -45,10 +45,14 @@ pub(crate) struct Writer {
     since_listing: u32,
     /// Generations that a load found unusable. They do not count as kept.
     damaged: BTreeSet<u64>,
+    /// Those of them that are whole, and that no load will use. Only the newest is worth its space.
+    doubtful: BTreeSet<u64>,
     /// The metrics of the existing generations, for retention.
     metrics: BTreeMap<u64, Metrics>,
     /// The last generation that was saved here.
     saved: Option<u64>,
+    /// The last generation whose name is known to be that of a file of this writer, durable or not.
+    published: Option<u64>,
 }
 
 impl Writer {
@@ -56,15 +60,19 @@ impl Writer {
     pub(crate) fn open(home: &dyn Home, settings: Settings, claiming: &Claiming) -> Result<Writer, Error> {
         let claim = home.claim(claiming)?;
         let known: BTreeSet<u64> = claim.home().generations()?.into_iter().collect();
+        // The number of a damaged generation that was moved away is not used for another one.
+        let last = known.last().copied().max(claim.home().set_aside()?.last().copied());
         Ok(Writer {
-            last: known.last().copied().unwrap_or(0),
+            last: last.unwrap_or(0),
             settings,
             claim,
             known,
             since_listing: 0,
             damaged: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             metrics: BTreeMap::new(),
             saved: None,
+            published: None,
         })
     }
 
@@ -86,6 +94,12 @@ impl Writer {
     /// Records generations that turned out to be unusable.
     pub(crate) fn mark_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
         self.damaged.extend(generations);
+    }
+
+    /// Records a generation that is whole, and that no load will use. It never counts as kept.
+    pub(crate) fn mark_doubtful(&mut self, generation: u64) {
+        self.damaged.insert(generation);
+        self.doubtful.insert(generation);
     }
 
     /// Records the metrics of a generation.
@@ -163,9 +177,11 @@ impl Writer {
         self.guard().check()?;
         // Whatever the outcome, the number is used up.
         self.last = self.last.max(generation);
-        let outcome = sealed.publish();
-        if outcome.is_ok() || self.home().has(generation) {
+        let Published { is_there, outcome } = sealed.publish();
+        // A file of another program may have the name.
+        if is_there {
             self.known.insert(generation);
+            self.published = Some(generation);
         }
         outcome?;
         self.saved = Some(generation);
@@ -186,7 +202,10 @@ impl Writer {
         let generations: Vec<u64> = self.known.range(..=newest).copied().collect();
         // Pins are checked when the name of a generation is taken away.
         let pinned = BTreeSet::new();
-        let kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
+        let mut kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
+        // A step whose input changed saves many of these: they would fill the disk.
+        let old = self.doubtful.range(..newest);
+        old.for_each(|doubtful| drop(kept.remove(doubtful)));
         self.remove_all_but(|generation| kept.contains_key(&generation), generations);
     }
 
@@ -198,10 +217,10 @@ impl Writer {
         self.remove_all_but(|generation| kept.contains(&generation), self.known.iter().copied().collect());
     }
 
-    /// Removes the generation that was just saved: the group did not accept it. A failure fails no
-    /// save.
+    /// Removes the generation that was just saved: the group did not accept it. A file of another
+    /// program under that name stays. A failure fails no save.
     pub(crate) fn take_back(&mut self, generation: u64) {
-        if self.guard().check().is_ok() && self.known.contains(&generation) {
+        if self.guard().check().is_ok() && self.published == Some(generation) {
             self.remove_all_but(|_| false, vec![generation]);
         }
     }
@@ -224,6 +243,7 @@ impl Writer {
                 Ok(true) => {
                     self.known.remove(&newer);
                     self.damaged.remove(&newer);
+                    self.doubtful.remove(&newer);
                     self.metrics.remove(&newer);
                 }
                 Ok(false) => return Err(Error::NotDiscarded { path, generation: newer }),
@@ -240,6 +260,7 @@ impl Writer {
                 Ok(true) => {
                     self.known.remove(&generation);
                     self.damaged.remove(&generation);
+                    self.doubtful.remove(&generation);
                     self.metrics.remove(&generation);
                 }
                 Ok(false) => {}
@@ -311,5 +332,101 @@ impl Writer {
         }
         self.known.retain(|generation| !gone.contains(generation));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::store::{Directory, RealDisk};
+
+    fn writer(path: &Path, last: usize) -> Writer {
+        let settings = Settings {
+            retention: Retention::newest(NonZeroUsize::new(last).unwrap()),
+            compression: Compression::default(),
+            protection: Protection::new(),
+            is_part: false,
+        };
+        let home = Directory::new(path, Arc::new(RealDisk::default()));
+        let claiming = Claiming { durable: true, ..Claiming::default() };
+        Writer::open(&home, settings, &claiming).unwrap()
+    }
+
+    fn save(writer: &mut Writer) -> Result<u64, Error> {
+        let generation = writer.next()?;
+        let draft = writer.begin(generation)?;
+        writer.publish(draft.seal()?, generation, Metrics::Unread)?;
+        Ok(generation)
+    }
+
+    #[test]
+    fn doubtful_generations_never_displace_the_last_clean_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 2);
+        let mut kept = Vec::new();
+        for number in 1..=9 {
+            let generation = save(&mut writer).unwrap();
+            writer.note_metrics(generation, Metrics::Known(Vec::new()));
+            if (4..=8).contains(&number) {
+                writer.mark_doubtful(generation);
+            }
+            writer.retire(generation);
+            kept.push(writer.known().iter().copied().collect::<Vec<_>>());
+        }
+        // The clean ones stay; of the others, only the newest takes space.
+        assert_eq!(kept[7], [2, 3, 8]);
+        assert_eq!(kept[8], [3, 9]);
+    }
+
+    #[test]
+    fn a_removal_at_once_keeps_no_file_for_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 2);
+        let generations = [save(&mut writer).unwrap(), save(&mut writer).unwrap()];
+        let files = || {
+            let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            names.filter(|name| name.to_str().is_some_and(|name| !name.starts_with(".lock"))).count()
+        };
+        assert_eq!(files(), 2);
+        assert!(writer.claim.remove_at_once(generations[0]).unwrap());
+        assert_eq!(files(), 1);
+        let absent = writer.claim.remove_at_once(generations[0]).unwrap_err();
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+        // Beside it, a removal of a durable claim keeps the file.
+        assert!(writer.claim.remove(generations[1]).unwrap());
+        assert_eq!(files(), 1);
+    }
+
+    #[test]
+    fn the_number_of_a_generation_set_aside_is_not_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "00000000000000000007.ckpt.damaged-2".to_owned(),
+            "00000000000000000009.ckpt.damaged.old".to_owned(),
+        ] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        assert_eq!(writer(directory.path(), 1).next().unwrap(), 8);
+    }
+
+    #[test]
+    fn a_file_of_another_program_under_the_name_is_not_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 1);
+        let draft = writer.begin(1).unwrap();
+        let path = writer.home().location(1);
+        fs::write(&path, "another's").unwrap();
+        writer.publish(draft.seal().unwrap(), 1, Metrics::Unread).unwrap_err();
+        assert_eq!(writer.newest(), None);
+        writer.take_back(1);
+        let generation = save(&mut writer).unwrap();
+        writer.retire(generation);
+        assert_eq!(fs::read(&path).unwrap(), b"another's");
+        writer.take_back(generation);
+        assert!(!writer.home().has(generation));
     }
 }

@@ -333,10 +333,19 @@ struct Parts<'r, 'de>(&'r mut Reader<'de>);
 
 impl<'de> Parts<'_, 'de> {
     fn part<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        // A type that passes over a failure would be given the same bytes again, without an end.
+        if let Some(failure) = &self.0.failure {
+            return Err(Error(failure.0.clone()));
+        }
         if self.0.peek()? == marker::BREAK {
             return Ok(None);
         }
-        seed.deserialize(&mut *self.0).map(Some)
+        let before = self.0.rest();
+        let part = seed.deserialize(&mut *self.0)?;
+        if self.0.rest() == before {
+            return self.0.refuse("the type reads nothing of an element");
+        }
+        Ok(Some(part))
     }
 }
 

@@ -332,3 +332,26 @@ fn a_value_that_was_read_whole_may_be_passed_over() {
     passes::<BTreeMap<u8, u8>>(BTreeMap::from([(1_u64, 1000_u64)]));
     passes::<Shape>(BTreeMap::from([("Named", BTreeMap::from([("x", "no number")]))]));
 }
+
+/// Reads nothing of what it is given.
+#[derive(Debug, PartialEq)]
+struct Nothing;
+
+impl<'de> Deserialize<'de> for Nothing {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Nothing, D::Error> {
+        Ok(Nothing)
+    }
+}
+
+#[test]
+fn a_failure_passed_over_does_not_come_again_forever() {
+    // A sequence and a map without an end, of bytes with which no value begins.
+    for start in [0x9f, 0xbf] {
+        let bytes = [start, 0xf0, 0xf0, 0xff];
+        let error = read::from_bytes::<Vec<Lenient<u8>>>(&bytes).unwrap_err().to_string();
+        assert!(!error.is_empty());
+        read::from_bytes::<HashMap<u8, Lenient<u8>>>(&bytes).unwrap_err();
+    }
+    read::from_bytes::<Vec<Nothing>>(&[0x9f, 1, 0xff]).unwrap_err();
+    read::from_bytes::<BTreeMap<u8, Lenient<u8>>>(&[0xbf, 1, 0xf0, 0xff]).unwrap_err();
+}

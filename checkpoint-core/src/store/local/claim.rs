@@ -69,6 +69,23 @@ impl DirectoryClaim {
     }
 }
 
+impl DirectoryClaim {
+    /// Takes the name of a generation away, and returns the temporary name of its file. `None` where
+    /// it stays for now.
+    fn retire(&mut self, generation: u64) -> io::Result<Option<PathBuf>> {
+        // This only looks at the name: there may be thousands of pins.
+        if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
+            return Ok(None);
+        }
+        self.pinned.remove(&generation);
+        let retired = self.directory.retire(generation, self.durable)?;
+        if retired.is_none() && self.directory.has_pin(generation) {
+            self.pinned.insert(generation);
+        }
+        Ok(retired)
+    }
+}
+
 impl Claim for DirectoryClaim {
     fn guard(&self) -> &Arc<Guard> {
         &self.guard
@@ -125,19 +142,17 @@ impl Claim for DirectoryClaim {
         disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))
     }
 
+    fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
+        let Some(retired) = self.retire(generation)? else { return Ok(false) };
+        match self.directory.disk.remove(&retired) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(true),
+        }
+    }
+
     /// Keeps one file for a later save.
     fn remove(&mut self, generation: u64) -> io::Result<bool> {
-        // This only looks at the name: there may be thousands of pins.
-        if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
-            return Ok(false);
-        }
-        self.pinned.remove(&generation);
-        let Some(retired) = self.directory.retire(generation, self.durable)? else {
-            if self.directory.has_pin(generation) {
-                self.pinned.insert(generation);
-            }
-            return Ok(false);
-        };
+        let Some(retired) = self.retire(generation)? else { return Ok(false) };
         // Without syncs, a power cut may leave nothing but the retired file.
         if self.durable && self.spare.is_none() {
             self.spare = Some(retired);

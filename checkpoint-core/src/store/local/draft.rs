@@ -12,7 +12,7 @@ use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::error::Error;
 use crate::store::process::Process;
-use crate::store::{Draft, Sealed};
+use crate::store::{Draft, Published, Sealed};
 
 /// The destination of a new file.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl Sealed for SealedFile {
     }
 
     /// The final name must be free.
-    fn publish(mut self: Box<Self>) -> Result<(), Error> {
+    fn publish(mut self: Box<Self>) -> Published {
         let Remnant { target: Target { disk, directory, path, durable, .. }, path: temporary, .. } =
             &self.file;
         let outcome = disk.rename(temporary, path);
@@ -112,12 +112,16 @@ impl Sealed for SealedFile {
             Err(error) if happened() => {
                 tracing::debug!(path = %path.display(), %error, "renamed nevertheless")
             }
-            outcome => outcome.map_err(|source| Error::writing("publish", path, source))?,
+            Err(source) => {
+                let outcome = Err(Error::writing("publish", path, source));
+                return Published { is_there: false, outcome };
+            }
+            Ok(()) => {}
         }
         let synced = if *durable { disk.sync_directory(directory) } else { Ok(()) };
         let synced = synced.map_err(|source| Error::writing("sync", directory, source));
         self.file.published = true;
-        synced
+        Published { is_there: true, outcome: synced }
     }
 }
 
@@ -169,7 +173,8 @@ mod tests {
         // Another process published, and our file is gone.
         std::fs::write(&target.path, "another's").unwrap();
         std::fs::remove_file(path).unwrap();
-        sealed.publish().unwrap_err();
+        let published = sealed.publish();
+        assert!(published.outcome.is_err() && !published.is_there);
         assert_eq!(std::fs::read(&target.path).unwrap(), b"another's");
     }
 

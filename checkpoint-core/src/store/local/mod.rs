@@ -15,6 +15,7 @@ pub(super) mod real;
 mod take;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -22,6 +23,7 @@ use std::sync::{Arc, Weak};
 use super::guard::{Guard, WithinGuard};
 use super::home::{Claim, Claiming, Home, Log};
 use super::name;
+use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::error::Error;
 use claim::DirectoryClaim;
@@ -60,19 +62,47 @@ impl Directory {
     }
 
     /// Gives the file of a generation another name beside it, so that it is no generation any more.
-    /// Returns that path.
-    pub(crate) fn set_aside(&self, generation: u64) -> Result<PathBuf, Error> {
+    /// Returns that path. Files of older generations with such a name are removed.
+    pub(crate) fn move_aside(&self, generation: u64) -> Result<PathBuf, Error> {
         self.check_writable()?;
         let from = self.location(generation);
         for number in 1_u64.. {
             let to = self.path.join(name::set_aside(generation, number));
             match self.disk.rename(&from, &to) {
-                Ok(()) => return Ok(to),
+                Ok(()) => {
+                    self.remove_older_aside(generation);
+                    return Ok(to);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(Error::writing("rename", &from, source)),
             }
         }
         Err(Error::writing("rename", &from, io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Removes the files of generations before this one that were moved out of the way.
+    fn remove_older_aside(&self, generation: u64) {
+        let aside = self.files_set_aside().unwrap_or_default();
+        for (_, path) in aside.into_iter().filter(|(older, _)| *older < generation) {
+            match self.disk.remove(&path) {
+                Ok(()) => warn(format!(
+                    "{} was removed: of the damaged files of this directory that were moved out of the way, only \
+                     the newest is kept",
+                    path.display()
+                )),
+                Err(error) => warn(format!("{}, a damaged file, cannot be removed: {error}", path.display())),
+            }
+        }
+    }
+
+    /// The files of damaged generations that were moved out of the way, each with its generation,
+    /// lowest first.
+    pub(crate) fn files_set_aside(&self) -> Result<Vec<(u64, PathBuf)>, Error> {
+        let names = self.names()?;
+        let aside = names.iter().filter_map(|name| Some((name::aside(name)?, self.path.join(name))));
+        let mut aside: Vec<(u64, PathBuf)> = aside.collect();
+        aside.sort_unstable();
+        Ok(aside)
     }
 
     /// Checks before a change that the directory is still the claimed one, and that this process
@@ -81,17 +111,22 @@ impl Directory {
         self.guard.upgrade().map_or(Ok(()), |guard| guard.check())
     }
 
-    fn listed(&self) -> Result<Vec<u64>, Error> {
-        let names = match self.disk.list(&self.path) {
-            Ok(names) => names,
+    /// The names in the directory; none if it is absent.
+    fn names(&self) -> Result<Vec<OsString>, Error> {
+        match self.disk.list(&self.path) {
+            Ok(names) => Ok(names),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return take::dangling(&self.path).map_or(Ok(Vec::new()), Err);
+                take::dangling(&self.path).map_or(Ok(Vec::new()), Err)
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(Error::NotADirectory { path: self.path.clone() });
+                Err(Error::NotADirectory { path: self.path.clone() })
             }
-            Err(source) => return Err(Error::io("list", &self.path, source)),
-        };
+            Err(source) => Err(Error::io("list", &self.path, source)),
+        }
+    }
+
+    fn listed(&self) -> Result<Vec<u64>, Error> {
+        let names = self.names()?;
         let mut generations: Vec<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
         generations.sort_unstable();
         Ok(generations)
@@ -117,6 +152,10 @@ impl Home for Directory {
         self.check()?;
         let generations = self.listed()?;
         if generations.is_empty() { self.listed() } else { Ok(generations) }
+    }
+
+    fn set_aside(&self) -> Result<Vec<u64>, Error> {
+        Ok(self.files_set_aside()?.into_iter().map(|(generation, _)| generation).collect())
     }
 
     fn has(&self, generation: u64) -> bool {
