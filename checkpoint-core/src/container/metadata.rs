@@ -27,6 +27,9 @@ impl Metadata {
     }
 
     /// Adds an entry. It replaces an earlier entry of that name.
+    ///
+    /// The name `inputs that changed while the state was computed` belongs to the library: a save
+    /// with it is [`Error::InvalidSetting`](crate::Error::InvalidSetting).
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<MetadataValue>) -> Metadata {
         self.0.insert(name.into(), value.into());

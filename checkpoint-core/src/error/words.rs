@@ -27,8 +27,8 @@ pub(super) fn remake_help(step: &str, set_aside: Option<&Path>, source: &Error) 
             "the next run of the program makes it again".to_owned()
         }
         None if matches!(source, Error::Io { .. }) => format!(
-            "its file was left in place: run the program again once the file can be read, or run it with \
-             CHECKPOINT_STEPS=force-only:{step} to make the output again"
+            "its file was left in place: run the program again once the file can be read; if it never can, move it \
+             away, or run the program with CHECKPOINT_STEPS=force-only:{step}, to make the output again"
         ),
         None => format!("to make it again, run the program with CHECKPOINT_STEPS=force-only:{step}"),
     }

@@ -483,9 +483,9 @@ impl StepContext {
     /// belong to its present version, parameters and inputs, and are removed once its output for
     /// these is made.
     ///
-    /// A state that was saved after an input [file](Step::file) changed is not loaded, even if the
-    /// file was put back: it is not known what the state was computed from. Instead, the newest
-    /// state from before the change is loaded, with a warning, or none.
+    /// A state is not loaded if a save found an input [file](Step::file) with other content, then or
+    /// before: it is not known what the state was computed from. Instead, the newest state from
+    /// before the change is loaded, with a warning, or none.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
