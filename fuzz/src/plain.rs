@@ -1,5 +1,6 @@
 //! A fuzz target without a fuzzer. It runs a number of inputs of random bytes, or as many as fit
-//! into a number of seconds. It needs no special compiler, and a failure names the input.
+//! into a number of seconds; or one input, given in hexadecimal. It needs no special compiler, and a
+//! failure names the input.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic, as in the targets")]
 
@@ -26,9 +27,25 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let target = arguments.first().and_then(|name| TARGETS.iter().find(|target| target.0 == name.as_str()));
     let (Some((name, target)), Some(much)) = (target, arguments.get(1)) else {
-        eprintln!("usage: plain TARGET RUNS|SECONDSs [SEED], such as: plain structure 120s");
+        eprintln!(
+            "usage: plain TARGET RUNS|SECONDSs [SEED], or plain TARGET 0xINPUT, such as: plain structure 120s"
+        );
         return ExitCode::from(2);
     };
+    if let Some(digits) = much.strip_prefix("0x") {
+        let input: Vec<u8> = digits
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        // The first call prepares the checkpoints to change.
+        for run in 1..=3 {
+            let begun = Instant::now();
+            target(&input);
+            println!("run {run}: {:.1?}", begun.elapsed());
+        }
+        return ExitCode::SUCCESS;
+    }
     let seconds = much.strip_suffix('s').map(|seconds| seconds.parse().unwrap());
     let runs: u64 = if seconds.is_some() { u64::MAX } else { much.parse().unwrap() };
     let first: u64 = arguments.get(2).map_or(0, |seed| seed.parse().unwrap());
