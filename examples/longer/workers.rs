@@ -119,5 +119,6 @@ fn meeting(dir: &Path) -> PathBuf {
 }
 
 fn is_prime(number: &u64) -> bool {
-    *number >= 2 && (2..).take_while(|factor| factor * factor <= *number).all(|factor| number % factor != 0)
+    *number >= 2
+        && (2..).take_while(|factor| factor * factor <= *number).all(|factor| !number.is_multiple_of(factor))
 }
