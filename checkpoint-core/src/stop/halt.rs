@@ -90,6 +90,8 @@ fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.tempfile_in(directory)?;
+    // A program that starts removes no file that is locked. Without locks, the caller tries again.
+    let _ = file.as_file().try_lock();
     let line = first_line(message) + "\n";
     store::check_file_size(line.len() as u64)?;
     file.write_all(line.as_bytes())?;
