@@ -110,7 +110,7 @@ impl Plate {
 
     /// Makes one time step, with the rows before and behind those of this rank. `next` is memory of
     /// the same length.
-    fn advance(&mut self, next: &mut Vec<f64>, above: &[f64], below: &[f64]) {
+    fn advance(&mut self, next: &mut [f64], above: &[f64], below: &[f64]) {
         const RATIO: f64 = 0.2;
         let size = self.temperature.shape()[1];
         let (first, width) = (self.temperature.offset()[0], usize::try_from(size).unwrap_or(0));

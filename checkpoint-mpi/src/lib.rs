@@ -66,15 +66,21 @@ impl Group for Mpi {
         usize::try_from(self.communicator.size()).unwrap_or(1)
     }
 
-    /// An error of MPI itself ends the program: that is how MPI is built.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::OutOfMemory`] where what the others gave does not fit into memory.
+    /// An error of MPI itself ends the job: that is how MPI is built. So does a rank without memory
+    /// for the bytes of the others.
     fn all_gather(&self, mine: &[u8]) -> io::Result<Vec<Vec<u8>>> {
         let mut lengths = vec![0_u64; self.size()];
         self.communicator.all_gather_into(&(mine.len() as u64), &mut lengths[..]);
-        let lengths = lengths.into_iter().map(length).collect::<io::Result<Vec<usize>>>()?;
-        let mut all = lengths.iter().map(|length| reserved(*length)).collect::<io::Result<Vec<_>>>()?;
+        // The others wait in the rounds that follow: a rank that cannot take part ends the job.
+        let lengths = lengths.into_iter().map(length).collect::<io::Result<Vec<usize>>>();
+        let prepared = lengths.and_then(|lengths| {
+            let all = lengths.iter().map(|length| reserved(*length)).collect::<io::Result<Vec<_>>>()?;
+            Ok((lengths, all))
+        });
+        let Ok((lengths, mut all)) = prepared else {
+            eprintln!("rank {} has no memory for what the other ranks give", self.rank());
+            self.communicator.abort(1)
+        };
         // Each rank sends a piece a round, and all pieces of a round move at once. Where nobody has
         // anything to give there is no round: MPI_Allgatherv of nothing at all is an error.
         let piece = (self.at_once / self.size()).max(1);

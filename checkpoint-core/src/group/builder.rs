@@ -16,6 +16,7 @@ use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{name_of, program_of};
 use crate::state::Checkpoint;
 use crate::store::{Claiming, RANKS, of_rank};
+use crate::tree;
 
 /// What a member says when the group opens a directory. That of rank 0 counts for all.
 #[derive(Serialize, Deserialize)]
@@ -136,6 +137,13 @@ impl<T: Checkpoint> Builder<T> {
 impl<T: Checkpoint> Table0<T> {
     fn word(&self) -> Result<Word, Error> {
         let program = program_of::<T>()?;
+        if !self.builder.options().protection.can_open() && tree::is_sharded(program.schema()) {
+            return Err(Error::InvalidSetting {
+                setting: "`Protection::encrypt_to` without an identity, for a state with `Sharded` or `Shared` values"
+                    .to_owned(),
+                why: "a save of a group looks at the blocks of all its members: give the identity too",
+            });
+        }
         let schema = serde_json::to_vec(program.schema()).unwrap_or_default();
         let form = blake3::hash(&schema).to_hex();
         let state = format!("`{}` (form {})", name_of::<T>(program.schema()), &form[..8]);

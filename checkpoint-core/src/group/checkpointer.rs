@@ -405,7 +405,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let due = first.due.clone();
         // The next call that can save saves the last state.
         let is_stopping = self.stop.is_some() && !self.is_stop_saved;
-        self.turns.agree(slowest, if is_stopping { Some(1) } else { first.steps }, first.time);
+        // While a save is on its way none is due, however late the schedule is.
+        let (steps, time) = if self.pending.is_some() { (None, None) } else { (first.steps, first.time) };
+        self.turns.agree(slowest, if is_stopping { Some(1) } else { steps }, time);
         if let (true, Some((rank, reason))) = (is_new, &self.stop) {
             tracing::info!(rank, %reason, "the group stops");
             let run = match &mut self.root {
@@ -575,7 +577,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
 
 impl<T: Checkpoint, G: Group> Drop for GroupCheckpointer<T, G> {
     fn drop(&mut self) {
-        if std::thread::panicking() && self.aborts {
+        // A forked process is no member.
+        if std::thread::panicking() && self.aborts && self.part.halves().1.run.is_of_this_process() {
             self.calls.group().abort();
         }
         if let Some(Pending { attempt, .. }) = &self.pending {

@@ -199,6 +199,15 @@ impl Search {
         let (reader, _) = root.halves();
         while let Some(generation) = self.left.pop() {
             match reader.read(generation, &mut ArrayPool::default) {
+                Ok((decoded, _)) if decoded.state.shards.len() != decoded.state.size => {
+                    let (path, part) = (reader.home().location(generation), "table".to_owned());
+                    let why = "it does not have one part for each process".to_owned();
+                    let error = Error::Damaged { path, part, why };
+                    match self.is_exact {
+                        true => return Err(error),
+                        false => self.skip(generation, error),
+                    }
+                }
                 Ok((decoded, container)) => {
                     if !self.is_exact {
                         reader.check_age(Some(generation))?;

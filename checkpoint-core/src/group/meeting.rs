@@ -76,6 +76,8 @@ pub struct Meeting {
     _alive: File,
     _directory: Option<File>,
     path: PathBuf,
+    /// The number of the process that came: one that is forked from it is no member.
+    process: u32,
 }
 
 /// The processes that rank 0 has seen, and the name of their session.
@@ -214,6 +216,7 @@ impl Meeting {
             _alive: alive,
             _directory: directory,
             path,
+            process: std::process::id(),
         }
     }
 
@@ -275,6 +278,9 @@ impl Group for Meeting {
     }
 
     fn all_gather(&self, mine: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        if self.process != std::process::id() {
+            return Err(io::Error::other("this process was forked from a member, and is none itself"));
+        }
         if let Some(why) = &*self.broken.borrow() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why.clone()));
         }
@@ -285,12 +291,17 @@ impl Group for Meeting {
 
     /// The others learn of it when this process has ended.
     fn abort(&self) {
-        let _ = put(&self.folder, &of_rank(self.rank, LEFT), b"");
+        if self.process == std::process::id() {
+            let _ = put(&self.folder, &of_rank(self.rank, LEFT), b"");
+        }
     }
 }
 
 impl Drop for Meeting {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         let _ = put(&self.folder, &of_rank(self.rank, LEFT), b"");
         // The last that leaves removes what is left. If two believe to be the last, both do.
         let has_left = |rank| self.folder.join(of_rank(rank, LEFT)).exists();

@@ -2,7 +2,7 @@
 //! way, too.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -187,8 +187,27 @@ pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Re
     let mut decoded = if targets.is_empty() {
         base.decode_as_it_is(program, &mut pool)?
     } else {
-        let target = |value: &ShardedValue| targets.get(&*value.path).cloned();
-        base.decode(program, &target, open, &mut pool)?
+        let used = RefCell::new(BTreeSet::new());
+        let target = |value: &ShardedValue| {
+            let target = targets.get(&*value.path).cloned();
+            used.borrow_mut().extend(target.is_some().then(|| value.path.clone()));
+            target
+        };
+        let decoded = base.decode(program, &target, open, &mut pool)?;
+        // An array that only other members had, such as one under another key of a map, has no
+        // place in the part that is decoded: it would be lost without a word.
+        let used = used.into_inner();
+        let lost: Vec<&str> = targets.keys().copied().filter(|path| !used.contains(*path)).collect();
+        if !lost.is_empty() {
+            let why = format!(
+                "the part of rank {} has no place for these arrays, which other processes had, so this one cannot \
+                 load them: {}; keep the maps, lists and options around sharded arrays the same on all processes",
+                if is_resized { 0 } else { rank },
+                listed(&lost)
+            );
+            return Err(Error::Sharding { path: path.to_owned(), why });
+        }
+        decoded
     };
     if let Some(on_resize) = on_resize.filter(|_| is_resized) {
         let old =

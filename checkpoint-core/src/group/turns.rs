@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 /// The time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The number of the most calls between two looks.
-const MOST: u64 = 1 << 26;
+/// The number of the most calls between two looks: a loop that was fast may become slow.
+const MOST: u64 = 1 << 16;
 
 /// Counts the calls of the program's loop, on each member for itself.
 #[derive(Debug)]

@@ -632,3 +632,42 @@ fn a_forged_schema_takes_no_time_to_look_through() {
     let short = Schema { root: Type::Named(count - 60), types: schema.types };
     assert!(neither(&short).is_empty());
 }
+
+#[test]
+fn arrays_under_keys_of_other_members_are_never_lost() {
+    type Patches = BTreeMap<String, Sharded<f64>>;
+    let whole = || fill(Sharded::new(&[4], &[0], &[4], vec![0.0; 4]).unwrap(), number);
+    let patch = |key: &str| Patches::from([(key.to_owned(), whole())]);
+    let job = Job::save(&[patch("a"), patch("b")]);
+    let both = || Patches::from(["a", "b"].map(|key| (key.to_owned(), whole())));
+    for member in members(1).chain(members(3)) {
+        let error = job.load(member, both()).unwrap_err();
+        assert!(
+            matches!(error, Error::Sharding { .. }) && error.to_string().contains("load them: b;"),
+            "{error}"
+        );
+    }
+    // The same members have the same keys: each loads its own.
+    assert_eq!(job.load(Member(1, 2), patch("b")).unwrap()["b"].data(), whole().data());
+    // One that wants the array of the other does not get nothing in its place.
+    job.load(Member(0, 2), both()).unwrap_err();
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_group_that_cannot_read_its_saves_has_no_sharded_state() {
+    use crate::group::Alone;
+    use crate::{Checkpointer, Protection};
+
+    let directory = tempfile::tempdir().unwrap();
+    let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let protection = Protection::new().encrypt_to(recipient).unwrap();
+    let builder = Checkpointer::<Sharded<f64>>::builder(directory.path()).protection(protection.clone());
+    let error = builder.open_group(Alone).unwrap_err();
+    assert!(error.to_string().contains("give the identity too"), "{error}");
+    // Without arrays that members have together there is nothing to look at.
+    Checkpointer::<u64>::builder(directory.path().join("plain"))
+        .protection(protection)
+        .open_group(Alone)
+        .unwrap();
+}
