@@ -130,7 +130,7 @@ fn the_page_says_how_far_the_saves_are_from_the_optimum() {
     let (_parent, path) = saved();
     let page = report(&path);
     assert!(page.contains("times as often as would have been best"), "{page}");
-    assert!(page.contains("were asked for by the program itself"), "{page}");
+    assert!(page.contains("were requested by the program itself"), "{page}");
     // A save that the program waited for is one dot, not two on top of each other.
     assert!(page.contains("Cost of a save") && !page.contains("until it is on the disk"), "{page}");
 }
