@@ -251,6 +251,12 @@ where
 }
 
 /// A fixed array that serde writes and reads: one of at most 32 elements.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has more than 32 elements, and serde neither writes nor reads such an array here",
+    label = "has a fixed array of more than 32 elements",
+    note = "a field may be such an array, and so may what a `Vec`, `Box`, `Arc`, `Rc`, `Option` or the values of a `HashMap` or `BTreeMap` hold, as in `Option<Vec<[f64; 64]>>`",
+    note = "in other places take `Vec<T>` or `Box<[T]>` instead of `[T; N]`, or give the array a type of its own with `#[checkpointed]`"
+)]
 pub trait ShortArray: Serialize + DeserializeOwned {}
 
 macro_rules! short_arrays {
