@@ -50,6 +50,24 @@ fn newest(path: &Path) -> State {
 }
 
 #[test]
+fn a_full_disk_costs_no_work_that_was_done_beside_the_save() {
+    on_a_disk_of(4600, "a_full_disk_costs_no_work_that_was_done_beside_the_save", |mounted| {
+        let path = mounted.join("run.ckpt");
+        let mut checkpoints = builder(&path, OnFailedSave::go_on()).open().unwrap();
+        let (decision, value) = checkpoints.save_if_due_while(&state(1), || 10).unwrap();
+        assert!(decision.is_saved() && value == 10);
+        let filler = fill(mounted, 2800);
+        let (decision, value) = checkpoints.save_if_due_while(&state(2), || 20).unwrap();
+        assert!(matches!(decision, Decision::Failed { times: 1, .. }), "{decision:?}");
+        assert_eq!((value, newest(&path)), (20, state(1)));
+        fs::remove_file(filler).unwrap();
+        let (decision, _) = checkpoints.save_if_due_while(&state(3), || 30).unwrap();
+        assert!(decision.is_saved());
+        assert_eq!(newest(&path), state(3));
+    });
+}
+
+#[test]
 fn a_full_disk_ends_no_run_that_goes_on_until_there_is_space() {
     on_a_disk_of(4600, "a_full_disk_ends_no_run_that_goes_on_until_there_is_space", |mounted| {
         for background in [false, true] {

@@ -48,6 +48,8 @@ mod python_examples;
 mod read_back;
 mod retention;
 mod save_and_load;
+#[cfg(unix)]
+mod save_while;
 mod scopes;
 mod sharding;
 mod slurm;

@@ -48,7 +48,8 @@ struct Options {
     /// Time steps between two checkpoints.
     #[arg(long, value_name = "STEPS", default_value = "100")]
     every: NonZeroU64,
-    /// Continues to compute while a checkpoint is written.
+    /// Saves a copy of the plate, and continues with any number of steps meanwhile. Without it, the
+    /// plate itself is saved while the next step is computed from it.
     #[arg(long)]
     background: bool,
 }
@@ -86,18 +87,22 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let sources = sources(plate.size());
     let mut next = plate.temperature.clone();
     let progress = progress(plate.step, options.steps)?;
+    let start = plate.step;
     while plate.step < options.steps {
-        plate.advance(&mut next, &sources);
-        progress.set_position(plate.step);
-        if plate.step.is_multiple_of(options.every.get()) || plate.step == options.steps {
-            // People read it in the checkpoint without this program.
-            let metadata = Metadata::new().with("step", plate.step);
-            if options.background {
-                checkpoints.save_in_background_with(&plate, metadata)?;
-            } else {
-                checkpoints.save_with(&plate, metadata)?;
-            }
+        let is_due = plate.step != start && plate.step.is_multiple_of(options.every.get());
+        if is_due && options.background {
+            checkpoints.save_in_background_with(&plate, plate.metadata())?;
+            plate.compute(&mut next, &sources);
+        } else if is_due {
+            checkpoints.save_while_with(&plate, plate.metadata(), || plate.compute(&mut next, &sources))?;
+        } else {
+            plate.compute(&mut next, &sources);
         }
+        plate.advance(&mut next);
+        progress.set_position(plate.step);
+    }
+    if plate.step != start {
+        checkpoints.save_with(&plate, plate.metadata())?;
     }
     checkpoints.wait()?;
     progress.finish_and_clear();
@@ -134,8 +139,14 @@ impl Plate {
         self.temperature.nrows()
     }
 
-    /// Makes one time step. `next` is memory of the same shape, with the same rim.
-    fn advance(&mut self, next: &mut Array2<f64>, sources: &[Source]) {
+    /// The metadata of a checkpoint, for people who read it without this program.
+    fn metadata(&self) -> Metadata {
+        Metadata::new().with("step", self.step)
+    }
+
+    /// Computes the temperatures after one more time step. `next` is memory of the same shape, with
+    /// the same rim.
+    fn compute(&self, next: &mut Array2<f64>, sources: &[Source]) {
         let ratio = self.diffusivity * self.time_step / (self.spacing * self.spacing);
         let (old, last) = (&self.temperature, self.size() - 1);
         Zip::from(next.slice_mut(s![1..last, 1..last]))
@@ -150,6 +161,10 @@ impl Plate {
         for (place, temperature) in sources {
             next[*place] = *temperature;
         }
+    }
+
+    /// Makes one time step, to the temperatures in `next`, which gets the former ones.
+    fn advance(&mut self, next: &mut Array2<f64>) {
         std::mem::swap(&mut self.temperature, next);
         self.step += 1;
     }

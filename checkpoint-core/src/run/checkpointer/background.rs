@@ -1,0 +1,151 @@
+//! Saves of a copy, while the program continues.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Instant;
+
+use crate::base::panics::message;
+use crate::codec::{self, Observed};
+use crate::container::{IntoMetadata, Metadata};
+use crate::error::Error;
+use crate::outcome::{Progress, SaveReason, SaveStarted, Saved};
+use crate::run::checkpointer::Checkpointer;
+use crate::run::lifecycle::SaveOutcome;
+use crate::run::save::Failure;
+use crate::state::Checkpoint;
+
+impl<T: Checkpoint> Checkpointer<T> {
+    /// Copies the state, and saves the copy while the program continues.
+    ///
+    /// If an earlier save still runs, the program waits for it: to skip a save instead, ask
+    /// [`is_saving`](Checkpointer::is_saving) first. Then it waits only for the copy, which is made
+    /// into memory that is kept from one save to the next. Later changes of the state cannot reach
+    /// the checkpoint. The save is acknowledged when [`wait`](Checkpointer::wait), or any later
+    /// call that saves, returned `Ok`.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
+    /// let mut field = vec![0.0; 1000];
+    /// checkpoints.save_in_background(&field)?;
+    /// field[0] = 1.0;
+    /// let saved = checkpoints.wait()?;
+    /// assert_eq!(saved.map(|saved| saved.generation), Some(1));
+    /// assert_eq!(checkpoints.load()?, Some(vec![0.0; 1000]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The error of the save before this one, if it failed: then no new save starts. Otherwise
+    /// [`Error::Encode`].
+    pub fn save_in_background(&mut self, state: &T) -> Result<SaveStarted, Error> {
+        self.save_in_background_with(state, Metadata::new())
+    }
+
+    /// Like [`save_in_background`](Checkpointer::save_in_background), with metadata.
+    ///
+    /// # Errors
+    /// As [`save_in_background`](Checkpointer::save_in_background).
+    pub fn save_in_background_with(
+        &mut self,
+        state: &T,
+        metadata: impl IntoMetadata,
+    ) -> Result<SaveStarted, Error> {
+        self.saver.run.check_process()?;
+        self.begin_save(&SaveReason::Asked, state, metadata.into_metadata())
+            .map_err(|not_begun| not_begun.error)
+    }
+
+    /// Returns true while a save runs in the background.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
+    /// for frame in 0..100 {
+    ///     if !checkpoints.is_saving() {
+    ///         checkpoints.save_in_background(&frame)?; // it never waits for the disk
+    ///     }
+    /// }
+    /// checkpoints.wait()?;
+    /// assert!(!checkpoints.is_saving());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_saving(&mut self) -> bool {
+        let _warnings = self.saver.run.warnings.enter();
+        // A forked process does not have the thread that saves.
+        self.saver.is_busy() && self.saver.run.has_process_number()
+    }
+
+    pub(super) fn begin_save(
+        &mut self,
+        reason: &SaveReason,
+        state: &T,
+        metadata: Metadata,
+    ) -> Result<SaveStarted, Box<NotBegun>> {
+        let _warnings = self.saver.run.warnings.enter();
+        self.warn_of_unloaded();
+        let begun = Instant::now();
+        let generation = self.saver.writer()?.next()?;
+        let metadata = self.stamp.mark(metadata)?;
+        self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
+        let mut manifest = self.reader.new_manifest(generation, metadata);
+        let (reader, staging) = (&self.reader, self.saver.staging()?);
+        let copy = || {
+            let mut bytes = std::mem::take(&mut staging.state);
+            let encoded = codec::encode(state, reader.forms(), &mut bytes, staging);
+            staging.state = bytes;
+            encoded.map_err(|failure| match Failure::of_encoding(failure, reader.path(), || reader.name()) {
+                Failure::Encode(error) => error,
+                Failure::Write(error) => Error::Encode { name: reader.name(), why: error.to_string() },
+            })
+        };
+        let (copied, panic) = match catch_unwind(AssertUnwindSafe(copy)) {
+            Ok(copied) => (copied, None),
+            Err(panic) => {
+                (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
+            }
+        };
+        let begin = |observed: Observed| {
+            manifest.complete(&observed);
+            self.saver.begin(manifest, begun, reason.clone())
+        };
+        match copied.and_then(begin) {
+            Ok(stall) => Ok(SaveStarted { generation, stall }),
+            Err(error) => {
+                let outcome = self.saver.run.saved(begun, generation, reason, Err(&error));
+                panic.map_or_else(|| Err(Box::new(NotBegun { error, outcome })), |panic| resume_unwind(panic))
+            }
+        }
+    }
+
+    /// Waits for the save that runs in the background, and returns its outcome. `None` where there
+    /// is no save whose outcome is not known yet.
+    ///
+    /// # Errors
+    /// The error of the save. Earlier checkpoints are untouched.
+    pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
+        let _warnings = self.saver.run.warnings.enter();
+        self.saver.wait()
+    }
+}
+
+/// A save in the background that was not begun, and what that means for the program.
+pub(super) struct NotBegun {
+    pub(super) error: Error,
+    pub(super) outcome: SaveOutcome,
+}
+
+impl From<Error> for Box<NotBegun> {
+    fn from(error: Error) -> Box<NotBegun> {
+        Box::new(NotBegun { error, outcome: SaveOutcome::Failed })
+    }
+}
