@@ -887,6 +887,28 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The directory of rank 0 has no checkpoint of the group, and other directories have parts of
+    /// checkpoints that the group accepted. To start afresh would remove these parts.
+    #[error(
+        "{}",
+        shown!(
+            "{} has no checkpoint of the group, but these ranks have parts of its checkpoints, up to generation \
+            {generation}: {}; put the files of that directory on rank 0 back, or remove the folder `ranks` in it, on the \
+            machine of each of these ranks, to start afresh",
+            path.display(),
+            ranks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        )
+    )]
+    #[non_exhaustive]
+    TablesLost {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The ranks that have such parts.
+        ranks: Vec<usize>,
+        /// The newest generation of them.
+        generation: u64,
+    },
+
     /// A checkpoint of one process was opened as that of a group, or the other way round.
     #[error(
         "{}",

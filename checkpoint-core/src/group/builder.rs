@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::accepted::Accepted;
 use super::calls::Calls;
 use super::checkpointer::{GroupCheckpointer, Opened};
 use super::leftovers::Leftovers;
@@ -25,6 +26,8 @@ struct Word {
     state: String,
     background: bool,
     exit_codes: (u8, u8),
+    /// True if there are tables, whole or not.
+    has_tables: bool,
 }
 
 /// The table's side of an open directory.
@@ -60,8 +63,9 @@ impl<T: Checkpoint> Builder<T> {
     ///
     /// # Errors
     /// As [`open`](Builder::open), of this member; [`Error::Member`], where another one could not
-    /// open it; [`Error::CallsDiffer`], where the members have different states; and
-    /// [`Error::GroupLost`].
+    /// open it; [`Error::CallsDiffer`], where the members have different states;
+    /// [`Error::TablesLost`], where the directory of rank 0 has lost its checkpoints, and those of
+    /// other ranks have not; and [`Error::GroupLost`].
     pub fn open_group<G: Group>(self, group: G) -> Result<GroupCheckpointer<T, G>, Error> {
         let begun = Instant::now();
         let mut calls = Calls::new(group);
@@ -78,6 +82,7 @@ impl<T: Checkpoint> Builder<T> {
             state: word.state.clone(),
             background: word.background,
             exit_codes: word.exit_codes,
+            has_tables: word.has_tables,
         })?;
         let (Table0 { builder, root, leftovers }, _) = opened;
         if let Some(other_rank) = words.iter().position(|word| word.state != words[0].state) {
@@ -90,10 +95,37 @@ impl<T: Checkpoint> Builder<T> {
             });
         }
         let path = builder.path()?;
-        let of_rank = path.join(RANKS).join(of_rank(calls.rank()));
+        let rank = calls.rank();
+        let of_rank = path.join(RANKS).join(of_rank(rank));
         let part = builder.clone().for_part(&of_rank, !calls.is_first()).open_at(begun);
-        let (part, _) = calls.gather_about(part, |_| ())?;
         let [first, ..] = &words[..] else { return Err(calls.lost("it has no members")) };
+        let has_tables = first.has_tables;
+        let durable = builder.options().claiming().durable;
+        let mut accepted = Accepted::of(&of_rank, builder.opened_disk(), durable);
+        let part = part.and_then(|part| {
+            let newest = part.generations()?.last().copied();
+            Ok((part, newest))
+        });
+        // A group that has lost its tables does not start afresh: its next save would remove the
+        // parts of all members.
+        let ((part, newest), all) = calls.gather_about(part, |(_, newest)| {
+            let own = newest.filter(|_| !has_tables && accepted.is_there());
+            let own = own.map(|newest| (rank, newest));
+            let mut found = if has_tables { Vec::new() } else { leftovers.accepted.clone() };
+            found.extend(own);
+            found
+        })?;
+        let mut found: Vec<(usize, u64)> = all.into_iter().flatten().collect();
+        if let Some(generation) = found.iter().map(|(_, newest)| *newest).max() {
+            found.sort_unstable();
+            let ranks = found.into_iter().map(|(rank, _)| rank).collect();
+            return Err(Error::TablesLost { path, ranks, generation });
+        }
+        match newest {
+            _ if has_tables => accepted.make(),
+            None => accepted.clear(),
+            Some(_) => {}
+        }
         let exit_codes = ExitCodes { requeue: first.exit_codes.0, halted: first.exit_codes.1 };
         let background = first.background;
         Ok(GroupCheckpointer::new(
@@ -105,6 +137,7 @@ impl<T: Checkpoint> Builder<T> {
                 root,
                 leftovers,
                 part,
+                accepted,
                 background,
                 exit_codes,
             },
@@ -148,6 +181,12 @@ impl<T: Checkpoint> Table0<T> {
         let form = blake3::hash(&schema).to_hex();
         let state = format!("`{}` (form {})", name_of::<T>(program.schema()), &form[..8]);
         let ExitCodes { requeue, halted } = self.builder.exit_codes_in_environment()?;
-        Ok(Word { state, background: self.builder.is_background(), exit_codes: (requeue, halted) })
+        let generations = self.root.as_ref().map(Checkpointer::generations).transpose()?;
+        Ok(Word {
+            state,
+            background: self.builder.is_background(),
+            exit_codes: (requeue, halted),
+            has_tables: generations.is_some_and(|generations| !generations.is_empty()),
+        })
     }
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Group;
+use super::accepted::Accepted;
 use super::calls::Calls;
 use super::leftovers::Leftovers;
 use super::reshard::OnResize;
@@ -68,6 +69,8 @@ pub struct GroupCheckpointer<T: Checkpoint, G: Group> {
     /// The table's checkpoints, with rank 0.
     pub(super) root: Option<Checkpointer<Table>>,
     pub(super) leftovers: Leftovers,
+    /// The mark of this member's directory.
+    pub(super) accepted: Accepted,
     pub(super) path: PathBuf,
     /// The settings, to open the parts of other members for reading.
     pub(super) builder: Builder<T>,
@@ -97,6 +100,7 @@ pub(super) struct Opened<T: Checkpoint> {
     pub(super) root: Option<Checkpointer<Table>>,
     pub(super) leftovers: Leftovers,
     pub(super) part: Checkpointer<T>,
+    pub(super) accepted: Accepted,
     pub(super) background: bool,
     pub(super) exit_codes: ExitCodes,
 }
@@ -117,13 +121,14 @@ struct Look {
 
 impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     pub(super) fn new(calls: Calls<G>, opened: Opened<T>) -> GroupCheckpointer<T, G> {
-        let Opened { path, builder, disk, root, leftovers, part, background, exit_codes } = opened;
+        let Opened { path, builder, disk, root, leftovers, part, accepted, background, exit_codes } = opened;
         GroupCheckpointer {
             calls,
             turns: Turns::new(),
             part,
             root,
             leftovers,
+            accepted,
             path,
             warnings: builder.options().warnings.clone(),
             builder,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::accepted::Accepted;
 use crate::base::warnings::warn;
 use crate::container::Compression;
 use crate::error::Error;
@@ -16,6 +17,8 @@ pub(super) struct Leftovers {
     writers: Vec<Writer>,
     /// The highest number of any of them: the next save gets a higher one.
     pub(super) highest: u64,
+    /// The ranks with parts that a group has accepted, each with its newest.
+    pub(super) accepted: Vec<(usize, u64)>,
 }
 
 impl Leftovers {
@@ -38,6 +41,9 @@ impl Leftovers {
             let directory = Directory::new(&path, Arc::clone(disk));
             let Some(newest) = directory.generations()?.pop() else { continue };
             leftovers.highest = leftovers.highest.max(newest);
+            if Accepted::of(&path, Arc::clone(disk), claiming.durable).is_there() {
+                leftovers.accepted.push((rank, newest));
+            }
             let settings = Settings {
                 retention: Retention::newest(std::num::NonZeroUsize::MIN),
                 compression: Compression::None,

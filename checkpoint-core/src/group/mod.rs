@@ -40,6 +40,7 @@
 //! parts are ordinary checkpoints too, in a directory for each rank, `ranks/000000` and so on. The
 //! table is published last: without it, the parts do not count.
 
+mod accepted;
 mod alone;
 mod assembled;
 mod blocks;

@@ -6,7 +6,7 @@
 //! gather  the parts, or an error: then nothing is published
 //!         rank 0 saves the table, which makes the generation
 //! gather  its outcome, and what the table's directory keeps
-//!         each removes its parts of all other generations
+//!         each marks its directory, the first time, and removes its parts of all other generations
 //! ```
 
 use std::collections::BTreeSet;
@@ -265,6 +265,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         match verdict {
             Verdict::Accepted { saved, kept } => {
                 self.newest = Some((generation, attempt.name.clone()));
+                self.accepted.make();
                 if let Some(kept) = kept {
                     if let Some(writer) = self.part.halves().1.settled_writer() {
                         writer.retire_all_but(&kept);

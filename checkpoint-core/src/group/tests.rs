@@ -1,6 +1,7 @@
 //! The promises of a group, with threads as its members.
 
 mod failures;
+mod lost;
 
 use std::fs;
 use std::path::{Path, PathBuf};

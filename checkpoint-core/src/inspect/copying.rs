@@ -190,6 +190,7 @@ fn copy_parts(
             let source = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
             let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
             let parts = copy_generations(&source, &target, copied)?;
+            copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
             // A process of a larger group that is no more has only older parts.
             let newest = generations.last();
             has_all &= parts.last() < newest || newest.is_none_or(|newest| parts.contains(newest));

@@ -22,7 +22,8 @@ pub(crate) use home::{Claim, Claiming, Draft, Home, Log, Published, Sealed};
 pub use local::{Access, CopyWay};
 pub(crate) use local::{Directory, Disk, RealDisk, check_file_size, copy_generation, holder};
 pub(crate) use name::{
-    RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of, temporary as temporary_name,
+    ACCEPTED, RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of,
+    temporary as temporary_name,
 };
 pub(crate) use place::{Place, absolute};
 pub(crate) use process::Process;

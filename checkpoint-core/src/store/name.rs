@@ -27,6 +27,9 @@ pub(crate) const REDO: &str = "redo";
 /// In the directory of a group: a checkpoint directory for each rank.
 pub(crate) const RANKS: &str = "ranks";
 
+/// In the directory of a rank: an empty file, there if the group has accepted one of the parts.
+pub(crate) const ACCEPTED: &str = "accepted";
+
 /// The number of digits of a rank.
 const RANK_DIGITS: usize = 6;
 

@@ -1,0 +1,166 @@
+//! A directory is lost: that of rank 0, that of another rank, or only the tables.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{parts, run, state};
+use crate::group::Group as _;
+use crate::{Checkpointer, Error};
+
+/// The directory of a rank on a machine of its own.
+fn local(parent: &Path, rank: usize) -> PathBuf {
+    parent.join(format!("machine-{rank}/run.ckpt"))
+}
+
+/// Opens a group whose members have these directories, and loads.
+fn loaded(size: usize, path: impl Fn(usize) -> PathBuf + Sync) -> Vec<Result<Option<Vec<u64>>, Error>> {
+    run(size, |member| {
+        let path = path(member.rank());
+        Checkpointer::<Vec<u64>>::builder(path).open_group(member)?.load()
+    })
+}
+
+/// Saves this number of steps, without a load before.
+fn saved(size: usize, steps: u64, path: impl Fn(usize) -> PathBuf + Sync) {
+    run(size, |member| {
+        let rank = member.rank();
+        let mut group = Checkpointer::<Vec<u64>>::builder(path(rank)).open_group(member).unwrap();
+        for step in 1..=steps {
+            group.save(&state(rank, step)).unwrap();
+        }
+    });
+}
+
+fn remove_tables(path: &Path) {
+    for entry in fs::read_dir(path).unwrap().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "ckpt") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
+#[track_caller]
+fn assert_lost(loaded: Vec<Result<Option<Vec<u64>>, Error>>, expected: &[usize], newest: u64) {
+    for loaded in loaded {
+        match loaded.unwrap_err() {
+            Error::TablesLost { ranks, generation, .. } => {
+                assert_eq!((&ranks[..], generation), (expected, newest));
+            }
+            error => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_lost_directory_of_rank_0_is_no_first_start() {
+    for steps in [1, 3] {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |rank| local(parent.path(), rank);
+        saved(3, steps, path);
+        fs::rename(path(0), parent.path().join("lost")).unwrap();
+        assert_lost(loaded(3, path), &[1, 2], steps);
+        // A program that only saves removes nothing either.
+        let error = run(3, |member| {
+            let path = path(member.rank());
+            Checkpointer::<Vec<u64>>::builder(path).open_group(member).map(drop).unwrap_err().to_string()
+        });
+        assert!(error[1].contains("put the files of that directory on rank 0 back"), "{}", error[1]);
+        assert!(error.iter().all(|error| error.contains(": 1, 2;")), "{}", error[0]);
+        assert_eq!(parts(&path(1), 1).last(), Some(&steps));
+        // It is put back.
+        fs::remove_dir_all(path(0)).unwrap();
+        fs::rename(parent.path().join("lost"), path(0)).unwrap();
+        assert_eq!(super::step_of(loaded(3, path)), steps);
+    }
+}
+
+#[test]
+fn a_user_who_removes_the_parts_starts_afresh() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |rank| local(parent.path(), rank);
+    saved(2, 2, path);
+    fs::remove_dir_all(path(0)).unwrap();
+    for generation in 1..=2 {
+        fs::remove_file(super::part(&path(1), 1, generation)).unwrap();
+    }
+    assert!(loaded(2, path).into_iter().all(|loaded| loaded.unwrap().is_none()));
+    assert!(!path(1).join("ranks/000001/accepted").exists(), "it marks parts that are gone");
+    saved(2, 1, path);
+    assert_eq!(super::step_of(loaded(2, path)), 1);
+}
+
+#[test]
+fn tables_that_are_lost_alone_are_an_error_of_all() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |_| parent.path().join("run.ckpt");
+    saved(2, 2, path);
+    remove_tables(&path(0));
+    assert_lost(loaded(2, path), &[0, 1], 2);
+    // Also by a group that has only some of the ranks, or one without a part.
+    fs::remove_dir_all(path(0).join("ranks/000000")).unwrap();
+    assert_lost(loaded(1, path), &[1], 2);
+    assert_lost(loaded(3, path), &[1], 2);
+}
+
+#[test]
+fn a_job_killed_before_its_first_table_starts_afresh() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |_| parent.path().join("run.ckpt");
+    let other = |_| parent.path().join("other.ckpt");
+    saved(2, 2, other);
+    // Two jobs were killed between their parts and the table.
+    for rank in 0..2 {
+        fs::create_dir_all(path(0).join(format!("ranks/{rank:06}"))).unwrap();
+        for generation in 1..=2 {
+            let part = |path: PathBuf| super::part(&path, rank, generation);
+            fs::copy(part(other(0)), part(path(0))).unwrap();
+        }
+    }
+    assert!(loaded(2, path).into_iter().all(|loaded| loaded.unwrap().is_none()));
+    run(2, |member| {
+        let rank = member.rank();
+        let mut group = Checkpointer::<Vec<u64>>::builder(path(rank)).open_group(member).unwrap();
+        assert_eq!(group.save(&state(rank, 7)).unwrap().generation, 3);
+    });
+    assert_eq!(parts(&path(0), 1), [3]);
+}
+
+#[test]
+fn a_lost_directory_of_another_rank_is_an_error_of_all() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |rank| local(parent.path(), rank);
+    saved(3, 3, path);
+    fs::rename(path(1), parent.path().join("lost")).unwrap();
+    let errors = loaded(3, path);
+    assert!(matches!(errors[0], Err(Error::NoneUsable { .. })), "{:?}", errors[0]);
+    assert!(errors.iter().all(Result::is_err));
+    assert_eq!(parts(&path(2), 2), [2, 3]);
+    fs::remove_dir_all(path(1)).unwrap();
+    fs::rename(parent.path().join("lost"), path(1)).unwrap();
+    assert_eq!(super::step_of(loaded(3, path)), 3);
+}
+
+#[test]
+fn a_group_that_finds_tables_marks_its_directories() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |_| parent.path().join("run.ckpt");
+    saved(2, 2, path);
+    for rank in 0..2 {
+        fs::remove_file(path(0).join(format!("ranks/{rank:06}/accepted"))).unwrap();
+    }
+    // A group that finds tables makes the marks, such as those that a copy by hand left out.
+    super::step_of(loaded(2, path));
+    remove_tables(&path(0));
+    assert_lost(loaded(2, path), &[0, 1], 2);
+}
+
+#[test]
+#[cfg(feature = "inspect")]
+fn a_copy_of_a_group_keeps_the_marks_of_its_parts() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, copy) = (parent.path().join("run.ckpt"), parent.path().join("copy.ckpt"));
+    saved(2, 2, |_| path.clone());
+    crate::inspect::copy(&path, &copy).unwrap();
+    remove_tables(&copy);
+    assert_lost(loaded(2, |_| copy.clone()), &[0, 1], 2);
+}
