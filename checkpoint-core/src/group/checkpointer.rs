@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -109,8 +109,9 @@ pub(super) struct Opened<T: Checkpoint> {
 #[derive(Serialize, Deserialize)]
 struct Look {
     stop: Option<StopReason>,
-    /// The time of a turn.
+    /// The time of a turn, and that of the last look.
     pace: Duration,
+    cost: Duration,
     /// True if no save runs in the background.
     is_done: bool,
     due: Option<Due>,
@@ -330,8 +331,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// Saves if a save is due for the group: if the [`Schedule`](crate::Schedule) of rank 0 says
     /// so, or if any member must stop. Call it once in each turn of the program's loop.
     ///
-    /// The members look together at an agreed turn, about once a second, and whenever a number of
-    /// steps is due. In between a call costs one comparison.
+    /// The members look together at an agreed turn, at least about once a second, and whenever a
+    /// number of steps is due. In between a call costs one comparison.
     ///
     /// # Errors
     /// As [`save`](GroupCheckpointer::save), and the error of a background save that has failed
@@ -390,7 +391,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         self.begin(name)?;
         let (steps, pace) = self.turns.pace();
         let is_done = !self.part.halves().1.is_busy();
-        let mut look = Look { stop: None, pace, is_done, due: None, steps: None, time: None };
+        let cost = self.turns.cost;
+        let mut look = Look { stop: None, pace, cost, is_done, due: None, steps: None, time: None };
         match &mut self.root {
             Some(root) => {
                 let run = &mut root.halves().1.run;
@@ -399,7 +401,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             }
             None => look.stop = self.part.halves().1.run.should_stop().cloned(),
         }
+        let begun = Instant::now();
         let all = self.calls.gather(Ok(look))?;
+        self.turns.cost = begun.elapsed();
         let is_new = self.stop.is_none();
         if is_new {
             let mut stops = all.iter().enumerate();
@@ -407,12 +411,13 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         }
         let [first, ..] = &all[..] else { return Ok((None, None)) };
         let slowest = all.iter().map(|look| look.pace).max().unwrap_or_default();
+        let cost = all.iter().map(|look| look.cost).max().unwrap_or_default();
         let due = first.due.clone();
         // The next call that can save saves the last state.
         let is_stopping = self.stop.is_some() && !self.is_stop_saved;
         // While a save is on its way none is due, however late the schedule is.
         let (steps, time) = if self.pending.is_some() { (None, None) } else { (first.steps, first.time) };
-        self.turns.agree(slowest, if is_stopping { Some(1) } else { steps }, time);
+        self.turns.agree(slowest, cost, if is_stopping { Some(1) } else { steps }, time);
         if let (true, Some((rank, reason))) = (is_new, &self.stop) {
             tracing::info!(rank, %reason, "the group stops");
             let run = match &mut self.root {

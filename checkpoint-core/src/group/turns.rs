@@ -1,13 +1,19 @@
-//! The calls at which the members look together: at an agreed number, about once a second. In
-//! between a call is one comparison.
+//! The calls at which the members look together: at an agreed number. In between a call is one
+//! comparison.
+//!
+//! A loop that is fast now may become slow, and no member may look alone: so the number is as small
+//! as it can be while looks take a hundredth of the time. It never is more than fit in a second.
 
 use std::time::{Duration, Instant};
 
 /// The time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The number of the most calls between two looks: a loop that was fast may become slow.
+/// The number of the most calls between two looks.
 const MOST: u64 = 1 << 16;
+
+/// The time between two looks is at least this many times that of a look, if a second is more.
+const LOOKS_COST: u32 = 100;
 
 /// Counts the calls of the program's loop, on each member for itself.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub(super) struct Turns {
     last: u64,
     /// The time of the last look.
     since: Instant,
+    /// The duration of the last look, with the wait for other members.
+    pub(super) cost: Duration,
     /// True if the last counted call asked about a stop only: without a save in between, each such
     /// call is a turn.
     asked_last: bool,
@@ -29,7 +37,15 @@ pub(super) struct Turns {
 
 impl Turns {
     pub(super) fn new() -> Turns {
-        Turns { count: 0, next: 1, last: 0, since: Instant::now(), asked_last: true, steps: 0 }
+        Turns {
+            count: 0,
+            next: 1,
+            last: 0,
+            since: Instant::now(),
+            cost: Duration::ZERO,
+            asked_last: true,
+            steps: 0,
+        }
     }
 
     /// Counts a turn in which the program can save. Returns true if a look is agreed for it.
@@ -60,13 +76,19 @@ impl Turns {
         (self.steps, self.since.elapsed() / turns)
     }
 
-    /// Agrees on the next look, from what all members know: the time of the slowest turn, the steps
-    /// until a save is due, and the time until then.
-    pub(super) fn agree(&mut self, slowest: Duration, steps: Option<u64>, time: Option<Duration>) {
+    /// Agrees on the next look, from what all members know: the time of the slowest turn, that of
+    /// the slowest look, the steps until a save is due, and the time until then.
+    pub(super) fn agree(
+        &mut self,
+        slowest: Duration,
+        cost: Duration,
+        steps: Option<u64>,
+        time: Option<Duration>,
+    ) {
         let span = (self.count - self.last).max(1);
-        let time = time.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+        let time = time.unwrap_or(LOOK_EVERY).min(LOOK_EVERY).min(cost.saturating_mul(LOOKS_COST));
         let fitting = time.as_nanos() / slowest.as_nanos().max(1);
-        // A loop that was fast may become slow: so the number grows from look to look.
+        // One fast turn says little: so the number grows from look to look.
         let most = span.saturating_mul(2).min(MOST).min(steps.unwrap_or(u64::MAX)).max(1);
         let turns = u64::try_from(fitting).unwrap_or(u64::MAX).clamp(1, most);
         self.last = self.count;
@@ -80,14 +102,17 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// The turns at which a loop looks, if each turn takes this long.
-    fn looks(turns: u64, turn: Duration, ahead: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
+    /// The duration of a look in a file system.
+    const SLOW: Duration = Duration::from_millis(20);
+
+    /// The turns at which a loop looks, if each turn and each look takes this long.
+    fn looks(turns: u64, turn: Duration, cost: Duration, ahead: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
         let mut counted = Turns::new();
         let mut looks = Vec::new();
         for number in 1..=turns {
             if counted.step() {
                 looks.push(number);
-                counted.agree(turn, ahead(number), None);
+                counted.agree(turn, cost, ahead(number), None);
             }
         }
         looks
@@ -95,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_look_comes_about_once_a_second() {
-        let looks = looks(10_000, Duration::from_millis(10), |_| None);
+        let looks = looks(10_000, Duration::from_millis(10), SLOW, |_| None);
         assert_eq!(looks[..8], [1, 3, 7, 15, 31, 63, 127, 227]);
         assert!(looks.windows(2).all(|two| two[1] - two[0] <= 100), "{looks:?}");
         assert_eq!(looks[20] - looks[19], 100);
@@ -103,13 +128,32 @@ mod tests {
 
     #[test]
     fn a_slow_loop_looks_in_each_turn() {
-        assert_eq!(looks(5, Duration::from_secs(3), |_| None), [1, 2, 3, 4, 5]);
+        assert_eq!(looks(5, Duration::from_secs(3), SLOW, |_| None), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn cheap_looks_bound_the_wait_of_a_loop_that_becomes_slow() {
+        // A look takes as long as 10 turns.
+        let (turn, cost) = (Duration::from_micros(1), Duration::from_micros(10));
+        let looks = looks(100_000, turn, cost, |_| None);
+        let most = looks.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+        assert_eq!(most, 1000, "a hundred times the time of a look");
+        // Slow turns count at once.
+        let mut turns = Turns::new();
+        for _ in 0..5000 {
+            if turns.step() {
+                turns.agree(turn, cost, None, None);
+            }
+        }
+        while !turns.step() {}
+        turns.agree(Duration::from_secs(1), cost, None, None);
+        assert!(turns.step());
     }
 
     #[test]
     fn a_schedule_of_steps_is_looked_for_at_its_steps() {
         // Due at each tenth step.
-        let looks = looks(100, Duration::from_micros(1), |step| Some(10 - step % 10));
+        let looks = looks(100, Duration::from_micros(1), SLOW, |step| Some(10 - step % 10));
         for due in (10..=100).step_by(10) {
             assert!(looks.contains(&due), "{due} {looks:?}");
         }
@@ -119,10 +163,10 @@ mod tests {
     fn a_question_about_a_stop_belongs_to_the_turn_of_its_save() {
         let mut turns = Turns::new();
         assert!(turns.step());
-        turns.agree(Duration::from_secs(1), None, None);
+        turns.agree(Duration::from_secs(1), SLOW, None, None);
         assert!(!turns.ask());
         assert!(turns.step());
-        turns.agree(Duration::from_secs(1), None, None);
+        turns.agree(Duration::from_secs(1), SLOW, None, None);
         assert!(!turns.ask());
         // A program that never saves looks here.
         assert!(turns.ask());

@@ -95,11 +95,16 @@ impl Pacer {
     /// The steps, and the time, until a save may be due; `None` for what the schedule does not go
     /// by.
     pub(crate) fn ahead(&self, now: Duration) -> (Option<u64>, Option<Duration>) {
-        let steps = match self.schedule.rule {
-            Rule::Steps(steps) => Some(steps.saturating_sub(self.steps).max(1)),
-            _ => None,
-        };
-        (steps, self.interval.map(|_| self.next.saturating_sub(now)))
+        let time = self.interval.map(|_| self.next.saturating_sub(now));
+        let Rule::Steps(steps) = self.schedule.rule else { return (None, time) };
+        let elapsed = now.saturating_sub(self.last);
+        match self.schedule.at_least.map(|least| least.saturating_sub(elapsed)) {
+            // All steps are done: only the time is left.
+            Some(left) if self.steps >= steps && !left.is_zero() => {
+                (None, Some(time.map_or(left, |time| time.min(left))))
+            }
+            _ => (Some(steps.saturating_sub(self.steps).max(1)), time),
+        }
     }
 
     /// Records a save that began at `begun` and is complete.
@@ -348,6 +353,17 @@ mod tests {
         assert_eq!(pacer.ahead(seconds(1)), (Some(6), Some(seconds(99))));
         assert_eq!(pacer.steps(6, seconds(2)), Some(Due::Steps(10)));
         assert_eq!(pacer.ahead(seconds(2)), (Some(1), Some(seconds(98))), "it stays due");
+    }
+
+    #[test]
+    fn steps_that_are_done_early_leave_only_the_time() {
+        let mut pacer = pacer(Schedule::every_steps(10).at_least(seconds(60)));
+        assert_eq!(pacer.steps(4, seconds(1)), None);
+        assert_eq!(pacer.ahead(seconds(1)), (Some(6), None));
+        assert_eq!(pacer.steps(6, seconds(2)), None);
+        assert_eq!(pacer.ahead(seconds(2)), (None, Some(seconds(58))));
+        assert_eq!(pacer.steps(1, seconds(60)), Some(Due::Steps(11)));
+        assert_eq!(pacer.ahead(seconds(60)), (Some(1), None));
     }
 
     #[test]
