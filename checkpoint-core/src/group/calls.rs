@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Group;
 use crate::error::Error;
+use crate::store::Process;
 
 /// The longest error that a message takes along, in bytes.
 const LONGEST_WHY: usize = 4096;
 
 /// A group, with the number and the name of the present call.
 #[derive(Debug)]
-pub(super) struct Calls<G> {
+pub(super) struct Calls<G: Group> {
     group: G,
     /// The number of calls that all members have made together.
     number: u64,
@@ -20,6 +21,18 @@ pub(super) struct Calls<G> {
     messages: u32,
     /// True after an error of the group itself: it is of no use any more.
     is_broken: bool,
+    /// True if a panic of this member ends the group.
+    pub(super) aborts: bool,
+    /// The process that came: one that is forked from it is no member.
+    process: Process,
+}
+
+impl<G: Group> Drop for Calls<G> {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.aborts && self.process.is_current() {
+            self.group.abort();
+        }
+    }
 }
 
 /// A message of a member to all.
@@ -55,7 +68,8 @@ impl Head {
 
 impl<G: Group> Calls<G> {
     pub(super) fn new(group: G) -> Calls<G> {
-        Calls { group, number: 0, name: String::new(), messages: 0, is_broken: false }
+        let process = Process::current();
+        Calls { group, number: 0, name: String::new(), messages: 0, is_broken: false, aborts: true, process }
     }
 
     pub(super) fn rank(&self) -> usize {

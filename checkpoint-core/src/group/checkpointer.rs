@@ -87,7 +87,6 @@ pub struct GroupCheckpointer<T: Checkpoint, G: Group> {
     /// The newest generation and its attempt, if this run saved or loaded it.
     pub(super) newest: Option<(u64, String)>,
     pub(super) report: Option<LoadReport>,
-    aborts: bool,
     /// What becomes of a state that a group of another size saved.
     pub(super) on_resize: Option<Arc<OnResize<T>>>,
 }
@@ -141,7 +140,6 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             pending: None,
             newest: None,
             report: None,
-            aborts: true,
             on_resize: None,
         }
     }
@@ -170,11 +168,11 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         &self.path
     }
 
-    /// Sets if a member that panics [ends the group](Group::abort) when this is dropped; it does by
-    /// default. Without it, the others wait for the calls of that member, until they notice that it
-    /// has ended.
+    /// Sets if a member that panics [ends the group](Group::abort) when this is dropped. It does by
+    /// default, and always while [`open_group`](Builder::open_group) runs. Without it, the others
+    /// wait for the calls of that member, until they notice that it has ended.
     pub fn abort_on_panic(&mut self, aborts: bool) {
-        self.aborts = aborts;
+        self.calls.aborts = aborts;
     }
 
     /// Begins a call of all members.
@@ -587,10 +585,6 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
 
 impl<T: Checkpoint, G: Group> Drop for GroupCheckpointer<T, G> {
     fn drop(&mut self) {
-        // A forked process is no member.
-        if std::thread::panicking() && self.aborts && self.part.halves().1.run.is_of_this_process() {
-            self.calls.group().abort();
-        }
         if let Some(Pending { attempt, .. }) = &self.pending {
             let warnings = self.warnings.clone();
             let _warnings = warnings.enter();

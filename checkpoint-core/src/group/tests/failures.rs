@@ -1,15 +1,17 @@
 //! One member fails: at each operation of its disk, by a panic, or by its end.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use super::{loaded, run, state, step_of};
-use crate::group::{Group as _, Threads};
+use crate::group::{Group as _, GroupCheckpointer, Threads};
 use crate::schema::Type;
 use crate::state::{self, Types};
 use crate::store::faults::{Fault, FaultyDisk};
-use crate::{Checkpoint, Checkpointer, Error, OnFailedSave, Schedule};
+use crate::{Checkpoint, Checkpointer, Error, Metadata, OnFailedSave, Schedule};
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
@@ -233,6 +235,98 @@ fn a_state_that_panics_fails_the_save_of_all() {
             // The group goes on.
             assert_eq!(group.save(&Bomb(false)).unwrap().generation, 3);
         });
+    }
+}
+
+/// A group of one that notes if it is ended, and panics at a call of this number.
+#[derive(Default)]
+struct Noted {
+    calls: AtomicUsize,
+    panics_at: Option<usize>,
+    is_ended: AtomicBool,
+}
+
+impl crate::group::Group for &Noted {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn all_gather(&self, mine: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
+        assert_ne!(Some(self.calls.fetch_add(1, Ordering::SeqCst)), self.panics_at, "boom");
+        Ok(vec![mine.to_vec()])
+    }
+
+    fn abort(&self) {
+        self.is_ended.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A state whose form cannot be told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Formless;
+
+impl Checkpoint for Formless {
+    const NAME: &'static str = "Formless";
+
+    fn schema(_: &mut Types) -> Type {
+        panic!("boom")
+    }
+}
+
+/// Does something that panics, and returns true if that ended the group.
+fn ends(group: &Noted, work: impl FnOnce(&Path, &Noted)) -> bool {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let work = std::panic::AssertUnwindSafe(|| work(&path, group));
+    std::panic::catch_unwind(work).unwrap_err();
+    group.is_ended.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_panic_while_a_group_opens_ends_it() {
+    let of_state = ends(&Noted::default(), |path, group| {
+        let _ = Checkpointer::<Formless>::builder(path).open_group(group);
+    });
+    assert!(of_state, "a panic of the state");
+    for call in 0..2 {
+        let of_group = ends(&Noted { panics_at: Some(call), ..Noted::default() }, |path, group| {
+            let _ = Checkpointer::<u64>::builder(path).open_group(group);
+        });
+        assert!(of_group, "a panic of the group in its call {call}");
+    }
+}
+
+#[test]
+fn a_panic_in_any_call_of_a_group_ends_it_if_it_aborts() {
+    type Call = fn(GroupCheckpointer<Bomb, &Noted>);
+    let calls: [Call; 9] = [
+        |mut group| drop(group.load_or_else(|| panic!("boom"))),
+        |mut group| drop(group.save(&Bomb(true))),
+        |mut group| drop(group.save_with(&Bomb(false), || -> Metadata { panic!("boom") })),
+        |mut group| drop(group.save_if_due_with(&Bomb(false), || -> Metadata { panic!("boom") })),
+        |mut group| drop(group.save_in_background(&Bomb(true))),
+        |mut group| drop(group.save_in_background_with(&Bomb(false), || -> Metadata { panic!("boom") })),
+        |group| drop(group.finish(&Bomb(true))),
+        |group| drop(group.finish_with(&Bomb(false), || -> Metadata { panic!("boom") })),
+        |mut group| {
+            group.save(&Bomb(false)).unwrap();
+            let _ = group.load_into(&mut Bomb(true)).map(|_| panic!("boom"));
+        },
+    ];
+    for (number, call) in calls.into_iter().enumerate() {
+        for aborts in [true, false] {
+            let is_ended = ends(&Noted::default(), |path, group| {
+                let builder = Checkpointer::<Bomb>::builder(path).schedule(Schedule::every_steps(1));
+                let mut group = builder.open_group(group).unwrap();
+                group.abort_on_panic(aborts);
+                call(group);
+            });
+            assert_eq!(is_ended, aborts, "call {number}");
+        }
     }
 }
 
