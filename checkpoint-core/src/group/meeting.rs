@@ -4,7 +4,7 @@
 //! DIRECTORY/.lock                     held by rank 0: a second job is refused
 //! DIRECTORY/000002.hello              rank 2 is there: a random name of this process
 //! DIRECTORY/session                   rank 0 has seen these processes, and names the session
-//! DIRECTORY/SESSION/000002.alive      locked by rank 2 while it lives
+//! DIRECTORY/SESSION/000002.NAME       locked by this process of rank 2 while it lives
 //! DIRECTORY/SESSION/17.000002         what rank 2 gave in round 17
 //! DIRECTORY/SESSION/000002.left       rank 2 makes no more calls
 //! ```
@@ -13,6 +13,10 @@
 //! by chance, by a process that is alive, and it lists the processes that it has seen, which named
 //! themselves by chance. So a file of an earlier attempt is never taken for one of this: a process
 //! joins only a session that lists it, and all later files are in the folder of the session.
+//!
+//! Two processes may want one rank, such as one that is started again before the first is gone. Rank
+//! 0 lists the newest one until the one that it lists has joined. Then it says that the session is
+//! complete. Only a process that a complete session lists is a member.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -28,7 +32,6 @@ use super::Group;
 const LOCK: &str = ".lock";
 const SESSION: &str = "session";
 const HELLO: &str = "hello";
-const ALIVE: &str = "alive";
 const LEFT: &str = "left";
 
 /// The pause between two looks for a file: it grows while nothing comes.
@@ -69,6 +72,8 @@ pub struct Meeting {
     size: usize,
     timeout: Duration,
     folder: PathBuf,
+    /// The names of the members, by rank.
+    members: BTreeMap<usize, String>,
     round: Cell<u64>,
     /// The error after which the group is of no use.
     broken: RefCell<Option<String>>,
@@ -85,8 +90,10 @@ pub struct Meeting {
 struct Session {
     name: String,
     size: usize,
-    /// By rank; rank 0 is not listed.
+    /// By rank. Rank 0 has the name of the session.
     members: BTreeMap<usize, String>,
+    /// True once all of them have joined: they are the group.
+    is_complete: bool,
 }
 
 /// The first file of a process.
@@ -126,12 +133,16 @@ impl Meeting {
     fn convene(path: PathBuf, size: usize, timeout: Duration) -> io::Result<Meeting> {
         let mut wait = Wait::new(timeout);
         let directory = lock_directory(&path, &mut wait)?;
-        let mut session = Session { name: random_name()?, size, members: BTreeMap::new() };
+        let name = random_name()?;
+        let members = BTreeMap::from([(0, name.clone())]);
+        let mut session = Session { name, size, members, is_complete: false };
         remove_leftovers(&path);
         let folder = path.join(&session.name);
         fs::create_dir(&folder)?;
-        let alive = live_in(&folder, 0)?;
-        let has_joined = |rank: &usize| folder.join(of_rank(*rank, ALIVE)).exists();
+        let alive = live_in(&folder, 0, &session.name)?;
+        let has_joined = |session: &Session, rank: usize| {
+            session.members.get(&rank).is_some_and(|name| folder.join(of_rank(rank, name)).exists())
+        };
         loop {
             let mut is_changed = false;
             for rank in 1..size {
@@ -143,7 +154,7 @@ impl Meeting {
                 }
                 // A process that is started again, or whose predecessor left its file, takes its
                 // place: until it has joined.
-                if !has_joined(&rank) && session.members.get(&rank) != Some(&hello.name) {
+                if !has_joined(&session, rank) && session.members.get(&rank) != Some(&hello.name) {
                     session.members.insert(rank, hello.name);
                     is_changed = true;
                 }
@@ -151,17 +162,19 @@ impl Meeting {
             if is_changed {
                 put_json(&path, SESSION, &session)?;
             }
-            let missing: Vec<usize> = (1..size).filter(|rank| !has_joined(rank)).collect();
+            let missing: Vec<usize> = (1..size).filter(|rank| !has_joined(&session, *rank)).collect();
             if missing.is_empty() {
                 break;
             }
             wait.pause(|| missed(&missing, "the meeting", &path))?;
         }
+        session.is_complete = true;
+        put_json(&path, SESSION, &session)?;
         // All have joined: their first files are of no more use.
         for rank in 1..size {
             let _ = fs::remove_file(path.join(of_rank(rank, HELLO)));
         }
-        Ok(Meeting::of(path, folder, (0, size), timeout, alive, directory))
+        Ok(Meeting::of(path, session, 0, timeout, alive, directory))
     }
 
     /// Meets the others as another rank, which waits for a session that lists it.
@@ -175,42 +188,58 @@ impl Meeting {
             outcome => outcome,
         };
         introduce()?;
-        let session = loop {
-            if let Some(session) = read_json::<Session>(&path.join(SESSION))?
-                && session.members.get(&rank) == Some(&hello.name)
-            {
-                break session;
-            }
-            // Rank 0 may have started after this process, and removed its file as a leftover; or
-            // another process has taken the rank.
-            match read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? {
-                None => introduce()?,
-                Some(found) if found != hello => {
-                    let why = format!("another process is rank {rank} of the group in {}", path.display());
-                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        let busy = || {
+            let why = format!("another process is rank {rank} of the group in {}", path.display());
+            io::Error::new(io::ErrorKind::ResourceBusy, why)
+        };
+        // The session that this process has joined, and its file there.
+        let mut joined: Option<(String, File)> = None;
+        loop {
+            let session = read_json::<Session>(&path.join(SESSION))?;
+            let is_listed =
+                session.as_ref().is_some_and(|session| session.members.get(&rank) == Some(&hello.name));
+            match (session, joined.take()) {
+                (Some(session), Some((name, alive))) if is_listed && name == session.name => {
+                    if session.is_complete {
+                        return Ok(Meeting::of(path, session, rank, timeout, alive, None));
+                    }
+                    joined = Some((name, alive));
                 }
-                Some(_) => {}
+                (Some(session), _) if is_listed => {
+                    joined = match live_in(&path.join(&session.name), rank, &hello.name) {
+                        Ok(alive) => Some((session.name, alive)),
+                        // Another rank 0 starts at this moment, with another session.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                        Err(error) => return Err(error),
+                    };
+                }
+                // Another process has taken the rank before this one had joined.
+                (Some(session), Some((name, _))) if name == session.name => return Err(busy()),
+                // Rank 0 may have started after this process, and removed its file as a leftover.
+                _ => match read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? {
+                    None => introduce()?,
+                    Some(found) if found != hello => return Err(busy()),
+                    Some(_) => {}
+                },
             }
             wait.pause(|| missed(&[0], "the meeting", &path))?;
-        };
-        let folder = path.join(&session.name);
-        let alive = live_in(&folder, rank)?;
-        Ok(Meeting::of(path, folder, (rank, size), timeout, alive, None))
+        }
     }
 
     fn of(
         path: PathBuf,
-        folder: PathBuf,
-        (rank, size): (usize, usize),
+        session: Session,
+        rank: usize,
         timeout: Duration,
         alive: File,
         directory: Option<File>,
     ) -> Meeting {
         Meeting {
             rank,
-            size,
+            size: session.size,
             timeout,
-            folder,
+            folder: path.join(&session.name),
+            members: session.members,
             round: Cell::new(0),
             broken: RefCell::new(None),
             _alive: alive,
@@ -248,13 +277,17 @@ impl Meeting {
         }
     }
 
+    fn has_ended(&self, rank: usize) -> bool {
+        self.members.get(&rank).is_some_and(|name| has_ended(&self.folder.join(of_rank(rank, name))))
+    }
+
     /// Fails if one of these members has ended, and did not come to this round before.
     fn check_lives(&self, round: u64, missing: &[usize]) -> io::Result<()> {
         for rank in missing {
             let what = match () {
                 () if !self.folder.exists() => "is lost: another job has taken the place of this one",
                 () if self.folder.join(of_rank(*rank, LEFT)).exists() => "has left it",
-                () if has_ended(&self.folder.join(of_rank(*rank, ALIVE))) => "has ended",
+                () if self.has_ended(*rank) => "has ended",
                 () => continue,
             };
             // It may have come, and gone, after the last look.
@@ -391,13 +424,13 @@ fn remove_leftovers(path: &Path) {
     }
 }
 
-/// Makes the file that is locked while a member lives.
-fn live_in(folder: &Path, rank: usize) -> io::Result<File> {
+/// Makes the file that is locked while a process lives that wants this rank.
+fn live_in(folder: &Path, rank: usize, name: &str) -> io::Result<File> {
     let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
     if file.as_file().try_lock().is_ok() {
         file.write_all(b"locked")?;
     }
-    file.persist(folder.join(of_rank(rank, ALIVE))).map_err(|error| error.error)
+    file.persist(folder.join(of_rank(rank, name))).map_err(|error| error.error)
 }
 
 /// True if the process that locked a file has ended. False where that cannot be known.

@@ -94,7 +94,7 @@ fn a_file_of_a_killed_attempt_is_never_taken_for_one_of_this() {
     let member = Hello { name: "of the last attempt".to_owned(), size: 2 };
     put_json(path, &of_rank(1, HELLO), &member).unwrap();
     let members = BTreeMap::from([(1, member.name)]);
-    put_json(path, SESSION, &Session { name: old.clone(), size: 2, members }).unwrap();
+    put_json(path, SESSION, &Session { name: old.clone(), size: 2, members, is_complete: true }).unwrap();
     for rank in 0..2 {
         put(&path.join(&old), &of_round(0, rank), b"old").unwrap();
     }
@@ -135,4 +135,59 @@ fn members_that_start_in_any_order_meet() {
         let given = meet(parent.path(), 3, |group| group.all_gather(&[round]).unwrap());
         assert_eq!(given.len(), 3, "{round}");
     }
+}
+
+/// Lists this process of rank 1 in a session, as rank 0 does.
+fn list(path: &Path, session: &str, member: &str, is_complete: bool) {
+    let members = BTreeMap::from([(0, session.to_owned()), (1, member.to_owned())]);
+    put_json(path, SESSION, &Session { name: session.to_owned(), size: 2, members, is_complete }).unwrap();
+}
+
+#[test]
+fn a_process_whose_rank_is_given_to_another_is_no_member() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path();
+    let session = random_name().unwrap();
+    fs::create_dir(path.join(&session)).unwrap();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| Meeting::at(path, 1, 2, LONG).map(drop).unwrap_err());
+        let hello = loop {
+            match read_json::<Hello>(&path.join(of_rank(1, HELLO))).unwrap() {
+                Some(hello) => break hello,
+                None => std::thread::yield_now(),
+            }
+        };
+        list(path, &session, &hello.name, false);
+        while !path.join(&session).join(of_rank(1, &hello.name)).exists() {
+            std::thread::yield_now();
+        }
+        // Rank 0 has not seen that it came, and takes the process that was started after it.
+        list(path, &session, "second", true);
+        let error = first.join().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}");
+    });
+}
+
+#[test]
+fn a_process_that_has_joined_follows_another_rank_0() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path();
+    let killed = random_name().unwrap();
+    fs::create_dir(path.join(&killed)).unwrap();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| Meeting::at(path, 1, 2, LONG).unwrap().all_gather(b"1").unwrap());
+        let hello = loop {
+            match read_json::<Hello>(&path.join(of_rank(1, HELLO))).unwrap() {
+                Some(hello) => break hello,
+                None => std::thread::yield_now(),
+            }
+        };
+        list(path, &killed, &hello.name, false);
+        while !path.join(&killed).join(of_rank(1, &hello.name)).exists() {
+            std::thread::yield_now();
+        }
+        let first = Meeting::at(path, 0, 2, LONG).unwrap();
+        assert_eq!(first.all_gather(b"0").unwrap(), [b"0", b"1"]);
+        assert_eq!(other.join().unwrap(), [b"0", b"1"]);
+    });
 }
