@@ -315,3 +315,36 @@ fn a_pinned_generation_is_not_discarded() {
     assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
     assert_eq!(checkpoints.save(&3).unwrap().generation, 5, "no number is used twice");
 }
+
+#[test]
+fn nothing_is_discarded_for_a_generation_that_is_damaged() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut checkpoints = Checkpointer::<Vec<u64>>::open(&path).unwrap();
+    for step in 1..=2 {
+        checkpoints.save(&vec![step; 10_000]).unwrap();
+    }
+    // A bit in the data: the manifest is whole.
+    let file = path.join(format!("{:020}.ckpt", 1));
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[40_000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let error = checkpoints.discard_newer(1).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
+}
+
+#[test]
+fn a_single_program_discards_nothing_of_a_group() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let mut group = Checkpointer::<u64>::builder(&path).open_group(checkpointed::group::Alone).unwrap();
+    for step in 1..=2 {
+        group.save(&step).unwrap();
+    }
+    drop(group);
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    let error = checkpoints.discard_newer(1).unwrap_err();
+    assert!(matches!(error, Error::OtherKind { of_group: true, .. }), "{error}");
+    assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
+}

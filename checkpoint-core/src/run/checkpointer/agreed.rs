@@ -1,7 +1,7 @@
 //! The decisions of a [`Checkpointer`] one by one, for programs whose processes agree on them by
 //! communication of their own.
 
-use crate::container::{IntoMetadata, Metadata};
+use crate::container::{GROUP, IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, StopReason};
 use crate::run::checkpointer::{Checkpointer, Turn};
@@ -118,14 +118,20 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], with nothing removed, and the error of that generation if it is
-    /// damaged. [`Error::NotDiscarded`] where a newer one is pinned, or another program reads it:
+    /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes
+    /// are verified; and [`Error::OtherKind`] where a group saved it: then nothing is removed.
+    /// [`Error::NotDiscarded`] where a newer one is pinned, or another program reads it:
     /// those before it are still there.
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;
         // What stays must be usable: nothing newer will be there.
-        self.reader.manifest(generation)?;
+        let manifest = self.reader.manifest(generation)?;
+        if manifest.name() == GROUP && T::NAME != GROUP {
+            let path = self.reader.home().location(generation);
+            return Err(Error::OtherKind { path, of_group: true });
+        }
+        self.reader.verify(generation)?;
         self.saver.writer()?.discard_newer(generation)?;
         self.saver.run.discarded(generation);
         tracing::info!(path = %self.path().display(), generation, "all newer generations are removed");
