@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 
 use super::blocks::{TableArray, TableBlock};
-use super::plan::{self, Region, Run};
+use super::plan::{self, Region, Runs};
 use super::reshard::OpenShard;
 use crate::arrays::{ArrayPool, ArraySource, Cause, Dtype, Kind, Reference, npy_header};
 use crate::container::{Arrays, Container, Piece, STATE};
@@ -32,7 +32,7 @@ pub(super) struct Wanted<'t> {
 
 impl<'t> Wanted<'t> {
     /// The block at `offset`, of the array that `value` is a block of. `None` where its lengths are
-    /// impossible.
+    /// impossible, or the array has other elements than `value`.
     pub(super) fn new(
         array: Option<&'t TableArray>,
         value: &ShardedValue,
@@ -40,6 +40,10 @@ impl<'t> Wanted<'t> {
         extent: Vec<u64>,
         is_of_base: bool,
     ) -> Option<Wanted<'t>> {
+        let is_of_array = |array: &TableArray| array.descr == value.descr && array.inner == value.inner;
+        if !array.is_none_or(is_of_array) {
+            return None;
+        }
         let rows = plan::volume(&extent)?;
         let bytes = rows.checked_mul(value.row)?;
         let dtype = Dtype { descr: value.descr, size: value.size, is_i128: false };
@@ -72,9 +76,8 @@ impl<'t> Wanted<'t> {
         let Some(array) = self.array else { return Ok(()) };
         let region = Region { offset: &self.offset, extent: &self.extent };
         for block in &array.blocks {
-            let runs = block.region().runs(&region);
-            if !runs.is_empty() {
-                shards.get(block.rank)?.fill(array, block, &runs, self.row, buffer)?;
+            if block.region().meets(&region) {
+                shards.get(block.rank)?.fill(array, block, &region, self.row, buffer)?;
             }
         }
         Ok(())
@@ -125,12 +128,13 @@ impl Shard {
         Ok(Shard { file, blocks })
     }
 
-    /// Fills places of `buffer` with elements of a block, each of `row` bytes.
+    /// Fills places of `buffer`, which holds the elements of `region`, with those of a block, each
+    /// of `row` bytes.
     fn fill(
         &self,
         array: &TableArray,
         block: &TableBlock,
-        runs: &[Run],
+        region: &Region<'_>,
         row: u64,
         buffer: &mut [u8],
     ) -> Result<(), Error> {
@@ -149,10 +153,12 @@ impl Shard {
         if !is_this {
             return Err(other());
         }
+        let saved = block.region();
+        let mut runs = saved.runs(region);
         let (data, number) = match &value.data {
             BlockData::Here(range) => {
                 let data = self.file.state()?.get(range.clone()).ok_or_else(other)?;
-                return copy(runs, row, data, buffer).ok_or_else(other);
+                return copy(&mut runs, row, data, buffer).ok_or_else(other);
             }
             BlockData::Apart(number) => (self.file.container().array_header(*number), *number),
         };
@@ -164,7 +170,7 @@ impl Shard {
         if header.in_floats() != (value.descr, shape) {
             return Err(damaged(STATE, &format!("the array of `{}` is not as the state says", array.path)));
         }
-        let pieces = runs.iter().map(|run| Piece {
+        let pieces = runs.map(|run| Piece {
             from: run.from.saturating_mul(row),
             to: bytes(run.to, row),
             length: bytes(run.length, row),
@@ -179,8 +185,8 @@ fn bytes(elements: u64, row: u64) -> usize {
 }
 
 /// Copies runs of elements. `None` where one is not inside of both.
-fn copy(runs: &[Run], row: u64, data: &[u8], buffer: &mut [u8]) -> Option<()> {
-    runs.iter().try_for_each(|run| {
+fn copy(runs: &mut Runs<'_>, row: u64, data: &[u8], buffer: &mut [u8]) -> Option<()> {
+    runs.try_for_each(|run| {
         let length = bytes(run.length, row);
         let from = data.get(bytes(run.from, row)..)?.get(..length)?;
         buffer.get_mut(bytes(run.to, row)..)?.get_mut(..length)?.copy_from_slice(from);

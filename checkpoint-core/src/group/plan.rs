@@ -80,41 +80,70 @@ impl Region<'_> {
         dimensions.fold(0, |index, (place, (offset, extent))| index * extent + (place - offset))
     }
 
-    /// What `new` takes of this block. The runs go forward in both blocks. Both must be
-    /// [within](Region::is_within) the same shape.
-    pub(crate) fn runs(&self, new: &Region<'_>) -> Vec<Run> {
-        let Some((offset, extent)) = self.overlap(new) else { return Vec::new() };
-        let (Some((_, outer)), Some(length)) = (extent.split_last(), extent.last()) else {
-            return Vec::new();
-        };
-        let mut runs: Vec<Run> = Vec::new();
-        let mut place = offset.clone();
-        loop {
-            let next = Run { from: self.index(&place), to: new.index(&place), length: *length };
-            match runs.last_mut() {
-                Some(last) if last.from + last.length == next.from && last.to + last.length == next.to => {
-                    last.length += next.length;
-                }
-                _ => runs.push(next),
+    /// The runs of this block that `new` takes. They go forward in both blocks. Both must be
+    /// [within](Region::is_within) the same shape. The table says how many there are, so they are
+    /// made one by one.
+    pub(crate) fn runs<'r>(&'r self, new: &'r Region<'r>) -> Runs<'r> {
+        let overlap = self.overlap(new).filter(|(offset, _)| !offset.is_empty());
+        let (offset, extent) = overlap.unwrap_or_default();
+        let place = (!offset.is_empty()).then(|| offset.clone());
+        Runs { old: self, new, offset, extent, place, next: None }
+    }
+}
+
+/// The runs of a block that another one takes.
+pub(crate) struct Runs<'r> {
+    old: &'r Region<'r>,
+    new: &'r Region<'r>,
+    /// The elements that both blocks have.
+    offset: Vec<u64>,
+    extent: Vec<u64>,
+    /// The first element of the next row; `None` after the last row.
+    place: Option<Vec<u64>>,
+    /// The run that the next row may continue.
+    next: Option<Run>,
+}
+
+impl Runs<'_> {
+    /// The next row of the elements that both blocks have.
+    fn row(&mut self) -> Option<Run> {
+        let place = self.place.as_mut()?;
+        let (length, outer) = self.extent.split_last()?;
+        let row = Run { from: self.old.index(place), to: self.new.index(place), length: *length };
+        // The last dimension that has one more index moves on, and those behind it begin anew.
+        let dimensions = place.iter_mut().zip(self.offset.iter().zip(outer)).rev();
+        let mut has_moved = false;
+        for (index, (offset, extent)) in dimensions {
+            *index += 1;
+            has_moved = *index < offset + extent;
+            if has_moved {
+                break;
             }
-            // The next row: the last dimension that has one more index moves on, and those behind
-            // it begin anew.
-            let mut moved = false;
-            for (dimension, extent) in outer.iter().enumerate().rev() {
-                let (Some(index), Some(offset)) = (place.get_mut(dimension), offset.get(dimension)) else {
-                    break;
-                };
-                *index += 1;
-                if *index < offset + extent {
-                    moved = true;
-                    break;
-                }
-                *index = *offset;
-            }
-            if !moved {
-                return runs;
-            }
+            *index = *offset;
         }
+        if !has_moved {
+            self.place = None;
+        }
+        Some(row)
+    }
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        let mut run = match self.next.take() {
+            Some(run) => run,
+            None => self.row()?,
+        };
+        while let Some(row) = self.row() {
+            if run.from + run.length != row.from || run.to + run.length != row.to {
+                self.next = Some(row);
+                break;
+            }
+            run.length += row.length;
+        }
+        Some(run)
     }
 }
 
@@ -237,7 +266,7 @@ mod tests {
                 let mut got = vec![u64::MAX; volume(&wanted.extent).unwrap() as usize];
                 for block in &old {
                     let stored = elements(&shape, block);
-                    let runs = block.region().runs(&wanted.region());
+                    let runs: Vec<Run> = block.region().runs(&wanted.region()).collect();
                     let forward = |two: &[Run]| {
                         two[0].from + two[0].length <= two[1].from && two[0].to + two[0].length <= two[1].to
                     };
@@ -259,7 +288,18 @@ mod tests {
         let (old_extent, new_extent) = ([4, 5], [9, 5]);
         let old = Region { offset: &old, extent: &old_extent };
         let new = Region { offset: &new, extent: &new_extent };
-        assert_eq!(old.runs(&new), [Run { from: 5, to: 0, length: 15 }]);
+        assert_eq!(old.runs(&new).collect::<Vec<_>>(), [Run { from: 5, to: 0, length: 15 }]);
+    }
+
+    #[test]
+    fn a_split_into_any_number_of_runs_needs_no_memory() {
+        // Columns of an array with more rows than any machine has room to list.
+        let extent = [1 << 50, 1];
+        let old = Region { offset: &[0, 3], extent: &[1 << 50, 2] };
+        let new = Region { offset: &[0, 4], extent: &extent };
+        let mut runs = old.runs(&new);
+        assert_eq!(runs.next(), Some(Run { from: 1, to: 0, length: 1 }));
+        assert_eq!(runs.next(), Some(Run { from: 3, to: 1, length: 1 }));
     }
 
     #[test]

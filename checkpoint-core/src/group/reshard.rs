@@ -168,7 +168,7 @@ pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Re
             return Err(resized(neither));
         }
         if !layout.is_same_form && !layout.arrays.is_empty() {
-            let why = "the lists, options and variants around the sharded arrays were not the same on all \
+            let why = "the maps, lists, options and variants around the sharded arrays were not the same on all \
                        processes, so another number of them cannot load it";
             return Err(Error::Sharding { path: path.to_owned(), why: why.to_owned() });
         }
@@ -357,8 +357,7 @@ impl Base {
                 unused
             });
             let found = Wanted::new(array, &value, offset, extent, number.is_some());
-            let found =
-                found.ok_or_else(|| self.contradiction("a block that is wanted has impossible lengths"))?;
+            let found = found.ok_or_else(|| self.contradiction("its block is not the one of the table"))?;
             put_reference(&mut bytes, found.reference(reference));
             wanted.push((reference, found));
         }

@@ -66,7 +66,7 @@ pub(crate) struct Survey {
     /// in common.
     pub(crate) shared: Vec<(String, u64)>,
     /// A number that states have in common whose blocks are in the same places: in lists of the
-    /// same length, options that are there, the same variants.
+    /// same length, maps with the same keys, options that are there, the same variants.
     pub(crate) form: u64,
 }
 
@@ -322,7 +322,10 @@ impl<'a> Surveyor<'a> {
                     let node = Node::of_type(self.file, key, self.walker.place);
                     let step = Label::Key(node).step();
                     self.told(|walker| walker.skip(key))?;
-                    self.inside(&step, path, |surveyor, path| surveyor.value(value, path, depth + 1))?;
+                    self.inside(&step, path, |surveyor, path| {
+                        surveyor.note(path, "key");
+                        surveyor.value(value, path, depth + 1)
+                    })?;
                 }
                 Ok(())
             }

@@ -643,14 +643,43 @@ fn arrays_under_keys_of_other_members_are_never_lost() {
     for member in members(1).chain(members(3)) {
         let error = job.load(member, both()).unwrap_err();
         assert!(
-            matches!(error, Error::Sharding { .. }) && error.to_string().contains("load them: b;"),
+            matches!(error, Error::Sharding { .. }) && error.to_string().contains("were not the same"),
             "{error}"
         );
     }
     // The same members have the same keys: each loads its own.
     assert_eq!(job.load(Member(1, 2), patch("b")).unwrap()["b"].data(), whole().data());
     // One that wants the array of the other does not get nothing in its place.
-    job.load(Member(0, 2), both()).unwrap_err();
+    let error = job.load(Member(0, 2), both()).unwrap_err();
+    assert!(error.to_string().contains("load them: b;"), "{error}");
+}
+
+#[test]
+fn keys_of_other_members_are_never_lost() {
+    type Patches = (Sharded<f64>, BTreeMap<String, Option<Sharded<f64>>>);
+    let state = |member: Member, key: &str| -> Patches {
+        let field = fill(Sharded::rows([8], &member).unwrap(), number);
+        (field, BTreeMap::from([(key.to_owned(), None)]))
+    };
+    let job = Job::save(&[state(Member(0, 2), "a"), state(Member(1, 2), "b")]);
+    let error = job.load(Member(0, 1), state(Member(0, 1), "a")).unwrap_err();
+    assert!(error.to_string().contains("were not the same on all processes"), "{error}");
+    let job = Job::save(&[state(Member(0, 2), "a"), state(Member(1, 2), "a")]);
+    job.load(Member(0, 1), state(Member(0, 1), "a")).unwrap();
+}
+
+#[test]
+fn a_base_with_other_elements_than_the_table_is_refused() {
+    let mut job = Job::save(&filled(&[100, 100], &[2, 1]));
+    let whole_numbers: Vec<(Shared<u64>, Sharded<i64>)> = members(2)
+        .map(|member| (Shared(7), fill(Sharded::rows([100, 100], &member).unwrap(), |number| number as i64)))
+        .collect();
+    let other = Job::save(&whole_numbers);
+    // The base is of the one job, and the rows that are wanted and the table are of the other.
+    (job.files[1], job.layout) = (Arc::clone(&other.files[1]), other.layout);
+    let into: State = (Shared(0), Sharded::rows([100, 100], &Member(2, 3)).unwrap());
+    let error = job.load(Member(2, 3), into).unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("is not the one of the table"), "{error}");
 }
 
 #[cfg(feature = "encryption")]
