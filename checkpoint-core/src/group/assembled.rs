@@ -1,4 +1,4 @@
-//! The arrays of a state of which some are blocks that are put together from the shards of others.
+//! The arrays of a state, some of them blocks that are put together from the shards of others.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
@@ -24,14 +24,14 @@ pub(super) struct Wanted<'t> {
     row: u64,
     /// The number of elements.
     rows: u64,
-    /// What an array of these elements has before its data.
+    /// The header of an array of these elements.
     header: Vec<u8>,
     /// True if the block that it replaces is an array of the base.
     is_of_base: bool,
 }
 
 impl<'t> Wanted<'t> {
-    /// The block at `offset`, of the array that `value` is a block of. `None` where its lengths are
+    /// The block at `offset`, of the array that `value` is a block of. `None` if its lengths are
     /// impossible, or the array has other elements than `value`.
     pub(super) fn new(
         array: Option<&'t TableArray>,
@@ -52,7 +52,7 @@ impl<'t> Wanted<'t> {
         Some(Wanted { array, offset, extent, row: value.row, rows, header, is_of_base })
     }
 
-    /// What the state says of it.
+    /// The reference to it in the state.
     pub(super) fn reference(&self, number: u64) -> Reference {
         Reference { number, rows: self.rows }
     }
@@ -184,7 +184,7 @@ fn bytes(elements: u64, row: u64) -> usize {
     elements.checked_mul(row).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
 }
 
-/// Copies runs of elements. `None` where one is not inside of both.
+/// Copies runs of elements. `None` if one is not inside of both.
 fn copy(runs: &mut Runs<'_>, row: u64, data: &[u8], buffer: &mut [u8]) -> Option<()> {
     runs.try_for_each(|run| {
         let length = bytes(run.length, row);
@@ -219,7 +219,7 @@ impl<'a, 't, 'o> Assembled<'a, 't, 'o> {
         }
     }
 
-    /// What was decoded with these arrays, if all of them were taken. `path` is that of the base.
+    /// Returns `decoded` if the decoding took all of these arrays. `path` is that of the base.
     pub(super) fn end<R>(self, path: &Path, decoded: Result<R, Error>) -> Result<R, Error> {
         if let Some(failure) = self.failure {
             return Err(failure);

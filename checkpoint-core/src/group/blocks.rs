@@ -1,5 +1,5 @@
-//! Which blocks of sharded arrays the members of a group saved: found in each shard before the
-//! commit, and joined to the table of all.
+//! The blocks of sharded arrays that the members of a group saved. Each member finds those of its
+//! shard before the commit; rank 0 joins them to the table of all.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,21 +13,21 @@ use crate::container::Container;
 use crate::error::Error;
 use crate::tree::{self, Asked, File, ShardedValue, Survey};
 
-/// What one member's shard has of what all members must agree on.
+/// The content of one member's shard that all members must agree on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Contents {
     pub(crate) blocks: Vec<Block>,
     /// The path of each value that is the same on all members, and a number that equal values have
     /// in common.
     pub(crate) shared: Vec<(String, u64)>,
-    /// A number that states have in common whose blocks are in the same places.
+    /// A number that two states have in common if their blocks are in the same places.
     pub(crate) form: u64,
 }
 
 /// A block of a sharded array, without its elements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
-    /// Where in the state.
+    /// The place in the state.
     pub(crate) path: String,
     /// The type of the numbers, as numpy writes it.
     pub(crate) descr: String,
@@ -54,7 +54,7 @@ pub(crate) struct Layout {
 /// A sharded array.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableArray {
-    /// Where in the state.
+    /// The place in the state.
     pub(crate) path: String,
     /// The type of the numbers, as numpy writes it.
     pub(crate) descr: String,
@@ -89,11 +89,11 @@ impl TableBlock {
     }
 }
 
-/// Finds the blocks in a shard. Reads no data of blocks, and nothing at all where the type of the
+/// Finds the blocks in a shard. Reads no data of blocks, and nothing at all if the type of the
 /// state has none. `path` is for messages.
 ///
 /// # Errors
-/// Where the shard is damaged or cannot be understood.
+/// An error if the shard is damaged or cannot be understood.
 pub(crate) fn of(path: &Path, container: Container) -> Result<Contents, Error> {
     if !tree::is_sharded(container.manifest().schema()) {
         return Ok(Contents::default());
@@ -106,10 +106,10 @@ pub(crate) fn of(path: &Path, container: Container) -> Result<Contents, Error> {
     Ok(Contents { blocks: sharded.into_iter().map(block).collect(), shared, form })
 }
 
-/// Joins what the shards of all members have, by rank. `path` is for messages.
+/// Joins the contents of the shards of all members, by rank. `path` is for messages.
 ///
 /// # Errors
-/// [`Error::Sharding`] where a shared value differs, or where the blocks of an array are of
+/// [`Error::Sharding`] if a shared value differs, or if the blocks of an array are of
 /// different types, overlap, or leave something out.
 pub(crate) fn join(path: &Path, members: &[Contents]) -> Result<Layout, Error> {
     let failed = |why: String| Error::Sharding { path: path.to_owned(), why };

@@ -19,7 +19,7 @@ use crate::state::Checkpoint;
 use crate::store::{Claiming, RANKS, of_rank};
 use crate::tree;
 
-/// What a member says when the group opens a directory. That of rank 0 counts for all.
+/// The message of a member when the group opens a directory. That of rank 0 counts for all.
 #[derive(Serialize, Deserialize)]
 struct Word {
     /// The state of the program, and a hash of its form.
@@ -30,7 +30,7 @@ struct Word {
     has_tables: bool,
 }
 
-/// The table's side of an open directory.
+/// The table's part of an open directory.
 struct Table0<T> {
     builder: Builder<T>,
     root: Option<Checkpointer<Table>>,
@@ -38,7 +38,7 @@ struct Table0<T> {
 }
 
 impl<T: Checkpoint> Builder<T> {
-    /// Opens the directory as one member of a group, and creates it where it is absent. Every
+    /// Opens the directory as one member of a group, and creates it if it is absent. Every
     /// member calls this.
     ///
     /// The path leads to the same directory on all members, or to one for each on its own machine:
@@ -62,10 +62,10 @@ impl<T: Checkpoint> Builder<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`open`](Builder::open), of this member; [`Error::Member`], where another one could not
-    /// open it; [`Error::CallsDiffer`], where the members have different states;
-    /// [`Error::TablesLost`], where the directory of rank 0 has lost its checkpoints, and those of
-    /// other ranks have not; and [`Error::GroupLost`].
+    /// As [`open`](Builder::open), of this member; [`Error::Member`], if another one could not open
+    /// it; [`Error::CallsDiffer`], if the members have different states; [`Error::TablesLost`], if
+    /// the directory of rank 0 has lost its checkpoints, and ranks have parts of them; and
+    /// [`Error::GroupLost`].
     pub fn open_group<G: Group>(self, group: G) -> Result<GroupCheckpointer<T, G>, Error> {
         let begun = Instant::now();
         let mut calls = Calls::new(group);
@@ -160,7 +160,7 @@ impl<T: Checkpoint> Builder<T> {
         }
         let root = builder.clone().of::<Table, Checkpointer<Table>>().for_table();
         let root = root.open_at(begun)?;
-        // What is left of a larger group is no reason to wait.
+        // The leftovers of a larger group are no reason to wait.
         let claiming = Claiming { wait: std::time::Duration::ZERO, ..builder.options().claiming() };
         let leftovers = Leftovers::find(root.path(), calls.size(), &builder.opened_disk(), &claiming)?;
         Ok(Table0 { builder, root: Some(root), leftovers })

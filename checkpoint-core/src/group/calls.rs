@@ -1,4 +1,4 @@
-//! The calls that the members of a group make together: each message says which call it belongs to.
+//! The calls that the members of a group make together. Each message names its call.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl<G: Group> Calls<G> {
     /// Gives the outcome of this member to all, and returns those of all, by rank.
     ///
     /// # Errors
-    /// The error of this member; [`Error::Member`], where only others failed;
+    /// The error of this member; [`Error::Member`], if only others failed;
     /// [`Error::CallsDiffer`] and [`Error::GroupLost`].
     pub(super) fn gather<B: Serialize + DeserializeOwned>(
         &mut self,

@@ -29,14 +29,13 @@ use crate::store::{Disk, Metric};
 /// Saves the states of all members of a [`Group`] as one checkpoint, and loads the same one on all
 /// of them.
 ///
-/// It is used like a [`Checkpointer`]; [`open_group`](Builder::open_group) makes it. A save exists
-/// when the parts of all members are on the disk, and until then the one before it counts on all.
-/// An error of one member is an error of all: the others get [`Error::Member`], and nothing was
-/// saved.
+/// Use it like a [`Checkpointer`]; [`open_group`](Builder::open_group) makes it. A save exists when
+/// the parts of all members are on the disk. Until then the save before it counts on all. An error
+/// of one member is an error of all: the others get [`Error::Member`], and nothing is saved.
 ///
 /// **Every member makes the same calls in the same order.** All methods that take `&mut self` are
-/// calls of the whole group. Where members differ, each gets an error that names both calls
-/// ([`Error::CallsDiffer`]), as far as it shows: a call that all members wait for shows it.
+/// calls of the whole group. If the calls of two members differ, the next call in which members
+/// wait for each other is an error on all: [`Error::CallsDiffer`], which names both calls.
 ///
 /// ```
 /// use checkpointed::group::{Alone, Group};
@@ -87,7 +86,7 @@ pub struct GroupCheckpointer<T: Checkpoint, G: Group> {
     /// The newest generation and its attempt, if this run saved or loaded it.
     pub(super) newest: Option<(u64, String)>,
     pub(super) report: Option<LoadReport>,
-    /// What becomes of a state that a group of another size saved.
+    /// The function of the program for a state that a group of another size saved.
     pub(super) on_resize: Option<Arc<OnResize<T>>>,
 }
 
@@ -104,7 +103,7 @@ pub(super) struct Opened<T: Checkpoint> {
     pub(super) exit_codes: ExitCodes,
 }
 
-/// What each member knows at a look. The words of rank 0 about the schedule count.
+/// The message of a member at a look. Rank 0 decides about the schedule.
 #[derive(Serialize, Deserialize)]
 struct Look {
     stop: Option<StopReason>,
@@ -214,7 +213,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         self.by_first(format!("manifest({generation})"), |root| root.manifest(generation))
     }
 
-    /// Returns the best generation by a number in the metadata of rank 0; `None` where none has
+    /// Returns the best generation by a number in the metadata of rank 0; `None` if none has
     /// that number.
     ///
     /// # Errors
@@ -247,18 +246,18 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         self.report.as_ref()
     }
 
-    /// Loads the newest generation whose parts are all undamaged; `None` where there is none at
-    /// all, as on the first run. All members load the same.
+    /// Loads the newest generation without damage in any part. Returns `None` if there is no
+    /// generation at all, as on the first run. All members load the same.
     ///
     /// # Errors
-    /// As [`Checkpointer::load`], also where only another member has that error.
+    /// As [`Checkpointer::load`], also if only another member has that error.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
         Ok(self.loaded("load", None, None)?.map(|state| *state))
     }
 
     /// Loads the newest generation into an existing state: as [`Checkpointer::load_into`], and the
     /// state says which blocks of shared arrays this member wants. Returns false, with nothing
-    /// changed, where there is no generation at all.
+    /// changed, if there is no generation at all.
     ///
     /// # Errors
     /// As [`load`](GroupCheckpointer::load). The large arrays of the state may then be empty.
@@ -268,7 +267,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         Ok(loaded.map(|loaded| *state = *loaded).is_some())
     }
 
-    /// Loads the newest generation, or returns the default where there is none. The default says
+    /// Loads the newest generation, or returns the default if there is none. The default says
     /// which blocks this member wants, as in [`load_into`](GroupCheckpointer::load_into).
     ///
     /// # Errors
@@ -280,8 +279,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         self.load_or_else(T::default)
     }
 
-    /// Loads the newest generation, or returns what `initial` makes where there is none. It is
-    /// called in any case: its result says which blocks this member wants, as in
+    /// Loads the newest generation, or returns the result of `initial` if there is none. `initial`
+    /// is called in any case: its result says which blocks this member wants, as in
     /// [`load_into`](GroupCheckpointer::load_into).
     ///
     /// # Errors
@@ -308,7 +307,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// of all members are durable.
     ///
     /// # Errors
-    /// As [`Checkpointer::save`], and [`Error::Member`], where only another member failed. In each
+    /// As [`Checkpointer::save`], and [`Error::Member`], if only another member failed. In each
     /// case, earlier checkpoints are untouched, and the group may continue and save again.
     pub fn save(&mut self, state: &T) -> Result<Saved, Error> {
         self.save_with(state, Metadata::new())
@@ -512,8 +511,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         self.complete().map(|_| false).map_err(|failed| failed.error)
     }
 
-    /// Waits for the save that runs in the background, and returns its outcome. `None` where there
-    /// is no save whose outcome is not known yet.
+    /// Waits for the save that runs in the background, and returns its outcome. Returns `None` if
+    /// the outcomes of all saves are known.
     ///
     /// # Errors
     /// The error of the save, on any member. Earlier checkpoints are untouched.
@@ -527,8 +526,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// Saves the states of all members, records the end of the run in the history, and closes the
     /// directory.
     ///
-    /// As with [`Checkpointer::finish`], a state that the newest generation has already is not saved
-    /// again, if that is so on all members. [`Finished`] is the same on all: so is the exit code.
+    /// Like [`Checkpointer::finish`], it saves nothing if the newest generation has the states of
+    /// all members already. [`Finished`] is the same on all: so is the exit code.
     ///
     /// # Errors
     /// As [`save`](GroupCheckpointer::save). Also the error of an earlier background save, even if

@@ -32,9 +32,10 @@ pub struct GroupFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GroupArray {
-    /// Where in the state. The variants of enums are steps of their own.
+    /// The place in the state. The variants of enums are steps of their own.
     pub path: String,
-    /// What numpy calls the type of its numbers, such as `<f8`. A complex number is two of them.
+    /// The name in numpy of the type of its numbers, such as `<f8`. A complex number is two
+    /// numbers.
     pub dtype: String,
     /// The lengths of its dimensions, outermost first. Those of elements that are fixed arrays are
     /// the last.
@@ -44,11 +45,10 @@ pub struct GroupArray {
 }
 
 impl GroupFile {
-    /// The parts of the checkpoint of which `file` is the table. `None` where a group did not save
-    /// it.
+    /// Returns the parts of a checkpoint, where `file` is its table. `None` if no group saved it.
     ///
     /// # Errors
-    /// Where the table is damaged.
+    /// [`Error::Damaged`] if the table is damaged.
     pub fn of(file: &File, protection: &Protection) -> Result<Option<GroupFile>, Error> {
         if file.manifest().name() != GROUP {
             return Ok(None);
@@ -100,7 +100,7 @@ impl GroupFile {
     /// Opens the part of a process, which must be the one that the table describes.
     ///
     /// # Errors
-    /// As [`File::open`], and where the part is of another save.
+    /// As [`File::open`], and [`Error::Damaged`] if the part is of another save.
     pub fn part(&self, rank: usize) -> Result<File, Error> {
         let file = File::open(self.path_of(rank), &self.protection)?;
         self.table.check(file.path(), rank, file.container())?;
@@ -119,11 +119,11 @@ impl GroupFile {
     /// Puts the parts together to one checkpoint, as a process that is alone would have saved it:
     /// with whole arrays. All other fields are as rank 0 saved them.
     ///
-    /// It is in a temporary file without a name, and takes as much space there; and memory for one
-    /// whole array at a time.
+    /// The result is in a temporary file without a name, which takes as much space as the parts. It
+    /// needs memory for one whole array at a time.
     ///
     /// # Errors
-    /// Where a part is damaged, or the temporary file cannot be written.
+    /// The error of a part that is damaged, or of the temporary file if it cannot be written.
     pub fn assemble(&self) -> Result<File, Error> {
         let base = self.part(0)?;
         let target = std::env::temp_dir();
@@ -159,7 +159,7 @@ struct Assembly<'a, 'o, W> {
     base: &'a File,
     shards: Shards<'o>,
     writer: ContainerWriter<W>,
-    /// Where it is written, for messages.
+    /// The folder of its file, for messages.
     target: &'a Path,
 }
 

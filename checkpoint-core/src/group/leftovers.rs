@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::{Claiming, Directory, Disk, Home, RANKS, Retention, Settings, Writer, of_rank, rank_of};
 
-/// The parts of ranks that are no more. Rank 0 removes them as the tables go that need them.
+/// The parts of ranks that are no more. Rank 0 removes them with the tables that need them.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     writers: Vec<Writer>,

@@ -34,7 +34,7 @@ struct Candidate {
     manifest: Manifest,
 }
 
-/// What rank 0 found so far.
+/// The search of rank 0.
 struct Search {
     /// The generations that were not tried, oldest first.
     left: Vec<u64>,
@@ -45,7 +45,7 @@ struct Search {
     is_exact: bool,
 }
 
-/// What a member found.
+/// The verdict of a member.
 #[derive(Serialize, Deserialize)]
 enum Found {
     Whole,
@@ -54,7 +54,7 @@ enum Found {
 }
 
 impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
-    /// Loads the newest generation, or exactly one. `None` where there is none.
+    /// Loads the newest generation, or exactly one. `None` if there is none.
     pub(super) fn loaded(
         &mut self,
         name: impl Into<String>,
@@ -109,7 +109,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 self.accept(report, search.unwrap_or(None), generation, candidate.table.attempt);
                 return Ok(Some(state));
             };
-            // The own error has its cause; of another member there are only words.
+            // The own error has its cause; that of another member is only text.
             let error = own.unwrap_or(Error::Member { rank, why: why.clone(), may_pass: false });
             if exact.is_some() {
                 return Err(error);
@@ -194,7 +194,7 @@ impl Search {
         Ok(Search { left, newest, skipped: Vec::new(), is_exact: exact.is_some() })
     }
 
-    /// The next table that is whole; `None` where there is no generation at all.
+    /// Returns the next table that is whole; `None` if there is no generation at all.
     fn next(&mut self, root: &mut Checkpointer<Table>) -> Result<Option<Candidate>, Error> {
         let (reader, _) = root.halves();
         while let Some(generation) = self.left.pop() {

@@ -14,9 +14,9 @@
 //! themselves by chance. So a file of an earlier attempt is never taken for one of this: a process
 //! joins only a session that lists it, and all later files are in the folder of the session.
 //!
-//! Two processes may want one rank, such as one that is started again before the first is gone. Rank
-//! 0 lists the newest one until the one that it lists has joined. Then it says that the session is
-//! complete. Only a process that a complete session lists is a member.
+//! Two processes may want one rank: one is started again before the first is gone. Rank 0 lists the
+//! newest one until the one that it lists has joined. Then it says that the session is complete.
+//! Only a process that a complete session lists is a member.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A member of a group of processes that share a directory: for parallel programs without MPI.
 ///
 /// All processes give the same path and size, each its own rank. They exchange small files there.
-/// A member that ends, or is killed, is noticed where the file system has locks; elsewhere the
-/// timeout ends the wait. The error names the ranks that are missing.
+/// If the file system has locks, the others notice that a member has ended or was killed. Elsewhere
+/// the timeout ends the wait. The error names the ranks that are missing.
 ///
 /// ```
 /// use checkpointed::group::{Group, Meeting};
@@ -104,7 +104,7 @@ struct Hello {
 }
 
 impl Meeting {
-    /// Meets the other members in a directory, which is created where it is absent. Returns when
+    /// Meets the other members in a directory, and creates it if it is absent. Returns when
     /// all of them have come.
     ///
     /// `timeout` is the longest time to wait for another member, here and in each later call: at
@@ -113,8 +113,8 @@ impl Meeting {
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`], with the ranks that did not come.
-    /// [`io::ErrorKind::ResourceBusy`] where another job meets there.
-    /// [`io::ErrorKind::InvalidInput`] where the rank is not below the size, or the members give
+    /// [`io::ErrorKind::ResourceBusy`] if another job meets there, or another process has the rank.
+    /// [`io::ErrorKind::InvalidInput`] if the rank is not below the size, or the members give
     /// different sizes. The error of the file system.
     pub fn at(path: impl AsRef<Path>, rank: usize, size: usize, timeout: Duration) -> io::Result<Meeting> {
         if rank >= size {
@@ -152,8 +152,8 @@ impl Meeting {
                         format!("rank {rank} says that the group has {} members, not {size}", hello.size);
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
                 }
-                // A process that is started again, or whose predecessor left its file, takes its
-                // place: until it has joined.
+                // The newest process of a rank takes the place of the one before it, if that one
+                // has not joined.
                 if !has_joined(&session, rank) && session.members.get(&rank) != Some(&hello.name) {
                     session.members.insert(rank, hello.name);
                     is_changed = true;
@@ -356,7 +356,7 @@ impl Wait {
         Wait { begun: Instant::now(), timeout, pause: FIRST_PAUSE }
     }
 
-    /// Sleeps for a while, or fails where the time is over.
+    /// Sleeps for a while, or fails if the time is over.
     fn pause(&mut self, missed: impl FnOnce() -> String) -> io::Result<()> {
         if self.begun.elapsed() >= self.timeout {
             let why = format!("{} within {:?}", missed(), self.timeout);
@@ -392,7 +392,7 @@ fn random_name() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Keeps a second job out of the directory, where the file system has locks. A member of the last
+/// Keeps a second job out of the directory, if the file system has locks. A member of the last
 /// job may need a moment to end.
 fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
     let lock = path.join(LOCK);
@@ -433,7 +433,7 @@ fn live_in(folder: &Path, rank: usize, name: &str) -> io::Result<File> {
     file.persist(folder.join(of_rank(rank, name))).map_err(|error| error.error)
 }
 
-/// True if the process that locked a file has ended. False where that cannot be known.
+/// True if the process that locked a file has ended. False if that cannot be known.
 fn has_ended(alive: &Path) -> bool {
     let Ok(file) = File::open(alive) else { return false };
     let is_lockable = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
@@ -452,7 +452,7 @@ fn put_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()>
     put(folder, name, &serde_json::to_vec(value)?)
 }
 
-/// The content of a file; `None` where it is not there yet.
+/// The content of a file; `None` if it is not there yet.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -466,7 +466,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The same as JSON. What another program wrote there is not taken for ours.
+/// The content of a file of JSON. A file of another program counts as absent.
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
     Ok(read(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

@@ -99,13 +99,13 @@ pub trait Group {
     /// have called it.
     ///
     /// # Errors
-    /// Where another member is lost, or the members cannot reach each other. After an error the
-    /// group is broken for good: every later call fails too.
+    /// An error if another member is lost, or the members cannot reach each other. After an error
+    /// the group is broken for good: every later call fails too.
     fn all_gather(&self, mine: &[u8]) -> io::Result<Vec<Vec<u8>>>;
 
-    /// Ends the group, because this member panicked: the calls of the others fail, or their
-    /// processes end. Called while the panic goes on; by default, it ends this process
-    /// immediately ([`std::process::abort`]), which a launcher such as `mpirun` notices.
+    /// Ends the group, because this member panics: the calls of the others fail, or their processes
+    /// end. It runs while the stack unwinds. By default it ends this process immediately
+    /// ([`std::process::abort`]); a launcher such as `mpirun` notices that.
     fn abort(&self) {
         std::process::abort();
     }

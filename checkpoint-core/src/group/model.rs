@@ -2,7 +2,7 @@
 //! member and a power cut of any machine in each state.
 //!
 //! The members are machines with a directory each. A step creates a name, syncs it, enters or
-//! leaves a gather, or removes names. What a load finds must be at least what was acknowledged, and
+//! leaves a gather, or removes names. A load must find at least the acknowledged generation, and
 //! never a mixture. [`Mutant`]s are protocols with a fault: they test the model itself.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -51,7 +51,7 @@ const HARMFUL: [Mutant; 10] = [
 
 /// These lose nothing that was acknowledged: a table without all of its parts is passed over as
 /// damaged, and the one before it is there until the next is acknowledged. The real protocol does
-/// neither: such a table is a warning for the user, and parts whose table may exist may be loaded.
+/// neither: such a table is a warning for the user, and parts may be loaded if their table exists.
 const HARMLESS: [Mutant; 2] = [Mutant::TableBeforeGather, Mutant::TakenBackThoughUnknown];
 
 /// A file with its name in a directory.
@@ -107,7 +107,7 @@ struct World {
     /// The present attempt, and its number.
     attempt: u8,
     number: u8,
-    /// What each member gave to the gather.
+    /// The word of each member in the gather.
     gathered: Vec<Option<bool>>,
     verdict: Option<Verdict>,
     acknowledged: u8,

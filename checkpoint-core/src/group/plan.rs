@@ -1,9 +1,9 @@
-//! N → M: which elements of an old block a new block takes, in C order, in any number of
+//! N → M: the elements of an old block that a new block takes, in C order, in any number of
 //! dimensions.
 
 use std::collections::HashSet;
 
-/// A block of an array: where it begins, and how long it is in each dimension.
+/// A block of an array: its first index and its length in each dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region<'a> {
     pub(crate) offset: &'a [u64],
@@ -21,7 +21,7 @@ pub(crate) struct Run {
     pub(crate) length: u64,
 }
 
-/// The number of elements of such a block. `None` where it is beyond all numbers.
+/// The number of elements of such a block. `None` if it is beyond all numbers.
 pub(crate) fn volume(extent: &[u64]) -> Option<u64> {
     if extent.contains(&0) {
         return Some(0);
@@ -40,7 +40,7 @@ pub(crate) fn part(length: u64, parts: u64, number: u64) -> (u64, u64) {
 }
 
 impl Region<'_> {
-    /// True if the block is one of an array of this shape, whose elements can be counted.
+    /// True if the block is inside an array of this shape, and the elements of both can be counted.
     pub(crate) fn is_within(&self, shape: &[u64]) -> bool {
         let is_inside = |((offset, extent), length): ((&u64, &u64), &u64)| {
             offset.checked_add(*extent).is_some_and(|end| end <= *length)
@@ -53,7 +53,7 @@ impl Region<'_> {
             && self.offset.iter().zip(self.extent).zip(shape).all(is_inside)
     }
 
-    /// The offset and the extent of the elements that both blocks have. `None` where there are
+    /// The offset and the extent of the elements that both blocks have. `None` if there are
     /// none.
     fn overlap(&self, other: &Region<'_>) -> Option<(Vec<u64>, Vec<u64>)> {
         let one = self.offset.iter().zip(self.extent);

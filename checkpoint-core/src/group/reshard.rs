@@ -26,7 +26,7 @@ use crate::tree::{self, Asked, File, ShardedValue};
 /// Opens the shard of a member of the group that saved, by its rank.
 pub(crate) type OpenShard<'o> = dyn FnMut(usize) -> Result<(PathBuf, Container), Error> + 'o;
 
-/// What a program does with a state that a group of another size saved.
+/// The function of a program for a state that a group of another size saved.
 pub(crate) type OnResize<T> = dyn Fn(&Old<'_, T>, &mut T) -> Result<(), Error> + Send + Sync;
 
 /// A load of one member's state.
@@ -46,9 +46,9 @@ pub(crate) struct Load<'l, T> {
     pub(crate) on_resize: Option<&'l OnResize<T>>,
 }
 
-/// What each member of the group that saved has left, for a group of another size.
+/// The states of the group that saved, for a group of another size.
 ///
-/// The closure of `on_resize` is given it.
+/// The function of `on_resize` gets it.
 pub struct Old<'a, T> {
     path: &'a Path,
     size: usize,
@@ -65,11 +65,11 @@ impl<T: Checkpoint> Old<'_, T> {
     }
 
     /// Loads the state that the member of this rank saved. Its [`Sharded`](super::Sharded) arrays
-    /// are empty blocks, which takes no reading: what they hold is in the new state already.
+    /// are empty blocks, and nothing is read for them: the new state has their elements already.
     ///
     /// # Errors
-    /// [`Error::Sharding`] where there was no such member; where its shard is damaged or does not
-    /// fit the program.
+    /// [`Error::Sharding`] if there was no such member. The error of its shard, if that is damaged
+    /// or does not fit the program.
     pub fn load(&self, rank: usize) -> Result<T, Error> {
         if rank >= self.size {
             let why = format!("{} processes saved it, and there was no rank {rank}", self.size);
@@ -101,14 +101,14 @@ impl<T> fmt::Debug for Old<'_, T> {
 }
 
 impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
-    /// Says what becomes of a state that a group of another size saved. Every member calls this,
-    /// before it loads.
+    /// Sets the function that adapts a state that a group of another size saved. Every member calls
+    /// this, before it loads.
     ///
-    /// What is [`Sharded`](super::Sharded) or [`Shared`](super::Shared) needs nothing said. The
-    /// function is given the new state with these loaded; all other fields are as rank 0 saved
-    /// them, and the function changes them to what this member is to have: particles that it takes
-    /// over, a generator of random numbers of its own. Without it, a state with other fields is
-    /// refused by a group of another size, with [`Error::Resized`].
+    /// [`Sharded`](super::Sharded) and [`Shared`](super::Shared) values need no function. They are
+    /// loaded when the function gets the new state. All other fields are as rank 0 saved them, and
+    /// the function makes them this member's own: the particles that it takes over, or its
+    /// generator of random numbers. Without the function, a state with such fields is an error in a
+    /// group of another size: [`Error::Resized`].
     ///
     /// ```
     /// use checkpointed::group::{Alone, Sharded};
@@ -144,13 +144,13 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     }
 }
 
-/// Loads this member's state. `into` says which blocks it wants, and its arrays are taken; without
-/// it each member gets the blocks that it saved.
+/// Loads this member's state. `into` says which blocks it wants, and its arrays are taken. Without
+/// `into`, each member gets the blocks that it saved.
 ///
 /// # Errors
-/// [`Error::Resized`] where another number of members saved, and nothing says what to do with some
-/// field; [`Error::Sharding`] where `into` does not say which block it wants; where a shard that is
-/// needed is damaged or does not fit the program.
+/// [`Error::Resized`] if another number of members saved, and no function adapts some field.
+/// [`Error::Sharding`] if `into` does not say which block it wants. The error of a shard that is
+/// needed, if that is damaged or does not fit the program.
 pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Result<Decoded<T>, Error> {
     let Load { path, layout, from, to, rank, program, open, on_resize } = load;
     let table = |why| Error::Damaged { path: path.to_owned(), part: "table".to_owned(), why };
@@ -240,7 +240,7 @@ fn blocks_of<T: Checkpoint>(
     Ok(survey.sharded.into_iter().map(|value| (value.path.clone(), value)).collect())
 }
 
-/// What is wanted of all arrays, by a group of another size.
+/// The blocks that a group of another size wants of all arrays.
 fn targets_of_all<'t>(
     path: &Path,
     layout: &'t Layout,
@@ -273,8 +273,8 @@ fn targets_of_all<'t>(
     Err(Error::Sharding { path: path.to_owned(), why })
 }
 
-/// What is wanted of the arrays whose blocks differ from those that the same member saved. An array
-/// of another shape is loaded as it was saved, as any other value.
+/// The blocks that differ from those that the same member saved. An array of another shape is
+/// loaded as it was saved, like any other value.
 fn targets_of_changed<'t>(
     layout: &'t Layout,
     rank: usize,
@@ -297,7 +297,7 @@ fn targets_of_changed<'t>(
     targets
 }
 
-/// The shard from which everything but the wanted blocks is taken.
+/// The shard that gives everything but the wanted blocks.
 struct Base {
     file: File,
 }
@@ -324,8 +324,8 @@ impl Base {
     /// Decodes the state with the blocks that `target` names in the places of its own.
     ///
     /// In the bytes of the state each such block gets its new lengths, and refers to an array that
-    /// is assembled when it is asked for. So the ordinary decoding of a state reads it, also of one
-    /// whose type has changed since.
+    /// is assembled when it is asked for. So the ordinary decoding of a state reads it, even if the
+    /// type of the state has changed since.
     fn decode<'t, T: Checkpoint>(
         &self,
         program: &Program,

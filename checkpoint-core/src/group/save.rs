@@ -35,18 +35,18 @@ pub(super) struct Attempt {
     name: String,
 }
 
-/// A save whose parts are written in the background.
+/// A save while its parts are written in the background.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) attempt: Attempt,
     order: Order,
 }
 
-/// What rank 0 saves the table with.
+/// The cost, the reason and the metadata that rank 0 saves the table with.
 #[derive(Clone, Debug)]
 struct Order {
     begun: Instant,
-    /// The longest time that a member waited for the copy; `None` where all waited for the disk.
+    /// The longest time that a member waited for the copy; `None` if all waited for the disk.
     stall: Option<Duration>,
     reason: SaveReason,
     metadata: Metadata,
@@ -65,7 +65,7 @@ impl From<Error> for Box<Failed> {
     }
 }
 
-/// What a member has seen before a save.
+/// The message of a member before a save.
 #[derive(Serialize, Deserialize)]
 struct Seen {
     highest: u64,
@@ -80,13 +80,13 @@ struct Facts {
     contents: Contents,
 }
 
-/// What rank 0 says in the end.
+/// The message of rank 0 at the end.
 #[derive(Serialize, Deserialize)]
 enum Verdict {
     Accepted {
         saved: Saved,
-        /// The generations that the table's directory keeps; `None` where that is not known just
-        /// now, so that nothing is removed.
+        /// The generations that the table's directory keeps. `None` if that is not known just now:
+        /// then nothing is removed.
         kept: Option<BTreeSet<u64>>,
     },
     Refused {
@@ -329,8 +329,8 @@ fn commit(
     (verdict, Some(not_begun))
 }
 
-/// The generations whose parts must stay: those that the directory shows, and those that this
-/// program knows of.
+/// The generations that must keep their parts: those in the directory, and those that this program
+/// knows of.
 fn kept(root: &mut Checkpointer<Table>) -> Option<BTreeSet<u64>> {
     let listed = root.generations().ok()?;
     let mut kept = root.halves().1.settled_writer()?.known().clone();

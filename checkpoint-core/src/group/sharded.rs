@@ -298,7 +298,7 @@ fn check(shape: &[u64], offset: &[u64], extent: &[u64]) -> Result<u64, ShardErro
 }
 
 impl<T> Default for Sharded<T> {
-    /// An empty array. It wants no block: where a group of the same size loads into it, each member
+    /// An empty array. It wants no block: if a group of the same size loads into it, each member
     /// gets the block that it saved.
     fn default() -> Sharded<T> {
         Sharded { shape: vec![0], offset: vec![0], extent: vec![0], data: Vec::new() }
@@ -345,8 +345,8 @@ thread_local! {
     static IS_WITHOUT_DATA: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does something during which blocks are written without their elements, as all blocks are whose
-/// memory a load has taken: what they say of themselves is still there.
+/// Calls `work`, during which blocks are written without their elements. So a block can be written
+/// after a load has taken its memory: its shape and its place are still there.
 pub(super) fn without_data<R>(work: impl FnOnce() -> R) -> R {
     struct Before(bool);
 
@@ -397,7 +397,7 @@ impl<T: Serialize> Serialize for Sharded<T> {
     }
 }
 
-/// What serde reads, before it is checked.
+/// A block as serde reads it, before it is checked.
 #[derive(Deserialize)]
 #[serde(rename = "group::Sharded", deny_unknown_fields)]
 struct Read<T> {

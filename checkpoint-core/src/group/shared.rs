@@ -11,7 +11,7 @@ use crate::tree::SHARED;
 
 /// A value that all members of a group have alike, such as the step or the parameters.
 ///
-/// Each save compares it: where the members differ, the save is an error for all of them. A group
+/// Each save compares it: if the members differ, the save is an error for all of them. A group
 /// of any size loads it.
 ///
 /// ```
@@ -22,8 +22,8 @@ use crate::tree::SHARED;
 /// assert_eq!(*step, 42);
 /// ```
 ///
-/// Maps may have their entries in any order. A `HashSet` has its elements in another order on each
-/// member, and is not taken for the same: use a `BTreeSet`.
+/// Maps may have their entries in any order. A `HashSet` has another order on each member, and so
+/// counts as different: use a `BTreeSet`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename = "group::Shared")]
 pub struct Shared<T>(

@@ -36,7 +36,7 @@ pub(crate) struct Table {
 pub(crate) struct Shard {
     /// The length of its file in bytes.
     pub(crate) length: u64,
-    /// The checksum of its manifest, which has those of its parts. `None` where the member can only
+    /// The checksum of its manifest, which has those of its parts. `None` if the member can only
     /// encrypt, and not read.
     pub(crate) manifest_crc32: Option<u32>,
     /// The time that the member waited for its part.

@@ -7,8 +7,8 @@ use std::thread::ThreadId;
 
 use super::Group;
 
-/// A member of a group of threads: for programs whose parts are threads, and for tests of parallel
-/// programs.
+/// A member of a group of threads: for programs with a thread for each part, and for tests of
+/// parallel programs.
 ///
 /// Each member belongs to one thread. When a member is dropped, the group has ended: the calls of
 /// those that wait for it fail.
@@ -45,9 +45,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Round {
     number: u64,
-    /// What each member gave, by rank.
+    /// The bytes that each member gave, by rank.
     given: Vec<Option<Vec<u8>>>,
-    /// What all gave in the round before. No member can end the next one before all have read it.
+    /// The bytes of the round before. No member can end the next round before all have read them.
     last: Arc<Vec<Vec<u8>>>,
     /// The first member that left, and the reason.
     left: Option<(usize, String)>,

@@ -53,7 +53,7 @@ impl Source for Counted {
     }
 }
 
-/// What a group saved.
+/// The files of a group.
 struct Job {
     files: Vec<Arc<Vec<u8>>>,
     layout: Layout,
@@ -398,7 +398,7 @@ fn a_program_says_what_becomes_of_the_rest() {
 
 #[test]
 fn rows_become_columns_in_a_group_of_the_same_size() {
-    // What is neither stays this member's own.
+    // A field that is neither stays this member's own.
     let state = |member: Member, grid: [u64; 2]| {
         (fill(Sharded::blocks([30, 40], grid, &member).unwrap(), number), member.0 as u64)
     };

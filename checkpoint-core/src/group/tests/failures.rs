@@ -18,7 +18,7 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 const EROFS: i32 = 30;
 
-/// A disk that is broken, full, read-only, or gone, and a file server whose answer is lost.
+/// A disk that is broken, full, read-only, or gone, and a file server that loses its answer.
 const FAULTS: [Fault; 5] = [
     Fault::Error(EIO),
     Fault::Error(ENOSPC),
@@ -84,7 +84,8 @@ fn fails_together(failing: usize, place: usize, fault: Fault) -> bool {
             );
         }
         let failed = outcome.is_err();
-        // What was acknowledged loads, on all the same; a failed save may have been made after all.
+        // All members load the same: the acknowledged save, or the failed one that was made after
+        // all.
         let found = group.load().unwrap().unwrap();
         assert!(found == state(rank, 4) || failed && found == state(rank, 3), "{what}: {found:?}");
         let saved = group.save(&state(rank, 5)).unwrap();
@@ -265,7 +266,7 @@ impl crate::group::Group for &Noted {
     }
 }
 
-/// A state whose form cannot be told.
+/// A state that panics while its form is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 struct Formless;
 

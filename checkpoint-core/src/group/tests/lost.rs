@@ -12,7 +12,7 @@ fn local(parent: &Path, rank: usize) -> PathBuf {
     parent.join(format!("machine-{rank}/run.ckpt"))
 }
 
-/// Opens a group whose members have these directories, and loads.
+/// Opens a group, with this directory for each member, and loads.
 fn loaded(size: usize, path: impl Fn(usize) -> PathBuf + Sync) -> Vec<Result<Option<Vec<u64>>, Error>> {
     run(size, |member| {
         let path = path(member.rank());
