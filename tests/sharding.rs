@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use checkpointed::group::{Element, Group, GroupCheckpointer, Sharded, Shared, Threads};
+use checkpointed::group::{Group, GroupCheckpointer, ShardElement, Sharded, Shared, Threads};
 use checkpointed::{Checkpointer, Error, Key, Protection, ReadBack, checkpointed};
 
 use crate::common::file_of;
@@ -38,7 +38,7 @@ struct Layer {
 }
 
 /// Gives each element the value that `value` makes of its number in the whole array.
-fn fill<T: Element>(mut block: Sharded<T>, value: impl Fn(u64) -> T) -> Sharded<T> {
+fn fill<T: ShardElement>(mut block: Sharded<T>, value: impl Fn(u64) -> T) -> Sharded<T> {
     let (shape, offset, extent) = (block.shape().to_vec(), block.offset().to_vec(), block.extent().to_vec());
     for (number, element) in block.data_mut().iter_mut().enumerate() {
         let (mut rest, mut whole, mut stride) = (number as u64, 0, 1);

@@ -75,7 +75,7 @@ pub use checkpointer::GroupCheckpointer;
 pub use files::{GroupArray, GroupFile};
 pub use meeting::Meeting;
 pub use reshard::Old;
-pub use sharded::{Element, ShardError, Sharded};
+pub use sharded::{ShardElement, ShardError, Sharded};
 pub use shared::Shared;
 pub use threads::Threads;
 

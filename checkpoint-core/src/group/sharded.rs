@@ -106,7 +106,7 @@ mod sealed {
 
 /// A type of elements that an array in a checkpoint may have: numbers, `bool`, and fixed arrays of
 /// numbers, of one dimension and up to 32 elements, or of two and up to 4 each.
-pub trait Element: sealed::Sealed + Serialize + DeserializeOwned + Copy + Default + 'static {}
+pub trait ShardElement: sealed::Sealed + Serialize + DeserializeOwned + Copy + Default + 'static {}
 
 macro_rules! elements {
     ($($number:ty: $schema:expr;)*) => {$(
@@ -117,7 +117,7 @@ macro_rules! elements {
         elements!(of [$number; 4]: 2 3 4);
     )*};
     (just $element:ty: $schema:expr) => {
-        impl Element for $element {}
+        impl ShardElement for $element {}
 
         impl sealed::Sealed for $element {
             fn schema(types: &mut Types) -> Type {
@@ -225,7 +225,7 @@ impl<T> Sharded<T> {
     }
 }
 
-impl<T: Element> Sharded<T> {
+impl<T: ShardElement> Sharded<T> {
     /// This member's rows of an array of this shape, all zero: the first dimension is split evenly.
     /// Member `i` of `p` has the rows from `n·i/p` to `n·(i+1)/p`, rounded down.
     ///
@@ -418,7 +418,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sharded<T> {
     }
 }
 
-impl<T: Element> Checkpoint for Sharded<T> {
+impl<T: ShardElement> Checkpoint for Sharded<T> {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {

@@ -10,7 +10,7 @@ use super::*;
 use crate::codec;
 use crate::container::{Compression, ContainerWriter, Manifest, Metadata, Source};
 use crate::group::blocks::{self, Contents};
-use crate::group::{Element, Group, Sharded, Shared};
+use crate::group::{Group, ShardElement, Sharded, Shared};
 
 /// A member of a group that does not talk.
 #[derive(Clone, Copy)]
@@ -122,7 +122,7 @@ impl Job {
 }
 
 /// Gives each element the value that `value` makes of its number in the whole array.
-fn fill<T: Element>(mut block: Sharded<T>, value: impl Fn(u64) -> T) -> Sharded<T> {
+fn fill<T: ShardElement>(mut block: Sharded<T>, value: impl Fn(u64) -> T) -> Sharded<T> {
     let (shape, offset, extent) = (block.shape().to_vec(), block.offset().to_vec(), block.extent().to_vec());
     for (number, element) in block.data_mut().iter_mut().enumerate() {
         let (mut rest, mut whole, mut stride) = (number as u64, 0, 1);
@@ -296,7 +296,11 @@ fn sharded_arrays_are_found_wherever_they_are() {
         HashMap<u32, Sharded<bool>>,
     );
     fn state(member: Member, is_filled: bool) -> Nested {
-        fn block<T: Element>(member: Member, shape: &[u64], value: Option<impl Fn(u64) -> T>) -> Sharded<T> {
+        fn block<T: ShardElement>(
+            member: Member,
+            shape: &[u64],
+            value: Option<impl Fn(u64) -> T>,
+        ) -> Sharded<T> {
             let block = Sharded::rows(shape, &member).unwrap();
             match value {
                 Some(value) => fill(block, value),
