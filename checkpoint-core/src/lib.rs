@@ -70,6 +70,49 @@ pub use seal::{Key, Protection};
 pub use state::{Checkpoint, Plain, Types, fixed, json, self_describing};
 pub use store::{Access, Metric};
 
+/// The seam to places of checkpoints in other packages of this project. Not part of the interface:
+/// it changes without notice.
+#[doc(hidden)]
+pub mod home {
+    pub use crate::container::Source;
+    pub use crate::store::name::{generation_and_epoch, of_generation_in, of_pin, pinned};
+    pub use crate::store::{Claim, Claiming, Draft, Files, Guard, Home, Lock, Log, Published, Sealed};
+
+    use std::path::Path;
+
+    use crate::Error;
+
+    /// The error of an operation that failed, and was to change something.
+    #[must_use]
+    pub fn not_written(operation: &'static str, path: &Path, source: std::io::Error) -> Error {
+        Error::writing(operation, path, source)
+    }
+
+    /// The error of an operation that failed, and was to change nothing.
+    #[must_use]
+    pub fn not_read(operation: &'static str, path: &Path, source: std::io::Error) -> Error {
+        Error::io(operation, path, source)
+    }
+
+    /// [`Error::TakenOver`].
+    #[must_use]
+    pub fn taken_over(path: &Path, by: String) -> Error {
+        Error::TakenOver { path: path.to_owned(), by }
+    }
+
+    /// [`Error::InvalidSetting`].
+    #[must_use]
+    pub fn invalid_setting(setting: String, why: &'static str) -> Error {
+        Error::InvalidSetting { setting, why }
+    }
+
+    /// [`Error::NoSuchGeneration`].
+    #[must_use]
+    pub fn no_such_generation(path: &Path, generation: u64, available: Vec<u64>) -> Error {
+        Error::NoSuchGeneration { path: path.to_owned(), generation, available }
+    }
+}
+
 /// The items that the code of the macros uses. Not part of the interface: they change without
 /// notice.
 #[doc(hidden)]

@@ -6,7 +6,7 @@ use std::io;
 use super::manifest::Method;
 
 /// A source of bytes: a file, or any other that can be read from any place.
-pub(crate) trait Source: Send + Sync {
+pub trait Source: Send + Sync {
     /// The length in bytes.
     fn length(&self) -> u64;
 

@@ -124,6 +124,25 @@ pub enum Error {
         holder: String,
     },
 
+    /// A run that was started later has the place in an object store now. The states that this run
+    /// saved before are untouched; the one that it was saving does not count.
+    #[error(
+        "{}",
+        shown!(
+            "{} was taken over by {}: whoever opens a place in an object store last has it; end this program or, if it is \
+             the one to go on, start it again",
+            path.display(),
+            plain(by)
+        )
+    )]
+    #[non_exhaustive]
+    TakenOver {
+        /// The place of the checkpoints.
+        path: PathBuf,
+        /// The run that has it now, as it describes itself.
+        by: String,
+    },
+
     /// The file system of a directory has no locks, so a second program could save there at the
     /// same time.
     #[error(

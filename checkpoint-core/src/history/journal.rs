@@ -9,7 +9,7 @@ use crate::base::host;
 use crate::base::warnings::warn;
 use crate::outcome::{SaveReason, Saved};
 use crate::schedule::Past;
-use crate::store::{Home, Log, Retention};
+use crate::store::{Files, Home, Log, Retention};
 
 /// A run writes a sign of life after a silence of this part of its time so far, …
 const PART_OF_LIFE: u32 = 16;
@@ -54,7 +54,7 @@ impl Journal {
             alive: SHORTEST_SILENCE,
             died: None,
         };
-        if !wanted {
+        if !wanted || journal.home.files().is_none() {
             return (journal, Past::default());
         }
         let mut history = History::of(&*journal.home).unwrap_or_else(|error| {
@@ -66,7 +66,7 @@ impl Journal {
             let (path, lines) = (journal.home.path().display(), history.unknown_lines);
             warn(format!("{lines} lines of the history in {path} cannot be read, and are skipped"));
         }
-        match journal.home.open_log(FILE) {
+        match open_log(&*journal.home) {
             Ok(log) => journal.log = Some(log),
             Err(error) => journal.give_up(&error),
         }
@@ -166,7 +166,8 @@ impl Journal {
 
     /// Puts the file aside, and begins a new one with a summary of it.
     fn rotate(&mut self, history: &History) {
-        match self.home.rename_log(FILE, FORMER).and_then(|()| self.home.open_log(FILE)) {
+        let renamed = files(&*self.home).and_then(|files| files.rename_log(FILE, FORMER));
+        match renamed.and_then(|()| open_log(&*self.home)) {
             Ok(log) => {
                 self.log = Some(log);
                 self.torn = false;
@@ -197,4 +198,12 @@ impl Journal {
             ));
         }
     }
+}
+
+fn files(home: &dyn Home) -> std::io::Result<&dyn Files> {
+    home.files().ok_or_else(|| std::io::ErrorKind::Unsupported.into())
+}
+
+fn open_log(home: &dyn Home) -> std::io::Result<Box<dyn Log>> {
+    files(home)?.open_log(FILE)
 }

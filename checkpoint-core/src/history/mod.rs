@@ -272,7 +272,8 @@ struct Summary {
 
 /// The end of a file. It is the whole file, unless another program wrote to it.
 fn read_tail(home: &dyn Home, name: &str) -> std::io::Result<Vec<u8>> {
-    let source = home.open_file(name)?;
+    let files = home.files().ok_or(std::io::ErrorKind::NotFound)?;
+    let source = files.open_file(name)?;
     let length = source.length().min(2 * LONGEST);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     source.read_exact_at(&mut bytes, source.length() - length)?;

@@ -25,7 +25,8 @@ use crate::schedule::{Pacer, Schedule};
 use crate::state::Checkpoint;
 use crate::stop::{self, Stop};
 use crate::store::{
-    Claiming, Directory, Disk, Metric, Metrics, Place, RealDisk, Retention, Settings, WithinGuard, Writer,
+    Claiming, Directory, Disk, Home, Metric, Metrics, Place, RealDisk, Retention, Settings, WithinGuard,
+    Writer,
 };
 
 /// The settings of a [`Checkpointer`] to open, or of [`Scopes`](crate::scopes::Scopes), which use
@@ -44,6 +45,8 @@ use crate::store::{
 #[must_use = "nothing is opened until `open` is called"]
 pub struct Builder<T, O = Checkpointer<T>> {
     path: Place,
+    /// `None` for a directory.
+    home: Option<Arc<dyn Home>>,
     options: Options,
     /// The guard of an outer directory; dangling where there is none.
     within: WithinGuard,
@@ -75,6 +78,7 @@ impl<T, O> Builder<T, O> {
     pub(crate) fn new(path: &Path) -> Self {
         Builder {
             path: Place::of(path),
+            home: None,
             options: Options::default(),
             within: Weak::new(),
             keep_last: 2,
@@ -94,6 +98,12 @@ impl<T, O> Builder<T, O> {
             disk: None,
             opened: PhantomData,
         }
+    }
+
+    /// Opens another place than a directory.
+    pub(crate) fn in_home(mut self, home: Arc<dyn Home>) -> Self {
+        self.home = Some(home);
+        self
     }
 
     /// Sets the number of newest generations to keep; 2 by default. Older ones are removed after
@@ -296,6 +306,7 @@ impl<T, O> Builder<T, O> {
     pub(crate) fn of<U, P>(self) -> Builder<U, P> {
         Builder {
             path: self.path,
+            home: self.home,
             options: self.options,
             within: self.within,
             keep_last: self.keep_last,
@@ -458,12 +469,13 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let retention = self.retention()?;
         self.schedule.check()?;
         self.options.check()?;
-        let path = self.path.absolute()?;
-        let disk = self.opened_disk();
+        let home: Arc<dyn Home> = match &self.home {
+            Some(home) => Arc::clone(home),
+            None => Arc::new(Directory::new(&self.path.absolute()?, self.opened_disk())),
+        };
         let claiming = Claiming { within: self.within, ..self.options.claiming() };
         let Options { protection, compression, warnings, .. } = self.options;
-        let directory = Directory::new(&path, disk);
-        let reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
+        let reader = CheckpointReader::new(Arc::clone(&home), protection.clone())?;
         let mut reader = reader.warning(warnings.clone());
         // The other directory numbers its own generations.
         let of_other = protection.clone().at_least(0);
@@ -472,8 +484,11 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let branched_from = branched_from.map(|origin| origin.warning(warnings.clone()));
         let settings = Settings { retention, compression, protection, is_part: self.is_part };
         // This comes before anything is created or written: a setting may be invalid.
-        let mut stop = Stop::new(&self.stop, &path, begun)?;
-        let mut writer = Writer::open(&directory, settings, &claiming)?;
+        let mut stop = Stop::new(&self.stop, home.path(), begun)?;
+        if home.files().is_none() {
+            stop = stop.without_requests();
+        }
+        let mut writer = Writer::open(&*home, settings, &claiming)?;
         stop.begin(writer.guard());
         reader.read_from(Arc::clone(writer.home()));
         if self.history {
@@ -534,6 +549,7 @@ impl<T, O> Clone for Builder<T, O> {
     fn clone(&self) -> Self {
         Builder {
             path: self.path.clone(),
+            home: self.home.clone(),
             options: self.options.clone(),
             within: Weak::clone(&self.within),
             keep_last: self.keep_last,

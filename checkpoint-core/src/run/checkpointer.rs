@@ -10,6 +10,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::base::panics::message;
@@ -27,7 +28,7 @@ use crate::run::saver::Saver;
 use crate::run::stamp::Stamp;
 use crate::run::standing::{self, Question};
 use crate::state::Checkpoint;
-use crate::store::Metric;
+use crate::store::{Home, Metric};
 
 /// Saves the states of one program to a directory, and loads the newest of them when the program
 /// starts again.
@@ -103,6 +104,15 @@ impl<T> Checkpointer<T> {
         T: Checkpoint,
     {
         Builder::new(path.as_ref())
+    }
+
+    /// Returns a builder with the default settings for another place than a directory, such as an
+    /// `ObjectHome` of the package `checkpointed-object-store`.
+    pub fn builder_in(home: impl Home + 'static) -> Builder<T>
+    where
+        T: Checkpoint,
+    {
+        Builder::new(home.path()).in_home(Arc::new(home))
     }
 }
 

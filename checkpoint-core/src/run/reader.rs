@@ -69,12 +69,34 @@ impl<T> CheckpointReader<T> {
         CheckpointReader::builder(path).open()
     }
 
+    /// Opens another place than a directory for reading, such as an `ObjectHome` of the package
+    /// `checkpointed-object-store`. Reads nothing yet.
+    ///
+    /// # Errors
+    /// As [`open`](CheckpointReader::open).
+    pub fn open_in(home: impl Home + 'static) -> Result<CheckpointReader<T>, Error>
+    where
+        T: Checkpoint,
+    {
+        CheckpointReader::builder_in(home).open()
+    }
+
+    /// Returns a builder with the default settings for reading another place than a directory.
+    pub fn builder_in(home: impl Home + 'static) -> ReaderBuilder<T>
+    where
+        T: Checkpoint,
+    {
+        let path = Place::of(home.path());
+        ReaderBuilder { path, home: Some(Arc::new(home)), options: Options::default(), state: PhantomData }
+    }
+
     /// Returns a builder with the default settings for reading a directory.
     pub fn builder(path: impl AsRef<Path>) -> ReaderBuilder<T>
     where
         T: Checkpoint,
     {
-        ReaderBuilder { path: Place::of(path.as_ref()), options: Options::default(), state: PhantomData }
+        let path = Place::of(path.as_ref());
+        ReaderBuilder { path, home: None, options: Options::default(), state: PhantomData }
     }
 }
 
@@ -95,6 +117,8 @@ impl<T> CheckpointReader<T> {
 #[must_use = "nothing is opened until `open` is called"]
 pub struct ReaderBuilder<T> {
     path: Place,
+    /// `None` for a directory.
+    home: Option<Arc<dyn Home>>,
     options: Options,
     state: PhantomData<fn() -> T>,
 }
@@ -113,7 +137,11 @@ impl<T> ReaderBuilder<T> {
     {
         let Options { protection, warnings, .. } = self.options;
         let _warnings = warnings.enter();
-        Ok(CheckpointReader::at(&self.path.absolute()?, protection)?.warning(warnings.clone()))
+        let reader = match self.home {
+            Some(home) => CheckpointReader::new(home, protection)?,
+            None => CheckpointReader::at(&self.path.absolute()?, protection)?,
+        };
+        Ok(reader.warning(warnings.clone()))
     }
 }
 
@@ -121,7 +149,7 @@ impl<T> ReaderBuilder<T> {
 impl<T> Clone for ReaderBuilder<T> {
     fn clone(&self) -> ReaderBuilder<T> {
         let (path, options) = (self.path.clone(), self.options.clone());
-        ReaderBuilder { path, options, state: PhantomData }
+        ReaderBuilder { path, home: self.home.clone(), options, state: PhantomData }
     }
 }
 
@@ -466,7 +494,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// The manifest in another file of the place, if it can be read.
     pub(crate) fn manifest_of_file(&self, name: &OsStr) -> Option<Manifest> {
-        let source = self.protection.open(self.home.open_file(name.to_str()?).ok()?).ok()?;
+        let source = self.protection.open(self.home.files()?.open_file(name.to_str()?).ok()?).ok()?;
         let container = Container::open(source, &self.protection.tag_keys()).ok()?;
         Some(container.manifest().clone())
     }

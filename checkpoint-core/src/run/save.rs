@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::base::callback::Callback;
 use crate::codec::{self, NoMemory};
-use crate::container::{Container, ContainerWriter, Manifest, Refusal};
+use crate::container::{Container, ContainerWriter, Manifest, Refusal, Source};
 use crate::error::Error;
 use crate::outcome::{Progress, Saved};
 use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
 use crate::run::stamp;
 use crate::seal::Sealed;
-use crate::store::{Draft, Sealed as Written, Writer};
+use crate::store::{Draft, Writer};
 
 /// The container of a save, on its way to a draft.
 pub(crate) type Output<'o, 'a> = ContainerWriter<BufWriter<&'o mut Sealed<ProgressWriter<'a>>>>;
@@ -128,13 +128,15 @@ fn write(
     let is_doubtful = stamp::is_marked(&manifest);
     let mut draft = writer.begin(generation)?;
     let path = draft.path().to_owned();
+    let can_be_opened = draft.can_be_opened();
     let failed = |source| Error::writing("write", &path, source);
     let file = ProgressWriter { file: &mut *draft, watcher, generation, written: 0, reported: 0 };
     let mut seal = writer.protection().seal(file).map_err(failed)?;
     let buffered = BufWriter::with_capacity(1 << 16, &mut seal);
     let container = ContainerWriter::new(buffered).compressed(writer.compression()).map_err(failed)?;
     let can_open = writer.protection().can_open();
-    let mut container = container.tagged(writer.protection().tag_key()).checked(!can_open);
+    let is_checked = !can_open || !can_be_opened;
+    let mut container = container.tagged(writer.protection().tag_key()).checked(is_checked);
     match fill(&mut container, rest, &mut manifest) {
         Ok(()) => drop(container.finish(rest, manifest).map_err(failed)?),
         Err(Failure::Write(error)) => return Err(failed(error)),
@@ -144,10 +146,22 @@ fn write(
     let sealed = draft.seal()?;
     // This comes before the file has its name: a file that cannot be loaded must never be the
     // newest generation, nor replace an older one.
-    if can_open {
-        read_back(writer, net, &*sealed, generation)?;
+    let written = sealed.path().to_owned();
+    let read = |source| Error::io("open", &written, source);
+    let source = if can_open { sealed.open().map_err(read)? } else { None };
+    let is_too_early = can_open && source.is_none() && net.wants(bytes);
+    if let Some(source) = source {
+        read_back(writer, net, &written, source, generation)?;
     }
     writer.publish(sealed, generation, metrics)?;
+    if is_too_early {
+        let source = writer.home().open(generation).map_err(read);
+        let outcome = source.and_then(|source| read_back(writer, net, &written, source, generation));
+        if let Err(error) = outcome {
+            writer.take_back(generation);
+            return Err(error);
+        }
+    }
     if is_doubtful {
         writer.mark_doubtful(generation);
     }
@@ -162,9 +176,13 @@ fn write(
 
 /// Opens the file as a load will open it: its structure, its manifest and the headers of its
 /// arrays. If the settings say so, it also loads the state and compares it.
-fn read_back(writer: &Writer, net: &Net, written: &dyn Written, generation: u64) -> Result<(), Error> {
-    let path = written.path();
-    let source = written.open().map_err(|source| Error::io("open", path, source))?;
+fn read_back(
+    writer: &Writer,
+    net: &Net,
+    path: &Path,
+    source: Box<dyn Source>,
+    generation: u64,
+) -> Result<(), Error> {
     let (protection, directory) = (writer.protection(), writer.path());
     let opened = protection.open(source).and_then(|source| {
         let container = Container::open(source, &protection.tag_keys())?;

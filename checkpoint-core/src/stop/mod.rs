@@ -60,6 +60,8 @@ pub(crate) struct Stop {
     pace: Pace,
     halt: Request,
     requeue: Request,
+    /// False where the place of the checkpoints has no files, and so no requests.
+    has_requests: bool,
     /// The guard of the directory of the requests. In a directory that took its place, they are
     /// meant for another program.
     guard: Option<Arc<Guard>>,
@@ -103,6 +105,7 @@ impl Stop {
             pace: Pace::default(),
             halt: Request::new(Wish::Halt, directory),
             requeue: Request::new(Wish::Requeue, directory),
+            has_requests: true,
             guard: None,
             exit_codes,
             next_look: now,
@@ -115,12 +118,19 @@ impl Stop {
     /// holder.
     pub(crate) fn begin(&mut self, guard: &Arc<Guard>) {
         // This start fulfils the request.
-        self.requeue.consume();
+        if self.has_requests {
+            self.requeue.consume();
+        }
         self.guard = Some(Arc::clone(guard));
     }
 
+    /// Looks for no files: the place of the checkpoints has none.
+    pub(crate) fn without_requests(self) -> Stop {
+        Stop { has_requests: false, ..self }
+    }
+
     fn has_place(&self) -> bool {
-        self.guard.as_ref().is_none_or(|guard| guard.check_place().is_ok())
+        self.has_requests && self.guard.as_ref().is_none_or(|guard| guard.check_place().is_ok())
     }
 
     /// The reason to stop, for this duration of a save. The first reason stays.

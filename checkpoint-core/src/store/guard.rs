@@ -15,10 +15,15 @@ const TOUCH_EVERY: Duration = Duration::from_secs(60);
 pub(crate) type WithinGuard = Weak<Guard>;
 
 /// The lock of a place, ours until dropped.
-pub(crate) trait Lock: fmt::Debug + Send + Sync {
+pub trait Lock: fmt::Debug + Send + Sync {
     /// True if the path of the place still leads to the locked one. Restores the lock file where
     /// only that is gone, as after a purge of old files.
     fn stands(&self) -> bool;
+
+    /// The error of a lock that does not stand.
+    fn lost(&self, path: &Path) -> Error {
+        Error::DirectoryReplaced { path: path.to_owned() }
+    }
 
     /// The first half of that check, without the lock file and without waiting for another thread.
     fn is_in_place(&self) -> bool;
@@ -29,7 +34,7 @@ pub(crate) trait Lock: fmt::Debug + Send + Sync {
 
 /// A directory that only this process may write to, until dropped.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub struct Guard {
     path: PathBuf,
     lock: Box<dyn Lock>,
     process: Process,
@@ -39,7 +44,8 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// The guard of a place that was just locked.
-    pub(super) fn new(path: &Path, lock: Box<dyn Lock>, within: &WithinGuard) -> Arc<Guard> {
+    #[must_use]
+    pub fn new(path: &Path, lock: Box<dyn Lock>, within: &WithinGuard) -> Arc<Guard> {
         Arc::new(Guard {
             path: path.to_owned(),
             lock,
@@ -59,7 +65,7 @@ impl Guard {
         if stands {
             return Ok(());
         }
-        Err(Error::DirectoryReplaced { path: self.path.clone() })
+        Err(self.lock.lost(&self.path))
     }
 
     /// Checks before a write that this process claimed the directory, and that it is still in its
@@ -78,7 +84,8 @@ impl Guard {
     }
 
     /// True if this process claimed the directory, and was not forked from the one that did.
-    pub(crate) fn is_of_this_process(&self) -> bool {
+    #[must_use]
+    pub fn is_of_this_process(&self) -> bool {
         self.process.is_current()
     }
 

@@ -2,7 +2,7 @@
 //! generations of bytes.
 //!
 //! [`Home`] → [`Claim`] → [`Draft`] → [`Sealed`] → a generation. Numbers and retention are above it,
-//! in the [writer](super::Writer): a home only knows generations one by one.
+//! in the writer: a home only knows generations one by one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::container::Source;
 use crate::error::Error;
 
 /// A place for the generations of one program.
-pub(crate) trait Home: fmt::Debug + Send + Sync {
+pub trait Home: fmt::Debug + Send + Sync {
     /// The path, or the name in messages.
     fn path(&self) -> &Path;
 
@@ -48,6 +48,19 @@ pub(crate) trait Home: fmt::Debug + Send + Sync {
     /// The generations of this list that a pin keeps.
     fn pinned(&self, generations: &[u64]) -> BTreeSet<u64>;
 
+    /// The other files of the place, such as the history and the requests to stop; `None` where it
+    /// has none, which is the default.
+    fn files(&self) -> Option<&dyn Files> {
+        None
+    }
+
+    /// Takes the right to save there. Creates the place where it is absent, and removes the
+    /// leftovers of a crash.
+    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error>;
+}
+
+/// The other files of a place of which they are files: they grow, and users can make them.
+pub trait Files {
     /// Opens another file of the place for reading, such as the history.
     fn open_file(&self, name: &str) -> io::Result<Box<dyn Source>>;
 
@@ -56,31 +69,27 @@ pub(crate) trait Home: fmt::Debug + Send + Sync {
 
     /// Gives such a file another name, in place of an existing file of that name.
     fn rename_log(&self, from: &str, to: &str) -> io::Result<()>;
-
-    /// Takes the right to save there. Creates the place where it is absent, and removes the
-    /// leftovers of a crash.
-    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error>;
 }
 
 /// The settings of a claim.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Claiming {
+pub struct Claiming {
     /// True to wait until each change is on the disk.
-    pub(crate) durable: bool,
+    pub durable: bool,
     /// The time to wait for a program that has the claim.
-    pub(crate) wait: std::time::Duration,
+    pub wait: std::time::Duration,
     /// True to accept a file system without locks.
-    pub(crate) without_lock: bool,
+    pub without_lock: bool,
     /// True if checkpoints of other users are no danger: a key authenticates their author.
-    pub(crate) authenticated: bool,
+    pub authenticated: bool,
     /// True if the group may write there, so that its files are no warning.
-    pub(crate) with_group: bool,
+    pub with_group: bool,
     /// The claim on an outer place; dangling where there is none.
-    pub(crate) within: WithinGuard,
+    pub within: WithinGuard,
 }
 
 /// The right to save at a place, until dropped.
-pub(crate) trait Claim: fmt::Debug + Send {
+pub trait Claim: fmt::Debug + Send {
     /// The proof of the right, shared with those that check it.
     fn guard(&self) -> &Arc<Guard>;
 
@@ -94,7 +103,7 @@ pub(crate) trait Claim: fmt::Debug + Send {
     fn keep_for_good(&self, generation: u64) -> Result<(), Error>;
 
     /// Makes all removals durable that have returned.
-    fn sync(&self) -> Result<(), Error>;
+    fn sync(&mut self) -> Result<(), Error>;
 
     /// Like [`remove`](Claim::remove), and never keeps the file for a later save. An error means
     /// that its space may not be free.
@@ -106,9 +115,15 @@ pub(crate) trait Claim: fmt::Debug + Send {
 }
 
 /// A generation while it is written. If dropped before its end, it leaves nothing behind.
-pub(crate) trait Draft: Write + fmt::Debug + Send {
+pub trait Draft: Write + fmt::Debug + Send {
     /// The path until it is published.
     fn path(&self) -> &Path;
+
+    /// False where the bytes may be out of reach once they are [sealed](Draft::seal): then the
+    /// manifest is parsed again before it is written.
+    fn can_be_opened(&self) -> bool {
+        true
+    }
 
     /// Ends the writing and, where the claim is durable, waits until the data is on the disk.
     fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Error>;
@@ -116,12 +131,12 @@ pub(crate) trait Draft: Write + fmt::Debug + Send {
 
 /// A generation whose bytes are complete, and that no reader finds yet. If dropped before it is
 /// published, it leaves nothing behind.
-pub(crate) trait Sealed: fmt::Debug + Send {
+pub trait Sealed: fmt::Debug + Send {
     /// The path until it is published.
     fn path(&self) -> &Path;
 
-    /// Opens it as a reader will.
-    fn open(&self) -> io::Result<Box<dyn Source>>;
+    /// Opens it as a reader will; `None` where no reader can before it is published.
+    fn open(&self) -> io::Result<Option<Box<dyn Source>>>;
 
     /// Makes it a generation: when this returns, readers find it, and where the claim is durable, it
     /// survives a power cut.
@@ -131,15 +146,16 @@ pub(crate) trait Sealed: fmt::Debug + Send {
 /// The outcome of the last step of a save.
 #[derive(Debug)]
 #[must_use = "a save may have failed"]
-pub(crate) struct Published {
+pub struct Published {
     /// True if the generation is known to be there, durable or not. After an error, false says
     /// nothing: it may still be there.
-    pub(crate) is_there: bool,
-    pub(crate) outcome: Result<(), Error>,
+    pub is_there: bool,
+    /// The outcome for the program.
+    pub outcome: Result<(), Error>,
 }
 
 /// A file that grows line by line. It is not durable, and nothing depends on it.
-pub(crate) trait Log: fmt::Debug + Send {
+pub trait Log: fmt::Debug + Send {
     /// Appends all of the bytes or, on a full disk, some of them.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 

@@ -17,8 +17,9 @@ mod retention;
 pub(crate) mod simulated;
 mod writer;
 
-pub(crate) use guard::{Guard, Lock, WithinGuard};
-pub(crate) use home::{Claim, Claiming, Draft, Home, Log, Published, Sealed};
+pub(crate) use guard::WithinGuard;
+pub use guard::{Guard, Lock};
+pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
 pub use local::{Access, CopyWay};
 pub(crate) use local::{Directory, Disk, RealDisk, check_file_size, copy_generation, holder};
 pub(crate) use name::{

@@ -74,24 +74,50 @@ pub(crate) fn aside(name: &OsStr) -> Option<u64> {
     (name == OsStr::new(&set_aside(generation, number))).then_some(generation)
 }
 
+/// The least number of digits of an epoch.
+const EPOCH_DIGITS: usize = 6;
+
+/// The name of a generation that the run of this epoch saved in an object store; in a directory,
+/// the epoch is 0 and not written.
+#[must_use]
+pub fn of_generation_in(generation: u64, epoch: u64) -> String {
+    match epoch {
+        0 => of_generation(generation),
+        epoch => format!("{generation:0DIGITS$}-{epoch:0EPOCH_DIGITS$}{SUFFIX}"),
+    }
+}
+
+/// The generation and the epoch with this name, if [`of_generation_in`] makes that name.
+#[must_use]
+pub fn generation_and_epoch(name: &OsStr) -> Option<(u64, u64)> {
+    if let Some(generation) = number(name, SUFFIX) {
+        return Some((generation, 0));
+    }
+    let (digits, epoch) = name.to_str()?.strip_suffix(SUFFIX)?.split_once('-')?;
+    let (generation, epoch) =
+        (number(OsStr::new(digits), "")?, epoch.parse().ok().filter(|epoch| *epoch > 0)?);
+    (name == OsStr::new(&of_generation_in(generation, epoch))).then_some((generation, epoch))
+}
+
 /// The file name of a generation.
 pub(super) fn of_generation(generation: u64) -> String {
     format!("{generation:0DIGITS$}{SUFFIX}")
 }
 
 /// The name of the file that pins a generation.
-pub(super) fn of_pin(generation: u64) -> String {
+#[must_use]
+pub fn of_pin(generation: u64) -> String {
     format!("{generation:0DIGITS$}{PIN_SUFFIX}")
 }
 
-/// The generation with this file name, if [`of_generation`] makes that name.
+/// The generation with this file name, of any epoch.
 pub(crate) fn generation(name: &OsStr) -> Option<u64> {
-    number(name, SUFFIX)
+    generation_and_epoch(name).map(|(generation, _)| generation)
 }
 
 /// The generation that a file of this name pins, if [`of_pin`] makes that name.
-#[cfg(test)]
-pub(super) fn pinned(name: &OsStr) -> Option<u64> {
+#[must_use]
+pub fn pinned(name: &OsStr) -> Option<u64> {
     number(name, PIN_SUFFIX)
 }
 
@@ -133,6 +159,24 @@ mod tests {
         assert_eq!(of_generation(42), "00000000000000000042.ckpt");
         assert_eq!(pinned(OsStr::new(&of_pin(42))), Some(42));
         assert_eq!(generation(OsStr::new(&of_pin(42))), None);
+    }
+
+    #[test]
+    fn an_epoch_is_part_of_the_name_of_a_generation() {
+        assert_eq!(of_generation_in(42, 7), "00000000000000000042-000007.ckpt");
+        for (number, epoch) in [(0, 0), (42, 0), (42, 1), (1, 999_999), (1, 1_000_000), (u64::MAX, u64::MAX)]
+        {
+            let name = of_generation_in(number, epoch);
+            assert_eq!(generation_and_epoch(OsStr::new(&name)), Some((number, epoch)), "{name}");
+            assert_eq!(generation(OsStr::new(&name)), Some(number));
+            assert_eq!(aside(OsStr::new(&format!("{name}.damaged"))), None);
+        }
+        for end in
+            ["-", "-0", "-000000", "-7", "-0000007", "-+00007", "-00000x", "-000007-000008", "--000007"]
+        {
+            let name = format!("{:020}{end}.ckpt", 42);
+            assert_eq!(generation(OsStr::new(&name)), None, "{name}");
+        }
     }
 
     #[test]

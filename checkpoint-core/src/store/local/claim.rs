@@ -134,7 +134,7 @@ impl Claim for DirectoryClaim {
         self.directory.disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))
     }
 
-    fn sync(&self) -> Result<(), Error> {
+    fn sync(&mut self) -> Result<(), Error> {
         let Directory { path, disk, .. } = &self.directory;
         if !self.durable {
             return Ok(());

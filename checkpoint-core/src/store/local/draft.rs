@@ -95,8 +95,8 @@ impl Sealed for SealedFile {
         &self.file.path
     }
 
-    fn open(&self) -> io::Result<Box<dyn Source>> {
-        self.file.target.disk.open_unpublished(&self.file.path, self.identity)
+    fn open(&self) -> io::Result<Option<Box<dyn Source>>> {
+        self.file.target.disk.open_unpublished(&self.file.path, self.identity).map(Some)
     }
 
     /// The final name must be free.

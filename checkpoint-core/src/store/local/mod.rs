@@ -14,14 +14,14 @@ mod pin;
 pub(super) mod real;
 mod take;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::guard::{Guard, WithinGuard};
-use super::home::{Claim, Claiming, Home, Log};
+use super::home::{Claim, Claiming, Files, Home, Log};
 use super::name;
 use crate::base::warnings::warn;
 use crate::container::Source;
@@ -43,11 +43,17 @@ pub(crate) struct Directory {
     disk: Arc<dyn Disk>,
     /// The guard of the writer that reads; dangling for a mere reader.
     guard: WithinGuard,
+    /// The epochs of each generation at the last listing, lowest first, where there are others than
+    /// 0: such files were copied from an object store.
+    epochs: Arc<Mutex<Option<Epochs>>>,
 }
+
+/// Epochs of generations.
+type Epochs = BTreeMap<u64, BTreeSet<u64>>;
 
 impl Directory {
     pub(crate) fn new(path: &Path, disk: Arc<dyn Disk>) -> Directory {
-        Directory { path: path.to_owned(), disk, guard: Weak::new() }
+        Directory { path: path.to_owned(), disk, guard: Weak::new(), epochs: Arc::default() }
     }
 
     /// The same directory for the holder of a claim on it, or on an outer one: a directory in its
@@ -127,9 +133,40 @@ impl Directory {
 
     fn listed(&self) -> Result<Vec<u64>, Error> {
         let names = self.names()?;
-        let mut generations: Vec<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
-        generations.sort_unstable();
+        let mut epochs = Epochs::new();
+        for (generation, epoch) in names.iter().filter_map(|name| name::generation_and_epoch(name)) {
+            epochs.entry(generation).or_default().insert(epoch);
+        }
+        let generations = epochs.keys().copied().collect();
+        epochs.retain(|_, epochs| epochs.last() > Some(&0));
+        *self.epochs.lock().unwrap_or_else(PoisonError::into_inner) = Some(epochs);
         Ok(generations)
+    }
+
+    /// The paths of the files of a generation, highest epoch last: that is the one that counts.
+    fn files_of(&self, generation: u64) -> Vec<PathBuf> {
+        let is_listed = self.epochs.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if !is_listed {
+            // Whoever uses the path learns of the error.
+            let _ = self.listed();
+        }
+        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let epochs = epochs.as_ref().and_then(|epochs| epochs.get(&generation));
+        let name = |epoch: &u64| self.path.join(name::of_generation_in(generation, *epoch));
+        epochs.map_or_else(|| vec![name(&0)], |epochs| epochs.iter().map(name).collect())
+    }
+
+    /// Removes the files of a generation that one of a higher epoch replaces.
+    fn remove_replaced(&self, generation: u64) -> io::Result<()> {
+        let mut files = self.files_of(generation);
+        files.pop();
+        for file in files {
+            match self.disk.remove(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -139,7 +176,7 @@ impl Home for Directory {
     }
 
     fn location(&self, generation: u64) -> PathBuf {
-        self.path.join(name::of_generation(generation))
+        self.files_of(generation).pop().unwrap_or_default()
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -181,6 +218,16 @@ impl Home for Directory {
         generations.iter().copied().filter(is_pinned).collect()
     }
 
+    fn files(&self) -> Option<&dyn Files> {
+        Some(self)
+    }
+
+    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
+        Ok(Box::new(DirectoryClaim::take(self.clone(), claiming)?))
+    }
+}
+
+impl Files for Directory {
     fn open_file(&self, name: &str) -> io::Result<Box<dyn Source>> {
         self.disk.open(&self.path.join(name))
     }
@@ -195,9 +242,5 @@ impl Home for Directory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => self.disk.rename(&from, &to),
         }
-    }
-
-    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
-        Ok(Box::new(DirectoryClaim::take(self.clone(), claiming)?))
     }
 }

@@ -99,6 +99,7 @@ impl Directory {
         if self.is_pinned(generation, &path) {
             return Ok(None);
         }
+        self.remove_replaced(generation)?;
         let retired = self.disk.rename_to_temporary(&path, &self.path)?;
         // This pin was made by other means, or without locks.
         if self.is_pinned(generation, &retired) {
