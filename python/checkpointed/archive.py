@@ -34,7 +34,8 @@ STATE = "state.bincode"
 ENCRYPTED = b"age-encryption.org/v1\n"
 ZIP64 = 0xFFFFFFFF
 CRC = re.compile(r"[0-9a-f]{8}", re.ASCII)
-GENERATION_NAME = re.compile(r"([0-9]{20})\.ckpt", re.ASCII)
+# The epoch is that of a run in an object store: no zeros in front beyond six digits, and never 0.
+GENERATION_NAME = re.compile(r"([0-9]{20})(?:-(?!0+\.)([0-9]{6}|[1-9][0-9]{6,}))?\.ckpt", re.ASCII)
 # The times that another file may take the name between opening and locking, until it is an error.
 ATTEMPTS = 16
 
@@ -58,9 +59,17 @@ class Part(NamedTuple):
 
 def generation_of(name: str) -> Optional[int]:
     """The generation in a file name, or None if it is not the name of one."""
+    found = generation_and_epoch_of(name)
+    return found[0] if found else None
+
+
+def generation_and_epoch_of(name: str) -> Optional[Tuple[int, int]]:
+    """The generation and the epoch in a file name; the epoch is 0 in a name without one."""
     match = GENERATION_NAME.fullmatch(name)
-    number = int(match.group(1)) if match else None
-    return number if number is not None and number < 1 << 64 else None
+    if not match:
+        return None
+    number, epoch = int(match.group(1)), int(match.group(2) or 0)
+    return (number, epoch) if max(number, epoch) < 1 << 64 else None
 
 
 class Archive:

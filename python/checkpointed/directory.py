@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy
 
 from . import groups
-from .archive import Archive, generation_of
+from .archive import Archive, generation_and_epoch_of
 from .npy import read
 from .errors import (
     CheckpointError,
@@ -171,14 +171,15 @@ def _entry(file: str) -> Generation:
 
 
 def _generations(directory: Path) -> List[Tuple[int, str]]:
-    """Number and path of every checkpoint, oldest first: by number, never by time."""
+    """Number and path of every checkpoint, oldest first: by number, never by time. The highest epoch counts."""
     folder = os.fspath(directory)
     try:
         names = os.listdir(folder)
     except OSError as error:
         raise NotFoundError(folder, f"the directory cannot be read: {error}") from error
-    numbered = ((generation_of(name), os.path.join(folder, name)) for name in names)
-    return sorted((number, file) for number, file in numbered if number is not None)
+    numbered = ((generation_and_epoch_of(name), name) for name in names)
+    newest = {found[0]: name for found, name in sorted((found, name) for found, name in numbered if found)}
+    return [(number, os.path.join(folder, name)) for number, name in newest.items()]
 
 
 def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result]) -> Result:
@@ -188,7 +189,8 @@ def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result])
             raise NotFoundError(folder, "no directory, so it has no generations to choose from")
         return use(folder)
     if generation is not None:
-        return use(os.path.join(folder, f"{generation:020}.ckpt"))
+        files = dict(_generations(folder))
+        return use(files.get(generation, os.path.join(folder, f"{generation:020}.ckpt")))
     for _ in range(LISTINGS):
         files = _generations(folder)
         if not files:

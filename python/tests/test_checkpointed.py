@@ -121,6 +121,13 @@ class Reader(unittest.TestCase):
         self.refused(checkpointed.DamagedError, "u8", b"\x07")
         self.assertEqual(self.load("u8", b"\x07", generation=2), 7)
 
+    def test_of_one_number_the_highest_epoch_counts(self):
+        for number, name in [(1, ""), (2, "-000009"), (3, "-000010"), (4, "-1000000"), (5, "-0000011"), (6, "-000000")]:
+            self.path = os.path.join(self.folder, f"{7:020}{name}.ckpt")
+            self.load("u8", bytes([number]), generation=7)
+        self.assertEqual(checkpointed.load(self.folder), 4)
+        self.assertEqual(checkpointed.load(self.folder, generation=7), 4)
+
     def test_unread_fields_of_the_manifest_are_passed_over(self):
         self.assertEqual(self.load("u8", b"\x07", later={"a": [1]}), 7)
 

@@ -1,0 +1,354 @@
+//! The right to save: whoever claims last has it.
+//!
+//! A claim is an object with the next number, an epoch, that is created only where there is none.
+//! The names of generations carry the epoch of their run, so each name is used once, and each write
+//! can be repeated. After each save the run looks for a higher claim; only then the save counts.
+//!
+//! The number of a generation decides first, then its epoch. So a run must never use a number that
+//! is more than one above those that a later run knows of. All that exist are in its listing. After
+//! a save with an unknown outcome the run claims again, and writes the number into the claim: a
+//! later run begins above it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use checkpointed::Error;
+use checkpointed::home::{
+    Claim, Claiming, Draft, Guard, Home, Lock, invalid_setting, not_read, not_written, taken_over,
+};
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use crate::draft::ObjectDraft;
+use crate::place::{Listing, Place};
+use crate::ObjectHome;
+
+/// The attempts to claim, where others claim too.
+const ATTEMPTS: u32 = 100;
+
+/// The removals that are sent together.
+const TOGETHER: usize = 64;
+
+/// The content of a claim.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Claimed {
+    /// The name of the run: random.
+    run: String,
+    host: String,
+    process: u32,
+    /// The highest number that this run, or one before it, may have used.
+    last: u64,
+}
+
+impl Claimed {
+    fn text(&self) -> String {
+        format!("process {} on {} (run {})", self.process, self.host, self.run)
+    }
+}
+
+/// One run at a place.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) place: Arc<Place>,
+    me: Claimed,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    epoch: u64,
+    /// The highest number that a later run knows of.
+    known: u64,
+    /// The run that has the place now.
+    taken_by: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.state().epoch
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn taken(&self, by: String) -> Error {
+        self.state().taken_by = Some(by.clone());
+        taken_over(&self.place.path, by)
+    }
+
+    /// Claims the next epoch. `used` is the highest number that this run may have used.
+    fn claim(&self, used: u64) -> Result<(), Error> {
+        let mine = self.epoch();
+        let path = |key: &Path| self.place.location(key);
+        for attempt in 0..ATTEMPTS {
+            let listing = self.list()?;
+            let highest = listing.last_claim();
+            if mine > 0 && highest > mine {
+                return Err(self.taken(self.holder(highest)));
+            }
+            let mut claimed = Claimed { last: used.max(listing.last()), ..self.me.clone() };
+            if highest > 0 {
+                match self.read(highest) {
+                    Ok(before) => claimed.last = claimed.last.max(before.map_or(0, |before| before.last)),
+                    // A later run removed it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(source) => return Err(not_read("read", &path(&self.place.claim_key(highest)), source)),
+                }
+            }
+            let epoch = highest.checked_add(1).ok_or_else(|| {
+                invalid_setting(
+                    format!("the place {}", self.place.path.display()),
+                    "it has a claim of the greatest possible number: use another prefix",
+                )
+            })?;
+            let key = self.place.claim_key(epoch);
+            let failed = |source| not_written("claim", &path(&key), source);
+            let bytes = Bytes::from(serde_json::to_vec(&claimed).map_err(|error| failed(error.into()))?);
+            let created = self.place.create(&key, bytes.clone()).map_err(failed)?;
+            if let Err(error) = created {
+                // An answer may be lost, and a conflict may be over: the object tells.
+                match self.read(epoch) {
+                    Ok(Some(found)) if found.run == self.me.run && found.last == claimed.last => {}
+                    Ok(_) => continue,
+                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                        if !matches!(error, object_store::Error::AlreadyExists { .. }) {
+                            return Err(failed(crate::place::failed(error)));
+                        }
+                        std::thread::sleep(Duration::from_millis(5 << attempt.min(7)));
+                        continue;
+                    }
+                    Err(_) => return Err(failed(crate::place::failed(error))),
+                }
+            }
+            if mine == 0 {
+                self.probe(&key, bytes)?;
+            }
+            *self.state() = State { epoch, known: claimed.last, taken_by: None };
+            return Ok(());
+        }
+        Err(taken_over(&self.place.path, "other programs, which start again and again".to_owned()))
+    }
+
+    /// Checks that the server refuses to create what exists: no claim means anything otherwise.
+    fn probe(&self, key: &Path, bytes: Bytes) -> Result<(), Error> {
+        let failed = |source| not_written("claim", &self.place.location(key), source);
+        match self.place.create(key, bytes).map_err(failed)? {
+            Err(
+                object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
+            ) => Ok(()),
+            Err(error) => Err(failed(crate::place::failed(error))),
+            Ok(()) => Err(invalid_setting(
+                format!("the place {}", self.place.path.display()),
+                "its server ignores `If-None-Match`, so two programs could save there at the same time and lose \
+                 each other's checkpoints: use a server that keeps conditional writes",
+            )),
+        }
+    }
+
+    fn list(&self) -> Result<Listing, Error> {
+        self.place.list().map_err(|source| not_read("list", &self.place.path, source))
+    }
+
+    /// The claim of an epoch; `None` if another program wrote it.
+    fn read(&self, epoch: u64) -> io::Result<Option<Claimed>> {
+        let bytes = self.place.get(&self.place.claim_key(epoch))?;
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+
+    fn holder(&self, epoch: u64) -> String {
+        match self.read(epoch) {
+            Ok(Some(claimed)) => claimed.text(),
+            _ => format!("the run of epoch {epoch}"),
+        }
+    }
+
+    /// Ends a save: it counts if no other run claimed the place before.
+    pub(crate) fn look_after(&self, generation: (u64, u64), length: u64) -> Result<(), Error> {
+        let listing = self.list()?;
+        let highest = listing.last_claim();
+        if highest > self.epoch() {
+            return Err(self.taken(self.holder(highest)));
+        }
+        if listing.generations.get(&generation) != Some(&length) {
+            let location = self.place.location(&self.place.key(generation.0, generation.1));
+            let why = "the server said that it is written, and does not list it with its length";
+            return Err(not_written("publish", &location, io::Error::new(io::ErrorKind::NetworkDown, why)));
+        }
+        let mut state = self.state();
+        state.known = state.known.max(generation.0);
+        Ok(())
+    }
+}
+
+/// The claim of a session, for the library to check.
+#[derive(Debug)]
+struct SessionLock(Arc<Session>);
+
+impl Lock for SessionLock {
+    fn stands(&self) -> bool {
+        self.0.state().taken_by.is_none()
+    }
+
+    fn lost(&self, path: &FilePath) -> Error {
+        taken_over(path, self.0.state().taken_by.clone().unwrap_or_default())
+    }
+
+    /// A forked process does not save; its parent's thread may hold the mutex.
+    fn is_in_place(&self) -> bool {
+        true
+    }
+
+    fn touch(&self) {}
+}
+
+/// The right to save at a place, until another run claims it.
+#[derive(Debug)]
+pub(crate) struct ObjectClaim {
+    session: Arc<Session>,
+    home: Arc<dyn Home>,
+    guard: Arc<Guard>,
+    /// Objects to remove, together with others.
+    removed: BTreeSet<(u64, u64)>,
+    /// Their length in bytes.
+    bytes: u64,
+}
+
+impl ObjectClaim {
+    pub(crate) fn take(place: &Arc<Place>, claiming: &Claiming) -> Result<ObjectClaim, Error> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)
+            .map_err(|error| not_read("draw a name for the run at", &place.path, io::Error::other(error)))?;
+        let run = random.iter().fold(String::new(), |mut run, byte| {
+            let _ = write!(run, "{byte:02x}");
+            run
+        });
+        let me = Claimed { run, host: host(), process: std::process::id(), last: 0 };
+        let session = Arc::new(Session { place: Arc::clone(place), me, state: Mutex::default() });
+        session.claim(0)?;
+        // What was there before the claim is in this listing: the run begins after it.
+        let listing = session.list()?;
+        let epoch = session.epoch();
+        if listing.last_claim() > epoch {
+            return Err(session.taken(session.holder(listing.last_claim())));
+        }
+        session.state().known = listing.last().max(session.state_known());
+        let old = listing.claims.range(..epoch).map(|epoch| place.claim_key(*epoch)).collect::<Vec<_>>();
+        if !old.is_empty() {
+            // The next run tries again.
+            let _ = place.remove(old);
+        }
+        let guard = Guard::new(&place.path, Box::new(SessionLock(Arc::clone(&session))), &claiming.within);
+        let home = Arc::new(ObjectHome::claimed(place, &session));
+        Ok(ObjectClaim { session, home, guard, removed: BTreeSet::new(), bytes: 0 })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let place = &self.session.place;
+        let removed = std::mem::take(&mut self.removed);
+        self.bytes = 0;
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let outcome = place.remove(removed.iter().map(|(number, epoch)| place.key(*number, *epoch)).collect());
+        match outcome {
+            Ok(()) => removed.into_iter().for_each(|object| place.forget(object)),
+            Err(_) => self.removed = removed,
+        }
+        outcome
+    }
+
+    /// Notes the objects of a generation to remove. Returns false where a pin keeps it.
+    fn note(&mut self, generation: u64) -> io::Result<bool> {
+        let listing = self.session.place.known()?;
+        if listing.pins.contains(&generation) {
+            return Ok(false);
+        }
+        let epoch = self.session.epoch();
+        let found = listing.generations.range((generation, 0)..=(generation, epoch));
+        let mut is_there = false;
+        for (object, length) in found {
+            is_there = true;
+            if self.removed.insert(*object) {
+                self.bytes = self.bytes.saturating_add(*length);
+            }
+        }
+        if is_there { Ok(true) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+}
+
+impl Session {
+    fn state_known(&self) -> u64 {
+        self.state().known
+    }
+
+    /// The highest number that a run before this one may have used.
+    pub(crate) fn used(&self) -> u64 {
+        self.state_known()
+    }
+}
+
+impl Claim for ObjectClaim {
+    fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    fn home(&self) -> &Arc<dyn Home> {
+        &self.home
+    }
+
+    fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
+        let known = self.session.state_known();
+        if generation > known.saturating_add(1) {
+            self.session.claim(generation - 1)?;
+        }
+        Ok(Box::new(ObjectDraft::new(&self.session, generation)))
+    }
+
+    /// What the store lists is durable.
+    fn keep_for_good(&self, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.flush().map_err(|source| not_written("remove old objects of", &self.session.place.path, source))
+    }
+
+    fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
+        Ok(self.note(generation)? && self.flush().map(|()| true)?)
+    }
+
+    /// Small objects are removed together: each request costs.
+    fn remove(&mut self, generation: u64) -> io::Result<bool> {
+        if !self.note(generation)? {
+            return Ok(false);
+        }
+        let listing = self.session.place.known()?;
+        let part = self.session.place.settings.part_size as u64;
+        if self.removed.len() >= TOGETHER || self.bytes >= part || generation >= listing.last() {
+            self.flush()?;
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for ObjectClaim {
+    fn drop(&mut self) {
+        if self.guard.is_of_this_process() && self.session.state().taken_by.is_none() {
+            // The next run tries again.
+            let _ = self.flush();
+        }
+    }
+}
+
+/// The name of the machine, for people.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("HOSTNAME").ok());
+    name.map_or_else(|| "an unknown host".to_owned(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,256 @@
+//! The objects under one prefix: their names, and the requests for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use checkpointed::home::{generation_and_epoch, of_generation_in, of_pin, pinned};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
+
+use crate::runtime::Runtime;
+
+/// The folder of the claims, under the prefix.
+const CLAIMS: &str = ".claims";
+
+/// The attempts to read bytes whose transfer breaks off.
+const READS: u32 = 4;
+
+/// The settings of a home.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) part_size: usize,
+    pub(crate) parallel: usize,
+}
+
+/// The objects under one prefix of a store.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) prefix: Path,
+    /// The URL, for messages.
+    pub(crate) path: PathBuf,
+    pub(crate) settings: Settings,
+    pub(crate) runtime: Runtime,
+    listed: Mutex<Option<Listing>>,
+}
+
+/// The objects at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Listing {
+    /// The length of each generation by its number and its epoch.
+    pub(crate) generations: BTreeMap<(u64, u64), u64>,
+    pub(crate) pins: BTreeSet<u64>,
+    pub(crate) claims: BTreeSet<u64>,
+}
+
+impl Listing {
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let numbers: BTreeSet<u64> = self.generations.keys().map(|(number, _)| *number).collect();
+        numbers.into_iter().collect()
+    }
+
+    /// The epoch and the length of a generation. The highest epoch counts.
+    pub(crate) fn find(&self, generation: u64) -> Option<(u64, u64)> {
+        let mut found = self.generations.range((generation, 0)..=(generation, u64::MAX));
+        found.next_back().map(|((_, epoch), length)| (*epoch, *length))
+    }
+
+    /// The highest number; 0 for none.
+    pub(crate) fn last(&self) -> u64 {
+        self.generations.last_key_value().map_or(0, |((number, _), _)| *number)
+    }
+
+    /// The highest claim; 0 for none.
+    pub(crate) fn last_claim(&self) -> u64 {
+        self.claims.last().copied().unwrap_or(0)
+    }
+}
+
+impl Place {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        prefix: Path,
+        path: PathBuf,
+        settings: Settings,
+    ) -> io::Result<Place> {
+        Ok(Place { store, prefix, path, settings, runtime: Runtime::start()?, listed: Mutex::default() })
+    }
+
+    pub(crate) fn key(&self, generation: u64, epoch: u64) -> Path {
+        self.prefix.clone().join(of_generation_in(generation, epoch))
+    }
+
+    pub(crate) fn claim_key(&self, epoch: u64) -> Path {
+        self.prefix.clone().join(CLAIMS).join(format!("{epoch:06}"))
+    }
+
+    pub(crate) fn pin_key(&self, generation: u64) -> Path {
+        self.prefix.clone().join(of_pin(generation))
+    }
+
+    /// The path of an object in messages.
+    pub(crate) fn location(&self, key: &Path) -> PathBuf {
+        let name = key.as_ref().strip_prefix(self.prefix.as_ref()).unwrap_or(key.as_ref());
+        self.path.join(name.trim_start_matches('/'))
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Option<Listing>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists the objects: one request for each thousand.
+    pub(crate) fn list(&self) -> io::Result<Listing> {
+        let (store, prefix) = (Arc::clone(&self.store), self.prefix.clone());
+        let objects: Vec<_> =
+            self.runtime.run(async move { store.list(Some(&prefix)).try_collect().await })?.map_err(failed)?;
+        let mut listing = Listing::default();
+        for object in objects {
+            let Some(parts) = object.location.prefix_match(&self.prefix) else { continue };
+            let parts: Vec<_> = parts.collect();
+            match &parts[..] {
+                [name] => {
+                    let name = OsStr::new(name.as_ref());
+                    if let Some(found) = generation_and_epoch(name) {
+                        listing.generations.insert(found, object.size);
+                    }
+                    listing.pins.extend(pinned(name));
+                }
+                [folder, claim] if folder.as_ref() == CLAIMS => {
+                    let epoch = claim.as_ref().parse().ok();
+                    let is_claim = |epoch: &u64| format!("{epoch:06}") == claim.as_ref();
+                    listing.claims.extend(epoch.filter(is_claim));
+                }
+                _ => {}
+            }
+        }
+        *self.listed() = Some(listing.clone());
+        Ok(listing)
+    }
+
+    /// The last listing, or a first one.
+    pub(crate) fn known(&self) -> io::Result<Listing> {
+        let known = self.listed().clone();
+        known.map_or_else(|| self.list(), Ok)
+    }
+
+    /// Forgets an object that was removed.
+    pub(crate) fn forget(&self, generation: (u64, u64)) {
+        if let Some(listing) = &mut *self.listed() {
+            listing.generations.remove(&generation);
+        }
+    }
+
+    /// Writes an object. An existing one is replaced.
+    pub(crate) fn put(&self, key: &Path, bytes: Bytes) -> io::Result<()> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        self.runtime.run(async move { store.put(&key, bytes.into()).await })?.map(drop).map_err(failed)
+    }
+
+    /// Writes an object where there is none.
+    pub(crate) fn create(&self, key: &Path, bytes: Bytes) -> io::Result<Result<(), Error>> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        let put = async move { store.put_opts(&key, bytes.into(), PutMode::Create.into()).await };
+        Ok(self.runtime.run(put)?.map(drop))
+    }
+
+    /// Reads a small object.
+    pub(crate) fn get(&self, key: &Path) -> io::Result<Bytes> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        self.runtime.run(async move { store.get(&key).await?.bytes().await })?.map_err(failed)
+    }
+
+    /// The length of an object.
+    pub(crate) fn length(&self, key: &Path) -> io::Result<u64> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        Ok(self.runtime.run(async move { store.head(&key).await })?.map_err(failed)?.size)
+    }
+
+    /// Reads the bytes `from..to` of an object that is `length` bytes long.
+    pub(crate) fn read(&self, key: &Path, from: u64, to: u64, length: u64) -> io::Result<Bytes> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        self.runtime.run(async move {
+            let mut outcome = Ok(Bytes::new());
+            for attempt in 0..READS {
+                if attempt > 0 {
+                    tokio::time::sleep(Duration::from_millis(100) * 4_u32.pow(attempt - 1)).await;
+                }
+                outcome = read_once(&*store, &key, from, to, length).await;
+                match &outcome {
+                    Err(error) if error.kind() == io::ErrorKind::NetworkDown => {}
+                    _ => break,
+                }
+            }
+            outcome
+        })?
+    }
+
+    /// Removes objects: one request for each thousand, where the store can. An absent one is no
+    /// error.
+    pub(crate) fn remove(&self, keys: Vec<Path>) -> io::Result<()> {
+        let store = Arc::clone(&self.store);
+        self.runtime.run(async move {
+            let keys = stream::iter(keys.into_iter().map(Ok)).boxed();
+            let mut removed = store.delete_stream(keys);
+            while let Some(outcome) = removed.next().await {
+                match outcome {
+                    Ok(_) | Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            Ok(())
+        })?
+    }
+}
+
+async fn read_once(
+    store: &dyn ObjectStore,
+    key: &Path,
+    from: u64,
+    to: u64,
+    length: u64,
+) -> io::Result<Bytes> {
+    if from == to {
+        return Ok(Bytes::new());
+    }
+    let options = GetOptions { range: Some(GetRange::Bounded(from..to)), ..GetOptions::default() };
+    let found = store.get_opts(key, options).await.map_err(failed)?;
+    let network = |why: String| io::Error::new(io::ErrorKind::NetworkDown, why);
+    if found.meta.size != length {
+        return Err(network(format!(
+            "it is {} bytes long, and the listing says {length}: it was replaced by other means",
+            found.meta.size
+        )));
+    }
+    let bytes = found.bytes().await.map_err(failed)?;
+    if bytes.len() as u64 != to - from {
+        return Err(network(format!("the server sent {} of {} bytes", bytes.len(), to - from)));
+    }
+    Ok(bytes)
+}
+
+/// An error of the store as one of the system. What is not known to be for good may pass: an older
+/// generation is not loaded because of it.
+#[expect(clippy::needless_pass_by_value, reason = "it is the argument of `map_err`")]
+pub(crate) fn failed(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::NotFound { .. } => io::ErrorKind::NotFound,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::NetworkDown,
+    };
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = source.source();
+    }
+    io::Error::new(kind, text)
+}

@@ -1,0 +1,108 @@
+//! Reads a generation by ranges, in few requests.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use checkpointed::home::Source;
+use object_store::path::Path;
+
+use crate::place::Place;
+
+/// The last bytes of an object, which are read first and kept: the manifest and the list of entries
+/// are there. A small checkpoint is all of it.
+const TAIL: u64 = 256 << 10;
+
+/// The number of bytes that one request reads. A header and the data behind it are in one block.
+const BLOCK: u64 = 8 << 20;
+
+/// A generation in a store.
+#[derive(Debug)]
+pub(crate) struct ObjectSource {
+    place: Arc<Place>,
+    key: Path,
+    length: u64,
+    tail: Bytes,
+    /// The blocks that were used last.
+    blocks: Mutex<VecDeque<Arc<Block>>>,
+}
+
+#[derive(Debug)]
+struct Block {
+    from: u64,
+    /// `None` until it is read.
+    bytes: Mutex<Option<Bytes>>,
+}
+
+impl ObjectSource {
+    /// Opens an object of this length.
+    pub(crate) fn open(place: &Arc<Place>, key: Path, length: u64) -> io::Result<ObjectSource> {
+        let tail = place.read(&key, length.saturating_sub(TAIL), length, length)?;
+        Ok(ObjectSource { place: Arc::clone(place), key, length, tail, blocks: Mutex::default() })
+    }
+
+    /// The bytes of the block that begins at `from`.
+    fn block(&self, from: u64) -> io::Result<Bytes> {
+        let block = {
+            let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = blocks.iter().position(|block| block.from == from);
+            let block = place.and_then(|place| blocks.remove(place));
+            let block = block.unwrap_or_else(|| Arc::new(Block { from, bytes: Mutex::default() }));
+            blocks.truncate(self.place.settings.parallel.saturating_sub(1));
+            blocks.push_front(Arc::clone(&block));
+            block
+        };
+        // Other threads that want the same block wait for this one.
+        let mut bytes = block.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = &*bytes {
+            return Ok(bytes.clone());
+        }
+        let to = from.saturating_add(BLOCK).min(self.length);
+        let read = self.place.read(&self.key, from, to, self.length)?;
+        Ok(bytes.insert(read).clone())
+    }
+}
+
+impl Source for ObjectSource {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.length);
+        end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let tail = self.length - self.tail.len() as u64;
+        while !buffer.is_empty() {
+            let (bytes, from) = if offset >= tail {
+                (self.tail.clone(), tail)
+            } else {
+                let from = offset - offset % BLOCK;
+                (self.block(from)?, from)
+            };
+            let start = usize::try_from(offset - from).map_err(io::Error::other)?;
+            let there = bytes.get(start..).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let length = there.len().min(buffer.len());
+            let (now, later) = buffer.split_at_mut(length);
+            now.copy_from_slice(&there[..length]);
+            (buffer, offset) = (later, offset + length as u64);
+        }
+        Ok(())
+    }
+}
+
+/// A generation that is in memory until it is published.
+#[derive(Debug)]
+pub(crate) struct InMemory(pub(crate) Bytes);
+
+impl Source for InMemory {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let part = usize::try_from(offset).ok().and_then(|start| self.0.get(start..)?.get(..buffer.len()));
+        buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,335 @@
+//! A server of the S3 protocol for tests, with the faults of real ones: objects in memory,
+//! conditional writes, multipart uploads, ranges.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// A fault of the next request that it fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The request is done, and the connection is closed without an answer.
+    LostAnswer,
+    /// The request is done, and the answer is an error 500.
+    DoneAnd500,
+    /// The answer is 409, and nothing is stored.
+    Conflict,
+    /// The answer is 503 SlowDown, and nothing is stored.
+    SlowDown,
+    /// The answer is 200 with an error in its body, and nothing is stored.
+    ErrorInBody,
+    /// The answer ends before its length.
+    Truncated,
+}
+
+/// The requests that a fault is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// A PUT with a condition.
+    Create,
+    /// A PUT of a whole object without a condition.
+    Put,
+    /// A PUT of one part.
+    Part,
+    /// The end of a multipart upload.
+    Complete,
+    /// A GET of an object.
+    Get,
+    /// A listing.
+    List,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Arc<Vec<u8>>>,
+    uploads: BTreeMap<String, BTreeMap<u32, Arc<Vec<u8>>>>,
+    next: u64,
+    faults: Vec<(Of, Fault)>,
+    ignores_conditions: bool,
+    /// The method and the target of each request.
+    requests: Vec<String>,
+    /// The lengths of the parts of each object that was made of parts.
+    parts: Vec<Vec<usize>>,
+    /// Parts being received at the moment, and the most at a time.
+    receiving: (usize, usize),
+}
+
+/// A running server. Its thread ends with the test.
+#[derive(Clone)]
+pub struct Server {
+    state: Arc<Mutex<State>>,
+    address: SocketAddr,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server { state: Arc::default(), address: listener.local_addr().unwrap() };
+        let state = Arc::clone(&server.state);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let state = Arc::clone(&state);
+                std::thread::spawn(move || serve(&connection, &state));
+            }
+        });
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn fault(&self, of: Of, fault: Fault) {
+        self.state.lock().unwrap().faults.push((of, fault));
+    }
+
+    pub fn faults_left(&self) -> usize {
+        self.state.lock().unwrap().faults.len()
+    }
+
+    pub fn ignore_conditions(&self) {
+        self.state.lock().unwrap().ignores_conditions = true;
+    }
+
+    /// The keys of the objects, without the bucket.
+    pub fn keys(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        state.objects.keys().filter_map(|key| Some(key.strip_prefix("/bucket/")?.to_owned())).collect()
+    }
+
+    pub fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.state.lock().unwrap().objects.get(&format!("/bucket/{key}")).map(|bytes| bytes.to_vec())
+    }
+
+    pub fn insert(&self, key: &str, bytes: Vec<u8>) {
+        self.state.lock().unwrap().objects.insert(format!("/bucket/{key}"), Arc::new(bytes));
+    }
+
+    pub fn remove(&self, key: &str) {
+        self.state.lock().unwrap().objects.remove(&format!("/bucket/{key}"));
+    }
+
+    /// The requests since the last call.
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().requests)
+    }
+
+    pub fn parts(&self) -> Vec<Vec<usize>> {
+        self.state.lock().unwrap().parts.clone()
+    }
+
+    pub fn unfinished(&self) -> usize {
+        self.state.lock().unwrap().uploads.len()
+    }
+
+    pub fn most_parts_at_once(&self) -> usize {
+        self.state.lock().unwrap().receiving.1
+    }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    query: BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'%' => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+            }
+            b'+' => bytes.push(b' '),
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn receive(reader: &mut impl BufRead, state: &Mutex<State>) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let is_part = target.contains("partNumber");
+    if is_part {
+        let receiving = &mut state.lock().unwrap().receiving;
+        receiving.0 += 1;
+        receiving.1 = receiving.1.max(receiving.0);
+    }
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    let received = reader.read_exact(&mut body);
+    let mut state = state.lock().unwrap();
+    if is_part {
+        state.receiving.0 -= 1;
+    }
+    received?;
+    state.requests.push(format!("{method} {target}"));
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let query = query.map(|(name, value)| (decoded(name), decoded(value))).collect();
+    Ok(Some(Request { method, path: decoded(path), query, headers, body }))
+}
+
+/// An answer: its status, its headers, its body.
+type Answer = (&'static str, String, Vec<u8>);
+
+fn error(status: &'static str, code: &str) -> Answer {
+    (status, String::new(), format!("<Error><Code>{code}</Code></Error>").into_bytes())
+}
+
+fn serve(connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
+    connection.set_nodelay(true)?;
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::new(connection);
+    while let Some(request) = receive(&mut reader, state)? {
+        let mut state = state.lock().unwrap();
+        let fault = take_fault(&mut state, &request);
+        let answer = match fault {
+            Some(Fault::Conflict) => error("409 Conflict", "ConditionalRequestConflict"),
+            Some(Fault::SlowDown) => error("503 Slow Down", "SlowDown"),
+            Some(Fault::ErrorInBody) => error("200 OK", "InternalError"),
+            _ => answer(&mut state, &request),
+        };
+        drop(state);
+        let answer = match fault {
+            Some(Fault::LostAnswer) => return Ok(()),
+            Some(Fault::DoneAnd500) => error("500 Internal Server Error", "InternalError"),
+            _ => answer,
+        };
+        let (status, headers, body) = answer;
+        let date = "last-modified: Thu, 26 Nov 2026 12:00:00 GMT\r\n";
+        let length = headers.strip_prefix("length ").and_then(|length| length.parse().ok());
+        let headers = if length.is_some() { "etag: \"0\"\r\n" } else { &headers };
+        write!(writer, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{date}{headers}\r\n", length.unwrap_or(body.len()))?;
+        if fault == Some(Fault::Truncated) {
+            writer.write_all(&body[..body.len() / 2])?;
+            return Ok(());
+        }
+        writer.write_all(&body)?;
+    }
+    Ok(())
+}
+
+fn take_fault(state: &mut State, request: &Request) -> Option<Fault> {
+    let has = |name: &str| request.query.contains_key(name);
+    let of = match request.method.as_str() {
+        "PUT" if has("partNumber") => Of::Part,
+        "PUT" if request.headers.contains_key("if-none-match") => Of::Create,
+        "PUT" => Of::Put,
+        "POST" if has("uploadId") => Of::Complete,
+        "GET" if has("list-type") => Of::List,
+        "GET" => Of::Get,
+        _ => return None,
+    };
+    let place = state.faults.iter().position(|(wanted, _)| *wanted == of)?;
+    Some(state.faults.remove(place).1)
+}
+
+fn answer(state: &mut State, request: &Request) -> Answer {
+    let query = |name: &str| request.query.get(name).map(String::as_str);
+    let path = &request.path;
+    state.next += 1;
+    let tag = format!("etag: \"{}\"\r\n", state.next);
+    match (request.method.as_str(), query("uploadId")) {
+        ("POST", None) if query("uploads").is_some() => {
+            let id = format!("u{}", state.next);
+            state.uploads.insert(id.clone(), BTreeMap::new());
+            let body = format!(
+                "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+            );
+            ("200 OK", String::new(), body.into_bytes())
+        }
+        ("POST", None) => {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            for key in body.split("<Key>").skip(1) {
+                state.objects.remove(&format!("{path}/{}", key.split("</Key>").next().unwrap()).replace("//", "/"));
+            }
+            ("200 OK", String::new(), b"<DeleteResult></DeleteResult>".to_vec())
+        }
+        ("PUT", Some(id)) => {
+            let number = query("partNumber").unwrap().parse().unwrap();
+            let part = Arc::new(request.body.clone());
+            match state.uploads.get_mut(id) {
+                Some(upload) => drop(upload.insert(number, part)),
+                None => return error("404 Not Found", "NoSuchUpload"),
+            }
+            ("200 OK", tag, Vec::new())
+        }
+        ("POST", Some(id)) => {
+            let Some(parts) = state.uploads.remove(id) else { return error("404 Not Found", "NoSuchUpload") };
+            state.parts.push(parts.values().map(|part| part.len()).collect());
+            let whole = parts.into_values().flat_map(|part| part.to_vec()).collect();
+            state.objects.insert(path.clone(), Arc::new(whole));
+            let body =
+                "<CompleteMultipartUploadResult><ETag>\"1\"</ETag></CompleteMultipartUploadResult>".to_owned();
+            ("200 OK", String::new(), body.into_bytes())
+        }
+        ("PUT", None) => {
+            let is_conditional = request.headers.contains_key("if-none-match") && !state.ignores_conditions;
+            if is_conditional && state.objects.contains_key(path) {
+                return error("412 Precondition Failed", "PreconditionFailed");
+            }
+            state.objects.insert(path.clone(), Arc::new(request.body.clone()));
+            ("200 OK", tag, Vec::new())
+        }
+        ("DELETE", Some(id)) => {
+            state.uploads.remove(id);
+            ("204 No Content", String::new(), Vec::new())
+        }
+        ("DELETE", None) => {
+            state.objects.remove(path);
+            ("204 No Content", String::new(), Vec::new())
+        }
+        ("GET", _) if query("list-type").is_some() => list(state, path, query("prefix").unwrap_or("")),
+        ("HEAD", _) => match state.objects.get(path) {
+            Some(bytes) => ("200 OK", format!("length {}", bytes.len()), Vec::new()),
+            None => ("404 Not Found", String::new(), Vec::new()),
+        },
+        ("GET", _) => {
+            let Some(bytes) = state.objects.get(path) else { return error("404 Not Found", "NoSuchKey") };
+            let range = request.headers.get("range").and_then(|range| range.strip_prefix("bytes="));
+            let Some((from, to)) = range.and_then(|range| range.split_once('-')) else {
+                return ("200 OK", tag, bytes.to_vec());
+            };
+            let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+            let to = (to + 1).min(bytes.len());
+            let range = format!("content-range: bytes {from}-{}/{}\r\n", to - 1, bytes.len());
+            ("206 Partial Content", tag + &range, bytes[from..to].to_vec())
+        }
+        _ => error("501 Not Implemented", "NotImplemented"),
+    }
+}
+
+fn list(state: &State, path: &str, prefix: &str) -> Answer {
+    let mut body = "<ListBucketResult>".to_owned();
+    for (key, bytes) in &state.objects {
+        let key = key.strip_prefix(path).unwrap_or(key).trim_start_matches('/');
+        if key.starts_with(prefix) {
+            body += &format!(
+                "<Contents><Key>{key}</Key><LastModified>2026-11-26T12:00:00.000Z</LastModified>\
+                 <ETag>\"1\"</ETag><Size>{}</Size></Contents>",
+                bytes.len()
+            );
+        }
+    }
+    body += "<IsTruncated>false</IsTruncated></ListBucketResult>";
+    ("200 OK", String::new(), body.into_bytes())
+}
