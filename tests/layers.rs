@@ -25,8 +25,8 @@ const TOWER: [&[&str]; 20] = [
     &["run"],
     &["group"],
     &["scopes", "pipeline", "inspect"],
-    // The macros' hidden access to all of it, and the crate itself.
-    &["__private"],
+    // The hidden access to all of it, of the macros and of homes in other packages; the crate itself.
+    &["__private", "home"],
     &[""],
 ];
 

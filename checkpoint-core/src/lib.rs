@@ -80,7 +80,7 @@ pub mod home {
 
     use std::path::Path;
 
-    use crate::Error;
+    use crate::error::Error;
 
     /// The error of an operation that failed, and was to change something.
     #[must_use]

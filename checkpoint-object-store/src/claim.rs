@@ -24,9 +24,9 @@ use checkpointed::home::{
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
+use crate::ObjectHome;
 use crate::draft::ObjectDraft;
 use crate::place::{Listing, Place};
-use crate::ObjectHome;
 
 /// The attempts to claim, where others claim too.
 const ATTEMPTS: u32 = 100;
@@ -98,7 +98,9 @@ impl Session {
                     Ok(before) => claimed.last = claimed.last.max(before.map_or(0, |before| before.last)),
                     // A later run removed it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(source) => return Err(not_read("read", &path(&self.place.claim_key(highest)), source)),
+                    Err(source) => {
+                        return Err(not_read("read", &path(&self.place.claim_key(highest)), source));
+                    }
                 }
             }
             let epoch = highest.checked_add(1).ok_or_else(|| {
@@ -139,9 +141,9 @@ impl Session {
     fn probe(&self, key: &Path, bytes: Bytes) -> Result<(), Error> {
         let failed = |source| not_written("claim", &self.place.location(key), source);
         match self.place.create(key, bytes).map_err(failed)? {
-            Err(
-                object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-            ) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(())
+            }
             Err(error) => Err(failed(crate::place::failed(error))),
             Ok(()) => Err(invalid_setting(
                 format!("the place {}", self.place.path.display()),
@@ -255,7 +257,8 @@ impl ObjectClaim {
         if removed.is_empty() {
             return Ok(());
         }
-        let outcome = place.remove(removed.iter().map(|(number, epoch)| place.key(*number, *epoch)).collect());
+        let outcome =
+            place.remove(removed.iter().map(|(number, epoch)| place.key(*number, *epoch)).collect());
         match outcome {
             Ok(()) => removed.into_iter().for_each(|object| place.forget(object)),
             Err(_) => self.removed = removed,

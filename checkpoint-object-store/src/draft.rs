@@ -6,8 +6,8 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use checkpointed::home::{Draft, Published, Sealed, Source, not_written};
 use checkpointed::Error;
+use checkpointed::home::{Draft, Published, Sealed, Source, not_written};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, Result};
 use tokio::sync::Semaphore;
@@ -95,16 +95,19 @@ impl ObjectDraft {
     /// Makes the object.
     fn commit(&mut self) -> io::Result<()> {
         let place = &self.session.place;
-        let Some(Upload { mut upload, .. }) = self.upload.take() else {
+        let Some(Upload { mut upload, parts, slots }) = self.upload.take() else {
             return place.put(&self.key, Bytes::from(std::mem::take(&mut self.part)));
         };
-        let completed = place.runtime.run(async move { upload.complete().await })?;
+        let (completed, upload) = place.runtime.run(async move { (upload.complete().await, upload) })?;
         match completed {
             Ok(_) => Ok(()),
             // The answer of an earlier attempt may be lost.
             Err(error) => match place.length(&self.key) {
                 Ok(length) if length == self.length => Ok(()),
-                _ => Err(failed(error)),
+                _ => {
+                    self.upload = Some(Upload { upload, parts, slots });
+                    Err(failed(error))
+                }
             },
         }
     }
@@ -119,7 +122,8 @@ impl Write for ObjectDraft {
         if self.part.len() == size {
             self.send()?;
         }
-        if self.part.capacity() < size && (self.upload.is_some() || self.part.len() + bytes.len() > size / 4) {
+        if self.part.capacity() < size && (self.upload.is_some() || self.part.len() + bytes.len() > size / 4)
+        {
             let more = size - self.part.len();
             self.part.try_reserve_exact(more).map_err(|_| io::ErrorKind::OutOfMemory)?;
         }
@@ -167,7 +171,8 @@ impl Sealed for ObjectDraft {
     fn publish(mut self: Box<Self>) -> Published {
         let outcome = self.commit().map_err(|source| not_written("publish", &self.location, source));
         let is_there = outcome.is_ok();
-        let outcome = outcome.and_then(|()| self.session.look_after((self.generation, self.epoch), self.length));
+        let outcome =
+            outcome.and_then(|()| self.session.look_after((self.generation, self.epoch), self.length));
         Published { is_there, outcome }
     }
 }

@@ -102,7 +102,12 @@ impl ObjectHome {
         Options::default().home(store, prefix)
     }
 
-    fn at(store: Arc<dyn ObjectStore>, prefix: Path, path: PathBuf, settings: Settings) -> Result<ObjectHome, Error> {
+    fn at(
+        store: Arc<dyn ObjectStore>,
+        prefix: Path,
+        path: PathBuf,
+        settings: Settings,
+    ) -> Result<ObjectHome, Error> {
         let place = Place::new(store, prefix, path.clone(), settings);
         let place = place.map_err(|source| not_read("start a thread for", &path, source))?;
         Ok(ObjectHome { place: Arc::new(place), session: None })
@@ -161,7 +166,8 @@ impl Home for ObjectHome {
     fn pin(&self, generation: u64) -> Result<(), Error> {
         let key = self.place.pin_key(generation);
         let failed = |source| not_written("create", &self.place.location(&key), source);
-        let missing = |listing: &place::Listing| no_such_generation(&self.place.path, generation, listing.numbers());
+        let missing =
+            |listing: &place::Listing| no_such_generation(&self.place.path, generation, listing.numbers());
         let listing = self.list()?;
         if listing.find(generation).is_none() {
             return Err(missing(&listing));

@@ -72,9 +72,9 @@ impl Options {
     ///
     /// # Errors
     /// Those of [`ObjectHome::from_url`].
-    #[expect(clippy::wrong_self_convention, reason = "it is the end of a builder")]
     pub fn from_url(self, url: &str) -> Result<ObjectHome, Error> {
-        const FORM: &str = "the form is `s3://bucket/run.ckpt`, `gs://bucket/run.ckpt` or `az://container/run.ckpt`";
+        const FORM: &str =
+            "the form is `s3://bucket/run.ckpt`, `gs://bucket/run.ckpt` or `az://container/run.ckpt`";
         let what = format!("the URL {url:?}");
         let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid(&what, FORM))?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -85,7 +85,8 @@ impl Options {
         if self.part_size < LEAST_PART {
             return Err(invalid("part_size", "the least length of a part is 5 MiB"));
         }
-        let prefix = Path::parse(key).map_err(|_| invalid(&what, "its path is not valid in an object store"))?;
+        let prefix =
+            Path::parse(key).map_err(|_| invalid(&what, "its path is not valid in an object store"))?;
         let store = self.store(scheme, bucket, &what)?;
         ObjectHome::at(store, prefix, PathBuf::from(format!("{scheme}://{bucket}/{key}")), self.settings()?)
     }
@@ -161,7 +162,10 @@ impl Options {
                 let key = AzureConfigKey::Client(object_store::ClientConfigKey::Timeout);
                 Ok(Arc::new(builder.with_config(key, limit).build().map_err(refused)?))
             }
-            _ => Err(invalid(what, "its scheme is none of `s3`, `gs` and `az`, or this program was built without the feature of that store: `aws`, `gcp` or `azure`")),
+            _ => Err(invalid(
+                what,
+                "its scheme is none of `s3`, `gs` and `az`, or this program was built without the feature of that store: `aws`, `gcp` or `azure`",
+            )),
         }
     }
 }

@@ -107,8 +107,10 @@ impl Place {
     /// Lists the objects: one request for each thousand.
     pub(crate) fn list(&self) -> io::Result<Listing> {
         let (store, prefix) = (Arc::clone(&self.store), self.prefix.clone());
-        let objects: Vec<_> =
-            self.runtime.run(async move { store.list(Some(&prefix)).try_collect().await })?.map_err(failed)?;
+        let objects: Vec<_> = self
+            .runtime
+            .run(async move { store.list(Some(&prefix)).try_collect().await })?
+            .map_err(failed)?;
         let mut listing = Listing::default();
         for object in objects {
             let Some(parts) = object.location.prefix_match(&self.prefix) else { continue };

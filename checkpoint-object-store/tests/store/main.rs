@@ -1,6 +1,12 @@
 //! The promises of checkpoints in an object store, against a server with faults.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
 
 mod server;
 
@@ -171,7 +177,9 @@ fn a_long_state_is_sent_in_equal_parts_and_few_at_a_time() {
 fn faults_of_a_save_pass_or_are_told_and_no_state_is_lost() {
     let state: Vec<u8> = (0..PART * 3).map(|number| (number % 253) as u8).collect();
     for of in [Of::Put, Of::Part, Of::Complete, Of::List] {
-        for fault in [Fault::LostAnswer, Fault::DoneAnd500, Fault::SlowDown, Fault::ErrorInBody, Fault::Conflict] {
+        for fault in
+            [Fault::LostAnswer, Fault::DoneAnd500, Fault::SlowDown, Fault::ErrorInBody, Fault::Conflict]
+        {
             let server = Server::start();
             let mut checkpoints = open::<Vec<u8>>(&server).unwrap();
             checkpoints.save(&vec![1]).unwrap();
@@ -186,7 +194,10 @@ fn faults_of_a_save_pass_or_are_told_and_no_state_is_lost() {
                 Err(error) => {
                     assert!(loaded == new || loaded == [1], "{of:?} {fault:?} {error}");
                     // A 409 and an error in a 200 of these requests do not pass by themselves.
-                    assert!(matches!(fault, Fault::Conflict | Fault::ErrorInBody), "{of:?} {fault:?} {error}");
+                    assert!(
+                        matches!(fault, Fault::Conflict | Fault::ErrorInBody),
+                        "{of:?} {fault:?} {error}"
+                    );
                 }
             }
             // The next save works, whatever this one was.
@@ -336,10 +347,14 @@ fn copies_between_directory_and_store_go_on() {
 
 /// Copies the files of a directory to the store, as `aws s3 sync` does.
 fn up(path: &Path, server: &Server) {
-    for entry in std::fs::read_dir(path).unwrap() {
-        let entry = entry.unwrap();
-        let key = format!("run.ckpt/{}", entry.file_name().to_str().unwrap());
-        server.insert(&key, std::fs::read(entry.path()).unwrap());
+    for folder in ["", ".claims/"] {
+        for entry in std::fs::read_dir(path.join(folder)).into_iter().flatten() {
+            let entry = entry.unwrap();
+            let key = format!("run.ckpt/{folder}{}", entry.file_name().to_str().unwrap());
+            if entry.path().is_file() {
+                server.insert(&key, std::fs::read(entry.path()).unwrap());
+            }
+        }
     }
 }
 
@@ -418,13 +433,15 @@ fn a_counter_that_is_killed_loses_no_number() {
         }
         child.wait().unwrap();
     }
-    let mut checkpoints = CheckpointReader::<u64>::open_in(home(&server)).unwrap();
+    let checkpoints = CheckpointReader::<u64>::open_in(home(&server)).unwrap();
     assert!(*checkpoints.generations().unwrap().last().unwrap() >= seen);
 }
 
 #[test]
 fn urls_that_lead_nowhere_are_refused_with_the_form() {
-    for url in ["s3://", "s3://bucket", "s3://bucket/", "bucket/run.ckpt", "ftp://host/run.ckpt", "s3://b/a?x=1"] {
+    for url in
+        ["s3://", "s3://bucket", "s3://bucket/", "bucket/run.ckpt", "ftp://host/run.ckpt", "s3://b/a?x=1"]
+    {
         let error = ObjectHome::from_url(url).unwrap_err();
         assert!(error.to_string().contains(url) && error.to_string().contains("s3"), "{error}");
     }

@@ -2,7 +2,7 @@
 //! conditional writes, multipart uploads, ranges.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -104,10 +104,6 @@ impl Server {
 
     pub fn insert(&self, key: &str, bytes: Vec<u8>) {
         self.state.lock().unwrap().objects.insert(format!("/bucket/{key}"), Arc::new(bytes));
-    }
-
-    pub fn remove(&self, key: &str) {
-        self.state.lock().unwrap().objects.remove(&format!("/bucket/{key}"));
     }
 
     /// The requests since the last call.
@@ -218,7 +214,11 @@ fn serve(connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
         let date = "last-modified: Thu, 26 Nov 2026 12:00:00 GMT\r\n";
         let length = headers.strip_prefix("length ").and_then(|length| length.parse().ok());
         let headers = if length.is_some() { "etag: \"0\"\r\n" } else { &headers };
-        write!(writer, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{date}{headers}\r\n", length.unwrap_or(body.len()))?;
+        write!(
+            writer,
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{date}{headers}\r\n",
+            length.unwrap_or(body.len())
+        )?;
         if fault == Some(Fault::Truncated) {
             writer.write_all(&body[..body.len() / 2])?;
             return Ok(());
@@ -259,10 +259,13 @@ fn answer(state: &mut State, request: &Request) -> Answer {
         }
         ("POST", None) => {
             let body = String::from_utf8_lossy(&request.body).into_owned();
+            let mut answer = "<DeleteResult>".to_owned();
             for key in body.split("<Key>").skip(1) {
-                state.objects.remove(&format!("{path}/{}", key.split("</Key>").next().unwrap()).replace("//", "/"));
+                let key = key.split("</Key>").next().unwrap();
+                state.objects.remove(&format!("{path}/{key}").replace("//", "/"));
+                answer += &format!("<Deleted><Key>{key}</Key></Deleted>");
             }
-            ("200 OK", String::new(), b"<DeleteResult></DeleteResult>".to_vec())
+            ("200 OK", String::new(), (answer + "</DeleteResult>").into_bytes())
         }
         ("PUT", Some(id)) => {
             let number = query("partNumber").unwrap().parse().unwrap();
@@ -278,8 +281,8 @@ fn answer(state: &mut State, request: &Request) -> Answer {
             state.parts.push(parts.values().map(|part| part.len()).collect());
             let whole = parts.into_values().flat_map(|part| part.to_vec()).collect();
             state.objects.insert(path.clone(), Arc::new(whole));
-            let body =
-                "<CompleteMultipartUploadResult><ETag>\"1\"</ETag></CompleteMultipartUploadResult>".to_owned();
+            let body = "<CompleteMultipartUploadResult><ETag>\"1\"</ETag></CompleteMultipartUploadResult>"
+                .to_owned();
             ("200 OK", String::new(), body.into_bytes())
         }
         ("PUT", None) => {
