@@ -19,7 +19,7 @@ use super::mutants::Mutant;
 use super::scenarios::PATH;
 use crate::group::{Group, GroupCheckpointer, Threads};
 use crate::store::faults::EIO;
-use crate::store::generation_of;
+use crate::store::{ACCEPTED, generation_of};
 use crate::{Checkpointer, Error};
 
 const MEMBERS: usize = 2;
@@ -439,8 +439,12 @@ fn view_of(rank: usize, image: &Image) -> u64 {
         names
             .iter()
             .filter_map(|(name, inode)| {
+                // A load looks only if the mark is there.
+                if AsRef::<str>::as_ref(name) == ACCEPTED {
+                    return Some((None, 0));
+                }
                 let generation = generation_of(name.as_ref().as_ref())?;
-                Some((generation, image.file(*inode).ok()?.hash))
+                Some((Some(generation), image.file(*inode).ok()?.hash))
             })
             .collect::<Vec<_>>()
     });
