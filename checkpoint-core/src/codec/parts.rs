@@ -48,9 +48,8 @@ impl Counted<'_, '_> {
 impl Writer<'_> {
     /// The failure of a value with fewer or more parts than were announced, or than will be read.
     #[cold]
-    pub(super) fn other_number(&self, name: &str, parts: Parts, announced: u32, written: u32) -> Failure {
-        if let Parts::Listed(entries) = parts
-            && written == announced
+    pub(super) fn other_number(&self, name: &str, entries: Entries, announced: u32, written: u32) -> Failure {
+        if written == announced
             && let Some(entry) = entries.get(written)
         {
             let missing = self.forms.name(entry);
@@ -157,13 +156,36 @@ impl ser::SerializeMap for Pairs<'_, '_> {
 
 /// The forms of the parts of a product.
 #[derive(Clone, Copy)]
-pub(super) enum Parts {
+pub(super) struct Parts {
+    /// The entries of the parts. There are none if the forms are elsewhere.
+    pub(super) entries: Entries,
+    pub(super) source: Source,
+}
+
+/// The place that has the forms of the parts of a product.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
     /// Each part has its entry.
-    Listed(Entries),
+    Entries,
     /// All parts have the same form.
     Repeated(Id),
     /// The product is observed.
     Free(Id),
+}
+
+impl Parts {
+    #[inline(always)]
+    pub(super) fn listed(entries: Entries) -> Parts {
+        Parts { entries, source: Source::Entries }
+    }
+
+    pub(super) fn repeated(form: Id) -> Parts {
+        Parts { entries: Entries::NONE, source: Source::Repeated(form) }
+    }
+
+    pub(super) fn free(product: Id) -> Parts {
+        Parts { entries: Entries::NONE, source: Source::Free(product) }
+    }
 }
 
 /// The place within a value with parts that is being written. Frames make the path of an array.
@@ -275,14 +297,9 @@ impl Fixed<'_, '_> {
         let (writer, number) = (&mut *self.writer, self.written);
         self.written = number.saturating_add(1);
         writer.frame = self.frame.at(number.into());
-        match self.parts {
-            Parts::Listed(entries) => {
-                writer.next = writer.entry(entries.first().saturating_add(number));
-            }
-            Parts::Repeated(form) => writer.go_to(form),
-            Parts::Free(id) => {
-                writer.next = Expected::free(writer.observed.part(id, number as usize, ""));
-            }
+        match self.parts.entries.get(number) {
+            Some(entry) => writer.next = writer.entry(entry),
+            None => writer.go_to_unlisted(self.parts.source, number),
         }
         writer.value(value)
     }
@@ -292,18 +309,11 @@ impl Fixed<'_, '_> {
         let number = self.written;
         self.written = number.saturating_add(1);
         self.writer.frame = self.frame.at(number.into());
-        match self.parts {
-            Parts::Listed(entries) => match entries.get(number) {
-                Some(entry) if self.writer.go_to_named(entry, name) => {}
-                _ => return Err(self.writer.other_name(self.name, self.parts, number, name)),
-            },
-            Parts::Repeated(form) => {
-                self.writer.label(Label::Field(name));
-                self.writer.go_to(form);
-            }
-            Parts::Free(id) => {
-                self.writer.label(Label::Field(name));
-                self.writer.next = Expected::free(self.writer.observed.part(id, number as usize, name));
+        match self.parts.entries.get(number) {
+            Some(entry) if self.writer.go_to_named(entry, name) => {}
+            _ => {
+                let Parts { entries, source } = self.parts;
+                self.writer.go_to_other_named(self.name, entries, source, number, name)?;
             }
         }
         self.writer.value(value)
@@ -312,34 +322,60 @@ impl Fixed<'_, '_> {
     #[inline(always)]
     fn finish(self) -> Result<()> {
         // Moves the fields one by one: a copy of the whole would wait until all are in memory.
-        let Fixed { writer, name, parts, announced, written, .. } = self;
+        let Fixed { writer, name, parts: Parts { entries, source }, announced, written, .. } = self;
         writer.leave();
-        let is_whole = match parts {
-            Parts::Listed(entries) => written == entries.count() && written == announced,
-            Parts::Repeated(_) | Parts::Free(_) => written == announced,
-        };
-        if is_whole { Ok(()) } else { Err(writer.other_number(name, parts, announced, written)) }
+        let is_whole =
+            written == announced && (written == entries.count() || !matches!(source, Source::Entries));
+        if is_whole { Ok(()) } else { Err(writer.other_number(name, entries, announced, written)) }
     }
 }
 
 impl Writer<'_> {
-    /// The failure of a field that is not the one that will be read.
-    #[cold]
-    fn other_name(&mut self, owner: &str, parts: Parts, number: u32, name: &str) -> Failure {
-        self.leave();
-        let failure = self.unlike_read(owner, parts, number, name);
-        self.note(failure)
+    /// Goes to the form of a part of a product whose parts have no entries. A part beyond the last
+    /// entry has no form; the number of parts is refused at the end.
+    #[inline(never)]
+    fn go_to_unlisted(&mut self, source: Source, number: u32) {
+        match source {
+            Source::Entries => self.next = Expected::free(Id(Id::FREE)),
+            Source::Repeated(form) => self.go_to(form),
+            Source::Free(id) => self.next = Expected::free(self.observed.part(id, number as usize, "")),
+        }
     }
 
-    pub(super) fn unlike_read(&self, owner: &str, parts: Parts, number: u32, name: &str) -> Failure {
-        let why = match parts {
-            Parts::Listed(entries) if number < entries.count() => {
-                let read = self.forms.name(entries.first() + number);
+    /// Goes to the form of a field that has no entry, or refuses one that is not the one that will be
+    /// read. Its arguments fit into registers, so that its caller keeps them there.
+    #[inline(never)]
+    fn go_to_other_named(
+        &mut self,
+        owner: &str,
+        entries: Entries,
+        source: Source,
+        number: u32,
+        name: &'static str,
+    ) -> Result<()> {
+        let form = match source {
+            Source::Entries => {
+                self.leave();
+                let failure = self.unlike_read(owner, entries, number, name);
+                return Err(self.note(failure));
+            }
+            Source::Repeated(form) => self.forms.expect(form),
+            Source::Free(id) => Expected::free(self.observed.part(id, number as usize, name)),
+        };
+        self.label(Label::Field(name));
+        self.next = form;
+        Ok(())
+    }
+
+    pub(super) fn unlike_read(&self, owner: &str, entries: Entries, number: u32, name: &str) -> Failure {
+        let why = match entries.get(number) {
+            Some(entry) => {
+                let read = self.forms.name(entry);
                 format!(
                     "the Serialize of `{owner}` writes the field `{name}` where its Deserialize reads {read}"
                 )
             }
-            _ => format!(
+            None => format!(
                 "the Serialize of `{owner}` writes the field `{name}`, which its Deserialize does not read"
             ),
         };

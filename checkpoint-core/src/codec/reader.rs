@@ -117,9 +117,8 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     #[inline]
     fn read_elements<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
-        let mut elements = Elements { left: self.admit(length)?, reader: self };
-        let value = visitor.visit_seq(&mut elements);
-        match (value, elements.left) {
+        let count = self.admit(length)?;
+        match self.visit_parts(count, visitor) {
             (value, 0) => value,
             (Ok(_), left) => Err(self.keep(unread(left))),
             (Err(failure), _) => Err(self.keep(failure)),
@@ -146,9 +145,14 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     #[inline]
     fn read_entries<V: Visitor<'de>>(&mut self, length: u64, visitor: V) -> Result<V::Value> {
-        let mut entries = Entries { left: self.admit(length)?, has_value: false, reader: self };
-        let value = visitor.visit_map(&mut entries);
-        match (value, entries.left + usize::from(entries.has_value)) {
+        let mut left = self.admit(length)?;
+        let value = self.deeper(|reader| {
+            let mut entries = Entries { left, has_value: false, reader };
+            let value = visitor.visit_map(&mut entries);
+            left = entries.left + usize::from(entries.has_value);
+            value
+        });
+        match (value, left) {
             (value, 0) => value,
             (Ok(_), left) => Err(self.keep(unread(left))),
             (Err(failure), _) => Err(self.keep(failure)),
@@ -182,37 +186,65 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
-    /// Reads a value one level deeper. The writer has the same limit of depth.
+    /// Reads a part of a value. Keeps the failure of a part that was refused before any of it was
+    /// read.
+    #[inline]
+    fn part<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let before = self.bytes.len();
+        // The schema may not have the type of a large part.
+        let value = if Room::is_large(size_of::<R>()) { self.part_with_room(read) } else { read(self) };
+        match value {
+            Err(failure) if self.bytes.len() == before => Err(self.keep(failure)),
+            value => value,
+        }
+    }
+
+    #[inline(never)]
+    fn part_with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        self.room.before(size_of::<R>(), || read(self))
+    }
+
+    /// Reads the parts of a value, which are one level deeper. The writer refuses deeper values.
     #[inline]
     fn deeper<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         if self.room.is_due(self.depth, size_of::<R>()) {
             return self.deeper_with_room(read);
         }
-        let before = self.bytes.len();
         self.depth += 1;
         let value = read(self);
         self.depth -= 1;
-        self.unless_refused_unread(value, before)
+        value
     }
 
-    /// Keeps the failure of a value that was refused before any of it was read.
-    #[inline]
-    fn unless_refused_unread<R>(&mut self, value: Result<R>, before: usize) -> Result<R> {
-        let is_whole = self.bytes.len() != before;
-        self.whole(value, is_whole)
-    }
-
-    /// Reads a value one level deeper, after a look at the depth and at the stack.
+    /// Reads the parts of a value after a look at the depth and at the stack.
     #[inline(never)]
     fn deeper_with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         if self.depth >= VALUE_DEPTH {
             return Err(self.keep(too_deep()));
         }
-        let before = self.bytes.len();
         self.depth += 1;
         let value = self.room.before(size_of::<R>(), || read(self));
         self.depth -= 1;
-        self.unless_refused_unread(value, before)
+        value
+    }
+
+    /// Reads the only part of a value.
+    #[inline]
+    fn inner<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        self.deeper(|reader| reader.part(read))
+    }
+
+    /// Passes this number of parts to a visitor. Returns the number that it leaves, too.
+    #[inline]
+    fn visit_parts<V: Visitor<'de>>(&mut self, count: usize, visitor: V) -> (Result<V::Value>, usize) {
+        let mut left = count;
+        let value = self.deeper(|reader| {
+            let mut parts = Elements { left: count, reader };
+            let value = visitor.visit_seq(&mut parts);
+            left = parts.left;
+            value
+        });
+        (value, left)
     }
 }
 
@@ -311,7 +343,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         if self.front(|bytes| bytes::flag(bytes, Flag::Option))? {
-            self.deeper(|reader| visitor.visit_some(reader))
+            self.inner(|reader| visitor.visit_some(reader))
         } else {
             visitor.visit_none()
         }
@@ -327,7 +359,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
         if name == arrays::ROWS {
             return self.read_rows(visitor);
         }
-        self.deeper(|reader| visitor.visit_newtype_struct(reader))
+        self.inner(|reader| visitor.visit_newtype_struct(reader))
     }
 
     #[inline]
@@ -348,15 +380,13 @@ impl<'de> Deserializer<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
-        let mut members = Elements { left: length, reader: self };
-        let value = visitor.visit_seq(&mut members);
-        let is_whole = members.left == 0;
+        let (value, left) = self.visit_parts(length, visitor);
         #[cfg(feature = "nalgebra")]
         if length == 3 && value.as_ref().is_ok_and(arrays::contradicts) {
             let why = "a matrix has other dimensions than its elements";
             return Err(self.keep(Failure::new(why)));
         }
-        self.whole(value, is_whole)
+        self.whole(value, left == 0)
     }
 
     #[inline]
@@ -418,7 +448,7 @@ impl<'de> de::SeqAccess<'de> for &mut Elements<'_, 'de, '_> {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
-                self.reader.deeper(|reader| seed.deserialize(reader)).map(Some)
+                self.reader.part(|reader| seed.deserialize(reader)).map(Some)
             }
             None => Ok(None),
         }
@@ -448,7 +478,7 @@ impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de, '_> {
             }
             Some(left) => {
                 (self.left, self.has_value) = (left, true);
-                self.reader.deeper(|reader| seed.deserialize(reader)).map(Some)
+                self.reader.part(|reader| seed.deserialize(reader)).map(Some)
             }
             None => Ok(None),
         }
@@ -460,7 +490,7 @@ impl<'de> de::MapAccess<'de> for &mut Entries<'_, 'de, '_> {
             return Err(self.reader.keep(Failure::new("its Deserialize asks for a value without its key")));
         }
         self.has_value = false;
-        self.reader.deeper(|reader| seed.deserialize(reader))
+        self.reader.part(|reader| seed.deserialize(reader))
     }
 
     #[inline]
@@ -499,7 +529,7 @@ impl<'de> de::VariantAccess<'de> for &mut Reader<'de, '_> {
 
     #[inline]
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        self.deeper(|reader| seed.deserialize(reader))
+        self.inner(|reader| seed.deserialize(reader))
     }
 
     #[inline]

@@ -45,7 +45,13 @@ impl Room {
     /// is due at a depth of [`VALUE_DEPTH`](crate::base::limits::VALUE_DEPTH).
     #[inline]
     pub(crate) fn is_due(self, depth: u32, bytes: usize) -> bool {
-        depth & self.mask == 0 || bytes > LARGE
+        depth & self.mask == 0 || Room::is_large(bytes)
+    }
+
+    /// True if a look at the stack is due before each value of this number of bytes.
+    #[inline]
+    pub(crate) const fn is_large(bytes: usize) -> bool {
+        bytes > LARGE
     }
 
     /// Runs `work` on a value of this number of bytes, with enough of the stack for the next levels.

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use super::forms::{Expected, Form, Forms, Id, Slot};
 use super::leaf::Leaf;
 use super::observed::{Observed, Style};
-use super::parts::{Counted, Fixed, Frame, Label, Pairs, Parts};
+use super::parts::{Counted, Fixed, Frame, Label, Pairs, Source};
 use super::stack::Room;
 use super::{Failure, Result, leaves, too_deep};
 use crate::arrays::{self, ArraySink, Kind};
@@ -27,6 +27,7 @@ use crate::schema::path::{self, Step};
 pub(super) struct Writer<'a> {
     pub(super) bytes: &'a mut Vec<u8>,
     pub(super) elements: u64,
+    /// The number of values around the one that is being written.
     depth: u32,
     /// The innermost value with parts that is being written.
     pub(super) frame: Frame,
@@ -87,15 +88,16 @@ impl<'a> Writer<'a> {
         if self.room.is_due(self.depth, size_of_val(value)) {
             return self.value_with_room(value);
         }
-        let depth = self.depth;
-        self.depth = depth + 1;
-        match value.serialize(&mut *self) {
-            Ok(()) => {
-                self.depth = depth;
-                Ok(())
-            }
-            Err(failure) => Err(self.note(failure)),
-        }
+        value.serialize(&mut *self).map_err(|failure| self.note(failure))
+    }
+
+    /// Writes the only part of a value, which has no frame.
+    #[inline]
+    fn inner<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.depth += 1;
+        self.value(value)?;
+        self.depth -= 1;
+        Ok(())
     }
 
     /// Writes a value after a look at the depth and at the stack.
@@ -104,19 +106,14 @@ impl<'a> Writer<'a> {
         if self.depth >= VALUE_DEPTH {
             return Err(self.note(too_deep()));
         }
-        self.depth += 1;
-        match self.room.before(size_of_val(value), || value.serialize(&mut *self)) {
-            Ok(()) => {
-                self.depth -= 1;
-                Ok(())
-            }
-            Err(failure) => Err(self.note(failure)),
-        }
+        let written = self.room.before(size_of_val(value), || value.serialize(&mut *self));
+        written.map_err(|failure| self.note(failure))
     }
 
     /// Begins a value with parts.
     #[inline(always)]
     fn enter(&mut self, frame: Frame) {
+        self.depth += 1;
         self.around.push(std::mem::replace(&mut self.frame, frame));
     }
 
@@ -137,11 +134,19 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     pub(super) fn leave(&mut self) {
         if self.frame.is_labelled() {
-            self.labels.pop();
+            self.drop_label();
         }
+        // A type may end a value again after a failure.
         if let Some(frame) = self.around.pop() {
             self.frame = frame;
+            self.depth -= 1;
         }
+    }
+
+    /// Apart, because most values have no label.
+    #[inline(never)]
+    fn drop_label(&mut self) {
+        self.labels.pop();
     }
 
     /// The path from the state to the value that is being written.
@@ -207,9 +212,9 @@ impl<'a> Writer<'a> {
             return Err(too_long(name, length));
         };
         let parts = self.product(style, length)?;
-        match (style, &parts) {
-            (Style::Fields(_), Parts::Listed(entries)) => self.enter(Frame::listed(entries.first())),
-            (Style::Fields(_), Parts::Repeated(_) | Parts::Free(_)) => self.enter_labelled(),
+        match (style, parts.source) {
+            (Style::Fields(_), Source::Entries) => self.enter(Frame::listed(parts.entries.first())),
+            (Style::Fields(_), Source::Repeated(_) | Source::Free(_)) => self.enter_labelled(),
             _ => self.enter(Frame::ELEMENTS),
         }
         let frame = self.frame;
@@ -330,7 +335,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         let inner = self.option()?;
         self.go_to(inner);
         leaves::append(self.bytes, &[1])?;
-        self.value(value)
+        self.inner(value)
     }
 
     #[inline]
@@ -339,7 +344,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
             let inner = self.observed.newtype(self.next.id(), name);
             self.next = Expected::free(inner);
         }
-        self.value(value)
+        self.inner(value)
     }
 
     #[inline]
@@ -357,7 +362,7 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         value: &T,
     ) -> Result<()> {
         self.variant(name, index, variant)?;
-        self.value(value)
+        self.inner(value)
     }
 
     #[inline]

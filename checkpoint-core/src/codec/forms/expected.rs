@@ -18,6 +18,8 @@ pub(in crate::codec) struct Entries(u64);
 
 #[allow(clippy::cast_possible_truncation, reason = "the word holds two numbers of 32 bits")]
 impl Entries {
+    pub(in crate::codec) const NONE: Entries = Entries(0);
+
     #[inline]
     pub(in crate::codec) fn new(first: u32, count: u32) -> Entries {
         Entries(u64::from(count) << 32 | u64::from(first))
@@ -42,26 +44,26 @@ impl Entries {
 
 /// The kinds of forms that a writer recognises in one comparison.
 mod kind {
-    pub(super) const OTHER: u64 = 0;
-    pub(super) const LEAF: u64 = 1;
-    pub(super) const OPTION: u64 = 2;
-    pub(super) const SEQ: u64 = 3;
-    pub(super) const PRODUCT: u64 = 4;
-    pub(super) const ENUM: u64 = 5;
+    pub(super) const OTHER: u32 = 0;
+    pub(super) const LEAF: u32 = 1;
+    pub(super) const OPTION: u32 = 2;
+    pub(super) const SEQ: u32 = 3;
+    pub(super) const PRODUCT: u32 = 4;
+    pub(super) const ENUM: u32 = 5;
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "each word holds two numbers of 32 bits")]
 impl Expected {
     pub(super) fn new(id: Id, form: Form) -> Expected {
         let (kind, parts) = match form {
-            Form::Leaf(leaf) => (kind::LEAF | (leaf as u64) << 8, 0),
+            Form::Leaf(leaf) => (kind::LEAF | (leaf as u32) << 8, 0),
             Form::Option(inner) => (kind::OPTION, u64::from(inner.0)),
             Form::Seq(element) => (kind::SEQ, u64::from(element.0)),
             Form::Product { first, count } => (kind::PRODUCT, Entries::new(first, count).0),
             Form::Enum { first, count } => (kind::ENUM, Entries::new(first, count).0),
             _ => (kind::OTHER, 0),
         };
-        Expected { head: kind << 32 | u64::from(id.0), parts }
+        Expected { head: u64::from(kind) << 32 | u64::from(id.0), parts }
     }
 
     /// The form of an observed part.
@@ -76,13 +78,13 @@ impl Expected {
     }
 
     #[inline]
-    fn is(self, kind: u64) -> bool {
-        self.head >> 32 == kind
+    fn is(self, kind: u32) -> bool {
+        (self.head >> 32) as u32 == kind
     }
 
     #[inline]
     pub(in crate::codec) fn is_leaf(self, leaf: Leaf) -> bool {
-        self.is(kind::LEAF | (leaf as u64) << 8)
+        self.is(kind::LEAF | (leaf as u32) << 8)
     }
 
     /// The form inside an option.

@@ -147,7 +147,7 @@ impl Writer<'_> {
     #[inline(always)]
     pub(super) fn product(&mut self, style: Style, length: usize) -> Result<Parts> {
         match self.next.product_of(length) {
-            Some(entries) => Ok(Parts::Listed(entries)),
+            Some(entries) => Ok(Parts::listed(entries)),
             None => self.other_product(style, length),
         }
     }
@@ -158,19 +158,19 @@ impl Writer<'_> {
         match form {
             Form::Free => {
                 self.observed.product(self.next.id(), style, length);
-                Ok(Parts::Free(self.next.id()))
+                Ok(Parts::free(self.next.id()))
             }
-            Form::Repeated(element, count) if count == length as u64 => Ok(Parts::Repeated(element)),
+            Form::Repeated(element, count) if count == length as u64 => Ok(Parts::repeated(element)),
             // A missing name, or one too many, is found when the fields are written.
             Form::Product { first, count }
                 if matches!(style, Style::Fields(_)) && count > 0 && self.forms.is_certain(first) =>
             {
-                Ok(Parts::Listed(Entries::new(first, count)))
+                Ok(Parts::listed(Entries::new(first, count)))
             }
-            Form::Leaf(Leaf::Unit) if length == 0 => Ok(Parts::Repeated(self.next.id())),
+            Form::Leaf(Leaf::Unit) if length == 0 => Ok(Parts::repeated(self.next.id())),
             _ if self.go_within() => self.product(style, length),
             // A product of one value takes no space.
-            _ if length == 1 => Ok(Parts::Repeated(self.next.id())),
+            _ if length == 1 => Ok(Parts::repeated(self.next.id())),
             _ => Err(self.mismatch(&format!("{length} values"))),
         }
     }

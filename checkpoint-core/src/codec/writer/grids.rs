@@ -5,7 +5,7 @@ use serde::Serializer as _;
 use crate::arrays::{Grid, Lengths};
 use crate::codec::forms::Id;
 use crate::codec::observed::Style;
-use crate::codec::parts::Parts;
+use crate::codec::parts::{Parts, Source};
 use crate::codec::writer::Writer;
 use crate::codec::{Result, leaves};
 
@@ -57,21 +57,23 @@ impl Writer<'_> {
     /// Checks that the reader asks for exactly these parts of an array of another crate.
     fn named_as_read(&mut self, parts: Parts, names: Option<[&'static str; 3]>) -> Result<Parts> {
         const OWNER: &str = "Array";
-        let (Parts::Listed(entries), Some(names)) = (parts, names) else { return Ok(parts) };
+        let (Parts { entries, source: Source::Entries }, Some(names)) = (parts, names) else {
+            return Ok(parts);
+        };
         for (number, name) in (0..).zip(names) {
             if !entries.get(number).is_some_and(|entry| self.go_to_named(entry, name)) {
-                return Err(self.unlike_read(OWNER, parts, number, name));
+                return Err(self.unlike_read(OWNER, entries, number, name));
             }
         }
-        if entries.count() == 3 { Ok(parts) } else { Err(self.other_number(OWNER, parts, 3, 3)) }
+        if entries.count() == 3 { Ok(parts) } else { Err(self.other_number(OWNER, entries, 3, 3)) }
     }
 
     /// The form of a part of an array of another crate.
     fn part(&mut self, parts: Parts, number: u32, name: &'static str) -> Id {
-        match parts {
-            Parts::Listed(entries) => self.entry(entries.first().saturating_add(number)).id(),
-            Parts::Repeated(form) => form,
-            Parts::Free(id) => self.observed.part(id, number as usize, name),
+        match parts.source {
+            Source::Entries => self.entry(parts.entries.first().saturating_add(number)).id(),
+            Source::Repeated(form) => form,
+            Source::Free(id) => self.observed.part(id, number as usize, name),
         }
     }
 
