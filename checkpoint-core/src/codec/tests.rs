@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::needless_pass_by_value, reason = "values are written down where they are tested")]
 
+mod depth;
 mod swallowed;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
