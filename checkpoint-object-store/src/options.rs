@@ -169,3 +169,15 @@ impl Options {
         }
     }
 }
+
+#[cfg(all(test, feature = "aws"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_limit_leaves_a_slow_connection_its_time() {
+        let options = Options::default().timeout(Duration::from_secs(1));
+        // Four parts of 16 MiB at 64 KiB a second.
+        assert_eq!(options.limit(), Duration::from_secs(1 + 1024));
+    }
+}

@@ -66,3 +66,19 @@ impl Drop for Runtime {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forked_process_gets_an_error_and_does_not_wait() {
+        let mut runtime = Runtime::start().unwrap();
+        assert_eq!(runtime.run(async { 7 }).unwrap(), 7);
+        runtime.process += 1;
+        let error = runtime.run(async { 7 }).unwrap_err();
+        assert!(error.to_string().contains("forked"), "{error}");
+        drop(runtime);
+    }
+}

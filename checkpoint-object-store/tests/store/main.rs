@@ -161,7 +161,7 @@ fn a_save_that_lands_late_never_wins_over_a_later_run() {
 #[test]
 fn a_long_state_is_sent_in_equal_parts_and_few_at_a_time() {
     let server = Server::start();
-    let state: Vec<u8> = (0..PART * 10).map(|number| (number % 251) as u8).collect();
+    let state: Vec<u8> = (0..=250).cycle().take(PART * 10).collect();
     let mut checkpoints = open::<Vec<u8>>(&server).unwrap();
     checkpoints.save(&state).unwrap();
     let parts = server.parts().remove(0);
@@ -175,7 +175,7 @@ fn a_long_state_is_sent_in_equal_parts_and_few_at_a_time() {
 
 #[test]
 fn faults_of_a_save_pass_or_are_told_and_no_state_is_lost() {
-    let state: Vec<u8> = (0..PART * 3).map(|number| (number % 253) as u8).collect();
+    let state: Vec<u8> = (0..=252).cycle().take(PART * 3).collect();
     for of in [Of::Put, Of::Part, Of::Complete, Of::List] {
         for fault in
             [Fault::LostAnswer, Fault::DoneAnd500, Fault::SlowDown, Fault::ErrorInBody, Fault::Conflict]
@@ -334,14 +334,18 @@ fn copies_between_directory_and_store_go_on() {
     let saved = |number: u64| {
         let other = tempfile::tempdir().unwrap();
         let mut checkpoints = Checkpointer::<u64>::open(other.path()).unwrap();
-        (1..=9).for_each(|generation| drop(checkpoints.save(&(number + generation)).unwrap()));
+        for generation in 1..=9 {
+            checkpoints.save(&(number + generation)).unwrap();
+        }
         std::fs::read(other.path().join(format!("{:020}.ckpt", 9))).unwrap()
     };
     std::fs::write(path.join(&first), saved(100)).unwrap();
     std::fs::write(path.join(&second), saved(200)).unwrap();
     let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(209));
-    (0..3).for_each(|number| drop(checkpoints.save(&number).unwrap()));
+    for number in 0..3 {
+        checkpoints.save(&number).unwrap();
+    }
     assert!(!path.join(&first).exists() && !path.join(&second).exists());
 }
 
@@ -367,21 +371,24 @@ fn down(server: &Server, path: &Path) {
     }
 }
 
+/// A writer, and its state.
+type Writer = (Checkpointer<Vec<u64>>, Vec<u64>);
+
 #[test]
 fn two_writers_that_stop_at_random_lose_nothing() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let home = || ObjectHome::new(Arc::clone(&store), "run.ckpt").unwrap();
-    let mut writers: [Option<(Checkpointer<Vec<u64>>, Vec<u64>)>; 2] = [None, None];
+    let mut writers: [Option<Writer>; 2] = [None, None];
     let (mut acknowledged, mut taken, mut stops, mut seed) = (Vec::new(), 0, 0, 7);
     for token in 0..1500 {
-        let writer = &mut writers[usize::from(random(&mut seed) % 2 == 0)];
+        let writer = &mut writers[usize::from(random(&mut seed).is_multiple_of(2))];
         match writer {
             None => {
                 let mut checkpoints = Checkpointer::builder_in(home()).open().unwrap();
                 let state = checkpoints.load_or_default().unwrap();
                 *writer = Some((checkpoints, state));
             }
-            Some(_) if random(&mut seed) % 4 == 0 => {
+            Some(_) if random(&mut seed).is_multiple_of(4) => {
                 stops += 1;
                 *writer = None;
             }
@@ -444,5 +451,86 @@ fn urls_that_lead_nowhere_are_refused_with_the_form() {
     {
         let error = ObjectHome::from_url(url).unwrap_err();
         assert!(error.to_string().contains(url) && error.to_string().contains("s3"), "{error}");
+    }
+}
+
+#[test]
+fn the_server_moto_keeps_the_promises() {
+    let is_there = Command::new("python3").args(["-c", "import moto.server, flask"]).output();
+    if !is_there.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no moto (pip install 'moto[server]')");
+        return;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let start = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])";
+    let moto = Command::new("python3")
+        .args(["-c", start, &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _ended = Ended(moto);
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let make = format!(
+        "import urllib.request as u, time\n\
+         for _ in range(600):\n  \
+           try: u.urlopen(u.Request('{endpoint}/bucket', method='PUT')); break\n  \
+           except OSError: time.sleep(0.1)\n"
+    );
+    assert!(Command::new("python3").args(["-c", &make]).status().unwrap().success());
+    let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(endpoint);
+    let builder = builder.with_region("us-east-1").with_access_key_id("a").with_secret_access_key("b");
+    let store: Arc<dyn ObjectStore> = Arc::new(builder.with_allow_http(true).build().unwrap());
+    let home = || Options::default().part_size(5 << 20).home(Arc::clone(&store), "run.ckpt").unwrap();
+    let open = || Checkpointer::<Vec<u8>>::builder_in(home()).open().unwrap();
+    let mut first = open();
+    let long: Vec<u8> = (0..=248).cycle().take(12_000_000).collect();
+    for state in [vec![1], vec![2], vec![3], long.clone()] {
+        first.save(&state).unwrap();
+    }
+    let mut second = open();
+    assert!(second.load().unwrap() == Some(long));
+    assert!(matches!(first.save(&vec![5]).unwrap_err(), Error::TakenOver { .. }));
+    second.save(&vec![6]).unwrap();
+    drop((first, second));
+    let mut reader = CheckpointReader::<Vec<u8>>::open_in(home()).unwrap();
+    assert_eq!(reader.load().unwrap(), Some(vec![6]));
+    assert_eq!(reader.generations().unwrap(), [4, 5]);
+}
+
+/// A child process that ends with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Figures for people: `cargo test --release --test store figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "it measures"]
+fn figures_of_a_save_of_256_mib() {
+    const LENGTH: usize = 256 << 20;
+    let server = Server::start();
+    let store = store(&server, 5);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let state = vec![0x5a_u8; LENGTH];
+    let home = ObjectHome::new(Arc::clone(&store), "run.ckpt").unwrap();
+    let mut checkpoints = Checkpointer::<Vec<u8>>::builder_in(home).open().unwrap();
+    for _ in 0..5 {
+        server.requests();
+        let begun = std::time::Instant::now();
+        checkpoints.save(&state).unwrap();
+        let save = begun.elapsed();
+        let requests = server.requests().len();
+        let body = state.clone();
+        let begun = std::time::Instant::now();
+        let path = object_store::path::Path::from("raw");
+        runtime.block_on(object_store::ObjectStoreExt::put(&*store, &path, body.into())).unwrap();
+        let put = begun.elapsed();
+        let ratio = save.as_secs_f64() / put.as_secs_f64();
+        println!("save {save:?} in {requests} requests, one PUT {put:?}: {ratio:.2}");
     }
 }
