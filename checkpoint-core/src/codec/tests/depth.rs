@@ -24,13 +24,16 @@ enum Nest {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Newtype(Box<Nest>);
 
-fn nested(levels: u32, wrap: fn(Nest) -> Nest) -> Plain<Nest> {
+/// One more value around a value.
+type Wrap = fn(Nest) -> Nest;
+
+fn nested(levels: u32, wrap: Wrap) -> Plain<Nest> {
     Plain((0..levels).fold(Nest::End, |inner, _| wrap(inner)))
 }
 
 #[test]
 fn every_way_to_nest_has_the_same_limit_of_depth() {
-    let ways: [(u32, fn(Nest) -> Nest); 6] = [
+    let ways: [(u32, Wrap); 6] = [
         (1, |inner| Nest::Variant(Box::new(inner))),
         (1, |inner| Nest::Tuple(1, Box::new(inner))),
         (1, |inner| Nest::Struct { inner: Box::new(inner) }),
