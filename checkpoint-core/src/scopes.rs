@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
 use crate::evolution::Program;
-use crate::outcome::{Decision, Finished, Saved, StopReason};
+use crate::outcome::{Decision, Finished, SaveReason, Saved, StopReason};
 use crate::run::builder::Builder;
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::read_back::Net;
@@ -77,6 +77,12 @@ pub struct Scopes {
     calls: Calls,
     /// The types met so far: to find out about one takes time, and a scope may be entered often.
     programs: HashMap<TypeId, Known>,
+    /// The number of saving calls so far. Each looks for a reason to stop.
+    turn: u64,
+    /// The turn in which the program last asked whether it must stop, outside all scopes.
+    asked: u64,
+    /// True if a save was made after the reason to stop was found.
+    has_saved_for_stop: bool,
 }
 
 /// The facts about a type of variables.
@@ -106,6 +112,9 @@ struct Frame {
     done: BTreeMap<String, Vec<u8>>,
     #[serde(skip)]
     calls: Calls,
+    /// The turn in which the function last asked whether it must stop.
+    #[serde(skip)]
+    asked: u64,
 }
 
 /// The right of a function to call one with a scope of its own. A restart goes on from the
@@ -201,7 +210,14 @@ impl Scopes {
                 *call = call.saturating_add(1);
                 let has_variables = TypeId::of::<T>() != TypeId::of::<()>();
                 let calls = if has_variables { Calls::NotKept } else { Calls::Kept };
-                Frame { name: name.to_owned(), call: *call, kept: None, done: BTreeMap::new(), calls }
+                Frame {
+                    name: name.to_owned(),
+                    call: *call,
+                    kept: None,
+                    done: BTreeMap::new(),
+                    calls,
+                    asked: 0,
+                }
             }
             Some(expected) if expected.name == name => self.restored.remove(0),
             Some(expected) => {
@@ -214,9 +230,38 @@ impl Scopes {
         Ok(Scope { depth: self.stack.frames.len(), scopes: self, restored, variables: PhantomData })
     }
 
-    /// Like [`Checkpointer::should_stop`].
+    /// Returns the reason to stop, like [`Checkpointer::should_stop`], once the variables are saved:
+    /// [`save_if_due`](Scope::save_if_due) finds the reason, saves, and only then this function
+    /// returns it. So a loop that saves in each turn loses nothing.
+    ///
+    /// A function that asks again, and has not called a function that saves meanwhile, gets the
+    /// reason at once. Save before [`finish`](Scopes::finish) then, or it is an error.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut scopes = checkpointed::Scopes::open(&path)?;
+    /// scopes.restore()?;
+    /// let mut scope = scopes.enter::<u64>("loop")?;
+    /// let mut i = scope.restored().unwrap_or(0);
+    /// while i < 100 && scope.should_stop().is_none() {
+    ///     i += 1;
+    ///     scope.save_if_due(&i)?;
+    /// }
+    /// drop(scope);
+    /// scopes.finish()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn should_stop(&mut self) -> Option<&StopReason> {
-        self.checkpoints.should_stop()
+        let turn = self.turn;
+        let asked = self.stack.frames.last_mut().map_or(&mut self.asked, |frame| &mut frame.asked);
+        let has_asked = std::mem::replace(asked, turn) == turn;
+        match self.has_saved_for_stop || has_asked {
+            true => self.checkpoints.should_stop(),
+            false => None,
+        }
     }
 
     /// The checkpointer, with its information about loads and saves.
@@ -226,7 +271,7 @@ impl Scopes {
     }
 
     /// Ends the run. If the run came to its own end, that is saved, and the next one begins afresh;
-    /// if it was to [stop](Scopes::should_stop), the last save stands.
+    /// if it was to [stop](Scopes::should_stop), the save for that stands.
     ///
     /// Do not call it after an error of the program: a scope that was left looks done. If the run
     /// is dropped instead, the next one goes on from its last save.
@@ -234,9 +279,13 @@ impl Scopes {
     /// # Errors
     /// Those of [`Checkpointer::finish`]. [`Error::OtherScope`] if the program did not come back to
     /// all scopes that [`restore`](Scopes::restore) found: then it has not come to its end, and
-    /// their last save stands.
+    /// their last save stands. [`Error::StoppedUnsaved`] if it was told to stop and has not saved
+    /// since.
     pub fn finish(mut self) -> Result<Finished, Error> {
         if self.checkpoints.is_stopping() {
+            if !self.has_saved_for_stop {
+                return Err(Error::StoppedUnsaved { path: self.checkpoints.path().to_owned() });
+            }
             return self.checkpoints.finish_without_saving();
         }
         self.check_restored()?;
@@ -308,6 +357,9 @@ impl From<Checkpointer<Stack>> for Scopes {
             restored: Vec::new(),
             calls: Calls::default(),
             programs: HashMap::new(),
+            turn: 1,
+            asked: 0,
+            has_saved_for_stop: false,
         }
     }
 }
@@ -338,7 +390,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// that belong together.
     #[must_use]
     pub fn call(&self) -> u64 {
-        self.scopes.stack.frames.last().map_or(0, |frame| frame.call)
+        self.scopes.stack.frames.get(self.depth - 1).map_or(0, |frame| frame.call)
     }
 
     /// Notes the variables, in memory: a scope that is entered from here on saves them with its
@@ -347,6 +399,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
+        self.leave_forgotten();
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
         frame.done.clear();
@@ -365,9 +418,12 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
     /// scopes that were active.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
+        self.scopes.turn += 1;
         self.scopes.check_restored()?;
         self.keep(variables)?;
-        self.scopes.checkpoints.save(&self.scopes.stack)
+        let saved = self.scopes.checkpoints.save(&self.scopes.stack)?;
+        self.scopes.has_saved_for_stop |= self.scopes.checkpoints.is_to_stop();
+        Ok(saved)
     }
 
     /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
@@ -375,13 +431,23 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// Those of [`save`](Scope::save).
     pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
+        self.scopes.turn += 1;
         let why = match self.scopes.checkpoints.turn()? {
             Turn::Save(why) => why,
             Turn::Pass(decision) => return Ok(decision),
         };
+        let is_for_stop = matches!(why, SaveReason::Stopping(_));
         self.scopes.check_restored()?;
         self.keep(variables)?;
-        self.scopes.checkpoints.made_because(why, &self.scopes.stack, Metadata::new())
+        let decision = self.scopes.checkpoints.made_because(why, &self.scopes.stack, Metadata::new())?;
+        self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
+        Ok(decision)
+    }
+
+    /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped: the
+    /// compiler proves that they are used no more.
+    fn leave_forgotten(&mut self) {
+        self.scopes.stack.frames.truncate(self.depth);
     }
 
     /// Does some work once and remembers its result: when a restart comes back here, the result is
@@ -411,6 +477,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         name: &str,
         work: impl FnOnce(&mut Scopes) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.leave_forgotten();
         let frame = self.scopes.frame()?;
         if frame.calls == Calls::Failed {
             let (outer, entered) = (frame.name.clone(), name.to_owned());
@@ -423,6 +490,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         self.scopes.known::<R>()?;
         let before = std::mem::replace(self.scopes.calls(), Calls::Kept);
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
+        self.scopes.stack.frames.truncate(self.depth);
         *self.scopes.calls() = before;
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut bytes = Vec::new();
@@ -442,6 +510,7 @@ impl<T> Deref for Scope<'_, T> {
 
 impl<T> DerefMut for Scope<'_, T> {
     fn deref_mut(&mut self) -> &mut Scopes {
+        self.scopes.stack.frames.truncate(self.depth);
         self.scopes
     }
 }
@@ -457,3 +526,7 @@ impl<T> fmt::Debug for Scope<'_, T> {
         self.scopes.fmt(formatter)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -1,6 +1,7 @@
 //! Errors: each says what happened, where, and what to do about it.
 
 mod sorting;
+mod stopped;
 mod words;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 
 use crate::base::text::{listed, plain};
 use crate::evolution::Difference;
-use words::{Available, Differences, List, remake_help, version_help, way_past};
+use words::{Available, Differences, List, ask_a_step, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -729,6 +730,50 @@ pub enum Error {
         step: String,
         /// The error of its function.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A step of a pipeline was told to stop, so its output would be that of a part of its work. Its
+    /// own checkpoints are kept, and the next run continues from there.
+    #[error(
+        "{}",
+        shown!(
+            "step `{step}` was stopped: {reason}; the steps before it and the progress that it saved are kept: \
+            start the program again to continue from here"
+        )
+    )]
+    #[non_exhaustive]
+    StepStopped {
+        /// The name of the step.
+        step: String,
+        /// The reason, in words.
+        reason: String,
+        /// The exit code for such a stop: that of a [`Finished`](crate::Finished) run.
+        exit_code: u8,
+    },
+
+    /// The program was told to stop, and saved no scope since: the last save lacks its latest work.
+    #[error(
+        "{}",
+        shown!(
+            "the program of {} was told to stop and has not saved since, so the work after the last save is lost: \
+            call `save_if_due` in the loop that asks `should_stop`, or `save` after it",
+            path.display()
+        )
+    )]
+    #[non_exhaustive]
+    StoppedUnsaved {
+        /// The checkpoint directory.
+        path: PathBuf,
+    },
+
+    /// No program looks for a request to stop in the directory of a pipeline.
+    #[error("{}", shown!("{} is the directory of a pipeline, where no program looks for a request to stop: {}", path.display(), ask_a_step(places)))]
+    #[non_exhaustive]
+    NoRequests {
+        /// The directory of the pipeline.
+        path: PathBuf,
+        /// The directories of its steps' own checkpoints, where a program that runs looks.
+        places: Vec<PathBuf>,
     },
 
     /// A step of a pipeline was skipped, because a user commanded that, and it has no earlier

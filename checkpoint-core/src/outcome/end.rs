@@ -25,8 +25,7 @@ impl Finished {
     pub fn exit_code(&self) -> ExitCode {
         match self.stopped {
             None => ExitCode::SUCCESS,
-            Some(StopReason::Halt { .. }) => ExitCode::from(self.exit_codes.halted),
-            Some(_) => ExitCode::from(self.exit_codes.requeue),
+            Some(ref reason) => ExitCode::from(self.exit_codes.of(reason)),
         }
     }
 }

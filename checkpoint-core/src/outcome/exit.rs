@@ -1,5 +1,6 @@
 //! The exit codes. They tell the parent process if it must start the program again.
 
+use super::stop_reason::StopReason;
 use crate::environment::{self, EXIT_HALTED as HALTED, EXIT_REQUEUE as REQUEUE};
 use crate::error::Error;
 
@@ -21,6 +22,16 @@ pub const EXIT_HALTED: u8 = 76;
 pub(crate) struct ExitCodes {
     pub(crate) requeue: u8,
     pub(crate) halted: u8,
+}
+
+impl ExitCodes {
+    /// The exit code after a stop.
+    pub(crate) fn of(self, reason: &StopReason) -> u8 {
+        match reason {
+            StopReason::Halt { .. } => self.halted,
+            _ => self.requeue,
+        }
+    }
 }
 
 impl Default for ExitCodes {

@@ -19,7 +19,7 @@ use super::folder::{folder, place_of};
 use super::key::{Key, Parameter, Record};
 use super::output::{self, Output};
 use super::report::{Outcome, Reason, StepEvent, StepReport};
-use super::requests::withdraw;
+use super::requests;
 use crate::base::panics::message;
 use crate::base::warnings::warn;
 use crate::container::Metadata;
@@ -30,6 +30,7 @@ use crate::run::reader::CheckpointReader;
 use crate::run::stamp::Stamp;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
+use crate::stop::{Told, withdraw_halt};
 use crate::store::{Directory, Home as _, name};
 
 /// The number of versions of an output that are kept by default.
@@ -189,7 +190,8 @@ impl<'p> Step<'p> {
     ///
     /// # Errors
     /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
-    /// read. [`Error::StepTwice`], [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the
+    /// read. [`Error::StepStopped`] if the step's [own checkpoints](StepContext::checkpointer) told it
+    /// to stop: its output is not saved, and its progress is kept. [`Error::StepTwice`], [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the
     /// declaration makes no sense; [`Error::StepNotRun`] if a command forbids to run it. Other
     /// errors of files and disks.
     pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
@@ -349,9 +351,12 @@ impl<'p> Step<'p> {
         // Opened before the work: a disk that cannot be written should not cost the work.
         let mut checkpoints = self.open::<T>()?;
         let inputs = Arc::new(std::mem::take(&mut self.inputs));
+        self.take_request();
+        let told = Told::default();
         let context = StepContext {
             step: self.name.clone(),
             place: format!("{}/{}{again}", name::PROGRESS, self.progress_prefix()),
+            told: Arc::clone(&told),
             read_back: self.read_back,
             inputs: Arc::clone(&inputs),
             workshop: self.pipeline.workshop.clone(),
@@ -362,6 +367,12 @@ impl<'p> Step<'p> {
             Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
         };
         let _warnings = self.pipeline.workshop.options.warnings.enter();
+        if let Some((reason, exit_code)) = told.get() {
+            // The next run is the start after this stop.
+            withdraw_halt(&self.pipeline.path().join(&context.place));
+            let (step, reason) = (self.name.clone(), reason.to_string());
+            return Err(Error::StepStopped { step, reason, exit_code: *exit_code });
+        }
         let changed = inputs.changed().map_err(|error| self.failed(error))?;
         for path in &changed {
             warn(format!(
@@ -376,14 +387,23 @@ impl<'p> Step<'p> {
         let metadata = self.metadata(key, &identity, begun.elapsed().as_secs_f64())?;
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);
-        // A request left since the pipeline was opened is for the next run.
+        self.settle_request(requests::done);
+        self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
+        Ok(self.output(identity, saved.generation, Some(value)))
+    }
+
+    /// Takes the request to run the step again. One that comes during the work is for the next run.
+    fn take_request(&self) {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
+        self.settle_request(requests::take);
+    }
+
+    fn settle_request(&self, settle: impl FnOnce(&Path, &str) -> Result<(), Error>) {
         if self.pipeline.commands.redo.contains(&self.name)
-            && let Err(error) = withdraw(self.pipeline.path(), &self.name)
+            && let Err(error) = settle(self.pipeline.path(), &self.name)
         {
             warn(format!("step {} will be run again by the next run too: {error}", self.name));
         }
-        self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
-        Ok(self.output(identity, saved.generation, Some(value)))
     }
 
     fn output<T: Checkpoint>(&self, identity: String, version: u64, value: Option<T>) -> Output<T> {
@@ -467,6 +487,7 @@ pub struct StepContext {
     step: String,
     /// The place of its own checkpoints in the pipeline directory.
     place: String,
+    told: Told,
     read_back: ReadBack,
     inputs: Arc<Inputs>,
     workshop: Workshop,
@@ -482,6 +503,10 @@ impl StepContext {
     /// Opens checkpoints of the step's own, so that it continues in its middle after a crash. They
     /// belong to its present version, parameters and inputs, and are removed once its output for
     /// these is made.
+    ///
+    /// If they tell the step to stop, by [`should_stop`](Checkpointer::should_stop) or
+    /// [`save_if_due`](Checkpointer::save_if_due), its output does not count, and the next run
+    /// continues from its progress.
     ///
     /// A state is not loaded if a save found an input [file](Step::file) with other content, then or
     /// before: it is not known what the state was computed from. Instead, the newest state from
@@ -513,6 +538,11 @@ impl StepContext {
     pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
         let (inputs, step) = (Arc::clone(&self.inputs), self.step.clone());
         let stamp = Stamp::new(move || inputs.doubtful(&step));
-        self.workshop.builder(&self.place).read_back(self.read_back).stamped(stamp).open()
+        let builder = self.workshop.builder(&self.place).read_back(self.read_back);
+        builder.stamped(stamp).telling(Arc::clone(&self.told)).open()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -302,6 +302,12 @@ impl<T, O> Builder<T, O> {
         self
     }
 
+    /// Notes there when the program is told to stop.
+    pub(crate) fn telling(mut self, told: stop::Told) -> Self {
+        self.stop.told = told;
+        self
+    }
+
     /// The same settings for another state, or for another value to open.
     pub(crate) fn of<U, P>(self) -> Builder<U, P> {
         Builder {

@@ -540,6 +540,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.saver.read_back
     }
 
+    /// True if there is a reason to stop. The program is not told.
+    pub(crate) fn is_to_stop(&mut self) -> bool {
+        let _warnings = self.saver.run.warnings.enter();
+        self.saver.run.is_to_stop()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.saver.run.is_stopping()
     }

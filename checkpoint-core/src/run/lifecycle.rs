@@ -135,6 +135,11 @@ impl Run {
         reason
     }
 
+    /// True if there is a reason to stop. The program is not told.
+    pub(crate) fn is_to_stop(&mut self) -> bool {
+        self.stop.is_due(Instant::now(), self.pacer.cost().total)
+    }
+
     /// Gives a sign of life now and then: by the claim and in the history.
     fn show_life(&mut self, elapsed: Duration) {
         if elapsed >= self.touch {

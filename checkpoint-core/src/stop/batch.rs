@@ -1,6 +1,6 @@
 //! Asks the programs of batch systems for the end of a job.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -70,8 +70,24 @@ fn ask(program: &str, arguments: &[&str], patience: Duration) -> Result<String, 
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let answer = read(&mut child, patience);
     let status = end(&mut child, until);
-    let (answer, status) = (answer?, status?);
-    if status.success() { Ok(answer) } else { Err(status.to_string()) }
+    let answer = answer?;
+    match status {
+        Ok(status) if !status.success() => Err(status.to_string()),
+        Ok(_) => Ok(answer),
+        // A program that ignores SIGCHLD never learns the status. The output is complete.
+        Err(error) if is_unknown(&error) => Ok(answer),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// True if the system keeps no status of processes that have ended.
+fn is_unknown(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let is_unknown = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::CHILD);
+    #[cfg(not(unix))]
+    let is_unknown = false;
+    let _ = error;
+    is_unknown
 }
 
 /// Reads in a thread, because a read cannot be cancelled. The thread stays as long as another
@@ -90,15 +106,15 @@ fn read(child: &mut Child, patience: Duration) -> Result<String, String> {
     outcome.map_err(|error| error.to_string())
 }
 
-fn end(child: &mut Child, until: Instant) -> Result<ExitStatus, String> {
+fn end(child: &mut Child, until: Instant) -> io::Result<ExitStatus> {
     loop {
-        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+        if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
         if Instant::now() >= until {
             // A program that has just ended cannot be killed.
             let _ = child.kill();
-            return child.wait().map_err(|error| error.to_string());
+            return child.wait();
         }
         thread::sleep(Duration::from_millis(2));
     }
@@ -116,6 +132,13 @@ mod tests {
         for id in ["", "-a", "--help", "1 2", "$(x)", "1;2", "a1"] {
             assert!(job_id(id).is_err(), "{id}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lost_exit_status_does_not_count_against_the_answer() {
+        assert!(is_unknown(&rustix::io::Errno::CHILD.into()));
+        assert!(!is_unknown(&rustix::io::Errno::INTR.into()));
     }
 
     #[cfg(unix)]

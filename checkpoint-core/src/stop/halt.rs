@@ -10,6 +10,8 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{self, name};
 
+/// A file of every checkpoint directory that a program has opened, and of no pipeline.
+const HISTORY: &str = "history.jsonl";
 /// The most bytes of the file that are read.
 const READ: u64 = 1024;
 /// The most characters of the file in a message.
@@ -37,6 +39,7 @@ const ATTEMPTS: u32 = 20;
 ///
 /// # Errors
 /// Fails if the file cannot be written, for example because the directory does not exist.
+/// [`Error::NoRequests`] for the directory of a pipeline: ask one of its steps.
 pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
     request(Wish::Halt, &store::absolute(directory)?, message)
 }
@@ -65,7 +68,13 @@ pub fn request_requeue(directory: impl AsRef<Path>, message: &str) -> Result<(),
     request(Wish::Requeue, &store::absolute(directory)?, message)
 }
 
+/// Removes a request to halt that was met: the next run is to start.
+pub(crate) fn withdraw_halt(directory: &Path) {
+    Request::new(Wish::Halt, directory).consume();
+}
+
 fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
+    refuse_pipeline(directory)?;
     let path = directory.join(wish.name());
     let mut outcome = write(directory, &path, message);
     for _ in 1..ATTEMPTS {
@@ -79,6 +88,23 @@ fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
         }
     }
     outcome.map_err(|error| Error::writing("write", &path, error))
+}
+
+/// Refuses the directory of a pipeline: no program looks for a request there, only in the directories
+/// of its steps' own checkpoints.
+fn refuse_pipeline(directory: &Path) -> Result<(), Error> {
+    let listed = || fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_of_checkpoints = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        name::generation(&name).is_some() || name == HISTORY
+    };
+    if !directory.join(name::STEPS).is_dir() || listed().any(is_of_checkpoints) {
+        return Ok(());
+    }
+    let entries = fs::read_dir(directory.join(name::PROGRESS)).into_iter().flatten().flatten();
+    let mut places: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    places.sort();
+    Err(Error::NoRequests { path: directory.to_owned(), places })
 }
 
 fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
@@ -143,9 +169,11 @@ impl Request {
         }
     }
 
-    /// Removes the file.
+    /// Removes the file, if it counts as a request: anything else of that name is not ours.
     pub(super) fn consume(&self) {
-        // This does not remove a directory of that name, which is not ours.
+        if !fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.is_file()) {
+            return;
+        }
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let path = self.path.display();
@@ -241,6 +269,30 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = request_halt(directory.path().join("absent"), "").unwrap_err();
         assert!(error.to_string().contains("absent/halt"), "{error}");
+    }
+
+    #[test]
+    fn a_request_to_a_pipeline_is_an_error_that_names_its_steps() {
+        let directory = tempfile::tempdir().unwrap();
+        let step = directory.path().join("progress/fit@0-0");
+        fs::create_dir_all(directory.path().join("steps/fit")).unwrap();
+        let error = request_halt(directory.path(), "").unwrap_err();
+        assert!(error.to_string().contains("signal"), "{error}");
+        fs::create_dir_all(&step).unwrap();
+        let error = request_requeue(directory.path(), "").unwrap_err();
+        assert!(error.to_string().contains("progress/fit@0-0"), "{error}");
+        assert!(!directory.path().join("halt").exists());
+        request_halt(&step, "").unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_a_regular_file_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("requeue");
+        std::os::unix::fs::symlink("target", &path).unwrap();
+        Request::new(Wish::Requeue, directory.path()).consume();
+        assert!(path.symlink_metadata().is_ok());
     }
 
     #[cfg(unix)]

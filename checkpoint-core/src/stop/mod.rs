@@ -22,7 +22,7 @@ mod signals;
 mod tests;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::warnings::warn;
@@ -36,6 +36,7 @@ use limit::{Limit, Pace};
 use signals::Listener;
 
 pub use crate::outcome::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason};
+pub(crate) use halt::withdraw_halt;
 pub use halt::{request_halt, request_requeue};
 
 /// The least time between two looks at the halt file and the wall clock.
@@ -49,7 +50,11 @@ pub(crate) struct Settings {
     /// True if the times of the batch system and `CHECKPOINT_DEADLINE` count.
     pub(crate) deadline: bool,
     pub(crate) exit_codes: ExitCodes,
+    pub(crate) told: Told,
 }
+
+/// The reason that a program was told to stop, and its exit code, for its caller in the library.
+pub(crate) type Told = Arc<OnceLock<(StopReason, u8)>>;
 
 /// Watches for a reason to stop.
 #[derive(Debug)]
@@ -66,6 +71,7 @@ pub(crate) struct Stop {
     /// meant for another program.
     guard: Option<Arc<Guard>>,
     exit_codes: ExitCodes,
+    told: Told,
     next_look: Instant,
     reason: Option<StopReason>,
     /// True if the program asked after a reason was found.
@@ -108,6 +114,7 @@ impl Stop {
             has_requests: true,
             guard: None,
             exit_codes,
+            told: Arc::clone(&settings.told),
             next_look: now,
             reason: None,
             was_asked: false,
@@ -135,17 +142,32 @@ impl Stop {
 
     /// The reason to stop, for this duration of a save. The first reason stays.
     pub(crate) fn reason(&mut self, now: Instant, save_takes: Duration) -> Option<&StopReason> {
-        if self.reason.is_none() {
-            self.reason = self.look(now, save_takes);
+        if self.is_due(now, save_takes) {
+            self.told();
         }
-        self.was_asked |= self.reason.is_some();
         self.reason.as_ref()
     }
 
-    /// Stops for a reason from outside, unless there is one already. Returns the one that stays.
-    pub(crate) fn tell(&mut self, reason: StopReason) -> &StopReason {
+    /// True if there is a reason to stop. The program is not told.
+    pub(crate) fn is_due(&mut self, now: Instant, save_takes: Duration) -> bool {
+        if self.reason.is_none() {
+            self.reason = self.look(now, save_takes);
+        }
+        self.reason.is_some()
+    }
+
+    /// Notes that the program knows the reason.
+    fn told(&mut self) {
         self.was_asked = true;
-        self.reason.get_or_insert(reason)
+        if let Some(reason) = &self.reason {
+            self.told.get_or_init(|| (reason.clone(), self.exit_codes.of(reason)));
+        }
+    }
+
+    /// Stops for a reason from outside, unless there is one already.
+    pub(crate) fn tell(&mut self, reason: StopReason) {
+        self.reason.get_or_insert(reason);
+        self.told();
     }
 
     /// Takes the reason: the run ends because of it, and its last state is saved. Removes a halt

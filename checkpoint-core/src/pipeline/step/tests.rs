@@ -1,0 +1,46 @@
+use super::*;
+use crate::outcome::EXIT_HALTED;
+use crate::stop::request_halt;
+
+/// Runs a step of 100 parts, and halts it after some. Returns its output, or its error, and the
+/// parts that were done before.
+fn fit(path: &Path, halt_after: u64) -> (Result<u64, Error>, u64) {
+    let mut before = 0;
+    let pipeline = Pipeline::open(path).unwrap();
+    let output = pipeline.step("fit").run(|context| {
+        let mut checkpoints = context.checkpointer::<u64>()?;
+        let mut done = checkpoints.load_or_default()?;
+        before = done;
+        while done < 100 {
+            done += 1;
+            checkpoints.save_if_due(&done)?;
+            if done == halt_after {
+                request_halt(checkpoints.path(), "enough")?;
+                // The file is looked for once a second.
+                std::thread::sleep(std::time::Duration::from_millis(1100));
+            }
+            if checkpoints.should_stop().is_some() {
+                checkpoints.save(&done)?;
+                break;
+            }
+        }
+        Ok::<u64, Error>(done)
+    });
+    (output.map(|output| *output.load().unwrap()), before)
+}
+
+#[test]
+fn a_step_that_was_stopped_has_no_output_and_continues_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p");
+    let error = fit(&path, 30).0.unwrap_err();
+    assert!(
+        matches!(&error, Error::StepStopped { step, exit_code: EXIT_HALTED, .. } if step == "fit"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("enough"), "{error}");
+    let (output, before) = fit(&path, 0);
+    assert_eq!((output.unwrap(), before), (100, 30));
+    let (output, before) = fit(&path, 0);
+    assert_eq!((output.unwrap(), before), (100, 0), "reused");
+}

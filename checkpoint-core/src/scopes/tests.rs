@@ -1,0 +1,111 @@
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+use crate::outcome::Signal;
+use crate::schedule::Schedule;
+
+const SELDOM: Duration = Duration::from_secs(3600);
+
+fn open(path: &Path) -> Scopes {
+    let mut scopes = Scopes::builder(path).schedule(Schedule::every(SELDOM)).open().unwrap();
+    scopes.restore().unwrap();
+    scopes
+}
+
+#[test]
+fn a_loop_that_is_told_to_stop_has_saved_all_its_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut scope = scopes.enter::<u64>("loop").unwrap();
+    let mut done = 0;
+    scope.save(&done).unwrap();
+    while scope.should_stop().is_none() {
+        done += 1;
+        scope.save_if_due(&done).unwrap();
+        if done == 3 {
+            // The reason comes between the two calls.
+            scope.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        }
+    }
+    drop(scope);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    assert_eq!(open(&path).enter::<u64>("loop").unwrap().restored(), Some(done));
+}
+
+/// Each call does the same amount of work, then the outer function asks.
+#[test]
+fn nested_loops_that_ask_are_told_after_a_save() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut done = (0, 0);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    fs::write(path.join("halt"), "").unwrap();
+    while outer.should_stop().is_none() {
+        outer.keep(&done.0).unwrap();
+        let mut inner = outer.enter::<u64>("inner").unwrap();
+        done.1 = 0;
+        while done.1 < 2 && inner.should_stop().is_none() {
+            done.1 += 1;
+            inner.save_if_due(&done.1).unwrap();
+        }
+        drop(inner);
+        done.0 += 1;
+    }
+    drop(outer);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    assert_eq!(outer.restored(), Some(done.0 - 1));
+    assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), Some(done.1));
+}
+
+#[test]
+fn a_loop_that_saves_always_and_one_that_never_does_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut scope = scopes.enter::<u64>("loop").unwrap();
+    fs::write(path.join("halt"), "").unwrap();
+    let mut done = 0;
+    while scope.should_stop().is_none() {
+        done += 1;
+        scope.save(&done).unwrap();
+    }
+    drop(scope);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+
+    let mut scopes = open(&path);
+    let mut scope = scopes.enter::<u64>("loop").unwrap();
+    assert_eq!(scope.restored(), Some(done));
+    fs::write(path.join("halt"), "").unwrap();
+    while scope.should_stop().is_none() {}
+    drop(scope);
+    let error = scopes.finish().unwrap_err();
+    assert!(matches!(error, Error::StoppedUnsaved { .. }), "{error}");
+}
+
+#[test]
+fn a_forgotten_scope_takes_no_variables_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&1).unwrap();
+    let mut inner = outer.enter::<u64>("inner").unwrap();
+    inner.save(&7).unwrap();
+    std::mem::forget(inner);
+    assert_eq!(outer.call(), 1);
+    outer.save(&2).unwrap();
+    std::mem::forget(outer.enter::<u64>("inner").unwrap());
+    outer.keep(&2).unwrap();
+    assert_eq!(outer.enter::<u64>("inner").unwrap().call(), 3);
+    drop(outer);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    assert_eq!(outer.restored(), Some(2));
+    assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), None);
+}
