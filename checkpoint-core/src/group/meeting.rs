@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::Group;
+use crate::store;
 
 const LOCK: &str = ".lock";
 const SESSION: &str = "session";
@@ -428,7 +429,7 @@ fn remove_leftovers(path: &Path) {
 fn live_in(folder: &Path, rank: usize, name: &str) -> io::Result<File> {
     let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
     if file.as_file().try_lock().is_ok() {
-        file.write_all(b"locked")?;
+        write(&mut file, b"locked")?;
     }
     file.persist(folder.join(of_rank(rank, name))).map_err(|error| error.error)
 }
@@ -443,9 +444,14 @@ fn has_ended(alive: &Path) -> bool {
 /// Writes a file that others find whole or not at all.
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    write(&mut file, bytes)?;
     file.persist(folder.join(name)).map_err(|error| error.error)?;
     Ok(())
+}
+
+fn write(file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    store::check_file_size(bytes.len() as u64)?;
+    file.write_all(bytes)
 }
 
 fn put_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {

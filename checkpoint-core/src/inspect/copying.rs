@@ -12,8 +12,8 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::history;
 use crate::store::{
-    CopyWay, Directory, Disk as _, Home as _, RANKS, RealDisk, absolute, copy_generation, name, rank_of,
-    temporary_name,
+    CopyWay, Directory, Disk as _, Home as _, RANKS, RealDisk, absolute, check_file_size, copy_generation,
+    name, rank_of, temporary_name,
 };
 
 /// The most times that a directory is listed again because a generation disappeared while it was
@@ -90,8 +90,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Erro
 /// Copies the content of a directory, and of a pipeline's directories inside it.
 fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
-    let permissions = fs::metadata(from).map_err(|source| Error::io("copy", from, source))?.permissions();
-    fs::set_permissions(to, permissions).map_err(|source| Error::writing("create", to, source))?;
+    copy_permissions(from, to)?;
     let (source, target) = (
         Directory::new(from, Arc::<RealDisk>::clone(&disk)),
         Directory::new(to, Arc::<RealDisk>::clone(&disk)),
@@ -112,7 +111,7 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
         if !is_pipelines || !from.is_dir() {
             continue;
         }
-        create(&to)?;
+        create_like(&from, &to)?;
         match folder {
             name::FILES => drop(fill(&from, &to, copied)?),
             name::REDO => each(&from, |entry, name| copy_small(entry, &to.join(name)))?,
@@ -121,7 +120,7 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
                     return Ok(());
                 }
                 let to = to.join(name);
-                create(&to)?;
+                create_like(entry, &to)?;
                 fill(entry, &to, copied).map(drop)
             })?,
         }
@@ -173,7 +172,7 @@ fn copy_parts(
 ) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
     let (from, to) = (source.path().join(RANKS), target.path().join(RANKS));
-    create(&to)?;
+    create_like(&from, &to)?;
     for _ in 0..MOST_LISTINGS {
         let mut has_all = true;
         each(&from, |entry, name| {
@@ -182,10 +181,7 @@ fn copy_parts(
             }
             let to = to.join(name);
             if !to.is_dir() {
-                create(&to)?;
-                let permissions = fs::metadata(entry).map_err(|source| Error::io("copy", entry, source))?;
-                fs::set_permissions(&to, permissions.permissions())
-                    .map_err(|source| Error::writing("create", &to, source))?;
+                create_like(entry, &to)?;
             }
             let source = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
             let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
@@ -212,8 +208,15 @@ fn each(directory: &Path, mut work: impl FnMut(&Path, &OsStr) -> Result<(), Erro
     entries.flatten().try_for_each(|entry| work(&entry.path(), &entry.file_name()))
 }
 
-fn create(path: &Path) -> Result<(), Error> {
-    fs::create_dir(path).map_err(|source| Error::writing("create", path, source))
+/// Makes a directory with the permissions of another.
+fn create_like(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::create_dir(to).map_err(|source| Error::writing("create", to, source))?;
+    copy_permissions(from, to)
+}
+
+fn copy_permissions(from: &Path, to: &Path) -> Result<(), Error> {
+    let permissions = fs::metadata(from).map_err(|source| Error::io("copy", from, source))?.permissions();
+    fs::set_permissions(to, permissions).map_err(|source| Error::writing("create", to, source))
 }
 
 /// Copies a file that no load depends on. A missing file, or something else of that name, is no
@@ -222,8 +225,45 @@ fn copy_small(from: &Path, to: &Path) -> Result<(), Error> {
     if !from.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
         return Ok(());
     }
-    match fs::copy(from, to) {
+    match copy_up_to_now(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map(drop).map_err(|source| Error::writing("copy", from, source)),
+        result => result.map_err(|source| Error::writing("copy", from, source)),
+    }
+}
+
+/// Copies the bytes that the file has now. It may grow, but not beyond the longest file that this
+/// process may write.
+fn copy_up_to_now(from: &Path, to: &Path) -> io::Result<()> {
+    let file = fs::File::open(from)?;
+    let metadata = file.metadata()?;
+    check_file_size(metadata.len())?;
+    let mut copy = fs::File::create_new(to)?;
+    copy.set_permissions(metadata.permissions())?;
+    io::copy(&mut io::Read::take(file, metadata.len()), &mut copy).map(drop)
+}
+
+#[cfg(all(test, unix, feature = "pipeline"))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::pipeline::Pipeline;
+
+    #[test]
+    fn a_copy_of_a_pipeline_has_the_permissions_of_its_folders() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("p"), parent.path().join("copy"));
+        let pipeline = Pipeline::open(&path).unwrap();
+        pipeline.step("a").run(|_| Ok::<u64, Error>(1)).unwrap();
+        fs::create_dir(path.join("redo")).unwrap();
+        for folder in ["steps", "redo"] {
+            fs::set_permissions(path.join(folder), fs::Permissions::from_mode(0o710)).unwrap();
+        }
+        copy(&path, &to).unwrap();
+        for folder in ["steps", "redo"] {
+            let mode = fs::metadata(to.join(folder)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o710, "{folder}");
+        }
     }
 }

@@ -191,3 +191,25 @@ fn a_process_that_has_joined_follows_another_rank_0() {
         assert_eq!(other.join().unwrap(), [b"0", b"1"]);
     });
 }
+
+#[cfg(unix)]
+#[test]
+fn a_limit_of_the_file_size_is_an_error_and_no_signal() {
+    const LIMITED: &str = "TEST_OF_A_LIMITED_MEETING";
+    if let Some(path) = std::env::var_os(LIMITED) {
+        let error = Meeting::at(path, 0, 1, LONG).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let this = "group::meeting::tests::a_limit_of_the_file_size_is_an_error_and_no_signal";
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -f 0 && exec \"$0\" --exact \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg(this)
+        .env(LIMITED, parent.path().join("meeting"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{} {said}", output.status);
+}
