@@ -1,10 +1,11 @@
 //! `ckpt halt` and `ckpt requeue`: ask a program to save and stop, for good or to be started again.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use checkpointed_core::history::{self, End, Event, Record};
 use checkpointed_core::{
     inspect,
     stop::{request_halt, request_requeue},
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
     /// A message for the program and its history
     #[arg(default_value = "")]
     message: String,
-    /// Wait until the program has ended
+    /// Wait until the program has ended, and say if it saved
     #[arg(long)]
     wait: bool,
     /// Wait for at most this number of seconds
@@ -39,6 +40,8 @@ struct Asked {
     running: Option<String>,
     /// True if it ended during the wait.
     ended: Option<bool>,
+    /// The end that it recorded.
+    end: Option<End>,
 }
 
 impl Answer for Asked {
@@ -48,7 +51,13 @@ impl Answer for Asked {
                 writeln!(output, "no program is seen to save there now; one that starts drops the request")
             }
             (None, _) => writeln!(output, "no program saves there now; the next one will stop at once"),
-            (Some(_), Some(true)) => writeln!(output, "it has saved and stopped"),
+            (Some(_), Some(true)) => match &self.end {
+                Some(End::Stopped(_)) => writeln!(output, "it has saved and stopped"),
+                Some(End::Completed) => {
+                    writeln!(output, "it has finished its work and saved, and did not stop for this")
+                }
+                _ => writeln!(output, "it has ended without saying that it saved"),
+            },
             (Some(who), Some(false)) => writeln!(output, "{} has not stopped yet", text::plain(who)),
             (Some(who), None) => {
                 let again = if self.again { ", and to be started again" } else { "" };
@@ -58,11 +67,27 @@ impl Answer for Asked {
     }
 }
 
+/// The records of a history. A directory with an unreadable one is asked all the same.
+fn records(directory: &Path) -> Vec<Record> {
+    history::read(directory).map(|history| history.records).unwrap_or_default()
+}
+
+/// The last end that was recorded after these records.
+fn end_after(before: Option<&Record>, mut records: Vec<Record>) -> Option<End> {
+    let known = before.and_then(|before| records.iter().rposition(|record| record == before));
+    let new = records.split_off(known.map_or(0, |known| known + 1));
+    new.into_iter().rev().find_map(|record| match record.event {
+        Event::End(end) => Some(end),
+        _ => None,
+    })
+}
+
 /// The time between two checks if the program has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { directory, message, wait, timeout } = arguments;
+    let before = records(directory).pop();
     let running = inspect::holder(directory)?;
     if again {
         request_requeue(directory, message)?
@@ -81,6 +106,8 @@ pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Re
             thread::sleep(LOOK);
         }
     }
-    output.answer(&Asked { again, running, ended })?;
-    Ok(if ended == Some(false) { Verdict::NotSo } else { Verdict::Well })
+    let end = if ended == Some(true) { end_after(before.as_ref(), records(directory)) } else { None };
+    let has_saved = matches!(end, Some(End::Stopped(_) | End::Completed));
+    output.answer(&Asked { again, running, ended, end })?;
+    Ok(if ended.is_some() && !has_saved { Verdict::NotSo } else { Verdict::Well })
 }

@@ -238,6 +238,40 @@ fn halt_asks_and_waits_until_the_program_has_ended() {
 }
 
 #[test]
+fn a_program_that_ends_without_a_save_is_not_said_to_have_saved() {
+    for command in ["halt", "requeue"] {
+        let (_parent, path) = nowhere();
+        let checkpoints = Checkpointer::<u64>::builder(&path).open().unwrap();
+        let asked = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ckpt_with(command, &path, &["--wait"]));
+            while !path.join(command).exists() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            drop(checkpoints);
+            asked.join().unwrap()
+        });
+        assert_eq!(asked.code, 1, "{}", asked.err);
+        assert!(asked.out.contains("without saying that it saved"), "{}", asked.out);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_beyond_the_limit_of_a_file_is_an_error() {
+    let (parent, path) = nowhere();
+    open(&path).save(&1).unwrap();
+    fs::write(path.join("history.jsonl"), "\n".repeat(300_000)).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 100 && exec \"$0\" copy \"$1\" \"$2\"", env!("CARGO_BIN_EXE_ckpt")])
+        .arg(&path)
+        .arg(parent.path().join("copy"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", output.status);
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing is left of the copy");
+}
+
+#[test]
 fn requeue_asks_a_program_to_be_started_again() {
     let (_parent, path) = nowhere();
     let mut checkpoints = open(&path);
