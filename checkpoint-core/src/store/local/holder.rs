@@ -1,10 +1,11 @@
 //! Finds the program that has a directory open for saving.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::lock::LONGEST;
+use super::real::{must_be_regular, no_follow_no_wait};
 use super::take::describe_holder;
 use crate::error::Error;
 use crate::store::name;
@@ -14,8 +15,11 @@ use crate::store::name;
 pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
     let lock_path = path.join(name::LOCK);
     let failed = |source| Error::io("read", &lock_path, source);
-    match File::open(&lock_path) {
-        Ok(file) if is_held(&file) => {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    no_follow_no_wait(&mut options);
+    match options.open(&lock_path) {
+        Ok(file) if must_be_regular(&file).is_ok() && is_held(&file) => {
             let mut text = Vec::new();
             file.take(LONGEST).read_to_end(&mut text).map_err(failed)?;
             return Ok(Some(describe_holder(&String::from_utf8_lossy(&text), path)));
@@ -23,6 +27,8 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
         Ok(_) => {}
         // The lock file may be closed to this user, who may still read the checkpoints.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
+        // A link, a FIFO or a device in its place is not the lock file.
+        Err(_) if fs::symlink_metadata(&lock_path).is_ok_and(|found| !found.is_file()) => {}
         Err(source) => return Err(failed(source)),
     }
     // The lock file may have been removed since; the directory itself is locked too.
@@ -37,4 +43,25 @@ const UNNAMED: &str = "a program that left no name";
 
 fn is_held(file: &File) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_or_link_in_place_of_the_lock_is_not_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let (lock, elsewhere) = (directory.path().join(name::LOCK), directory.path().join("elsewhere"));
+        assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
+        assert_eq!(holder(directory.path()).unwrap(), None);
+        fs::remove_file(&lock).unwrap();
+        let other = File::create(&elsewhere).unwrap();
+        other.lock().unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
+        assert_eq!(holder(directory.path()).unwrap(), None);
+    }
 }
