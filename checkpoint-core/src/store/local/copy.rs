@@ -53,6 +53,11 @@ fn copy_and(from: &Path, to: &Path, meanwhile: impl FnOnce()) -> io::Result<Copy
         CopyWay::Linked => is_still(&source, to),
         _ => Ok(()),
     });
+    // Clones and copies are synced already. An earlier run may have left the file of a link unsynced.
+    let is_right = is_right.and_then(|()| match way {
+        CopyWay::Linked if cfg!(unix) => source.sync_all(),
+        _ => Ok(()),
+    });
     if is_right.is_err() {
         fs::remove_file(to)?;
     }
