@@ -66,24 +66,23 @@ impl Directory {
             Err(_) => Vec::new(),
             Ok(pinned) => serde_json::to_vec(&pinned).unwrap_or_default(),
         };
-        let is_new = !self.is_pinned(generation, &file);
+        let mut is_new = !self.is_pinned(generation, &file);
         if is_new {
             // This is the pin of a former generation of that number.
             self.remove_pin(generation)?;
             match self.disk.create_small(&path, &pinned) {
                 // Another caller pins it at this moment.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => is_new = false,
                 result => result.map_err(|source| Error::writing("create", &path, source))?,
             }
         }
-        self.disk.sync_directory(&self.path).map_err(|source| Error::writing("sync", &self.path, source))?;
-        if !self.has(generation) {
-            if is_new {
-                self.remove_pin(generation)?;
-            }
-            return Err(self.no_such(generation)?);
+        let synced = self.disk.sync_directory(&self.path);
+        let is_there = self.has(generation);
+        if is_new && (synced.is_err() || !is_there) {
+            self.remove_pin(generation)?;
         }
-        Ok(())
+        synced.map_err(|source| Error::writing("sync", &self.path, source))?;
+        if is_there { Ok(()) } else { Err(self.no_such(generation)?) }
     }
 
     /// Takes the name of a generation away, and returns the temporary name of its file. `None`

@@ -187,10 +187,13 @@ impl Disk for RealDisk {
 
     fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         check_limit(bytes.len() as u64)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, self.access.mode());
+        let mut file = options.open(path)?;
         self.access.grant(&file);
-        file.write_all(bytes)?;
-        file.sync_all()
+        fill(&mut file, path, bytes)
     }
 
     fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
@@ -308,6 +311,16 @@ impl Disk for RealDisk {
         }
         Ok(Box::new(FileSource::new(file, metadata.len())))
     }
+}
+
+/// Writes a small file that was just created. If that fails, the file is removed: an empty one may
+/// mean something else.
+fn fill(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        fs::remove_file(path)?;
+    }
+    written
 }
 
 /// Opens a regular file for reading.
@@ -493,6 +506,29 @@ mod tests {
             assert_eq!(last[0] == 1, length as u64 <= SHORT, "{length}");
             let error = source.read_exact_at(&mut [0; 2], length as u64 - 1).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn a_small_file_that_cannot_be_written_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("small");
+        File::create(&path).unwrap();
+        fill(&mut File::open(&path).unwrap(), &path, b"content").unwrap_err();
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_small_file_is_closed_to_other_users() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("small");
+        for access in [Access::Owner, Access::GroupReads, Access::GroupWrites] {
+            RealDisk::with(access).create_small(&path, b"content").unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, access.mode());
+            fs::remove_file(&path).unwrap();
         }
     }
 
