@@ -140,12 +140,13 @@ fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
         return Err(Error::NotADirectory { path: deepest.to_owned() });
     }
     let mut unsynced = deepest;
+    let mut is_new = false;
     for directory in missing.into_iter().rev() {
-        sync_name_of(disk, unsynced, durable)?;
+        sync_name_of(disk, unsynced, is_new, durable)?;
         disk.create_directory(directory).map_err(|source| Error::writing("create", directory, source))?;
-        unsynced = directory;
+        (unsynced, is_new) = (directory, true);
     }
-    sync_name_of(disk, unsynced, durable)
+    sync_name_of(disk, unsynced, is_new, durable)
 }
 
 /// The error of a symbolic link that leads to nothing.
@@ -155,11 +156,22 @@ pub(super) fn dangling(path: &Path) -> Option<Error> {
 }
 
 /// Makes the name of a directory durable, by syncing its parent.
-fn sync_name_of(disk: &dyn Disk, directory: &Path, durable: bool) -> Result<(), Error> {
+fn sync_name_of(disk: &dyn Disk, directory: &Path, is_new: bool, durable: bool) -> Result<(), Error> {
     let Some(parent) = directory.parent().filter(|_| durable) else { return Ok(()) };
     match disk.sync_directory(parent) {
-        // A directory that the program may not even open has no names that it created.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        // The program may create names in a directory that it may not open.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            if is_new {
+                warn(format!(
+                    "the name of the new directory {} cannot be made durable, a power cut may take it with all its \
+                     checkpoints: this user may create names in {} but not read it; give the right to read it \
+                     (`chmod u+r`), or create the directory beforehand",
+                    directory.display(),
+                    parent.display()
+                ));
+            }
+            Ok(())
+        }
         result => result.map_err(|source| Error::writing("sync", parent, source)),
     }
 }
