@@ -597,6 +597,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.saver.run.check_process()?;
         let _warnings = self.saver.run.warnings.enter();
         let before = self.saver.writer().map(drop);
+        if let Some(writer) = self.saver.settled_writer()
+            && let Err(error) = writer.list()
+        {
+            warn(format!("newer generations from elsewhere cannot be looked for: {error}"));
+        }
         let saved = match self.stands(state, &metadata) {
             true => None,
             false => Some(self.save_now(&SaveReason::Finishing, state, metadata)?),
@@ -616,7 +621,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
         let Some(newest) = standing::generation(&self.reader, state, &question) else { return false };
         // An earlier run may have left it unsynced.
-        is_ours || writer.keep_for_good(newest).is_ok()
+        writer.keep_for_good(newest)
     }
 
     /// Ends a run whose newest generation has its last state.

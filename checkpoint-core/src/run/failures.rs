@@ -69,8 +69,8 @@ impl OnFailedSave {
     /// outright: generations that the retention would remove after it are removed before it, and it
     /// is tried once more.
     ///
-    /// Nothing is removed unless the newest generation was read and is undamaged, and that one
-    /// stays. So nothing acknowledged is lost. Only the second copy is missing for a while: until
+    /// Nothing is removed unless the newest acknowledged generation was read and is undamaged, and
+    /// that one stays. So nothing acknowledged is lost. Only the second copy is missing for a while: until
     /// the save is complete, or if it fails nevertheless, there is one generation fewer than the
     /// retention keeps. For disks that hold two generations and never a third.
     #[must_use]

@@ -73,6 +73,26 @@ mod tests {
     use crate::{CheckpointReader, Checkpointer};
 
     #[test]
+    fn a_newer_file_from_elsewhere_never_stands_for_the_state() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(name);
+        let mut other = Checkpointer::<u64>::open(path("other.ckpt")).unwrap();
+        for _ in 1..=3 {
+            other.save(&7).unwrap();
+        }
+        for last in [7, 8] {
+            let run = path(&format!("{last}.ckpt"));
+            let mut checkpoints = Checkpointer::<u64>::open(&run).unwrap();
+            checkpoints.save(&last).unwrap();
+            let name = "00000000000000000003.ckpt";
+            std::fs::copy(path("other.ckpt").join(name), run.join(name)).unwrap();
+            let saved = checkpoints.finish(&last).unwrap().saved;
+            assert_eq!(saved.map(|saved| saved.generation), Some(4));
+            assert_eq!(CheckpointReader::<u64>::open(&run).unwrap().load().unwrap(), Some(last));
+        }
+    }
+
+    #[test]
     fn a_state_that_only_shares_the_checksum_is_saved() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("run.ckpt");

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
 use super::{Log, RealDisk};
 use crate::container::Source;
-use crate::{CheckpointReader, Checkpointer, Error};
+use crate::{CheckpointReader, Checkpointer, Error, OnFailedSave, Schedule};
 
 /// A disk that records its operations, and fails one of them.
 #[derive(Clone, Debug, Default)]
@@ -683,6 +683,93 @@ fn a_generation_whose_outcome_is_unknown_is_never_written_over() {
     disk.plan(None);
     assert_eq!(checkpoints.save(&vec![40]).unwrap().generation, 5);
     assert_eq!(checkpoints.load_generation(4).unwrap(), [4]);
+}
+
+#[test]
+fn finish_saves_anew_a_state_whose_name_was_not_synced() {
+    for background in [false, true] {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, disk) = (parent.path().join("run.ckpt"), FaultyDisk::default());
+        let builder = Checkpointer::<u64>::builder(path).disk(Arc::new(disk.clone())).background(background);
+        let builder = builder.schedule(Schedule::every_steps(1)).on_failed_save(OnFailedSave::go_on());
+        let mut checkpoints = builder.open().unwrap();
+        checkpoints.save(&1).unwrap();
+        disk.plan(Some((6, Fault::Error(EIO))));
+        checkpoints.save_if_due(&2).unwrap();
+        while checkpoints.is_saving() {
+            std::thread::yield_now();
+        }
+        assert_eq!(disk.asked().last().unwrap(), "sync directory run.ckpt");
+        assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
+        disk.plan(None);
+        let saved = checkpoints.finish(&2).unwrap().saved;
+        assert_eq!(saved.map(|saved| saved.generation), Some(3), "{background}");
+    }
+}
+
+#[test]
+fn finish_syncs_the_file_and_name_of_an_earlier_run() {
+    let (_parent, _path, disk, checkpoints) = saved(File::New, Way::AtOnce);
+    assert!(checkpoints.finish(&state(3, Way::AtOnce)).unwrap().saved.is_none());
+    assert_eq!(disk.asked(), ["sync file 00000000000000000003.ckpt", "sync directory run.ckpt"]);
+}
+
+#[test]
+fn room_is_made_only_beside_an_acknowledged_generation() {
+    for last in [1, 2] {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, disk) = (parent.path().join("run.ckpt"), FaultyDisk::default());
+        let builder = Checkpointer::<u64>::builder(path).disk(Arc::new(disk.clone())).keep_last(last);
+        let mut checkpoints = builder.on_failed_save(OnFailedSave::go_on().make_room()).open().unwrap();
+        checkpoints.save(&1).unwrap();
+        disk.plan(Some((6, Fault::Error(EIO))));
+        checkpoints.save(&2).unwrap_err();
+        disk.plan(Some((1, Fault::Error(ENOSPC))));
+        let outcome = checkpoints.save(&3);
+        let asked = disk.asked();
+        let retired: Vec<_> = asked.iter().filter(|operation| operation.starts_with("retire")).collect();
+        if last == 2 {
+            assert!(matches!(outcome, Err(Error::NoSpace { .. })), "{outcome:?}");
+            assert_eq!(retired, [""; 0]);
+        } else {
+            // The one whose save failed makes room; the acknowledged one goes after the new one came.
+            assert_eq!(outcome.unwrap().generation, 3);
+            let expected = ["retire 00000000000000000002.ckpt", "retire 00000000000000000001.ckpt"];
+            assert_eq!(retired, expected);
+        }
+    }
+}
+
+#[test]
+fn a_pin_that_is_refused_keeps_nothing() {
+    let (_parent, path, disk, checkpoints) = saved(File::New, Way::AtOnce);
+    disk.plan(Some((2, Fault::Error(EIO))));
+    checkpoints.pin(3).unwrap_err();
+    assert_eq!(disk.asked()[2], "sync directory run.ckpt");
+    assert!(!path.join("00000000000000000003.pin").exists());
+    disk.plan(None);
+    checkpoints.pin(3).unwrap();
+    assert!(disk.asked()[1].starts_with("create "), "a sync is never tried again");
+}
+
+#[test]
+fn a_new_name_that_cannot_be_synced_is_warned_of() {
+    const EACCES: i32 = 13;
+    // The sync of the name of the parent, which was there before, and of the new name.
+    for (place, warned) in [(0, false), (2, true)] {
+        let parent = tempfile::tempdir().unwrap();
+        let (disk, warnings) = (FaultyDisk::default(), Arc::new(Mutex::new(Vec::new())));
+        let taker = Arc::clone(&warnings);
+        disk.plan(Some((place, Fault::Error(EACCES))));
+        Checkpointer::<u64>::builder(parent.path().join("run.ckpt"))
+            .disk(Arc::new(disk.clone()))
+            .on_warning(move |warning| taker.lock().unwrap().push(warning.to_string()))
+            .open()
+            .unwrap();
+        assert!(disk.asked()[place].starts_with("sync directory"), "{:?}", disk.asked());
+        let of_name = |warning: &String| warning.contains("cannot be made durable");
+        assert_eq!(warnings.lock().unwrap().iter().any(of_name), warned, "{:?}", warnings.lock().unwrap());
+    }
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub trait Claim: fmt::Debug + Send {
     /// Starts a generation.
     fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error>;
 
-    /// Makes a generation of an earlier run as durable as one of this run.
+    /// Makes a generation of an earlier run, and its name, as durable as one of this run.
     fn keep_for_good(&self, generation: u64) -> Result<(), Error>;
 
     /// Makes all removals durable that have returned.

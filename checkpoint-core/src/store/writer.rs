@@ -41,6 +41,9 @@ pub(crate) struct Writer {
     last: u64,
     /// The existing generations, as far as this program knows: no other program saves here.
     known: BTreeSet<u64>,
+    /// Those of them that are there to stay: they were there when the home was claimed, or their
+    /// save returned `Ok`.
+    lasting: BTreeSet<u64>,
     /// The number of saves since the directory was listed.
     since_listing: u32,
     /// Generations that a load found unusable. They do not count as kept.
@@ -66,6 +69,7 @@ impl Writer {
             last: last.unwrap_or(0),
             settings,
             claim,
+            lasting: known.clone(),
             known,
             since_listing: 0,
             damaged: BTreeSet::new(),
@@ -155,10 +159,17 @@ impl Writer {
         self.saved
     }
 
-    /// Makes a generation of an earlier run as durable as one of this run.
-    pub(crate) fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
-        self.guard().check()?;
-        self.claim.keep_for_good(generation)
+    /// Makes a generation of an earlier run as durable as an acknowledged one of this run. Returns
+    /// true if that is so. One of this run whose save failed is never durable: a second sync may
+    /// report a false success.
+    pub(crate) fn keep_for_good(&mut self, generation: u64) -> bool {
+        let is_durable = self.lasting.contains(&generation)
+            && self.guard().check().is_ok()
+            && (self.saved == Some(generation) || self.claim.keep_for_good(generation).is_ok());
+        if !is_durable {
+            self.lasting.remove(&generation);
+        }
+        is_durable
     }
 
     /// The compression of saves.
@@ -185,6 +196,7 @@ impl Writer {
         }
         outcome?;
         self.saved = Some(generation);
+        self.lasting.insert(generation);
         self.metrics.insert(generation, metrics);
         Ok(())
     }
@@ -194,6 +206,10 @@ impl Writer {
     pub(crate) fn retire(&mut self, newest: u64) {
         if self.settings.is_part {
             return;
+        }
+        // Another directory may have come in its place since the save was published.
+        if let Err(error) = self.guard().check() {
+            return warn(format!("no old generations are removed: {error}"));
         }
         if let Err(error) = self.look_again(Some(newest)) {
             return warn(format!("no old generations are removed, they cannot be looked for: {error}"));
@@ -234,39 +250,59 @@ impl Writer {
             return Err(Error::NoSuchGeneration { path, generation, available: generations });
         }
         self.last = self.last.max(generations.last().copied().unwrap_or(0));
-        self.known = generations.into_iter().collect();
+        self.learn(generations);
         let newer: Vec<u64> =
             self.known.range(generation..).copied().filter(|newer| *newer > generation).collect();
         for newer in newer.into_iter().rev() {
             let path = self.home().location(newer);
             match self.claim.remove(newer) {
-                Ok(true) => {
-                    self.known.remove(&newer);
-                    self.damaged.remove(&newer);
-                    self.doubtful.remove(&newer);
-                    self.metrics.remove(&newer);
-                }
+                Ok(true) => self.forget(newer),
                 Ok(false) => return Err(Error::NotDiscarded { path, generation: newer }),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(self.known.remove(&newer)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget(newer),
                 Err(source) => return Err(Error::writing("remove", &path, source)),
             }
         }
         self.claim.sync()
     }
 
+    /// Forgets a generation that is gone.
+    fn forget(&mut self, generation: u64) {
+        self.known.remove(&generation);
+        self.lasting.remove(&generation);
+        self.damaged.remove(&generation);
+        self.doubtful.remove(&generation);
+        self.metrics.remove(&generation);
+    }
+
+    /// Takes these for the existing generations.
+    fn learn(&mut self, generations: Vec<u64>) {
+        self.known = generations.into_iter().collect();
+        self.lasting.retain(|generation| self.known.contains(generation));
+    }
+
+    /// Lists the home. If a generation of another program is newer than all of this one, the next
+    /// save is numbered after it: otherwise a restart would load that one, whatever was saved.
+    pub(crate) fn list(&mut self) -> Result<(), Error> {
+        let generations = self.home().generations()?;
+        self.learn(generations);
+        self.since_listing = 0;
+        if let Some(newest) = self.newest().filter(|newest| *newest > self.last) {
+            warn(format!(
+                "{} is not from this run, and came while it saves: until the next save, a restart loads it; the \
+                 next save is numbered after it; if it is from another run, move it away",
+                self.home().location(newest).display()
+            ));
+            self.last = newest;
+        }
+        Ok(())
+    }
+
     fn remove_all_but(&mut self, is_kept: impl Fn(u64) -> bool, generations: Vec<u64>) {
         for generation in generations.into_iter().filter(|generation| !is_kept(*generation)) {
             match self.claim.remove(generation) {
-                Ok(true) => {
-                    self.known.remove(&generation);
-                    self.damaged.remove(&generation);
-                    self.doubtful.remove(&generation);
-                    self.metrics.remove(&generation);
-                }
+                Ok(true) => self.forget(generation),
                 Ok(false) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.known.remove(&generation);
-                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget(generation),
                 Err(error) => {
                     let path = self.home().location(generation);
                     warn(format!(
@@ -279,7 +315,8 @@ impl Writer {
     }
 
     /// Removes, before a generation exists, the ones that retention would remove after it, to free
-    /// their space. The newest stays, and must be whole. Returns true if a generation was removed.
+    /// their space. The newest that is durable stays, and must be whole. Returns true if a generation
+    /// was removed.
     pub(crate) fn make_room(
         &mut self,
         coming: u64,
@@ -288,8 +325,10 @@ impl Writer {
         self.guard().check()?;
         self.look_again(None)?;
         let mut generations: Vec<u64> = self.known.range(..coming).copied().collect();
-        let usable = generations.iter().rfind(|generation| !self.damaged.contains(generation));
-        let Some(newest) = usable.copied() else { return Ok(false) };
+        // One whose save failed may be gone after a power cut.
+        let stays =
+            |generation: &&u64| !self.damaged.contains(generation) && self.lasting.contains(generation);
+        let Some(newest) = generations.iter().rfind(stays).copied() else { return Ok(false) };
         generations.push(coming);
         let pinned = BTreeSet::new();
         let mut kept = self.settings.retention.kept(&generations, &self.damaged, &pinned, &self.metrics);
@@ -315,8 +354,7 @@ impl Writer {
     fn look_again(&mut self, published: Option<u64>) -> Result<(), Error> {
         self.since_listing += 1;
         if self.since_listing >= LIST_EVERY {
-            self.known = self.home().generations()?.into_iter().collect();
-            self.since_listing = 0;
+            self.list()?;
         }
         let mut there = 0;
         let mut gone = Vec::new();
@@ -330,7 +368,10 @@ impl Writer {
                 gone.push(*generation);
             }
         }
-        self.known.retain(|generation| !gone.contains(generation));
+        for generation in gone {
+            self.known.remove(&generation);
+            self.lasting.remove(&generation);
+        }
         Ok(())
     }
 }
@@ -380,6 +421,34 @@ mod tests {
         // The clean ones stay; of the others, only the newest takes space.
         assert_eq!(kept[7], [2, 3, 8]);
         assert_eq!(kept[8], [3, 9]);
+    }
+
+    #[test]
+    fn a_newer_generation_from_elsewhere_hides_no_later_save() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path(), 2);
+        save(&mut writer).unwrap();
+        fs::write(writer.home().location(300), "another's").unwrap();
+        for _ in 0..LIST_EVERY {
+            let generation = save(&mut writer).unwrap();
+            writer.retire(generation);
+        }
+        assert_eq!(save(&mut writer).unwrap(), 301);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_removed_from_a_directory_put_in_the_place() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run.ckpt");
+        let mut writer = writer(&path, 1);
+        save(&mut writer).unwrap();
+        let generation = save(&mut writer).unwrap();
+        fs::rename(&path, parent.path().join("old.ckpt")).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::write(writer.home().location(1), "another's").unwrap();
+        writer.retire(generation);
+        assert_eq!(fs::read(writer.home().location(1)).unwrap(), b"another's");
     }
 
     #[test]

@@ -97,6 +97,6 @@ impl<T: Checkpoint> Checkpointer<T> {
         let is_ours = saved == Some(generation);
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
         standing::generation(&self.reader, state, &question) == Some(generation)
-            && (is_ours || writer.keep_for_good(generation).is_ok())
+            && writer.keep_for_good(generation)
     }
 }

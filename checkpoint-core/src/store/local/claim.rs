@@ -127,11 +127,13 @@ impl Claim for DirectoryClaim {
     }
 
     fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
+        let Directory { path: directory, disk, .. } = &self.directory;
         let path = self.directory.location(generation);
         if !self.durable {
             return Ok(());
         }
-        self.directory.disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))
+        disk.sync_file(&path).map_err(|source| Error::writing("sync", &path, source))?;
+        disk.sync_directory(directory).map_err(|source| Error::writing("sync", directory, source))
     }
 
     fn sync(&mut self) -> Result<(), Error> {
