@@ -66,6 +66,8 @@ struct State {
     known: u64,
     /// The run that has the place now.
     taken_by: Option<String>,
+    /// Objects to remove together with others. For this run they are gone.
+    removed: BTreeSet<(u64, u64)>,
 }
 
 impl Session {
@@ -84,13 +86,13 @@ impl Session {
 
     /// Claims the next epoch. `used` is the highest number that this run may have used.
     fn claim(&self, used: u64) -> Result<(), Error> {
-        let mine = self.epoch();
         let path = |key: &Path| self.place.location(key);
         for attempt in 0..ATTEMPTS {
             let listing = self.list()?;
             let highest = listing.last_claim();
+            let mine = self.epoch();
             if mine > 0 && highest > mine {
-                return Err(self.taken(self.holder(highest)));
+                self.check_is_mine(highest)?;
             }
             let mut claimed = Claimed { last: used.max(listing.last()), ..self.me.clone() };
             if highest > 0 {
@@ -130,11 +132,32 @@ impl Session {
             }
             if mine == 0 {
                 self.probe(&key, bytes)?;
+            } else {
+                // While this claim was on its way, a later run may have begun and removed all below
+                // its own: then the name was free, and means nothing.
+                let highest = self.list()?.last_claim();
+                if highest > epoch {
+                    return Err(self.taken(self.holder(highest)));
+                }
             }
-            *self.state() = State { epoch, known: claimed.last, taken_by: None };
+            let mut state = self.state();
+            (state.epoch, state.known) = (epoch, claimed.last);
             return Ok(());
         }
         Err(taken_over(&self.place.path, "other programs, which start again and again".to_owned()))
+    }
+
+    /// Adopts a claim above that of this run, if it is its own: its answer was lost.
+    fn check_is_mine(&self, highest: u64) -> Result<(), Error> {
+        match self.read(highest) {
+            Ok(Some(claimed)) if claimed.run == self.me.run => {
+                let mut state = self.state();
+                (state.epoch, state.known) = (highest, claimed.last);
+                Ok(())
+            }
+            Ok(Some(claimed)) => Err(self.taken(claimed.text())),
+            _ => Err(self.taken(format!("the run of epoch {highest}"))),
+        }
     }
 
     /// Checks that the server refuses to create what exists: no claim means anything otherwise.
@@ -175,7 +198,7 @@ impl Session {
         let listing = self.list()?;
         let highest = listing.last_claim();
         if highest > self.epoch() {
-            return Err(self.taken(self.holder(highest)));
+            self.check_is_mine(highest)?;
         }
         if listing.generations.get(&generation) != Some(&length) {
             let location = self.place.location(&self.place.key(generation.0, generation.1));
@@ -215,9 +238,7 @@ pub(crate) struct ObjectClaim {
     session: Arc<Session>,
     home: Arc<dyn Home>,
     guard: Arc<Guard>,
-    /// Objects to remove, together with others.
-    removed: BTreeSet<(u64, u64)>,
-    /// Their length in bytes.
+    /// The length of the objects to remove, in bytes.
     bytes: u64,
 }
 
@@ -247,21 +268,27 @@ impl ObjectClaim {
         }
         let guard = Guard::new(&place.path, Box::new(SessionLock(Arc::clone(&session))), &claiming.within);
         let home = Arc::new(ObjectHome::claimed(place, &session));
-        Ok(ObjectClaim { session, home, guard, removed: BTreeSet::new(), bytes: 0 })
+        Ok(ObjectClaim { session, home, guard, bytes: 0 })
     }
 
+    /// Removes what was noted: what no pin keeps meanwhile, and nothing if a later run has the place.
     fn flush(&mut self) -> io::Result<()> {
         let place = &self.session.place;
-        let removed = std::mem::take(&mut self.removed);
         self.bytes = 0;
-        if removed.is_empty() {
+        if self.session.state().removed.is_empty() {
             return Ok(());
         }
-        let outcome =
-            place.remove(removed.iter().map(|(number, epoch)| place.key(*number, *epoch)).collect());
+        let listing = place.list()?;
+        let mut removed = std::mem::take(&mut self.session.state().removed);
+        if listing.last_claim() > self.session.epoch() {
+            return Ok(());
+        }
+        removed.retain(|(number, _)| !listing.pins.contains(number));
+        let keys = removed.iter().map(|(number, epoch)| place.key(*number, *epoch)).collect();
+        let outcome = place.remove(keys);
         match outcome {
             Ok(()) => removed.into_iter().for_each(|object| place.forget(object)),
-            Err(_) => self.removed = removed,
+            Err(_) => self.session.state().removed.extend(removed),
         }
         outcome
     }
@@ -274,12 +301,17 @@ impl ObjectClaim {
         }
         let epoch = self.session.epoch();
         let found = listing.generations.range((generation, 0)..=(generation, epoch));
+        let mut state = self.session.state();
         let mut is_there = false;
         for (object, length) in found {
             is_there = true;
-            if self.removed.insert(*object) {
+            if state.removed.insert(*object) {
                 self.bytes = self.bytes.saturating_add(*length);
             }
+        }
+        if generation >= listing.last() {
+            // A later run will not find this number: the next save claims again, and tells it.
+            state.known = 0;
         }
         if is_there { Ok(true) } else { Err(io::ErrorKind::NotFound.into()) }
     }
@@ -288,6 +320,13 @@ impl ObjectClaim {
 impl Session {
     fn state_known(&self) -> u64 {
         self.state().known
+    }
+
+    /// A listing without the objects that are gone for this run.
+    pub(crate) fn without_removed(&self, mut listing: Listing) -> Listing {
+        let state = self.state();
+        listing.generations.retain(|object, _| !state.removed.contains(object));
+        listing
     }
 
     /// The highest number that a run before this one may have used.
@@ -333,7 +372,8 @@ impl Claim for ObjectClaim {
         }
         let listing = self.session.place.known()?;
         let part = self.session.place.settings.part_size as u64;
-        if self.removed.len() >= TOGETHER || self.bytes >= part || generation >= listing.last() {
+        let together = self.session.state().removed.len();
+        if together >= TOGETHER || self.bytes >= part || generation >= listing.last() {
             self.flush()?;
         }
         Ok(true)

@@ -42,7 +42,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use crate::claim::{ObjectClaim, Session};
-use crate::place::{Place, Settings};
+use crate::place::{Listing, Place, Settings};
 use crate::source::ObjectSource;
 
 mod options;
@@ -117,8 +117,25 @@ impl ObjectHome {
         ObjectHome { place: Arc::clone(place), session: Some(Arc::clone(session)) }
     }
 
-    fn list(&self) -> Result<place::Listing, Error> {
-        self.place.list().map_err(|source| not_read("list", &self.place.path, source))
+    fn list(&self) -> Result<Listing, Error> {
+        self.listed().map_err(|source| not_read("list", &self.place.path, source))
+    }
+
+    fn listed(&self) -> io::Result<Listing> {
+        self.place.list().map(|listing| self.seen(listing))
+    }
+
+    /// The last listing, or a first one.
+    fn known(&self) -> io::Result<Listing> {
+        self.place.known().map(|listing| self.seen(listing))
+    }
+
+    /// What the run that has the place gave up is gone for it, though it is removed later.
+    fn seen(&self, listing: Listing) -> Listing {
+        match &self.session {
+            Some(session) => session.without_removed(listing),
+            None => listing,
+        }
     }
 }
 
@@ -128,7 +145,7 @@ impl Home for ObjectHome {
     }
 
     fn location(&self, generation: u64) -> PathBuf {
-        let listed = self.place.known().ok().and_then(|listing| listing.find(generation));
+        let listed = self.known().ok().and_then(|listing| listing.find(generation));
         let epoch = listed.map(|(epoch, _)| epoch);
         let epoch = epoch.or_else(|| self.session.as_ref().map(|session| session.epoch()));
         self.place.location(&self.place.key(generation, epoch.unwrap_or(0)))
@@ -150,14 +167,14 @@ impl Home for ObjectHome {
 
     /// The holder of the claim lists after each save, and knows.
     fn has(&self, generation: u64) -> bool {
-        let listing = if self.session.is_some() { self.place.known() } else { self.place.list() };
+        let listing = if self.session.is_some() { self.known() } else { self.listed() };
         listing.is_ok_and(|listing| listing.find(generation).is_some())
     }
 
     fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
-        let mut found = self.place.known()?.find(generation);
+        let mut found = self.known()?.find(generation);
         if found.is_none() {
-            found = self.place.list()?.find(generation);
+            found = self.listed()?.find(generation);
         }
         let (epoch, length) = found.ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(ObjectSource::open(&self.place, self.place.key(generation, epoch), length)?))
@@ -166,8 +183,7 @@ impl Home for ObjectHome {
     fn pin(&self, generation: u64) -> Result<(), Error> {
         let key = self.place.pin_key(generation);
         let failed = |source| not_written("create", &self.place.location(&key), source);
-        let missing =
-            |listing: &place::Listing| no_such_generation(&self.place.path, generation, listing.numbers());
+        let missing = |listing: &Listing| no_such_generation(&self.place.path, generation, listing.numbers());
         let listing = self.list()?;
         if listing.find(generation).is_none() {
             return Err(missing(&listing));
@@ -189,7 +205,7 @@ impl Home for ObjectHome {
     }
 
     fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
-        let pins = self.place.known().unwrap_or_default().pins;
+        let pins = self.known().unwrap_or_default().pins;
         generations.iter().copied().filter(|generation| pins.contains(generation)).collect()
     }
 

@@ -113,7 +113,7 @@ impl Options {
         if self.parallel == 0 {
             return Err(invalid("parallel(0)", "at least one part is sent at a time"));
         }
-        Ok(Settings { part_size: self.part_size, parallel: self.parallel })
+        Ok(Settings { part_size: self.part_size, parallel: self.parallel, timeout: self.timeout })
     }
 
     /// The time limit of a whole request.
@@ -125,7 +125,12 @@ impl Options {
 
     #[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
     fn retry(&self) -> object_store::RetryConfig {
-        object_store::RetryConfig { retry_timeout: self.timeout, ..object_store::RetryConfig::default() }
+        // The time limits the repetitions, not their number.
+        object_store::RetryConfig {
+            max_retries: usize::MAX,
+            retry_timeout: self.timeout,
+            ..object_store::RetryConfig::default()
+        }
     }
 
     fn store(&self, scheme: &str, bucket: &str, what: &str) -> Result<Arc<dyn ObjectStore>, Error> {

@@ -26,6 +26,8 @@ const READS: u32 = 4;
 pub(crate) struct Settings {
     pub(crate) part_size: usize,
     pub(crate) parallel: usize,
+    /// The time limit of a request without data, with all its repetitions.
+    pub(crate) timeout: Duration,
 }
 
 /// The objects under one prefix of a store.
@@ -104,13 +106,21 @@ impl Place {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes a request without data. A connection that is dead must not hold it for as long as data
+    /// may take.
+    fn short<R: Send + 'static>(&self, request: impl Future<Output = R> + Send + 'static) -> io::Result<R> {
+        let limit = self.settings.timeout;
+        self.runtime.run(async move { tokio::time::timeout(limit, request).await })?.map_err(|_| {
+            let why = format!("the store has not answered within {} s", limit.as_secs());
+            io::Error::new(io::ErrorKind::NetworkDown, why)
+        })
+    }
+
     /// Lists the objects: one request for each thousand.
     pub(crate) fn list(&self) -> io::Result<Listing> {
         let (store, prefix) = (Arc::clone(&self.store), self.prefix.clone());
-        let objects: Vec<_> = self
-            .runtime
-            .run(async move { store.list(Some(&prefix)).try_collect().await })?
-            .map_err(failed)?;
+        let objects: Vec<_> =
+            self.short(async move { store.list(Some(&prefix)).try_collect().await })?.map_err(failed)?;
         let mut listing = Listing::default();
         for object in objects {
             let Some(parts) = object.location.prefix_match(&self.prefix) else { continue };
@@ -158,19 +168,19 @@ impl Place {
     pub(crate) fn create(&self, key: &Path, bytes: Bytes) -> io::Result<Result<(), Error>> {
         let (store, key) = (Arc::clone(&self.store), key.clone());
         let put = async move { store.put_opts(&key, bytes.into(), PutMode::Create.into()).await };
-        Ok(self.runtime.run(put)?.map(drop))
+        Ok(self.short(put)?.map(drop))
     }
 
     /// Reads a small object.
     pub(crate) fn get(&self, key: &Path) -> io::Result<Bytes> {
         let (store, key) = (Arc::clone(&self.store), key.clone());
-        self.runtime.run(async move { store.get(&key).await?.bytes().await })?.map_err(failed)
+        self.short(async move { store.get(&key).await?.bytes().await })?.map_err(failed)
     }
 
     /// The length of an object.
     pub(crate) fn length(&self, key: &Path) -> io::Result<u64> {
         let (store, key) = (Arc::clone(&self.store), key.clone());
-        Ok(self.runtime.run(async move { store.head(&key).await })?.map_err(failed)?.size)
+        Ok(self.short(async move { store.head(&key).await })?.map_err(failed)?.size)
     }
 
     /// Reads the bytes `from..to` of an object that is `length` bytes long.
@@ -196,7 +206,7 @@ impl Place {
     /// error.
     pub(crate) fn remove(&self, keys: Vec<Path>) -> io::Result<()> {
         let store = Arc::clone(&self.store);
-        self.runtime.run(async move {
+        self.short(async move {
             let keys = stream::iter(keys.into_iter().map(Ok)).boxed();
             let mut removed = store.delete_stream(keys);
             while let Some(outcome) = removed.next().await {

@@ -278,6 +278,86 @@ fn retention_and_pins_hold_in_a_store() {
     assert_eq!(generations, [1, 10, 20, 23, 24, 25]);
 }
 
+fn generation(number: u64, epoch: u64) -> String {
+    format!("run.ckpt/{number:020}-{epoch:06}.ckpt")
+}
+
+#[test]
+fn generations_that_retention_gave_up_are_gone_for_their_run() {
+    let server = Server::start();
+    let mut checkpoints = open::<u64>(&server).unwrap();
+    for number in 1..=3 {
+        checkpoints.save(&number).unwrap();
+    }
+    // The object is removed later, together with others.
+    assert!(server.object(&generation(1, 1)).is_some());
+    assert_eq!(checkpoints.generations().unwrap(), [2, 3]);
+    assert!(matches!(checkpoints.pin(1).unwrap_err(), Error::NoSuchGeneration { .. }));
+    assert!(matches!(checkpoints.discard_newer(1).unwrap_err(), Error::NoSuchGeneration { .. }));
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    checkpoints.discard_newer(2).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+    drop(checkpoints);
+    assert_eq!(load(&server), Some(2_u64));
+}
+
+#[test]
+fn a_pin_that_came_before_a_removal_holds() {
+    let server = Server::start();
+    let mut checkpoints = open::<u64>(&server).unwrap();
+    for number in 1..=3 {
+        checkpoints.save(&number).unwrap();
+    }
+    server.insert(&format!("run.ckpt/{:020}.pin", 1), Vec::new());
+    drop(checkpoints);
+    let generations = CheckpointReader::<u64>::open_in(home(&server)).unwrap().generations().unwrap();
+    assert_eq!(generations, [1, 2, 3]);
+}
+
+#[test]
+fn a_run_that_was_taken_over_removes_nothing() {
+    let server = Server::start();
+    let mut first = open::<u64>(&server).unwrap();
+    for number in 1..=3 {
+        first.save(&number).unwrap();
+    }
+    let mut second = open::<u64>(&server).unwrap();
+    second.discard_newer(1).unwrap();
+    drop(first);
+    assert_eq!(second.load().unwrap(), Some(1));
+    drop(second);
+    assert_eq!(load(&server), Some(1_u64));
+}
+
+#[test]
+fn a_number_that_was_discarded_is_written_into_a_claim_before_the_next() {
+    let server = Server::start();
+    let mut checkpoints = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    for number in 1..=5 {
+        checkpoints.save(&number).unwrap();
+    }
+    checkpoints.discard_newer(2).unwrap();
+    assert_eq!(checkpoints.save(&6).unwrap().generation, 6);
+    let claim = String::from_utf8(server.object("run.ckpt/.claims/000002").unwrap()).unwrap();
+    assert!(claim.contains("\"last\":5"), "{claim}");
+    assert!(server.object(&generation(6, 2)).is_some());
+}
+
+#[test]
+fn a_second_claim_whose_name_was_free_again_is_no_claim() {
+    let server = Server::start();
+    let mut first = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    first.save(&1).unwrap();
+    first.save(&2).unwrap();
+    first.discard_newer(1).unwrap();
+    // Two later runs, the second of which removed the claim of the first.
+    let at = generation(3, 2);
+    server.insert_meanwhile("run.ckpt/.claims/000003", b"{}".to_vec());
+    server.insert_meanwhile(&at, b"of another run".to_vec());
+    assert!(matches!(first.save(&3).unwrap_err(), Error::TakenOver { .. }));
+    assert_eq!(server.object(&generation(3, 2)).unwrap(), b"of another run");
+}
+
 #[test]
 fn it_works_inside_a_runtime_and_leaves_no_thread() {
     let server = Server::start();

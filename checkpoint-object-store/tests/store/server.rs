@@ -47,6 +47,8 @@ struct State {
     next: u64,
     faults: Vec<(Of, Fault)>,
     ignores_conditions: bool,
+    /// Objects that other programs write while the next PUT with a condition is on its way.
+    meanwhile: BTreeMap<String, Arc<Vec<u8>>>,
     /// The method and the target of each request.
     requests: Vec<String>,
     /// The lengths of the parts of each object that was made of parts.
@@ -104,6 +106,11 @@ impl Server {
 
     pub fn insert(&self, key: &str, bytes: Vec<u8>) {
         self.state.lock().unwrap().objects.insert(format!("/bucket/{key}"), Arc::new(bytes));
+    }
+
+    /// Another program writes an object while the next PUT with a condition is on its way.
+    pub fn insert_meanwhile(&self, key: &str, bytes: Vec<u8>) {
+        self.state.lock().unwrap().meanwhile.insert(format!("/bucket/{key}"), Arc::new(bytes));
     }
 
     /// The requests since the last call.
@@ -239,6 +246,10 @@ fn take_fault(state: &mut State, request: &Request) -> Option<Fault> {
         "GET" => Of::Get,
         _ => return None,
     };
+    if of == Of::Create {
+        let meanwhile = std::mem::take(&mut state.meanwhile);
+        state.objects.extend(meanwhile);
+    }
     let place = state.faults.iter().position(|(wanted, _)| *wanted == of)?;
     Some(state.faults.remove(place).1)
 }
