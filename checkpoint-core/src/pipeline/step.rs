@@ -363,15 +363,21 @@ impl<'p> Step<'p> {
         };
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
-            Ok(Err(error)) => return Err(self.failed(error)),
+            Ok(Err(error)) => {
+                let Some(stopped) = self.stopped(&told, &context) else { return Err(self.failed(error)) };
+                let _warnings = self.pipeline.workshop.options.warnings.enter();
+                warn(format!(
+                    "step `{}` was told to stop, and returned an error: {}",
+                    self.name,
+                    error.into()
+                ));
+                return Err(stopped);
+            }
             Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
         };
         let _warnings = self.pipeline.workshop.options.warnings.enter();
-        if let Some((reason, exit_code)) = told.get() {
-            // The next run is the start after this stop.
-            withdraw_halt(&self.pipeline.path().join(&context.place));
-            let (step, reason) = (self.name.clone(), reason.to_string());
-            return Err(Error::StepStopped { step, reason, exit_code: *exit_code });
+        if let Some(stopped) = self.stopped(&told, &context) {
+            return Err(stopped);
         }
         let changed = inputs.changed().map_err(|error| self.failed(error))?;
         for path in &changed {
@@ -390,6 +396,15 @@ impl<'p> Step<'p> {
         self.settle_request(requests::done);
         self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
         Ok(self.output(identity, saved.generation, Some(value)))
+    }
+
+    /// The error of a step that was told to stop.
+    fn stopped(&self, told: &Told, context: &StepContext) -> Option<Error> {
+        let (reason, exit_code) = told.get()?;
+        // The next run is the start after this stop.
+        withdraw_halt(&self.pipeline.path().join(&context.place));
+        let (step, reason) = (self.name.clone(), reason.to_string());
+        Some(Error::StepStopped { step, reason, exit_code: *exit_code })
     }
 
     /// Takes the request to run the step again. One that comes during the work is for the next run.
