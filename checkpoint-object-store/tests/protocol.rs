@@ -22,6 +22,8 @@ enum Rule {
     EpochInName,
     /// A run claims again after a save with an unknown outcome, and writes its number down.
     ClaimAgain,
+    /// A run that claimed again looks for a higher claim before it uses its new epoch.
+    LookAfterClaim,
 }
 
 /// An object: its number, then its epoch.
@@ -50,6 +52,8 @@ enum Step {
     Claim,
     Load,
     Save,
+    ClaimAgain,
+    LookAgain,
     Look,
     Retire,
     Stopped,
@@ -125,12 +129,7 @@ impl World {
                     let number = run.number + 1;
                     if number > run.known + 1 && without != Rule::ClaimAgain {
                         // The save before had an unknown outcome.
-                        if top > run.epoch {
-                            after.step = Step::Stopped;
-                        } else {
-                            (after.epoch, after.known) = (top + 1, run.number);
-                            world.claims.insert(top + 1, run.number);
-                        }
+                        after.step = if top > run.epoch { Step::Stopped } else { Step::ClaimAgain };
                         next.push(world);
                         continue;
                     }
@@ -148,6 +147,20 @@ impl World {
                     world.runs[place].step = Step::Look;
                     world.objects.insert(object.0, object.1);
                 }
+                Step::ClaimAgain => {
+                    // Others may have claimed, and removed claims, since the listing.
+                    let epoch = run.epoch + 1;
+                    if self.claims.contains_key(&epoch) {
+                        after.step = Step::Stopped;
+                    } else {
+                        (after.epoch, after.known, after.step) = (epoch, run.number, Step::LookAgain);
+                        world.claims.insert(epoch, run.number);
+                    }
+                }
+                Step::LookAgain if top > run.epoch && without != Rule::LookAfterClaim => {
+                    after.step = Step::Stopped;
+                }
+                Step::LookAgain => after.step = Step::Save,
                 Step::Look if top > run.epoch && without != Rule::LookAfterSave => after.step = Step::Stopped,
                 Step::Look => {
                     after.known = run.number;
@@ -216,8 +229,9 @@ fn each_rule_that_is_left_out_loses_a_save() {
         Rule::Condition,
         Rule::EpochInName,
         Rule::ClaimAgain,
+        Rule::LookAfterClaim,
     ] {
-        let lost = explore(2, 3, rule).1.or_else(|| explore(3, 1, rule).1);
+        let lost = explore(2, 3, rule).1.or_else(|| explore(3, 1, rule).1).or_else(|| explore(3, 2, rule).1);
         assert!(lost.is_some(), "{rule:?}");
     }
 }
