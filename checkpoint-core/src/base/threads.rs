@@ -1,6 +1,6 @@
-//! The threads and channels of saves in the background. In tests that try the orders of their steps
-//! (`store/simulated/interleavings.rs`) they come from shuttle, which chooses the thread to run
-//! next.
+//! The threads, channels and locks of saves in the background and of groups of threads. In tests
+//! that try the orders of their steps (`store/simulated/interleavings.rs`) they come from shuttle,
+//! which chooses the thread to run next.
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
@@ -12,6 +12,18 @@ pub(crate) use std::{
 pub(crate) use shuttle::{
     sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel},
     thread::{Builder, JoinHandle},
+};
+
+#[cfg(all(feature = "group", not(all(test, shuttle))))]
+pub(crate) use std::{
+    sync::{Condvar, Mutex, MutexGuard},
+    thread::{ThreadId, current},
+};
+
+#[cfg(all(feature = "group", test, shuttle))]
+pub(crate) use shuttle::{
+    sync::{Condvar, Mutex, MutexGuard},
+    thread::{ThreadId, current},
 };
 
 /// Marks a place where another thread may run next, in those tests.

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
+use std::sync::{Arc, PoisonError};
 
 use super::Group;
+use crate::base::threads::{Condvar, Mutex, MutexGuard, ThreadId, current};
 
 /// A member of a group of threads: for programs with a thread for each part, and for tests of
 /// parallel programs.
@@ -69,7 +69,7 @@ impl Threads {
     }
 
     fn check_thread(&self) -> io::Result<()> {
-        let current = std::thread::current().id();
+        let current = current().id();
         match self.thread.get() {
             None => self.thread.set(Some(current)),
             Some(thread) if thread == current => {}

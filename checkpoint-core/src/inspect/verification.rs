@@ -89,9 +89,9 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
             return Verdict { path, generation: None, problem, parts: Vec::new(), condition };
         }
     };
-    let mut found = Found::in_file(&file, "");
+    let found = Found::in_file(&file, "");
     #[cfg(feature = "group")]
-    found.add_group(&file, protection);
+    let found = found.with_group(&file, protection);
     let condition = condition(found.errors.iter());
     let (generation, problem) = (Some(file.manifest().generation()), found.problem);
     Verdict { path, generation, problem, parts: found.parts, condition }
@@ -129,13 +129,14 @@ impl Found {
 
     /// Reads the parts of all processes, where the file is the table of a group's checkpoint.
     #[cfg(feature = "group")]
-    fn add_group(&mut self, file: &File, protection: &Protection) {
+    fn with_group(mut self, file: &File, protection: &Protection) -> Found {
         let group = match GroupFile::of(file, protection) {
             Ok(Some(group)) => group,
-            Ok(None) => return,
+            Ok(None) => return self,
             Err(error) => {
                 self.problem.get_or_insert_with(|| error.to_string());
-                return self.errors.push(error);
+                self.errors.push(error);
+                return self;
             }
         };
         for rank in 0..group.size() {
@@ -156,6 +157,7 @@ impl Found {
                 }
             }
         }
+        self
     }
 }
 

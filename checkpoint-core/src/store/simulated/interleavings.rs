@@ -10,6 +10,9 @@
 //! concurrency testing (Burckhardt et al. 2010, <https://doi.org/10.1145/1736020.1736040>), with
 //! the same seed each time. `SHUTTLE_RANDOM_SEED` sets another.
 
+#[cfg(feature = "group")]
+mod members;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
