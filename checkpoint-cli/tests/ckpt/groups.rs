@@ -125,6 +125,30 @@ fn verify_reads_the_parts_of_all_processes() {
 }
 
 #[test]
+fn report_has_the_cost_of_each_process_and_the_slowest() {
+    let (parent, path) = nowhere();
+    save(&path, [2, 2], 3);
+    let ranks = json(&[&"report", &path, &"--json"])["ranks"].clone();
+    let slowest = ranks
+        .as_array()
+        .unwrap()
+        .iter()
+        .max_by(|one, other| one["total"].as_f64().unwrap().total_cmp(&other["total"].as_f64().unwrap()));
+    assert_eq!(ranks.as_array().unwrap().len(), 4);
+    for (rank, cost) in ranks.as_array().unwrap().iter().enumerate() {
+        assert_eq!((&cost["rank"], &cost["checkpoints"]), (&rank.into(), &3.into()));
+        assert_eq!(cost["bytes"], fs::metadata(part(&path, rank, 3)).unwrap().len());
+        assert!(cost["stall"].as_f64() > Some(0.0) && cost["total"].as_f64() > Some(0.0), "{cost}");
+    }
+    let short = text(&[&"report", &path]);
+    let named = format!("rank {}  of 4 processes", slowest.unwrap()["rank"]);
+    assert!(short.contains("Slowest process") && short.contains(&named), "{named}: {short}");
+    let page = parent.path().join("report.html");
+    text(&[&"report", &path, &"--output", &page]);
+    assert!(fs::read_to_string(&page).unwrap().contains("<h2>Processes</h2>"));
+}
+
+#[test]
 fn export_puts_the_blocks_together() {
     let (_parent, path) = nowhere();
     save(&path, [2, 2], 1);

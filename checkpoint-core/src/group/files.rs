@@ -2,11 +2,12 @@
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::assembled::{Shards, Wanted};
-use super::table::Table;
+use super::table::{Shard, Table};
 use crate::arrays::{Array, ArrayPool, ArraySink as _, Cause, Dtype, Kind};
 use crate::codec::bytes::{put_count, put_list, put_reference};
 use crate::container::{Container, ContainerWriter, GROUP, Manifest, STATE};
@@ -42,6 +43,18 @@ pub struct GroupArray {
     pub shape: Vec<u64>,
     /// The number of blocks that are not empty.
     pub blocks: usize,
+}
+
+/// The cost of the part of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupCost {
+    /// The length of its file.
+    pub bytes: u64,
+    /// The time that the process waited for its part.
+    pub stall: Duration,
+    /// The time until its part was on the disk.
+    pub total: Duration,
 }
 
 impl GroupFile {
@@ -87,6 +100,13 @@ impl GroupFile {
     #[must_use]
     pub fn arrays(&self) -> &[GroupArray] {
         &self.arrays
+    }
+
+    /// The costs of the parts, by rank.
+    pub fn costs(&self) -> impl ExactSizeIterator<Item = GroupCost> {
+        let cost =
+            |shard: &Shard| GroupCost { bytes: shard.length, stall: shard.stall, total: shard.duration };
+        self.table.shards.iter().map(cost)
     }
 
     /// The path of the part of a process.

@@ -72,7 +72,7 @@ pub use alone::Alone;
 pub use checkpointer::GroupCheckpointer;
 #[cfg(feature = "inspect")]
 #[cfg_attr(docsrs, doc(cfg(feature = "inspect")))]
-pub use files::{GroupArray, GroupFile};
+pub use files::{GroupArray, GroupCost, GroupFile};
 pub use meeting::Meeting;
 pub use reshard::Old;
 pub use sharded::{ShardElement, ShardError, Sharded};

@@ -40,7 +40,7 @@ pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_
 pub use crate::base::text::plain;
 #[cfg(feature = "group")]
 #[cfg_attr(docsrs, doc(cfg(feature = "group")))]
-pub use crate::group::{GroupArray, GroupFile};
+pub use crate::group::{GroupArray, GroupCost, GroupFile};
 pub use crate::schema::element::Element;
 pub use crate::store::{CopyWay, Keeping, Retention};
 pub use crate::tree::{

@@ -4,6 +4,7 @@ mod axis;
 mod markup;
 mod page;
 mod plot;
+mod ranks;
 mod runs;
 mod summary;
 mod tables;

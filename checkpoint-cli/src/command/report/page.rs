@@ -11,7 +11,7 @@ use super::axis::{Span, Tick, Unit};
 use super::markup::{Text, fill};
 use super::plot::{Plot, Series, Style};
 use super::tables::precise;
-use super::{runs, tables, thin, units};
+use super::{ranks, runs, tables, thin, units};
 
 /// The first bytes of a page, which identify it.
 pub(super) const START: &str = "<!DOCTYPE html>\n<!-- ckpt report -->\n";
@@ -50,6 +50,7 @@ pub(super) fn html(name: &str, summary: &Summary, now: SystemTime) -> String {
             ("plots", &plots),
             ("metrics", &metrics(summary)),
             ("runs", &tables::runs(summary)),
+            ("ranks", &tables::ranks(summary)),
             ("generations", &tables::generations(summary, now)),
             ("remarks", &remarks(summary, shown.len())),
             ("made", &format!("{} UTC", units::minute(units::epoch(now)))),
@@ -102,6 +103,16 @@ pub(super) fn figures(summary: &Summary, now: SystemTime) -> Vec<(&'static str, 
             },
         ),
     ];
+    if let Some(slowest) = ranks::slowest(&summary.ranks) {
+        let usual = ranks::median(summary.ranks.iter().map(|rank| rank.total));
+        let detail = format!(
+            "of {} processes: {} until its part is on the disk, {} at the median process",
+            units::count(summary.ranks.len() as u64),
+            units::duration(slowest.total),
+            units::duration(usual),
+        );
+        figures.push(("Slowest process", format!("rank {}", slowest.rank), detail));
+    }
     if let Some(newest) = summary.generations.last() {
         let age = newest.created.map(|created| tables::age(created, now));
         let size = units::bytes(precise(newest.bytes));

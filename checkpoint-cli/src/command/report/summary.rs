@@ -10,6 +10,7 @@ use checkpointed_core::schedule::{ASSUMED_MTBF, Experience};
 use checkpointed_core::{Error, Protection, history, inspect};
 use serde::Serialize;
 
+use super::ranks::{self, RankCost};
 use super::timeline;
 use crate::generation::Generation;
 use crate::text::{rfc3339, seconds};
@@ -31,6 +32,8 @@ pub(crate) struct Summary {
     pub(crate) restarts: Vec<PastRestart>,
     /// The generations in the directory, oldest first.
     pub(crate) generations: Vec<Generation>,
+    /// The costs of the processes of a group, by rank; empty where no group saved.
+    pub(crate) ranks: Vec<RankCost>,
     /// The number of unreadable lines of the history.
     pub(crate) unknown_lines: usize,
     /// The number of times that the clock of the machine was set back, or from before 2020 to the
@@ -239,17 +242,16 @@ pub(crate) fn summary(directory: &Path, protection: &Protection) -> Result<Summa
         mtbf,
         expected_mtbf: Experience { failures, observed }.mtbf(ASSUMED_MTBF),
     };
+    let overview = inspect::overview(directory, protection)?;
+    let generations: Vec<Generation> = overview.generations.into_iter().map(Generation::of).collect();
     Ok(Summary {
         totals,
         runs: timeline.runs,
         saves: timeline.saves,
         failed_saves: timeline.failed_saves,
         restarts: timeline.restarts,
-        generations: inspect::overview(directory, protection)?
-            .generations
-            .into_iter()
-            .map(Generation::of)
-            .collect(),
+        ranks: ranks::costs(&generations, protection),
+        generations,
         unknown_lines: history.unknown_lines,
         clock_was_set: timeline.clock_was_set,
     })

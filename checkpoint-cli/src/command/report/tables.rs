@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use super::summary::{PastRun, RunEnd, Summary};
-
 use super::markup::{Text, shortened};
+use super::ranks::RankCost;
 use super::runs::ending;
+use super::summary::{PastRun, RunEnd, Summary};
 use super::units;
 
 /// The most rows of either table. They show the newest; the rest is in the JSON.
@@ -16,7 +16,7 @@ fn left_out(all: usize) -> String {
     match all.saturating_sub(ROWS) {
         0 => String::new(),
         left => format!(
-            "<p class=\"more\">{left} older ones are left out here; <code>ckpt report --json</code> has all.</p>"
+            "<p class=\"more\">{left} more are left out here; <code>ckpt report --json</code> has all.</p>"
         ),
     }
 }
@@ -75,6 +75,34 @@ fn saving(run: &PastRun) -> String {
         ran if ran > 0.0 => units::share((run.stalled.as_secs_f64() / ran).min(1.0)),
         _ => "–".to_owned(),
     }
+}
+
+/// A table of the processes of a group, slowest first; empty where there are none.
+pub(super) fn ranks(summary: &Summary) -> String {
+    if summary.ranks.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from(
+        "<section><h2>Processes</h2>\n<p class=\"about\">Medians over the checkpoints that are kept.</p>\
+         <div class=\"scroll\"><table><thead><tr><th class=\"n\">Rank</th><th class=\"n\">Waits</th>\
+         <th class=\"n\">On the disk after</th><th class=\"n\">Size</th></tr></thead><tbody>\n",
+    );
+    let mut ranks: Vec<&RankCost> = summary.ranks.iter().collect();
+    ranks.sort_by_key(|rank| std::cmp::Reverse(rank.total));
+    for rank in ranks.iter().take(ROWS) {
+        let _ = writeln!(
+            html,
+            "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            rank.rank,
+            units::duration(rank.stall),
+            units::duration(rank.total),
+            units::bytes(precise(rank.bytes)),
+        );
+    }
+    html.push_str("</tbody></table></div>");
+    html.push_str(&left_out(ranks.len()));
+    html.push_str("</section>");
+    html
 }
 
 /// A table of the generations, newest first.

@@ -49,13 +49,9 @@ fn gather(member: &Threads, round: u8) -> std::io::Result<Vec<Vec<u8>>> {
 }
 
 #[test]
-fn in_every_order_each_round_has_what_all_gave() {
+fn in_every_order_a_gather_has_what_all_gave() {
     run(DfsScheduler::new(None, false), || {
-        members(2, |member| {
-            for round in 0..2 {
-                assert_eq!(gather(&member, round).unwrap(), given(2, round));
-            }
-        });
+        members(2, |member| assert_eq!(gather(&member, 0).unwrap(), given(2, 0)));
     });
 }
 
