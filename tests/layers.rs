@@ -20,7 +20,7 @@ const TOWER: [&[&str]; 20] = [
     &["seal", "schedule"],
     &["outcome"],
     &["store"],
-    &["history", "stop"],
+    &["outputs", "history", "stop"],
     &["tree"],
     &["run"],
     &["group"],

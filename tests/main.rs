@@ -39,6 +39,7 @@ mod nested;
 mod numbered_names;
 mod numpy;
 mod other_readers;
+mod outputs;
 mod outside_program;
 mod pipeline;
 mod pipeline_traps;

@@ -38,6 +38,7 @@ pub mod history;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 mod outcome;
+mod outputs;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 mod run;
@@ -54,8 +55,9 @@ mod tree;
 
 pub use base::warnings::Warning;
 pub use container::{Compression, IntoMetadata, Manifest, Metadata, MetadataValue};
-pub use error::{Error, Skipped};
+pub use error::{Error, OutputFault, Skipped};
 pub use outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved};
+pub use outputs::Appended;
 #[cfg(feature = "pipeline")]
 pub use pipeline::Pipeline;
 pub use run::builder::Builder;

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
 use crate::evolution::Program;
-use crate::outcome::{Decision, Finished, SaveReason, Saved, StopReason};
+use crate::outcome::{Decision, Finished, LoadReport, SaveReason, Saved, StopReason};
+use crate::outputs::{self, Age, Counted};
 use crate::run::builder::Builder;
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::read_back::Net;
@@ -110,6 +111,9 @@ struct Frame {
     kept: Option<Vec<u8>>,
     /// The results of work done once since they were kept, by name.
     done: BTreeMap<String, Vec<u8>>,
+    /// The outputs in `kept` and in `done`.
+    #[serde(skip)]
+    outputs: Vec<Counted>,
     #[serde(skip)]
     calls: Calls,
     /// The turn in which the function last asked whether it must stop.
@@ -215,6 +219,7 @@ impl Scopes {
                     call: *call,
                     kept: None,
                     done: BTreeMap::new(),
+                    outputs: Vec::new(),
                     calls,
                     asked: 0,
                 }
@@ -308,20 +313,34 @@ impl Scopes {
     fn decode<T: Checkpoint>(&mut self, name: &str, bytes: &[u8]) -> Result<T, Error> {
         let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
-        embedded::decode(&path, name, &self.known::<T>()?.program, bytes)
+        let decoded = embedded::decode::<T>(&path, name, &self.known::<T>()?.program, bytes)?;
+        let generation = self.checkpoints.last_load().map_or(0, LoadReport::generation);
+        let outputs = self.checkpoints.outputs();
+        outputs.check(&decoded.outputs, generation, Age::Newest)?;
+        outputs.open(&decoded.outputs)?;
+        Ok(*decoded.state)
     }
 
     /// Replaces `bytes` by an encoded value, and checks that the value can be read from them.
-    fn encode<T: Checkpoint>(&mut self, value: &T, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    /// Returns the outputs in it.
+    fn encode<T: Checkpoint>(&mut self, value: &T, bytes: &mut Vec<u8>) -> Result<Vec<Counted>, Error> {
         let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
+        let of_run = Arc::clone(self.checkpoints.outputs());
         let Known { program, net } = self.known::<T>()?;
-        embedded::encode(value, program, bytes)?;
+        let (encoded, counted) = outputs::saving_part(&of_run, || embedded::encode(value, program, bytes));
+        encoded?;
         if net.wants(bytes.len() as u64) {
             net.check(&path, embedded::open(&path, bytes)?)?;
         }
         net.let_through();
-        Ok(())
+        Ok(counted)
+    }
+
+    /// Names the outputs of all scopes to the save that comes: their parts are encoded already.
+    fn count_outputs(&self) {
+        let outputs = self.stack.frames.iter().flat_map(|frame| frame.outputs.iter().cloned());
+        self.checkpoints.outputs().set_parts(outputs.collect());
     }
 
     /// The active scope.
@@ -405,8 +424,9 @@ impl<T: Checkpoint> Scope<'_, T> {
         frame.done.clear();
         // Set first: if the variables panic, nothing is kept.
         frame.calls = Calls::Failed;
-        self.scopes.encode(variables, &mut bytes)?;
+        let outputs = self.scopes.encode(variables, &mut bytes)?;
         let frame = self.scopes.frame()?;
+        frame.outputs = outputs;
         frame.calls = Calls::Kept;
         frame.kept = Some(bytes);
         Ok(())
@@ -421,6 +441,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         self.scopes.turn += 1;
         self.scopes.check_restored()?;
         self.keep(variables)?;
+        self.scopes.count_outputs();
         let saved = self.scopes.checkpoints.save(&self.scopes.stack)?;
         self.scopes.has_saved_for_stop |= self.scopes.checkpoints.is_to_stop();
         Ok(saved)
@@ -439,6 +460,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
         self.scopes.check_restored()?;
         self.keep(variables)?;
+        self.scopes.count_outputs();
         let decision = self.scopes.checkpoints.made_because(why, &self.scopes.stack, Metadata::new())?;
         self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
         Ok(decision)
@@ -494,8 +516,10 @@ impl<T: Checkpoint> Scope<'_, T> {
         *self.scopes.calls() = before;
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut bytes = Vec::new();
-        self.scopes.encode(&result, &mut bytes)?;
-        self.scopes.frame()?.done.insert(name.to_owned(), bytes);
+        let outputs = self.scopes.encode(&result, &mut bytes)?;
+        let frame = self.scopes.frame()?;
+        frame.outputs.extend(outputs);
+        frame.done.insert(name.to_owned(), bytes);
         Ok(result)
     }
 }

@@ -1,5 +1,6 @@
 //! Errors: each says what happened, where, and what to do about it.
 
+mod output;
 mod sorting;
 mod stopped;
 mod words;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::base::text::{listed, plain};
 use crate::evolution::Difference;
+pub use output::OutputFault;
 use words::{Available, Differences, List, ask_a_step, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
@@ -123,6 +125,18 @@ pub enum Error {
         path: PathBuf,
         /// The holder, as it describes itself; empty if it did not.
         holder: String,
+    },
+
+    /// A file that grows with the run cannot be gone on with. It is as it was.
+    #[error("{}", shown!("{} {}", path.display(), output::Shown(*fault, *counted)))]
+    #[non_exhaustive]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// The length that the state counts, in bytes.
+        counted: u64,
+        /// The fault.
+        fault: OutputFault,
     },
 
     /// A run that was started later has the place in an object store now. The states that this run

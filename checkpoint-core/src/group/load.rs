@@ -21,6 +21,7 @@ use crate::base::warnings::warn;
 use crate::container::Manifest;
 use crate::error::{Error, Skipped};
 use crate::outcome::LoadReport;
+use crate::outputs::Age;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{CheckpointReader, Decoded};
 use crate::state::Checkpoint;
@@ -30,6 +31,8 @@ use crate::store::{Directory, RANKS, of_rank};
 #[derive(Clone, Serialize, Deserialize)]
 struct Candidate {
     generation: u64,
+    /// True if it was asked for, and there are newer ones.
+    is_behind: bool,
     table: Table,
     manifest: Manifest,
 }
@@ -43,6 +46,8 @@ struct Search {
     skipped: Vec<Skipped>,
     /// True if only one generation is wanted.
     is_exact: bool,
+    /// True if there are newer ones than that.
+    has_newer: bool,
 }
 
 /// The verdict of a member.
@@ -78,7 +83,13 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let Some(candidate) = candidates.into_iter().next().flatten() else { return Ok(None) };
             let generation = candidate.generation;
             let mut bytes = 0;
-            let (mine, own) = match self.load_part(&candidate, into.as_deref_mut(), &mut bytes) {
+            let loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
+            // A member whose outputs are gone is an error of all, before any of them is cut.
+            let loaded = loaded.and_then(|decoded| {
+                let age = if candidate.is_behind { Age::Behind } else { Age::Newest };
+                self.part.outputs().check(&decoded.outputs, generation, age).map(|()| decoded)
+            });
+            let (mine, own) = match loaded {
                 Ok(decoded) => (Ok((Some(decoded), Found::Whole)), None),
                 Err(error) if error.is_damage() => {
                     (Ok((None, Found::Damaged(error.to_string()))), Some(error))
@@ -94,9 +105,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Found::Damaged(why) => Some((rank, why)),
             });
             let Some((rank, why)) = damage else {
-                let Some(Decoded { state, differences }) = decoded else {
+                let Some(Decoded { state, differences, outputs }) = decoded else {
                     return Err(self.calls.lost("nothing was decoded"));
                 };
+                self.part.outputs().open(&outputs)?;
                 let report = LoadReport {
                     path: self.path.clone(),
                     manifest: candidate.manifest,
@@ -191,7 +203,8 @@ impl Search {
             }
             left = vec![generation];
         }
-        Ok(Search { left, newest, skipped: Vec::new(), is_exact: exact.is_some() })
+        let has_newer = exact.is_some() && exact < newest;
+        Ok(Search { left, newest, skipped: Vec::new(), is_exact: exact.is_some(), has_newer })
     }
 
     /// Returns the next table that is whole; `None` if there is no generation at all.
@@ -213,7 +226,8 @@ impl Search {
                         reader.check_age(Some(generation))?;
                     }
                     let (table, manifest) = (*decoded.state, container.manifest().clone());
-                    return Ok(Some(Candidate { generation, table, manifest }));
+                    let is_behind = self.is_exact && self.has_newer;
+                    return Ok(Some(Candidate { generation, is_behind, table, manifest }));
                 }
                 Err(error) if error.is_damage() && !self.is_exact => self.skip(generation, error),
                 Err(error) => return Err(error),

@@ -13,6 +13,7 @@ use crate::environment;
 use crate::error::Error;
 use crate::history::Journal;
 use crate::outcome::{ExitCodes, Progress, Signal};
+use crate::outputs::OfRun;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::failures::OnFailedSave;
 use crate::run::lifecycle::{Run, Watch};
@@ -66,6 +67,10 @@ pub struct Builder<T, O = Checkpointer<T>> {
     stamp: Stamp,
     /// True for the part of one member of a group.
     is_part: bool,
+    /// True to keep what a load cuts off outputs.
+    keep_cut_outputs: bool,
+    /// The directory of the whole group, in the part of one member.
+    whole: Option<Place>,
     /// `None` for the real disk.
     disk: Option<Arc<dyn Disk>>,
     opened: PhantomData<fn() -> (T, O)>,
@@ -95,6 +100,8 @@ impl<T, O> Builder<T, O> {
             is_of_library: false,
             stamp: Stamp::default(),
             is_part: false,
+            keep_cut_outputs: false,
+            whole: None,
             disk: None,
             opened: PhantomData,
         }
@@ -186,6 +193,27 @@ impl<T, O> Builder<T, O> {
     /// needs as much memory as the state.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Keeps what a load cuts off a file that grows with the run, see
+    /// [`Appended`](crate::Appended): in a file beside it, such as `chain.csv.cut-at-1200`. By
+    /// default it is dropped, since the program writes it once more, unless the newest checkpoint
+    /// is gone or damaged.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let checkpoints = Checkpointer::<u64>::builder(&path).keep_cut_outputs(true).open()?;
+    /// # drop(checkpoints);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_cut_outputs(mut self, keep: bool) -> Self {
+        self.keep_cut_outputs = keep;
         self
     }
 
@@ -329,6 +357,8 @@ impl<T, O> Builder<T, O> {
             is_of_library: self.is_of_library,
             stamp: self.stamp,
             is_part: self.is_part,
+            keep_cut_outputs: self.keep_cut_outputs,
+            whole: self.whole,
             disk: self.disk,
             opened: PhantomData,
         }
@@ -344,7 +374,7 @@ impl<T, O> Builder<T, O> {
     /// keeps the history, the schedule and the rules; `stops` is true where the member looks for
     /// reasons to stop.
     pub(crate) fn for_part(mut self, path: &Path, stops: bool) -> Self {
-        self.path = Place::of(path);
+        self.whole = Some(std::mem::replace(&mut self.path, Place::of(path)));
         self.options.protection = self.options.protection.at_least(0);
         (self.background, self.history) = (false, false);
         self.on_failed_save = OnFailedSave::default();
@@ -480,6 +510,10 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             None => Arc::new(Directory::new(&self.path.absolute()?, self.opened_disk())),
         };
         let claiming = Claiming { within: self.within, ..self.options.claiming() };
+        let outer = self.whole.as_ref().map(Place::absolute).transpose()?;
+        let of_run = outer.or_else(|| self.home.is_none().then(|| home.path().to_owned()));
+        let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::default()));
+        let outputs = OfRun::new(disk, of_run, self.options.durable, self.keep_cut_outputs);
         let Options { protection, compression, warnings, .. } = self.options;
         let reader = CheckpointReader::new(Arc::clone(&home), protection.clone())?;
         let mut reader = reader.warning(warnings.clone());
@@ -512,7 +546,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let unloaded = writer.newest().filter(|_| !self.is_of_library);
         let saver = Saver::new(writer, net, run);
         let checkpointer =
-            Checkpointer::new(reader, branched_from, saver, self.stamp, self.background, unloaded);
+            Checkpointer::new(reader, branched_from, saver, (self.stamp, outputs), self.background, unloaded);
         Ok(checkpointer.into())
     }
 }
@@ -572,6 +606,8 @@ impl<T, O> Clone for Builder<T, O> {
             is_of_library: self.is_of_library,
             stamp: self.stamp.clone(),
             is_part: self.is_part,
+            keep_cut_outputs: self.keep_cut_outputs,
+            whole: self.whole.clone(),
             disk: self.disk.clone(),
             opened: PhantomData,
         }

@@ -19,6 +19,7 @@ use crate::codec;
 use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, Saved, StopReason};
+use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::read_back::ReadBack;
@@ -66,6 +67,7 @@ pub struct Checkpointer<T> {
     branched_from: Option<CheckpointReader<T>>,
     saver: Saver,
     stamp: Stamp,
+    outputs: Arc<OfRun>,
     /// True to make due saves in the background.
     background: bool,
     /// The newest generation of earlier runs, until this run loads one or was warned.
@@ -121,11 +123,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         reader: CheckpointReader<T>,
         branched_from: Option<CheckpointReader<T>>,
         saver: Saver,
-        stamp: Stamp,
+        (stamp, outputs): (Stamp, Arc<OfRun>),
         background: bool,
         unloaded: Option<u64>,
     ) -> Checkpointer<T> {
-        Checkpointer { reader, branched_from, saver, stamp, background, unloaded, buffer: Vec::new() }
+        let buffer = Vec::new();
+        Checkpointer { reader, branched_from, saver, stamp, outputs, background, unloaded, buffer }
     }
 
     /// Warns before a first save that begins to replace generations that this run did not load: the
@@ -220,6 +223,16 @@ impl<T: Checkpoint> Checkpointer<T> {
             }
         }
         if loaded.is_some()
+            && let Some(generation) = self.reader.last_load().map(LoadReport::generation)
+        {
+            // This comes once the whole state is loaded, and no older generation will be tried.
+            let newest = self.saver.settled_writer().map_or(generation, |writer| writer.last());
+            let age = if generation < newest { Age::Older } else { Age::Newest };
+            let found = self.reader.take_outputs();
+            self.outputs.check(&found, generation, age)?;
+            self.outputs.open(&found)?;
+        }
+        if loaded.is_some()
             && let Some(report) = self.reader.last_load()
         {
             self.saver.run.restarted(report);
@@ -228,6 +241,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             Some(origin) if loaded.is_none() => {
                 // A misspelt path must not silently lose the run to continue.
                 let loaded = load(origin)?;
+                outputs::resolve(&origin.take_outputs(), origin.path());
                 loaded.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
             }
             _ => Ok(loaded),
@@ -263,7 +277,11 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
         let _warnings = self.saver.run.warnings.enter();
-        let state = self.reader.load_generation(generation)?;
+        let state = self.reader.load_one(generation)?;
+        let found = self.reader.take_outputs();
+        let newest = self.reader.generations()?.last().copied();
+        let age = if newest > Some(generation) { Age::Behind } else { Age::Older };
+        self.outputs.check(&found, generation, age)?;
         self.unloaded = None;
         if let Some(report) = self.reader.last_load() {
             self.saver.run.restarted(report);
@@ -424,12 +442,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         let context = self.saver.run.save_context();
         context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);
-        let (reader, buffer) = (&self.reader, &mut self.buffer);
+        let (reader, outputs, buffer) = (&self.reader, &self.outputs, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
         let save = || {
             save::save(writer, net, order, &context, buffer, |output, buffer, manifest| {
-                fill(reader, state, output, buffer, manifest)
+                fill((reader, outputs), state, output, buffer, manifest)
             })
         };
         // The state's own code runs in there. Its panic is recorded, and resumed.
@@ -535,6 +553,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         &self.saver.run.warnings
     }
 
+    /// The outputs of this run.
+    pub(crate) fn outputs(&self) -> &Arc<OfRun> {
+        &self.outputs
+    }
+
     /// The saves that are read back.
     pub(crate) fn read_back(&self) -> ReadBack {
         self.saver.read_back
@@ -619,7 +642,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         let is_ours =
             saved.is_some() && saved == self.reader.generations().ok().and_then(|mut all| all.pop());
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
-        let Some(newest) = standing::generation(&self.reader, state, &question) else { return false };
+        let Some(newest) = standing::generation((&self.reader, &self.outputs), state, &question) else {
+            return false;
+        };
         // An earlier run may have left it unsynced.
         writer.keep_for_good(newest)
     }
@@ -633,20 +658,21 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 }
 
-/// Writes the parts of a state, and completes the manifest.
+/// Writes the parts of a state, and completes the manifest. Returns the outputs in the state.
 fn fill<T: Checkpoint>(
-    reader: &CheckpointReader<T>,
+    (reader, outputs): (&CheckpointReader<T>, &Arc<OfRun>),
     state: &T,
     output: &mut Output<'_, '_>,
     buffer: &mut Vec<u8>,
     manifest: &mut Manifest,
-) -> Result<(), Failure> {
+) -> Result<Vec<Counted>, Failure> {
     buffer.clear();
-    let encoded = codec::encode(state, reader.forms(), buffer, output);
+    let (encoded, counted) =
+        outputs::saving(outputs, || codec::encode(state, reader.forms(), buffer, output));
     let observed =
         encoded.map_err(|failure| Failure::of_encoding(failure, reader.path(), || reader.name()))?;
     manifest.complete(&observed);
-    Ok(())
+    Ok(counted)
 }
 
 impl<T> fmt::Debug for Checkpointer<T> {

@@ -10,7 +10,7 @@ use crate::codec;
 use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
 use crate::evolution::Program;
-use crate::run::reader;
+use crate::run::reader::{self, Decoded};
 use crate::state::Checkpoint;
 
 /// Replaces `bytes` by the checkpoint of a value.
@@ -70,11 +70,10 @@ pub(crate) fn decode<T: Checkpoint>(
     part: &str,
     program: &Program,
     bytes: &[u8],
-) -> Result<T, Error> {
+) -> Result<Decoded<T>, Error> {
     let path = path.join(part);
     let container = open(&path, bytes)?;
-    let decoded = reader::decode::<T>(&path, program, &container, &mut ArrayPool::default)?;
-    Ok(*decoded.state)
+    reader::decode::<T>(&path, program, &container, &mut ArrayPool::default)
 }
 
 /// Opens the container that [`encode`] wrote. `path` is for messages.

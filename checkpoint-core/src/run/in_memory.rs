@@ -57,7 +57,7 @@ impl InMemory {
     /// # Errors
     /// As for a load.
     pub fn decode<T: Checkpoint>(&self, bytes: &[u8]) -> Result<T, Error> {
-        embedded::decode(Path::new("memory"), "", &self.0, bytes)
+        embedded::decode(Path::new("memory"), "", &self.0, bytes).map(|decoded| *decoded.state)
     }
 }
 

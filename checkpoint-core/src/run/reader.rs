@@ -17,6 +17,7 @@ use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
 use crate::outcome::LoadReport;
+use crate::outputs::{self, Found};
 use crate::run::options::{Options, reading_options};
 use crate::run::stamp::INPUTS_CHANGED;
 use crate::schema::Schema;
@@ -53,6 +54,8 @@ pub struct CheckpointReader<T> {
     missing: Option<u64>,
     /// The newest generation at the last look at the history.
     seen: Option<u64>,
+    /// The outputs of the state that was loaded last.
+    outputs: Found,
     state: PhantomData<fn() -> T>,
 }
 
@@ -177,6 +180,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             passed_over: Vec::new(),
             missing: None,
             seen: None,
+            outputs: Found::new(),
             state: PhantomData,
         })
     }
@@ -191,7 +195,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// As [`Checkpointer::load`](crate::Checkpointer::load).
     pub fn load(&mut self) -> Result<Option<T>, Error> {
-        match self.load_boxed()? {
+        let loaded = self.load_boxed()?;
+        self.resolve_outputs();
+        match loaded {
             Some(state) => Ok(Some(*state)),
             None => Ok(None),
         }
@@ -208,7 +214,19 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// As [`Checkpointer::load_into`](crate::Checkpointer::load_into).
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
-        Ok(self.load_over(state)?.map(|loaded| *state = *loaded).is_some())
+        let loaded = self.load_over(state)?;
+        self.resolve_outputs();
+        Ok(loaded.map(|loaded| *state = *loaded).is_some())
+    }
+
+    /// Finds the files of the outputs that were loaded. They stay as they are.
+    fn resolve_outputs(&mut self) {
+        outputs::resolve(&std::mem::take(&mut self.outputs), self.home.path());
+    }
+
+    /// The outputs of the state that was loaded last.
+    pub(crate) fn take_outputs(&mut self) -> Found {
+        std::mem::take(&mut self.outputs)
     }
 
     /// Loads the newest undamaged generation into the arrays of `state`, which are taken out of it.
@@ -235,6 +253,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 Ok((loaded, container)) => {
                     self.check_age(Some(generation))?;
                     self.look_for_missing(newest);
+                    self.outputs = loaded.outputs;
                     self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
                     return Ok(Some(loaded.state));
                 }
@@ -294,11 +313,19 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
+        let state = self.load_one(generation)?;
+        self.resolve_outputs();
+        Ok(state)
+    }
+
+    /// Like [`load_generation`](CheckpointReader::load_generation). The caller takes the outputs.
+    pub(crate) fn load_one(&mut self, generation: u64) -> Result<T, Error> {
         let _warnings = self.warnings.enter();
         let begun = Instant::now();
         let (loaded, container) = self
             .read(generation, &mut ArrayPool::default)
             .map_err(|error| self.explain(generation, error))?;
+        self.outputs = loaded.outputs;
         self.report = Some(self.report_of(&container, begun, Vec::new(), loaded.differences));
         Ok(*loaded.state)
     }
@@ -553,6 +580,8 @@ pub(crate) struct Decoded<T> {
     pub(crate) state: Box<T>,
     /// The differences from the state that was saved.
     pub(crate) differences: Vec<Difference>,
+    /// The outputs in the state.
+    pub(crate) outputs: Found,
 }
 
 /// Decodes the state of a container. Every part is verified before it is decoded. Calls `pool`
@@ -586,12 +615,14 @@ pub(crate) fn decode_parts<T: Checkpoint>(
     let is_same_form = compared.is_same_form();
     let Compared { differences, has_more, plan } = compared;
     let room = program.room();
-    let decoded = if is_same_form {
-        codec::decode(bytes, room, arrays)
-    } else {
-        let schemas = (&manifest.schema, Some(program));
-        evolution::decode_by_schema(bytes, schemas, (&plan, room), arrays)
-    };
+    let (decoded, outputs) = outputs::loading(|| {
+        if is_same_form {
+            codec::decode(bytes, room, arrays)
+        } else {
+            let schemas = (&manifest.schema, Some(program));
+            evolution::decode_by_schema(bytes, schemas, (&plan, room), arrays)
+        }
+    });
     let (path, name) = (path.to_owned(), || name_of::<T>(program.schema()));
     let state = match decoded {
         Ok(state) => state,
@@ -617,7 +648,7 @@ pub(crate) fn decode_parts<T: Checkpoint>(
     } else if let Some(first) = differences.first() {
         tracing::info!(?path, count, %first, "loaded a state that was saved from a different type, by its names");
     }
-    Ok(Decoded { state, differences })
+    Ok(Decoded { state, differences, outputs })
 }
 
 /// Checks that the bytes belong to this state, whose schema may have changed. Returns the

@@ -9,6 +9,7 @@ use crate::codec::{self, NoMemory};
 use crate::container::{Container, ContainerWriter, Manifest, Refusal, Source};
 use crate::error::Error;
 use crate::outcome::{Progress, Saved};
+use crate::outputs::{self, Counted};
 use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
 use crate::run::stamp;
@@ -84,7 +85,7 @@ pub(crate) struct Order {
 
 /// Writes a container, and publishes it as the generation that its manifest names. `fill` writes
 /// the arrays, and puts the bytes of the rest of the state into `rest`; it may complete the
-/// manifest.
+/// manifest. It returns the outputs that the state counts on.
 ///
 /// If the disk is full and the program wants it, room is made, and `fill` is called once more.
 pub(crate) fn save(
@@ -93,7 +94,7 @@ pub(crate) fn save(
     order: Order,
     context: &SaveContext,
     rest: &mut Vec<u8>,
-    mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<(), Failure>,
+    mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
 ) -> Result<Saved, Error> {
     let again = context.makes_room.then(|| order.clone());
     match (write(writer, net, order, context, rest, &mut fill), again) {
@@ -120,7 +121,7 @@ fn write(
     Order { mut manifest, begun, stall }: Order,
     context: &SaveContext,
     rest: &mut Vec<u8>,
-    fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<(), Failure>,
+    fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
     let watcher = &context.watcher;
@@ -137,12 +138,16 @@ fn write(
     let can_open = writer.protection().can_open();
     let is_checked = !can_open || !can_be_opened;
     let mut container = container.tagged(writer.protection().tag_key()).checked(is_checked);
-    match fill(&mut container, rest, &mut manifest) {
-        Ok(()) => drop(container.finish(rest, manifest).map_err(failed)?),
+    let mut counted = match fill(&mut container, rest, &mut manifest) {
+        Ok(counted) => counted,
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),
-    }
+    };
+    container.finish(rest, manifest).map_err(failed)?;
     let bytes = seal.finish().map_err(failed)?.written;
+    // This comes before the file has its name: no generation must count on bytes that a power cut
+    // can take.
+    outputs::sync_all(&mut counted)?;
     let sealed = draft.seal()?;
     // This comes before the file has its name: a file that cannot be loaded must never be the
     // newest generation, nor replace an older one.
@@ -162,6 +167,7 @@ fn write(
             return Err(error);
         }
     }
+    outputs::acknowledge(&counted);
     if is_doubtful {
         writer.mark_doubtful(generation);
     }

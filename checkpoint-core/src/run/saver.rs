@@ -11,6 +11,7 @@ use crate::codec::NoMemory;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
+use crate::outputs::Counted;
 use crate::run::lifecycle::{Run, SaveContext, SaveOutcome};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::save::{self, Failure, Order, Output};
@@ -25,6 +26,8 @@ pub(crate) struct Staging {
     arrays: Vec<StagedArray>,
     /// The number of these that belong to the present save.
     used: usize,
+    /// The outputs in the state, with their lengths at the time of the copy.
+    pub(crate) outputs: Vec<Counted>,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,7 @@ impl Staging {
     /// Empties the copy, and keeps its memory.
     fn clear(&mut self) {
         self.state.clear();
+        self.outputs.clear();
         self.used = 0;
     }
 
@@ -363,12 +367,16 @@ impl Worker {
 fn run(Job { mut idle, order, context }: Job) -> Done {
     let _warnings = context.warnings.enter();
     let (name, generation) = (order.manifest.name.clone(), order.manifest.generation);
-    let Idle { writer, net, staging: Staging { state, arrays, .. } } = &mut *idle;
+    let Idle { writer, net, staging: Staging { state, arrays, outputs, .. } } = &mut *idle;
+    let outputs = std::mem::take(outputs);
     // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file
     // removes itself.
-    let saved =
-        caught(|| save::save(writer, net, order, &context, state, |output, _, _| write(arrays, output)))
-            .unwrap_or_else(|message| Err(Error::Panicked { name, message }));
+    let saved = caught(|| {
+        save::save(writer, net, order, &context, state, |output, _, _| {
+            write(arrays, output).map(|()| outputs.clone())
+        })
+    })
+    .unwrap_or_else(|message| Err(Error::Panicked { name, message }));
     Done { idle, generation, saved }
 }
 

@@ -1,10 +1,12 @@
 //! Decides if the newest generation has a state already: then it need not be saved once more.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::codec;
 use crate::codec::Forms;
 use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, TagKey};
+use crate::outputs::{self, OfRun};
 use crate::run::reader::CheckpointReader;
 use crate::run::stamp;
 use crate::state::Checkpoint;
@@ -24,7 +26,7 @@ pub(crate) struct Question<'a> {
 /// Returns the newest generation, if a restart would find exactly this state and metadata in it: it
 /// was read, and is undamaged. Any error on the way means no: then the state is saved.
 pub(crate) fn generation<T: Checkpoint>(
-    reader: &CheckpointReader<T>,
+    (reader, outputs): (&CheckpointReader<T>, &Arc<OfRun>),
     state: &T,
     question: &Question<'_>,
 ) -> Option<u64> {
@@ -34,8 +36,13 @@ pub(crate) fn generation<T: Checkpoint>(
         return None;
     }
     let container = reader.container(newest).ok()?;
-    (fits(reader, container.manifest(), question) && has_bytes(state, reader.forms(), &container))
-        .then_some(newest)
+    if !fits(reader, container.manifest(), question) {
+        return None;
+    }
+    let (stands, mut counted) = outputs::saving(outputs, || has_bytes(state, reader.forms(), &container));
+    // An earlier run may have left them unsynced, and nothing was written to cut them since the load.
+    let stands = stands && outputs::sync_all(&mut counted).is_ok();
+    stands.then_some(newest)
 }
 
 /// True if a manifest equals that of a new save.

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
+use super::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
 use super::{Log, RealDisk};
 use crate::container::Source;
 use crate::{CheckpointReader, Checkpointer, Error, OnFailedSave, Schedule};
@@ -133,6 +133,10 @@ impl Disk for FaultyDisk {
 
     fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.ask("create", path, || self.real.create_small(path, bytes))
+    }
+
+    fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
+        self.real.open_growing(path, opening)
     }
 
     fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {

@@ -21,7 +21,9 @@ pub(crate) use guard::WithinGuard;
 pub use guard::{Guard, Lock};
 pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
 pub use local::{Access, CopyWay};
-pub(crate) use local::{Directory, Disk, RealDisk, check_file_size, copy_generation, holder};
+pub(crate) use local::{
+    Directory, Disk, Growing, Opening, RealDisk, check_file_size, copy_generation, holder,
+};
 pub(crate) use name::{
     ACCEPTED, RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of,
     temporary as temporary_name,

@@ -34,6 +34,11 @@ impl Place {
         Place { given: path.to_owned(), absolute }
     }
 
+    /// The path for messages: absolute where that is known.
+    pub(crate) fn shown(&self) -> &Path {
+        self.absolute.as_deref().unwrap_or(&self.given)
+    }
+
     /// The path, or the error of making it absolute.
     pub(crate) fn absolute(&self) -> Result<PathBuf, Error> {
         if self.given.to_str().is_some_and(is_url) {

@@ -133,6 +133,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
         self.reader.verify(generation)?;
         self.saver.writer()?.discard_newer(generation)?;
+        self.outputs.is_newest(generation);
         self.saver.run.discarded(generation);
         tracing::info!(path = %self.path().display(), generation, "all newer generations are removed");
         Ok(())

@@ -8,6 +8,7 @@ use crate::codec::{self, Observed};
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Progress, SaveReason, SaveStarted, Saved};
+use crate::outputs;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::save::Failure;
@@ -98,11 +99,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         let metadata = self.stamp.mark(metadata)?;
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let mut manifest = self.reader.new_manifest(generation, metadata);
-        let (reader, staging) = (&self.reader, self.saver.staging()?);
+        let (reader, outputs, staging) = (&self.reader, &self.outputs, self.saver.staging()?);
         let copy = || {
             let mut bytes = std::mem::take(&mut staging.state);
-            let encoded = codec::encode(state, reader.forms(), &mut bytes, staging);
-            staging.state = bytes;
+            let (encoded, counted) =
+                outputs::saving(outputs, || codec::encode(state, reader.forms(), &mut bytes, staging));
+            (staging.state, staging.outputs) = (bytes, counted);
             encoded.map_err(|failure| match Failure::of_encoding(failure, reader.path(), || reader.name()) {
                 Failure::Encode(error) => error,
                 Failure::Write(error) => Error::Encode { name: reader.name(), why: error.to_string() },

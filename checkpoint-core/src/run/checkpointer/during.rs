@@ -128,7 +128,7 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
         let context = self.saver.run.save_context();
         context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);
-        let (reader, buffer) = (&self.reader, &mut self.buffer);
+        let (reader, outputs, buffer) = (&self.reader, &self.outputs, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
         // Code of the state runs in there.
@@ -136,7 +136,7 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
             let _warnings = context.warnings.enter();
             let save = || {
                 save::save(writer, net, order.clone(), &context, buffer, |output, buffer, manifest| {
-                    fill(reader, state, output, buffer, manifest)
+                    fill((reader, outputs), state, output, buffer, manifest)
                 })
             };
             catch_unwind(AssertUnwindSafe(save))

@@ -96,7 +96,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let (key, is_encrypted) = (protection.tag_key(), protection.encrypts());
         let is_ours = saved == Some(generation);
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
-        standing::generation(&self.reader, state, &question) == Some(generation)
+        standing::generation((&self.reader, &self.outputs), state, &question) == Some(generation)
             && writer.keep_for_good(generation)
     }
 }

@@ -63,6 +63,12 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Opens a file that grows line by line. Creates it where it is absent.
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>>;
 
+    /// Opens a file of the program that grows with its run. Any other kind than a regular file is
+    /// an error, and is not waited for. Unless it is only looked at, the file is locked until it is
+    /// closed: [`io::ErrorKind::WouldBlock`] where another has it, no error where there are no
+    /// locks.
+    fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>>;
+
     /// True if a path leads to a directory; `None` where it leads to nothing.
     fn is_directory(&self, path: &Path) -> Option<bool>;
 
@@ -106,6 +112,39 @@ pub(crate) trait Output: Write + fmt::Debug + Send {
 
     /// The identity of the file; `None` where the system has no identities.
     fn identity(&self) -> Option<Identity>;
+}
+
+/// The purpose of opening a file that grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// To read it.
+    Look,
+    /// To write to an existing file.
+    Write,
+    /// To write to a new file. A name that is taken is an error
+    /// ([`io::ErrorKind::AlreadyExists`]).
+    Create,
+}
+
+/// A file of the program that grows with its run.
+pub(crate) trait Growing: fmt::Debug + Send + Sync {
+    /// The length in bytes.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Reads from this offset on.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes from this offset on. After an error, some of the bytes may be there.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts the file.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+
+    /// Makes the content durable. An error is final, as for [`Output::sync`].
+    fn sync(&self) -> io::Result<()>;
+
+    /// The identity of the file; `None` where the system has no identities.
+    fn identity(&self) -> io::Result<Option<Identity>>;
 }
 
 /// The outcome of taking a lock.

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
+use super::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
+use super::growing;
 use super::lock::{self, TryLock};
 use super::log::FileLog;
 use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
@@ -278,6 +279,10 @@ impl Disk for RealDisk {
 
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
         Ok(Box::new(FileLog::open(path, self.access)?))
+    }
+
+    fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
+        growing::open(path, opening)
     }
 
     fn is_directory(&self, path: &Path) -> Option<bool> {

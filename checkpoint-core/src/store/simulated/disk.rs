@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::image::{Data, Image, Inode, Node};
 use crate::container::Source;
-use crate::store::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
+use crate::store::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
 use crate::store::{Lock, Log, name};
 
 /// The number of bytes of one write: a cut can come between two of these, as between two calls of
@@ -185,6 +185,17 @@ impl SimulatedDisk {
         let (directory, name) = inner.live.place(to)?;
         inner.happen(Event::Link { directory, name, inode, is_directory: false });
         inner.happen(Event::SyncDirectory { directory });
+        Ok(())
+    }
+
+    /// Syncs a file that is open, unless that is planned to fail and to lose its data.
+    fn sync_open(&self, inode: Inode) -> io::Result<()> {
+        let mut inner = self.ask()?;
+        if matches!(inner.fault, Some((place, Fault::LosingSync)) if place + 1 == inner.asked) {
+            inner.happen(Event::Lose { inode });
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        inner.happen(Event::SyncFile { inode });
         Ok(())
     }
 
@@ -427,6 +438,20 @@ impl Disk for Arc<SimulatedDisk> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
+        let is_looked_at = opening == Opening::Look;
+        let mut inner = if is_looked_at { self.inner() } else { self.ask()? };
+        let inode = match opening {
+            Opening::Create => inner.create(path, false)?,
+            Opening::Look | Opening::Write => inner.live.find(path)?,
+        };
+        inner.live.file(inode)?;
+        if !is_looked_at && !inner.locked.insert(inode) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(SimulatedGrowing { disk: Arc::clone(self), inode, is_locked: !is_looked_at }))
+    }
+
     fn is_directory(&self, path: &Path) -> Option<bool> {
         let inner = self.inner();
         let inode = inner.live.find(path).ok()?;
@@ -502,13 +527,7 @@ impl Output for SimulatedOutput {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut inner = self.disk.ask()?;
-        if matches!(inner.fault, Some((place, Fault::LosingSync)) if place + 1 == inner.asked) {
-            inner.happen(Event::Lose { inode: self.inode });
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        inner.happen(Event::SyncFile { inode: self.inode });
-        Ok(())
+        self.disk.sync_open(self.inode)
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -519,6 +538,59 @@ impl Output for SimulatedOutput {
 impl Drop for SimulatedOutput {
     fn drop(&mut self) {
         if self.former.is_some() {
+            self.disk.inner().locked.remove(&self.inode);
+        }
+    }
+}
+
+/// A file of the program that grows.
+#[derive(Debug)]
+struct SimulatedGrowing {
+    disk: Arc<SimulatedDisk>,
+    inode: Inode,
+    is_locked: bool,
+}
+
+impl Growing for SimulatedGrowing {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.inner().live.file(self.inode)?.bytes.len() as u64)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let inner = self.disk.inner();
+        let from = usize::try_from(offset).unwrap();
+        let all = &inner.live.file(self.inode)?.bytes;
+        buffer.copy_from_slice(all.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut offset = usize::try_from(offset).unwrap();
+        for piece in bytes.chunks(PIECE) {
+            self.disk.ask()?.happen(Event::Write { inode: self.inode, offset, bytes: piece.into() });
+            offset += piece.len();
+        }
+        Ok(())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).unwrap();
+        self.disk.ask()?.happen(Event::SetLength { inode: self.inode, length });
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync_open(self.inode)
+    }
+
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        Ok(Some(Identity(0, self.inode as u64)))
+    }
+}
+
+impl Drop for SimulatedGrowing {
+    fn drop(&mut self) {
+        if self.is_locked {
             self.disk.inner().locked.remove(&self.inode);
         }
     }

@@ -31,5 +31,6 @@ mod image;
 #[cfg(shuttle)]
 mod interleavings;
 pub(crate) mod mutants;
+mod outputs;
 mod scenarios;
 mod tests;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
 use crate::container::{Source, forge};
-use crate::store::local::disk::{Disk, Hold, Identity, Locking, NewFile, Output};
+use crate::store::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
 use crate::store::{Log, name};
 
 /// A fault of the protocol.
@@ -37,6 +37,9 @@ pub(super) enum Mutant {
     OlderNotTried,
     ChecksumIgnored,
     GenerationInManifestIgnored,
+    /// A file that grows with the run is not synced before the checkpoint that counts on it. Its own
+    /// campaign finds it.
+    OutputNotSynced,
     /// Retention and pins do not wait for each other, and retention looks for pins only before it
     /// acts. The orders of threads find it, power cuts do not.
     #[cfg(shuttle)]
@@ -247,6 +250,14 @@ impl Disk for MutantDisk {
         self.0.disk.open_log(path)
     }
 
+    fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
+        let file = self.0.disk.open_growing(path, opening)?;
+        Ok(match self.0.mutant {
+            Mutant::OutputNotSynced => Box::new(NotSynced(file)),
+            _ => file,
+        })
+    }
+
     fn is_directory(&self, path: &Path) -> Option<bool> {
         self.0.disk.is_directory(path)
     }
@@ -292,6 +303,36 @@ struct NotHeld;
 
 #[cfg(shuttle)]
 impl Hold for NotHeld {}
+
+/// A file that grows, and is never synced.
+#[derive(Debug)]
+struct NotSynced(Box<dyn Growing>);
+
+impl Growing for NotSynced {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        self.0.identity()
+    }
+}
 
 #[derive(Debug)]
 struct MutantOutput {

@@ -1,0 +1,79 @@
+//! The faults of files that grow with a run.
+
+use std::fmt;
+
+/// The reason that a file which grows with the run cannot be gone on with; see
+/// [`Appended`](crate::Appended). No byte of it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutputFault {
+    /// There is no such file.
+    Gone,
+    /// It is shorter than the state counts: it has this number of bytes.
+    Shorter {
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// Its bytes, up to the length that the state counts, do not end as they did.
+    Other,
+    /// Another program wrote to it while this one did: it has this number of bytes.
+    Longer {
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// Another value, here or in another program, appends to it.
+    InUse,
+    /// The state was loaded from the directory of another run, or by a reader.
+    OtherRun,
+    /// A newer checkpoint counts on bytes that this value would cut off.
+    NotNewest,
+    /// This process was forked from the one that has the file open.
+    OtherProcess,
+}
+
+/// Shows a fault behind the path of the file.
+pub(super) struct Shown(pub(super) OutputFault, pub(super) u64);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(fault, counted) = self;
+        match fault {
+            OutputFault::Gone => write!(
+                formatter,
+                "is gone, and the state counts on its first {counted} bytes: put it back, or load an older generation \
+                 with `load_generation`"
+            ),
+            OutputFault::Shorter { length } => write!(
+                formatter,
+                "has {length} bytes, and the state counts on its first {counted}: put the longer file back, or load an \
+                 older generation with `load_generation`"
+            ),
+            OutputFault::Other => write!(
+                formatter,
+                "is another file than the one that the state counts on: its first {counted} bytes do not end as they \
+                 did; put the right file back, or load an older generation with `load_generation`"
+            ),
+            OutputFault::Longer { length } => write!(
+                formatter,
+                "has {length} bytes, of which this program wrote {counted}: another program writes to it; give each \
+                 program a file of its own"
+            ),
+            OutputFault::InUse => formatter.write_str(
+                "is appended to by another value of this program, or by another program: drop that value first, or give \
+                 this one another file with `Appended::continue_in`",
+            ),
+            OutputFault::OtherRun => formatter.write_str(
+                "belongs to another run: the state was loaded from the directory of that run, or by a reader; to go on \
+                 with a copy of the file, call `Appended::continue_in` with another path",
+            ),
+            OutputFault::NotNewest => write!(
+                formatter,
+                "has bytes behind the first {counted} that a newer checkpoint counts on: save this state before you \
+                 write, or remove the newer checkpoints with `discard_newer`"
+            ),
+            OutputFault::OtherProcess => formatter.write_str(
+                "is appended to by the process that this one was forked from: give the forked process a file of its own",
+            ),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The outputs of one run: the values that its states have, at each save and load.
+//!
+//! A save encodes the state, and meets each output on the way: while [`saving`] is on the stack, an
+//! output that is serialized in this thread adds itself to a list. The save then syncs the files of
+//! the list before it publishes the checkpoint. A load does the same while it decodes, in
+//! [`loading`]. A format of another library inside a field, such as JSON text, makes no difference.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::file::OpenFile;
+use super::value::{Age, Value};
+use crate::error::Error;
+use crate::store::Disk;
+
+/// The outputs of one checkpointer.
+#[derive(Debug)]
+pub(crate) struct OfRun {
+    disk: Arc<dyn Disk>,
+    /// The checkpoint directory of the run; `None` for another place.
+    path: Option<PathBuf>,
+    durable: bool,
+    keeps_cut: bool,
+    /// The files that states of this run had open.
+    files: Mutex<Vec<Weak<OpenFile>>>,
+    /// Outputs in parts of a state that were encoded earlier, as by `Scopes`.
+    parts: Mutex<Vec<Counted>>,
+    /// Values with newer generations behind theirs, each with its generation.
+    behind: Mutex<Vec<(u64, Weak<Value>)>>,
+}
+
+/// The outputs of a loaded state.
+pub(crate) type Found = Vec<Weak<Value>>;
+
+/// An output in a state that is being saved.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    value: Arc<Value>,
+    file: Option<Arc<OpenFile>>,
+    length: u64,
+    durable: bool,
+    run: Weak<OfRun>,
+}
+
+thread_local! {
+    /// The save that encodes a state in this thread.
+    static SAVING: RefCell<Option<Saving>> = const { RefCell::new(None) };
+    /// The outputs that this thread has decoded.
+    static LOADING: RefCell<Option<Found>> = const { RefCell::new(None) };
+}
+
+struct Saving {
+    run: Arc<OfRun>,
+    counted: Vec<Counted>,
+}
+
+/// Puts back the former value when it is dropped, also by a panic of the code of the user.
+struct Restore<S: 'static>(&'static std::thread::LocalKey<RefCell<Option<S>>>, Option<S>);
+
+impl<S> Restore<S> {
+    fn set(key: &'static std::thread::LocalKey<RefCell<Option<S>>>, value: S) -> Restore<S> {
+        Restore(key, key.replace(Some(value)))
+    }
+
+    fn take(&self) -> Option<S> {
+        self.0.take()
+    }
+}
+
+impl<S> Drop for Restore<S> {
+    fn drop(&mut self) {
+        self.0.set(self.1.take());
+    }
+}
+
+/// Does `encode`, and returns the outputs that it met, and those of parts that were encoded earlier.
+pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
+    let (encoded, mut counted) = saving_part(run, encode);
+    counted.extend(lock(&run.parts).iter().cloned());
+    (encoded, counted)
+}
+
+/// Does `encode`, and returns the outputs that it met.
+pub(crate) fn saving_part<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
+    let saving = Saving { run: Arc::clone(run), counted: Vec::new() };
+    let scope = Restore::set(&SAVING, saving);
+    let encoded = encode();
+    let counted = scope.take().map(|saving| saving.counted).unwrap_or_default();
+    (encoded, counted)
+}
+
+/// Does `decode`, and returns the outputs that it made.
+pub(crate) fn loading<R>(decode: impl FnOnce() -> R) -> (R, Found) {
+    let scope = Restore::set(&LOADING, Vec::new());
+    let decoded = decode();
+    let found = scope.take().unwrap_or_default();
+    (decoded, found)
+}
+
+/// The run that saves in this thread, if one does.
+pub(super) fn run_that_saves() -> Option<Arc<OfRun>> {
+    SAVING.with_borrow(|saving| saving.as_ref().map(|saving| Arc::clone(&saving.run)))
+}
+
+/// Adds a value that is being encoded, with the number of bytes that were encoded for it.
+pub(super) fn count(value: &Arc<Value>, length: u64) {
+    let file = value.open_file();
+    SAVING.with_borrow_mut(|saving| {
+        let Some(Saving { run, counted }) = saving else { return };
+        if let Some(file) = &file {
+            file.promise(length);
+            run.note(file);
+        }
+        value.belongs_to(run);
+        let (value, durable, run) = (Arc::clone(value), run.durable, Arc::downgrade(run));
+        counted.push(Counted { value, file, length, durable, run });
+    });
+}
+
+/// Adds a value that was decoded.
+pub(super) fn add_loaded(value: &Arc<Value>) {
+    LOADING.with_borrow_mut(|loading| {
+        if let Some(found) = loading {
+            found.push(Arc::downgrade(value));
+        }
+    });
+}
+
+/// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
+pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
+    for Counted { value, file, length, durable, run } in counted {
+        *file = value.sync(file.as_ref(), *length, *durable)?;
+        if let (Some(file), Some(run)) = (&file, run.upgrade()) {
+            file.promise(*length);
+            run.note(file);
+        }
+    }
+    Ok(())
+}
+
+/// Notes that the checkpoint is the newest from now on.
+pub(crate) fn acknowledge(counted: &[Counted]) {
+    for Counted { value, file, length, .. } in counted {
+        match file {
+            Some(file) => file.acknowledge(*length),
+            None => value.is_newest(),
+        }
+    }
+}
+
+/// Resolves the paths of outputs that a reader loaded from a checkpoint directory.
+pub(crate) fn resolve(found: &Found, path: &Path) {
+    found.iter().filter_map(Weak::upgrade).for_each(|value| value.resolve(path.parent()));
+}
+
+fn lock<S>(mutex: &Mutex<S>) -> MutexGuard<'_, S> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl OfRun {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        path: Option<PathBuf>,
+        durable: bool,
+        keeps_cut: bool,
+    ) -> Arc<OfRun> {
+        let (files, parts, behind) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(OfRun { disk, path, durable, keeps_cut, files, parts, behind })
+    }
+
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(super) fn keeps_cut(&self) -> bool {
+        self.keeps_cut
+    }
+
+    /// The directory that holds the checkpoint directory.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.path.as_deref().and_then(Path::parent)
+    }
+
+    /// The name of the checkpoint directory.
+    pub(super) fn name(&self) -> String {
+        let name = self.path.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+        name.unwrap_or_default().to_owned()
+    }
+
+    /// The path of an output in a checkpoint: relative if it is near the checkpoint directory, so
+    /// that the two can be moved together.
+    pub(super) fn stored<'p>(&self, path: &'p Path) -> &'p Path {
+        let near = self.directory().and_then(|directory| path.strip_prefix(directory).ok());
+        near.unwrap_or(path)
+    }
+
+    /// True if an output of the directory of that name, beside this one, must be left to it: this
+    /// directory is a copy.
+    pub(super) fn is_other(&self, name: &str) -> bool {
+        let is_named_so = name == self.name() || name.is_empty() || self.path.is_none();
+        let other = self.directory().map(|directory| directory.join(name));
+        !is_named_so && other.is_some_and(|other| self.disk.is_directory(&other) == Some(true))
+    }
+
+    /// The file at this path, if a value of this process has it open.
+    pub(super) fn open_at(&self, path: &Path) -> Option<Arc<OpenFile>> {
+        lock(&self.files).iter().filter_map(Weak::upgrade).find(|file| file.path() == path)
+    }
+
+    /// Notes a file that a value of this run has open.
+    pub(super) fn note(&self, file: &Arc<OpenFile>) {
+        let mut files = lock(&self.files);
+        if !files.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(file))) {
+            files.retain(|known| known.strong_count() > 0);
+            files.push(Arc::downgrade(file));
+        }
+    }
+
+    /// Sets the outputs in parts of the state that were encoded earlier.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn set_parts(&self, parts: Vec<Counted>) {
+        *lock(&self.parts) = parts;
+    }
+
+    /// Checks the outputs of a state that this run loaded from a generation, and changes none.
+    pub(crate) fn check(self: &Arc<Self>, found: &Found, generation: u64, age: Age) -> Result<(), Error> {
+        for value in found.iter().filter_map(Weak::upgrade) {
+            value.give_to(self, age)?;
+            if age == Age::Behind {
+                lock(&self.behind).push((generation, Arc::downgrade(&value)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the outputs of a state that was loaded as a whole, and cuts them.
+    pub(crate) fn open(&self, found: &Found) -> Result<(), Error> {
+        found.iter().filter_map(Weak::upgrade).try_for_each(|value| value.open_after_load())
+    }
+
+    /// Notes that a generation is the newest now: the newer ones were removed.
+    pub(crate) fn is_newest(&self, generation: u64) {
+        lock(&self.behind).retain(|(behind, value)| {
+            let is_behind = *behind != generation;
+            if !is_behind && let Some(value) = value.upgrade() {
+                value.is_newest();
+            }
+            is_behind && value.strong_count() > 0
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! A file of the program that grows with its run, on the real file system.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+use super::disk::{Growing, Identity, Opening};
+use super::output::write_all_at;
+use super::real::{identity, must_be_regular};
+
+/// Opens a regular file. Follows a symbolic link: the user chose the place of the file.
+pub(super) fn open(path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(opening != Opening::Look).create_new(opening == Opening::Create);
+    // Opening a FIFO must not wait for the other side.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    let file = options.open(path)?;
+    must_be_regular(&file)?;
+    // On other systems a lock would keep other programs from reading the file.
+    if cfg!(unix)
+        && opening != Opening::Look
+        && let Err(TryLockError::WouldBlock) = file.try_lock()
+    {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(Box::new(GrowingFile(file)))
+}
+
+/// An open file. A file system without locks gave none.
+#[derive(Debug)]
+struct GrowingFile(File);
+
+impl Growing for GrowingFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
+        }
+        #[cfg(not(unix))]
+        {
+            use std::io::{Read, Seek, SeekFrom};
+            let mut file = &self.0;
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(buffer)
+        }
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        write_all_at(&self.0, bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        Ok(identity(&self.0.metadata()?))
+    }
+}

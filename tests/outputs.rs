@@ -1,0 +1,536 @@
+//! Files that grow with a run: after any number of crashes they are those of a run without one.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use crate::common::{inside, names_in, once_more};
+use checkpointed::{
+    Appended, CheckpointReader, Checkpointer, Error, OutputFault, ReadBack, Schedule, checkpointed,
+};
+
+#[checkpointed]
+#[derive(Clone, Debug)]
+struct Chain {
+    step: u64,
+    value: u64,
+    samples: Appended,
+    log: Appended,
+}
+
+impl Chain {
+    fn new(directory: &Path) -> Chain {
+        let at = |name: &str| Appended::at(directory.join(name));
+        Chain { step: 0, value: 1, samples: at("chain.csv"), log: at("chain.log") }
+    }
+
+    fn advance(&mut self) {
+        self.step += 1;
+        self.value = self.value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        writeln!(self.samples, "{},{}", self.step, self.value).unwrap();
+        if self.step.is_multiple_of(7) {
+            // Longer than the buffer now and then.
+            let length = if self.step.is_multiple_of(70) { 70_000 } else { 70 };
+            writeln!(self.log, "{}", "=".repeat(length)).unwrap();
+        }
+    }
+}
+
+fn open(directory: &Path) -> Checkpointer<Chain> {
+    Checkpointer::open(directory.join("run.ckpt")).unwrap()
+}
+
+fn content(directory: &Path, name: &str) -> Vec<u8> {
+    fs::read(directory.join(name)).unwrap()
+}
+
+/// The files after this number of steps without an interruption.
+fn expected(steps: u64) -> (Vec<u8>, Vec<u8>) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut chain = Chain::new(directory.path());
+    (0..steps).for_each(|_| chain.advance());
+    open(directory.path()).finish(&chain).unwrap();
+    (content(directory.path(), "chain.csv"), content(directory.path(), "chain.log"))
+}
+
+fn assert_files(directory: &Path, steps: u64) {
+    let (samples, log) = expected(steps);
+    assert!(content(directory, "chain.csv") == samples, "the samples after {steps} steps");
+    assert!(content(directory, "chain.log") == log, "the log after {steps} steps");
+}
+
+fn fault(error: &Error) -> OutputFault {
+    match error {
+        Error::Output { fault, .. } => *fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn fault_of(error: &std::io::Error) -> OutputFault {
+    fault(error.get_ref().unwrap().downcast_ref().unwrap())
+}
+
+const STEPS: u64 = 3000;
+
+#[cfg(unix)]
+#[test]
+fn killed_at_any_moment_the_files_end_as_if_never() {
+    let test = "killed_at_any_moment_the_files_end_as_if_never";
+    if let Some(directory) = inside() {
+        let builder = Checkpointer::<Chain>::builder(directory.join("run.ckpt"));
+        let mut checkpoints = builder.schedule(Schedule::every_steps(20)).background(true).open().unwrap();
+        let mut chain = checkpoints.load_or_else(|| Chain::new(&directory)).unwrap();
+        while chain.step < STEPS {
+            chain.advance();
+            checkpoints.save_if_due(&chain).unwrap();
+            if chain.step.is_multiple_of(90) {
+                checkpoints.save(&chain).unwrap();
+            }
+        }
+        checkpoints.finish(&chain).unwrap();
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let most = std::env::var("CHECKPOINT_KILLS").ok().map_or(60, |text| text.parse::<u64>().unwrap());
+    let (mut kills, mut runs) = (0, 0);
+    while kills < most {
+        runs += 1;
+        let mut program = once_more(test, &[], directory.path());
+        let mut child = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_micros(7919 * (kills * kills % 29)));
+        child.kill().unwrap();
+        if child.wait().unwrap().success() {
+            // It came to its end: the next one begins again.
+            assert_files(directory.path(), STEPS);
+            fs::remove_dir_all(directory.path()).unwrap();
+            fs::create_dir(directory.path()).unwrap();
+        } else {
+            kills += 1;
+        }
+    }
+    let last = once_more(test, &[], directory.path()).output().unwrap();
+    assert!(last.status.success(), "{last:?}");
+    assert_files(directory.path(), STEPS);
+    println!("{kills} kills in {runs} runs");
+}
+
+#[test]
+fn a_load_cuts_what_came_after_the_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    let mut checkpoints = open(path);
+    (0..50).for_each(|_| chain.advance());
+    checkpoints.save(&chain).unwrap();
+    (0..50).for_each(|_| chain.advance());
+    drop((chain, checkpoints));
+    assert!(content(path, "chain.csv").len() > expected(50).0.len(), "the rest was written, too");
+
+    // A reader changes nothing, and its value cannot be written to.
+    let mut reader = CheckpointReader::<Chain>::open(path.join("run.ckpt")).unwrap();
+    let mut seen = reader.load().unwrap().unwrap();
+    assert_eq!(seen.samples.path(), path.join("chain.csv"));
+    assert_eq!(fault_of(&seen.samples.write_all(b"x").unwrap_err()), OutputFault::OtherRun);
+    assert!(content(path, "chain.csv").len() > expected(50).0.len());
+
+    let chain = open(path).load().unwrap().unwrap();
+    assert_eq!(chain.samples.len(), expected(50).0.len() as u64);
+    assert_files(path, 50);
+    assert_eq!(names_in(path), ["chain.csv", "chain.log", "run.ckpt"]);
+}
+
+#[test]
+fn what_a_load_cuts_is_kept_on_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    let mut checkpoints = open(path);
+    chain.advance();
+    checkpoints.save(&chain).unwrap();
+    let counted = chain.samples.len();
+    chain.advance();
+    drop((chain, checkpoints));
+    let rest = content(path, "chain.csv").split_off(usize::try_from(counted).unwrap());
+    let mut checkpoints =
+        Checkpointer::<Chain>::builder(path.join("run.ckpt")).keep_cut_outputs(true).open().unwrap();
+    checkpoints.load().unwrap().unwrap();
+    assert_eq!(content(path, &format!("chain.csv.cut-at-{counted}")), rest);
+}
+
+#[test]
+fn a_file_that_is_not_the_counted_one_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    (0..50).for_each(|_| chain.advance());
+    open(path).save(&chain).unwrap();
+    drop(chain);
+    let (samples, log) = expected(50);
+    let csv = path.join("chain.csv");
+    let longer = [&samples[..], b"more"].concat();
+    let mut other = samples.clone();
+    *other.last_mut().unwrap() = b'?';
+    // A hole of NULs, as after a power cut without syncs.
+    let nuls = [&samples[..100], &vec![0; samples.len() - 100]].concat();
+    let cases: [(Option<&[u8]>, OutputFault); 4] = [
+        (None, OutputFault::Gone),
+        (Some(&samples[..100]), OutputFault::Shorter { length: 100 }),
+        (Some(&other), OutputFault::Other),
+        (Some(&nuls), OutputFault::Other),
+    ];
+    // The other file is cut only together with this one.
+    fs::write(path.join("chain.log"), [&log[..], b"more"].concat()).unwrap();
+    for (present, expected) in cases {
+        match present {
+            Some(bytes) => fs::write(&csv, bytes).unwrap(),
+            None => fs::remove_file(&csv).unwrap(),
+        }
+        let error = open(path).load().unwrap_err();
+        assert_eq!(fault(&error), expected);
+        let message = error.to_string();
+        assert!(message.contains(&csv.display().to_string()), "{message}");
+        assert!(message.contains(&samples.len().to_string()), "{message}");
+        assert_eq!(fs::read(&csv).ok().as_deref(), present, "nothing was changed");
+        assert_eq!(content(path, "chain.log").len(), log.len() + 4);
+    }
+    fs::write(&csv, longer).unwrap();
+    open(path).load().unwrap().unwrap();
+    assert_files(path, 50);
+}
+
+#[test]
+fn an_earlier_generation_takes_the_files_back_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    let mut checkpoints = open(path);
+    for _ in 0..2 {
+        (0..20).for_each(|_| chain.advance());
+        checkpoints.save(&chain).unwrap();
+    }
+    drop((chain, checkpoints));
+
+    // To look at an older one changes nothing, and so does a write to it.
+    let mut checkpoints = open(path);
+    let mut older = checkpoints.load_generation(1).unwrap();
+    assert_eq!(fault_of(&older.samples.write_all(b"x").unwrap_err()), OutputFault::NotNewest);
+    assert_files(path, 40);
+    // Once it was saved after the newer one, it goes on.
+    checkpoints.save(&older).unwrap();
+    assert_files(path, 40);
+    (0..5).for_each(|_| older.advance());
+    checkpoints.finish(&older).unwrap();
+    drop(older);
+    assert_files(path, 25);
+
+    // The same after the newer ones were removed.
+    let mut checkpoints = open(path);
+    let mut older = checkpoints.load_generation(3).unwrap();
+    checkpoints.discard_newer(3).unwrap();
+    older.advance();
+    checkpoints.finish(&older).unwrap();
+    drop(older);
+    assert_files(path, 21);
+
+    // A damaged newest one is passed over; what it counted is kept.
+    let newest = open(path).generations().unwrap().pop().unwrap();
+    fs::write(path.join(format!("run.ckpt/{newest:020}.ckpt")), "damage").unwrap();
+    let chain = open(path).load().unwrap().unwrap();
+    assert_eq!(chain.step, 20);
+    assert_files(path, 20);
+    // It is the third that was cut there.
+    let cut = format!("chain.csv.cut-at-{}-2", expected(20).0.len());
+    assert_eq!(content(path, &cut), expected(21).0.split_off(expected(20).0.len()));
+}
+
+#[test]
+fn a_program_goes_back_in_memory_and_by_a_load() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    let mut checkpoints = open(path);
+    (0..20).for_each(|_| chain.advance());
+    checkpoints.save(&chain).unwrap();
+    (0..20).for_each(|_| chain.advance());
+    // A load beside the running state does not disturb it.
+    let seen = checkpoints.load().unwrap().unwrap();
+    assert_eq!(seen.step, 20);
+    chain.advance();
+    // And the loaded state takes the file over once the other one is gone.
+    let mut chain = {
+        drop(chain);
+        seen
+    };
+    (0..5).for_each(|_| chain.advance());
+    let backup = chain.clone();
+    (0..9).for_each(|_| chain.advance());
+    // Two values that append would mix their lines.
+    let mut both = backup.clone();
+    assert_eq!(fault_of(&both.samples.write_all(b"x").unwrap_err()), OutputFault::InUse);
+    drop((chain, both));
+    let mut chain = backup;
+    chain.advance();
+    checkpoints.save(&chain).unwrap();
+    assert_files(path, 26);
+    assert!(checkpoints.load_into(&mut chain).unwrap());
+    chain.advance();
+    checkpoints.save(&chain).unwrap();
+    assert_files(path, 27);
+    // A clone from before a checkpoint cannot cut off what that counts on.
+    let mut older = chain.clone();
+    chain.advance();
+    checkpoints.save(&chain).unwrap();
+    drop(chain);
+    assert_eq!(fault_of(&older.samples.write_all(b"x").unwrap_err()), OutputFault::NotNewest);
+    checkpoints.save(&older).unwrap();
+    older.advance();
+    older.advance();
+    checkpoints.finish(&older).unwrap();
+    assert_files(path, 29);
+}
+
+#[test]
+fn a_background_save_counts_the_bytes_at_its_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    let mut checkpoints = open(path);
+    (0..30).for_each(|_| chain.advance());
+    checkpoints.save_in_background(&chain).unwrap();
+    (0..30).for_each(|_| chain.advance());
+    checkpoints.wait().unwrap();
+    drop((chain, checkpoints));
+    let mut chain = open(path).load().unwrap().unwrap();
+    assert_eq!(chain.step, 30);
+    assert_files(path, 30);
+
+    let mut checkpoints = open(path);
+    let ((), saved) = {
+        let (saved, ()) = checkpoints.save_while(&chain, || ()).unwrap();
+        ((), saved)
+    };
+    assert_eq!(saved.generation, 2);
+    chain.advance();
+    checkpoints.finish(&chain).unwrap();
+    assert_files(path, 31);
+}
+
+#[test]
+fn a_branch_and_a_copy_leave_the_files_of_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    (0..30).for_each(|_| chain.advance());
+    open(path).save(&chain).unwrap();
+    drop(chain);
+
+    let branch =
+        || Checkpointer::<Chain>::builder(path.join("branch.ckpt")).branch_from(path.join("run.ckpt"));
+    let mut checkpoints = branch().open().unwrap();
+    let mut chain = checkpoints.load().unwrap().unwrap();
+    assert_eq!(fault_of(&chain.samples.write_all(b"x").unwrap_err()), OutputFault::OtherRun);
+    assert_eq!(fault(&checkpoints.save(&chain).unwrap_err()), OutputFault::OtherRun);
+    for _ in 0..2 {
+        chain.samples.continue_in(path.join("branch.csv")).unwrap();
+        chain.log.continue_in(path.join("branch.log")).unwrap();
+    }
+    chain.advance();
+    checkpoints.finish(&chain).unwrap();
+    drop(chain);
+    assert_eq!((content(path, "branch.csv"), content(path, "branch.log")), expected(31));
+    assert_files(path, 30);
+    // A restart of the branch goes on in its own files.
+    let mut checkpoints = branch().open().unwrap();
+    let mut chain = checkpoints.load().unwrap().unwrap();
+    chain.samples.continue_in(path.join("branch.csv")).unwrap();
+    chain.advance();
+    checkpoints.finish(&chain).unwrap();
+    drop(chain);
+    assert_eq!(content(path, "branch.csv"), expected(32).0);
+
+    // A copy beside the original is a branch, too.
+    checkpointed::inspect::copy(path.join("run.ckpt"), path.join("copy.ckpt")).unwrap();
+    let mut chain = Checkpointer::<Chain>::open(path.join("copy.ckpt")).unwrap().load().unwrap().unwrap();
+    assert_eq!(fault_of(&chain.samples.write_all(b"x").unwrap_err()), OutputFault::OtherRun);
+    // Under a new name, without the original, it is the run itself.
+    fs::remove_dir_all(path.join("run.ckpt")).unwrap();
+    let mut checkpoints = Checkpointer::<Chain>::open(path.join("copy.ckpt")).unwrap();
+    let mut chain = checkpoints.load().unwrap().unwrap();
+    chain.advance();
+    checkpoints.finish(&chain).unwrap();
+    assert_files(path, 31);
+}
+
+#[test]
+fn a_project_that_moves_takes_its_files_along() {
+    let parent = tempfile::tempdir().unwrap();
+    let (from, to) = (parent.path().join("from"), parent.path().join("to"));
+    fs::create_dir_all(from.join("out")).unwrap();
+    let mut chain = Chain::new(&from);
+    chain.log = Appended::at(from.join("out/chain.log"));
+    (0..30).for_each(|_| chain.advance());
+    open(&from).save(&chain).unwrap();
+    drop(chain);
+    fs::rename(&from, &to).unwrap();
+    let mut checkpoints = open(&to);
+    let mut chain = checkpoints.load().unwrap().unwrap();
+    chain.advance();
+    checkpoints.finish(&chain).unwrap();
+    assert_eq!((content(&to, "chain.csv"), content(&to, "out/chain.log")), expected(31));
+    assert!(!from.exists());
+}
+
+#[test]
+fn a_file_that_is_there_at_the_first_start_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    for number in 1..=2 {
+        fs::write(path.join("chain.csv"), format!("of an earlier run {number}")).unwrap();
+        let mut chain = Chain::new(path);
+        chain.advance();
+        drop(chain);
+    }
+    let mut chain = Chain::new(path);
+    chain.advance();
+    open(path).save(&chain).unwrap();
+    assert_files(path, 1);
+    assert_eq!(content(path, "chain.csv.1"), b"of an earlier run 1");
+    assert_eq!(content(path, "chain.csv.2"), b"of an earlier run 2");
+    assert_eq!(content(path, "chain.csv.3"), expected(1).0, "no checkpoint counted on it");
+}
+
+#[test]
+fn a_change_from_outside_is_noticed_before_a_save() {
+    for (change, expected) in [
+        ("cut", OutputFault::Shorter { length: 1 }),
+        ("append", OutputFault::Longer { length: 0 }),
+        ("remove", OutputFault::Gone),
+        ("replace", OutputFault::Other),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let csv = path.join("chain.csv");
+        let mut chain = Chain::new(path);
+        let mut checkpoints = open(path);
+        (0..30).for_each(|_| chain.advance());
+        checkpoints.save(&chain).unwrap();
+        match change {
+            "cut" => fs::File::options().write(true).open(&csv).unwrap().set_len(1).unwrap(),
+            "append" => fs::File::options().append(true).open(&csv).unwrap().write_all(b"foreign").unwrap(),
+            "remove" => fs::remove_file(&csv).unwrap(),
+            _ => {
+                fs::copy(&csv, path.join("new")).unwrap();
+                fs::rename(path.join("new"), &csv).unwrap();
+            }
+        }
+        chain.advance();
+        let found = fault(&checkpoints.save(&chain).unwrap_err());
+        assert!(
+            found == expected || change == "append" && matches!(found, OutputFault::Longer { .. }),
+            "{change}: {found:?}"
+        );
+        assert_eq!(checkpoints.generations().unwrap(), [1], "nothing is published");
+    }
+}
+
+#[test]
+fn no_two_programs_and_no_two_values_share_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut one = Appended::at(path.join("same.csv"));
+    let mut other = Appended::at(path.join("same.csv"));
+    one.write_all(b"one").unwrap();
+    if cfg!(unix) {
+        assert_eq!(fault_of(&other.write_all(b"other").unwrap_err()), OutputFault::InUse);
+    }
+    one.flush().unwrap();
+    assert_eq!(content(path, "same.csv"), b"one");
+    for (path, why) in [(path.to_owned(), "a directory"), (path.join("none/there.csv"), "No such file")] {
+        let error = Appended::at(path).write_all(b"x").unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+#[checkpointed]
+struct Wrapped {
+    #[serde(with = "checkpointed::self_describing")]
+    described: Appended,
+    #[serde(with = "checkpointed::json")]
+    json: Option<Appended>,
+    listed: Vec<Appended>,
+}
+
+#[test]
+fn an_output_is_found_wherever_it_is_in_the_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| Appended::at(directory.path().join(name));
+    let open = || {
+        Checkpointer::<Wrapped>::builder(directory.path().join("run.ckpt"))
+            .read_back(ReadBack::Always)
+            .open()
+            .unwrap()
+    };
+    let mut state = Wrapped { described: at("a"), json: Some(at("b")), listed: vec![at("c"), at("d")] };
+    fn write(state: &mut Wrapped, bytes: &[u8]) {
+        state.described.write_all(bytes).unwrap();
+        state.json.as_mut().unwrap().write_all(bytes).unwrap();
+        state.listed.iter_mut().for_each(|output| output.write_all(bytes).unwrap());
+    }
+    write(&mut state, b"counted");
+    open().save(&state).unwrap();
+    write(&mut state, b", and not");
+    drop(state);
+    open().load().unwrap().unwrap();
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(content(directory.path(), name), b"counted", "{name}");
+    }
+}
+
+#[test]
+fn a_forged_output_is_refused_without_a_change() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename = "Appended")]
+    struct Forged {
+        path: String,
+        run: String,
+        length: u64,
+        end: String,
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("precious"), "precious").unwrap();
+    for (name, length) in [("precious", 8), ("precious", u64::MAX), ("", 3), ("\0", 1), ("../..", 0)] {
+        let forged = Forged { path: name.to_owned(), run: String::new(), length, end: "0".repeat(16) };
+        let text = serde_json::to_string(&forged).unwrap();
+        let mut output: Appended = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&output).unwrap(), text, "it comes back as it was");
+        assert_eq!(fault_of(&output.write_all(b"x").unwrap_err()), OutputFault::OtherRun);
+        assert!(output.continue_in(directory.path().join("other")).is_err());
+    }
+    assert_eq!(content(directory.path(), "precious"), b"precious");
+}
+
+#[test]
+fn an_unsynced_output_is_cut_after_a_kill_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let open = || Checkpointer::<Chain>::builder(path.join("run.ckpt")).durable(false).open().unwrap();
+    let mut chain = Chain::new(path);
+    (0..30).for_each(|_| chain.advance());
+    open().save(&chain).unwrap();
+    (0..30).for_each(|_| chain.advance());
+    drop(chain);
+    let chain = open().load().unwrap().unwrap();
+    assert_eq!(chain.step, 30);
+    assert_files(path, 30);
+}
+
+#[test]
+fn an_output_path_is_absolute_at_once() {
+    let output = Appended::at("relative.csv");
+    assert_eq!(output.path(), std::env::current_dir().unwrap().join("relative.csv"));
+    assert_eq!(output.path(), PathBuf::from(std::path::absolute("relative.csv").unwrap()));
+    assert!(output.is_empty() && !output.path().exists());
+}
