@@ -54,7 +54,7 @@ mod trace;
 mod tree;
 
 pub use base::warnings::Warning;
-pub use container::{Compression, IntoMetadata, Manifest, Metadata, MetadataValue};
+pub use container::{Compression, ConfigDifference, IntoMetadata, Manifest, Metadata, MetadataValue};
 pub use error::{Error, OutputFault, Skipped};
 pub use outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved};
 pub use outputs::Appended;
@@ -62,6 +62,7 @@ pub use outputs::Appended;
 pub use pipeline::Pipeline;
 pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
+pub use run::configuration::ConfigChanges;
 pub use run::failures::OnFailedSave;
 pub use run::read_back::ReadBack;
 pub use run::reader::{CheckpointReader, ReaderBuilder};

@@ -36,6 +36,8 @@ struct Differences {
     after: Header,
     /// The metadata of the two checkpoints, where it differs.
     metadata: BTreeMap<String, [Option<checkpointed_core::MetadataValue>; 2]>,
+    /// The settings of the two configurations, where they differ.
+    configuration: BTreeMap<String, [Option<String>; 2]>,
     path_in_state: String,
     #[serde(flatten)]
     comparison: Comparison,
@@ -55,6 +57,13 @@ impl Answer for Differences {
             };
             let (name, before, after) = (text::plain(name), value(before), value(after));
             writeln!(output, "{WARNING}~{WARNING:#} {DIM}metadata{DIM:#} {name}  {before} → {after}")?;
+        }
+        for (path, [before, after]) in &self.configuration {
+            let value = |value: &Option<String>| {
+                value.as_ref().map_or_else(|| "nothing".to_owned(), |value| text::plain(value))
+            };
+            let (path, before, after) = (text::plain(path), value(before), value(after));
+            writeln!(output, "{WARNING}~{WARNING:#} {DIM}configuration{DIM:#} {path}  {before} → {after}")?;
         }
         for Difference { path, change, .. } in &self.comparison.differences {
             let path = if path.is_empty() { "the state".to_owned() } else { text::plain(path) };
@@ -149,8 +158,18 @@ pub(crate) fn run(
         at(&after, &path, &mut |_, other| Ok(one.compare(other, &limits)))
     })?;
     let metadata = metadata_of(&before, &after);
+    let configuration = before.manifest().configuration_differences(after.manifest());
+    let configuration =
+        configuration.into_iter().map(|setting| (setting.path, [setting.before, setting.now])).collect();
     let is_same = comparison.total == 0;
     let (before, after) = (before.header(), after.header());
-    output.answer(&Differences { before, after, metadata, path_in_state: path, comparison })?;
+    output.answer(&Differences {
+        before,
+        after,
+        metadata,
+        configuration,
+        path_in_state: path,
+        comparison,
+    })?;
     Ok(if is_same { Verdict::Well } else { Verdict::NotSo })
 }

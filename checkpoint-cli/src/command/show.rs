@@ -66,6 +66,10 @@ pub(crate) fn write_header(output: &mut dyn Write, header: &Header, parts: &str)
     if !metadata.is_empty() {
         writeln!(output, "{metadata}")?;
     }
+    for (path, value) in manifest.configuration() {
+        let (path, value) = (text::plain(path), text::plain(value));
+        writeln!(output, "{DIM}configuration{DIM:#} {path}  {value}")?;
+    }
     writeln!(output)
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FORMAT_VERSION;
 use super::checksum::{self, CHUNK, Crc32};
+use super::config::{Config, ConfigDifference};
 use super::metadata::{Metadata, MetadataValue};
 use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
@@ -31,6 +32,9 @@ pub struct Manifest {
     pub(crate) process: u32,
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub(crate) metadata: Metadata,
+    /// The configuration of the run, if its program gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) configuration: Option<Config>,
     pub(crate) codec: String,
     pub(crate) schema: Schema,
     /// Every other entry of the file, in order; empty until they are written.
@@ -166,6 +170,7 @@ impl Manifest {
             host: host::name(),
             process: std::process::id(),
             metadata,
+            configuration: None,
             codec: CODEC.to_owned(),
             schema,
             parts: Vec::new(),
@@ -229,6 +234,23 @@ impl Manifest {
         &self.library
     }
 
+    /// The configuration of the run that saved: pairs of a path, such as `optimizer/rate`, and a
+    /// value as text, sorted by path. There are none if its program gave no
+    /// [configuration](crate::Builder::config).
+    pub fn configuration(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.configuration.iter().flat_map(Config::iter)
+    }
+
+    /// The differences between the configurations of two checkpoints, by path: `before` is that of
+    /// this one, `now` that of the other. None if one of them has no configuration.
+    #[must_use]
+    pub fn configuration_differences(&self, other: &Manifest) -> Vec<ConfigDifference> {
+        match (&self.configuration, &other.configuration) {
+            (Some(before), Some(now)) => before.differences(now),
+            _ => Vec::new(),
+        }
+    }
+
     /// The metadata that the program added to the save.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
@@ -272,6 +294,7 @@ mod tests {
             host: "host".to_owned(),
             process,
             metadata,
+            configuration: None,
             codec: "bincode-1".to_owned(),
             schema: Schema::of::<u64>(),
             parts: Vec::new(),

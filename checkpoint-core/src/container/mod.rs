@@ -9,6 +9,7 @@
 mod arrays;
 mod checksum;
 mod compression;
+mod config;
 mod equality;
 #[cfg(test)]
 pub(crate) mod forge;
@@ -33,6 +34,8 @@ mod zip;
 
 pub(crate) use arrays::Arrays;
 pub use compression::Compression;
+pub(crate) use config::Config;
+pub use config::ConfigDifference;
 pub(crate) use equality::is_equal;
 pub use manifest::Manifest;
 pub(crate) use manifest::{is_readable, time};

@@ -10,8 +10,10 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::base::text::{listed, plain};
+use crate::container::ConfigDifference;
 use crate::evolution::Difference;
 pub use output::OutputFault;
+use words::config_list;
 use words::{Available, Differences, List, ask_a_step, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
@@ -137,6 +139,25 @@ pub enum Error {
         counted: u64,
         /// The fault.
         fault: OutputFault,
+    },
+
+    /// The program has another configuration than the checkpoint, and does not allow that; see
+    /// [`ConfigChanges`](crate::ConfigChanges). Nothing was changed.
+    #[error(
+        "{}",
+        shown!(
+            "{} was saved with another configuration: {}; start the program with that one, allow the change with \
+            `ConfigChanges::allow`, or save to another directory",
+            path.display(),
+            config_list(differences)
+        )
+    )]
+    #[non_exhaustive]
+    ConfigChanged {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The differences that are not allowed, sorted by path.
+        differences: Vec<ConfigDifference>,
     },
 
     /// A run that was started later has the place in an object store now. The states that this run

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use crate::container::ConfigDifference;
 use crate::evolution::Difference;
 
 /// The advice for a name that is taken.
@@ -89,4 +90,13 @@ impl fmt::Display for Available<'_> {
             [first, .., last] => write!(formatter, "it holds {} from {first} to {last}", self.0.len()),
         }
     }
+}
+
+/// The first differences of a configuration.
+pub(super) fn config_list(differences: &[ConfigDifference]) -> String {
+    const MOST: usize = 8;
+    let shown: Vec<String> = differences.iter().take(MOST).map(ToString::to_string).collect();
+    let left = differences.len().saturating_sub(MOST);
+    let more = if left > 0 { format!("; and {left} more") } else { String::new() };
+    format!("{}{more}", shown.join("; "))
 }

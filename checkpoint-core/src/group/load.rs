@@ -83,12 +83,20 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let Some(candidate) = candidates.into_iter().next().flatten() else { return Ok(None) };
             let generation = candidate.generation;
             let mut bytes = 0;
+            // Rank 0 compares, for all: the table has its configuration.
+            let (changes, now) = (self.part.config_changes(), self.part.reader().configuration());
+            let config_differences = match self.root {
+                Some(_) => changes.between(&candidate.manifest, now),
+                None => Vec::new(),
+            };
+            let changed = changes.react(&self.path, &config_differences);
             let loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
             // A member whose outputs are gone is an error of all, before any of them is cut.
             let loaded = loaded.and_then(|decoded| {
                 let age = if candidate.is_behind { Age::Behind } else { Age::Newest };
                 self.part.outputs().check(&decoded.outputs, generation, age).map(|()| decoded)
             });
+            let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));
             let (mine, own) = match loaded {
                 Ok(decoded) => (Ok((Some(decoded), Found::Whole)), None),
                 Err(error) if error.is_damage() => {
@@ -117,6 +125,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                     skipped: tried,
                     missing: None,
                     differences,
+                    config_differences,
                 };
                 self.accept(report, search.unwrap_or(None), generation, candidate.table.attempt);
                 return Ok(Some(state));

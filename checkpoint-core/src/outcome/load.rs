@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::container::Manifest;
+use crate::container::{ConfigDifference, Manifest};
 use crate::error::Skipped;
 use crate::evolution::Difference;
 
@@ -28,6 +28,10 @@ pub struct LoadReport {
     /// names: a missing one got its default, an extra one was dropped, a converted one kept its
     /// value. Empty if the types are the same.
     pub differences: Vec<Difference>,
+    /// The differences between the [configuration](crate::Builder::config) in the checkpoint and
+    /// that of the program, sorted by path; also those that the program allows. Empty where one of
+    /// the two has none.
+    pub config_differences: Vec<ConfigDifference>,
 }
 
 impl LoadReport {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::end::{COVERED, End};
-use super::value::Value;
+use super::value::Owner;
 use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing, Opening, Process};
@@ -52,17 +52,13 @@ struct Written {
     promised: u64,
     /// The number of times that the file was cut.
     cuts: u64,
-    /// The value that appends.
-    owner: Weak<Value>,
+    /// The one that appends.
+    owner: Owner,
 }
 
 impl OpenFile {
     /// Creates a file. One of that name with content is put aside under another name.
-    pub(super) fn create(
-        disk: Arc<dyn Disk>,
-        path: &Path,
-        owner: &Arc<Value>,
-    ) -> Result<Arc<OpenFile>, Error> {
+    pub(super) fn create(disk: Arc<dyn Disk>, path: &Path, owner: &Owner) -> Result<Arc<OpenFile>, Error> {
         let real = behind_links(path);
         for _ in 0..MOST_NAMES {
             let file = match disk.open_growing(&real, Opening::Create) {
@@ -96,7 +92,7 @@ impl OpenFile {
         path: &Path,
         counted: &Counts,
         keeps_cut: bool,
-        owner: &Arc<Value>,
+        owner: &Owner,
     ) -> Result<(Arc<OpenFile>, End), Error> {
         let real = behind_links(path);
         let file = match open_to_write(&*disk, path, &real) {
@@ -122,7 +118,7 @@ impl OpenFile {
         real: PathBuf,
         file: Box<dyn Growing>,
         length: u64,
-        owner: &Arc<Value>,
+        owner: &Owner,
     ) -> Arc<OpenFile> {
         let state = Written {
             waiting: Vec::new(),
@@ -136,7 +132,7 @@ impl OpenFile {
             has_durable_name: false,
             promised: length,
             cuts: 0,
-            owner: Arc::downgrade(owner),
+            owner: Weak::clone(owner),
         };
         let (process, path, state) = (Process::current(), path.to_owned(), Mutex::new(state));
         Arc::new(OpenFile { path, real, disk, process, file, state, syncing: Mutex::default() })
@@ -167,7 +163,7 @@ impl OpenFile {
     /// Appends bytes for a value that counts this many. If it fails, none of them count.
     pub(super) fn append(
         &self,
-        value: &Arc<Value>,
+        value: &Owner,
         counts: (u64, &End),
         bytes: &[u8],
         keeps_cut: bool,
@@ -185,16 +181,27 @@ impl OpenFile {
         self.write(&mut state, bytes)
     }
 
+    /// Goes back to the bytes that a value counts, if the value that appended is gone, and the newest
+    /// checkpoint counts on no more.
+    pub(super) fn go_back(&self, value: &Owner, counts: (u64, &End), keeps_cut: bool) -> Result<(), Error> {
+        self.check_process(counts.0)?;
+        let mut state = self.state();
+        if state.owner.strong_count() > 0 || value.strong_count() == 0 || counts.0 < state.promised {
+            return Ok(());
+        }
+        self.own(&mut state, value, counts, keeps_cut)
+    }
+
     /// Makes a value the one that appends. If another was that and is gone, the file goes back to
     /// the bytes that this one counts.
     fn own(
         &self,
         state: &mut Written,
-        value: &Arc<Value>,
+        value: &Owner,
         (counted, end): (u64, &End),
         keeps_cut: bool,
     ) -> Result<(), Error> {
-        if std::ptr::eq(state.owner.as_ptr(), Arc::as_ptr(value)) {
+        if state.owner.ptr_eq(value) {
             return Ok(());
         }
         if state.owner.strong_count() > 0 {
@@ -207,7 +214,7 @@ impl OpenFile {
         verify(&*self.file, &self.path, &Counts { length: counted, end: end.hash() })?;
         let found = state.length;
         self.cut(state, counted, found, keeps_cut)?;
-        state.owner = Arc::downgrade(value);
+        state.owner = Weak::clone(value);
         Ok(())
     }
 

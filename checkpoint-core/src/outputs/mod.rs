@@ -82,31 +82,39 @@ use crate::store::RealDisk;
 ///   see [`continue_in`](Appended::continue_in).
 /// - On Unix the file is locked while it is open: another program that appends to it is an error.
 ///   The file is a regular file, and its path is UTF-8. Members of a group need a file each.
-pub struct Appended(Arc<Value>);
+pub struct Appended {
+    value: Arc<Value>,
+    /// Ends the right of the value to append when it is dropped.
+    _owner: Arc<()>,
+}
 
 impl Appended {
     /// Names the file, which is created by the first write or save. Its directory must exist then.
     #[must_use]
     pub fn at(path: impl AsRef<Path>) -> Appended {
-        Appended(Value::named(path.as_ref(), Arc::new(RealDisk::default())))
+        Appended::of(Value::named(path.as_ref(), Arc::new(RealDisk::default())))
     }
 
     /// Names a file of another disk.
     #[cfg(test)]
     pub(crate) fn on(disk: Arc<dyn crate::store::Disk>, path: &Path) -> Appended {
-        Appended(Value::named(path, disk))
+        Appended::of(Value::named(path, disk))
+    }
+
+    fn of((value, owner): (Arc<Value>, Arc<()>)) -> Appended {
+        Appended { value, _owner: owner }
     }
 
     /// Returns the absolute path of the file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.0.path()
+        self.value.path()
     }
 
     /// Returns the number of bytes that were written, over all runs. Some may still be in memory.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.length()
+        self.value.length()
     }
 
     /// Returns true if nothing was written yet.
@@ -148,7 +156,7 @@ impl Appended {
     /// [`Error::Output`] where the present file is not the one that the state counts on; an error of
     /// reading it or of writing the other.
     pub fn continue_in(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.0.continue_in(path.as_ref())
+        self.value.continue_in(path.as_ref())
     }
 }
 
@@ -168,21 +176,21 @@ impl Write for Appended {
     /// Appends all of the bytes. Short writes wait in memory. After an error none of these bytes
     /// count, and the call can be made again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.append(bytes).map_err(as_io)?;
+        self.value.append(bytes).map_err(as_io)?;
         Ok(bytes.len())
     }
 
     /// Hands the bytes that wait in memory to the operating system, so that other programs see
     /// them. A save does it by itself.
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(as_io)
+        self.value.flush().map_err(as_io)
     }
 }
 
 impl Clone for Appended {
     /// Counts the same bytes of the same file. See the type for which of the two can be written to.
     fn clone(&self) -> Appended {
-        Appended(self.0.copy())
+        Appended::of(self.value.copy())
     }
 }
 
@@ -196,17 +204,17 @@ impl fmt::Debug for Appended {
 impl Serialize for Appended {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let run = of_run::run_that_saves();
-        let stored = self.0.stored(run.as_deref()).map_err(S::Error::custom)?;
-        of_run::count(&self.0, stored.length);
+        let stored = self.value.stored(run.as_deref()).map_err(S::Error::custom)?;
+        of_run::count(&self.value, stored.length);
         stored.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Appended {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Appended, D::Error> {
-        let value = Value::loaded(Stored::deserialize(deserializer)?);
-        of_run::add_loaded(&value);
-        Ok(Appended(value))
+        let loaded = Value::loaded(Stored::deserialize(deserializer)?);
+        of_run::add_loaded(&loaded.0);
+        Ok(Appended::of(loaded))
     }
 }
 

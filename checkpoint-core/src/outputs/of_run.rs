@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::file::OpenFile;
 use super::value::{Age, Value};
+use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::Disk;
 
@@ -143,9 +144,11 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
 /// Notes that the checkpoint is the newest from now on.
 pub(crate) fn acknowledge(counted: &[Counted]) {
     for Counted { value, file, length, .. } in counted {
-        match file {
-            Some(file) => file.acknowledge(*length),
-            None => value.is_newest(),
+        if let Some(file) = file {
+            file.acknowledge(*length);
+        }
+        if let Err(error) = value.was_saved() {
+            warn(format!("an output keeps what the checkpoint does not count, until the next load: {error}"));
         }
     }
 }

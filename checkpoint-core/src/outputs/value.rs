@@ -1,7 +1,7 @@
 //! One value of [`Appended`](super::Appended): the file, and the number of its bytes that count.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::end::End;
 use super::file::{Counts, OpenFile, look};
@@ -12,7 +12,16 @@ use crate::store::{Disk, Place, RealDisk};
 
 /// The content of an `Appended`. Saves and loads share it with the program.
 #[derive(Debug)]
-pub(crate) struct Value(Mutex<Inner>);
+pub(crate) struct Value {
+    inner: Mutex<Inner>,
+    owner: Owner,
+}
+
+/// Lives as long as the `Appended` itself, and not as long as a save of it.
+pub(super) type Owner = Weak<()>;
+
+/// A value, and the proof that the program has it.
+pub(super) type Owned = (Arc<Value>, Arc<()>);
 
 #[derive(Clone, Debug)]
 struct Inner {
@@ -65,28 +74,33 @@ impl Ending {
 }
 
 impl Value {
-    pub(super) fn named(path: &Path, disk: Arc<dyn Disk>) -> Arc<Value> {
+    pub(super) fn named(path: &Path, disk: Arc<dyn Disk>) -> Owned {
         Value::new(Whereabouts::Named(Place::of(path), disk), 0, Ending::Known(End::default()))
     }
 
-    pub(super) fn loaded(stored: Stored) -> Arc<Value> {
+    pub(super) fn loaded(stored: Stored) -> Owned {
         let path = PathBuf::from(&stored.path);
         let (length, end) = (stored.length, Ending::Hashed(stored.end.clone()));
         Value::new(Whereabouts::Loaded(stored, path), length, end)
     }
 
-    fn new(file: Whereabouts, length: u64, end: Ending) -> Arc<Value> {
+    fn new(file: Whereabouts, length: u64, end: Ending) -> Owned {
         let (run, is_behind, keeps_cut) = (None, false, false);
-        Arc::new(Value(Mutex::new(Inner { file, length, end, run, is_behind, keeps_cut })))
+        Value::of(Inner { file, length, end, run, is_behind, keeps_cut })
+    }
+
+    fn of(inner: Inner) -> Owned {
+        let proof = Arc::new(());
+        (Arc::new(Value { inner: Mutex::new(inner), owner: Arc::downgrade(&proof) }), proof)
     }
 
     /// Another value that counts the same bytes.
-    pub(super) fn copy(&self) -> Arc<Value> {
-        Arc::new(Value(Mutex::new(self.inner().clone())))
+    pub(super) fn copy(&self) -> Owned {
+        Value::of(self.inner().clone())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -161,29 +175,51 @@ impl Value {
 
     /// Opens the file of a value that its run loaded, and cuts it, unless a value of this program
     /// has it open: that one may still append.
-    pub(super) fn open_after_load(self: &Arc<Self>) -> Result<(), Error> {
+    pub(super) fn open_after_load(&self) -> Result<(), Error> {
         let mut inner = self.inner();
         let (Whereabouts::Loaded(_, path), Some(run), false) = (&inner.file, &inner.run, inner.is_behind)
         else {
             return Ok(());
         };
-        if run.open_at(path).is_some() { Ok(()) } else { inner.open(self).map(drop) }
+        if run.open_at(path).is_some() { Ok(()) } else { inner.open(&self.owner).map(drop) }
     }
 
-    /// Lets the value be written to: the newer generations are gone, or it was saved after them.
+    /// Lets the value be written to: the newer generations are gone.
     pub(super) fn is_newest(&self) {
         self.inner().is_behind = false;
     }
 
-    pub(super) fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<(), Error> {
+    /// The newest checkpoint has this value now: the file goes back to it, unless another value
+    /// appends.
+    pub(super) fn was_saved(&self) -> Result<(), Error> {
+        let mut inner = self.inner();
+        inner.is_behind = false;
+        if self.owner.strong_count() == 0 {
+            return Ok(());
+        }
+        let file = match &inner.file {
+            Whereabouts::Loaded(_, path)
+                if inner.run.as_ref().is_some_and(|run| run.open_at(path).is_some()) =>
+            {
+                return Ok(());
+            }
+            _ => inner.open(&self.owner)?,
+        };
+        match &inner.end {
+            Ending::Known(end) => file.go_back(&self.owner, (inner.length, end), inner.keeps_cut),
+            Ending::Hashed(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn append(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut inner = self.inner();
         if inner.is_behind {
             return Err(inner.fault(OutputFault::NotNewest));
         }
-        let file = inner.open(self)?;
+        let file = inner.open(&self.owner)?;
         let Inner { length, end, keeps_cut, .. } = &mut *inner;
         if let Ending::Known(end) = end {
-            file.append(self, (*length, end), bytes, *keeps_cut)?;
+            file.append(&self.owner, (*length, end), bytes, *keeps_cut)?;
             end.push(bytes);
             *length += bytes.len() as u64;
         }
@@ -197,7 +233,7 @@ impl Value {
 
     /// Makes the file fit for a checkpoint that counts this many bytes of it.
     pub(super) fn sync(
-        self: &Arc<Self>,
+        &self,
         file: Option<&Arc<OpenFile>>,
         counted: u64,
         durable: bool,
@@ -211,7 +247,7 @@ impl Value {
                     look(&**run.disk(), &inner.path(), &inner.counts())?;
                     return Ok(None);
                 }
-                inner.open(self)?
+                inner.open(&self.owner)?
             }
         };
         file.sync(counted, durable)?;
@@ -219,7 +255,7 @@ impl Value {
     }
 
     /// Goes on in another file.
-    pub(super) fn continue_in(self: &Arc<Self>, path: &Path) -> Result<(), Error> {
+    pub(super) fn continue_in(&self, path: &Path) -> Result<(), Error> {
         let path = Place::of(path).absolute()?;
         let mut inner = self.inner();
         let is_ours = inner.run.is_some() || !matches!(inner.file, Whereabouts::Loaded(..));
@@ -239,10 +275,10 @@ impl Value {
         }
         let counts = inner.counts();
         let (file, end) = if inner.length > 0 && look(&*disk, &path, &counts).is_ok() {
-            OpenFile::go_on(disk, &path, &counts, false, self)?
+            OpenFile::go_on(disk, &path, &counts, false, &self.owner)?
         } else {
             let source = look(&*disk, &inner.path(), &counts)?;
-            let file = OpenFile::create(disk, &path, self)?;
+            let file = OpenFile::create(disk, &path, &self.owner)?;
             file.copy_from(&*source, &inner.path(), counts.length)?;
             let end = super::file::verify(&*source, &path, &counts)?;
             (file, end)
@@ -270,7 +306,7 @@ impl Inner {
     }
 
     /// Opens the file, where it is not open.
-    fn open(&mut self, value: &Arc<Value>) -> Result<Arc<OpenFile>, Error> {
+    fn open(&mut self, value: &Owner) -> Result<Arc<OpenFile>, Error> {
         let (file, end) = match (&self.file, &self.run) {
             (Whereabouts::Open(file), _) => return Ok(Arc::clone(file)),
             (Whereabouts::Named(place, disk), _) => {

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::base::callback::Callback;
 use crate::base::warnings;
+use crate::container::Config;
 use crate::environment;
 use crate::error::Error;
 use crate::history::Journal;
 use crate::outcome::{ExitCodes, Progress, Signal};
 use crate::outputs::OfRun;
 use crate::run::checkpointer::Checkpointer;
+use crate::run::configuration::ConfigChanges;
 use crate::run::failures::OnFailedSave;
 use crate::run::lifecycle::{Run, Watch};
 use crate::run::options::{Options, reading_options, writing_options};
@@ -67,6 +69,9 @@ pub struct Builder<T, O = Checkpointer<T>> {
     stamp: Stamp,
     /// True for the part of one member of a group.
     is_part: bool,
+    /// The configuration of the run, or the reason that there is none.
+    config: Option<Result<Config, String>>,
+    config_changes: ConfigChanges,
     /// True to keep what a load cuts off outputs.
     keep_cut_outputs: bool,
     /// The directory of the whole group, in the part of one member.
@@ -100,6 +105,8 @@ impl<T, O> Builder<T, O> {
             is_of_library: false,
             stamp: Stamp::default(),
             is_part: false,
+            config: None,
+            config_changes: ConfigChanges::default(),
             keep_cut_outputs: false,
             whole: None,
             disk: None,
@@ -193,6 +200,51 @@ impl<T, O> Builder<T, O> {
     /// needs as much memory as the state.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Stores the configuration of the run, such as the arguments of the program, with each
+    /// checkpoint, and compares it at a load: any value with serde's `Serialize`.
+    ///
+    /// Each setting that differs is a warning, such as
+    /// `learning_rate: 0.1 in the checkpoint, 0.01 now`, and is in
+    /// [`LoadReport::config_differences`](crate::LoadReport::config_differences).
+    /// [`config_changes`](Builder::config_changes) allows or refuses them. A checkpoint without a
+    /// configuration is compared with none. `ckpt show` and `ckpt diff` have it too.
+    ///
+    /// In a group, the configuration of rank 0 counts. Floats are compared exactly; NaN equals NaN. The configuration is not part of the state: the
+    /// program goes on with its present one. Secrets do not belong in it.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Arguments { learning_rate: f64 }
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let open = |learning_rate| {
+    ///     Checkpointer::<u64>::builder(&path).config(&Arguments { learning_rate }).open()
+    /// };
+    /// open(0.1)?.save(&7)?;
+    ///
+    /// let mut checkpoints = open(0.01)?;
+    /// checkpoints.load()?;
+    /// let differences = &checkpoints.last_load().expect("it was saved").config_differences;
+    /// assert_eq!(differences[0].to_string(), "learning_rate: 0.1 in the checkpoint, 0.01 now");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn config(mut self, configuration: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.config = Some(Config::of(configuration));
+        self
+    }
+
+    /// Sets the reaction of a load to another [configuration](Builder::config) in the checkpoint;
+    /// by default, each difference is a warning. See [`ConfigChanges`].
+    pub fn config_changes(mut self, changes: ConfigChanges) -> Self {
+        self.config_changes = changes;
         self
     }
 
@@ -357,6 +409,8 @@ impl<T, O> Builder<T, O> {
             is_of_library: self.is_of_library,
             stamp: self.stamp,
             is_part: self.is_part,
+            config: self.config,
+            config_changes: self.config_changes,
             keep_cut_outputs: self.keep_cut_outputs,
             whole: self.whole,
             disk: self.disk,
@@ -515,7 +569,12 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::default()));
         let outputs = OfRun::new(disk, of_run, self.options.durable, self.keep_cut_outputs);
         let Options { protection, compression, warnings, .. } = self.options;
+        let configuration = self.config.transpose().map_err(|why| Error::InvalidSetting {
+            setting: format!("the value given to `config`, of which {why},"),
+            why: "a configuration is a value with few and small parts, such as the arguments of the program",
+        })?;
         let reader = CheckpointReader::new(Arc::clone(&home), protection.clone())?;
+        let reader = reader.configured(configuration);
         let mut reader = reader.warning(warnings.clone());
         // The other directory numbers its own generations.
         let of_other = protection.clone().at_least(0);
@@ -545,8 +604,14 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         // The library itself saves without loading where that is right.
         let unloaded = writer.newest().filter(|_| !self.is_of_library);
         let saver = Saver::new(writer, net, run);
-        let checkpointer =
-            Checkpointer::new(reader, branched_from, saver, (self.stamp, outputs), self.background, unloaded);
+        let checkpointer = Checkpointer::new(
+            reader,
+            branched_from,
+            saver,
+            (self.stamp, outputs, self.config_changes),
+            self.background,
+            unloaded,
+        );
         Ok(checkpointer.into())
     }
 }
@@ -606,6 +671,8 @@ impl<T, O> Clone for Builder<T, O> {
             is_of_library: self.is_of_library,
             stamp: self.stamp.clone(),
             is_part: self.is_part,
+            config: self.config.clone(),
+            config_changes: self.config_changes.clone(),
             keep_cut_outputs: self.keep_cut_outputs,
             whole: self.whole.clone(),
             disk: self.disk.clone(),

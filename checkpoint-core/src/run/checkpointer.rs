@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, Saved, StopReason};
 use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
+use crate::run::configuration::ConfigChanges;
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
@@ -68,6 +69,8 @@ pub struct Checkpointer<T> {
     saver: Saver,
     stamp: Stamp,
     outputs: Arc<OfRun>,
+    /// The reaction to another configuration in the checkpoint.
+    config_changes: ConfigChanges,
     /// True to make due saves in the background.
     background: bool,
     /// The newest generation of earlier runs, until this run loads one or was warned.
@@ -123,12 +126,22 @@ impl<T: Checkpoint> Checkpointer<T> {
         reader: CheckpointReader<T>,
         branched_from: Option<CheckpointReader<T>>,
         saver: Saver,
-        (stamp, outputs): (Stamp, Arc<OfRun>),
+        (stamp, outputs, config_changes): (Stamp, Arc<OfRun>, ConfigChanges),
         background: bool,
         unloaded: Option<u64>,
     ) -> Checkpointer<T> {
         let buffer = Vec::new();
-        Checkpointer { reader, branched_from, saver, stamp, outputs, background, unloaded, buffer }
+        Checkpointer {
+            reader,
+            branched_from,
+            saver,
+            stamp,
+            outputs,
+            config_changes,
+            background,
+            unloaded,
+            buffer,
+        }
     }
 
     /// Warns before a first save that begins to replace generations that this run did not load: the
@@ -225,6 +238,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         if loaded.is_some()
             && let Some(generation) = self.reader.last_load().map(LoadReport::generation)
         {
+            self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.
             let newest = self.saver.settled_writer().map_or(generation, |writer| writer.last());
             let age = if generation < newest { Age::Older } else { Age::Newest };
@@ -241,6 +255,8 @@ impl<T: Checkpoint> Checkpointer<T> {
             Some(origin) if loaded.is_none() => {
                 // A misspelt path must not silently lose the run to continue.
                 let loaded = load(origin)?;
+                let now = self.reader.configuration().cloned();
+                self.config_changes.apply(origin, now.as_ref())?;
                 outputs::resolve(&origin.take_outputs(), origin.path());
                 loaded.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
             }
@@ -278,6 +294,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let state = self.reader.load_one(generation)?;
+        self.config_changes.apply_to(&mut self.reader)?;
         let found = self.reader.take_outputs();
         let newest = self.reader.generations()?.last().copied();
         let age = if newest > Some(generation) { Age::Behind } else { Age::Older };
@@ -551,6 +568,12 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// The destinations of the warnings of this run.
     pub(crate) fn warnings(&self) -> &Warnings {
         &self.saver.run.warnings
+    }
+
+    /// The reaction to another configuration.
+    #[cfg(feature = "group")]
+    pub(crate) fn config_changes(&self) -> &ConfigChanges {
+        &self.config_changes
     }
 
     /// The outputs of this run.

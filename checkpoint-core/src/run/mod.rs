@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod checkpointer;
+pub(crate) mod configuration;
 pub(crate) mod embedded;
 pub(crate) mod failures;
 #[cfg(all(test, unix))]

@@ -12,7 +12,7 @@ use crate::arrays::{ArrayPool, ArraySource};
 use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
-use crate::container::{self, Arrays, Container, GROUP, Manifest, Metadata, Refusal};
+use crate::container::{self, Arrays, Config, Container, GROUP, Manifest, Metadata, Refusal};
 use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
@@ -56,6 +56,8 @@ pub struct CheckpointReader<T> {
     seen: Option<u64>,
     /// The outputs of the state that was loaded last.
     outputs: Found,
+    /// The configuration that new checkpoints get.
+    configuration: Option<Config>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -181,6 +183,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             missing: None,
             seen: None,
             outputs: Found::new(),
+            configuration: None,
             state: PhantomData,
         })
     }
@@ -462,7 +465,23 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// The manifest of a new checkpoint, without its parts.
     pub(crate) fn new_manifest(&self, generation: u64, metadata: Metadata) -> Manifest {
-        Manifest::of::<T>(self.program.schema().clone(), generation, metadata)
+        let manifest = Manifest::of::<T>(self.program.schema().clone(), generation, metadata);
+        Manifest { configuration: self.configuration.clone(), ..manifest }
+    }
+
+    /// Sets the configuration that new checkpoints get.
+    pub(crate) fn configured(self, configuration: Option<Config>) -> CheckpointReader<T> {
+        CheckpointReader { configuration, ..self }
+    }
+
+    /// The configuration that new checkpoints get.
+    pub(crate) fn configuration(&self) -> Option<&Config> {
+        self.configuration.as_ref()
+    }
+
+    /// The report of the last load, to be completed.
+    pub(crate) fn report_mut(&mut self) -> Option<&mut LoadReport> {
+        self.report.as_mut()
     }
 
     /// The forms in which a state is written.
@@ -490,6 +509,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             skipped,
             missing: self.missing,
             differences,
+            config_differences: Vec::new(),
         }
     }
 

@@ -50,6 +50,7 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
     let Question { metadata, key, .. } = question;
     let tagged_with = found.authentication.as_ref().map(|authentication| &authentication.key);
     reader.fits(found)
+        && reader.configuration() == found.configuration.as_ref()
         && !stamp::is_marked(found)
         && found.codec == codec::CODEC
         && key.is_none_or(|key| Some(&key.id) == tagged_with)

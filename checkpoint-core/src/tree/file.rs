@@ -67,7 +67,7 @@ impl Serialize for Header {
         struct Time(#[serde(with = "time")] SystemTime);
 
         let Header { path, manifest, bytes, parts } = self;
-        let mut fields = serializer.serialize_struct("Header", 12)?;
+        let mut fields = serializer.serialize_struct("Header", 13)?;
         fields.serialize_field("path", path)?;
         fields.serialize_field("name", &manifest.name)?;
         fields.serialize_field("version", &manifest.version)?;
@@ -78,6 +78,7 @@ impl Serialize for Header {
         fields.serialize_field("process", &manifest.process)?;
         fields.serialize_field("library", &manifest.library)?;
         fields.serialize_field("metadata", &manifest.metadata)?;
+        fields.serialize_field("configuration", &manifest.configuration)?;
         fields.serialize_field("bytes", bytes)?;
         fields.serialize_field("parts", parts)?;
         fields.end()
