@@ -40,6 +40,8 @@
 //! | choose when to save | [`Schedule`], [`schedule`] |
 //! | stop in time, by a signal or a deadline | [`Builder::stop_on_signals`], [`stop`] |
 //! | choose the generations to keep | [`Builder::keep_last`], [`Metric`], [`Metadata`] |
+//! | continue a log, a table or a trajectory at a restart | [`Appended`] |
+//! | compare the configuration of a run at a restart | [`Builder::config`], [`ConfigChanges`] |
 //! | use types of other crates | [`Plain`], [`self_describing`], [`json`], [`fixed`] |
 //! | change the type of a state | [`macro@checkpointed`], [`evolution`], [`schema`] |
 //! | see the events in a directory | [`history`], [`Manifest`], [`LoadReport`] |
@@ -82,3 +84,6 @@ struct Evolution;
 #[cfg(all(doctest, feature = "derive", feature = "group"))]
 #[doc = include_str!("../docs/sharding.md")]
 struct Sharding;
+#[cfg(all(doctest, feature = "derive"))]
+#[doc = include_str!("../docs/recipes.md")]
+struct Recipes;

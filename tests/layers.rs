@@ -20,7 +20,7 @@ const TOWER: [&[&str]; 20] = [
     &["seal", "schedule"],
     &["outcome"],
     &["store"],
-    &["outputs", "history", "stop"],
+    &["history", "stop", "outputs"],
     &["tree"],
     &["run"],
     &["group"],

@@ -12,6 +12,7 @@ mod bad_input;
 mod compatibility;
 #[cfg(feature = "zstd")]
 mod compression;
+mod configuration;
 mod counter;
 mod damage;
 mod deep_paths;

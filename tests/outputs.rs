@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -220,7 +220,7 @@ fn an_earlier_generation_takes_the_files_back_to_it() {
     assert_files(path, 40);
     // Once it was saved after the newer one, it goes on.
     checkpoints.save(&older).unwrap();
-    assert_files(path, 40);
+    assert_files(path, 20);
     (0..5).for_each(|_| older.advance());
     checkpoints.finish(&older).unwrap();
     drop(older);
@@ -308,10 +308,7 @@ fn a_background_save_counts_the_bytes_at_its_copy() {
     assert_files(path, 30);
 
     let mut checkpoints = open(path);
-    let ((), saved) = {
-        let (saved, ()) = checkpoints.save_while(&chain, || ()).unwrap();
-        ((), saved)
-    };
+    let (saved, ()) = checkpoints.save_while(&chain, || ()).unwrap();
     assert_eq!(saved.generation, 2);
     chain.advance();
     checkpoints.finish(&chain).unwrap();
@@ -531,6 +528,172 @@ fn an_unsynced_output_is_cut_after_a_kill_as_well() {
 fn an_output_path_is_absolute_at_once() {
     let output = Appended::at("relative.csv");
     assert_eq!(output.path(), std::env::current_dir().unwrap().join("relative.csv"));
-    assert_eq!(output.path(), PathBuf::from(std::path::absolute("relative.csv").unwrap()));
     assert!(output.is_empty() && !output.path().exists());
+}
+
+#[test]
+fn scopes_keep_outputs_too() {
+    fn run(directory: &Path, until: u64, is_last: bool) {
+        let mut scopes = checkpointed::Scopes::open(directory.join("run.ckpt")).unwrap();
+        scopes.restore().unwrap();
+        let mut outer = scopes.enter::<Chain>("outer").unwrap();
+        let mut chain = outer.restored().unwrap_or_else(|| Chain::new(directory));
+        while chain.step < until {
+            chain.advance();
+            outer.keep(&chain).unwrap();
+            // The scope inside saves, and so counts on the output of the one around it.
+            let mut inner = outer.enter::<u64>("inner").unwrap();
+            inner.save(&chain.step).unwrap();
+        }
+        if is_last {
+            drop(outer);
+            scopes.finish().unwrap();
+        } else {
+            (0..9).for_each(|_| chain.advance());
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    run(directory.path(), 15, false);
+    run(directory.path(), 30, true);
+    assert_files(directory.path(), 30);
+}
+
+#[test]
+fn each_member_of_a_group_has_an_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let project = directory.path().join("project");
+    fs::create_dir(&project).unwrap();
+    let moved = directory.path().join("moved");
+    let run = |path: &Path, steps: u64| {
+        thread::scope(|scope| {
+            let members = checkpointed::group::Threads::new(2).into_iter().enumerate();
+            let members = members.map(|(rank, member)| {
+                scope.spawn(move || {
+                    let builder = Checkpointer::<Chain>::builder(path.join("run.ckpt"));
+                    let mut group = builder.open_group(member).unwrap();
+                    let own = path.join(format!("{rank}"));
+                    let mut chain = group
+                        .load_or_else(|| {
+                            fs::create_dir_all(&own).unwrap();
+                            Chain::new(&own)
+                        })
+                        .unwrap();
+                    (0..steps).for_each(|_| chain.advance());
+                    group.save(&chain).unwrap();
+                    (0..steps).for_each(|_| chain.advance());
+                })
+            });
+            members.collect::<Vec<_>>().into_iter().for_each(|member| member.join().unwrap());
+        });
+    };
+    run(&project, 20);
+    fs::rename(&project, &moved).unwrap();
+    run(&moved, 20);
+    run(&moved, 0);
+    for rank in ["0", "1"] {
+        assert_files(&moved.join(rank), 40);
+    }
+    // A member whose file is gone is an error of all, and no file is cut.
+    fs::OpenOptions::new().append(true).open(moved.join("0/chain.csv")).unwrap().write_all(b"more").unwrap();
+    fs::remove_file(moved.join("1/chain.csv")).unwrap();
+    thread::scope(|scope| {
+        let path = &moved;
+        let members = checkpointed::group::Threads::new(2).into_iter().map(|member| {
+            scope.spawn(move || {
+                let builder = Checkpointer::<Chain>::builder(path.join("run.ckpt"));
+                builder.open_group(member).unwrap().load().unwrap_err();
+            })
+        });
+        members.collect::<Vec<_>>().into_iter().for_each(|member| member.join().unwrap());
+    });
+    assert!(content(&moved, "0/chain.csv").ends_with(b"more"));
+}
+
+#[test]
+fn a_save_of_a_clone_in_another_thread_counts_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    thread::scope(|scope| {
+        let (sender, states) = std::sync::mpsc::sync_channel::<Chain>(1);
+        let saver = scope.spawn(move || {
+            let mut checkpoints = open(path);
+            states.iter().for_each(|state| drop(checkpoints.save(&state).unwrap()));
+        });
+        for step in 1..=60 {
+            chain.advance();
+            if step % 10 == 0 {
+                sender.send(chain.clone()).unwrap();
+            }
+        }
+        drop(sender);
+        saver.join().unwrap();
+    });
+    (0..5).for_each(|_| chain.advance());
+    drop(chain);
+    assert_eq!(open(path).load().unwrap().unwrap().step, 60);
+    assert_files(path, 60);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_no_line_of_an_output() {
+    let test = "a_full_disk_loses_no_line_of_an_output";
+    if let Some(directory) = inside() {
+        crate::common::run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", directory.to_str().unwrap()]);
+        let hog = directory.join("hog");
+        fs::write(&hog, vec![1; 700 << 10]).unwrap();
+        let mut checkpoints = open(&directory);
+        let mut chain = Chain::new(&directory);
+        chain.advance();
+        checkpoints.save(&chain).unwrap();
+        // One write that does not fit, and that is tried again when there is room.
+        let long = vec![b'='; 500 << 10];
+        let error = chain.log.write_all(&long).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{error}");
+        fs::remove_file(&hog).unwrap();
+        chain.log.write_all(&long).unwrap();
+        checkpoints.save(&chain).unwrap();
+        assert_eq!(content(&directory, "chain.log"), long);
+        // Short lines wait in memory, so a full disk shows at the save.
+        fs::write(&hog, vec![1; 400 << 10]).unwrap();
+        let mut rest = fs::File::create(directory.join("rest")).unwrap();
+        while rest.write_all(&[1; 4096]).is_ok() {}
+        chain.log.write_all(&[b'-'; 10_000]).unwrap();
+        let error = checkpoints.save(&chain).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+        fs::remove_file(&hog).unwrap();
+        checkpoints.save(&chain).unwrap();
+        assert_eq!(content(&directory, "chain.log"), [&long[..], &[b'-'; 10_000]].concat());
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    crate::common::once_more_with_own_mounts(test, directory.path());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_forked_process_leaves_the_output_of_its_parent() {
+    let test = "a_forked_process_leaves_the_output_of_its_parent";
+    if let Some(path) = inside() {
+        let mut chain = Chain::new(&path);
+        let mut checkpoints = open(&path);
+        chain.advance();
+        checkpoints.save(&chain).unwrap();
+        // These bytes wait in memory, and are in that of the child, too.
+        chain.advance();
+        let told = crate::common::fork::forked(|| {
+            let error = chain.samples.write_all(b"child").unwrap_err();
+            assert_eq!(fault_of(&error), OutputFault::OtherProcess);
+            chain.samples.flush().unwrap_err();
+            drop(chain.clone());
+            "as it should".to_owned()
+        });
+        assert_eq!(told, "as it should");
+        checkpoints.finish(&chain).unwrap();
+        assert_files(&path, 2);
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    crate::common::assert_passed(&once_more(test, &[], directory.path()).output().unwrap());
 }

@@ -337,10 +337,14 @@ impl Scopes {
         Ok(counted)
     }
 
-    /// Names the outputs of all scopes to the save that comes: their parts are encoded already.
-    fn count_outputs(&self) {
+    /// Saves, with the outputs of all scopes: their parts are encoded already.
+    fn saved<R>(&mut self, save: impl FnOnce(&mut Checkpointer<Stack>, &Stack) -> R) -> R {
         let outputs = self.stack.frames.iter().flat_map(|frame| frame.outputs.iter().cloned());
         self.checkpoints.outputs().set_parts(outputs.collect());
+        let saved = save(&mut self.checkpoints, &self.stack);
+        // They know the run, and it would know them for ever.
+        self.checkpoints.outputs().set_parts(Vec::new());
+        saved
     }
 
     /// The active scope.
@@ -441,8 +445,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         self.scopes.turn += 1;
         self.scopes.check_restored()?;
         self.keep(variables)?;
-        self.scopes.count_outputs();
-        let saved = self.scopes.checkpoints.save(&self.scopes.stack)?;
+        let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
         self.scopes.has_saved_for_stop |= self.scopes.checkpoints.is_to_stop();
         Ok(saved)
     }
@@ -460,8 +463,10 @@ impl<T: Checkpoint> Scope<'_, T> {
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
         self.scopes.check_restored()?;
         self.keep(variables)?;
-        self.scopes.count_outputs();
-        let decision = self.scopes.checkpoints.made_because(why, &self.scopes.stack, Metadata::new())?;
+        let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {
+            checkpoints.made_because(why, stack, Metadata::new())
+        };
+        let decision = self.scopes.saved(save)?;
         self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
         Ok(decision)
     }

@@ -253,3 +253,30 @@ fn what_cannot_be_read_is_a_difference_and_the_rest_is_compared() {
     assert_eq!(code, 1);
     assert!(out.contains("! 0  ") && out.contains("damaged") && out.contains("1  5 → 6"), "{out}");
 }
+
+#[test]
+fn the_configurations_of_two_checkpoints_are_shown_and_compared() {
+    let parent = tempfile::tempdir().unwrap();
+    let saved = |name: &str, configuration: &Value| {
+        let path = parent.path().join(name);
+        let builder = Checkpointer::<u64>::builder(&path).config(configuration);
+        builder.open().unwrap().save(&7).unwrap();
+        path
+    };
+    let a = saved("a", &json!({"rate": 0.1, "kind": {"name": "adam\u{1b}[31m"}}));
+    let b = saved("b", &json!({"rate": 0.01, "kind": {"name": "adam\u{1b}[31m"}, "epochs": 3}));
+    let (code, out, _) = ckpt(&["show", text(&a)]);
+    assert_eq!(code, 0);
+    assert!(out.contains("configuration rate  0.1\n") && out.contains("configuration kind/name"), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out}");
+    let (code, out, _) = ckpt(&["diff", text(&a), text(&b)]);
+    assert_eq!(code, 0, "the states are the same");
+    assert!(out.contains("configuration rate  0.1 → 0.01"), "{out}");
+    assert!(out.contains("configuration epochs  nothing → 3"), "{out}");
+    let (_, out, _) = ckpt(&["--json", "diff", text(&a), text(&b)]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["configuration"], json!({"epochs": [null, "3"], "rate": ["0.1", "0.01"]}));
+    let (_, out, _) = ckpt(&["--json", "show", text(&a)]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["configuration"]["rate"], "0.1");
+}

@@ -117,6 +117,32 @@ impl MetadataValue {
         }
     }
 
+    /// Returns the value as an integer, if it is one in the range of `i64`. A float is none.
+    ///
+    /// ```
+    /// use checkpointed::Metadata;
+    ///
+    /// let metadata = Metadata::new().with("step", 9_007_199_254_740_993_u64);
+    /// assert_eq!(metadata.get("step").and_then(|step| step.as_u64()), Some(9_007_199_254_740_993));
+    /// ```
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            MetadataValue::Integer(number) => i64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns the value as an integer, if it is one in the range of `u64`; see
+    /// [`as_i64`](MetadataValue::as_i64).
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            MetadataValue::Integer(number) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
     /// Compares two numbers exactly: no integer is rounded to a float. `None` where one is no
     /// number, or NaN.
     pub(crate) fn compare(&self, other: &MetadataValue) -> Option<Ordering> {
@@ -289,6 +315,21 @@ mod tests {
         for nothing in [MetadataValue::Float(f64::NAN), "seven".into(), true.into()] {
             assert_eq!(nothing.compare(&0.into()), None);
             assert_eq!(MetadataValue::Float(0.0).compare(&nothing), None);
+        }
+    }
+
+    #[test]
+    fn an_integer_is_read_as_one_where_it_fits() {
+        let read = |value: MetadataValue| {
+            let text = serde_json::to_string(&value).unwrap();
+            let read: MetadataValue = serde_json::from_str(&text).unwrap();
+            (read.as_i64(), read.as_u64())
+        };
+        assert_eq!(read(u64::MAX.into()), (None, Some(u64::MAX)));
+        assert_eq!(read(i64::MIN.into()), (Some(i64::MIN), None));
+        assert_eq!(read(7.into()), (Some(7), Some(7)));
+        for other in [MetadataValue::from(7.0), "7".into(), true.into()] {
+            assert_eq!(read(other), (None, None));
         }
     }
 

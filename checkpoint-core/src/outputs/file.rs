@@ -168,7 +168,6 @@ impl OpenFile {
         bytes: &[u8],
         keeps_cut: bool,
     ) -> Result<(), Error> {
-        self.check_process(counts.0)?;
         let mut state = self.state();
         self.own(&mut state, value, counts, keeps_cut)?;
         if state.waiting.len() + bytes.len() > BUFFER {
@@ -317,6 +316,7 @@ impl OpenFile {
     /// Writes bytes behind those that count. After an error none of them count, and a later call
     /// writes over them.
     fn write(&self, state: &mut Written, bytes: &[u8]) -> Result<(), Error> {
+        self.check_process(state.length)?;
         self.check_length(state)?;
         let end = state.length + bytes.len() as u64;
         state.reach = state.reach.max(end);

@@ -8,13 +8,15 @@ use super::file::{Counts, OpenFile, look};
 use super::of_run::OfRun;
 use super::stored::Stored;
 use crate::error::{Error, OutputFault};
-use crate::store::{Disk, Place, RealDisk};
+use crate::store::{Disk, Place, Process, RealDisk};
 
 /// The content of an `Appended`. Saves and loads share it with the program.
 #[derive(Debug)]
 pub(crate) struct Value {
     inner: Mutex<Inner>,
     owner: Owner,
+    /// The process that made the value.
+    process: Process,
 }
 
 /// Lives as long as the `Appended` itself, and not as long as a save of it.
@@ -91,12 +93,23 @@ impl Value {
 
     fn of(inner: Inner) -> Owned {
         let proof = Arc::new(());
-        (Arc::new(Value { inner: Mutex::new(inner), owner: Arc::downgrade(&proof) }), proof)
+        let (inner, owner, process) = (Mutex::new(inner), Arc::downgrade(&proof), Process::current());
+        (Arc::new(Value { inner, owner, process }), proof)
     }
 
     /// Another value that counts the same bytes.
     pub(super) fn copy(&self) -> Owned {
         Value::of(self.inner().clone())
+    }
+
+    /// In a forked process, a thread of the parent may hold the lock for ever: this comes before it.
+    /// Each write asks this, so the number of the process must do.
+    fn check_process(&self) -> Result<(), Error> {
+        if self.process.id() == std::process::id() {
+            return Ok(());
+        }
+        let (path, counted) = (PathBuf::from("the output"), 0);
+        Err(Error::Output { path, counted, fault: OutputFault::OtherProcess })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -212,6 +225,7 @@ impl Value {
     }
 
     pub(super) fn append(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.check_process()?;
         let mut inner = self.inner();
         if inner.is_behind {
             return Err(inner.fault(OutputFault::NotNewest));
@@ -227,6 +241,7 @@ impl Value {
     }
 
     pub(super) fn flush(&self) -> Result<(), Error> {
+        self.check_process()?;
         let inner = self.inner();
         if let Whereabouts::Open(file) = &inner.file { file.flush(inner.length) } else { Ok(()) }
     }
@@ -256,6 +271,7 @@ impl Value {
 
     /// Goes on in another file.
     pub(super) fn continue_in(&self, path: &Path) -> Result<(), Error> {
+        self.check_process()?;
         let path = Place::of(path).absolute()?;
         let mut inner = self.inner();
         let is_ours = inner.run.is_some() || !matches!(inner.file, Whereabouts::Loaded(..));

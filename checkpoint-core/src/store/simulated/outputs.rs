@@ -21,7 +21,12 @@ type State = (u64, Appended);
 
 type Program = fn(&SimulatedDisk, &mut Checkpointer<State>, &mut State);
 
-const LIMITS: Limits = Limits { contents: 16, singles: true, pairs: false, random: 4 };
+const LIMITS: Limits = Limits {
+    contents: if cfg!(debug_assertions) { 4 } else { 16 },
+    singles: true,
+    pairs: false,
+    random: if cfg!(debug_assertions) { 1 } else { 8 },
+};
 
 /// The line of a step: a sector has more than one, and a line may be in two.
 fn line(step: u64) -> String {
