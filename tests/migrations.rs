@@ -532,3 +532,100 @@ fn what_a_migration_makes_is_read_as_it_would_be_saved() {
     let expected = Model { weights: vec![weights.clone(), weights, vec![0.5; 3]], flags, scratch: 0 };
     assert_eq!(load::<Vec<Model>>(&directory).unwrap().0, [expected]);
 }
+
+/// The versions of a struct with fields that change their meaning one by one.
+mod fields {
+    use checkpointed::checkpointed;
+
+    #[checkpointed(name = "body")]
+    pub(super) struct BodyV1 {
+        pub(super) step: u32,
+        pub(super) velocity: [f64; 2],
+        pub(super) celsius: f64,
+        #[serde(rename = "label")]
+        pub(super) name: String,
+    }
+
+    #[checkpointed(name = "body", version = 2)]
+    pub(super) struct BodyV2 {
+        pub(super) step: u64,
+        pub(super) speed: f64,
+        pub(super) direction: f64,
+        pub(super) celsius: f64,
+        pub(super) label: String,
+    }
+
+    /// The newest has all that is needed for both.
+    #[checkpointed(name = "body", version = 3)]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Body {
+        pub(super) step: u64,
+        #[checkpointed(was("velocity", from = 1, with = norm))]
+        pub(super) speed: f64,
+        #[checkpointed(was("velocity", from = 1, with = angle))]
+        pub(super) direction: f64,
+        #[checkpointed(was("celsius", with = kelvin))]
+        pub(super) temperature: f64,
+        pub(super) label: String,
+        #[serde(default)]
+        pub(super) added: Option<Vec<f64>>,
+    }
+
+    fn norm(velocity: [f64; 2]) -> f64 {
+        velocity[0].hypot(velocity[1])
+    }
+
+    fn angle(velocity: [f64; 2]) -> f64 {
+        velocity[1].atan2(velocity[0])
+    }
+
+    fn kelvin(celsius: f64) -> Result<f64, String> {
+        let kelvin = celsius + 273.0;
+        if kelvin >= 0.0 { Ok(kelvin) } else { Err(format!("{celsius} °C is too cold")) }
+    }
+
+    /// Several former fields become one.
+    #[checkpointed]
+    pub(super) struct PairV1 {
+        pub(super) x: Vec<f64>,
+        pub(super) y: Vec<f64>,
+    }
+
+    #[checkpointed(version = 2)]
+    #[serde(rename = "PairV1")]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Pair {
+        #[checkpointed(was("y", "x", with = zipped))]
+        pub(super) points: Vec<[f64; 2]>,
+    }
+
+    fn zipped(y: Vec<f64>, x: Vec<f64>) -> Vec<[f64; 2]> {
+        x.into_iter().zip(y).map(|(x, y)| [x, y]).collect()
+    }
+}
+
+#[test]
+fn a_field_is_made_of_former_ones() {
+    use fields::{Body, BodyV1, BodyV2, Pair, PairV1};
+
+    let body = |step, speed, direction| {
+        let (temperature, label, added) = (300.0, "a".to_owned(), None);
+        Body { step, speed, direction, temperature, label, added }
+    };
+    let v1 = BodyV1 { step: 7, velocity: [3.0, 4.0], celsius: 27.0, name: "a".to_owned() };
+    let (loaded, differences) = load::<Body>(&saved(&v1)).unwrap();
+    assert_eq!(loaded, body(7, 5.0, 4.0_f64.atan2(3.0)));
+    assert!(differences.iter().any(|difference| difference.kind == DifferenceKind::Migrated));
+    let v2 = BodyV2 { step: 8, speed: 1.0, direction: 2.0, celsius: 27.0, label: "a".to_owned() };
+    assert_eq!(load::<Body>(&saved(&v2)).unwrap().0, body(8, 1.0, 2.0));
+    assert_eq!(load::<Body>(&saved(&body(9, 1.0, 2.0))).unwrap().0, body(9, 1.0, 2.0));
+    let error = load::<Body>(&saved(&BodyV2 { celsius: -300.0, ..v2 })).unwrap_err();
+    assert!(error.to_string().contains("-300 °C is too cold"), "{error}");
+
+    let pair = PairV1 { x: vec![1.0, 2.0], y: vec![3.0, 4.0] };
+    let points = vec![[1.0, 3.0], [2.0, 4.0]];
+    assert_eq!(load::<Pair>(&saved(&pair)).unwrap().0, Pair { points });
+    // Inside another state, too.
+    let several = vec![BodyV1 { step: 1, ..v1 }];
+    assert_eq!(load::<Vec<Body>>(&saved(&several)).unwrap().0[0].speed, 5.0);
+}

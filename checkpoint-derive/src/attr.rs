@@ -56,6 +56,7 @@ pub(crate) const TRY_FROM: &str = "try_from";
 pub(crate) const UNTAGGED: &str = "untagged";
 pub(crate) const VARIANT_IDENTIFIER: &str = "variant_identifier";
 pub(crate) const VERSION: &str = "version";
+pub(crate) const WAS: &str = "was";
 pub(crate) const WAS_TYPE: &str = "was_type";
 pub(crate) const WITH: &str = "with";
 
@@ -230,11 +231,14 @@ fn text(meta: &ParseNestedMeta) -> syn::Result<LitStr> {
 
 const EXPECTED_ARGUMENTS: &str = "expected `name = \"…\"`, `version = …`, `migrate(from = …, with = …)`, `was_type = \"…\"` or `crate = \"…\"`";
 const EXPECTED_OF_FIELD: &str = "expected `as = \"…\"`, the type that gives the stored form of the field, such as \"u32\", or \
-    `was_type = \"…\"`, a former name of the type in the field";
+    `was_type = \"…\"`, a former name of the type in the field, or `was(\"…\", with = …)`, a former field and the function \
+    that takes its value";
 const EXPECTED_FORM: &str =
     "expected `as = \"…\"`: the type that gives the stored form of the field, such as \"u32\"";
 const EXPECTED_MIGRATION: &str =
     "expected `migrate(from = …, with = …)`: a version, and the function that takes its type";
+const EXPECTED_WAS: &str =
+    "expected `was(\"…\", with = …)`: the names of former fields, and the function that takes their values";
 const EXPECTED_FUNCTION: &str =
     "expected the path of a function, such as `from_v1`, which takes the older type";
 
@@ -343,6 +347,17 @@ pub(crate) struct FieldSettings {
     pub(crate) was_types: Vec<LitStr>,
     /// True if the bounds on it come from this macro, and not from the author.
     pub(crate) inferred: bool,
+    /// The former fields that it is made of.
+    pub(crate) was: Option<Was>,
+}
+
+/// One `was("…", with = …)`.
+pub(crate) struct Was {
+    /// The names of the former fields, in the order in which the function takes them.
+    pub(crate) names: Vec<LitStr>,
+    /// The last version with these fields; by default, the one before the present version.
+    pub(crate) from: Option<LitInt>,
+    pub(crate) with: Path,
 }
 
 impl FieldSettings {
@@ -357,6 +372,12 @@ impl FieldSettings {
                 if meta.path.is_ident(WAS_TYPE) {
                     settings.was_types.push(text(&meta)?);
                     return Ok(());
+                }
+                if meta.path.is_ident(WAS) {
+                    return match settings.was.replace(Was::parse(&meta)?) {
+                        Some(_) => Err(meta.error("given twice")),
+                        None => Ok(()),
+                    };
                 }
                 if !meta.path.is_ident(AS) {
                     return Err(meta.error(EXPECTED_OF_FIELD));
@@ -373,6 +394,43 @@ impl FieldSettings {
             }
         }
         settings
+    }
+}
+
+impl Was {
+    fn parse(meta: &ParseNestedMeta) -> syn::Result<Was> {
+        if !meta.input.peek(token::Paren) {
+            return Err(meta.error(EXPECTED_WAS));
+        }
+        let content;
+        syn::parenthesized!(content in meta.input);
+        let mut names = Vec::new();
+        while content.peek(LitStr) {
+            names.push(content.parse()?);
+            if content.is_empty() {
+                break;
+            }
+            content.parse::<Token![,]>()?;
+        }
+        let (mut from, mut with) = (None, None);
+        let arguments = content.parse::<TokenStream>()?;
+        let place = arguments.clone();
+        syn::meta::parser(|meta| {
+            let is_again = if meta.path.is_ident(FROM) {
+                from.replace(version(&meta)?).is_some()
+            } else if meta.path.is_ident(WITH) {
+                with.replace(function(&meta)?).is_some()
+            } else {
+                return Err(meta.error(EXPECTED_WAS));
+            };
+            if is_again { Err(meta.error("given twice")) } else { Ok(()) }
+        })
+        .parse2(arguments)?;
+        match with {
+            Some(with) if !names.is_empty() => Ok(Was { names, from, with }),
+            _ if place.is_empty() => Err(Error::new_spanned(&meta.path, EXPECTED_WAS)),
+            _ => Err(Error::new_spanned(place, EXPECTED_WAS)),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use syn::{DeriveInput, Error, ExprPath, Generics, Ident, LitStr, Type};
 
 use crate::ast::{Body, Field, Fields, Input, Style, Variant};
 use crate::attr::{self, Errors, Migration, at};
-use crate::{bound, fixed, former, lend, probe, valid};
+use crate::{bound, fixed, former, lend, probe, valid, was};
 
 /// `#[derive(Checkpoint)]`.
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
@@ -81,6 +81,7 @@ fn implementation(input: &Input) -> TokenStream {
     let define = format_ident!("{}", if is_derived { "define_derived" } else { "define" });
     let lend_arrays = lend::method(input);
     let former = former::statements(input, &types);
+    let (former_structs, of_fields) = was::migrations(input, &types);
     let migrations = input.settings.migrations.iter().map(|Migration { from, with }| {
         // The compiler infers the older type from the argument of the function.
         quote_spanned! {at(with)=>
@@ -89,6 +90,8 @@ fn implementation(input: &Input) -> TokenStream {
     });
     quote! {
         const _: () = {
+            #(#former_structs)*
+
             #[automatically_derived]
             #[allow(deprecated, unused_imports, unused_qualifications)]
             impl #parameters #library::Checkpoint for #ident #arguments #conditions {
@@ -103,6 +106,7 @@ fn implementation(input: &Input) -> TokenStream {
                         <Self as #library::Checkpoint>::VERSION,
                         |#types| {
                             #(#migrations)*
+                            #(#of_fields)*
                             #(#former)*
                             #body
                         },

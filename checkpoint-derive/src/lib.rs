@@ -16,6 +16,7 @@ mod former;
 mod lend;
 mod probe;
 mod valid;
+mod was;
 
 use proc_macro::TokenStream;
 

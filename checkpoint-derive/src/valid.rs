@@ -10,6 +10,7 @@ use syn::{LitInt, Type, TypeReference};
 
 use crate::ast::{Body, Field, Input, Style, Variant, differs};
 use crate::attr::{self, Errors, Serde};
+use crate::was;
 
 /// The advice for types that need a self-describing format.
 const SELF_DESCRIBING: &str = "or take #[checkpointed] off this type, derive serde's traits instead, and put \
@@ -25,6 +26,7 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
     check_representation(input, errors);
     check_purpose(input, errors);
     check_migrations(input, errors);
+    was::check(input, errors);
     check_attributes(&input.serde, errors);
     for variant in input.variants() {
         check_attributes(&variant.serde, errors);
