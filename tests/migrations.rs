@@ -599,6 +599,22 @@ mod fields {
         pub(super) points: Vec<[f64; 2]>,
     }
 
+    /// The same name with another meaning: feet became metres.
+    #[checkpointed(name = "plank")]
+    pub(super) struct PlankV1 {
+        pub(super) length: f64,
+    }
+
+    #[checkpointed(name = "plank", version = 2)]
+    pub(super) struct Plank {
+        #[checkpointed(was("length", with = in_metres))]
+        pub(super) length: f64,
+    }
+
+    fn in_metres(feet: f64) -> f64 {
+        feet * 0.25
+    }
+
     fn zipped(y: Vec<f64>, x: Vec<f64>) -> Vec<[f64; 2]> {
         x.into_iter().zip(y).map(|(x, y)| [x, y]).collect()
     }
@@ -606,7 +622,7 @@ mod fields {
 
 #[test]
 fn a_field_is_made_of_former_ones() {
-    use fields::{Body, BodyV1, BodyV2, Pair, PairV1};
+    use fields::{Body, BodyV1, BodyV2, Pair, PairV1, Plank, PlankV1};
 
     let body = |step, speed, direction| {
         let (temperature, label, added) = (300.0, "a".to_owned(), None);
@@ -625,6 +641,8 @@ fn a_field_is_made_of_former_ones() {
     let pair = PairV1 { x: vec![1.0, 2.0], y: vec![3.0, 4.0] };
     let points = vec![[1.0, 3.0], [2.0, 4.0]];
     assert_eq!(load::<Pair>(&saved(&pair)).unwrap().0, Pair { points });
+    assert_eq!(load::<Plank>(&saved(&PlankV1 { length: 8.0 })).unwrap().0.length, 2.0);
+    assert_eq!(load::<Plank>(&saved(&Plank { length: 8.0 })).unwrap().0.length, 8.0);
     // Inside another state, too.
     let several = vec![BodyV1 { step: 1, ..v1 }];
     assert_eq!(load::<Vec<Body>>(&saved(&several)).unwrap().0[0].speed, 5.0);

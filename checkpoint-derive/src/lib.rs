@@ -88,6 +88,23 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
+/// Where only some fields change, the older type need not be kept: the new field names the former
+/// one, or several, and a function of their values.
+///
+/// ```
+/// # use checkpointed::checkpointed;
+/// #[checkpointed(name = "sensor", version = 2)]
+/// struct Sensor {
+///     #[checkpointed(was("celsius", with = in_kelvin))]
+///     kelvin: f64,
+///     station: String,
+/// }
+///
+/// fn in_kelvin(celsius: f64) -> f64 {
+///     celsius + 273.15
+/// }
+/// ```
+///
 /// # Types of other crates
 ///
 /// A field may have any type that implements serde's traits. Its form is determined when a
