@@ -618,7 +618,9 @@ fn a_save_of_a_clone_in_another_thread_counts_its_bytes() {
         let (sender, states) = std::sync::mpsc::sync_channel::<Chain>(1);
         let saver = scope.spawn(move || {
             let mut checkpoints = open(path);
-            states.iter().for_each(|state| drop(checkpoints.save(&state).unwrap()));
+            for state in states {
+                checkpoints.save(&state).unwrap();
+            }
         });
         for step in 1..=60 {
             chain.advance();
