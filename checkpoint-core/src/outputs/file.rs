@@ -1,12 +1,17 @@
 //! One file that grows with a run, while it is open. All values that count its bytes share it; one
 //! of them appends.
 
+mod sync;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::end::{COVERED, End};
+use super::counts::{
+    Counts, MOST_NAMES, behind_links, not_opened, open_to_write, put_aside, verify, with_end,
+};
+use super::end::End;
 use super::value::Owner;
 use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
@@ -14,9 +19,6 @@ use crate::store::{Disk, Growing, Opening, Process};
 
 /// The number of bytes that wait in memory.
 const BUFFER: usize = 64 << 10;
-
-/// The most numbers that are tried for the name of a file that is put aside.
-const MOST_NAMES: u32 = 10_000;
 
 /// An open file.
 pub(super) struct OpenFile {
@@ -338,108 +340,6 @@ impl OpenFile {
         }
         Ok(())
     }
-
-    /// A checkpoint is about to count on this many bytes: they are not cut off any more.
-    pub(super) fn promise(&self, counted: u64) {
-        if self.process.is_current() {
-            let mut state = self.state();
-            state.promised = state.promised.max(counted);
-        }
-    }
-
-    /// The newest checkpoint counts on this many bytes.
-    pub(super) fn acknowledge(&self, counted: u64) {
-        self.state().promised = counted;
-    }
-
-    /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are durable
-    /// if that is wanted. The program may append meanwhile.
-    pub(super) fn sync(&self, counted: u64, durable: bool) -> Result<(), Error> {
-        self.check_process(counted)?;
-        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (length, before, cuts) = {
-            let mut state = self.state();
-            self.write_waiting(&mut state)?;
-            self.check_length(&state)?;
-            if state.length < counted {
-                return Err(self.fault(counted, OutputFault::Shorter { length: state.length }));
-            }
-            self.check_name(counted)?;
-            if !durable {
-                return Ok(());
-            }
-            if state.is_doubtful {
-                self.write_again(&mut state)?;
-            }
-            (state.length, std::mem::take(&mut state.since), state.cuts)
-        };
-        let synced = self
-            .sync_name()
-            .and_then(|()| self.file.sync().map_err(|source| Error::writing("sync", &self.path, source)));
-        let mut state = self.state();
-        match synced {
-            Ok(()) if state.cuts == cuts => {
-                state.synced = length;
-                state.is_doubtful = false;
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-            Err(error) => {
-                state.is_doubtful = true;
-                if state.cuts == cuts {
-                    let mut all = before;
-                    all.combine(&state.since);
-                    state.since = all;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// After a failed sync, the system may show bytes that the disk does not have. Writes all that
-    /// may be so once more, if they are still what was written.
-    fn write_again(&self, state: &mut Written) -> Result<(), Error> {
-        let (from, to) = (state.synced, state.length);
-        if self.checksum(from, to)?.finalize() != state.since.clone().finalize() {
-            return Err(self.fault(to, OutputFault::Other));
-        }
-        self.pieces(from, to, |offset, bytes| {
-            let written = self.file.write_all_at(bytes, offset);
-            written.map_err(|source| Error::writing("write", &self.path, source))
-        })
-    }
-
-    /// Checks that the path still leads to this file.
-    fn check_name(&self, counted: u64) -> Result<(), Error> {
-        let ours = self.file.identity().map_err(|source| Error::io("look at", &self.path, source))?;
-        let found = match self.disk.open_growing(&self.path, Opening::Look) {
-            Ok(found) => found.identity(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(self.fault(counted, OutputFault::Gone));
-            }
-            Err(error) => Err(error),
-        };
-        let found = found.map_err(|source| Error::io("look at", &self.path, source))?;
-        if found == ours { Ok(()) } else { Err(self.fault(counted, OutputFault::Other)) }
-    }
-
-    /// Makes the name durable, once, with those of the directories above as far as this user may
-    /// open them: the program may have made them just now.
-    fn sync_name(&self) -> Result<(), Error> {
-        if self.state().has_durable_name {
-            return Ok(());
-        }
-        let mut directories = self.real.ancestors().skip(1);
-        if let Some(parent) = directories.next() {
-            match self.disk.sync_directory(parent) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result.map_err(|source| Error::writing("sync", parent, source))?,
-            }
-        }
-        let _ = directories.try_for_each(|directory| self.disk.sync_directory(directory));
-        self.state().has_durable_name = true;
-        Ok(())
-    }
 }
 
 impl fmt::Debug for OpenFile {
@@ -458,82 +358,4 @@ impl Drop for OpenFile {
             warn(format!("the last bytes of an output are lost, which no checkpoint counts on: {error}"));
         }
     }
-}
-
-/// The bytes of a file that a state counts.
-#[derive(Clone, Debug)]
-pub(super) struct Counts {
-    pub(super) length: u64,
-    /// The hash of their end.
-    pub(super) end: String,
-}
-
-/// Checks that a file begins with the bytes that a state counts, as far as their length and their
-/// end show. Returns the end.
-pub(super) fn verify(file: &dyn Growing, path: &Path, counts: &Counts) -> Result<End, Error> {
-    let fault = |fault| Error::Output { path: path.to_owned(), counted: counts.length, fault };
-    let length = file.length().map_err(|source| Error::io("look at", path, source))?;
-    if length < counts.length {
-        return Err(fault(OutputFault::Shorter { length }));
-    }
-    let covered = usize::try_from(counts.length).unwrap_or(COVERED).min(COVERED);
-    let mut last = vec![0; covered];
-    let read = file.read_exact_at(&mut last, counts.length - covered as u64);
-    read.map_err(|source| Error::io("read", path, source))?;
-    let end = End::of(last);
-    if end.hash() == counts.end { Ok(end) } else { Err(fault(OutputFault::Other)) }
-}
-
-/// Opens a file to look at it, and checks that it begins with the bytes that a state counts.
-pub(super) fn look(disk: &dyn Disk, path: &Path, counts: &Counts) -> Result<Box<dyn Growing>, Error> {
-    let file = disk.open_growing(path, Opening::Look).map_err(|source| not_opened(path, counts, source))?;
-    verify(&*file, path, counts)?;
-    Ok(file)
-}
-
-fn not_opened(path: &Path, counts: &Counts, source: io::Error) -> Error {
-    if source.kind() == io::ErrorKind::NotFound {
-        return Error::Output { path: path.to_owned(), counted: counts.length, fault: OutputFault::Gone };
-    }
-    Error::io("open", path, source)
-}
-
-fn open_to_write(disk: &dyn Disk, path: &Path, real: &Path) -> Result<Box<dyn Growing>, Error> {
-    disk.open_growing(real, Opening::Write).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => {
-            Error::Output { path: path.to_owned(), counted: 0, fault: OutputFault::InUse }
-        }
-        _ => Error::writing("open", path, source),
-    })
-}
-
-/// Gives a file another name beside its own.
-fn put_aside(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Error> {
-    for number in 1..MOST_NAMES {
-        let aside = with_end(path, &format!(".{number}"));
-        if disk.exists(&aside) {
-            continue;
-        }
-        match disk.rename(path, &aside) {
-            Ok(()) => return Ok(aside),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(Error::writing("rename", path, source)),
-        }
-    }
-    Err(Error::NameTaken { operation: "rename", path: path.to_owned() })
-}
-
-/// A path with more at the end of its name.
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
-}
-
-/// The path behind a symbolic link: a file that is put aside must stay on the disk that the user
-/// chose.
-fn behind_links(path: &Path) -> PathBuf {
-    let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    let real = if is_link { std::fs::canonicalize(path).ok() } else { None };
-    real.unwrap_or_else(|| path.to_owned())
 }

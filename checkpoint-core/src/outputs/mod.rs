@@ -1,6 +1,7 @@
 //! Files that grow with a run: logs, tables, trajectories. A checkpoint counts their bytes, so that
 //! a restart goes on behind them.
 
+mod counts;
 mod end;
 mod file;
 mod of_run;

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::counts::{Counts, look, verify};
 use super::end::End;
-use super::file::{Counts, OpenFile, look};
+use super::file::OpenFile;
 use super::of_run::OfRun;
 use super::stored::Stored;
 use crate::error::{Error, OutputFault};
@@ -296,7 +297,7 @@ impl Value {
             let source = look(&*disk, &inner.path(), &counts)?;
             let file = OpenFile::create(disk, &path, &self.owner)?;
             file.copy_from(&*source, &inner.path(), counts.length)?;
-            let end = super::file::verify(&*source, &path, &counts)?;
+            let end = verify(&*source, &path, &counts)?;
             (file, end)
         };
         (inner.file, inner.end, inner.is_behind) = (Whereabouts::Open(file), Ending::Known(end), false);
@@ -331,7 +332,7 @@ impl Inner {
             (Whereabouts::Loaded(..), None) => return Err(self.fault(OutputFault::OtherRun)),
             (Whereabouts::Loaded(_, path), Some(run)) => {
                 if let Some(file) = run.open_at(path) {
-                    let file_end = super::file::verify(file.content(), path, &self.counts())?;
+                    let file_end = verify(file.content(), path, &self.counts())?;
                     (file, file_end)
                 } else {
                     let counts = self.counts();

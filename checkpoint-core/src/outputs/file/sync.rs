@@ -1,0 +1,112 @@
+//! The promise that a file has the bytes that a checkpoint counts on.
+
+use std::io;
+use std::sync::PoisonError;
+
+use super::{OpenFile, Written};
+use crate::error::{Error, OutputFault};
+use crate::store::Opening;
+
+impl OpenFile {
+    /// A checkpoint is about to count on this many bytes: they are not cut off any more.
+    pub(in crate::outputs) fn promise(&self, counted: u64) {
+        if self.process.is_current() {
+            let mut state = self.state();
+            state.promised = state.promised.max(counted);
+        }
+    }
+
+    /// The newest checkpoint counts on this many bytes.
+    pub(in crate::outputs) fn acknowledge(&self, counted: u64) {
+        self.state().promised = counted;
+    }
+
+    /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are durable
+    /// if that is wanted. The program may append meanwhile.
+    pub(in crate::outputs) fn sync(&self, counted: u64, durable: bool) -> Result<(), Error> {
+        self.check_process(counted)?;
+        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (length, before, cuts) = {
+            let mut state = self.state();
+            self.write_waiting(&mut state)?;
+            self.check_length(&state)?;
+            if state.length < counted {
+                return Err(self.fault(counted, OutputFault::Shorter { length: state.length }));
+            }
+            self.check_name(counted)?;
+            if !durable {
+                return Ok(());
+            }
+            if state.is_doubtful {
+                self.write_again(&mut state)?;
+            }
+            (state.length, std::mem::take(&mut state.since), state.cuts)
+        };
+        let synced = self
+            .sync_name()
+            .and_then(|()| self.file.sync().map_err(|source| Error::writing("sync", &self.path, source)));
+        let mut state = self.state();
+        match synced {
+            Ok(()) if state.cuts == cuts => {
+                state.synced = length;
+                state.is_doubtful = false;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(error) => {
+                state.is_doubtful = true;
+                if state.cuts == cuts {
+                    let mut all = before;
+                    all.combine(&state.since);
+                    state.since = all;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// After a failed sync, the system may show bytes that the disk does not have. Writes all that
+    /// may be so once more, if they are still what was written.
+    fn write_again(&self, state: &mut Written) -> Result<(), Error> {
+        let (from, to) = (state.synced, state.length);
+        if self.checksum(from, to)?.finalize() != state.since.clone().finalize() {
+            return Err(self.fault(to, OutputFault::Other));
+        }
+        self.pieces(from, to, |offset, bytes| {
+            let written = self.file.write_all_at(bytes, offset);
+            written.map_err(|source| Error::writing("write", &self.path, source))
+        })
+    }
+
+    /// Checks that the path still leads to this file.
+    fn check_name(&self, counted: u64) -> Result<(), Error> {
+        let ours = self.file.identity().map_err(|source| Error::io("look at", &self.path, source))?;
+        let found = match self.disk.open_growing(&self.path, Opening::Look) {
+            Ok(found) => found.identity(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(self.fault(counted, OutputFault::Gone));
+            }
+            Err(error) => Err(error),
+        };
+        let found = found.map_err(|source| Error::io("look at", &self.path, source))?;
+        if found == ours { Ok(()) } else { Err(self.fault(counted, OutputFault::Other)) }
+    }
+
+    /// Makes the name durable, once, with those of the directories above as far as this user may
+    /// open them: the program may have made them just now.
+    fn sync_name(&self) -> Result<(), Error> {
+        if self.state().has_durable_name {
+            return Ok(());
+        }
+        let mut directories = self.real.ancestors().skip(1);
+        if let Some(parent) = directories.next() {
+            match self.disk.sync_directory(parent) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                result => result.map_err(|source| Error::writing("sync", parent, source))?,
+            }
+        }
+        let _ = directories.try_for_each(|directory| self.disk.sync_directory(directory));
+        self.state().has_durable_name = true;
+        Ok(())
+    }
+}
