@@ -8,6 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "cli")]
+mod ckpt;
+mod reading;
+mod removals;
 mod server;
 
 use std::collections::BTreeSet;
