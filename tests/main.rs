@@ -34,6 +34,7 @@ mod history;
 mod interval;
 mod kills;
 mod layers;
+mod load_field;
 mod migrations;
 mod names;
 mod nested;

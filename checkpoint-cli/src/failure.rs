@@ -32,6 +32,34 @@ pub(crate) enum Failure {
     #[error("{} is one checkpoint: give a second one, or a directory that has two", .0.display())]
     OneCheckpoint(PathBuf),
 
+    /// The URL of an object store, and this program has no stores.
+    #[error(
+        "{url} is in an object store, and this `ckpt` was built without: install the one that has them, by `cargo install \
+         checkpointed-object-store --features cli` (add `gcp` or `azure` for these)"
+    )]
+    NoStores {
+        /// The URL.
+        url: String,
+    },
+
+    /// The command needs the history of a directory, or files that users make there.
+    #[error(
+        "{url} is in an object store, and this command needs a directory: a store has no history, no steps, and no \
+         requests to stop"
+    )]
+    NoHistory {
+        /// The URL.
+        url: String,
+    },
+
+    /// To remove objects from a store, the place must be taken over.
+    #[error(
+        "a store has no locks: to remove generations, this takes {} over, and a program that saves there now stops with an \
+         error; confirm that with --take-over, or list the removals with --dry-run",
+        .0.display()
+    )]
+    NotTakenOver(PathBuf),
+
     /// A removal was not confirmed.
     #[error("nothing was removed: confirm with --yes, or list the removals with --dry-run")]
     NotConfirmed,

@@ -13,6 +13,7 @@ mod failure;
 mod generation;
 mod output;
 mod picture;
+mod place;
 mod text;
 
 use std::ffi::OsString;
@@ -22,6 +23,13 @@ use clap::Parser as _;
 
 use crate::arguments::Arguments;
 use crate::output::Output;
+pub use crate::place::Opener;
+
+/// Like [`run`], where URLs of object stores may stand for directories.
+pub fn run_with(stores: Opener, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    place::set_stores(stores);
+    run(arguments)
+}
 
 /// Runs a command line that begins with the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

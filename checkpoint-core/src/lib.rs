@@ -79,6 +79,7 @@ pub use store::{Access, Metric};
 pub mod home {
     pub use crate::container::Source;
     pub use crate::store::name::{generation_and_epoch, of_generation_in, of_pin, pinned};
+    pub use crate::store::place::is_url;
     pub use crate::store::{Claim, Claiming, Draft, Files, Guard, Home, Lock, Log, Published, Sealed};
 
     use std::path::Path;
@@ -95,6 +96,12 @@ pub mod home {
     #[must_use]
     pub fn not_read(operation: &'static str, path: &Path, source: std::io::Error) -> Error {
         Error::io(operation, path, source)
+    }
+
+    /// Warns as the library does: to the callback of the checkpointer that works in this thread, to
+    /// `tracing`, or to standard error.
+    pub fn warn(message: impl Into<String>) {
+        crate::base::warnings::warn(message);
     }
 
     /// [`Error::TakenOver`].

@@ -9,7 +9,7 @@
 //! a save with an unknown outcome the run claims again, and writes the number into the claim: a
 //! later run begins above it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path as FilePath;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use checkpointed::Error;
 use checkpointed::home::{
-    Claim, Claiming, Draft, Guard, Home, Lock, invalid_setting, not_read, not_written, taken_over,
+    Claim, Claiming, Draft, Guard, Home, Lock, invalid_setting, not_read, not_written, taken_over, warn,
 };
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,23 @@ struct State {
     /// The run that has the place now.
     taken_by: Option<String>,
     /// Objects to remove together with others. For this run they are gone.
-    removed: BTreeSet<(u64, u64)>,
+    removed: BTreeMap<(u64, u64), Removal>,
+    /// The number of times that objects were removed.
+    removals: u64,
+    /// True once the program was told of an object that could not be removed.
+    has_warned: bool,
+    /// True from a listing on until a generation is begun or read.
+    has_just_listed: bool,
+}
+
+/// The removal of an object that is still there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Removal {
+    /// The number of times that it failed.
+    failed: u32,
+    /// The number of the removal with which it is tried again: after each failure, twice as many
+    /// pass without it.
+    at: u64,
 }
 
 impl Session {
@@ -207,7 +223,18 @@ impl Session {
         }
         let mut state = self.state();
         state.known = state.known.max(generation.0);
+        state.has_just_listed = true;
         Ok(())
+    }
+
+    /// True if the last listing is that of the save that just ended, or later.
+    pub(crate) fn has_just_listed(&self) -> bool {
+        self.state().has_just_listed
+    }
+
+    /// Notes that the last listing counts as new, or that it does not any more.
+    pub(crate) fn lists(&self, has_just_listed: bool) {
+        self.state().has_just_listed = has_just_listed;
     }
 }
 
@@ -272,25 +299,56 @@ impl ObjectClaim {
     }
 
     /// Removes what was noted: what no pin keeps meanwhile, and nothing if a later run has the place.
+    /// An object that could not be removed before is left out until its turn comes. An error means
+    /// that one is still there.
     fn flush(&mut self) -> io::Result<()> {
         let place = &self.session.place;
         self.bytes = 0;
-        if self.session.state().removed.is_empty() {
-            return Ok(());
-        }
+        let now = {
+            let mut state = self.session.state();
+            if !state.removed.values().any(|removal| removal.at <= state.removals) {
+                return Ok(());
+            }
+            state.removals += 1;
+            state.removals - 1
+        };
         let listing = place.list()?;
-        let mut removed = std::mem::take(&mut self.session.state().removed);
         if listing.last_claim() > self.session.epoch() {
+            self.session.state().removed.clear();
             return Ok(());
         }
-        removed.retain(|(number, _)| !listing.pins.contains(number));
-        let keys = removed.iter().map(|(number, epoch)| place.key(*number, *epoch)).collect();
-        let outcome = place.remove(keys);
-        match outcome {
-            Ok(()) => removed.into_iter().for_each(|object| place.forget(object)),
-            Err(_) => self.session.state().removed.extend(removed),
+        let objects: Vec<(u64, u64)> = {
+            let mut state = self.session.state();
+            state.removed.retain(|(number, _), _| !listing.pins.contains(number));
+            let due = state.removed.iter().filter(|(_, removal)| removal.at <= now);
+            due.map(|(object, _)| *object).collect()
+        };
+        let key = |(number, epoch): &(u64, u64)| place.key(*number, *epoch);
+        let left: BTreeMap<Path, io::Error> =
+            place.remove(objects.iter().map(key).collect()).into_iter().collect();
+        for object in objects {
+            if left.contains_key(&key(&object)) {
+                if let Some(removal) = self.session.state().removed.get_mut(&object) {
+                    removal.failed = removal.failed.saturating_add(1);
+                    removal.at = now.saturating_add(1 << removal.failed.min(32));
+                }
+            } else {
+                self.session.state().removed.remove(&object);
+                place.forget(object);
+            }
         }
-        outcome
+        left.into_values().next().map_or(Ok(()), Err)
+    }
+
+    /// Tells the program, once, that objects stay.
+    fn warn(&self, why: &io::Error) {
+        if !std::mem::replace(&mut self.session.state().has_warned, true) {
+            let path = self.session.place.path.display();
+            warn(format!(
+                "old generations in {path} cannot be removed, and cost their space: {why}; this run tries again, ever more \
+                 rarely, and the next run does too"
+            ));
+        }
     }
 
     /// Notes the objects of a generation to remove. Returns false where a pin keeps it.
@@ -305,7 +363,7 @@ impl ObjectClaim {
         let mut is_there = false;
         for (object, length) in found {
             is_there = true;
-            if state.removed.insert(*object) {
+            if state.removed.insert(*object, Removal::default()).is_none() {
                 self.bytes = self.bytes.saturating_add(*length);
             }
         }
@@ -325,7 +383,7 @@ impl Session {
     /// A listing without the objects that are gone for this run.
     pub(crate) fn without_removed(&self, mut listing: Listing) -> Listing {
         let state = self.state();
-        listing.generations.retain(|object, _| !state.removed.contains(object));
+        listing.generations.retain(|object, _| !state.removed.contains_key(object));
         listing
     }
 
@@ -345,6 +403,7 @@ impl Claim for ObjectClaim {
     }
 
     fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
+        self.session.lists(false);
         let known = self.session.state_known();
         if generation > known.saturating_add(1) {
             self.session.claim(generation - 1)?;
@@ -372,9 +431,15 @@ impl Claim for ObjectClaim {
         }
         let listing = self.session.place.known()?;
         let part = self.session.place.settings.part_size as u64;
-        let together = self.session.state().removed.len();
-        if together >= TOGETHER || self.bytes >= part || generation >= listing.last() {
+        let is_new = |removal: &&Removal| removal.failed == 0;
+        let together = self.session.state().removed.values().filter(is_new).count();
+        if generation >= listing.last() {
+            // A load would find it.
             self.flush()?;
+        } else if (together >= TOGETHER || self.bytes >= part)
+            && let Err(why) = self.flush()
+        {
+            self.warn(&why);
         }
         Ok(true)
     }

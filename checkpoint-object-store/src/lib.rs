@@ -165,13 +165,26 @@ impl Home for ObjectHome {
         Ok(self.session.iter().map(|session| session.used()).filter(|used| *used > 0).collect())
     }
 
-    /// The holder of the claim lists after each save, and knows.
+    fn look(&self) -> Result<(), Error> {
+        self.list().map(drop)
+    }
+
+    /// A save of the holder of the claim ends with a listing, which serves its retention.
     fn has(&self, generation: u64) -> bool {
-        let listing = if self.session.is_some() { self.known() } else { self.listed() };
+        let listing = match &self.session {
+            Some(session) if session.has_just_listed() => self.known(),
+            _ => self.listed(),
+        };
+        if let (Some(session), Ok(_)) = (&self.session, &listing) {
+            session.lists(true);
+        }
         listing.is_ok_and(|listing| listing.find(generation).is_some())
     }
 
     fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
+        if let Some(session) = &self.session {
+            session.lists(false);
+        }
         let mut found = self.known()?.find(generation);
         if found.is_none() {
             found = self.listed()?.find(generation);
@@ -199,7 +212,7 @@ impl Home for ObjectHome {
 
     fn unpin(&self, generation: u64) -> Result<(), Error> {
         let key = self.place.pin_key(generation);
-        let removed = self.place.remove(vec![key.clone()]);
+        let removed = self.place.remove_one(key.clone());
         removed.map_err(|source| not_written("remove", &self.place.location(&key), source))?;
         self.list().map(drop)
     }

@@ -39,7 +39,17 @@ pub(crate) struct Place {
     pub(crate) path: PathBuf,
     pub(crate) settings: Settings,
     pub(crate) runtime: Runtime,
-    listed: Mutex<Option<Listing>>,
+    listed: Mutex<Listed>,
+}
+
+/// The last listing, as far as is known.
+#[derive(Debug, Default)]
+struct Listed {
+    /// The number of listings that were begun, and of objects that were forgotten.
+    begun: u64,
+    /// The number of the one that is kept. A listing that began before it does not replace it.
+    kept: u64,
+    listing: Option<Listing>,
 }
 
 /// The objects at one moment.
@@ -102,7 +112,7 @@ impl Place {
         self.path.join(name.trim_start_matches('/'))
     }
 
-    fn listed(&self) -> MutexGuard<'_, Option<Listing>> {
+    fn listed(&self) -> MutexGuard<'_, Listed> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -118,6 +128,11 @@ impl Place {
 
     /// Lists the objects: one request for each thousand.
     pub(crate) fn list(&self) -> io::Result<Listing> {
+        let begun = {
+            let mut listed = self.listed();
+            listed.begun += 1;
+            listed.begun
+        };
         let (store, prefix) = (Arc::clone(&self.store), self.prefix.clone());
         let objects: Vec<_> =
             self.short(async move { store.list(Some(&prefix)).try_collect().await })?.map_err(failed)?;
@@ -141,19 +156,25 @@ impl Place {
                 _ => {}
             }
         }
-        *self.listed() = Some(listing.clone());
+        let mut listed = self.listed();
+        if begun > listed.kept {
+            (listed.kept, listed.listing) = (begun, Some(listing.clone()));
+        }
         Ok(listing)
     }
 
     /// The last listing, or a first one.
     pub(crate) fn known(&self) -> io::Result<Listing> {
-        let known = self.listed().clone();
+        let known = self.listed().listing.clone();
         known.map_or_else(|| self.list(), Ok)
     }
 
     /// Forgets an object that was removed.
     pub(crate) fn forget(&self, generation: (u64, u64)) {
-        if let Some(listing) = &mut *self.listed() {
+        let mut listed = self.listed();
+        listed.begun += 1;
+        listed.kept = listed.begun;
+        if let Some(listing) = &mut listed.listing {
             listing.generations.remove(&generation);
         }
     }
@@ -202,21 +223,40 @@ impl Place {
         })?
     }
 
-    /// Removes objects: one request for each thousand, where the store can. An absent one is no
-    /// error.
-    pub(crate) fn remove(&self, keys: Vec<Path>) -> io::Result<()> {
-        let store = Arc::clone(&self.store);
-        self.short(async move {
+    /// Removes objects: one request for each thousand, where the store can. Returns those that may
+    /// still be there, each with the reason. An absent one is no error.
+    pub(crate) fn remove(&self, keys: Vec<Path>) -> Vec<(Path, io::Error)> {
+        let (store, all) = (Arc::clone(&self.store), keys.clone());
+        let removed = self.short(async move {
             let keys = stream::iter(keys.into_iter().map(Ok)).boxed();
-            let mut removed = store.delete_stream(keys);
-            while let Some(outcome) = removed.next().await {
-                match outcome {
-                    Ok(_) | Err(Error::NotFound { .. }) => {}
-                    Err(error) => return Err(failed(error)),
-                }
+            store.delete_stream(keys).collect::<Vec<_>>().await
+        });
+        let outcomes = match removed {
+            Ok(outcomes) => outcomes,
+            Err(error) => return all.into_iter().map(|key| (key, again(&error))).collect(),
+        };
+        if outcomes.len() == all.len() {
+            let left = all.into_iter().zip(outcomes).filter_map(|(key, outcome)| match outcome {
+                Ok(_) | Err(Error::NotFound { .. }) => None,
+                Err(error) => Some((key, failed(error))),
+            });
+            return left.collect();
+        }
+        // A request for many objects failed as a whole.
+        let (mut gone, mut why) = (BTreeSet::new(), io::Error::other("the store did not answer for it"));
+        for outcome in outcomes {
+            match outcome {
+                Ok(key) => drop(gone.insert(key)),
+                Err(error) => why = failed(error),
             }
-            Ok(())
-        })?
+        }
+        let left = all.into_iter().filter(|key| !gone.contains(key));
+        left.map(|key| (key, again(&why))).collect()
+    }
+
+    /// Removes one object. An absent one is no error.
+    pub(crate) fn remove_one(&self, key: Path) -> io::Result<()> {
+        self.remove(vec![key]).pop().map_or(Ok(()), |(_, why)| Err(why))
     }
 }
 
@@ -244,6 +284,11 @@ async fn read_once(
         return Err(network(format!("the server sent {} of {} bytes", bytes.len(), to - from)));
     }
     Ok(bytes)
+}
+
+/// The same error for another object.
+fn again(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
 }
 
 /// An error of the store as one of the system. What is not known to be for good may pass: an older

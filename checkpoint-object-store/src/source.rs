@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -14,6 +15,9 @@ use crate::place::Place;
 /// are there. A small checkpoint is all of it.
 const TAIL: u64 = 256 << 10;
 
+/// The bytes that the manifest has for a checksum of 1 MiB, rounded up.
+const TAIL_PER_MIB: u64 = 16;
+
 /// The number of bytes that one request reads. A header and the data behind it are in one block.
 const BLOCK: u64 = 8 << 20;
 
@@ -24,13 +28,15 @@ pub(crate) struct ObjectSource {
     key: Path,
     length: u64,
     tail: Bytes,
+    /// The bytes that will be read, and none around them, as far as that is known.
+    wanted: Mutex<Range<u64>>,
     /// The blocks that were used last.
     blocks: Mutex<VecDeque<Arc<Block>>>,
 }
 
 #[derive(Debug)]
 struct Block {
-    from: u64,
+    place: Range<u64>,
     /// `None` until it is read.
     bytes: Mutex<Option<Bytes>>,
 }
@@ -38,17 +44,32 @@ struct Block {
 impl ObjectSource {
     /// Opens an object of this length.
     pub(crate) fn open(place: &Arc<Place>, key: Path, length: u64) -> io::Result<ObjectSource> {
-        let tail = place.read(&key, length.saturating_sub(TAIL), length, length)?;
-        Ok(ObjectSource { place: Arc::clone(place), key, length, tail, blocks: Mutex::default() })
+        let tail = TAIL + (length >> 20) * TAIL_PER_MIB;
+        let tail = place.read(&key, length.saturating_sub(tail), length, length)?;
+        let (wanted, blocks) = (Mutex::new(0..0), Mutex::default());
+        Ok(ObjectSource { place: Arc::clone(place), key, length, tail, wanted, blocks })
     }
 
-    /// The bytes of the block that begins at `from`.
-    fn block(&self, from: u64) -> io::Result<Bytes> {
+    /// The beginning of the last bytes, which are kept.
+    fn tail(&self) -> u64 {
+        self.length - self.tail.len() as u64
+    }
+
+    /// The place of the block that has this byte.
+    fn around(&self, offset: u64) -> Range<u64> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let within = if wanted.contains(&offset) { wanted } else { 0..self.length };
+        let from = offset - (offset - within.start) % BLOCK;
+        from..from.saturating_add(BLOCK).min(within.end).min(self.tail())
+    }
+
+    /// The bytes of a block.
+    fn block(&self, of: Range<u64>) -> io::Result<Bytes> {
         let block = {
             let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-            let place = blocks.iter().position(|block| block.from == from);
+            let place = blocks.iter().position(|block| block.place == of);
             let block = place.and_then(|place| blocks.remove(place));
-            let block = block.unwrap_or_else(|| Arc::new(Block { from, bytes: Mutex::default() }));
+            let block = block.unwrap_or_else(|| Arc::new(Block { place: of, bytes: Mutex::default() }));
             blocks.truncate(self.place.settings.parallel.saturating_sub(1));
             blocks.push_front(Arc::clone(&block));
             block
@@ -58,8 +79,8 @@ impl ObjectSource {
         if let Some(bytes) = &*bytes {
             return Ok(bytes.clone());
         }
-        let to = from.saturating_add(BLOCK).min(self.length);
-        let read = self.place.read(&self.key, from, to, self.length)?;
+        let Range { start, end } = block.place;
+        let read = self.place.read(&self.key, start, end, self.length)?;
         Ok(bytes.insert(read).clone())
     }
 }
@@ -72,13 +93,14 @@ impl Source for ObjectSource {
     fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.length);
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let tail = self.length - self.tail.len() as u64;
+        let tail = self.tail();
         while !buffer.is_empty() {
             let (bytes, from) = if offset >= tail {
                 (self.tail.clone(), tail)
             } else {
-                let from = offset - offset % BLOCK;
-                (self.block(from)?, from)
+                let block = self.around(offset);
+                let from = block.start;
+                (self.block(block)?, from)
             };
             let start = usize::try_from(offset - from).map_err(io::Error::other)?;
             let there = bytes.get(start..).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -88,6 +110,10 @@ impl Source for ObjectSource {
             (buffer, offset) = (later, offset + length as u64);
         }
         Ok(())
+    }
+
+    fn will_read_only(&self, offset: u64, length: u64) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = offset..offset.saturating_add(length);
     }
 }
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy
 
-from . import packed
+from . import packed, remote
 from .errors import (
     CheckpointError,
     DamagedError,
@@ -78,7 +78,9 @@ class Archive:
     def __init__(self, path: "os.PathLike[str] | str", map_file: bool = True, buffer: Any = None) -> None:
         """Open a file; or, with a buffer, a checkpoint inside another. The path is then its place there."""
         self.path = os.fspath(path)
-        self.buffer = _read(self.path, map_file) if buffer is None else buffer
+        if buffer is None:
+            buffer = remote.read(self.path) if remote.is_url(self.path) else _read(self.path, map_file)
+        self.buffer = buffer
         self.data = memoryview(self.buffer).cast("B")
         if bytes(self.data[: len(ENCRYPTED)]) == ENCRYPTED:
             raise UnsupportedError(self.path, "it is encrypted: decrypt it with `age --decrypt` first")

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import numpy
 
-from . import groups
+from . import groups, remote
 from .archive import Archive, generation_and_epoch_of
 from .npy import read
 from .errors import (
@@ -54,7 +54,8 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
     Structs are dicts, numeric sequences read-only numpy arrays, options the value or None; the README
     has the table. Large arrays are memory maps: except for the verification, they cost nothing until
     they are used. While one of them lives, a lock keeps the file from being overwritten. `mmap=False`
-    reads the file into memory instead. `verify=False` leaves out the checksums of the parts; the
+    reads the file into memory instead. A path may be a URL, such as `s3://bucket/run.ckpt`, where
+    fsspec is installed, with its package for the store; an object is read into memory as a whole. `verify=False` leaves out the checksums of the parts; the
     structure is always checked.
 
     A checkpoint of `Scopes` is `{"calls": …, "frames": […]}`. The variables that a frame has `kept`, and
@@ -173,24 +174,37 @@ def _entry(file: str) -> Generation:
 def _generations(directory: Path) -> List[Tuple[int, str]]:
     """Number and path of every checkpoint, oldest first: by number, never by time. The highest epoch counts."""
     folder = os.fspath(directory)
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        raise NotFoundError(folder, f"the directory cannot be read: {error}") from error
+    if remote.is_url(folder):
+        folder = folder.rstrip("/")
+        names = remote.names(folder)
+    else:
+        try:
+            names = os.listdir(folder)
+        except OSError as error:
+            raise NotFoundError(folder, f"the directory cannot be read: {error}") from error
     numbered = ((generation_and_epoch_of(name), name) for name in names)
     newest = {found[0]: name for found, name in sorted((found, name) for found, name in numbered if found)}
-    return [(number, os.path.join(folder, name)) for number, name in newest.items()]
+    return [(number, _join(folder, name)) for number, name in newest.items()]
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if remote.is_url(folder) else os.path.join(folder, name)
 
 
 def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result]) -> Result:
     folder = os.fspath(path)
-    if not os.path.isdir(folder):
+    if remote.is_url(folder):
+        folder = folder.rstrip("/")
+        is_folder = not remote.is_file(folder)
+    else:
+        is_folder = os.path.isdir(folder)
+    if not is_folder:
         if generation is not None:
             raise NotFoundError(folder, "no directory, so it has no generations to choose from")
         return use(folder)
     if generation is not None:
         files = dict(_generations(folder))
-        return use(files.get(generation, os.path.join(folder, f"{generation:020}.ckpt")))
+        return use(files.get(generation, _join(folder, f"{generation:020}.ckpt")))
     for _ in range(LISTINGS):
         files = _generations(folder)
         if not files:

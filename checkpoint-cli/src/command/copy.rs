@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The checkpoint directory, or that of a pipeline
+    /// The checkpoint directory, or that of a pipeline, or the URL of a place in an object store
     directory: PathBuf,
-    /// The directory to make; it must not exist
+    /// The directory to make, which must not exist; or the URL of a place without checkpoints
     destination: PathBuf,
 }
 
@@ -37,7 +38,13 @@ impl Answer for Made {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
-    let made = Made(inspect::copy(&arguments.directory, &arguments.destination)?);
+    let Arguments { directory, destination } = arguments;
+    let made = Made(match (place::home(directory)?, place::home(destination)?) {
+        (None, None) => inspect::copy(directory, destination)?,
+        (None, Some(to)) => inspect::copy_to(directory, &*to)?,
+        (Some(from), None) => inspect::copy_from(&*from, destination)?,
+        (Some(from), Some(to)) => inspect::copy_between(&*from, &*to)?,
+    });
     output.answer(&made)?;
     Ok(Verdict::Well)
 }

@@ -13,12 +13,13 @@ use super::show::{at, newest, open, word};
 use crate::failure::Failure;
 use crate::generation::values;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text::{self, BAD, BOLD, DIM, GOOD, WARNING};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A checkpoint, or a directory. A directory stands for its newest checkpoint that can be
-    /// opened, or for generation 42 with @42
+    /// opened, or for generation 42 with @42. So does the URL of a place in an object store
     before: PathBuf,
     /// Another checkpoint; without it, the two newest checkpoints of the directory are compared
     after: Option<PathBuf>,
@@ -121,7 +122,11 @@ fn both(arguments: &Arguments, protection: &Protection) -> Result<(File, File), 
     if let Some(after) = &arguments.after {
         return Ok((open(before, protection)?, open(after, protection)?));
     }
-    if !before.is_dir() {
+    let is_place = match place::checkpoint(before)? {
+        Some(found) => found.generation.is_none(),
+        None => before.is_dir(),
+    };
+    if !is_place {
         return Err(Failure::OneCheckpoint(before.clone()));
     }
     let found = |file: Option<File>| file.ok_or_else(|| Failure::OneCheckpoint(before.clone()));

@@ -17,7 +17,7 @@ use crate::text;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A checkpoint, or a directory. A directory stands for its newest checkpoint that can be
-    /// opened, or for generation 42 with @42
+    /// opened, or for generation 42 with @42. So does the URL of a place in an object store
     checkpoint: PathBuf,
     /// A field, such as model/layers; without it, the whole state
     path: Option<String>,

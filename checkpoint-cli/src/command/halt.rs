@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text;
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +88,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { directory, message, wait, timeout } = arguments;
+    let directory = place::directory(directory)?;
     let before = records(directory).pop();
     let running = inspect::holder(directory)?;
     if again {

@@ -10,11 +10,12 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text::{self, Cell};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The checkpoint directory
+    /// The checkpoint directory, or the URL of a place in an object store
     directory: PathBuf,
 }
 
@@ -92,7 +93,10 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let overview = inspect::overview(&arguments.directory, protection)?;
+    let overview = match place::home(&arguments.directory)? {
+        Some(home) => inspect::overview_in(&home, protection)?,
+        None => inspect::overview(&arguments.directory, protection)?,
+    };
     output.answer(&Listing {
         path: overview.path,
         kind: match overview.kind {

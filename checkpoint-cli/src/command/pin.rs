@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The checkpoint directory
+    /// The checkpoint directory, or the URL of a place in an object store
     directory: PathBuf,
     /// The number of the generation
     generation: u64,
@@ -32,10 +33,11 @@ impl Answer for Pinned {
 
 pub(crate) fn run(arguments: &Arguments, pinned: bool, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { directory, generation } = arguments;
-    if pinned {
-        inspect::pin(directory, *generation)?;
-    } else {
-        inspect::unpin(directory, *generation)?;
+    match (place::home(directory)?, pinned) {
+        (Some(home), true) => home.pin(*generation)?,
+        (Some(home), false) => home.unpin(*generation)?,
+        (None, true) => inspect::pin(directory, *generation)?,
+        (None, false) => inspect::unpin(directory, *generation)?,
     }
     output.answer(&Pinned { generation: *generation, pinned })?;
     Ok(Verdict::Well)

@@ -11,11 +11,13 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text::{self, BOLD, Cell, DIM};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The checkpoint directory, which no program may have open
+    /// The checkpoint directory, which no program may have open; or the URL of a place in an object
+    /// store, with --take-over
     directory: PathBuf,
     /// Keep this number of the newest intact generations; without any rule, those of the last run
     /// hold
@@ -33,6 +35,9 @@ pub(crate) struct Arguments {
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
+    /// Take the place in an object store over: a program that saves there now stops with an error
+    #[arg(long)]
+    take_over: bool,
 }
 
 fn best(text: &str) -> Result<(Metric, usize), String> {
@@ -128,10 +133,18 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let Arguments { directory, keep_last, keep_every, keep_best, dry_run, yes } = arguments;
+    let Arguments { directory, keep_last, keep_every, keep_best, dry_run, yes, take_over } = arguments;
     let retention = keep_last.map(|last| Retention { last, every: *keep_every, best: keep_best.clone() });
+    let home = place::home(directory)?;
+    if home.is_some() && !dry_run && !take_over {
+        return Err(Failure::NotTakenOver(directory.clone()));
+    }
+    let prune = |trial| match &home {
+        Some(home) => inspect::prune_in(home, protection, retention.clone(), trial),
+        None => inspect::prune(directory, protection, retention.clone(), trial),
+    };
     if !dry_run && !yes {
-        let trial = Gone::of(inspect::prune(directory, protection, retention.clone(), true)?, true);
+        let trial = Gone::of(prune(true)?, true);
         if trial.removed.is_empty() {
             output.answer(&trial)?;
             return Ok(Verdict::Well);
@@ -147,7 +160,6 @@ pub(crate) fn run(
             return Err(Failure::NotConfirmed);
         }
     }
-    let pruning = inspect::prune(directory, protection, retention, *dry_run)?;
-    output.answer(&Gone::of(pruning, *dry_run))?;
+    output.answer(&Gone::of(prune(*dry_run)?, *dry_run))?;
     Ok(Verdict::Well)
 }

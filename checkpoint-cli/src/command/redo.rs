@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text;
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,7 @@ impl Answer for Asked {
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { pipeline, step, undo } = arguments;
+    let pipeline = place::directory(pipeline)?;
     let changed = if *undo { pipeline::undo_redo(pipeline, step) } else { pipeline::redo(pipeline, step) }?;
     output.answer(&Asked { step: step.clone(), redo: !undo, changed })?;
     Ok(Verdict::Well)

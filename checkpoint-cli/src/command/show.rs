@@ -14,12 +14,13 @@ use crate::failure::Failure;
 use crate::generation::{described, values};
 use crate::output::{Answer, Output, Verdict};
 use crate::picture;
+use crate::place::{self, InStore};
 use crate::text::{self, BAD, BOLD, DIM};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A checkpoint, or a directory. A directory stands for its newest checkpoint that can be
-    /// opened, or for generation 42 with @42
+    /// opened, or for generation 42 with @42. So does the URL of a place in an object store
     checkpoint: PathBuf,
     /// A field, such as model/layers/2/weights
     path: Option<String>,
@@ -191,6 +192,12 @@ fn short(value: f64) -> String {
 /// Opens a file. A directory stands for its newest checkpoint that can be opened, or with `@` for
 /// the generation of that number.
 pub(crate) fn open(path: &Path, protection: &Protection) -> Result<File, Failure> {
+    if let Some(InStore { home, generation }) = place::checkpoint(path)? {
+        return match generation {
+            Some(generation) => Ok(File::open_in(&*home, generation, protection)?),
+            None => newest(path, protection, 0)?.ok_or_else(|| Failure::NoCheckpoint(path.to_owned())),
+        };
+    }
     if let Some((directory, generation)) = generation_in(path) {
         return Ok(File::open_generation(directory, generation, protection)?);
     }
@@ -212,12 +219,17 @@ fn generation_in(path: &Path) -> Option<(PathBuf, u64)> {
 /// The newest generation of a directory that can be opened, or the one that is this number of
 /// generations older.
 pub(crate) fn newest(path: &Path, protection: &Protection, before: usize) -> Result<Option<File>, Failure> {
-    let overview = inspect::overview(path, protection)?;
+    let home = place::home(path)?;
+    let overview = match &home {
+        Some(home) => inspect::overview_in(home, protection)?,
+        None => inspect::overview(path, protection)?,
+    };
     let mut usable = overview.generations.iter().rev().filter(|generation| generation.manifest.is_ok());
-    match usable.nth(before) {
-        Some(found) => Ok(Some(File::open(&found.path, protection)?)),
-        None => Ok(None),
-    }
+    let Some(found) = usable.nth(before) else { return Ok(None) };
+    Ok(Some(match home {
+        Some(home) => File::open_in(&*home, found.generation, protection)?,
+        None => File::open(&found.path, protection)?,
+    }))
 }
 
 /// Calls `work` on the node at a path. The node may be in a checkpoint inside the checkpoint, and

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text::{self, BOLD, Cell, DIM, WARNING};
 
 #[derive(Debug, clap::Args)]
@@ -133,8 +134,9 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let steps = pipeline::steps(&arguments.pipeline, protection)?.into_iter().map(Step::of).collect();
-    let running = inspect::holder(&arguments.pipeline)?;
+    let path = place::directory(&arguments.pipeline)?;
+    let steps = pipeline::steps(path, protection)?.into_iter().map(Step::of).collect();
+    let running = inspect::holder(path)?;
     output.answer(&Steps { running, steps, all: arguments.all })?;
     Ok(Verdict::Well)
 }

@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place::{self, InStore};
 use crate::text::{self, BAD, BOLD, GOOD, WARNING};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint, or a directory of them
+    /// A checkpoint, a directory of them, or the URL of a place or a checkpoint in an object store
     checkpoint: PathBuf,
 }
 
@@ -70,13 +71,19 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let path = &arguments.checkpoint;
-    // A missing path is neither whole nor damaged.
-    std::fs::metadata(path).map_err(|source| Failure::NotThere { path: path.clone(), source })?;
-    let is_directory = path.is_dir();
-    let checkpoints = if is_directory {
-        inspect::verify_directory(path, protection)?
-    } else {
-        vec![inspect::verify(path, protection)]
+    let (is_directory, checkpoints) = match place::checkpoint(path)? {
+        Some(InStore { home, generation: None }) => (true, inspect::verify_in(&home, protection)?),
+        Some(InStore { home, generation: Some(generation) }) => {
+            (false, vec![inspect::verify_one_in(&home, generation, protection)])
+        }
+        None => {
+            // A missing path is neither whole nor damaged.
+            std::fs::metadata(path).map_err(|source| Failure::NotThere { path: path.clone(), source })?;
+            match path.is_dir() {
+                true => (true, inspect::verify_directory(path, protection)?),
+                false => (false, vec![inspect::verify(path, protection)]),
+            }
+        }
     };
     let restart = inspect::restart(&checkpoints).filter(|_| is_directory);
     let any = |condition| checkpoints.iter().any(|checkpoint| checkpoint.condition == condition);

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::generation::{described, values};
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text::{self, BAD, BOLD, DIM, GOOD, WARNING};
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +98,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let Arguments { directory, every, count, timeout } = arguments;
+    place::directory(directory)?;
     let begun = Instant::now();
     let mut told = history::read(directory).map(|history| history.records).unwrap_or_default();
     let mut saves = 0;

@@ -8,3 +8,4 @@ mod directories;
 mod groups;
 mod protected;
 mod report;
+mod urls;

@@ -102,9 +102,52 @@ pub(crate) fn listed(names: &[&str]) -> String {
     list
 }
 
+/// The number of letters to add, remove or replace that make one name the other. Of long names, only
+/// the beginning counts.
+///
+/// Source: V. Levenshtein, Soviet Physics Doklady 10 (1966).
+pub(crate) fn distance(one: &str, other: &str) -> usize {
+    const COMPARED: usize = 40;
+    let other: Vec<char> = other.chars().take(COMPARED).collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (number, letter) in one.chars().take(COMPARED).enumerate() {
+        // The distance without this letter of `one`, and without the one of `other` too.
+        let (mut left, mut before) = (number + 1, number);
+        for (place, wanted) in other.iter().enumerate() {
+            let above = row.get(place + 1).copied().unwrap_or(usize::MAX - 1);
+            let best = (before + usize::from(letter != *wanted)).min(left + 1).min(above + 1);
+            if let Some(cell) = row.get_mut(place) {
+                *cell = left;
+            }
+            (left, before) = (best, above);
+        }
+        if let Some(cell) = row.last_mut() {
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_distance_of_names_counts_their_changes() {
+        let cases = [
+            ("", "", 0),
+            ("abc", "", 3),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("flaw", "lawn", 2),
+            ("été", "ete", 2),
+            ("layers", "layer", 1),
+        ];
+        for (one, other, expected) in cases {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+            assert_eq!(distance(other, one), expected, "{other} {one}");
+        }
+    }
 
     #[test]
     fn characters_that_reverse_text_are_escaped() {

@@ -1,5 +1,7 @@
 //! Gives the arrays of a container back to the state.
 
+use std::ops::Range;
+
 use super::STATE;
 use super::manifest::PartRecord;
 use super::part::PartReader;
@@ -11,7 +13,10 @@ use crate::arrays::{ArrayHeader, ArrayPool, ArraySource, Cause, Kind, Reference}
 /// The arrays of a container. The state takes each once, in the order of the save.
 pub(crate) struct Arrays<'a> {
     container: &'a Container,
+    /// The number of the next array.
     taken: u64,
+    /// The number of the first array that is not given.
+    end: u64,
     /// The next array, already checked.
     opened: Option<Opened<'a>>,
     pool: ArrayPool,
@@ -29,19 +34,26 @@ impl<'a> Arrays<'a> {
     /// Takes the arrays of `container`. An array of the pool that fits is overwritten and used
     /// again.
     pub(crate) fn new(container: &'a Container, pool: ArrayPool) -> Arrays<'a> {
-        Arrays { container, taken: 0, opened: None, pool }
+        Arrays { container, taken: 0, end: container.state_number() as u64, opened: None, pool }
+    }
+
+    /// Takes the arrays of one value of the state.
+    pub(crate) fn of_value(container: &'a Container, arrays: &Range<usize>) -> Arrays<'a> {
+        let (taken, end) = (arrays.start as u64, arrays.end as u64);
+        Arrays { container, taken, end, opened: None, pool: ArrayPool::default() }
     }
 
     /// Refuses an array that the state did not take.
     pub(crate) fn left_over(&self) -> Option<Refusal> {
-        let parts = &self.container.manifest.parts;
-        let next = usize::try_from(self.taken).ok().and_then(|taken| parts.get(taken))?;
-        (next.name != STATE).then(|| damaged(&next.name, "the state does not refer to it"))
+        let next = usize::try_from(self.taken).ok().filter(|_| self.taken < self.end)?;
+        let next = self.container.manifest.parts.get(next)?;
+        Some(damaged(&next.name, "the state does not refer to it"))
     }
 
     /// The array that a reference means. It must be the next.
     fn next(&self, array: Reference) -> Result<Part<'a>, Refusal> {
-        let place = usize::try_from(array.number).ok().filter(|_| array.number == self.taken);
+        let is_next = array.number == self.taken && self.taken < self.end;
+        let place = usize::try_from(array.number).ok().filter(|_| is_next);
         place.and_then(|place| self.container.array(place)).ok_or_else(|| {
             let why = format!("it refers to array {} where array {} belongs", array.number, self.taken);
             damaged(STATE, why)
@@ -101,7 +113,12 @@ impl Container {
     /// The array with this index among the parts.
     pub(super) fn array(&self, place: usize) -> Option<Part<'_>> {
         let (record, entry) = (self.manifest.parts.get(place)?, self.entries.get(place)?);
-        (record.name != STATE).then(|| Part { record, entry, start: self.starts.get(place) })
+        (record.name != STATE).then(|| Part { record, entry, start: self.start_of(place) })
+    }
+
+    /// The first bytes of a part, as far as they were read with its header.
+    fn start_of(&self, place: usize) -> &[u8] {
+        self.starts.get().map_or(&[], |starts| starts.get(place))
     }
 
     /// Checks that the header of each array belongs to its number of bytes. Does not read the data.

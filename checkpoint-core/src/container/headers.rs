@@ -23,6 +23,8 @@ const START: u64 = 128;
 
 /// The first bytes of the entries that are arrays.
 pub(super) struct Starts {
+    /// The number of the first entry.
+    first: usize,
     bytes: Vec<u8>,
     /// The end of the first bytes of each entry.
     ends: Vec<usize>,
@@ -33,8 +35,14 @@ impl Starts {
     /// do not trust them.
     pub(super) fn get(&self, place: usize) -> &[u8] {
         let end = |place: usize| self.ends.get(place).copied();
+        let Some(place) = place.checked_sub(self.first) else { return &[] };
         let from = place.checked_sub(1).and_then(end).unwrap_or(0);
         end(place).and_then(|to| self.bytes.get(from..to)).unwrap_or_default()
+    }
+
+    /// The same, where the entries are those from this number on.
+    pub(super) fn of_parts_from(self, first: usize) -> Starts {
+        Starts { first, ..self }
     }
 }
 
@@ -98,7 +106,7 @@ pub(super) fn check(source: &dyn Source, entries: &[Entry]) -> Result<Starts, Re
     }
     let before = std::iter::once(None).chain(entries.iter().map(Some));
     let after = entries.iter().map(Some).chain(std::iter::once(None));
-    let mut starts = Starts { bytes: Vec::new(), ends: Vec::with_capacity(entries.len()) };
+    let mut starts = Starts { first: 0, bytes: Vec::new(), ends: Vec::with_capacity(entries.len()) };
     // Only the expected bytes of one read are in memory at a time: a file may have very many
     // entries.
     let mut near: Vec<Between<'_>> = Vec::new();

@@ -1,5 +1,8 @@
 //! Reads a container strictly: it verifies before it decodes, and checks before it allocates.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use super::headers::{self, Starts};
 use super::manifest::{self, FormatVersion, Manifest, PartRecord};
 use super::part::PartReader;
@@ -11,13 +14,16 @@ use crate::schema;
 
 /// An open container. Its manifest and structure are verified; each part is verified when it is
 /// read.
+///
+/// A container that is opened [without headers](Container::open_without_headers) verifies the
+/// headers of the parts that a caller [needs](Container::need).
 pub(crate) struct Container {
     pub(super) source: Box<dyn Source>,
     pub(super) manifest: Manifest,
     /// The entry of each part of the manifest, in the same order.
     pub(super) entries: Vec<Entry>,
-    /// The first bytes of the arrays.
-    pub(super) starts: Starts,
+    /// The first bytes of arrays, where headers were read.
+    pub(super) starts: OnceLock<Starts>,
     /// The key of the tags, where tags count.
     pub(super) key: Option<TagKey>,
     /// The checksum of the manifest.
@@ -28,6 +34,21 @@ impl Container {
     /// Verifies everything but the data of the parts. Where keys are given, one of them must have
     /// made the tags.
     pub(crate) fn open(source: Box<dyn Source>, keys: &[TagKey]) -> Result<Container, Refusal> {
+        if source.length() > 0 && !begins_with(&*source, &zip::MAGIC)? {
+            return Err(Refusal::NotACheckpoint);
+        }
+        let container = Container::open_without_headers(source, keys)?;
+        check_sums(&container.entries, &container.manifest.parts)?;
+        let starts = headers::check(&*container.source, &container.entries)?;
+        Ok(Container { starts: OnceLock::from(starts), ..container })
+    }
+
+    /// Verifies the manifest and the list of entries, which are the end of the file. Nothing before
+    /// them is read, and the checksums in the one are not compared with those in the other yet.
+    pub(crate) fn open_without_headers(
+        source: Box<dyn Source>,
+        keys: &[TagKey],
+    ) -> Result<Container, Refusal> {
         let mut entries = read_entries(&*source)?;
         let (manifest, key, manifest_crc32) = match entries.pop() {
             Some(entry) if entry.name == MANIFEST => {
@@ -39,8 +60,35 @@ impl Container {
             }
             _ => return Err(Refusal::NotACheckpoint),
         };
-        let starts = headers::check(&*source, &entries)?;
-        Ok(Container { source, manifest, entries, starts, key, manifest_crc32 })
+        Ok(Container { source, manifest, entries, starts: OnceLock::new(), key, manifest_crc32 })
+    }
+
+    /// Verifies the headers and the lists of checksums of consecutive parts. The source learns that these parts will be read,
+    /// and nothing around them.
+    pub(crate) fn need(&self, parts: Range<usize>) -> Result<(), Refusal> {
+        let Some(entries @ [first, .., last] | entries @ [first @ last]) = self.entries.get(parts.clone())
+        else {
+            return Ok(());
+        };
+        check_sums(entries, self.manifest.parts.get(parts.clone()).unwrap_or_default())?;
+        let end = last.end().ok_or_else(|| damaged(&last.name, "its length is impossible"))?;
+        self.source.will_read_only(first.offset, end.saturating_sub(first.offset));
+        let starts = headers::check(&*self.source, entries)?;
+        // Those of an earlier call spare reads, and no more.
+        let _ = self.starts.set(starts.of_parts_from(parts.start));
+        Ok(())
+    }
+
+    /// The bytes of an entry, with its headers.
+    #[cfg(test)]
+    pub(crate) fn extent(&self, number: usize) -> Range<u64> {
+        let end = |entry: &Entry| entry.end().unwrap_or(u64::MAX);
+        self.entries.get(number).map_or(0..0, |entry| entry.offset..end(entry))
+    }
+
+    /// The number of the part that holds the state, which is the last.
+    pub(crate) fn state_number(&self) -> usize {
+        self.entries.len().saturating_sub(1)
     }
 
     /// The checksum of the manifest, which has those of all parts.
@@ -91,14 +139,15 @@ fn read_entries(source: &dyn Source) -> Result<Vec<Entry>, Refusal> {
     if length == 0 {
         return Err(damaged("file", "it is empty"));
     }
-    if !begins_with(source, &zip::MAGIC)? {
-        return Err(Refusal::NotACheckpoint);
-    }
     let end_length = usize::try_from(length).unwrap_or(zip::END_AT_MOST).min(zip::END_AT_MOST);
     let end = read_bytes(source, length - end_length as u64, end_length as u64, PART)?;
-    let index = Index::parse(&end).ok_or_else(|| {
-        damaged(PART, "it is not the end of a checkpoint: the file was cut short or written over")
-    })?;
+    let Some(index) = Index::parse(&end) else {
+        if !begins_with(source, &zip::MAGIC)? {
+            return Err(Refusal::NotACheckpoint);
+        }
+        let why = "it is not the end of a checkpoint: the file was cut short or written over";
+        return Err(damaged(PART, why));
+    };
     // All of these come from the file: no sum may wrap, and together they must equal its length
     // exactly.
     let meets = index.offset.checked_add(index.size).and_then(|sum| sum.checked_add(index.end_size()));
@@ -136,7 +185,7 @@ fn read_manifest(
     if crc32fast::hash(&bytes) != entry.crc32 {
         return Err(damaged(MANIFEST, "its checksum does not match"));
     }
-    let checked = check_manifest(&bytes, others, keys)?;
+    let checked = check_structure(&bytes, others, keys)?;
     headers::check(source, std::slice::from_ref(entry))?;
     Ok(checked)
 }
@@ -170,6 +219,17 @@ pub(super) fn check_manifest(
     entries: &[Entry],
     keys: &[TagKey],
 ) -> Result<(Manifest, Option<TagKey>), Refusal> {
+    let (manifest, key) = check_structure(json, entries, keys)?;
+    check_sums(entries, &manifest.parts)?;
+    Ok((manifest, key))
+}
+
+/// Does that without a look at the checksums of the parts.
+fn check_structure(
+    json: &[u8],
+    entries: &[Entry],
+    keys: &[TagKey],
+) -> Result<(Manifest, Option<TagKey>), Refusal> {
     let manifest = parse_manifest(json)?;
     let key = find_key(json, &manifest, keys)?;
     if !manifest.schema.is_closed() {
@@ -194,7 +254,10 @@ fn find_key<'k>(json: &[u8], manifest: &Manifest, keys: &'k [TagKey]) -> Result<
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(bytes).map_err(|error| damaged(MANIFEST, format!("it is not a manifest: {error}")))
+    let refused = |why: String| damaged(MANIFEST, format!("it is not a manifest: {why}"));
+    // Checked as a whole: the parser would check each of thousands of strings by itself.
+    let text = std::str::from_utf8(bytes).map_err(|error| refused(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| refused(error.to_string()))
 }
 
 /// The most bytes that one byte of a zstd frame can become: a block of at most 128 KiB takes at
@@ -220,17 +283,28 @@ fn check_parts(entries: &[Entry], parts: &[PartRecord], tags_count: bool) -> Res
         if tags_count && part.blake3.len() != part.crc32.len() {
             return Err(damaged(&entry.name, "it does not have one tag for each checksum"));
         }
-        let stored = checksum::combined(&part.crc32, part.length);
-        let (unpacked, crc32) = match &part.unpacked {
-            Some(unpacked) => (Some(unpacked.length), stored.map(|_| unpacked.crc32.0)),
-            None => (None, stored),
-        };
-        if entry.length != part.length || entry.unpacked != unpacked || crc32 != Some(entry.crc32) {
-            return Err(damaged(&entry.name, "the manifest describes another length or another checksum"));
+        let unpacked = part.unpacked.as_ref().map(|unpacked| unpacked.length);
+        if entry.length != part.length || entry.unpacked != unpacked {
+            return Err(damaged(&entry.name, "the manifest describes another length"));
         }
         // A length that so few bytes cannot unpack to is refused before anything is allocated.
         if unpacked.is_some_and(|unpacked| unpacked > part.length.saturating_mul(GREATEST_RATIO)) {
             return Err(damaged(&entry.name, "it declares more bytes than it can unpack to"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the checksums of the manifest and those of the list of entries agree.
+fn check_sums(entries: &[Entry], parts: &[PartRecord]) -> Result<(), Refusal> {
+    for (entry, part) in entries.iter().zip(parts) {
+        let stored = checksum::combined(&part.crc32, part.length);
+        let crc32 = match &part.unpacked {
+            Some(unpacked) => stored.map(|_| unpacked.crc32.0),
+            None => stored,
+        };
+        if crc32 != Some(entry.crc32) {
+            return Err(damaged(&entry.name, "the manifest describes another checksum"));
         }
     }
     Ok(())

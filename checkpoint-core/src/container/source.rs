@@ -15,6 +15,10 @@ pub trait Source: Send + Sync {
 
     /// Announces a read, so that the disk can fetch several places at a time.
     fn will_read(&self, _offset: u64, _length: u64) {}
+
+    /// Announces that these bytes will be read and none around them, so that a source that is far
+    /// away asks for no others.
+    fn will_read_only(&self, _offset: u64, _length: u64) {}
 }
 
 /// Bytes in memory that are read as a file.

@@ -18,7 +18,7 @@ use crate::store::{
 
 /// The most times that a directory is listed again because a generation disappeared while it was
 /// copied.
-const MOST_LISTINGS: u32 = 100;
+pub(super) const MOST_LISTINGS: u32 = 100;
 
 /// The result of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -30,12 +30,17 @@
 mod copying;
 mod overview;
 mod pruning;
+mod subject;
+mod transfer;
 mod verification;
 
 pub use copying::{Copied, copy};
-pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, pin, unpin};
-pub use pruning::{Pruned, Pruning, prune};
-pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
+pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
+pub use pruning::{Pruned, Pruning, prune, prune_in};
+pub use transfer::{copy_between, copy_from, copy_to};
+pub use verification::{
+    Condition, PartVerdict, Verdict, restart, verify, verify_directory, verify_in, verify_one_in,
+};
 
 pub use crate::base::text::plain;
 #[cfg(feature = "group")]

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::subject::Subject;
 use crate::base::warnings::warn;
 use crate::container::{GROUP, Manifest, SCOPES};
 use crate::error::Error;
 use crate::history::{self, Event, History};
-use crate::run::reader::CheckpointReader;
 use crate::run::stamp;
 use crate::seal::Protection;
 use crate::store::{
-    self, Directory, Home as _, Keeping, Metrics, RANKS, RealDisk, Retention, absolute, name, rank_of,
+    self, Directory, Home, Keeping, Metrics, RANKS, RealDisk, Retention, absolute, name, rank_of,
 };
 
 /// The content of a checkpoint directory.
@@ -121,10 +121,41 @@ pub struct SetAside {
 /// If there is no such directory, if it cannot be listed, or if a generation cannot be read for a
 /// temporary reason.
 pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overview, Error> {
-    let path = &absolute(path)?;
+    overview_of(&Subject::of_directory(&absolute(path)?, protection))
+}
+
+/// Reads an overview of another place than a directory, such as an `ObjectHome` of the package
+/// `checkpointed-object-store`. There is no history, so it does not know the rules of the last run.
+///
+/// # Errors
+/// If the place cannot be listed, or a generation cannot be read for a temporary reason.
+pub fn overview_in(home: &Arc<dyn Home>, protection: &Protection) -> Result<Overview, Error> {
+    overview_of(&Subject::of_home(home, protection))
+}
+
+pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
+    let Some(path) = &subject.directory else {
+        let home = &subject.home;
+        let numbers = home.generations()?;
+        let pinned = home.pinned(&numbers);
+        let mut generations = generations(subject, numbers, &BTreeMap::new(), &[])?;
+        mark_pinned(&mut generations, &pinned);
+        return Ok(Overview {
+            path: home.path().to_owned(),
+            kind: kind_of(&generations).unwrap_or(Kind::Checkpoints),
+            generations,
+            set_aside: Vec::new(),
+            holder: None,
+            retention: None,
+            halt_requested: false,
+            requeue_requested: false,
+            temporaries: 0,
+            temporary_bytes: 0,
+            missing: None,
+        });
+    };
     let (temporaries, temporary_bytes) = temporaries(path)?;
     let directory = Directory::new(path, Arc::new(RealDisk::default()));
-    let reader = CheckpointReader::<()>::at(path, protection.of(path))?;
     let numbers = directory.generations()?;
     let pinned = directory.pinned(&numbers);
     // The history may be closed to this user, and is not needed.
@@ -134,20 +165,7 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
     });
     let costs = costs(&history);
     let parts = part_directories(path);
-    let mut generations = Vec::new();
-    for generation in numbers {
-        let manifest = match reader.manifest(generation) {
-            // The generation was removed after the directory was listed.
-            Err(Error::NoSuchGeneration { .. }) => continue,
-            manifest => manifest.map_err(|error| error.to_string()),
-        };
-        let (stall, total) = costs.get(&generation).copied().unzip();
-        let parts = parts.iter().map(|part| length_of(&part.location(generation)));
-        let bytes = reader.length(generation).unwrap_or_default() + parts.sum::<u64>();
-        let path = directory.location(generation);
-        let kept = Vec::new();
-        generations.push(GenerationOverview { generation, path, bytes, manifest, stall, total, kept });
-    }
+    let mut generations = generations(subject, numbers, &costs, &parts)?;
     let retention = retention(&history);
     if let Some(retention) = &retention {
         let kept = kept(retention, &generations, &pinned);
@@ -155,15 +173,12 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
             generation.kept = kept.get(&generation.generation).cloned().unwrap_or_default();
         }
     } else {
-        let is_pinned = |generation: &&mut GenerationOverview| pinned.contains(&generation.generation);
-        generations.iter_mut().filter(is_pinned).for_each(|pinned| pinned.kept.push(Keeping::Pinned));
+        mark_pinned(&mut generations, &pinned);
     }
-    let newest = generations.iter().rev().find_map(|generation| generation.manifest.as_ref().ok());
-    let kind = match newest {
-        Some(manifest) if manifest.name() == SCOPES => Kind::Scopes,
-        Some(manifest) if manifest.name() == GROUP => Kind::Group,
+    let kind = match kind_of(&generations) {
+        Some(kind) => kind,
         None if path.join(name::STEPS).is_dir() => Kind::Pipeline,
-        _ => Kind::Checkpoints,
+        None => Kind::Checkpoints,
     };
     let set_aside = directory.files_set_aside()?.into_iter().map(|(generation, path)| {
         let bytes = length_of(&path);
@@ -191,6 +206,45 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
         requeue_requested,
         temporaries,
         temporary_bytes,
+    })
+}
+
+/// The generations of these numbers, without those that were removed after the listing.
+fn generations(
+    subject: &Subject<'_>,
+    numbers: Vec<u64>,
+    costs: &BTreeMap<u64, (Duration, Duration)>,
+    parts: &[Directory],
+) -> Result<Vec<GenerationOverview>, Error> {
+    let reader = subject.reader()?;
+    let mut generations = Vec::new();
+    for generation in numbers {
+        let manifest = match reader.manifest_as_listed(generation) {
+            Err(Error::NoSuchGeneration { .. }) => continue,
+            manifest => manifest.map_err(|error| error.to_string()),
+        };
+        let (stall, total) = costs.get(&generation).copied().unzip();
+        let parts = parts.iter().map(|part| length_of(&part.location(generation)));
+        let bytes = reader.length(generation).unwrap_or_default() + parts.sum::<u64>();
+        let path = subject.home.location(generation);
+        let kept = Vec::new();
+        generations.push(GenerationOverview { generation, path, bytes, manifest, stall, total, kept });
+    }
+    Ok(generations)
+}
+
+fn mark_pinned(generations: &mut [GenerationOverview], pinned: &BTreeSet<u64>) {
+    let is_pinned = |generation: &&mut GenerationOverview| pinned.contains(&generation.generation);
+    generations.iter_mut().filter(is_pinned).for_each(|pinned| pinned.kept.push(Keeping::Pinned));
+}
+
+/// The kind of program that the newest generation shows; `None` if there is none that can be read.
+fn kind_of(generations: &[GenerationOverview]) -> Option<Kind> {
+    let newest = generations.iter().rev().find_map(|generation| generation.manifest.as_ref().ok());
+    newest.map(|manifest| match manifest.name() {
+        SCOPES => Kind::Scopes,
+        GROUP => Kind::Group,
+        _ => Kind::Checkpoints,
     })
 }
 

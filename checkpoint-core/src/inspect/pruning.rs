@@ -6,13 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::overview::{Overview, SetAside, kept, overview, part_directories};
-use super::verification::verify;
+use super::overview::{Overview, SetAside, kept, overview_of, part_directories};
+use super::subject::Subject;
 use crate::error::Error;
 use crate::run::stamp;
 use crate::seal::Protection;
-use crate::store::{Claiming, Directory, Home as _, Keeping, RealDisk, Retention, absolute};
-use crate::tree::File;
+use crate::store::{Claiming, Directory, Home, Keeping, Retention, absolute};
 
 /// The generations that a retention keeps, and those that it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,32 +73,51 @@ pub fn prune(
     retention: Option<Retention>,
     trial: bool,
 ) -> Result<Pruning, Error> {
-    let path = &absolute(path)?;
-    // This comes first, because the claim would create a missing directory.
-    let seen = overview(path, protection)?;
-    let authenticated = protection.tag_key().is_some();
-    let claiming = Claiming { durable: true, authenticated, ..Claiming::default() };
-    let directory = Directory::new(path, Arc::new(RealDisk::default()));
-    let mut claim = if trial { None } else { Some(directory.claim(&claiming)?) };
-    let seen = if trial { seen } else { overview(path, protection)? };
-    let Overview { mut generations, retention: known, set_aside, .. } = seen;
-    let Some(retention) = retention.or(known) else {
-        let setting = format!("the generations to keep in {}", path.display());
+    prune_subject(&Subject::of_directory(&absolute(path)?, protection), retention, trial)
+}
+
+/// Like [`prune`], of another place than a directory, such as an `ObjectHome` of the package
+/// `checkpointed-object-store`. There is no history, so the retention must be given.
+///
+/// A store has no locks: unless it is a trial, this takes the place over. A program that saves there
+/// gets [`Error::TakenOver`] at its next save.
+///
+/// # Errors
+/// As [`prune`], without [`Error::InUse`].
+pub fn prune_in(
+    home: &Arc<dyn Home>,
+    protection: &Protection,
+    retention: Option<Retention>,
+    trial: bool,
+) -> Result<Pruning, Error> {
+    prune_subject(&Subject::of_home(home, protection), retention, trial)
+}
+
+fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: bool) -> Result<Pruning, Error> {
+    let Subject { home, directory, protection } = subject;
+    // This comes first, because the claim would create a missing directory, or take a place over.
+    let seen = overview_of(subject)?;
+    let Some(retention) = retention.or_else(|| seen.retention.clone()) else {
+        let setting = format!("the generations to keep in {}", seen.path.display());
         return Err(Error::InvalidSetting {
             setting,
             why: "no run has recorded them, so they must be given",
         });
     };
+    let authenticated = protection.tag_key().is_some();
+    let claiming = Claiming { durable: true, authenticated, ..Claiming::default() };
+    let mut claim = if trial { None } else { Some(home.claim(&claiming)?) };
+    let Overview { mut generations, set_aside, .. } = if trial { seen } else { overview_of(subject)? };
     let mut whole = 0;
     for generation in generations.iter_mut().rev() {
-        if let Err(error) = File::open(&generation.path, protection)
+        if let Err(error) = subject.open(generation.generation)
             && !error.is_damage()
         {
             return Err(error);
         }
         let may_be_used = generation.manifest.as_ref().is_ok_and(|manifest| !stamp::is_marked(manifest));
         if may_be_used && whole < retention.last.get() {
-            let verdict = verify(&generation.path, protection);
+            let verdict = subject.verify(generation.generation);
             let parts = verdict.parts.iter().filter_map(|part| part.problem.clone());
             match verdict.problem.clone().into_iter().chain(parts).next() {
                 Some(problem) => generation.manifest = Err(problem),
@@ -107,7 +125,7 @@ pub fn prune(
             }
         }
     }
-    let reasons = kept(&retention, &generations, &directory.pinned(&directory.generations()?));
+    let reasons = kept(&retention, &generations, &home.pinned(&home.generations()?));
     let removed = generations.iter().filter(|generation| !reasons.contains_key(&generation.generation));
     let mut removed: Vec<Pruned> = removed
         .map(|generation| Pruned {
@@ -143,7 +161,7 @@ pub fn prune(
         }
         claim.sync()?;
         // The table is gone, and nothing refers to the parts of the group any more.
-        for part in part_directories(path) {
+        for part in directory.iter().flat_map(|path| part_directories(path)) {
             remove_parts(&part, &claiming, &removed)?;
         }
     }

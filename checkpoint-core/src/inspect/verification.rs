@@ -1,15 +1,16 @@
 //! Verifies checkpoints part by part, and names the one that a restart would take.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::subject::Subject;
 use crate::error::Error;
 #[cfg(feature = "group")]
 use crate::group::GroupFile;
-use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::store::absolute;
+use crate::store::{Home, absolute};
 use crate::tree::{self, File};
 
 /// The result of verifying one part.
@@ -82,6 +83,13 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     let given = path.as_ref();
     let opened = absolute(given).and_then(|path| File::open(&path, protection));
     let path = absolute(given).unwrap_or_else(|_| given.to_owned());
+    verdict(&path, opened, protection)
+}
+
+/// Verifies a checkpoint that was opened.
+#[cfg_attr(not(feature = "group"), allow(unused_variables, reason = "it opens the parts of a group"))]
+pub(super) fn verdict(path: &Path, opened: Result<File, Error>, protection: &Protection) -> Verdict {
+    let path = path.to_owned();
     let file = match opened {
         Ok(file) => file,
         Err(error) => {
@@ -185,13 +193,33 @@ pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
 /// # Errors
 /// If the directory cannot be listed.
 pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
-    let reader = CheckpointReader::<()>::open(path)?;
-    let location = |generation| (generation, reader.home().location(generation));
-    let verdict = |(generation, path): (u64, PathBuf)| Verdict {
-        generation: Some(generation),
-        ..verify(path, protection)
-    };
+    verify_all(&Subject::of_directory(&absolute(path)?, protection))
+}
+
+/// Verifies every generation of another place than a directory, oldest first, such as an
+/// `ObjectHome` of the package `checkpointed-object-store`. It reads all of them.
+///
+/// # Errors
+/// If the place cannot be listed.
+pub fn verify_in(home: &Arc<dyn Home>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
+    verify_all(&Subject::of_home(home, protection))
+}
+
+/// Verifies one generation of another place than a directory.
+pub fn verify_one_in(home: &Arc<dyn Home>, generation: u64, protection: &Protection) -> Verdict {
+    Subject::of_home(home, protection).verify(generation)
+}
+
+fn verify_all(subject: &Subject<'_>) -> Result<Vec<Verdict>, Error> {
+    let home = &subject.home;
     // A program that saves at the same time removes some.
-    let is_there = |verdict: &Verdict| verdict.is_whole() || verdict.path.symlink_metadata().is_ok();
-    Ok(reader.generations()?.into_iter().map(location).map(verdict).filter(is_there).collect())
+    let is_there = |verdict: &Verdict| {
+        let still = |generation| match subject.directory {
+            Some(_) => verdict.path.symlink_metadata().is_ok(),
+            None => home.has(generation),
+        };
+        verdict.is_whole() || verdict.generation.is_some_and(still)
+    };
+    let generations = home.generations()?.into_iter();
+    Ok(generations.map(|generation| subject.verify(generation)).filter(is_there).collect())
 }

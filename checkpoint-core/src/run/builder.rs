@@ -639,7 +639,7 @@ fn note_metrics<T: Checkpoint>(writer: &mut Writer, reader: &CheckpointReader<T>
         return Ok(());
     }
     for generation in reader.generations()? {
-        let metrics = match reader.manifest(generation) {
+        let metrics = match reader.manifest_as_listed(generation) {
             Ok(manifest) => writer.retention().metrics(manifest.metadata()),
             Err(error) if error.is_damage() => continue,
             Err(_) => Metrics::Unread,

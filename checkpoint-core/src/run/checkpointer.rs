@@ -306,6 +306,37 @@ impl<T: Checkpoint> Checkpointer<T> {
         Ok(state)
     }
 
+    /// Loads one field of the newest undamaged generation, without reading the rest; `None` where
+    /// there is no generation at all. See [`CheckpointReader::load_field`].
+    ///
+    /// It is no restart: the next save warns, as it does where nothing was loaded, if it begins to
+    /// replace generations of earlier runs.
+    ///
+    /// # Errors
+    /// As [`CheckpointReader::load_field`].
+    pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
+        let _warnings = self.saver.run.warnings.enter();
+        // Waits for a save in the background; if that failed, the next save returns its error.
+        let _ = self.saver.settled_writer();
+        match (self.reader.load_field(path)?, &mut self.branched_from) {
+            (None, Some(origin)) => {
+                let field = origin.load_field(path)?;
+                field.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
+            }
+            (field, _) => Ok(field),
+        }
+    }
+
+    /// Loads one field of one generation, without reading the rest; see
+    /// [`CheckpointReader::load_field`].
+    ///
+    /// # Errors
+    /// As [`CheckpointReader::load_generation_field`].
+    pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
+        let _warnings = self.saver.run.warnings.enter();
+        self.reader.load_generation_field(generation, path)
+    }
+
     /// Returns the report of the last load that found a generation: its number, and the skipped
     /// ones with their errors.
     #[must_use]

@@ -1,5 +1,7 @@
 //! [`CheckpointReader`]: loads states from a directory, and changes nothing there.
 
+mod field;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -246,20 +248,42 @@ impl<T: Checkpoint> CheckpointReader<T> {
     fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<Box<T>>, Error> {
         let _warnings = self.warnings.enter();
         let begun = Instant::now();
-        let mut skipped: Vec<Skipped> = Vec::new();
         self.passed_over.clear();
+        let Sought { found, newest, skipped } =
+            self.seek(|reader, generation| reader.read(generation, &mut pool))?;
+        if let Some((generation, (loaded, container))) = found {
+            self.check_age(Some(generation))?;
+            self.look_for_missing(newest);
+            self.outputs = loaded.outputs;
+            self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
+            return Ok(Some(loaded.state));
+        }
+        self.look_for_missing(newest);
+        self.check_age(None)?;
+        if !skipped.is_empty() {
+            warn(format!(
+                "no checkpoint in {} can be used, and those of changed inputs can be computed anew: the step starts \
+                 from its beginning",
+                self.path().display()
+            ));
+        }
+        self.passed_over = skipped;
+        Ok(None)
+    }
+
+    /// Reads the newest generation that can be used. Skips those that are damaged, and those that
+    /// were computed from changed inputs.
+    fn seek<R>(
+        &self,
+        mut read: impl FnMut(&CheckpointReader<T>, u64) -> Result<R, Error>,
+    ) -> Result<Sought<R>, Error> {
+        let mut skipped: Vec<Skipped> = Vec::new();
         let mut generations = self.home.generations()?;
         let mut newest = generations.last().copied();
         let mut listings = 1;
         while let Some(generation) = generations.pop() {
-            let error = match self.read(generation, &mut pool) {
-                Ok((loaded, container)) => {
-                    self.check_age(Some(generation))?;
-                    self.look_for_missing(newest);
-                    self.outputs = loaded.outputs;
-                    self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
-                    return Ok(Some(loaded.state));
-                }
+            let error = match read(self, generation) {
+                Ok(found) => return Ok(Sought { found: Some((generation, found)), newest, skipped }),
                 Err(error) => error,
             };
             let is_gone = is_stale(&error) || is_vanished(&error) && !self.home.has(generation);
@@ -282,22 +306,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
             warn(format!("generation {generation} cannot be used, {next}: {error}"));
             skipped.push(Skipped { generation, error });
         }
-        if skipped.is_empty() {
-            self.look_for_missing(None);
-            return self.check_age(None).map(|()| None);
-        }
         // What was computed from inputs that are gone can be computed anew. So can the older states of
         // the same step that are damaged.
-        if skipped.iter().any(|skipped| matches!(skipped.error, Error::InputsChanged { .. })) {
-            self.check_age(None)?;
-            self.look_for_missing(newest);
-            warn(format!(
-                "no checkpoint in {} can be used, and those of changed inputs can be computed anew: the step starts \
-                 from its beginning",
-                self.path().display()
-            ));
-            self.passed_over = skipped;
-            return Ok(None);
+        let is_changed = |skipped: &Skipped| matches!(skipped.error, Error::InputsChanged { .. });
+        if skipped.is_empty() || skipped.iter().any(is_changed) {
+            return Ok(Sought { found: None, newest, skipped });
         }
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
     }
@@ -325,6 +338,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     pub(crate) fn load_one(&mut self, generation: u64) -> Result<T, Error> {
         let _warnings = self.warnings.enter();
         let begun = Instant::now();
+        self.home.look()?;
         let (loaded, container) = self
             .read(generation, &mut ArrayPool::default)
             .map_err(|error| self.explain(generation, error))?;
@@ -406,7 +420,18 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
         let _warnings = self.warnings.enter();
-        let container = self.container(generation).map_err(|error| self.explain(generation, error))?;
+        self.home.look()?;
+        self.manifest_as_listed(generation)
+    }
+
+    /// Returns the manifest of a generation of the last listing.
+    pub(crate) fn manifest_as_listed(&self, generation: u64) -> Result<Manifest, Error> {
+        // Elsewhere than in a directory, the headers of the parts are far away.
+        let container = match self.home.files() {
+            Some(_) => self.container(generation),
+            None => self.container_without_headers(generation),
+        };
+        let container = container.map_err(|error| self.explain(generation, error))?;
         Ok(container.manifest().clone())
     }
 
@@ -420,7 +445,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let _warnings = self.warnings.enter();
         let mut values = Vec::new();
         for generation in self.generations()? {
-            match self.manifest(generation) {
+            match self.manifest_as_listed(generation) {
                 Ok(manifest) => {
                     let value = manifest.metadata().get(metric.name()).cloned();
                     values.extend(value.map(|value| (generation, value)));
@@ -530,13 +555,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
         let source = self.protection.open(source);
         let container = source.and_then(|source| Container::open(source, &self.protection.tag_keys()));
-        let container = container.map_err(|refusal| Error::refused(&path, refusal))?;
-        let found = container.manifest().generation();
-        if found != generation {
-            let why = format!("it is generation {found} under the name of generation {generation}");
-            return Err(Error::Damaged { path, part: "name".to_owned(), why });
-        }
-        Ok(container)
+        named(&path, generation, container)
     }
 
     /// The manifest in another file of the place, if it can be read.
@@ -559,11 +578,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         pool: &mut dyn FnMut() -> ArrayPool,
     ) -> Result<(Decoded<T>, Container), Error> {
         let container = self.container(generation)?;
-        if let Some(changed) = container.manifest().metadata().get(INPUTS_CHANGED) {
-            let path = self.home.location(generation);
-            return Err(Error::InputsChanged { path, inputs: changed.to_string() });
-        }
-        let decoded = decode(&self.home.location(generation), &self.program, &container, pool)?;
+        let path = self.home.location(generation);
+        check_inputs(&path, container.manifest())?;
+        let decoded = decode(&path, &self.program, &container, pool)?;
         Ok((decoded, container))
     }
 }
@@ -593,6 +610,35 @@ pub(crate) fn program_of<T: Checkpoint>() -> Result<Program, Error> {
         ));
     }
     Ok(program)
+}
+
+/// Returns a container that was opened under the name of a generation, if it is that one.
+fn named(path: &Path, generation: u64, opened: Result<Container, Refusal>) -> Result<Container, Error> {
+    let container = opened.map_err(|refusal| Error::refused(path, refusal))?;
+    let found = container.manifest().generation();
+    if found != generation {
+        let why = format!("it is generation {found} under the name of generation {generation}");
+        return Err(Error::Damaged { path: path.to_owned(), part: "name".to_owned(), why });
+    }
+    Ok(container)
+}
+
+/// Refuses a state that was computed while its inputs changed.
+fn check_inputs(path: &Path, manifest: &Manifest) -> Result<(), Error> {
+    match manifest.metadata().get(INPUTS_CHANGED) {
+        Some(changed) => Err(Error::InputsChanged { path: path.to_owned(), inputs: changed.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// The newest generation that can be used.
+struct Sought<R> {
+    /// Its number, and what was read of it; `None` if there is none.
+    found: Option<(u64, R)>,
+    /// The newest generation that exists.
+    newest: Option<u64>,
+    /// The newer ones that cannot be used.
+    skipped: Vec<Skipped>,
 }
 
 /// A state that was loaded from a container.
@@ -632,6 +678,18 @@ pub(crate) fn decode_parts<T: Checkpoint>(
     bytes: &[u8],
     arrays: &mut dyn ArraySource,
 ) -> Result<Decoded<T>, Error> {
+    decode_value(path, program, &manifest.schema, compared, bytes, arrays)
+}
+
+/// Decodes a value from its bytes and arrays. `schema` is the one that was compared.
+fn decode_value<T: Checkpoint>(
+    path: &Path,
+    program: &Program,
+    schema: &Schema,
+    compared: Compared,
+    bytes: &[u8],
+    arrays: &mut dyn ArraySource,
+) -> Result<Decoded<T>, Error> {
     let is_same_form = compared.is_same_form();
     let Compared { differences, has_more, plan } = compared;
     let room = program.room();
@@ -639,7 +697,7 @@ pub(crate) fn decode_parts<T: Checkpoint>(
         if is_same_form {
             codec::decode(bytes, room, arrays)
         } else {
-            let schemas = (&manifest.schema, Some(program));
+            let schemas = (schema, Some(program));
             evolution::decode_by_schema(bytes, schemas, (&plan, room), arrays)
         }
     });
@@ -678,8 +736,25 @@ pub(crate) fn check_state<T: Checkpoint>(
     program: &Program,
     manifest: &Manifest,
 ) -> Result<Compared, Error> {
+    check_name::<T>(path, program, manifest)?;
     let path = path.to_owned();
     let name = name_of::<T>(program.schema());
+    let compared = evolution::compare(&manifest.schema, program);
+    let differences = &compared.differences;
+    let is_migrated =
+        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
+    if manifest.version != T::VERSION && !differences.iter().any(is_migrated) {
+        let (found, expected) = (manifest.version, T::VERSION);
+        return Err(Error::VersionUnknown { path, name, found, expected });
+    }
+    let Some(why) = obstacle(&compared) else { return Ok(compared) };
+    let Compared { differences, has_more, .. } = compared;
+    Err(Error::SchemaMismatch { path, name, differences, has_more, why })
+}
+
+/// Checks that the bytes belong to a state of this name, and are of a codec that is known.
+fn check_name<T: Checkpoint>(path: &Path, program: &Program, manifest: &Manifest) -> Result<(), Error> {
+    let path = path.to_owned();
     if manifest.codec != codec::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
@@ -690,21 +765,18 @@ pub(crate) fn check_state<T: Checkpoint>(
     if !T::NAME.is_empty() && !has_name {
         return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
     }
-    let compared = evolution::compare(&manifest.schema, program);
-    let differences = &compared.differences;
-    let is_migrated =
-        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
-    if manifest.version != T::VERSION && !differences.iter().any(is_migrated) {
-        let (found, expected) = (manifest.version, T::VERSION);
-        return Err(Error::VersionUnknown { path, name, found, expected });
+    Ok(())
+}
+
+/// The reason that a value of a compared type cannot be loaded, if there is one.
+fn obstacle(compared: &Compared) -> Option<String> {
+    match compared.differences.iter().find(|difference| !difference.may_resolve()) {
+        Some(difference) => Some(format!("{difference}{}", difference.way_out())),
+        None if compared.has_more => {
+            Some(format!("they differ in more than {} places", compared.differences.len()))
+        }
+        None => None,
     }
-    let why = match differences.iter().find(|difference| !difference.may_resolve()) {
-        Some(difference) => format!("{difference}{}", difference.way_out()),
-        None if compared.has_more => format!("they differ in more than {} places", differences.len()),
-        None => return Ok(compared),
-    };
-    let Compared { differences, has_more, .. } = compared;
-    Err(Error::SchemaMismatch { path, name, differences, has_more, why })
 }
 
 /// The name of a state in messages.

@@ -28,6 +28,12 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// The existing generations, oldest first. An absent place has none.
     fn generations(&self) -> Result<Vec<u64>, Error>;
 
+    /// Looks at the place anew, before a generation is read whose number a caller gave: another file
+    /// may have it by now. A place that keeps no listing need not, which is the default.
+    fn look(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The numbers of damaged generations that were moved out of the way, lowest first. They are not
     /// used again.
     fn set_aside(&self) -> Result<Vec<u64>, Error>;

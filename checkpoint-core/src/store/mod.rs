@@ -10,7 +10,7 @@ mod guard;
 mod home;
 mod local;
 pub(crate) mod name;
-mod place;
+pub(crate) mod place;
 mod process;
 mod retention;
 #[cfg(test)]

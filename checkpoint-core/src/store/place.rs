@@ -14,7 +14,8 @@ pub(crate) fn absolute(path: impl AsRef<Path>) -> Result<PathBuf, Error> {
 }
 
 /// True for a URL with a scheme and a host, such as `s3://bucket/run.ckpt`.
-fn is_url(path: &str) -> bool {
+#[must_use]
+pub fn is_url(path: &str) -> bool {
     path.split_once("://").is_some_and(|(scheme, _)| {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character))

@@ -15,13 +15,13 @@ use super::layout::Layout;
 use super::members::Label;
 use super::node::{Node, Value};
 use super::walk::{Place, Trouble, Walker, most_values};
-use crate::base::text::shortened;
+use crate::base::text::{distance, shortened};
 use crate::codec::CODEC;
 use crate::container::{Container, Manifest, Memory, STATE, Source, time};
 use crate::error::Error;
 use crate::schema::Schema;
 use crate::seal::Protection;
-use crate::store::{Directory, Disk as _, Home as _, RealDisk, absolute, generation_of, name};
+use crate::store::{Directory, Disk as _, Home, RealDisk, absolute, generation_of, name};
 
 /// A checkpoint: a file, or one that is kept inside another, as by [`Scopes`](crate::Scopes).
 ///
@@ -136,15 +136,36 @@ impl File {
         let directory = path.parent().unwrap_or(path);
         let file = File::new(path, source, &protection.of(directory))?;
         match path.file_name().and_then(generation_of) {
-            Some(named) if named != file.manifest().generation() => Err(Error::Damaged {
-                path: path.to_owned(),
-                part: "name".to_owned(),
-                why: format!(
-                    "it is generation {} under the name of generation {named}",
-                    file.manifest().generation()
-                ),
-            }),
-            _ => Ok(file),
+            Some(named) => file.named(named),
+            None => Ok(file),
+        }
+    }
+
+    /// Returns the file, if it is the generation of its name.
+    fn named(self, named: u64) -> Result<File, Error> {
+        let found = self.manifest().generation();
+        if found == named {
+            return Ok(self);
+        }
+        let why = format!("it is generation {found} under the name of generation {named}");
+        Err(Error::Damaged { path: self.path, part: "name".to_owned(), why })
+    }
+
+    /// Opens one generation of another place than a directory, such as an `ObjectHome` of the
+    /// package `checkpointed-object-store`, that was saved with this protection.
+    ///
+    /// # Errors
+    /// Those of [`open_generation`](File::open_generation).
+    pub fn open_in(home: &dyn Home, generation: u64, protection: &Protection) -> Result<File, Error> {
+        home.check()?;
+        let path = home.location(generation);
+        match home.open(generation) {
+            Ok(source) => File::new(&path, source, protection)?.named(generation),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let available = home.generations()?;
+                Err(Error::NoSuchGeneration { path: home.path().to_owned(), generation, available })
+            }
+            Err(source) => Err(Error::io("open", &path, source)),
         }
     }
 
@@ -243,12 +264,23 @@ impl File {
     /// # Errors
     /// [`Error::NoSuchField`], and an error if the state is damaged or cannot be understood.
     pub fn find(&self, path: &str) -> Result<Found<'_>, Error> {
+        let mut found = self.locate(path)?;
+        while let Found::Node(node) = &found
+            && let Value::Option(Some(inner)) | Value::Variant(_, Some(inner)) = node.value()?
+        {
+            found = Found::Node(inner);
+        }
+        Ok(found)
+    }
+
+    /// Like [`find`](File::find), but the last value keeps its options and variants around it: it
+    /// has the type of its field.
+    pub(crate) fn locate(&self, path: &str) -> Result<Found<'_>, Error> {
         let mut node = self.root();
         let mut rest = path.trim_matches('/');
-        loop {
+        while !rest.is_empty() {
             node = match node.value()? {
                 Value::Option(Some(inner)) | Value::Variant(_, Some(inner)) => inner,
-                _ if rest.is_empty() => return Ok(Found::Node(node)),
                 value => {
                     let done =
                         path.trim_matches('/').strip_suffix(rest).unwrap_or_default().trim_end_matches('/');
@@ -266,21 +298,26 @@ impl File {
                 }
             };
         }
+        Ok(Found::Node(node))
     }
 
     fn no_such_field(&self, path: &str, step: &str, within: &str, value: &Value<'_>) -> Error {
+        /// The number of names in the message, and of those that are looked at.
         const KNOWN: usize = 20;
-        let mut known = Vec::new();
-        let mut more = 0;
-        for member in value.members().into_iter().flatten().flatten() {
-            if known.len() < KNOWN && !matches!(member.label, Label::Index(_)) {
-                known.push(shortened(&member.label.step()).into_owned());
-            } else {
-                more += 1;
-                if more > KNOWN {
-                    break;
-                }
-            }
+        const SEEN: usize = 10_000;
+        let total = value.members().map_or(0, |members| members.total());
+        let members = value.members().into_iter().flatten().flatten().take(SEEN);
+        let names = members.filter(|member| !matches!(member.label, Label::Index(_)));
+        let mut known: Vec<String> =
+            names.map(|member| shortened(&member.label.step()).into_owned()).collect();
+        if known.len() > KNOWN {
+            known.sort_by_cached_key(|name| distance(name, step));
+            known.truncate(KNOWN);
+        }
+        if let Value::Sequence(_) | Value::Tuple(_) = value
+            && total > 0
+        {
+            known.push(format!("0 to {}", total - 1));
         }
         Error::NoSuchField {
             file: self.path.clone(),
@@ -292,7 +329,6 @@ impl File {
     }
 
     /// The open container.
-    #[cfg(feature = "group")]
     pub(crate) fn container(&self) -> &Container {
         &self.container
     }

@@ -4,7 +4,7 @@
 //! value in the bytes of the state; `layout` and `ends` spare it steps. A node holds a number, a
 //! text, an [`Array`], or [`Members`], each a node again. Tools and the read-back of a save build
 //! on these: `outline` and `json` show a tree, `comparison` compares two, `sameness` tells whether
-//! two have the same values, and `export` copies arrays out.
+//! two have the same values, and `export` copies arrays out. `field` is a value as it was encoded.
 //! `shards` finds the blocks of arrays that the members of a group share.
 
 mod array;
@@ -12,6 +12,7 @@ mod comparison;
 mod element;
 mod ends;
 mod export;
+mod field;
 mod file;
 mod free_form;
 mod json;

@@ -14,13 +14,13 @@ use crate::schema::{Body, Fields, Float16, Grid, Type, hidden};
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'a> {
     pub(super) file: &'a File,
-    form: Form<'a>,
+    pub(super) form: Form<'a>,
     pub(super) place: Place,
 }
 
 /// The form of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Form<'a> {
+pub(super) enum Form<'a> {
     Type(&'a Type),
     /// The content of a variant of that enum.
     Content(&'a str, &'a Fields),
@@ -136,13 +136,16 @@ impl<'a> Node<'a> {
     /// An error if the state is damaged or cannot be understood.
     pub fn arrays(&self) -> Result<Vec<Array<'a>>, Error> {
         let file = self.file;
-        if self.place == Place::default()
-            && let Form::Type(ty) = self.form
-            && *ty == file.schema().root
-        {
+        if self.is_root() {
             return file.arrays().collect();
         }
         (self.place.array..self.end()?.array).map(|number| Array::new(file, number, None)).collect()
+    }
+
+    /// True for the whole state.
+    pub(super) fn is_root(&self) -> bool {
+        let is_its_type = matches!(self.form, Form::Type(ty) if *ty == self.file.schema().root);
+        self.place == Place::default() && is_its_type
     }
 
     /// The content of the value.

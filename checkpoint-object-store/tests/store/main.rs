@@ -8,6 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "cli")]
+mod ckpt;
+mod reading;
+mod removals;
 mod server;
 
 use std::collections::BTreeSet;
@@ -558,7 +562,7 @@ fn the_server_moto_keeps_the_promises() {
            except OSError: time.sleep(0.1)\n"
     );
     assert!(Command::new("python3").args(["-c", &make]).status().unwrap().success());
-    let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(endpoint);
+    let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&endpoint);
     let builder = builder.with_region("us-east-1").with_access_key_id("a").with_secret_access_key("b");
     let store: Arc<dyn ObjectStore> = Arc::new(builder.with_allow_http(true).build().unwrap());
     let home = || Options::default().part_size(5 << 20).home(Arc::clone(&store), "run.ckpt").unwrap();
@@ -576,6 +580,12 @@ fn the_server_moto_keeps_the_promises() {
     let mut reader = CheckpointReader::<Vec<u8>>::open_in(home()).unwrap();
     assert_eq!(reader.load().unwrap(), Some(vec![6]));
     assert_eq!(reader.generations().unwrap(), [4, 5]);
+    assert_eq!(reader.load_field::<Vec<u8>>("").unwrap(), Some(vec![6]));
+    #[cfg(feature = "cli")]
+    for command in [&["verify", "s3://bucket/run.ckpt"][..], &["show", "s3://bucket/run.ckpt@4"]] {
+        let (code, out, err) = ckpt::run(&endpoint, command);
+        assert_eq!(code, 0, "{command:?}: {out}{err}");
+    }
 }
 
 /// A child process that ends with the test.

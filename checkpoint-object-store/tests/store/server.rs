@@ -1,9 +1,10 @@
 //! A server of the S3 protocol for tests, with the faults of real ones: objects in memory,
 //! conditional writes, multipart uploads, ranges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
 /// A fault of the next request that it fits.
@@ -49,6 +50,12 @@ struct State {
     ignores_conditions: bool,
     /// Objects that other programs write while the next PUT with a condition is on its way.
     meanwhile: BTreeMap<String, Arc<Vec<u8>>>,
+    /// Objects that no request can delete.
+    undeletable: BTreeSet<String>,
+    /// The number of times that one of these was to be deleted.
+    denied: usize,
+    /// The next listing, once it was made: it is told, and waits before it is sent.
+    held: Option<(Sender<()>, Receiver<()>)>,
     /// The method and the target of each request.
     requests: Vec<String>,
     /// The lengths of the parts of each object that was made of parts.
@@ -111,6 +118,28 @@ impl Server {
     /// Another program writes an object while the next PUT with a condition is on its way.
     pub fn insert_meanwhile(&self, key: &str, bytes: Vec<u8>) {
         self.state.lock().unwrap().meanwhile.insert(format!("/bucket/{key}"), Arc::new(bytes));
+    }
+
+    pub fn remove(&self, key: &str) {
+        self.state.lock().unwrap().objects.remove(&format!("/bucket/{key}"));
+    }
+
+    /// From now on, no request can delete this object.
+    pub fn keep(&self, key: &str) {
+        self.state.lock().unwrap().undeletable.insert(key.to_owned());
+    }
+
+    /// The number of times that such an object was to be deleted.
+    pub fn denied(&self) -> usize {
+        self.state.lock().unwrap().denied
+    }
+
+    /// Holds the answer of the next listing: the first of these tells when it was made, the second
+    /// lets it go.
+    pub fn hold_next_listing(&self) -> (Receiver<()>, Sender<()>) {
+        let ((made, is_made), (go, may_go)) = (mpsc::channel(), mpsc::channel());
+        self.state.lock().unwrap().held = Some((made, may_go));
+        (is_made, go)
     }
 
     /// The requests since the last call.
@@ -183,7 +212,8 @@ fn receive(reader: &mut impl BufRead, state: &Mutex<State>) -> io::Result<Option
         state.receiving.0 -= 1;
     }
     received?;
-    state.requests.push(format!("{method} {target}"));
+    let range = headers.get("range").map(|range| format!(" {range}")).unwrap_or_default();
+    state.requests.push(format!("{method} {target}{range}"));
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
@@ -211,7 +241,13 @@ fn serve(connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
             Some(Fault::ErrorInBody) => error("200 OK", "InternalError"),
             _ => answer(&mut state, &request),
         };
+        let is_listing = request.query.contains_key("list-type");
+        let held = if is_listing { state.held.take() } else { None };
         drop(state);
+        if let Some((made, may_go)) = held {
+            let _ = made.send(());
+            let _ = may_go.recv();
+        }
         let answer = match fault {
             Some(Fault::LostAnswer) => return Ok(()),
             Some(Fault::DoneAnd500) => error("500 Internal Server Error", "InternalError"),
@@ -273,6 +309,13 @@ fn answer(state: &mut State, request: &Request) -> Answer {
             let mut answer = "<DeleteResult>".to_owned();
             for key in body.split("<Key>").skip(1) {
                 let key = key.split("</Key>").next().unwrap();
+                if state.undeletable.contains(key) {
+                    state.denied += 1;
+                    answer += &format!(
+                        "<Error><Key>{key}</Key><Code>AccessDenied</Code><Message>kept</Message></Error>"
+                    );
+                    continue;
+                }
                 state.objects.remove(&format!("{path}/{key}").replace("//", "/"));
                 answer += &format!("<Deleted><Key>{key}</Key></Deleted>");
             }

@@ -24,6 +24,7 @@ use summary::{Summary, summary};
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -61,10 +62,10 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let directory = &arguments.directory;
+    let directory = place::directory(&arguments.directory)?;
     // A missing directory is empty for a program that would save there, but it is an error for a
     // user who asks for its history.
-    fs::read_dir(directory).map_err(|source| Failure::Directory { path: directory.clone(), source })?;
+    fs::read_dir(directory).map_err(|source| Failure::Directory { path: directory.to_owned(), source })?;
     let summary = summary(directory, protection)?;
     if let Some(file) = &arguments.output {
         let page = page::html(&name_of(directory), &summary, SystemTime::now());

@@ -70,21 +70,31 @@ impl Directory {
 
     /// Gives the file of a generation another name beside it, so that it is no generation any more.
     /// Returns that path. Files of older generations with such a name are removed.
+    ///
+    /// Files of lower epochs go first: without the one that counts, one of them would be the
+    /// generation.
     pub(crate) fn move_aside(&self, generation: u64) -> Result<PathBuf, Error> {
         self.check_writable()?;
-        let from = self.location(generation);
+        self.listed()?;
+        let mut moved = PathBuf::new();
+        for file in self.files_of(generation) {
+            moved = self.move_file_aside(generation, &file)?;
+        }
+        self.listed()?;
+        self.remove_older_aside(generation);
+        Ok(moved)
+    }
+
+    fn move_file_aside(&self, generation: u64, from: &Path) -> Result<PathBuf, Error> {
         for number in 1_u64.. {
             let to = self.path.join(name::set_aside(generation, number));
-            match self.disk.rename(&from, &to) {
-                Ok(()) => {
-                    self.remove_older_aside(generation);
-                    return Ok(to);
-                }
+            match self.disk.rename(from, &to) {
+                Ok(()) => return Ok(to),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(Error::writing("rename", &from, source)),
+                Err(source) => return Err(Error::writing("rename", from, source)),
             }
         }
-        Err(Error::writing("rename", &from, io::ErrorKind::AlreadyExists.into()))
+        Err(Error::writing("rename", from, io::ErrorKind::AlreadyExists.into()))
     }
 
     /// Removes the files of generations before this one that were moved out of the way.
@@ -243,5 +253,29 @@ impl Files for Directory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => self.disk.rename(&from, &to),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_generation_moved_aside_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = |epoch| parent.path().join(name::of_generation_in(7, epoch));
+        let directory = Directory::new(parent.path(), Arc::new(RealDisk::default()));
+        for epoch in [0, 2, 11] {
+            fs::write(file(epoch), epoch.to_string()).unwrap();
+        }
+        let moved = directory.move_aside(7).unwrap();
+        assert_eq!(fs::read_to_string(moved).unwrap(), "11");
+        assert!(directory.generations().unwrap().is_empty());
+        assert!(!directory.has(7));
+        assert_eq!(directory.set_aside().unwrap(), [7, 7, 7]);
+        assert_eq!(directory.location(7), file(0));
     }
 }

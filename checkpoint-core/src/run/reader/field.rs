@@ -1,0 +1,148 @@
+//! One field of a checkpoint, loaded without reading the rest.
+
+use super::{CheckpointReader, check_inputs, check_name, decode_value, name_of, named, obstacle, program_of};
+use crate::container::{Arrays, Container, Refusal};
+use crate::error::Error;
+use crate::evolution::{self, Compared, Program};
+use crate::outputs;
+use crate::state::Checkpoint;
+use crate::tree::{File, Found};
+
+impl<T: Checkpoint> CheckpointReader<T> {
+    /// Loads one field of the newest undamaged generation, without reading the rest; `None` where
+    /// there is no generation at all.
+    ///
+    /// `path` has names of fields, indices and keys with `/` between them, such as
+    /// `model/layers/3/weights`, as `ckpt show` prints them. Options, newtypes and the variants of
+    /// enums are no steps, and the elements of an array that is stored apart have no paths. The empty
+    /// path is the whole state. `U` is the type of the field, or one that a load makes of it: the
+    /// rules are those of a load, with its conversions and migrations. `T` only gives the name of
+    /// the state: a program that does not have its type can take `CheckpointReader::<()>`, which
+    /// accepts any name.
+    ///
+    /// ```
+    /// use checkpointed::{CheckpointReader, Checkpointer};
+    /// use std::collections::BTreeMap;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let layers = BTreeMap::from([("in", vec![0.5_f64; 1000]), ("out", vec![1.5; 1000])]);
+    /// let layers = layers.into_iter().map(|(name, weights)| (name.to_owned(), weights)).collect();
+    /// Checkpointer::<BTreeMap<String, Vec<f64>>>::open(&path)?.save(&layers)?;
+    ///
+    /// let mut reader = CheckpointReader::<()>::open(&path)?;
+    /// let weights = reader.load_field::<Vec<f64>>("out")?;
+    /// assert_eq!(weights, Some(vec![1.5; 1000]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It reads and verifies the manifest, the encoded rest of the state, and the arrays below the
+    /// path, with their headers. So it does not notice damage in other arrays. Damage in what it
+    /// reads makes it take the next older generation, as a load does, with a warning. It does not
+    /// look into the history, and [`last_load`](CheckpointReader::last_load) stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchField`] where the path leads nowhere, with the names that are there;
+    /// [`Error::SchemaMismatch`] or [`Error::Decode`] where the field cannot be loaded as a `U`;
+    /// [`Error::FormUnknown`] where the form of the field, or of one before it, is not in the
+    /// checkpoint; and the errors of [`load`](CheckpointReader::load).
+    pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
+        let _warnings = self.warnings.enter();
+        let program = program_of::<U>()?;
+        let sought = self.seek(|reader, generation| reader.field(generation, path, &program))?;
+        self.check_age(sought.found.as_ref().map(|(generation, _)| *generation))?;
+        Ok(sought.found.map(|(_, field)| field))
+    }
+
+    /// Like [`load_field`](CheckpointReader::load_field), of one generation.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], or the error of that generation.
+    pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
+        let _warnings = self.warnings.enter();
+        let program = program_of::<U>()?;
+        self.home.look()?;
+        self.field(generation, path, &program).map_err(|error| self.explain(generation, error))
+    }
+
+    fn field<U: Checkpoint>(&self, generation: u64, path: &str, program: &Program) -> Result<U, Error> {
+        let container = self.container_without_headers(generation)?;
+        let location = self.home.location(generation);
+        check_name::<T>(&location, &self.program, container.manifest())?;
+        check_inputs(&location, container.manifest())?;
+        let state = container.state_number();
+        container.need(state..state + 1).map_err(|refusal| Error::refused(&location, refusal))?;
+        field_of(&File::of(&location, container), path, program)
+    }
+
+    /// Opens a generation, and verifies the end of its file.
+    pub(super) fn container_without_headers(&self, generation: u64) -> Result<Container, Error> {
+        self.home.check()?;
+        let path = self.home.location(generation);
+        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        // An encrypted file tells so at its beginning. That of another is not read.
+        let source = if self.protection.encrypts() { self.protection.open(source) } else { Ok(source) };
+        let opened =
+            source.and_then(|source| Container::open_without_headers(source, &self.protection.tag_keys()));
+        match opened {
+            Err(Refusal::NotACheckpoint) => self.container(generation),
+            opened => named(&path, generation, opened),
+        }
+    }
+}
+
+/// Loads the value at a path of a checkpoint.
+fn field_of<U: Checkpoint>(file: &File, path: &str, program: &Program) -> Result<U, Error> {
+    let field = match file.locate(path)? {
+        Found::Node(node) => node.encoded()?,
+        Found::Inside(inner, rest) => return field_of(&inner, &rest, program),
+    };
+    let mut compared = evolution::compare(&field.schema, program);
+    for difference in &mut compared.differences {
+        difference.path = joined(path, &difference.path);
+    }
+    if let Some(why) = obstacle(&compared) {
+        let (path, name) = (file.path().to_owned(), name_of::<U>(program.schema()));
+        let Compared { differences, has_more, .. } = compared;
+        return Err(Error::SchemaMismatch { path, name, differences, has_more, why });
+    }
+    let container = file.container();
+    let refused = |refusal| Error::refused(file.path(), refusal);
+    container.need(field.arrays.clone()).map_err(refused)?;
+    let mut arrays = Arrays::of_value(container, &field.arrays);
+    let decoded = decode_value::<U>(file.path(), program, &field.schema, compared, field.bytes, &mut arrays);
+    let decoded = decoded.map_err(|error| at(path, error))?;
+    if let Some(refusal) = arrays.left_over() {
+        return Err(refused(refusal));
+    }
+    // As for any reader, the files of outputs stay as they are.
+    outputs::resolve(&decoded.outputs, file.path().parent().unwrap_or(file.path()));
+    Ok(*decoded.state)
+}
+
+/// The path of a place inside a field, in messages: that of the field, and then that inside it.
+fn joined(field: &str, inside: &str) -> String {
+    let field = field.trim_matches('/');
+    if field.is_empty() || inside.is_empty() || inside.starts_with(['.', '[', ':']) {
+        return format!("{field}{inside}");
+    }
+    format!("{field}.{inside}")
+}
+
+/// Adds the path of the field to the reason that it could not be decoded.
+fn at(field: &str, error: Error) -> Error {
+    let placed = |why: String| if field.is_empty() { why } else { format!("{field}: {why}") };
+    match error {
+        Error::Decode { path, name, why } => Error::Decode { path, name, why: placed(why) },
+        Error::SchemaMismatch { path, name, differences, has_more, why } => {
+            Error::SchemaMismatch { path, name, differences, has_more, why: placed(why) }
+        }
+        error => error,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

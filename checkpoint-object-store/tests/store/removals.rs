@@ -1,0 +1,52 @@
+//! Objects that cannot be removed: tried again ever more rarely, and told once.
+
+use std::sync::{Arc, Mutex};
+
+use checkpointed::{CheckpointReader, Checkpointer};
+
+use crate::server::Server;
+use crate::{PART, generation, home};
+
+#[test]
+fn an_object_that_cannot_be_removed_is_tried_ever_more_rarely() {
+    let server = Server::start();
+    server.keep(&generation(2, 1));
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&heard);
+    let builder = Checkpointer::<Vec<u8>>::builder_in(home(&server)).keep_last(1);
+    let builder = builder.on_warning(move |warning| listener.lock().unwrap().push(warning.to_string()));
+    let mut checkpoints = builder.open().unwrap();
+    // Each generation is longer than a part, so that it is removed with the next save.
+    let mut requests = Vec::new();
+    server.requests();
+    for number in 0..60 {
+        checkpoints.save(&vec![number; PART * 2]).unwrap();
+        requests.push(server.requests().len());
+    }
+    assert!((3..=6).contains(&server.denied()), "{}", server.denied());
+    let told: Vec<_> =
+        heard.lock().unwrap().iter().filter(|text| text.contains("removed")).cloned().collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("kept") || told[0].contains("AccessDenied"), "{told:?}");
+    // It costs no request of its own.
+    assert_eq!(requests.iter().max(), requests.get(1), "{requests:?}");
+    // For this run it is gone; the next one finds it, and it is older than what that loads.
+    assert_eq!(checkpoints.generations().unwrap(), [60]);
+    drop(checkpoints);
+    let left = CheckpointReader::<Vec<u8>>::open_in(home(&server)).unwrap().generations().unwrap();
+    assert_eq!(left, [2, 60]);
+}
+
+#[test]
+fn a_generation_that_cannot_be_discarded_is_an_error() {
+    let server = Server::start();
+    let mut checkpoints = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    for number in 1..=3 {
+        checkpoints.save(&number).unwrap();
+    }
+    server.keep(&generation(3, 1));
+    checkpoints.discard_newer(1).unwrap_err();
+    // A restart loads it.
+    let loaded = CheckpointReader::<u64>::open_in(home(&server)).unwrap().load().unwrap();
+    assert_eq!(loaded, Some(3));
+}
