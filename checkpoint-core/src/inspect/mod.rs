@@ -28,11 +28,13 @@
 //! ```
 
 mod copying;
+mod mirroring;
 mod overview;
 mod pruning;
 mod verification;
 
 pub use copying::{Copied, copy};
+pub use mirroring::{Mirrored, mirror};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune};
 pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
