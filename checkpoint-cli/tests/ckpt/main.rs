@@ -6,5 +6,6 @@ mod contents;
 mod diff;
 mod directories;
 mod groups;
+mod mirror;
 mod protected;
 mod report;

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod mirror;
 mod server;
 
 use std::collections::BTreeSet;
