@@ -45,7 +45,8 @@ fn median(times: &mut [Duration]) -> Duration {
 fn main() {
     // `cargo test --benches` only checks that it runs.
     let measure = std::env::args().any(|argument| argument == "--bench");
-    let mut places = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).map(PathBuf::from);
+    let mut places =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).map(PathBuf::from);
     let near = places.next().unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
     let far = places.next().unwrap_or_else(|| near.clone());
     let directory = |parent: &Path| tempfile::Builder::new().prefix("mirror").tempdir_in(parent).unwrap();

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
-use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -42,9 +41,8 @@ impl Made {
 impl Answer for Made {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         let Mirrored { path, mirror, newest, copied, healed, damaged, damaged_there, verified, .. } = &self.0;
-        let list = |generations: &[u64]| {
-            generations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let list =
+            |generations: &[u64]| generations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match &copied[..] {
             [] => writeln!(output, "{} had nothing to copy to {}", path.display(), mirror.display())?,
             copied => writeln!(output, "copied to {}: {}", mirror.display(), list(copied))?,
@@ -53,7 +51,12 @@ impl Answer for Made {
             writeln!(output, "replaced, because they were damaged there: {}", list(healed))?;
         }
         if !damaged.is_empty() {
-            writeln!(output, "not copied, because they are damaged in {}: {}", path.display(), list(damaged))?;
+            writeln!(
+                output,
+                "not copied, because they are damaged in {}: {}",
+                path.display(),
+                list(damaged)
+            )?;
         }
         if !damaged_there.is_empty() {
             writeln!(output, "damaged in {}, with no whole copy: {}", mirror.display(), list(damaged_there))?;

@@ -85,7 +85,7 @@ struct Task {
 struct Start {
     home: Arc<dyn Home>,
     standing: Standing,
-    /// The newest generation there.
+    /// The highest number that was used there.
     newest: Option<u64>,
 }
 
@@ -454,6 +454,7 @@ impl Worker {
         let first = first.and_then(|standing| {
             let mirror = self.mirror.as_ref().ok_or_else(|| self.lost())?;
             let newest = mirror.home().generations()?.last().copied();
+            let newest = newest.max(mirror.home().set_aside()?.last().copied());
             Ok(Start { home: Arc::clone(mirror.home()), standing, newest })
         });
         let is_late = {

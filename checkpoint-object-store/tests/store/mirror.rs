@@ -69,7 +69,8 @@ fn no_fault_of_the_store_fails_a_save_or_loses_one() {
         for fault in
             [Fault::LostAnswer, Fault::DoneAnd500, Fault::SlowDown, Fault::ErrorInBody, Fault::Conflict]
         {
-            let (server, directory, warnings) = (Server::start(), tempfile::tempdir().unwrap(), Arc::default());
+            let (server, directory, warnings) =
+                (Server::start(), tempfile::tempdir().unwrap(), Arc::default());
             let path = near(directory.path(), "near");
             let mut checkpoints = open(&path, &server, &warnings);
             checkpoints.save(&vec![1]).unwrap();

@@ -610,6 +610,27 @@ fn settings_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn no_copy_is_torn_by_saves_that_write_over_files() {
+    let bench = bench();
+    let warnings = Arc::clone(&bench.warnings);
+    let mirror = Mirror::to(&bench.far).keep_last(1000);
+    let builder = Checkpointer::<Vec<u64>>::builder(&bench.near).keep_last(1).mirror(mirror);
+    let builder = builder.on_warning(move |warning| warnings.lock().unwrap().push(warning.to_string()));
+    let mut checkpoints = builder.open().unwrap();
+    for number in 1..=200 {
+        // Files of many lengths, each over a retired one.
+        checkpoints.save(&vec![number; 10_000 + usize::try_from(number * 7919 % 20_000).unwrap()]).unwrap();
+    }
+    assert_eq!(checkpoints.finish(&vec![7]).unwrap().mirrored, Some(201));
+    assert_eq!(bench.warnings.lock().unwrap()[..], [] as [String; 0]);
+    let mut reader = CheckpointReader::<Vec<u64>>::open(&bench.far).unwrap();
+    for generation in generations(&bench.far) {
+        let state = reader.load_generation(generation).unwrap();
+        assert!(generation == 201 || state.iter().all(|value| *value == generation), "{generation}");
+    }
+}
+
+#[test]
 fn background_saves_arrive_too() {
     let bench = bench();
     let mut checkpoints = bench.open();

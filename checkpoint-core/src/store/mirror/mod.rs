@@ -69,6 +69,8 @@ pub(crate) struct Mirror {
     claim: Box<dyn Claim>,
     records: Records,
     pace: Pace,
+    /// The newest generation of the mirror that is of this run, as far as is known.
+    newest: Option<u64>,
     /// Generations that are damaged on the near level: they are not tried again.
     damaged_near: BTreeSet<u64>,
     /// Generations that are damaged at the mirror, and do not count there.
@@ -112,6 +114,7 @@ impl Far {
             claim,
             records,
             pace,
+            newest: None,
             damaged_near: BTreeSet::new(),
             damaged_far: BTreeSet::new(),
             metrics: BTreeMap::new(),
@@ -153,7 +156,9 @@ impl Mirror {
             protection: &self.far.protection,
             damaged_far: &mut self.damaged_far,
         };
-        standing(&mut both, &near, &far)
+        let standing = standing(&mut both, &near, &far)?;
+        self.newest = far.last().copied();
+        Ok(standing)
     }
 
     /// The error of two levels that each have what the other never had.
@@ -178,6 +183,13 @@ impl Mirror {
         let mut updated = Updated::default();
         let mut there: BTreeSet<u64> = self.home().generations()?.into_iter().collect();
         let here = self.near.home.generations()?;
+        // Another program may have taken a store over, and use the same numbers.
+        if let Some(far) = there.last().copied()
+            && Some(far) > self.newest
+            && self.standing()? != Standing::Behind
+        {
+            return Err(self.apart(here.last().copied().unwrap_or(0), far));
+        }
         let here: Vec<u64> = here.into_iter().filter(|generation| *generation <= up_to).collect();
         let step = match self.far.wanted {
             Wanted::Newest(step) if !at_once => step.get(),
@@ -295,6 +307,7 @@ impl Mirror {
             self.metrics.insert(generation, retention.metrics(&metadata));
         }
         self.damaged_far.remove(&generation);
+        self.newest = self.newest.max(Some(generation));
         updated.copied.push(generation);
         let (path, mirror) = (self.near.home.path(), self.path());
         tracing::info!(path = %path.display(), mirror = %mirror.display(), generation, "mirrored");
@@ -362,6 +375,7 @@ impl Mirror {
             }
         }
         self.claim.sync()?;
+        self.newest = self.home().generations()?.last().copied();
         self.records.forget_newer(generation)
     }
 

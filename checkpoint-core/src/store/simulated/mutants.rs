@@ -305,7 +305,8 @@ impl Disk for MutantDisk {
             names.retain(|name| name::generation(name).is_none_or(|generation| Some(generation) == newest));
         }
         let is_start = !self.0.late.lock().unwrap().has_saved;
-        if self.is(Mutant::MirrorTakenForNewer) && is_start && directory == Path::new(super::scenarios::PATH) {
+        if self.is(Mutant::MirrorTakenForNewer) && is_start && directory == Path::new(super::scenarios::PATH)
+        {
             let newest = self.generations(Path::new(FAR)).into_iter().max();
             names.retain(|name| newest.is_none() || name::generation(name) <= newest);
         }
