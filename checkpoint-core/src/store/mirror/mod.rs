@@ -505,10 +505,11 @@ pub(crate) fn restore(
     let there = far.generations()?;
     for generation in there.into_iter().rev().take_while(|there| better_than.is_none_or(|than| *there > than))
     {
+        // Nothing of the mirror is better than a whole one.
         if near.has(generation)
             && !matches!(examine_at(&*near, generation, &protection)?, Condition::Damaged(_))
         {
-            continue;
+            return Ok((None, skipped));
         }
         let conduct = Conduct { pace: &mut Pace::new(None), timing };
         match copy(far, generation, &protection, || writer.begin(generation), conduct)? {

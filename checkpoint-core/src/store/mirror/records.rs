@@ -133,7 +133,7 @@ mod tests {
         let of =
             |mirror: &str| Records::new(Arc::new(RealDisk::default()), directory.path(), Path::new(mirror));
         let (near, other) = (of("/a"), of("/b"));
-        let likeness = |generation: u64| Likeness::of(&Memory(vec![7; 10 + generation as usize])).unwrap();
+        let likeness = |number: u64| Likeness::of(&Memory(number.to_le_bytes().to_vec())).unwrap();
         for generation in 1..=9 {
             near.announce(generation, &likeness(generation)).unwrap();
             near.announce(generation, &likeness(generation)).unwrap();

@@ -1,8 +1,11 @@
 //! Copies without a thread: their bandwidth, and files that only their owner can read.
 
+use std::num::NonZeroUsize;
+
 use super::pace::tests::FakeClock;
 use super::*;
-use crate::store::{Directory, RealDisk};
+use crate::container::Compression;
+use crate::store::{Directory, RealDisk, Settings};
 use crate::{CheckpointReader, Checkpointer};
 
 fn far(near: &Path, far: &Path, wanted: Wanted, per_second: Option<u64>, protection: &Protection) -> Mirror {
@@ -70,6 +73,35 @@ fn what_only_others_can_read_is_copied_as_it_is() {
             }
         }
     }
+}
+
+#[test]
+fn a_mirror_replaces_no_whole_generation_even_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    for (path, states) in [(&path, [1, 2]), (&to, [10, 20])] {
+        let mut checkpoints = Checkpointer::<u64>::open(path).unwrap();
+        for state in states {
+            checkpoints.save(&state).unwrap();
+        }
+    }
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+    let settings = Settings {
+        retention: Retention::newest(NonZeroUsize::MIN),
+        compression: Compression::None,
+        protection: Protection::new(),
+        is_part: false,
+    };
+    let home = Directory::new(&path, Arc::clone(&disk));
+    let mut writer = Writer::open(&home, settings, &Claiming::default()).unwrap();
+    let far = Directory::new(&to, disk);
+    let file = |generation: u64| path.join(format!("{generation:020}.ckpt"));
+    let before = [1, 2].map(|generation| std::fs::read(file(generation)).unwrap());
+    assert_eq!(restore(&far, &mut writer, None, &FakeClock::default()).unwrap().0, None);
+    assert!([1, 2].map(|generation| std::fs::read(file(generation)).unwrap()) == before);
+    std::fs::write(file(2), "damage").unwrap();
+    assert_eq!(restore(&far, &mut writer, None, &FakeClock::default()).unwrap().0, Some(2));
+    assert!(std::fs::read(file(1)).unwrap() == before[0]);
 }
 
 #[test]

@@ -387,7 +387,7 @@ fn mirrors(disk: &Arc<dyn Disk>, acknowledged: &AtomicU64) {
     for _ in 0..6 {
         let up_to = acknowledged.load(Ordering::Relaxed);
         let updated = mirror.update(up_to, true, &NoTime).unwrap();
-        assert_eq!(updated.damaged, [], "a file was written over while it was copied");
+        assert_eq!(updated.damaged, [] as [u64; 0], "a file was written over while it was copied");
         if let Some(newest) = updated.newest {
             let mut reader = CheckpointReader::<u64>::new(directory(FAR), Protection::new()).unwrap();
             assert_eq!(reader.load_generation(newest).unwrap(), newest);

@@ -329,7 +329,7 @@ fn open_mirrored(bench: &Bench, path: &str, every: u64) -> Result<Checkpointer<u
 
 /// A program with a mirror: what it acknowledges is in its directory, and what the mirror got stays
 /// there until newer ones come.
-fn mirrored(bench: &Bench, path: &str, every: u64, saves: usize) -> Result<(), Error> {
+fn mirrored(bench: &Bench, path: &str, every: u64, saves: u64) -> Result<(), Error> {
     let mut checkpoints = open_mirrored(bench, path, every)?;
     if let Some(state) = checkpoints.load()? {
         let generation = checkpoints.last_load().map(|report| report.generation());
@@ -338,7 +338,7 @@ fn mirrored(bench: &Bench, path: &str, every: u64, saves: usize) -> Result<(), E
     }
     for number in 1..=saves {
         let generation = bench.save(&mut checkpoints)?;
-        if number as u64 % every == 0 {
+        if number.is_multiple_of(every) {
             checkpoints.wait_for_mirror(LONG)?;
             let (path, state) = (FAR.into(), bench.state_of(generation));
             bench.kept.borrow_mut().push(Kept { path, generation, state, until: Some(KEPT_FAR) });
