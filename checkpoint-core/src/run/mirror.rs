@@ -157,7 +157,7 @@ impl Mirror {
         let far = self.far(near, claiming, &rules, protection, disk)?;
         Ok(match self.keep_last {
             Some(_) => far,
-            None => Far { retention: None, wanted: Wanted::All, ..far },
+            None => Far { wanted: Wanted::All, ..far },
         })
     }
 
@@ -209,8 +209,7 @@ impl Mirror {
             home,
             is_directory,
             claiming: Claiming { durable: true, ..claiming },
-            retention: Some(retention),
-            wanted: Wanted::Newest(every),
+            wanted: Wanted::Newest(every, retention),
             per_second: self.per_second,
             protection: protection.clone().at_least(0),
         })

@@ -32,11 +32,20 @@ use transfer::{Condition, Conduct, Copied, Ready, copy, examine_at, is_absent};
 /// The generations that a mirror gets.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
-    /// The newest, once it is this much newer than the last, and what the rules keep for another
-    /// reason than that it is new.
-    Newest(NonZeroU64),
-    /// All that the near level has.
+    /// The newest, once its number is so much greater than that of the last, and what these rules
+    /// keep for another reason than that it is new. The others are removed.
+    Newest(NonZeroU64, Retention),
+    /// All that the near level has. None is removed.
     All,
+}
+
+impl Wanted {
+    fn retention(&self) -> Option<&Retention> {
+        match self {
+            Wanted::Newest(_, retention) => Some(retention),
+            Wanted::All => None,
+        }
+    }
 }
 
 /// A mirror before it is reached.
@@ -46,8 +55,6 @@ pub(crate) struct Far {
     /// True for a directory, which can be absent because its disk is.
     pub(crate) is_directory: bool,
     pub(crate) claiming: Claiming,
-    /// `None` to remove nothing.
-    pub(crate) retention: Option<Retention>,
     pub(crate) wanted: Wanted,
     pub(crate) per_second: Option<u64>,
     pub(crate) protection: Protection,
@@ -191,8 +198,8 @@ impl Mirror {
             return Err(self.apart(here.last().copied().unwrap_or(0), far));
         }
         let here: Vec<u64> = here.into_iter().filter(|generation| *generation <= up_to).collect();
-        let step = match self.far.wanted {
-            Wanted::Newest(step) if !at_once => step.get(),
+        let step = match &self.far.wanted {
+            Wanted::Newest(step, _) if !at_once => step.get(),
             _ => 1,
         };
         let damaged: Vec<u64> = here.iter().copied().filter(|here| self.damaged_far.contains(here)).collect();
@@ -237,14 +244,11 @@ impl Mirror {
     ) -> Result<Vec<u64>, Error> {
         let Some(newest) = newest else { return Ok(Vec::new()) };
         let missing = |generation: &u64| !there.contains(generation) && *generation < newest;
-        if let Wanted::All = self.far.wanted {
+        let Some(retention) = self.far.wanted.retention().cloned() else {
             return Ok(here.iter().rev().copied().filter(missing).collect());
-        }
-        let pinned = self.near.home.pinned(here);
-        let Some(retention) = self.far.retention.clone() else {
-            return Ok(pinned.into_iter().rev().filter(missing).collect());
         };
-        self.note_metrics(here, &retention);
+        let pinned = self.near.home.pinned(here);
+        self.note_metrics(&*Arc::clone(&self.near.home), here, &retention);
         let all: Vec<u64> =
             here.iter().copied().chain(there.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
         let kept = retention.kept(&all, &self.damaged_near, &pinned, &self.metrics);
@@ -253,15 +257,16 @@ impl Mirror {
         Ok(here.iter().rev().copied().filter(missing).filter(is_wanted).collect())
     }
 
-    /// Reads the metrics of the generations of the near level that are not known yet.
-    fn note_metrics(&mut self, here: &[u64], retention: &Retention) {
+    /// Reads the metrics of the generations of one level that are not known yet.
+    fn note_metrics(&mut self, level: &dyn Home, generations: &[u64], retention: &Retention) {
         if retention.best.is_empty() {
             return;
         }
-        let unknown = here.iter().filter(|generation| !self.metrics.contains_key(generation));
-        let unknown: Vec<u64> = unknown.copied().collect();
-        for generation in unknown {
-            let metrics = transfer::manifest_at(&*self.near.home, generation, &self.far.protection);
+        for generation in generations.iter().copied() {
+            if self.metrics.contains_key(&generation) {
+                continue;
+            }
+            let metrics = transfer::manifest_at(level, generation, &self.far.protection);
             let metrics = metrics.map(|manifest| retention.metrics(manifest.metadata()));
             self.metrics.insert(generation, metrics.unwrap_or(Metrics::Unread));
         }
@@ -303,7 +308,7 @@ impl Mirror {
         let Published { outcome, .. } = sealed.publish();
         outcome?;
         self.records.confirm(generation)?;
-        if let (Some(retention), Some(metadata)) = (&self.far.retention, metadata) {
+        if let (Some(retention), Some(metadata)) = (self.far.wanted.retention(), metadata) {
             self.metrics.insert(generation, retention.metrics(&metadata));
         }
         self.damaged_far.remove(&generation);
@@ -332,20 +337,11 @@ impl Mirror {
     /// Removes from the mirror what its rules do not keep. Newer ones than `newest` are not of this
     /// run.
     fn retire(&mut self, newest: Option<u64>) -> Result<(), Error> {
-        let (Some(newest), Some(retention)) = (newest, self.far.retention.clone()) else { return Ok(()) };
+        let retention = self.far.wanted.retention().cloned();
+        let (Some(newest), Some(retention)) = (newest, retention) else { return Ok(()) };
         let there = self.home().generations()?;
         let there: Vec<u64> = there.into_iter().filter(|generation| *generation <= newest).collect();
-        if !retention.best.is_empty() {
-            let home = Arc::clone(self.home());
-            for generation in there.iter().copied() {
-                if self.metrics.contains_key(&generation) {
-                    continue;
-                }
-                let manifest = transfer::manifest_at(&*home, generation, &self.far.protection);
-                let metrics = manifest.map(|manifest| retention.metrics(manifest.metadata()));
-                self.metrics.insert(generation, metrics.unwrap_or(Metrics::Unread));
-            }
-        }
+        self.note_metrics(&*Arc::clone(self.home()), &there, &retention);
         let pinned = self.home().pinned(&there);
         let kept = retention.kept(&there, &self.damaged_far, &pinned, &self.metrics);
         for generation in there.into_iter().filter(|generation| !kept.contains_key(generation)) {

@@ -14,7 +14,7 @@ fn far(near: &Path, far: &Path, wanted: Wanted, per_second: Option<u64>, protect
     let (home, near) = (directory(far), Near { home: directory(near), disk: Arc::clone(&disk) });
     let claiming = Claiming { durable: true, ..Claiming::default() };
     let protection = protection.clone();
-    let far = Far { home, is_directory: true, claiming, retention: None, wanted, per_second, protection };
+    let far = Far { home, is_directory: true, claiming, wanted, per_second, protection };
     far.reach(&near).unwrap()
 }
 

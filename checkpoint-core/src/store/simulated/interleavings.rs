@@ -377,8 +377,7 @@ fn mirrors(disk: &Arc<dyn Disk>, acknowledged: &AtomicU64) {
         home: directory(FAR),
         is_directory: true,
         claiming: Claiming { durable: true, ..Claiming::default() },
-        retention: Some(Retention::newest(NonZeroUsize::MIN)),
-        wanted: Wanted::Newest(NonZeroU64::MIN),
+        wanted: Wanted::Newest(NonZeroU64::MIN, Retention::newest(NonZeroUsize::MIN)),
         per_second: None,
         protection: Protection::new(),
     };
