@@ -83,7 +83,7 @@ pub fn mirror(
     let near = Near { home: Arc::new(Directory::new(&path, Arc::clone(&disk))), disk: Arc::clone(&disk) };
     let far = mirror.by_hand(&path, Claiming::default(), protection, &disk)?;
     let mut reached = far.reach(&near)?;
-    let timing = Timer(Instant::now());
+    let timing: Arc<dyn Timing> = Arc::new(Timer(Instant::now()));
     let mut updated = Updated::default();
     match reached.standing()? {
         Standing::Behind => updated = reached.update(u64::MAX, true, &timing)?,

@@ -213,7 +213,7 @@ impl Mirroring {
                 return Err(Error::MirrorApart { path, mirror, newest: near, newest_there: far });
             }
             Standing::Ahead { near } => {
-                let (restored, tried) = restore(&*home, writer, near, &*self.shared)?;
+                let (restored, tried) = restore(&*home, writer, near, &self.timing())?;
                 let (path, mirror) = (writer.path().display(), self.path.display());
                 match (restored, near) {
                     (Some(generation), Some(near)) => warn(format!(
@@ -238,6 +238,10 @@ impl Mirroring {
         Ok(())
     }
 
+    fn timing(&self) -> Arc<dyn Timing> {
+        Arc::<Shared>::clone(&self.shared)
+    }
+
     /// What the thread must be told of.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
@@ -256,7 +260,8 @@ impl Mirroring {
             return false;
         }
         let Some(home) = self.shared.state().home.clone() else { return false };
-        match restore(&*home, writer, better_than, &Unhurried) {
+        let timing: Arc<dyn Timing> = Arc::new(Unhurried);
+        match restore(&*home, writer, better_than, &timing) {
             Ok((Some(generation), _)) => {
                 warn(format!(
                     "generation {generation} of {} was copied back from its mirror {}",
@@ -520,9 +525,10 @@ impl Worker {
     /// Does the work once, and tells the outcome.
     fn attempt(&mut self, task: Task) {
         let shared = Arc::clone(&self.shared);
+        let timing: Arc<dyn Timing> = Arc::<Shared>::clone(&shared);
         let mirrored = shared.state().mirrored;
         let at_once = task.asked.is_some_and(|asked| asked <= task.up_to && mirrored < Some(asked));
-        let outcome = self.reached().and_then(|mirror| mirror.update(task.up_to, at_once, &*shared));
+        let outcome = self.reached().and_then(|mirror| mirror.update(task.up_to, at_once, &timing));
         let path = self.far.home.path();
         let mut was_away = false;
         let mut complaint = None;

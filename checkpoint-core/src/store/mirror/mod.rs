@@ -27,7 +27,7 @@ pub(crate) use pace::Timing;
 use records::Records;
 pub(crate) use standing::Standing;
 use standing::{Levels, standing};
-use transfer::{Condition, Conduct, Copied, Ready, copy, examine_at, is_absent};
+use transfer::{Condition, Conduct, Copied, Ready, Verify, copy, examine_at, is_absent};
 
 /// The generations that a mirror gets.
 #[derive(Clone, Debug)]
@@ -185,7 +185,7 @@ impl Mirror {
         &mut self,
         up_to: u64,
         at_once: bool,
-        timing: &dyn Timing,
+        timing: &Arc<dyn Timing>,
     ) -> Result<Updated, Error> {
         let mut updated = Updated::default();
         let mut there: BTreeSet<u64> = self.home().generations()?.into_iter().collect();
@@ -273,7 +273,12 @@ impl Mirror {
     }
 
     /// Copies one generation to the mirror.
-    fn send(&mut self, generation: u64, timing: &dyn Timing, updated: &mut Updated) -> Result<Step, Error> {
+    fn send(
+        &mut self,
+        generation: u64,
+        timing: &Arc<dyn Timing>,
+        updated: &mut Updated,
+    ) -> Result<Step, Error> {
         if self.damaged_near.contains(&generation) {
             updated.damaged.push(generation);
             return Ok(Step::Left);
@@ -284,21 +289,26 @@ impl Mirror {
             claim.guard().touch();
             claim.begin(generation)
         };
-        let Ready { sealed, likeness, metadata } =
-            match copy(&*near.home, generation, &far.protection, begin, Conduct { pace, timing })? {
-                Copied::Ready(ready) => ready,
-                Copied::Gone => return Ok(Step::Left),
-                Copied::Ended => {
-                    updated.is_unfinished = true;
-                    return Ok(Step::Ended);
-                }
-                Copied::Damaged(error) => {
-                    warn(format!("generation {generation} is not mirrored: {error}"));
-                    self.damaged_near.insert(generation);
-                    updated.damaged.push(generation);
-                    return Ok(Step::Left);
-                }
-            };
+        let Ready { sealed, likeness, metadata } = match copy(
+            &*near.home,
+            generation,
+            &far.protection,
+            (Verify::Original, begin),
+            Conduct { pace, timing },
+        )? {
+            Copied::Ready(ready) => ready,
+            Copied::Gone => return Ok(Step::Left),
+            Copied::Ended => {
+                updated.is_unfinished = true;
+                return Ok(Step::Ended);
+            }
+            Copied::Damaged(error) => {
+                warn(format!("generation {generation} is not mirrored: {error}"));
+                self.damaged_near.insert(generation);
+                updated.damaged.push(generation);
+                return Ok(Step::Left);
+            }
+        };
         self.near.home.check()?;
         self.records.announce(generation, &likeness)?;
         self.check()?;
@@ -377,7 +387,11 @@ impl Mirror {
 
     /// Reads all generations that the mirror shares with the near level or, with `all`, all that it
     /// has. Replaces a damaged one by that of the near level, if that is whole.
-    pub(crate) fn heal(&mut self, timing: &dyn Timing, updated: &mut Updated) -> Result<Vec<u64>, Error> {
+    pub(crate) fn heal(
+        &mut self,
+        timing: &Arc<dyn Timing>,
+        updated: &mut Updated,
+    ) -> Result<Vec<u64>, Error> {
         let mut lost = Vec::new();
         for generation in self.home().generations()? {
             if timing.is_to_end() {
@@ -493,7 +507,7 @@ pub(crate) fn restore(
     far: &dyn Home,
     writer: &mut Writer,
     better_than: Option<u64>,
-    timing: &dyn Timing,
+    timing: &Arc<dyn Timing>,
 ) -> Result<(Option<u64>, Vec<Skipped>), Error> {
     let protection = writer.protection().clone();
     let near = Arc::clone(writer.home());
@@ -508,7 +522,7 @@ pub(crate) fn restore(
             return Ok((None, skipped));
         }
         let conduct = Conduct { pace: &mut Pace::new(None), timing };
-        match copy(far, generation, &protection, || writer.begin(generation), conduct)? {
+        match copy(far, generation, &protection, (Verify::Copy, || writer.begin(generation)), conduct)? {
             Copied::Ready(Ready { sealed, metadata, .. }) => {
                 writer.restore(sealed, generation, metadata.as_ref())?;
                 return Ok((Some(generation), skipped));

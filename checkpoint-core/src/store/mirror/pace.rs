@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The time as a mirror sees it, and the wish that it ends.
-pub(crate) trait Timing: fmt::Debug + Send {
+pub(crate) trait Timing: fmt::Debug + Send + Sync {
     /// The time since some moment.
     fn now(&self) -> Duration;
 
@@ -18,6 +18,9 @@ pub(crate) trait Timing: fmt::Debug + Send {
 /// The most bytes of one piece.
 const PIECE: u64 = 1 << 20;
 
+/// A file is read to verify it at so many times the speed at which it is sent.
+const READING: u64 = 8;
+
 /// The limit of bytes per second.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -29,6 +32,11 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(per_second: Option<u64>) -> Pace {
         Pace { per_second, free: Duration::ZERO }
+    }
+
+    /// The pace at which a file is read before it is sent: fast, and not all at once.
+    pub(super) fn for_reading(&self) -> Pace {
+        Pace::new(self.per_second.map(|rate| rate.saturating_mul(READING)))
     }
 
     /// The most bytes to send at a time: an eighth of a second, and at least one.

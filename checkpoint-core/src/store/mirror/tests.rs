@@ -18,19 +18,24 @@ fn far(near: &Path, far: &Path, wanted: Wanted, per_second: Option<u64>, protect
     far.reach(&near).unwrap()
 }
 
+fn clock() -> Arc<dyn Timing> {
+    Arc::new(FakeClock::default())
+}
+
 #[test]
 fn a_copy_takes_at_least_the_time_of_its_bandwidth() {
     let directory = tempfile::tempdir().unwrap();
     let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
     let mut checkpoints = Checkpointer::<Vec<u64>>::builder(&path).open().unwrap();
     let bytes: u64 = (0..2).map(|_| checkpoints.save(&vec![7; 100_000]).unwrap().bytes).sum();
-    let (clock, rate) = (FakeClock::default(), 64 << 10);
+    let (clock, rate) = (clock(), 64 << 10);
     let mut mirror = far(&path, &to, Wanted::All, Some(rate), &Protection::new());
     let updated = mirror.update(u64::MAX, true, &clock).unwrap();
     assert_eq!(updated.copied, [2, 1]);
     let took = clock.now().as_secs_f64();
     let least = (bytes - rate / 8) as f64 / rate as f64;
-    assert!((least..least + 1.0).contains(&took), "{bytes} bytes took {took} s");
+    // The files are read before, at a higher speed.
+    assert!((least..least * 1.2 + 1.0).contains(&took), "{bytes} bytes took {took} s");
 }
 
 #[test]
@@ -41,7 +46,7 @@ fn an_update_that_is_done_again_copies_nothing() {
     let update = || {
         let mut mirror = far(&path, &to, Wanted::All, None, &Protection::new());
         mirror.standing().unwrap();
-        mirror.update(u64::MAX, true, &FakeClock::default()).unwrap().copied
+        mirror.update(u64::MAX, true, &clock()).unwrap().copied
     };
     checkpoints.save(&1).unwrap();
     checkpoints.save(&2).unwrap();
@@ -61,7 +66,7 @@ fn what_only_others_can_read_is_copied_as_it_is() {
     checkpoints.save(&7).unwrap();
     for protection in [Protection::new(), sealed] {
         let mut mirror = far(&path, &to, Wanted::All, None, &protection);
-        assert_eq!(mirror.update(u64::MAX, true, &FakeClock::default()).unwrap().copied, [1]);
+        assert_eq!(mirror.update(u64::MAX, true, &clock()).unwrap().copied, [1]);
         drop(mirror);
         let name = "00000000000000000001.ckpt";
         assert!(std::fs::read(path.join(name)).unwrap() == std::fs::read(to.join(name)).unwrap());
@@ -97,10 +102,10 @@ fn a_mirror_replaces_no_whole_generation_even_when_asked() {
     let far = Directory::new(&to, disk);
     let file = |generation: u64| path.join(format!("{generation:020}.ckpt"));
     let before = [1, 2].map(|generation| std::fs::read(file(generation)).unwrap());
-    assert_eq!(restore(&far, &mut writer, None, &FakeClock::default()).unwrap().0, None);
+    assert_eq!(restore(&far, &mut writer, None, &clock()).unwrap().0, None);
     assert!([1, 2].map(|generation| std::fs::read(file(generation)).unwrap()) == before);
     std::fs::write(file(2), "damage").unwrap();
-    assert_eq!(restore(&far, &mut writer, None, &FakeClock::default()).unwrap().0, Some(2));
+    assert_eq!(restore(&far, &mut writer, None, &clock()).unwrap().0, Some(2));
     assert!(std::fs::read(file(1)).unwrap() == before[0]);
 }
 
@@ -112,7 +117,7 @@ fn a_damaged_mirror_is_healed_and_what_cannot_be_is_told() {
     for state in 1..=3 {
         checkpoints.save(&state).unwrap();
     }
-    let clock = FakeClock::default();
+    let clock = clock();
     far(&path, &to, Wanted::All, None, &Protection::new()).update(u64::MAX, true, &clock).unwrap();
     let file = |path: &Path, generation: u64| path.join(format!("{generation:020}.ckpt"));
     let before = std::fs::read(file(&to, 3)).unwrap();

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pace::{Pace, Timing};
 use crate::container::{Container, Manifest, Metadata, Source};
@@ -107,40 +108,76 @@ pub(super) enum Copied {
     Ended,
 }
 
+/// The side whose checksums are compared. A copy is always compared with its original by the length
+/// and the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verify {
+    /// The original, before it is sent: a mirror may be slow to read from, or give nothing back
+    /// before it is published.
+    Original,
+    /// The copy, before it is published.
+    Copy,
+}
+
 /// The limits of a copy.
 pub(super) struct Conduct<'a> {
     pub(super) pace: &'a mut Pace,
-    pub(super) timing: &'a dyn Timing,
+    pub(super) timing: &'a Arc<dyn Timing>,
 }
 
-/// Copies a generation into a draft, and verifies the copy.
+/// A source that is read at a pace, so that no save waits for the disk.
+struct Paced {
+    source: Box<dyn Source>,
+    pace: Mutex<Pace>,
+    timing: Arc<dyn Timing>,
+}
+
+impl Source for Paced {
+    fn length(&self) -> u64 {
+        self.source.length()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.before(buffer.len() as u64, &*self.timing);
+        if self.timing.is_to_end() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.source.read_exact_at(buffer, offset)
+    }
+}
+
+/// Copies a generation into a draft. The caller publishes it.
 pub(super) fn copy(
     from: &dyn Home,
     generation: u64,
     protection: &Protection,
-    begin: impl FnOnce() -> Result<Box<dyn Draft>, Error>,
-    conduct: Conduct<'_>,
+    (verify, begin): (Verify, impl FnOnce() -> Result<Box<dyn Draft>, Error>),
+    Conduct { pace, timing }: Conduct<'_>,
 ) -> Result<Copied, Error> {
     let path = from.location(generation);
     let unread = |source| Error::io("read", &path, source);
+    let open = || match from.open(generation) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        source => source.map(Some).map_err(unread),
+    };
     // It is held as by any reader, so that no save writes over it.
-    let source = match from.open(generation) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Copied::Gone),
-        source => source.map_err(unread),
-    };
-    let source = match source {
+    let source = match open() {
+        Ok(Some(source)) => source,
+        Ok(None) => return Ok(Copied::Gone),
         Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
-        source => source?,
+        Err(error) => return Err(error),
     };
-    let mut draft = begin()?;
     let mut metadata = None;
-    // What cannot be read back must be right before it is sent.
-    if !draft.can_be_opened() {
-        match examine_at(from, generation, protection) {
+    if verify == Verify::Original {
+        let Some(source) = open()? else { return Ok(Copied::Gone) };
+        let paced = Paced { source, pace: Mutex::new(pace.for_reading()), timing: Arc::clone(timing) };
+        let examined = examine(Box::new(paced), &path, generation, protection);
+        match examined {
             Ok(Condition::Whole(found)) => metadata = Some(found),
             Ok(Condition::Sealed) => {}
             Ok(Condition::Damaged(error)) => return Ok(Copied::Damaged(error)),
-            Err(error) if is_absent(&error) => return Ok(Copied::Gone),
+            Err(_) if timing.is_to_end() => return Ok(Copied::Ended),
             Err(error) => return Err(error),
         }
     }
@@ -148,13 +185,13 @@ pub(super) fn copy(
         Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
         likeness => likeness?,
     };
-    let Conduct { pace, timing } = conduct;
+    let mut draft = begin()?;
     let mut buffer = vec![0; pace.piece()];
     let (mut offset, length) = (0, source.length());
     let mut sum = crc32fast::Hasher::new();
     while offset < length {
         let piece = usize::try_from(length - offset).unwrap_or(usize::MAX).min(buffer.len());
-        pace.before(piece as u64, timing);
+        pace.before(piece as u64, &**timing);
         if timing.is_to_end() {
             return Ok(Copied::Ended);
         }
@@ -163,29 +200,39 @@ pub(super) fn copy(
             Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
             read => read?,
         }
-        sum.update(bytes);
+        if verify == Verify::Copy {
+            sum.update(bytes);
+        }
         draft.write_all(bytes).map_err(|source| Error::writing("write", draft.path(), source))?;
         offset += piece as u64;
     }
     let sealed = draft.seal()?;
     let written = sealed.path().to_owned();
     let not_read_back = |source| Error::io("read back", &written, source);
-    if let Some(copy) = sealed.open().map_err(not_read_back)? {
-        let is_same = Likeness::of(&*copy).map_err(not_read_back)? == likeness;
-        // The checksums of a whole file cover every byte of it.
-        match examine(copy, &path, generation, protection)? {
-            Condition::Whole(found) if is_same => metadata = Some(found),
-            condition => {
-                let copy = sealed.open().map_err(not_read_back)?.ok_or(io::ErrorKind::NotFound);
-                let copy = copy.map_err(|kind| not_read_back(kind.into()))?;
-                if sum_of(&*copy, &mut buffer).map_err(not_read_back)? != (length, sum.finalize()) {
-                    let why = "it was written, and other bytes are read back".to_owned();
-                    return Err(Error::Damaged { path: written, part: "copy".to_owned(), why });
+    let reopen = || sealed.open().map_err(not_read_back);
+    if let Some(copy) = reopen()? {
+        let mut is_same = Likeness::of(&*copy).map_err(not_read_back)? == likeness;
+        let condition = match verify {
+            Verify::Copy => Some(examine(copy, &path, generation, protection)?),
+            Verify::Original => None,
+        };
+        match condition {
+            // The checksums of a whole file cover every byte of it.
+            Some(Condition::Whole(found)) => metadata = Some(found),
+            Some(condition) => {
+                if let Some(copy) = reopen()? {
+                    let expected = (length, sum.finalize());
+                    is_same &= sum_of(&*copy, &mut buffer).map_err(not_read_back)? == expected;
                 }
-                if let Condition::Damaged(error) = condition {
+                if let (true, Condition::Damaged(error)) = (is_same, condition) {
                     return Ok(Copied::Damaged(error));
                 }
             }
+            None => {}
+        }
+        if !is_same {
+            let why = "it was written, and other bytes are read back".to_owned();
+            return Err(Error::Damaged { path: written, part: "copy".to_owned(), why });
         }
     }
     if timing.is_to_end() {

@@ -381,11 +381,12 @@ fn mirrors(disk: &Arc<dyn Disk>, acknowledged: &AtomicU64) {
         per_second: None,
         protection: Protection::new(),
     };
+    let timing: Arc<dyn Timing> = Arc::new(NoTime);
     let mut mirror = far.reach(&near).unwrap();
     assert_eq!(mirror.standing().unwrap(), Standing::Behind);
     for _ in 0..6 {
         let up_to = acknowledged.load(Ordering::Relaxed);
-        let updated = mirror.update(up_to, true, &NoTime).unwrap();
+        let updated = mirror.update(up_to, true, &timing).unwrap();
         assert_eq!(updated.damaged, [] as [u64; 0], "a file was written over while it was copied");
         if let Some(newest) = updated.newest {
             let mut reader = CheckpointReader::<u64>::new(directory(FAR), Protection::new()).unwrap();
