@@ -17,7 +17,7 @@ const BANDWIDTH: u64 = 50 << 20;
 
 /// Saves this number of times, with a pause as long as a save. Returns the time of each.
 fn saves(near: &Path, far: Option<&Path>, numbers: usize, count: usize) -> Vec<Duration> {
-    let mut builder = Checkpointer::<Vec<f64>>::builder(near).history(false);
+    let mut builder = Checkpointer::<Vec<f64>>::builder(near).history(false).warnings_to_stderr(false);
     if let Some(far) = far {
         let mirror = Mirror::to(far).at_most_per_second(BANDWIDTH).wait_at_finish(Duration::ZERO);
         builder = builder.mirror(mirror);
@@ -51,7 +51,7 @@ fn main() {
     let far = places.next().unwrap_or_else(|| near.clone());
     let directory = |parent: &Path| tempfile::Builder::new().prefix("mirror").tempdir_in(parent).unwrap();
     let (near, far) = (directory(&near), directory(&far));
-    let (megabytes, rounds, count) = if measure { (64, 4, 8) } else { (1, 1, 1) };
+    let (megabytes, rounds, count) = if measure { (64, 10, 6) } else { (1, 1, 1) };
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let numbers = megabytes << 17;
