@@ -461,6 +461,29 @@ fn a_run_that_went_on_alone_does_not_overwrite_the_mirror() {
 }
 
 #[test]
+fn a_run_that_began_behind_its_mirror_sends_nothing() {
+    let bench = bench();
+    bench.run(1..=3);
+    let old = bench.parent.path().join("old.ckpt");
+    fs::rename(&bench.near, &old).unwrap();
+    bench.run(4..=6);
+    fs::remove_dir_all(&bench.near).unwrap();
+    fs::rename(&old, &bench.near).unwrap();
+    let far = Flaky::new(&bench.far);
+    far.set_away(true);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    far.set_away(false);
+    // It works on an older state than the mirror has, before its first save already.
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    checkpoints.save(&40).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert_eq!(bench.warned("gets no more copies in this run"), 1);
+    drop(checkpoints);
+    assert_eq!(loaded(&bench.far), Some(6));
+}
+
+#[test]
 fn the_place_of_another_run_is_refused() {
     let bench = bench();
     let other = bench.parent.path().join("other.ckpt");
