@@ -209,8 +209,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     ) -> Result<Option<Box<T>>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
-        let mut loaded = load(&mut self.reader);
         let mut writer = self.saver.settled_writer_and_mirror();
+        let mut loaded = load(&mut self.reader);
         if let Some((writer, Some(mirroring))) = &mut writer
             && let Some(better_than) = self.reader.lacks(&loaded)
             && mirroring.restore(writer, better_than)
