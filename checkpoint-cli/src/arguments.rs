@@ -12,7 +12,8 @@ use crate::output::{Output, Verdict};
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
 /// Only these commands change a directory: prune (without --dry-run), pin, unpin, redo, halt and
-/// requeue. Copy and export only make new files.
+/// requeue. Copy and export only make new files; mirror makes them at its destination, and small
+/// records in the directory.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -84,6 +85,8 @@ pub(crate) enum Command {
     Prune(command::prune::Arguments),
     /// Copy a checkpoint directory, also while a program saves there
     Copy(command::copy::Arguments),
+    /// Bring a copy of a checkpoint directory up to date, also while a program saves, and verify it
+    Mirror(command::mirror::Arguments),
     /// Keep a generation, even if the program would remove it
     Pin(command::pin::Arguments),
     /// Leave a generation to the retention of the program again
@@ -116,6 +119,7 @@ impl Command {
             Command::Export(arguments) => command::export::run(&arguments, protection, output),
             Command::Prune(arguments) => command::prune::run(&arguments, protection, output),
             Command::Copy(arguments) => command::copy::run(&arguments, output),
+            Command::Mirror(arguments) => command::mirror::run(&arguments, protection, output),
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
             Command::Watch(arguments) => command::watch::run(&arguments, protection, output),

@@ -7,6 +7,7 @@ pub(crate) mod group;
 pub(crate) mod halt;
 pub(crate) mod list;
 pub(crate) mod manual;
+pub(crate) mod mirror;
 pub(crate) mod pin;
 pub(crate) mod prune;
 pub(crate) mod redo;

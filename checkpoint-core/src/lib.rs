@@ -64,6 +64,7 @@ pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
 pub use run::configuration::ConfigChanges;
 pub use run::failures::OnFailedSave;
+pub use run::mirror::Mirror;
 pub use run::read_back::ReadBack;
 pub use run::reader::{CheckpointReader, ReaderBuilder};
 pub use schedule::Schedule;

@@ -416,6 +416,11 @@ impl Claim for ObjectClaim {
         Ok(())
     }
 
+    /// A new object of the number has a higher epoch, or replaces the damaged one of this run.
+    fn move_aside(&mut self, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), Error> {
         self.flush().map_err(|source| not_written("remove old objects of", &self.session.place.path, source))
     }

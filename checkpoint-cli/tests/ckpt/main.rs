@@ -6,6 +6,7 @@ mod contents;
 mod diff;
 mod directories;
 mod groups;
+mod mirror;
 mod protected;
 mod report;
 mod urls;

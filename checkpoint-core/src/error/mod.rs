@@ -1044,6 +1044,69 @@ pub enum Error {
         generation: u64,
     },
 
+    /// The directory has no checkpoints, and its mirror, which may have some, cannot be asked. The
+    /// program would start afresh.
+    #[error(
+        "{}",
+        shown!(
+            "{} has no checkpoints, and its mirror {} cannot be asked for them: {source}; start again when it can be reached; \
+            to start afresh nevertheless, leave the mirror out",
+            path.display(),
+            mirror.display()
+        )
+    )]
+    #[non_exhaustive]
+    MirrorUnreachable {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The mirror.
+        mirror: PathBuf,
+        /// The cause.
+        source: Box<Error>,
+    },
+
+    /// The directory and its mirror each have checkpoints that the other never had: two programs
+    /// went on from one checkpoint, or they are of two runs. Neither is touched.
+    #[error(
+        "{}",
+        shown!(
+            "{} (up to generation {newest}) and its mirror {} (up to generation {newest_there}) each have checkpoints that \
+            the other never had: they are of two runs, or two programs went on from one checkpoint; both are left as they \
+            are: move the one away that is not to be continued, or give the mirror another place",
+            path.display(),
+            mirror.display()
+        )
+    )]
+    #[non_exhaustive]
+    MirrorApart {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The mirror.
+        mirror: PathBuf,
+        /// The newest generation of the directory.
+        newest: u64,
+        /// The newest generation of the mirror.
+        newest_there: u64,
+    },
+
+    /// The mirror does not have the newest checkpoint yet. The directory has it.
+    #[error(
+        "{}",
+        shown!(
+            "the mirror {} does not have generation {generation} yet: {why}; the checkpoint itself is safe in its directory",
+            mirror.display()
+        )
+    )]
+    #[non_exhaustive]
+    NotMirrored {
+        /// The mirror.
+        mirror: PathBuf,
+        /// The generation.
+        generation: u64,
+        /// The reason.
+        why: String,
+    },
+
     /// A setting is invalid.
     #[error("{}", shown!("{setting}: {why}"))]
     #[non_exhaustive]

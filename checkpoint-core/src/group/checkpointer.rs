@@ -562,7 +562,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             root.halves().1.run.end();
         }
         let stopped = self.stop.take().map(|(_, reason)| reason);
-        let finished = Finished { saved, stopped, exit_codes: self.exit_codes };
+        let finished = Finished { saved, stopped, mirrored: None, exit_codes: self.exit_codes };
         before.map(|_| finished).map_err(|failed| failed.error)
     }
 

@@ -28,6 +28,7 @@
 //! ```
 
 mod copying;
+mod mirroring;
 mod overview;
 mod pruning;
 mod subject;
@@ -35,6 +36,7 @@ mod transfer;
 mod verification;
 
 pub use copying::{Copied, copy};
+pub use mirroring::{Mirrored, mirror};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune, prune_in};
 pub use transfer::{copy_between, copy_from, copy_to};

@@ -14,6 +14,11 @@ pub struct Finished {
     pub saved: Option<Saved>,
     /// The reason to stop before the end; `None` if the program finished its work.
     pub stopped: Option<StopReason>,
+    /// The newest generation that the [mirror](crate::Builder::mirror) is known to have; `None`
+    /// where there is no mirror, or it is not known to have any. Smaller than the last saved one if
+    /// the mirror was out of reach, or too slow for [the time](crate::Mirror::wait_at_finish) that
+    /// the end waits for it.
+    pub mirrored: Option<u64>,
     pub(crate) exit_codes: ExitCodes,
 }
 

@@ -19,6 +19,8 @@ use crate::run::checkpointer::Checkpointer;
 use crate::run::configuration::ConfigChanges;
 use crate::run::failures::OnFailedSave;
 use crate::run::lifecycle::{Run, Watch};
+use crate::run::mirror::Mirror;
+use crate::run::mirroring::Mirroring;
 use crate::run::options::{Options, reading_options, writing_options};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::reader::CheckpointReader;
@@ -51,6 +53,7 @@ pub struct Builder<T, O = Checkpointer<T>> {
     /// `None` for a directory.
     home: Option<Arc<dyn Home>>,
     options: Options,
+    mirror: Option<Mirror>,
     /// The guard of an outer directory; dangling where there is none.
     within: WithinGuard,
     keep_last: usize,
@@ -90,6 +93,7 @@ impl<T, O> Builder<T, O> {
             path: Place::of(path),
             home: None,
             options: Options::default(),
+            mirror: None,
             within: Weak::new(),
             keep_last: 2,
             keep_every: None,
@@ -138,6 +142,34 @@ impl<T, O> Builder<T, O> {
     /// ones. Call it once for each metric. See [`Metric`].
     pub fn keep_best(mut self, metric: Metric, generations: usize) -> Self {
         self.keep_best.push((metric, generations));
+        self
+    }
+
+    /// Copies the checkpoints to a second place, in a thread of its own: to a directory on another
+    /// disk, or to an object store, for when the machine is lost with its disk. See [`Mirror`].
+    ///
+    /// A save does not wait for the mirror, and no failure of the mirror is one of a save: it is
+    /// warned of when it begins and when it ends, and the mirror is tried again.
+    /// [`wait_for_mirror`](Checkpointer::wait_for_mirror) waits, and
+    /// [`finish`](Checkpointer::finish) does for a while.
+    ///
+    /// Opening and loading take the newest generation that is whole on either level. A directory
+    /// that is empty, or damaged, gets it from the mirror. Where each level has what the other never
+    /// had, opening is an error ([`Error::MirrorApart`]), and nothing is changed.
+    ///
+    /// ```
+    /// use checkpointed::{Checkpointer, Mirror};
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (scratch, project) = (directory.path().join("scratch.ckpt"), directory.path().join("project.ckpt"));
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&scratch).mirror(Mirror::to(&project)).open()?;
+    /// checkpoints.save(&7)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn mirror(mut self, mirror: Mirror) -> Self {
+        self.mirror = Some(mirror);
         self
     }
 
@@ -394,6 +426,7 @@ impl<T, O> Builder<T, O> {
             path: self.path,
             home: self.home,
             options: self.options,
+            mirror: self.mirror,
             within: self.within,
             keep_last: self.keep_last,
             keep_every: self.keep_every,
@@ -445,6 +478,13 @@ impl<T, O> Builder<T, O> {
         let refused = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
         if self.branch_from.is_some() {
             return refused("branch_from", "a group cannot branch: copy the directory, with `ckpt copy`");
+        }
+        if self.mirror.is_some() {
+            return refused(
+                "mirror",
+                "a group has no mirror: its table and all of its parts would have to arrive together; save to the far \
+                 directory itself, or copy the directory with `ckpt copy`",
+            );
         }
         if self.on_failed_save.makes_room() {
             return refused(
@@ -563,11 +603,22 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             Some(home) => Arc::clone(home),
             None => Arc::new(Directory::new(&self.path.absolute()?, self.opened_disk())),
         };
-        let claiming = Claiming { within: self.within, ..self.options.claiming() };
         let outer = self.whole.as_ref().map(Place::absolute).transpose()?;
         let of_run = outer.or_else(|| self.home.is_none().then(|| home.path().to_owned()));
-        let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk::default()));
-        let outputs = OfRun::new(disk, of_run, self.options.durable, self.keep_cut_outputs);
+        let claiming = Claiming { within: self.within.clone(), ..self.options.claiming() };
+        let retention_of_mirror = &retention;
+        let far = self.mirror.as_ref().map(|mirror| {
+            if self.home.is_some() {
+                let setting = format!("the mirror of {}", home.path().display());
+                let why = "only a directory of this machine can have a mirror: save to the place itself";
+                return Err(Error::InvalidSetting { setting, why });
+            }
+            let claiming = Claiming { within: Weak::new(), ..claiming.clone() };
+            let (protection, disk) = (&self.options.protection, self.opened_disk());
+            mirror.far(home.path(), claiming, retention_of_mirror, protection, &disk)
+        });
+        let (far, disk) = (far.transpose()?, self.opened_disk());
+        let outputs = OfRun::new(Arc::clone(&disk), of_run, self.options.durable, self.keep_cut_outputs);
         let Options { protection, compression, warnings, .. } = self.options;
         let configuration = self.config.transpose().map_err(|why| Error::InvalidSetting {
             setting: format!("the value given to `config`, of which {why},"),
@@ -588,6 +639,10 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             stop = stop.without_requests();
         }
         let mut writer = Writer::open(&*home, settings, &claiming)?;
+        let mirroring = match (&self.mirror, far) {
+            (Some(mirror), Some(far)) => Some(Mirroring::open(mirror, far, &mut writer, disk, &warnings)?),
+            _ => None,
+        };
         stop.begin(writer.guard());
         reader.read_from(Arc::clone(writer.home()));
         if self.history {
@@ -599,6 +654,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let pacer = Pacer::new(self.schedule, past);
         let watch = Watch { watcher: self.watcher, warnings, on_failed_save: self.on_failed_save };
         let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
+        let run = run.mirrored_by(mirroring);
         let run = if self.is_part { run.of_part() } else { run };
         let net = Net::of::<T>(self.read_back, reader.program());
         // The library itself saves without loading where that is right.
@@ -656,6 +712,7 @@ impl<T, O> Clone for Builder<T, O> {
             path: self.path.clone(),
             home: self.home.clone(),
             options: self.options.clone(),
+            mirror: self.mirror.clone(),
             within: Weak::clone(&self.within),
             keep_last: self.keep_last,
             keep_every: self.keep_every,

@@ -11,7 +11,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::panics::message;
 use crate::base::warnings::{Warnings, warn};
@@ -161,7 +161,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// run.
     ///
     /// A damaged generation is skipped for the next older one, with a warning in the log (by
-    /// [`tracing`]) and in [`last_load`](Checkpointer::last_load).
+    /// [`tracing`]) and in [`last_load`](Checkpointer::last_load). With a
+    /// [mirror](Builder::mirror), it is copied back from there.
     ///
     /// The type of the state may have changed since the save: fields and variants are found by
     /// their names and numbers keep their values, as from JSON. [`LoadReport::differences`] lists
@@ -224,10 +225,19 @@ impl<T: Checkpoint> Checkpointer<T> {
     ) -> Result<Option<Box<T>>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
-        let writer = self.saver.settled_writer();
-        let loaded = load(&mut self.reader)?;
+        let mut writer = self.saver.settled_writer_and_mirror();
+        let mut loaded = load(&mut self.reader);
+        if let Some((writer, Some(mirroring))) = &mut writer
+            && let Some(better_than) = self.reader.lacks(&loaded)
+            && mirroring.restore(writer, better_than)
+        {
+            // Of a large state there is one at a time.
+            drop(loaded);
+            loaded = load(&mut self.reader);
+        }
+        let loaded = loaded?;
         self.unloaded = None;
-        if let Some(writer) = writer {
+        if let Some((writer, _)) = writer {
             for skipped in self.reader.skipped() {
                 match skipped.error {
                     Error::InputsChanged { .. } => writer.mark_doubtful(skipped.generation),
@@ -683,8 +693,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             true => None,
             false => Some(self.save_now(&SaveReason::Finishing, state, metadata)?),
         };
-        let exit_codes = self.saver.run.exit_codes();
-        let finished = Finished { saved, stopped: self.saver.run.end(), exit_codes };
+        let finished = self.ended(saved);
         before.map(|()| finished)
     }
 
@@ -707,8 +716,58 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub(crate) fn finish_without_saving(mut self) -> Result<Finished, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let saved = self.wait()?;
+        Ok(self.ended(saved))
+    }
+
+    /// Ends the run, and then waits for the mirror: the record of the run does not depend on it.
+    fn ended(&mut self, saved: Option<Saved>) -> Finished {
         let exit_codes = self.saver.run.exit_codes();
-        Ok(Finished { saved, stopped: self.saver.run.end(), exit_codes })
+        let stopped = self.saver.run.end();
+        let newest = self.saver.settled_writer().and_then(|writer| writer.newest());
+        let mirrored = self.saver.run.mirroring().and_then(|mirroring| mirroring.finish(newest));
+        Finished { saved, stopped, mirrored, exit_codes }
+    }
+
+    /// Returns the newest generation that the [mirror](Builder::mirror) is known to have. `None`
+    /// where there is no mirror, or it has none yet.
+    ///
+    /// If the machine is lost with its disk, the saves after this one are lost.
+    #[must_use]
+    pub fn mirrored(&self) -> Option<u64> {
+        self.saver.run.mirroring().and_then(|mirroring| mirroring.mirrored())
+    }
+
+    /// Waits until the [mirror](Builder::mirror) has the newest generation, for at most this time.
+    /// Waits for a save in the background first. Returns that generation; `None` where there is no
+    /// mirror, or nothing was saved yet.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use checkpointed::{Checkpointer, Mirror};
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (scratch, project) = (directory.path().join("scratch.ckpt"), directory.path().join("project.ckpt"));
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&scratch).mirror(Mirror::to(&project)).open()?;
+    /// checkpoints.save(&7)?;
+    /// // This one must survive the machine.
+    /// let mirrored = checkpoints.wait_for_mirror(Duration::from_secs(60))?;
+    /// assert_eq!(mirrored, Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotMirrored`] where the time is over, or the mirror fails meanwhile: it is not waited
+    /// for once it is out of reach. The directory has the generation. Also the error of a background
+    /// save.
+    pub fn wait_for_mirror(&mut self, longest: Duration) -> Result<Option<u64>, Error> {
+        let _warnings = self.saver.run.warnings.enter();
+        let newest = self.saver.writer()?.newest();
+        match (self.saver.run.mirroring(), newest) {
+            (Some(mirroring), Some(newest)) => mirroring.wait(newest, longest).map(|()| Some(newest)),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::history::{End, Journal};
 use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, SaveReason, Saved, StopReason};
 use crate::run::failures::{Failures, OnFailedSave};
+use crate::run::mirroring::{Mirroring, Shared};
 use crate::schedule::{Cost, Due, Pacer};
 use crate::stop::Stop;
 use crate::store::Guard;
@@ -28,6 +29,7 @@ pub(crate) struct Run {
     pub(crate) warnings: Warnings,
     on_failed_save: OnFailedSave,
     failures: Failures,
+    mirroring: Option<Mirroring>,
     guard: Arc<Guard>,
     /// True if it tells the watcher of saves; the parts of a group do not.
     announces: bool,
@@ -65,12 +67,24 @@ impl Run {
             warnings,
             on_failed_save,
             failures: Failures::default(),
+            mirroring: None,
             guard,
             announces: true,
             touch: TOUCH_EVERY,
             knows_to_stop: false,
             ended: false,
         }
+    }
+
+    /// Copies its generations to a mirror.
+    pub(crate) fn mirrored_by(mut self, mirroring: Option<Mirroring>) -> Run {
+        self.mirroring = mirroring;
+        self
+    }
+
+    /// The mirror of the run.
+    pub(crate) fn mirroring(&self) -> Option<&Mirroring> {
+        self.mirroring.as_ref()
     }
 
     /// True if this process began the run, and was not forked from the one that did.
@@ -177,7 +191,9 @@ impl Run {
     /// The copy of callbacks and settings for the thread that saves.
     pub(crate) fn save_context(&self) -> SaveContext {
         let makes_room = self.on_failed_save.makes_room();
-        SaveContext { watcher: self.watcher.clone(), warnings: self.warnings.clone(), makes_room }
+        let mirror = self.mirroring.as_ref().map(Mirroring::shared);
+        let (watcher, warnings) = (self.watcher.clone(), self.warnings.clone());
+        SaveContext { watcher, warnings, makes_room, mirror }
     }
 
     /// Records a save that began at `begun`, or its failure. The caller has no invariant open:
@@ -255,6 +271,8 @@ pub(crate) struct SaveContext {
     pub(crate) warnings: Warnings,
     /// True to make room on a full disk.
     pub(crate) makes_room: bool,
+    /// The mirror to tell of each save.
+    pub(crate) mirror: Option<Arc<Shared>>,
 }
 
 /// The outcome of a save, for the program.

@@ -9,6 +9,8 @@ pub(crate) mod failures;
 mod hostile;
 pub(crate) mod in_memory;
 pub(crate) mod lifecycle;
+pub(crate) mod mirror;
+pub(crate) mod mirroring;
 pub(crate) mod options;
 pub(crate) mod read_back;
 pub(crate) mod reader;

@@ -315,6 +315,20 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
     }
 
+    /// After a load: the generation that a better one must be newer than, where the load had to do
+    /// without a newer one, or found none. `None` where all is well.
+    pub(crate) fn lacks<R>(&self, loaded: &Result<Option<R>, Error>) -> Option<Option<u64>> {
+        match loaded {
+            Ok(None) | Err(Error::NoneUsable { .. }) => Some(None),
+            Ok(Some(_)) => {
+                let is_damaged = |skipped: &Skipped| skipped.error.is_damage();
+                let report = self.report.as_ref()?;
+                report.skipped.iter().any(is_damaged).then(|| Some(report.generation()))
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Refuses to load an older generation than the program allows.
     pub(crate) fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
         let expected = self.protection.least();

@@ -171,6 +171,9 @@ fn write(
     if is_doubtful {
         writer.mark_doubtful(generation);
     }
+    if let Some(mirror) = &context.mirror {
+        mirror.saved(generation);
+    }
     writer.retire(generation);
     net.let_through();
     let duration = begun.elapsed();

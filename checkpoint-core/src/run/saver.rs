@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
 use crate::outputs::Counted;
 use crate::run::lifecycle::{Run, SaveContext, SaveOutcome};
+use crate::run::mirroring::Mirroring;
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::save::{self, Failure, Order, Output};
 use crate::store::Writer;
@@ -270,6 +271,15 @@ impl Saver {
         self.settle();
         match &mut self.stage {
             Stage::Idle(idle) => Some(&mut idle.writer),
+            Stage::InFlight(_) | Stage::Lost => None,
+        }
+    }
+
+    /// The same, and the mirror of the run.
+    pub(crate) fn settled_writer_and_mirror(&mut self) -> Option<(&mut Writer, Option<&Mirroring>)> {
+        self.settle();
+        match &mut self.stage {
+            Stage::Idle(idle) => Some((&mut idle.writer, self.run.mirroring())),
             Stage::InFlight(_) | Stage::Lost => None,
         }
     }

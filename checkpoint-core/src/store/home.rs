@@ -108,6 +108,10 @@ pub trait Claim: fmt::Debug + Send {
     /// Makes a generation of an earlier run, and its name, as durable as one of this run.
     fn keep_for_good(&self, generation: u64) -> Result<(), Error>;
 
+    /// Moves a damaged generation out of the way of a whole one with its number. Does nothing where
+    /// that one takes its place anyway.
+    fn move_aside(&mut self, generation: u64) -> Result<(), Error>;
+
     /// Makes all removals durable that have returned.
     fn sync(&mut self) -> Result<(), Error>;
 

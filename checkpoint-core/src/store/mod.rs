@@ -8,7 +8,9 @@
 pub(crate) mod faults;
 mod guard;
 mod home;
+mod likeness;
 mod local;
+pub(crate) mod mirror;
 pub(crate) mod name;
 pub(crate) mod place;
 mod process;

@@ -56,6 +56,31 @@ const SUFFIX: &str = ".ckpt";
 const ASIDE: &str = ".damaged";
 const PIN_SUFFIX: &str = ".pin";
 
+const SENT: &str = ".sent-";
+const MIRRORED: &str = ".mirrored-";
+
+/// A hash of the path of a mirror, as it is part of names.
+pub(super) fn mirror_key(mirror: &std::path::Path) -> String {
+    let hash = blake3::hash(mirror.as_os_str().as_encoded_bytes()).to_hex();
+    hash.as_str().chars().take(16).collect()
+}
+
+/// The name of the record of a generation that a mirror has, or that is on its way there.
+pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool) -> String {
+    let kind = if has_arrived { MIRRORED } else { SENT };
+    format!("{generation:0DIGITS$}{kind}{mirror_key}")
+}
+
+/// The generation of such a record, and true if it has arrived, if [`of_mirrored`] makes that name.
+pub(super) fn mirrored(name: &OsStr, mirror_key: &str) -> Option<(u64, bool)> {
+    let text = name.to_str()?.strip_suffix(mirror_key)?;
+    let (digits, has_arrived) = match text.strip_suffix(MIRRORED) {
+        Some(digits) => (digits, true),
+        None => (text.strip_suffix(SENT)?, false),
+    };
+    Some((number(OsStr::new(digits), "")?, has_arrived))
+}
+
 /// The file name of a damaged generation that was moved out of the way. It is no generation any
 /// more.
 pub(super) fn set_aside(generation: u64, number: u64) -> String {
@@ -220,6 +245,22 @@ mod tests {
         assert_eq!(of_rank(3), "000003");
         for name in ["3", "00003", "0000003", "+00003", "00000x", "", "000003.ckpt"] {
             assert_eq!(rank(OsStr::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_record_of_a_mirror_is_read_back_from_its_name() {
+        let (here, there) = (mirror_key("/far/run.ckpt".as_ref()), mirror_key("s3://bucket/run".as_ref()));
+        for (generation, has_arrived) in [(0, true), (42, false), (u64::MAX, true)] {
+            let name = of_mirrored(generation, &here, has_arrived);
+            assert_eq!(mirrored(OsStr::new(&name), &here), Some((generation, has_arrived)));
+            assert_eq!(mirrored(OsStr::new(&name), &there), None);
+            assert_eq!(super::generation(OsStr::new(&name)), None);
+        }
+        for name in
+            [format!("42.sent-{here}"), format!("{:020}.sent{here}", 42), format!("{:020}-{here}", 42)]
+        {
+            assert_eq!(mirrored(OsStr::new(&name), &here), None, "{name}");
         }
     }
 

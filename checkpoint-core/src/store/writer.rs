@@ -10,7 +10,7 @@ use super::guard::Guard;
 use super::home::{Claim, Claiming, Draft, Home, Published, Sealed};
 use super::retention::{Metrics, Retention};
 use crate::base::warnings::warn;
-use crate::container::{Compression, Refusal, Source};
+use crate::container::{Compression, Metadata, Refusal, Source};
 use crate::error::Error;
 use crate::seal::Protection;
 
@@ -198,6 +198,31 @@ impl Writer {
         self.saved = Some(generation);
         self.lasting.insert(generation);
         self.metrics.insert(generation, metrics);
+        Ok(())
+    }
+
+    /// Makes a copy of a generation from the mirror a generation. The caller knows that one with
+    /// its number is damaged: it is moved out of the way.
+    pub(crate) fn restore(
+        &mut self,
+        sealed: Box<dyn Sealed>,
+        generation: u64,
+        metadata: Option<&Metadata>,
+    ) -> Result<(), Error> {
+        self.guard().check()?;
+        if self.home().has(generation) {
+            self.claim.move_aside(generation)?;
+        }
+        let Published { is_there, outcome } = sealed.publish();
+        self.last = self.last.max(generation);
+        if is_there {
+            self.known.insert(generation);
+        }
+        outcome?;
+        self.lasting.insert(generation);
+        self.damaged.remove(&generation);
+        let metrics = metadata.map(|metadata| self.settings.retention.metrics(metadata));
+        self.metrics.insert(generation, metrics.unwrap_or(Metrics::Unread));
         Ok(())
     }
 

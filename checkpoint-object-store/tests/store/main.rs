@@ -10,6 +10,7 @@
 
 #[cfg(feature = "cli")]
 mod ckpt;
+mod mirror;
 mod reading;
 mod removals;
 mod server;

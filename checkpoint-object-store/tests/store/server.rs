@@ -48,6 +48,8 @@ struct State {
     next: u64,
     faults: Vec<(Of, Fault)>,
     ignores_conditions: bool,
+    /// True to answer every request with 503.
+    is_away: bool,
     /// Objects that other programs write while the next PUT with a condition is on its way.
     meanwhile: BTreeMap<String, Arc<Vec<u8>>>,
     /// Objects that no request can delete.
@@ -99,6 +101,11 @@ impl Server {
 
     pub fn ignore_conditions(&self) {
         self.state.lock().unwrap().ignores_conditions = true;
+    }
+
+    /// Answers every request with 503 from now on, or no longer.
+    pub fn set_away(&self, is_away: bool) {
+        self.state.lock().unwrap().is_away = is_away;
     }
 
     /// The keys of the objects, without the bucket.
@@ -234,7 +241,7 @@ fn serve(connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let mut reader = BufReader::new(connection);
     while let Some(request) = receive(&mut reader, state)? {
         let mut state = state.lock().unwrap();
-        let fault = take_fault(&mut state, &request);
+        let fault = if state.is_away { Some(Fault::SlowDown) } else { take_fault(&mut state, &request) };
         let answer = match fault {
             Some(Fault::Conflict) => error("409 Conflict", "ConditionalRequestConflict"),
             Some(Fault::SlowDown) => error("503 Slow Down", "SlowDown"),

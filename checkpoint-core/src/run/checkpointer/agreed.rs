@@ -121,7 +121,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes
     /// are verified; and [`Error::OtherKind`] where a group saved it: then nothing is removed.
     /// [`Error::NotDiscarded`] where a newer one is pinned, or another program reads it:
-    /// those before it are still there.
+    /// those before it are still there. With a [mirror](crate::Builder::mirror), its error: they are
+    /// removed there first.
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;
@@ -132,6 +133,10 @@ impl<T: Checkpoint> Checkpointer<T> {
             return Err(Error::OtherKind { path, of_group: true });
         }
         self.reader.verify(generation)?;
+        // A restart would take it from the mirror otherwise.
+        if let Some(mirroring) = self.saver.run.mirroring() {
+            mirroring.discard_newer(generation)?;
+        }
         self.saver.writer()?.discard_newer(generation)?;
         self.outputs.is_newest(generation);
         self.saver.run.discarded(generation);

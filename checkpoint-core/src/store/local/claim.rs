@@ -136,6 +136,10 @@ impl Claim for DirectoryClaim {
         disk.sync_directory(directory).map_err(|source| Error::writing("sync", directory, source))
     }
 
+    fn move_aside(&mut self, generation: u64) -> Result<(), Error> {
+        self.directory.move_aside(generation).map(drop)
+    }
+
     fn sync(&mut self) -> Result<(), Error> {
         let Directory { path, disk, .. } = &self.directory;
         if !self.durable {

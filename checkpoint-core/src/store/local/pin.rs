@@ -19,11 +19,8 @@ use super::Directory;
 use super::disk::Hold;
 use crate::container::Source;
 use crate::error::Error;
+use crate::store::likeness::Likeness;
 use crate::store::{Home, name};
-
-/// The number of bytes at the end of a file that are hashed. An archive has its entries with their
-/// checksums there.
-const END: u64 = 4096;
 
 /// The greatest length of a pin.
 const LONGEST: u64 = 1024;
@@ -37,18 +34,13 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pinned {
     generation: u64,
-    bytes: u64,
-    /// The hash of the end of the file.
-    end: String,
+    #[serde(flatten)]
+    file: Likeness,
 }
 
 impl Pinned {
     fn of(generation: u64, file: &dyn Source) -> io::Result<Pinned> {
-        let bytes = file.length();
-        let length = bytes.min(END);
-        let mut end = vec![0; usize::try_from(length).unwrap_or(0)];
-        file.read_exact_at(&mut end, bytes - length)?;
-        Ok(Pinned { generation, bytes, end: blake3::hash(&end).to_hex().to_string() })
+        Ok(Pinned { generation, file: Likeness::of(file)? })
     }
 }
 

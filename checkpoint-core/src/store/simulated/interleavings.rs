@@ -14,9 +14,11 @@
 mod members;
 
 use std::collections::HashSet;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use shuttle::rand::Rng;
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
@@ -28,9 +30,10 @@ use super::cut::Limits;
 use super::disk::{Event, Fault, SimulatedDisk};
 use super::image::{Image, hash_of};
 use super::mutants::Mutant;
-use super::scenarios::{Bench, PATH, Scenario};
+use super::scenarios::{Bench, FAR, PATH, Scenario};
 use crate::store::faults::EIO;
-use crate::store::{Directory, Home as _};
+use crate::store::mirror::{Far, Near, Standing, Timing, Wanted};
+use crate::store::{Claiming, Directory, Disk, Home as _, Retention};
 use crate::{CheckpointReader, Checkpointer, Error, Progress, Protection};
 
 /// The number of random orders where all are too many; fewer without optimisation.
@@ -348,6 +351,65 @@ fn in_many_orders_a_reader_gets_the_last_acknowledged_or_newer() {
         Ok(())
     };
     Trial::new("two that load while a program saves and recycles", program).in_many_orders();
+}
+
+/// The time of a mirror that never waits.
+#[derive(Debug)]
+struct NoTime;
+
+impl Timing for NoTime {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wait(&self, _: Duration) {}
+
+    fn is_to_end(&self) -> bool {
+        false
+    }
+}
+
+/// Brings the mirror of the program up to date, again and again.
+fn mirrors(disk: &Arc<dyn Disk>, acknowledged: &AtomicU64) {
+    let directory = |path| Arc::new(Directory::new(Path::new(path), Arc::clone(disk)));
+    let near = Near { home: directory(PATH), disk: Arc::clone(disk) };
+    let far = Far {
+        home: directory(FAR),
+        is_directory: true,
+        claiming: Claiming { durable: true, ..Claiming::default() },
+        wanted: Wanted::Newest(NonZeroU64::MIN, Retention::newest(NonZeroUsize::MIN)),
+        per_second: None,
+        protection: Protection::new(),
+    };
+    let timing: Arc<dyn Timing> = Arc::new(NoTime);
+    let mut mirror = far.reach(&near).unwrap();
+    assert_eq!(mirror.standing().unwrap(), Standing::Behind);
+    for _ in 0..6 {
+        let up_to = acknowledged.load(Ordering::Relaxed);
+        let updated = mirror.update(up_to, true, &timing).unwrap();
+        assert_eq!(updated.damaged, [] as [u64; 0], "a file was written over while it was copied");
+        if let Some(newest) = updated.newest {
+            let mut reader = CheckpointReader::<u64>::new(directory(FAR), Protection::new()).unwrap();
+            assert_eq!(reader.load_generation(newest).unwrap(), newest);
+        }
+    }
+}
+
+#[test]
+fn in_many_orders_a_mirror_copies_only_whole_generations() {
+    let program = |bench: &Bench| {
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let (newest, disk) = (Arc::clone(&acknowledged), bench.seam());
+        let mirror = shuttle::thread::spawn(move || mirrors(&disk, &newest));
+        let mut checkpoints = bench.builder().open()?;
+        for _ in 0..6 {
+            let generation = bench.save(&mut checkpoints)?;
+            acknowledged.store(generation, Ordering::Relaxed);
+        }
+        mirror.join().unwrap();
+        Ok(())
+    };
+    Trial::keeping(1, "a mirror beside a program that saves and recycles", program, None).in_many_orders();
 }
 
 /// Pins a generation while saves run, and checks that it exists after the next one.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
+use super::scenarios::FAR;
 use crate::container::{Source, forge};
 use crate::store::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
 use crate::store::{Log, name};
@@ -40,13 +41,20 @@ pub(super) enum Mutant {
     /// A file that grows with the run is not synced before the checkpoint that counts on it. Its own
     /// campaign finds it.
     OutputNotSynced,
+    MirrorFileNotSynced,
+    MirrorDirectoryNotSynced,
+    MirrorRetiredBeforePublishing,
+    /// The directory forgets what it sent.
+    MirrorNotRecorded,
+    /// A restart takes the mirror for newer, and puts its generation in the place of a good one.
+    MirrorTakenForNewer,
     /// Retention and pins do not wait for each other, and retention looks for pins only before it
     /// acts. The orders of threads find it, power cuts do not.
     #[cfg(shuttle)]
     PinsNotHeldNorLookedForAgain,
 }
 
-pub(super) const ALL: [Mutant; 20] = [
+pub(super) const ALL: [Mutant; 25] = [
     Mutant::FileNotSynced,
     Mutant::DirectoryNotSynced,
     Mutant::DirectoriesAboveNotSynced,
@@ -67,6 +75,11 @@ pub(super) const ALL: [Mutant; 20] = [
     Mutant::OlderNotTried,
     Mutant::ChecksumIgnored,
     Mutant::GenerationInManifestIgnored,
+    Mutant::MirrorFileNotSynced,
+    Mutant::MirrorDirectoryNotSynced,
+    Mutant::MirrorRetiredBeforePublishing,
+    Mutant::MirrorNotRecorded,
+    Mutant::MirrorTakenForNewer,
 ];
 
 impl Mutant {
@@ -111,7 +124,8 @@ impl MutantDisk {
     }
 
     fn output(&self, output: Box<dyn Output>, former: usize) -> Box<dyn Output> {
-        Box::new(MutantOutput { disk: self.clone(), output: Some(output), former, written: 0 })
+        let is_far = false;
+        Box::new(MutantOutput { disk: self.clone(), output: Some(output), former, written: 0, is_far })
     }
 
     fn rename_late(&self) -> io::Result<()> {
@@ -133,6 +147,7 @@ impl Disk for MutantDisk {
             Mutant::DirectoryNotSyncedAtStart => is_ours && !has_saved,
             Mutant::DirectorySyncedBeforePublishing => is_ours && has_saved,
             Mutant::DirectoriesAboveNotSynced => !is_ours,
+            Mutant::MirrorDirectoryNotSynced => path.starts_with(FAR),
             _ => false,
         };
         if is_left_out { Ok(()) } else { self.0.disk.sync_directory(path) }
@@ -147,6 +162,11 @@ impl Disk for MutantDisk {
             return Ok(NewFile { output: self.output(self.0.disk.recycle(&path)?, 0), path });
         }
         let NewFile { path, output } = self.0.disk.create_temporary(directory)?;
+        if directory.starts_with(FAR) && self.is(Mutant::MirrorFileNotSynced) {
+            let (disk, output, is_far) = (self.clone(), Some(output), true);
+            let output = Box::new(MutantOutput { disk, output, former: 0, written: 0, is_far });
+            return Ok(NewFile { path, output });
+        }
         Ok(NewFile { path, output: self.output(output, 0) })
     }
 
@@ -155,6 +175,9 @@ impl Disk for MutantDisk {
     }
 
     fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if is_record(path) && self.is(Mutant::MirrorNotRecorded) {
+            return Ok(());
+        }
         self.0.disk.create_small(path, bytes)
     }
 
@@ -206,6 +229,17 @@ impl Disk for MutantDisk {
         self.0.late.lock().unwrap().has_saved = true;
         let directory = to.parent().unwrap_or(to);
         match self.0.mutant {
+            Mutant::MirrorNotRecorded if is_record(to) => Ok(()),
+            Mutant::MirrorRetiredBeforePublishing if directory.starts_with(FAR) => {
+                for generation in self.generations(directory) {
+                    self.0.disk.remove(&directory.join(name::of_generation(generation)))?;
+                }
+                self.0.disk.rename(from, to)
+            }
+            Mutant::MirrorTakenForNewer if self.0.disk.exists(to) => {
+                self.0.disk.remove(to)?;
+                self.0.disk.rename(from, to)
+            }
             Mutant::RemovedBeforePublishing => {
                 for generation in self.generations(directory) {
                     self.0.disk.remove(&directory.join(name::of_generation(generation)))?;
@@ -281,6 +315,12 @@ impl Disk for MutantDisk {
             let newest = names.iter().filter_map(|name| name::generation(name)).max();
             names.retain(|name| name::generation(name).is_none_or(|generation| Some(generation) == newest));
         }
+        let is_start = !self.0.late.lock().unwrap().has_saved;
+        if self.is(Mutant::MirrorTakenForNewer) && is_start && directory == Path::new(super::scenarios::PATH)
+        {
+            let newest = self.generations(Path::new(FAR)).into_iter().max();
+            names.retain(|name| newest.is_none() || name::generation(name) <= newest);
+        }
         Ok(names)
     }
 
@@ -295,6 +335,11 @@ impl Disk for MutantDisk {
             _ => source,
         })
     }
+}
+
+/// True for the record of a generation that was sent to the mirror.
+fn is_record(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains(".sent-") || path.contains(".mirrored-"))
 }
 
 #[cfg(shuttle)]
@@ -340,6 +385,7 @@ struct MutantOutput {
     output: Option<Box<dyn Output>>,
     former: usize,
     written: usize,
+    is_far: bool,
 }
 
 impl MutantOutput {
@@ -376,6 +422,7 @@ impl Output for MutantOutput {
     fn sync(&mut self) -> io::Result<()> {
         match self.disk.0.mutant {
             Mutant::FileNotSynced => Ok(()),
+            Mutant::MirrorFileNotSynced if self.is_far => Ok(()),
             Mutant::FileSyncedAfterPublishing => {
                 self.disk.0.late.lock().unwrap().output = self.output.take();
                 Ok(())

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::disk::{Event, Fault, Kept, SimulatedDisk};
 use crate::store::faults::EIO;
 use crate::store::{Directory, Disk};
-use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Pipeline, Protection};
+use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror, Pipeline, Protection};
 
 /// The directory of most of them. None of its parents exists at first.
 pub(super) const PATH: &str = "/project/heat/run.ckpt";
@@ -16,6 +17,15 @@ pub(super) const PATH: &str = "/project/heat/run.ckpt";
 const PIPELINE: &str = "/project/heat.pipeline";
 const SIMULATE: &str = "/project/heat.pipeline/steps/simulate";
 const REPORT: &str = "/project/heat.pipeline/steps/report";
+
+/// The mirror of [`PATH`].
+pub(super) const FAR: &str = "/far/run.ckpt";
+
+/// The directory of a machine that has nothing but the mirror.
+const OTHER_MACHINE: &str = "/other/run.ckpt";
+
+/// The longest time that a scenario waits for the mirror.
+const LONG: Duration = Duration::from_secs(600);
 
 /// The directory of a user who links generations.
 const BACKUP: &str = "/backup";
@@ -41,7 +51,7 @@ impl Scenario {
     }
 }
 
-pub(super) const ALL: [Scenario; 15] = [
+pub(super) const ALL: [Scenario; 18] = [
     Scenario::new("the first save into a new tree of directories", 2, |bench| bench.saves(1)),
     Scenario::new("the second save", 2, |bench| bench.saves(2)),
     Scenario::new("recycled saves", 2, |bench| bench.saves(6)),
@@ -60,6 +70,19 @@ pub(super) const ALL: [Scenario; 15] = [
         path: SIMULATE,
         recover: recover_steps,
         ..Scenario::new("steps of a pipeline", 2, |bench| (0..3).try_for_each(|_| steps(bench)))
+    },
+    Scenario {
+        recover: |bench| mirrored(bench, PATH, 1, 2),
+        ..Scenario::new("a directory with a mirror", 1, |bench| mirrored(bench, PATH, 1, 3))
+    },
+    Scenario {
+        recover: |bench| mirrored(bench, PATH, 2, 2),
+        ..Scenario::new("a mirror that gets every second save", 1, |bench| mirrored(bench, PATH, 2, 4))
+    },
+    Scenario {
+        path: FAR,
+        recover: |bench| mirror_alone(bench, OTHER_MACHINE, 2),
+        ..Scenario::new("a mirror without its directory", 1, |bench| mirror_alone(bench, PATH, 3))
     },
 ];
 
@@ -283,6 +306,61 @@ fn linked(bench: &Bench) -> Result<(), Error> {
     bench.keep(BACKUP, generation);
     for _ in 0..3 {
         bench.save(&mut checkpoints)?;
+    }
+    Ok(())
+}
+
+/// The number of generations that the mirrors keep.
+const KEPT_FAR: usize = 1;
+
+fn open_mirrored(bench: &Bench, path: &str, every: u64) -> Result<Checkpointer<u64>, Error> {
+    let mirror = Mirror::to(FAR).disk(Arc::clone(&bench.seam)).keep_last(KEPT_FAR).every(every);
+    let mut checkpoints = Checkpointer::builder(path)
+        .disk(Arc::clone(&bench.seam))
+        .history(false)
+        .keep_last(bench.keep)
+        .warnings_to_stderr(false)
+        .mirror(mirror)
+        .open()?;
+    // The record is the same each time if one thread works at a time.
+    checkpoints.wait_for_mirror(LONG)?;
+    Ok(checkpoints)
+}
+
+/// A program with a mirror: what it acknowledges is in its directory, and what the mirror got stays
+/// there until newer ones come.
+fn mirrored(bench: &Bench, path: &str, every: u64, saves: u64) -> Result<(), Error> {
+    let mut checkpoints = open_mirrored(bench, path, every)?;
+    if let Some(state) = checkpoints.load()? {
+        let generation = checkpoints.last_load().map(|report| report.generation());
+        bench.disk.note(Event::Acknowledged { state, generation });
+        bench.acknowledged.borrow_mut().extend(generation.map(|generation| (generation, state)));
+    }
+    for number in 1..=saves {
+        let generation = bench.save(&mut checkpoints)?;
+        if number.is_multiple_of(every) {
+            checkpoints.wait_for_mirror(LONG)?;
+            let (path, state) = (FAR.into(), bench.state_of(generation));
+            bench.kept.borrow_mut().push(Kept { path, generation, state, until: Some(KEPT_FAR) });
+            bench.keeps();
+        }
+    }
+    Ok(())
+}
+
+/// A program that takes only what the mirror has for saved: its machine may be lost.
+fn mirror_alone(bench: &Bench, path: &str, saves: usize) -> Result<(), Error> {
+    let mut checkpoints = open_mirrored(bench, path, 1)?;
+    if let Some(state) = checkpoints.load()? {
+        let generation = checkpoints.last_load().map(|report| report.generation());
+        bench.disk.note(Event::Acknowledged { state, generation });
+        bench.acknowledged.borrow_mut().extend(generation.map(|generation| (generation, state)));
+    }
+    for _ in 0..saves {
+        let (state, metadata) = bench.begin();
+        let generation = checkpoints.save_with(&state, metadata)?.generation;
+        checkpoints.wait_for_mirror(LONG)?;
+        bench.acknowledge(state, generation);
     }
     Ok(())
 }

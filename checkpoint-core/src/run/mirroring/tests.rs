@@ -1,0 +1,665 @@
+//! Two levels: each is lost, damaged, away, ahead, or of another run.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::container::Source;
+use crate::store::{Claim, Claiming, Directory, Home, RealDisk};
+use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror};
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// Two directories, and the warnings of the programs that use them.
+struct Bench {
+    parent: tempfile::TempDir,
+    near: PathBuf,
+    far: PathBuf,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+fn bench() -> Bench {
+    let parent = tempfile::tempdir().unwrap();
+    let (near, far) = (parent.path().join("near.ckpt"), parent.path().join("far.ckpt"));
+    Bench { parent, near, far, warnings: Arc::default() }
+}
+
+fn file(directory: &Path, generation: u64) -> PathBuf {
+    directory.join(format!("{generation:020}.ckpt"))
+}
+
+/// Changes a byte in the middle of a file.
+fn damage(directory: &Path, generation: u64) {
+    let path = file(directory, generation);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn loaded(path: &Path) -> Option<u64> {
+    CheckpointReader::<u64>::open(path).unwrap().load().unwrap()
+}
+
+fn generations(path: &Path) -> Vec<u64> {
+    CheckpointReader::<u64>::open(path).unwrap().generations().unwrap()
+}
+
+impl Bench {
+    fn plain(&self, path: &Path) -> Builder<u64> {
+        let warnings = Arc::clone(&self.warnings);
+        Checkpointer::builder(path)
+            .on_warning(move |warning| warnings.lock().unwrap().push(warning.to_string()))
+    }
+
+    fn builder(&self, mirror: Mirror) -> Builder<u64> {
+        self.plain(&self.near).mirror(mirror.retry(Duration::from_millis(1)))
+    }
+
+    fn open(&self) -> Checkpointer<u64> {
+        self.builder(Mirror::to(&self.far)).open().unwrap()
+    }
+
+    /// Saves these states, each of which arrives.
+    fn run(&self, states: impl IntoIterator<Item = u64>) {
+        let mut checkpoints = self.open();
+        for state in states {
+            checkpoints.save(&state).unwrap();
+            checkpoints.wait_for_mirror(LONG).unwrap();
+        }
+    }
+
+    fn warned(&self, text: &str) -> usize {
+        self.warnings.lock().unwrap().iter().filter(|warning| warning.contains(text)).count()
+    }
+}
+
+/// A directory that can be out of reach, as a file server or an object store.
+#[derive(Clone, Debug)]
+struct Flaky {
+    home: Arc<dyn Home>,
+    is_away: Arc<AtomicBool>,
+}
+
+impl Flaky {
+    fn new(path: &Path) -> Flaky {
+        let home = Arc::new(Directory::new(path, Arc::new(RealDisk::default())));
+        Flaky { home, is_away: Arc::default() }
+    }
+
+    fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    fn ask(&self) -> io::Result<()> {
+        if self.is_away.load(Ordering::SeqCst) { Err(io::ErrorKind::NetworkDown.into()) } else { Ok(()) }
+    }
+
+    fn asked(&self) -> Result<(), Error> {
+        self.ask().map_err(|source| Error::io("ask", self.path(), source))
+    }
+}
+
+impl Home for Flaky {
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+    fn location(&self, generation: u64) -> PathBuf {
+        self.home.location(generation)
+    }
+    fn check(&self) -> Result<(), Error> {
+        self.home.check()
+    }
+    fn generations(&self) -> Result<Vec<u64>, Error> {
+        self.asked()?;
+        self.home.generations()
+    }
+    fn set_aside(&self) -> Result<Vec<u64>, Error> {
+        self.home.set_aside()
+    }
+    fn has(&self, generation: u64) -> bool {
+        self.home.has(generation)
+    }
+    fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
+        self.ask()?;
+        self.home.open(generation)
+    }
+    fn pin(&self, generation: u64) -> Result<(), Error> {
+        self.asked()?;
+        self.home.pin(generation)
+    }
+    fn unpin(&self, generation: u64) -> Result<(), Error> {
+        self.home.unpin(generation)
+    }
+    fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
+        self.home.pinned(generations)
+    }
+    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
+        self.asked()?;
+        let claim = self.home.claim(claiming)?;
+        let home = Flaky { home: Arc::clone(claim.home()), is_away: Arc::clone(&self.is_away) };
+        Ok(Box::new(FlakyClaim { claim, home: Arc::new(home.clone()), flaky: home }))
+    }
+}
+
+#[derive(Debug)]
+struct FlakyClaim {
+    claim: Box<dyn Claim>,
+    home: Arc<dyn Home>,
+    flaky: Flaky,
+}
+
+impl Claim for FlakyClaim {
+    fn guard(&self) -> &Arc<crate::store::Guard> {
+        self.claim.guard()
+    }
+    fn home(&self) -> &Arc<dyn Home> {
+        &self.home
+    }
+    fn begin(&mut self, generation: u64) -> Result<Box<dyn crate::store::Draft>, Error> {
+        self.flaky.asked()?;
+        self.claim.begin(generation)
+    }
+    fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
+        self.claim.keep_for_good(generation)
+    }
+    fn move_aside(&mut self, generation: u64) -> Result<(), Error> {
+        self.claim.move_aside(generation)
+    }
+    fn sync(&mut self) -> Result<(), Error> {
+        self.claim.sync()
+    }
+    fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
+        self.claim.remove_at_once(generation)
+    }
+    fn remove(&mut self, generation: u64) -> io::Result<bool> {
+        self.flaky.ask()?;
+        self.claim.remove(generation)
+    }
+}
+
+#[test]
+fn each_generation_arrives_byte_for_byte() {
+    let bench = bench();
+    bench.run(1..=3);
+    for generation in [2, 3] {
+        assert!(
+            fs::read(file(&bench.near, generation)).unwrap()
+                == fs::read(file(&bench.far, generation)).unwrap()
+        );
+    }
+    assert_eq!((generations(&bench.near), generations(&bench.far)), (vec![2, 3], vec![2, 3]));
+    assert_eq!(bench.warnings.lock().unwrap()[..], [] as [String; 0]);
+}
+
+#[test]
+fn a_lost_directory_comes_back_from_the_mirror() {
+    let bench = bench();
+    bench.run(1..=3);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let mut checkpoints = bench.open();
+    assert_eq!(bench.warned("has no usable checkpoint: generation 3 was copied here"), 1);
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    assert_eq!(checkpoints.save(&4).unwrap().generation, 4);
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    assert_eq!(loaded(&bench.far), Some(4));
+}
+
+#[test]
+fn a_purge_while_the_program_runs_is_made_good_by_the_mirror() {
+    let bench = bench();
+    let mut checkpoints = bench.open();
+    checkpoints.save(&1).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    fs::remove_file(file(&bench.near, 1)).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+}
+
+#[test]
+fn a_damaged_generation_is_replaced_by_that_of_the_mirror() {
+    let bench = bench();
+    bench.run(1..=3);
+    for older_too in [false, true] {
+        damage(&bench.near, 3);
+        if older_too {
+            damage(&bench.near, 2);
+        }
+        let mut checkpoints = bench.open();
+        assert_eq!(checkpoints.load().unwrap(), Some(3), "not the older one");
+        assert_eq!(bench.warned("generation 3 of"), 1 + usize::from(older_too));
+        let mut state = 0;
+        assert!(checkpoints.load_into(&mut state).unwrap());
+        assert_eq!(state, 3);
+    }
+    assert!(fs::read(file(&bench.near, 3)).unwrap() == fs::read(file(&bench.far, 3)).unwrap());
+    assert!(bench.near.join("00000000000000000003.ckpt.damaged").exists(), "the evidence stays");
+}
+
+#[test]
+fn a_damaged_mirror_is_replaced_by_the_directory() {
+    let bench = bench();
+    bench.run(1..=3);
+    // The end of the file differs, so that the comparison at the start shows it.
+    let bytes = fs::read(file(&bench.far, 3)).unwrap();
+    fs::write(file(&bench.far, 3), &bytes[..bytes.len() - 7]).unwrap();
+    let mut checkpoints = bench.open();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    assert!(fs::read(file(&bench.far, 3)).unwrap() == bytes);
+    assert_eq!(bench.warned("generation 3 of"), 1);
+    drop(checkpoints);
+    assert_eq!(loaded(&bench.far), Some(3));
+}
+
+#[test]
+fn a_whole_generation_is_never_replaced() {
+    let bench = bench();
+    bench.run(1..=2);
+    // The directory is one ahead of the mirror, and its newest is whole.
+    bench.plain(&bench.near).open().unwrap().save(&3).unwrap();
+    let before = fs::read(file(&bench.near, 3)).unwrap();
+    damage(&bench.near, 2);
+    let mut checkpoints = bench.open();
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    assert!(fs::read(file(&bench.near, 3)).unwrap() == before);
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    assert_eq!(loaded(&bench.far), Some(3));
+}
+
+#[test]
+fn damage_is_not_mirrored() {
+    let bench = bench();
+    bench.run(1..=2);
+    bench.plain(&bench.near).open().unwrap().save(&3).unwrap();
+    damage(&bench.near, 3);
+    let mut checkpoints = bench.open();
+    let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert!(error.to_string().contains("does not have it whole"), "{error}");
+    assert_eq!(generations(&bench.far), [1, 2]);
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+    assert_eq!(checkpoints.save(&4).unwrap().generation, 4);
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    assert_eq!(loaded(&bench.far), Some(4));
+}
+
+#[test]
+fn a_mirror_that_is_away_fails_no_save_and_is_told_once() {
+    let bench = bench();
+    let far = Flaky::new(&bench.far);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    for _ in 0..2 {
+        bench.warnings.lock().unwrap().clear();
+        far.set_away(true);
+        for state in 2..=5 {
+            checkpoints.save(&state).unwrap();
+            let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+            assert!(matches!(error, Error::NotMirrored { .. }), "{error}");
+        }
+        far.set_away(false);
+        checkpoints.save(&6).unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+        assert_eq!(bench.warned("gets no copies for now"), 1);
+        // The warning comes just after the mirror has it.
+        while bench.warned("is back") == 0 {
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(checkpoints.mirrored(), Some(11));
+    drop(checkpoints);
+    assert_eq!(loaded(&bench.far), Some(6));
+}
+
+#[test]
+fn a_mirror_that_is_away_at_the_start_gets_its_copies_later() {
+    let bench = bench();
+    bench.run(1..=2);
+    let far = Flaky::new(&bench.far);
+    far.set_away(true);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    for state in 3..=9 {
+        checkpoints.save(&state).unwrap();
+    }
+    assert_eq!(bench.warned("gets no copies for now"), 1);
+    far.set_away(false);
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    drop(checkpoints);
+    // None of the generations was on both levels.
+    assert_eq!(loaded(&bench.far), Some(9));
+}
+
+#[test]
+fn an_empty_directory_is_no_first_start_while_its_mirror_is_away() {
+    let bench = bench();
+    bench.run(1..=2);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let far = Flaky::new(&bench.far);
+    far.set_away(true);
+    let error = bench.builder(Mirror::in_home(far.clone())).open().unwrap_err();
+    assert!(matches!(error, Error::MirrorUnreachable { .. }), "{error}");
+    far.set_away(false);
+    let mut checkpoints = bench.builder(Mirror::in_home(far)).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+}
+
+#[test]
+fn a_mirror_whose_disk_is_missing_is_not_made_anew() {
+    let bench = bench();
+    bench.run(1..=2);
+    let unmounted = bench.parent.path().join("unmounted");
+    fs::rename(&bench.far, &unmounted).unwrap();
+    let mut checkpoints = bench.open();
+    checkpoints.save(&3).unwrap();
+    let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert!(error.to_string().contains("mount its disk"), "{error}");
+    assert!(!bench.far.exists());
+    fs::rename(&unmounted, &bench.far).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    // It goes away and comes back while the program runs, too.
+    fs::rename(&bench.far, &unmounted).unwrap();
+    checkpoints.save(&4).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert!(!bench.far.exists());
+    fs::rename(&unmounted, &bench.far).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    drop(checkpoints);
+    assert_eq!(loaded(&bench.far), Some(4));
+}
+
+#[test]
+fn an_empty_mirror_gets_all_again_with_a_warning() {
+    let bench = bench();
+    bench.run(1..=2);
+    fs::remove_dir_all(&bench.far).unwrap();
+    fs::create_dir(&bench.far).unwrap();
+    bench.open().wait_for_mirror(LONG).unwrap();
+    assert_eq!(bench.warned("has none any more"), 1);
+    assert_eq!(loaded(&bench.far), Some(2));
+}
+
+#[test]
+fn an_older_directory_goes_on_from_the_newer_mirror() {
+    let bench = bench();
+    bench.run(1..=2);
+    let old = bench.parent.path().join("old.ckpt");
+    fs::rename(&bench.near, &old).unwrap();
+    // Another machine goes on, until the two have nothing in common.
+    bench.run(3..=9);
+    fs::remove_dir_all(&bench.near).unwrap();
+    fs::rename(&old, &bench.near).unwrap();
+    let mut checkpoints = bench.open();
+    assert_eq!(bench.warned("is newer than"), 1);
+    assert_eq!(checkpoints.load().unwrap(), Some(9));
+    assert_eq!(checkpoints.save(&10).unwrap().generation, 10);
+}
+
+#[test]
+fn a_newer_mirror_whose_newest_is_damaged_gives_the_one_before() {
+    let bench = bench();
+    bench.run(1..=3);
+    fs::remove_dir_all(&bench.near).unwrap();
+    damage(&bench.far, 3);
+    let mut checkpoints = bench.open();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+    // The number of the damaged one is not used again.
+    assert_eq!(checkpoints.save(&4).unwrap().generation, 4);
+    drop(checkpoints);
+    fs::remove_dir_all(&bench.near).unwrap();
+    for generation in generations(&bench.far) {
+        fs::write(file(&bench.far, generation), "damage").unwrap();
+    }
+    let error = bench.builder(Mirror::to(&bench.far)).open().unwrap_err();
+    assert!(matches!(error, Error::NoneUsable { .. }), "{error}");
+}
+
+#[test]
+fn levels_that_went_apart_are_an_error_and_left_alone() {
+    let bench = bench();
+    bench.run(1..=3);
+    let copy = bench.parent.path().join("copy.ckpt");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&bench.near).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    bench.run([4]);
+    // The copy went on without the mirror: the same number, other bytes.
+    bench.plain(&copy).open().unwrap().save(&40).unwrap();
+    let before = [generations(&copy), generations(&bench.far)];
+    let error = bench.plain(&copy).mirror(Mirror::to(&bench.far)).open().unwrap_err();
+    assert!(matches!(error, Error::MirrorApart { newest: 4, newest_there: 4, .. }), "{error}");
+    assert_eq!([generations(&copy), generations(&bench.far)], before);
+    assert_eq!((loaded(&copy), loaded(&bench.far)), (Some(40), Some(4)));
+}
+
+#[test]
+fn a_run_that_went_on_alone_does_not_overwrite_the_mirror() {
+    let bench = bench();
+    bench.run(1..=3);
+    let old = bench.parent.path().join("old.ckpt");
+    fs::rename(&bench.near, &old).unwrap();
+    bench.run(4..=6);
+    fs::remove_dir_all(&bench.near).unwrap();
+    fs::rename(&old, &bench.near).unwrap();
+    // The older directory goes on while the mirror is away.
+    let far = Flaky::new(&bench.far);
+    far.set_away(true);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    checkpoints.save(&40).unwrap();
+    far.set_away(false);
+    let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert!(error.to_string().contains("each have checkpoints"), "{error}");
+    assert_eq!(bench.warned("gets no more copies in this run"), 1);
+    checkpoints.save(&41).unwrap();
+    assert_eq!(checkpoints.finish(&42).unwrap().mirrored, None);
+    assert_eq!((loaded(&bench.near), loaded(&bench.far)), (Some(42), Some(6)));
+}
+
+#[test]
+fn a_run_that_began_behind_its_mirror_sends_nothing() {
+    let bench = bench();
+    bench.run(1..=3);
+    let old = bench.parent.path().join("old.ckpt");
+    fs::rename(&bench.near, &old).unwrap();
+    bench.run(4..=6);
+    fs::remove_dir_all(&bench.near).unwrap();
+    fs::rename(&old, &bench.near).unwrap();
+    let far = Flaky::new(&bench.far);
+    far.set_away(true);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    far.set_away(false);
+    // It works on an older state than the mirror has, before its first save already.
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    checkpoints.save(&40).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert_eq!(bench.warned("gets no more copies in this run"), 1);
+    drop(checkpoints);
+    assert_eq!(loaded(&bench.far), Some(6));
+}
+
+#[test]
+fn the_place_of_another_run_is_refused() {
+    let bench = bench();
+    let other = bench.parent.path().join("other.ckpt");
+    bench.plain(&other).open().unwrap().save(&70).unwrap();
+    bench.plain(&bench.near).open().unwrap().save(&1).unwrap();
+    let error = bench.builder(Mirror::to(&other)).open().unwrap_err();
+    assert!(matches!(error, Error::MirrorApart { .. }), "{error}");
+    assert_eq!((loaded(&bench.near), loaded(&other)), (Some(1), Some(70)));
+    for path in [bench.near.clone(), bench.near.join("../near.ckpt")] {
+        let error = bench.builder(Mirror::to(path)).open().unwrap_err();
+        assert!(error.to_string().contains("the directory itself"), "{error}");
+    }
+}
+
+#[test]
+fn two_mirrors_cannot_use_one_place_at_a_time() {
+    let bench = bench();
+    let checkpoints = bench.open();
+    let second = bench.parent.path().join("second.ckpt");
+    let error = bench.plain(&second).mirror(Mirror::to(&bench.far)).open().unwrap_err();
+    assert!(matches!(error, Error::InUse { .. }), "{error}");
+    drop(checkpoints);
+    bench.plain(&second).mirror(Mirror::to(&bench.far)).open().unwrap();
+}
+
+#[test]
+fn a_mirror_keeps_by_its_own_rules_and_what_is_pinned_or_best() {
+    let bench = bench();
+    let mirror = Mirror::to(&bench.far).keep_last(1).keep_every(4);
+    let mut checkpoints =
+        bench.builder(mirror).keep_last(3).keep_best(Metric::lowest("loss"), 1).open().unwrap();
+    for (number, loss) in [0.9, 0.1, 0.5, 0.4, 0.6, 0.7, 0.8, 0.9, 0.9].into_iter().enumerate() {
+        let saved = checkpoints.save_with(&(number as u64), Metadata::new().with("loss", loss)).unwrap();
+        if saved.generation == 6 {
+            checkpoints.pin(6).unwrap();
+        }
+        checkpoints.wait_for_mirror(LONG).unwrap();
+    }
+    assert_eq!(generations(&bench.near), [2, 6, 7, 8, 9]);
+    // A later update sees the pin of a generation that has arrived already.
+    assert_eq!(generations(&bench.far), [2, 4, 6, 8, 9]);
+    fs::remove_dir_all(&bench.near).unwrap();
+    drop(checkpoints);
+    assert_eq!(
+        CheckpointReader::<u64>::open(&bench.far).unwrap().best(&Metric::lowest("loss")).unwrap(),
+        Some(2)
+    );
+}
+
+#[test]
+fn the_last_generation_of_a_run_arrives_whatever_the_rule() {
+    let bench = bench();
+    let mirror = Mirror::to(&bench.far).every(3).keep_last(9);
+    let mut checkpoints = bench.builder(mirror).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    for state in 2..=7 {
+        checkpoints.save(&state).unwrap();
+        // Each is looked at, and not all are copied.
+        while checkpoints.mirrored().unwrap_or(0) + 3 <= state {
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(generations(&bench.far), [1, 4, 7]);
+    let finished = checkpoints.finish(&8).unwrap();
+    assert_eq!(finished.mirrored, Some(8));
+    assert_eq!(generations(&bench.far), [1, 4, 7, 8]);
+}
+
+#[test]
+fn a_run_ends_though_its_mirror_is_away_and_says_so() {
+    let bench = bench();
+    let far = Flaky::new(&bench.far);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    far.set_away(true);
+    let finished = checkpoints.finish(&2).unwrap();
+    assert_eq!((finished.saved.unwrap().generation, finished.mirrored), (2, Some(1)));
+    assert_eq!(bench.warned("has those up to generation 1"), 1);
+    far.set_away(false);
+    bench.builder(Mirror::in_home(far)).open().unwrap().wait_for_mirror(LONG).unwrap();
+    assert_eq!(loaded(&bench.far), Some(2));
+}
+
+#[test]
+fn the_end_of_a_run_gives_up_a_slow_copy() {
+    let bench = bench();
+    let mirror = Mirror::to(&bench.far).at_most_per_second(1).wait_at_finish(Duration::ZERO);
+    let mut checkpoints = bench.builder(mirror.clone()).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    drop(checkpoints);
+    assert_eq!(generations(&bench.far), [] as [u64; 0]);
+    let checkpoints = bench.builder(mirror).open().unwrap();
+    assert_eq!(checkpoints.finish(&2).unwrap().mirrored, None);
+    let names = fs::read_dir(&bench.far).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), [".lock"]);
+}
+
+#[test]
+fn a_generation_that_was_discarded_does_not_come_back() {
+    let bench = bench();
+    bench.run(1..=2);
+    let mut checkpoints = bench.open();
+    checkpoints.save(&3).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    checkpoints.discard_newer(2).unwrap();
+    assert_eq!((generations(&bench.near), generations(&bench.far)), (vec![2], vec![2]));
+    drop(checkpoints);
+    let mut checkpoints = bench.open();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+    assert!(checkpoints.save(&30).unwrap().generation >= 3);
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    drop(checkpoints);
+    assert_eq!(loaded(&bench.far), Some(30));
+}
+
+#[test]
+fn nothing_is_discarded_while_the_mirror_is_away() {
+    let bench = bench();
+    bench.run(1..=2);
+    let far = Flaky::new(&bench.far);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    far.set_away(true);
+    checkpoints.discard_newer(1).unwrap_err();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+    far.set_away(false);
+    checkpoints.discard_newer(1).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let bench = bench();
+    let to = || Mirror::to(&bench.far);
+    for (mirror, text) in [
+        (to().every(0), "every(0)"),
+        (to().keep_last(0), "keep_last(0)"),
+        (to().keep_every(0), "keep_every(0)"),
+        (to().at_most_per_second(0), "at_most_per_second(0)"),
+    ] {
+        let error = bench.builder(mirror).open().unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }) && error.to_string().contains(text), "{error}");
+    }
+    let error = Checkpointer::<u64>::builder_in(Flaky::new(&bench.near)).mirror(to()).open().unwrap_err();
+    assert!(error.to_string().contains("only a directory of this machine"), "{error}");
+}
+
+#[test]
+fn no_copy_is_torn_by_saves_that_write_over_files() {
+    let bench = bench();
+    let warnings = Arc::clone(&bench.warnings);
+    let mirror = Mirror::to(&bench.far).keep_last(1000);
+    let builder = Checkpointer::<Vec<u64>>::builder(&bench.near).keep_last(1).mirror(mirror);
+    let builder = builder.on_warning(move |warning| warnings.lock().unwrap().push(warning.to_string()));
+    let mut checkpoints = builder.open().unwrap();
+    for number in 1..=200 {
+        // Files of many lengths, each over a retired one.
+        checkpoints.save(&vec![number; 10_000 + usize::try_from(number * 7919 % 20_000).unwrap()]).unwrap();
+    }
+    assert_eq!(checkpoints.finish(&vec![7]).unwrap().mirrored, Some(201));
+    assert_eq!(bench.warnings.lock().unwrap()[..], [] as [String; 0]);
+    let mut reader = CheckpointReader::<Vec<u64>>::open(&bench.far).unwrap();
+    for generation in generations(&bench.far) {
+        let state = reader.load_generation(generation).unwrap();
+        assert!(generation == 201 || state.iter().all(|value| *value == generation), "{generation}");
+    }
+}
+
+#[test]
+fn background_saves_arrive_too() {
+    let bench = bench();
+    let mut checkpoints = bench.open();
+    for state in 1..=3 {
+        checkpoints.save_in_background(&state).unwrap();
+    }
+    assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(3));
+    assert_eq!(loaded(&bench.far), Some(3));
+}

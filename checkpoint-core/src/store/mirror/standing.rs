@@ -1,0 +1,176 @@
+//! Which of two levels has more of a run, or whether they have two runs.
+//!
+//! The newest generation of a level is known to the other one if that has the same file, or has a
+//! record of it. If the newest of the mirror is known, the mirror is at most as far; if that of the
+//! near level is, the near level is at most as far. If neither is, each has what the other never
+//! had: two programs went on from one checkpoint, or they are two runs. No rule can choose then.
+
+use crate::error::Error;
+
+/// The relation of two levels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The mirror has nothing that the near level lacks.
+    Behind,
+    /// The mirror went on, from this generation of the near level or from none.
+    Ahead { near: Option<u64> },
+    /// Each has what the other never had: the newest of the near level, and of the mirror.
+    Apart { near: u64, far: u64 },
+}
+
+/// The levels, as far as it takes to compare them.
+pub(super) trait Levels {
+    type Likeness: PartialEq;
+
+    /// The file of a generation of the near level; `None` where there is none to compare.
+    fn near(&self, generation: u64) -> Result<Option<Self::Likeness>, Error>;
+
+    /// The file of a generation of the mirror.
+    fn far(&self, generation: u64) -> Result<Option<Self::Likeness>, Error>;
+
+    /// True if the generation was sent to the mirror with this file; with `has_arrived`, if the
+    /// mirror acknowledged it.
+    fn is_recorded(&self, generation: u64, file: &Self::Likeness, has_arrived: bool) -> bool;
+
+    /// True if the file of the near level is damaged. Reads all of it.
+    fn is_damaged_near(&mut self, generation: u64) -> Result<bool, Error>;
+
+    /// True if the file of the mirror is damaged. Reads all of it.
+    fn is_damaged_far(&mut self, generation: u64) -> Result<bool, Error>;
+}
+
+/// Compares the generations of two levels, each oldest first.
+pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> Result<Standing, Error> {
+    let (mut near, mut far) = (near.to_vec(), far.to_vec());
+    loop {
+        let (newest_near, newest_far) = match (near.last().copied(), far.last().copied()) {
+            (_, None) => return Ok(Standing::Behind),
+            (None, Some(_)) => return Ok(Standing::Ahead { near: None }),
+            (Some(near), Some(far)) => (near, far),
+        };
+        let here = levels.near(newest_near)?;
+        let there = levels.far(newest_far)?;
+        let is_far_known = match &there {
+            Some(file) => {
+                levels.near(newest_far)?.as_ref() == Some(file) || levels.is_recorded(newest_far, file, false)
+            }
+            None => false,
+        };
+        if is_far_known {
+            return Ok(Standing::Behind);
+        }
+        let is_near_known = match &here {
+            Some(file) => {
+                levels.far(newest_near)?.as_ref() == Some(file) || levels.is_recorded(newest_near, file, true)
+            }
+            None => false,
+        };
+        if is_near_known && newest_near != newest_far {
+            return Ok(match newest_near < newest_far {
+                true => Standing::Ahead { near: Some(newest_near) },
+                false => Standing::Behind,
+            });
+        }
+        if there.is_none() || levels.is_damaged_far(newest_far)? {
+            far.pop();
+        } else if here.is_none() || levels.is_damaged_near(newest_near)? {
+            if newest_near == newest_far {
+                return Ok(Standing::Behind);
+            }
+            near.pop();
+        } else {
+            return Ok(Standing::Apart { near: newest_near, far: newest_far });
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// A generation, and its file.
+    type Of<L> = (u64, L);
+
+    /// Files are letters; a damaged one is `!`.
+    #[derive(Default)]
+    struct Two {
+        near: Vec<Of<char>>,
+        far: Vec<Of<char>>,
+        sent: Vec<(u64, char, bool)>,
+    }
+
+    fn find(level: &[Of<char>], generation: u64) -> Option<char> {
+        level.iter().find(|(number, _)| *number == generation).map(|(_, file)| *file)
+    }
+
+    impl Levels for Two {
+        type Likeness = char;
+
+        fn near(&self, generation: u64) -> Result<Option<char>, Error> {
+            Ok(find(&self.near, generation))
+        }
+
+        fn far(&self, generation: u64) -> Result<Option<char>, Error> {
+            Ok(find(&self.far, generation))
+        }
+
+        fn is_recorded(&self, generation: u64, file: &char, has_arrived: bool) -> bool {
+            self.sent.iter().any(|(number, letter, arrived)| {
+                (number, letter) == (&generation, file) && (*arrived || !has_arrived)
+            })
+        }
+
+        fn is_damaged_near(&mut self, generation: u64) -> Result<bool, Error> {
+            Ok(find(&self.near, generation) == Some('!'))
+        }
+
+        fn is_damaged_far(&mut self, generation: u64) -> Result<bool, Error> {
+            Ok(find(&self.far, generation) == Some('!'))
+        }
+    }
+
+    fn compared(near: &[Of<char>], far: &[Of<char>], sent: &[(u64, char, bool)]) -> Standing {
+        let mut two = Two { near: near.to_vec(), far: far.to_vec(), sent: sent.to_vec() };
+        let numbers = |level: &[Of<char>]| level.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+        standing(&mut two, &numbers(near), &numbers(far)).unwrap()
+    }
+
+    #[test]
+    fn the_level_with_more_of_the_run_is_found() {
+        let (behind, apart) = (Standing::Behind, |near, far| Standing::Apart { near, far });
+        let ahead = |near| Standing::Ahead { near };
+        for (near, far, sent, expected) in [
+            (&[][..], &[][..], &[][..], behind.clone()),
+            (&[(1, 'a')], &[], &[], behind.clone()),
+            (&[], &[(1, 'a')], &[], ahead(None)),
+            // The usual case: the mirror has one of the last.
+            (&[(4, 'd'), (5, 'e')], &[(3, 'c'), (4, 'd')], &[], behind.clone()),
+            (&[(4, 'd'), (5, 'e')], &[(4, 'd'), (5, 'e')], &[], behind.clone()),
+            // The mirror was away for long, and a record tells what it had.
+            (&[(9, 'i')], &[(3, 'c')], &[(3, 'c', true)], behind.clone()),
+            // The program was killed before it learned that the generation had arrived.
+            (&[(9, 'i')], &[(3, 'c')], &[(3, 'c', false)], behind.clone()),
+            // Another machine went on from the mirror.
+            (&[(4, 'd')], &[(4, 'd'), (7, 'g')], &[], ahead(Some(4))),
+            (&[(4, 'd')], &[(7, 'g')], &[(4, 'd', true)], ahead(Some(4))),
+            // It did so before the last one arrived.
+            (&[(4, 'd')], &[(7, 'g')], &[(4, 'd', false)], apart(4, 7)),
+            (&[(4, 'd'), (5, 'e')], &[(4, 'd'), (5, 'E')], &[], apart(5, 5)),
+            (&[(4, 'd'), (5, 'e')], &[(4, 'd'), (7, 'g')], &[(4, 'd', true)], apart(5, 7)),
+            // Two runs.
+            (&[(4, 'd')], &[(1, 'A')], &[], apart(4, 1)),
+            (&[(4, 'd')], &[(9, 'A')], &[], apart(4, 9)),
+            // Damage is no other run.
+            (&[(4, 'd'), (5, 'e')], &[(4, 'd'), (5, '!')], &[], behind.clone()),
+            (&[(4, 'd'), (5, '!')], &[(4, 'd'), (5, 'e')], &[], behind.clone()),
+            (&[(4, 'd'), (5, '!')], &[(4, 'd'), (7, 'g')], &[], ahead(Some(4))),
+            (&[(4, 'd')], &[(9, '!')], &[], behind.clone()),
+            (&[(4, '!')], &[(9, 'i')], &[], ahead(None)),
+            // The mirror lost its newest one.
+            (&[(7, 'g'), (8, 'h')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),
+        ] {
+            assert_eq!(compared(near, far, sent), expected, "{near:?} {far:?} {sent:?}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Copies without a thread: their bandwidth, and files that only their owner can read.
+
+use std::num::NonZeroUsize;
+
+use super::pace::tests::FakeClock;
+use super::*;
+use crate::container::Compression;
+use crate::store::{Directory, RealDisk, Settings};
+use crate::{CheckpointReader, Checkpointer};
+
+fn far(near: &Path, far: &Path, wanted: Wanted, per_second: Option<u64>, protection: &Protection) -> Mirror {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+    let directory = |path| Arc::new(Directory::new(path, Arc::clone(&disk)));
+    let (home, near) = (directory(far), Near { home: directory(near), disk: Arc::clone(&disk) });
+    let claiming = Claiming { durable: true, ..Claiming::default() };
+    let protection = protection.clone();
+    let far = Far { home, is_directory: true, claiming, wanted, per_second, protection };
+    far.reach(&near).unwrap()
+}
+
+fn clock() -> Arc<dyn Timing> {
+    Arc::new(FakeClock::default())
+}
+
+#[test]
+fn a_copy_takes_at_least_the_time_of_its_bandwidth() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    let mut checkpoints = Checkpointer::<Vec<u64>>::builder(&path).open().unwrap();
+    let bytes: u64 = (0..2).map(|_| checkpoints.save(&vec![7; 100_000]).unwrap().bytes).sum();
+    let (clock, rate) = (clock(), 64 << 10);
+    let mut mirror = far(&path, &to, Wanted::All, Some(rate), &Protection::new());
+    let updated = mirror.update(u64::MAX, true, &clock).unwrap();
+    assert_eq!(updated.copied, [2, 1]);
+    let took = clock.now().as_secs_f64();
+    let least = (bytes - rate / 8) as f64 / rate as f64;
+    // The files are read before, at a higher speed.
+    assert!((least..least * 1.2 + 1.0).contains(&took), "{bytes} bytes took {took} s");
+}
+
+#[test]
+fn an_update_that_is_done_again_copies_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).open().unwrap();
+    let update = || {
+        let mut mirror = far(&path, &to, Wanted::All, None, &Protection::new());
+        mirror.standing().unwrap();
+        mirror.update(u64::MAX, true, &clock()).unwrap().copied
+    };
+    checkpoints.save(&1).unwrap();
+    checkpoints.save(&2).unwrap();
+    assert_eq!((update(), update()), (vec![2, 1], vec![]));
+    checkpoints.save(&3).unwrap();
+    assert_eq!((update(), update()), (vec![3], vec![]));
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn what_only_others_can_read_is_copied_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    let identity = age::x25519::Identity::generate();
+    let sealed = Protection::new().encrypt_to(&identity.to_public().to_string()).unwrap();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).protection(sealed.clone()).open().unwrap();
+    checkpoints.save(&7).unwrap();
+    for protection in [Protection::new(), sealed] {
+        let mut mirror = far(&path, &to, Wanted::All, None, &protection);
+        assert_eq!(mirror.update(u64::MAX, true, &clock()).unwrap().copied, [1]);
+        drop(mirror);
+        let name = "00000000000000000001.ckpt";
+        assert!(std::fs::read(path.join(name)).unwrap() == std::fs::read(to.join(name)).unwrap());
+        std::fs::remove_dir_all(&to).unwrap();
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_str().unwrap().contains(".mirrored-") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mirror_replaces_no_whole_generation_even_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    for (path, states) in [(&path, [1, 2]), (&to, [10, 20])] {
+        let mut checkpoints = Checkpointer::<u64>::open(path).unwrap();
+        for state in states {
+            checkpoints.save(&state).unwrap();
+        }
+    }
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+    let settings = Settings {
+        retention: Retention::newest(NonZeroUsize::MIN),
+        compression: Compression::None,
+        protection: Protection::new(),
+        is_part: false,
+    };
+    let home = Directory::new(&path, Arc::clone(&disk));
+    let mut writer = Writer::open(&home, settings, &Claiming::default()).unwrap();
+    let far = Directory::new(&to, disk);
+    let file = |generation: u64| path.join(format!("{generation:020}.ckpt"));
+    let before = [1, 2].map(|generation| std::fs::read(file(generation)).unwrap());
+    assert_eq!(restore(&far, &mut writer, None, &clock()).unwrap().0, None);
+    assert!([1, 2].map(|generation| std::fs::read(file(generation)).unwrap()) == before);
+    std::fs::write(file(2), "damage").unwrap();
+    assert_eq!(restore(&far, &mut writer, None, &clock()).unwrap().0, Some(2));
+    assert!(std::fs::read(file(1)).unwrap() == before[0]);
+}
+
+#[test]
+fn a_damaged_mirror_is_healed_and_what_cannot_be_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(3).open().unwrap();
+    for state in 1..=3 {
+        checkpoints.save(&state).unwrap();
+    }
+    let clock = clock();
+    far(&path, &to, Wanted::All, None, &Protection::new()).update(u64::MAX, true, &clock).unwrap();
+    let file = |path: &Path, generation: u64| path.join(format!("{generation:020}.ckpt"));
+    let before = std::fs::read(file(&to, 3)).unwrap();
+    for generation in [1, 3] {
+        std::fs::write(file(&to, generation), "damage").unwrap();
+    }
+    std::fs::remove_file(file(&path, 1)).unwrap();
+    let mut updated = Updated::default();
+    let mut mirror = far(&path, &to, Wanted::All, None, &Protection::new());
+    let lost = mirror.heal(&clock, &mut updated).unwrap();
+    assert_eq!((lost, updated.healed), (vec![1], vec![3]));
+    assert!(std::fs::read(file(&to, 3)).unwrap() == before);
+    assert_eq!(CheckpointReader::<u64>::open(&to).unwrap().load().unwrap(), Some(3));
+}
