@@ -26,6 +26,7 @@ mod fixed;
 mod foreign;
 mod foreign_forms;
 mod forks;
+mod going_back;
 mod grid_engine;
 mod groups;
 mod heat;

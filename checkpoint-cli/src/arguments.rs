@@ -11,8 +11,8 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Only these commands change a directory: prune (without --dry-run), pin, unpin, redo, halt and
-/// requeue. Copy and export only make new files.
+/// Only these commands change a directory: prune (without --dry-run), rewind, pin, unpin, redo, halt
+/// and requeue. Copy, branch and export only make new files.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -84,6 +84,10 @@ pub(crate) enum Command {
     Prune(command::prune::Arguments),
     /// Copy a checkpoint directory, also while a program saves there
     Copy(command::copy::Arguments),
+    /// Go back to a generation: set the newer ones aside, or bring it back with those before it
+    Rewind(command::rewind::Arguments),
+    /// Make a directory that has one generation of another, to go on from by itself
+    Branch(command::branch::Arguments),
     /// Keep a generation, even if the program would remove it
     Pin(command::pin::Arguments),
     /// Leave a generation to the retention of the program again
@@ -116,6 +120,8 @@ impl Command {
             Command::Export(arguments) => command::export::run(&arguments, protection, output),
             Command::Prune(arguments) => command::prune::run(&arguments, protection, output),
             Command::Copy(arguments) => command::copy::run(&arguments, output),
+            Command::Rewind(arguments) => command::rewind::run(&arguments, protection, output),
+            Command::Branch(arguments) => command::branch::run(&arguments, protection, output),
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
             Command::Watch(arguments) => command::watch::run(&arguments, protection, output),

@@ -55,11 +55,13 @@ mod tree;
 pub use base::warnings::Warning;
 pub use container::{Compression, IntoMetadata, Manifest, Metadata, MetadataValue};
 pub use error::{Error, Skipped};
-pub use outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved};
+pub use outcome::{Decision, Finished, LoadReport, Progress, Rewound, SaveReason, SaveStarted, Saved};
 #[cfg(feature = "pipeline")]
 pub use pipeline::Pipeline;
 pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
+pub use run::checkpointer::autosaver::{Autosaver, Locked};
+pub use run::checkpointer::futures::{Finishing, Saving, Stopped};
 pub use run::failures::OnFailedSave;
 pub use run::read_back::ReadBack;
 pub use run::reader::{CheckpointReader, ReaderBuilder};

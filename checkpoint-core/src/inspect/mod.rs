@@ -30,11 +30,13 @@
 mod copying;
 mod overview;
 mod pruning;
+mod rewinding;
 mod verification;
 
-pub use copying::{Copied, copy};
+pub use copying::{Copied, branch, copy};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune};
+pub use rewinding::{remove_rewound, rewind};
 pub use verification::{Condition, PartVerdict, Verdict, restart, verify, verify_directory};
 
 pub use crate::base::text::plain;
@@ -42,7 +44,7 @@ pub use crate::base::text::plain;
 #[cfg_attr(docsrs, doc(cfg(feature = "group")))]
 pub use crate::group::{GroupArray, GroupCost, GroupFile};
 pub use crate::schema::element::Element;
-pub use crate::store::{CopyWay, Keeping, Retention};
+pub use crate::store::{ByAge, CopyWay, Keeping, Retention};
 pub use crate::tree::{
     Array, ArraySummary, Change, Comparison, Content, Difference, ElementChange, ElementsChange, File, Found,
     Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember, Part,

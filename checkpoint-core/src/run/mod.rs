@@ -4,6 +4,7 @@ pub(crate) mod builder;
 pub(crate) mod checkpointer;
 pub(crate) mod embedded;
 pub(crate) mod failures;
+mod going_back;
 #[cfg(all(test, unix))]
 mod hostile;
 pub(crate) mod in_memory;

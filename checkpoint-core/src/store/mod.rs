@@ -21,7 +21,7 @@ pub(crate) use guard::WithinGuard;
 pub use guard::{Guard, Lock};
 pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
 pub use local::{Access, CopyWay};
-pub(crate) use local::{Directory, Disk, RealDisk, check_file_size, copy_generation, holder};
+pub(crate) use local::{Directory, Disk, RealDisk, RewoundFile, check_file_size, copy_generation, holder};
 pub(crate) use name::{
     ACCEPTED, RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of,
     temporary as temporary_name,
@@ -29,5 +29,5 @@ pub(crate) use name::{
 pub(crate) use place::{Place, absolute};
 pub(crate) use process::Process;
 pub(crate) use retention::Metrics;
-pub use retention::{Keeping, Metric, Retention};
+pub use retention::{ByAge, Keeping, Metric, Retention};
 pub(crate) use writer::{Settings, Writer};
