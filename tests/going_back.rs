@@ -190,7 +190,7 @@ fn retention_leaves_alone_what_is_aside_and_pins_come_back() {
     };
     assert_eq!(numbers(inspect::remove_rewound(&path, true).unwrap()), [3, 6]);
     assert_eq!(numbers(inspect::remove_rewound(&path, false).unwrap()), [3, 6]);
-    assert_eq!(numbers(inspect::overview(&path, &Protection::new()).unwrap().rewound), []);
+    assert!(inspect::overview(&path, &Protection::new()).unwrap().rewound.is_empty());
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod bad_input;
 mod compatibility;
 #[cfg(feature = "zstd")]
 mod compression;
+mod counted;
 mod counter;
 mod damage;
 mod deep_paths;
@@ -53,6 +54,7 @@ mod save_and_load;
 mod save_while;
 mod scopes;
 mod sharding;
+mod shared_state;
 mod slurm;
 mod stop;
 mod stopping;

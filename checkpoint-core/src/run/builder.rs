@@ -576,7 +576,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     ///
     /// | variable | values | in the place of |
     /// |---|---|---|
-    /// | `CHECKPOINT_EVERY` | `10min`, `1000 steps`, `1%`, `adaptive` | [`schedule`](Builder::schedule), with its bounds |
+    /// | `CHECKPOINT_EVERY` | `10min`, `1000 steps`, `100 of step`, `1%`, `adaptive` | [`schedule`](Builder::schedule), with its bounds |
     /// | `CHECKPOINT_KEEP` | `5` | [`keep_last`](Builder::keep_last) |
     /// | `CHECKPOINT_BACKGROUND` | `on`, `off` | [`background`](Builder::background) |
     /// | `CHECKPOINT_TIME_LIMIT` | `2h`, `90min`, `3600s` | [`time_limit`](Builder::time_limit) |
