@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use checkpointed::{Checkpointer, Error, Metadata, Protection, Schedule, inspect};
+use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata, Protection, Schedule, inspect};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -18,7 +18,7 @@ fn open(path: &Path, every: u64, keep: u64) -> Checkpointer<u64> {
 
 /// The steps that are kept, of which the program saved each in its state.
 fn kept(path: &Path) -> Vec<u64> {
-    let mut checkpoints = Checkpointer::<u64>::open(path).unwrap();
+    let mut checkpoints = CheckpointReader::<u64>::open(path).unwrap();
     let generations = checkpoints.generations().unwrap();
     generations.into_iter().map(|generation| checkpoints.load_generation(generation).unwrap()).collect()
 }

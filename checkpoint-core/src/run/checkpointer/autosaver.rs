@@ -193,7 +193,8 @@ impl<L: Locked> Autosaver<L> {
     /// # Errors
     /// As [`Checkpointer::finish`]: also the first error since the last
     /// [`check`](Autosaver::check), even if this save succeeds. [`Error::Poisoned`] where a thread
-    /// panicked with the lock.
+    /// panicked with the lock. A panic of the state's own code goes on from here, once the lock is
+    /// free.
     pub fn finish(mut self) -> Result<Finished, Error> {
         let _warnings = self.warnings.clone();
         let _warnings = _warnings.enter();
