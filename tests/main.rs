@@ -14,6 +14,8 @@ mod compatibility;
 mod compression;
 mod counted;
 mod counter;
+#[cfg(unix)]
+mod crawler;
 mod damage;
 mod deep_paths;
 mod directory_in_use;
