@@ -34,7 +34,7 @@ fn stops_do_not_shift_what_is_saved_and_kept() {
             step += 1;
             checkpoints.count("step", step);
             let decision = checkpoints.save_if_due(&step).unwrap();
-            assert_eq!(decision.is_saved(), step % 100 == 0, "{step}: {decision}");
+            assert_eq!(decision.is_saved(), step.is_multiple_of(100), "{step}: {decision}");
         }
         if saves_at_end {
             checkpoints.finish(&step).unwrap();
