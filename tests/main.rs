@@ -13,7 +13,10 @@ mod compatibility;
 #[cfg(feature = "zstd")]
 mod compression;
 mod configuration;
+mod counted;
 mod counter;
+#[cfg(unix)]
+mod crawler;
 mod damage;
 mod deep_paths;
 mod directory_in_use;
@@ -27,6 +30,7 @@ mod fixed;
 mod foreign;
 mod foreign_forms;
 mod forks;
+mod going_back;
 mod grid_engine;
 mod groups;
 mod heat;
@@ -55,6 +59,7 @@ mod save_and_load;
 mod save_while;
 mod scopes;
 mod sharding;
+mod shared_state;
 mod slurm;
 mod stop;
 mod stopping;

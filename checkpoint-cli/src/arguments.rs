@@ -11,9 +11,9 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Only these commands change a directory: prune (without --dry-run), pin, unpin, redo, halt and
-/// requeue. Copy and export only make new files; mirror makes them at its destination, and small
-/// records in the directory.
+/// Only these commands change a directory: prune (without --dry-run), rewind, pin, unpin, redo, halt
+/// and requeue. Copy, branch and export only make new files; mirror makes them at its destination,
+/// and small records in the directory.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -87,6 +87,10 @@ pub(crate) enum Command {
     Copy(command::copy::Arguments),
     /// Bring a copy of a checkpoint directory up to date, also while a program saves, and verify it
     Mirror(command::mirror::Arguments),
+    /// Go back to a generation: set the newer ones aside, or bring it back with those before it
+    Rewind(command::rewind::Arguments),
+    /// Make a directory that has one generation of another, to go on from by itself
+    Branch(command::branch::Arguments),
     /// Keep a generation, even if the program would remove it
     Pin(command::pin::Arguments),
     /// Leave a generation to the retention of the program again
@@ -120,6 +124,8 @@ impl Command {
             Command::Prune(arguments) => command::prune::run(&arguments, protection, output),
             Command::Copy(arguments) => command::copy::run(&arguments, output),
             Command::Mirror(arguments) => command::mirror::run(&arguments, protection, output),
+            Command::Rewind(arguments) => command::rewind::run(&arguments, protection, output),
+            Command::Branch(arguments) => command::branch::run(&arguments, protection, output),
             Command::Pin(arguments) => command::pin::run(&arguments, true, output),
             Command::Unpin(arguments) => command::pin::run(&arguments, false, output),
             Command::Watch(arguments) => command::watch::run(&arguments, protection, output),

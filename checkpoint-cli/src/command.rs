@@ -1,5 +1,6 @@
 //! The commands, each in a file of its own.
 
+pub(crate) mod branch;
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod export;
@@ -12,6 +13,7 @@ pub(crate) mod pin;
 pub(crate) mod prune;
 pub(crate) mod redo;
 pub(crate) mod report;
+pub(crate) mod rewind;
 pub(crate) mod show;
 pub(crate) mod steps;
 pub(crate) mod verify;

@@ -56,12 +56,14 @@ mod tree;
 pub use base::warnings::Warning;
 pub use container::{Compression, ConfigDifference, IntoMetadata, Manifest, Metadata, MetadataValue};
 pub use error::{Error, OutputFault, Skipped};
-pub use outcome::{Decision, Finished, LoadReport, Progress, SaveReason, SaveStarted, Saved};
+pub use outcome::{Decision, Finished, LoadReport, Progress, Rewound, SaveReason, SaveStarted, Saved};
 pub use outputs::Appended;
 #[cfg(feature = "pipeline")]
 pub use pipeline::Pipeline;
 pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
+pub use run::checkpointer::autosaver::{Autosaver, Locked};
+pub use run::checkpointer::futures::{Finishing, Saving, Stopped};
 pub use run::configuration::ConfigChanges;
 pub use run::failures::OnFailedSave;
 pub use run::mirror::Mirror;

@@ -269,6 +269,11 @@ impl Scopes {
         }
     }
 
+    /// Sets a number that the program counts, as [`Checkpointer::count`] does.
+    pub fn count(&mut self, name: &str, value: u64) {
+        self.checkpoints.count(name, value);
+    }
+
     /// The checkpointer, with its information about loads and saves.
     #[must_use]
     pub fn checkpointer(&self) -> &Checkpointer<Stack> {

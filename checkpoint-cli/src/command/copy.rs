@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct Made(Copied);
+pub(super) struct Made(pub(super) Copied);
 
 impl Answer for Made {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {

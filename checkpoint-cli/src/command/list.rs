@@ -35,6 +35,9 @@ pub(crate) struct Listing {
     /// The files of damaged outputs that a pipeline moved out of the way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     set_aside: Vec<PathBuf>,
+    /// The generations that rewinds set aside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rewound: Vec<u64>,
     /// The newest generation in the history, if the directory has none.
     missing: Option<u64>,
     generations: Vec<Generation>,
@@ -79,6 +82,13 @@ impl Answer for Listing {
                 text::plain(&path.display().to_string())
             )?;
         }
+        if let Some(newest) = self.rewound.last() {
+            let numbers = self.rewound.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            writeln!(
+                output,
+                "set aside by a rewind: {numbers}; `ckpt rewind DIR {newest}` brings that back"
+            )?;
+        }
         if self.temporaries > 0 {
             let why = if self.running.is_some() { "" } else { ", to be removed by the next start" };
             let length = text::bytes(self.temporary_bytes);
@@ -113,6 +123,7 @@ pub(crate) fn run(
         temporaries: overview.temporaries,
         temporary_bytes: overview.temporary_bytes,
         set_aside: overview.set_aside.into_iter().map(|aside| aside.path).collect(),
+        rewound: overview.rewound.into_iter().map(|aside| aside.generation).collect(),
         missing: overview.missing,
         generations: overview.generations.into_iter().map(Generation::of).collect(),
     })?;

@@ -5,7 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use anstream::eprint;
-use checkpointed_core::inspect::{self, Pruned, Pruning, Retention};
+use checkpointed_core::inspect::{self, ByAge, Pruned, Pruning, Retention, SetAside};
 use checkpointed_core::{Metric, Protection};
 use serde::Serialize;
 
@@ -29,6 +29,15 @@ pub(crate) struct Arguments {
     /// Keep this number of the best by a number in the metadata: loss:lowest:2
     #[arg(long, value_name = "NAME:lowest|highest:COUNT", value_parser = best, requires = "keep_last")]
     keep_best: Vec<(Metric, usize)>,
+    /// Keep the first generation at or after each multiple of a number in the metadata: step:1000
+    #[arg(long, value_name = "NAME:N", value_parser = every_of, requires = "keep_last")]
+    keep_every_of: Vec<(String, NonZeroU64)>,
+    /// Keep the first generation of each interval, up to an age: 1h:24h, 24h:720h
+    #[arg(long, value_name = "INTERVAL:AGE", value_parser = by_age, requires = "keep_last")]
+    keep_one_in: Vec<ByAge>,
+    /// Remove the generations that rewinds set aside, and no others
+    #[arg(long, conflicts_with = "keep_last")]
+    rewound: bool,
     /// Only show what would be removed, and the reasons to keep the rest
     #[arg(long)]
     dry_run: bool,
@@ -38,6 +47,18 @@ pub(crate) struct Arguments {
     /// Take the place in an object store over: a program that saves there now stops with an error
     #[arg(long)]
     take_over: bool,
+}
+
+fn every_of(text: &str) -> Result<(String, NonZeroU64), String> {
+    let parts = text.rsplit_once(':').and_then(|(name, n)| Some((name.to_owned(), n.parse().ok()?)));
+    parts.ok_or_else(|| "the form is NAME:N, with N of at least 1".to_owned())
+}
+
+fn by_age(text: &str) -> Result<ByAge, String> {
+    let time = |text: &str| humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
+    let parts = text.split_once(':').and_then(|(interval, age)| Some((time(interval)?, time(age)?)));
+    let (one_in, up_to) = parts.ok_or("the form is INTERVAL:AGE, such as 1h:24h")?;
+    Ok(ByAge { one_in, up_to })
 }
 
 fn best(text: &str) -> Result<(Metric, usize), String> {
@@ -83,6 +104,16 @@ impl Gone {
                 .into_iter()
                 .map(|(generation, reasons)| Staying { generation, why: why(reasons) })
                 .collect(),
+            dry_run,
+        }
+    }
+
+    fn of_rewound(removed: Vec<SetAside>, dry_run: bool) -> Gone {
+        let going = |SetAside { generation, bytes, .. }| Going { generation, bytes, damage: None };
+        Gone {
+            removed_bytes: removed.iter().map(|aside| aside.bytes).sum(),
+            removed: removed.into_iter().map(going).collect(),
+            kept: Vec::new(),
             dry_run,
         }
     }
@@ -133,18 +164,27 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let Arguments { directory, keep_last, keep_every, keep_best, dry_run, yes, take_over } = arguments;
-    let retention = keep_last.map(|last| Retention { last, every: *keep_every, best: keep_best.clone() });
+    let Arguments { directory, keep_last, dry_run, yes, take_over, .. } = arguments;
+    let retention = keep_last.map(|last| Retention {
+        last,
+        every: arguments.keep_every,
+        best: arguments.keep_best.clone(),
+        every_of: arguments.keep_every_of.clone(),
+        by_age: arguments.keep_one_in.clone(),
+    });
     let home = place::home(directory)?;
     if home.is_some() && !dry_run && !take_over {
         return Err(Failure::NotTakenOver(directory.clone()));
     }
-    let prune = |trial| match &home {
-        Some(home) => inspect::prune_in(home, protection, retention.clone(), trial),
-        None => inspect::prune(directory, protection, retention.clone(), trial),
+    let prune = |trial| -> Result<Gone, Failure> {
+        Ok(match &home {
+            _ if arguments.rewound => Gone::of_rewound(inspect::remove_rewound(directory, trial)?, trial),
+            Some(home) => Gone::of(inspect::prune_in(home, protection, retention.clone(), trial)?, trial),
+            None => Gone::of(inspect::prune(directory, protection, retention.clone(), trial)?, trial),
+        })
     };
     if !dry_run && !yes {
-        let trial = Gone::of(prune(true)?, true);
+        let trial = prune(true)?;
         if trial.removed.is_empty() {
             output.answer(&trial)?;
             return Ok(Verdict::Well);
@@ -160,6 +200,6 @@ pub(crate) fn run(
             return Err(Failure::NotConfirmed);
         }
     }
-    output.answer(&Gone::of(prune(*dry_run)?, *dry_run))?;
+    output.answer(&prune(*dry_run)?)?;
     Ok(Verdict::Well)
 }

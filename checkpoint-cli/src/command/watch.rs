@@ -56,6 +56,9 @@ impl Answer for Happened {
                 let lost = lost.map(|lost| format!(", at least {} to be repeated", text::duration(lost)));
                 writeln!(output, "continues from generation {generation}{}", lost.unwrap_or_default())
             }
+            Event::Rewind { generation } => {
+                writeln!(output, "{WARNING}rewound{WARNING:#} to generation {generation}")
+            }
             Event::Save { generation, bytes, stall, total, .. } => {
                 let (length, total) = (text::bytes(*bytes), text::duration(*total));
                 let metadata = described(&self.metadata);

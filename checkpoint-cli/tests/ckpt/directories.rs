@@ -583,3 +583,55 @@ fn steps_stand_behind_those_that_they_depend_on() {
         assert_eq!(state(&steps, place(step)), expected, "{step}: {steps}");
     }
 }
+
+#[test]
+fn rewind_goes_back_and_forth_and_branch_makes_a_run_of_its_own() {
+    let (parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();
+    for state in 1..=4 {
+        checkpoints.save(&state).unwrap();
+    }
+    let Said { code, err, .. } = ckpt_with("rewind", &path, &["2"]);
+    assert_eq!(code, 3);
+    assert!(err.contains(&std::process::id().to_string()), "it says which program has it: {err}");
+    drop(checkpoints);
+
+    let Said { code, out, err } = ckpt_with("rewind", &path, &["2"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("set aside: 3, 4"), "{out}");
+    assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(2));
+    let listing = json("list", &path);
+    assert_eq!((listing["rewound"].to_string(), &listing["missing"]), ("[3,4]".to_owned(), &Value::Null));
+    assert!(ckpt(&["list"], &path).out.contains("ckpt rewind DIR 4"));
+
+    let branch = parent.path().join("branch.ckpt");
+    let Said { code, err, .. } = ckpt_with("branch", &path, &["3", branch.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(CheckpointReader::<u64>::open(&branch).unwrap().load().unwrap(), Some(3));
+
+    let Said { out, .. } = ckpt_with("rewind", &path, &["4", "--json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["brought_back"].to_string(), "[3,4]");
+    assert_eq!(ckpt_with("rewind", &path, &["1"]).code, 0);
+    assert_eq!(Checkpointer::<u64>::open(&path).unwrap().save(&5).unwrap().generation, 5);
+    let Said { code, out, .. } = ckpt_with("prune", &path, &["--rewound", "--yes"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("3 went"), "{out}");
+    assert_eq!(ckpt_with("rewind", &path, &["4"]).code, 3);
+}
+
+#[test]
+fn prune_takes_the_rules_by_count_and_by_age() {
+    let (_parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();
+    for step in [5, 10, 15, 25, 26] {
+        checkpoints.save_with(&step, Metadata::new().with("step", step)).unwrap();
+    }
+    drop(checkpoints);
+    for wrong in [["--keep-every-of", "step:0"], ["--keep-one-in", "0s:1h"], ["--keep-one-in", "1h"]] {
+        assert_eq!(ckpt_with("prune", &path, &[&["--keep-last", "1"][..], &wrong].concat()).code, 2);
+    }
+    let rules = ["--keep-last", "1", "--keep-every-of", "step:10", "--yes"];
+    assert_eq!(ckpt_with("prune", &path, &rules).code, 0);
+    assert_eq!(Checkpointer::<u64>::open(&path).unwrap().generations().unwrap(), [2, 4, 5]);
+}

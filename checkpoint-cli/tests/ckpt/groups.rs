@@ -205,3 +205,34 @@ fn prune_removes_the_parts_with_the_table() {
     }
     text(&[&"verify", &path]);
 }
+
+#[test]
+fn a_group_goes_back_and_forth_with_all_of_its_parts() {
+    let (parent, path) = nowhere();
+    save(&path, [2, 1], 3);
+    let load = |path: &Path| {
+        let loaded = std::thread::scope(|scope| {
+            let members = Threads::new(2).into_iter().map(|group| {
+                scope.spawn(move || {
+                    let builder = Checkpointer::<Heat>::builder(path).keep_last(9);
+                    let mut checkpoints = builder.open_group(&group).unwrap();
+                    checkpoints.load_or_else(|| heat(&group, [2, 1], 0)).unwrap().step.0
+                })
+            });
+            members.collect::<Vec<_>>().into_iter().map(|member| member.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(loaded[0], loaded[1]);
+        loaded[0]
+    };
+    let (code, _, err) = ckpt(&[&"rewind", &path, &"1"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(!part(&path, 1, 2).exists() && part(&path, 1, 1).exists());
+    assert_eq!(load(&path), 1);
+    let branch = parent.path().join("branch.ckpt");
+    let (code, _, err) = ckpt(&[&"branch", &path, &"3", &branch]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(load(&branch), 3);
+    let (code, _, err) = ckpt(&[&"rewind", &path, &"3"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(load(&path), 3);
+}

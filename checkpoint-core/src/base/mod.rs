@@ -8,5 +8,6 @@ pub(crate) mod limits;
 pub(crate) mod panics;
 pub(crate) mod text;
 pub(crate) mod threads;
+pub(crate) mod ticker;
 pub(crate) mod time;
 pub(crate) mod warnings;

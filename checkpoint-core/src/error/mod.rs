@@ -313,6 +313,43 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A thread of the program panicked while it held the lock of the state, which may be half
+    /// changed. It is not saved, and the last save stands.
+    #[error(
+        "{}",
+        shown!(
+            "a thread panicked while it held the lock of the state, so it may be half changed and is not saved: the last \
+             save in {} stands; start the program again, or repair the state and call `clear_poison` on its lock",
+            path.display()
+        )
+    )]
+    #[non_exhaustive]
+    Poisoned {
+        /// The checkpoint directory.
+        path: PathBuf,
+    },
+
+    /// All generations were set aside by rewinds, and the one that was to stay is gone.
+    #[error(
+        "{}",
+        shown!(
+            "{} has no generation, and {} that rewinds set aside: bring one back, such as by `ckpt rewind {} {newest}`, or \
+             move the directory away to start afresh",
+            path.display(),
+            rewound.len(),
+            path.display()
+        )
+    )]
+    #[non_exhaustive]
+    OnlyRewound {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The newest of the generations that are aside.
+        newest: u64,
+        /// All of them, lowest first.
+        rewound: Vec<u64>,
+    },
+
     /// There are generations, but none of them can be used. Nothing was removed.
     #[error(
         "{}",

@@ -133,6 +133,22 @@ impl Journal {
         self.write(now, Event::Discard { generation });
     }
 
+    pub(crate) fn rewound(&mut self, now: Duration, generation: u64) {
+        self.write(now, Event::Rewind { generation });
+    }
+
+    /// Records a rewind between two runs, in a history that there is already.
+    pub(crate) fn rewound_between_runs(home: &Arc<dyn Home>, generation: u64) {
+        if home.files().is_none_or(|files| files.open_file(FILE).is_err()) {
+            return;
+        }
+        let torn = History::of(&**home).is_ok_and(|history| history.torn);
+        let log = open_log(&**home).ok();
+        let (home, alive) = (Arc::clone(home), Duration::ZERO);
+        let mut journal = Journal { home, log, torn, warned: false, start: None, alive, died: None };
+        journal.rewound(Duration::ZERO, generation);
+    }
+
     pub(crate) fn ended(&mut self, now: Duration, end: End) {
         self.write(now, Event::End(end));
     }

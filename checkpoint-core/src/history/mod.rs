@@ -115,10 +115,16 @@ impl History {
     /// The last saved generation according to the history of a directory. A fault of the history is
     /// no error: no load depends on it.
     pub(crate) fn last_saved(home: &dyn Home) -> Option<u64> {
-        let history = History::of(home).ok()?;
-        history.records.iter().rev().find_map(|record| match record.event {
-            // After a discard, those that were saved before it are not missing.
-            Event::Save { generation, .. } | Event::Discard { generation } => Some(generation),
+        History::of(home).ok()?.last_save()
+    }
+
+    /// The last saved generation, if it should be there.
+    pub(crate) fn last_save(&self) -> Option<u64> {
+        self.records.iter().rev().find_map(|record| match record.event {
+            // After a discard or a rewind, those that were saved before it are not missing.
+            Event::Save { generation, .. } | Event::Discard { generation } | Event::Rewind { generation } => {
+                Some(generation)
+            }
             _ => None,
         })
     }
@@ -254,6 +260,7 @@ impl History {
                 | Event::Alive
                 | Event::Restart { .. }
                 | Event::Discard { .. }
+                | Event::Rewind { .. }
                 | Event::Failure { .. } => {}
             }
         }

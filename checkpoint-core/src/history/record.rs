@@ -102,6 +102,11 @@ pub enum Event {
         /// The newest that stays.
         generation: u64,
     },
+    /// A program or a user went back to a generation.
+    Rewind {
+        /// The newest since then.
+        generation: u64,
+    },
     /// The run ended.
     End(End),
 }

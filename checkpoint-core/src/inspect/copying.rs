@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::rewinding::check_no_pipeline;
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::history;
+use crate::run::reader::CheckpointReader;
+use crate::seal::Protection;
 use crate::store::{
     CopyWay, Directory, Disk as _, Home as _, RANKS, RealDisk, absolute, check_file_size, copy_generation,
     name, rank_of, temporary_name,
@@ -67,7 +70,57 @@ pub struct Copied {
 /// If there is no such directory, if `to` exists already, or if files cannot be made there. After
 /// an error nothing is left of the copy.
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Error> {
+    make(&absolute(from)?, &absolute(to)?, fill)
+}
+
+/// Branches from a generation: makes a directory that has it and nothing else, and from which a
+/// program goes on by itself. The generation may be one that a [rewind](super::rewind()) set aside.
+/// Of a checkpoint that a group saved, the parts of all processes go with it.
+///
+/// The program that goes on there needs no setting for it. One that has a directory of its own
+/// already branches by [`Builder::branch_from`](crate::Builder::branch_from).
+///
+/// ```
+/// use checkpointed::{Checkpointer, Protection, inspect};
+///
+/// # fn main() -> Result<(), checkpointed::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let (path, variant) = (directory.path().join("run.ckpt"), directory.path().join("variant.ckpt"));
+/// let mut running = Checkpointer::<u64>::open(&path)?;
+/// running.save(&7)?;
+/// running.save(&8)?;
+/// inspect::branch(&path, &Protection::new(), 1, &variant)?;
+/// let mut branch = Checkpointer::<u64>::open(&variant)?;
+/// assert_eq!(branch.load()?, Some(7));
+/// assert_eq!(branch.save(&70)?.generation, 2);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`copy`]; [`Error::NoSuchGeneration`], the error of that generation if it is damaged, and
+/// [`Error::InvalidSetting`] for a directory of a pipeline.
+pub fn branch(
+    from: impl AsRef<Path>,
+    protection: &Protection,
+    generation: u64,
+    to: impl AsRef<Path>,
+) -> Result<Copied, Error> {
     let (from, to) = (absolute(from)?, absolute(to)?);
+    check_no_pipeline(&from)?;
+    make(&from, &to, |from, made, copied| {
+        CheckpointReader::<()>::at(from, protection.clone())?.check_whole(generation)?;
+        fill_with_one(from, made, generation, copied)
+    })
+}
+
+/// Makes a directory that gets its name once it is complete.
+fn make(
+    from: &Path,
+    to: &Path,
+    fill: impl FnOnce(&Path, &Path, &mut Copied) -> Result<Vec<u64>, Error>,
+) -> Result<Copied, Error> {
+    let (from, to) = (from.to_owned(), to.to_owned());
     if !fs::metadata(&from).map_err(|source| Error::io("copy", &from, source))?.is_dir() {
         return Err(Error::NotADirectory { path: from });
     }
@@ -85,6 +138,68 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Erro
     made.disable_cleanup(true);
     disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;
     Ok(copied)
+}
+
+/// Copies one generation of a directory, there or aside, and its parts if a group saved it.
+fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -> Result<Vec<u64>, Error> {
+    let disk = RealDisk::default();
+    copy_permissions(from, to)?;
+    let open = |path: &Path| Directory::new(path, Arc::new(RealDisk::default()));
+    if !copy_one(&open(from), &open(to), generation, copied)? {
+        let (path, available) = (from.to_owned(), open(from).generations()?);
+        return Err(Error::NoSuchGeneration { path, generation, available });
+    }
+    let (ranks, to_ranks) = (from.join(RANKS), to.join(RANKS));
+    if ranks.is_dir() {
+        create_like(&ranks, &to_ranks)?;
+        each(&ranks, |entry, name| {
+            let part = open(entry);
+            let is_part = rank_of(name).is_some()
+                && entry.is_dir()
+                && (part.has(generation) || part.rewound()?.contains(&generation));
+            if !is_part {
+                return Ok(());
+            }
+            let to = to_ranks.join(name);
+            create_like(entry, &to)?;
+            copy_one(&part, &open(&to), generation, copied)?;
+            copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
+            disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
+        })?;
+        disk.sync_directory(&to_ranks).map_err(|source| Error::writing("sync", &to_ranks, source))?;
+    }
+    disk.sync_directory(to).map_err(|source| Error::writing("sync", to, source))?;
+    Ok(vec![generation])
+}
+
+/// Copies one generation. Returns false where it is neither there nor aside.
+fn copy_one(
+    source: &Directory,
+    target: &Directory,
+    generation: u64,
+    copied: &mut Copied,
+) -> Result<bool, Error> {
+    let aside = source.files_rewound()?.remove(&generation).map(|file| file.path);
+    let to = target.location(generation);
+    for from in std::iter::once(source.location(generation)).chain(aside) {
+        match copy_generation(&from, &to) {
+            Ok(way) => {
+                copied.count(&to, way);
+                return Ok(true);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::writing("copy", &from, source)),
+        }
+    }
+    Ok(false)
+}
+
+impl Copied {
+    fn count(&mut self, file: &Path, way: CopyWay) {
+        self.files += 1;
+        self.bytes += fs::metadata(file).map_or(0, |metadata| metadata.len());
+        self.way = self.way.max(Some(way));
+    }
 }
 
 /// Copies the content of a directory, and of a pipeline's directories inside it.
@@ -138,11 +253,7 @@ fn copy_generations(source: &Directory, target: &Directory, copied: &mut Copied)
         for generation in generations.iter().rev().filter(|generation| !target.has(**generation)) {
             let (from, to) = (source.location(*generation), target.location(*generation));
             match copy_generation(&from, &to) {
-                Ok(way) => {
-                    copied.files += 1;
-                    copied.bytes += fs::metadata(&to).map_or(0, |metadata| metadata.len());
-                    copied.way = copied.way.max(Some(way));
-                }
+                Ok(way) => copied.count(&to, way),
                 // The generation was retired after the directory was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !source.has(*generation) => {
                     has_all = false;

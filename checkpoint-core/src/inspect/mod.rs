@@ -31,14 +31,16 @@ mod copying;
 mod mirroring;
 mod overview;
 mod pruning;
+mod rewinding;
 mod subject;
 mod transfer;
 mod verification;
 
-pub use copying::{Copied, copy};
+pub use copying::{Copied, branch, copy};
 pub use mirroring::{Mirrored, mirror};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune, prune_in};
+pub use rewinding::{remove_rewound, rewind};
 pub use transfer::{copy_between, copy_from, copy_to};
 pub use verification::{
     Condition, PartVerdict, Verdict, restart, verify, verify_directory, verify_in, verify_one_in,
@@ -49,7 +51,7 @@ pub use crate::base::text::plain;
 #[cfg_attr(docsrs, doc(cfg(feature = "group")))]
 pub use crate::group::{GroupArray, GroupCost, GroupFile};
 pub use crate::schema::element::Element;
-pub use crate::store::{CopyWay, Keeping, Retention};
+pub use crate::store::{ByAge, CopyWay, Keeping, Retention};
 pub use crate::tree::{
     Array, ArraySummary, Change, Comparison, Content, Difference, ElementChange, ElementsChange, File, Found,
     Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember, Part,

@@ -14,7 +14,7 @@ use crate::history::{self, Event, History};
 use crate::run::stamp;
 use crate::seal::Protection;
 use crate::store::{
-    self, Directory, Home, Keeping, Metrics, RANKS, RealDisk, Retention, absolute, name, rank_of,
+    self, Directory, Home, Keeping, Metrics, RANKS, RealDisk, Retention, RewoundFile, absolute, name, rank_of,
 };
 
 /// The content of a checkpoint directory.
@@ -29,6 +29,9 @@ pub struct Overview {
     pub generations: Vec<GenerationOverview>,
     /// The files of damaged generations that were moved out of the way, lowest first.
     pub set_aside: Vec<SetAside>,
+    /// The generations that rewinds set aside, lowest first: [`rewind`](super::rewind()) brings them
+    /// back.
+    pub rewound: Vec<SetAside>,
     /// The process that has it open for saving at present, in its own words.
     pub holder: Option<String>,
     /// The retention of the last run, if the history has it.
@@ -84,7 +87,8 @@ pub struct GenerationOverview {
     pub kept: Vec<Keeping>,
 }
 
-/// The file of a damaged generation that a pipeline moved out of the way, to run its step again.
+/// The file of a generation that was moved out of the way: by a pipeline, because it was damaged
+/// and its step runs again; or by a rewind.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SetAside {
@@ -145,6 +149,7 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
             kind: kind_of(&generations).unwrap_or(Kind::Checkpoints),
             generations,
             set_aside: Vec::new(),
+            rewound: Vec::new(),
             holder: None,
             retention: None,
             halt_requested: false,
@@ -185,13 +190,12 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
         SetAside { generation, path, bytes }
     });
     let set_aside = set_aside.collect();
+    let rewound = rewound(&directory)?;
     let holder = holder(path)?;
     let halt_requested = path.join(name::HALT).is_file();
     let requeue_requested = path.join(name::REQUEUE).is_file();
-    let saved = history.records.iter().rev().find_map(|record| match record.event {
-        Event::Save { generation, .. } => Some(generation),
-        _ => None,
-    });
+    let aside = directory.set_aside()?;
+    let saved = history.last_save().filter(|saved| !aside.contains(saved));
     // The history was read after the directory was listed: a program may have saved in between.
     let newest = directory.generations()?.last().copied();
     Ok(Overview {
@@ -200,6 +204,7 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
         missing: saved.filter(|saved| Some(*saved) > newest),
         generations,
         set_aside,
+        rewound,
         holder,
         retention,
         halt_requested,
@@ -248,6 +253,16 @@ fn kind_of(generations: &[GenerationOverview]) -> Option<Kind> {
     })
 }
 
+/// The files of generations that rewinds set aside.
+pub(super) fn rewound(directory: &Directory) -> Result<Vec<SetAside>, Error> {
+    let files = directory.files_rewound()?.into_iter();
+    let aside = |(generation, file): (u64, RewoundFile)| {
+        let bytes = length_of(&file.path);
+        SetAside { generation, path: file.path, bytes }
+    };
+    Ok(files.map(aside).collect())
+}
+
 /// The directories of the parts of a group; empty for another directory.
 pub(super) fn part_directories(path: &Path) -> Vec<Directory> {
     let entries = fs::read_dir(path.join(RANKS)).into_iter().flatten().flatten();
@@ -278,7 +293,7 @@ pub(super) fn kept(
         .iter()
         .filter_map(|generation| {
             let manifest = generation.manifest.as_ref().ok()?;
-            Some((generation.generation, retention.metrics(manifest.metadata())))
+            Some((generation.generation, retention.metrics(manifest)))
         })
         .collect();
     retention.kept(&numbers, &damaged, pinned, &metrics)

@@ -3,6 +3,7 @@
 mod end;
 mod exit;
 mod load;
+mod rewound;
 mod save;
 mod signal;
 mod stop_reason;
@@ -11,6 +12,7 @@ pub use end::Finished;
 pub(crate) use exit::ExitCodes;
 pub use exit::{EXIT_HALTED, EXIT_REQUEUE};
 pub use load::LoadReport;
+pub use rewound::Rewound;
 pub use save::{Decision, Progress, SaveReason, SaveStarted, Saved};
 pub use signal::Signal;
 pub use stop_reason::StopReason;

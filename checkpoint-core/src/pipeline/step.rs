@@ -256,7 +256,7 @@ impl<'p> Step<'p> {
             return Ok(None);
         }
         let reader = CheckpointReader::<T>::new(Arc::new(self.outputs()), self.protection())?;
-        match reader.verify(version.number) {
+        match reader.check_whole(version.number).map(drop) {
             Ok(()) => Ok(None),
             Err(error) if output::is_broken(&error) || matches!(error, Error::Io { .. }) => Ok(Some(error)),
             Err(error) => Err(error),

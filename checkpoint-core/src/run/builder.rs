@@ -30,8 +30,7 @@ use crate::schedule::{Pacer, Schedule};
 use crate::state::Checkpoint;
 use crate::stop::{self, Stop};
 use crate::store::{
-    Claiming, Directory, Disk, Home, Metric, Metrics, Place, RealDisk, Retention, Settings, WithinGuard,
-    Writer,
+    ByAge, Claiming, Directory, Disk, Home, Metric, Place, RealDisk, Retention, Settings, WithinGuard, Writer,
 };
 
 /// The settings of a [`Checkpointer`] to open, or of [`Scopes`](crate::scopes::Scopes), which use
@@ -59,7 +58,11 @@ pub struct Builder<T, O = Checkpointer<T>> {
     keep_last: usize,
     keep_every: Option<u64>,
     keep_best: Vec<(Metric, usize)>,
+    keep_every_of: Vec<(String, u64)>,
+    keep_by_age: Vec<ByAge>,
     branch_from: Option<Place>,
+    branch_at: Option<u64>,
+    rewind: Option<u64>,
     read_back: ReadBack,
     background: bool,
     schedule: Schedule,
@@ -98,7 +101,11 @@ impl<T, O> Builder<T, O> {
             keep_last: 2,
             keep_every: None,
             keep_best: Vec::new(),
+            keep_every_of: Vec::new(),
+            keep_by_age: Vec::new(),
             branch_from: None,
+            branch_at: None,
+            rewind: None,
             read_back: ReadBack::default(),
             background: false,
             schedule: Schedule::default(),
@@ -173,6 +180,60 @@ impl<T, O> Builder<T, O> {
         self
     }
 
+    /// Keeps, for as long as the directory exists, the first generation at or after each multiple of
+    /// `n`, by a number in the metadata: the one of step 1000, of step 2000, and so on, wherever the
+    /// run was stopped in between. [`Checkpointer::count`] puts such a number into the metadata of
+    /// each save. Call it once for each name.
+    ///
+    /// ```
+    /// use checkpointed::{Checkpointer, Schedule};
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path)
+    ///     .keep_last(1)
+    ///     .keep_every_of("step", 1000)
+    ///     .schedule(Schedule::every_of("step", 100))
+    ///     .open()?;
+    /// for step in 1..=2500 {
+    ///     checkpoints.count("step", step);
+    ///     checkpoints.save_if_due(&step)?;
+    /// }
+    /// let kept = checkpoints.generations()?;
+    /// assert_eq!(kept, [10, 20, 25]); // of steps 1000, 2000 and 2500
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_every_of(mut self, name: impl Into<String>, n: u64) -> Self {
+        self.keep_every_of.push((name.into(), n));
+        self
+    }
+
+    /// Keeps the first generation of each interval, as long as it is not older than `up_to`: one an
+    /// hour for a day, one a day for a month. Call it once for each interval. Times are those of the
+    /// saves by the clock of the machine, ages are counted back from the newest save.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// const HOUR: Duration = Duration::from_secs(3600);
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path)
+    ///     .keep_one_in(HOUR, 24 * HOUR)
+    ///     .keep_one_in(24 * HOUR, 30 * 24 * HOUR)
+    ///     .open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_one_in(mut self, interval: Duration, up_to: Duration) -> Self {
+        self.keep_by_age.push(ByAge { one_in: interval, up_to });
+        self
+    }
+
     /// Branches from another run: while this directory has no generation, loads come from the
     /// directory at `path`, which is never changed. Saves go to this one, so the two runs part
     /// here. A load fails ([`Error::NothingToBranchFrom`]) where neither directory has a
@@ -195,6 +256,58 @@ impl<T, O> Builder<T, O> {
     /// ```
     pub fn branch_from(mut self, path: impl AsRef<Path>) -> Self {
         self.branch_from = Some(Place::of(path.as_ref()));
+        self
+    }
+
+    /// Branches from this generation of the other run, in the place of its newest one: loads take it
+    /// and no other, also where it is damaged. Used with [`branch_from`](Builder::branch_from).
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (run, variant) = (directory.path().join("run.ckpt"), directory.path().join("variant.ckpt"));
+    /// let mut checkpoints = Checkpointer::<u64>::open(&run)?;
+    /// checkpoints.save(&1000)?;
+    /// checkpoints.save(&2000)?;
+    ///
+    /// let mut branch = Checkpointer::<u64>::builder(&variant).branch_from(&run).at(1).open()?;
+    /// assert_eq!(branch.generations()?, [1]);
+    /// assert_eq!(branch.load()?, Some(1000));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn at(mut self, generation: u64) -> Self {
+        self.branch_at = Some(generation);
+        self
+    }
+
+    /// Goes back to a generation when the directory is opened, once: those after it are set aside,
+    /// as by [`Checkpointer::rewind`]. The directory remembers it, so a program that says it at
+    /// each start goes back at the first one only, and goes on from its newest save after that.
+    /// Another number goes back once more. To go back to the same one twice, use
+    /// `ckpt rewind DIR N`.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// # let mut first = Checkpointer::<u64>::open(&path)?;
+    /// # (first.save(&1)?, first.save(&2)?);
+    /// # drop(first);
+    /// for expected in [1, 10] {
+    ///     let mut checkpoints = Checkpointer::<u64>::builder(&path).rewind(1).open()?;
+    ///     assert_eq!(checkpoints.load()?, Some(expected));
+    ///     checkpoints.save(&10)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rewind(mut self, generation: u64) -> Self {
+        self.rewind = Some(generation);
         self
     }
 
@@ -431,7 +544,11 @@ impl<T, O> Builder<T, O> {
             keep_last: self.keep_last,
             keep_every: self.keep_every,
             keep_best: self.keep_best,
+            keep_every_of: self.keep_every_of,
+            keep_by_age: self.keep_by_age,
             branch_from: self.branch_from,
+            branch_at: self.branch_at,
+            rewind: self.rewind,
             read_back: self.read_back,
             background: self.background,
             schedule: self.schedule,
@@ -484,6 +601,16 @@ impl<T, O> Builder<T, O> {
                 "mirror",
                 "a group has no mirror: its table and all of its parts would have to arrive together; save to the far \
                  directory itself, or copy the directory with `ckpt copy`",
+            );
+        }
+        if self.rewind.is_some() {
+            return refused("rewind", "a group does not rewind: use `ckpt rewind` before it starts");
+        }
+        if self.schedule.counted().is_some() {
+            return refused(
+                "Schedule::every_of",
+                "the members of a group agree on a schedule by calls or by time: use `every_steps`, `every`, or \
+                 `adaptive`",
             );
         }
         if self.on_failed_save.makes_room() {
@@ -573,7 +700,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     ///
     /// | variable | values | in the place of |
     /// |---|---|---|
-    /// | `CHECKPOINT_EVERY` | `10min`, `1000 steps`, `1%`, `adaptive` | [`schedule`](Builder::schedule), with its bounds |
+    /// | `CHECKPOINT_EVERY` | `10min`, `1000 steps`, `100 of step`, `1%`, `adaptive` | [`schedule`](Builder::schedule), with its bounds |
     /// | `CHECKPOINT_KEEP` | `5` | [`keep_last`](Builder::keep_last) |
     /// | `CHECKPOINT_BACKGROUND` | `on`, `off` | [`background`](Builder::background) |
     /// | `CHECKPOINT_TIME_LIMIT` | `2h`, `90min`, `3600s` | [`time_limit`](Builder::time_limit) |
@@ -597,6 +724,13 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
 
     pub(crate) fn open_at(self, begun: Instant) -> Result<O, Error> {
         let retention = self.retention()?;
+        if self.branch_at.is_some() && self.branch_from.is_none() {
+            return Err(Error::InvalidSetting {
+                setting: "at".to_owned(),
+                why: "it chooses a generation of another run: say which by `branch_from`; to go back in this one, use \
+                      `rewind`",
+            });
+        }
         self.schedule.check()?;
         self.options.check()?;
         let home: Arc<dyn Home> = match &self.home {
@@ -631,7 +765,8 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let of_other = protection.clone().at_least(0);
         let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
         let branched_from = branched_from.map(|path| CheckpointReader::at(&path, of_other)).transpose()?;
-        let branched_from = branched_from.map(|origin| origin.warning(warnings.clone()));
+        let branched_from =
+            branched_from.map(|origin| origin.only_at(self.branch_at).warning(warnings.clone()));
         let settings = Settings { retention, compression, protection, is_part: self.is_part };
         // This comes before anything is created or written: a setting may be invalid.
         let mut stop = Stop::new(&self.stop, home.path(), begun)?;
@@ -645,16 +780,23 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         };
         stop.begin(writer.guard());
         reader.read_from(Arc::clone(writer.home()));
+        let rewound = self
+            .rewind
+            .map(|generation| reader.rewind_once(&mut writer, generation, mirroring.is_some()))
+            .transpose()?;
         if self.history {
             reader.look_for_missing(writer.newest());
         }
-        note_metrics(&mut writer, &reader)?;
+        reader.note_metrics(&mut writer)?;
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().clone());
         let (journal, past) = Journal::open(Arc::clone(writer.home()), self.history, schedule, kept);
         let pacer = Pacer::new(self.schedule, past);
         let watch = Watch { watcher: self.watcher, warnings, on_failed_save: self.on_failed_save };
         let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
-        let run = run.mirrored_by(mirroring);
+        let mut run = run.mirrored_by(mirroring);
+        if let Some(rewound) = rewound.flatten() {
+            run.rewound(&rewound);
+        }
         let run = if self.is_part { run.of_part() } else { run };
         let net = Net::of::<T>(self.read_back, reader.program());
         // The library itself saves without loading where that is right.
@@ -685,24 +827,16 @@ impl<T, O> Builder<T, O> {
                 "no number can be divided by 0; leave the setting out to keep none",
             );
         }
-        Ok(Retention { last, every: every.flatten(), best: self.keep_best.clone() })
-    }
-}
-
-/// Reads the metrics of the generations that earlier runs left, for retention.
-fn note_metrics<T: Checkpoint>(writer: &mut Writer, reader: &CheckpointReader<T>) -> Result<(), Error> {
-    if writer.retention().best.is_empty() {
-        return Ok(());
-    }
-    for generation in reader.generations()? {
-        let metrics = match reader.manifest_as_listed(generation) {
-            Ok(manifest) => writer.retention().metrics(manifest.metadata()),
-            Err(error) if error.is_damage() => continue,
-            Err(_) => Metrics::Unread,
+        let every_of = self.keep_every_of.iter().map(|(name, n)| Some((name.clone(), NonZeroU64::new(*n)?)));
+        let Some(every_of) = every_of.collect() else {
+            return invalid("keep_every_of(…, 0)", "no number can be divided by 0");
         };
-        writer.note_metrics(generation, metrics);
+        if self.keep_by_age.iter().any(|rule| rule.one_in.is_zero()) {
+            return invalid("keep_one_in", "the interval is longer than nothing");
+        }
+        let (best, by_age) = (self.keep_best.clone(), self.keep_by_age.clone());
+        Ok(Retention { last, every: every.flatten(), best, every_of, by_age })
     }
-    Ok(())
 }
 
 // A derived implementation would require `Clone` of both types.
@@ -717,7 +851,11 @@ impl<T, O> Clone for Builder<T, O> {
             keep_last: self.keep_last,
             keep_every: self.keep_every,
             keep_best: self.keep_best.clone(),
+            keep_every_of: self.keep_every_of.clone(),
+            keep_by_age: self.keep_by_age.clone(),
             branch_from: self.branch_from.clone(),
+            branch_at: self.branch_at,
+            rewind: self.rewind,
             read_back: self.read_back,
             background: self.background,
             schedule: self.schedule.clone(),

@@ -1,10 +1,14 @@
 //! [`Checkpointer`]: saves a program's state, and loads it after a restart.
 
 mod agreed;
+pub(crate) mod autosaver;
 mod background;
+mod due;
 mod during;
+pub(crate) mod futures;
 #[cfg(feature = "group")]
 pub(crate) mod grouped;
+mod rewind;
 
 use std::any::Any;
 use std::fmt;
@@ -268,6 +272,9 @@ impl<T: Checkpoint> Checkpointer<T> {
                 let now = self.reader.configuration().cloned();
                 self.config_changes.apply(origin, now.as_ref())?;
                 outputs::resolve(&origin.take_outputs(), origin.path());
+                if let Some(report) = origin.last_load() {
+                    self.saver.run.goes_on_from(report);
+                }
                 loaded.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
             }
             _ => Ok(loaded),
@@ -296,13 +303,26 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
-    /// Loads one generation. The next save is still numbered after the newest. The history records a
-    /// restart.
+    /// Loads one generation. The next save is still numbered after the newest, and the next start
+    /// loads the newest: to go on from this one for good, use [`rewind`](Checkpointer::rewind). The
+    /// history records a restart.
     ///
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
         let _warnings = self.saver.run.warnings.enter();
+        if self.loads_from_origin()?
+            && let Some(origin) = &mut self.branched_from
+        {
+            // It leaves the files of outputs as they are.
+            let state = origin.load_generation(generation)?;
+            let now = self.reader.configuration().cloned();
+            self.config_changes.apply(origin, now.as_ref())?;
+            if let Some(report) = origin.last_load() {
+                self.saver.run.goes_on_from(report);
+            }
+            return Ok(state);
+        }
         let state = self.reader.load_one(generation)?;
         self.config_changes.apply_to(&mut self.reader)?;
         let found = self.reader.take_outputs();
@@ -362,12 +382,27 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.reader.missing_generation()
     }
 
-    /// Returns the existing generations, oldest first.
+    /// Returns the generations that can be loaded, oldest first. While a
+    /// [branch](Builder::branch_from) has none of its own, these are the ones of the other run.
     ///
     /// # Errors
     /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
-        self.reader.generations()
+        self.source()?.generations()
+    }
+
+    /// True if loads come from the directory that this one branched from.
+    fn loads_from_origin(&self) -> Result<bool, Error> {
+        let own = || Ok(self.reader.generations()?.is_empty() && self.reader.home().rewound()?.is_empty());
+        if self.branched_from.is_none() { Ok(false) } else { own() }
+    }
+
+    /// The reader of the generations that can be loaded.
+    fn source(&self) -> Result<&CheckpointReader<T>, Error> {
+        match &self.branched_from {
+            Some(origin) if self.loads_from_origin()? => Ok(origin),
+            _ => Ok(&self.reader),
+        }
     }
 
     /// Returns the manifest of a generation: its time and author, its metadata, its schema.
@@ -375,7 +410,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
-        self.reader.manifest(generation)
+        self.source()?.manifest(generation)
     }
 
     /// Returns the best generation by a number in its metadata; `None` where none has that number.
@@ -383,7 +418,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`CheckpointReader::best`].
     pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
-        self.reader.best(metric)
+        self.source()?.best(metric)
     }
 
     /// Keeps a generation until [`unpin`](Checkpointer::unpin), whatever the retention.
@@ -496,7 +531,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: Metadata,
     ) -> Result<Written, Error> {
         let generation = self.saver.writer()?.next()?;
-        let metadata = self.stamp.mark(metadata)?;
+        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
         let context = self.saver.run.save_context();
         context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);
@@ -680,21 +715,27 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// As [`finish`](Checkpointer::finish).
     pub fn finish_with(mut self, state: &T, metadata: impl IntoMetadata) -> Result<Finished, Error> {
         let metadata = metadata.into_metadata();
+        let metadata = if metadata.is_empty() { metadata } else { self.saver.run.counted(metadata) };
         // A forked process ends no run, and the state to save is its parent's.
         self.saver.run.check_process()?;
         let _warnings = self.saver.run.warnings.enter();
         let before = self.saver.writer().map(drop);
-        if let Some(writer) = self.saver.settled_writer()
-            && let Err(error) = writer.list()
-        {
-            warn(format!("newer generations from elsewhere cannot be looked for: {error}"));
-        }
+        self.list_newer();
         let saved = match self.stands(state, &metadata) {
             true => None,
             false => Some(self.save_now(&SaveReason::Finishing, state, metadata)?),
         };
         let finished = self.ended(saved);
         before.map(|()| finished)
+    }
+
+    /// Looks for newer generations from elsewhere, so that the last save is numbered after them.
+    fn list_newer(&mut self) {
+        if let Some(writer) = self.saver.settled_writer()
+            && let Err(error) = writer.list()
+        {
+            warn(format!("newer generations from elsewhere cannot be looked for: {error}"));
+        }
     }
 
     /// True if the newest generation has this state, and is durable.
@@ -720,7 +761,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 
     /// Ends the run, and then waits for the mirror: the record of the run does not depend on it.
-    fn ended(&mut self, saved: Option<Saved>) -> Finished {
+    pub(super) fn ended(&mut self, saved: Option<Saved>) -> Finished {
         let exit_codes = self.saver.run.exit_codes();
         let stopped = self.saver.run.end();
         let newest = self.saver.settled_writer().and_then(|writer| writer.newest());

@@ -1,14 +1,17 @@
 //! The life of one run around its saves: their schedule, the reasons to stop, and the records in
 //! the history.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::callback::Callback;
+use crate::base::ticker::Ticker;
 use crate::base::warnings::{self, Warnings};
+use crate::container::{Metadata, MetadataValue};
 use crate::error::Error;
 use crate::history::{End, Journal};
-use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, SaveReason, Saved, StopReason};
+use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, Rewound, SaveReason, Saved, StopReason};
 use crate::run::failures::{Failures, OnFailedSave};
 use crate::run::mirroring::{Mirroring, Shared};
 use crate::schedule::{Cost, Due, Pacer};
@@ -23,6 +26,8 @@ const TOUCH_EVERY: Duration = Duration::from_secs(30);
 pub(crate) struct Run {
     begun: Instant,
     pacer: Pacer,
+    /// The numbers that the program counts.
+    counts: BTreeMap<String, u64>,
     stop: Stop,
     journal: Journal,
     pub(crate) watcher: Callback<Progress>,
@@ -31,6 +36,8 @@ pub(crate) struct Run {
     failures: Failures,
     mirroring: Option<Mirroring>,
     guard: Arc<Guard>,
+    /// Wakes the task that waits for a reason to stop.
+    pub(crate) ticker: Ticker,
     /// True if it tells the watcher of saves; the parts of a group do not.
     announces: bool,
     /// The time of the next sign of life.
@@ -61,6 +68,7 @@ impl Run {
         Run {
             begun,
             pacer,
+            counts: BTreeMap::new(),
             stop,
             journal,
             watcher,
@@ -69,6 +77,7 @@ impl Run {
             failures: Failures::default(),
             mirroring: None,
             guard,
+            ticker: Ticker::default(),
             announces: true,
             touch: TOUCH_EVERY,
             knows_to_stop: false,
@@ -104,6 +113,51 @@ impl Run {
 
     fn now(&self) -> Duration {
         self.begun.elapsed()
+    }
+
+    /// Records a number that the program counts, for the schedule and the metadata of saves.
+    pub(crate) fn count(&mut self, name: &str, value: u64) {
+        if self.pacer.counted() == Some(name) {
+            self.pacer.count(value);
+        }
+        match self.counts.get_mut(name) {
+            Some(count) => *count = value,
+            None => drop(self.counts.insert(name.to_owned(), value)),
+        }
+    }
+
+    /// Adds the numbers that the program counts to the metadata of a save. An entry of the program
+    /// stays.
+    pub(crate) fn counted(&self, metadata: Metadata) -> Metadata {
+        let lacking = self.counts.iter().filter(|(name, _)| metadata.get(name).is_none());
+        let lacking: Vec<_> = lacking.map(|(name, value)| (name.clone(), *value)).collect();
+        lacking.into_iter().fold(metadata, |metadata, (name, value)| metadata.with(name, value))
+    }
+
+    /// True if the schedule knows no steps.
+    pub(crate) fn goes_by_time(&self) -> bool {
+        self.pacer.goes_by_time()
+    }
+
+    /// Checks that the program counts the number that the schedule goes by.
+    pub(crate) fn check_count(&self) -> Result<(), Error> {
+        if !self.pacer.lacks_count() {
+            return Ok(());
+        }
+        let name = self.pacer.counted().unwrap_or_default();
+        Err(Error::InvalidSetting {
+            setting: format!("a schedule by {name:?}"),
+            why: "the program does not count it, so no save would ever be due: call `count` with this name before \
+                  `save_if_due`, or choose another schedule",
+        })
+    }
+
+    /// True if a save is due after one more step, which is not made by this question. The program is
+    /// not told of a reason to stop.
+    pub(crate) fn would_be_due(&mut self) -> bool {
+        let elapsed = self.now();
+        self.show_life(elapsed);
+        self.is_to_stop() || self.pacer.due(1, elapsed).is_some()
     }
 
     /// Returns the reason for a save that is due now, after one more step of the program.
@@ -173,11 +227,22 @@ impl Run {
         self.knows_to_stop
     }
 
+    /// Goes on counting from a state that was loaded, here or from another directory.
+    pub(crate) fn goes_on_from(&mut self, load: &LoadReport) {
+        let counted = self.pacer.counted().and_then(|name| load.manifest.metadata().get(name));
+        let counted = counted.and_then(|value| match value {
+            MetadataValue::Integer(number) => u64::try_from(*number).ok(),
+            _ => None,
+        });
+        self.pacer.loaded(counted);
+    }
+
     /// Records a load.
     pub(crate) fn restarted(&mut self, load: &LoadReport) {
         if !self.is_of_this_process() {
             return;
         }
+        self.goes_on_from(load);
         let now = self.now();
         self.journal.restarted(now, load.generation());
     }
@@ -188,8 +253,17 @@ impl Run {
         self.journal.discarded(now, generation);
     }
 
-    /// The copy of callbacks and settings for the thread that saves.
-    pub(crate) fn save_context(&self) -> SaveContext {
+    /// Records a rewind.
+    pub(crate) fn rewound(&mut self, rewound: &Rewound) {
+        let now = self.now();
+        let Rewound { generation, set_aside, brought_back, .. } = rewound;
+        self.journal.rewound(now, *generation);
+        tracing::info!(generation, ?set_aside, ?brought_back, "rewound");
+    }
+
+    /// The copy of callbacks and settings for the thread that saves. A save begins here.
+    pub(crate) fn save_context(&mut self) -> SaveContext {
+        self.pacer.begun();
         let makes_room = self.on_failed_save.makes_room();
         let mirror = self.mirroring.as_ref().map(Mirroring::shared);
         let (watcher, warnings) = (self.watcher.clone(), self.warnings.clone());

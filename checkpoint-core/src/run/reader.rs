@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::arrays::{ArrayPool, ArraySource};
 use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
-use crate::container::{self, Arrays, Config, Container, GROUP, Manifest, Metadata, Refusal};
+use crate::container::{self, Arrays, Config, Container, GROUP, Manifest, Metadata, Refusal, Source};
 use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::history::History;
@@ -60,6 +60,8 @@ pub struct CheckpointReader<T> {
     outputs: Found,
     /// The configuration that new checkpoints get.
     configuration: Option<Config>,
+    /// The only generation to load, if the program chose one.
+    at: Option<u64>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -186,8 +188,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
             seen: None,
             outputs: Found::new(),
             configuration: None,
+            at: None,
             state: PhantomData,
         })
+    }
+
+    /// Loads this generation only: no other in its place, and none that comes later.
+    pub(crate) fn only_at(self, at: Option<u64>) -> CheckpointReader<T> {
+        CheckpointReader { at, ..self }
     }
 
     /// Sends its warnings to these destinations.
@@ -249,6 +257,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let _warnings = self.warnings.enter();
         let begun = Instant::now();
         self.passed_over.clear();
+        if let Some(generation) = self.at {
+            let (loaded, container) =
+                self.read(generation, &mut pool).map_err(|error| self.explain(generation, error))?;
+            self.outputs = loaded.outputs;
+            self.report = Some(self.report_of(&container, begun, Vec::new(), loaded.differences));
+            return Ok(Some(loaded.state));
+        }
         let Sought { found, newest, skipped } =
             self.seek(|reader, generation| reader.read(generation, &mut pool))?;
         if let Some((generation, (loaded, container))) = found {
@@ -308,6 +323,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
         // What was computed from inputs that are gone can be computed anew. So can the older states of
         // the same step that are damaged.
+        if skipped.is_empty() {
+            self.check_rewound()?;
+        }
         let is_changed = |skipped: &Skipped| matches!(skipped.error, Error::InputsChanged { .. });
         if skipped.is_empty() || skipped.iter().any(is_changed) {
             return Ok(Sought { found: None, newest, skipped });
@@ -326,6 +344,18 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 report.skipped.iter().any(is_damaged).then(|| Some(report.generation()))
             }
             Err(_) => None,
+        }
+    }
+
+    /// Refuses to take a directory for empty whose generations were all set aside.
+    fn check_rewound(&self) -> Result<(), Error> {
+        let rewound = self.home.rewound()?;
+        // They may have been brought back after the directory was listed.
+        match rewound.last() {
+            Some(newest) if self.home.generations()?.is_empty() => {
+                Err(Error::OnlyRewound { path: self.path().to_owned(), newest: *newest, rewound })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -398,6 +428,10 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
         let saved = History::last_saved(&*self.home);
         let Some(generation) = saved.filter(|saved| Some(*saved) > newest) else { return };
+        // A rewind set it aside.
+        if self.home.set_aside().is_ok_and(|aside| aside.contains(&generation)) {
+            return;
+        }
         // A program may have saved it after the directory was listed.
         if self.home.generations().is_ok_and(|there| there.last() >= Some(&generation)) {
             return;
@@ -425,7 +459,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
         let _warnings = self.warnings.enter();
-        self.home.generations()
+        let mut generations = self.home.generations()?;
+        generations.retain(|generation| self.at.is_none_or(|at| at == *generation));
+        Ok(generations)
     }
 
     /// Returns the manifest of a generation: its time and author, its metadata, its schema.
@@ -554,7 +590,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Lists the existing generations in the error of a missing one.
     fn explain(&self, generation: u64, error: Error) -> Error {
-        match self.generations() {
+        match self.home.generations() {
             Ok(available) if is_vanished(&error) && !available.contains(&generation) => {
                 Error::NoSuchGeneration { path: self.path().to_owned(), generation, available }
             }
@@ -567,6 +603,50 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.home.check()?;
         let path = self.home.location(generation);
         let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        self.container_in(generation, path, source)
+    }
+
+    /// Opens a generation that is there or that a rewind set aside, and reads all of it: nothing
+    /// newer will be there. Returns its manifest.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], which also names those that are aside; the error of the
+    /// generation.
+    pub(crate) fn check_whole(&self, generation: u64) -> Result<Manifest, Error> {
+        self.home.check()?;
+        let failed = |path: &Path, source: io::Error| Error::io("open", path, source);
+        let (path, source) = match self.home.open(generation) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.home.open_rewound(generation).map_err(|error| {
+                    let rewound = self.home.rewound().unwrap_or_default();
+                    let mut available = self.home.generations().unwrap_or_default();
+                    available.extend(&rewound);
+                    available.sort_unstable();
+                    match error.kind() {
+                        io::ErrorKind::NotFound => {
+                            Error::NoSuchGeneration { path: self.path().to_owned(), generation, available }
+                        }
+                        _ => failed(self.path(), error),
+                    }
+                })?
+            }
+            opened => {
+                let path = self.home.location(generation);
+                let source = opened.map_err(|source| failed(&path, source))?;
+                (path, source)
+            }
+        };
+        let container = self.container_in(generation, path.clone(), source)?;
+        container.verify().map_err(|refusal| Error::refused(&path, refusal))?;
+        Ok(container.manifest().clone())
+    }
+
+    fn container_in(
+        &self,
+        generation: u64,
+        path: PathBuf,
+        source: Box<dyn Source>,
+    ) -> Result<Container, Error> {
         let source = self.protection.open(source);
         let container = source.and_then(|source| Container::open(source, &self.protection.tag_keys()));
         named(&path, generation, container)
@@ -577,12 +657,6 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let source = self.protection.open(self.home.files()?.open_file(name.to_str()?).ok()?).ok()?;
         let container = Container::open(source, &self.protection.tag_keys()).ok()?;
         Some(container.manifest().clone())
-    }
-
-    /// Reads all of a generation, and compares every checksum.
-    pub(crate) fn verify(&self, generation: u64) -> Result<(), Error> {
-        let refused = |refusal| Error::refused(&self.home.location(generation), refusal);
-        self.container(generation)?.verify().map_err(refused)
     }
 
     /// Reads a generation. Calls `pool` last.

@@ -125,7 +125,7 @@ fn write(
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
     let watcher = &context.watcher;
-    let metrics = writer.retention().metrics(&manifest.metadata);
+    let metrics = writer.retention().metrics(&manifest);
     let is_doubtful = stamp::is_marked(&manifest);
     let mut draft = writer.begin(generation)?;
     let path = draft.path().to_owned();

@@ -1,6 +1,8 @@
 //! Saves in the background: a copy of the state, and the thread that writes it.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::arrays::{Array, ArraySink, Cause, Kind};
@@ -159,6 +161,8 @@ struct Worker {
     jobs: Sender<Job>,
     done: Receiver<Done>,
     thread: JoinHandle<()>,
+    /// The task that waits for the end of the save.
+    waker: Arc<Mutex<Option<Waker>>>,
 }
 
 impl Saver {
@@ -181,6 +185,15 @@ impl Saver {
             }
         }
         matches!(self.stage, Stage::InFlight(_))
+    }
+
+    /// Wakes a task once the save that runs has ended.
+    pub(crate) fn wake_when_done(&mut self, task: &Waker) {
+        let Some(worker) = &self.worker else { return task.wake_by_ref() };
+        // The code of the runtime runs outside of the lock.
+        let task = task.clone();
+        let before = worker.waker.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
+        drop(before);
     }
 
     /// Waits until no save runs. A forked process does not wait: it does not have the thread that
@@ -235,12 +248,19 @@ impl Saver {
     /// A save is due, and this process was forked from the one that saves: to wait for the running
     /// save of its parent would last forever.
     pub(crate) fn due(&mut self) -> Result<Option<SaveReason>, Error> {
+        self.run.check_count()?;
         let Some(reason) = self.run.due() else { return Ok(None) };
         // Each step of a program asks this while a save runs, so the number of the process must do.
         if !self.run.has_process_number() {
             self.run.check_process()?;
         }
         Ok((matches!(reason, SaveReason::Stopping(_)) || !self.is_busy()).then_some(reason))
+    }
+
+    /// True if a save would be due after one more step of the program.
+    pub(crate) fn is_due(&mut self) -> Result<bool, Error> {
+        self.run.check_count()?;
+        Ok(self.run.would_be_due() && (self.run.is_to_stop() || !self.is_busy()))
     }
 
     /// Waits until no save runs; returns the error of the last one, if it failed.
@@ -329,6 +349,14 @@ impl Saver {
         Ok(stall)
     }
 
+    /// Waits until no save runs, and returns the outcome of the last one, once: what was saved, or the
+    /// decision where a failure is tolerated.
+    pub(crate) fn outcome(&mut self) -> Result<(Option<Saved>, Option<Decision>), Error> {
+        self.settle();
+        let decision = self.check()?;
+        Ok((self.wait()?, decision))
+    }
+
     /// Waits until no save runs, and returns the outcome of the last one, once.
     pub(crate) fn wait(&mut self) -> Result<Option<Saved>, Error> {
         self.run.check_process()?;
@@ -352,7 +380,7 @@ impl Drop for Saver {
                 "a save in the background failed, and the program did not ask for its outcome: {error}"
             ));
         }
-        if let Some(Worker { jobs, done, thread }) = self.worker.take() {
+        if let Some(Worker { jobs, done, thread, .. }) = self.worker.take() {
             drop((jobs, done));
             let _ = thread.join();
         }
@@ -363,14 +391,19 @@ impl Worker {
     fn start() -> io::Result<Worker> {
         let (jobs, to_do) = channel();
         let (report, done) = channel();
+        let waker = Arc::new(Mutex::new(None::<Waker>));
+        let waiting = Arc::clone(&waker);
         let thread = Builder::new().name("checkpoint-saver".to_owned()).spawn(move || {
             for job in to_do {
                 if report.send(run(job)).is_err() {
                     break;
                 }
+                // This is code of the runtime, and runs without the lock.
+                let waker = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let _ = caught(|| waker.into_iter().for_each(Waker::wake));
             }
         })?;
-        Ok(Worker { jobs, done, thread })
+        Ok(Worker { jobs, done, thread, waker })
     }
 }
 

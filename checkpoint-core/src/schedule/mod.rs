@@ -41,9 +41,11 @@ pub struct Schedule {
     at_most: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Rule {
     Steps(u64),
+    /// Multiples of a number that the program counts under this name.
+    EveryOf(String, u64),
     Every(Duration),
     Overhead(f64),
     Optimal(Duration),
@@ -59,6 +61,31 @@ impl Schedule {
     #[must_use]
     pub fn every_steps(n: u64) -> Schedule {
         Schedule::of(Rule::Steps(n))
+    }
+
+    /// Saves at each multiple of `n` of a number that the program [counts](crate::Checkpointer::count)
+    /// under this name, or as soon after it as the program asks: at step 100, 200 and so on, wherever
+    /// the run was stopped in between.
+    ///
+    /// ```
+    /// use checkpointed::{Checkpointer, Schedule};
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let schedule = Schedule::every_of("step", 100);
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path).schedule(schedule).open()?;
+    /// for step in (0..=1000).step_by(30) {
+    ///     checkpoints.count("step", step);
+    ///     let decision = checkpoints.save_if_due(&step)?;
+    ///     assert_eq!(decision.is_saved(), step >= 100 && step % 100 < 30, "{step}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn every_of(name: impl Into<String>, n: u64) -> Schedule {
+        Schedule::of(Rule::EveryOf(name.into(), n))
     }
 
     /// Saves when this time has passed since the last save.
@@ -120,16 +147,26 @@ impl Schedule {
         self
     }
 
-    /// Parses the value of a variable: `10min`, `1000 steps`, `1%`, `adaptive`.
+    /// The name of the number that it goes by, if it goes by one.
+    pub(crate) fn counted(&self) -> Option<&str> {
+        match &self.rule {
+            Rule::EveryOf(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Parses the value of a variable: `10min`, `1000 steps`, `100 of step`, `1%`, `adaptive`.
     ///
     /// # Errors
     /// The reason that it is invalid.
     pub(crate) fn parse(text: &str) -> Result<Schedule, &'static str> {
-        const WANTED: &str = "it is a duration as `10min`, a number as `1000 steps`, a part of the time as `1%`, or `adaptive`";
+        const WANTED: &str = "it is a duration as `10min`, a number as `1000 steps`, a number that the program counts as `100 of step`, a part of the time as `1%`, or `adaptive`";
         if text == "adaptive" {
             return Ok(Schedule::adaptive());
         }
-        let schedule = if let Some(steps) = text.strip_suffix("steps").or_else(|| text.strip_suffix("step")) {
+        let schedule = if let Some((n, name)) = text.split_once(" of ") {
+            n.trim().parse().ok().map(|n| Schedule::every_of(name.trim(), n))
+        } else if let Some(steps) = text.strip_suffix("steps").or_else(|| text.strip_suffix("step")) {
             steps.trim().parse().ok().map(Schedule::every_steps)
         } else if let Some(percent) = text.strip_suffix('%') {
             percent.trim().parse().ok().map(|percent: f64| Schedule::overhead(percent / 100.0))
@@ -151,6 +188,7 @@ impl Schedule {
     fn senseless(&self) -> Option<&'static str> {
         Some(match self.rule {
             Rule::Steps(0) => "at least one step is between two saves",
+            Rule::EveryOf(_, 0) => "no number is a multiple of 0",
             Rule::Every(time) if time.is_zero() => {
                 "some time is between two saves; to save at every step say `1 step`"
             }
@@ -178,6 +216,7 @@ impl fmt::Display for Schedule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule {
             Rule::Steps(n) => write!(formatter, "every {n} steps"),
+            Rule::EveryOf(ref name, n) => write!(formatter, "every {n} of {name}"),
             Rule::Every(time) => write!(formatter, "every {time:?}"),
             Rule::Overhead(fraction) => write!(formatter, "at most {} % overhead", fraction * 100.0),
             Rule::Optimal(mtbf) => write!(formatter, "optimal for a failure in {mtbf:?}"),
@@ -196,6 +235,14 @@ impl fmt::Display for Schedule {
 pub enum Due {
     /// This number of steps was made since the last save.
     Steps(u64),
+    /// A number that the program counts has reached a multiple of the one in the schedule.
+    #[non_exhaustive]
+    Reached {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: u64,
+    },
     /// More time has passed since the last save than the schedule allows.
     #[non_exhaustive]
     Elapsed {
@@ -210,6 +257,7 @@ impl fmt::Display for Due {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Due::Steps(steps) => write!(formatter, "{steps} steps since the last save"),
+            Due::Reached { name, value } => write!(formatter, "{name} is {value}"),
             Due::Elapsed { elapsed, interval } => write!(
                 formatter,
                 "{:.3} s since the last save, {:.3} s are the interval",

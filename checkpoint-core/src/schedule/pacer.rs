@@ -29,6 +29,30 @@ pub(crate) struct Cost {
     pub(crate) total: Duration,
 }
 
+/// A number that the program counts, and its multiples.
+#[derive(Debug, Default)]
+struct Counter {
+    value: u64,
+    is_counted: bool,
+    /// The last multiple that it reached; `None` as long as nothing is known.
+    reached: Option<u64>,
+    /// True if it reached another one, and no save has begun since.
+    is_due: bool,
+}
+
+impl Counter {
+    fn count(&mut self, value: u64, every: u64) {
+        let Some(multiple) = value.checked_div(every) else { return };
+        let is_new = match self.reached {
+            // A program that went back comes to the same multiples once more.
+            Some(reached) => multiple > reached,
+            None => multiple > 0 && value.is_multiple_of(every),
+        };
+        (self.value, self.is_counted, self.reached) = (value, true, Some(multiple));
+        self.is_due |= is_new;
+    }
+}
+
 /// Decides when a save is due.
 #[derive(Debug)]
 pub(crate) struct Pacer {
@@ -40,6 +64,7 @@ pub(crate) struct Pacer {
     cost: Cost,
     /// The steps since the last save.
     steps: u64,
+    counter: Counter,
     /// The time when the last save ended, or the run began.
     last: Duration,
     /// The interval to aim for; `None` where only steps count.
@@ -61,6 +86,7 @@ impl Pacer {
             costs,
             cost: Cost::default(),
             steps: 0,
+            counter: Counter::default(),
             last: Duration::ZERO,
             interval: None,
             next: Duration::ZERO,
@@ -79,12 +105,20 @@ impl Pacer {
     /// The same after a number of steps.
     pub(crate) fn steps(&mut self, steps: u64, now: Duration) -> Option<Due> {
         self.steps = self.steps.saturating_add(steps);
+        self.due(0, now)
+    }
+
+    /// The same after more steps, which are not made yet.
+    pub(crate) fn due(&self, more: u64, now: Duration) -> Option<Due> {
         let elapsed = now.saturating_sub(self.last);
-        if let Rule::Steps(steps) = self.schedule.rule
-            && self.steps >= steps
-            && self.schedule.at_least.is_none_or(|least| elapsed >= least)
-        {
-            return Some(Due::Steps(self.steps));
+        let is_allowed = self.schedule.at_least.is_none_or(|least| elapsed >= least);
+        let steps = self.steps.saturating_add(more);
+        match &self.schedule.rule {
+            Rule::Steps(wanted) if steps >= *wanted && is_allowed => return Some(Due::Steps(steps)),
+            Rule::EveryOf(name, _) if self.counter.is_due && is_allowed => {
+                return Some(Due::Reached { name: name.clone(), value: self.counter.value });
+            }
+            _ => {}
         }
         if now < self.next {
             return None;
@@ -105,6 +139,41 @@ impl Pacer {
             }
             _ => (Some(steps.saturating_sub(self.steps).max(1)), time),
         }
+    }
+
+    /// Records the number that the schedule goes by.
+    pub(crate) fn count(&mut self, value: u64) {
+        if let Rule::EveryOf(_, every) = self.schedule.rule {
+            self.counter.count(value, every);
+        }
+    }
+
+    /// Records that the state was loaded in which the number was this, if it had one.
+    pub(crate) fn loaded(&mut self, value: Option<u64>) {
+        if let Rule::EveryOf(_, every) = self.schedule.rule {
+            self.counter =
+                Counter { reached: value.and_then(|value| value.checked_div(every)), ..Counter::default() };
+        }
+    }
+
+    /// The name of the number that the schedule goes by.
+    pub(crate) fn counted(&self) -> Option<&str> {
+        self.schedule.counted()
+    }
+
+    /// True if the schedule goes by neither steps nor a number that the program counts.
+    pub(crate) fn goes_by_time(&self) -> bool {
+        !matches!(self.schedule.rule, Rule::Steps(_) | Rule::EveryOf(..))
+    }
+
+    /// True if the schedule goes by a number that the program did not count.
+    pub(crate) fn lacks_count(&self) -> bool {
+        self.counted().is_some() && !self.counter.is_counted
+    }
+
+    /// Records that a save begins, with the number as it is now: the outcome may come much later.
+    pub(crate) fn begun(&mut self) {
+        self.counter.is_due = false;
     }
 
     /// Records a save that began at `begun` and is complete.
@@ -150,12 +219,12 @@ impl Pacer {
 
     /// Computes the time of the next save.
     fn plan(&mut self) {
-        let Schedule { rule, at_least, at_most } = self.schedule;
+        let Schedule { ref rule, at_least, at_most } = self.schedule;
         self.cost = self.median();
         let cost = self.cost;
         let known = !self.costs.is_empty();
-        let wanted = match rule {
-            Rule::Steps(_) => None,
+        let wanted = match *rule {
+            Rule::Steps(_) | Rule::EveryOf(..) => None,
             Rule::Every(time) => Some(time),
             _ if !known => Some(FIRST),
             Rule::Overhead(fraction) => Some(duration(cost.stall.as_secs_f64() * (1.0 / fraction - 1.0))),
@@ -346,6 +415,59 @@ mod tests {
         assert_eq!(pacer.step(seconds(224)), None);
     }
 
+    /// The values among these that are due, of which each is saved.
+    fn saved_at(pacer: &mut Pacer, values: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let due = values.into_iter().filter(|value| {
+            pacer.count(*value);
+            let is_due = pacer.step(seconds(1)).is_some();
+            if is_due {
+                pacer.begun();
+                pacer.saved(seconds(1), Cost::default());
+            }
+            is_due
+        });
+        due.collect()
+    }
+
+    #[test]
+    fn saves_come_at_the_multiples_wherever_a_run_was_stopped() {
+        let open = || pacer(Schedule::every_of("step", 100));
+        assert_eq!(saved_at(&mut open(), 0..=350), [100, 200, 300]);
+        assert_eq!(saved_at(&mut open(), (0..=350).step_by(70)), [140, 210, 350]);
+        // After a stop at 199 and one at 250.
+        for (from, expected) in [(199, vec![200, 300]), (250, vec![300]), (200, vec![300])] {
+            let mut restarted = open();
+            restarted.loaded(Some(from));
+            assert_eq!(saved_at(&mut restarted, from + 1..=350), expected);
+        }
+        // Where the loaded state does not tell.
+        let mut restarted = open();
+        restarted.loaded(None);
+        assert_eq!(saved_at(&mut restarted, [150, 200, 250, 300]), [200, 300]);
+        let mut restarted = open();
+        assert_eq!(saved_at(&mut restarted, 200..=300), [200, 300]);
+        assert_eq!(saved_at(&mut restarted, [120, 199, 200]), [200], "the program went back");
+        assert_eq!(saved_at(&mut pacer(Schedule::every_of("n", u64::MAX)), [u64::MAX]), [u64::MAX]);
+    }
+
+    #[test]
+    fn a_multiple_stays_due_until_a_save_begins() {
+        let mut pacer = pacer(Schedule::every_of("step", 10).at_least(seconds(60)));
+        assert!(pacer.lacks_count());
+        pacer.count(10);
+        assert!(!pacer.lacks_count());
+        assert_eq!(pacer.step(seconds(59)), None);
+        pacer.count(11);
+        let due = Due::Reached { name: "step".to_owned(), value: 11 };
+        assert_eq!(pacer.step(seconds(60)), Some(due.clone()));
+        assert_eq!(pacer.step(seconds(61)), Some(due));
+        pacer.begun();
+        // It is written in the background while the program counts on.
+        pacer.count(20);
+        pacer.saved(seconds(61), Cost::default());
+        assert!(pacer.step(seconds(130)).is_some());
+    }
+
     #[test]
     fn steps_in_one_go_count_as_steps_one_by_one() {
         let mut pacer = pacer(Schedule::every_steps(10).at_most(seconds(100)));
@@ -370,6 +492,7 @@ mod tests {
     fn settings_that_make_no_sense_are_refused() {
         for schedule in [
             Schedule::every_steps(0),
+            Schedule::every_of("step", 0),
             Schedule::overhead(0.0),
             Schedule::overhead(-1.0),
             Schedule::overhead(1.5),

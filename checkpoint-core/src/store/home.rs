@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::guard::{Guard, WithinGuard};
 use crate::container::Source;
 use crate::error::Error;
+use crate::outcome::Rewound;
 
 /// A place for the generations of one program.
 pub trait Home: fmt::Debug + Send + Sync {
@@ -34,9 +35,25 @@ pub trait Home: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The numbers of damaged generations that were moved out of the way, lowest first. They are not
-    /// used again.
+    /// The numbers of generations that were moved out of the way, because they were damaged or by a
+    /// rewind, lowest first. They are not used again.
     fn set_aside(&self) -> Result<Vec<u64>, Error>;
+
+    /// The generations that rewinds set aside, lowest first; none by default. They are not used
+    /// again, and can be brought back.
+    fn rewound(&self) -> Result<Vec<u64>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Opens a generation that a rewind set aside, and tells the path of its file.
+    fn open_rewound(&self, _generation: u64) -> io::Result<(PathBuf, Box<dyn Source>)> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// True if the program has rewound to this generation, and to no other since.
+    fn has_rewound_to(&self, _generation: u64) -> bool {
+        false
+    }
 
     /// True if a generation exists.
     fn has(&self, generation: u64) -> bool;
@@ -118,6 +135,17 @@ pub trait Claim: fmt::Debug + Send {
     /// Like [`remove`](Claim::remove), and never keeps the file for a later save. An error means
     /// that its space may not be free.
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool>;
+
+    /// Makes a generation the newest: sets the newer ones aside, durably, and brings it back where it
+    /// was set aside itself. With `note`, the place remembers it, see
+    /// [`Home::has_rewound_to`]. By default the place cannot do that.
+    fn rewind(&mut self, _generation: u64, _note: bool) -> Result<Rewound, Error> {
+        Err(Error::InvalidSetting {
+            setting: format!("rewinding {}", self.home().path().display()),
+            why: "only a directory can be rewound: load the generation by `load_generation`, and remove the newer \
+                  ones by `discard_newer`, or branch from a copy",
+        })
+    }
 
     /// Removes a generation. Returns false where it stays for now, because it is pinned, or another
     /// program reads it. An absent one is an error ([`io::ErrorKind::NotFound`]).

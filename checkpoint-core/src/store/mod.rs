@@ -24,7 +24,7 @@ pub use guard::{Guard, Lock};
 pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
 pub use local::{Access, CopyWay};
 pub(crate) use local::{
-    Directory, Disk, Growing, Opening, RealDisk, check_file_size, copy_generation, holder,
+    Directory, Disk, Growing, Opening, RealDisk, RewoundFile, check_file_size, copy_generation, holder,
 };
 pub(crate) use name::{
     ACCEPTED, RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of,
@@ -33,5 +33,5 @@ pub(crate) use name::{
 pub(crate) use place::{Place, absolute};
 pub(crate) use process::Process;
 pub(crate) use retention::Metrics;
-pub use retention::{Keeping, Metric, Retention};
+pub use retention::{ByAge, Keeping, Metric, Retention};
 pub(crate) use writer::{Settings, Writer};

@@ -55,6 +55,7 @@ const DIGITS: usize = 20;
 const SUFFIX: &str = ".ckpt";
 const ASIDE: &str = ".damaged";
 const PIN_SUFFIX: &str = ".pin";
+const REWIND_SUFFIX: &str = ".rewind";
 
 const SENT: &str = ".sent-";
 const MIRRORED: &str = ".mirrored-";
@@ -69,6 +70,16 @@ pub(super) fn mirror_key(mirror: &std::path::Path) -> String {
 pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool) -> String {
     let kind = if has_arrived { MIRRORED } else { SENT };
     format!("{generation:0DIGITS$}{kind}{mirror_key}")
+}
+
+/// True if the name is that of such a record, of any mirror.
+pub(crate) fn is_of_mirror(name: &OsStr) -> bool {
+    let is_record = |name: &str| {
+        let (number, rest) = name.split_at_checked(20)?;
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        Some(is_number && (rest.starts_with(SENT) || rest.starts_with(MIRRORED)))
+    };
+    name.to_str().and_then(is_record).unwrap_or(false)
 }
 
 /// The generation of such a record, and true if it has arrived, if [`of_mirrored`] makes that name.
@@ -97,6 +108,44 @@ pub(crate) fn aside(name: &OsStr) -> Option<u64> {
         number => number.strip_prefix('-')?.parse().ok()?,
     };
     (name == OsStr::new(&set_aside(generation, number))).then_some(generation)
+}
+
+/// Between the name of a generation that a rewind set aside and the number of the one before it.
+const REWOUND: &str = ".rewound-";
+
+/// The file name of a generation that a rewind set aside. It is no generation until it is brought
+/// back. `parent` is the generation before it; 0 where there was none.
+pub(super) fn of_rewound(name: &str, parent: u64) -> String {
+    format!("{name}{REWOUND}{parent}")
+}
+
+/// A file that a rewind set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RewoundName {
+    /// Its name as a generation.
+    pub(crate) name: String,
+    pub(crate) generation: u64,
+    /// The generation before it, from which its run had gone on; 0 where there was none.
+    pub(crate) parent: u64,
+}
+
+/// Reads a name that [`of_rewound`] makes.
+pub(crate) fn rewound(name: &OsStr) -> Option<RewoundName> {
+    let (of_generation, parent) = name.to_str()?.split_once(REWOUND)?;
+    let generation = generation(OsStr::new(of_generation))?;
+    let parent: u64 = parent.parse().ok()?;
+    let is_ours = name == OsStr::new(&of_rewound(of_generation, parent)) && parent < generation;
+    is_ours.then(|| RewoundName { name: of_generation.to_owned(), generation, parent })
+}
+
+/// The name of the file that notes a rewind of the program to a generation.
+pub(super) fn of_rewind(generation: u64) -> String {
+    format!("{generation:0DIGITS$}{REWIND_SUFFIX}")
+}
+
+/// The generation with such a note, if [`of_rewind`] makes that name.
+pub(super) fn rewind(name: &OsStr) -> Option<u64> {
+    number(name, REWIND_SUFFIX)
 }
 
 /// The least number of digits of an epoch.
@@ -235,6 +284,22 @@ mod tests {
             let name = format!("{}{end}", of_generation(42));
             assert_eq!(aside(OsStr::new(&name)), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_rewound_generation_is_read_back_from_its_name() {
+        for (generation, epoch, parent) in [(1, 0, 0), (43, 7, 42), (u64::MAX, 0, 1)] {
+            let name = of_generation_in(generation, epoch);
+            let aside = of_rewound(&name, parent);
+            assert_eq!(super::generation(OsStr::new(&aside)), None);
+            assert_eq!(rewound(OsStr::new(&aside)), Some(RewoundName { name, generation, parent }));
+        }
+        for end in ["", "-", "-042", "-+1", "-43", "-44", "-x", "-42.old", "-42 "] {
+            let name = format!("{}.rewound{end}", of_generation(43));
+            assert_eq!(rewound(OsStr::new(&name)), None, "{name}");
+        }
+        assert_eq!(rewind(OsStr::new(&of_rewind(42))), Some(42));
+        assert_eq!(rewind(OsStr::new("42.rewind")), None);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use super::guard::Guard;
 use super::home::{Claim, Claiming, Draft, Home, Published, Sealed};
 use super::retention::{Metrics, Retention};
 use crate::base::warnings::warn;
-use crate::container::{Compression, Metadata, Refusal, Source};
+use crate::container::{Compression, Manifest, Refusal, Source};
 use crate::error::Error;
+use crate::outcome::Rewound;
 use crate::seal::Protection;
 
 /// The settings of a writer.
@@ -207,7 +208,7 @@ impl Writer {
         &mut self,
         sealed: Box<dyn Sealed>,
         generation: u64,
-        metadata: Option<&Metadata>,
+        manifest: Option<&Manifest>,
     ) -> Result<(), Error> {
         self.guard().check()?;
         if self.home().has(generation) {
@@ -221,7 +222,7 @@ impl Writer {
         outcome?;
         self.lasting.insert(generation);
         self.damaged.remove(&generation);
-        let metrics = metadata.map(|metadata| self.settings.retention.metrics(metadata));
+        let metrics = manifest.map(|manifest| self.settings.retention.metrics(manifest));
         self.metrics.insert(generation, metrics.unwrap_or(Metrics::Unread));
         Ok(())
     }
@@ -288,6 +289,23 @@ impl Writer {
             }
         }
         self.claim.sync()
+    }
+
+    /// Makes a generation the newest, and sets those after it aside.
+    pub(crate) fn rewind(&mut self, generation: u64, note: bool) -> Result<Rewound, Error> {
+        self.guard().check()?;
+        let rewound = self.claim.rewind(generation, note);
+        // An error may come after some of them.
+        let generations = self.home().generations()?;
+        let aside = self.home().set_aside()?;
+        self.last = self.last.max(generations.last().max(aside.last()).copied().unwrap_or(0));
+        let gone: Vec<u64> =
+            self.known.iter().copied().filter(|known| !generations.contains(known)).collect();
+        gone.into_iter().for_each(|gone| self.forget(gone));
+        self.learn(generations);
+        let rewound = rewound?;
+        self.lasting.extend(&rewound.brought_back);
+        Ok(rewound)
     }
 
     /// Forgets a generation that is gone.
@@ -408,6 +426,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
+    use crate::store::retention::Facts;
     use crate::store::{Directory, RealDisk};
 
     fn writer(path: &Path, last: usize) -> Writer {
@@ -436,7 +455,7 @@ mod tests {
         let mut kept = Vec::new();
         for number in 1..=9 {
             let generation = save(&mut writer).unwrap();
-            writer.note_metrics(generation, Metrics::Known(Vec::new()));
+            writer.note_metrics(generation, Metrics::Known(Facts::default()));
             if (4..=8).contains(&number) {
                 writer.mark_doubtful(generation);
             }

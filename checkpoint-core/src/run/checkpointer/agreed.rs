@@ -1,7 +1,7 @@
 //! The decisions of a [`Checkpointer`] one by one, for programs whose processes agree on them by
 //! communication of their own.
 
-use crate::container::{GROUP, IntoMetadata, Metadata};
+use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, StopReason};
 use crate::run::checkpointer::{Checkpointer, Turn};
@@ -92,7 +92,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 
     /// Removes all generations after this one, so that every later load takes it or an older one.
-    /// The numbers of the removed ones are not used again.
+    /// The numbers of the removed ones are not used again by this run. To go back of one's own choice,
+    /// and to keep them, use [`rewind`](Checkpointer::rewind).
     ///
     /// After a crash, processes with a directory each may find different newest generations. They
     /// agree on the newest one that all have, load it by
@@ -126,13 +127,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;
-        // What stays must be usable: nothing newer will be there.
-        let manifest = self.reader.manifest(generation)?;
-        if manifest.name() == GROUP && T::NAME != GROUP {
-            let path = self.reader.home().location(generation);
-            return Err(Error::OtherKind { path, of_group: true });
-        }
-        self.reader.verify(generation)?;
+        self.reader.check_stays(generation)?;
         // A restart would take it from the mirror otherwise.
         if let Some(mirroring) = self.saver.run.mirroring() {
             mirroring.discard_newer(generation)?;

@@ -92,30 +92,55 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
+        let lend = |copy: &mut dyn FnMut(&T)| {
+            copy(state);
+            Ok(())
+        };
+        self.begin_save_from(reason, lend, metadata)
+    }
+
+    /// Begins a save of a state that `lend` gives for the time of the copy, such as under its lock.
+    /// No callback runs meanwhile, and no panic goes through `lend`.
+    pub(super) fn begin_save_from(
+        &mut self,
+        reason: &SaveReason,
+        lend: impl FnOnce(&mut dyn FnMut(&T)) -> Result<(), Error>,
+        metadata: Metadata,
+    ) -> Result<SaveStarted, Box<NotBegun>> {
         let _warnings = self.saver.run.warnings.enter();
         self.warn_of_unloaded();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
-        let metadata = self.stamp.mark(metadata)?;
+        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let mut manifest = self.reader.new_manifest(generation, metadata);
         let (reader, outputs, staging) = (&self.reader, &self.outputs, self.saver.staging()?);
-        let copy = || {
-            let mut bytes = std::mem::take(&mut staging.state);
-            let (encoded, counted) =
-                outputs::saving(outputs, || codec::encode(state, reader.forms(), &mut bytes, staging));
-            (staging.state, staging.outputs) = (bytes, counted);
-            encoded.map_err(|failure| match Failure::of_encoding(failure, reader.path(), || reader.name()) {
-                Failure::Encode(error) => error,
-                Failure::Write(error) => Error::Encode { name: reader.name(), why: error.to_string() },
-            })
-        };
-        let (copied, panic) = match catch_unwind(AssertUnwindSafe(copy)) {
-            Ok(copied) => (copied, None),
-            Err(panic) => {
-                (Err(Error::Panicked { name: reader.name(), message: message(&*panic) }), Some(panic))
-            }
-        };
+        let mut copied = None;
+        let mut panic = None;
+        let lent = lend(&mut |state| {
+            let copy = || {
+                let mut bytes = std::mem::take(&mut staging.state);
+                bytes.clear();
+                let (encoded, counted) =
+                    outputs::saving(outputs, || codec::encode(state, reader.forms(), &mut bytes, staging));
+                (staging.state, staging.outputs) = (bytes, counted);
+                encoded.map_err(|failure| {
+                    match Failure::of_encoding(failure, reader.path(), || reader.name()) {
+                        Failure::Encode(error) => error,
+                        Failure::Write(error) => {
+                            Error::Encode { name: reader.name(), why: error.to_string() }
+                        }
+                    }
+                })
+            };
+            copied = Some(catch_unwind(AssertUnwindSafe(copy)).unwrap_or_else(|payload| {
+                let error = Error::Panicked { name: reader.name(), message: message(&*payload) };
+                panic = Some(payload);
+                Err(error)
+            }));
+        });
+        let nothing = || Error::Encode { name: reader.name(), why: "no state was given".to_owned() };
+        let copied = lent.and_then(|()| copied.unwrap_or_else(|| Err(nothing())));
         let begin = |observed: Observed| {
             manifest.complete(&observed);
             self.saver.begin(manifest, begun, reason.clone())

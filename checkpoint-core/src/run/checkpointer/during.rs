@@ -124,7 +124,7 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
         self.warn_of_unloaded();
         let begun = Instant::now();
         let generation = self.saver.writer()?.next()?;
-        let metadata = self.stamp.mark(metadata)?;
+        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
         let context = self.saver.run.save_context();
         context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         let manifest = self.reader.new_manifest(generation, metadata);

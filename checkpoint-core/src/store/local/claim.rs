@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::draft::{Target, Temporary, remove_temporary};
 use crate::base::warnings::warn;
 use crate::error::Error;
+use crate::outcome::Rewound;
 use crate::store::{Claim, Claiming, Draft, Guard, Home, name};
 
 /// The right to save to a directory, which this process has locked.
@@ -146,6 +147,10 @@ impl Claim for DirectoryClaim {
             return Ok(());
         }
         disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))
+    }
+
+    fn rewind(&mut self, generation: u64, note: bool) -> Result<Rewound, Error> {
+        self.directory.rewind(generation, note, self.durable)
     }
 
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {

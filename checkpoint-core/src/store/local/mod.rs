@@ -13,6 +13,7 @@ mod log;
 mod output;
 mod pin;
 pub(super) mod real;
+mod rewind;
 mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ pub(crate) use holder::holder;
 pub(crate) use output::check_limit as check_file_size;
 pub use real::Access;
 pub(crate) use real::RealDisk;
+pub(crate) use rewind::RewoundFile;
 
 /// A checkpoint directory for reading. It takes no lock, so a program can read while another
 /// writes.
@@ -203,7 +205,25 @@ impl Home for Directory {
     }
 
     fn set_aside(&self) -> Result<Vec<u64>, Error> {
-        Ok(self.files_set_aside()?.into_iter().map(|(generation, _)| generation).collect())
+        let mut aside: Vec<u64> =
+            self.files_set_aside()?.into_iter().map(|(generation, _)| generation).collect();
+        aside.extend(self.rewound()?);
+        aside.sort_unstable();
+        Ok(aside)
+    }
+
+    fn rewound(&self) -> Result<Vec<u64>, Error> {
+        Ok(self.files_rewound()?.into_keys().collect())
+    }
+
+    fn open_rewound(&self, generation: u64) -> io::Result<(PathBuf, Box<dyn Source>)> {
+        let files = self.files_rewound().map_err(io::Error::other)?;
+        let file = files.get(&generation).ok_or(io::ErrorKind::NotFound)?;
+        Ok((file.path.clone(), self.disk.open(&file.path)?))
+    }
+
+    fn has_rewound_to(&self, generation: u64) -> bool {
+        self.has_note(generation)
     }
 
     fn has(&self, generation: u64) -> bool {

@@ -259,7 +259,7 @@ impl Mirror {
 
     /// Reads the metrics of the generations of one level that are not known yet.
     fn note_metrics(&mut self, level: &dyn Home, generations: &[u64], retention: &Retention) {
-        if retention.best.is_empty() {
+        if !retention.uses_manifests() {
             return;
         }
         for generation in generations.iter().copied() {
@@ -267,7 +267,7 @@ impl Mirror {
                 continue;
             }
             let metrics = transfer::manifest_at(level, generation, &self.far.protection);
-            let metrics = metrics.map(|manifest| retention.metrics(manifest.metadata()));
+            let metrics = metrics.map(|manifest| retention.metrics(&manifest));
             self.metrics.insert(generation, metrics.unwrap_or(Metrics::Unread));
         }
     }
@@ -289,7 +289,7 @@ impl Mirror {
             claim.guard().touch();
             claim.begin(generation)
         };
-        let Ready { sealed, likeness, metadata } = match copy(
+        let Ready { sealed, likeness, manifest } = match copy(
             &*near.home,
             generation,
             &far.protection,
@@ -318,8 +318,8 @@ impl Mirror {
         let Published { outcome, .. } = sealed.publish();
         outcome?;
         self.records.confirm(generation)?;
-        if let (Some(retention), Some(metadata)) = (self.far.wanted.retention(), metadata) {
-            self.metrics.insert(generation, retention.metrics(&metadata));
+        if let (Some(retention), Some(manifest)) = (self.far.wanted.retention(), manifest) {
+            self.metrics.insert(generation, retention.metrics(&manifest));
         }
         self.damaged_far.remove(&generation);
         self.newest = self.newest.max(Some(generation));
@@ -523,8 +523,8 @@ pub(crate) fn restore(
         }
         let conduct = Conduct { pace: &mut Pace::new(None), timing };
         match copy(far, generation, &protection, (Verify::Copy, || writer.begin(generation)), conduct)? {
-            Copied::Ready(Ready { sealed, metadata, .. }) => {
-                writer.restore(sealed, generation, metadata.as_ref())?;
+            Copied::Ready(Ready { sealed, manifest, .. }) => {
+                writer.restore(sealed, generation, manifest.as_deref())?;
                 return Ok((Some(generation), skipped));
             }
             Copied::Gone | Copied::Ended => {}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pace::{Pace, Timing};
-use crate::container::{Container, Manifest, Metadata, Source};
+use crate::container::{Container, Manifest, Source};
 use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::likeness::Likeness;
@@ -15,8 +15,8 @@ use crate::store::{Draft, Home, Sealed};
 /// What was learned by reading all of a file.
 #[derive(Debug)]
 pub(super) enum Condition {
-    /// Every checksum is right; this is its metadata.
-    Whole(Metadata),
+    /// Every checksum is right; this is its manifest.
+    Whole(Box<Manifest>),
     /// It is encrypted for others, and only its author could have damaged it unnoticed.
     Sealed,
     /// It is broken for good.
@@ -40,7 +40,7 @@ pub(super) fn examine(
     });
     match verified.map_err(|refusal| Error::refused(path, refusal)) {
         Ok(manifest) if manifest.generation() == generation => {
-            Ok(Condition::Whole(manifest.metadata().clone()))
+            Ok(Condition::Whole(Box::new(manifest.clone())))
         }
         Ok(manifest) => {
             let found = manifest.generation();
@@ -92,8 +92,8 @@ pub(super) fn is_absent(error: &Error) -> bool {
 pub(super) struct Ready {
     pub(super) sealed: Box<dyn Sealed>,
     pub(super) likeness: Likeness,
-    /// The metadata, where they can be read.
-    pub(super) metadata: Option<Metadata>,
+    /// The manifest, where it can be read.
+    pub(super) manifest: Option<Box<Manifest>>,
 }
 
 /// The end of a copy that is not an error.
@@ -168,13 +168,13 @@ pub(super) fn copy(
         Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
         Err(error) => return Err(error),
     };
-    let mut metadata = None;
+    let mut manifest = None;
     if verify == Verify::Original {
         let Some(source) = open()? else { return Ok(Copied::Gone) };
         let paced = Paced { source, pace: Mutex::new(pace.for_reading()), timing: Arc::clone(timing) };
         let examined = examine(Box::new(paced), &path, generation, protection);
         match examined {
-            Ok(Condition::Whole(found)) => metadata = Some(found),
+            Ok(Condition::Whole(found)) => manifest = Some(found),
             Ok(Condition::Sealed) => {}
             Ok(Condition::Damaged(error)) => return Ok(Copied::Damaged(error)),
             Err(_) if timing.is_to_end() => return Ok(Copied::Ended),
@@ -218,7 +218,7 @@ pub(super) fn copy(
         };
         match condition {
             // The checksums of a whole file cover every byte of it.
-            Some(Condition::Whole(found)) => metadata = Some(found),
+            Some(Condition::Whole(found)) => manifest = Some(found),
             Some(condition) => {
                 if let Some(copy) = reopen()? {
                     let expected = (length, sum.finalize());
@@ -238,7 +238,7 @@ pub(super) fn copy(
     if timing.is_to_end() {
         return Ok(Copied::Ended);
     }
-    Ok(Copied::Ready(Ready { sealed, likeness, metadata }))
+    Ok(Copied::Ready(Ready { sealed, likeness, manifest }))
 }
 
 /// The length of a file, and the checksum of all of it.

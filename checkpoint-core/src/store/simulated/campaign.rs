@@ -77,7 +77,10 @@ impl Campaign<'_> {
         let kills = if self.effort.kills { &events[..] } else { &[] };
         for (place, event) in kills.iter().enumerate() {
             promises.advance(event);
-            if matches!(event, Event::Write { .. } | Event::Began { .. } | Event::Keeps(_)) {
+            if matches!(
+                event,
+                Event::Write { .. } | Event::Began { .. } | Event::Keeps(_) | Event::Rewinds { .. }
+            ) {
                 // A program that starts again finds no difference after these.
                 continue;
             }
@@ -130,7 +133,8 @@ impl Campaign<'_> {
         let mut shapes = BTreeSet::new();
         for event in &events[from..] {
             promises.advance(event);
-            let is_promise = matches!(event, Event::Acknowledged { .. } | Event::Keeps(_));
+            let is_promise =
+                matches!(event, Event::Acknowledged { .. } | Event::Keeps(_) | Event::Rewinds { .. });
             if !cut.advance(event) && !is_promise {
                 continue;
             }

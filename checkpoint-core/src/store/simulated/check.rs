@@ -35,6 +35,10 @@ impl Promises {
             }
             Event::Acknowledged { state, .. } => self.acknowledged = Some(*state),
             Event::Keeps(kept) => self.kept.clone_from(kept),
+            Event::Rewinds { state, loadable } => {
+                self.acknowledged = Some(*state);
+                self.began = loadable.iter().copied().collect();
+            }
             _ => {}
         }
     }

@@ -86,7 +86,9 @@ impl Cut {
                     since.clear();
                 }
             }
-            Event::Began { .. } | Event::Acknowledged { .. } | Event::Keeps(_) => return false,
+            Event::Began { .. } | Event::Acknowledged { .. } | Event::Keeps(_) | Event::Rewinds { .. } => {
+                return false;
+            }
         }
         true
     }

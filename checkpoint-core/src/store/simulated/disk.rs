@@ -69,6 +69,12 @@ pub(super) enum Event {
     },
     /// From now on these generations must exist.
     Keeps(Vec<Kept>),
+    /// The program goes back, or has gone back: from now on a load gives this state or a later one,
+    /// of these.
+    Rewinds {
+        state: u64,
+        loadable: Vec<u64>,
+    },
 }
 
 /// A generation that must exist, with its state.
@@ -689,6 +695,7 @@ impl fmt::Display for Event {
             Event::Lose { inode } => write!(formatter, "failed sync of file {inode}"),
             Event::Began { state } => write!(formatter, "began to save {state}"),
             Event::Acknowledged { state, .. } => write!(formatter, "acknowledged {state}"),
+            Event::Rewinds { state, .. } => write!(formatter, "went back, to {state} or later"),
             Event::Keeps(kept) => write!(formatter, "promised to keep {} generations", kept.len()),
         }
     }

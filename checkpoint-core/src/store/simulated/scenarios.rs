@@ -51,7 +51,7 @@ impl Scenario {
     }
 }
 
-pub(super) const ALL: [Scenario; 18] = [
+pub(super) const ALL: [Scenario; 20] = [
     Scenario::new("the first save into a new tree of directories", 2, |bench| bench.saves(1)),
     Scenario::new("the second save", 2, |bench| bench.saves(2)),
     Scenario::new("recycled saves", 2, |bench| bench.saves(6)),
@@ -66,6 +66,8 @@ pub(super) const ALL: [Scenario; 18] = [
     Scenario::new("the best is kept", 1, best),
     Scenario::new("two runs", 2, two_runs),
     Scenario::new("a linked generation", 1, linked),
+    Scenario::new("rewinds to older generations, and to one that is aside", 9, rewinds),
+    Scenario::new("a rewind after which nothing older is there", 1, rewind_to_the_only),
     Scenario {
         path: SIMULATE,
         recover: recover_steps,
@@ -94,6 +96,8 @@ pub(super) struct Bench {
     path: &'static str,
     next: Cell<u64>,
     acknowledged: RefCell<Vec<(u64, u64)>>,
+    /// Generations that a rewind set aside, with their states.
+    aside: RefCell<Vec<(u64, u64)>>,
     /// Generations that are kept for another reason than that they are new.
     kept: RefCell<Vec<Kept>>,
 }
@@ -105,9 +109,9 @@ impl Bench {
         scenario: &Scenario,
         next: u64,
     ) -> Bench {
-        let (acknowledged, kept) = (RefCell::default(), RefCell::default());
+        let (acknowledged, aside, kept) = Default::default();
         let Scenario { keep, path, .. } = *scenario;
-        Bench { disk, seam, keep, path, next: Cell::new(next), acknowledged, kept }
+        Bench { disk, seam, keep, path, next: Cell::new(next), acknowledged, aside, kept }
     }
 
     pub(super) fn builder(&self) -> Builder<u64> {
@@ -363,6 +367,86 @@ fn mirror_alone(bench: &Bench, path: &str, saves: usize) -> Result<(), Error> {
         bench.acknowledge(state, generation);
     }
     Ok(())
+}
+
+impl Bench {
+    /// Goes to a generation; `stays` is the newest one that is there all the time.
+    fn rewind(&self, checkpoints: &mut Checkpointer<u64>, to: u64, stays: u64) -> Result<(), Error> {
+        self.rewind_by(to, stays, || {
+            checkpoints.rewind(to)?;
+            checkpoints.generations()
+        })
+    }
+
+    fn rewind_by(
+        &self,
+        to: u64,
+        stays: u64,
+        rewind: impl FnOnce() -> Result<Vec<u64>, Error>,
+    ) -> Result<(), Error> {
+        let all = self.acknowledged.borrow().clone();
+        let states = |chosen: &[u64]| -> Vec<u64> {
+            all.iter().filter(|(number, _)| chosen.contains(number)).map(|(_, state)| *state).collect()
+        };
+        let everything: Vec<u64> = all.iter().map(|(number, _)| *number).collect();
+        let before: Vec<u64> = everything.iter().copied().filter(|number| *number <= stays).collect();
+        self.acknowledged.borrow_mut().retain(|(number, _)| before.contains(number));
+        let least = states(&before).pop().unwrap_or_else(|| states(&everything).into_iter().min().unwrap());
+        self.disk.note(Event::Rewinds { state: least, loadable: states(&everything) });
+        self.keeps();
+        let there = rewind()?;
+        *self.acknowledged.borrow_mut() =
+            all.iter().filter(|(number, _)| there.contains(number)).copied().collect();
+        self.disk.note(Event::Rewinds { state: states(&[to])[0], loadable: states(&there) });
+        self.keeps();
+        // What is aside can come back.
+        self.aside.borrow_mut().extend(all.iter().filter(|(number, _)| !there.contains(number)));
+        Ok(())
+    }
+
+    /// Goes to a generation that is aside.
+    fn bring_back(&self, checkpoints: &mut Checkpointer<u64>, to: u64, stays: u64) -> Result<(), Error> {
+        self.acknowledged.borrow_mut().extend(self.aside.take());
+        self.acknowledged.borrow_mut().sort_unstable();
+        self.rewind(checkpoints, to, stays)
+    }
+}
+
+fn rewinds(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    for _ in 0..4 {
+        bench.save(&mut checkpoints)?;
+    }
+    bench.rewind(&mut checkpoints, 2, 2)?;
+    for expected in [5, 6] {
+        assert_eq!(bench.save(&mut checkpoints)?, expected);
+    }
+    bench.bring_back(&mut checkpoints, 4, 2)?;
+    assert_eq!(checkpoints.generations()?, [1, 2, 3, 4]);
+    assert_eq!(bench.save(&mut checkpoints)?, 7);
+    drop(checkpoints);
+    for expected in [3, 8] {
+        bench.rewind_by(expected, 3, || bench.builder().rewind(3).open()?.generations())?;
+        let mut checkpoints = bench.builder().rewind(3).open()?;
+        assert_eq!(checkpoints.load()?, Some(bench.state_of(expected)));
+        bench.save(&mut checkpoints)?;
+    }
+    Ok(())
+}
+
+/// The generation before the one that is aside was removed.
+fn rewind_to_the_only(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().keep_last(2).open()?;
+    bench.save(&mut checkpoints)?;
+    bench.save(&mut checkpoints)?;
+    bench.rewind(&mut checkpoints, 1, 1)?;
+    drop(checkpoints);
+    let mut checkpoints = bench.builder().open()?;
+    checkpoints.load()?;
+    bench.save(&mut checkpoints)?;
+    bench.save(&mut checkpoints)?;
+    bench.bring_back(&mut checkpoints, 2, 0)?;
+    bench.save(&mut checkpoints).map(drop)
 }
 
 /// Two steps, the second of which takes the output of the first.

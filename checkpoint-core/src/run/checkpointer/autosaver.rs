@@ -1,0 +1,295 @@
+//! [`Autosaver`]: a thread that saves a state which other threads change under a lock.
+
+use std::fmt;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::base::panics::caught;
+use crate::base::warnings::{Warnings, warn};
+use crate::container::Metadata;
+use crate::error::Error;
+use crate::outcome::{Finished, SaveReason, Saved, StopReason};
+use crate::run::checkpointer::{Checkpointer, Turn};
+use crate::run::lifecycle::SaveOutcome;
+use crate::state::Checkpoint;
+use crate::store::Process;
+
+/// The time between two looks at the schedule and the reasons to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A lock around a state: [`Mutex`] and [`RwLock`].
+pub trait Locked: sealed::Sealed + Send + Sync + 'static {
+    /// The state.
+    type State: Checkpoint;
+
+    /// Calls `work` with the state, under the lock. Returns `None` where the lock is poisoned.
+    #[doc(hidden)]
+    fn with<R>(&self, work: impl FnOnce(&Self::State) -> R) -> Option<R>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<T> Sealed for std::sync::Mutex<T> {}
+    impl<T> Sealed for std::sync::RwLock<T> {}
+}
+
+impl<T: Checkpoint + Send + 'static> Locked for Mutex<T> {
+    type State = T;
+
+    fn with<R>(&self, work: impl FnOnce(&T) -> R) -> Option<R> {
+        self.lock().ok().map(|state| work(&state))
+    }
+}
+
+impl<T: Checkpoint + Send + Sync + 'static> Locked for RwLock<T> {
+    type State = T;
+
+    fn with<R>(&self, work: impl FnOnce(&T) -> R) -> Option<R> {
+        self.read().ok().map(|state| work(&state))
+    }
+}
+
+/// Saves a state that is shared by threads, from a thread of its own.
+///
+/// It saves when the schedule of its [`Checkpointer`] says so, and when the program is to stop. It
+/// holds the lock of the state only while it copies the state in memory, and writes the copy after
+/// that. A lock is held for as long as the state is inconsistent, so the copy is consistent.
+///
+/// ```
+/// use checkpointed::{Autosaver, Checkpointer};
+/// use std::sync::{Arc, Mutex};
+///
+/// # fn main() -> Result<(), checkpointed::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// let mut checkpoints = Checkpointer::<Vec<u64>>::builder(&path).stop_on_signals().open()?;
+/// let found = Arc::new(Mutex::new(checkpoints.load_or_default()?));
+/// let saver = Autosaver::start(checkpoints, Arc::clone(&found))?;
+/// std::thread::scope(|scope| {
+///     for worker in 0..4 {
+///         let (found, saver) = (&found, &saver);
+///         scope.spawn(move || {
+///             for number in (worker..100).step_by(4) {
+///                 if saver.should_stop().is_some() {
+///                     break;
+///                 }
+///                 found.lock().unwrap().push(number);
+///             }
+///         });
+///     }
+/// });
+/// let finished = saver.finish()?; // saves the last state
+/// assert!(finished.saved.is_some());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A save that fails is warned of, and [`check`](Autosaver::check) and
+/// [`finish`](Autosaver::finish) return its error, unless
+/// [`on_failed_save`](crate::Builder::on_failed_save) tolerates it. The thread goes on, and tries
+/// again when the next save is due. A poisoned lock is such an error: its state is not saved.
+///
+/// `finish`, and a drop without it, wait for the thread: do not hold the lock of the state
+/// meanwhile. A drop does not save.
+#[must_use = "a dropped autosaver saves no more"]
+pub struct Autosaver<L: Locked> {
+    state: Arc<L>,
+    status: Arc<Mutex<Status>>,
+    warnings: Warnings,
+    /// `None` once it was finished.
+    worker: Option<Worker<L::State>>,
+}
+
+struct Worker<T> {
+    /// Dropped to end the thread.
+    goes_on: Sender<()>,
+    thread: JoinHandle<Checkpointer<T>>,
+    /// The process that has the thread.
+    process: Process,
+}
+
+/// What the thread found.
+#[derive(Debug, Default)]
+struct Status {
+    stop: Option<StopReason>,
+    saved: Option<Saved>,
+    /// The first error that the program does not know yet.
+    error: Option<Error>,
+}
+
+fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
+    // Nothing that can panic runs under it.
+    status.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<L: Locked> Autosaver<L> {
+    /// Starts the thread, which has the checkpointer from now on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for a schedule by steps or by numbers that the program counts: the
+    /// thread knows only of time. The error of the system if there is no thread.
+    pub fn start(checkpoints: Checkpointer<L::State>, state: Arc<L>) -> Result<Autosaver<L>, Error>
+    where
+        L::State: Send,
+    {
+        if !checkpoints.saver.run.goes_by_time() {
+            return Err(Error::InvalidSetting {
+                setting: "the schedule of an `Autosaver`".to_owned(),
+                why: "it counts steps, and the thread that saves knows only of time: use `every`, `overhead`, \
+                      `optimal` or `adaptive`",
+            });
+        }
+        let path = checkpoints.path().to_owned();
+        let warnings = checkpoints.warnings().clone();
+        let status = Arc::new(Mutex::new(Status::default()));
+        let (goes_on, end) = channel();
+        let (shared, told) = (Arc::clone(&state), Arc::clone(&status));
+        let work = move || {
+            let mut checkpoints = checkpoints;
+            while end.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let turn = caught(|| checkpoints.autosave(&*shared, &told));
+                let name = || checkpoints.reader.name();
+                let turn = turn.unwrap_or_else(|message| Err(Error::Panicked { name: name(), message }));
+                if let Err(error) = turn {
+                    let _warnings = checkpoints.warnings().enter();
+                    warn(format!(
+                        "a save of the autosaver failed, the next one is tried when it is due: {error}"
+                    ));
+                    lock(&told).error.get_or_insert(error);
+                }
+            }
+            checkpoints
+        };
+        let thread = std::thread::Builder::new().name("checkpoint-autosaver".to_owned()).spawn(work);
+        let thread = thread.map_err(|source| Error::io("start a thread to save in", &path, source))?;
+        let worker = Some(Worker { goes_on, thread, process: Process::current() });
+        Ok(Autosaver { state, status, warnings, worker })
+    }
+
+    /// Returns the reason to stop, if there is one, as
+    /// [`Checkpointer::should_stop`] does. The state was saved for it, or is being saved.
+    #[must_use]
+    pub fn should_stop(&self) -> Option<StopReason> {
+        lock(&self.status).stop.clone()
+    }
+
+    /// Returns the last completed save; `None` if there was none.
+    ///
+    /// # Errors
+    /// The first error of a save since the last call.
+    pub fn check(&self) -> Result<Option<Saved>, Error> {
+        let mut status = lock(&self.status);
+        match status.error.take() {
+            Some(error) => Err(error),
+            None => Ok(status.saved.clone()),
+        }
+    }
+
+    /// Ends the thread, saves the last state unless the newest generation has it, and ends the run,
+    /// as [`Checkpointer::finish`] does.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::finish`]: also the first error since the last
+    /// [`check`](Autosaver::check), even if this save succeeds. [`Error::Poisoned`] where a thread
+    /// panicked with the lock. A panic of the state's own code goes on from here, once the lock is
+    /// free.
+    pub fn finish(mut self) -> Result<Finished, Error> {
+        let _warnings = self.warnings.clone();
+        let _warnings = _warnings.enter();
+        let Some(checkpoints) = self.end()? else { return Err(gone()) };
+        let finished = checkpoints.finish_locked(&*self.state)?;
+        match lock(&self.status).error.take() {
+            Some(error) => Err(error),
+            None => Ok(finished),
+        }
+    }
+
+    /// Ends the thread, and takes the checkpointer back.
+    fn end(&mut self) -> Result<Option<Checkpointer<L::State>>, Error> {
+        let Some(Worker { goes_on, thread, process }) = self.worker.take() else { return Ok(None) };
+        if !process.is_current() {
+            // A forked process does not have the thread, and would wait for it forever.
+            std::mem::forget((goes_on, thread));
+            return Err(gone());
+        }
+        drop(goes_on);
+        Ok(thread.join().ok())
+    }
+}
+
+fn gone() -> Error {
+    Error::Panicked {
+        name: "the autosaver".to_owned(),
+        message: "its thread is not in this process".to_owned(),
+    }
+}
+
+impl<L: Locked> Drop for Autosaver<L> {
+    fn drop(&mut self) {
+        let _warnings = self.warnings.enter();
+        drop(self.end());
+    }
+}
+
+impl<L: Locked> fmt::Debug for Autosaver<L> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Autosaver").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl<T: Checkpoint> Checkpointer<T> {
+    /// Saves a locked state if a save is due.
+    fn autosave<L: Locked<State = T>>(&mut self, state: &L, status: &Mutex<Status>) -> Result<(), Error> {
+        if lock(status).stop.is_some() {
+            return Ok(());
+        }
+        let reason = match self.turn()? {
+            Turn::Save(reason) => reason,
+            Turn::Pass(_) => return Ok(()),
+        };
+        if let SaveReason::Stopping(stop) = &reason {
+            lock(status).stop = Some(stop.clone());
+        }
+        if let Some(saved) = self.save_locked(&reason, state)? {
+            lock(status).saved = Some(saved);
+        }
+        Ok(())
+    }
+
+    /// Copies a locked state, and saves the copy. `None` where a failed save is tolerated.
+    fn save_locked<L: Locked<State = T>>(
+        &mut self,
+        reason: &SaveReason,
+        state: &L,
+    ) -> Result<Option<Saved>, Error> {
+        let path = self.path().to_owned();
+        let lend = |copy: &mut dyn FnMut(&T)| state.with(|state| copy(state)).ok_or(Error::Poisoned { path });
+        match self.begin_save_from(reason, lend, Metadata::new()) {
+            Ok(_) => {
+                let _warnings = self.saver.run.warnings.clone();
+                let _warnings = _warnings.enter();
+                Ok(self.saver.outcome()?.0)
+            }
+            Err(not_begun) => match not_begun.outcome {
+                SaveOutcome::Tolerated(_) => Ok(None),
+                SaveOutcome::Durable | SaveOutcome::Failed => Err(not_begun.error),
+            },
+        }
+    }
+
+    /// Saves a locked state unless the newest generation has it, and ends the run.
+    fn finish_locked<L: Locked<State = T>>(mut self, state: &L) -> Result<Finished, Error> {
+        self.saver.run.check_process()?;
+        let before = self.saver.outcome().map(drop);
+        self.list_newer();
+        // The state's own code must not poison the lock of the program by a panic.
+        let stands = state.with(|state| caught(|| self.stands(state, &Metadata::new())));
+        let stands = stands.ok_or_else(|| Error::Poisoned { path: self.path().to_owned() })?;
+        let stands = stands.map_err(|message| Error::Panicked { name: self.reader.name(), message })?;
+        let saved = if stands { None } else { self.save_locked(&SaveReason::Finishing, state)? };
+        let finished = self.ended(saved);
+        before.map(|()| finished)
+    }
+}

@@ -1,0 +1,62 @@
+//! Going back to an earlier generation.
+
+use crate::error::Error;
+use crate::outcome::Rewound;
+use crate::run::checkpointer::Checkpointer;
+use crate::state::Checkpoint;
+
+impl<T: Checkpoint> Checkpointer<T> {
+    /// Goes back to a generation: those after it are set aside, durably, and every later load takes
+    /// it. The next save gets a number that was never used.
+    ///
+    /// Generations that are aside stay, whatever the retention, and a rewind to one of them brings
+    /// it back, with those from which its run had gone on. `ckpt rewind DIR N` does the same,
+    /// `ckpt list DIR` shows them, and `ckpt prune --rewound DIR` removes them. A pin keeps its
+    /// effect.
+    ///
+    /// Each call goes back. A program that says it at each start, and also after a crash, uses
+    /// [`Builder::rewind`](crate::Builder::rewind).
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(10).open()?;
+    /// for step in 1..=3 {
+    ///     checkpoints.save(&step)?;
+    /// }
+    /// assert_eq!(checkpoints.rewind(1)?.set_aside, [2, 3]);
+    /// assert_eq!(checkpoints.load()?, Some(1));
+    /// assert_eq!(checkpoints.save(&20)?.generation, 4);
+    ///
+    /// // The first way was better.
+    /// checkpoints.rewind(3)?;
+    /// assert_eq!(checkpoints.load()?, Some(3));
+    /// assert_eq!(checkpoints.generations()?, [1, 2, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all
+    /// bytes are verified; [`Error::OtherKind`] where a group saved it; [`Error::TooOld`] where the
+    /// program allows only newer ones: then nothing is changed. [`Error::InvalidSetting`] for
+    /// another place than a directory. After another error, some of the newest may be aside, and a
+    /// second call goes on.
+    pub fn rewind(&mut self, generation: u64) -> Result<Rewound, Error> {
+        let _warnings = self.saver.run.warnings.enter();
+        self.saver.writer()?;
+        let has_mirror = self.saver.run.mirroring().is_some();
+        self.reader.check_rewind(generation, has_mirror)?;
+        let rewound = self.saver.writer()?.rewind(generation, false)?;
+        if let Some(writer) = self.saver.settled_writer() {
+            self.reader.note_metrics(writer)?;
+        }
+        self.outputs.is_newest(generation);
+        self.saver.run.rewound(&rewound);
+        self.unloaded = self.unloaded.map(|_| generation);
+        Ok(rewound)
+    }
+}
