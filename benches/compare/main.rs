@@ -77,7 +77,7 @@ fn state<S: State>(title: &str, options: &Options, report: &mut Report, goals: &
 
     let mut python = python::start(&folder, S::NAME_OF_FILES, bytes, options, report);
     let raw = raw::Limits::new(&folder, bytes)?;
-    let mut cases: Vec<Case<'_>> = raw.saves();
+    let mut cases: Vec<Case<'_>> = raw.saves()?;
     cases.extend(ours::saves(&folder, &state)?);
     if options.others {
         cases.extend(others::saves(&folder, &state));
@@ -109,7 +109,7 @@ fn large(options: &Options, report: &mut Report, goals: &mut Goals) -> Outcome<(
         fs::create_dir_all(&folder)?;
         let state = Vec::<f64>::make(bytes);
         let raw = raw::Limits::of_disk(&folder, bytes)?;
-        let mut cases = raw.overwrite();
+        let mut cases = raw.overwrite()?;
         cases.extend(ours::recycling_saves(&folder, &state)?);
         let saves = interleave(cases, options.rounds_large, &folder)?;
         report.table(&format!("Saves of {} MiB", bytes >> 20), bytes, &saves, raw::OVERWRITE);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use checkpointed::{Checkpoint, CheckpointReader, Checkpointer};
 
@@ -12,6 +13,8 @@ use crate::rounds::{Case, Outcome, timed};
 
 pub(crate) const FIRST: &str = "ours: first durable save";
 pub(crate) const RECYCLED: &str = "ours: durable save, recycling";
+/// The time of all threads on processors, during a save as above.
+pub(crate) const PROCESSOR: &str = "ours: durable save, recycling, time on processors";
 pub(crate) const STALL: &str = "ours: stall of a background save";
 pub(crate) const BACKGROUND: &str = "ours: background save, until durable";
 pub(crate) const LOAD: &str = "ours: load";
@@ -53,8 +56,8 @@ pub(crate) fn recycling_saves<'a, T: Checkpoint>(folder: &Path, state: &'a T) ->
     checkpoints.save_in_background(state)?;
     checkpoints.wait()?;
     let shared = Rc::new(RefCell::new(checkpoints));
-    let [save, stall, background] = [Rc::clone(&shared), Rc::clone(&shared), shared];
-    Ok(vec![
+    let [save, stall, background] = [Rc::clone(&shared), Rc::clone(&shared), Rc::clone(&shared)];
+    let mut cases = vec![
         Case::new(RECYCLED, move || Ok(timed(|| Ok(save.borrow_mut().save(state)?))?.0)),
         Case::new(STALL, move || {
             let mut checkpoints = stall.borrow_mut();
@@ -70,7 +73,27 @@ pub(crate) fn recycling_saves<'a, T: Checkpoint>(folder: &Path, state: &'a T) ->
             })?;
             Ok(duration)
         }),
-    ])
+    ];
+    if time_on_processors().is_some() {
+        cases.push(Case::new(PROCESSOR, move || {
+            let before = time_on_processors();
+            shared.borrow_mut().save(state)?;
+            let both = before.zip(time_on_processors()).ok_or("the time on processors is unknown")?;
+            Ok(both.1 - both.0)
+        }));
+    }
+    Ok(cases)
+}
+
+/// The time that all threads of this process were on processors; `None` where that is unknown.
+fn time_on_processors() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        time.try_into().ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 /// The newest generation after [`saves`].

@@ -5,6 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use memmap2::MmapMut;
 
 use crate::rounds::{Case, Outcome, timed};
 
@@ -13,6 +16,9 @@ pub(crate) const COPY: &str = "warm memcpy";
 /// old bytes. A copy as short as one of many arrays does not get this.
 pub(crate) const COPY_PIECES: &str = "warm memcpy, in pieces of 1 MiB";
 pub(crate) const OVERWRITE: &str = "raw: O_DIRECT overwrite + fdatasync";
+/// The true limit. The system passes a huge page to the disk in one request, and as many small pages
+/// in several.
+pub(crate) const OVERWRITE_HUGE: &str = "raw: O_DIRECT overwrite from huge pages + fdatasync";
 pub(crate) const NEW_FILE: &str = "raw: new file + write + fsync";
 pub(crate) const READ_WARM: &str = "raw: read into warm memory";
 pub(crate) const READ_FRESH: &str = "raw: std::fs::read";
@@ -22,6 +28,33 @@ pub(crate) const READ_COLD: &str = "raw: std::fs::read, not cached";
 /// warm.
 const CHUNK: usize = 2 << 20;
 const ALIGNMENT: usize = 4096;
+
+/// A buffer of zeros for direct writes.
+struct Buffer {
+    memory: MmapMut,
+    start: usize,
+}
+
+impl Buffer {
+    /// The buffer is one huge page, where the system has huge pages and they are wanted.
+    fn new(is_huge: bool) -> Outcome<Buffer> {
+        let memory = MmapMut::map_anon(2 * CHUNK)?;
+        let start = memory.as_ptr().align_offset(CHUNK);
+        #[cfg(target_os = "linux")]
+        {
+            use memmap2::Advice::{HugePage, NoHugePage};
+            // A system without huge pages has one kind of pages.
+            let _ = memory.advise(if is_huge { HugePage } else { NoHugePage });
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = is_huge;
+        Ok(Buffer { memory, start })
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..CHUNK]
+    }
+}
 
 /// The files and buffers for the limits of saves.
 pub(crate) struct Limits {
@@ -66,9 +99,9 @@ impl Limits {
         })
     }
 
-    pub(crate) fn saves(&self) -> Vec<Case<'_>> {
+    pub(crate) fn saves(&self) -> Outcome<Vec<Case<'_>>> {
         let mut cases = vec![self.copy(COPY, usize::MAX), self.copy(COPY_PIECES, 1 << 20)];
-        cases.extend(self.overwrite());
+        cases.extend(self.overwrite()?);
         cases.push(Case::new(NEW_FILE, || {
             remove(&self.created)?;
             let (duration, ()) = timed(|| {
@@ -78,7 +111,7 @@ impl Limits {
             })?;
             Ok(duration)
         }));
-        cases
+        Ok(cases)
     }
 
     fn copy(&self, name: &str, piece: usize) -> Case<'_> {
@@ -96,33 +129,35 @@ impl Limits {
     }
 
     /// Empty without direct I/O.
-    pub(crate) fn overwrite(&self) -> Vec<Case<'_>> {
+    pub(crate) fn overwrite(&self) -> Outcome<Vec<Case<'_>>> {
         if open_direct(&self.overwritten).is_err() {
             println!("no direct I/O here: {OVERWRITE} is left out");
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let mut memory = vec![1; CHUNK + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT);
-        let length = self.bytes - self.bytes % ALIGNMENT;
-        vec![Case::new(OVERWRITE, move || {
-            // Some places of a disk are faster than others, so both measurements use the same
-            // place: this is the very file that the next recycling save overwrites.
-            let spare = spare_in(&self.recycled);
-            let mut file = open_direct(spare.as_ref().unwrap_or(&self.overwritten))?;
-            memory.fill(2);
-            let buffer = &memory[start..start + CHUNK];
-            let (duration, ()) = timed(|| {
-                file.seek(SeekFrom::Start(0))?;
-                let mut left = length;
-                while left > 0 {
-                    let now = left.min(CHUNK);
-                    file.write_all(&buffer[..now])?;
-                    left -= now;
-                }
-                Ok(file.sync_data()?)
-            })?;
-            Ok(duration)
-        })]
+        let of = |name, is_huge| -> Outcome<Case<'_>> {
+            let mut buffer = Buffer::new(is_huge)?;
+            Ok(Case::new(name, move || self.overwrite_from(buffer.bytes())))
+        };
+        Ok(vec![of(OVERWRITE, false)?, of(OVERWRITE_HUGE, true)?])
+    }
+
+    fn overwrite_from(&self, buffer: &mut [u8]) -> Outcome<Duration> {
+        // Some places of a disk are faster than others, so all measurements use the same place:
+        // this is the very file that the next recycling save overwrites.
+        let spare = spare_in(&self.recycled);
+        let mut file = open_direct(spare.as_ref().unwrap_or(&self.overwritten))?;
+        buffer.fill(2);
+        let (duration, ()) = timed(|| {
+            file.seek(SeekFrom::Start(0))?;
+            let mut left = self.bytes - self.bytes % ALIGNMENT;
+            while left > 0 {
+                let now = left.min(buffer.len());
+                file.write_all(&buffer[..now])?;
+                left -= now;
+            }
+            Ok(file.sync_data()?)
+        })?;
+        Ok(duration)
     }
 }
 

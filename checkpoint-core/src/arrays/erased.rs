@@ -1,4 +1,4 @@
-//! Recognises values by their type where generics hide it. The one module with unsafe code.
+//! Recognises values by their type where generics hide it.
 //!
 //! All proofs have this shape. A registry, with a private field in this module, has a function
 //! under the `TypeId` of each type that the function accepts. The function found under

@@ -1,4 +1,4 @@
-//! The base of every layer: the machine, threads, panics, callbacks, warnings, text and times.
+//! The base of every layer: the machine, memory, threads, panics, callbacks, warnings, text and times.
 
 pub(crate) mod callback;
 #[cfg(test)]
@@ -6,6 +6,7 @@ pub(crate) mod heard;
 pub(crate) mod host;
 pub(crate) mod limits;
 pub(crate) mod panics;
+pub(crate) mod streaming;
 pub(crate) mod text;
 pub(crate) mod threads;
 pub(crate) mod ticker;

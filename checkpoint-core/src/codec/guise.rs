@@ -22,11 +22,12 @@
 //! disguised as an empty sequence of bytes. Only the codec of this library gets these: each is behind
 //! a question above, so another format never sees one.
 
-use super::{Reader, Writer};
+use super::Reader;
+use super::writer::Place;
 
 /// True if `S` is the serializer of [`encode`](super::encode), and not that of another format.
 pub(crate) fn is_writer<S>() -> bool {
-    typeid::of::<S>() == typeid::of::<&'static mut Writer<'static>>()
+    typeid::of::<S>() == typeid::of::<Place<'static, 'static>>()
 }
 
 /// True if `D` is the deserializer of [`decode`](super::decode).

@@ -1,6 +1,6 @@
 //! The bytes of everything but arrays: those of bincode 1 with integers of fixed width, little-endian.
 //!
-//! bincode writes and reads the values without parts ([`leaves`]). This module adds the rest, so that
+//! Values without parts are in [`leaves`], and bincode reads them. This module adds the rest, so that
 //! all that is written can be read again, and no forged length makes a load run for ever:
 //!
 //! - The writer compares the values of a type's `Serialize` with the schema, which tells the reads of
@@ -66,8 +66,9 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     arrays: &mut dyn ArraySink,
 ) -> Result<Observed> {
     let start = into.len();
-    let mut writer = Writer::new(into, forms, arrays);
-    let written = forms.room().at_start(|| writer.value(value));
+    let slots = forms.slots();
+    let mut writer = Writer::new(into, forms, &slots, arrays);
+    let written = forms.room().at_start(|| writer.root(value));
     let result = match (writer.end(), written) {
         (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
         (Ok((elements, _)), Ok(())) if elements > allowed_elements(into.len() - start) => Err(Failure::new(

@@ -1,8 +1,10 @@
 //! Writes values with parts: sequences, maps, tuples, structs and variants.
 
+use std::slice::Iter;
+
 use serde::{Serialize, ser};
 
-use super::forms::{Entries, Expected, Id};
+use super::forms::{Entries, Expected, Id, Slot};
 use super::writer::{WAY_OUT, Writer};
 use super::{Failure, Result};
 use crate::schema::path::Step;
@@ -16,6 +18,8 @@ pub(super) struct Counted<'w, 'a> {
     pub(super) written: u64,
     /// The frame at its start.
     pub(super) frame: Frame,
+    /// True if the stack is looked at before each part.
+    pub(super) looks: bool,
     /// The place of the fixed arrays that the elements make, if they do.
     pub(super) grid: Option<u32>,
     /// The form of the keys.
@@ -27,16 +31,15 @@ pub(super) struct Counted<'w, 'a> {
 impl Counted<'_, '_> {
     #[inline]
     pub(super) fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writer.frame = self.frame.at(self.written);
+        let frame = self.frame.at(self.written);
         self.written += 1;
-        self.writer.next = self.value;
-        self.writer.value(value)
+        self.writer.part(self.value, frame, self.looks, value)
     }
 
     #[inline]
     pub(super) fn finish(self) -> Result<()> {
-        let Counted { writer, length_at, announced, written, grid, .. } = self;
-        writer.leave();
+        let Counted { writer, length_at, announced, written, frame, grid, .. } = self;
+        writer.leave(frame);
         if let Some(grid) = grid {
             writer.check_count(grid, written)?;
         }
@@ -108,10 +111,10 @@ impl<'w, 'a> Pairs<'w, 'a> {
     #[cold]
     fn half(&mut self) -> Failure {
         let half = if self.has_key { "a key without its value" } else { "a value without its key" };
-        self.counted.writer.leave();
+        let place = self.counted.writer.leave(self.counted.frame);
         let why =
             format!("the Serialize of a map writes {half}, so it could not be read again; mend that code");
-        self.counted.writer.note(Failure::new(why))
+        self.counted.writer.note(place, Failure::new(why))
     }
 }
 
@@ -125,13 +128,12 @@ impl ser::SerializeMap for Pairs<'_, '_> {
             return Err(self.half());
         }
         self.has_key = true;
-        let Counted { writer, frame, written, key: form, .. } = &mut self.counted;
-        writer.frame = frame.at(*written);
+        let Counted { writer, frame, looks, written, key: form, .. } = &mut self.counted;
+        let frame = frame.at(*written);
         writer.label(Label::Unnamed);
         *written += 1;
         let from = writer.bytes.len();
-        writer.go_to(*form);
-        writer.value(key)?;
+        writer.part(writer.forms.expect(*form), frame, *looks, key)?;
         let to = writer.bytes.len();
         writer.label(Label::Key { from, to, type_name: std::any::type_name::<T> });
         Ok(())
@@ -143,9 +145,9 @@ impl ser::SerializeMap for Pairs<'_, '_> {
             return Err(self.half());
         }
         self.has_key = false;
-        let Counted { writer, value: form, .. } = &mut self.counted;
-        writer.next = *form;
-        writer.value(value)
+        let Counted { writer, frame, looks, written, value: form, .. } = &mut self.counted;
+        // The key was counted.
+        writer.part(*form, frame.at(written.saturating_sub(1)), *looks, value)
     }
 
     #[inline]
@@ -168,7 +170,7 @@ pub(super) enum Source {
     /// Each part has its entry.
     Entries,
     /// All parts have the same form.
-    Repeated(Id),
+    Repeated(Expected),
     /// The product is observed.
     Free(Id),
 }
@@ -179,7 +181,7 @@ impl Parts {
         Parts { entries, source: Source::Entries }
     }
 
-    pub(super) fn repeated(form: Id) -> Parts {
+    pub(super) fn repeated(form: Expected) -> Parts {
         Parts { entries: Entries::NONE, source: Source::Repeated(form) }
     }
 
@@ -190,8 +192,8 @@ impl Parts {
 
 /// The place within a value with parts that is being written. Frames make the path of an array.
 ///
-/// It is one number, because it changes with each part and is copied with each value: the number of
-/// the part, and above it the place of its name.
+/// It is one number, because it goes with each value: the number of the part, and above it the place
+/// of its name.
 #[derive(Clone, Copy)]
 pub(super) struct Frame(u64);
 
@@ -285,8 +287,12 @@ pub(super) struct Fixed<'w, 'a> {
     pub(super) writer: &'w mut Writer<'a>,
     pub(super) name: &'static str,
     pub(super) parts: Parts,
+    /// The slots of the entries that were not written yet.
+    pub(super) slots: Iter<'a, Slot>,
     /// The frame at its start.
     pub(super) frame: Frame,
+    /// True if the stack is looked at before each part.
+    pub(super) looks: bool,
     pub(super) announced: u32,
     pub(super) written: u32,
 }
@@ -294,36 +300,35 @@ pub(super) struct Fixed<'w, 'a> {
 impl Fixed<'_, '_> {
     #[inline(always)]
     fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        let (writer, number) = (&mut *self.writer, self.written);
+        let number = self.written;
         self.written = number.saturating_add(1);
-        writer.frame = self.frame.at(number.into());
-        match self.parts.entries.get(number) {
-            Some(entry) => writer.next = writer.entry(entry),
-            None => writer.go_to_unlisted(self.parts.source, number),
-        }
-        writer.value(value)
+        let next = match (self.slots.next(), self.parts.source) {
+            (Some(slot), _) => slot.expected,
+            (None, Source::Repeated(form)) => form,
+            (None, source) => self.writer.unlisted(source, number),
+        };
+        self.writer.part(next, self.frame.at(number.into()), self.looks, value)
     }
 
     #[inline(always)]
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let number = self.written;
         self.written = number.saturating_add(1);
-        self.writer.frame = self.frame.at(number.into());
-        match self.parts.entries.get(number) {
-            Some(entry) if self.writer.go_to_named(entry, name) => {}
+        let next = match self.slots.next() {
+            Some(slot) if slot.is_known_as(name) => slot.expected,
             _ => {
                 let Parts { entries, source } = self.parts;
-                self.writer.go_to_other_named(self.name, entries, source, number, name)?;
+                self.writer.other_named(self.name, entries, source, number, name)?
             }
-        }
-        self.writer.value(value)
+        };
+        self.writer.part(next, self.frame.at(number.into()), self.looks, value)
     }
 
     #[inline(always)]
     fn finish(self) -> Result<()> {
         // Moves the fields one by one: a copy of the whole would wait until all are in memory.
-        let Fixed { writer, name, parts: Parts { entries, source }, announced, written, .. } = self;
-        writer.leave();
+        let Fixed { writer, name, parts: Parts { entries, source }, frame, announced, written, .. } = self;
+        writer.leave(frame);
         let is_whole =
             written == announced && (written == entries.count() || !matches!(source, Source::Entries));
         if is_whole { Ok(()) } else { Err(writer.other_number(name, entries, announced, written)) }
@@ -331,40 +336,43 @@ impl Fixed<'_, '_> {
 }
 
 impl Writer<'_> {
-    /// Goes to the form of a part of a product whose parts have no entries. A part beyond the last
-    /// entry has no form; the number of parts is refused at the end.
+    /// The form of a part of a product whose parts have no entries. A part beyond the last entry has
+    /// no form; the number of parts is refused at the end.
     #[inline(never)]
-    fn go_to_unlisted(&mut self, source: Source, number: u32) {
+    fn unlisted(&mut self, source: Source, number: u32) -> Expected {
         match source {
-            Source::Entries => self.next = Expected::free(Id(Id::FREE)),
-            Source::Repeated(form) => self.go_to(form),
-            Source::Free(id) => self.next = Expected::free(self.observed.part(id, number as usize, "")),
+            Source::Entries => Expected::free(Id(Id::FREE)),
+            Source::Repeated(form) => form,
+            Source::Free(id) => Expected::free(self.observed.part(id, number as usize, "")),
         }
     }
 
-    /// Goes to the form of a field that has no entry, or refuses one that is not the one that will be
-    /// read. Its arguments fit into registers, so that its caller keeps them there.
+    /// The form of a field that has another entry, has none, or is seen for the first time. Refuses
+    /// one that is not the one that will be read.
     #[inline(never)]
-    fn go_to_other_named(
+    fn other_named(
         &mut self,
         owner: &str,
         entries: Entries,
         source: Source,
         number: u32,
         name: &'static str,
-    ) -> Result<()> {
+    ) -> Result<Expected> {
         let form = match source {
             Source::Entries => {
-                self.leave();
-                let failure = self.unlike_read(owner, entries, number, name);
-                return Err(self.note(failure));
+                let named = entries.get(number).and_then(|entry| self.named(entry, name));
+                return named.ok_or_else(|| {
+                    // Parts with entries have no label.
+                    let place = self.leave(Frame::ELEMENTS);
+                    let failure = self.unlike_read(owner, entries, number, name);
+                    self.note(place, failure)
+                });
             }
-            Source::Repeated(form) => self.forms.expect(form),
+            Source::Repeated(form) => form,
             Source::Free(id) => Expected::free(self.observed.part(id, number as usize, name)),
         };
         self.label(Label::Field(name));
-        self.next = form;
-        Ok(())
+        Ok(form)
     }
 
     pub(super) fn unlike_read(&self, owner: &str, entries: Entries, number: u32, name: &str) -> Failure {
@@ -383,13 +391,14 @@ impl Writer<'_> {
     }
 
     #[cold]
-    fn skipped(&mut self, owner: &str, field: &str) -> Failure {
-        self.leave();
-        self.note(Failure::new(format!(
+    fn skipped(&mut self, owner: &str, parts: Frame, field: &str) -> Failure {
+        let place = self.leave(parts);
+        let why = format!(
             "the field `{field}` of `{owner}` was left out (skip_serializing_if), and a checkpoint without it could \
              not be read again; drop that attribute, or write #[serde(with = \"checkpointed::self_describing\")] on \
              the field that holds the value"
-        )))
+        );
+        self.note(place, Failure::new(why))
     }
 }
 
@@ -431,7 +440,7 @@ macro_rules! write_fields {
 
             #[inline]
             fn skip_field(&mut self, field: &'static str) -> Result<()> {
-                Err(self.writer.skipped(self.name, field))
+                Err(self.writer.skipped(self.name, self.frame, field))
             }
 
             #[inline(always)]

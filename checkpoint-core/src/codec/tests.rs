@@ -2,6 +2,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "values are written down where they are tested")]
 
 mod depth;
+mod random;
 mod swallowed;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -485,8 +486,9 @@ fn elements_that_are_left_unread_are_no_next_value() {
 #[test]
 fn a_tuple_that_never_ends_is_refused() {
     let (forms, mut bytes, mut arrays) = (Forms::unknown(), Vec::new(), Full::default());
-    let mut writer = super::Writer::new(&mut bytes, &forms, &mut arrays);
-    let mut tuple = writer.serialize_tuple(2).unwrap();
+    let slots = forms.slots();
+    let mut writer = super::Writer::new(&mut bytes, &forms, &slots, &mut arrays);
+    let mut tuple = writer.outermost().serialize_tuple(2).unwrap();
     // Begins where four thousand million values were written already.
     tuple.written = u32::MAX - 2;
     (0..5).for_each(|_| tuple.serialize_element(&()).unwrap());

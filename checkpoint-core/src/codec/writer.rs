@@ -9,7 +9,7 @@ use std::fmt::{Display, Write as _};
 
 use serde::{Serialize, Serializer};
 
-use super::forms::{Expected, Form, Forms, Id, Slot};
+use super::forms::{Entries, Expected, Form, Forms, Id, Slot};
 use super::leaf::Leaf;
 use super::observed::{Observed, Style};
 use super::parts::{Counted, Fixed, Frame, Label, Pairs, Source};
@@ -29,19 +29,16 @@ pub(super) struct Writer<'a> {
     pub(super) elements: u64,
     /// The number of values around the one that is being written.
     depth: u32,
-    /// The innermost value with parts that is being written.
-    pub(super) frame: Frame,
-    /// The values around it. The first frame stands for the outside of the state.
+    /// The places of the values with parts that are being written. The first one, that of the whole
+    /// state, is in nothing.
     around: Vec<Frame>,
     /// The names of parts that the forms do not have.
     labels: Vec<Label>,
     arrays: &'a mut dyn ArraySink,
     room: Room,
     pub(super) forms: &'a Forms,
-    /// The form of the value that comes next.
-    pub(super) next: Expected,
     /// The entries of the forms.
-    slots: Vec<Slot>,
+    slots: &'a [Slot],
     pub(super) observed: Observed,
     /// The form and the kind of the rows of the last array that fitted.
     fitting: Option<(Id, Kind)>,
@@ -51,20 +48,24 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(bytes: &'a mut Vec<u8>, forms: &'a Forms, arrays: &'a mut dyn ArraySink) -> Writer<'a> {
+    /// A writer with the slots of these forms.
+    pub(super) fn new(
+        bytes: &'a mut Vec<u8>,
+        forms: &'a Forms,
+        slots: &'a [Slot],
+        arrays: &'a mut dyn ArraySink,
+    ) -> Writer<'a> {
         Writer {
             bytes,
             elements: 0,
             depth: 0,
-            frame: Frame::ELEMENTS,
             around: Vec::new(),
             labels: Vec::new(),
             fitting: None,
             arrays,
             room: forms.room(),
             forms,
-            next: forms.expect(forms.root()),
-            slots: forms.slots(),
+            slots,
             observed: Observed::new(forms.unknown_parts()),
             failure: None,
         }
@@ -78,49 +79,86 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes any value.
-    #[inline]
-    pub(super) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
-        if let Some(grid) = arrays::grid(value) {
-            return self.write_grid(grid);
-        }
-        if self.room.is_due(self.depth, size_of_val(value)) {
-            return self.value_with_room(value);
-        }
-        value.serialize(&mut *self).map_err(|failure| self.note(failure))
+    /// Writes the whole state.
+    pub(super) fn root<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.value(self.forms.expect(self.forms.root()), Frame::ELEMENTS, value)
     }
 
-    /// Writes the only part of a value, which has no frame.
+    /// The place of the whole state.
+    #[cfg(test)]
+    pub(super) fn outermost(&mut self) -> Place<'_, 'a> {
+        let next = self.forms.expect(self.forms.root());
+        Place { writer: self, next, frame: Frame::ELEMENTS }
+    }
+
+    /// Writes any value at a place.
     #[inline]
-    fn inner<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.depth += 1;
-        self.value(value)?;
-        self.depth -= 1;
-        Ok(())
+    pub(super) fn value<T: Serialize + ?Sized>(
+        &mut self,
+        next: Expected,
+        frame: Frame,
+        value: &T,
+    ) -> Result<()> {
+        let looks = self.looks();
+        self.part(next, frame, looks, value)
+    }
+
+    /// True if a look at the depth and at the stack is due before the next value, whatever its size.
+    #[inline]
+    pub(super) fn looks(&self) -> bool {
+        self.room.is_due(self.depth, 0)
+    }
+
+    /// Writes any value at a place. `looks` is the result of [`looks`](Writer::looks), which is the
+    /// same for all parts of a value.
+    #[inline]
+    pub(super) fn part<T: Serialize + ?Sized>(
+        &mut self,
+        next: Expected,
+        frame: Frame,
+        looks: bool,
+        value: &T,
+    ) -> Result<()> {
+        #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
+        if let Some(grid) = arrays::grid(value) {
+            return self.write_grid(next, frame, grid).map_err(|failure| self.note(frame, failure));
+        }
+        if looks || Room::is_large(size_of_val(value)) {
+            return self.value_with_room(next, frame, value);
+        }
+        let written = value.serialize(Place { writer: self, next, frame });
+        written.map_err(|failure| self.note(frame, failure))
     }
 
     /// Writes a value after a look at the depth and at the stack.
     #[inline(never)]
-    fn value_with_room<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+    fn value_with_room<T: Serialize + ?Sized>(
+        &mut self,
+        next: Expected,
+        frame: Frame,
+        value: &T,
+    ) -> Result<()> {
         if self.depth >= VALUE_DEPTH {
-            return Err(self.note(too_deep()));
+            return Err(self.note(frame, too_deep()));
         }
-        let written = self.room.before(size_of_val(value), || value.serialize(&mut *self));
-        written.map_err(|failure| self.note(failure))
+        let room = self.room;
+        let written =
+            room.before(size_of_val(value), || value.serialize(Place { writer: self, next, frame }));
+        written.map_err(|failure| self.note(frame, failure))
     }
 
-    /// Begins a value with parts.
+    /// Begins a value with parts, which is at this place.
     #[inline(always)]
-    fn enter(&mut self, frame: Frame) {
+    fn enter(&mut self, place: Frame) {
         self.depth += 1;
-        self.around.push(std::mem::replace(&mut self.frame, frame));
+        self.around.push(place);
     }
 
-    /// Begins a value with parts that have no names in the forms.
-    fn enter_labelled(&mut self) {
-        self.enter(Frame::labelled(self.labels.len()));
+    /// Makes a frame for a value with parts that have no names in the forms.
+    fn labelled(&mut self) -> Frame {
+        let frame = Frame::labelled(self.labels.len());
         self.labels.push(Label::Unnamed);
+        frame
     }
 
     /// Names the next part of such a value.
@@ -130,17 +168,16 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Ends a value with parts.
+    /// Ends a value with parts that have this frame. Returns its place.
     #[inline(always)]
-    pub(super) fn leave(&mut self) {
-        if self.frame.is_labelled() {
+    pub(super) fn leave(&mut self, parts: Frame) -> Frame {
+        if parts.is_labelled() {
             self.drop_label();
         }
         // A type may end a value again after a failure.
-        if let Some(frame) = self.around.pop() {
-            self.frame = frame;
-            self.depth -= 1;
-        }
+        let Some(place) = self.around.pop() else { return Frame::ELEMENTS };
+        self.depth -= 1;
+        place
     }
 
     /// Apart, because most values have no label.
@@ -149,46 +186,35 @@ impl<'a> Writer<'a> {
         self.labels.pop();
     }
 
-    /// The path from the state to the value that is being written.
-    fn steps(&self) -> Vec<Step> {
-        let name = |entry: u32| self.slots.get(entry as usize).map_or("", |slot| slot.known);
-        let inside = (!self.around.is_empty()).then_some(&self.frame);
-        self.around.iter().skip(1).chain(inside).map(|frame| frame.step(name, &self.labels)).collect()
+    /// The path from the state to a place.
+    fn steps(&self, place: Frame) -> Vec<Step> {
+        let name = |entry: u32| self.slots.get(entry as usize).map_or("", |slot| slot.known.get());
+        let frames = self.around.iter().chain([&place]).skip(1);
+        frames.map(|frame| frame.step(name, &self.labels)).collect()
     }
 
     /// Keeps the first failure, with its place.
     #[cold]
-    pub(super) fn note(&mut self, failure: Failure) -> Failure {
+    pub(super) fn note(&mut self, place: Frame, failure: Failure) -> Failure {
         if self.failure.is_some() {
             return failure;
         }
-        let place = path::place(self.steps().iter(), self.bytes);
+        let place = path::place(self.steps(place).iter(), self.bytes);
         failure.at(&place).noted(&mut self.failure)
     }
 
-    /// Goes to an entry, if this is its name.
+    /// The form of an entry, if this is its name.
     #[inline(always)]
-    pub(super) fn go_to_named(&mut self, entry: u32, name: &'static str) -> bool {
-        match self.slots.get(entry as usize) {
-            Some(slot) if std::ptr::eq(slot.known, name) => {
-                self.next = slot.expected;
-                true
-            }
-            _ => self.go_to_first_named(entry, name),
-        }
+    pub(super) fn named(&self, entry: u32, name: &'static str) -> Option<Expected> {
+        let slot = self.slots.get(entry as usize)?;
+        if slot.is_known_as(name) { Some(slot.expected) } else { self.first_named(entry, name) }
     }
 
     #[cold]
-    fn go_to_first_named(&mut self, entry: u32, name: &'static str) -> bool {
-        let is_named = self.forms.is_named(entry, name);
-        match self.slots.get_mut(entry as usize) {
-            Some(slot) if is_named => {
-                slot.known = name;
-                self.next = slot.expected;
-                true
-            }
-            _ => false,
-        }
+    fn first_named(&self, entry: u32, name: &'static str) -> Option<Expected> {
+        let slot = self.slots.get(entry as usize).filter(|_| self.forms.is_named(entry, name))?;
+        slot.known.set(name);
+        Some(slot.expected)
     }
 
     /// The form of an entry, whatever its name.
@@ -197,43 +223,84 @@ impl<'a> Writer<'a> {
         self.slots.get(entry as usize).map_or(Expected::free(Id(Id::FREE)), |slot| slot.expected)
     }
 
-    /// Goes to a form.
+    /// The slots of entries.
     #[inline]
-    pub(super) fn go_to(&mut self, id: Id) {
-        self.next = self.forms.expect(id);
+    fn slots_of(&self, entries: Entries) -> &'a [Slot] {
+        let first = entries.first() as usize;
+        self.slots.get(first..first + entries.count() as usize).unwrap_or_default()
+    }
+
+    /// Compares a value without parts with the form that will be read.
+    #[inline]
+    pub(super) fn leaf(&mut self, next: Expected, leaf: Leaf) -> Result<()> {
+        if next.is_leaf(leaf) { Ok(()) } else { self.other_leaf(next, leaf) }
+    }
+}
+
+/// The place of one value: its form, and its part of the value around it.
+///
+/// It is the serializer of that value. It goes by value, and no other code keeps a reference to it:
+/// so the compiler keeps it in registers. Only a value with parts notes its place in the writer.
+pub(super) struct Place<'w, 'a> {
+    writer: &'w mut Writer<'a>,
+    next: Expected,
+    frame: Frame,
+}
+
+impl<'w, 'a> Place<'w, 'a> {
+    /// Writes a value without parts.
+    #[inline(always)]
+    fn leaf<const N: usize>(self, leaf: Leaf, bytes: [u8; N]) -> Result<()> {
+        self.writer.leaf(self.next, leaf)?;
+        leaves::append(self.writer.bytes, bytes)
+    }
+
+    /// Writes the only part of a value, which has no frame.
+    #[inline]
+    fn inner<T: Serialize + ?Sized>(self, next: Expected, value: &T) -> Result<()> {
+        let Place { writer, frame, .. } = self;
+        writer.depth += 1;
+        writer.value(next, frame, value)?;
+        writer.depth -= 1;
+        Ok(())
     }
 
     // Always inlined, as is all that a value with parts passes through: a result that is put together
     // in memory from pieces is slow to read as a whole.
     #[inline(always)]
-    fn begin_fixed(&mut self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'_, 'a>> {
+    fn begin_fixed(self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'w, 'a>> {
+        let Place { writer, next, frame: place } = self;
         // The count of written values stops at the last number, which no type may announce.
         let Some(announced) = u32::try_from(length).ok().filter(|count| *count < u32::MAX) else {
             return Err(too_long(name, length));
         };
-        let parts = self.product(style, length)?;
-        match (style, parts.source) {
-            (Style::Fields(_), Source::Entries) => self.enter(Frame::listed(parts.entries.first())),
-            (Style::Fields(_), Source::Repeated(_) | Source::Free(_)) => self.enter_labelled(),
-            _ => self.enter(Frame::ELEMENTS),
-        }
-        let frame = self.frame;
-        Ok(Fixed { writer: self, name, parts, frame, announced, written: 0 })
+        let parts = writer.product(next, style, length)?;
+        let frame = match (style, parts.source) {
+            (Style::Fields(_), Source::Entries) => Frame::listed(parts.entries.first()),
+            (Style::Fields(_), Source::Repeated(_) | Source::Free(_)) => writer.labelled(),
+            _ => Frame::ELEMENTS,
+        };
+        writer.enter(place);
+        let (slots, looks) = (writer.slots_of(parts.entries).iter(), writer.looks());
+        Ok(Fixed { writer, name, parts, slots, frame, looks, announced, written: 0 })
     }
 
+    /// Begins a sequence or a map, with its parts in this frame.
     #[inline]
     fn begin_counted(
-        &mut self,
+        self,
         length: Option<usize>,
+        frame: Frame,
         grid: Option<u32>,
         (key, value): (Id, Id),
-    ) -> Result<Counted<'_, 'a>> {
+    ) -> Result<Counted<'w, 'a>> {
+        let Place { writer, frame: place, .. } = self;
         let announced = length.unwrap_or(0) as u64;
-        let length_at = self.bytes.len();
-        leaves::append(self.bytes, &announced.to_le_bytes())?;
-        let value = self.forms.expect(value);
-        let frame = self.frame;
-        Ok(Counted { writer: self, length_at, announced, written: 0, frame, grid, key, value })
+        let length_at = writer.bytes.len();
+        leaves::append(writer.bytes, announced.to_le_bytes())?;
+        writer.enter(place);
+        let (value, looks) = (writer.forms.expect(value), writer.looks());
+        Ok(Counted { writer, length_at, announced, written: 0, frame, looks, grid, key, value })
     }
 }
 
@@ -253,13 +320,12 @@ macro_rules! write_numbers {
     ($($method:ident($type:ty) $leaf:ident;)*) => {$(
         #[inline]
         fn $method(self, value: $type) -> Result<()> {
-            self.leaf(Leaf::$leaf)?;
-            leaves::write(self.bytes, value)
+            self.leaf(Leaf::$leaf, value.to_le_bytes())
         }
     )*};
 }
 
-impl<'w, 'a> Serializer for &'w mut Writer<'a> {
+impl<'w, 'a> Serializer for Place<'w, 'a> {
     type Ok = ();
     type Error = Failure;
     type SerializeSeq = Counted<'w, 'a>;
@@ -287,18 +353,17 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
 
     #[inline]
     fn serialize_bool(self, value: bool) -> Result<()> {
-        self.leaf(Leaf::Bool)?;
-        leaves::write(self.bytes, value)
+        self.leaf(Leaf::Bool, [u8::from(value)])
     }
 
     fn serialize_char(self, value: char) -> Result<()> {
-        self.leaf(Leaf::Char)?;
-        leaves::write(self.bytes, value)
+        self.writer.leaf(self.next, Leaf::Char)?;
+        leaves::append_all(self.writer.bytes, value.encode_utf8(&mut [0; 4]).as_bytes())
     }
 
     #[inline]
     fn serialize_str(self, value: &str) -> Result<()> {
-        self.text(Leaf::String, value.as_bytes())
+        self.writer.text(self.next, Leaf::String, value.as_bytes())
     }
 
     /// Does as serde's default, but without the panic if the type's `Display` fails.
@@ -311,46 +376,46 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<()> {
-        self.text(Leaf::Bytes, value)
+        self.writer.text(self.next, Leaf::Bytes, value)
     }
 
     #[inline]
     fn serialize_unit(self) -> Result<()> {
-        self.leaf(Leaf::Unit)
+        self.leaf(Leaf::Unit, [])
     }
 
     #[inline]
     fn serialize_unit_struct(self, _: &'static str) -> Result<()> {
-        self.leaf(Leaf::Unit)
+        self.leaf(Leaf::Unit, [])
     }
 
     #[inline]
     fn serialize_none(self) -> Result<()> {
-        self.option()?;
-        leaves::append(self.bytes, &[0])
+        self.writer.option(self.next)?;
+        leaves::append(self.writer.bytes, [0])
     }
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        let inner = self.option()?;
-        self.go_to(inner);
-        leaves::append(self.bytes, &[1])?;
-        self.inner(value)
+        let inner = self.writer.option(self.next)?;
+        leaves::append(self.writer.bytes, [1])?;
+        let inner = self.writer.forms.expect(inner);
+        self.inner(inner, value)
     }
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
-        if *self.forms.get(self.next.id()) == Form::Free {
-            let inner = self.observed.newtype(self.next.id(), name);
-            self.next = Expected::free(inner);
+        let mut next = self.next;
+        if *self.writer.forms.get(next.id()) == Form::Free {
+            next = Expected::free(self.writer.observed.newtype(next.id(), name));
         }
-        self.inner(value)
+        self.inner(next, value)
     }
 
     #[inline]
     fn serialize_unit_variant(self, name: &'static str, index: u32, variant: &'static str) -> Result<()> {
-        self.variant(name, index, variant)?;
-        self.leaf(Leaf::Unit)
+        let content = self.writer.variant(self.next, name, index, variant)?;
+        self.writer.leaf(content, Leaf::Unit)
     }
 
     #[inline]
@@ -361,8 +426,8 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<()> {
-        self.variant(name, index, variant)?;
-        self.inner(value)
+        let content = self.writer.variant(self.next, name, index, variant)?;
+        self.inner(content, value)
     }
 
     #[inline]
@@ -372,10 +437,10 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         I::Item: Serialize,
     {
         if let Some(array) = arrays::view(&sequence) {
-            return self.write_array(array);
+            return self.writer.write_array(self.next, self.frame, array);
         }
         if let Some(arrays::Whole(array)) = arrays::whole(&sequence) {
-            return self.write_array(array.clone());
+            return self.writer.write_array(self.next, self.frame, array.clone());
         }
         let elements = sequence.into_iter();
         let length = match elements.size_hint() {
@@ -393,17 +458,19 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
     fn serialize_seq(self, length: Option<usize>) -> Result<Counted<'w, 'a>> {
         let (element, grid) = match self.next.seq() {
             Some(element) => (element, None),
-            None => (self.other_seq()?, self.forms.grid_at(self.next.id())),
+            None => {
+                let (sequence, element) = self.writer.other_seq(self.next)?;
+                (element, self.writer.forms.grid_at(sequence.id()))
+            }
         };
-        self.enter(Frame::ELEMENTS);
-        self.begin_counted(length, grid, (element, element))
+        self.begin_counted(length, Frame::ELEMENTS, grid, (element, element))
     }
 
     #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Pairs<'w, 'a>> {
-        let parts = self.map()?;
-        self.enter_labelled();
-        self.begin_counted(length, None, parts).map(Pairs::new)
+        let parts = self.writer.map(self.next)?;
+        let frame = self.writer.labelled();
+        self.begin_counted(length, frame, None, parts).map(Pairs::new)
     }
 
     #[inline(always)]
@@ -429,8 +496,8 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         variant: &'static str,
         length: usize,
     ) -> Result<Fixed<'w, 'a>> {
-        self.variant(name, index, variant)?;
-        self.begin_fixed(variant, Style::Members(variant), length)
+        let next = self.writer.variant(self.next, name, index, variant)?;
+        Place { next, ..self }.begin_fixed(variant, Style::Members(variant), length)
     }
 
     #[inline(always)]
@@ -441,8 +508,8 @@ impl<'w, 'a> Serializer for &'w mut Writer<'a> {
         variant: &'static str,
         length: usize,
     ) -> Result<Fixed<'w, 'a>> {
-        self.variant(name, index, variant)?;
-        self.begin_fixed(variant, Style::Fields(variant), length)
+        let next = self.writer.variant(self.next, name, index, variant)?;
+        Place { next, ..self }.begin_fixed(variant, Style::Fields(variant), length)
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::arrays::{Array, ArraySink, Cause, Kind};
 use crate::base::panics::caught;
+use crate::base::streaming;
 use crate::base::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
 use crate::base::warnings;
 use crate::codec::NoMemory;
@@ -82,7 +83,7 @@ impl ArraySink for Staging {
             let (part, bytes) = (format!("a copy of {name}"), copied.len() as u64);
             return Err(NoMemory { part, bytes }.into());
         }
-        bytes.extend_from_slice(copied);
+        streaming::append(&mut bytes, copied);
         let staged = StagedArray { name, kind, outer, bytes };
         match self.arrays.get_mut(number) {
             Some(former) => *former = staged,

@@ -1,5 +1,7 @@
 //! Forms packed into two machine words, for the writer.
 
+use std::cell::Cell;
+
 use super::{Form, Id, Leaf};
 
 /// A form together with its place. The writer compares each value with one. It is two words, because
@@ -50,6 +52,7 @@ mod kind {
     pub(super) const SEQ: u32 = 3;
     pub(super) const PRODUCT: u32 = 4;
     pub(super) const ENUM: u32 = 5;
+    pub(super) const REPEATED: u32 = 6;
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "each word holds two numbers of 32 bits")]
@@ -61,6 +64,10 @@ impl Expected {
             Form::Seq(element) => (kind::SEQ, u64::from(element.0)),
             Form::Product { first, count } => (kind::PRODUCT, Entries::new(first, count).0),
             Form::Enum { first, count } => (kind::ENUM, Entries::new(first, count).0),
+            Form::Repeated(element, count) => match u32::try_from(count) {
+                Ok(count) => (kind::REPEATED, Entries::new(element.0, count).0),
+                Err(_) => (kind::OTHER, 0),
+            },
             _ => (kind::OTHER, 0),
         };
         Expected { head: u64::from(kind) << 32 | u64::from(id.0), parts }
@@ -105,6 +112,12 @@ impl Expected {
         (self.is(kind::PRODUCT) && self.parts >> 32 == length as u64).then_some(Entries(self.parts))
     }
 
+    /// The form of each part of a product of this number of equal parts.
+    #[inline]
+    pub(in crate::codec) fn repeated(self, length: usize) -> Option<Id> {
+        (self.is(kind::REPEATED) && self.parts >> 32 == length as u64).then_some(Id(self.parts as u32))
+    }
+
     /// The entry of the variant of this number of an enum.
     #[inline]
     pub(in crate::codec) fn variant(self, index: u32) -> Option<u32> {
@@ -113,17 +126,23 @@ impl Expected {
 }
 
 /// A part of a product, or a variant, while a state is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::codec) struct Slot {
-    /// The name that it was found to have. A comparison of addresses then suffices.
-    pub(in crate::codec) known: &'static str,
+    /// The name that it was found to have.
+    pub(in crate::codec) known: Cell<&'static str>,
     pub(in crate::codec) expected: Expected,
 }
 
 impl Slot {
     /// An entry before its name was seen.
     pub(super) fn unseen(expected: Expected) -> Slot {
-        Slot { known: UNSEEN, expected }
+        Slot { known: Cell::new(UNSEEN), expected }
+    }
+
+    /// True if this name was found before. Compares addresses, which suffices.
+    #[inline]
+    pub(in crate::codec) fn is_known_as(&self, name: &'static str) -> bool {
+        std::ptr::eq(self.known.get(), name)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It holds the generations of one program, a lock file, and temporary files during a save.
 
+mod buffers;
 mod claim;
 mod copy;
 pub(super) mod disk;

@@ -1,112 +1,23 @@
 //! Writes the bytes of one file to the disk.
 //!
 //! A short file is gathered in memory and written with one call. A long one goes through a few
-//! buffers, which are filled in turn while a second thread writes the full ones. That thread asks
+//! [`buffers`](super::buffers), which are filled in turn while a second thread writes the full ones. That thread asks
 //! the file system to bypass its page cache (direct I/O): nothing is copied once more, no page is
 //! evicted, and the sync at the end has little left to do. Where a file system refuses, the same
 //! calls go through the cache.
 
 use std::fs::File;
 use std::io::{self, Write};
-#[cfg(test)]
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::buffers::{BUFFERS, Buffer, Buffers};
 use super::disk::{Identity, Output};
 use super::real::identity;
 #[cfg(unix)]
 use crate::base::host::file_size_limit;
-use crate::base::limits::BUFFER;
 use crate::store::process::Process;
-
-/// Direct I/O needs places, lengths and memory that are multiples of this; 4096 works for every
-/// disk in use.
-const ALIGNMENT: usize = 4096;
-
-/// The number of buffers of a long file: one is filled while the others wait or are written.
-const BUFFERS: usize = 4;
-
-/// A piece of memory at an address that direct I/O accepts.
-#[derive(Debug)]
-struct Buffer {
-    memory: Vec<u8>,
-    start: usize,
-    filled: usize,
-}
-
-impl Buffer {
-    /// `None` where there is no memory for it.
-    fn new() -> Option<Buffer> {
-        let memory: Vec<u8> = bytemuck::allocation::try_zeroed_vec(BUFFER + ALIGNMENT).ok()?;
-        let start = memory.as_ptr().align_offset(ALIGNMENT);
-        Some(Buffer { memory, start, filled: 0 })
-    }
-
-    fn filled(&self) -> &[u8] {
-        self.memory.get(self.start..self.start + self.filled).unwrap_or_default()
-    }
-
-    /// Takes as many of `bytes` as fit, and returns their number.
-    fn take(&mut self, bytes: &[u8]) -> usize {
-        let from = self.start + self.filled;
-        let free = self.memory.get_mut(from..self.start + BUFFER).unwrap_or_default();
-        let count = free.len().min(bytes.len());
-        if let (Some(free), Some(bytes)) = (free.get_mut(..count), bytes.get(..count)) {
-            free.copy_from_slice(bytes);
-        }
-        self.filled += count;
-        count
-    }
-
-    fn is_full(&self) -> bool {
-        self.filled == BUFFER
-    }
-}
-
-/// Buffers that wait for the next file. Their memory is warm; that of a new allocation is not.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Buffers {
-    waiting: Arc<Mutex<Vec<Buffer>>>,
-    /// The most buffers at a time, for tests of a machine without memory.
-    #[cfg(test)]
-    left: Option<Arc<AtomicUsize>>,
-}
-
-impl Buffers {
-    fn get(&self) -> Option<Buffer> {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut buffer = waiting.or_else(|| self.allocate())?;
-        buffer.filled = 0;
-        Some(buffer)
-    }
-
-    fn allocate(&self) -> Option<Buffer> {
-        #[cfg(test)]
-        if let Some(left) = &self.left
-            && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err()
-        {
-            return None;
-        }
-        Buffer::new()
-    }
-
-    fn put(&self, buffer: Buffer) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < BUFFERS {
-            waiting.push(buffer);
-        }
-    }
-}
-
-#[cfg(test)]
-impl Buffers {
-    /// Memory for at most this number of buffers.
-    pub(super) fn at_most(count: usize) -> Buffers {
-        Buffers { left: Some(Arc::new(AtomicUsize::new(count))), ..Buffers::default() }
-    }
-}
 
 /// Checks that the process may write a file of that length. Otherwise, a signal (SIGXFSZ) would end
 /// the process, and programs do not expect it.
@@ -131,6 +42,8 @@ pub(super) struct FileOutput {
     set_direct: SetDirect,
     /// The former length of the file; it may have been another generation.
     former: u64,
+    /// All bytes, while the file is short.
+    short: Option<Vec<u8>>,
     /// The offset of `buffer` in the file.
     offset: u64,
     buffer: Option<Buffer>,
@@ -145,6 +58,7 @@ impl FileOutput {
             file: Arc::new(file),
             set_direct,
             former,
+            short: Some(buffers.get_short()),
             offset: 0,
             buffer: None,
             buffers,
@@ -152,10 +66,21 @@ impl FileOutput {
         }
     }
 
+    /// Moves the bytes of a file that becomes long to its first buffer.
+    fn become_long(&mut self) -> io::Result<()> {
+        let mut buffer = self.buffers.get().ok_or(io::ErrorKind::OutOfMemory)?;
+        if let Some(short) = self.short.take() {
+            buffer.take(&short);
+            self.buffers.put_short(short);
+        }
+        self.buffer = Some(buffer);
+        Ok(())
+    }
+
     fn pass_on_full_buffer(&mut self) -> io::Result<()> {
         let Some(mut full) = self.buffer.take_if(|buffer| buffer.is_full()) else { return Ok(()) };
         let offset = self.offset;
-        self.offset += full.filled as u64;
+        self.offset += full.filled().len() as u64;
         let thread = match &mut self.thread {
             Some(thread) => thread,
             none => match WriterThread::start(Arc::clone(&self.file), &self.buffers, self.set_direct) {
@@ -163,7 +88,7 @@ impl FileOutput {
                 // The system refuses a thread (`ulimit -u`): this one writes by itself.
                 Err(_) => {
                     write_all_at(&self.file, full.filled(), offset)?;
-                    full.filled = 0;
+                    full.clear();
                     self.buffer = Some(full);
                     return Ok(());
                 }
@@ -186,6 +111,12 @@ impl FileOutput {
 
 impl Write for FileOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(short) = &mut self.short {
+            if self.buffers.append(short, bytes) {
+                return Ok(bytes.len());
+            }
+            self.become_long()?;
+        }
         let buffer = match &mut self.buffer {
             Some(buffer) => buffer,
             none => none.insert(self.buffers.get().ok_or(io::ErrorKind::OutOfMemory)?),
@@ -208,9 +139,14 @@ impl Output for FileOutput {
             // The end of a file is not aligned.
             (self.set_direct)(&self.file, false)?;
         }
+        if let Some(short) = self.short.take() {
+            write_all_at(&self.file, &short, 0)?;
+            self.offset = short.len() as u64;
+            self.buffers.put_short(short);
+        }
         if let Some(last) = self.buffer.take() {
             write_all_at(&self.file, last.filled(), self.offset)?;
-            self.offset += last.filled as u64;
+            self.offset += last.filled().len() as u64;
             self.buffers.put(last);
         }
         if self.former > self.offset {
@@ -267,7 +203,7 @@ impl WriterThread {
                     result = write_all_at(&file, buffer.filled(), offset);
                 }
                 result?;
-                buffer.filled = 0;
+                buffer.clear();
                 if written.send(buffer).is_err() {
                     break;
                 }
@@ -328,6 +264,8 @@ pub(super) fn no_direct(_: &File, on: bool) -> io::Result<()> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::base::limits::BUFFER;
+    use crate::store::local::buffers::SHORT;
 
     const WAYS: [SetDirect; 2] = [set_direct, no_direct];
 
@@ -351,15 +289,27 @@ mod tests {
     fn a_file_has_exactly_the_written_bytes_direct_or_cached() {
         let buffers = Buffers::default();
         for way in WAYS {
-            for length in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, 6 * BUFFER + 4095] {
+            let about_short = [0, 1, SHORT - 1, SHORT, SHORT + 1];
+            let about_long = [BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, 6 * BUFFER + 4095];
+            for length in about_short.into_iter().chain(about_long) {
                 let bytes = bytes(length);
-                for piece in [100_003, 5 * BUFFER] {
+                for piece in [SHORT / 2, 100_003, 5 * BUFFER] {
                     let written = written(&bytes, piece, &buffers, way);
                     assert!(written == bytes, "{length} bytes by {piece} became {}", written.len());
                 }
             }
         }
-        assert_eq!(buffers.waiting.lock().unwrap().len(), BUFFERS, "all came back, and no more are kept");
+        assert_eq!(buffers.count(), BUFFERS, "all came back, and no more are kept");
+    }
+
+    #[test]
+    fn a_short_file_takes_no_buffer() {
+        let buffers = Buffers::default();
+        for length in [8, SHORT, 8] {
+            let bytes = bytes(length);
+            assert!(written(&bytes, 1 << 16, &buffers, set_direct) == bytes);
+            assert_eq!(buffers.count(), 0, "{length}");
+        }
     }
 
     #[test]
@@ -367,9 +317,7 @@ mod tests {
         // No disk writes from memory at an odd address, but a cache does.
         let buffers = Buffers::default();
         for _ in 0..BUFFERS {
-            let mut buffer = Buffer::new().unwrap();
-            buffer.start += 1;
-            buffers.put(buffer);
+            buffers.put(Buffer::at_an_odd_address().unwrap());
         }
         let bytes = bytes(5 * BUFFER + 7);
         assert!(written(&bytes, BUFFER, &buffers, set_direct) == bytes);

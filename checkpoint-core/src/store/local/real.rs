@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::buffers::Buffers;
 use super::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
 use super::growing;
 use super::lock::{self, TryLock};
 use super::log::FileLog;
-use super::output::{self, Buffers, FileOutput, SetDirect, check_limit};
+use super::output::{self, FileOutput, SetDirect, check_limit};
 use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::store::{Log, name};
