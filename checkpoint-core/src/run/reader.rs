@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -603,7 +603,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.home.check()?;
         let path = self.home.location(generation);
         let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
-        self.container_in(generation, path, source)
+        self.container_in(generation, &path, source)
     }
 
     /// Opens a generation that is there or that a rewind set aside, and reads all of it: nothing
@@ -636,7 +636,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 (path, source)
             }
         };
-        let container = self.container_in(generation, path.clone(), source)?;
+        let container = self.container_in(generation, &path, source)?;
         container.verify().map_err(|refusal| Error::refused(&path, refusal))?;
         Ok(container.manifest().clone())
     }
@@ -644,12 +644,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
     fn container_in(
         &self,
         generation: u64,
-        path: PathBuf,
+        path: &Path,
         source: Box<dyn Source>,
     ) -> Result<Container, Error> {
         let source = self.protection.open(source);
         let container = source.and_then(|source| Container::open(source, &self.protection.tag_keys()));
-        named(&path, generation, container)
+        named(path, generation, container)
     }
 
     /// The manifest in another file of the place, if it can be read.
