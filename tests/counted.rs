@@ -96,7 +96,7 @@ fn a_count_is_in_the_metadata_unless_the_program_gives_another() {
 }
 
 #[test]
-fn the_question_counts_no_step_and_the_state_is_made_only_when_due() {
+fn the_question_counts_no_step_and_makes_no_state() {
     let (_parent, path) = nowhere();
     let schedule = Schedule::every_steps(3);
     let mut checkpoints = Checkpointer::<u64>::builder(&path).schedule(schedule).open().unwrap();

@@ -60,7 +60,7 @@ fn a_mirror_by_hand_goes_on_beside_a_running_program() {
 }
 
 #[test]
-fn a_damaged_mirror_is_healed_and_damage_without_a_copy_is_code_1() {
+fn a_damaged_mirror_is_healed_or_code_1_is_returned() {
     let (_parent, near, far) = places();
     let mut running = Checkpointer::<u64>::open(&near).unwrap();
     for state in 1..=2 {
@@ -81,7 +81,7 @@ fn a_damaged_mirror_is_healed_and_damage_without_a_copy_is_code_1() {
 }
 
 #[test]
-fn the_place_of_another_run_or_a_group_is_refused_and_left_alone() {
+fn the_place_of_another_run_or_a_group_is_refused() {
     let (parent, near, far) = places();
     Checkpointer::<u64>::open(&near).unwrap().save(&1).unwrap();
     Checkpointer::<u64>::open(&far).unwrap().save(&2).unwrap();
