@@ -132,7 +132,15 @@ impl<T: Checkpoint> Checkpointer<T> {
         if let Some(mirroring) = self.saver.run.mirroring() {
             mirroring.discard_newer(generation)?;
         }
-        self.saver.writer()?.discard_newer(generation)?;
+        let discarded = self.saver.writer()?.discard_newer(generation);
+        if discarded.is_err()
+            && let Some((writer, Some(mirroring))) = self.saver.settled_writer_and_mirror()
+            && let Some(newest) = writer.newest()
+        {
+            // What the directory still has is mirrored again.
+            mirroring.shared().saved(newest);
+        }
+        discarded?;
         self.outputs.is_newest(generation);
         self.saver.run.discarded(generation);
         tracing::info!(path = %self.path().display(), generation, "all newer generations are removed");

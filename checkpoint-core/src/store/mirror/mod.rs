@@ -82,6 +82,8 @@ pub(crate) struct Mirror {
     damaged_near: BTreeSet<u64>,
     /// Generations that are damaged at the mirror, and do not count there.
     damaged_far: BTreeSet<u64>,
+    /// Generations that have their name at the mirror, which could not be made durable.
+    not_lasting: BTreeSet<u64>,
     metrics: BTreeMap<u64, Metrics>,
 }
 
@@ -124,6 +126,7 @@ impl Far {
             newest: None,
             damaged_near: BTreeSet::new(),
             damaged_far: BTreeSet::new(),
+            not_lasting: BTreeSet::new(),
             metrics: BTreeMap::new(),
         })
     }
@@ -137,6 +140,21 @@ impl Mirror {
 
     fn path(&self) -> &Path {
         self.far.home.path()
+    }
+
+    /// The newest generation of the mirror that counts.
+    pub(crate) fn newest(&self) -> Result<Option<u64>, Error> {
+        Ok(self.home().generations()?.into_iter().rfind(|there| self.counts(*there)))
+    }
+
+    /// False for a generation that a machine that fails could take away.
+    fn counts(&self, generation: u64) -> bool {
+        !self.damaged_far.contains(&generation) && !self.not_lasting.contains(&generation)
+    }
+
+    /// Notes generations of the mirror that turned out to be damaged.
+    pub(crate) fn note_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
+        self.damaged_far.extend(generations);
     }
 
     /// Checks that the claim stands.
@@ -202,15 +220,18 @@ impl Mirror {
             Wanted::Newest(step, _) if !at_once => step.get(),
             _ => 1,
         };
-        let damaged: Vec<u64> = here.iter().copied().filter(|here| self.damaged_far.contains(here)).collect();
-        for generation in damaged {
+        let again: Vec<u64> =
+            here.iter().copied().filter(|here| there.contains(here) && !self.counts(*here)).collect();
+        for generation in again {
+            let is_damaged = self.damaged_far.contains(&generation);
             match self.send(generation, timing, &mut updated)? {
-                Step::Done => updated.healed.push(generation),
+                Step::Done if is_damaged => updated.healed.push(generation),
+                Step::Done => {}
                 Step::Left => {}
                 Step::Ended => return Ok(updated),
             }
         }
-        updated.newest = there.iter().copied().rfind(|there| !self.damaged_far.contains(there));
+        updated.newest = there.iter().copied().rfind(|there| self.counts(*there));
         let is_due =
             |generation: u64| updated.newest.is_none_or(|newest| generation >= newest.saturating_add(step));
         let due: Vec<u64> = here.iter().copied().rev().filter(|generation| is_due(*generation)).collect();
@@ -312,21 +333,37 @@ impl Mirror {
         self.near.home.check()?;
         self.records.announce(generation, &likeness)?;
         self.check()?;
-        if self.damaged_far.contains(&generation) {
-            self.claim.move_aside(generation)?;
+        if !self.counts(generation) && self.home().has(generation) {
+            self.make_way(generation)?;
         }
-        let Published { outcome, .. } = sealed.publish();
+        let Published { is_there, outcome } = sealed.publish();
+        if let (true, Err(_)) = (is_there, &outcome) {
+            self.not_lasting.insert(generation);
+        }
         outcome?;
         self.records.confirm(generation)?;
         if let (Some(retention), Some(manifest)) = (self.far.wanted.retention(), manifest) {
             self.metrics.insert(generation, retention.metrics(&manifest));
         }
         self.damaged_far.remove(&generation);
+        self.not_lasting.remove(&generation);
         self.newest = self.newest.max(Some(generation));
         updated.copied.push(generation);
         let (path, mirror) = (self.near.home.path(), self.path());
         tracing::info!(path = %path.display(), mirror = %mirror.display(), generation, "mirrored");
         Ok(Step::Done)
+    }
+
+    /// Takes the name of a generation of the mirror that does not count away from it.
+    fn make_way(&mut self, generation: u64) -> Result<(), Error> {
+        if !self.damaged_far.contains(&generation) {
+            let removed = self.claim.remove_at_once(generation);
+            let path = self.home().location(generation);
+            if removed.map_err(|source| Error::writing("remove", &path, source))? {
+                return Ok(());
+            }
+        }
+        self.claim.move_aside(generation)
     }
 
     /// Pins at the mirror what is pinned on the near level.
@@ -353,7 +390,8 @@ impl Mirror {
         let there: Vec<u64> = there.into_iter().filter(|generation| *generation <= newest).collect();
         self.note_metrics(&*Arc::clone(self.home()), &there, &retention);
         let pinned = self.home().pinned(&there);
-        let kept = retention.kept(&there, &self.damaged_far, &pinned, &self.metrics);
+        let uncounted = &self.damaged_far | &self.not_lasting;
+        let kept = retention.kept(&there, &uncounted, &pinned, &self.metrics);
         for generation in there.into_iter().filter(|generation| !kept.contains_key(generation)) {
             match self.claim.remove(generation) {
                 Ok(true) => drop(self.metrics.remove(&generation)),
@@ -371,7 +409,14 @@ impl Mirror {
     pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         self.check()?;
         let there = self.home().generations()?;
-        for newer in there.into_iter().rev().take_while(|newer| *newer > generation) {
+        let newer: Vec<u64> = there.into_iter().rev().take_while(|newer| *newer > generation).collect();
+        // Both levels keep what is pinned: nothing is removed in vain.
+        for level in [&self.near.home, self.home()] {
+            if let Some(pinned) = level.pinned(&newer).last().copied() {
+                return Err(Error::NotDiscarded { path: level.location(pinned), generation: pinned });
+            }
+        }
+        for newer in newer {
             let path = self.home().location(newer);
             match self.claim.remove(newer) {
                 Ok(true) => {}

@@ -141,7 +141,8 @@ impl Source for Paced {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         pace.before(buffer.len() as u64, &*self.timing);
         if self.timing.is_to_end() {
-            return Err(io::ErrorKind::Interrupted.into());
+            // Readers try an interrupted read again by themselves, without an end.
+            return Err(io::Error::other("the run ends, or discards what is copied"));
         }
         self.source.read_exact_at(buffer, offset)
     }
@@ -174,10 +175,10 @@ pub(super) fn copy(
         let paced = Paced { source, pace: Mutex::new(pace.for_reading()), timing: Arc::clone(timing) };
         let examined = examine(Box::new(paced), &path, generation, protection);
         match examined {
+            _ if timing.is_to_end() => return Ok(Copied::Ended),
             Ok(Condition::Whole(found)) => manifest = Some(found),
             Ok(Condition::Sealed) => {}
             Ok(Condition::Damaged(error)) => return Ok(Copied::Damaged(error)),
-            Err(_) if timing.is_to_end() => return Ok(Copied::Ended),
             Err(error) => return Err(error),
         }
     }
