@@ -606,6 +606,7 @@ impl Worker {
         let mirrored = shared.state().mirrored;
         let at_once = task.asked.is_some_and(|asked| asked <= task.up_to && mirrored < Some(asked));
         let outcome = self.reached().and_then(|mirror| mirror.update(task.up_to, at_once, &timing));
+        let counted = self.mirror.as_ref().and_then(Mirror::counted);
         let path = self.far.home.path();
         let mut was_away = false;
         let mut complaint = None;
@@ -622,6 +623,8 @@ impl Worker {
                 self.pause = self.first_pause;
             }
             Err(error) => {
+                // The newest may have arrived, and the rest of the work failed.
+                state.mirrored = counted.or(state.mirrored);
                 let why = error.to_string();
                 let attempt = state.attempts;
                 if is_final(&error) {
