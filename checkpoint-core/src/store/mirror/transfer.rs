@@ -158,6 +158,23 @@ pub(super) fn copy(
     from: &dyn Home,
     generation: u64,
     protection: &Protection,
+    how: (Verify, impl FnOnce() -> Result<Box<dyn Draft>, Error>),
+    conduct: Conduct<'_>,
+) -> Result<Copied, Error> {
+    let copied = try_copy(from, generation, protection, how, conduct);
+    let is_damage = match &copied {
+        Ok(Copied::Damaged(_)) => true,
+        Ok(_) => false,
+        Err(error) => error.is_damage(),
+    };
+    // Where a lock was not to be had, a save may have written over the file once it was retired.
+    if is_damage && !from.has(generation) { Ok(Copied::Gone) } else { copied }
+}
+
+fn try_copy(
+    from: &dyn Home,
+    generation: u64,
+    protection: &Protection,
     (verify, begin): (Verify, impl FnOnce() -> Result<Box<dyn Draft>, Error>),
     Conduct { pace, timing }: Conduct<'_>,
 ) -> Result<Copied, Error> {
