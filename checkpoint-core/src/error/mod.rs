@@ -1081,13 +1081,13 @@ pub enum Error {
         generation: u64,
     },
 
-    /// The directory has no checkpoints, and its mirror, which may have some, cannot be asked. The
-    /// program would start afresh.
+    /// The directory has no checkpoints, or its newest is damaged, and its mirror, which may have it,
+    /// cannot be asked. The program would start afresh, or from an older generation.
     #[error(
         "{}",
         shown!(
-            "{} has no checkpoints, and its mirror {} cannot be asked for them: {source}; start again when it can be reached; \
-            to start afresh nevertheless, leave the mirror out",
+            "{} has no checkpoints, or its newest is damaged, and its mirror {} cannot be asked for it: {source}; start again \
+            when it can be reached; to go on with what the directory has, leave the mirror out",
             path.display(),
             mirror.display()
         )

@@ -174,7 +174,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// [`Error::NoneUsable`] where there are generations and all are damaged: only the user may
-    /// decide to start afresh, by moving the directory away. [`Error::SchemaMismatch`],
+    /// decide to start afresh, by moving the directory away. [`Error::MirrorUnreachable`] where the
+    /// newest is damaged or gone, and the mirror cannot be asked for it;
+    /// [`load_generation`](Checkpointer::load_generation) loads an older one. [`Error::SchemaMismatch`],
     /// [`Error::OtherState`], [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest
     /// is undamaged, but from another program, or cannot be converted to this state.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
@@ -233,7 +235,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let mut loaded = load(&mut self.reader);
         if let Some((writer, Some(mirroring))) = &mut writer
             && let Some(better_than) = self.reader.lacks(&loaded)
-            && mirroring.restore(writer, better_than)
+            && mirroring.restore(writer, better_than)?
         {
             // Of a large state there is one at a time.
             drop(loaded);

@@ -60,6 +60,19 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 }
 
+/// Refuses to discard without the mirror what it has: a restart with it would bring that back.
+pub(crate) fn refuse_mirrored_after(path: &Path, generation: u64) -> Result<(), Error> {
+    let names = std::fs::read_dir(path).into_iter().flatten().flatten();
+    if names.filter_map(|entry| name::of_mirror(&entry.file_name())).any(|sent| sent > generation) {
+        return Err(Error::InvalidSetting {
+            setting: format!("discarding in {} without its mirror", path.display()),
+            why: "generations that are to be discarded were sent there, and a restart would bring them back: open it \
+                  with the mirror",
+        });
+    }
+    Ok(())
+}
+
 /// Refuses to go back in a directory with a mirror: the next start would take the newer generations
 /// from there.
 pub(crate) fn refuse_mirrored(path: &Path, has_mirror: bool) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::panics::caught;
 use crate::base::warnings::{self, Warnings, warn};
-use crate::error::Error;
+use crate::error::{Error, Skipped};
 use crate::run::mirror::Mirror as Settings;
 use crate::store::mirror::{Far, Mirror, Near, Standing, Timing, restore};
 use crate::store::{Disk, Home, Process, Writer};
@@ -63,8 +63,10 @@ struct State {
     /// The generation after which all are to be removed.
     discards: Option<u64>,
     discarded: Option<Result<(), Error>>,
-    /// The mirror, for reading.
+    /// The mirror, for reading, once it is known to be of this run.
     home: Option<Arc<dyn Home>>,
+    /// Generations that a restore found damaged at the mirror, of which the thread does not know yet.
+    damaged: Vec<u64>,
     /// The first contact, until the run takes it.
     first: Option<Result<Start, Error>>,
     /// True if the run no longer waits for the first contact.
@@ -188,11 +190,8 @@ impl Mirroring {
         });
         match first {
             Ok(start) => self.restart(writer, start)?,
-            Err(source) if is_away(&source) && is_empty => {
-                let (path, mirror) = (writer.path().to_owned(), self.path.clone());
-                return Err(Error::MirrorUnreachable { path, mirror, source: Box::new(source) });
-            }
-            Err(source) if is_away(&source) => {
+            Err(source) if is_away(&source) && is_empty => return Err(self.unreachable(writer, source)),
+            Err(source) if !is_empty && !is_fatal(&source) => {
                 self.warn_of_failure(&source.to_string());
                 self.shared.state().failing = Some((0, source.to_string()));
             }
@@ -214,6 +213,7 @@ impl Mirroring {
             }
             Standing::Ahead { near } => {
                 let (restored, tried) = restore(&*home, writer, near, &self.timing())?;
+                self.note_damaged(&tried);
                 let (path, mirror) = (writer.path().display(), self.path.display());
                 match (restored, near) {
                     (Some(generation), Some(near)) => warn(format!(
@@ -254,28 +254,73 @@ impl Mirroring {
     }
 
     /// Copies the newest usable generation of the mirror back, if it is newer than this one. Returns
-    /// true if there is one.
-    pub(crate) fn restore(&self, writer: &mut Writer, better_than: Option<u64>) -> bool {
+    /// true if there is one. A mirror that gets no more copies in this run may be of another one:
+    /// nothing is taken from it.
+    ///
+    /// # Errors
+    /// [`Error::MirrorUnreachable`]: an older generation in the place of one that the mirror may
+    /// have would give work up in silence.
+    pub(crate) fn restore(&self, writer: &mut Writer, better_than: Option<u64>) -> Result<bool, Error> {
         if !self.process.is_current() {
-            return false;
+            return Ok(false);
         }
-        let Some(home) = self.shared.state().home.clone() else { return false };
+        let Some(home) = self.asked_home().map_err(|source| self.unreachable(writer, source))? else {
+            return Ok(false);
+        };
         let timing: Arc<dyn Timing> = Arc::new(Unhurried);
-        match restore(&*home, writer, better_than, &timing) {
-            Ok((Some(generation), _)) => {
+        let restored = home.check().and_then(|()| restore(&*home, writer, better_than, &timing));
+        match restored {
+            Ok((restored, tried)) => {
+                self.note_damaged(&tried);
+                let Some(generation) = restored else { return Ok(false) };
                 warn(format!(
                     "generation {generation} of {} was copied back from its mirror {}",
                     writer.path().display(),
                     self.path.display()
                 ));
-                true
+                Ok(true)
             }
-            Ok((None, _)) => false,
-            Err(error) => {
+            Err(error @ Error::TakenOver { .. }) => {
                 warn(format!("the mirror cannot replace what is damaged: {error}"));
-                false
+                Ok(false)
             }
+            Err(error) if is_away(&error) => Err(self.unreachable(writer, error)),
+            Err(error) => Err(error),
         }
+    }
+
+    /// The mirror, for reading. If it was away, waits for one more attempt. `None` if it gets no
+    /// more copies in this run.
+    fn asked_home(&self) -> Result<Option<Arc<dyn Home>>, Error> {
+        let until = Instant::now().checked_add(FIRST);
+        let mut state = self.shared.state();
+        let before = state.attempts;
+        if state.home.is_none() {
+            state.hurries = true;
+            self.shared.changed.notify_all();
+        }
+        loop {
+            if state.ended.is_some() || state.home.is_some() {
+                return Ok(state.home.clone());
+            }
+            let failed = state.failing.as_ref().filter(|(attempt, _)| *attempt > before);
+            let is_over = state.newest.is_none() || until.is_some_and(|until| Instant::now() >= until);
+            if failed.is_some() || is_over {
+                let why = state.failing.as_ref().map_or("it gave no answer", |(_, why)| why);
+                return Err(Error::io("open the mirror", &self.path, std::io::Error::other(why)));
+            }
+            state = self.shared.wait(state, until);
+        }
+    }
+
+    fn unreachable(&self, writer: &Writer, source: Error) -> Error {
+        let (path, mirror) = (writer.path().to_owned(), self.path.clone());
+        Error::MirrorUnreachable { path, mirror, source: Box::new(source) }
+    }
+
+    /// Tells the thread of generations that are damaged at the mirror.
+    fn note_damaged(&self, tried: &[Skipped]) {
+        self.shared.state().damaged.extend(tried.iter().map(|skipped| skipped.generation));
     }
 
     /// Waits until the mirror has this generation.
@@ -290,12 +335,22 @@ impl Mirroring {
             return not_yet("this process was forked from the one that mirrors".to_owned());
         }
         let mut state = self.shared.state();
+        let newest = generation;
+        // A save that failed may have left a generation, which is no promise of the directory.
+        let Some(generation) = state.newest.map(|acknowledged| acknowledged.min(newest)) else {
+            return not_yet("no save is acknowledged".to_owned());
+        };
         (state.asked, state.hurries) = (Some(generation), true);
         self.shared.changed.notify_all();
         let before = state.attempts;
         loop {
-            if state.mirrored.is_some_and(|mirrored| mirrored >= generation) {
+            if state.mirrored.is_some_and(|mirrored| mirrored >= newest) {
                 return Ok(());
+            }
+            if generation < newest && state.mirrored.is_some_and(|mirrored| mirrored >= generation) {
+                return not_yet(format!(
+                    "its save is not acknowledged; the mirror has generation {generation}"
+                ));
             }
             if let Some(why) = &state.ended {
                 return not_yet(why.clone());
@@ -368,6 +423,25 @@ fn warn_of_failure(mirror: &std::path::Path, why: &str) {
         "the mirror {} gets no copies for now, it is tried again, and saves go on in the directory of the program: {why}",
         mirror.display()
     ));
+}
+
+/// True for the failure of a first contact that stops a program whose directory has checkpoints.
+fn is_fatal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InUse { .. }
+            | Error::MirrorApart { .. }
+            | Error::TakenOver { .. }
+            | Error::OtherProcess { .. }
+            | Error::InvalidSetting { .. }
+            | Error::NoneUsable { .. }
+            | Error::Panicked { .. }
+    )
+}
+
+/// True for an error after which this run copies nothing more to its mirror.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::MirrorApart { .. } | Error::TakenOver { .. } | Error::OtherProcess { .. })
 }
 
 /// True if a mirror may come back by itself.
@@ -462,18 +536,22 @@ impl Worker {
             let newest = newest.max(mirror.home().set_aside()?.last().copied());
             Ok(Start { home: Arc::clone(mirror.home()), standing, newest })
         });
-        let is_late = {
+        let is_compared = {
             let mut state = self.shared.state();
-            if state.is_late {
-                true
-            } else {
-                state.first = Some(first);
-                false
+            let is_compared = !state.is_late && first.is_ok();
+            if let (true, Ok(Start { home, standing: Standing::Behind | Standing::Ahead { .. }, .. })) =
+                (is_compared, &first)
+            {
+                state.home = Some(Arc::clone(home));
             }
+            if !state.is_late {
+                state.first = Some(first);
+            }
+            is_compared
         };
         self.shared.changed.notify_all();
-        if is_late {
-            // The run has gone on by itself: it must be compared once more.
+        if !is_compared {
+            // The run goes on by itself: it must be compared once more.
             self.mirror = None;
         }
         loop {
@@ -481,11 +559,10 @@ impl Worker {
                 Next::End => return,
                 Next::Discard(generation) => {
                     let outcome = self.reached().and_then(|mirror| mirror.discard_newer(generation));
-                    let mirrored = self.mirror.as_ref().and_then(|mirror| mirror.home().generations().ok());
+                    // Some may be removed, whatever the outcome.
+                    let mirrored = self.mirror.as_ref().and_then(|mirror| mirror.newest().ok().flatten());
                     let mut state = self.shared.state();
-                    if outcome.is_ok() {
-                        state.mirrored = mirrored.and_then(|there| there.last().copied());
-                    }
+                    (state.mirrored, state.done) = (mirrored, None);
                     state.discards = None;
                     state.discarded = Some(outcome);
                     drop(state);
@@ -529,6 +606,7 @@ impl Worker {
         let mirrored = shared.state().mirrored;
         let at_once = task.asked.is_some_and(|asked| asked <= task.up_to && mirrored < Some(asked));
         let outcome = self.reached().and_then(|mirror| mirror.update(task.up_to, at_once, &timing));
+        let counted = self.mirror.as_ref().and_then(Mirror::counted);
         let path = self.far.home.path();
         let mut was_away = false;
         let mut complaint = None;
@@ -545,14 +623,13 @@ impl Worker {
                 self.pause = self.first_pause;
             }
             Err(error) => {
-                let is_final = matches!(
-                    error,
-                    Error::MirrorApart { .. } | Error::TakenOver { .. } | Error::OtherProcess { .. }
-                );
+                // The newest may have arrived, and the rest of the work failed.
+                state.mirrored = counted.or(state.mirrored);
                 let why = error.to_string();
                 let attempt = state.attempts;
-                if is_final {
+                if is_final(&error) {
                     state.ended = Some(why.clone());
+                    state.home = None;
                     complaint = Some((true, why));
                 } else {
                     if state.failing.is_none() {
@@ -593,6 +670,9 @@ impl Worker {
 
     /// The mirror, reached once more if it was lost.
     fn reached(&mut self) -> Result<&mut Mirror, Error> {
+        if let Some(why) = &self.shared.state().ended {
+            return Err(Error::io("copy to the mirror", self.far.home.path(), std::io::Error::other(&**why)));
+        }
         if self.mirror.is_none() {
             let standing = self.reach()?;
             let newest = self.near.home.generations()?.last().copied().unwrap_or(0);
@@ -609,15 +689,17 @@ impl Worker {
                 let error = self.mirror.take().map(|mirror| mirror.apart(near, far));
                 return Err(error.unwrap_or_else(|| self.lost()));
             }
+            self.shared.state().home = self.mirror.as_ref().map(|mirror| Arc::clone(mirror.home()));
         }
         let lost = self.lost();
-        self.mirror.as_mut().ok_or(lost)
+        let mirror = self.mirror.as_mut().ok_or(lost)?;
+        mirror.note_damaged(std::mem::take(&mut self.shared.state().damaged));
+        Ok(mirror)
     }
 
     fn reach(&mut self) -> Result<Standing, Error> {
         let mut mirror = self.far.reach(&self.near)?;
         let standing = mirror.standing()?;
-        self.shared.state().home = Some(Arc::clone(mirror.home()));
         self.mirror = Some(mirror);
         Ok(standing)
     }

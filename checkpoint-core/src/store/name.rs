@@ -72,14 +72,17 @@ pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool) 
     format!("{generation:0DIGITS$}{kind}{mirror_key}")
 }
 
+/// The generation of such a record, of any mirror.
+pub(crate) fn of_mirror(name: &OsStr) -> Option<u64> {
+    let (number, rest) = name.to_str()?.split_at_checked(20)?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_record = is_number && (rest.starts_with(SENT) || rest.starts_with(MIRRORED));
+    is_record.then(|| number.parse().ok()).flatten()
+}
+
 /// True if the name is that of such a record, of any mirror.
 pub(crate) fn is_of_mirror(name: &OsStr) -> bool {
-    let is_record = |name: &str| {
-        let (number, rest) = name.split_at_checked(20)?;
-        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-        Some(is_number && (rest.starts_with(SENT) || rest.starts_with(MIRRORED)))
-    };
-    name.to_str().and_then(is_record).unwrap_or(false)
+    of_mirror(name).is_some()
 }
 
 /// The generation of such a record, and true if it has arrived, if [`of_mirrored`] makes that name.

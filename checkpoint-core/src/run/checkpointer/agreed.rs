@@ -5,6 +5,7 @@ use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, StopReason};
 use crate::run::checkpointer::{Checkpointer, Turn};
+use crate::run::going_back::refuse_mirrored_after;
 use crate::state::Checkpoint;
 
 impl<T: Checkpoint> Checkpointer<T> {
@@ -123,16 +124,26 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// are verified; and [`Error::OtherKind`] where a group saved it: then nothing is removed.
     /// [`Error::NotDiscarded`] where a newer one is pinned, or another program reads it:
     /// those before it are still there. With a [mirror](crate::Builder::mirror), its error: they are
-    /// removed there first.
+    /// removed there first. [`Error::InvalidSetting`] where an earlier run sent one of them to a
+    /// mirror, and this one has none: the next start would take it from there.
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;
         self.reader.check_stays(generation)?;
         // A restart would take it from the mirror otherwise.
-        if let Some(mirroring) = self.saver.run.mirroring() {
-            mirroring.discard_newer(generation)?;
+        match self.saver.run.mirroring() {
+            Some(mirroring) => mirroring.discard_newer(generation)?,
+            None => refuse_mirrored_after(self.path(), generation)?,
         }
-        self.saver.writer()?.discard_newer(generation)?;
+        let discarded = self.saver.writer()?.discard_newer(generation);
+        if discarded.is_err()
+            && let Some((writer, Some(mirroring))) = self.saver.settled_writer_and_mirror()
+            && let Some(newest) = writer.newest()
+        {
+            // What the directory still has is mirrored again.
+            mirroring.shared().saved(newest);
+        }
+        discarded?;
         self.outputs.is_newest(generation);
         self.saver.run.discarded(generation);
         tracing::info!(path = %self.path().display(), generation, "all newer generations are removed");

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::container::Source;
@@ -84,16 +84,27 @@ impl Bench {
 struct Flaky {
     home: Arc<dyn Home>,
     is_away: Arc<AtomicBool>,
+    is_read_only: Arc<AtomicBool>,
+    /// The number of the listing that fails, counted down; 0 for none.
+    failing_listing: Arc<AtomicU64>,
 }
 
 impl Flaky {
     fn new(path: &Path) -> Flaky {
         let home = Arc::new(Directory::new(path, Arc::new(RealDisk::default())));
-        Flaky { home, is_away: Arc::default() }
+        Flaky { home, is_away: Arc::default(), is_read_only: Arc::default(), failing_listing: Arc::default() }
     }
 
     fn set_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    fn set_read_only(&self, is_read_only: bool) {
+        self.is_read_only.store(is_read_only, Ordering::SeqCst);
+    }
+
+    fn set_failing_listing(&self, number: u64) {
+        self.failing_listing.store(number, Ordering::SeqCst);
     }
 
     fn ask(&self) -> io::Result<()> {
@@ -117,6 +128,12 @@ impl Home for Flaky {
     }
     fn generations(&self) -> Result<Vec<u64>, Error> {
         self.asked()?;
+        let counted = self
+            .failing_listing
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |number| number.checked_sub(1));
+        if counted == Ok(1) {
+            return Err(Error::io("list", self.path(), io::ErrorKind::NetworkDown.into()));
+        }
         self.home.generations()
     }
     fn set_aside(&self) -> Result<Vec<u64>, Error> {
@@ -141,8 +158,12 @@ impl Home for Flaky {
     }
     fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
         self.asked()?;
+        if self.is_read_only.load(Ordering::SeqCst) {
+            let source = io::ErrorKind::ReadOnlyFilesystem.into();
+            return Err(Error::writing("create", self.path(), source));
+        }
         let claim = self.home.claim(claiming)?;
-        let home = Flaky { home: Arc::clone(claim.home()), is_away: Arc::clone(&self.is_away) };
+        let home = Flaky { home: Arc::clone(claim.home()), ..self.clone() };
         Ok(Box::new(FlakyClaim { claim, home: Arc::new(home.clone()), flaky: home }))
     }
 }
@@ -231,7 +252,7 @@ fn a_damaged_generation_is_replaced_by_that_of_the_mirror() {
         }
         let mut checkpoints = bench.open();
         assert_eq!(checkpoints.load().unwrap(), Some(3), "not the older one");
-        assert_eq!(bench.warned("generation 3 of"), 1 + usize::from(older_too));
+        assert_eq!(bench.warned("was copied back from"), 1 + usize::from(older_too));
         let mut state = 0;
         assert!(checkpoints.load_into(&mut state).unwrap());
         assert_eq!(state, 3);
@@ -662,4 +683,191 @@ fn background_saves_arrive_too() {
     }
     assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(3));
     assert_eq!(loaded(&bench.far), Some(3));
+}
+
+#[test]
+fn no_older_generation_is_loaded_while_the_mirror_is_away() {
+    for is_away_at_start in [false, true] {
+        let bench = bench();
+        bench.run(1..=3);
+        damage(&bench.near, 3);
+        let far = Flaky::new(&bench.far);
+        far.set_away(is_away_at_start);
+        let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+        far.set_away(true);
+        let error = checkpoints.load().unwrap_err();
+        assert!(matches!(error, Error::MirrorUnreachable { .. }), "{error}");
+        assert_eq!(checkpoints.load_generation(2).unwrap(), 2);
+        far.set_away(false);
+        // It is asked at once, and not after a pause.
+        assert_eq!(checkpoints.load().unwrap(), Some(3));
+    }
+}
+
+#[test]
+fn nothing_is_taken_from_a_mirror_of_another_run() {
+    let bench = bench();
+    bench.run(1..=3);
+    let old = bench.parent.path().join("old.ckpt");
+    fs::rename(&bench.near, &old).unwrap();
+    bench.run(4..=9);
+    fs::remove_dir_all(&bench.near).unwrap();
+    fs::rename(&old, &bench.near).unwrap();
+    let far = Flaky::new(&bench.far);
+    far.set_away(true);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    checkpoints.save(&40).unwrap();
+    far.set_away(false);
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    let newest = checkpoints.save(&50).unwrap().generation;
+    damage(&bench.near, newest);
+    assert_eq!(checkpoints.load().unwrap(), Some(40));
+    assert!(checkpoints.discard_newer(newest - 1).is_err(), "it gets nothing more");
+    assert_eq!(loaded(&bench.far), Some(9));
+}
+
+#[test]
+fn a_kill_between_the_two_steps_of_a_repair_loses_nothing() {
+    let bench = bench();
+    bench.run(1..=3);
+    // The damaged one is out of the way, and the copy has no name yet.
+    fs::rename(file(&bench.near, 3), bench.near.join("00000000000000000003.ckpt.damaged")).unwrap();
+    assert_eq!(bench.open().load().unwrap(), Some(3));
+    // Nor does the loss of the newest file alone.
+    fs::remove_file(file(&bench.near, 3)).unwrap();
+    assert_eq!(bench.open().load().unwrap(), Some(3));
+}
+
+#[test]
+fn nothing_that_was_sent_is_discarded_without_the_mirror() {
+    let bench = bench();
+    bench.run(1..=3);
+    let mut checkpoints = bench.plain(&bench.near).keep_last(9).open().unwrap();
+    let error = checkpoints.discard_newer(2).unwrap_err();
+    assert!(error.to_string().contains("without its mirror"), "{error}");
+    checkpoints.save(&4).unwrap();
+    checkpoints.discard_newer(3).unwrap();
+    drop(checkpoints);
+    bench.open().discard_newer(2).unwrap();
+    assert_eq!((generations(&bench.near), generations(&bench.far)), (vec![2], vec![2]));
+}
+
+#[test]
+fn a_discard_that_fails_is_not_told_as_mirrored() {
+    let bench = bench();
+    let mirror = || Mirror::to(&bench.far).keep_last(9);
+    let mut checkpoints = bench.builder(mirror()).keep_last(9).open().unwrap();
+    for state in 1..=4 {
+        checkpoints.save(&state).unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+    }
+    checkpoints.pin(3).unwrap();
+    let error = checkpoints.discard_newer(2).unwrap_err();
+    assert!(matches!(error, Error::NotDiscarded { .. }), "{error}");
+    assert_eq!((generations(&bench.near), generations(&bench.far)), (vec![1, 2, 3, 4], vec![1, 2, 3, 4]));
+    checkpoints.unpin(3).unwrap();
+    // A reader of the mirror holds its generation.
+    let home = Directory::new(&bench.far, Arc::new(RealDisk::default()));
+    let held = home.open(3).unwrap();
+    checkpoints.discard_newer(2).unwrap_err();
+    let there = generations(&bench.far).last().copied();
+    assert!(checkpoints.mirrored() <= there.max(Some(4)));
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    assert_eq!(loaded(&bench.far), Some(4), "what the directory kept is mirrored again");
+    drop(held);
+    // A reader of the directory holds the one there.
+    let home = Directory::new(&bench.near, Arc::new(RealDisk::default()));
+    let held = home.open(3).unwrap();
+    checkpoints.discard_newer(2).unwrap_err();
+    let newest = checkpoints.wait_for_mirror(LONG).unwrap();
+    assert_eq!(generations(&bench.far).last().copied(), newest);
+    drop(held);
+}
+
+#[test]
+fn a_mirror_on_a_disk_that_is_not_mounted_is_no_first_start() {
+    let bench = bench();
+    let disk = bench.parent.path().join("disk");
+    let far = disk.join("run.ckpt");
+    let open = || bench.builder(Mirror::to(&far)).open();
+    fs::create_dir(&disk).unwrap();
+    let mut checkpoints = open().unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    drop(checkpoints);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let unmounted = bench.parent.path().join("unmounted");
+    fs::rename(&disk, &unmounted).unwrap();
+    let error = open().unwrap_err();
+    assert!(matches!(error, Error::MirrorUnreachable { .. }), "{error}");
+    assert!(error.to_string().contains("mount its disk"), "{error}");
+    assert!(!disk.exists());
+    fs::rename(&unmounted, &disk).unwrap();
+    assert_eq!(open().unwrap().load().unwrap(), Some(1));
+}
+
+#[test]
+fn damage_found_by_a_restart_does_not_count_at_the_mirror() {
+    let bench = bench();
+    bench.run(1..=3);
+    fs::remove_dir_all(&bench.near).unwrap();
+    damage(&bench.far, 3);
+    let mirror = Mirror::to(&bench.far).keep_last(1);
+    let mut checkpoints = bench.builder(mirror).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+    assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(2));
+    assert_eq!(checkpoints.mirrored(), Some(2));
+    drop(checkpoints);
+    assert_eq!(loaded(&bench.far), Some(2), "the only whole one stays");
+}
+
+#[test]
+fn a_mirror_that_cannot_be_written_stops_no_program() {
+    let bench = bench();
+    bench.run(1..=2);
+    let far = Flaky::new(&bench.far);
+    far.set_read_only(true);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(2));
+    checkpoints.save(&3).unwrap();
+    assert_eq!(bench.warned("gets no copies for now"), 1);
+    far.set_read_only(false);
+    checkpoints.wait_for_mirror(LONG).unwrap();
+}
+
+#[test]
+fn a_listing_that_fails_once_skips_no_comparison() {
+    let bench = bench();
+    bench.run(1..=3);
+    let old = bench.parent.path().join("old.ckpt");
+    fs::rename(&bench.near, &old).unwrap();
+    bench.run(4..=9);
+    fs::remove_dir_all(&bench.near).unwrap();
+    fs::rename(&old, &bench.near).unwrap();
+    let far = Flaky::new(&bench.far);
+    // The comparison lists once, and the start once more.
+    far.set_failing_listing(2);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    checkpoints.save(&40).unwrap();
+    let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert!(error.to_string().contains("each have checkpoints"), "{error}");
+    assert_eq!(checkpoints.mirrored(), None);
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_discard_ends_a_slow_read_of_an_encrypted_file() {
+    let bench = bench();
+    let identity = age::x25519::Identity::generate();
+    let protection = crate::Protection::new().encrypt_to(&identity.to_public().to_string()).unwrap();
+    let protection =
+        protection.decrypt_with(age::secrecy::ExposeSecret::expose_secret(&identity.to_string())).unwrap();
+    let mirror = Mirror::to(&bench.far).at_most_per_second(1).wait_at_finish(Duration::ZERO);
+    let mut checkpoints = bench.builder(mirror).protection(protection).open().unwrap();
+    checkpoints.save(&1).unwrap();
+    checkpoints.save(&2).unwrap();
+    // The thread reads for many seconds, and ends that for the discard.
+    std::thread::sleep(Duration::from_millis(50));
+    checkpoints.discard_newer(1).unwrap();
+    assert_eq!(generations(&bench.near), [1]);
 }

@@ -82,6 +82,12 @@ pub(crate) struct Mirror {
     damaged_near: BTreeSet<u64>,
     /// Generations that are damaged at the mirror, and do not count there.
     damaged_far: BTreeSet<u64>,
+    /// Generations that have their name at the mirror, which could not be made durable.
+    not_lasting: BTreeSet<u64>,
+    /// Generations of the mirror that this process sent, or read as a whole.
+    verified: BTreeSet<u64>,
+    /// The newest generation that counted in the last update, even if that failed later.
+    counted: Option<u64>,
     metrics: BTreeMap<u64, Metrics>,
 }
 
@@ -106,6 +112,16 @@ impl Far {
     pub(crate) fn reach(&self, near: &Near) -> Result<Mirror, Error> {
         let path = self.home.path();
         let records = Records::new(Arc::clone(&near.disk), near.home.path(), path);
+        if self.is_directory
+            && let Some(parent) = path.parent()
+            && near.disk.is_directory(parent).is_none()
+        {
+            let source = io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{} is absent: mount its disk, or create it", parent.display()),
+            );
+            return Err(Error::io("open the mirror", path, source));
+        }
         if self.is_directory && near.disk.is_directory(path).is_none() && !records.all()?.is_empty() {
             let source = io::Error::new(
                 io::ErrorKind::NotFound,
@@ -124,6 +140,9 @@ impl Far {
             newest: None,
             damaged_near: BTreeSet::new(),
             damaged_far: BTreeSet::new(),
+            not_lasting: BTreeSet::new(),
+            verified: BTreeSet::new(),
+            counted: None,
             metrics: BTreeMap::new(),
         })
     }
@@ -137,6 +156,26 @@ impl Mirror {
 
     fn path(&self) -> &Path {
         self.far.home.path()
+    }
+
+    /// The newest generation of the mirror that counts.
+    pub(crate) fn newest(&self) -> Result<Option<u64>, Error> {
+        Ok(self.home().generations()?.into_iter().rfind(|there| self.counts(*there)))
+    }
+
+    /// The newest generation that counted in the last update, even if that failed later.
+    pub(crate) fn counted(&self) -> Option<u64> {
+        self.counted
+    }
+
+    /// False for a generation that a machine that fails could take away.
+    fn counts(&self, generation: u64) -> bool {
+        !self.damaged_far.contains(&generation) && !self.not_lasting.contains(&generation)
+    }
+
+    /// Notes generations of the mirror that turned out to be damaged.
+    pub(crate) fn note_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
+        self.damaged_far.extend(generations);
     }
 
     /// Checks that the claim stands.
@@ -202,15 +241,18 @@ impl Mirror {
             Wanted::Newest(step, _) if !at_once => step.get(),
             _ => 1,
         };
-        let damaged: Vec<u64> = here.iter().copied().filter(|here| self.damaged_far.contains(here)).collect();
-        for generation in damaged {
+        let again: Vec<u64> =
+            here.iter().copied().filter(|here| there.contains(here) && !self.counts(*here)).collect();
+        for generation in again {
+            let is_damaged = self.damaged_far.contains(&generation);
             match self.send(generation, timing, &mut updated)? {
-                Step::Done => updated.healed.push(generation),
+                Step::Done if is_damaged => updated.healed.push(generation),
+                Step::Done => {}
                 Step::Left => {}
                 Step::Ended => return Ok(updated),
             }
         }
-        updated.newest = there.iter().copied().rfind(|there| !self.damaged_far.contains(there));
+        updated.newest = there.iter().copied().rfind(|there| self.counts(*there));
         let is_due =
             |generation: u64| updated.newest.is_none_or(|newest| generation >= newest.saturating_add(step));
         let due: Vec<u64> = here.iter().copied().rev().filter(|generation| is_due(*generation)).collect();
@@ -225,14 +267,38 @@ impl Mirror {
                 Step::Ended => return Ok(updated),
             }
         }
-        for generation in self.others(&here, &there, updated.newest)? {
-            if let Step::Ended = self.send(generation, timing, &mut updated)? {
-                return Ok(updated);
-            }
+        self.counted = updated.newest;
+        // A failure with one of the others does not keep the mirror from the rest of its work.
+        let others = self.send_others(&here, &there, timing, &mut updated);
+        if updated.is_unfinished {
+            return others.map(|()| updated);
         }
-        self.pin(&here)?;
-        self.retire(updated.newest)?;
-        Ok(updated)
+        let pinned = self.pin(&here);
+        if pinned.is_ok() {
+            self.retire(&mut updated.newest)?;
+        }
+        self.counted = updated.newest;
+        others.and(pinned).map(|()| updated)
+    }
+
+    /// Copies the generations besides the newest.
+    fn send_others(
+        &mut self,
+        here: &[u64],
+        there: &BTreeSet<u64>,
+        timing: &Arc<dyn Timing>,
+        updated: &mut Updated,
+    ) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for generation in self.others(here, there, updated.newest)? {
+            match self.send(generation, timing, updated) {
+                Ok(Step::Ended) => break,
+                Ok(Step::Done | Step::Left) => {}
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+            self.check()?;
+        }
+        outcome
     }
 
     /// The generations to copy besides the newest, newest first.
@@ -312,21 +378,38 @@ impl Mirror {
         self.near.home.check()?;
         self.records.announce(generation, &likeness)?;
         self.check()?;
-        if self.damaged_far.contains(&generation) {
-            self.claim.move_aside(generation)?;
+        if !self.counts(generation) && self.home().has(generation) {
+            self.make_way(generation)?;
         }
-        let Published { outcome, .. } = sealed.publish();
+        let Published { is_there, outcome } = sealed.publish();
+        if let (true, Err(_)) = (is_there, &outcome) {
+            self.not_lasting.insert(generation);
+        }
         outcome?;
         self.records.confirm(generation)?;
         if let (Some(retention), Some(manifest)) = (self.far.wanted.retention(), manifest) {
             self.metrics.insert(generation, retention.metrics(&manifest));
         }
         self.damaged_far.remove(&generation);
+        self.not_lasting.remove(&generation);
+        self.verified.insert(generation);
         self.newest = self.newest.max(Some(generation));
         updated.copied.push(generation);
         let (path, mirror) = (self.near.home.path(), self.path());
         tracing::info!(path = %path.display(), mirror = %mirror.display(), generation, "mirrored");
         Ok(Step::Done)
+    }
+
+    /// Takes the name of a generation of the mirror that does not count away from it.
+    fn make_way(&mut self, generation: u64) -> Result<(), Error> {
+        if !self.damaged_far.contains(&generation) {
+            let removed = self.claim.remove_at_once(generation);
+            let path = self.home().location(generation);
+            if removed.map_err(|source| Error::writing("remove", &path, source))? {
+                return Ok(());
+            }
+        }
+        self.claim.move_aside(generation)
     }
 
     /// Pins at the mirror what is pinned on the near level.
@@ -344,17 +427,32 @@ impl Mirror {
         Ok(())
     }
 
-    /// Removes from the mirror what its rules do not keep. Newer ones than `newest` are not of this
-    /// run.
-    fn retire(&mut self, newest: Option<u64>) -> Result<(), Error> {
+    /// Removes from the mirror what its rules do not keep, once the newest is known to be whole.
+    /// Newer ones than `newest` are not of this run. If that turns out to be damaged, nothing is
+    /// removed, and it is the one before.
+    fn retire(&mut self, newest: &mut Option<u64>) -> Result<(), Error> {
         let retention = self.far.wanted.retention().cloned();
-        let (Some(newest), Some(retention)) = (newest, retention) else { return Ok(()) };
+        let (Some(last), Some(retention)) = (*newest, retention) else { return Ok(()) };
         let there = self.home().generations()?;
-        let there: Vec<u64> = there.into_iter().filter(|generation| *generation <= newest).collect();
+        let there: Vec<u64> = there.into_iter().filter(|generation| *generation <= last).collect();
         self.note_metrics(&*Arc::clone(self.home()), &there, &retention);
         let pinned = self.home().pinned(&there);
-        let kept = retention.kept(&there, &self.damaged_far, &pinned, &self.metrics);
-        for generation in there.into_iter().filter(|generation| !kept.contains_key(generation)) {
+        let uncounted = &self.damaged_far | &self.not_lasting;
+        let kept = retention.kept(&there, &uncounted, &pinned, &self.metrics);
+        let old: Vec<u64> =
+            there.iter().copied().filter(|generation| !kept.contains_key(generation)).collect();
+        if !old.is_empty() && !self.verified.contains(&last) {
+            match examine_at(&**self.home(), last, &self.far.protection)? {
+                Condition::Whole(_) | Condition::Sealed => drop(self.verified.insert(last)),
+                Condition::Damaged(error) => {
+                    warn(format!("generation {last} of the mirror cannot be used, older ones stay: {error}"));
+                    self.damaged_far.insert(last);
+                    *newest = there.into_iter().rfind(|there| self.counts(*there));
+                    return Ok(());
+                }
+            }
+        }
+        for generation in old {
             match self.claim.remove(generation) {
                 Ok(true) => drop(self.metrics.remove(&generation)),
                 Ok(false) => {}
@@ -371,7 +469,14 @@ impl Mirror {
     pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         self.check()?;
         let there = self.home().generations()?;
-        for newer in there.into_iter().rev().take_while(|newer| *newer > generation) {
+        let newer: Vec<u64> = there.into_iter().rev().take_while(|newer| *newer > generation).collect();
+        // Both levels keep what is pinned: nothing is removed in vain.
+        for level in [&self.near.home, self.home()] {
+            if let Some(pinned) = level.pinned(&newer).last().copied() {
+                return Err(Error::NotDiscarded { path: level.location(pinned), generation: pinned });
+            }
+        }
+        for newer in newer {
             let path = self.home().location(newer);
             match self.claim.remove(newer) {
                 Ok(true) => {}
@@ -417,8 +522,14 @@ impl Mirror {
                 "generation {generation} of the mirror cannot be used, and is replaced by that of {}: {error}",
                 self.near.home.path().display()
             ));
-            if let Step::Done = self.send(generation, timing, updated)? {
-                updated.healed.push(generation);
+            match self.send(generation, timing, updated)? {
+                Step::Done => updated.healed.push(generation),
+                // The near level removed it meanwhile, for example.
+                Step::Left => lost.push(generation),
+                Step::Ended => {
+                    lost.push(generation);
+                    break;
+                }
             }
         }
         Ok(lost)

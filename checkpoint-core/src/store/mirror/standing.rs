@@ -50,13 +50,17 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
         };
         let here = levels.near(newest_near)?;
         let there = levels.far(newest_far)?;
-        let is_far_known = match &there {
-            Some(file) => {
-                levels.near(newest_far)?.as_ref() == Some(file) || levels.is_recorded(newest_far, file, false)
-            }
-            None => false,
-        };
-        if is_far_known {
+        let at_far = levels.near(newest_far)?;
+        let is_recorded = there.as_ref().is_some_and(|file| levels.is_recorded(newest_far, file, false));
+        if there.is_some() && at_far == there {
+            return Ok(Standing::Behind);
+        }
+        if is_recorded && newest_near < newest_far {
+            // It was sent, and the near level lost it: it was damaged, and is not replaced yet.
+            return Ok(Standing::Ahead { near: Some(newest_near) });
+        }
+        // A number that both have for two whole files is of two runs, whatever was sent before.
+        if is_recorded && (at_far.is_none() || levels.is_damaged_near(newest_far)?) {
             return Ok(Standing::Behind);
         }
         let is_near_known = match &here {
@@ -71,7 +75,7 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
                 false => Standing::Behind,
             });
         }
-        if there.is_none() || levels.is_damaged_far(newest_far)? {
+        if levels.is_damaged_far(newest_far)? || there.is_none() {
             far.pop();
         } else if here.is_none() || levels.is_damaged_near(newest_near)? {
             if newest_near == newest_far {
@@ -161,6 +165,12 @@ mod tests {
             // Two runs.
             (&[(4, 'd')], &[(1, 'A')], &[], apart(4, 1)),
             (&[(4, 'd')], &[(9, 'A')], &[], apart(4, 9)),
+            // The near level lost what it had sent, and does not take an older one for the newest.
+            (&[(2, 'b')], &[(2, 'b'), (3, 'c')], &[(3, 'c', true)], ahead(Some(2))),
+            (&[(2, 'b')], &[(3, 'c')], &[(3, 'c', false)], ahead(Some(2))),
+            // It has another file of a number that it had sent.
+            (&[(2, 'b'), (3, 'C')], &[(2, 'b'), (3, 'c')], &[(3, 'c', true)], apart(3, 3)),
+            (&[(2, 'b'), (3, '!')], &[(2, 'b'), (3, 'c')], &[(3, 'c', true)], behind.clone()),
             // Damage is no other run.
             (&[(4, 'd'), (5, 'e')], &[(4, 'd'), (5, '!')], &[], behind.clone()),
             (&[(4, 'd'), (5, '!')], &[(4, 'd'), (5, 'e')], &[], behind.clone()),

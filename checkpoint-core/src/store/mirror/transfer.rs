@@ -108,8 +108,8 @@ pub(super) enum Copied {
     Ended,
 }
 
-/// The side whose checksums are compared. A copy is always compared with its original by the length
-/// and the end.
+/// The side whose checksums decide whether the original is whole. Where a copy can be read before it
+/// is published, its own are compared too; elsewhere the bytes that were sent, with a second read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verify {
     /// The original, before it is sent: a mirror may be slow to read from, or give nothing back
@@ -141,14 +141,37 @@ impl Source for Paced {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         pace.before(buffer.len() as u64, &*self.timing);
         if self.timing.is_to_end() {
-            return Err(io::ErrorKind::Interrupted.into());
+            // Readers try an interrupted read again by themselves, without an end.
+            return Err(io::Error::other("the run ends, or discards what is copied"));
         }
         self.source.read_exact_at(buffer, offset)
     }
 }
 
+/// A source that is read at the pace of reading.
+fn paced(source: Box<dyn Source>, pace: &Pace, timing: &Arc<dyn Timing>) -> Paced {
+    Paced { source, pace: Mutex::new(pace.for_reading()), timing: Arc::clone(timing) }
+}
+
 /// Copies a generation into a draft. The caller publishes it.
 pub(super) fn copy(
+    from: &dyn Home,
+    generation: u64,
+    protection: &Protection,
+    how: (Verify, impl FnOnce() -> Result<Box<dyn Draft>, Error>),
+    conduct: Conduct<'_>,
+) -> Result<Copied, Error> {
+    let copied = try_copy(from, generation, protection, how, conduct);
+    let is_damage = match &copied {
+        Ok(Copied::Damaged(_)) => true,
+        Ok(_) => false,
+        Err(error) => error.is_damage(),
+    };
+    // Where a lock was not to be had, a save may have written over the file once it was retired.
+    if is_damage && !from.has(generation) { Ok(Copied::Gone) } else { copied }
+}
+
+fn try_copy(
     from: &dyn Home,
     generation: u64,
     protection: &Protection,
@@ -171,13 +194,16 @@ pub(super) fn copy(
     let mut manifest = None;
     if verify == Verify::Original {
         let Some(source) = open()? else { return Ok(Copied::Gone) };
-        let paced = Paced { source, pace: Mutex::new(pace.for_reading()), timing: Arc::clone(timing) };
-        let examined = examine(Box::new(paced), &path, generation, protection);
+        let examined = examine(Box::new(paced(source, pace, timing)), &path, generation, protection);
         match examined {
+            _ if timing.is_to_end() => return Ok(Copied::Ended),
             Ok(Condition::Whole(found)) => manifest = Some(found),
             Ok(Condition::Sealed) => {}
             Ok(Condition::Damaged(error)) => return Ok(Copied::Damaged(error)),
-            Err(_) if timing.is_to_end() => return Ok(Copied::Ended),
+            // It is for another key: only its bytes can be copied.
+            Err(Error::Encrypted { .. }) => {}
+            // It stays as it is, and must not keep others from the mirror.
+            Err(error) if is_lasting(&error) => return Ok(Copied::Damaged(error)),
             Err(error) => return Err(error),
         }
     }
@@ -200,9 +226,7 @@ pub(super) fn copy(
             Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
             read => read?,
         }
-        if verify == Verify::Copy {
-            sum.update(bytes);
-        }
+        sum.update(bytes);
         draft.write_all(bytes).map_err(|source| Error::writing("write", draft.path(), source))?;
         offset += piece as u64;
     }
@@ -212,33 +236,58 @@ pub(super) fn copy(
     let reopen = || sealed.open().map_err(not_read_back);
     if let Some(copy) = reopen()? {
         let mut is_same = Likeness::of(&*copy).map_err(not_read_back)? == likeness;
-        let condition = match verify {
-            Verify::Copy => Some(examine(copy, &path, generation, protection)?),
-            Verify::Original => None,
+        let examined = examine(Box::new(paced(copy, pace, timing)), &path, generation, protection);
+        let condition = match examined {
+            _ if timing.is_to_end() => return Ok(Copied::Ended),
+            Err(Error::Encrypted { .. }) if verify == Verify::Original => Condition::Sealed,
+            examined => examined?,
         };
         match condition {
             // The checksums of a whole file cover every byte of it.
-            Some(Condition::Whole(found)) => manifest = Some(found),
-            Some(condition) => {
+            Condition::Whole(found) => manifest = Some(found),
+            condition => {
                 if let Some(copy) = reopen()? {
                     let expected = (length, sum.finalize());
                     is_same &= sum_of(&*copy, &mut buffer).map_err(not_read_back)? == expected;
                 }
+                // An original that was whole a moment ago is not damaged.
+                is_same &= verify == Verify::Copy || matches!(condition, Condition::Sealed);
                 if let (true, Condition::Damaged(error)) = (is_same, condition) {
                     return Ok(Copied::Damaged(error));
                 }
             }
-            None => {}
         }
         if !is_same {
             let why = "it was written, and other bytes are read back".to_owned();
             return Err(Error::Damaged { path: written, part: "copy".to_owned(), why });
+        }
+    } else {
+        // The place gives nothing back yet: what was sent is compared with the original once more.
+        let again = sum_of(&paced(source, pace, timing), &mut buffer);
+        if timing.is_to_end() {
+            return Ok(Copied::Ended);
+        }
+        if again.map_err(unread)? != (length, sum.finalize()) {
+            let why = "two reads of it gave other bytes: memory or a disk may be failing".to_owned();
+            return Err(Error::Damaged { path, part: "copy".to_owned(), why });
         }
     }
     if timing.is_to_end() {
         return Ok(Copied::Ended);
     }
     Ok(Copied::Ready(Ready { sealed, likeness, manifest }))
+}
+
+/// True if a file is not damaged, and this program will not be able to read it.
+fn is_lasting(error: &Error) -> bool {
+    match error {
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+        Error::NotAuthentic { .. }
+        | Error::FormatTooNew { .. }
+        | Error::NotEncrypted { .. }
+        | Error::BuiltWithout { .. } => true,
+        _ => false,
+    }
 }
 
 /// The length of a file, and the checksum of all of it.

@@ -19,7 +19,7 @@ const SIMULATE: &str = "/project/heat.pipeline/steps/simulate";
 const REPORT: &str = "/project/heat.pipeline/steps/report";
 
 /// The mirror of [`PATH`].
-pub(super) const FAR: &str = "/far/run.ckpt";
+pub(super) const FAR: &str = "/far.ckpt";
 
 /// The directory of a machine that has nothing but the mirror.
 const OTHER_MACHINE: &str = "/other/run.ckpt";
