@@ -6,7 +6,9 @@
 //! [`loading`]. A format of another library inside a field, such as JSON text, makes no difference.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -30,19 +32,50 @@ pub(crate) struct OfRun {
     parts: Mutex<Vec<Counted>>,
     /// Values with newer generations behind theirs, each with its generation.
     behind: Mutex<Vec<(u64, Weak<Value>)>>,
+    /// The bytes that the newest checkpoint counts on, and those of a save that has begun: no file
+    /// is cut below them, whether it is open or not.
+    promised: Mutex<Lengths>,
+    /// The same for parts of the state that were encoded earlier.
+    promised_in_parts: Mutex<Lengths>,
+    /// The bytes that the loaded generations count on.
+    loaded: Mutex<BTreeMap<u64, Lengths>>,
+}
+
+/// The greatest count of each file, over all values that have it.
+pub(crate) type Lengths = BTreeMap<PathBuf, u64>;
+
+/// Adds a count of a file.
+fn add(lengths: &mut Lengths, path: PathBuf, length: u64) {
+    let greatest = lengths.entry(path).or_default();
+    *greatest = length.max(*greatest);
 }
 
 /// The outputs of a loaded state.
 pub(crate) type Found = Vec<Weak<Value>>;
 
 /// An output in a state that is being saved.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Counted {
     value: Arc<Value>,
     file: Option<Arc<OpenFile>>,
     length: u64,
     durable: bool,
     run: Weak<OfRun>,
+}
+
+impl fmt::Debug for Counted {
+    /// Leaves out the run, which may have this very value.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Counted").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+impl Counted {
+    /// The path of the file, and the number of its bytes that count.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn of_file(&self) -> (PathBuf, u64) {
+        (self.value.path(), self.length)
+    }
 }
 
 thread_local! {
@@ -110,8 +143,8 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
     let file = value.open_file();
     SAVING.with_borrow_mut(|saving| {
         let Some(Saving { run, counted }) = saving else { return };
+        add(&mut lock(&run.promised), value.path(), length);
         if let Some(file) = &file {
-            file.promise(length);
             run.note(file);
         }
         value.belongs_to(run);
@@ -133,8 +166,7 @@ pub(super) fn add_loaded(value: &Arc<Value>) {
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
     for Counted { value, file, length, durable, run } in counted {
         *file = value.sync(file.as_ref(), *length, *durable)?;
-        if let (Some(file), Some(run)) = (&file, run.upgrade()) {
-            file.promise(*length);
+        if let (Some(file), Some(run)) = (file, run.upgrade()) {
             run.note(file);
         }
     }
@@ -143,10 +175,15 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
 
 /// Notes that the checkpoint is the newest from now on.
 pub(crate) fn acknowledge(counted: &[Counted]) {
-    for Counted { value, file, length, .. } in counted {
-        if let Some(file) = file {
-            file.acknowledge(*length);
+    // All counts come first: two values may count bytes of one file.
+    if let Some(run) = counted.iter().find_map(|counted| counted.run.upgrade()) {
+        let mut lengths = Lengths::new();
+        for Counted { value, length, .. } in counted {
+            add(&mut lengths, value.path(), *length);
         }
+        lock(&run.promised).extend(lengths);
+    }
+    for Counted { value, .. } in counted {
         if let Err(error) = value.was_saved() {
             warn(format!("an output keeps what the checkpoint does not count, until the next load: {error}"));
         }
@@ -169,8 +206,18 @@ impl OfRun {
         durable: bool,
         keeps_cut: bool,
     ) -> Arc<OfRun> {
-        let (files, parts, behind) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(OfRun { disk, path, durable, keeps_cut, files, parts, behind })
+        Arc::new(OfRun {
+            disk,
+            path,
+            durable,
+            keeps_cut,
+            files: Mutex::default(),
+            parts: Mutex::default(),
+            behind: Mutex::default(),
+            promised: Mutex::default(),
+            promised_in_parts: Mutex::default(),
+            loaded: Mutex::default(),
+        })
     }
 
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {
@@ -194,7 +241,7 @@ impl OfRun {
 
     /// The path of an output in a checkpoint: relative if it is near the checkpoint directory, so
     /// that the two can be moved together.
-    pub(super) fn stored<'p>(&self, path: &'p Path) -> &'p Path {
+    pub(crate) fn stored<'p>(&self, path: &'p Path) -> &'p Path {
         let near = self.directory().and_then(|directory| path.strip_prefix(directory).ok());
         near.unwrap_or(path)
     }
@@ -213,12 +260,30 @@ impl OfRun {
     }
 
     /// Notes a file that a value of this run has open.
-    pub(super) fn note(&self, file: &Arc<OpenFile>) {
+    pub(super) fn note(self: &Arc<Self>, file: &Arc<OpenFile>) {
+        file.add_run(self);
         let mut files = lock(&self.files);
         if !files.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(file))) {
             files.retain(|known| known.strong_count() > 0);
             files.push(Arc::downgrade(file));
         }
+    }
+
+    /// The number of bytes of a file that a checkpoint of this run counts on.
+    pub(super) fn promised(&self, path: &Path) -> u64 {
+        let of = |lengths: &Mutex<Lengths>| lock(lengths).get(path).copied().unwrap_or(0);
+        of(&self.promised).max(of(&self.promised_in_parts))
+    }
+
+    /// True if the other run has the same checkpoint directory.
+    pub(super) fn is_same(&self, other: &OfRun) -> bool {
+        std::ptr::eq(self, other) || (self.path.is_some() && self.path == other.path)
+    }
+
+    /// Takes over what an earlier run of this directory has promised about a file.
+    pub(super) fn inherit(&self, earlier: &OfRun, path: &Path) {
+        let length = earlier.promised(path);
+        lock(&self.promised).entry(path.to_owned()).or_insert(length);
     }
 
     /// Sets the outputs in parts of the state that were encoded earlier.
@@ -227,14 +292,40 @@ impl OfRun {
         *lock(&self.parts) = parts;
     }
 
+    /// Sets the counts of all parts of the state, also of those that were not decoded yet.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn promise_parts<'p>(&self, counts: impl Iterator<Item = (&'p String, &'p u64)>) {
+        let mut lengths = Lengths::new();
+        for (path, length) in counts {
+            let path = self.directory().map_or_else(|| PathBuf::from(path), |parent| parent.join(path));
+            add(&mut lengths, path, *length);
+        }
+        *lock(&self.promised_in_parts) = lengths;
+    }
+
+    /// Checks the outputs of a part of a state, and changes none. Another part may count more bytes
+    /// of a file.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn check_part(self: &Arc<Self>, found: &Found) -> Result<(), Error> {
+        found.iter().filter_map(Weak::upgrade).try_for_each(|value| value.give_to(self, Age::Newest))
+    }
+
     /// Checks the outputs of a state that this run loaded from a generation, and changes none.
     pub(crate) fn check(self: &Arc<Self>, found: &Found, generation: u64, age: Age) -> Result<(), Error> {
+        let mut lengths = Lengths::new();
         for value in found.iter().filter_map(Weak::upgrade) {
             value.give_to(self, age)?;
             if age == Age::Behind {
                 lock(&self.behind).push((generation, Arc::downgrade(&value)));
             }
+            if let Some((path, length)) = value.of_run() {
+                add(&mut lengths, path, length);
+            }
         }
+        if age != Age::Behind {
+            lock(&self.promised).extend(lengths.clone());
+        }
+        lock(&self.loaded).insert(generation, lengths);
         Ok(())
     }
 
@@ -245,6 +336,9 @@ impl OfRun {
 
     /// Notes that a generation is the newest now: the newer ones were removed.
     pub(crate) fn is_newest(&self, generation: u64) {
+        if let Some(lengths) = lock(&self.loaded).get(&generation) {
+            lock(&self.promised).extend(lengths.clone());
+        }
         lock(&self.behind).retain(|(behind, value)| {
             let is_behind = *behind != generation;
             if !is_behind && let Some(value) = value.upgrade() {

@@ -187,15 +187,28 @@ impl Value {
         Ok(())
     }
 
+    /// The path and the count of a value that its run loaded.
+    pub(super) fn of_run(&self) -> Option<(PathBuf, u64)> {
+        let inner = self.inner();
+        match (&inner.file, &inner.run) {
+            (Whereabouts::Loaded(_, path), Some(_)) => Some((path.clone(), inner.length)),
+            _ => None,
+        }
+    }
+
     /// Opens the file of a value that its run loaded, and cuts it, unless a value of this program
-    /// has it open: that one may still append.
+    /// has it open: that one may still append. Another value of the state may count more bytes of
+    /// the file: then it is left to that one.
     pub(super) fn open_after_load(&self) -> Result<(), Error> {
         let mut inner = self.inner();
         let (Whereabouts::Loaded(_, path), Some(run), false) = (&inner.file, &inner.run, inner.is_behind)
         else {
             return Ok(());
         };
-        if run.open_at(path).is_some() { Ok(()) } else { inner.open(&self.owner).map(drop) }
+        if run.open_at(path).is_some() || inner.is_below_promise() {
+            return Ok(());
+        }
+        inner.open(&self.owner).map(drop)
     }
 
     /// Lets the value be written to: the newer generations are gone.
@@ -208,7 +221,7 @@ impl Value {
     pub(super) fn was_saved(&self) -> Result<(), Error> {
         let mut inner = self.inner();
         inner.is_behind = false;
-        if self.owner.strong_count() == 0 {
+        if self.owner.strong_count() == 0 || inner.is_below_promise() {
             return Ok(());
         }
         let file = match &inner.file {
@@ -258,7 +271,7 @@ impl Value {
             Some(file) => Arc::clone(file),
             None => {
                 let mut inner = self.inner();
-                if inner.is_behind {
+                if inner.is_behind || inner.is_below_promise() {
                     let run = inner.run.clone().ok_or_else(|| inner.fault(OutputFault::OtherRun))?;
                     look(&**run.disk(), &inner.path(), &inner.counts())?;
                     return Ok(None);
@@ -322,6 +335,14 @@ impl Inner {
         Error::Output { path: self.path(), counted: self.length, fault }
     }
 
+    /// True if the file is not open for this value, and a checkpoint counts on more of its bytes.
+    fn is_below_promise(&self) -> bool {
+        match (&self.file, &self.run) {
+            (Whereabouts::Loaded(_, path), Some(run)) => self.length < run.promised(path),
+            _ => false,
+        }
+    }
+
     /// Opens the file, where it is not open.
     fn open(&mut self, value: &Owner) -> Result<Arc<OpenFile>, Error> {
         let (file, end) = match (&self.file, &self.run) {
@@ -334,6 +355,8 @@ impl Inner {
                 if let Some(file) = run.open_at(path) {
                     let file_end = verify(file.content(), path, &self.counts())?;
                     (file, file_end)
+                } else if self.is_below_promise() {
+                    return Err(self.fault(OutputFault::NotNewest));
                 } else {
                     let counts = self.counts();
                     OpenFile::go_on(Arc::clone(run.disk()), path, &counts, self.keeps_cut, value)?

@@ -8,19 +8,6 @@ use crate::error::{Error, OutputFault};
 use crate::store::Opening;
 
 impl OpenFile {
-    /// A checkpoint is about to count on this many bytes: they are not cut off any more.
-    pub(in crate::outputs) fn promise(&self, counted: u64) {
-        if self.process.is_current() {
-            let mut state = self.state();
-            state.promised = state.promised.max(counted);
-        }
-    }
-
-    /// The newest checkpoint counts on this many bytes.
-    pub(in crate::outputs) fn acknowledge(&self, counted: u64) {
-        self.state().promised = counted;
-    }
-
     /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are durable
     /// if that is wanted. The program may append meanwhile.
     pub(in crate::outputs) fn sync(&self, counted: u64, durable: bool) -> Result<(), Error> {
