@@ -232,6 +232,8 @@ impl OpenFile {
             return Err(self.fault(counted, OutputFault::NotNewest));
         }
         self.write_waiting(state)?;
+        self.check_length(state)?;
+        self.cut_rest(state)?;
         verify(&*self.file, &self.path, &Counts { length: counted, end: end.hash() })?;
         let found = state.length;
         self.cut(state, counted, found, keeps_cut)?;
@@ -335,17 +337,29 @@ impl OpenFile {
         written
     }
 
-    /// Writes bytes behind those that count. After an error none of them count, and a later call
-    /// writes over them.
+    /// Writes bytes behind those that count. After an error none of them count, and they are cut.
     fn write(&self, state: &mut Written, bytes: &[u8]) -> Result<(), Error> {
         self.check_process(state.length)?;
         self.check_length(state)?;
+        self.cut_rest(state)?;
         let end = state.length + bytes.len() as u64;
-        state.reach = state.reach.max(end);
-        let written = self.file.write_all_at(bytes, state.length);
-        written.map_err(|source| Error::writing("append to", &self.path, source))?;
+        state.reach = end;
+        if let Err(source) = self.file.write_all_at(bytes, state.length) {
+            // If this fails, too, the next sync does it.
+            let _ = self.cut_rest(state);
+            return Err(Error::writing("append to", &self.path, source));
+        }
         state.since.update(bytes);
         state.length = end;
+        Ok(())
+    }
+
+    /// Cuts off what a failed write left behind the bytes that count.
+    fn cut_rest(&self, state: &mut Written) -> Result<(), Error> {
+        if state.reach > state.length {
+            self.file.set_length(state.length).map_err(|source| Error::writing("cut", &self.path, source))?;
+            state.reach = state.length;
+        }
         Ok(())
     }
 

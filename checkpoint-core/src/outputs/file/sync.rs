@@ -17,6 +17,7 @@ impl OpenFile {
             let mut state = self.state();
             self.write_waiting(&mut state)?;
             self.check_length(&state)?;
+            self.cut_rest(&mut state)?;
             if state.length < counted {
                 return Err(self.fault(counted, OutputFault::Shorter { length: state.length }));
             }
