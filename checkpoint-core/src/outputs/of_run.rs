@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::file::OpenFile;
@@ -39,6 +40,10 @@ pub(crate) struct OfRun {
     promised_in_parts: Mutex<Lengths>,
     /// The bytes that the loaded generations count on.
     loaded: Mutex<BTreeMap<u64, Lengths>>,
+    /// True for the part of a member: its group accepts a save later, or refuses it.
+    is_part: AtomicBool,
+    /// The outputs of a part that was saved, and that the group has not accepted yet.
+    unaccepted: Mutex<Vec<Counted>>,
 }
 
 /// The greatest count of each file, over all values that have it.
@@ -173,8 +178,16 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Notes that the checkpoint is the newest from now on.
+/// Notes that the checkpoint is the newest from now on; that of a part, once its group accepts it.
 pub(crate) fn acknowledge(counted: &[Counted]) {
+    match counted.iter().find_map(|counted| counted.run.upgrade()) {
+        Some(run) if run.is_part.load(Ordering::Acquire) => *lock(&run.unaccepted) = counted.to_vec(),
+        _ => accept(counted),
+    }
+}
+
+/// Notes that the checkpoint is the newest from now on.
+pub(crate) fn accept(counted: &[Counted]) {
     // All counts come first: two values may count bytes of one file.
     if let Some(run) = counted.iter().find_map(|counted| counted.run.upgrade()) {
         let mut lengths = Lengths::new();
@@ -217,6 +230,8 @@ impl OfRun {
             promised: Mutex::default(),
             promised_in_parts: Mutex::default(),
             loaded: Mutex::default(),
+            is_part: AtomicBool::new(false),
+            unaccepted: Mutex::default(),
         })
     }
 
@@ -284,6 +299,18 @@ impl OfRun {
     pub(super) fn inherit(&self, earlier: &OfRun, path: &Path) {
         let length = earlier.promised(path);
         lock(&self.promised).entry(path.to_owned()).or_insert(length);
+    }
+
+    /// Notes that this is the run of a member of a group.
+    #[cfg(feature = "group")]
+    pub(crate) fn is_part(&self) {
+        self.is_part.store(true, Ordering::Release);
+    }
+
+    /// The outputs of the part that was saved last. Only a group that accepts it lets files go back.
+    #[cfg(feature = "group")]
+    pub(crate) fn take_unaccepted(&self) -> Vec<Counted> {
+        std::mem::take(&mut *lock(&self.unaccepted))
     }
 
     /// Sets the outputs in parts of the state that were encoded earlier.

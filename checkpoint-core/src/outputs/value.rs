@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::counts::{Counts, look, verify};
+use super::counts::{Counts, is_one_file, look, verify};
 use super::end::End;
 use super::file::OpenFile;
 use super::of_run::OfRun;
@@ -292,20 +292,26 @@ impl Value {
         if inner.path() == path && is_ours {
             return Ok(());
         }
-        if let Whereabouts::Named(place, _) = &mut inner.file {
-            *place = Place::of(&path);
-            return Ok(());
-        }
         let disk: Arc<dyn Disk> = inner
             .run
             .as_ref()
             .map_or_else(|| Arc::new(RealDisk::default()) as _, |run| Arc::clone(run.disk()));
+        let is_named = matches!(inner.file, Whereabouts::Named(..));
+        if !is_named && is_one_file(&*disk, &inner.path(), &path) {
+            // Another run counts on the file, or it is the present file by another path.
+            return if is_ours { Ok(()) } else { Err(inner.fault(OutputFault::OtherRun)) };
+        }
+        if let Whereabouts::Named(place, _) = &mut inner.file {
+            *place = Place::of(&path);
+            return Ok(());
+        }
         if let Whereabouts::Open(file) = &inner.file {
             file.flush(inner.length)?;
         }
         let counts = inner.counts();
         let (file, end) = if inner.length > 0 && look(&*disk, &path, &counts).is_ok() {
-            OpenFile::go_on(disk, &path, &counts, false, &self.owner)?
+            // It may be the file of another run, so what is cut is kept.
+            OpenFile::go_on(disk, &path, &counts, true, &self.owner)?
         } else {
             let source = look(&*disk, &inner.path(), &counts)?;
             let file = OpenFile::create(disk, &path, &self.owner)?;
