@@ -921,3 +921,74 @@ fn finish_takes_a_file_back_to_the_state_that_stands() {
     drop(backup);
     assert_files(path, 10);
 }
+
+#[test]
+fn a_copy_elsewhere_leaves_a_far_output_to_its_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    ["home", "scratch", "elsewhere"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
+    let open = |name: &str| Checkpointer::<Chain>::open(at(name).join("run.ckpt")).unwrap();
+    let mut chain = Chain::new(&at("scratch"));
+    (0..10).for_each(|_| chain.advance());
+    open("home").save(&chain).unwrap();
+    checkpointed::inspect::copy(at("home/run.ckpt"), at("elsewhere/run.ckpt")).unwrap();
+    (0..10).for_each(|_| chain.advance());
+    open("home").save(&chain).unwrap();
+    drop(chain);
+    let mut copy = open("elsewhere").load().unwrap().unwrap();
+    assert_eq!(fault_of(&copy.samples.write_all(b"x").unwrap_err()), OutputFault::OtherRun);
+    assert_files(&at("scratch"), 20);
+    // By another path, it is the run itself.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(at("home"), at("linked")).unwrap();
+        open("linked").load().unwrap().unwrap().advance();
+    }
+    // Without the original, the copy goes on. It counts less than the original did, so the rest is kept.
+    fs::remove_dir_all(at("home")).unwrap();
+    let mut chain = open("elsewhere").load().unwrap().unwrap();
+    assert_files(&at("scratch"), 10);
+    let start = expected(10).0.len();
+    let cut = content(&at("scratch"), &format!("chain.csv.cut-at-{start}"));
+    assert!(cut.starts_with(&expected(20).0[start..]));
+    chain.advance();
+}
+
+#[test]
+fn a_group_and_scopes_keep_what_a_damaged_one_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let damage = |path: &Path| fs::write(path.join("00000000000000000002.ckpt"), "damage").unwrap();
+    let group = || {
+        let member = checkpointed::group::Threads::new(1).remove(0);
+        Checkpointer::<Several>::builder(path.join("group.ckpt")).open_group(member).unwrap()
+    };
+    let mut state = Several { values: vec![Appended::at(path.join("group.csv"))] };
+    let mut members = group();
+    for text in ["one", ",two"] {
+        state.values[0].write_all(text.as_bytes()).unwrap();
+        members.save(&state).unwrap();
+    }
+    drop((state, members));
+    damage(&path.join("group.ckpt"));
+    drop(group().load().unwrap().unwrap());
+    assert_eq!(content(path, "group.csv"), b"one");
+    assert_eq!(content(path, "group.csv.cut-at-3"), b",two");
+
+    let scopes = || checkpointed::Scopes::open(path.join("scopes.ckpt")).unwrap();
+    let mut first = scopes();
+    let mut scope = first.enter::<Several>("scope").unwrap();
+    let mut state = Several { values: vec![Appended::at(path.join("scopes.csv"))] };
+    for text in ["one", ",two"] {
+        state.values[0].write_all(text.as_bytes()).unwrap();
+        scope.save(&state).unwrap();
+    }
+    drop((state, scope));
+    drop(first);
+    damage(&path.join("scopes.ckpt"));
+    let mut again = scopes();
+    assert!(again.restore().unwrap());
+    drop(again.enter::<Several>("scope").unwrap().restored().unwrap());
+    assert_eq!(content(path, "scopes.csv"), b"one");
+    assert_eq!(content(path, "scopes.csv.cut-at-3"), b",two");
+}

@@ -16,7 +16,7 @@ use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
 use crate::evolution::Program;
 use crate::outcome::{Decision, Finished, SaveReason, Saved, StopReason};
-use crate::outputs::{self, Counted, OfRun};
+use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::read_back::Net;
@@ -339,7 +339,9 @@ impl Scopes {
         let path = self.checkpoints.path().to_owned();
         let decoded = embedded::decode::<T>(&path, name, &self.known::<T>()?.program, bytes)?;
         let outputs = self.checkpoints.outputs();
-        outputs.check_part(&decoded.outputs)?;
+        // A damaged generation may count on what is cut, and may be repaired.
+        let is_newest = self.checkpoints.last_load().is_none_or(|report| report.skipped.is_empty());
+        outputs.check_part(&decoded.outputs, if is_newest { Age::Newest } else { Age::Older })?;
         outputs.open(&decoded.outputs)?;
         Ok(*decoded.state)
     }

@@ -269,10 +269,20 @@ impl OpenFile {
             .ok_or_else(|| Error::NameTaken { operation: "create", path: self.real.clone() })?;
         let failed = |source| Error::writing("write", &path, source);
         let kept = kept.map_err(failed)?;
-        self.pieces(length, found, |offset, bytes| {
-            kept.write_all_at(bytes, offset - length).map_err(failed)
-        })?;
-        kept.sync().map_err(failed)
+        let written = self
+            .pieces(length, found, |offset, bytes| kept.write_all_at(bytes, offset - length).map_err(failed))
+            .and_then(|()| kept.sync().map_err(failed));
+        if let Err(error) = written {
+            // A part of it would stay at each restart, on a disk that is full already.
+            let _ = self.disk.remove(&path);
+            return Err(error);
+        }
+        // Its name is durable before the bytes are cut.
+        let directory = path.parent().unwrap_or(&path);
+        match self.disk.sync_directory(directory) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            result => result.map_err(|source| Error::writing("sync", directory, source)),
+        }
     }
 
     /// Reads a part of the file piece by piece.

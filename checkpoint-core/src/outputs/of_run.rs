@@ -249,9 +249,25 @@ impl OfRun {
     }
 
     /// The name of the checkpoint directory.
-    pub(super) fn name(&self) -> String {
+    fn name(&self) -> String {
         let name = self.path.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
         name.unwrap_or_default().to_owned()
+    }
+
+    /// The checkpoint directory, as a checkpoint has it beside an output: its name, or its whole path
+    /// if the output is not near. A copy of the directory elsewhere leads to the same output then.
+    pub(super) fn stored_name(&self, path: &Path) -> String {
+        let whole = self.path.as_deref().filter(|_| self.stored(path).is_absolute());
+        whole.and_then(Path::to_str).map_or_else(|| self.name(), str::to_owned)
+    }
+
+    /// True if a checkpoint directory with this stored name is, or was, another path than this one.
+    pub(super) fn is_elsewhere(&self, name: &str) -> bool {
+        let is_named_so = match Path::new(name).is_absolute() {
+            true => self.path.as_deref() == Some(Path::new(name)),
+            false => name == self.name(),
+        };
+        !is_named_so && !name.is_empty() && self.path.is_some()
     }
 
     /// The path of an output in a checkpoint: relative if it is near the checkpoint directory, so
@@ -261,12 +277,20 @@ impl OfRun {
         near.unwrap_or(path)
     }
 
-    /// True if an output of the directory of that name, beside this one, must be left to it: this
-    /// directory is a copy.
+    /// True if an output of the directory of that stored name must be left to it: it is there, and
+    /// this directory is a copy.
     pub(super) fn is_other(&self, name: &str) -> bool {
-        let is_named_so = name == self.name() || name.is_empty() || self.path.is_none();
-        let other = self.directory().map(|directory| directory.join(name));
-        !is_named_so && other.is_some_and(|other| self.disk.is_directory(&other) == Some(true))
+        let other = self.directory().filter(|_| self.is_elsewhere(name)).map(|parent| parent.join(name));
+        other.is_some_and(|other| self.disk.is_directory(&other) == Some(true) && !self.leads_here(&other))
+    }
+
+    /// True if another path leads to the checkpoint directory.
+    fn leads_here(&self, other: &Path) -> bool {
+        let identity = |path: &Path| {
+            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            self.disk.identity(&path).ok().flatten().ok_or(path)
+        };
+        self.path.as_deref().is_some_and(|path| identity(path) == identity(other))
     }
 
     /// The file at this path, if a value of this process has it open.
@@ -333,8 +357,8 @@ impl OfRun {
     /// Checks the outputs of a part of a state, and changes none. Another part may count more bytes
     /// of a file.
     #[cfg(feature = "scopes")]
-    pub(crate) fn check_part(self: &Arc<Self>, found: &Found) -> Result<(), Error> {
-        found.iter().filter_map(Weak::upgrade).try_for_each(|value| value.give_to(self, Age::Newest))
+    pub(crate) fn check_part(self: &Arc<Self>, found: &Found, age: Age) -> Result<(), Error> {
+        found.iter().filter_map(Weak::upgrade).try_for_each(|value| value.give_to(self, age))
     }
 
     /// Checks the outputs of a state that this run loaded from a generation, and changes none.

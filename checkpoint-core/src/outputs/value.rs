@@ -135,7 +135,7 @@ impl Value {
             Whereabouts::Loaded(_, path) => path.clone(),
         };
         let (path, run) = match run {
-            Some(run) => (run.stored(&path), run.name()),
+            Some(run) => (run.stored(&path), run.stored_name(&path)),
             None => (path.as_path(), String::new()),
         };
         let path = path.to_str().ok_or_else(|| {
@@ -182,8 +182,9 @@ impl Value {
         if !is_behind && (inner.length > 0 || run.disk().exists(path)) {
             look(&**run.disk(), path, &inner.counts())?;
         }
+        // A directory that moved may be a copy, whose original counts on more.
+        inner.keeps_cut = run.keeps_cut() || age != Age::Newest || run.is_elsewhere(&stored.run);
         (inner.run, inner.is_behind) = (Some(Arc::clone(run)), is_behind);
-        inner.keeps_cut = run.keeps_cut() || age != Age::Newest;
         Ok(())
     }
 

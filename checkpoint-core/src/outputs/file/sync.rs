@@ -86,14 +86,25 @@ impl OpenFile {
         if self.state().has_durable_name {
             return Ok(());
         }
-        let mut directories = self.real.ancestors().skip(1);
-        if let Some(parent) = directories.next() {
-            match self.disk.sync_directory(parent) {
+        // The directories above are those behind symbolic links.
+        let parent = self.real.parent().unwrap_or(&self.real);
+        let parent = std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
+        for (above, directory) in parent.ancestors().enumerate() {
+            match self.disk.sync_directory(directory) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result.map_err(|source| Error::writing("sync", parent, source))?,
+                // Some file systems above, which the program did not make, cannot sync a directory.
+                Err(error)
+                    if above > 0
+                        && matches!(
+                            error.kind(),
+                            io::ErrorKind::InvalidInput
+                                | io::ErrorKind::Unsupported
+                                | io::ErrorKind::NotFound
+                                | io::ErrorKind::ReadOnlyFilesystem
+                        ) => {}
+                result => result.map_err(|source| Error::writing("sync", directory, source))?,
             }
         }
-        let _ = directories.try_for_each(|directory| self.disk.sync_directory(directory));
         self.state().has_durable_name = true;
         Ok(())
     }
