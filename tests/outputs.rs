@@ -653,6 +653,12 @@ fn a_full_disk_loses_no_line_of_an_output() {
         let long = vec![b'='; 500 << 10];
         let error = chain.log.write_all(&long).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{error}");
+        // If the program gives it up, nothing of it stays, also where it goes back to a clone.
+        assert_eq!(content(&directory, "chain.log"), b"");
+        let backup = chain.clone();
+        drop(std::mem::replace(&mut chain, backup));
+        chain.advance();
+        checkpoints.save(&chain).unwrap();
         fs::remove_file(&hog).unwrap();
         chain.log.write_all(&long).unwrap();
         checkpoints.save(&chain).unwrap();
@@ -698,4 +704,291 @@ fn a_forked_process_leaves_the_output_of_its_parent() {
     }
     let directory = tempfile::tempdir().unwrap();
     crate::common::assert_passed(&once_more(test, &[], directory.path()).output().unwrap());
+}
+
+/// Values that may count bytes of one file.
+#[checkpointed]
+#[derive(Clone)]
+struct Several {
+    values: Vec<Appended>,
+}
+
+fn several(directory: &Path) -> Checkpointer<Several> {
+    Checkpointer::open(directory.join("several.ckpt")).unwrap()
+}
+
+/// An output with `now`, and a clone of it from when it had `best`.
+fn best_and_now(path: &Path) -> (Appended, Appended) {
+    let mut now = Appended::at(path.join("chain.csv"));
+    now.write_all(b"best").unwrap();
+    let best = now.clone();
+    now.write_all(b",now").unwrap();
+    (best, now)
+}
+
+#[test]
+fn of_two_counts_of_a_file_the_greater_one_is_kept() {
+    for is_reversed in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let (best, mut now) = best_and_now(path);
+        let mut values = vec![best, now.clone()];
+        if is_reversed {
+            values.reverse();
+        }
+        several(path).save(&Several { values: values.clone() }).unwrap();
+        now.write_all(b", later").unwrap();
+        drop((values, now));
+        for _ in 0..2 {
+            let mut loaded = several(path).load().unwrap().unwrap();
+            assert_eq!(content(path, "chain.csv"), b"best,now");
+            let (now, best) = if is_reversed { (0, 1) } else { (1, 0) };
+            loaded.values[now].write_all(b"+").unwrap();
+            loaded.values[now].flush().unwrap();
+            assert_eq!(fault_of(&loaded.values[best].write_all(b"x").unwrap_err()), OutputFault::InUse);
+            // Without the greater one, the newest checkpoint still counts on its bytes.
+            let mut best = loaded.values.swap_remove(best);
+            drop(loaded);
+            assert_eq!(fault_of(&best.write_all(b"x").unwrap_err()), OutputFault::NotNewest);
+        }
+    }
+}
+
+#[test]
+fn going_back_to_a_clone_cuts_nothing_that_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (best, now) = best_and_now(path);
+    let mut checkpoints = several(path);
+    // The clones are saved after the one that appends was dropped, as by a thread that saves.
+    let both = Several { values: vec![best.clone(), now.clone()] };
+    drop(now);
+    checkpoints.save(&both).unwrap();
+    assert_eq!(content(path, "chain.csv"), b"best,now");
+    drop(both);
+    // Another checkpointer that saves the older one does not count for this one.
+    let mut other = Checkpointer::<Several>::open(path.join("other.ckpt")).unwrap();
+    let mut state = Several { values: vec![best] };
+    other.save(&state).unwrap();
+    assert_eq!(fault_of(&state.values[0].write_all(b"x").unwrap_err()), OutputFault::NotNewest);
+    checkpoints.save(&state).unwrap();
+    state.values[0].write_all(b"!").unwrap();
+    drop(state);
+    assert_eq!(content(path, "chain.csv"), b"best!");
+}
+
+#[test]
+fn a_stale_value_cuts_nothing_that_a_checkpoint_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    (0..10).for_each(|_| chain.advance());
+    open(path).save(&chain).unwrap();
+    drop(chain);
+    let mut checkpoints = open(path);
+    let mut chain = checkpoints.load().unwrap().unwrap();
+    let mut stale = checkpoints.load().unwrap().unwrap();
+    (0..10).for_each(|_| chain.advance());
+    checkpoints.save(&chain).unwrap();
+    drop(chain);
+    assert_eq!(fault_of(&stale.samples.write_all(b"x").unwrap_err()), OutputFault::NotNewest);
+    assert_files(path, 20);
+    // The file goes back only when a checkpoint has the stale value.
+    checkpoints.save(&stale).unwrap();
+    assert_files(path, 10);
+    stale.advance();
+    checkpoints.finish(&stale).unwrap();
+    drop(stale);
+    assert_files(path, 11);
+}
+
+#[test]
+fn scopes_cut_nothing_that_a_scope_inside_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let run = |until: u64| {
+        let mut scopes = checkpointed::Scopes::open(path.join("run.ckpt")).unwrap();
+        scopes.restore().unwrap();
+        let mut program = scopes.enter::<()>("program").unwrap();
+        let warm = program.once("warm-up", |_| {
+            let mut chain = Chain::new(path);
+            (0..5).for_each(|_| chain.advance());
+            Ok::<_, Error>(chain)
+        });
+        let warm = warm.unwrap();
+        if until > 10 {
+            let mut warm = warm.clone();
+            assert_eq!(fault_of(&warm.samples.write_all(b"x").unwrap_err()), OutputFault::NotNewest);
+        }
+        let mut inner = program.enter::<Chain>("inner").unwrap();
+        let mut chain = inner.restored().unwrap_or(warm);
+        while chain.step < until {
+            chain.advance();
+            inner.save(&chain).unwrap();
+        }
+        (0..3).for_each(|_| chain.advance());
+    };
+    run(10);
+    run(15);
+    run(20);
+    run(20);
+    let mut loaded = checkpointed::Scopes::open(path.join("run.ckpt")).unwrap();
+    assert!(loaded.restore().unwrap());
+    assert_eq!(content(path, "chain.csv")[..expected(20).0.len()], expected(20).0);
+}
+
+#[test]
+fn to_continue_in_the_own_file_leaves_it_to_its_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    let mut checkpoints = open(path);
+    for _ in 0..2 {
+        (0..10).for_each(|_| chain.advance());
+        checkpoints.save(&chain).unwrap();
+    }
+    drop((chain, checkpoints));
+    fs::hard_link(path.join("chain.csv"), path.join("link.csv")).unwrap();
+    let mut reader = CheckpointReader::<Chain>::open(path.join("run.ckpt")).unwrap();
+    let mut seen = reader.load_generation(1).unwrap();
+    for name in ["chain.csv", "link.csv"] {
+        let error = seen.samples.continue_in(path.join(name)).unwrap_err();
+        assert_eq!(fault(&error), OutputFault::OtherRun, "{name}");
+    }
+    assert_files(path, 20);
+    // A file that begins with the same bytes may be that of another run: what is cut is kept.
+    fs::copy(path.join("chain.csv"), path.join("moved.csv")).unwrap();
+    seen.samples.continue_in(path.join("moved.csv")).unwrap();
+    let start = expected(10).0;
+    assert_eq!(content(path, "moved.csv"), start);
+    let cut = content(path, &format!("moved.csv.cut-at-{}", start.len()));
+    assert_eq!([start, cut].concat(), expected(20).0);
+}
+
+#[test]
+fn a_group_that_refuses_a_save_leaves_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let run = |goes_back: bool| {
+        thread::scope(|scope| {
+            let members = checkpointed::group::Threads::new(2).into_iter().enumerate();
+            let members = members.map(|(rank, member)| {
+                scope.spawn(move || {
+                    let builder = Checkpointer::<Several>::builder(path.join("run.ckpt"));
+                    let mut group = builder.open_group(member).unwrap();
+                    let own = path.join(format!("{rank}.csv"));
+                    let mut state =
+                        group.load_or_else(|| Several { values: vec![Appended::at(&own)] }).unwrap();
+                    if !goes_back {
+                        state.values[0].write_all(b"one").unwrap();
+                        group.save(&state).unwrap();
+                        let older = state.clone();
+                        state.values[0].write_all(b",two").unwrap();
+                        group.save(&state).unwrap();
+                        drop(state);
+                        if rank == 0 {
+                            fs::rename(&own, own.with_extension("away")).unwrap();
+                        }
+                        group.save(&older).unwrap_err();
+                        if rank == 0 {
+                            fs::rename(own.with_extension("away"), &own).unwrap();
+                        }
+                    }
+                })
+            });
+            members.collect::<Vec<_>>().into_iter().for_each(|member| member.join().unwrap());
+        });
+    };
+    run(false);
+    for rank in 0..2 {
+        assert_eq!(content(path, &format!("{rank}.csv")), b"one,two");
+    }
+    run(true);
+}
+
+#[test]
+fn finish_takes_a_file_back_to_the_state_that_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    let mut checkpoints = open(path);
+    (0..10).for_each(|_| chain.advance());
+    checkpoints.save(&chain).unwrap();
+    let backup = chain.clone();
+    (0..5).for_each(|_| chain.advance());
+    drop(chain);
+    assert!(checkpoints.finish(&backup).unwrap().saved.is_none());
+    drop(backup);
+    assert_files(path, 10);
+}
+
+#[test]
+fn a_copy_elsewhere_leaves_a_far_output_to_its_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    ["home", "scratch", "elsewhere"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
+    let open = |name: &str| Checkpointer::<Chain>::open(at(name).join("run.ckpt")).unwrap();
+    let mut chain = Chain::new(&at("scratch"));
+    (0..10).for_each(|_| chain.advance());
+    open("home").save(&chain).unwrap();
+    checkpointed::inspect::copy(at("home/run.ckpt"), at("elsewhere/run.ckpt")).unwrap();
+    (0..10).for_each(|_| chain.advance());
+    open("home").save(&chain).unwrap();
+    drop(chain);
+    let mut copy = open("elsewhere").load().unwrap().unwrap();
+    assert_eq!(fault_of(&copy.samples.write_all(b"x").unwrap_err()), OutputFault::OtherRun);
+    assert_files(&at("scratch"), 20);
+    // By another path, it is the run itself.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(at("home"), at("linked")).unwrap();
+        open("linked").load().unwrap().unwrap().advance();
+    }
+    // Without the original, the copy goes on. It counts less than the original did, so the rest is kept.
+    fs::remove_dir_all(at("home")).unwrap();
+    let mut chain = open("elsewhere").load().unwrap().unwrap();
+    assert_files(&at("scratch"), 10);
+    let start = expected(10).0.len();
+    let cut = content(&at("scratch"), &format!("chain.csv.cut-at-{start}"));
+    assert!(cut.starts_with(&expected(20).0[start..]));
+    chain.advance();
+}
+
+#[test]
+fn a_group_and_scopes_keep_what_a_damaged_one_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let damage = |path: &Path| fs::write(path.join("00000000000000000002.ckpt"), "damage").unwrap();
+    let group = || {
+        let member = checkpointed::group::Threads::new(1).remove(0);
+        Checkpointer::<Several>::builder(path.join("group.ckpt")).open_group(member).unwrap()
+    };
+    let mut state = Several { values: vec![Appended::at(path.join("group.csv"))] };
+    let mut members = group();
+    for text in ["one", ",two"] {
+        state.values[0].write_all(text.as_bytes()).unwrap();
+        members.save(&state).unwrap();
+    }
+    drop((state, members));
+    damage(&path.join("group.ckpt"));
+    drop(group().load().unwrap().unwrap());
+    assert_eq!(content(path, "group.csv"), b"one");
+    assert_eq!(content(path, "group.csv.cut-at-3"), b",two");
+
+    let scopes = || checkpointed::Scopes::open(path.join("scopes.ckpt")).unwrap();
+    let mut first = scopes();
+    let mut scope = first.enter::<Several>("scope").unwrap();
+    let mut state = Several { values: vec![Appended::at(path.join("scopes.csv"))] };
+    for text in ["one", ",two"] {
+        state.values[0].write_all(text.as_bytes()).unwrap();
+        scope.save(&state).unwrap();
+    }
+    drop((state, scope));
+    drop(first);
+    damage(&path.join("scopes.ckpt"));
+    let mut again = scopes();
+    assert!(again.restore().unwrap());
+    drop(again.enter::<Several>("scope").unwrap().restored().unwrap());
+    assert_eq!(content(path, "scopes.csv"), b"one");
+    assert_eq!(content(path, "scopes.csv.cut-at-3"), b",two");
 }

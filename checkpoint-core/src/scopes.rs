@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
 use crate::evolution::Program;
-use crate::outcome::{Decision, Finished, LoadReport, SaveReason, Saved, StopReason};
-use crate::outputs::{self, Age, Counted};
+use crate::outcome::{Decision, Finished, SaveReason, Saved, StopReason};
+use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::read_back::Net;
@@ -111,6 +111,9 @@ struct Frame {
     kept: Option<Vec<u8>>,
     /// The results of work done once since they were kept, by name.
     done: BTreeMap<String, Vec<u8>>,
+    /// The paths of the outputs in `kept` and in `done`, and the greatest count of each: a restart
+    /// that has not decoded all of them yet must cut no file below it.
+    lengths: BTreeMap<String, u64>,
     /// The outputs in `kept` and in `done`.
     #[serde(skip)]
     outputs: Vec<Counted>,
@@ -136,6 +139,19 @@ enum Calls {
     /// Its variables could not be kept, and the ones before are outdated: nothing is saved until it
     /// keeps new ones.
     Failed,
+}
+
+impl Frame {
+    /// Adds the outputs of a part.
+    fn note(&mut self, outputs: Vec<Counted>, of_run: &OfRun) {
+        for (path, length) in outputs.iter().map(Counted::of_file) {
+            // A path that is not UTF-8 was refused when the part was encoded.
+            let path = of_run.stored(&path).to_string_lossy().into_owned();
+            let greatest = self.lengths.entry(path).or_default();
+            *greatest = length.max(*greatest);
+        }
+        self.outputs.extend(outputs);
+    }
 }
 
 impl Checkpoint for Stack {
@@ -186,6 +202,8 @@ impl Scopes {
         let is_begun = !frames.is_empty();
         if is_begun {
             self.stack.calls = calls;
+            let lengths = frames.iter().flat_map(|frame| frame.lengths.iter());
+            self.checkpoints.outputs().promise_parts(lengths);
             self.restored = frames;
             self.calls = Calls::Kept;
         }
@@ -219,6 +237,7 @@ impl Scopes {
                     call: *call,
                     kept: None,
                     done: BTreeMap::new(),
+                    lengths: BTreeMap::new(),
                     outputs: Vec::new(),
                     calls,
                     asked: 0,
@@ -319,9 +338,10 @@ impl Scopes {
         let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
         let decoded = embedded::decode::<T>(&path, name, &self.known::<T>()?.program, bytes)?;
-        let generation = self.checkpoints.last_load().map_or(0, LoadReport::generation);
         let outputs = self.checkpoints.outputs();
-        outputs.check(&decoded.outputs, generation, Age::Newest)?;
+        // A damaged generation may count on what is cut, and may be repaired.
+        let is_newest = self.checkpoints.last_load().is_none_or(|report| report.skipped.is_empty());
+        outputs.check_part(&decoded.outputs, if is_newest { Age::Newest } else { Age::Older })?;
         outputs.open(&decoded.outputs)?;
         Ok(*decoded.state)
     }
@@ -346,6 +366,8 @@ impl Scopes {
     fn saved<R>(&mut self, save: impl FnOnce(&mut Checkpointer<Stack>, &Stack) -> R) -> R {
         let outputs = self.stack.frames.iter().flat_map(|frame| frame.outputs.iter().cloned());
         self.checkpoints.outputs().set_parts(outputs.collect());
+        let lengths = self.stack.frames.iter().flat_map(|frame| frame.lengths.iter());
+        self.checkpoints.outputs().promise_parts(lengths);
         let saved = save(&mut self.checkpoints, &self.stack);
         // They know the run, and it would know them for ever.
         self.checkpoints.outputs().set_parts(Vec::new());
@@ -434,8 +456,11 @@ impl<T: Checkpoint> Scope<'_, T> {
         // Set first: if the variables panic, nothing is kept.
         frame.calls = Calls::Failed;
         let outputs = self.scopes.encode(variables, &mut bytes)?;
+        let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let frame = self.scopes.frame()?;
-        frame.outputs = outputs;
+        frame.lengths.clear();
+        frame.outputs.clear();
+        frame.note(outputs, &of_run);
         frame.calls = Calls::Kept;
         frame.kept = Some(bytes);
         Ok(())
@@ -527,8 +552,9 @@ impl<T: Checkpoint> Scope<'_, T> {
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut bytes = Vec::new();
         let outputs = self.scopes.encode(&result, &mut bytes)?;
+        let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let frame = self.scopes.frame()?;
-        frame.outputs.extend(outputs);
+        frame.note(outputs, &of_run);
         frame.done.insert(name.to_owned(), bytes);
         Ok(result)
     }

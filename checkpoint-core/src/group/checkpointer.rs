@@ -20,6 +20,7 @@ use crate::base::warnings::{Warnings, warn};
 use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, ExitCodes, Finished, LoadReport, SaveReason, SaveStarted, Saved, StopReason};
+use crate::outputs;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
 use crate::schedule::Due;
@@ -121,6 +122,7 @@ struct Look {
 impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     pub(super) fn new(calls: Calls<G>, opened: Opened<T>) -> GroupCheckpointer<T, G> {
         let Opened { path, builder, disk, root, leftovers, part, accepted, background, exit_codes } = opened;
+        part.outputs().is_part();
         GroupCheckpointer {
             calls,
             turns: Turns::new(),
@@ -551,7 +553,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         };
         let stands = self.stands(state, &metadata);
         let saved = match self.calls.gather(Ok(stands))?.into_iter().all(|stands| stands) {
-            true => None,
+            true => {
+                outputs::accept(&self.part.outputs().take_unaccepted());
+                None
+            }
             false => {
                 let saved = self.save_now(&SaveReason::Finishing, state, metadata);
                 Some(saved.map_err(|failed| failed.error)?)
@@ -584,6 +589,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
 
 impl<T: Checkpoint, G: Group> Drop for GroupCheckpointer<T, G> {
     fn drop(&mut self) {
+        // They know the run, and it would know them for ever.
+        drop(self.part.outputs().take_unaccepted());
         if let Some(Pending { attempt, .. }) = &self.pending {
             let warnings = self.warnings.clone();
             let _warnings = warnings.enter();

@@ -33,6 +33,8 @@ struct Candidate {
     generation: u64,
     /// True if it was asked for, and there are newer ones.
     is_behind: bool,
+    /// True if newer tables are damaged.
+    has_skipped: bool,
     table: Table,
     manifest: Manifest,
 }
@@ -93,7 +95,12 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
             // A member whose outputs are gone is an error of all, before any of them is cut.
             let loaded = loaded.and_then(|decoded| {
-                let age = if candidate.is_behind { Age::Behind } else { Age::Newest };
+                let age = match candidate.is_behind {
+                    true => Age::Behind,
+                    false if tried.is_empty() && !candidate.has_skipped => Age::Newest,
+                    // A damaged generation may count on what is cut, and may be repaired.
+                    false => Age::Older,
+                };
                 self.part.outputs().check(&decoded.outputs, generation, age).map(|()| decoded)
             });
             let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));
@@ -236,7 +243,8 @@ impl Search {
                     }
                     let (table, manifest) = (*decoded.state, container.manifest().clone());
                     let is_behind = self.is_exact && self.has_newer;
-                    return Ok(Some(Candidate { generation, is_behind, table, manifest }));
+                    let has_skipped = !self.skipped.is_empty();
+                    return Ok(Some(Candidate { generation, is_behind, has_skipped, table, manifest }));
                 }
                 Err(error) if error.is_damage() && !self.is_exact => self.skip(generation, error),
                 Err(error) => return Err(error),

@@ -23,6 +23,7 @@ use crate::base::panics::message;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{Decision, Progress, SaveReason, SaveStarted, Saved};
+use crate::outputs;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::checkpointer::grouped::Cost;
 use crate::run::lifecycle::SaveOutcome;
@@ -232,6 +233,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         order: Order,
         facts: Result<Vec<Facts>, Error>,
     ) -> Result<Saved, Box<Failed>> {
+        // A part that is refused lets no file go back.
+        let counted = self.part.outputs().take_unaccepted();
         if self.calls.is_broken() {
             // Rank 0 may have got all answers: the part stays.
             let lost = facts.map_or_else(|error| error, |_| self.calls.lost("a member is lost"));
@@ -266,6 +269,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             Verdict::Accepted { saved, kept } => {
                 self.newest = Some((generation, attempt.name.clone()));
                 self.accepted.make();
+                outputs::accept(&counted);
                 if let Some(kept) = kept {
                     if let Some(writer) = self.part.halves().1.settled_writer() {
                         writer.retire_all_but(&kept);

@@ -41,6 +41,12 @@ pub(super) fn look(disk: &dyn Disk, path: &Path, counts: &Counts) -> Result<Box<
     Ok(file)
 }
 
+/// True if two paths lead to one file.
+pub(super) fn is_one_file(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| disk.open_growing(path, Opening::Look).ok()?.identity().ok()?;
+    one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
 pub(super) fn not_opened(path: &Path, counts: &Counts, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::NotFound {
         return Error::Output { path: path.to_owned(), counted: counts.length, fault: OutputFault::Gone };

@@ -12,6 +12,7 @@ use super::counts::{
     Counts, MOST_NAMES, behind_links, not_opened, open_to_write, put_aside, verify, with_end,
 };
 use super::end::End;
+use super::of_run::OfRun;
 use super::value::Owner;
 use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
@@ -30,6 +31,8 @@ pub(super) struct OpenFile {
     process: Process,
     file: Box<dyn Growing>,
     state: Mutex<Written>,
+    /// The runs that count on its bytes.
+    runs: Mutex<Vec<Arc<OfRun>>>,
     /// Held during a sync: its outcome must not be mixed up with that of another.
     syncing: Mutex<()>,
 }
@@ -50,8 +53,6 @@ struct Written {
     /// True after a failed sync: the system may have dropped bytes, and marked them clean.
     is_doubtful: bool,
     has_durable_name: bool,
-    /// The number of bytes that the newest checkpoint counts on.
-    promised: u64,
     /// The number of times that the file was cut.
     cuts: u64,
     /// The one that appends.
@@ -132,12 +133,31 @@ impl OpenFile {
             since: crc32fast::Hasher::new(),
             is_doubtful: false,
             has_durable_name: false,
-            promised: length,
             cuts: 0,
             owner: Weak::clone(owner),
         };
         let (process, path, state) = (Process::current(), path.to_owned(), Mutex::new(state));
-        Arc::new(OpenFile { path, real, disk, process, file, state, syncing: Mutex::default() })
+        let (runs, syncing) = (Mutex::default(), Mutex::default());
+        Arc::new(OpenFile { path, real, disk, process, file, state, runs, syncing })
+    }
+
+    /// Adds a run that counts on its bytes. It stands for an earlier one of the same directory.
+    pub(super) fn add_run(&self, run: &Arc<OfRun>) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        match runs.iter_mut().find(|known| known.is_same(run)) {
+            Some(known) if Arc::ptr_eq(known, run) => {}
+            Some(earlier) => {
+                run.inherit(earlier, &self.path);
+                *earlier = Arc::clone(run);
+            }
+            None => runs.push(Arc::clone(run)),
+        }
+    }
+
+    /// The number of bytes that must not be cut: a checkpoint of some run counts on them.
+    fn promised(&self) -> u64 {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.iter().map(|run| run.promised(&self.path)).max().unwrap_or(0)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -187,7 +207,7 @@ impl OpenFile {
     pub(super) fn go_back(&self, value: &Owner, counts: (u64, &End), keeps_cut: bool) -> Result<(), Error> {
         self.check_process(counts.0)?;
         let mut state = self.state();
-        if state.owner.strong_count() > 0 || value.strong_count() == 0 || counts.0 < state.promised {
+        if state.owner.strong_count() > 0 || value.strong_count() == 0 || counts.0 < self.promised() {
             return Ok(());
         }
         self.own(&mut state, value, counts, keeps_cut)
@@ -208,10 +228,12 @@ impl OpenFile {
         if state.owner.strong_count() > 0 {
             return Err(self.fault(counted, OutputFault::InUse));
         }
-        if counted < state.promised {
+        if counted < self.promised() {
             return Err(self.fault(counted, OutputFault::NotNewest));
         }
         self.write_waiting(state)?;
+        self.check_length(state)?;
+        self.cut_rest(state)?;
         verify(&*self.file, &self.path, &Counts { length: counted, end: end.hash() })?;
         let found = state.length;
         self.cut(state, counted, found, keeps_cut)?;
@@ -247,10 +269,20 @@ impl OpenFile {
             .ok_or_else(|| Error::NameTaken { operation: "create", path: self.real.clone() })?;
         let failed = |source| Error::writing("write", &path, source);
         let kept = kept.map_err(failed)?;
-        self.pieces(length, found, |offset, bytes| {
-            kept.write_all_at(bytes, offset - length).map_err(failed)
-        })?;
-        kept.sync().map_err(failed)
+        let written = self
+            .pieces(length, found, |offset, bytes| kept.write_all_at(bytes, offset - length).map_err(failed))
+            .and_then(|()| kept.sync().map_err(failed));
+        if let Err(error) = written {
+            // A part of it would stay at each restart, on a disk that is full already.
+            let _ = self.disk.remove(&path);
+            return Err(error);
+        }
+        // Its name is durable before the bytes are cut.
+        let directory = path.parent().unwrap_or(&path);
+        match self.disk.sync_directory(directory) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            result => result.map_err(|source| Error::writing("sync", directory, source)),
+        }
     }
 
     /// Reads a part of the file piece by piece.
@@ -315,17 +347,29 @@ impl OpenFile {
         written
     }
 
-    /// Writes bytes behind those that count. After an error none of them count, and a later call
-    /// writes over them.
+    /// Writes bytes behind those that count. After an error none of them count, and they are cut.
     fn write(&self, state: &mut Written, bytes: &[u8]) -> Result<(), Error> {
         self.check_process(state.length)?;
         self.check_length(state)?;
+        self.cut_rest(state)?;
         let end = state.length + bytes.len() as u64;
-        state.reach = state.reach.max(end);
-        let written = self.file.write_all_at(bytes, state.length);
-        written.map_err(|source| Error::writing("append to", &self.path, source))?;
+        state.reach = end;
+        if let Err(source) = self.file.write_all_at(bytes, state.length) {
+            // If this fails, too, the next sync does it.
+            let _ = self.cut_rest(state);
+            return Err(Error::writing("append to", &self.path, source));
+        }
         state.since.update(bytes);
         state.length = end;
+        Ok(())
+    }
+
+    /// Cuts off what a failed write left behind the bytes that count.
+    fn cut_rest(&self, state: &mut Written) -> Result<(), Error> {
+        if state.reach > state.length {
+            self.file.set_length(state.length).map_err(|source| Error::writing("cut", &self.path, source))?;
+            state.reach = state.length;
+        }
         Ok(())
     }
 

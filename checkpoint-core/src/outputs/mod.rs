@@ -17,6 +17,8 @@ use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "group")]
+pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
 pub(crate) use self::of_run::saving_part;
 pub(crate) use self::of_run::{Counted, Found, OfRun, acknowledge, loading, resolve, saving, sync_all};
@@ -128,7 +130,7 @@ impl Appended {
     /// the file already, so that a program can call it after each load.
     ///
     /// If the other file begins with these bytes, as one that was moved, it is cut behind them and
-    /// used. Any other file of that name is put aside, as by [`at`](Appended::at).
+    /// used; what is cut is kept beside it. Any other file of that name is put aside, as by [`at`](Appended::at).
     ///
     /// ```
     /// use std::io::Write;
@@ -154,8 +156,8 @@ impl Appended {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Output`] where the present file is not the one that the state counts on; an error of
-    /// reading it or of writing the other.
+    /// [`Error::Output`] where the present file is not the one that the state counts on, or where
+    /// the other is the file of another run; an error of reading it or of writing the other.
     pub fn continue_in(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.value.continue_in(path.as_ref())
     }

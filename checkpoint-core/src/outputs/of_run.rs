@@ -6,8 +6,11 @@
 //! [`loading`]. A format of another library inside a field, such as JSON text, makes no difference.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::file::OpenFile;
@@ -30,19 +33,54 @@ pub(crate) struct OfRun {
     parts: Mutex<Vec<Counted>>,
     /// Values with newer generations behind theirs, each with its generation.
     behind: Mutex<Vec<(u64, Weak<Value>)>>,
+    /// The bytes that the newest checkpoint counts on, and those of a save that has begun: no file
+    /// is cut below them, whether it is open or not.
+    promised: Mutex<Lengths>,
+    /// The same for parts of the state that were encoded earlier.
+    promised_in_parts: Mutex<Lengths>,
+    /// The bytes that the loaded generations count on.
+    loaded: Mutex<BTreeMap<u64, Lengths>>,
+    /// True for the part of a member: its group accepts a save later, or refuses it.
+    is_part: AtomicBool,
+    /// The outputs of a part that was saved, and that the group has not accepted yet.
+    unaccepted: Mutex<Vec<Counted>>,
+}
+
+/// The greatest count of each file, over all values that have it.
+pub(crate) type Lengths = BTreeMap<PathBuf, u64>;
+
+/// Adds a count of a file.
+fn add(lengths: &mut Lengths, path: PathBuf, length: u64) {
+    let greatest = lengths.entry(path).or_default();
+    *greatest = length.max(*greatest);
 }
 
 /// The outputs of a loaded state.
 pub(crate) type Found = Vec<Weak<Value>>;
 
 /// An output in a state that is being saved.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Counted {
     value: Arc<Value>,
     file: Option<Arc<OpenFile>>,
     length: u64,
     durable: bool,
     run: Weak<OfRun>,
+}
+
+impl fmt::Debug for Counted {
+    /// Leaves out the run, which may have this very value.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Counted").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+impl Counted {
+    /// The path of the file, and the number of its bytes that count.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn of_file(&self) -> (PathBuf, u64) {
+        (self.value.path(), self.length)
+    }
 }
 
 thread_local! {
@@ -110,8 +148,8 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
     let file = value.open_file();
     SAVING.with_borrow_mut(|saving| {
         let Some(Saving { run, counted }) = saving else { return };
+        add(&mut lock(&run.promised), value.path(), length);
         if let Some(file) = &file {
-            file.promise(length);
             run.note(file);
         }
         value.belongs_to(run);
@@ -133,20 +171,32 @@ pub(super) fn add_loaded(value: &Arc<Value>) {
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
     for Counted { value, file, length, durable, run } in counted {
         *file = value.sync(file.as_ref(), *length, *durable)?;
-        if let (Some(file), Some(run)) = (&file, run.upgrade()) {
-            file.promise(*length);
+        if let (Some(file), Some(run)) = (file, run.upgrade()) {
             run.note(file);
         }
     }
     Ok(())
 }
 
-/// Notes that the checkpoint is the newest from now on.
+/// Notes that the checkpoint is the newest from now on; that of a part, once its group accepts it.
 pub(crate) fn acknowledge(counted: &[Counted]) {
-    for Counted { value, file, length, .. } in counted {
-        if let Some(file) = file {
-            file.acknowledge(*length);
+    match counted.iter().find_map(|counted| counted.run.upgrade()) {
+        Some(run) if run.is_part.load(Ordering::Acquire) => *lock(&run.unaccepted) = counted.to_vec(),
+        _ => accept(counted),
+    }
+}
+
+/// Notes that the checkpoint is the newest from now on.
+pub(crate) fn accept(counted: &[Counted]) {
+    // All counts come first: two values may count bytes of one file.
+    if let Some(run) = counted.iter().find_map(|counted| counted.run.upgrade()) {
+        let mut lengths = Lengths::new();
+        for Counted { value, length, .. } in counted {
+            add(&mut lengths, value.path(), *length);
         }
+        lock(&run.promised).extend(lengths);
+    }
+    for Counted { value, .. } in counted {
         if let Err(error) = value.was_saved() {
             warn(format!("an output keeps what the checkpoint does not count, until the next load: {error}"));
         }
@@ -169,8 +219,20 @@ impl OfRun {
         durable: bool,
         keeps_cut: bool,
     ) -> Arc<OfRun> {
-        let (files, parts, behind) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(OfRun { disk, path, durable, keeps_cut, files, parts, behind })
+        Arc::new(OfRun {
+            disk,
+            path,
+            durable,
+            keeps_cut,
+            files: Mutex::default(),
+            parts: Mutex::default(),
+            behind: Mutex::default(),
+            promised: Mutex::default(),
+            promised_in_parts: Mutex::default(),
+            loaded: Mutex::default(),
+            is_part: AtomicBool::new(false),
+            unaccepted: Mutex::default(),
+        })
     }
 
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {
@@ -187,24 +249,48 @@ impl OfRun {
     }
 
     /// The name of the checkpoint directory.
-    pub(super) fn name(&self) -> String {
+    fn name(&self) -> String {
         let name = self.path.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
         name.unwrap_or_default().to_owned()
     }
 
+    /// The checkpoint directory, as a checkpoint has it beside an output: its name, or its whole path
+    /// if the output is not near. A copy of the directory elsewhere leads to the same output then.
+    pub(super) fn stored_name(&self, path: &Path) -> String {
+        let whole = self.path.as_deref().filter(|_| self.stored(path).is_absolute());
+        whole.and_then(Path::to_str).map_or_else(|| self.name(), str::to_owned)
+    }
+
+    /// True if a checkpoint directory with this stored name is, or was, another path than this one.
+    pub(super) fn is_elsewhere(&self, name: &str) -> bool {
+        let is_named_so = match Path::new(name).is_absolute() {
+            true => self.path.as_deref() == Some(Path::new(name)),
+            false => name == self.name(),
+        };
+        !is_named_so && !name.is_empty() && self.path.is_some()
+    }
+
     /// The path of an output in a checkpoint: relative if it is near the checkpoint directory, so
     /// that the two can be moved together.
-    pub(super) fn stored<'p>(&self, path: &'p Path) -> &'p Path {
+    pub(crate) fn stored<'p>(&self, path: &'p Path) -> &'p Path {
         let near = self.directory().and_then(|directory| path.strip_prefix(directory).ok());
         near.unwrap_or(path)
     }
 
-    /// True if an output of the directory of that name, beside this one, must be left to it: this
-    /// directory is a copy.
+    /// True if an output of the directory of that stored name must be left to it: it is there, and
+    /// this directory is a copy.
     pub(super) fn is_other(&self, name: &str) -> bool {
-        let is_named_so = name == self.name() || name.is_empty() || self.path.is_none();
-        let other = self.directory().map(|directory| directory.join(name));
-        !is_named_so && other.is_some_and(|other| self.disk.is_directory(&other) == Some(true))
+        let other = self.directory().filter(|_| self.is_elsewhere(name)).map(|parent| parent.join(name));
+        other.is_some_and(|other| self.disk.is_directory(&other) == Some(true) && !self.leads_here(&other))
+    }
+
+    /// True if another path leads to the checkpoint directory.
+    fn leads_here(&self, other: &Path) -> bool {
+        let identity = |path: &Path| {
+            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            self.disk.identity(&path).ok().flatten().ok_or(path)
+        };
+        self.path.as_deref().is_some_and(|path| identity(path) == identity(other))
     }
 
     /// The file at this path, if a value of this process has it open.
@@ -213,12 +299,42 @@ impl OfRun {
     }
 
     /// Notes a file that a value of this run has open.
-    pub(super) fn note(&self, file: &Arc<OpenFile>) {
+    pub(super) fn note(self: &Arc<Self>, file: &Arc<OpenFile>) {
+        file.add_run(self);
         let mut files = lock(&self.files);
         if !files.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(file))) {
             files.retain(|known| known.strong_count() > 0);
             files.push(Arc::downgrade(file));
         }
+    }
+
+    /// The number of bytes of a file that a checkpoint of this run counts on.
+    pub(super) fn promised(&self, path: &Path) -> u64 {
+        let of = |lengths: &Mutex<Lengths>| lock(lengths).get(path).copied().unwrap_or(0);
+        of(&self.promised).max(of(&self.promised_in_parts))
+    }
+
+    /// True if the other run has the same checkpoint directory.
+    pub(super) fn is_same(&self, other: &OfRun) -> bool {
+        std::ptr::eq(self, other) || (self.path.is_some() && self.path == other.path)
+    }
+
+    /// Takes over what an earlier run of this directory has promised about a file.
+    pub(super) fn inherit(&self, earlier: &OfRun, path: &Path) {
+        let length = earlier.promised(path);
+        lock(&self.promised).entry(path.to_owned()).or_insert(length);
+    }
+
+    /// Notes that this is the run of a member of a group.
+    #[cfg(feature = "group")]
+    pub(crate) fn is_part(&self) {
+        self.is_part.store(true, Ordering::Release);
+    }
+
+    /// The outputs of the part that was saved last. Only a group that accepts it lets files go back.
+    #[cfg(feature = "group")]
+    pub(crate) fn take_unaccepted(&self) -> Vec<Counted> {
+        std::mem::take(&mut *lock(&self.unaccepted))
     }
 
     /// Sets the outputs in parts of the state that were encoded earlier.
@@ -227,14 +343,40 @@ impl OfRun {
         *lock(&self.parts) = parts;
     }
 
+    /// Sets the counts of all parts of the state, also of those that were not decoded yet.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn promise_parts<'p>(&self, counts: impl Iterator<Item = (&'p String, &'p u64)>) {
+        let mut lengths = Lengths::new();
+        for (path, length) in counts {
+            let path = self.directory().map_or_else(|| PathBuf::from(path), |parent| parent.join(path));
+            add(&mut lengths, path, *length);
+        }
+        *lock(&self.promised_in_parts) = lengths;
+    }
+
+    /// Checks the outputs of a part of a state, and changes none. Another part may count more bytes
+    /// of a file.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn check_part(self: &Arc<Self>, found: &Found, age: Age) -> Result<(), Error> {
+        found.iter().filter_map(Weak::upgrade).try_for_each(|value| value.give_to(self, age))
+    }
+
     /// Checks the outputs of a state that this run loaded from a generation, and changes none.
     pub(crate) fn check(self: &Arc<Self>, found: &Found, generation: u64, age: Age) -> Result<(), Error> {
+        let mut lengths = Lengths::new();
         for value in found.iter().filter_map(Weak::upgrade) {
             value.give_to(self, age)?;
             if age == Age::Behind {
                 lock(&self.behind).push((generation, Arc::downgrade(&value)));
             }
+            if let Some((path, length)) = value.of_run() {
+                add(&mut lengths, path, length);
+            }
         }
+        if age != Age::Behind {
+            lock(&self.promised).extend(lengths.clone());
+        }
+        lock(&self.loaded).insert(generation, lengths);
         Ok(())
     }
 
@@ -245,6 +387,9 @@ impl OfRun {
 
     /// Notes that a generation is the newest now: the newer ones were removed.
     pub(crate) fn is_newest(&self, generation: u64) {
+        if let Some(lengths) = lock(&self.loaded).get(&generation) {
+            lock(&self.promised).extend(lengths.clone());
+        }
         lock(&self.behind).retain(|(behind, value)| {
             let is_behind = *behind != generation;
             if !is_behind && let Some(value) = value.upgrade() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::counts::{Counts, look, verify};
+use super::counts::{Counts, is_one_file, look, verify};
 use super::end::End;
 use super::file::OpenFile;
 use super::of_run::OfRun;
@@ -135,7 +135,7 @@ impl Value {
             Whereabouts::Loaded(_, path) => path.clone(),
         };
         let (path, run) = match run {
-            Some(run) => (run.stored(&path), run.name()),
+            Some(run) => (run.stored(&path), run.stored_name(&path)),
             None => (path.as_path(), String::new()),
         };
         let path = path.to_str().ok_or_else(|| {
@@ -182,20 +182,34 @@ impl Value {
         if !is_behind && (inner.length > 0 || run.disk().exists(path)) {
             look(&**run.disk(), path, &inner.counts())?;
         }
+        // A directory that moved may be a copy, whose original counts on more.
+        inner.keeps_cut = run.keeps_cut() || age != Age::Newest || run.is_elsewhere(&stored.run);
         (inner.run, inner.is_behind) = (Some(Arc::clone(run)), is_behind);
-        inner.keeps_cut = run.keeps_cut() || age != Age::Newest;
         Ok(())
     }
 
+    /// The path and the count of a value that its run loaded.
+    pub(super) fn of_run(&self) -> Option<(PathBuf, u64)> {
+        let inner = self.inner();
+        match (&inner.file, &inner.run) {
+            (Whereabouts::Loaded(_, path), Some(_)) => Some((path.clone(), inner.length)),
+            _ => None,
+        }
+    }
+
     /// Opens the file of a value that its run loaded, and cuts it, unless a value of this program
-    /// has it open: that one may still append.
+    /// has it open: that one may still append. Another value of the state may count more bytes of
+    /// the file: then it is left to that one.
     pub(super) fn open_after_load(&self) -> Result<(), Error> {
         let mut inner = self.inner();
         let (Whereabouts::Loaded(_, path), Some(run), false) = (&inner.file, &inner.run, inner.is_behind)
         else {
             return Ok(());
         };
-        if run.open_at(path).is_some() { Ok(()) } else { inner.open(&self.owner).map(drop) }
+        if run.open_at(path).is_some() || inner.is_below_promise() {
+            return Ok(());
+        }
+        inner.open(&self.owner).map(drop)
     }
 
     /// Lets the value be written to: the newer generations are gone.
@@ -208,7 +222,7 @@ impl Value {
     pub(super) fn was_saved(&self) -> Result<(), Error> {
         let mut inner = self.inner();
         inner.is_behind = false;
-        if self.owner.strong_count() == 0 {
+        if self.owner.strong_count() == 0 || inner.is_below_promise() {
             return Ok(());
         }
         let file = match &inner.file {
@@ -258,7 +272,7 @@ impl Value {
             Some(file) => Arc::clone(file),
             None => {
                 let mut inner = self.inner();
-                if inner.is_behind {
+                if inner.is_behind || inner.is_below_promise() {
                     let run = inner.run.clone().ok_or_else(|| inner.fault(OutputFault::OtherRun))?;
                     look(&**run.disk(), &inner.path(), &inner.counts())?;
                     return Ok(None);
@@ -279,20 +293,26 @@ impl Value {
         if inner.path() == path && is_ours {
             return Ok(());
         }
-        if let Whereabouts::Named(place, _) = &mut inner.file {
-            *place = Place::of(&path);
-            return Ok(());
-        }
         let disk: Arc<dyn Disk> = inner
             .run
             .as_ref()
             .map_or_else(|| Arc::new(RealDisk::default()) as _, |run| Arc::clone(run.disk()));
+        let is_named = matches!(inner.file, Whereabouts::Named(..));
+        if !is_named && is_one_file(&*disk, &inner.path(), &path) {
+            // Another run counts on the file, or it is the present file by another path.
+            return if is_ours { Ok(()) } else { Err(inner.fault(OutputFault::OtherRun)) };
+        }
+        if let Whereabouts::Named(place, _) = &mut inner.file {
+            *place = Place::of(&path);
+            return Ok(());
+        }
         if let Whereabouts::Open(file) = &inner.file {
             file.flush(inner.length)?;
         }
         let counts = inner.counts();
         let (file, end) = if inner.length > 0 && look(&*disk, &path, &counts).is_ok() {
-            OpenFile::go_on(disk, &path, &counts, false, &self.owner)?
+            // It may be the file of another run, so what is cut is kept.
+            OpenFile::go_on(disk, &path, &counts, true, &self.owner)?
         } else {
             let source = look(&*disk, &inner.path(), &counts)?;
             let file = OpenFile::create(disk, &path, &self.owner)?;
@@ -322,6 +342,14 @@ impl Inner {
         Error::Output { path: self.path(), counted: self.length, fault }
     }
 
+    /// True if the file is not open for this value, and a checkpoint counts on more of its bytes.
+    fn is_below_promise(&self) -> bool {
+        match (&self.file, &self.run) {
+            (Whereabouts::Loaded(_, path), Some(run)) => self.length < run.promised(path),
+            _ => false,
+        }
+    }
+
     /// Opens the file, where it is not open.
     fn open(&mut self, value: &Owner) -> Result<Arc<OpenFile>, Error> {
         let (file, end) = match (&self.file, &self.run) {
@@ -334,6 +362,8 @@ impl Inner {
                 if let Some(file) = run.open_at(path) {
                     let file_end = verify(file.content(), path, &self.counts())?;
                     (file, file_end)
+                } else if self.is_below_promise() {
+                    return Err(self.fault(OutputFault::NotNewest));
                 } else {
                     let counts = self.counts();
                     OpenFile::go_on(Arc::clone(run.disk()), path, &counts, self.keeps_cut, value)?

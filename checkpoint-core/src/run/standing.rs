@@ -40,8 +40,11 @@ pub(crate) fn generation<T: Checkpoint>(
         return None;
     }
     let (stands, mut counted) = outputs::saving(outputs, || has_bytes(state, reader.forms(), &container));
-    // An earlier run may have left them unsynced, and nothing was written to cut them since the load.
+    // An earlier run may have left them unsynced. The program may have gone back to this state, too.
     let stands = stands && outputs::sync_all(&mut counted).is_ok();
+    if stands {
+        outputs::acknowledge(&counted);
+    }
     stands.then_some(newest)
 }
 

@@ -8,19 +8,6 @@ use crate::error::{Error, OutputFault};
 use crate::store::Opening;
 
 impl OpenFile {
-    /// A checkpoint is about to count on this many bytes: they are not cut off any more.
-    pub(in crate::outputs) fn promise(&self, counted: u64) {
-        if self.process.is_current() {
-            let mut state = self.state();
-            state.promised = state.promised.max(counted);
-        }
-    }
-
-    /// The newest checkpoint counts on this many bytes.
-    pub(in crate::outputs) fn acknowledge(&self, counted: u64) {
-        self.state().promised = counted;
-    }
-
     /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are durable
     /// if that is wanted. The program may append meanwhile.
     pub(in crate::outputs) fn sync(&self, counted: u64, durable: bool) -> Result<(), Error> {
@@ -30,6 +17,7 @@ impl OpenFile {
             let mut state = self.state();
             self.write_waiting(&mut state)?;
             self.check_length(&state)?;
+            self.cut_rest(&mut state)?;
             if state.length < counted {
                 return Err(self.fault(counted, OutputFault::Shorter { length: state.length }));
             }
@@ -98,14 +86,25 @@ impl OpenFile {
         if self.state().has_durable_name {
             return Ok(());
         }
-        let mut directories = self.real.ancestors().skip(1);
-        if let Some(parent) = directories.next() {
-            match self.disk.sync_directory(parent) {
+        // The directories above are those behind symbolic links.
+        let parent = self.real.parent().unwrap_or(&self.real);
+        let parent = std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
+        for (above, directory) in parent.ancestors().enumerate() {
+            match self.disk.sync_directory(directory) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result.map_err(|source| Error::writing("sync", parent, source))?,
+                // Some file systems above, which the program did not make, cannot sync a directory.
+                Err(error)
+                    if above > 0
+                        && matches!(
+                            error.kind(),
+                            io::ErrorKind::InvalidInput
+                                | io::ErrorKind::Unsupported
+                                | io::ErrorKind::NotFound
+                                | io::ErrorKind::ReadOnlyFilesystem
+                        ) => {}
+                result => result.map_err(|source| Error::writing("sync", directory, source))?,
             }
         }
-        let _ = directories.try_for_each(|directory| self.disk.sync_directory(directory));
         self.state().has_durable_name = true;
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::disk::{Growing, Identity, Opening};
 use super::output::write_all_at;
 use super::real::{identity, must_be_regular};
+use crate::store::process::Process;
 
 /// Opens a regular file. Follows a symbolic link: the user chose the place of the file.
 pub(super) fn open(path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
@@ -27,45 +28,59 @@ pub(super) fn open(path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>
     {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    Ok(Box::new(GrowingFile(file)))
+    Ok(Box::new(GrowingFile { file, process: Process::current() }))
 }
 
 /// An open file. A file system without locks gave none.
 #[derive(Debug)]
-struct GrowingFile(File);
+struct GrowingFile {
+    file: File,
+    process: Process,
+}
+
+impl Drop for GrowingFile {
+    /// Gives the lock back at once. It lasts until the last copy of the file is closed, and a process
+    /// that another thread starts has a copy from its fork to its exec.
+    fn drop(&mut self) {
+        if cfg!(unix) && self.process.is_current() {
+            // Without a lock there is nothing to give back, and an error says so.
+            let _ = self.file.unlock();
+        }
+    }
+}
 
 impl Growing for GrowingFile {
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         #[cfg(unix)]
         {
-            std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
+            std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
         }
         #[cfg(not(unix))]
         {
             use std::io::{Read, Seek, SeekFrom};
-            let mut file = &self.0;
+            let mut file = &self.file;
             file.seek(SeekFrom::Start(offset))?;
             file.read_exact(buffer)
         }
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        write_all_at(&self.0, bytes, offset)
+        write_all_at(&self.file, bytes, offset)
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn identity(&self) -> io::Result<Option<Identity>> {
-        Ok(identity(&self.0.metadata()?))
+        Ok(identity(&self.file.metadata()?))
     }
 }
