@@ -64,7 +64,8 @@ enum To {
 }
 
 impl Mirror {
-    /// A mirror in another directory, which is created where it is absent.
+    /// A mirror in another directory, which is created where it is absent. Its parent must exist: a
+    /// disk that is not mounted is told by that.
     pub fn to(path: impl AsRef<Path>) -> Mirror {
         Mirror::new(To::Directory(Place::of(path.as_ref())))
     }
