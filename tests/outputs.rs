@@ -992,3 +992,47 @@ fn a_group_and_scopes_keep_what_a_damaged_one_counted() {
     assert_eq!(content(path, "scopes.csv"), b"one");
     assert_eq!(content(path, "scopes.csv.cut-at-3"), b",two");
 }
+
+#[test]
+fn clones_of_a_loaded_value_belong_to_the_run() {
+    /// Decodes a state as a program with a migration of its own may: the first value is dropped.
+    #[derive(serde::Serialize)]
+    struct Cloned(Appended);
+
+    impl<'de> serde::Deserialize<'de> for Cloned {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cloned, D::Error> {
+            #[derive(serde::Deserialize)]
+            #[serde(rename = "Cloned")]
+            struct First(Appended);
+            let First(first) = First::deserialize(deserializer)?;
+            Ok(Cloned(first.clone()))
+        }
+    }
+
+    #[checkpointed]
+    struct State {
+        #[serde(with = "checkpointed::json")]
+        output: Cloned,
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let open = || Checkpointer::<State>::open(path.join("run.ckpt")).unwrap();
+    let mut state = State { output: Cloned(Appended::at(path.join("a.csv"))) };
+    let mut checkpoints = open();
+    for text in ["one", ",two"] {
+        state.output.0.write_all(text.as_bytes()).unwrap();
+        checkpoints.save(&state).unwrap();
+    }
+    drop((state, checkpoints));
+    let mut checkpoints = open();
+    let older = checkpoints.load_generation(1).unwrap();
+    let mut clone = older.output.0.clone();
+    drop(older);
+    checkpoints.discard_newer(1).unwrap();
+    clone.write_all(b"!").unwrap();
+    drop(clone);
+    assert_eq!(content(path, "a.csv"), b"one!");
+    checkpoints.load().unwrap().unwrap().output.0.write_all(b"?").unwrap();
+    assert_eq!(content(path, "a.csv"), b"one?");
+}

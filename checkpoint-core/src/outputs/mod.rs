@@ -193,7 +193,10 @@ impl Write for Appended {
 impl Clone for Appended {
     /// Counts the same bytes of the same file. See the type for which of the two can be written to.
     fn clone(&self) -> Appended {
-        Appended::of(self.value.copy())
+        let copy = self.value.copy();
+        // A state that is being decoded may have clones instead of the first values.
+        of_run::add_loaded(&copy.0);
+        Appended::of(copy)
     }
 }
 

@@ -385,6 +385,16 @@ impl OfRun {
         found.iter().filter_map(Weak::upgrade).try_for_each(|value| value.open_after_load())
     }
 
+    /// Notes a copy of a value with newer generations behind it.
+    pub(super) fn copy_behind(&self, value: &Value, copy: &Arc<Value>) {
+        let mut behind = lock(&self.behind);
+        let original = behind.iter().find(|(_, known)| std::ptr::eq(known.as_ptr(), value));
+        if let Some((generation, _)) = original {
+            let copy = (*generation, Arc::downgrade(copy));
+            behind.push(copy);
+        }
+    }
+
     /// Notes that a generation is the newest now: the newer ones were removed.
     pub(crate) fn is_newest(&self, generation: u64) {
         if let Some(lengths) = lock(&self.loaded).get(&generation) {

@@ -100,7 +100,13 @@ impl Value {
 
     /// Another value that counts the same bytes.
     pub(super) fn copy(&self) -> Owned {
-        Value::of(self.inner().clone())
+        let inner = self.inner().clone();
+        let behind = inner.run.clone().filter(|_| inner.is_behind);
+        let copied = Value::of(inner);
+        if let Some(run) = behind {
+            run.copy_behind(self, &copied.0);
+        }
+        copied
     }
 
     /// In a forked process, a thread of the parent may hold the lock for ever: this comes before it.
