@@ -95,12 +95,13 @@ fn killed_at_any_moment_the_files_end_as_if_never() {
     }
     let directory = tempfile::tempdir().unwrap();
     let most = std::env::var("CHECKPOINT_KILLS").ok().map_or(60, |text| text.parse::<u64>().unwrap());
-    let (mut kills, mut runs) = (0, 0);
+    // The wait changes with each run: one that comes to its end in time is no kill.
+    let (mut kills, mut runs) = (0, 0_u64);
     while kills < most {
         runs += 1;
         let mut program = once_more(test, &[], directory.path());
         let mut child = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        thread::sleep(Duration::from_micros(7919 * (kills * kills % 29)));
+        thread::sleep(Duration::from_micros(7919 * (runs * runs % 29)));
         child.kill().unwrap();
         if child.wait().unwrap().success() {
             // It came to its end: the next one begins again.
