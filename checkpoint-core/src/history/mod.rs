@@ -47,10 +47,10 @@ pub use record::{End, Event, ReasonKind, Record};
 
 use crate::error::Error;
 use crate::schedule::{Cost, Past};
-use crate::store::{Directory, Home, RealDisk, absolute};
+use crate::store::{Directory, Home, RealDisk, absolute, name};
 
 /// The current file.
-pub(crate) const FILE: &str = "history.jsonl";
+pub(crate) const FILE: &str = name::HISTORY;
 
 /// The previous file.
 const FORMER: &str = "history.1.jsonl";

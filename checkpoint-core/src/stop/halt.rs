@@ -10,8 +10,6 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{self, name};
 
-/// A file of every checkpoint directory that a program has opened, and of no pipeline.
-const HISTORY: &str = "history.jsonl";
 /// The most bytes of the file that are read.
 const READ: u64 = 1024;
 /// The most characters of the file in a message.
@@ -96,7 +94,7 @@ fn refuse_pipeline(directory: &Path) -> Result<(), Error> {
     let listed = || fs::read_dir(directory).into_iter().flatten().flatten();
     let is_of_checkpoints = |entry: fs::DirEntry| {
         let name = entry.file_name();
-        name::generation(&name).is_some() || name == HISTORY
+        name::generation(&name).is_some() || name == name::HISTORY
     };
     if !directory.join(name::STEPS).is_dir() || listed().any(is_of_checkpoints) {
         return Ok(());

@@ -6,6 +6,9 @@ use std::ffi::OsStr;
 /// The lock file. It stays when the program ends.
 pub(super) const LOCK: &str = ".lock";
 
+/// The history. Every checkpoint directory that a program has opened has one, and no pipeline.
+pub(crate) const HISTORY: &str = "history.jsonl";
+
 /// The file by which a user asks a program to save and stop.
 pub(crate) const HALT: &str = "halt";
 
