@@ -113,6 +113,7 @@ struct Frame {
     done: BTreeMap<String, Vec<u8>>,
     /// The paths of the outputs in `kept` and in `done`, and the greatest count of each: a restart
     /// that has not decoded all of them yet must cut no file below it.
+    #[serde(default)]
     lengths: BTreeMap<String, u64>,
     /// The outputs in `kept` and in `done`.
     #[serde(skip)]
