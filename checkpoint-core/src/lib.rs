@@ -80,7 +80,7 @@ pub use store::{Access, Metric};
 /// it changes without notice.
 #[doc(hidden)]
 pub mod home {
-    pub use crate::container::Source;
+    pub use crate::container::{Memory, Source};
     pub use crate::store::name::{generation_and_epoch, of_generation_in, of_pin, pinned};
     pub use crate::store::place::is_url;
     pub use crate::store::{Claim, Claiming, Draft, Files, Guard, Home, Lock, Log, Published, Sealed};

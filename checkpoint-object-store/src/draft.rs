@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use checkpointed::Error;
-use checkpointed::home::{Draft, Published, Sealed, Source, not_written};
+use checkpointed::home::{Draft, Memory, Published, Sealed, Source, not_written};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, Result};
 use tokio::sync::Semaphore;
@@ -15,7 +15,6 @@ use tokio::task::JoinHandle;
 
 use crate::claim::Session;
 use crate::place::failed;
-use crate::source::InMemory;
 
 /// The greatest number of parts of one object, of all stores.
 const MOST_PARTS: usize = 10_000;
@@ -165,7 +164,7 @@ impl Sealed for ObjectDraft {
         if self.upload.is_some() {
             return Ok(None);
         }
-        Ok(Some(Box::new(InMemory(Bytes::copy_from_slice(&self.part)))))
+        Ok(Some(Box::new(Memory(self.part.clone()))))
     }
 
     fn publish(mut self: Box<Self>) -> Published {

@@ -116,19 +116,3 @@ impl Source for ObjectSource {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = offset..offset.saturating_add(length);
     }
 }
-
-/// A generation that is in memory until it is published.
-#[derive(Debug)]
-pub(crate) struct InMemory(pub(crate) Bytes);
-
-impl Source for InMemory {
-    fn length(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let part = usize::try_from(offset).ok().and_then(|start| self.0.get(start..)?.get(..buffer.len()));
-        buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-}

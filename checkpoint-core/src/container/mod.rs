@@ -44,8 +44,8 @@ pub(crate) use npz::CopyFailure;
 #[cfg(feature = "group")]
 pub(crate) use pieces::Piece;
 pub(crate) use reader::Container;
-pub use source::Source;
-pub(crate) use source::{Memory, Refusal, begins_with};
+pub use source::{Memory, Source};
+pub(crate) use source::{Refusal, begins_with};
 pub(crate) use stream::{PartFacts, PartStream};
 pub(crate) use tag::TagKey;
 pub(crate) use writer::{ContainerWriter, is_out_of_band};

@@ -22,15 +22,28 @@ pub trait Source: Send + Sync {
 }
 
 /// Bytes in memory that are read as a file.
-pub(crate) struct Memory(pub(crate) Vec<u8>);
+///
+/// ```
+/// use checkpointed::home::{Memory, Source};
+///
+/// let mut part = [0; 2];
+/// Memory([1, 2, 3]).read_exact_at(&mut part, 1).unwrap();
+/// assert_eq!(part, [2, 3]);
+/// ```
+#[derive(Debug)]
+pub struct Memory<B>(
+    /// The bytes of the file.
+    pub B,
+);
 
-impl Source for Memory {
+impl<B: AsRef<[u8]> + Send + Sync> Source for Memory<B> {
     fn length(&self) -> u64 {
-        self.0.len() as u64
+        self.0.as_ref().len() as u64
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let part = usize::try_from(offset).ok().and_then(|start| self.0.get(start..)?.get(..buffer.len()));
+        let bytes = self.0.as_ref();
+        let part = usize::try_from(offset).ok().and_then(|start| bytes.get(start..)?.get(..buffer.len()));
         buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }

@@ -520,6 +520,15 @@ impl<T: Checkpoint> Checkpointer<T> {
         panic.map_or(Ok((saved, outcome)), |panic| resume_unwind(panic))
     }
 
+    /// Takes the number of the next generation, reports that its save has begun, and returns its
+    /// manifest.
+    fn started(&mut self, reason: &SaveReason, metadata: Metadata) -> Result<Manifest, Error> {
+        let generation = self.saver.writer()?.next()?;
+        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
+        self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
+        Ok(self.reader.new_manifest(generation, metadata))
+    }
+
     /// Writes the state as the next generation. The caller tells the run of it, and resumes the
     /// panic of the state's own code, if there was one.
     ///
@@ -532,11 +541,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: Metadata,
     ) -> Result<Written, Error> {
-        let generation = self.saver.writer()?.next()?;
-        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
+        let manifest = self.started(reason, metadata)?;
+        let generation = manifest.generation;
         let context = self.saver.run.save_context();
-        context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
-        let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, outputs, buffer) = (&self.reader, &self.outputs, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };

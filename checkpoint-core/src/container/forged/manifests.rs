@@ -12,7 +12,7 @@ fn refused(file: impl Source + 'static) -> String {
 }
 
 /// A file that claims more bytes than it has, and panics when a reader takes all of them.
-struct Trap(Memory);
+struct Trap(Memory<Vec<u8>>);
 
 impl Source for Trap {
     fn length(&self) -> u64 {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::base::panics::message;
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
-use crate::outcome::{Decision, Progress, SaveReason, Saved};
+use crate::outcome::{Decision, SaveReason, Saved};
 use crate::run::checkpointer::{Checkpointer, Turn, fill};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::save::{self, Order};
@@ -42,9 +42,10 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
     /// # }
     /// ```
     ///
-    /// A panic of `work`, or of the state's own code, goes on from here after both have ended. A process that `work` forks
-    /// must end inside of it: it does not have the thread that saves, and would wait for it. Where
-    /// the system gives no thread, the state is saved first, and `work` runs then.
+    /// A panic of `work`, or of the state's own code, goes on from here after both have ended. A
+    /// process that `work` forks must end inside of it: it does not have the thread that saves, and
+    /// would wait for it. Where the system gives no thread, the state is saved first, and `work`
+    /// runs then.
     ///
     /// # Errors
     /// As [`save`](Checkpointer::save). A save that failed loses the value of `work`, which has run
@@ -123,11 +124,9 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
     ) -> Result<(Result<Saved, Error>, SaveOutcome, R), Error> {
         self.warn_of_unloaded();
         let begun = Instant::now();
-        let generation = self.saver.writer()?.next()?;
-        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
+        let manifest = self.started(reason, metadata)?;
+        let generation = manifest.generation;
         let context = self.saver.run.save_context();
-        context.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
-        let manifest = self.reader.new_manifest(generation, metadata);
         let (reader, outputs, buffer) = (&self.reader, &self.outputs, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
