@@ -1,7 +1,7 @@
 //! Compressed checkpoints: a saved state loads unchanged, other programs read it, and it takes
 //! little memory.
 //!
-//! `cargo test -p checkpointed-tests --features zstd --test main compression::`
+//! `cargo test -p checkpointed-tests --test main compression::`
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
