@@ -1,0 +1,10 @@
+//! The files of `main` that have tests of encryption, in a program that is built faster.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "the helpers of more files than these")]
+mod common;
+
+mod protection;
+mod read_back;
+mod sharding;
