@@ -386,6 +386,7 @@ impl Mirror {
             self.not_lasting.insert(generation);
         }
         outcome?;
+        self.check()?;
         self.records.confirm(generation)?;
         if let (Some(retention), Some(manifest)) = (self.far.wanted.retention(), manifest) {
             self.metrics.insert(generation, retention.metrics(&manifest));
