@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{GroupCheckpointer, Threads};
 use crate::stop::StopReason;
-use crate::{Checkpointer, Decision, Error, Metadata, Schedule};
+use crate::{Checkpointer, Error, Metadata, Schedule};
 
 /// Runs the work of each member in a thread of its own.
 pub(super) fn run<R: Send>(size: usize, work: impl Fn(Threads) -> R + Sync) -> Vec<R> {
@@ -283,8 +283,8 @@ fn the_schedule_of_rank_0_is_that_of_all() {
             let mut due = Vec::new();
             for step in 1..=35 {
                 let decision = group.save_if_due(&vec![rank, step]).unwrap();
-                assert_eq!(matches!(decision, Decision::Started { .. }), background && decision.is_saved());
-                if decision.is_saved() {
+                assert!(!(background && decision.is_saved() || !background && decision.is_started()));
+                if decision.is_saved() || decision.is_started() {
                     due.push(step);
                     group.wait().unwrap();
                 }

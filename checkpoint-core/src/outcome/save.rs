@@ -93,10 +93,16 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Returns true if a save was made or started.
+    /// Returns true if the state was saved: it is acknowledged.
     #[must_use]
     pub fn is_saved(&self) -> bool {
-        matches!(self, Decision::Saved { .. } | Decision::Started { .. })
+        matches!(self, Decision::Saved { .. })
+    }
+
+    /// Returns true if a save was started in the background. It is not acknowledged yet.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        matches!(self, Decision::Started { .. })
     }
 }
 

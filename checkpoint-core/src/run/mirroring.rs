@@ -12,7 +12,7 @@ use crate::base::panics::caught;
 use crate::base::warnings::{self, Warnings, warn};
 use crate::error::{Error, Skipped};
 use crate::run::mirror::Mirror as Settings;
-use crate::store::mirror::{Far, Mirror, Near, Standing, Timing, restore};
+use crate::store::mirror::{Far, Mirror, Near, Records, Standing, Timing, restore};
 use crate::store::{Disk, Home, Process, Writer};
 
 /// The longest time that opening a directory with checkpoints waits for its mirror.
@@ -28,6 +28,8 @@ const TO_END: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Mirroring {
     shared: Arc<Shared>,
+    /// What the directory remembers of the mirror.
+    records: Records,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
     wait_at_finish: Duration,
@@ -148,6 +150,7 @@ impl Mirroring {
         warnings: &Warnings,
     ) -> Result<Mirroring, Error> {
         let path = far.home.path().to_owned();
+        let records = Records::new(Arc::clone(&disk), writer.path(), &path);
         let near = Near { home: Arc::clone(writer.home()), disk };
         let (begun, state, changed) = (Instant::now(), Mutex::default(), Condvar::new());
         let shared = Arc::new(Shared { begun, state, changed });
@@ -164,8 +167,8 @@ impl Mirroring {
         let thread = thread.spawn(move || worker.run(&warnings));
         let thread = thread.map_err(|source| Error::io("start a thread for the mirror", &path, source))?;
         let wait_at_finish = settings.wait_at_finish;
-        let mirroring =
-            Mirroring { shared, thread: Some(thread), path, wait_at_finish, process: Process::current() };
+        let (thread, process) = (Some(thread), Process::current());
+        let mirroring = Mirroring { shared, records, thread, path, wait_at_finish, process };
         mirroring.begin(writer)?;
         Ok(mirroring)
     }
@@ -212,7 +215,7 @@ impl Mirroring {
                 return Err(Error::MirrorApart { path, mirror, newest: near, newest_there: far });
             }
             Standing::Ahead { near } => {
-                let (restored, tried) = restore(&*home, writer, near, &self.timing())?;
+                let (restored, tried) = restore(&*home, (writer, &self.records), near, &self.timing())?;
                 self.note_damaged(&tried);
                 let (path, mirror) = (writer.path().display(), self.path.display());
                 match (restored, near) {
@@ -268,7 +271,8 @@ impl Mirroring {
             return Ok(false);
         };
         let timing: Arc<dyn Timing> = Arc::new(Unhurried);
-        let restored = home.check().and_then(|()| restore(&*home, writer, better_than, &timing));
+        let restored =
+            home.check().and_then(|()| restore(&*home, (&mut *writer, &self.records), better_than, &timing));
         match restored {
             Ok((restored, tried)) => {
                 self.note_damaged(&tried);

@@ -301,7 +301,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 Ok(found) => return Ok(Sought { found: Some((generation, found)), newest, skipped }),
                 Err(error) => error,
             };
-            let is_gone = is_stale(&error) || is_vanished(&error) && !self.home.has(generation);
+            // Where a lock was not to be had, a save may have written over the file meanwhile.
+            let may_be_gone = is_vanished(&error) || error.is_damage();
+            let is_gone = is_stale(&error) || may_be_gone && !self.home.has(generation);
             if is_gone && listings < MOST_LISTINGS {
                 // Retention removed it after the directory was listed, so there is a newer one.
                 listings += 1;
@@ -591,7 +593,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Lists the existing generations in the error of a missing one.
     fn explain(&self, generation: u64, error: Error) -> Error {
         match self.home.generations() {
-            Ok(available) if is_vanished(&error) && !available.contains(&generation) => {
+            Ok(available)
+                if (is_vanished(&error) || error.is_damage()) && !available.contains(&generation) =>
+            {
                 Error::NoSuchGeneration { path: self.path().to_owned(), generation, available }
             }
             _ => error,
@@ -891,3 +895,7 @@ impl<T> fmt::Debug for CheckpointReader<T> {
         formatter.debug_struct("CheckpointReader").field("home", &self.home).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     Short,
     /// A write changes its last byte, without an error.
     Garbled,
+    /// Another directory comes in the place of the checkpoint directory before the operation.
+    Replaced,
     /// The operation panics.
     Panic,
 }
@@ -66,6 +68,12 @@ impl FaultyDisk {
                 Err(io::Error::from_raw_os_error(errno))
             }
             Some(Fault::Panic) => panic!("planned"),
+            Some(Fault::Replaced) => {
+                let directory = if path.is_dir() { path } else { path.parent().unwrap() };
+                std::fs::rename(directory, directory.with_extension("moved"))?;
+                std::fs::create_dir(directory)?;
+                work()
+            }
             Some(Fault::Short | Fault::Garbled) | None => work(),
         }
     }
@@ -241,7 +249,7 @@ impl Write for FaultyOutput {
             }
             Some(Fault::Short) => self.output.write(&bytes[..bytes.len().div_ceil(2)]),
             Some(Fault::Panic) => panic!("planned"),
-            None => self.output.write(bytes),
+            Some(Fault::Replaced) | None => self.output.write(bytes),
         }
     }
 
@@ -349,11 +357,27 @@ fn data_then_name_are_synced_before_an_older_generation_goes() {
 fn a_save_that_need_not_be_durable_asks_for_no_sync() {
     let parent = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
-    let path = parent.path().join("deep/er/run.ckpt");
+    let path = parent.path().join("run.ckpt");
+    std::fs::create_dir(&path).unwrap();
     let mut checkpoints =
         Checkpointer::<u64>::builder(path).disk(Arc::new(disk.clone())).durable(false).open().unwrap();
     checkpoints.save(&1).unwrap();
     assert!(disk.asked().iter().all(|operation| !operation.contains("sync")), "{:?}", disk.asked());
+}
+
+#[test]
+fn a_durable_run_counts_on_the_directories_of_one_that_was_not() {
+    let parent = tempfile::tempdir().unwrap();
+    let top = parent.path().file_name().unwrap().to_str().unwrap().to_owned();
+    let path = parent.path().join("a/b/run.ckpt");
+    let opened = |durable: bool| {
+        let disk = FaultyDisk::default();
+        Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone())).durable(durable).open().unwrap();
+        disk.asked().into_iter().filter(|operation| operation.starts_with("sync")).collect::<Vec<_>>()
+    };
+    let not_durable = opened(false);
+    assert_eq!(not_durable[1..], [format!("sync directory {top}"), "sync directory a".to_owned()]);
+    assert_eq!(opened(true), ["sync directory b", "sync directory run.ckpt"]);
 }
 
 #[test]
@@ -412,6 +436,24 @@ fn whatever_fails_the_last_save_loads_and_the_next_one_works() {
                     refuses(&operation, place, Fault::Short, file, way);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_save_into_a_directory_that_was_moved_is_not_acknowledged() {
+    for file in [File::New, File::Recycled] {
+        for (place, operation) in places(file, Way::AtOnce) {
+            if operation.starts_with("retire") || operation.starts_with("write") {
+                continue;
+            }
+            let (_parent, path, disk, mut checkpoints) = saved(file, Way::AtOnce);
+            disk.plan(Some((place, Fault::Replaced)));
+            checkpoints.save(&state(4, Way::AtOnce)).map(drop).expect_err(&operation);
+            assert!(!path.join("00000000000000000004.ckpt").exists(), "{file:?} {operation}");
+            let mut moved = CheckpointReader::<Vec<u64>>::open(path.with_extension("moved")).unwrap();
+            let found = moved.load().unwrap().unwrap();
+            assert!([3, 4].contains(&found[0]), "{file:?} {operation}: {found:?}");
         }
     }
 }

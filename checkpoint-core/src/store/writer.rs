@@ -196,6 +196,8 @@ impl Writer {
             self.published = Some(generation);
         }
         outcome?;
+        // If another directory came in its place before the sync, that one was synced.
+        self.guard().check_place()?;
         self.saved = Some(generation);
         self.lasting.insert(generation);
         self.metrics.insert(generation, metrics);
@@ -220,6 +222,7 @@ impl Writer {
             self.known.insert(generation);
         }
         outcome?;
+        self.guard().check_place()?;
         self.lasting.insert(generation);
         self.damaged.remove(&generation);
         let metrics = manifest.map(|manifest| self.settings.retention.metrics(manifest));

@@ -404,6 +404,33 @@ fn an_empty_mirror_gets_all_again_with_a_warning() {
 }
 
 #[test]
+fn a_kill_before_the_first_copy_after_a_restore_is_no_other_run() {
+    // The program restores the directory, or the user does.
+    for by_hand in [false, true] {
+        let bench = bench();
+        bench.run([1, 2]);
+        fs::remove_dir_all(&bench.near).unwrap();
+        if by_hand {
+            fs::create_dir(&bench.near).unwrap();
+            fs::copy(file(&bench.far, 2), file(&bench.near, 2)).unwrap();
+        }
+        let far = Flaky::new(&bench.far);
+        let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+        assert_eq!(checkpoints.load().unwrap(), Some(2));
+        far.set_away(true);
+        // Retention removes what was restored.
+        for state in 3..=6 {
+            checkpoints.save(&state).unwrap();
+        }
+        drop(checkpoints);
+        assert_eq!(generations(&bench.near), [5, 6]);
+        let mut checkpoints = bench.open();
+        assert_eq!(checkpoints.load().unwrap(), Some(6));
+        assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(6));
+    }
+}
+
+#[test]
 fn an_older_directory_goes_on_from_the_newer_mirror() {
     let bench = bench();
     bench.run(1..=2);

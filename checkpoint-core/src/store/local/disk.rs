@@ -81,9 +81,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Opens a regular file for reading. Any other kind is an error, and is not waited for.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>>;
 
-    /// Like [`open`](Disk::open), for a temporary file of ours that no other program overwrites. If
-    /// the name leads to a file of another identity, that is an error
-    /// ([`io::ErrorKind::NotFound`]).
+    /// Like [`open`](Disk::open), without a lock: for a file that no other program overwrites, such
+    /// as a temporary one of ours. If the name leads to a file of another identity, that is an
+    /// error ([`io::ErrorKind::NotFound`]).
     fn open_unpublished(&self, path: &Path, identity: Option<Identity>) -> io::Result<Box<dyn Source>>;
 }
 

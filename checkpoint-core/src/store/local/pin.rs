@@ -11,12 +11,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Directory;
 use super::disk::Hold;
+use super::real::{ATTEMPTS, BETWEEN_ATTEMPTS};
 use crate::container::Source;
 use crate::error::Error;
 use crate::store::likeness::Likeness;
@@ -24,11 +24,6 @@ use crate::store::{Home, name};
 
 /// The greatest length of a pin.
 const LONGEST: u64 = 1024;
-
-/// The number of attempts to hold the file before a pin continues without, and the pause between
-/// them.
-const ATTEMPTS: u32 = 50;
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
 
 /// The content of a pin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +120,10 @@ impl Directory {
             pinned => pinned.ok().flatten(),
         };
         let Some(pinned) = pinned else { return true };
-        let found = self.disk.open(file).and_then(|source| Pinned::of(generation, &*source));
+        // A lock on a file that the caller holds would be waited for. None is needed: what is
+        // pinned is not overwritten.
+        let found =
+            self.disk.open_unpublished(file, None).and_then(|source| Pinned::of(generation, &*source));
         found.map_or(true, |found| found == pinned)
     }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::buffers::Buffers;
 use super::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
@@ -16,12 +17,17 @@ use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::store::{Log, name};
 
+/// The number of attempts to lock a file against retention, and the pause between them.
+pub(super) const ATTEMPTS: u32 = 50;
+pub(super) const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
+
 /// The real file system.
 #[derive(Debug)]
 pub(crate) struct RealDisk {
     buffers: Buffers,
     set_direct: SetDirect,
     try_lock: TryLock,
+    try_lock_shared: TryLock,
     access: Access,
 }
 
@@ -35,7 +41,8 @@ impl RealDisk {
     /// A disk whose new files have these permissions.
     pub(crate) fn with(access: Access) -> RealDisk {
         let (buffers, set_direct) = (Buffers::default(), output::set_direct);
-        RealDisk { buffers, set_direct, try_lock: File::try_lock, access }
+        let (try_lock, try_lock_shared) = (File::try_lock as TryLock, File::try_lock_shared as TryLock);
+        RealDisk { buffers, set_direct, try_lock, try_lock_shared, access }
     }
 }
 
@@ -301,11 +308,18 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
         let (file, metadata) = open_regular(path)?;
         // This keeps the file from being recycled while it is read. It may have been retired
-        // already: then it is no longer the file of that name. If another program has a lock on a
-        // file that is still published, that does not matter.
-        let _ = file.try_lock_shared();
-        if !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
-            return Err(io::ErrorKind::NotFound.into());
+        // already: then it is no longer the file of that name. Retention has its own lock for a
+        // moment, and then the name is gone. If another program has a lock on the file for long,
+        // that does not matter.
+        for _ in 0..ATTEMPTS {
+            let locked = (self.try_lock_shared)(&file);
+            if !is_same_file(&file.metadata()?, &fs::metadata(path)?) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(BETWEEN_ATTEMPTS);
         }
         Ok(Box::new(FileSource::new(file, metadata.len())))
     }
@@ -513,6 +527,42 @@ mod tests {
             let error = source.read_exact_at(&mut [0; 2], length as u64 - 1).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_retention_has_just_taken_is_not_read() {
+        use std::os::fd::AsRawFd;
+
+        // This acts like retention: at the first attempt it has the lock, and then the name is
+        // gone.
+        let retire = |file: &File| {
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let path = fs::read_link(link).map_err(TryLockError::Error)?;
+            let first = path.with_extension("first");
+            if first.exists() {
+                fs::rename(&path, path.with_extension("retired")).map_err(TryLockError::Error)?;
+                return Ok(());
+            }
+            File::create(first).map_err(TryLockError::Error)?;
+            Err(TryLockError::WouldBlock)
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("generation");
+        fs::write(&path, "content").unwrap();
+        let disk = RealDisk { try_lock_shared: retire, ..RealDisk::default() };
+        let error = disk.open(&path).map(drop).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_that_another_program_has_locked_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("generation");
+        fs::write(&path, "content").unwrap();
+        let disk = RealDisk::default();
+        let _held = disk.hold(&path, false).unwrap();
+        assert_eq!(disk.open(&path).unwrap().length(), 7);
     }
 
     #[test]

@@ -120,9 +120,10 @@ pub(super) fn describe_holder(holder: &str, directory: &Path) -> String {
 
 /// Creates a directory and its parents.
 ///
-/// Before a name is created in a directory, that directory's own name is made durable. So an
-/// interruption leaves at most the name of the deepest directory unsynced. The next start syncs it,
-/// even where there is nothing to create.
+/// Before a name is created in a directory, that directory's own name is made durable, whatever the
+/// claim: a later one that is durable counts on it. So an interruption leaves at most the name of
+/// the deepest directory unsynced. The next durable start syncs it, even where there is nothing to
+/// create.
 fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
     let mut missing = Vec::new();
     let mut deepest = path;
@@ -142,11 +143,11 @@ fn create(disk: &dyn Disk, path: &Path, durable: bool) -> Result<(), Error> {
     let mut unsynced = deepest;
     let mut is_new = false;
     for directory in missing.into_iter().rev() {
-        sync_name_of(disk, unsynced, is_new, durable)?;
+        sync_name_of(disk, unsynced, is_new)?;
         disk.create_directory(directory).map_err(|source| Error::writing("create", directory, source))?;
         (unsynced, is_new) = (directory, true);
     }
-    sync_name_of(disk, unsynced, is_new, durable)
+    if durable { sync_name_of(disk, unsynced, is_new) } else { Ok(()) }
 }
 
 /// The error of a symbolic link that leads to nothing.
@@ -156,8 +157,8 @@ pub(super) fn dangling(path: &Path) -> Option<Error> {
 }
 
 /// Makes the name of a directory durable, by syncing its parent.
-fn sync_name_of(disk: &dyn Disk, directory: &Path, is_new: bool, durable: bool) -> Result<(), Error> {
-    let Some(parent) = directory.parent().filter(|_| durable) else { return Ok(()) };
+fn sync_name_of(disk: &dyn Disk, directory: &Path, is_new: bool) -> Result<(), Error> {
+    let Some(parent) = directory.parent() else { return Ok(()) };
     match disk.sync_directory(parent) {
         // The program may create names in a directory that it may not open.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {

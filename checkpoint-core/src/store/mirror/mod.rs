@@ -24,7 +24,7 @@ use crate::error::{Error, Skipped};
 use crate::seal::Protection;
 use pace::Pace;
 pub(crate) use pace::Timing;
-use records::Records;
+pub(crate) use records::Records;
 pub(crate) use standing::Standing;
 use standing::{Levels, standing};
 use transfer::{Condition, Conduct, Copied, Ready, Verify, copy, examine_at, is_absent};
@@ -204,7 +204,21 @@ impl Mirror {
         };
         let standing = standing(&mut both, &near, &far)?;
         self.newest = far.last().copied();
+        if let (Standing::Behind, Some(newest)) = (&standing, self.newest) {
+            self.note_common(newest)?;
+        }
         Ok(standing)
+    }
+
+    /// Records a generation that both levels have: this one may remove it before the mirror gets a
+    /// newer one.
+    fn note_common(&self, generation: u64) -> Result<(), Error> {
+        match likeness(&*self.near.home, generation)? {
+            Some(here) if likeness(&**self.home(), generation)?.as_ref() == Some(&here) => {
+                self.records.note(generation, &here)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The error of two levels that each have what the other never had.
@@ -386,6 +400,7 @@ impl Mirror {
             self.not_lasting.insert(generation);
         }
         outcome?;
+        self.check()?;
         self.records.confirm(generation)?;
         if let (Some(retention), Some(manifest)) = (self.far.wanted.retention(), manifest) {
             self.metrics.insert(generation, retention.metrics(&manifest));
@@ -598,6 +613,10 @@ impl Levels for Both<'_> {
         self.records.iter().any(is_it)
     }
 
+    fn was_sent(&self, generation: u64) -> bool {
+        self.records.iter().any(|record| record.generation == generation)
+    }
+
     fn is_damaged_near(&mut self, generation: u64) -> Result<bool, Error> {
         self.is_damaged(self.near, generation)
     }
@@ -613,10 +632,11 @@ impl Levels for Both<'_> {
 
 /// Copies the newest usable generation of the mirror that is newer than `better_than` into the
 /// directory of the writer. A damaged one of its number is moved out of the way; a whole one stays.
-/// Returns its number, and the errors of those that could not be used.
+/// Records it: retention may remove it before the mirror gets a newer one. Returns its number, and
+/// the errors of those that could not be used.
 pub(crate) fn restore(
     far: &dyn Home,
-    writer: &mut Writer,
+    (writer, records): (&mut Writer, &Records),
     better_than: Option<u64>,
     timing: &Arc<dyn Timing>,
 ) -> Result<(Option<u64>, Vec<Skipped>), Error> {
@@ -634,8 +654,9 @@ pub(crate) fn restore(
         }
         let conduct = Conduct { pace: &mut Pace::new(None), timing };
         match copy(far, generation, &protection, (Verify::Copy, || writer.begin(generation)), conduct)? {
-            Copied::Ready(Ready { sealed, manifest, .. }) => {
+            Copied::Ready(Ready { sealed, manifest, likeness }) => {
                 writer.restore(sealed, generation, manifest.as_deref())?;
+                records.note(generation, &likeness)?;
                 return Ok((Some(generation), skipped));
             }
             Copied::Gone | Copied::Ended => {}

@@ -30,14 +30,14 @@ pub(super) struct Record {
 
 /// The records of a directory for one mirror.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(crate) struct Records {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     key: String,
 }
 
 impl Records {
-    pub(super) fn new(disk: Arc<dyn Disk>, directory: &Path, mirror: &Path) -> Records {
+    pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path, mirror: &Path) -> Records {
         Records { disk, directory: directory.to_owned(), key: name::mirror_key(mirror) }
     }
 
@@ -91,6 +91,18 @@ impl Records {
             self.remove(&self.path(record.generation, record.has_arrived))?;
         }
         self.sync()
+    }
+
+    /// Records that the mirror has a generation that came from there, unless that is known.
+    pub(super) fn note(&self, generation: u64, likeness: &Likeness) -> Result<(), Error> {
+        let is_it = |record: &Record| {
+            (record.generation, record.has_arrived, &record.likeness) == (generation, true, likeness)
+        };
+        if self.all()?.iter().any(is_it) {
+            return Ok(());
+        }
+        self.announce(generation, likeness)?;
+        self.confirm(generation)
     }
 
     /// Forgets the generations after this one, which the mirror gave up.

@@ -32,6 +32,9 @@ pub(super) trait Levels {
     /// mirror acknowledged it.
     fn is_recorded(&self, generation: u64, file: &Self::Likeness, has_arrived: bool) -> bool;
 
+    /// True if a generation of that number was sent to the mirror, whatever its file.
+    fn was_sent(&self, generation: u64) -> bool;
+
     /// True if the file of the near level is damaged. Reads all of it.
     fn is_damaged_near(&mut self, generation: u64) -> Result<bool, Error>;
 
@@ -76,6 +79,10 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
             });
         }
         if levels.is_damaged_far(newest_far)? || there.is_none() {
+            if levels.was_sent(newest_far) && newest_near > newest_far {
+                // It was the newest that this level sent: what is older is of this run too.
+                return Ok(Standing::Behind);
+            }
             far.pop();
         } else if here.is_none() || levels.is_damaged_near(newest_near)? {
             if newest_near == newest_far {
@@ -123,6 +130,10 @@ mod tests {
             self.sent.iter().any(|(number, letter, arrived)| {
                 (number, letter) == (&generation, file) && (*arrived || !has_arrived)
             })
+        }
+
+        fn was_sent(&self, generation: u64) -> bool {
+            self.sent.iter().any(|(number, ..)| *number == generation)
         }
 
         fn is_damaged_near(&mut self, generation: u64) -> Result<bool, Error> {
@@ -176,6 +187,9 @@ mod tests {
             (&[(4, 'd'), (5, '!')], &[(4, 'd'), (5, 'e')], &[], behind.clone()),
             (&[(4, 'd'), (5, '!')], &[(4, 'd'), (7, 'g')], &[], ahead(Some(4))),
             (&[(4, 'd')], &[(9, '!')], &[], behind.clone()),
+            // The mirror alone has an old one, which was pinned: it was restored from the newest.
+            (&[(7, 'g')], &[(1, 'a'), (5, '!')], &[(5, 'e', true)], behind.clone()),
+            (&[(7, 'g')], &[(1, 'a'), (5, '!')], &[(4, 'd', true)], apart(7, 1)),
             (&[(4, '!')], &[(9, 'i')], &[], ahead(None)),
             // The mirror lost its newest one.
             (&[(7, 'g'), (8, 'h')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),

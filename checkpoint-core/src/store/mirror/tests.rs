@@ -100,13 +100,14 @@ fn a_mirror_replaces_no_whole_generation_even_when_asked() {
     };
     let home = Directory::new(&path, Arc::clone(&disk));
     let mut writer = Writer::open(&home, settings, &Claiming::default()).unwrap();
+    let records = Records::new(Arc::clone(&disk), &path, &to);
     let far = Directory::new(&to, disk);
     let file = |generation: u64| path.join(format!("{generation:020}.ckpt"));
     let before = [1, 2].map(|generation| std::fs::read(file(generation)).unwrap());
-    assert_eq!(restore(&far, &mut writer, None, &clock()).unwrap().0, None);
+    assert_eq!(restore(&far, (&mut writer, &records), None, &clock()).unwrap().0, None);
     assert!([1, 2].map(|generation| std::fs::read(file(generation)).unwrap()) == before);
     std::fs::write(file(2), "damage").unwrap();
-    assert_eq!(restore(&far, &mut writer, None, &clock()).unwrap().0, Some(2));
+    assert_eq!(restore(&far, (&mut writer, &records), None, &clock()).unwrap().0, Some(2));
     assert!(std::fs::read(file(1)).unwrap() == before[0]);
 }
 
