@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::commands::Commands;
 use super::files::Files;
@@ -14,16 +14,23 @@ use crate::environment;
 use crate::error::Error;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
-use crate::run::options::{Options, reading_options, writing_options};
+use crate::run::options::{Options, reading_options, stopping_options, writing_options};
 use crate::seal::Protection;
 use crate::state::Checkpoint;
+use crate::stop::{self, SharedStop};
 use crate::store::{Disk, Guard, Place, RealDisk, WithinGuard};
 
 /// The settings of a [`Pipeline`] that is about to be opened. They hold for everything that it
 /// keeps: the outputs, the steps' own checkpoints, the hashes of input files.
 ///
+/// A pipeline stops for the same reasons as a [`Checkpointer`]: signals and times, if it is told to,
+/// and [requests](crate::stop::request_halt) in its directory. A step that runs then is told by its
+/// [own checkpoints](crate::pipeline::StepContext::checkpointer) or by
+/// [`should_stop`](crate::pipeline::StepContext::should_stop); no other one begins. The error is
+/// [`Error::StepStopped`], with the [exit code](Error::exit_code) of a stop.
+///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 /// use checkpointed::{Access, Key, Pipeline, Protection};
 ///
 /// # fn main() -> Result<(), checkpointed::Error> {
@@ -33,6 +40,8 @@ use crate::store::{Disk, Guard, Place, RealDisk, WithinGuard};
 ///     .protection(Protection::new().authenticate(Key::from_bytes([7; 32])))
 ///     .wait_for(Duration::from_secs(60))
 ///     .access(Access::GroupReads)
+///     .stop_on_signals()
+///     .stop_before_deadline()
 ///     .open()?;
 /// # pipeline.finish()?;
 /// # Ok(())
@@ -43,14 +52,16 @@ use crate::store::{Disk, Guard, Place, RealDisk, WithinGuard};
 pub struct PipelineBuilder {
     path: Place,
     options: Options,
+    stop: stop::Settings,
 }
 
 impl PipelineBuilder {
     reading_options!();
     writing_options!();
+    stopping_options!();
 
     pub(super) fn new(path: &Path) -> PipelineBuilder {
-        PipelineBuilder { path: Place::of(path), options: Options::default() }
+        PipelineBuilder { path: Place::of(path), options: Options::default(), stop: stop::Settings::default() }
     }
 
     /// Opens the directory, and creates it if it is absent.
@@ -66,7 +77,8 @@ impl PipelineBuilder {
 
     pub(super) fn open_on(self, disk: Arc<dyn Disk>) -> Result<Pipeline, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let PipelineBuilder { path, options } = self;
+        let begun = Instant::now();
+        let PipelineBuilder { path, options, stop } = self;
         let warnings = options.warnings.clone();
         let _warnings = warnings.enter();
         let path = path.absolute()?;
@@ -75,9 +87,12 @@ impl PipelineBuilder {
         environment::warn_of_unknown();
         environment::check_warnings()?;
         let mut commands = Commands::parse(&commands::of_the_environment()?)?;
+        // This comes before anything is created or written: a setting may be invalid.
+        let stop = Arc::new(SharedStop::new(&stop.in_environment()?, &path, begun)?);
         let guard = Guard::take(&*disk, &path, &options.claiming())?;
+        stop.begin(&guard);
         let options = Options { wait: Duration::ZERO, ..options };
-        let workshop = Workshop { path: path.clone(), disk, options, within: Arc::downgrade(&guard) };
+        let workshop = Workshop { path: path.clone(), disk, options, stop, within: Arc::downgrade(&guard) };
         // A request by a file counts like a command of this run.
         commands.redo = asked(&path)?;
         Ok(Pipeline {
@@ -119,6 +134,8 @@ pub(super) struct Workshop {
     pub(super) path: PathBuf,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) options: Options,
+    /// The reasons to stop the pipeline.
+    pub(super) stop: Arc<SharedStop>,
     within: WithinGuard,
 }
 

@@ -32,6 +32,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use builder::PipelineBuilder;
 pub use output::Output;
@@ -43,6 +44,7 @@ pub use step::{Step, StepContext};
 use crate::base::callback::Callback;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
+use crate::stop::StopReason;
 use crate::store::{Directory, Guard, Home as _, absolute};
 use builder::Workshop;
 use commands::Commands;
@@ -200,6 +202,13 @@ impl Pipeline {
         Step::new(self, name)
     }
 
+    /// Returns the reason to stop, if there is one, for work between steps. Steps ask by
+    /// [`StepContext::should_stop`].
+    #[must_use]
+    pub fn should_stop(&self) -> Option<StopReason> {
+        self.workshop.stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO)
+    }
+
     /// Returns the steps that this process ran or reused so far, in this order. A process that was
     /// forked from it ran none of them.
     #[must_use]
@@ -269,6 +278,15 @@ impl Pipeline {
     fn outputs(&self, step: &str) -> Directory {
         let path = self.path().join(place_of(step));
         Directory::new(&path, Arc::clone(&self.workshop.disk)).guarded(&self.guard)
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if self.guard.is_of_this_process() {
+            let _warnings = self.workshop.options.warnings.enter();
+            self.workshop.stop.leave();
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! One step: everything that its result depends on, and the function that makes it.
 
+mod context;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+pub use context::StepContext;
 
 use super::Pipeline;
 use super::boot;
@@ -27,10 +31,8 @@ use crate::error::Error;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
-use crate::run::stamp::Stamp;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::stop::{Told, withdraw_halt};
 use crate::store::{Directory, Home as _, name};
 
 /// The number of versions of an output that are kept by default.
@@ -190,10 +192,13 @@ impl<'p> Step<'p> {
     ///
     /// # Errors
     /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
-    /// read. [`Error::StepStopped`] if the step's [own checkpoints](StepContext::checkpointer) told it
-    /// to stop: its output is not saved, and its progress is kept. [`Error::StepTwice`], [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the
-    /// declaration makes no sense; [`Error::StepNotRun`] if a command forbids to run it. Other
-    /// errors of files and disks.
+    /// read. [`Error::StepStopped`] if the step was told to stop, by its
+    /// [own checkpoints](StepContext::checkpointer) or by
+    /// [`should_stop`](StepContext::should_stop), or says that it is
+    /// [not done](StepContext::not_done): its output is not saved, and its progress is kept; also if
+    /// the pipeline was told to stop before a step that must be run. [`Error::StepTwice`],
+    /// [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the declaration makes no sense;
+    /// [`Error::StepNotRun`] if a command forbids to run it. Other errors of files and disks.
     pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
     where
         T: Checkpoint,
@@ -347,36 +352,30 @@ impl<'p> Step<'p> {
         T: Checkpoint,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
+        self.check_not_stopped()?;
         self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
         // Opened before the work: a disk that cannot be written should not cost the work.
         let mut checkpoints = self.open::<T>()?;
         let inputs = Arc::new(std::mem::take(&mut self.inputs));
         self.take_request();
-        let told = Told::default();
-        let context = StepContext {
-            step: self.name.clone(),
-            place: format!("{}/{}{again}", name::PROGRESS, self.progress_prefix()),
-            told: Arc::clone(&told),
-            read_back: self.read_back,
-            inputs: Arc::clone(&inputs),
-            workshop: self.pipeline.workshop.clone(),
-        };
+        let place = format!("{}/{}{again}", name::PROGRESS, self.progress_prefix());
+        let context = StepContext::new(&self.name, place, self.read_back, &inputs, &self.pipeline.workshop);
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
-                let Some(stopped) = self.stopped(&told, &context) else { return Err(self.failed(error)) };
+                let error = error.into();
                 let _warnings = self.pipeline.workshop.options.warnings.enter();
-                warn(format!(
-                    "step `{}` was told to stop, and returned an error: {}",
-                    self.name,
-                    error.into()
-                ));
+                if let Some(stopped) = context.not_done_of(&*error) {
+                    return Err(stopped);
+                }
+                let Some(stopped) = context.stopped() else { return Err(self.failed(error)) };
+                warn(format!("step `{}` was told to stop, and returned an error: {error}", self.name));
                 return Err(stopped);
             }
             Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
         };
         let _warnings = self.pipeline.workshop.options.warnings.enter();
-        if let Some(stopped) = self.stopped(&told, &context) {
+        if let Some(stopped) = context.stopped() {
             return Err(stopped);
         }
         let changed = inputs.changed().map_err(|error| self.failed(error))?;
@@ -398,13 +397,13 @@ impl<'p> Step<'p> {
         Ok(self.output(identity, saved.generation, Some(value)))
     }
 
-    /// The error of a step that was told to stop.
-    fn stopped(&self, told: &Told, context: &StepContext) -> Option<Error> {
-        let (reason, exit_code) = told.get()?;
-        // The next run is the start after this stop.
-        withdraw_halt(&self.pipeline.path().join(&context.place));
-        let (step, reason) = (self.name.clone(), reason.to_string());
-        Some(Error::StepStopped { step, reason, exit_code: *exit_code })
+    /// Checks before the work that the pipeline was not told to stop.
+    fn check_not_stopped(&self) -> Result<(), Error> {
+        let stop = &self.pipeline.workshop.stop;
+        let Some(reason) = stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO) else { return Ok(()) };
+        stop.meet();
+        let (step, exit_code) = (self.name.clone(), stop.exit_codes().of(&reason));
+        Err(Error::StepStopped { step, begun: false, reason: reason.to_string(), exit_code })
     }
 
     /// Takes the request to run the step again. One that comes during the work is for the next run.
@@ -493,68 +492,6 @@ impl fmt::Debug for Step<'_> {
             .field("name", &self.name)
             .field("key", &self.key)
             .finish_non_exhaustive()
-    }
-}
-
-/// The context of a step's function.
-#[derive(Debug)]
-pub struct StepContext {
-    step: String,
-    /// The place of its own checkpoints in the pipeline directory.
-    place: String,
-    told: Told,
-    read_back: ReadBack,
-    inputs: Arc<Inputs>,
-    workshop: Workshop,
-}
-
-impl StepContext {
-    /// The name of the step.
-    #[must_use]
-    pub fn step(&self) -> &str {
-        &self.step
-    }
-
-    /// Opens checkpoints of the step's own, so that it continues in its middle after a crash. They
-    /// belong to its present version, parameters and inputs, and are removed once its output for
-    /// these is made.
-    ///
-    /// If they tell the step to stop, by [`should_stop`](Checkpointer::should_stop) or
-    /// [`save_if_due`](Checkpointer::save_if_due), its output does not count, and the next run
-    /// continues from its progress.
-    ///
-    /// A state is not loaded if a save found an input [file](Step::file) with other content, then or
-    /// before: it is not known what the state was computed from. Instead, the newest state from
-    /// before the change is loaded, with a warning, or none.
-    ///
-    /// ```
-    /// use checkpointed::{Error, Pipeline};
-    ///
-    /// # fn main() -> Result<(), Error> {
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// let pipeline = Pipeline::open(directory.path().join("analysis.pipeline"))?;
-    /// let sum = pipeline.step("sum").run(|context| {
-    ///     let mut checkpoints = context.checkpointer::<(u64, u64)>()?;
-    ///     let (mut number, mut sum) = checkpoints.load_or_default()?;
-    ///     while number < 100 {
-    ///         number += 1;
-    ///         sum += number;
-    ///         checkpoints.save_if_due(&(number, sum))?;
-    ///     }
-    ///     Ok::<u64, Error>(sum)
-    /// })?;
-    /// assert_eq!(*sum.load()?, 5050);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Checkpointer::open`].
-    pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        let (inputs, step) = (Arc::clone(&self.inputs), self.step.clone());
-        let stamp = Stamp::new(move || inputs.doubtful(&step));
-        let builder = self.workshop.builder(&self.place).read_back(self.read_back);
-        builder.stamped(stamp).telling(Arc::clone(&self.told)).open()
     }
 }
 
