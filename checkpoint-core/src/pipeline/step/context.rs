@@ -1,6 +1,7 @@
 //! [`StepContext`]: the checkpoints of a step's own, and the reasons to stop it.
 
 use std::error::Error as StdError;
+use std::io;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -194,7 +195,9 @@ impl StepContext {
             if let Some(Error::StepStopped { step, reason, exit_code, .. }) = error.downcast_ref() {
                 break (step, reason, *exit_code);
             }
-            cause = error.source();
+            // An error of the standard library that wraps another one passes over it.
+            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            cause = wrapped.map(|error| error as &(dyn StdError + 'static)).or_else(|| error.source());
         };
         if let Some(stopped) = self.stopped() {
             return Some(stopped);
