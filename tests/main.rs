@@ -48,6 +48,7 @@ mod other_readers;
 mod outputs;
 mod outside_program;
 mod pipeline;
+mod pipeline_files;
 mod pipeline_stop;
 mod pipeline_traps;
 mod protection;

@@ -117,8 +117,9 @@ pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Re
         }
     }
     let end = match ended {
-        Some(true) => end_after(before.as_ref(), records(directory))
-            .or_else(|| end_of_pipeline(directory, again)),
+        Some(true) => {
+            end_after(before.as_ref(), records(directory)).or_else(|| end_of_pipeline(directory, again))
+        }
         _ => None,
     };
     let has_saved = matches!(end, Some(End::Stopped(_) | End::Completed));

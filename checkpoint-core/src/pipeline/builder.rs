@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::commands::Commands;
 use super::files::Files;
+use super::project::Project;
 use super::requests::asked;
 use super::{Pipeline, commands};
 use crate::base::callback::Callback;
@@ -53,6 +54,7 @@ pub struct PipelineBuilder {
     path: Place,
     options: Options,
     stop: stop::Settings,
+    project: Option<Place>,
 }
 
 impl PipelineBuilder {
@@ -61,7 +63,15 @@ impl PipelineBuilder {
     stopping_options!();
 
     pub(super) fn new(path: &Path) -> PipelineBuilder {
-        PipelineBuilder { path: Place::of(path), options: Options::default(), stop: stop::Settings::default() }
+        PipelineBuilder { path: Place::of(path), options: Options::default(), stop: stop::Settings::default(), project: None }
+    }
+
+    /// Sets the directory of the project; by default, that in which the pipeline directory lies. Files
+    /// in there are known by their paths from there, so a project that is moved or copied as a whole
+    /// reuses everything.
+    pub fn project(mut self, path: impl AsRef<Path>) -> Self {
+        self.project = Some(Place::of(path.as_ref()));
+        self
     }
 
     /// Opens the directory, and creates it if it is absent.
@@ -78,10 +88,11 @@ impl PipelineBuilder {
     pub(super) fn open_on(self, disk: Arc<dyn Disk>) -> Result<Pipeline, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let begun = Instant::now();
-        let PipelineBuilder { path, options, stop } = self;
+        let PipelineBuilder { path, options, stop, project } = self;
         let warnings = options.warnings.clone();
         let _warnings = warnings.enter();
         let path = path.absolute()?;
+        let project = project.map(|project| project.absolute()).transpose()?;
         options.check()?;
         check(&options.protection, &path)?;
         environment::warn_of_unknown();
@@ -95,9 +106,11 @@ impl PipelineBuilder {
         let workshop = Workshop { path: path.clone(), disk, options, stop, within: Arc::downgrade(&guard) };
         // A request by a file counts like a command of this run.
         commands.redo = asked(&path)?;
+        let root = project.unwrap_or_else(|| path.parent().unwrap_or(&path).to_owned());
         Ok(Pipeline {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             files: Mutex::new(Files::open(&workshop)?),
+            project: Project::new(&root),
             commands,
             watcher: Callback::default(),
             book: Mutex::default(),

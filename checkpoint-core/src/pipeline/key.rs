@@ -14,8 +14,11 @@ pub(crate) struct Key {
     pub(crate) parameters: BTreeMap<String, Parameter>,
     /// The identity of each input, by the name of its step.
     pub(crate) inputs: BTreeMap<String, String>,
-    /// The hash of each file that is read, by its path.
+    /// The hash of each file that is read, by its [name](super::project::Project::name).
     pub(crate) files: BTreeMap<String, String>,
+    /// The names of the files that it produces.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) produces: BTreeSet<String>,
     /// The files that were changed while the step ran. It is not known what the step has read, and
     /// such a key equals that of no step.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -39,12 +42,28 @@ pub(crate) struct Record {
     pub(crate) identity: String,
     /// The time that the step took, in seconds.
     pub(crate) seconds: f64,
-    /// The working directory of the program. Relative paths of files start there.
+    /// The files that the step produced, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) produced: BTreeMap<String, ProducedFile>,
+    /// The project, seen from the pipeline directory if that is inside of it.
+    #[serde(default)]
+    pub(crate) project: Option<String>,
+    /// The working directory of the program. Relative paths of files outside of the project start
+    /// there.
     #[serde(default)]
     pub(crate) directory: Option<String>,
     /// The boot of the machine, if the version was not synced; empty if the boot is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unsynced: Option<String>,
+}
+
+/// A file that a step produced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProducedFile {
+    pub(crate) hash: String,
+    pub(crate) bytes: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_program: bool,
 }
 
 /// Longer text is not kept whole.
@@ -99,8 +118,11 @@ impl Key {
         for (step, old, new) in differing(&former.inputs, &self.inputs) {
             reasons.push(Reason::Input { step, old: old.cloned(), new: new.cloned() });
         }
-        let is_unknown =
-            |path: &String| former.changed_meanwhile.contains(path) && self.files.contains_key(path);
+        // A set of files has no entry of its own among them.
+        let is_unknown = |path: &String| {
+            let is_in = |key: &Key| key.files.contains_key(path);
+            former.changed_meanwhile.contains(path) && (is_in(self) || !is_in(former))
+        };
         for path in former.changed_meanwhile.iter().filter(|path| is_unknown(path)) {
             reasons.push(Reason::ChangedMeanwhile { path: path.into() });
         }
@@ -109,6 +131,10 @@ impl Key {
                 continue;
             }
             reasons.push(Reason::File { path: path.into(), old: old.cloned(), new: new.cloned() });
+        }
+        let produces = |key: &Key| key.produces.iter().map(|name| (name.clone(), ())).collect();
+        for (path, _, new) in differing::<()>(&produces(former), &produces(self)) {
+            reasons.push(Reason::Produces { path: path.into(), now: new.is_some() });
         }
         reasons
     }

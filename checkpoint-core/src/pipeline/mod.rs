@@ -2,35 +2,40 @@
 //! has to be.
 //!
 //! ```text
-//! step.rs: parameters, inputs, files ──▶ key.rs: what the result depends on
+//! step.rs: parameters, inputs, files (sets.rs, project.rs) ──▶ key.rs: what the result depends on
 //!          ──▶ decide.rs: the versions with this key, the user's commands ──▶ reused, or run
 //! ```
 //!
 //! A pipeline directory holds, under `steps/`, one checkpoint directory for each step. Its
 //! generations are the kept versions of the step's output. Each records in its metadata what it was
 //! made from. So everything that holds for checkpoints holds for outputs. `progress/` has the
-//! checkpoints of unfinished steps, `files/` the hashes of input files, `redo/` the requests to run
-//! a step again.
+//! checkpoints of unfinished steps, `files/` the hashes of input files, `produced/` the copies of
+//! files that steps produced, `redo/` the requests to run a step again.
 
 mod boot;
 mod branch;
 mod builder;
 mod canonical;
 mod commands;
+mod copies;
 mod decide;
 mod files;
 mod folder;
+mod inputs;
 mod key;
 mod output;
 mod overview;
 mod parallel;
+mod produced;
+mod project;
 mod report;
 mod requests;
+mod sets;
 mod step;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,6 +56,7 @@ use commands::Commands;
 use decide::Marks;
 use files::Files;
 use folder::place_of;
+use project::Project;
 
 /// A program in stages with kept results: a stage is done again only if it has to be.
 ///
@@ -102,6 +108,7 @@ pub struct Pipeline {
     watcher: Callback<StepEvent>,
     files: Mutex<Files>,
     book: Mutex<Book>,
+    project: Project,
     workshop: Workshop,
     guard: Arc<Guard>,
 }
@@ -110,6 +117,8 @@ pub struct Pipeline {
 #[derive(Debug, Default)]
 struct Book {
     names: BTreeSet<String>,
+    /// The step that produces a file, by the path of the file.
+    produced: BTreeMap<PathBuf, String>,
     reports: Vec<StepReport>,
     marks: Marks,
 }
@@ -267,6 +276,10 @@ impl Pipeline {
     /// the parent may have the lock forever.
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, event: impl FnOnce() -> StepEvent) {

@@ -55,7 +55,8 @@ pub enum Reason {
     /// A file that it reads has other content.
     #[non_exhaustive]
     File {
-        /// The path of the file.
+        /// The path of the file, from the [project](crate::pipeline::PipelineBuilder::project) on if
+        /// it is in there. The path of a directory, or a pattern, for more than 1000 files together.
         path: PathBuf,
         /// The hash of the old content; `None` if the file was not read.
         old: Option<String>,
@@ -65,6 +66,32 @@ pub enum Reason {
     /// A file was changed while the step ran, so it is not known what the step has read.
     #[non_exhaustive]
     ChangedMeanwhile {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// It produces other files.
+    #[non_exhaustive]
+    Produces {
+        /// The path of the file.
+        path: PathBuf,
+        /// True if it produces the file now, false if it did before.
+        now: bool,
+    },
+    /// A file that it produced is gone.
+    #[non_exhaustive]
+    ProducedGone {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// A file that it produced has other content.
+    #[non_exhaustive]
+    ProducedChanged {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// A file that it produced was not there as it was produced, and a kept copy took its place.
+    #[non_exhaustive]
+    Restored {
         /// The path of the file.
         path: PathBuf,
     },
@@ -126,6 +153,17 @@ impl fmt::Display for Reason {
             Reason::ChangedMeanwhile { path } => {
                 write!(formatter, "{} was changed while the step ran", path.display())
             }
+            Reason::Produces { path, now: true } => write!(formatter, "it produces {} now", path.display()),
+            Reason::Produces { path, now: false } => {
+                write!(formatter, "it does not produce {} any more", path.display())
+            }
+            Reason::ProducedGone { path } => {
+                write!(formatter, "{}, which it produced, is gone", path.display())
+            }
+            Reason::ProducedChanged { path } => {
+                write!(formatter, "{}, which it produced, has changed", path.display())
+            }
+            Reason::Restored { path } => write!(formatter, "{} was put back", path.display()),
             Reason::Type => formatter.write_str("its output has another type"),
             Reason::Damaged { version, why } => write!(formatter, "version {version} cannot be used: {why}"),
             Reason::Forced => formatter.write_str("forced"),

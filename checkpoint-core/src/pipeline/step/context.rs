@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::pipeline::builder::Workshop;
-use crate::pipeline::files::Inputs;
+use crate::pipeline::inputs::Inputs;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
