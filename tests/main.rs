@@ -49,6 +49,7 @@ mod outputs;
 mod outside_program;
 mod pipeline;
 mod pipeline_files;
+mod pipeline_shared;
 mod pipeline_stop;
 mod pipeline_traps;
 mod protection;

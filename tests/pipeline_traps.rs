@@ -58,6 +58,21 @@ fn the_reason_shows_numbers_that_json_has_no_word_for() {
 }
 
 #[test]
+fn a_set_in_another_order_is_told_as_that() {
+    let (_parent, path) = nowhere();
+    let told = |values: &[String]| with_parameter(&path, values).reasons[0].to_string();
+    // Short ones, and ones of which only the beginning is kept.
+    for count in [3, 1000] {
+        let mut values: Vec<String> = (0..count).map(|number| format!("value \"{number}\"]")).collect();
+        told(&values);
+        values.reverse();
+        assert!(told(&values).ends_with("the same values in another order"), "{}", told(&values));
+        values[0] = "another".to_owned();
+        assert!(!told(&values).contains("another order"));
+    }
+}
+
+#[test]
 fn numbers_beyond_64_bits_and_maps_with_any_keys_are_parameters() {
     let (_parent, path) = nowhere();
     let value = (u128::MAX, i128::MIN, BTreeMap::from([((1, 'a'), 0.5_f32)]));

@@ -36,7 +36,9 @@ type Memory = Plain<BTreeMap<String, Seen>>;
 /// The hashes of files. They are themselves kept in a checkpoint directory.
 #[derive(Debug)]
 pub(super) struct Files {
-    checkpoints: Checkpointer<Memory>,
+    /// `None` if the pipeline is shared: then they are opened for a moment only.
+    checkpoints: Option<Checkpointer<Memory>>,
+    workshop: Workshop,
     seen: BTreeMap<String, Seen>,
     /// True if it knows more than the last save.
     knows_more: bool,
@@ -44,18 +46,25 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn open(workshop: &Workshop) -> Result<Files, Error> {
+        let workshop = workshop.clone();
+        let mut files = Files { checkpoints: None, workshop, seen: BTreeMap::new(), knows_more: false };
+        match files.kept() {
+            Ok(mut checkpoints) => {
+                files.seen = load(&mut checkpoints);
+                files.checkpoints = Some(checkpoints).filter(|_| !files.workshop.shared);
+            }
+            // Another process saves there. What is not known is worked out.
+            Err(Error::InUse { .. }) if files.workshop.shared => {}
+            Err(error) => return Err(error),
+        }
+        Ok(files)
+    }
+
+    fn kept(&self) -> Result<Checkpointer<Memory>, Error> {
         // Not synced: a file that a power cut leaves half-written is found damaged, and lost hashes
         // can be computed again.
-        let builder = workshop.builder::<Memory>(FILES).durable(false).history(false).of_library();
-        let mut checkpoints = builder.open()?;
-        let seen = checkpoints.load().unwrap_or_else(|error| {
-            warn(format!(
-                "the hashes of input files are worked out again, those that are kept cannot be used: {error}"
-            ));
-            None
-        });
-        let seen = seen.map(|Plain(seen)| seen).unwrap_or_default();
-        Ok(Files { checkpoints, seen, knows_more: false })
+        let builder = self.workshop.builder::<Memory>(FILES).durable(false).history(false).of_library();
+        builder.open()
     }
 
     /// Looks at a file, and computes the hash of its content if that is not known. `path` is
@@ -81,15 +90,39 @@ impl Files {
 
     /// Saves the hashes that it learned.
     pub(super) fn remember(&mut self) {
-        // A step must not fail for this: a hash that is not remembered only costs time.
-        if std::mem::take(&mut self.knows_more)
-            && let Err(error) = self.checkpoints.save(&Plain(self.seen.clone()))
-        {
-            warn(format!(
+        if !std::mem::take(&mut self.knows_more) {
+            return;
+        }
+        let saved = match &mut self.checkpoints {
+            Some(checkpoints) => checkpoints.save(&Plain(self.seen.clone())).map(drop),
+            None => self.kept().and_then(|mut checkpoints| {
+                // With those of other processes.
+                let theirs = load(&mut checkpoints).into_iter();
+                let seen = theirs.chain(self.seen.clone()).collect();
+                checkpoints.save(&Plain(seen)).map(drop)
+            }),
+        };
+        match saved {
+            // Another process saves there.
+            Err(Error::InUse { .. }) if self.workshop.shared => self.knows_more = true,
+            // A step must not fail for this: a hash that is not remembered only costs time.
+            Err(error) => warn(format!(
                 "the hashes of input files are not remembered, and worked out again next time: {error}"
-            ));
+            )),
+            Ok(()) => {}
         }
     }
+}
+
+/// The hashes that are kept.
+fn load(checkpoints: &mut Checkpointer<Memory>) -> BTreeMap<String, Seen> {
+    let seen = checkpoints.load().unwrap_or_else(|error| {
+        warn(format!(
+            "the hashes of input files are worked out again, those that are kept cannot be used: {error}"
+        ));
+        None
+    });
+    seen.map(|Plain(seen)| seen).unwrap_or_default()
 }
 
 /// A file at one look, with its hash.

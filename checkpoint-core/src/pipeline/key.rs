@@ -29,8 +29,8 @@ pub(crate) struct Key {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Parameter {
-    /// The text of [`canonical::text`]. A very long one is replaced by its beginning, its length
-    /// and a hash.
+    /// The text of [`canonical::text`]. A very long one is replaced by its beginning, its length, a
+    /// hash, and the hash of the same with every list sorted.
     pub(crate) text: String,
 }
 
@@ -68,6 +68,8 @@ pub(crate) struct ProducedFile {
 
 /// Longer text is not kept whole.
 const LONGEST: usize = 1000;
+/// Before the hash of a long text with every list sorted.
+const SORTED: &str = ", sorted ";
 
 impl Parameter {
     /// # Errors
@@ -75,12 +77,27 @@ impl Parameter {
     pub(super) fn of<P: Serialize + ?Sized>(value: &P) -> Result<Parameter, String> {
         let mut text = canonical::text(value).map_err(|error| error.to_string())?;
         if text.len() > LONGEST {
-            let end = format!("… ({} bytes, {})", text.len(), blake3::hash(text.as_bytes()));
+            let hash = |text: &str| blake3::hash(text.as_bytes());
+            let sorted = hash(&canonical::sorted(&text));
+            let end = format!("… ({} bytes, {}{SORTED}{sorted})", text.len(), hash(&text));
             let cut = (0..=LONGEST).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
             text.truncate(cut);
             text.push_str(&end);
         }
         Ok(Parameter { text })
+    }
+
+    /// True if both have the same values, some in another order.
+    fn has_the_values_of(&self, other: &Parameter) -> bool {
+        let end = |parameter: &Parameter| {
+            let (_, hash) = parameter.text.strip_suffix(')')?.rsplit_once(SORTED)?;
+            Some(hash.to_owned()).filter(|_| parameter.text.len() > LONGEST)
+        };
+        match (end(self), end(other)) {
+            (Some(one), Some(two)) => one == two,
+            (None, None) => canonical::sorted(&self.text) == canonical::sorted(&other.text),
+            _ => false,
+        }
     }
 }
 
@@ -112,8 +129,9 @@ impl Key {
             reasons.push(Reason::Version { old: former.version, new: self.version });
         }
         for (name, old, new) in differing(&former.parameters, &self.parameters) {
+            let reordered = old.zip(new).is_some_and(|(old, new)| old.has_the_values_of(new));
             let text = |parameter: Option<&Parameter>| parameter.map(|parameter| parameter.text.clone());
-            reasons.push(Reason::Parameter { name, old: text(old), new: text(new) });
+            reasons.push(Reason::Parameter { name, old: text(old), new: text(new), reordered });
         }
         for (step, old, new) in differing(&former.inputs, &self.inputs) {
             reasons.push(Reason::Input { step, old: old.cloned(), new: new.cloned() });

@@ -32,6 +32,7 @@ mod report;
 mod requests;
 mod sets;
 mod step;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -57,6 +58,7 @@ use decide::Marks;
 use files::Files;
 use folder::place_of;
 use project::Project;
+use users::Users;
 
 /// A program in stages with kept results: a stage is done again only if it has to be.
 ///
@@ -108,6 +110,10 @@ pub struct Pipeline {
     watcher: Callback<StepEvent>,
     files: Mutex<Files>,
     book: Mutex<Book>,
+    /// The processes that run it at the same time, if it is shared.
+    users: Mutex<Option<Users>>,
+    /// The newest version of each step at the opening, if it is shared.
+    at_open: BTreeMap<String, u64>,
     project: Project,
     workshop: Workshop,
     guard: Arc<Guard>,
@@ -128,7 +134,8 @@ impl Pipeline {
     /// `CHECKPOINT_STEPS` apply.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another program has it open, [`Error::InvalidSetting`] if
+    /// [`Error::InUse`] if another program has it open, unless both
+    /// [share](PipelineBuilder::shared) it, [`Error::InvalidSetting`] if
     /// `CHECKPOINT_STEPS` cannot be understood, and the errors of opening a directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
         PipelineBuilder::new(path.as_ref()).open()
@@ -299,6 +306,10 @@ impl Drop for Pipeline {
         if self.guard.is_of_this_process() {
             let _warnings = self.workshop.options.warnings.enter();
             self.workshop.stop.leave();
+            let users = self.users.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if users.take().is_some_and(|mut users| users.leave(&self.workshop)) {
+                self.workshop.stop.meet_all();
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::decide::record_of;
 use super::copies::Copies;
+use super::decide::record_of;
 use super::key::Record;
 use super::project::Project;
 use super::{folder, requests};
@@ -167,8 +167,7 @@ fn stale(pipeline: &Path, step: &str, record: &Record, identities: &BTreeMap<Str
     }
     let project = record.project.as_deref().map(|project| Project::seen(pipeline, project));
     let directory = record.directory.as_deref().map(Path::new);
-    let is_missing =
-        |name: &str| project.as_ref().is_some_and(|project| project.is_missing(name, directory));
+    let is_missing = |name: &str| project.as_ref().is_some_and(|project| project.is_missing(name, directory));
     // An entry with spaces stands for many files.
     let files = record.key.files.iter().filter(|(_, hash)| !hash.contains(' '));
     let missing = files.filter(|(name, _)| is_missing(name));

@@ -41,6 +41,9 @@ pub enum Reason {
         old: Option<String>,
         /// The new value, in the same form. `None` if there is no such parameter any more.
         new: Option<String>,
+        /// True if both are the same values in another order. The order of a `HashSet` is random:
+        /// that of a `BTreeSet` is the same each time.
+        reordered: bool,
     },
     /// An output that it takes is another one.
     #[non_exhaustive]
@@ -105,6 +108,8 @@ pub enum Reason {
         /// The damage.
         why: String,
     },
+    /// Another process that runs the pipeline at the same time has just run it.
+    RunElsewhere,
     /// The user requested a run.
     Forced,
     /// A step that it depends on was run because the user requested it.
@@ -135,10 +140,11 @@ impl fmt::Display for Reason {
             Reason::Unchanged => formatter.write_str("nothing has changed"),
             Reason::NothingKept => formatter.write_str("nothing is kept of it"),
             Reason::Version { old, new } => write!(formatter, "version {old} became {new}"),
-            Reason::Parameter { name, old: Some(old), new: Some(new) } => {
-                write!(formatter, "{name}: {old} became {new}")
+            Reason::Parameter { name, old: Some(old), new: Some(new), reordered } => {
+                let order = if *reordered { ", the same values in another order" } else { "" };
+                write!(formatter, "{name}: {old} became {new}{order}")
             }
-            Reason::Parameter { name, old: Some(old), new: None } => {
+            Reason::Parameter { name, old: Some(old), new: None, .. } => {
                 write!(formatter, "{name}, which was {old}, is not used any more")
             }
             Reason::Parameter { name, new, .. } => {
@@ -166,6 +172,7 @@ impl fmt::Display for Reason {
             Reason::Restored { path } => write!(formatter, "{} was put back", path.display()),
             Reason::Type => formatter.write_str("its output has another type"),
             Reason::Damaged { version, why } => write!(formatter, "version {version} cannot be used: {why}"),
+            Reason::RunElsewhere => formatter.write_str("another process has run it"),
             Reason::Forced => formatter.write_str("forced"),
             Reason::ForcedBy(step) => write!(formatter, "{step} was forced"),
             Reason::Chosen => formatter.write_str("chosen"),
@@ -220,6 +227,14 @@ pub enum StepEvent {
         step: String,
         /// The reasons for the run.
         reasons: Vec<Reason>,
+    },
+    /// Another process runs a step, and this one waits until it has ended.
+    #[non_exhaustive]
+    Waiting {
+        /// Its name.
+        step: String,
+        /// The other process, in words.
+        holder: String,
     },
     /// It was run, or reused.
     Done(StepReport),

@@ -96,8 +96,9 @@ impl Set {
     pub(super) fn has(&self, path: &Path) -> bool {
         match &self.kind {
             Kind::Directory(directory) => path.starts_with(directory),
-            Kind::Matching(pattern) => Pattern::new(pattern)
-                .is_ok_and(|pattern| pattern.matches_path_with(path, AS_IN_A_SHELL)),
+            Kind::Matching(pattern) => {
+                Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_path_with(path, AS_IN_A_SHELL))
+            }
         }
     }
 

@@ -253,7 +253,3 @@ impl fmt::Debug for Step<'_> {
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests;

@@ -157,7 +157,20 @@ impl Stop {
         if self.has_requests {
             self.requeue.consume();
         }
+        self.join(guard);
+    }
+
+    /// The same, for a program that joins others there: the requests are meant for them too.
+    fn join(&mut self, guard: &Arc<Guard>) {
         self.guard = Some(Arc::clone(guard));
+    }
+
+    /// Removes all requests: no program is left that has not met them.
+    fn meet_all(&self) {
+        if self.has_place() {
+            self.halt.consume();
+            self.requeue.consume();
+        }
     }
 
     /// Looks for no files: the place of the checkpoints has none.

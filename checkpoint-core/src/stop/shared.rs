@@ -34,6 +34,20 @@ impl SharedStop {
         }
     }
 
+    /// Records that the directory is the program's together with others.
+    pub(crate) fn join(&self, guard: &Arc<Guard>) {
+        if let Some(mut stop) = self.lock() {
+            stop.join(guard);
+        }
+    }
+
+    /// Removes all requests: this is the last program of those that they are meant for.
+    pub(crate) fn meet_all(&self) {
+        if let Some(stop) = self.lock() {
+            stop.meet_all();
+        }
+    }
+
     /// The reason to stop, for this duration of a save and of a step of the part that asks.
     pub(crate) fn reason(&self, now: Instant, save_takes: Duration, step: Duration) -> Option<StopReason> {
         let mut stop = self.lock()?;

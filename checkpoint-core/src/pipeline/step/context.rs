@@ -182,7 +182,7 @@ impl StepContext {
         let error = self.error()?;
         // The next run is the start after this stop.
         withdraw_halt(&self.workshop.path.join(&self.place));
-        self.workshop.stop.meet();
+        self.workshop.meet_stop();
         Some(error)
     }
 

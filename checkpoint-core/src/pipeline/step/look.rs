@@ -62,9 +62,8 @@ impl Step<'_> {
             let given = directory.as_ref().and_then(|directory| path.strip_prefix(directory).ok());
             let (name, _) = self.pipeline.project.name(given.unwrap_or(path))?;
             let look = self.pipeline.files().look(path);
-            let look = look.map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-            })?;
+            let look =
+                look.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
             hashes.insert(name.clone(), look.seen.hash.clone());
             self.inputs.add(Input::new(name, path.clone(), look));
         }

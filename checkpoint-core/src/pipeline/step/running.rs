@@ -6,6 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Step, StepContext};
@@ -18,6 +19,7 @@ use crate::pipeline::decide::{Choice, Kept, RECORD, Version, decide, kept};
 use crate::pipeline::folder::{folder, place_of};
 use crate::pipeline::key::{Key, ProducedFile, Record};
 use crate::pipeline::output::{self, Output};
+use crate::pipeline::parallel::wait_for;
 use crate::pipeline::produced::{self, Before, collect, compare};
 use crate::pipeline::report::{Outcome, Reason, StepEvent, StepReport};
 use crate::pipeline::{Pipeline, boot, requests};
@@ -26,6 +28,10 @@ use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::{Directory, Home as _, generation_of, name};
+
+/// The pauses between two attempts to take a step that another process has.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Step<'_> {
     /// Returns the outcome that the step would have now, and the reasons, without running it.
@@ -48,9 +54,7 @@ impl Step<'_> {
         Ok(match self.choose::<T>(&mut kept?, decided)? {
             Choice::Run(reasons) => (Outcome::Ran, reasons),
             Choice::Reuse(version, reasons) => (Outcome::Reused, with_restored(reasons, &version)),
-            Choice::Accept(version) => {
-                (Outcome::Reused, with_restored(vec![Reason::Accepted], &version))
-            }
+            Choice::Accept(version) => (Outcome::Reused, with_restored(vec![Reason::Accepted], &version)),
         })
     }
 
@@ -76,11 +80,22 @@ impl Step<'_> {
         let begun = Instant::now();
         let mut kept = self.prepare::<T>()?;
         self.claim_produced()?;
+        let mut held = None;
         let choice = loop {
             let choice = self.choose::<T>(&mut kept, |kept| {
                 let commands = &self.pipeline.commands;
                 decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, kept)
             })?;
+            let choice = if held.is_some() { self.unless_run_elsewhere(choice, &kept) } else { choice };
+            if held.is_none() && !matches!(choice, Choice::Reuse(..)) {
+                // Held before the work: a disk that cannot be written should not cost the work.
+                held = Some(self.hold::<T>()?);
+                if self.pipeline.workshop.shared {
+                    // Another process may have run the step until now.
+                    kept = self.kept::<T>()?;
+                    continue;
+                }
+            }
             let (Choice::Reuse(version, _) | Choice::Accept(version)) = &choice else { break choice };
             // Copies that turned out to be damaged take the version with them.
             let (number, lost) = (version.number, self.restore(version, &kept)?);
@@ -89,11 +104,55 @@ impl Step<'_> {
             }
             kept.lose_files(number, lost);
         };
-        self.set_aside(&kept);
-        match choice {
-            Choice::Reuse(version, reasons) => self.reuse(begun, version, reasons),
-            Choice::Accept(version) => self.accept(begun, version),
-            Choice::Run(reasons) => self.make(begun, &kept, reasons, work),
+        if held.is_some() || !self.pipeline.workshop.shared {
+            self.set_aside(&kept);
+        }
+        match (choice, held) {
+            (Choice::Accept(version), Some(held)) => self.accept(begun, held, version),
+            (Choice::Run(reasons), Some(held)) => self.make(begun, held, &kept, reasons, work),
+            (Choice::Reuse(version, reasons), _) => self.reuse(begun, version, reasons),
+            (Choice::Accept(_) | Choice::Run(_), None) => {
+                unreachable!("a step is held before its output is written")
+            }
+        }
+    }
+
+    /// Takes the right to write the output of the step. In a shared pipeline, waits for a process that
+    /// has it.
+    fn hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+        self.check_not_stopped()?;
+        match self.open::<T>() {
+            Err(Error::InUse { holder, .. }) if self.pipeline.workshop.shared => {
+                self.pipeline.tell(|| StepEvent::Waiting { step: self.name.clone(), holder });
+                wait_for(|| self.wait_to_hold())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn wait_to_hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            self.check_not_stopped()?;
+            thread::sleep(pause);
+            match self.open::<T>() {
+                Err(Error::InUse { .. }) => pause = (2 * pause).min(LONGEST_PAUSE),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Takes the version that another process made since this one has opened the pipeline: what a user
+    /// requested of all is done.
+    fn unless_run_elsewhere(&self, choice: Choice, kept: &Kept) -> Choice {
+        if !self.pipeline.workshop.shared || matches!(choice, Choice::Accept(_)) {
+            return choice;
+        }
+        let at_open = self.pipeline.at_open.get(&self.name).copied().unwrap_or(0);
+        let mut versions = kept.versions.iter().filter(|version| version.fits && version.number > at_open);
+        match versions.find(|version| version.record.key == self.key) {
+            Some(version) => Choice::Reuse(version.clone(), vec![Reason::RunElsewhere]),
+            None => choice,
         }
     }
 
@@ -165,8 +224,7 @@ impl Step<'_> {
         let mut kept = kept::<T>(self.outputs(), self.protection())?;
         if !kept.hashes.is_empty() {
             let files = &mut *self.pipeline.files();
-            let compared =
-                compare(&mut kept, &self.produced, &self.pipeline.project, files, &self.copies());
+            let compared = compare(&mut kept, &self.produced, &self.pipeline.project, files, &self.copies());
             files.remember();
             compared?;
         }
@@ -214,9 +272,13 @@ impl Step<'_> {
     }
 
     /// Saves a version once more, as made from the present key.
-    fn accept<T: Checkpoint>(self, begun: Instant, version: Version) -> Result<Output<T>, Error> {
+    fn accept<T: Checkpoint>(
+        self,
+        begun: Instant,
+        mut checkpoints: Checkpointer<T>,
+        version: Version,
+    ) -> Result<Output<T>, Error> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
-        let mut checkpoints = self.open::<T>()?;
         let value = checkpoints
             .load_generation(version.number)
             .map_err(|error| output::unusable(&self.outputs(), &self.name, version.number, error))?;
@@ -232,6 +294,7 @@ impl Step<'_> {
     fn make<T, E>(
         mut self,
         begun: Instant,
+        mut checkpoints: Checkpointer<T>,
         kept: &Kept,
         mut reasons: Vec<Reason>,
         work: impl FnOnce(&StepContext) -> Result<T, E>,
@@ -240,10 +303,7 @@ impl Step<'_> {
         T: Checkpoint,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.check_not_stopped()?;
         self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
-        // Opened before the work: a disk that cannot be written should not cost the work.
-        let mut checkpoints = self.open::<T>()?;
         let inputs = Arc::new(std::mem::take(&mut self.inputs));
         self.take_request();
         let again = kept.last_with(&self.key);
@@ -304,7 +364,7 @@ impl Step<'_> {
     fn check_not_stopped(&self) -> Result<(), Error> {
         let stop = &self.pipeline.workshop.stop;
         let Some(reason) = stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO) else { return Ok(()) };
-        stop.meet();
+        self.pipeline.workshop.meet_stop();
         let (step, exit_code) = (self.name.clone(), stop.exit_codes().of(&reason));
         Err(Error::StepStopped { step, begun: false, reason: reason.to_string(), exit_code })
     }
