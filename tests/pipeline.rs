@@ -533,6 +533,43 @@ fn how_long_the_reuse_of_a_large_output_takes() {
     println!("reused in {:?} (median of 21, most {:?})", times[10], times[20]);
 }
 
+/// `cargo test -p checkpointed-tests --release --test main pipeline:: -- --ignored --nocapture` prints how long it takes.
+#[test]
+#[ignore = "it measures"]
+fn how_long_the_reuse_of_a_thousand_steps_takes() {
+    let (parent, path) = nowhere();
+    let csv = parent.path().join("input.csv");
+    fs::write(&csv, "1,2").unwrap();
+    let run = || {
+        let begun = std::time::Instant::now();
+        let pipeline = Pipeline::open(&path).unwrap();
+        let mut before = None;
+        for number in 0..1000 {
+            let name = format!("step {number}");
+            let file = parent.path().join(format!("produced/{number}"));
+            let step = pipeline.step(&name).param("number", &number).file(&csv).produces(&file);
+            let step = before.iter().fold(step, |step, output| step.input(output));
+            before = Some(
+                step.run(|_| {
+                    fs::create_dir_all(file.parent().unwrap())?;
+                    fs::write(&file, &name).map(|()| number)
+                })
+                .unwrap(),
+            );
+        }
+        let reports = pipeline.finish().unwrap();
+        let ran = reports.iter().filter(|report| report.outcome == Outcome::Ran).count();
+        (begun.elapsed(), ran)
+    };
+    println!("made: {:?}", run());
+    // Until then each file is read again, since it could change once more without a new time.
+    thread::sleep(Duration::from_secs(4));
+    println!("reused, with the hashes of files computed: {:?}", run());
+    let mut times: Vec<_> = (0..11).map(|_| run()).collect();
+    times.sort();
+    println!("reused: {:?} (median of 11, most {:?})", times[5], times[10]);
+}
+
 /// A line of the example without what differs from run to run: the time and the size.
 fn comparable(line: &str) -> String {
     match line.split_once(" ms ").and_then(|(before, after)| Some((before, after.split_once(" bytes  ")?))) {

@@ -317,6 +317,19 @@ fn ckpt_steps_can_tell_what_is_produced_and_what_is_gone() {
 }
 
 #[test]
+fn python_tells_the_paths_of_what_is_produced() {
+    let project = Project::new();
+    project.plot("a", false);
+    let program = "print(json.dumps(checkpointed.produced(sys.argv[1])))";
+    let Some(printed) = crate::common::python::reader(program, &project.file("steps.pipeline")) else {
+        return;
+    };
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let file = project.file("plots/plot.svg");
+    assert_eq!(printed, serde_json::json!({ "plot": { "plots/plot.svg": file } }));
+}
+
+#[test]
 fn files_in_a_directory_count_by_name_and_content() {
     let project = Project::new();
     project.write("data/a.csv", "1");

@@ -238,6 +238,20 @@ fn halt_asks_and_waits_until_the_program_has_ended() {
 }
 
 #[test]
+fn steps_shows_what_is_read_and_produced() {
+    let (parent, path) = nowhere();
+    let plot = parent.path().join("plot.svg");
+    let pipeline = Pipeline::open(&path).unwrap();
+    pipeline.step("plot").produces(&plot).run(|_| fs::write(&plot, "1")).unwrap();
+    drop(pipeline);
+    let said = ckpt_with("steps", &path, &["--all"]);
+    assert!(said.out.contains("  produces plot.svg\n"), "{}", said.out);
+    fs::remove_file(&plot).unwrap();
+    let said = ckpt_with("steps", &path, &[]);
+    assert!(said.out.contains("plot.svg, which it produced, is not there"), "{}", said.out);
+}
+
+#[test]
 fn halt_stops_a_pipeline_and_tells_one_that_did_not_stop_for_it() {
     for stops in [true, false] {
         let (_parent, path) = nowhere();
