@@ -215,6 +215,22 @@ fn a_halt_before_the_start_stops_the_first_step_to_run() {
 }
 
 #[test]
+fn a_request_that_is_met_between_steps_stops_no_later_run() {
+    let (_parent, path) = nowhere();
+    let pipeline = Pipeline::open(&path).unwrap();
+    request_halt(&path, "enough").unwrap();
+    let reason = pipeline.should_stop().unwrap();
+    assert_eq!(reason.to_string(), "the halt file: enough");
+    pipeline.finish().unwrap();
+    assert!(Pipeline::open(&path).unwrap().should_stop().is_none());
+    // One that the program never learned of stays for the next run.
+    let pipeline = Pipeline::open(&path).unwrap();
+    request_halt(&path, "enough").unwrap();
+    pipeline.finish().unwrap();
+    assert!(Pipeline::open(&path).unwrap().should_stop().is_some());
+}
+
+#[test]
 fn a_step_says_that_it_is_not_done() {
     let (_parent, path) = nowhere();
     let run = |done: bool| {

@@ -9,11 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::builder::Workshop;
 use super::copies::Copies;
 use super::decide::Kept;
-use super::files::{Files, Look, Seen, look, open};
+use super::files::{Files, Seen, hash, look, look_for_good, open};
 use super::key::ProducedFile;
 use super::project::Project;
 use super::report::Reason;
@@ -27,10 +28,10 @@ pub(super) type Declared = BTreeMap<String, PathBuf>;
 pub(super) struct Before(BTreeMap<String, Option<Seen>>);
 
 impl Before {
-    pub(super) fn look(declared: &Declared, files: &mut Files) -> Before {
-        let mut facts = |path: &Path| {
-            let Look { mut seen, shows_changes } = files.look(path).ok()?;
-            seen.hash.clear();
+    pub(super) fn look(declared: &Declared) -> Before {
+        let now = SystemTime::now();
+        let facts = |path: &Path| {
+            let (seen, shows_changes) = look_for_good(&open(path).ok()?, now).ok()?;
             shows_changes.then_some(seen)
         };
         Before(declared.iter().map(|(name, path)| (name.clone(), facts(path))).collect())
@@ -80,7 +81,7 @@ pub(super) fn collect(
                 }
             }
         }
-        let hash = super::files::hash(&file).map_err(failed)?;
+        let hash = hash(&file).map_err(failed)?;
         let is_program = is_program(&file).map_err(failed)?;
         // It is opened again: another file may have the name by now.
         if open(path).and_then(|file| look(&file)).map_err(failed)? != seen {

@@ -67,10 +67,14 @@ impl SharedStop {
         }
     }
 
-    /// Ends the run. Warns of a signal that no part asked about.
-    pub(crate) fn leave(&self) {
+    /// Ends the run. Warns of a signal that no part asked about. If the run is `alone`, a request that
+    /// a part was told of is met.
+    pub(crate) fn leave(&self, alone: bool) {
         if let Some(mut stop) = self.lock() {
             stop.leave();
+            if alone && stop.was_asked {
+                stop.take_reason();
+            }
         }
     }
 

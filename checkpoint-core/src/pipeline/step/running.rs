@@ -309,7 +309,7 @@ impl Step<'_> {
         let again = kept.last_with(&self.key);
         let place = format!("{}/{}{again}", name::PROGRESS, self.progress_prefix());
         let continues = has_generations(&self.pipeline.path().join(&place));
-        let before = Before::look(&self.produced, &mut self.pipeline.files());
+        let before = Before::look(&self.produced);
         let context = StepContext::new(&self.name, place, self.read_back, &inputs, &self.pipeline.workshop);
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,

@@ -22,7 +22,7 @@ fn fit_and(path: &Path, halt_after: u64, fails: bool) -> (Result<u64, Error>, u6
             if done == halt_after {
                 request_halt(checkpoints.path(), "enough")?;
                 // The file is looked for once a second.
-                std::thread::sleep(std::time::Duration::from_millis(1100));
+                thread::sleep(Duration::from_millis(1100));
             }
             if checkpoints.should_stop().is_some() {
                 checkpoints.save(&done)?;
