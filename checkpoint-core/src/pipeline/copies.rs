@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tempfile::NamedTempFile;
+
 use super::folder::folder;
 use super::key::ProducedFile;
 use crate::base::warnings::warn;
@@ -99,6 +101,31 @@ impl Copies {
         let failed = |source| Error::writing("restore", to, source);
         let parent = to.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(parent).map_err(failed)?;
+        // Written here, so that a kill leaves nothing in the user's directory, unless that is on
+        // another file system.
+        for directory in [&*self.path, parent] {
+            let Some(temporary) = self.whole_copy(file, directory, to)? else { return Ok(false) };
+            self.set_aside(to, known).map_err(failed)?;
+            match temporary.persist(to) {
+                Err(error) if error.error.kind() == io::ErrorKind::CrossesDevices => continue,
+                outcome => outcome.map_err(|error| failed(error.error))?,
+            };
+            break;
+        }
+        if self.durable {
+            self.disk.sync_directory(parent).map_err(failed)?;
+        }
+        Ok(true)
+    }
+
+    /// A temporary file with the content of a copy. `None` if the copy is damaged; then it is removed.
+    fn whole_copy(
+        &self,
+        file: &ProducedFile,
+        directory: &Path,
+        to: &Path,
+    ) -> Result<Option<NamedTempFile>, Error> {
+        let failed = |source| Error::writing("restore", to, source);
         let mut builder = temporary_name();
         #[cfg(unix)]
         {
@@ -106,22 +133,17 @@ impl Copies {
             let mode = if file.is_program { 0o777 } else { 0o666 };
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         }
-        let mut temporary = builder.tempfile_in(parent).map_err(failed)?;
+        let mut temporary = builder.tempfile_in(directory).map_err(failed)?;
         let place = self.place(&file.hash);
         let mut source = File::open(&place).map_err(|source| Error::io("read", &place, source))?;
         if copy(&mut source, temporary.as_file_mut()).map_err(failed)? != file.hash {
             self.disk.remove(&place).map_err(|source| Error::writing("remove", &place, source))?;
-            return Ok(false);
+            return Ok(None);
         }
         if self.durable {
             temporary.as_file().sync_all().map_err(failed)?;
         }
-        self.set_aside(to, known).map_err(failed)?;
-        temporary.persist(to).map_err(|error| failed(error.error))?;
-        if self.durable {
-            self.disk.sync_directory(parent).map_err(failed)?;
-        }
-        Ok(true)
+        Ok(Some(temporary))
     }
 
     /// Moves away a file with a content that no kept version has: a user may have changed it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,10 @@ use crate::store::name::FILES;
 /// A file that was changed this recently may be changed once more without a new time of its last
 /// change, so its hash is not remembered.
 pub(super) const TOO_FRESH: Duration = Duration::from_secs(3);
+
+/// The time between two saves of the hashes. A kill costs those of this time, which are computed
+/// again.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// The facts remembered about a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,12 +46,19 @@ pub(super) struct Files {
     seen: BTreeMap<String, Seen>,
     /// True if it knows more than the last save.
     knows_more: bool,
+    saved: Instant,
 }
 
 impl Files {
     pub(super) fn open(workshop: &Workshop) -> Result<Files, Error> {
         let workshop = workshop.clone();
-        let mut files = Files { checkpoints: None, workshop, seen: BTreeMap::new(), knows_more: false };
+        let mut files = Files {
+            checkpoints: None,
+            workshop,
+            seen: BTreeMap::new(),
+            knows_more: false,
+            saved: Instant::now(),
+        };
         match files.kept() {
             Ok(mut checkpoints) => {
                 files.seen = load(&mut checkpoints);
@@ -88,11 +99,20 @@ impl Files {
         Ok(Look { seen, shows_changes })
     }
 
+    /// Saves the hashes that it learned, if the last save was a while ago: a pipeline of many steps
+    /// learns some in each.
+    pub(super) fn remember_now_and_then(&mut self) {
+        if self.saved.elapsed() >= SAVE_EVERY {
+            self.remember();
+        }
+    }
+
     /// Saves the hashes that it learned.
     pub(super) fn remember(&mut self) {
         if !std::mem::take(&mut self.knows_more) {
             return;
         }
+        self.saved = Instant::now();
         let saved = match &mut self.checkpoints {
             Some(checkpoints) => checkpoints.save(&Plain(self.seen.clone())).map(drop),
             None => self.kept().and_then(|mut checkpoints| {

@@ -305,6 +305,7 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         if self.guard.is_of_this_process() {
             let _warnings = self.workshop.options.warnings.enter();
+            self.files().remember();
             self.workshop.stop.leave(!self.workshop.shared);
             let users = self.users.get_mut().unwrap_or_else(PoisonError::into_inner);
             if users.take().is_some_and(|mut users| users.leave(&self.workshop)) {

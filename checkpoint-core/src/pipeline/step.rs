@@ -2,6 +2,7 @@
 
 mod context;
 mod look;
+mod making;
 mod running;
 
 use std::fmt;

@@ -25,7 +25,7 @@ impl Step<'_> {
             };
             looked.map_err(|source| self.failed(Error::io("read", given, source)))
         });
-        self.pipeline.files().remember();
+        self.pipeline.files().remember_now_and_then();
         looked
     }
 

@@ -1,5 +1,8 @@
+use std::path::Path;
+
 use super::*;
 use crate::outcome::EXIT_HALTED;
+use crate::pipeline::Pipeline;
 use crate::stop::request_halt;
 
 /// Runs a step of 100 parts, and halts it after some. Returns its output, or its error, and the
