@@ -20,6 +20,9 @@ use crate::store::name::FILES;
 /// change, so its hash is not remembered.
 pub(super) const TOO_FRESH: Duration = Duration::from_secs(3);
 
+/// Before the path of an output, where its facts are not those of an input: it is durable.
+const DURABLE: &str = "durable ";
+
 /// The time between two saves of the hashes. A kill costs those of this time, which are computed
 /// again.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -83,20 +86,46 @@ impl Files {
     pub(super) fn look(&mut self, path: &Path) -> io::Result<Look> {
         let now = SystemTime::now();
         let file = open(path)?;
-        let (mut seen, shows_changes) = look_for_good(&file, now)?;
         let place = as_text(path);
-        if let Some(known) = self.seen.get(&place).filter(|_| shows_changes) {
+        if let Some(known) = self.seen.get(&place) {
+            // No sync is needed: the facts were taken after one, so a store since then shows in them.
+            let mut seen = look(&file)?;
             seen.hash.clone_from(&known.hash);
-            if seen == *known {
-                return Ok(Look { seen, shows_changes });
+            if seen == *known && has_times_of_stores(&file) {
+                return Ok(Look { seen, shows_changes: true });
             }
         }
+        let (mut seen, shows_changes) = look_for_good(&file, now)?;
         seen.hash = hash(&file)?;
         if shows_changes {
             self.seen.insert(place, seen.clone());
             self.knows_more = true;
         }
         Ok(Look { seen, shows_changes })
+    }
+
+    /// True if the file of an output was made durable with its name before. Otherwise `sync` does it.
+    ///
+    /// # Errors
+    /// That of `sync`.
+    pub(super) fn sync_once<E>(
+        &mut self,
+        path: &Path,
+        sync: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let now = SystemTime::now();
+        // Another file, or another name of it, has other facts.
+        let found = open(path).and_then(|file| look(&file)).ok().filter(|seen| seen.is_settled(now));
+        let place = format!("{DURABLE}{}", as_text(path));
+        if found.is_some() && self.seen.get(&place) == found.as_ref() {
+            return Ok(());
+        }
+        sync()?;
+        if let Some(found) = found {
+            self.seen.insert(place, found);
+            self.knows_more = true;
+        }
+        Ok(())
     }
 
     /// Saves the hashes that it learned, if the last save was a while ago: a pipeline of many steps

@@ -34,7 +34,7 @@ mod sets;
 mod step;
 mod users;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -122,7 +122,8 @@ pub struct Pipeline {
 /// The record of this run.
 #[derive(Debug, Default)]
 struct Book {
-    names: BTreeSet<String>,
+    /// The names of the steps, by their lower case.
+    names: BTreeMap<String, String>,
     /// The step that produces a file, by the path of the file.
     produced: BTreeMap<PathBuf, String>,
     reports: Vec<StepReport>,
@@ -253,9 +254,12 @@ impl Pipeline {
     pub fn finish(self) -> Result<Vec<StepReport>, Error> {
         self.guard.check_process()?;
         let Book { names, reports, .. } = std::mem::take(&mut *self.book());
-        match self.commands.names().find(|name| !names.contains(*name)) {
+        let is_known = |name: &str| names.get(&name.to_lowercase()).is_some_and(|known| known == name);
+        match self.commands.names().find(|name| !is_known(name)) {
             Some(step) => {
-                Err(Error::UnknownStep { step: step.to_owned(), known: names.into_iter().collect() })
+                let mut known: Vec<String> = names.values().cloned().collect();
+                known.sort();
+                Err(Error::UnknownStep { step: step.to_owned(), known })
             }
             None => Ok(reports),
         }

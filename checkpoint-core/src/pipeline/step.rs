@@ -86,9 +86,10 @@ impl<'p> Step<'p> {
             return step;
         }
         let names = &mut pipeline.book().names;
-        if names.iter().any(|other| other != name && other.to_lowercase() == name.to_lowercase()) {
+        let same = names.get(&name.to_lowercase()).cloned();
+        if same.as_ref().is_some_and(|same| same != name) {
             step.refuse("it differs from another only in upper and lower case, which some file systems do not tell apart");
-        } else if !names.insert(name.to_owned()) {
+        } else if names.insert(name.to_lowercase(), name.to_owned()).is_some() {
             step.wrong = Some(Error::StepTwice { step: name.to_owned() });
         }
         step

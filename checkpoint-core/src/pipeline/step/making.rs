@@ -42,9 +42,11 @@ impl Step<'_> {
             let outputs = self.outputs();
             // The version may also come from a run that was not durable.
             let file = outputs.location(number);
-            disk.sync_file(&file).map_err(|source| Error::writing("sync", &file, source))?;
-            disk.sync_directory(outputs.path())
-                .map_err(|source| Error::writing("sync", outputs.path(), source))?;
+            self.pipeline.files().sync_once(&file, || {
+                disk.sync_file(&file).map_err(|source| Error::writing("sync", &file, source))?;
+                disk.sync_directory(outputs.path())
+                    .map_err(|source| Error::writing("sync", outputs.path(), source))
+            })?;
         }
         if version.record.key == self.key {
             self.remove_progress(number);

@@ -34,9 +34,10 @@ impl Step<'_> {
         let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
         let kept = self.prepare::<T>();
         let mut book = self.pipeline.book();
-        if !is_another {
+        let declared = self.name.to_lowercase();
+        if !is_another && book.names.get(&declared) == Some(&self.name) {
             // This is not the step's declaration; that may still follow.
-            book.names.remove(&self.name);
+            book.names.remove(&declared);
         }
         let mut marks = book.marks.clone();
         drop(book);
