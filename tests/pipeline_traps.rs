@@ -57,6 +57,119 @@ fn the_reason_shows_numbers_that_json_has_no_word_for() {
     assert_eq!(reasons[0].to_string(), "x: inf became \"inf\"");
 }
 
+/// Explains a step, then runs it, and returns what both say of it.
+fn explained_and_done(
+    pipeline: &Pipeline,
+    declare: &dyn for<'p> Fn(&'p Pipeline) -> checkpointed::pipeline::Step<'p>,
+    work: &dyn Fn(),
+) -> String {
+    let explained = declare(pipeline).explain::<u64>().unwrap();
+    declare(pipeline)
+        .run(|_| {
+            work();
+            Ok::<u64, Error>(1)
+        })
+        .unwrap();
+    let report = pipeline.reports().pop().unwrap();
+    assert_eq!(explained, (report.outcome, report.reasons.clone()));
+    let reasons: Vec<String> = report.reasons.iter().map(ToString::to_string).collect();
+    format!("{:?}: {}", report.outcome, reasons.join("; "))
+}
+
+#[test]
+fn explain_gives_each_reason_as_the_run_does() {
+    let (parent, path) = nowhere();
+    let (input, output) = (parent.path().join("in.csv"), parent.path().join("out.svg"));
+    let open = || Pipeline::builder(&path).warnings_to_stderr(false).open().unwrap();
+    let simple = |pipeline: Pipeline, version: u32| {
+        explained_and_done(&pipeline, &|pipeline| pipeline.step("simple").version(version), &|| ())
+    };
+    assert_eq!(simple(open(), 1), "Ran: nothing is kept of it");
+    assert_eq!(simple(open(), 1), "Reused: nothing has changed");
+    assert_eq!(simple(open(), 2), "Ran: version 1 became 2");
+    assert_eq!(simple(open().force("simple"), 2), "Ran: forced");
+    assert_eq!(simple(open().force_only("simple"), 2), "Ran: forced");
+    assert_eq!(simple(open().only("simple"), 2), "Ran: forced");
+    assert_eq!(simple(open().only("other"), 3), "Reused: left alone");
+    assert_eq!(simple(open().use_version("simple", 3), 9), "Reused: chosen");
+    assert_eq!(simple(open().accept("simple"), 4), "Reused: accepted");
+    redo(&path, "simple").unwrap();
+    assert_eq!(simple(open(), 4), "Ran: forced");
+    for version in open().versions("simple").unwrap() {
+        fs::write(file_of(&path.join("steps/simple"), version), "PK").unwrap();
+    }
+    let told = simple(open(), 4);
+    assert!(told.starts_with("Ran: version 7 cannot be used: "), "{told}");
+
+    // A step with everything, and one that it takes the output of.
+    let full = |pipeline: Pipeline, made: u64, values: Option<&[u64]>, reads: bool, produces: bool| {
+        let first = pipeline.step("first").param("made", &made).run(|_| Ok::<u64, Error>(made)).unwrap();
+        explained_and_done(
+            &pipeline,
+            &|pipeline| {
+                let step = pipeline.step("full").input(&first).keep_produced(made == 3);
+                let step = values.iter().fold(step, |step, values| step.param("values", values));
+                let step = if reads { step.file(&input) } else { step };
+                if produces { step.produces(&output) } else { step }
+            },
+            &|| {
+                if produces {
+                    fs::write(&output, made.to_string()).unwrap();
+                }
+            },
+        )
+    };
+    fs::write(&input, "1").unwrap();
+    full(open(), 1, None, false, false);
+    assert_eq!(full(open(), 2, None, false, false), "Ran: the output of first has changed");
+    assert_eq!(full(open().force("first"), 2, None, false, false), "Ran: first was forced");
+    assert_eq!(full(open().force_only("first"), 8, None, false, false), "Reused: left alone");
+    assert_eq!(full(open(), 2, Some(&[1, 2]), false, false), "Ran: values is new: [1,2]");
+    let told = full(open(), 2, Some(&[2, 1]), false, false);
+    assert_eq!(told, "Ran: values: [1,2] became [2,1], the same values in another order");
+    assert_eq!(full(open(), 2, Some(&[2, 1]), true, false), "Ran: in.csv is new");
+    fs::write(&input, "2").unwrap();
+    assert_eq!(full(open(), 2, Some(&[2, 1]), true, false), "Ran: in.csv has changed");
+    assert_eq!(full(open(), 2, Some(&[2, 1]), true, true), "Ran: it produces out.svg now");
+    fs::write(&output, "by hand").unwrap();
+    assert_eq!(full(open(), 2, Some(&[2, 1]), true, true), "Ran: out.svg, which it produced, has changed");
+    fs::remove_file(&output).unwrap();
+    assert_eq!(full(open(), 2, Some(&[2, 1]), true, true), "Ran: out.svg, which it produced, is gone");
+    full(open(), 3, Some(&[2, 1]), true, true);
+    fs::remove_file(&output).unwrap();
+    let told = full(open(), 3, Some(&[2, 1]), true, true);
+    assert_eq!(told, "Reused: nothing has changed; out.svg was put back");
+    let pipeline = open();
+    let explained = pipeline.step("full").explain::<String>().unwrap();
+    assert_eq!(explained, (Outcome::Ran, vec![Reason::Type]));
+    fs::remove_dir_all(path.join("steps/full")).unwrap();
+    drop(pipeline);
+    full(open(), 3, Some(&[2, 1]), true, true);
+    assert_eq!(full(open(), 3, Some(&[2, 1]), true, false), "Ran: it does not produce out.svg any more");
+    fs::remove_dir_all(path.join("steps/full")).unwrap();
+    full(open(), 3, Some(&[2, 1]), true, false);
+    assert_eq!(full(open(), 3, Some(&[2, 1]), false, false), "Ran: in.csv is not used any more");
+    fs::remove_dir_all(path.join("steps/full")).unwrap();
+    full(open(), 3, Some(&[2, 1]), false, false);
+    let told = full(open(), 3, None, false, false);
+    assert_eq!(told, "Ran: values, which was [2,1], is not used any more");
+}
+
+#[test]
+fn a_set_in_another_order_is_told_as_that() {
+    let (_parent, path) = nowhere();
+    let told = |values: &[String]| with_parameter(&path, values).reasons[0].to_string();
+    // Short ones, and ones of which only the beginning is kept.
+    for count in [3, 1000] {
+        let mut values: Vec<String> = (0..count).map(|number| format!("value \"{number}\"]")).collect();
+        told(&values);
+        values.reverse();
+        assert!(told(&values).ends_with("the same values in another order"), "{}", told(&values));
+        values[0] = "another".to_owned();
+        assert!(!told(&values).contains("another order"));
+    }
+}
+
 #[test]
 fn numbers_beyond_64_bits_and_maps_with_any_keys_are_parameters() {
     let (_parent, path) = nowhere();
@@ -528,7 +641,7 @@ fn a_file_that_changes_while_its_step_runs_is_not_trusted() {
         let report = pipeline.finish().unwrap().remove(0);
         (value, report.outcome, report.reasons.last().unwrap().to_string())
     };
-    let name = file.display();
+    let name = "input.csv";
     let (value, outcome, reason) = run(&|| fs::write(&file, "2").unwrap());
     assert_eq!((value.as_str(), outcome), ("2", Outcome::Ran));
     assert_eq!(reason, format!("{name} was changed while the step ran"));

@@ -79,7 +79,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pipeline: {error}");
-            ExitCode::FAILURE
+            // That of a stop tells the batch system to start the program again.
+            error
+                .downcast_ref::<checkpointed::Error>()
+                .map_or(ExitCode::FAILURE, checkpointed::Error::exit_code)
         }
     }
 }
@@ -90,7 +93,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if !csv.exists() {
         fs::write(&csv, measured())?;
     }
-    let pipeline = Pipeline::open(options.dir.join("steps.pipeline"))?;
+    let builder = Pipeline::builder(options.dir.join("steps.pipeline"));
+    let pipeline = builder.stop_on_signals().stop_before_deadline().open()?;
     let pipeline = options.commanded(pipeline).on_step(show);
     if let Some(branch) = &options.branch {
         pipeline.branch(branch)?;

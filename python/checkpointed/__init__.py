@@ -15,7 +15,7 @@ from __future__ import annotations
 from .archive import FORMAT_VERSION
 from .npy import bfloat16, integers
 from .groups import EachRank
-from .directory import Generation, arrays, list, load, manifest, steps
+from .directory import Generation, arrays, list, load, manifest, produced, steps
 from .errors import (
     CheckpointError,
     DamagedError,
@@ -30,5 +30,5 @@ __version__ = "0.1.0"
 __all__ = [
     "FORMAT_VERSION", "CheckpointError", "DamagedError", "EachRank", "FormatTooNewError", "Generation", "NoneUsableError",
     "NotACheckpointError", "NotFoundError", "UnsupportedError", "arrays", "bfloat16", "integers", "list", "load",
-    "manifest", "steps",
+    "manifest", "produced", "steps",
 ]

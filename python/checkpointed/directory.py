@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -153,6 +154,34 @@ def steps(pipeline: Path) -> Dict[str, str]:
         raise NotFoundError(folder, f"no pipeline: {error}") from error
     found = {unquote(name): os.path.join(folder, name) for name in names}
     return {step: path for step, path in found.items() if os.path.isdir(path)}
+
+
+def produced(pipeline: Path) -> Dict[str, Dict[str, str]]:
+    """The files that the newest version of each step of a pipeline produced: their paths, by their names in the project.
+
+    Their content is neither read nor compared. A step that produces no files is left out.
+
+    >>> produced("analysis.pipeline")["plot"]        # doctest: +SKIP
+    {'plot.svg': '/home/anna/analysis/plot.svg'}
+    """
+    pipeline = os.path.abspath(os.fspath(pipeline))
+    found: Dict[str, Dict[str, str]] = {}
+    for step, folder in steps(pipeline).items():
+        try:
+            metadata = manifest(folder).get("metadata", {})
+        except NotFoundError:
+            continue  # It was begun and never finished.
+        record = json.loads(metadata.get("step", "{}"))
+        project = os.path.normpath(os.path.join(pipeline, record.get("project") or ".."))
+        beside = record.get("directory") or project
+
+        def path(name: str) -> str:
+            return os.path.join(beside, name[2:]) if name.startswith("./") else os.path.join(project, name)
+
+        files = {name: path(name) for name in record.get("produced", {})}
+        if files:
+            found[step] = files
+    return found
 
 
 def _entry(file: str) -> Generation:

@@ -19,7 +19,7 @@ use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The checkpoint directory
+    /// The checkpoint directory, or that of a pipeline
     directory: PathBuf,
     /// A message for the program and its history
     #[arg(default_value = "")]
@@ -83,6 +83,14 @@ fn end_after(before: Option<&Record>, mut records: Vec<Record>) -> Option<End> {
     })
 }
 
+/// The end that a pipeline shows, which has no history: it removes the request that it met.
+fn end_of_pipeline(directory: &Path, again: bool) -> Option<End> {
+    let request = if again { "requeue" } else { "halt" };
+    let is_there = |name: &str| directory.join(name).symlink_metadata().is_ok();
+    let has_stopped = is_there("steps") && !is_there("history.jsonl") && !is_there(request);
+    has_stopped.then(|| End::Stopped(format!("the {request} file")))
+}
+
 /// The time between two checks if the program has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -108,7 +116,12 @@ pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Re
             thread::sleep(LOOK);
         }
     }
-    let end = if ended == Some(true) { end_after(before.as_ref(), records(directory)) } else { None };
+    let end = match ended {
+        Some(true) => {
+            end_after(before.as_ref(), records(directory)).or_else(|| end_of_pipeline(directory, again))
+        }
+        _ => None,
+    };
     let has_saved = matches!(end, Some(End::Stopped(_) | End::Completed));
     output.answer(&Asked { again, running, ended, end })?;
     Ok(if ended.is_some() && !has_saved { Verdict::NotSo } else { Verdict::Well })

@@ -52,6 +52,8 @@ struct Version {
     parameters: std::collections::BTreeMap<String, String>,
     inputs: Vec<String>,
     files: Vec<String>,
+    /// The files that it produced.
+    produced: Vec<String>,
     #[serde(skip)]
     age: String,
 }
@@ -78,6 +80,7 @@ impl Step {
             parameters: version.parameters,
             inputs: version.inputs,
             files: version.files,
+            produced: version.produced,
         });
         Step { step, state, why: stale, in_progress, redo, versions: versions.collect() }
     }
@@ -119,6 +122,10 @@ impl Answer for Steps {
                         .files
                         .iter()
                         .try_for_each(|file| writeln!(output, "  reads {}", text::plain(file)))?;
+                    version
+                        .produced
+                        .iter()
+                        .try_for_each(|file| writeln!(output, "  produces {}", text::plain(file)))?;
                 }
             }
         }

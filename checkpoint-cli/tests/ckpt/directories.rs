@@ -238,6 +238,48 @@ fn halt_asks_and_waits_until_the_program_has_ended() {
 }
 
 #[test]
+fn steps_shows_what_is_read_and_produced() {
+    let (parent, path) = nowhere();
+    let plot = parent.path().join("plot.svg");
+    let pipeline = Pipeline::open(&path).unwrap();
+    pipeline.step("plot").produces(&plot).run(|_| fs::write(&plot, "1")).unwrap();
+    drop(pipeline);
+    let said = ckpt_with("steps", &path, &["--all"]);
+    assert!(said.out.contains("  produces plot.svg\n"), "{}", said.out);
+    fs::remove_file(&plot).unwrap();
+    let said = ckpt_with("steps", &path, &[]);
+    assert!(said.out.contains("plot.svg, which it produced, is not there"), "{}", said.out);
+}
+
+#[test]
+fn halt_stops_a_pipeline_and_tells_one_that_did_not_stop_for_it() {
+    for stops in [true, false] {
+        let (_parent, path) = nowhere();
+        let pipeline = Pipeline::open(&path).unwrap();
+        pipeline.step("load").run(|_| Ok::<u64, Error>(1)).unwrap();
+        let asked = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ckpt_with("halt", &path, &["enough", "--wait"]));
+            while !path.join("halt").exists() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            if stops {
+                let error = pipeline.step("fit").run(|context| {
+                    while context.should_stop().is_none() {
+                        std::thread::sleep(std::time::Duration::from_millis(10));
+                    }
+                    Ok::<u64, Error>(1)
+                });
+                assert!(matches!(error, Err(Error::StepStopped { .. })));
+            }
+            drop(pipeline);
+            asked.join().unwrap()
+        });
+        let said = if stops { "it has saved and stopped" } else { "without saying that it saved" };
+        assert!(asked.code == i32::from(!stops) && asked.out.contains(said), "{} {}", asked.out, asked.err);
+    }
+}
+
+#[test]
 fn a_program_that_ends_without_a_save_is_not_said_to_have_saved() {
     for command in ["halt", "requeue"] {
         let (_parent, path) = nowhere();

@@ -14,7 +14,7 @@ use crate::container::ConfigDifference;
 use crate::evolution::Difference;
 pub use output::OutputFault;
 use words::config_list;
-use words::{Available, Differences, List, ask_a_step, remake_help, version_help, way_past};
+use words::{Available, Differences, List, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -804,19 +804,27 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// A step of a pipeline was told to stop, so its output would be that of a part of its work. Its
-    /// own checkpoints are kept, and the next run continues from there.
+    /// A step of a pipeline is not done: it was told to stop, so its output would be that of a part of
+    /// its work. Its own checkpoints are kept, and the next run continues from there. Or the pipeline
+    /// was told to stop before the step began.
     #[error(
         "{}",
         shown!(
-            "step `{step}` was stopped: {reason}; the steps before it and the progress that it saved are kept: \
-            start the program again to continue from here"
+            "step `{step}` {}: {reason}; {}: start the program again to continue from here",
+            if *begun { "was stopped" } else { "was not begun" },
+            if *begun {
+                "the steps before it and the progress that it saved are kept"
+            } else {
+                "the steps before it are kept"
+            }
         )
     )]
     #[non_exhaustive]
     StepStopped {
         /// The name of the step.
         step: String,
+        /// True if its function was called.
+        begun: bool,
         /// The reason, in words.
         reason: String,
         /// The exit code for such a stop: that of a [`Finished`](crate::Finished) run.
@@ -836,16 +844,6 @@ pub enum Error {
     StoppedUnsaved {
         /// The checkpoint directory.
         path: PathBuf,
-    },
-
-    /// No program looks for a request to stop in the directory of a pipeline.
-    #[error("{}", shown!("{} is the directory of a pipeline, where no program looks for a request to stop: {}", path.display(), ask_a_step(places)))]
-    #[non_exhaustive]
-    NoRequests {
-        /// The directory of the pipeline.
-        path: PathBuf,
-        /// The directories of its steps' own checkpoints, where a program that runs looks.
-        places: Vec<PathBuf>,
     },
 
     /// A step of a pipeline was skipped, because a user commanded that, and it has no earlier

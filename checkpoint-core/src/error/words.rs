@@ -1,7 +1,7 @@
 //! The longer parts of messages.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Error;
 use crate::container::ConfigDifference;
@@ -16,16 +16,6 @@ pub(super) fn way_past(operation: &str) -> &'static str {
         }
         _ => "choose a path where there is nothing, or move away what is there",
     }
-}
-
-/// The advice for a request to stop that a pipeline would not hear.
-pub(super) fn ask_a_step(places: &[PathBuf]) -> String {
-    if places.is_empty() {
-        return "no step that was begun has checkpoints of its own, so end the program by a signal: finished steps are kept"
-            .to_owned();
-    }
-    let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-    format!("request it in the directory of the step that runs: {}", places.join(", "))
 }
 
 /// The advice for an output of a step that cannot be used.

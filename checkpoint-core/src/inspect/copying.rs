@@ -16,7 +16,7 @@ use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::{
     CopyWay, Directory, Disk as _, Home as _, RANKS, RealDisk, absolute, check_file_size, copy_generation,
-    name, rank_of, temporary_name,
+    is_temporary, name, rank_of, temporary_name,
 };
 
 /// The most times that a directory is listed again because a generation disappeared while it was
@@ -220,7 +220,7 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     for name in history::FILES {
         copy_small(&from.join(name), &to.join(name))?;
     }
-    for folder in [name::FILES, name::STEPS, name::PROGRESS, name::REDO] {
+    for folder in [name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS, name::REDO] {
         let (from, to) = (from.join(folder), to.join(folder));
         let is_pipelines = folder == name::STEPS || from.with_file_name(name::STEPS).is_dir();
         if !is_pipelines || !from.is_dir() {
@@ -230,6 +230,7 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
         match folder {
             name::FILES => drop(fill(&from, &to, copied)?),
             name::REDO => each(&from, |entry, name| copy_small(entry, &to.join(name)))?,
+            name::PRODUCED => each(&from, |entry, name| copy_produced(entry, &to.join(name), copied))?,
             _ => each(&from, |entry, name| {
                 if !entry.is_dir() {
                     return Ok(());
@@ -243,6 +244,29 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     }
     disk.sync_directory(to).map_err(|source| Error::writing("sync", to, source))?;
     Ok(generations)
+}
+
+/// Copies the kept copies of files that a step of a pipeline produced. They are never changed.
+fn copy_produced(from: &Path, to: &Path, copied: &mut Copied) -> Result<(), Error> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    create_like(from, to)?;
+    each(from, |entry, name| {
+        if is_temporary(name) {
+            return Ok(());
+        }
+        let to = to.join(name);
+        match copy_generation(entry, &to) {
+            Ok(way) => copied.count(&to, way),
+            // No version has it any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::writing("copy", entry, source)),
+        }
+        Ok(())
+    })?;
+    let synced = RealDisk::default().sync_directory(to);
+    synced.map_err(|source| Error::writing("sync", to, source))
 }
 
 /// Copies the generations of a directory as they were at one moment, newest first.
@@ -360,6 +384,24 @@ mod tests {
 
     use super::*;
     use crate::pipeline::Pipeline;
+
+    #[test]
+    fn a_copy_of_a_pipeline_has_the_copies_of_produced_files() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, plot) = (parent.path().join("p"), parent.path().join("plot"));
+        let run = |path: &Path| {
+            let pipeline = Pipeline::open(path).unwrap();
+            let step = pipeline.step("a").produces(&plot).keep_produced(true);
+            step.run(|_| fs::write(&plot, "1")).unwrap();
+            pipeline.finish().unwrap()[0].outcome
+        };
+        run(&path);
+        fs::write(path.join("produced/a/.checkpoint-0123456789abcdef.tmp"), "").unwrap();
+        copy(&path, parent.path().join("copy")).unwrap();
+        assert_eq!(fs::read_dir(parent.path().join("copy/produced/a")).unwrap().count(), 1);
+        fs::remove_file(&plot).unwrap();
+        assert_eq!(run(&parent.path().join("copy")), crate::pipeline::Outcome::Reused);
+    }
 
     #[test]
     fn a_copy_of_a_pipeline_has_the_permissions_of_its_folders() {

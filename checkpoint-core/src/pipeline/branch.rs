@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::builder::Workshop;
 use crate::error::Error;
-use crate::store::{Directory, Home as _, copy_generation, name, temporary_name};
+use crate::store::{Directory, Home as _, copy_generation, is_temporary, name, temporary_name};
 
 /// Makes the directory `to`, with all outputs that a pipeline has kept, by links if the file system
 /// can. It gets its name only once it is complete. Fails if that name is taken.
@@ -50,7 +50,34 @@ fn fill(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
         }
     }
     sync(pipeline, &steps)?;
+    fill_produced(pipeline, to)?;
     sync(pipeline, to)
+}
+
+/// The copies of produced files are never changed, so both pipelines can have the same.
+fn fill_produced(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
+    let (from, to) = (pipeline.path.join(name::PRODUCED), to.join(name::PRODUCED));
+    if !from.is_dir() {
+        return Ok(());
+    }
+    create(pipeline, &to)?;
+    let listed = |path: &Path| -> Result<Vec<fs::DirEntry>, Error> {
+        let unreadable = |source| Error::io("list", path, source);
+        fs::read_dir(path).map_err(unreadable)?.map(|entry| entry.map_err(unreadable)).collect()
+    };
+    for step in listed(&from)? {
+        let to = to.join(step.file_name());
+        create(pipeline, &to)?;
+        for file in listed(&step.path())? {
+            if is_temporary(&file.file_name()) {
+                continue;
+            }
+            copy_generation(&file.path(), &to.join(file.file_name()))
+                .map_err(|source| Error::writing("copy", &file.path(), source))?;
+        }
+        sync(pipeline, &to)?;
+    }
+    sync(pipeline, &to)
 }
 
 /// Creates a directory with the permissions of the pipeline's.

@@ -21,6 +21,68 @@ pub(super) fn text<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
     value.serialize(Canonical)
 }
 
+/// A text of [`text`] with the items of every list in order: equal for lists of the same values.
+pub(super) fn sorted(text: &str) -> String {
+    let mut open = vec![Group::default()];
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        let Some(group) = open.last_mut() else { break };
+        match letter {
+            '"' => {
+                group.item.push(letter);
+                let mut is_escaped = false;
+                for letter in letters.by_ref() {
+                    group.item.push(letter);
+                    if letter == '"' && !is_escaped {
+                        break;
+                    }
+                    is_escaped = letter == '\\' && !is_escaped;
+                }
+            }
+            '[' | '{' => open.push(Group { is_list: letter == '[', ..Group::default() }),
+            ',' => group.end_item(),
+            ']' | '}' => {
+                let group = open.pop().unwrap_or_default().close(letter);
+                match open.last_mut() {
+                    Some(around) => around.item.push_str(&group),
+                    // A closing bracket too many: this is no text of ours.
+                    None => return text.to_owned(),
+                }
+            }
+            _ => group.item.push(letter),
+        }
+    }
+    let rest: Vec<String> = open.into_iter().map(Group::join).collect();
+    rest.concat()
+}
+
+/// A list or a map of which a part was read.
+#[derive(Default)]
+struct Group {
+    is_list: bool,
+    items: Vec<String>,
+    item: String,
+}
+
+impl Group {
+    fn end_item(&mut self) {
+        self.items.push(std::mem::take(&mut self.item));
+    }
+
+    fn join(mut self) -> String {
+        self.end_item();
+        if self.is_list {
+            self.items.sort();
+        }
+        self.items.join(",")
+    }
+
+    fn close(self, bracket: char) -> String {
+        let open = if self.is_list { '[' } else { '{' };
+        format!("{open}{}{bracket}", self.join())
+    }
+}
+
 struct Canonical;
 
 /// Values one after the other.
@@ -313,6 +375,23 @@ mod tests {
         assert_eq!(text(&map).unwrap(), text(&sorted).unwrap());
         assert_eq!(text(&BTreeMap::from([((1, 'a'), 1)])).unwrap(), r#"{[1,"a"]:1}"#);
         assert_ne!(text(&BTreeMap::from([(1, 1)])).unwrap(), text(&BTreeMap::from([("1", 1)])).unwrap());
+    }
+
+    #[test]
+    fn lists_of_the_same_values_are_equal_once_sorted() {
+        fn same<A: Serialize, B: Serialize>(one: A, two: B) -> bool {
+            sorted(&text(&one).unwrap()) == sorted(&text(&two).unwrap())
+        }
+        assert!(same(["a,b]", "\"c["], ["\"c[", "a,b]"]));
+        assert!(same((1, [[3, 2], [1, 0]]), (1, [[0, 1], [2, 3]])));
+        assert!(!same([1, 2, 2], [1, 1, 2]));
+        assert!(!same(["a", "b"], ["a,b"]));
+        // Also inside of maps and of their keys.
+        let map = BTreeMap::from([((2, 1), vec![2, 1])]);
+        assert_eq!(sorted(&text(&map).unwrap()), "{[1,2]:[1,2]}");
+        for broken in ["]", "[1", "\"", "{]}", ""] {
+            let _ = sorted(broken);
+        }
     }
 
     #[test]

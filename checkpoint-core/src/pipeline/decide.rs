@@ -1,6 +1,6 @@
 //! Decides to run a step, or to take a version of its output instead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,8 +25,10 @@ pub(super) struct Version {
     pub(super) number: u64,
     pub(super) record: Record,
     pub(super) bytes: u64,
+    /// The names and paths of the files that a kept copy has to take the place of.
+    pub(super) restore: Vec<(String, PathBuf)>,
     /// True if its type is that of the program.
-    fits: bool,
+    pub(super) fits: bool,
 }
 
 /// The decision about a step.
@@ -45,6 +47,8 @@ pub(super) struct Kept {
     pub(super) versions: Vec<Version>,
     /// The versions that cannot be used.
     lost: Vec<Lost>,
+    /// The hashes of the files that each version produced, by its number.
+    pub(super) hashes: BTreeMap<u64, Vec<String>>,
 }
 
 /// A version that cannot be used.
@@ -64,6 +68,8 @@ enum Loss {
     Unreadable(Error),
     /// It was damaged, and an earlier run moved its file there.
     SetAside(PathBuf),
+    /// Files that it produced are not there any more as they were produced.
+    Files(Vec<Reason>),
 }
 
 impl Kept {
@@ -71,7 +77,7 @@ impl Kept {
     pub(super) fn damaged(&self) -> Vec<(u64, &Error)> {
         let damaged = self.lost.iter().filter_map(|lost| match &lost.why {
             Loss::Damaged(error) => Some((lost.number, error)),
-            Loss::Unreadable(_) | Loss::SetAside(_) => None,
+            Loss::Unreadable(_) | Loss::SetAside(_) | Loss::Files(_) => None,
         });
         let mut damaged: Vec<_> = damaged.collect();
         damaged.sort_by_key(|(number, _)| *number);
@@ -86,6 +92,18 @@ impl Kept {
         self.lost.push(Lost::new(number, key, why));
     }
 
+    /// Takes out a version whose files are not there any more.
+    pub(super) fn lose_files(&mut self, number: u64, reasons: Vec<Reason>) {
+        let Some(place) = self.versions.iter().position(|version| version.number == number) else { return };
+        let version = self.versions.remove(place);
+        self.lost.push(Lost { number, key: Some(version.record.key), why: Loss::Files(reasons) });
+    }
+
+    /// True if a version cannot be read whose record is not known: it may be whole.
+    pub(super) fn has_unreadable(&self) -> bool {
+        self.lost.iter().any(|lost| lost.key.is_none() && matches!(lost.why, Loss::Unreadable(_)))
+    }
+
     /// Takes out the number and the error of a version that cannot be read, and that may have this
     /// key.
     pub(super) fn take_unreadable(&mut self, key: &Key) -> Option<(u64, Error)> {
@@ -94,7 +112,7 @@ impl Kept {
         let Lost { number, why, .. } = self.lost.swap_remove(place);
         match why {
             Loss::Unreadable(error) => Some((number, error)),
-            Loss::Damaged(_) | Loss::SetAside(_) => None,
+            Loss::Damaged(_) | Loss::SetAside(_) | Loss::Files(_) => None,
         }
     }
 
@@ -140,6 +158,14 @@ impl fmt::Display for Lost {
                 "version {number} of its output was damaged, and was moved to {}",
                 path.display()
             ),
+            Loss::Files(reasons) => {
+                let reasons: Vec<String> = reasons.iter().map(Reason::to_string).collect();
+                write!(
+                    formatter,
+                    "version {number} of its output is not whole: {}, and no copy is kept",
+                    reasons.join("; ")
+                )
+            }
         }
     }
 }
@@ -188,7 +214,11 @@ pub(super) fn kept<T: Checkpoint>(directory: Directory, protection: Protection) 
         let Some(record) = record_of(&manifest) else { continue };
         let fits = reader.fits(&manifest);
         let bytes = reader.length(number).unwrap_or_default();
-        kept.versions.push(Version { number, record, bytes, fits });
+        if !record.produced.is_empty() {
+            let hashes = record.produced.values().map(|file| file.hash.clone());
+            kept.hashes.insert(number, hashes.collect());
+        }
+        kept.versions.push(Version { number, record, bytes, fits, restore: Vec::new() });
     }
     Ok(kept)
 }
@@ -270,7 +300,7 @@ pub(super) fn decide(
         return Ok(Choice::Reuse(version.clone(), vec![Reason::Unchanged]));
     }
     if accept.contains(step)
-        && let Some(version) = nearest
+        && let Some(version) = nearest.filter(|version| version.record.key.produces == key.produces)
     {
         return Ok(Choice::Accept(version.clone()));
     }
@@ -291,10 +321,20 @@ fn nearest<'v>(key: &Key, versions: impl Iterator<Item = &'v Version>) -> Option
 fn reasons(key: &Key, kept: &Kept) -> Vec<Reason> {
     let versions = &kept.versions;
     let nearest = nearest(key, versions.iter().filter(|version| version.fits));
-    let mut reasons = match nearest {
-        Some(version) => key.changes(&version.record.key),
-        None if !versions.is_empty() => vec![Reason::Type],
-        None => Vec::new(),
+    // A version without its files has the fewest changes of all, if its key is the same.
+    let without_files = kept.lost.iter().filter_map(|lost| match (&lost.why, &lost.key) {
+        (Loss::Files(reasons), Some(key)) => Some((lost.number, key, reasons)),
+        _ => None,
+    });
+    let without_files: Vec<_> = without_files.collect();
+    let same = without_files.iter().filter(|(_, found, _)| *found == key).max_by_key(|(number, ..)| *number);
+    let other = without_files.iter().min_by_key(|(_, found, _)| key.changes(found).len());
+    let mut reasons = match (same, nearest, other) {
+        (Some((_, _, reasons)), ..) => reasons.to_vec(),
+        (None, Some(version), _) => key.changes(&version.record.key),
+        (None, None, Some((_, found, _))) => key.changes(found),
+        (None, None, None) if !versions.is_empty() => vec![Reason::Type],
+        (None, None, None) => Vec::new(),
     };
     let damaged = kept.damaged().into_iter().rev();
     reasons.extend(damaged.map(|(version, why)| Reason::Damaged { version, why: why.to_string() }));

@@ -14,8 +14,11 @@ pub(crate) struct Key {
     pub(crate) parameters: BTreeMap<String, Parameter>,
     /// The identity of each input, by the name of its step.
     pub(crate) inputs: BTreeMap<String, String>,
-    /// The hash of each file that is read, by its path.
+    /// The hash of each file that is read, by its [name](super::project::Project::name).
     pub(crate) files: BTreeMap<String, String>,
+    /// The names of the files that it produces.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) produces: BTreeSet<String>,
     /// The files that were changed while the step ran. It is not known what the step has read, and
     /// such a key equals that of no step.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -26,8 +29,8 @@ pub(crate) struct Key {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Parameter {
-    /// The text of [`canonical::text`]. A very long one is replaced by its beginning, its length
-    /// and a hash.
+    /// The text of [`canonical::text`]. A very long one is replaced by its beginning, its length, a
+    /// hash, and the hash of the same with every list sorted.
     pub(crate) text: String,
 }
 
@@ -39,7 +42,14 @@ pub(crate) struct Record {
     pub(crate) identity: String,
     /// The time that the step took, in seconds.
     pub(crate) seconds: f64,
-    /// The working directory of the program. Relative paths of files start there.
+    /// The files that the step produced, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) produced: BTreeMap<String, ProducedFile>,
+    /// The project, seen from the pipeline directory if that is inside of it.
+    #[serde(default)]
+    pub(crate) project: Option<String>,
+    /// The working directory of the program. Relative paths of files outside of the project start
+    /// there.
     #[serde(default)]
     pub(crate) directory: Option<String>,
     /// The boot of the machine, if the version was not synced; empty if the boot is unknown.
@@ -47,8 +57,19 @@ pub(crate) struct Record {
     pub(crate) unsynced: Option<String>,
 }
 
+/// A file that a step produced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProducedFile {
+    pub(crate) hash: String,
+    pub(crate) bytes: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_program: bool,
+}
+
 /// Longer text is not kept whole.
 const LONGEST: usize = 1000;
+/// Before the hash of a long text with every list sorted.
+const SORTED: &str = ", sorted ";
 
 impl Parameter {
     /// # Errors
@@ -56,12 +77,27 @@ impl Parameter {
     pub(super) fn of<P: Serialize + ?Sized>(value: &P) -> Result<Parameter, String> {
         let mut text = canonical::text(value).map_err(|error| error.to_string())?;
         if text.len() > LONGEST {
-            let end = format!("… ({} bytes, {})", text.len(), blake3::hash(text.as_bytes()));
+            let hash = |text: &str| blake3::hash(text.as_bytes());
+            let sorted = hash(&canonical::sorted(&text));
+            let end = format!("… ({} bytes, {}{SORTED}{sorted})", text.len(), hash(&text));
             let cut = (0..=LONGEST).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
             text.truncate(cut);
             text.push_str(&end);
         }
         Ok(Parameter { text })
+    }
+
+    /// True if both have the same values, some in another order.
+    fn has_the_values_of(&self, other: &Parameter) -> bool {
+        let end = |parameter: &Parameter| {
+            let (_, hash) = parameter.text.strip_suffix(')')?.rsplit_once(SORTED)?;
+            Some(hash.to_owned()).filter(|_| parameter.text.len() > LONGEST)
+        };
+        match (end(self), end(other)) {
+            (Some(one), Some(two)) => one == two,
+            (None, None) => canonical::sorted(&self.text) == canonical::sorted(&other.text),
+            _ => false,
+        }
     }
 }
 
@@ -93,14 +129,18 @@ impl Key {
             reasons.push(Reason::Version { old: former.version, new: self.version });
         }
         for (name, old, new) in differing(&former.parameters, &self.parameters) {
+            let reordered = old.zip(new).is_some_and(|(old, new)| old.has_the_values_of(new));
             let text = |parameter: Option<&Parameter>| parameter.map(|parameter| parameter.text.clone());
-            reasons.push(Reason::Parameter { name, old: text(old), new: text(new) });
+            reasons.push(Reason::Parameter { name, old: text(old), new: text(new), reordered });
         }
         for (step, old, new) in differing(&former.inputs, &self.inputs) {
             reasons.push(Reason::Input { step, old: old.cloned(), new: new.cloned() });
         }
-        let is_unknown =
-            |path: &String| former.changed_meanwhile.contains(path) && self.files.contains_key(path);
+        // A set of files has no entry of its own among them.
+        let is_unknown = |path: &String| {
+            let is_in = |key: &Key| key.files.contains_key(path);
+            former.changed_meanwhile.contains(path) && (is_in(self) || !is_in(former))
+        };
         for path in former.changed_meanwhile.iter().filter(|path| is_unknown(path)) {
             reasons.push(Reason::ChangedMeanwhile { path: path.into() });
         }
@@ -109,6 +149,10 @@ impl Key {
                 continue;
             }
             reasons.push(Reason::File { path: path.into(), old: old.cloned(), new: new.cloned() });
+        }
+        let produces = |key: &Key| key.produces.iter().map(|name| (name.clone(), ())).collect();
+        for (path, _, new) in differing::<()>(&produces(former), &produces(self)) {
+            reasons.push(Reason::Produces { path: path.into(), now: new.is_some() });
         }
         reasons
     }

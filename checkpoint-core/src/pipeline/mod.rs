@@ -2,36 +2,43 @@
 //! has to be.
 //!
 //! ```text
-//! step.rs: parameters, inputs, files ──▶ key.rs: what the result depends on
+//! step.rs: parameters, inputs, files (sets.rs, project.rs) ──▶ key.rs: what the result depends on
 //!          ──▶ decide.rs: the versions with this key, the user's commands ──▶ reused, or run
 //! ```
 //!
 //! A pipeline directory holds, under `steps/`, one checkpoint directory for each step. Its
 //! generations are the kept versions of the step's output. Each records in its metadata what it was
 //! made from. So everything that holds for checkpoints holds for outputs. `progress/` has the
-//! checkpoints of unfinished steps, `files/` the hashes of input files, `redo/` the requests to run
-//! a step again.
+//! checkpoints of unfinished steps, `files/` the hashes of input files, `produced/` the copies of
+//! files that steps produced, `redo/` the requests to run a step again.
 
 mod boot;
 mod branch;
 mod builder;
 mod canonical;
 mod commands;
+mod copies;
 mod decide;
 mod files;
 mod folder;
+mod inputs;
 mod key;
 mod output;
 mod overview;
 mod parallel;
+mod produced;
+mod project;
 mod report;
 mod requests;
+mod sets;
 mod step;
+mod users;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use builder::PipelineBuilder;
 pub use output::Output;
@@ -43,12 +50,15 @@ pub use step::{Step, StepContext};
 use crate::base::callback::Callback;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
+use crate::stop::StopReason;
 use crate::store::{Directory, Guard, Home as _, absolute};
 use builder::Workshop;
 use commands::Commands;
 use decide::Marks;
 use files::Files;
 use folder::place_of;
+use project::Project;
+use users::Users;
 
 /// A program in stages with kept results: a stage is done again only if it has to be.
 ///
@@ -100,6 +110,11 @@ pub struct Pipeline {
     watcher: Callback<StepEvent>,
     files: Mutex<Files>,
     book: Mutex<Book>,
+    /// The processes that run it at the same time, if it is shared.
+    users: Mutex<Option<Users>>,
+    /// The newest version of each step at the opening, if it is shared.
+    at_open: BTreeMap<String, u64>,
+    project: Project,
     workshop: Workshop,
     guard: Arc<Guard>,
 }
@@ -107,7 +122,10 @@ pub struct Pipeline {
 /// The record of this run.
 #[derive(Debug, Default)]
 struct Book {
-    names: BTreeSet<String>,
+    /// The names of the steps, by their lower case.
+    names: BTreeMap<String, String>,
+    /// The step that produces a file, by the path of the file.
+    produced: BTreeMap<PathBuf, String>,
     reports: Vec<StepReport>,
     marks: Marks,
 }
@@ -117,7 +135,8 @@ impl Pipeline {
     /// `CHECKPOINT_STEPS` apply.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another program has it open, [`Error::InvalidSetting`] if
+    /// [`Error::InUse`] if another program has it open, unless both
+    /// [share](PipelineBuilder::shared) it, [`Error::InvalidSetting`] if
     /// `CHECKPOINT_STEPS` cannot be understood, and the errors of opening a directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Pipeline, Error> {
         PipelineBuilder::new(path.as_ref()).open()
@@ -200,6 +219,13 @@ impl Pipeline {
         Step::new(self, name)
     }
 
+    /// Returns the reason to stop, if there is one, for work between steps. Steps ask by
+    /// [`StepContext::should_stop`].
+    #[must_use]
+    pub fn should_stop(&self) -> Option<StopReason> {
+        self.workshop.stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO)
+    }
+
     /// Returns the steps that this process ran or reused so far, in this order. A process that was
     /// forked from it ran none of them.
     #[must_use]
@@ -228,9 +254,12 @@ impl Pipeline {
     pub fn finish(self) -> Result<Vec<StepReport>, Error> {
         self.guard.check_process()?;
         let Book { names, reports, .. } = std::mem::take(&mut *self.book());
-        match self.commands.names().find(|name| !names.contains(*name)) {
+        let is_known = |name: &str| names.get(&name.to_lowercase()).is_some_and(|known| known == name);
+        match self.commands.names().find(|name| !is_known(name)) {
             Some(step) => {
-                Err(Error::UnknownStep { step: step.to_owned(), known: names.into_iter().collect() })
+                let mut known: Vec<String> = names.values().cloned().collect();
+                known.sort();
+                Err(Error::UnknownStep { step: step.to_owned(), known })
             }
             None => Ok(reports),
         }
@@ -260,6 +289,10 @@ impl Pipeline {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tell(&self, event: impl FnOnce() -> StepEvent) {
         let _warnings = self.workshop.options.warnings.enter();
         self.watcher.tell(event);
@@ -269,6 +302,20 @@ impl Pipeline {
     fn outputs(&self, step: &str) -> Directory {
         let path = self.path().join(place_of(step));
         Directory::new(&path, Arc::clone(&self.workshop.disk)).guarded(&self.guard)
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if self.guard.is_of_this_process() {
+            let _warnings = self.workshop.options.warnings.enter();
+            self.files().remember();
+            self.workshop.stop.leave(!self.workshop.shared);
+            let users = self.users.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if users.take().is_some_and(|mut users| users.leave(&self.workshop)) {
+                self.workshop.stop.meet_all();
+            }
+        }
     }
 }
 

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::copies::Copies;
 use super::decide::record_of;
 use super::key::Record;
+use super::project::Project;
 use super::{folder, requests};
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
-use crate::store::absolute;
+use crate::store::{Disk, RealDisk, absolute};
 
 /// One step of a pipeline, as far as its directory tells.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub struct StepVersion {
     pub inputs: Vec<String>,
     /// The files that it read.
     pub files: Vec<String>,
+    /// The files that it produced.
+    pub produced: Vec<String>,
 }
 
 /// The steps of a pipeline directory. Each comes after the steps that it takes outputs of;
@@ -127,7 +132,7 @@ pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Step
         stale: {
             let by =
                 forced.get(&step).map(|by| format!("it takes the output of {by}, which is to be run again"));
-            let record = records.last().map(|(.., record)| stale(record, &identities));
+            let record = records.last().map(|(.., record)| stale(path, &step, record, &identities));
             by.into_iter().chain(record.unwrap_or_default()).collect()
         },
         versions: records.into_iter().map(version).collect(),
@@ -137,7 +142,7 @@ pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Step
 }
 
 fn version((version, created, bytes, record): (u64, SystemTime, u64, Record)) -> StepVersion {
-    let Record { key, seconds, .. } = record;
+    let Record { key, seconds, produced, .. } = record;
     StepVersion {
         version,
         created,
@@ -147,10 +152,11 @@ fn version((version, created, bytes, record): (u64, SystemTime, u64, Record)) ->
         parameters: key.parameters.into_iter().map(|(name, value)| (name, value.text)).collect(),
         inputs: key.inputs.into_keys().collect(),
         files: key.files.into_keys().collect(),
+        produced: produced.into_keys().collect(),
     }
 }
 
-fn stale(record: &Record, identities: &BTreeMap<String, String>) -> Vec<String> {
+fn stale(pipeline: &Path, step: &str, record: &Record, identities: &BTreeMap<String, String>) -> Vec<String> {
     let mut reasons = Vec::new();
     for (input, identity) in &record.key.inputs {
         match identities.get(input) {
@@ -159,20 +165,18 @@ fn stale(record: &Record, identities: &BTreeMap<String, String>) -> Vec<String> 
             None => reasons.push(format!("nothing is kept of {input}")),
         }
     }
-    let missing =
-        record.key.files.keys().filter(|file| is_missing(Path::new(file), record.directory.as_deref()));
-    reasons.extend(missing.map(|file| format!("{file} is not there")));
+    let project = record.project.as_deref().map(|project| Project::seen(pipeline, project));
+    let directory = record.directory.as_deref().map(Path::new);
+    let is_missing = |name: &str| project.as_ref().is_some_and(|project| project.is_missing(name, directory));
+    // An entry with spaces stands for many files.
+    let files = record.key.files.iter().filter(|(_, hash)| !hash.contains(' '));
+    let missing = files.filter(|(name, _)| is_missing(name));
+    reasons.extend(missing.map(|(name, _)| format!("{name} is not there")));
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+    let copies = Copies::new(pipeline, step, &disk, false);
+    let missing = record.produced.iter().filter(|(name, file)| is_missing(name) && !copies.has(&file.hash));
+    reasons.extend(missing.map(|(name, _)| format!("{name}, which it produced, is not there")));
     reasons
-}
-
-/// True if a file that a step read is gone. A relative path starts at the program's working
-/// directory. If that is not known, or is gone too, as on another machine, nothing can be said of
-/// the file.
-fn is_missing(file: &Path, directory: Option<&str>) -> bool {
-    if file.is_absolute() {
-        return !file.exists();
-    }
-    directory.map(Path::new).is_some_and(|directory| directory.is_dir() && !directory.join(file).exists())
 }
 
 type Found = (String, Vec<(u64, SystemTime, u64, Record)>);

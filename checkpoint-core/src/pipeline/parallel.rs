@@ -1,5 +1,6 @@
 //! Runs steps that do not depend on each other at the same time.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -36,6 +37,22 @@ struct Permits {
     given_back: Condvar,
 }
 
+thread_local! {
+    /// The rights of which this thread has one.
+    static PERMITS: RefCell<Option<Arc<Permits>>> = const { RefCell::new(None) };
+}
+
+/// Waits for something that is no work of this process: meanwhile another function may run.
+pub(super) fn wait_for<R>(ended: impl FnOnce() -> R) -> R {
+    let permits = PERMITS.with_borrow(Clone::clone);
+    let Some(permits) = permits else { return ended() };
+    permits.give_back();
+    let outcome = catch_unwind(AssertUnwindSafe(ended));
+    // The thread has one again, and gives it back at its end.
+    std::mem::forget(permits.take());
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
 /// The right to run, given back when dropped.
 struct Permit<'a>(&'a Permits);
 
@@ -48,12 +65,16 @@ impl Permits {
         *free -= 1;
         Permit(self)
     }
+
+    fn give_back(&self) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.given_back.notify_one();
+    }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.given_back.notify_one();
+        self.0.give_back();
     }
 }
 
@@ -93,6 +114,7 @@ impl<'scope> Parallel<'scope, '_> {
         let its = Arc::clone(&work);
         let begun = thread::Builder::new().spawn_scoped(self.scope, move || {
             let _permit = permits.take();
+            PERMITS.set(Some(Arc::clone(&permits)));
             taken(&its)
         });
         match begun {

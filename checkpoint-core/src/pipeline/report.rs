@@ -41,6 +41,9 @@ pub enum Reason {
         old: Option<String>,
         /// The new value, in the same form. `None` if there is no such parameter any more.
         new: Option<String>,
+        /// True if both are the same values in another order. The order of a `HashSet` is random:
+        /// that of a `BTreeSet` is the same each time.
+        reordered: bool,
     },
     /// An output that it takes is another one.
     #[non_exhaustive]
@@ -55,7 +58,8 @@ pub enum Reason {
     /// A file that it reads has other content.
     #[non_exhaustive]
     File {
-        /// The path of the file.
+        /// The path of the file, from the [project](crate::pipeline::PipelineBuilder::project) on if
+        /// it is in there. The path of a directory, or a pattern, for more than 1000 files together.
         path: PathBuf,
         /// The hash of the old content; `None` if the file was not read.
         old: Option<String>,
@@ -65,6 +69,32 @@ pub enum Reason {
     /// A file was changed while the step ran, so it is not known what the step has read.
     #[non_exhaustive]
     ChangedMeanwhile {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// It produces other files.
+    #[non_exhaustive]
+    Produces {
+        /// The path of the file.
+        path: PathBuf,
+        /// True if it produces the file now, false if it did before.
+        now: bool,
+    },
+    /// A file that it produced is gone.
+    #[non_exhaustive]
+    ProducedGone {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// A file that it produced has other content.
+    #[non_exhaustive]
+    ProducedChanged {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// A file that it produced was not there as it was produced, and a kept copy took its place.
+    #[non_exhaustive]
+    Restored {
         /// The path of the file.
         path: PathBuf,
     },
@@ -78,6 +108,8 @@ pub enum Reason {
         /// The damage.
         why: String,
     },
+    /// Another process that runs the pipeline at the same time has just run it.
+    RunElsewhere,
     /// The user requested a run.
     Forced,
     /// A step that it depends on was run because the user requested it.
@@ -108,10 +140,11 @@ impl fmt::Display for Reason {
             Reason::Unchanged => formatter.write_str("nothing has changed"),
             Reason::NothingKept => formatter.write_str("nothing is kept of it"),
             Reason::Version { old, new } => write!(formatter, "version {old} became {new}"),
-            Reason::Parameter { name, old: Some(old), new: Some(new) } => {
-                write!(formatter, "{name}: {old} became {new}")
+            Reason::Parameter { name, old: Some(old), new: Some(new), reordered } => {
+                let order = if *reordered { ", the same values in another order" } else { "" };
+                write!(formatter, "{name}: {old} became {new}{order}")
             }
-            Reason::Parameter { name, old: Some(old), new: None } => {
+            Reason::Parameter { name, old: Some(old), new: None, .. } => {
                 write!(formatter, "{name}, which was {old}, is not used any more")
             }
             Reason::Parameter { name, new, .. } => {
@@ -126,8 +159,20 @@ impl fmt::Display for Reason {
             Reason::ChangedMeanwhile { path } => {
                 write!(formatter, "{} was changed while the step ran", path.display())
             }
+            Reason::Produces { path, now: true } => write!(formatter, "it produces {} now", path.display()),
+            Reason::Produces { path, now: false } => {
+                write!(formatter, "it does not produce {} any more", path.display())
+            }
+            Reason::ProducedGone { path } => {
+                write!(formatter, "{}, which it produced, is gone", path.display())
+            }
+            Reason::ProducedChanged { path } => {
+                write!(formatter, "{}, which it produced, has changed", path.display())
+            }
+            Reason::Restored { path } => write!(formatter, "{} was put back", path.display()),
             Reason::Type => formatter.write_str("its output has another type"),
             Reason::Damaged { version, why } => write!(formatter, "version {version} cannot be used: {why}"),
+            Reason::RunElsewhere => formatter.write_str("another process has run it"),
             Reason::Forced => formatter.write_str("forced"),
             Reason::ForcedBy(step) => write!(formatter, "{step} was forced"),
             Reason::Chosen => formatter.write_str("chosen"),
@@ -182,6 +227,14 @@ pub enum StepEvent {
         step: String,
         /// The reasons for the run.
         reasons: Vec<Reason>,
+    },
+    /// Another process runs a step, and this one waits until it has ended.
+    #[non_exhaustive]
+    Waiting {
+        /// Its name.
+        step: String,
+        /// The other process, in words.
+        holder: String,
     },
     /// It was run, or reused.
     Done(StepReport),

@@ -1,37 +1,25 @@
 //! One step: everything that its result depends on, and the function that makes it.
 
-use std::error::Error as StdError;
+mod context;
+mod look;
+mod making;
+mod running;
+
 use std::fmt;
-use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
 
 use serde::Serialize;
 
+pub use context::StepContext;
+
 use super::Pipeline;
-use super::boot;
-use super::builder::Workshop;
-use super::decide::{Choice, Kept, RECORD, Version, decide, kept};
-use super::files::Inputs;
-use super::folder::{folder, place_of};
-use super::key::{Key, Parameter, Record};
-use super::output::{self, Output};
-use super::report::{Outcome, Reason, StepEvent, StepReport};
-use super::requests;
-use crate::base::panics::message;
-use crate::base::warnings::warn;
-use crate::container::Metadata;
+use super::folder::folder;
+use super::inputs::Inputs;
+use super::key::{Key, Parameter};
+use super::output::Output;
+use super::produced::Declared;
 use crate::error::Error;
-use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
-use crate::run::reader::CheckpointReader;
-use crate::run::stamp::Stamp;
-use crate::seal::Protection;
-use crate::state::Checkpoint;
-use crate::stop::{Told, withdraw_halt};
-use crate::store::{Directory, Home as _, name};
 
 /// The number of versions of an output that are kept by default.
 const KEEP: usize = 3;
@@ -45,13 +33,25 @@ pub struct Step<'p> {
     pipeline: &'p Pipeline,
     name: String,
     key: Key,
-    files: Vec<PathBuf>,
-    /// The same, as they were before the work.
+    reads: Vec<Reads>,
+    /// The files that it reads, as they were before the work.
     inputs: Inputs,
+    produces: Vec<PathBuf>,
+    /// The same by name.
+    produced: Declared,
+    keeps_produced: bool,
     keep: usize,
     read_back: ReadBack,
     /// The first error of the declaration, for `run` to return.
     wrong: Option<Error>,
+}
+
+/// Files that a step reads.
+#[derive(Debug)]
+enum Reads {
+    File(PathBuf),
+    Directory(PathBuf),
+    Matching(String),
 }
 
 impl<'p> Step<'p> {
@@ -61,8 +61,11 @@ impl<'p> Step<'p> {
             pipeline,
             name: name.to_owned(),
             key,
-            files: Vec::new(),
+            reads: Vec::new(),
             inputs: Inputs::default(),
+            produces: Vec::new(),
+            produced: Declared::new(),
+            keeps_produced: false,
             keep: KEEP,
             read_back: ReadBack::default(),
             wrong: None,
@@ -83,9 +86,10 @@ impl<'p> Step<'p> {
             return step;
         }
         let names = &mut pipeline.book().names;
-        if names.iter().any(|other| other != name && other.to_lowercase() == name.to_lowercase()) {
+        let same = names.get(&name.to_lowercase()).cloned();
+        if same.as_ref().is_some_and(|same| same != name) {
             step.refuse("it differs from another only in upper and lower case, which some file systems do not tell apart");
-        } else if !names.insert(name.to_owned()) {
+        } else if names.insert(name.to_lowercase(), name.to_owned()).is_some() {
             step.wrong = Some(Error::StepTwice { step: name.to_owned() });
         }
         step
@@ -133,7 +137,89 @@ impl<'p> Step<'p> {
     /// If the file is changed while the step runs, it is not known what the step has read. The
     /// output then counts in this run, and the next one runs the step again.
     pub fn file(mut self, path: impl AsRef<Path>) -> Step<'p> {
-        self.files.push(path.as_ref().to_owned());
+        self.reads.push(Reads::File(path.as_ref().to_owned()));
+        self
+    }
+
+    /// All files in a directory and in the directories in it, hidden ones too: the result depends on
+    /// their names and their contents, each as that of a [`file`](Step::file). The directory of the
+    /// pipeline does not count. Links are followed.
+    pub fn directory(mut self, path: impl AsRef<Path>) -> Step<'p> {
+        self.reads.push(Reads::Directory(path.as_ref().to_owned()));
+        self
+    }
+
+    /// The files that match a pattern, such as `data/*.csv` or `data/**/*.csv`: the result depends on
+    /// their names and their contents, each as that of a [`file`](Step::file). `?`, `*` and `[a-z]`
+    /// mean what they mean in a shell, and `**/` stands for any directories. A pattern that no file
+    /// matches is an error.
+    ///
+    /// ```
+    /// use checkpointed::{Error, Pipeline};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let project = directory.path();
+    /// # std::fs::write(project.join("a.csv"), "1").unwrap();
+    /// let pattern = project.join("*.csv");
+    /// let pattern = pattern.to_str().expect("a path that is text");
+    /// let run = || {
+    ///     let pipeline = Pipeline::open(project.join("analysis.pipeline"))?;
+    ///     pipeline.step("load").files(pattern).run(|_| Ok::<u64, Error>(1))?;
+    ///     Ok::<_, Error>(pipeline.finish()?[0].reasons[0].to_string())
+    /// };
+    /// run()?;
+    /// std::fs::write(project.join("b.csv"), "2").unwrap();
+    /// assert_eq!(run()?, "b.csv is new");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn files(mut self, pattern: &str) -> Step<'p> {
+        self.reads.push(Reads::Matching(pattern.to_owned()));
+        self
+    }
+
+    /// A file that the function makes: it is part of the output. It is hashed and synced before the
+    /// output is saved, and steps that take the output as an [`input`](Step::input) depend on its
+    /// content. If it is gone or has changed later, the step is run again, or a
+    /// [kept copy](Step::keep_produced) takes its place.
+    ///
+    /// The function writes it anew in each run, unless it continues from its
+    /// [own checkpoints](StepContext::checkpointer): a file that was there before and was not written
+    /// is an error, since it may be the half of a run that was killed.
+    ///
+    /// ```
+    /// use checkpointed::{Error, Pipeline, pipeline::Outcome};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let project = directory.path();
+    /// let plot = project.join("plot.svg");
+    /// let run = || {
+    ///     let pipeline = Pipeline::open(project.join("analysis.pipeline"))?;
+    ///     pipeline.step("plot").produces(&plot).run(|_| std::fs::write(&plot, "<svg/>"))?;
+    ///     Ok::<_, Error>(pipeline.finish()?.remove(0))
+    /// };
+    /// assert_eq!(run()?.outcome, Outcome::Ran);
+    /// assert_eq!(run()?.outcome, Outcome::Reused);
+    ///
+    /// std::fs::remove_file(&plot).unwrap();
+    /// assert_eq!(run()?.reasons[0].to_string(), "plot.svg, which it produced, is gone");
+    /// assert!(plot.exists());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn produces(mut self, path: impl AsRef<Path>) -> Step<'p> {
+        self.produces.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets if a copy of each file that the step [produces](Step::produces) is kept with each version
+    /// of its output; none is by default. Then the file is put back if it is gone or was changed, or
+    /// if an older version is taken. A file that was changed by another program is moved aside first,
+    /// to `plot.png.changed`.
+    pub fn keep_produced(mut self, keep: bool) -> Step<'p> {
+        self.keeps_produced = keep;
         self
     }
 
@@ -158,332 +244,6 @@ impl<'p> Step<'p> {
         self.read_back = read_back;
         self
     }
-
-    /// Returns the outcome that the step would have now, and the reasons, without running it.
-    ///
-    /// # Errors
-    /// Those of [`run`](Step::run).
-    pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
-        self.pipeline.guard.check_process()?;
-        let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
-        let kept = self.prepare::<T>();
-        let mut book = self.pipeline.book();
-        if !is_another {
-            // This is not the step's declaration; that may still follow.
-            book.names.remove(&self.name);
-        }
-        let mut marks = book.marks.clone();
-        drop(book);
-        let commands = &self.pipeline.commands;
-        let decided = |kept: &Kept| decide(commands, &mut marks, &self.name, &self.key, kept);
-        Ok(match self.choose::<T>(&mut kept?, decided)? {
-            Choice::Run(reasons) => (Outcome::Ran, reasons),
-            Choice::Reuse(_, reasons) => (Outcome::Reused, reasons),
-            Choice::Accept(_) => (Outcome::Reused, vec![Reason::Accepted]),
-        })
-    }
-
-    /// Runs the step if it has to be run, and saves its output. Otherwise `work` is not called.
-    ///
-    /// The output is saved, whatever happens later: when the program is started again it goes on
-    /// from here. A long step can have checkpoints of its own, see [`StepContext::checkpointer`].
-    ///
-    /// # Errors
-    /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
-    /// read. [`Error::StepStopped`] if the step's [own checkpoints](StepContext::checkpointer) told it
-    /// to stop: its output is not saved, and its progress is kept. [`Error::StepTwice`], [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the
-    /// declaration makes no sense; [`Error::StepNotRun`] if a command forbids to run it. Other
-    /// errors of files and disks.
-    pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
-    where
-        T: Checkpoint,
-        E: Into<Box<dyn StdError + Send + Sync>>,
-    {
-        let begun = Instant::now();
-        let mut kept = self.prepare::<T>()?;
-        let commands = &self.pipeline.commands;
-        let choice = self.choose::<T>(&mut kept, |kept| {
-            decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, kept)
-        })?;
-        self.set_aside(&kept);
-        match choice {
-            Choice::Reuse(version, reasons) => self.reuse(begun, version, reasons),
-            Choice::Accept(version) => self.accept(begun, version),
-            Choice::Run(reasons) => {
-                let again = kept.last_with(&self.key);
-                self.make(begun, again, reasons, work)
-            }
-        }
-    }
-
-    /// Lets `decided` choose among the versions that are not damaged.
-    fn choose<T: Checkpoint>(
-        &self,
-        kept: &mut Kept,
-        mut decided: impl FnMut(&Kept) -> Result<Choice, Error>,
-    ) -> Result<Choice, Error> {
-        let _warnings = self.pipeline.workshop.options.warnings.enter();
-        loop {
-            let choice = decided(kept)?;
-            let version = match &choice {
-                Choice::Reuse(version, _) | Choice::Accept(version) => version,
-                // The user wants it to be run.
-                Choice::Run(reasons) if reasons.iter().any(Reason::is_command) => return Ok(choice),
-                Choice::Run(_) => {
-                    // The output may be whole, behind an error of the system that passes.
-                    let Some((number, why)) = kept.take_unreadable(&self.key) else { return Ok(choice) };
-                    return Err(output::unusable(&self.outputs(), &self.name, number, why));
-                }
-            };
-            let (number, damage) = (version.number, self.damage_of::<T>(version)?);
-            let Some(why) = damage else { return Ok(choice) };
-            kept.lose(number, why);
-        }
-    }
-
-    /// Moves damaged versions out of the way.
-    fn set_aside(&self, kept: &Kept) {
-        let _warnings = self.pipeline.workshop.options.warnings.enter();
-        for (version, why) in kept.damaged() {
-            output::set_aside(&self.outputs(), &self.name, version, why);
-        }
-    }
-
-    /// The damage of a version that a power cut may have hit: it was not synced, and the machine
-    /// has started again since. All of it is read.
-    fn damage_of<T: Checkpoint>(&self, version: &Version) -> Result<Option<Error>, Error> {
-        if version.record.unsynced.as_ref().is_none_or(|boot| Some(boot) == boot::current().as_ref()) {
-            return Ok(None);
-        }
-        let reader = CheckpointReader::<T>::new(Arc::new(self.outputs()), self.protection())?;
-        match reader.check_whole(version.number).map(drop) {
-            Ok(()) => Ok(None),
-            Err(error) if output::is_broken(&error) || matches!(error, Error::Io { .. }) => Ok(Some(error)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Completes the key, and looks for kept versions.
-    fn prepare<T: Checkpoint>(&mut self) -> Result<Kept, Error> {
-        if self.keep == 0 {
-            self.refuse("at least one version of the output is kept");
-        }
-        if let Some(error) = self.wrong.take() {
-            return Err(error);
-        }
-        let _warnings = self.pipeline.workshop.options.warnings.enter();
-        self.pipeline.guard.check()?;
-        self.pipeline.guard.touch();
-        for path in &self.files {
-            let mut files = self.pipeline.files.lock().unwrap_or_else(PoisonError::into_inner);
-            let input = files.input(path).map_err(|error| self.failed(error))?;
-            self.key.files.insert(input.name.clone(), input.hash().to_owned());
-            self.inputs.add(input);
-        }
-        kept::<T>(self.outputs(), self.protection())
-    }
-
-    fn outputs(&self) -> Directory {
-        self.pipeline.outputs(&self.name)
-    }
-
-    fn protection(&self) -> Protection {
-        self.pipeline.workshop.protection(&place_of(&self.name))
-    }
-
-    fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        let builder = self.pipeline.workshop.builder(&place_of(&self.name)).of_library();
-        builder.keep_last(self.keep).history(false).read_back(self.read_back).open()
-    }
-
-    fn reuse<T: Checkpoint>(
-        self,
-        begun: Instant,
-        version: Version,
-        reasons: Vec<Reason>,
-    ) -> Result<Output<T>, Error> {
-        let _warnings = self.pipeline.workshop.options.warnings.enter();
-        let Version { number, record, bytes, .. } = version;
-        let Workshop { disk, options, .. } = &self.pipeline.workshop;
-        // The program that made it may have been killed before its name was durable. An output that
-        // is made from it must not outlive it.
-        if options.durable {
-            let outputs = self.outputs();
-            // The version may also come from a run that was not durable.
-            let file = outputs.location(number);
-            disk.sync_file(&file).map_err(|source| Error::writing("sync", &file, source))?;
-            disk.sync_directory(outputs.path())
-                .map_err(|source| Error::writing("sync", outputs.path(), source))?;
-        }
-        if record.key == self.key {
-            self.remove_progress(number);
-        }
-        self.done(begun, Outcome::Reused, reasons, number, bytes);
-        Ok(self.output(record.identity, number, None))
-    }
-
-    /// Saves a version once more, as made from the present key.
-    fn accept<T: Checkpoint>(self, begun: Instant, version: Version) -> Result<Output<T>, Error> {
-        let _warnings = self.pipeline.workshop.options.warnings.enter();
-        let mut checkpoints = self.open::<T>()?;
-        let value = checkpoints
-            .load_generation(version.number)
-            .map_err(|error| output::unusable(&self.outputs(), &self.name, version.number, error))?;
-        let Record { identity, seconds, .. } = version.record;
-        let saved = checkpoints.save_with(&value, self.metadata(self.key.clone(), &identity, seconds)?)?;
-        let (number, bytes) = (saved.generation, saved.bytes);
-        self.done(begun, Outcome::Reused, vec![Reason::Accepted], number, bytes);
-        Ok(self.output(identity, number, Some(value)))
-    }
-
-    fn make<T, E>(
-        mut self,
-        begun: Instant,
-        again: u64,
-        mut reasons: Vec<Reason>,
-        work: impl FnOnce(&StepContext) -> Result<T, E>,
-    ) -> Result<Output<T>, Error>
-    where
-        T: Checkpoint,
-        E: Into<Box<dyn StdError + Send + Sync>>,
-    {
-        self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
-        // Opened before the work: a disk that cannot be written should not cost the work.
-        let mut checkpoints = self.open::<T>()?;
-        let inputs = Arc::new(std::mem::take(&mut self.inputs));
-        self.take_request();
-        let told = Told::default();
-        let context = StepContext {
-            step: self.name.clone(),
-            place: format!("{}/{}{again}", name::PROGRESS, self.progress_prefix()),
-            told: Arc::clone(&told),
-            read_back: self.read_back,
-            inputs: Arc::clone(&inputs),
-            workshop: self.pipeline.workshop.clone(),
-        };
-        let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) => {
-                let Some(stopped) = self.stopped(&told, &context) else { return Err(self.failed(error)) };
-                let _warnings = self.pipeline.workshop.options.warnings.enter();
-                warn(format!(
-                    "step `{}` was told to stop, and returned an error: {}",
-                    self.name,
-                    error.into()
-                ));
-                return Err(stopped);
-            }
-            Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
-        };
-        let _warnings = self.pipeline.workshop.options.warnings.enter();
-        if let Some(stopped) = self.stopped(&told, &context) {
-            return Err(stopped);
-        }
-        let changed = inputs.changed().map_err(|error| self.failed(error))?;
-        for path in &changed {
-            warn(format!(
-                "step `{}`: {path} was changed while it ran, so it is not known what it has read: the next run runs it again",
-                self.name
-            ));
-            reasons.push(Reason::ChangedMeanwhile { path: path.into() });
-        }
-        let name = || format!("the output of step {}", self.name);
-        let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;
-        let key = self.key.with_changed_meanwhile(&changed);
-        let metadata = self.metadata(key, &identity, begun.elapsed().as_secs_f64())?;
-        let saved = checkpoints.save_with(&value, metadata)?;
-        self.remove_progress(u64::MAX);
-        self.settle_request(requests::done);
-        self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
-        Ok(self.output(identity, saved.generation, Some(value)))
-    }
-
-    /// The error of a step that was told to stop.
-    fn stopped(&self, told: &Told, context: &StepContext) -> Option<Error> {
-        let (reason, exit_code) = told.get()?;
-        // The next run is the start after this stop.
-        withdraw_halt(&self.pipeline.path().join(&context.place));
-        let (step, reason) = (self.name.clone(), reason.to_string());
-        Some(Error::StepStopped { step, reason, exit_code: *exit_code })
-    }
-
-    /// Takes the request to run the step again. One that comes during the work is for the next run.
-    fn take_request(&self) {
-        let _warnings = self.pipeline.workshop.options.warnings.enter();
-        self.settle_request(requests::take);
-    }
-
-    fn settle_request(&self, settle: impl FnOnce(&Path, &str) -> Result<(), Error>) {
-        if self.pipeline.commands.redo.contains(&self.name)
-            && let Err(error) = settle(self.pipeline.path(), &self.name)
-        {
-            warn(format!("step {} will be run again by the next run too: {error}", self.name));
-        }
-    }
-
-    fn output<T: Checkpoint>(&self, identity: String, version: u64, value: Option<T>) -> Output<T> {
-        let warnings = self.pipeline.workshop.options.warnings.clone();
-        let place = output::Place::new(self.outputs(), self.protection(), warnings, value);
-        Output::new(self.pipeline.number, &self.name, identity, version, place)
-    }
-
-    fn failed(&self, why: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-        Error::StepFailed { step: self.name.clone(), source: why.into() }
-    }
-
-    fn metadata(&self, key: Key, identity: &str, seconds: f64) -> Result<Metadata, Error> {
-        let directory = std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned));
-        let unsynced = match self.pipeline.workshop.options.durable {
-            true => None,
-            false => Some(boot::current().unwrap_or_default()),
-        };
-        let record = Record { key, identity: identity.to_owned(), seconds, directory, unsynced };
-        let text = serde_json::to_string(&record).map_err(|error| Error::Encode {
-            name: format!("the key of step {}", self.name),
-            why: error.to_string(),
-        })?;
-        Ok(Metadata::new().with(RECORD, text))
-    }
-
-    /// The beginning of the names of the directories for the progress of a step with this key. The
-    /// number of the version that is made again follows, also if it is lost, or 0 if there is none. So the remains of a
-    /// finished version, left by a killed program, are not taken for the beginning of the next.
-    fn progress_prefix(&self) -> String {
-        format!("{}@{}-", folder(&self.name), self.key.hash())
-    }
-
-    /// Removes the progress towards this version, which is made, and towards those before it.
-    fn remove_progress(&self, number: u64) {
-        // Another pipeline may have taken the place of this one since the step was saved.
-        if self.pipeline.guard.check().is_err() {
-            return;
-        }
-        let Ok(entries) = fs::read_dir(self.pipeline.path().join(name::PROGRESS)) else { return };
-        let prefix = self.progress_prefix();
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_str().and_then(|name| name.strip_prefix(&prefix));
-            if name.and_then(|again| again.parse().ok()).is_some_and(|again: u64| again < number)
-                && let Err(error) = fs::remove_dir_all(entry.path())
-            {
-                let path = entry.path();
-                warn(format!(
-                    "{}, checkpoints of a step that is done, cannot be removed: {error}",
-                    path.display()
-                ));
-            }
-        }
-    }
-
-    fn done(&self, begun: Instant, outcome: Outcome, reasons: Vec<Reason>, version: u64, bytes: u64) {
-        let (step, duration) = (self.name.clone(), begun.elapsed());
-        let report = StepReport { step, outcome, reasons, version, bytes, duration };
-        let mut book = self.pipeline.book();
-        book.marks.done(&self.name, &self.pipeline.commands);
-        book.reports.push(report.clone());
-        drop(book);
-        self.pipeline.tell(|| StepEvent::Done(report));
-    }
 }
 
 impl fmt::Debug for Step<'_> {
@@ -495,69 +255,3 @@ impl fmt::Debug for Step<'_> {
             .finish_non_exhaustive()
     }
 }
-
-/// The context of a step's function.
-#[derive(Debug)]
-pub struct StepContext {
-    step: String,
-    /// The place of its own checkpoints in the pipeline directory.
-    place: String,
-    told: Told,
-    read_back: ReadBack,
-    inputs: Arc<Inputs>,
-    workshop: Workshop,
-}
-
-impl StepContext {
-    /// The name of the step.
-    #[must_use]
-    pub fn step(&self) -> &str {
-        &self.step
-    }
-
-    /// Opens checkpoints of the step's own, so that it continues in its middle after a crash. They
-    /// belong to its present version, parameters and inputs, and are removed once its output for
-    /// these is made.
-    ///
-    /// If they tell the step to stop, by [`should_stop`](Checkpointer::should_stop) or
-    /// [`save_if_due`](Checkpointer::save_if_due), its output does not count, and the next run
-    /// continues from its progress.
-    ///
-    /// A state is not loaded if a save found an input [file](Step::file) with other content, then or
-    /// before: it is not known what the state was computed from. Instead, the newest state from
-    /// before the change is loaded, with a warning, or none.
-    ///
-    /// ```
-    /// use checkpointed::{Error, Pipeline};
-    ///
-    /// # fn main() -> Result<(), Error> {
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// let pipeline = Pipeline::open(directory.path().join("analysis.pipeline"))?;
-    /// let sum = pipeline.step("sum").run(|context| {
-    ///     let mut checkpoints = context.checkpointer::<(u64, u64)>()?;
-    ///     let (mut number, mut sum) = checkpoints.load_or_default()?;
-    ///     while number < 100 {
-    ///         number += 1;
-    ///         sum += number;
-    ///         checkpoints.save_if_due(&(number, sum))?;
-    ///     }
-    ///     Ok::<u64, Error>(sum)
-    /// })?;
-    /// assert_eq!(*sum.load()?, 5050);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Checkpointer::open`].
-    pub fn checkpointer<S: Checkpoint>(&self) -> Result<Checkpointer<S>, Error> {
-        let (inputs, step) = (Arc::clone(&self.inputs), self.step.clone());
-        let stamp = Stamp::new(move || inputs.doubtful(&step));
-        let builder = self.workshop.builder(&self.place).read_back(self.read_back);
-        builder.stamped(stamp).telling(Arc::clone(&self.told)).open()
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests;

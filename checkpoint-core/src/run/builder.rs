@@ -8,12 +8,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::base::callback::Callback;
-use crate::base::warnings;
 use crate::container::Config;
 use crate::environment;
 use crate::error::Error;
 use crate::history::Journal;
-use crate::outcome::{ExitCodes, Progress, Signal};
+use crate::outcome::{ExitCodes, Progress};
 use crate::outputs::OfRun;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::configuration::ConfigChanges;
@@ -21,14 +20,14 @@ use crate::run::failures::OnFailedSave;
 use crate::run::lifecycle::{Run, Watch};
 use crate::run::mirror::Mirror;
 use crate::run::mirroring::Mirroring;
-use crate::run::options::{Options, reading_options, writing_options};
+use crate::run::options::{Options, reading_options, stopping_options, writing_options};
 use crate::run::read_back::{Net, ReadBack};
 use crate::run::reader::CheckpointReader;
 use crate::run::saver::Saver;
 use crate::run::stamp::Stamp;
 use crate::schedule::{Pacer, Schedule};
 use crate::state::Checkpoint;
-use crate::stop::{self, Stop};
+use crate::stop::{self, SharedStop, Stop};
 use crate::store::{
     ByAge, Claiming, Directory, Disk, Home, Metric, Place, RealDisk, Retention, Settings, WithinGuard, Writer,
 };
@@ -90,6 +89,7 @@ pub struct Builder<T, O = Checkpointer<T>> {
 impl<T, O> Builder<T, O> {
     reading_options!();
     writing_options!();
+    stopping_options!();
 
     pub(crate) fn new(path: &Path) -> Self {
         Builder {
@@ -428,58 +428,6 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Stops on SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: [`should_stop`](Checkpointer::should_stop)
-    /// then returns the signal, and a save is due. A second SIGINT ends the program immediately, as
-    /// it would without this.
-    pub fn stop_on_signals(self) -> Self {
-        self.stop_on(Signal::DEFAULT)
-    }
-
-    /// Like [`stop_on_signals`](Builder::stop_on_signals), for these signals.
-    pub fn stop_on(mut self, signals: &[Signal]) -> Self {
-        self.stop.signals = signals.to_vec();
-        self
-    }
-
-    /// Stops when the program has run for this time, counted from the opening of the directory:
-    /// early enough for one more save.
-    pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.stop.time_limit = Some(limit);
-        self
-    }
-
-    /// Stops ahead of the time at which a batch system ends the job: early enough for one more
-    /// save. The time comes from Slurm, PBS, or the variable `CHECKPOINT_DEADLINE`; without one,
-    /// nothing happens. An invalid deadline in the variable is an error of opening. See
-    /// `docs/batch.md`.
-    pub fn stop_before_deadline(mut self) -> Self {
-        self.stop.deadline = true;
-        self
-    }
-
-    /// Sets the exit codes of [`Finished::exit_code`](crate::Finished::exit_code): for a run that
-    /// was stopped and is to be started again, and for one that a user halted;
-    /// [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) and [`EXIT_HALTED`](crate::stop::EXIT_HALTED) by
-    /// default. The variables `CHECKPOINT_EXIT_REQUEUE` and `CHECKPOINT_EXIT_HALTED` go before
-    /// this: the code that a batch system expects is known where the program is started.
-    ///
-    /// ```
-    /// use checkpointed::Checkpointer;
-    ///
-    /// # fn main() -> Result<(), checkpointed::Error> {
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let path = directory.path().join("run.ckpt");
-    /// // Grid Engine starts a job again that ends with 99.
-    /// let checkpoints = Checkpointer::<u64>::builder(&path).exit_codes(99, 0).open()?;
-    /// # drop(checkpoints);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn exit_codes(mut self, requeue: u8, halted: u8) -> Self {
-        self.stop.exit_codes = ExitCodes { requeue, halted };
-        self
-    }
-
     /// Sets the reaction of [`save_if_due`](Checkpointer::save_if_due) to a failed save, where the
     /// program is not at fault; by default, it returns the error. See [`OnFailedSave`], which can
     /// also make room on a full disk.
@@ -527,9 +475,9 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Notes there when the program is told to stop.
-    pub(crate) fn telling(mut self, told: stop::Told) -> Self {
-        self.stop.told = told;
+    /// Stops for the reasons of the whole run too, and notes there when the program is told to stop.
+    pub(crate) fn part_of(mut self, run: &Arc<SharedStop>, told: stop::Told) -> Self {
+        self.stop = self.stop.part_of(run, told);
         self
     }
 
@@ -661,20 +609,12 @@ impl<T, O> Builder<T, O> {
         if let Some(background) = environment::switch(environment::BACKGROUND)? {
             self.background = background;
         }
-        if let Some(limit) = environment::time(environment::TIME_LIMIT)? {
-            self.stop.time_limit = Some(limit);
-        }
+        self.stop = self.stop.in_environment()?;
         if let Some(value) = environment::variable(environment::ON_FAILED_SAVE)? {
             let policy = OnFailedSave::parse(&value);
             let policy =
                 policy.map_err(|why| environment::invalid(environment::ON_FAILED_SAVE, &value, why))?;
             self.on_failed_save = policy.with_room_of(self.on_failed_save);
-        }
-        if !self.stop.deadline && environment::variable(environment::DEADLINE)?.is_some() {
-            warnings::warn(format!(
-                "{} does nothing: the program does not ask for deadlines, by `stop_before_deadline`",
-                environment::DEADLINE
-            ));
         }
         Ok(self)
     }

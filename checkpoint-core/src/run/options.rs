@@ -260,4 +260,63 @@ macro_rules! writing_options {
     };
 }
 
-pub(crate) use {reading_options, writing_options};
+/// The methods of a builder that set the reasons to stop.
+macro_rules! stopping_options {
+    () => {
+        /// Stops on SIGINT, SIGTERM, SIGUSR1 and SIGUSR2:
+        /// [`should_stop`](crate::Checkpointer::should_stop) then returns the signal, and a save is
+        /// due. A second SIGINT ends the program immediately, as it would without this.
+        pub fn stop_on_signals(self) -> Self {
+            self.stop_on(crate::outcome::Signal::DEFAULT)
+        }
+
+        /// Like [`stop_on_signals`](Self::stop_on_signals), for these signals.
+        pub fn stop_on(mut self, signals: &[crate::outcome::Signal]) -> Self {
+            self.stop.signals = signals.to_vec();
+            self
+        }
+
+        /// Stops when the program has run for this time, counted from the opening of the directory:
+        /// early enough for one more save.
+        pub fn time_limit(mut self, limit: std::time::Duration) -> Self {
+            self.stop.time_limit = Some(limit);
+            self
+        }
+
+        /// Stops ahead of the time at which a batch system ends the job: early enough for one more
+        /// save. The time comes from Slurm, PBS, or the variable `CHECKPOINT_DEADLINE`; without
+        /// one, nothing happens. An invalid deadline in the variable is an error of opening. See
+        /// `docs/batch.md`.
+        pub fn stop_before_deadline(mut self) -> Self {
+            self.stop.deadline = true;
+            self
+        }
+
+        /// Sets the exit codes of a run that was stopped and is to be started again, and of one
+        /// that a user halted; [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) and
+        /// [`EXIT_HALTED`](crate::stop::EXIT_HALTED) by default.
+        /// [`Finished::exit_code`](crate::Finished::exit_code) and
+        /// [`Error::exit_code`](crate::Error::exit_code) return them. The variables
+        /// `CHECKPOINT_EXIT_REQUEUE` and `CHECKPOINT_EXIT_HALTED` go before this: the code that a
+        /// batch system expects is known where the program is started.
+        ///
+        /// ```
+        /// use checkpointed::Checkpointer;
+        ///
+        /// # fn main() -> Result<(), checkpointed::Error> {
+        /// # let directory = tempfile::tempdir().unwrap();
+        /// # let path = directory.path().join("run.ckpt");
+        /// // Grid Engine starts a job again that ends with 99.
+        /// let checkpoints = Checkpointer::<u64>::builder(&path).exit_codes(99, 0).open()?;
+        /// # drop(checkpoints);
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub fn exit_codes(mut self, requeue: u8, halted: u8) -> Self {
+            self.stop.exit_codes = crate::outcome::ExitCodes { requeue, halted };
+            self
+        }
+    };
+}
+
+pub(crate) use {reading_options, stopping_options, writing_options};

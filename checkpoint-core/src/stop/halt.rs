@@ -17,9 +17,9 @@ const MESSAGE: usize = 200;
 /// The most attempts to write the file.
 const ATTEMPTS: u32 = 20;
 
-/// Asks the program that saves to `directory` to save and stop, by a file named `halt`; see
-/// [`StopReason::Halt`](crate::stop::StopReason::Halt). The program gets the first line of
-/// `message`, which may be empty.
+/// Asks the program that saves to `directory`, or runs the pipeline there, to save and stop, by a
+/// file named `halt`; see [`StopReason::Halt`](crate::stop::StopReason::Halt). The program gets the
+/// first line of `message`, which may be empty.
 ///
 /// The program sees it within a second of its next step, and removes the file when it ends because
 /// of it. A program that is not running stops at its next start. An earlier request is replaced.
@@ -37,7 +37,6 @@ const ATTEMPTS: u32 = 20;
 ///
 /// # Errors
 /// Fails if the file cannot be written, for example because the directory does not exist.
-/// [`Error::NoRequests`] for the directory of a pipeline: ask one of its steps.
 pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
     request(Wish::Halt, &store::absolute(directory)?, message)
 }
@@ -72,7 +71,6 @@ pub(crate) fn withdraw_halt(directory: &Path) {
 }
 
 fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
-    refuse_pipeline(directory)?;
     let path = directory.join(wish.name());
     let mut outcome = write(directory, &path, message);
     for _ in 1..ATTEMPTS {
@@ -86,23 +84,6 @@ fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
         }
     }
     outcome.map_err(|error| Error::writing("write", &path, error))
-}
-
-/// Refuses the directory of a pipeline: no program looks for a request there, only in the directories
-/// of its steps' own checkpoints.
-fn refuse_pipeline(directory: &Path) -> Result<(), Error> {
-    let listed = || fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_of_checkpoints = |entry: fs::DirEntry| {
-        let name = entry.file_name();
-        name::generation(&name).is_some() || name == name::HISTORY
-    };
-    if !directory.join(name::STEPS).is_dir() || listed().any(is_of_checkpoints) {
-        return Ok(());
-    }
-    let entries = fs::read_dir(directory.join(name::PROGRESS)).into_iter().flatten().flatten();
-    let mut places: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-    places.sort();
-    Err(Error::NoRequests { path: directory.to_owned(), places })
 }
 
 fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
@@ -267,20 +248,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = request_halt(directory.path().join("absent"), "").unwrap_err();
         assert!(error.to_string().contains("absent/halt"), "{error}");
-    }
-
-    #[test]
-    fn a_request_to_a_pipeline_is_an_error_that_names_its_steps() {
-        let directory = tempfile::tempdir().unwrap();
-        let step = directory.path().join("progress/fit@0-0");
-        fs::create_dir_all(directory.path().join("steps/fit")).unwrap();
-        let error = request_halt(directory.path(), "").unwrap_err();
-        assert!(error.to_string().contains("signal"), "{error}");
-        fs::create_dir_all(&step).unwrap();
-        let error = request_requeue(directory.path(), "").unwrap_err();
-        assert!(error.to_string().contains("progress/fit@0-0"), "{error}");
-        assert!(!directory.path().join("halt").exists());
-        request_halt(&step, "").unwrap();
     }
 
     #[cfg(unix)]

@@ -8,7 +8,8 @@
 //!
 //! `deadline` finds the times in the environment. `batch` asks the batch system for them, `answer`
 //! parses its output, and `job` asks again while the program runs. `limit` computes how long before
-//! a time the last save must begin. The first reason that is found stays.
+//! a time the last save must begin. The first reason that is found stays. `shared` has the reasons of
+//! a run whose parts ask each for itself, as the steps of a pipeline.
 
 mod answer;
 mod batch;
@@ -16,6 +17,7 @@ mod deadline;
 mod halt;
 mod job;
 mod limit;
+mod shared;
 mod signals;
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -26,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::warnings::warn;
+use crate::environment;
 use crate::error::Error;
 use crate::outcome::ExitCodes;
 use crate::store::Guard;
@@ -38,6 +41,7 @@ use signals::Listener;
 pub use crate::outcome::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason};
 pub(crate) use halt::withdraw_halt;
 pub use halt::{request_halt, request_requeue};
+pub(crate) use shared::{Asking, SharedStop};
 
 /// The least time between two looks at the halt file and the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -51,6 +55,29 @@ pub(crate) struct Settings {
     pub(crate) deadline: bool,
     pub(crate) exit_codes: ExitCodes,
     pub(crate) told: Told,
+    /// The reasons of the run that this is a part of.
+    pub(crate) whole: Option<Arc<SharedStop>>,
+}
+
+impl Settings {
+    /// Applies the environment, which goes before the settings of the program.
+    pub(crate) fn in_environment(mut self) -> Result<Settings, Error> {
+        if let Some(limit) = environment::time(environment::TIME_LIMIT)? {
+            self.time_limit = Some(limit);
+        }
+        if !self.deadline && self.whole.is_none() && environment::variable(environment::DEADLINE)?.is_some() {
+            warn(format!(
+                "{} does nothing: the program does not ask for deadlines, by `stop_before_deadline`",
+                environment::DEADLINE
+            ));
+        }
+        Ok(self)
+    }
+
+    /// The settings of a part of a run, which stops for the reasons of the run too.
+    pub(crate) fn part_of(self, whole: &Arc<SharedStop>, told: Told) -> Settings {
+        Settings { exit_codes: whole.exit_codes(), told, whole: Some(Arc::clone(whole)), ..self }
+    }
 }
 
 /// The reason that a program was told to stop, and its exit code, for its caller in the library.
@@ -72,6 +99,7 @@ pub(crate) struct Stop {
     guard: Option<Arc<Guard>>,
     exit_codes: ExitCodes,
     told: Told,
+    whole: Option<Arc<SharedStop>>,
     next_look: Instant,
     reason: Option<StopReason>,
     /// True if the program asked after a reason was found.
@@ -115,6 +143,7 @@ impl Stop {
             guard: None,
             exit_codes,
             told: Arc::clone(&settings.told),
+            whole: settings.whole.clone(),
             next_look: now,
             reason: None,
             was_asked: false,
@@ -128,7 +157,20 @@ impl Stop {
         if self.has_requests {
             self.requeue.consume();
         }
+        self.join(guard);
+    }
+
+    /// The same, for a program that joins others there: the requests are meant for them too.
+    fn join(&mut self, guard: &Arc<Guard>) {
         self.guard = Some(Arc::clone(guard));
+    }
+
+    /// Removes all requests: no program is left that has not met them.
+    fn meet_all(&self) {
+        if self.has_place() {
+            self.halt.consume();
+            self.requeue.consume();
+        }
     }
 
     /// Looks for no files: the place of the checkpoints has none.
@@ -151,7 +193,8 @@ impl Stop {
     /// True if there is a reason to stop. The program is not told.
     pub(crate) fn is_due(&mut self, now: Instant, save_takes: Duration) -> bool {
         if self.reason.is_none() {
-            self.reason = self.look(now, save_takes);
+            let step = self.pace.step(now);
+            self.reason = self.look(now, save_takes, step);
         }
         self.reason.is_some()
     }
@@ -202,11 +245,14 @@ impl Stop {
         self.exit_codes
     }
 
-    fn look(&mut self, now: Instant, save_takes: Duration) -> Option<StopReason> {
+    /// Looks for a reason, for this duration of a save and of a step of the program.
+    fn look(&mut self, now: Instant, save_takes: Duration, step: Duration) -> Option<StopReason> {
         if let Some(signal) = self.listener.heard() {
             return Some(StopReason::Signal(signal));
         }
-        let step = self.pace.step(now);
+        if let Some(reason) = self.whole.as_ref().and_then(|whole| whole.reason(now, save_takes, step)) {
+            return Some(reason);
+        }
         if let Some(limit) = self.limits.iter().find(|limit| limit.is_near(now, save_takes, step)) {
             return Some(limit.reason());
         }

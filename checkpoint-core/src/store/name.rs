@@ -24,6 +24,12 @@ pub(crate) const PROGRESS: &str = "progress";
 /// In the directory of a pipeline: the hashes of its input files, as a checkpoint directory.
 pub(crate) const FILES: &str = "files";
 
+/// In the directory of a pipeline: a folder for each step, with the copies of files that it produced.
+pub(crate) const PRODUCED: &str = "produced";
+
+/// In the directory of a pipeline: a lock that all processes have that run it at the same time.
+pub(crate) const USERS: &str = "users";
+
 /// In the directory of a pipeline: a file for each step that a user wants to run again.
 pub(crate) const REDO: &str = "redo";
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::lock::LONGEST;
 use super::real::{must_be_regular, no_follow_no_wait};
-use super::take::describe_holder;
+use super::take::{describe_holder, shares};
 use crate::error::Error;
 use crate::store::name;
 
@@ -19,10 +19,16 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
     options.read(true);
     no_follow_no_wait(&mut options);
     match options.open(&lock_path) {
-        Ok(file) if must_be_regular(&file).is_ok() && is_held(&file) => {
+        Ok(file) if must_be_regular(&file).is_ok() => {
+            let is_held = is_held(&file);
+            // It would keep this program itself from taking the lock alone.
+            let _ = file.unlock();
             let mut text = Vec::new();
-            file.take(LONGEST).read_to_end(&mut text).map_err(failed)?;
-            return Ok(Some(describe_holder(&String::from_utf8_lossy(&text), path)));
+            (&file).take(LONGEST).read_to_end(&mut text).map_err(failed)?;
+            let text = String::from_utf8_lossy(&text);
+            if is_held || (shares(&text) && is_shared(&lock_path, &mut options)) {
+                return Ok(Some(describe_holder(&text, path)));
+            }
         }
         Ok(_) => {}
         // The lock file may be closed to this user, who may still read the checkpoints.
@@ -43,6 +49,13 @@ const UNNAMED: &str = "a program that left no name";
 
 fn is_held(file: &File) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// True if programs share the lock. To find out, it takes the lock alone for a moment.
+fn is_shared(path: &Path, options: &mut OpenOptions) -> bool {
+    // NFS gives an exclusive lock only to a file that is open for writing.
+    let file = options.write(true).open(path).or_else(|_| options.write(false).open(path));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(all(test, unix))]

@@ -44,6 +44,11 @@ impl RealDisk {
         let (try_lock, try_lock_shared) = (File::try_lock as TryLock, File::try_lock_shared as TryLock);
         RealDisk { buffers, set_direct, try_lock, try_lock_shared, access }
     }
+
+    /// The same disk, whose locks keep out only programs that do not share them.
+    pub(super) fn sharing(access: Access) -> RealDisk {
+        RealDisk { try_lock: File::try_lock_shared, ..RealDisk::with(access) }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, Locking};
+use super::real::{Access, RealDisk};
 use crate::base::host;
 use crate::base::warnings::warn;
 use crate::error::Error;
@@ -28,13 +29,31 @@ impl Guard {
             within.check()?;
         }
         create(disk, path, *durable)?;
-        Ok(Guard::new(path, lock(disk, path, *wait, *without_lock)?, within))
+        Ok(Guard::new(path, lock(disk, path, &Holder::current(), *wait, *without_lock)?, within))
+    }
+
+    /// The same, together with other programs that take the lock so.
+    pub(crate) fn take_shared(access: Access, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
+        let Claiming { durable, wait, within, .. } = claiming;
+        if let Some(within) = within.upgrade() {
+            within.check()?;
+        }
+        let disk = RealDisk::sharing(access);
+        create(&disk, path, *durable)?;
+        let us = Holder { shares: true, ..Holder::current() };
+        Ok(Guard::new(path, lock(&disk, path, &us, *wait, false)?, within))
     }
 }
 
 /// Takes the lock of a directory. Waits for it at most this long.
-fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Result<Box<dyn Lock>, Error> {
-    let us = Holder::current().text();
+fn lock(
+    disk: &dyn Disk,
+    path: &Path,
+    us: &Holder,
+    wait: Duration,
+    without_lock: bool,
+) -> Result<Box<dyn Lock>, Error> {
+    let us = us.text();
     let begun = Instant::now();
     let mut pause = BETWEEN_ATTEMPTS;
     for attempt in 1_u32.. {
@@ -75,12 +94,15 @@ fn lock(disk: &dyn Disk, path: &Path, wait: Duration, without_lock: bool) -> Res
 struct Holder {
     process: u32,
     host: String,
+    /// True if it shares the lock with other programs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shares: bool,
 }
 
 impl Holder {
     /// This process.
     fn current() -> Holder {
-        Holder { process: std::process::id(), host: host::name() }
+        Holder { process: std::process::id(), host: host::name(), shares: false }
     }
 
     /// The text of the lock file.
@@ -102,6 +124,11 @@ impl Holder {
         #[cfg(not(unix))]
         false
     }
+}
+
+/// True if the text in a lock file says that its program shares the lock.
+pub(super) fn shares(holder: &str) -> bool {
+    serde_json::from_str::<Holder>(holder).is_ok_and(|holder| holder.shares)
 }
 
 /// Describes to the user the program that has a lock, by the text in the lock file. Where that
@@ -191,7 +218,7 @@ mod tests {
         // No process has the greatest possible number.
         let gone = described(&here(u32::MAX / 2));
         assert_eq!(gone.contains("has ended"), cfg!(unix), "{gone}");
-        let elsewhere = Holder { process: u32::MAX / 2, host: "another machine".to_owned() };
+        let elsewhere = Holder { process: u32::MAX / 2, host: "another machine".to_owned(), shares: false };
         assert_eq!(described(&elsewhere.text()), format!("process {} on another machine", u32::MAX / 2));
         for other in ["", "process 1", "{\"process\":-1}", "a program that has locked the directory itself"] {
             assert_eq!(described(other), other);

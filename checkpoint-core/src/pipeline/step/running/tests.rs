@@ -1,5 +1,8 @@
+use std::path::Path;
+
 use super::*;
 use crate::outcome::EXIT_HALTED;
+use crate::pipeline::Pipeline;
 use crate::stop::request_halt;
 
 /// Runs a step of 100 parts, and halts it after some. Returns its output, or its error, and the
@@ -22,7 +25,7 @@ fn fit_and(path: &Path, halt_after: u64, fails: bool) -> (Result<u64, Error>, u6
             if done == halt_after {
                 request_halt(checkpoints.path(), "enough")?;
                 // The file is looked for once a second.
-                std::thread::sleep(std::time::Duration::from_millis(1100));
+                thread::sleep(Duration::from_millis(1100));
             }
             if checkpoints.should_stop().is_some() {
                 checkpoints.save(&done)?;

@@ -1,0 +1,257 @@
+//! Runs a step, or takes a version of its output instead.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Step, StepContext};
+use crate::error::Error;
+use crate::pipeline::boot;
+use crate::pipeline::decide::{Choice, Kept, Version, decide, kept};
+use crate::pipeline::folder::place_of;
+use crate::pipeline::output::{self, Output};
+use crate::pipeline::parallel::wait_for;
+use crate::pipeline::produced::compare;
+use crate::pipeline::report::{Outcome, Reason, StepEvent};
+use crate::run::checkpointer::Checkpointer;
+use crate::run::reader::CheckpointReader;
+use crate::seal::Protection;
+use crate::state::Checkpoint;
+use crate::store::Directory;
+
+/// The pauses between two attempts to take a step that another process has.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+impl Step<'_> {
+    /// Returns the outcome that the step would have now, and the reasons, without running it.
+    ///
+    /// # Errors
+    /// Those of [`run`](Step::run).
+    pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
+        self.pipeline.guard.check_process()?;
+        let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
+        let kept = self.prepare::<T>();
+        let mut book = self.pipeline.book();
+        let declared = self.name.to_lowercase();
+        if !is_another && book.names.get(&declared) == Some(&self.name) {
+            // This is not the step's declaration; that may still follow.
+            book.names.remove(&declared);
+        }
+        let mut marks = book.marks.clone();
+        drop(book);
+        let commands = &self.pipeline.commands;
+        let decided = |kept: &Kept| decide(commands, &mut marks, &self.name, &self.key, kept);
+        Ok(match self.choose::<T>(&mut kept?, decided)? {
+            Choice::Run(reasons) => (Outcome::Ran, reasons),
+            Choice::Reuse(version, reasons) => (Outcome::Reused, with_restored(reasons, &version)),
+            Choice::Accept(version) => (Outcome::Reused, with_restored(vec![Reason::Accepted], &version)),
+        })
+    }
+
+    /// Runs the step if it has to be run, and saves its output. Otherwise `work` is not called.
+    ///
+    /// The output is saved, whatever happens later: when the program is started again it goes on
+    /// from here. A long step can have checkpoints of its own, see [`StepContext::checkpointer`].
+    ///
+    /// # Errors
+    /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
+    /// read. [`Error::StepStopped`] if the step was told to stop, by its
+    /// [own checkpoints](StepContext::checkpointer) or by
+    /// [`should_stop`](StepContext::should_stop), or says that it is
+    /// [not done](StepContext::not_done): its output is not saved, and its progress is kept; also if
+    /// the pipeline was told to stop before a step that must be run. [`Error::StepTwice`],
+    /// [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the declaration makes no sense;
+    /// [`Error::StepNotRun`] if a command forbids to run it. Other errors of files and disks.
+    pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
+    where
+        T: Checkpoint,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let begun = Instant::now();
+        let mut kept = self.prepare::<T>()?;
+        self.claim_produced()?;
+        let mut held = None;
+        let choice = loop {
+            let choice = self.choose::<T>(&mut kept, |kept| {
+                let commands = &self.pipeline.commands;
+                decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, kept)
+            })?;
+            let choice = if held.is_some() { self.unless_run_elsewhere(choice, &kept) } else { choice };
+            if held.is_none() && !matches!(choice, Choice::Reuse(..)) {
+                // Held before the work: a disk that cannot be written should not cost the work.
+                held = Some(self.hold::<T>()?);
+                if self.pipeline.workshop.shared {
+                    // Another process may have run the step until now.
+                    kept = self.kept::<T>()?;
+                    continue;
+                }
+            }
+            let (Choice::Reuse(version, _) | Choice::Accept(version)) = &choice else { break choice };
+            // Copies that turned out to be damaged take the version with them.
+            let (number, lost) = (version.number, self.restore(version, &kept)?);
+            if lost.is_empty() {
+                break choice;
+            }
+            kept.lose_files(number, lost);
+        };
+        if held.is_some() || !self.pipeline.workshop.shared {
+            self.set_aside(&kept);
+        }
+        match (choice, held) {
+            (Choice::Accept(version), Some(held)) => self.accept(begun, held, version),
+            (Choice::Run(reasons), Some(held)) => self.make(begun, held, &kept, reasons, work),
+            (Choice::Reuse(version, reasons), _) => self.reuse(begun, version, reasons),
+            (Choice::Accept(_) | Choice::Run(_), None) => {
+                unreachable!("a step is held before its output is written")
+            }
+        }
+    }
+
+    /// Takes the right to write the output of the step. In a shared pipeline, waits for a process that
+    /// has it.
+    fn hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+        self.check_not_stopped()?;
+        match self.open::<T>() {
+            Err(Error::InUse { holder, .. }) if self.pipeline.workshop.shared => {
+                self.pipeline.tell(|| StepEvent::Waiting { step: self.name.clone(), holder });
+                wait_for(|| self.wait_to_hold())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn wait_to_hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            self.check_not_stopped()?;
+            thread::sleep(pause);
+            match self.open::<T>() {
+                Err(Error::InUse { .. }) => pause = (2 * pause).min(LONGEST_PAUSE),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Takes the version that another process made since this one has opened the pipeline: what a user
+    /// requested of all is done.
+    fn unless_run_elsewhere(&self, choice: Choice, kept: &Kept) -> Choice {
+        if !self.pipeline.workshop.shared || matches!(choice, Choice::Accept(_)) {
+            return choice;
+        }
+        let at_open = self.pipeline.at_open.get(&self.name).copied().unwrap_or(0);
+        let mut versions = kept.versions.iter().filter(|version| version.fits && version.number > at_open);
+        match versions.find(|version| version.record.key == self.key) {
+            Some(version) => Choice::Reuse(version.clone(), vec![Reason::RunElsewhere]),
+            None => choice,
+        }
+    }
+
+    /// Lets `decided` choose among the versions that are not damaged.
+    fn choose<T: Checkpoint>(
+        &self,
+        kept: &mut Kept,
+        mut decided: impl FnMut(&Kept) -> Result<Choice, Error>,
+    ) -> Result<Choice, Error> {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
+        loop {
+            let choice = decided(kept)?;
+            let version = match &choice {
+                Choice::Reuse(version, _) | Choice::Accept(version) => version,
+                // The user wants it to be run.
+                Choice::Run(reasons) if reasons.iter().any(Reason::is_command) => return Ok(choice),
+                Choice::Run(_) => {
+                    // The output may be whole, behind an error of the system that passes.
+                    let Some((number, why)) = kept.take_unreadable(&self.key) else { return Ok(choice) };
+                    return Err(output::unusable(&self.outputs(), &self.name, number, why));
+                }
+            };
+            let (number, damage) = (version.number, self.damage_of::<T>(version)?);
+            let Some(why) = damage else { return Ok(choice) };
+            kept.lose(number, why);
+        }
+    }
+
+    /// Moves damaged versions out of the way.
+    fn set_aside(&self, kept: &Kept) {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
+        for (version, why) in kept.damaged() {
+            output::set_aside(&self.outputs(), &self.name, version, why);
+        }
+    }
+
+    /// The damage of a version that a power cut may have hit: it was not synced, and the machine
+    /// has started again since. All of it is read.
+    fn damage_of<T: Checkpoint>(&self, version: &Version) -> Result<Option<Error>, Error> {
+        if version.record.unsynced.as_ref().is_none_or(|boot| Some(boot) == boot::current().as_ref()) {
+            return Ok(None);
+        }
+        let reader = CheckpointReader::<T>::new(Arc::new(self.outputs()), self.protection())?;
+        match reader.check_whole(version.number).map(drop) {
+            Ok(()) => Ok(None),
+            Err(error) if output::is_broken(&error) || matches!(error, Error::Io { .. }) => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Completes the key, and looks for kept versions.
+    fn prepare<T: Checkpoint>(&mut self) -> Result<Kept, Error> {
+        if self.keep == 0 {
+            self.refuse("at least one version of the output is kept");
+        }
+        if let Some(error) = self.wrong.take() {
+            return Err(error);
+        }
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
+        self.pipeline.guard.check()?;
+        self.pipeline.guard.touch();
+        self.look_at_inputs()?;
+        self.look_at_produced()?;
+        self.kept::<T>()
+    }
+
+    /// The kept versions, compared with the files that they produced.
+    fn kept<T: Checkpoint>(&self) -> Result<Kept, Error> {
+        let mut kept = kept::<T>(self.outputs(), self.protection())?;
+        if !kept.hashes.is_empty() {
+            let files = &mut *self.pipeline.files();
+            let compared = compare(&mut kept, &self.produced, &self.pipeline.project, files, &self.copies());
+            files.remember_now_and_then();
+            compared?;
+        }
+        Ok(kept)
+    }
+
+    pub(super) fn outputs(&self) -> Directory {
+        self.pipeline.outputs(&self.name)
+    }
+
+    pub(super) fn protection(&self) -> Protection {
+        self.pipeline.workshop.protection(&place_of(&self.name))
+    }
+
+    fn open<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+        let builder = self.pipeline.workshop.builder(&place_of(&self.name)).of_library();
+        builder.keep_last(self.keep).history(false).read_back(self.read_back).open()
+    }
+
+    /// Checks before the work that the pipeline was not told to stop.
+    fn check_not_stopped(&self) -> Result<(), Error> {
+        let stop = &self.pipeline.workshop.stop;
+        let Some(reason) = stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO) else { return Ok(()) };
+        self.pipeline.workshop.meet_stop();
+        let (step, exit_code) = (self.name.clone(), stop.exit_codes().of(&reason));
+        Err(Error::StepStopped { step, begun: false, reason: reason.to_string(), exit_code })
+    }
+}
+
+/// The reasons with those for each file that a kept copy takes the place of.
+pub(super) fn with_restored(mut reasons: Vec<Reason>, version: &Version) -> Vec<Reason> {
+    reasons.extend(version.restore.iter().map(|(name, _)| Reason::Restored { path: name.into() }));
+    reasons
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
