@@ -36,8 +36,8 @@ pub(crate) struct OfRun {
     /// The bytes that the newest checkpoint counts on, and those of a save that has begun: no file
     /// is cut below them, whether it is open or not.
     promised: Mutex<Lengths>,
-    /// The same for parts of the state that were encoded earlier.
-    promised_in_parts: Mutex<Lengths>,
+    /// An output that was closed, and that lost bytes: the next save or the end of the run tells.
+    lost: Mutex<Option<Lost>>,
     /// The bytes that the loaded generations count on.
     loaded: Mutex<BTreeMap<u64, Lengths>>,
     /// True for the part of a member: its group accepts a save later, or refuses it.
@@ -45,6 +45,9 @@ pub(crate) struct OfRun {
     /// The outputs of a part that was saved, and that the group has not accepted yet.
     unaccepted: Mutex<Vec<Counted>>,
 }
+
+/// The path of an output, and the reason that bytes of it are lost.
+type Lost = (PathBuf, String);
 
 /// The greatest count of each file, over all values that have it.
 pub(crate) type Lengths = BTreeMap<PathBuf, u64>;
@@ -61,9 +64,10 @@ pub(crate) type Found = Vec<Weak<Value>>;
 /// An output in a state that is being saved.
 #[derive(Clone)]
 pub(crate) struct Counted {
-    value: Arc<Value>,
-    file: Option<Arc<OpenFile>>,
+    path: PathBuf,
     length: u64,
+    /// `None` for one in a part of the state that was encoded by an earlier run.
+    value: Option<(Arc<Value>, Option<Arc<OpenFile>>)>,
     durable: bool,
     run: Weak<OfRun>,
 }
@@ -78,8 +82,8 @@ impl fmt::Debug for Counted {
 impl Counted {
     /// The path of the file, and the number of its bytes that count.
     #[cfg(feature = "scopes")]
-    pub(crate) fn of_file(&self) -> (PathBuf, u64) {
-        (self.value.path(), self.length)
+    pub(crate) fn of_file(&self) -> (&Path, u64) {
+        (&self.path, self.length)
     }
 }
 
@@ -118,6 +122,9 @@ impl<S> Drop for Restore<S> {
 pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
     let (encoded, mut counted) = saving_part(run, encode);
     counted.extend(lock(&run.parts).iter().cloned());
+    if let Some((path, _)) = &*lock(&run.lost) {
+        counted.push(run.without_value(path.clone(), 0));
+    }
     (encoded, counted)
 }
 
@@ -148,13 +155,14 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
     let file = value.open_file();
     SAVING.with_borrow_mut(|saving| {
         let Some(Saving { run, counted }) = saving else { return };
-        add(&mut lock(&run.promised), value.path(), length);
+        let path = value.path();
+        add(&mut lock(&run.promised), path.clone(), length);
         if let Some(file) = &file {
             run.note(file);
         }
         value.belongs_to(run);
-        let (value, durable, run) = (Arc::clone(value), run.durable, Arc::downgrade(run));
-        counted.push(Counted { value, file, length, durable, run });
+        let value = Some((Arc::clone(value), file));
+        counted.push(Counted { value, ..run.without_value(path, length) });
     });
 }
 
@@ -169,9 +177,12 @@ pub(super) fn add_loaded(value: &Arc<Value>) {
 
 /// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
-    for Counted { value, file, length, durable, run } in counted {
+    for Counted { value, length, durable, run, .. } in counted {
+        let run = run.upgrade();
+        run.as_ref().map_or(Ok(()), |run| run.check_closed())?;
+        let Some((value, file)) = value else { continue };
         *file = value.sync(file.as_ref(), *length, *durable)?;
-        if let (Some(file), Some(run)) = (file, run.upgrade()) {
+        if let (Some(file), Some(run)) = (file, run) {
             run.note(file);
         }
     }
@@ -191,12 +202,12 @@ pub(crate) fn accept(counted: &[Counted]) {
     // All counts come first: two values may count bytes of one file.
     if let Some(run) = counted.iter().find_map(|counted| counted.run.upgrade()) {
         let mut lengths = Lengths::new();
-        for Counted { value, length, .. } in counted {
-            add(&mut lengths, value.path(), *length);
+        for Counted { path, length, .. } in counted {
+            add(&mut lengths, path.clone(), *length);
         }
         lock(&run.promised).extend(lengths);
     }
-    for Counted { value, .. } in counted {
+    for (value, _) in counted.iter().filter_map(|counted| counted.value.as_ref()) {
         if let Err(error) = value.was_saved() {
             warn(format!("an output keeps what the checkpoint does not count, until the next load: {error}"));
         }
@@ -228,7 +239,7 @@ impl OfRun {
             parts: Mutex::default(),
             behind: Mutex::default(),
             promised: Mutex::default(),
-            promised_in_parts: Mutex::default(),
+            lost: Mutex::default(),
             loaded: Mutex::default(),
             is_part: AtomicBool::new(false),
             unaccepted: Mutex::default(),
@@ -310,8 +321,7 @@ impl OfRun {
 
     /// The number of bytes of a file that a checkpoint of this run counts on.
     pub(super) fn promised(&self, path: &Path) -> u64 {
-        let of = |lengths: &Mutex<Lengths>| lock(lengths).get(path).copied().unwrap_or(0);
-        of(&self.promised).max(of(&self.promised_in_parts))
+        lock(&self.promised).get(path).copied().unwrap_or(0)
     }
 
     /// True if the other run has the same checkpoint directory.
@@ -343,15 +353,59 @@ impl OfRun {
         *lock(&self.parts) = parts;
     }
 
-    /// Sets the counts of all parts of the state, also of those that were not decoded yet.
+    /// The stored counts of parts of the state that were encoded earlier, maybe by another run.
     #[cfg(feature = "scopes")]
-    pub(crate) fn promise_parts<'p>(&self, counts: impl Iterator<Item = (&'p String, &'p u64)>) {
-        let mut lengths = Lengths::new();
-        for (path, length) in counts {
-            let path = self.directory().map_or_else(|| PathBuf::from(path), |parent| parent.join(path));
-            add(&mut lengths, path, *length);
-        }
-        *lock(&self.promised_in_parts) = lengths;
+    pub(crate) fn in_parts<'p>(
+        self: &Arc<Self>,
+        counts: impl Iterator<Item = (&'p String, &'p u64)>,
+    ) -> Vec<Counted> {
+        let directory = self.directory().unwrap_or(Path::new(""));
+        counts.map(|(path, length)| self.without_value(directory.join(path), *length)).collect()
+    }
+
+    /// Notes that the newest checkpoint counts on these, also before they are decoded.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn promise(&self, counted: Vec<Counted>) {
+        let mut promised = lock(&self.promised);
+        counted.into_iter().for_each(|Counted { path, length, .. }| add(&mut promised, path, length));
+    }
+
+    fn without_value(self: &Arc<Self>, path: PathBuf, length: u64) -> Counted {
+        Counted { path, length, value: None, durable: self.durable, run: Arc::downgrade(self) }
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Notes that an output was closed, and lost bytes.
+    pub(super) fn lost(&self, path: &Path, why: &Error) {
+        *lock(&self.lost) = Some((path.to_owned(), why.to_string()));
+    }
+
+    /// Returns the error of an output that was closed, once.
+    fn check_closed(&self) -> Result<(), Error> {
+        let Some((path, why)) = lock(&self.lost).take() else { return Ok(()) };
+        Err(Error::Io { operation: "close", path, source: std::io::Error::other(why) })
+    }
+
+    /// True if an output was closed, and lost bytes.
+    pub(crate) fn has_lost(&self) -> bool {
+        lock(&self.lost).is_some()
+    }
+
+    /// Makes what the program has written durable, also what no checkpoint counts: a checkpoint may
+    /// say that the part of the program that wrote it is done. Leaves the files that a save syncs.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn sync_rest(&self) -> Result<(), Error> {
+        self.check_closed()?;
+        let open: Vec<Arc<OpenFile>> = lock(&self.files).iter().filter_map(Weak::upgrade).collect();
+        let parts = lock(&self.parts).clone();
+        let saved = |file: &Arc<OpenFile>| {
+            let mut files = parts.iter().filter_map(|part| part.value.as_ref()?.1.as_ref());
+            files.any(|saved| Arc::ptr_eq(saved, file))
+        };
+        open.iter().filter(|file| !saved(file)).try_for_each(|file| file.sync_rest(self.durable))
     }
 
     /// Checks the outputs of a part of a state, and changes none. Another part may count more bytes

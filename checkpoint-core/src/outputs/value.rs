@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::counts::{Counts, is_one_file, look, verify};
+use super::counts::{Counts, find, is_one_file, look, verify};
 use super::end::End;
 use super::file::OpenFile;
 use super::of_run::OfRun;
@@ -186,7 +186,7 @@ impl Value {
         }
         let is_behind = age == Age::Behind;
         if !is_behind && (inner.length > 0 || run.disk().exists(path)) {
-            look(&**run.disk(), path, &inner.counts())?;
+            find(&**run.disk(), path, &inner.counts())?;
         }
         // A directory that moved may be a copy, whose original counts on more.
         inner.keeps_cut = run.keeps_cut() || age != Age::Newest || run.is_elsewhere(&stored.run);
@@ -280,7 +280,7 @@ impl Value {
                 let mut inner = self.inner();
                 if inner.is_behind || inner.is_below_promise() {
                     let run = inner.run.clone().ok_or_else(|| inner.fault(OutputFault::OtherRun))?;
-                    look(&**run.disk(), &inner.path(), &inner.counts())?;
+                    find(&**run.disk(), &inner.path(), &inner.counts())?;
                     return Ok(None);
                 }
                 inner.open(&self.owner)?
@@ -320,7 +320,7 @@ impl Value {
             // It may be the file of another run, so what is cut is kept.
             OpenFile::go_on(disk, &path, &counts, true, &self.owner)?
         } else {
-            let source = look(&*disk, &inner.path(), &counts)?;
+            let source = find(&*disk, &inner.path(), &counts)?;
             let file = OpenFile::create(disk, &path, &self.owner)?;
             file.copy_from(&*source, &inner.path(), counts.length)?;
             let end = verify(&*source, &path, &counts)?;
