@@ -354,16 +354,6 @@ impl OpenFile {
         written
     }
 
-    /// Makes all bytes durable, also those that no checkpoint counts, wherever the file is by now.
-    /// Only hands them to the operating system if `durable` is false.
-    pub(super) fn sync_rest(&self, durable: bool) -> Result<(), Error> {
-        let is_done = {
-            let state = self.state();
-            state.waiting.is_empty() && (!durable || (state.synced == state.length && !state.is_doubtful))
-        };
-        if is_done { Ok(()) } else { self.sync_all(None, durable) }
-    }
-
     /// Writes bytes behind those that count. After an error none of them count, and they are cut.
     fn write(&self, state: &mut Written, bytes: &[u8]) -> Result<(), Error> {
         self.check_process(state.length)?;

@@ -15,8 +15,18 @@ impl OpenFile {
         self.sync_all(Some(counted), durable)
     }
 
+    /// Makes all bytes durable, also those that no checkpoint counts, wherever the file is by now.
+    /// Only hands them to the operating system if `durable` is false.
+    pub(in crate::outputs) fn sync_rest(&self, durable: bool) -> Result<(), Error> {
+        let is_done = {
+            let state = self.state();
+            state.waiting.is_empty() && (!durable || (state.synced == state.length && !state.is_doubtful))
+        };
+        if is_done { Ok(()) } else { self.sync_all(None, durable) }
+    }
+
     /// Makes all bytes durable. If a checkpoint counts this many, the file has them, by its path.
-    pub(super) fn sync_all(&self, counted: Option<u64>, durable: bool) -> Result<(), Error> {
+    fn sync_all(&self, counted: Option<u64>, durable: bool) -> Result<(), Error> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (length, before, cuts) = {
             let mut state = self.state();
