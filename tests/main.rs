@@ -10,6 +10,7 @@ mod arrays_in_foreign;
 mod article;
 mod bad_input;
 mod compatibility;
+mod compatibility_forms;
 #[cfg(feature = "zstd")]
 mod compression;
 mod configuration;

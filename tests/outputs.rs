@@ -899,12 +899,12 @@ fn a_load_takes_a_file_back_from_a_state_that_was_not_saved() {
     drop(afresh);
     assert_eq!(content(path, "chain.csv.1"), expected(10).0);
     // A look changes nothing.
-    let of_reader = checkpointed::CheckpointReader::<Chain>::open(path.join("run.ckpt")).unwrap().load();
+    let of_reader = CheckpointReader::<Chain>::open(path.join("run.ckpt")).unwrap().load();
     assert_eq!(of_reader.unwrap().unwrap().step, 10);
     assert_eq!(content(path, "chain.csv.1"), expected(10).0);
     let chain = checkpoints.load().unwrap().unwrap();
     assert_files(path, 10);
-    assert_eq!(content(path, "chain.csv.1").len(), expected(1).0.len());
+    assert_eq!(content(path, "chain.csv.2").len(), expected(1).0.len());
     drop(chain);
 
     // A file that was counted and is nowhere is an error, as ever.
