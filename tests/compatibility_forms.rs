@@ -742,6 +742,8 @@ mod steps {
     fn a_pipeline_goes_on_with_its_progress_and_requests() {
         let (_parent, path) = kept("steps");
         let path = path.join("run.pipeline");
+        // Git keeps no empty directory.
+        fs::create_dir_all(path.join("steps/sum")).unwrap();
         let steps = pipeline::steps(&path, &Protection::new()).unwrap();
         let mut seen: Vec<(&str, bool, bool)> =
             steps.iter().map(|step| (step.step.as_str(), step.in_progress, step.redo)).collect();
