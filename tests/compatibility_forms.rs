@@ -694,16 +694,15 @@ mod steps {
 
     use super::*;
 
-    /// Its directory is that of the package, in which its tests run.
-    const INPUT: &str = "compatibility/steps/input.txt";
-
     type Outcome = Result<u64, Box<dyn StdError + Send + Sync>>;
 
     /// Returns what was done with each step, and the progress that the last one found. It ends with
     /// an error, or well.
     fn run(path: &Path, ends: bool) -> (Vec<String>, Option<u64>) {
         let pipeline = Pipeline::open(path).unwrap();
-        let count = pipeline.step("count").file(INPUT).run(|_| -> Outcome { Ok(fs::metadata(INPUT)?.len()) });
+        let input = path.with_file_name("input.txt");
+        let count =
+            pipeline.step("count").file(&input).run(|_| -> Outcome { Ok(fs::metadata(&input)?.len()) });
         pipeline.step("again").run(|_| -> Outcome { Ok(1) }).unwrap();
         let count = count.unwrap();
         let mut found = None;
@@ -722,7 +721,7 @@ mod steps {
     pub(super) fn add() {
         let Some(path) = missing("steps") else { return };
         fs::create_dir(&path).unwrap();
-        fs::write(INPUT, "seven").unwrap();
+        fs::write(path.join("input.txt"), "seven").unwrap();
         run(&path.join("run.pipeline"), false);
         pipeline::redo(path.join("run.pipeline"), "again").unwrap();
         remove_locks(&path);
@@ -750,7 +749,7 @@ mod steps {
         seen.sort_unstable();
         assert_eq!(seen, [("again", false, true), ("count", false, false), ("sum", true, false)]);
         let count = steps.iter().find(|step| step.step == "count").unwrap();
-        assert_eq!(count.versions[0].files, [INPUT]);
+        assert_eq!(count.versions[0].files, ["input.txt"]);
         let (told, found) = run(&path, true);
         assert_eq!(told, ["count: Reused", "again: Ran", "sum: Ran"]);
         assert_eq!(found, Some(5));
