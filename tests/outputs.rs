@@ -525,7 +525,8 @@ fn a_forged_output_is_refused_without_a_change() {
         output.write_all(&precious[..length]).unwrap();
         let text = serde_json::to_string(&output).unwrap();
         drop(output);
-        fs::remove_file(path.join("scratch")).unwrap();
+        // Without a byte, it was not made.
+        let _ = fs::remove_file(path.join("scratch"));
         text.split("\"end\":\"").nth(1).unwrap()[..16].to_owned()
     };
     let wrong = "0".repeat(16);
@@ -620,7 +621,7 @@ fn a_short_count_is_no_proof_of_the_same_file() {
             let names = names_in(directory);
             names.iter().filter(|name| name.contains("cut-at")).count()
         });
-        assert_eq!(kept, [1, 1], "that of the other run, and what was in the place of the second one");
+        assert_eq!(kept, [0, 1], "that of the other run alone");
     }
 }
 
@@ -929,6 +930,7 @@ fn a_full_disk_of_an_output_costs_no_checkpoint() {
         let error = checkpoints.save(&state).unwrap_err();
         assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
         assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
+        drop(rest);
         fs::remove_file(full.join("rest")).unwrap();
         checkpoints.save(&state).unwrap();
         return;
