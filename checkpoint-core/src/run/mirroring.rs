@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use self::shared::Start;
 pub(crate) use self::shared::Shared;
+use self::shared::Start;
 use self::worker::Worker;
 use crate::base::warnings::{Warnings, warn};
 use crate::error::{Error, Skipped};

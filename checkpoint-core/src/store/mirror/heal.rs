@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Mirror;
 use super::pace::Timing;
 use super::transfer::{Condition, examine_at};
 use super::update::{Step, Updated};
-use super::Mirror;
 use crate::base::warnings::warn;
 use crate::error::Error;
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::transfer::{Condition, examine_at};
 use super::Mirror;
+use super::transfer::{Condition, examine_at};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::home::Home;

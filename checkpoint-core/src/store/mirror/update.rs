@@ -250,7 +250,6 @@ impl Mirror {
         }
         Ok(())
     }
-
 }
 
 /// The end of one copy.
