@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::disk::{Event, Fault, Kept, SimulatedDisk};
 use crate::store::faults::EIO;
-use crate::store::local::disk::Opening;
 use crate::store::{Directory, Disk};
 use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror, Pipeline, Protection};
 
@@ -52,7 +51,7 @@ impl Scenario {
     }
 }
 
-pub(super) const ALL: [Scenario; 24] = [
+pub(super) const ALL: [Scenario; 20] = [
     Scenario::new("the first save into a new tree of directories", 2, |bench| bench.saves(1)),
     Scenario::new("the second save", 2, |bench| bench.saves(2)),
     Scenario::new("recycled saves", 2, |bench| bench.saves(6)),
@@ -81,26 +80,6 @@ pub(super) const ALL: [Scenario; 24] = [
     Scenario {
         recover: |bench| mirrored(bench, PATH, 2, 2),
         ..Scenario::new("a mirror that gets every second save", 1, |bench| mirrored(bench, PATH, 2, 4))
-    },
-    Scenario {
-        recover: |bench| mirrored(bench, PATH, 1, 2),
-        ..Scenario::new("a damaged generation that its mirror gives back", 2, given_back)
-    },
-    Scenario {
-        recover: |bench| mirrored(bench, PATH, 1, 1),
-        ..Scenario::new("faults of either level of a mirror", 2, mirror_failures)
-    },
-    Scenario {
-        recover: |bench| mirrored(bench, PATH, 1, 1),
-        ..Scenario::new("what is discarded on both levels", 3, discards)
-    },
-    Scenario {
-        recover: |bench| mirrored(bench, PATH, 1, 1),
-        ..Scenario::new("a run without the mirror between two with it", 1, |bench| {
-            mirrored(bench, PATH, 1, 2)?;
-            bench.recover()?;
-            mirrored(bench, PATH, 1, 1)
-        })
     },
     Scenario {
         path: FAR,
@@ -356,11 +335,7 @@ fn open_mirrored(bench: &Bench, path: &str, every: u64) -> Result<Checkpointer<u
 /// there until newer ones come.
 fn mirrored(bench: &Bench, path: &str, every: u64, saves: u64) -> Result<(), Error> {
     let mut checkpoints = open_mirrored(bench, path, every)?;
-    let loaded = checkpoints.load()?;
-    let far = Directory::new(Path::new(FAR), Arc::clone(&bench.seam));
-    let newest = CheckpointReader::<u64>::new(Arc::new(far), Protection::new())?.load()?;
-    assert!(newest <= loaded, "{loaded:?} was loaded, and the mirror has {newest:?}");
-    if let Some(state) = loaded {
+    if let Some(state) = checkpoints.load()? {
         let generation = checkpoints.last_load().map(|report| report.generation());
         bench.disk.note(Event::Acknowledged { state, generation });
         bench.acknowledged.borrow_mut().extend(generation.map(|generation| (generation, state)));
@@ -373,74 +348,6 @@ fn mirrored(bench: &Bench, path: &str, every: u64, saves: u64) -> Result<(), Err
             bench.kept.borrow_mut().push(Kept { path, generation, state, until: Some(KEPT_FAR) });
             bench.keeps();
         }
-    }
-    Ok(())
-}
-
-/// Damage of the newest generation, after which a load takes that of the mirror.
-fn given_back(bench: &Bench) -> Result<(), Error> {
-    mirrored(bench, PATH, 1, 3)?;
-    let (newest, state) = bench.acknowledged.borrow_mut().pop().unwrap();
-    // A load without the mirror finds the one before.
-    let (older, state_before) = bench.acknowledged.borrow().last().copied().unwrap();
-    bench.disk.note(Event::Acknowledged { state: state_before, generation: Some(older) });
-    bench.keeps();
-    let path = Path::new(PATH).join(crate::store::name::of_generation(newest));
-    let file = bench.disk.open_growing(&path, Opening::Write).unwrap();
-    file.write_all_at(b"damage", 0).unwrap();
-    file.sync().unwrap();
-    drop(file);
-    let mut checkpoints = open_mirrored(bench, PATH, 1)?;
-    assert_eq!(checkpoints.load()?, Some(state));
-    bench.acknowledge(state, newest);
-    bench.save(&mut checkpoints)?;
-    checkpoints.wait_for_mirror(LONG).map(drop)
-}
-
-/// Saves and copies of which operations fail, each followed by others.
-fn mirror_failures(bench: &Bench) -> Result<(), Error> {
-    let mut checkpoints = open_mirrored(bench, PATH, 1)?;
-    bench.save(&mut checkpoints)?;
-    checkpoints.wait_for_mirror(LONG)?;
-    // The upper bound of the numbers of operations of both.
-    for place in 0..28 {
-        let fault = if place % 2 == 0 { Fault::Errno(EIO) } else { Fault::LosingSync };
-        bench.disk.plan(Some((place, fault)));
-        let _ = bench.save(&mut checkpoints);
-        let _ = checkpoints.wait_for_mirror(LONG);
-        bench.disk.plan(None);
-        let generation = bench.save(&mut checkpoints)?;
-        checkpoints.wait_for_mirror(LONG)?;
-        let (path, state) = (FAR.into(), bench.state_of(generation));
-        bench.kept.borrow_mut().push(Kept { path, generation, state, until: Some(KEPT_FAR) });
-        bench.keeps();
-    }
-    Ok(())
-}
-
-/// Removals on both levels, of which operations fail.
-fn discards(bench: &Bench) -> Result<(), Error> {
-    let mut checkpoints = open_mirrored(bench, PATH, 1)?;
-    bench.save(&mut checkpoints)?;
-    for place in 0..12 {
-        let older = bench.save(&mut checkpoints)?;
-        bench.save(&mut checkpoints)?;
-        checkpoints.wait_for_mirror(LONG)?;
-        let all = bench.acknowledged.borrow().clone();
-        let loadable = all.iter().map(|(_, state)| *state).collect();
-        bench.acknowledged.borrow_mut().retain(|(generation, _)| *generation <= older);
-        bench.disk.note(Event::Rewinds { state: bench.state_of(older), loadable });
-        bench.keeps();
-        bench.disk.plan((place % 3 > 0).then_some((place, Fault::Errno(EIO))));
-        let discarded = checkpoints.discard_newer(older);
-        bench.disk.plan(None);
-        if discarded.is_err() {
-            checkpoints.discard_newer(older)?;
-        }
-        let loadable = bench.acknowledged.borrow().iter().map(|(_, state)| *state).collect();
-        bench.disk.note(Event::Rewinds { state: bench.state_of(older), loadable });
-        bench.save(&mut checkpoints)?;
-        checkpoints.wait_for_mirror(LONG)?;
     }
     Ok(())
 }
