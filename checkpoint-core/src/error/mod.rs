@@ -1084,7 +1084,7 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "{} has no checkpoints, or its newest is damaged, and its mirror {} cannot be asked for it: {source}; start again \
+            "{} has no checkpoints, or its newest is damaged, and its mirror {} cannot be asked for it: {why}; start again \
             when it can be reached; to go on with what the directory has, leave the mirror out",
             path.display(),
             mirror.display()
@@ -1096,8 +1096,8 @@ pub enum Error {
         path: PathBuf,
         /// The mirror.
         mirror: PathBuf,
-        /// The cause.
-        source: Box<Error>,
+        /// The reason.
+        why: String,
     },
 
     /// The directory and its mirror each have checkpoints that the other never had: two programs

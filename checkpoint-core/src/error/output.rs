@@ -59,8 +59,8 @@ impl fmt::Display for Shown {
                  program a file of its own"
             ),
             OutputFault::InUse => formatter.write_str(
-                "is appended to by another value of this program, or by another program: drop that value first, or give \
-                 this one another file with `Appended::continue_in`",
+                "is open for another value of this program, such as a state that an earlier checkpointer loaded, or for \
+                 another program: drop that value first, or give this one another file with `Appended::continue_in`",
             ),
             OutputFault::OtherRun => formatter.write_str(
                 "belongs to another run: the state was loaded from the directory of that run, or by a reader; to go on \

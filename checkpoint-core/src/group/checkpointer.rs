@@ -554,7 +554,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let stands = self.stands(state, &metadata);
         let saved = match self.calls.gather(Ok(stands))?.into_iter().all(|stands| stands) {
             true => {
-                outputs::accept(&self.part.outputs().take_unaccepted());
+                if let Some((generation, counted)) = self.part.outputs().take_unaccepted() {
+                    outputs::accept(&counted, generation);
+                }
                 None
             }
             false => {

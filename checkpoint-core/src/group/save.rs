@@ -269,7 +269,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             Verdict::Accepted { saved, kept } => {
                 self.newest = Some((generation, attempt.name.clone()));
                 self.accepted.make();
-                outputs::accept(&counted);
+                if let Some((generation, counted)) = &counted {
+                    outputs::accept(counted, *generation);
+                }
                 if let Some(kept) = kept {
                     if let Some(writer) = self.part.halves().1.settled_writer() {
                         writer.retire_all_but(&kept);
@@ -281,6 +283,11 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Ok(saved)
             }
             Verdict::Refused { why, may_pass, may_exist, tolerated } => {
+                match &counted {
+                    Some((_, counted)) if may_exist => outputs::leave_open(counted),
+                    Some((_, counted)) => outputs::abandon(counted),
+                    None => {}
+                }
                 if !may_exist && let Some(writer) = self.part.halves().1.settled_writer() {
                     writer.take_back(generation);
                 }

@@ -1,7 +1,7 @@
 //! The bytes of a file that count, and the looks at files by their paths.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::end::{COVERED, End};
 use crate::error::{Error, OutputFault};
@@ -86,10 +86,33 @@ pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The path behind a symbolic link: a file that is put aside must stay on the disk that the user
-/// chose.
+/// The most symbolic links in a row, as for the system.
+const MOST_LINKS: u32 = 40;
+
+/// The path behind a symbolic link, also where there is no file yet: a file that is put aside must
+/// stay on the disk that the user chose.
 pub(super) fn behind_links(path: &Path) -> PathBuf {
-    let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    let real = if is_link { std::fs::canonicalize(path).ok() } else { None };
-    real.unwrap_or_else(|| path.to_owned())
+    let mut real = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = std::fs::read_link(&real) else { break };
+        real = real.parent().map_or_else(|| target.clone(), |parent| parent.join(&target));
+    }
+    real
+}
+
+/// The same path without `..`, if its directory exists: beside the checkpoint directory, such a path
+/// would lead elsewhere once the two are moved.
+pub(super) fn without_detours(path: &Path) -> PathBuf {
+    let has_detour = path.components().any(|part| part == Component::ParentDir);
+    let parent = path.parent().filter(|_| has_detour).and_then(|parent| std::fs::canonicalize(parent).ok());
+    match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// The number of a file on its device; 0 where the system has none.
+pub(super) fn inode(file: &dyn Growing) -> u64 {
+    // The number of the device may be another one after each start of the machine.
+    file.identity().ok().flatten().map_or(0, |identity| identity.1)
 }

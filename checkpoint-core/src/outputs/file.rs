@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::counts::{
-    Counts, MOST_NAMES, behind_links, not_opened, open_to_write, put_aside, verify, with_end,
+    Counts, MOST_NAMES, behind_links, inode, not_opened, open_to_write, put_aside, verify, with_end,
 };
 use super::end::End;
 use super::of_run::OfRun;
@@ -30,6 +30,7 @@ pub(super) struct OpenFile {
     disk: Arc<dyn Disk>,
     process: Process,
     file: Box<dyn Growing>,
+    inode: u64,
     state: Mutex<Written>,
     /// The runs that count on its bytes.
     runs: Mutex<Vec<Arc<OfRun>>>,
@@ -138,7 +139,8 @@ impl OpenFile {
         };
         let (process, path, state) = (Process::current(), path.to_owned(), Mutex::new(state));
         let (runs, syncing) = (Mutex::default(), Mutex::default());
-        Arc::new(OpenFile { path, real, disk, process, file, state, runs, syncing })
+        let inode = inode(&*file);
+        Arc::new(OpenFile { path, real, disk, process, file, inode, state, runs, syncing })
     }
 
     /// Adds a run that counts on its bytes. It stands for an earlier one of the same directory.
@@ -162,6 +164,10 @@ impl OpenFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
     }
 
     /// The bytes in the file.

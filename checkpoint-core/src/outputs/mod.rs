@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
 pub(crate) use self::of_run::saving_part;
-pub(crate) use self::of_run::{Counted, Found, OfRun, acknowledge, loading, resolve, saving, sync_all};
+pub(crate) use self::of_run::{
+    Counted, Found, OfRun, abandon, acknowledge, leave_open, loading, resolve, saving, sync_all,
+};
 use self::stored::Stored;
 pub(crate) use self::value::Age;
 use self::value::Value;
@@ -67,11 +69,14 @@ use crate::store::RealDisk;
 ///   [`durable(false)`](crate::Builder::durable) nothing is synced: after a power cut the file may
 ///   be shorter than its checkpoint counts, or end in NULs. Then the load is an error, unless only
 ///   bytes before the last 4096 were lost.
+/// - **A line is written as a whole or not at all**: after an error of a `write!`, a `writeln!` or a
+///   `write_all`, none of its bytes count, and the call can be made again.
 /// - **A load cuts the file**: [`Checkpointer::load`](crate::Checkpointer::load) and its like, once
 ///   the whole state is loaded. A file that is shorter than the checkpoint counts, that is gone, or
 ///   that is another one is [`Error::Output`], and no file is changed. The last 4096 bytes that
-///   count show if it is the same file. [`keep_cut_outputs`](crate::Builder::keep_cut_outputs)
-///   keeps what is cut beside the file.
+///   count show if it is the same file. If fewer count, its number on the disk (the inode) must be the
+///   same, too: else what is cut is kept beside the file, with a warning.
+///   [`keep_cut_outputs`](crate::Builder::keep_cut_outputs) always keeps it.
 /// - **Looking changes nothing.** A value from a [`CheckpointReader`](crate::CheckpointReader), or
 ///   from a generation that is not the newest, refuses to be written to. That of an older generation
 ///   can be written to once it was saved, or once
@@ -183,6 +188,17 @@ impl Write for Appended {
         Ok(bytes.len())
     }
 
+    /// Appends a formatted text as a whole, so that the same is true of `write!` and `writeln!`.
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        if let Some(text) = text.as_str() {
+            return self.write_all(text.as_bytes());
+        }
+        let mut whole = String::new();
+        let formatted = fmt::Write::write_fmt(&mut whole, text);
+        formatted.map_err(|_| io::Error::other("a value could not be formatted: its `Display` failed"))?;
+        self.write_all(whole.as_bytes())
+    }
+
     /// Hands the bytes that wait in memory to the operating system, so that other programs see
     /// them. A save does it by itself.
     fn flush(&mut self) -> io::Result<()> {
@@ -210,6 +226,9 @@ impl fmt::Debug for Appended {
 impl Serialize for Appended {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let run = of_run::run_that_saves();
+        if run.is_some() {
+            self.value.create();
+        }
         let stored = self.value.stored(run.as_deref()).map_err(S::Error::custom)?;
         of_run::count(&self.value, stored.length);
         stored.serialize(serializer)
@@ -235,6 +254,7 @@ impl Checkpoint for Appended {
                 field("run", Type::String),
                 field("length", Type::U64),
                 field("end", Type::String),
+                field("inode", Type::U64),
             ]))
         })
     }

@@ -33,18 +33,32 @@ pub(crate) struct OfRun {
     parts: Mutex<Vec<Counted>>,
     /// Values with newer generations behind theirs, each with its generation.
     behind: Mutex<Vec<(u64, Weak<Value>)>>,
-    /// The bytes that the newest checkpoint counts on, and those of a save that has begun: no file
-    /// is cut below them, whether it is open or not.
-    promised: Mutex<Lengths>,
-    /// The same for parts of the state that were encoded earlier.
-    promised_in_parts: Mutex<Lengths>,
-    /// The bytes that the loaded generations count on.
-    loaded: Mutex<BTreeMap<u64, Lengths>>,
+    /// The bytes that no file is cut below, whether it is open or not.
+    promised: Mutex<Promised>,
+    /// The bytes that generations count on which this run loaded or saved.
+    known: Mutex<BTreeMap<u64, Lengths>>,
     /// True for the part of a member: its group accepts a save later, or refuses it.
     is_part: AtomicBool,
-    /// The outputs of a part that was saved, and that the group has not accepted yet.
-    unaccepted: Mutex<Vec<Counted>>,
+    /// The outputs of a part that was saved, and that the group has not accepted yet, with its
+    /// generation.
+    unaccepted: Mutex<Option<(u64, Vec<Counted>)>>,
 }
+
+/// The bytes that checkpoints count on.
+#[derive(Debug, Default)]
+struct Promised {
+    /// Of the newest checkpoint.
+    newest: Lengths,
+    /// Of a save that has begun.
+    saving: Lengths,
+    /// Of saves that failed, and whose checkpoint may be there all the same.
+    unknown: Lengths,
+    /// Of parts of the state that were encoded earlier.
+    parts: Lengths,
+}
+
+/// The most generations whose counts are known.
+const MOST_KNOWN: usize = 256;
 
 /// The greatest count of each file, over all values that have it.
 pub(crate) type Lengths = BTreeMap<PathBuf, u64>;
@@ -148,7 +162,7 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
     let file = value.open_file();
     SAVING.with_borrow_mut(|saving| {
         let Some(Saving { run, counted }) = saving else { return };
-        add(&mut lock(&run.promised), value.path(), length);
+        add(&mut lock(&run.promised).saving, value.path(), length);
         if let Some(file) = &file {
             run.note(file);
         }
@@ -178,23 +192,49 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
     Ok(())
 }
 
+fn run_of(counted: &[Counted]) -> Option<Arc<OfRun>> {
+    counted.iter().find_map(|counted| counted.run.upgrade())
+}
+
+/// Notes that the save of these ended without a checkpoint: nothing counts on their bytes.
+pub(crate) fn abandon(counted: &[Counted]) {
+    if let Some(run) = run_of(counted) {
+        run.abandon();
+    }
+}
+
+/// Notes that it is unknown if the save of these left a checkpoint.
+pub(crate) fn leave_open(counted: &[Counted]) {
+    if let Some(run) = run_of(counted) {
+        let mut promised = lock(&run.promised);
+        for (path, length) in std::mem::take(&mut promised.saving) {
+            add(&mut promised.unknown, path, length);
+        }
+    }
+}
+
 /// Notes that the checkpoint is the newest from now on; that of a part, once its group accepts it.
-pub(crate) fn acknowledge(counted: &[Counted]) {
-    match counted.iter().find_map(|counted| counted.run.upgrade()) {
-        Some(run) if run.is_part.load(Ordering::Acquire) => *lock(&run.unaccepted) = counted.to_vec(),
-        _ => accept(counted),
+pub(crate) fn acknowledge(counted: &[Counted], generation: u64) {
+    match run_of(counted) {
+        Some(run) if run.is_part.load(Ordering::Acquire) => {
+            *lock(&run.unaccepted) = Some((generation, counted.to_vec()));
+        }
+        _ => accept(counted, generation),
     }
 }
 
 /// Notes that the checkpoint is the newest from now on.
-pub(crate) fn accept(counted: &[Counted]) {
+pub(crate) fn accept(counted: &[Counted], generation: u64) {
     // All counts come first: two values may count bytes of one file.
-    if let Some(run) = counted.iter().find_map(|counted| counted.run.upgrade()) {
+    if let Some(run) = run_of(counted) {
         let mut lengths = Lengths::new();
         for Counted { value, length, .. } in counted {
             add(&mut lengths, value.path(), *length);
         }
-        lock(&run.promised).extend(lengths);
+        run.know(generation, lengths.clone());
+        let mut promised = lock(&run.promised);
+        promised.newest.extend(lengths);
+        (promised.saving, promised.unknown) = Default::default();
     }
     for Counted { value, .. } in counted {
         if let Err(error) = value.was_saved() {
@@ -228,8 +268,7 @@ impl OfRun {
             parts: Mutex::default(),
             behind: Mutex::default(),
             promised: Mutex::default(),
-            promised_in_parts: Mutex::default(),
-            loaded: Mutex::default(),
+            known: Mutex::default(),
             is_part: AtomicBool::new(false),
             unaccepted: Mutex::default(),
         })
@@ -310,8 +349,9 @@ impl OfRun {
 
     /// The number of bytes of a file that a checkpoint of this run counts on.
     pub(super) fn promised(&self, path: &Path) -> u64 {
-        let of = |lengths: &Mutex<Lengths>| lock(lengths).get(path).copied().unwrap_or(0);
-        of(&self.promised).max(of(&self.promised_in_parts))
+        let Promised { newest, saving, unknown, parts } = &*lock(&self.promised);
+        let of = |lengths: &&Lengths| lengths.get(path).copied();
+        [newest, saving, unknown, parts].iter().filter_map(of).max().unwrap_or(0)
     }
 
     /// True if the other run has the same checkpoint directory.
@@ -322,7 +362,7 @@ impl OfRun {
     /// Takes over what an earlier run of this directory has promised about a file.
     pub(super) fn inherit(&self, earlier: &OfRun, path: &Path) {
         let length = earlier.promised(path);
-        lock(&self.promised).entry(path.to_owned()).or_insert(length);
+        lock(&self.promised).newest.entry(path.to_owned()).or_insert(length);
     }
 
     /// Notes that this is the run of a member of a group.
@@ -333,8 +373,24 @@ impl OfRun {
 
     /// The outputs of the part that was saved last. Only a group that accepts it lets files go back.
     #[cfg(feature = "group")]
-    pub(crate) fn take_unaccepted(&self) -> Vec<Counted> {
-        std::mem::take(&mut *lock(&self.unaccepted))
+    pub(crate) fn take_unaccepted(&self) -> Option<(u64, Vec<Counted>)> {
+        lock(&self.unaccepted).take()
+    }
+
+    /// Notes that the save that was begun ended without a checkpoint.
+    pub(crate) fn abandon(&self) {
+        lock(&self.promised).saving.clear();
+    }
+
+    /// Notes what a generation counts on.
+    fn know(&self, generation: u64, lengths: Lengths) {
+        let mut known = lock(&self.known);
+        known.insert(generation, lengths);
+        if known.len() > MOST_KNOWN
+            && let Some(oldest) = known.keys().copied().find(|oldest| *oldest != generation)
+        {
+            known.remove(&oldest);
+        }
     }
 
     /// Sets the outputs in parts of the state that were encoded earlier.
@@ -351,7 +407,7 @@ impl OfRun {
             let path = self.directory().map_or_else(|| PathBuf::from(path), |parent| parent.join(path));
             add(&mut lengths, path, *length);
         }
-        *lock(&self.promised_in_parts) = lengths;
+        lock(&self.promised).parts = lengths;
     }
 
     /// Checks the outputs of a part of a state, and changes none. Another part may count more bytes
@@ -374,9 +430,10 @@ impl OfRun {
             }
         }
         if age != Age::Behind {
-            lock(&self.promised).extend(lengths.clone());
+            lock(&self.promised).newest.extend(lengths.clone());
         }
-        lock(&self.loaded).insert(generation, lengths);
+        self.know(generation, lengths);
+        lock(&self.behind).retain(|(_, value)| value.strong_count() > 0);
         Ok(())
     }
 
@@ -397,9 +454,14 @@ impl OfRun {
 
     /// Notes that a generation is the newest now: the newer ones were removed.
     pub(crate) fn is_newest(&self, generation: u64) {
-        if let Some(lengths) = lock(&self.loaded).get(&generation) {
-            lock(&self.promised).extend(lengths.clone());
+        let mut known = lock(&self.known);
+        known.retain(|known, _| *known <= generation);
+        if let Some(lengths) = known.get(&generation).cloned() {
+            let mut promised = lock(&self.promised);
+            promised.newest.extend(lengths);
+            (promised.saving, promised.unknown) = Default::default();
         }
+        drop(known);
         lock(&self.behind).retain(|(behind, value)| {
             let is_behind = *behind != generation;
             if !is_behind && let Some(value) = value.upgrade() {

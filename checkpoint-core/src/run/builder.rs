@@ -357,8 +357,11 @@ impl<T, O> Builder<T, O> {
     /// [`config_changes`](Builder::config_changes) allows or refuses them. A checkpoint without a
     /// configuration is compared with none. `ckpt show` and `ckpt diff` have it too.
     ///
-    /// In a group, the configuration of rank 0 counts. Floats are compared exactly; NaN equals NaN. The configuration is not part of the state: the
-    /// program goes on with its present one. Secrets do not belong in it.
+    /// In a group, the configuration of rank 0 counts. Floats are compared exactly; NaN equals NaN.
+    /// Sequences are compared in their order. That of a `HashSet` is another one at each start, so a
+    /// set must be a `BTreeSet`, or a sorted `Vec`; maps of any kind are compared by their keys. The
+    /// configuration is not part of the state: the program goes on with its present one. Secrets do
+    /// not belong in it.
     ///
     /// ```
     /// use checkpointed::Checkpointer;

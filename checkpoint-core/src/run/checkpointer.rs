@@ -832,8 +832,10 @@ fn fill<T: Checkpoint>(
     buffer.clear();
     let (encoded, counted) =
         outputs::saving(outputs, || codec::encode(state, reader.forms(), buffer, output));
-    let observed =
-        encoded.map_err(|failure| Failure::of_encoding(failure, reader.path(), || reader.name()))?;
+    let observed = encoded.map_err(|failure| {
+        outputs.abandon();
+        Failure::of_encoding(failure, reader.path(), || reader.name())
+    })?;
     manifest.complete(&observed);
     Ok(counted)
 }

@@ -97,12 +97,34 @@ pub(crate) fn save(
     mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
 ) -> Result<Saved, Error> {
     let again = context.makes_room.then(|| order.clone());
-    match (write(writer, net, order, context, rest, &mut fill), again) {
-        (Err(Error::NoSpace { .. }), Some(order)) if make_room(writer, order.manifest.generation)? => {
-            write(writer, net, order, context, rest, &mut fill)
+    let place = writer.path().to_owned();
+    let mut attempt = |writer: &mut Writer, order| {
+        let mut counts = Counts::default();
+        let saved = write(writer, net, order, context, rest, &mut fill, &mut counts);
+        match (&saved, counts.is_publishing) {
+            (Ok(_), _) => {}
+            (Err(_), true) => outputs::leave_open(&counts.counted),
+            (Err(_), false) => outputs::abandon(&counts.counted),
+        }
+        saved
+    };
+    match (attempt(writer, order), again) {
+        // The full disk of an output gets no room from here.
+        (Err(Error::NoSpace { path, .. }), Some(order))
+            if path.starts_with(&place) && make_room(writer, order.manifest.generation)? =>
+        {
+            attempt(writer, order)
         }
         (outcome, _) => outcome,
     }
+}
+
+/// The outputs that a save counts on.
+#[derive(Default)]
+struct Counts {
+    counted: Vec<Counted>,
+    /// True once the generation may exist.
+    is_publishing: bool,
 }
 
 /// Removes the generations that retention would remove after this one; none unless the newest is
@@ -122,6 +144,7 @@ fn write(
     context: &SaveContext,
     rest: &mut Vec<u8>,
     fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
+    counts: &mut Counts,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
     let watcher = &context.watcher;
@@ -138,7 +161,7 @@ fn write(
     let can_open = writer.protection().can_open();
     let is_checked = !can_open || !can_be_opened;
     let mut container = container.tagged(writer.protection().tag_key()).checked(is_checked);
-    let mut counted = match fill(&mut container, rest, &mut manifest) {
+    counts.counted = match fill(&mut container, rest, &mut manifest) {
         Ok(counted) => counted,
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),
@@ -147,7 +170,7 @@ fn write(
     let bytes = seal.finish().map_err(failed)?.written;
     // This comes before the file has its name: no generation must count on bytes that a power cut
     // can take.
-    outputs::sync_all(&mut counted)?;
+    outputs::sync_all(&mut counts.counted)?;
     let sealed = draft.seal()?;
     // This comes before the file has its name: a file that cannot be loaded must never be the
     // newest generation, nor replace an older one.
@@ -158,6 +181,7 @@ fn write(
     if let Some(source) = source {
         read_back(writer, net, &written, source, generation)?;
     }
+    counts.is_publishing = true;
     writer.publish(sealed, generation, metrics)?;
     if is_too_early {
         let source = writer.home().open(generation).map_err(read);
@@ -167,7 +191,7 @@ fn write(
             return Err(error);
         }
     }
-    outputs::acknowledge(&counted);
+    outputs::acknowledge(&counts.counted, generation);
     if is_doubtful {
         writer.mark_doubtful(generation);
     }

@@ -43,7 +43,9 @@ pub(crate) fn generation<T: Checkpoint>(
     // An earlier run may have left them unsynced. The program may have gone back to this state, too.
     let stands = stands && outputs::sync_all(&mut counted).is_ok();
     if stands {
-        outputs::acknowledge(&counted);
+        outputs::acknowledge(&counted, newest);
+    } else {
+        outputs::abandon(&counted);
     }
     stands.then_some(newest)
 }

@@ -276,7 +276,7 @@ pub(crate) const EIO: i32 = 5;
 const EINTR: i32 = 4;
 const EMFILE: i32 = 24;
 const ESTALE: i32 = 116;
-const ENOSPC: i32 = 28;
+pub(crate) const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 const EROFS: i32 = 30;
 

@@ -75,15 +75,16 @@ pub(super) fn mirror_key(mirror: &std::path::Path) -> String {
     hash.as_str().chars().take(16).collect()
 }
 
-/// The name of the record of a generation that a mirror has, or that is on its way there.
-pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool) -> String {
+/// The name of the record of a generation that a mirror has, or that is on its way there. `file` tells
+/// it from another one of the same number.
+pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool, file: &str) -> String {
     let kind = if has_arrived { MIRRORED } else { SENT };
-    format!("{generation:0DIGITS$}{kind}{mirror_key}")
+    format!("{generation:0DIGITS$}{kind}{mirror_key}-{file}")
 }
 
 /// The generation of such a record, of any mirror.
 pub(crate) fn of_mirror(name: &OsStr) -> Option<u64> {
-    let (number, rest) = name.to_str()?.split_at_checked(20)?;
+    let (number, rest) = name.to_str()?.split_at_checked(DIGITS)?;
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
     let is_record = is_number && (rest.starts_with(SENT) || rest.starts_with(MIRRORED));
     is_record.then(|| number.parse().ok()).flatten()
@@ -94,14 +95,17 @@ pub(crate) fn is_of_mirror(name: &OsStr) -> bool {
     of_mirror(name).is_some()
 }
 
-/// The generation of such a record, and true if it has arrived, if [`of_mirrored`] makes that name.
-pub(super) fn mirrored(name: &OsStr, mirror_key: &str) -> Option<(u64, bool)> {
-    let text = name.to_str()?.strip_suffix(mirror_key)?;
-    let (digits, has_arrived) = match text.strip_suffix(MIRRORED) {
-        Some(digits) => (digits, true),
-        None => (text.strip_suffix(SENT)?, false),
+/// The generation of such a record, true if it has arrived, and the file, if [`of_mirrored`] makes
+/// that name.
+pub(super) fn mirrored<'n>(name: &'n OsStr, mirror_key: &str) -> Option<(u64, bool, &'n str)> {
+    let text = name.to_str()?;
+    let (digits, rest) = text.split_at_checked(DIGITS)?;
+    let (has_arrived, rest) = match rest.strip_prefix(MIRRORED) {
+        Some(rest) => (true, rest),
+        None => (false, rest.strip_prefix(SENT)?),
     };
-    Some((number(OsStr::new(digits), "")?, has_arrived))
+    let file = rest.strip_prefix(mirror_key)?.strip_prefix('-')?;
+    Some((number(OsStr::new(digits), "")?, has_arrived, file))
 }
 
 /// The file name of a damaged generation that was moved out of the way. It is no generation any
@@ -329,14 +333,18 @@ mod tests {
     fn every_record_of_a_mirror_is_read_back_from_its_name() {
         let (here, there) = (mirror_key("/far/run.ckpt".as_ref()), mirror_key("s3://bucket/run".as_ref()));
         for (generation, has_arrived) in [(0, true), (42, false), (u64::MAX, true)] {
-            let name = of_mirrored(generation, &here, has_arrived);
-            assert_eq!(mirrored(OsStr::new(&name), &here), Some((generation, has_arrived)));
+            let name = of_mirrored(generation, &here, has_arrived, "9-ab");
+            assert_eq!(mirrored(OsStr::new(&name), &here), Some((generation, has_arrived, "9-ab")));
             assert_eq!(mirrored(OsStr::new(&name), &there), None);
+            assert_eq!(of_mirror(OsStr::new(&name)), Some(generation));
             assert_eq!(super::generation(OsStr::new(&name)), None);
         }
-        for name in
-            [format!("42.sent-{here}"), format!("{:020}.sent{here}", 42), format!("{:020}-{here}", 42)]
-        {
+        for name in [
+            format!("42.sent-{here}-9-ab"),
+            format!("{:020}.sent{here}-9-ab", 42),
+            format!("{:020}-{here}-9-ab", 42),
+            format!("{:020}.sent-{here}", 42),
+        ] {
             assert_eq!(mirrored(OsStr::new(&name), &here), None, "{name}");
         }
     }

@@ -123,6 +123,7 @@ impl<T: Checkpoint> Checkpointer<T> {
                     outputs::saving(outputs, || codec::encode(state, reader.forms(), &mut bytes, staging));
                 (staging.state, staging.outputs) = (bytes, counted);
                 encoded.map_err(|failure| {
+                    outputs.abandon();
                     match Failure::of_encoding(failure, reader.path(), || reader.name()) {
                         Failure::Encode(error) => error,
                         Failure::Write(error) => {
