@@ -19,3 +19,4 @@ pub(crate) mod save;
 pub(crate) mod saver;
 pub(crate) mod stamp;
 pub(crate) mod standing;
+pub(crate) mod watcher;
