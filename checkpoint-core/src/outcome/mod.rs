@@ -1,6 +1,5 @@
 //! The outcomes of saves, loads and runs.
 
-mod end;
 mod exit;
 mod load;
 mod rewound;
@@ -8,7 +7,6 @@ mod save;
 mod signal;
 mod stop_reason;
 
-pub use end::Finished;
 pub(crate) use exit::ExitCodes;
 pub use exit::{EXIT_HALTED, EXIT_REQUEUE};
 pub use load::LoadReport;

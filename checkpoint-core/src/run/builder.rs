@@ -788,6 +788,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             branched_from,
             saver,
             (self.stamp, outputs, self.config_changes),
+            claiming,
             self.background,
             unloaded,
         );

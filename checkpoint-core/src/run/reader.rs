@@ -532,6 +532,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.home = home;
     }
 
+    /// The place, for the time after the run.
+    pub(crate) fn home_left(&self) -> Arc<dyn Home> {
+        Arc::clone(&self.home)
+    }
+
     pub(crate) fn home(&self) -> &dyn Home {
         &*self.home
     }
