@@ -15,7 +15,9 @@ mod resolve;
 
 #[cfg(test)]
 pub(crate) use compare::differences;
-pub(crate) use compare::{Compared, compare, opaque, unsupported};
+pub(crate) use compare::{
+    Choice, Chosen, Compared, Matched, compare, fields_of, matching, occurs, opaque, unsupported,
+};
 pub use compare::{Difference, DifferenceKind};
 pub use migrated::Migrated;
 pub(crate) use program::{Migration, Program, Told};

@@ -220,6 +220,17 @@ impl<'a> Comparison<'a> {
         self.accepted.leave(around);
     }
 
+    /// The program's names for the fields of the checkpoint, in their order; a name of the
+    /// checkpoint where the program has none for it.
+    pub(super) fn matched_names(
+        &self,
+        own: &[&'a str],
+        wanted: &[&'a str],
+        owner: Option<Owner<'a>>,
+    ) -> Vec<&'a str> {
+        self.matched(own, wanted, owner).names
+    }
+
     /// Finds the names of the checkpoint among those of the program, or among their aliases.
     fn matched(&self, own: &[&'a str], wanted: &[&'a str], owner: Option<Owner<'a>>) -> Matched<'a> {
         let mut matched = Matched { names: own.to_vec(), is_renamed: vec![false; own.len()] };
@@ -297,7 +308,12 @@ impl<'a> Comparison<'a> {
     }
 
     /// Compares a field, or a member that has only a number.
-    fn member(&mut self, owner: Option<Owner<'a>>, name: &str, compare: impl FnOnce(&mut Self)) {
+    pub(super) fn member(
+        &mut self,
+        owner: Option<Owner<'a>>,
+        name: &str,
+        compare: impl FnOnce(&mut Self),
+    ) {
         let around = self.accepted.here();
         self.accept_in(owner, name);
         self.within(&dotted(name), compare);

@@ -2,6 +2,7 @@
 
 mod difference;
 mod form;
+mod matching;
 mod members;
 mod names;
 mod search;
@@ -12,6 +13,7 @@ use std::collections::HashSet;
 pub use self::difference::{Difference, DifferenceKind};
 use self::form::{Form, Seen};
 use self::names::Accepted;
+pub(crate) use self::matching::{Choice, Chosen, Matched, fields_of, matching, occurs};
 pub(crate) use self::search::{opaque, unsupported};
 use super::resolve::{Identity, Plan};
 use crate::base::limits::{DIFFERENCES, TYPE_DEPTH, TYPES_COMPARED};
@@ -71,14 +73,9 @@ fn compare_schemas(
     Compared { differences, has_more, plan }
 }
 
-/// True if a type of the checkpoint and one of the program are the same. `left` is the number of
-/// types that may still be compared.
-pub(crate) fn are_same(
-    (checkpoint, of_checkpoint): (&Schema, &Type),
-    (program, of_program): (&Program, &Type),
-    left: &mut usize,
-) -> bool {
-    let mut comparison = Comparison {
+/// A comparison of single types of the two.
+fn comparison<'a>(checkpoint: &'a Schema, program: &'a Program) -> Comparison<'a> {
+    Comparison {
         checkpoint,
         program: program.extended(),
         migrations: Some(program),
@@ -86,10 +83,21 @@ pub(crate) fn are_same(
         accepted: Accepted::default(),
         compared: HashSet::new(),
         found: Vec::new(),
-        enough: 0,
-        most: *left,
-        plan: Plan::default(),
-    };
+        enough: DIFFERENCES,
+        most: TYPES_COMPARED,
+        plan: Plan::new(program.versions(), checkpoint),
+    }
+}
+
+/// True if a type of the checkpoint and one of the program are the same. `left` is the number of
+/// types that may still be compared.
+pub(crate) fn are_same(
+    (checkpoint, of_checkpoint): (&Schema, &Type),
+    (program, of_program): (&Program, &Type),
+    left: &mut usize,
+) -> bool {
+    let plan = Plan::default();
+    let mut comparison = Comparison { enough: 0, most: *left, plan, ..comparison(checkpoint, program) };
     comparison.types(of_checkpoint, of_program, 0);
     *left = left.saturating_sub(comparison.compared.len());
     comparison.found.is_empty()
