@@ -9,6 +9,7 @@ mod common;
 mod arrays_in_foreign;
 mod article;
 mod bad_input;
+mod by_reference;
 mod compatibility;
 #[cfg(feature = "zstd")]
 mod compression;
@@ -39,6 +40,7 @@ mod interval;
 mod kills;
 mod layers;
 mod load_field;
+mod load_matching;
 mod migrations;
 mod names;
 mod nested;
@@ -56,8 +58,10 @@ mod protection;
 mod python;
 mod python_examples;
 mod read_back;
+mod remove;
 mod retention;
 mod save_and_load;
+mod save_lines;
 #[cfg(unix)]
 mod save_while;
 mod scopes;

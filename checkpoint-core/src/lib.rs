@@ -74,7 +74,7 @@ pub use schedule::Schedule;
 #[cfg(feature = "scopes")]
 pub use scopes::Scopes;
 pub use seal::{Key, Protection};
-pub use state::{Borrowed, Checkpoint, Plain, Types, fixed, json, self_describing};
+pub use state::{Borrowed, Checkpoint, ExpectedSchema, Plain, Types, fixed, json, self_describing};
 pub use store::{Access, Metric};
 
 /// The seam to places of checkpoints in other packages of this project. Not part of the interface:

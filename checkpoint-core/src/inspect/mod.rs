@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod checking;
 mod copying;
 mod mirroring;
 mod overview;
@@ -36,6 +37,7 @@ mod subject;
 mod transfer;
 mod verification;
 
+pub use checking::{Check, CheckedField, Outcome, check};
 pub use copying::{Copied, branch, copy};
 pub use mirroring::{Mirrored, mirror};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};

@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use super::Appended;
 use super::stored::Stored;
 use super::value::Owned;
-use crate::evolution;
-use crate::schema::{Body, Definition, Fields, Schema, Type};
+use crate::evolution::Own;
+use crate::schema::{Body, Definition, Fields};
 
 /// The name of the run in the stored form of such an output. No directory has it.
 const KEPT: &str = "\0kept";
@@ -49,13 +49,12 @@ pub(super) fn output(stored: &Stored) -> Option<Owned> {
     OUTPUTS.with_borrow(|outputs| outputs.as_ref()?.get(place).cloned())
 }
 
-/// The reason why no program takes values of this type from another run.
-pub(crate) fn belongs_to_run(schema: &Schema, ty: &Type) -> Option<&'static str> {
-    let is_output = |definition: &Definition| {
-        const FIELDS: [&str; 4] = ["path", "run", "length", "end"];
-        let Body::Struct(Fields::Named(fields)) = &definition.body else { return false };
-        let is_named = definition.name == "Appended" && !definition.foreign;
-        is_named && fields.iter().map(|field| field.name.as_str()).eq(FIELDS)
-    };
-    evolution::occurs(schema, ty, is_output).then_some("an output belongs to its run")
+/// The type whose values no program takes from another run.
+pub(crate) const OF_RUN: Own = Own { is_it: is_output, why: "an output belongs to its run" };
+
+fn is_output(definition: &Definition) -> bool {
+    const FIELDS: [&str; 4] = ["path", "run", "length", "end"];
+    let Body::Struct(Fields::Named(fields)) = &definition.body else { return false };
+    let is_named = definition.name == "Appended" && !definition.foreign;
+    is_named && fields.iter().map(|field| field.name.as_str()).eq(FIELDS)
 }

@@ -18,7 +18,7 @@ use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::kept::{belongs_to_run, keep};
+pub(crate) use self::kept::{OF_RUN, keep};
 #[cfg(feature = "group")]
 pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]

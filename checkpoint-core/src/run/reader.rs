@@ -789,7 +789,7 @@ fn decode_value<T: Checkpoint>(
     arrays: &mut dyn ArraySource,
 ) -> Result<Decoded<T>, Error> {
     let is_same_form = compared.is_same_form();
-    let Compared { differences, has_more, plan } = compared;
+    let Compared { differences, has_more, plan, .. } = compared;
     let room = program.room();
     let (decoded, outputs) = outputs::loading(|| {
         if is_same_form {

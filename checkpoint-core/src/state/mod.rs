@@ -2,6 +2,7 @@
 
 pub mod adapter;
 mod borrowed;
+pub(crate) mod expected;
 mod field;
 pub mod fixed;
 mod implementations;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use borrowed::Borrowed;
+pub use expected::ExpectedSchema;
 pub(crate) use field::derived;
 pub use field::{Probe, ViaCheckpoint, ViaParts, ViaSerde, told, traced};
 pub use implementations::{PartSchema, Parts, ShortArray};

@@ -19,6 +19,19 @@ pub(super) struct Owner<'a> {
     pub(super) variant: Option<&'a str>,
 }
 
+/// A kind of forms that convert into each other.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Number,
+    Truth,
+    Text,
+    Sequence,
+    Map,
+    Fields,
+    Variants,
+    Unknown,
+}
+
 /// A type reduced to its encoding and its meaning: without names of structs, and without wrappers.
 pub(super) enum Form<'a> {
     Leaf(&'a Type),
@@ -106,6 +119,44 @@ impl<'a> Form<'a> {
                 let owner = place.map(|place| Owner { place, variant: Some(&variant.name) });
                 Seen { form: Form::of_fields(fields), versions: Vec::new(), owner }
             }
+        }
+    }
+
+    /// True if a value of this form may become one of another by a conversion; also where that is not
+    /// known.
+    pub(super) fn may_become(&self, program: &Form<'_>, (of_this, of_program): (&Schema, &Schema)) -> bool {
+        match (self, program) {
+            (Form::Option(inner), program) => {
+                Form::of(of_this, inner).form.may_become(program, (of_this, of_program))
+            }
+            (checkpoint, Form::Option(inner)) => {
+                checkpoint.may_become(&Form::of(of_program, inner).form, (of_this, of_program))
+            }
+            (checkpoint, program) => match (checkpoint.kind(), program.kind()) {
+                (Kind::Unknown, _) | (_, Kind::Unknown) => true,
+                (Kind::Text, Kind::Variants) | (Kind::Variants, Kind::Text) => true,
+                (Kind::Map, Kind::Fields) | (Kind::Fields, Kind::Map) => true,
+                (Kind::Sequence, Kind::Fields) => true,
+                (checkpoint, program) => checkpoint == program,
+            },
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Form::Leaf(Type::Bool) => Kind::Truth,
+            Form::Leaf(Type::Char | Type::String) => Kind::Text,
+            Form::Leaf(Type::Opaque(_) | Type::Unsupported(_)) | Form::Observed(..) | Form::Endless => {
+                Kind::Unknown
+            }
+            Form::Leaf(_) | Form::Float16(_) => Kind::Number,
+            Form::Seq(_) | Form::Grid(_) | Form::Repeated(..) => Kind::Sequence,
+            Form::Members(members) if members.is_empty() => Kind::Unknown,
+            Form::Members(_) => Kind::Sequence,
+            Form::Map(..) => Kind::Map,
+            Form::Fields(_) => Kind::Fields,
+            Form::Variants(_) => Kind::Variants,
+            Form::Option(_) => Kind::Unknown,
         }
     }
 

@@ -35,16 +35,22 @@ pub(crate) struct Matched {
     pub(crate) unused: Vec<String>,
 }
 
-/// Matches the fields of a checkpoint with those of a program. `is_own` tells the types whose values
-/// belong to a program and are never taken, and says why.
+/// A type whose values belong to a program and are never taken, and the reason.
+#[derive(Clone, Copy)]
+pub(crate) struct Own {
+    pub(crate) is_it: fn(&Definition) -> bool,
+    pub(crate) why: &'static str,
+}
+
+/// Matches the fields of a checkpoint with those of a program.
 pub(crate) fn matching(
     checkpoint: &Schema,
     program: &Program,
-    is_own: fn(&Schema, &Type) -> Option<&'static str>,
+    own: Own,
 ) -> Matched {
     let mut comparison = super::comparison(checkpoint, program);
     let mut unused = Vec::new();
-    let choice = comparison.choose(&checkpoint.root, &program.extended().root, is_own, &mut unused);
+    let choice = comparison.choose(&checkpoint.root, &program.extended().root, own, &mut unused);
     Matched { choice, unused }
 }
 
@@ -53,16 +59,16 @@ impl<'a> Comparison<'a> {
         &mut self,
         checkpoint: &'a Type,
         program: &'a Type,
-        is_own: fn(&Schema, &Type) -> Option<&'static str>,
+        own: Own,
         unused: &mut Vec<String>,
     ) -> Choice {
-        if let Some((seen, wanted)) = self.structs(checkpoint, program) {
+        if let Some((seen, wanted)) = self.structs(checkpoint, program, own) {
             let owner = Form::of(self.program, program).owner;
-            let (own, names): (Vec<&str>, Vec<&str>) = (
+            let (found, names): (Vec<&str>, Vec<&str>) = (
                 seen.iter().map(|field| field.name.as_str()).collect(),
                 wanted.iter().map(|field| field.name.as_str()).collect(),
             );
-            let matched = self.matched_names(&own, &names, owner);
+            let matched = self.matched_names(&found, &names, owner);
             for (field, name) in seen.iter().zip(&matched) {
                 if !names.contains(name) {
                     self.within(&dotted(&field.name), |comparison| unused.push(comparison.path.clone()));
@@ -77,7 +83,7 @@ impl<'a> Comparison<'a> {
                 self.member(owner, &field.name, |comparison| {
                     path.clone_from(&comparison.path);
                     if let Some(found) = found {
-                        choice = comparison.choose(&found.ty, &field.ty, is_own, unused);
+                        choice = comparison.choose(&found.ty, &field.ty, own, unused);
                     }
                 });
                 let name = found.map(|found| found.name.clone());
@@ -85,8 +91,8 @@ impl<'a> Comparison<'a> {
             }
             return Choice::Fields(chosen);
         }
-        if let Some(why) = is_own(self.program, program) {
-            return Choice::Keep(why.to_owned());
+        if occurs(self.program, program, own.is_it) {
+            return Choice::Keep(own.why.to_owned());
         }
         // A pair that was compared at another place would seem to be equal here.
         let compared = std::mem::take(&mut self.compared);
@@ -113,6 +119,7 @@ impl<'a> Comparison<'a> {
         &mut self,
         checkpoint: &'a Type,
         program: &'a Type,
+        own: Own,
     ) -> Option<(&'a [crate::schema::Field], &'a [crate::schema::Field])> {
         if let Some(migrations) = self.migrations
             && self.migration(migrations, checkpoint, program).is_some()
@@ -123,7 +130,7 @@ impl<'a> Comparison<'a> {
         let definition = self.program.types.get(wanted.owner?.place)?;
         let own_version: &[u32] =
             if definition.version == 1 { &[] } else { std::slice::from_ref(&definition.version) };
-        if definition.foreign || seen.versions != wanted.versions || wanted.versions != own_version {
+        if (own.is_it)(definition) || definition.foreign || seen.versions != wanted.versions || wanted.versions != own_version {
             return None;
         }
         match (seen.form, wanted.form) {
@@ -139,7 +146,7 @@ fn hidden_names(fields: &[crate::schema::Field]) -> bool {
 }
 
 /// True if a definition with this property occurs in a type.
-pub(crate) fn occurs(schema: &Schema, ty: &Type, wanted: fn(&Definition) -> bool) -> bool {
+fn occurs(schema: &Schema, ty: &Type, wanted: fn(&Definition) -> bool) -> bool {
     let (mut open, mut seen) = (vec![ty], HashSet::new());
     while let Some(ty) = open.pop() {
         match ty {

@@ -114,6 +114,12 @@ impl<'a> Comparison<'a> {
             return;
         }
         let matched = self.matched(&own, &wanted, owner);
+        for field in program.iter().filter(|field| !matched.names.contains(&field.name.as_str())).take(DIFFERENCES) {
+            let default = self.default_of(field, owner);
+            self.within(&dotted(&field.name), |comparison| {
+                comparison.defaults.insert(comparison.path.clone(), default);
+            });
+        }
         self.unmatched(&own, &matched, &wanted, "fields", |comparison, name, in_checkpoint| {
             let field = if in_checkpoint {
                 checkpoint.iter().find(|field| field.name == name)
@@ -135,6 +141,20 @@ impl<'a> Comparison<'a> {
                 });
             }
         }
+    }
+
+    /// True if the program's field gets a default where a checkpoint lacks it; `None` where that is not
+    /// known, as for types of other crates.
+    fn default_of(&self, field: &Field, owner: Option<Owner<'a>>) -> Option<bool> {
+        let owner = owner?;
+        let told = self.former(owner.place).and_then(|former| former.default_of(owner.variant, &field.name));
+        let is_foreign = self.program.types.get(owner.place).is_some_and(|definition| definition.foreign);
+        let of_type = match Form::of(self.program, &field.ty).form {
+            Form::Option(_) => Some(true),
+            _ if is_foreign => None,
+            _ => Some(false),
+        };
+        told.or(of_type)
     }
 
     /// Reports a renamed field: one line, with both types if they differ.

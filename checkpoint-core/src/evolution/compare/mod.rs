@@ -8,12 +8,12 @@ mod names;
 mod search;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 pub use self::difference::{Difference, DifferenceKind};
 use self::form::{Form, Seen};
 use self::names::Accepted;
-pub(crate) use self::matching::{Choice, Chosen, Matched, fields_of, matching, occurs};
+pub(crate) use self::matching::{Choice, Chosen, Matched, Own, fields_of, matching};
 pub(crate) use self::search::{opaque, unsupported};
 use super::resolve::{Identity, Plan};
 use crate::base::limits::{DIFFERENCES, TYPE_DEPTH, TYPES_COMPARED};
@@ -31,6 +31,11 @@ pub(crate) struct Compared {
     pub(crate) has_more: bool,
     /// The conversions of values of other versions.
     pub(crate) plan: Plan,
+    /// For each field that the checkpoint lacks, by its path: true if it gets a default, `None` where
+    /// that is not known.
+    pub(crate) defaults: HashMap<String, Option<bool>>,
+    /// The paths of the values that no conversion makes of those in the checkpoint.
+    pub(crate) impossible: HashSet<String>,
 }
 
 impl Compared {
@@ -64,13 +69,26 @@ fn compare_schemas(
 ) -> Compared {
     let (path, compared, found) = (String::new(), HashSet::new(), Vec::new());
     let (accepted, enough, most) = (Accepted::default(), DIFFERENCES, TYPES_COMPARED);
-    let mut comparison =
-        Comparison { checkpoint, program, migrations, path, accepted, compared, found, enough, most, plan };
+    let (defaults, impossible) = (HashMap::new(), HashSet::new());
+    let mut comparison = Comparison {
+        checkpoint,
+        program,
+        migrations,
+        path,
+        accepted,
+        compared,
+        found,
+        enough,
+        most,
+        plan,
+        defaults,
+        impossible,
+    };
     comparison.types(&checkpoint.root, &program.root, 0);
-    let Comparison { found: mut differences, plan, .. } = comparison;
+    let Comparison { found: mut differences, plan, defaults, impossible, .. } = comparison;
     let has_more = differences.len() > DIFFERENCES;
     differences.truncate(DIFFERENCES);
-    Compared { differences, has_more, plan }
+    Compared { differences, has_more, plan, defaults, impossible }
 }
 
 /// A comparison of single types of the two.
@@ -86,6 +104,8 @@ fn comparison<'a>(checkpoint: &'a Schema, program: &'a Program) -> Comparison<'a
         enough: DIFFERENCES,
         most: TYPES_COMPARED,
         plan: Plan::new(program.versions(), checkpoint),
+        defaults: HashMap::new(),
+        impossible: HashSet::new(),
     }
 }
 
@@ -119,6 +139,8 @@ struct Comparison<'a> {
     /// The most types that are compared.
     most: usize,
     plan: Plan,
+    defaults: HashMap<String, Option<bool>>,
+    impossible: HashSet<String>,
 }
 
 impl<'a> Comparison<'a> {
@@ -255,6 +277,9 @@ impl<'a> Comparison<'a> {
             },
         }
         let (before, after) = describe(self);
+        if !checkpoint.may_become(&program, (self.checkpoint, self.program)) {
+            self.impossible.insert(self.path.clone());
+        }
         self.report(DifferenceKind::Converted, before, after);
         self.converted(&checkpoint, &program, owner, next);
     }

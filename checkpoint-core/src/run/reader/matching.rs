@@ -90,7 +90,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         check_kind::<T>(&location, container.manifest())?;
         let file = File::of(&location, container);
         let Matched { choice, unused } =
-            evolution::matching(&file.manifest().schema, &self.program, outputs::belongs_to_run);
+            evolution::matching(&file.manifest().schema, &self.program, outputs::OF_RUN);
         let mut merge = Merge { program: &self.program, file: &file, own, leaves: Vec::new() };
         merge.collect(&choice, String::new(), Vec::new(), Vec::new());
         let merge = merge;
