@@ -118,9 +118,15 @@ fn parts_and_state_make_the_same_checkpoint() {
     let (one, other) = (file(checkpoints.path(), 1), file(checkpoints.path(), 2));
     let (one, other) = (content(&one), content(&other));
     let differs = one.iter().zip(other).position(|(one, other)| one != other);
-    assert_eq!((one.len(), differs), (other.len(), None), "{:?}", differs.map(|at| {
-        [one, other].map(|bytes| String::from_utf8_lossy(&bytes[at.saturating_sub(200)..at + 50]).into_owned())
-    }));
+    assert_eq!(
+        (one.len(), differs),
+        (other.len(), None),
+        "{:?}",
+        differs.map(|at| {
+            [one, other]
+                .map(|bytes| String::from_utf8_lossy(&bytes[at.saturating_sub(200)..at + 50]).into_owned())
+        })
+    );
     let manifests = [1, 2].map(|generation| checkpoints.manifest(generation).unwrap());
     assert_eq!(manifests[0].schema(), manifests[1].schema());
     assert_eq!((manifests[1].name(), manifests[1].version()), ("all parts", 3));

@@ -56,7 +56,9 @@ mod tree;
 pub use base::warnings::Warning;
 pub use container::{Compression, ConfigDifference, IntoMetadata, Manifest, Metadata, MetadataValue};
 pub use error::{Error, OutputFault, Skipped};
-pub use outcome::{Decision, KeptField, LoadReport, Matching, Progress, Rewound, SaveReason, SaveStarted, Saved};
+pub use outcome::{
+    Decision, KeptField, LoadReport, Matching, Progress, Rewound, SaveReason, SaveStarted, Saved,
+};
 pub use outputs::Appended;
 #[cfg(feature = "pipeline")]
 pub use pipeline::Pipeline;

@@ -5,8 +5,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote};
 use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, Data, DeriveInput, Fields, GenericArgument, GenericParam, Generics, Ident, LitStr,
-    Meta, Path, PathArguments, Token, Type, TypeParamBound, WherePredicate, parse_quote,
+    Attribute, Data, DeriveInput, Fields, GenericArgument, GenericParam, Generics, Ident, LitStr, Meta, Path,
+    PathArguments, Token, Type, TypeParamBound, WherePredicate, parse_quote,
 };
 
 use crate::ast::derived;
@@ -79,7 +79,11 @@ fn twin(
 ) -> Option<DeriveInput> {
     let (place, name) = &arguments.owned;
     let Some(name) = name else {
-        errors.refuse(place, "expected `owned = \"…\"`, once: the name of the state to make, such as \"State\"", &[]);
+        errors.refuse(
+            place,
+            "expected `owned = \"…\"`, once: the name of the state to make, such as \"State\"",
+            &[],
+        );
         return None;
     };
     if *name == input.ident {
@@ -88,9 +92,11 @@ fn twin(
         return None;
     }
     if !matches!(input.data, Data::Struct(_)) {
-        errors.refuse(&input.ident, "`owned` goes on a struct of references", &[
-            "make a struct with a reference to each part, and put it there",
-        ]);
+        errors.refuse(
+            &input.ident,
+            "`owned` goes on a struct of references",
+            &["make a struct with a reference to each part, and put it there"],
+        );
         return None;
     }
     if input.generics.lifetimes().next().is_none() {
@@ -222,9 +228,11 @@ fn owner_of_borrowed(ty: &Type, library: &Path, errors: &mut Errors) -> Type {
             parse_quote!(<#path as ::std::borrow::ToOwned>::Owned)
         }
         Type::TraitObject(_) => {
-            errors.refuse(ty, "a trait object does not tell its type, so no state can own it", &[
-                "give the type itself, or an enum of those that it may be",
-            ]);
+            errors.refuse(
+                ty,
+                "a trait object does not tell its type, so no state can own it",
+                &["give the type itself, or an enum of those that it may be"],
+            );
             ty.clone()
         }
         ty => owner_of(ty, library, errors),

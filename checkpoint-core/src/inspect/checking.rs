@@ -117,7 +117,8 @@ impl Check {
 pub fn check(file: &File, expected: &ExpectedSchema) -> Check {
     let manifest = file.manifest();
     let program = expected.program();
-    let Compared { differences, has_more, defaults, impossible, .. } = evolution::compare(manifest.schema(), &program);
+    let Compared { differences, has_more, defaults, impossible, .. } =
+        evolution::compare(manifest.schema(), &program);
     let state = |checkpoint: &str, program: &str| CheckedField {
         path: String::new(),
         checkpoint: checkpoint.to_owned(),
@@ -131,12 +132,10 @@ pub fn check(file: &File, expected: &ExpectedSchema) -> Check {
     } else if !name.is_empty() && ![name, ""].contains(&found) && !program.was_called(found) {
         fields.push(state(&format!("name {found}"), &format!("name {name}")));
     }
-    let is_migrated = |difference: &Difference| {
-        difference.kind == DifferenceKind::Migrated && difference.path.is_empty()
-    };
-    let has_version = |difference: &Difference| {
-        difference.kind == DifferenceKind::Version && difference.path.is_empty()
-    };
+    let is_migrated =
+        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
+    let has_version =
+        |difference: &Difference| difference.kind == DifferenceKind::Version && difference.path.is_empty();
     if manifest.version() != expected.version()
         && !differences.iter().any(|difference| is_migrated(difference) || has_version(difference))
     {

@@ -83,6 +83,11 @@ impl ExpectedSchema {
         self.version
     }
 
+    /// The schema, with the types that migrations accept.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
     /// The program's knowledge, without its functions.
     pub(crate) fn program(&self) -> Program {
         let mut migrations: HashMap<Key, Vec<Migration>> = HashMap::new();
@@ -128,6 +133,10 @@ impl FromStr for ExpectedSchema {
         let old = |step: &Step| Schema { root: step.old.clone(), types: expected.schema.types.clone() };
         let is_whole = expected.schema.is_closed()
             && expected.migrations.iter().all(|step| step.into < count && old(step).is_closed());
-        if is_whole { Ok(expected) } else { Err(format!("it refers to types that it does not have; {again}")) }
+        if is_whole {
+            Ok(expected)
+        } else {
+            Err(format!("it refers to types that it does not have; {again}"))
+        }
     }
 }

@@ -43,11 +43,7 @@ pub(crate) struct Own {
 }
 
 /// Matches the fields of a checkpoint with those of a program.
-pub(crate) fn matching(
-    checkpoint: &Schema,
-    program: &Program,
-    own: Own,
-) -> Matched {
+pub(crate) fn matching(checkpoint: &Schema, program: &Program, own: Own) -> Matched {
     let mut comparison = super::comparison(checkpoint, program);
     let mut unused = Vec::new();
     let choice = comparison.choose(&checkpoint.root, &program.extended().root, own, &mut unused);
@@ -130,7 +126,11 @@ impl<'a> Comparison<'a> {
         let definition = self.program.types.get(wanted.owner?.place)?;
         let own_version: &[u32] =
             if definition.version == 1 { &[] } else { std::slice::from_ref(&definition.version) };
-        if (own.is_it)(definition) || definition.foreign || seen.versions != wanted.versions || wanted.versions != own_version {
+        if (own.is_it)(definition)
+            || definition.foreign
+            || seen.versions != wanted.versions
+            || wanted.versions != own_version
+        {
             return None;
         }
         match (seen.form, wanted.form) {

@@ -114,7 +114,9 @@ impl<'a> Comparison<'a> {
             return;
         }
         let matched = self.matched(&own, &wanted, owner);
-        for field in program.iter().filter(|field| !matched.names.contains(&field.name.as_str())).take(DIFFERENCES) {
+        for field in
+            program.iter().filter(|field| !matched.names.contains(&field.name.as_str())).take(DIFFERENCES)
+        {
             let default = self.default_of(field, owner);
             self.within(&dotted(&field.name), |comparison| {
                 comparison.defaults.insert(comparison.path.clone(), default);
@@ -328,12 +330,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Compares a field, or a member that has only a number.
-    pub(super) fn member(
-        &mut self,
-        owner: Option<Owner<'a>>,
-        name: &str,
-        compare: impl FnOnce(&mut Self),
-    ) {
+    pub(super) fn member(&mut self, owner: Option<Owner<'a>>, name: &str, compare: impl FnOnce(&mut Self)) {
         let around = self.accepted.here();
         self.accept_in(owner, name);
         self.within(&dotted(name), compare);

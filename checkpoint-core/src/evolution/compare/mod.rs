@@ -12,8 +12,8 @@ use std::collections::{HashMap, HashSet};
 
 pub use self::difference::{Difference, DifferenceKind};
 use self::form::{Form, Seen};
-use self::names::Accepted;
 pub(crate) use self::matching::{Choice, Chosen, Matched, Own, fields_of, matching};
+use self::names::Accepted;
 pub(crate) use self::search::{opaque, unsupported};
 use super::resolve::{Identity, Plan};
 use crate::base::limits::{DIFFERENCES, TYPE_DEPTH, TYPES_COMPARED};

@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 use crate::base::panics::caught;
 use crate::error::Error;
 use crate::outcome::{Saved, StopReason};
-use crate::run::finished::Finished;
 use crate::run::checkpointer::Checkpointer;
+use crate::run::finished::Finished;
 use crate::state::Checkpoint;
 use crate::store::Process;
 

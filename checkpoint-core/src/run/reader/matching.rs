@@ -133,8 +133,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
         let decoded = decoded?;
         let (path, manifest) = (self.path().to_owned(), file.manifest().clone());
-        let matching =
-            Matching { path, manifest, taken, kept, unused, differences: decoded.differences };
+        let matching = Matching { path, manifest, taken, kept, unused, differences: decoded.differences };
         Ok((decoded.state, matching))
     }
 }
@@ -235,12 +234,7 @@ impl Merge<'_> {
     }
 
     /// The type of a struct of the program with these types in the places of its fields.
-    fn structure(
-        &self,
-        types: &mut Vec<schema::Definition>,
-        ty: &Type,
-        leaves: &[(&[usize], Type)],
-    ) -> Type {
+    fn structure(&self, types: &mut Vec<schema::Definition>, ty: &Type, leaves: &[(&[usize], Type)]) -> Type {
         if let [([], root)] = leaves {
             return root.clone();
         }
