@@ -36,6 +36,7 @@ mod grid_engine;
 mod groups;
 mod heat;
 mod history;
+mod importing;
 mod interval;
 mod kills;
 mod layers;

@@ -73,10 +73,44 @@ fn a_directory_that_another_program_has_open_is_left_alone() {
     let finished = Checkpointer::<u64>::open(&path).unwrap().finish(&7).unwrap();
     let mut other = Checkpointer::<u64>::open(&path).unwrap();
     assert_eq!(other.load().unwrap(), Some(7));
-    let error = finished.remove().unwrap_err();
+    let error = finished.clone().remove().unwrap_err();
     assert!(matches!(error, Error::InUse { .. }), "{error:?}");
     other.save(&8).unwrap();
     assert_eq!(other.load().unwrap(), Some(8));
+    drop(other);
+    let error = finished.remove_with_pins().unwrap_err();
+    assert!(error.to_string().contains("has saved there since"), "{error}");
+    assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(8));
+}
+
+#[test]
+fn programs_that_open_what_others_remove_get_it_or_wait() {
+    let (parent, path) = nowhere();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..30 {
+                    let mut checkpoints = match Checkpointer::<u64>::open(&path) {
+                        Ok(checkpoints) => checkpoints,
+                        Err(Error::InUse { .. }) => continue,
+                        Err(error) => panic!("{error}"),
+                    };
+                    let found = checkpoints.load().unwrap();
+                    assert!(found.is_none() || found == Some(2), "{found:?}");
+                    checkpoints.save(&1).unwrap();
+                    match checkpoints.finish(&2).unwrap().remove() {
+                        Ok(_) => {}
+                        // Another has it, and found the state.
+                        Err(Error::InUse { .. } | Error::InvalidSetting { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    let left = CheckpointReader::<u64>::open(&path).unwrap().load().unwrap();
+    assert!(left.is_none() || left == Some(2));
+    drop(parent);
 }
 
 #[test]

@@ -793,7 +793,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let newest = self.saver.settled_writer().and_then(|writer| writer.newest());
         let mirrored = self.saver.run.mirroring().and_then(|mirroring| mirroring.finish(newest));
         let (home, claiming) = (self.reader.home_left(), self.claiming.clone());
-        let place = Some(Left { home, claiming, warnings: self.saver.run.warnings.clone() });
+        let place = Some(Left { home, claiming, newest, warnings: self.saver.run.warnings.clone() });
         Finished { saved, stopped, mirrored, exit_codes, place }
     }
 

@@ -31,6 +31,8 @@ pub struct Finished {
 pub(crate) struct Left {
     pub(crate) home: Arc<dyn Home>,
     pub(crate) claiming: Claiming,
+    /// The newest generation at the end.
+    pub(crate) newest: Option<u64>,
     pub(crate) warnings: Warnings,
 }
 
@@ -87,7 +89,7 @@ impl Finished {
     /// # Errors
     /// [`Error::Pinned`] if a generation is pinned: then nothing is removed.
     /// [`Error::InUse`] if another program has opened the directory meanwhile. [`Error::InvalidSetting`]
-    /// in a group and in another place than a directory.
+    /// if another has saved there since, in a group, and in another place than a directory.
     pub fn remove(self) -> Result<Finished, Error> {
         self.cleared(false)
     }
@@ -104,7 +106,7 @@ impl Finished {
         if self.stopped.is_some() {
             return Ok(self);
         }
-        let Some(Left { home, claiming, warnings }) = &self.place else {
+        let Some(Left { home, claiming, newest, warnings }) = &self.place else {
             return Err(Error::InvalidSetting {
                 setting: "removing the checkpoints of a group".to_owned(),
                 why: "each member has a part of them, and another may still save: remove the directory once all of \
@@ -112,7 +114,7 @@ impl Finished {
             });
         };
         let _warnings = warnings.enter();
-        home.claim(claiming)?.clear(with_pins)?;
+        home.claim(claiming)?.clear(with_pins, *newest)?;
         Ok(self)
     }
 }

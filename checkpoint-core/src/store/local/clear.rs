@@ -22,7 +22,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 impl Directory {
     /// Removes everything of ours, and the directory itself if nothing else is in it, see
     /// [`Claim::clear`](crate::store::Claim::clear).
-    pub(super) fn clear(&self, with_pins: bool, durable: bool) -> Result<(), Error> {
+    pub(super) fn clear(&self, with_pins: bool, newest: Option<u64>, durable: bool) -> Result<(), Error> {
         self.check_writable()?;
         if self.disk.is_directory(&self.path.join(name::RANKS)).is_some() {
             return Err(Error::InvalidSetting {
@@ -32,6 +32,12 @@ impl Directory {
             });
         }
         let generations = self.generations()?;
+        if generations.last().copied() > newest {
+            return Err(Error::InvalidSetting {
+                setting: format!("removing the checkpoints of {}", self.path.display()),
+                why: "another program has saved there since this run ended: what it saved is left alone",
+            });
+        }
         if !with_pins {
             self.refuse_pins(&generations)?;
         }
