@@ -142,7 +142,7 @@ fn arrays_with_names_start_a_program_warm() {
         assert_eq!(code, 0, "{text}");
         let mut model = Model { rate: 0.5, ..Model::default() };
         let matching = CheckpointReader::open(&path).unwrap().load_matching(&mut model).unwrap().unwrap();
-        assert_eq!(matching.taken, ["layers"]);
+        assert_eq!(matching.taken, ["layers", "flags"]);
         assert_eq!((model.layers.len(), model.rate), (2, 0.5));
         assert_eq!((model.layers[1].weights[399], model.layers[0].bias[299]), ([2.0; 3], 0.25));
 

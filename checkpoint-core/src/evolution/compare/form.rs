@@ -124,22 +124,34 @@ impl<'a> Form<'a> {
 
     /// True if a value of this form may become one of another by a conversion; also where that is not
     /// known.
-    pub(super) fn may_become(&self, program: &Form<'_>, (of_this, of_program): (&Schema, &Schema)) -> bool {
-        match (self, program) {
-            (Form::Option(inner), program) => {
-                Form::of(of_this, inner).form.may_become(program, (of_this, of_program))
-            }
-            (checkpoint, Form::Option(inner)) => {
-                checkpoint.may_become(&Form::of(of_program, inner).form, (of_this, of_program))
-            }
-            (checkpoint, program) => match (checkpoint.kind(), program.kind()) {
-                (Kind::Unknown, _) | (_, Kind::Unknown) => true,
-                (Kind::Text, Kind::Variants) | (Kind::Variants, Kind::Text) => true,
-                (Kind::Map, Kind::Fields) | (Kind::Fields, Kind::Map) => true,
-                (Kind::Sequence, Kind::Fields) => true,
-                (checkpoint, program) => checkpoint == program,
-            },
+    pub(super) fn may_become(
+        &self,
+        program: &Form<'a>,
+        (of_this, of_program): (&'a Schema, &'a Schema),
+    ) -> bool {
+        let (checkpoint, program) = (self.without_options(of_this), program.without_options(of_program));
+        match (checkpoint, program) {
+            (Kind::Unknown, _) | (_, Kind::Unknown) => true,
+            (Kind::Text, Kind::Variants) | (Kind::Variants, Kind::Text) => true,
+            (Kind::Map, Kind::Fields) | (Kind::Fields, Kind::Map) => true,
+            (Kind::Sequence, Kind::Fields) => true,
+            (checkpoint, program) => checkpoint == program,
         }
+    }
+
+    /// The kind of the form inside any options. Options may be inside each other without end.
+    fn without_options(&self, schema: &'a Schema) -> Kind {
+        let mut inner = match self {
+            Form::Option(inner) => *inner,
+            form => return form.kind(),
+        };
+        for _ in 0..TYPE_DEPTH {
+            match Form::of(schema, inner).form {
+                Form::Option(deeper) => inner = deeper,
+                form => return form.kind(),
+            }
+        }
+        Kind::Unknown
     }
 
     fn kind(&self) -> Kind {

@@ -204,7 +204,7 @@ fn sync_name_of(disk: &dyn Disk, directory: &Path, is_new: bool) -> Result<(), E
     let Some(parent) = directory.parent() else { return Ok(()) };
     match disk.sync_directory(parent) {
         // The program may create names in a directory that it may not open.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             if is_new {
                 warn(format!(
                     "the name of the new directory {} cannot be made durable, a power cut may take it with all its \
