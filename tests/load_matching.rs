@@ -99,8 +99,8 @@ struct Scaler {
 }
 
 impl Scaler {
-    fn of_percent(old: before::Scaler) -> Scaler {
-        Scaler { factor: old.percent / 100.0 }
+    fn of_percent(before::Scaler { percent }: before::Scaler) -> Scaler {
+        Scaler { factor: percent / 100.0 }
     }
 }
 

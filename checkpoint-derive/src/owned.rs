@@ -309,7 +309,7 @@ fn types_of(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Punctuated<TypePa
 }
 
 /// Takes derives out.
-fn keep_derives(attributes: &mut Vec<Attribute>, is_kept: impl Fn(&Path) -> bool) {
+fn keep_derives(attributes: &mut [Attribute], is_kept: impl Fn(&Path) -> bool) {
     for attribute in attributes.iter_mut().filter(|attribute| attribute.path().is_ident("derive")) {
         if let Ok(paths) = derived(attribute) {
             let paths: Vec<Path> = paths.into_iter().filter(|path| is_kept(path)).collect();

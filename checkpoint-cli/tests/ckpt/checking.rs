@@ -51,8 +51,8 @@ struct Scale {
 }
 
 impl Scale {
-    fn of_percent(old: before::Scale) -> Scale {
-        Scale { factor: old.percent / 100.0 }
+    fn of_percent(before::Scale { percent }: before::Scale) -> Scale {
+        Scale { factor: percent / 100.0 }
     }
 }
 
