@@ -1,33 +1,16 @@
 //! Files of safetensors.
 
-use std::fs::File;
-use std::io::{Read, Seek as _, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use checkpointed_core::inspect::{Element, Imported, ImportedArray};
 use safetensors::{Dtype, SafeTensors};
 
-/// The greatest length of a header that the format allows.
-const LONGEST: u64 = 100_000_000;
-
-/// The tensors with their names, in the order of the file.
+/// The tensors with their names, in the order of the file, which is in memory meanwhile.
 pub(super) fn read(path: &Path) -> Result<Vec<(String, Imported)>, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let whole = file.metadata().map_err(|error| error.to_string())?.len();
-    let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(|_| "it is too short for a file of safetensors".to_owned())?;
-    let length = u64::from_le_bytes(length);
-    if length > LONGEST || length.saturating_add(8) > whole {
-        return Err("it is no file of safetensors: its header would be longer than the file".to_owned());
-    }
-    file.rewind().map_err(|error| error.to_string())?;
-    let mut head = Vec::new();
-    Read::take(&mut file, length + 8).read_to_end(&mut head).map_err(|error| error.to_string())?;
-    let (_, metadata) = SafeTensors::read_metadata(&head).map_err(|error| error.to_string())?;
-    let start = length + 8;
-    if start.checked_add(metadata.data_len() as u64) != Some(whole) {
-        return Err("its length is not that of its tensors: it was cut, or is damaged".to_owned());
-    }
+    let whole = Arc::new(std::fs::read(path).map_err(|error| error.to_string())?);
+    let (header, metadata) = SafeTensors::read_metadata(&whole).map_err(|error| error.to_string())?;
+    let start = header + 8;
     let mut values = Vec::new();
     for name in metadata.offset_keys() {
         let Some(info) = metadata.info(&name) else { continue };
@@ -39,14 +22,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, Imported)>, String> {
         })?;
         let shape: Vec<u64> = info.shape.iter().map(|length| *length as u64).collect();
         let (from, to) = info.data_offsets;
-        let path = path.to_owned();
+        let whole = Arc::clone(&whole);
         let read = move || {
-            let mut file = File::open(&path).map_err(|error| error.to_string())?;
-            file.seek(SeekFrom::Start(start + from as u64)).map_err(|error| error.to_string())?;
-            let mut bytes = Vec::new();
-            let length = (to.saturating_sub(from)) as u64;
-            file.take(length).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-            Ok(bytes)
+            let tensor = whole.get(start + from..start + to);
+            tensor.map(<[u8]>::to_vec).ok_or_else(|| "it is not all there".to_owned())
         };
         values.push((name, Imported::Array(ImportedArray { element, shape, read: Box::new(read) })));
     }
