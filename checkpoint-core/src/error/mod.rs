@@ -14,7 +14,7 @@ use crate::container::ConfigDifference;
 use crate::evolution::Difference;
 pub use output::OutputFault;
 use words::config_list;
-use words::{Available, Differences, List, remake_help, version_help, way_past};
+use words::{Available, Differences, List, numbers, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -1077,6 +1077,24 @@ pub enum Error {
         path: PathBuf,
         /// The generation.
         generation: u64,
+    },
+
+    /// The checkpoints of a run were to be removed, and some are pinned. Nothing was removed.
+    #[error(
+        "{}",
+        shown!(
+            "the checkpoints of {} are not removed, because of pinned generations: {}; unpin them (`ckpt unpin`), or remove \
+            all by `remove_with_pins`",
+            path.display(),
+            numbers(generations)
+        )
+    )]
+    #[non_exhaustive]
+    Pinned {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The pinned generations, oldest first.
+        generations: Vec<u64>,
     },
 
     /// The directory has no checkpoints, or its newest is damaged, and its mirror, which may have it,

@@ -27,7 +27,9 @@
 //! # }
 //! ```
 
+mod checking;
 mod copying;
+mod importing;
 mod mirroring;
 mod overview;
 mod pruning;
@@ -36,7 +38,9 @@ mod subject;
 mod transfer;
 mod verification;
 
+pub use checking::{Check, CheckedField, Outcome, check};
 pub use copying::{Copied, branch, copy};
+pub use importing::{Imported, ImportedArray, MadeOfImport, import};
 pub use mirroring::{Mirrored, mirror};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune, prune_in};

@@ -4,6 +4,7 @@
 mod counts;
 mod end;
 mod file;
+mod kept;
 mod of_run;
 mod stored;
 mod value;
@@ -17,6 +18,7 @@ use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::kept::{OF_RUN, keep};
 #[cfg(feature = "group")]
 pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
@@ -225,6 +227,9 @@ impl fmt::Debug for Appended {
 
 impl Serialize for Appended {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(kept) = kept::stored(self) {
+            return kept.serialize(serializer);
+        }
         let run = of_run::run_that_saves();
         if run.is_some() {
             self.value.create();
@@ -237,7 +242,11 @@ impl Serialize for Appended {
 
 impl<'de> Deserialize<'de> for Appended {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Appended, D::Error> {
-        let loaded = Value::loaded(Stored::deserialize(deserializer)?);
+        let stored = Stored::deserialize(deserializer)?;
+        if let Some(kept) = kept::output(&stored) {
+            return Ok(Appended::of(kept));
+        }
+        let loaded = Value::loaded(stored);
         of_run::add_loaded(&loaded.0);
         Ok(Appended::of(loaded))
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::callback::Callback;
 use crate::base::ticker::Ticker;
 use crate::base::warnings::{self, Warnings};
 use crate::container::{Metadata, MetadataValue};
@@ -14,6 +13,7 @@ use crate::history::{End, Journal};
 use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, Rewound, SaveReason, Saved, StopReason};
 use crate::run::failures::{Failures, OnFailedSave};
 use crate::run::mirroring::{Mirroring, Shared};
+use crate::run::watcher::Watcher;
 use crate::schedule::{Cost, Due, Pacer};
 use crate::stop::Stop;
 use crate::store::Guard;
@@ -30,7 +30,7 @@ pub(crate) struct Run {
     counts: BTreeMap<String, u64>,
     stop: Stop,
     journal: Journal,
-    pub(crate) watcher: Callback<Progress>,
+    pub(crate) watcher: Watcher,
     pub(crate) warnings: Warnings,
     on_failed_save: OnFailedSave,
     failures: Failures,
@@ -50,7 +50,7 @@ pub(crate) struct Run {
 /// The callbacks of a run, and its reaction to failed saves.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
-    pub(crate) watcher: Callback<Progress>,
+    pub(crate) watcher: Watcher,
     pub(crate) warnings: Warnings,
     pub(crate) on_failed_save: OnFailedSave,
 }
@@ -341,7 +341,7 @@ impl Run {
 /// The callbacks of a save, and its permission to make room.
 #[derive(Clone, Debug)]
 pub(crate) struct SaveContext {
-    pub(crate) watcher: Callback<Progress>,
+    pub(crate) watcher: Watcher,
     pub(crate) warnings: Warnings,
     /// True to make room on a full disk.
     pub(crate) makes_room: bool,

@@ -1,6 +1,7 @@
 //! [`CheckpointReader`]: loads states from a directory, and changes nothing there.
 
 mod field;
+mod matching;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -532,6 +533,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.home = home;
     }
 
+    /// The place, for the time after the run.
+    pub(crate) fn home_left(&self) -> Arc<dyn Home> {
+        Arc::clone(&self.home)
+    }
+
     pub(crate) fn home(&self) -> &dyn Home {
         &*self.home
     }
@@ -783,7 +789,7 @@ fn decode_value<T: Checkpoint>(
     arrays: &mut dyn ArraySource,
 ) -> Result<Decoded<T>, Error> {
     let is_same_form = compared.is_same_form();
-    let Compared { differences, has_more, plan } = compared;
+    let Compared { differences, has_more, plan, .. } = compared;
     let room = program.room();
     let (decoded, outputs) = outputs::loading(|| {
         if is_same_form {
@@ -846,16 +852,23 @@ pub(crate) fn check_state<T: Checkpoint>(
 
 /// Checks that the bytes belong to a state of this name, and are of a codec that is known.
 fn check_name<T: Checkpoint>(path: &Path, program: &Program, manifest: &Manifest) -> Result<(), Error> {
+    check_kind::<T>(path, manifest)?;
+    let path = path.to_owned();
+    let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
+    if !T::NAME.is_empty() && !has_name {
+        return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
+    }
+    Ok(())
+}
+
+/// Checks that the bytes are of a codec that is known, and belong to a group if the state does.
+fn check_kind<T: Checkpoint>(path: &Path, manifest: &Manifest) -> Result<(), Error> {
     let path = path.to_owned();
     if manifest.codec != codec::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
     if (manifest.name == GROUP) != (T::NAME == GROUP) {
         return Err(Error::OtherKind { path, of_group: manifest.name == GROUP });
-    }
-    let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
-    if !T::NAME.is_empty() && !has_name {
-        return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::base::callback::Callback;
 use crate::codec::{self, NoMemory};
 use crate::container::{Container, ContainerWriter, Manifest, Refusal, Source};
 use crate::error::Error;
@@ -13,6 +12,7 @@ use crate::outputs::{self, Counted};
 use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
 use crate::run::stamp;
+use crate::run::watcher::Watcher;
 use crate::seal::Sealed;
 use crate::store::{Draft, Writer};
 
@@ -25,7 +25,7 @@ const REPORT_EVERY: u64 = 8 << 20;
 /// A file writer that reports progress.
 pub(crate) struct ProgressWriter<'a> {
     file: &'a mut dyn Draft,
-    watcher: &'a Callback<Progress>,
+    watcher: &'a Watcher,
     generation: u64,
     written: u64,
     reported: u64,

@@ -172,6 +172,10 @@ impl Disk for FaultyDisk {
         self.ask("remove", path, || self.real.remove(path))
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.ask("remove directory", path, || self.real.remove_directory(path))
+    }
+
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
         self.real.lock(path, holder)
     }

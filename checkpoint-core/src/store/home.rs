@@ -147,6 +147,16 @@ pub trait Claim: fmt::Debug + Send {
         })
     }
 
+    /// Removes all generations and everything else of ours, durably, and the place itself if nothing
+    /// else is in it; the claim ends with it. A pinned generation is an error, unless `with_pins`, and
+    /// so is one that is newer than `newest`. By default the place cannot do that.
+    fn clear(self: Box<Self>, _with_pins: bool, _newest: Option<u64>) -> Result<(), Error> {
+        Err(Error::InvalidSetting {
+            setting: format!("removing the checkpoints of {}", self.home().path().display()),
+            why: "only those of a directory can be removed by the program: remove them with the tools of the store",
+        })
+    }
+
     /// Removes a generation. Returns false where it stays for now, because it is pinned, or another
     /// program reads it. An absent one is an error ([`io::ErrorKind::NotFound`]).
     fn remove(&mut self, generation: u64) -> io::Result<bool>;

@@ -9,6 +9,9 @@ pub(super) const LOCK: &str = ".lock";
 /// The history. Every checkpoint directory that a program has opened has one, and no pipeline.
 pub(crate) const HISTORY: &str = "history.jsonl";
 
+/// The part of the history before the present file.
+pub(crate) const FORMER_HISTORY: &str = "history.1.jsonl";
+
 /// The file by which a user asks a program to save and stop.
 pub(crate) const HALT: &str = "halt";
 

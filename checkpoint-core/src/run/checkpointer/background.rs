@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
+use serde::Serialize;
+
 use crate::base::panics::message;
 use crate::codec::{self, Observed};
 use crate::container::{IntoMetadata, Metadata};
@@ -86,13 +88,13 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.saver.is_busy() && self.saver.run.has_process_number()
     }
 
-    pub(super) fn begin_save(
+    pub(super) fn begin_save<S: Serialize + ?Sized>(
         &mut self,
         reason: &SaveReason,
-        state: &T,
+        state: &S,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
-        let lend = |copy: &mut dyn FnMut(&T)| {
+        let lend = |copy: &mut dyn FnMut(&S)| {
             copy(state);
             Ok(())
         };
@@ -101,10 +103,10 @@ impl<T: Checkpoint> Checkpointer<T> {
 
     /// Begins a save of a state that `lend` gives for the time of the copy, such as under its lock.
     /// No callback runs meanwhile, and no panic goes through `lend`.
-    pub(super) fn begin_save_from(
+    pub(super) fn begin_save_from<S: Serialize + ?Sized>(
         &mut self,
         reason: &SaveReason,
-        lend: impl FnOnce(&mut dyn FnMut(&T)) -> Result<(), Error>,
+        lend: impl FnOnce(&mut dyn FnMut(&S)) -> Result<(), Error>,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
         let _warnings = self.saver.run.warnings.enter();

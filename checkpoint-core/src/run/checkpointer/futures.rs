@@ -9,8 +9,9 @@ use std::thread::{self, JoinHandle};
 
 use crate::base::panics::caught;
 use crate::error::Error;
-use crate::outcome::{Finished, Saved, StopReason};
+use crate::outcome::{Saved, StopReason};
 use crate::run::checkpointer::Checkpointer;
+use crate::run::finished::Finished;
 use crate::state::Checkpoint;
 use crate::store::Process;
 

@@ -153,6 +153,10 @@ impl Claim for DirectoryClaim {
         self.directory.rewind(generation, note, self.durable)
     }
 
+    fn clear(self: Box<Self>, with_pins: bool, newest: Option<u64>) -> Result<(), Error> {
+        self.directory.clear(with_pins, newest, self.durable)
+    }
+
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
         let Some(retired) = self.retire(generation)? else { return Ok(false) };
         match self.directory.disk.remove(&retired) {

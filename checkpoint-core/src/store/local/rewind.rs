@@ -119,7 +119,7 @@ impl Directory {
         self.sync_if(durable)
     }
 
-    fn sync_if(&self, durable: bool) -> Result<(), Error> {
+    pub(super) fn sync_if(&self, durable: bool) -> Result<(), Error> {
         let path: &Path = &self.path;
         if !durable {
             return Ok(());
