@@ -29,6 +29,7 @@
 
 mod copying;
 mod mirroring;
+mod newest;
 mod overview;
 mod pruning;
 mod rewinding;
@@ -38,6 +39,7 @@ mod verification;
 
 pub use copying::{Copied, branch, copy};
 pub use mirroring::{Mirrored, mirror};
+pub use newest::{newest, newest_in};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune, prune_in};
 pub use rewinding::{remove_rewound, rewind};
@@ -57,3 +59,7 @@ pub use crate::tree::{
     Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember, Part,
     Profile, Statistics, Value, write_npy, write_npz, write_safetensors,
 };
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

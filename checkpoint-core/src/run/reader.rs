@@ -478,13 +478,17 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Returns the manifest of a generation of the last listing.
     pub(crate) fn manifest_as_listed(&self, generation: u64) -> Result<Manifest, Error> {
+        Ok(self.container_as_listed(generation)?.manifest().clone())
+    }
+
+    /// Opens a generation of the last listing, for its manifest.
+    pub(crate) fn container_as_listed(&self, generation: u64) -> Result<Container, Error> {
         // Elsewhere than in a directory, the headers of the parts are far away.
         let container = match self.home.files() {
             Some(_) => self.container(generation),
             None => self.container_without_headers(generation),
         };
-        let container = container.map_err(|error| self.explain(generation, error))?;
-        Ok(container.manifest().clone())
+        container.map_err(|error| self.explain(generation, error))
     }
 
     /// Returns the best generation by a number in its metadata; `None` where none has that number.
