@@ -242,7 +242,10 @@ def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result])
         for _, file in reversed(files):
             try:
                 result = use(file)
-            except NotFoundError:
+            except NotFoundError as error:
+                if all(file != other for _, other in _generations(folder)):
+                    break  # It was removed after the directory was listed, so there is a newer one.
+                tried.append(error)
                 continue
             except (DamagedError, NotACheckpointError) as error:
                 tried.append(error)
@@ -250,6 +253,6 @@ def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result])
             for error in tried:
                 warnings.warn(f"skipped for an older checkpoint: {error}", stacklevel=3)
             return result
-        if len(tried) == len(files):
+        else:
             raise NoneUsableError(folder, tried)
     raise CheckpointError(folder, "its checkpoints are replaced faster than they can be read; try again")
