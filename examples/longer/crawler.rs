@@ -7,7 +7,7 @@
 //! Kill it, stop it by ctrl+c, or give it little time (`CHECKPOINT_DEADLINE=5s`), and start the same
 //! command again: the last line is the same. A page whose fetch was cut short stays in the frontier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,26 +75,30 @@ async fn main() -> Result<ExitCode, Error> {
         .open()?;
     let mut crawl = checkpoints.load_or_else(Crawl::start)?;
 
-    let mut in_flight = BTreeSet::new();
+    let mut in_flight = HashMap::new();
     let mut fetches = JoinSet::new();
     loop {
         for number in &crawl.frontier {
             if in_flight.len() == at_a_time {
                 break;
             }
-            if in_flight.insert(*number) {
-                fetches.spawn(fetch(*number, pages));
+            if !in_flight.values().any(|other| other == number) {
+                in_flight.insert(fetches.spawn(fetch(*number, pages)).id(), *number);
             }
         }
         tokio::select! {
             _ = checkpoints.stopped() => break,
-            page = fetches.join_next() => match page {
-                Some(Ok(page)) => {
-                    in_flight.remove(&page.number);
+            page = fetches.join_next_with_id() => match page {
+                Some(Ok((task, page))) => {
+                    in_flight.remove(&task);
                     crawl.add(page);
                     checkpoints.save_if_due(&crawl)?;
                 }
-                Some(Err(failed)) => eprintln!("a fetch failed: {failed}"),
+                // Its page is still in the frontier, and is fetched again.
+                Some(Err(failed)) => {
+                    let number = in_flight.remove(&failed.id());
+                    eprintln!("the fetch of page {number:?} failed: {failed}");
+                }
                 None => break,
             },
         }

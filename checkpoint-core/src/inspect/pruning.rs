@@ -139,10 +139,15 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
     if let Some(claim) = &mut claim {
         let mut stays = BTreeSet::new();
         for Pruned { generation, path, .. } in &removed {
-            let failed = |source| Error::writing("remove", path, source);
-            // `false`: the generation was pinned at this moment, or is being read.
-            if !claim.remove_at_once(*generation).map_err(failed)? {
-                stays.insert(*generation);
+            match claim.remove_at_once(*generation) {
+                Ok(true) => {}
+                // It was pinned at this moment, or is being read.
+                Ok(false) => drop(stays.insert(*generation)),
+                Err(source) => {
+                    // Another program may have taken the place over.
+                    claim.guard().check()?;
+                    return Err(Error::writing("remove", path, source));
+                }
             }
         }
         removed.retain(|pruned| !stays.contains(&pruned.generation));
