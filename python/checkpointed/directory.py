@@ -242,12 +242,10 @@ def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result])
         for _, file in reversed(files):
             try:
                 result = use(file)
-            except NotFoundError as error:
+            except (NotFoundError, DamagedError, NotACheckpointError) as error:
+                # It may have been removed, or written over, after the directory was listed: then there is a newer one.
                 if all(file != other for _, other in _generations(folder)):
-                    break  # It was removed after the directory was listed, so there is a newer one.
-                tried.append(error)
-                continue
-            except (DamagedError, NotACheckpointError) as error:
+                    break
                 tried.append(error)
                 continue
             for error in tried:
