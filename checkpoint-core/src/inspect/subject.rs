@@ -48,15 +48,14 @@ impl<'p> Subject<'p> {
         Verdict { generation: Some(generation), ..verdict }
     }
 
-    /// True if a generation with this error was removed after it was listed.
+    /// True if a generation with this error was removed after it was listed. A save may have written
+    /// over its file meanwhile, so it may look damaged too.
     pub(super) fn was_removed(&self, generation: u64, error: &Error) -> Result<bool, Error> {
-        let has_vanished = match error {
+        let may_be_gone = match error {
             Error::NoSuchGeneration { .. } => true,
-            Error::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
-            }
-            _ => false,
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::StaleNetworkFileHandle => true,
+            error => error.is_damage(),
         };
-        Ok(has_vanished && !self.home.generations()?.contains(&generation))
+        Ok(may_be_gone && !self.home.generations()?.contains(&generation))
     }
 }

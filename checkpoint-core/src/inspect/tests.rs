@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Condition, Retention, newest_in, overview_in, prune_in, verify_in};
+use super::{Condition, Retention, copy_to, newest_in, overview_in, prune_in, verify_in};
 use crate::base::heard::warnings;
 use crate::error::Error;
 use crate::store::Home;
@@ -137,4 +137,16 @@ fn an_overview_opens_each_generation_once() {
     let overview = overview_in(&home, &Protection::new()).unwrap();
     assert!(overview.generations.iter().all(|generation| generation.bytes > 0));
     assert_eq!(opened.load(Ordering::SeqCst), 5);
+}
+
+#[test]
+fn what_is_no_file_is_left_out_of_a_copy_to_a_place() {
+    let directory = saved();
+    std::fs::create_dir(directory.path().join(format!("{:020}.ckpt", 9))).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let place = Scripted::new(to.path(), |_| Ok(()));
+    let mut copied = None;
+    let told = warnings(|| copied = Some(copy_to(directory.path(), &place, false).unwrap()));
+    assert_eq!(copied.map(|copied| copied.generations), Some(vec![1, 2, 3, 4, 5]));
+    assert!(told.iter().any(|told| told.contains("is not copied")), "{told:?}");
 }

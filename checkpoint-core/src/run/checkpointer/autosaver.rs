@@ -378,3 +378,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         before.map(|()| finished)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -235,3 +235,7 @@ impl fmt::Debug for Finishing {
         formatter.debug_struct("Finishing").field("ending", &self.ending).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
