@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use checkpointed::home::{Claim as _, Claiming, Home as _};
+use checkpointed::home::{Claiming, Home as _};
 use checkpointed::{CheckpointReader, Checkpointer, Error};
 
 use crate::server::Server;
