@@ -343,8 +343,8 @@ impl ObjectClaim {
     }
 
     /// Removes what was noted: what no pin keeps meanwhile, and nothing if a later run has the place.
-    /// An object that could not be removed before is left out until its turn comes. An error means
-    /// that one is still there.
+    /// Then the claim does not stand any more. An object that could not be removed before is left
+    /// out until its turn comes. An error means that one is still there.
     fn flush(&mut self) -> io::Result<()> {
         let place = &self.session.place;
         self.bytes = 0;
@@ -357,7 +357,8 @@ impl ObjectClaim {
             state.removals - 1
         };
         let listing = place.list()?;
-        if listing.last_claim() > self.session.epoch() {
+        let highest = listing.last_claim();
+        if highest > self.session.epoch() && self.session.check_is_mine(highest).is_err() {
             self.session.state().removed.clear();
             return Ok(());
         }
@@ -385,6 +386,18 @@ impl ObjectClaim {
         }
         let mut generations = left.into_iter().filter(|(key, _)| !place.is_claim(key));
         generations.next().map_or(Ok(()), |(_, why)| Err(why))
+    }
+
+    /// Removes what was noted, and tells if a generation is gone then: a pin may have come before, or
+    /// another run.
+    fn flush_with(&mut self, generation: u64) -> io::Result<bool> {
+        self.flush()?;
+        if let Some(by) = self.session.state().taken_by.clone() {
+            return Err(io::Error::other(format!("{by} has taken the place over")));
+        }
+        let listing = self.session.place.known()?;
+        let objects = (generation, 0)..=(generation, self.session.epoch());
+        Ok(listing.generations.range(objects).next().is_none())
     }
 
     /// Tells the program, once, that objects stay.
@@ -470,11 +483,17 @@ impl Claim for ObjectClaim {
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.flush().map_err(|source| not_written("remove old objects of", &self.session.place.path, source))
+        let flushed = self.flush();
+        let path = &self.session.place.path;
+        flushed.map_err(|source| not_written("remove old objects of", path, source))?;
+        match &self.session.state().taken_by {
+            Some(by) => Err(taken_over(path, by.clone())),
+            None => Ok(()),
+        }
     }
 
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
-        Ok(self.note(generation)? && self.flush().map(|()| true)?)
+        Ok(self.note(generation)? && self.flush_with(generation)?)
     }
 
     /// Small objects are removed together: each request costs.
@@ -491,8 +510,9 @@ impl Claim for ObjectClaim {
         };
         if generation >= listing.last() {
             // A load would find it.
-            self.flush()?;
-        } else if (together >= TOGETHER || self.bytes >= part)
+            return self.flush_with(generation);
+        }
+        if (together >= TOGETHER || self.bytes >= part)
             && let Err(why) = self.flush()
         {
             self.warn(&why);

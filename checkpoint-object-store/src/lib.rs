@@ -169,6 +169,11 @@ impl Home for ObjectHome {
         Ok(self.session.iter().map(|session| session.used()).filter(|used| *used > 0).collect())
     }
 
+    /// The claim of the last run stays.
+    fn was_claimed(&self) -> Result<bool, Error> {
+        Ok(self.list()?.last_claim() > 0)
+    }
+
     fn look(&self) -> Result<(), Error> {
         self.list().map(drop)
     }

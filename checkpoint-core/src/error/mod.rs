@@ -954,6 +954,28 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// A path leads to several entries of a map, whose keys are written alike.
+    #[error(
+        "{}",
+        shown!(
+            "`{path}` in {} does not say which entry is meant: several keys of {} are written `{step}`; load the whole \
+             map, and look the key up there",
+            file.display(),
+            if within.is_empty() { "the state".to_owned() } else { format!("`{within}`") }
+        )
+    )]
+    #[non_exhaustive]
+    AmbiguousField {
+        /// The checkpoint.
+        file: PathBuf,
+        /// The whole path.
+        path: String,
+        /// The component of it that stands for several keys.
+        step: String,
+        /// The path up to that component.
+        within: String,
+    },
+
     /// A value is too large, or nested too deep, for the requested form, or has no such form.
     #[error("{}", shown!("{} cannot be written as {form}: {why}", path.display()))]
     #[non_exhaustive]

@@ -31,6 +31,7 @@ mod checking;
 mod copying;
 mod importing;
 mod mirroring;
+mod newest;
 mod overview;
 mod pruning;
 mod rewinding;
@@ -42,6 +43,7 @@ pub use checking::{Check, CheckedField, Outcome, check};
 pub use copying::{Copied, branch, copy};
 pub use importing::{Imported, ImportedArray, MadeOfImport, import};
 pub use mirroring::{Mirrored, mirror};
+pub use newest::{newest, newest_in};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune, prune_in};
 pub use rewinding::{remove_rewound, rewind};
@@ -61,3 +63,7 @@ pub use crate::tree::{
     Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember, Part,
     Profile, Statistics, Value, write_npy, write_npz, write_safetensors,
 };
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -76,8 +76,9 @@ pub struct GenerationOverview {
     pub path: PathBuf,
     /// The length of the file; of a group's checkpoint, that of all parts too.
     pub bytes: u64,
-    /// Its manifest, or the reason that it cannot be read. Its parts are not verified.
-    pub manifest: Result<Manifest, String>,
+    /// Its manifest, or the error of reading it: of damage, or of a file that is out of reach for
+    /// now. Its parts are not verified.
+    pub manifest: Result<Manifest, Arc<Error>>,
     /// The time that the program waited for the save, if the history has it.
     pub stall: Option<Duration>,
     /// The time until the save was on the disk, if the history has it.
@@ -122,8 +123,8 @@ pub struct SetAside {
 /// ```
 ///
 /// # Errors
-/// If there is no such directory, if it cannot be listed, or if a generation cannot be read for a
-/// temporary reason.
+/// If there is no such directory, or if it cannot be listed. The error of one generation is in
+/// [`GenerationOverview::manifest`].
 pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overview, Error> {
     overview_of(&Subject::of_directory(&absolute(path)?, protection))
 }
@@ -132,7 +133,8 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
 /// `checkpointed-object-store`. There is no history, so it does not know the rules of the last run.
 ///
 /// # Errors
-/// If the place cannot be listed, or a generation cannot be read for a temporary reason.
+/// If the place cannot be listed. The error of one generation is in
+/// [`GenerationOverview::manifest`].
 pub fn overview_in(home: &Arc<dyn Home>, protection: &Protection) -> Result<Overview, Error> {
     overview_of(&Subject::of_home(home, protection))
 }
@@ -173,7 +175,11 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
     let mut generations = generations(subject, numbers, &costs, &parts)?;
     let retention = retention(&history);
     if let Some(retention) = &retention {
-        let kept = kept(retention, &generations, &pinned);
+        let manifests = generations.iter().map(|generation| {
+            let manifest = generation.manifest.as_ref();
+            (generation.generation, manifest.map_err(|error| error.is_damage()))
+        });
+        let kept = kept(retention, manifests, &pinned);
         for generation in &mut generations {
             generation.kept = kept.get(&generation.generation).cloned().unwrap_or_default();
         }
@@ -224,13 +230,14 @@ fn generations(
     let reader = subject.reader()?;
     let mut generations = Vec::new();
     for generation in numbers {
-        let manifest = match reader.manifest_as_listed(generation) {
+        let (manifest, length) = match reader.container_as_listed(generation) {
             Err(Error::NoSuchGeneration { .. }) => continue,
-            manifest => manifest.map_err(|error| error.to_string()),
+            Ok(container) => (Ok(container.manifest().clone()), container.length()),
+            Err(error) => (Err(Arc::new(error)), reader.length(generation).unwrap_or_default()),
         };
         let (stall, total) = costs.get(&generation).copied().unzip();
         let parts = parts.iter().map(|part| length_of(&part.location(generation)));
-        let bytes = reader.length(generation).unwrap_or_default() + parts.sum::<u64>();
+        let bytes = length + parts.sum::<u64>();
         let path = subject.home.location(generation);
         let kept = Vec::new();
         generations.push(GenerationOverview { generation, path, bytes, manifest, stall, total, kept });
@@ -275,27 +282,29 @@ pub(super) fn length_of(path: &Path) -> u64 {
     path.symlink_metadata().map_or(0, |metadata| metadata.len())
 }
 
-/// The generations that a retention keeps, each with the reasons.
-pub(super) fn kept(
+/// The generations that a retention keeps, each with the reasons. In the place of a manifest is true
+/// for damage, and false for one that cannot be read now.
+pub(super) fn kept<'m>(
     retention: &Retention,
-    generations: &[GenerationOverview],
+    generations: impl IntoIterator<Item = (u64, Result<&'m Manifest, bool>)>,
     pinned: &BTreeSet<u64>,
 ) -> BTreeMap<u64, Vec<Keeping>> {
-    let numbers: Vec<u64> = generations.iter().map(|generation| generation.generation).collect();
-    // No load uses a generation that was computed from changed inputs.
-    let is_unusable = |generation: &&GenerationOverview| match &generation.manifest {
-        Ok(manifest) => stamp::is_marked(manifest),
-        Err(_) => true,
-    };
-    let damaged = generations.iter().filter(is_unusable);
-    let damaged = damaged.map(|generation| generation.generation).collect();
-    let metrics: BTreeMap<u64, Metrics> = generations
-        .iter()
-        .filter_map(|generation| {
-            let manifest = generation.manifest.as_ref().ok()?;
-            Some((generation.generation, retention.metrics(manifest)))
-        })
-        .collect();
+    let (mut numbers, mut damaged, mut metrics) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+    for (generation, manifest) in generations {
+        numbers.push(generation);
+        // No load uses a generation that was computed from changed inputs.
+        let is_usable =
+            manifest.map_or_else(|is_damaged| !is_damaged, |manifest| !stamp::is_marked(manifest));
+        if !is_usable {
+            damaged.insert(generation);
+        }
+        let known = manifest.map(|manifest| retention.metrics(manifest));
+        match known {
+            Ok(known) => drop(metrics.insert(generation, known)),
+            Err(false) => drop(metrics.insert(generation, Metrics::Unread)),
+            Err(true) => {}
+        }
+    }
     retention.kept(&numbers, &damaged, pinned, &metrics)
 }
 

@@ -350,15 +350,29 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// there is no generation at all. See [`CheckpointReader::load_field`].
     ///
     /// It is no restart: the next save warns, as it does where nothing was loaded, if it begins to
-    /// replace generations of earlier runs.
+    /// replace generations of earlier runs. With a [mirror](Builder::mirror), a generation that is
+    /// damaged where the field is read is copied back from there.
     ///
     /// # Errors
-    /// As [`CheckpointReader::load_field`].
+    /// As [`CheckpointReader::load_field`], and [`Error::MirrorUnreachable`].
     pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
-        let _ = self.saver.settled_writer();
-        match (self.reader.load_field(path)?, &mut self.branched_from) {
+        let mut writer = self.saver.settled_writer_and_mirror();
+        let mut sought = self.reader.seek_field(path);
+        if let Some((writer, Some(mirroring))) = &mut writer {
+            let lacks = match &sought {
+                Ok(sought) => sought.lacks,
+                Err(Error::NoneUsable { .. }) => Some(None),
+                Err(_) => None,
+            };
+            if let Some(better_than) = lacks
+                && mirroring.restore(writer, better_than)?
+            {
+                sought = self.reader.seek_field(path);
+            }
+        }
+        match (sought?.field, &mut self.branched_from) {
             (None, Some(origin)) => {
                 let field = origin.load_field(path)?;
                 field.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
@@ -374,7 +388,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// As [`CheckpointReader::load_generation_field`].
     pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
         let _warnings = self.saver.run.warnings.enter();
-        self.reader.load_generation_field(generation, path)
+        self.source()?.load_generation_field(generation, path)
     }
 
     /// Returns the report of the last load that found a generation: its number, and the skipped

@@ -2,6 +2,7 @@
 //! the history.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::run::failures::{Failures, OnFailedSave};
 use crate::run::mirroring::{Mirroring, Shared};
 use crate::run::watcher::Watcher;
 use crate::schedule::{Cost, Due, Pacer};
-use crate::stop::Stop;
+use crate::stop::{Observer, Stop};
 use crate::store::Guard;
 
 /// The time between two signs of life of the claim on the directory.
@@ -201,6 +202,22 @@ impl Run {
         let reason = self.stop.reason(now, self.pacer.cost().total);
         self.knows_to_stop |= reason.is_some();
         reason
+    }
+
+    /// An observer of the reasons to stop. `directory` has the requests to stop.
+    pub(crate) fn observer(&self, directory: &Path) -> Observer {
+        self.stop.observer(directory, self.pacer.cost().total)
+    }
+
+    /// Tells an observer what this run knows.
+    pub(crate) fn inform(&self, observer: &mut Observer) {
+        observer.follow(&self.stop, self.pacer.cost().total);
+    }
+
+    /// Puts the next save off, as after a failed one.
+    pub(crate) fn put_off(&mut self) {
+        let now = self.now();
+        self.pacer.failed(now);
     }
 
     /// True if there is a reason to stop. The program is not told.

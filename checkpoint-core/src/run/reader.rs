@@ -342,9 +342,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
         match loaded {
             Ok(None) | Err(Error::NoneUsable { .. }) => Some(None),
             Ok(Some(_)) => {
-                let is_damaged = |skipped: &Skipped| skipped.error.is_damage();
                 let report = self.report.as_ref()?;
-                report.skipped.iter().any(is_damaged).then(|| Some(report.generation()))
+                has_damaged(&report.skipped).then(|| Some(report.generation()))
             }
             Err(_) => None,
         }
@@ -479,13 +478,17 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Returns the manifest of a generation of the last listing.
     pub(crate) fn manifest_as_listed(&self, generation: u64) -> Result<Manifest, Error> {
+        Ok(self.container_as_listed(generation)?.manifest().clone())
+    }
+
+    /// Opens a generation of the last listing, for its manifest.
+    pub(crate) fn container_as_listed(&self, generation: u64) -> Result<Container, Error> {
         // Elsewhere than in a directory, the headers of the parts are far away.
         let container = match self.home.files() {
             Some(_) => self.container(generation),
             None => self.container_without_headers(generation),
         };
-        let container = container.map_err(|error| self.explain(generation, error))?;
-        Ok(container.manifest().clone())
+        container.map_err(|error| self.explain(generation, error))
     }
 
     /// Returns the best generation by a number in its metadata; `None` where none has that number.
@@ -739,6 +742,11 @@ struct Sought<R> {
     skipped: Vec<Skipped>,
 }
 
+/// True if one of these was skipped because it is damaged.
+fn has_damaged(skipped: &[Skipped]) -> bool {
+    skipped.iter().any(|skipped| skipped.error.is_damage())
+}
+
 /// A state that was loaded from a container.
 pub(crate) struct Decoded<T> {
     pub(crate) state: Box<T>,
@@ -838,16 +846,26 @@ pub(crate) fn check_state<T: Checkpoint>(
     let path = path.to_owned();
     let name = name_of::<T>(program.schema());
     let compared = evolution::compare(&manifest.schema, program);
-    let differences = &compared.differences;
-    let is_migrated =
-        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
-    if manifest.version != T::VERSION && !differences.iter().any(is_migrated) {
-        let (found, expected) = (manifest.version, T::VERSION);
-        return Err(Error::VersionUnknown { path, name, found, expected });
-    }
+    check_version::<T>(&path, program, manifest, &compared)?;
     let Some(why) = obstacle(&compared) else { return Ok(compared) };
     let Compared { differences, has_more, .. } = compared;
     Err(Error::SchemaMismatch { path, name, differences, has_more, why })
+}
+
+/// Checks that a whole state has the version of this type, or is migrated to it.
+fn check_version<T: Checkpoint>(
+    path: &Path,
+    program: &Program,
+    manifest: &Manifest,
+    compared: &Compared,
+) -> Result<(), Error> {
+    let is_migrated =
+        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
+    if manifest.version == T::VERSION || compared.differences.iter().any(is_migrated) {
+        return Ok(());
+    }
+    let (path, name) = (path.to_owned(), name_of::<T>(program.schema()));
+    Err(Error::VersionUnknown { path, name, found: manifest.version, expected: T::VERSION })
 }
 
 /// Checks that the bytes belong to a state of this name, and are of a codec that is known.

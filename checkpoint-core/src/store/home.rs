@@ -35,6 +35,12 @@ pub trait Home: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// True where a program may have the place open, and a claim would end its right to save. A place
+    /// with locks never has this: there, the claim is refused. That is the default.
+    fn was_claimed(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// The numbers of generations that were moved out of the way, because they were damaged or by a
     /// rewind, lowest first. They are not used again.
     fn set_aside(&self) -> Result<Vec<u64>, Error>;

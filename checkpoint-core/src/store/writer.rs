@@ -288,7 +288,11 @@ impl Writer {
                 Ok(true) => self.forget(newer),
                 Ok(false) => return Err(Error::NotDiscarded { path, generation: newer }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget(newer),
-                Err(source) => return Err(Error::writing("remove", &path, source)),
+                Err(source) => {
+                    // Another program may have taken the place over.
+                    self.guard().check()?;
+                    return Err(Error::writing("remove", &path, source));
+                }
             }
         }
         self.claim.sync()

@@ -98,7 +98,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             copy(state);
             Ok(())
         };
-        self.begin_save_from(reason, lend, metadata)
+        self.begin_save_from(reason, Waits::Here, lend, metadata)
     }
 
     /// Begins a save of a state that `lend` gives for the time of the copy, such as under its lock.
@@ -106,18 +106,22 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub(super) fn begin_save_from<S: Serialize + ?Sized>(
         &mut self,
         reason: &SaveReason,
+        waits: Waits,
         lend: impl FnOnce(&mut dyn FnMut(&S)) -> Result<(), Error>,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
         let _warnings = self.saver.run.warnings.enter();
         self.warn_of_unloaded();
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let mut manifest = self.started(reason, metadata)?;
         let generation = manifest.generation;
         let (reader, outputs, staging) = (&self.reader, &self.outputs, self.saver.staging()?);
         let mut copied = None;
         let mut panic = None;
         let lent = lend(&mut |state| {
+            if waits == Waits::ForTheCopy {
+                begun = Instant::now();
+            }
             let copy = || {
                 let mut bytes = std::mem::take(&mut staging.state);
                 bytes.clear();
@@ -164,6 +168,16 @@ impl<T: Checkpoint> Checkpointer<T> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.wait()
     }
+}
+
+/// The time for which the program waits, when a save in the background begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// It waits from the call on.
+    Here,
+    /// A thread of ours makes the call and waits for the state, and the program waits only while
+    /// that is copied.
+    ForTheCopy,
 }
 
 /// A save in the background that was not begun, and what that means for the program.
