@@ -494,22 +494,22 @@ mod forged {
     #[checkpointed(name = "Appended")]
     #[serde(rename = "Appended")]
     #[derive(Clone)]
-    pub struct Forged {
-        pub path: String,
-        pub run: String,
-        pub length: u64,
-        pub end: String,
-        pub inode: u64,
+    pub(super) struct Forged {
+        pub(super) path: String,
+        pub(super) run: String,
+        pub(super) length: u64,
+        pub(super) end: String,
+        pub(super) inode: u64,
     }
 
     #[checkpointed(name = "State")]
-    pub struct Written {
-        pub output: Forged,
+    pub(super) struct Written {
+        pub(super) output: Forged,
     }
 
     #[checkpointed(name = "State")]
-    pub struct Read {
-        pub output: Appended,
+    pub(super) struct Read {
+        pub(super) output: Appended,
     }
 }
 

@@ -177,6 +177,7 @@ fn element(descr: &str) -> Result<(Element, bool), String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

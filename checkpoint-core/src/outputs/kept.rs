@@ -39,7 +39,7 @@ pub(super) fn stored(output: &Appended) -> Option<Stored> {
         let outputs = outputs.as_mut()?;
         outputs.push((output.value.clone(), output._owner.clone()));
         let length = (outputs.len() - 1) as u64;
-        Some(Stored { path: String::new(), run: KEPT.to_owned(), length, end: String::new() })
+        Some(Stored { path: String::new(), run: KEPT.to_owned(), length, end: String::new(), inode: 0 })
     })
 }
 
@@ -56,5 +56,6 @@ fn is_output(definition: &Definition) -> bool {
     const FIELDS: [&str; 4] = ["path", "run", "length", "end"];
     let Body::Struct(Fields::Named(fields)) = &definition.body else { return false };
     let is_named = definition.name == "Appended" && !definition.foreign;
-    is_named && fields.iter().map(|field| field.name.as_str()).eq(FIELDS)
+    // Later versions of the library add fields behind these.
+    is_named && fields.iter().map(|field| field.name.as_str()).take(FIELDS.len()).eq(FIELDS)
 }

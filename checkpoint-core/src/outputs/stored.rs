@@ -16,5 +16,6 @@ pub(super) struct Stored {
     /// The hash of their end.
     pub(super) end: String,
     /// The number of the file on its device; 0 where it is not known.
+    #[serde(default)]
     pub(super) inode: u64,
 }

@@ -63,7 +63,8 @@ impl Mirroring {
         let Settings { wait_at_finish, patience, .. } = *settings;
         let process = Process::current();
         let thread = Some(thread);
-        let mirroring = Mirroring { shared, records, thread, path, wait_at_finish, patience, warnings, process };
+        let mirroring =
+            Mirroring { shared, records, thread, path, wait_at_finish, patience, warnings, process };
         mirroring.begin(writer)?;
         Ok(mirroring)
     }

@@ -138,7 +138,7 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use std::fs;
     use std::sync::Arc;
@@ -170,13 +170,13 @@ mod tests {
         let operations = disk.asked();
         assert!(operations.len() > 12, "{operations:?}");
         let mut left = 0;
-        for place in 0..operations.len() {
+        for (place, operation) in operations.iter().enumerate() {
             let (parent, _, is_removed) = removed_with(Some((place, Fault::Error(EIO))));
             let path = parent.path().join("run.ckpt");
             let loaded = CheckpointReader::<u64>::open(&path).unwrap().load();
-            let loaded = loaded.unwrap_or_else(|error| panic!("{}: {error}", operations[place]));
-            assert!([None, Some(4)].contains(&loaded), "{loaded:?} after {}", operations[place]);
-            assert!(loaded.is_none() || !is_removed, "{} is an error", operations[place]);
+            let loaded = loaded.unwrap_or_else(|error| panic!("{operation}: {error}"));
+            assert!([None, Some(4)].contains(&loaded), "{loaded:?} after {operation}");
+            assert!(loaded.is_none() || !is_removed, "{operation} is an error");
             left += usize::from(loaded.is_some());
         }
         assert!(left > 5, "most failures come before the newest is gone");
