@@ -248,7 +248,12 @@ impl<L: Locked> Autosaver<L> {
     pub fn finish(mut self) -> Result<Finished, Error> {
         let _warnings = self.warnings.clone();
         let _warnings = _warnings.enter();
-        let Some(checkpoints) = self.end()? else { return Err(gone()) };
+        let Some(mut checkpoints) = self.end()? else { return Err(gone()) };
+        // The thread may not have heard of a reason to stop that the program was told.
+        let stop = self.shared.status().stop.clone();
+        if let Some(reason) = stop {
+            checkpoints.saver.run.stop(reason);
+        }
         let finished = checkpoints.finish_locked(&*self.state)?;
         match self.shared.status().error.take() {
             Some(error) => Err(error),
