@@ -57,6 +57,7 @@ mod python;
 mod python_examples;
 mod read_back;
 mod retention;
+mod rewound;
 mod save_and_load;
 #[cfg(unix)]
 mod save_while;

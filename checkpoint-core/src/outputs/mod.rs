@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
 pub(crate) use self::of_run::saving_part;
-pub(crate) use self::of_run::{Counted, Found, OfRun, acknowledge, loading, resolve, saving, sync_all};
+pub(crate) use self::of_run::{
+    Counted, Found, Lengths, OfRun, acknowledge, loading, resolve, saving, sync_all,
+};
 use self::stored::Stored;
 pub(crate) use self::value::Age;
 use self::value::Value;
@@ -29,6 +31,9 @@ use crate::error::{Error, OutputFault};
 use crate::schema::{Body, Field, Fields, Type};
 use crate::state::{Checkpoint, Types};
 use crate::store::RealDisk;
+
+/// The name of the type in a schema.
+pub(crate) const NAME: &str = "Appended";
 
 /// A file that grows with the run, as a field of the state: a log, a table, a trajectory.
 ///
@@ -71,7 +76,8 @@ use crate::store::RealDisk;
 ///   the whole state is loaded. A file that is shorter than the checkpoint counts, that is gone, or
 ///   that is another one is [`Error::Output`], and no file is changed. The last 4096 bytes that
 ///   count show if it is the same file. [`keep_cut_outputs`](crate::Builder::keep_cut_outputs)
-///   keeps what is cut beside the file.
+///   keeps what is cut beside the file, and so does a load after a rewind, or of an older generation
+///   in the place of a damaged one: `chain.csv.cut-at-300` has what came behind the first 300 bytes.
 /// - **Looking changes nothing.** A value from a [`CheckpointReader`](crate::CheckpointReader), or
 ///   from a generation that is not the newest, refuses to be written to. That of an older generation
 ///   can be written to once it was saved, or once
@@ -228,7 +234,7 @@ impl Checkpoint for Appended {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        types.define_derived::<Self>("Appended", 1, |_| {
+        types.define_derived::<Self>(NAME, 1, |_| {
             let field = |name: &str, ty| Field { name: name.to_owned(), ty };
             Body::Struct(Fields::Named(vec![
                 field("path", Type::String),
