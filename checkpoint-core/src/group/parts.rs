@@ -36,7 +36,8 @@ pub(crate) fn check_parts(
     let mut elsewhere = Vec::new();
     for rank in 0..table.size {
         let name = of_rank(rank);
-        if !names.iter().any(|found| *found == *name) {
+        // The table is on the machine of rank 0.
+        if rank > 0 && !names.iter().any(|found| *found == *name) {
             elsewhere.push(rank);
             continue;
         }

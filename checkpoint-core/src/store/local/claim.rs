@@ -29,7 +29,7 @@ pub(super) struct DirectoryClaim {
     spare: Option<PathBuf>,
     /// Other retired files, which another process held when they were to be overwritten.
     held: Vec<PathBuf>,
-    /// The generations by which those go that rewinds set aside.
+    /// The generations by which others go, after rewinds.
     parents: BTreeSet<u64>,
 }
 

@@ -152,10 +152,18 @@ impl Directory {
             self.note_parent(*child, parent)?;
             self.remove_note(&name::of_parent(*child, generation))?;
         }
+        // A child that is there goes by the next lower one there, which may be of another run.
+        let was_there = !lineage.aside.contains_key(&generation);
+        if let Some(child) = lineage.there.range(generation..).next().filter(|_| was_there)
+            && lineage.parent(*child) != parent
+            && !lineage.noted.contains_key(child)
+        {
+            self.note_parent(*child, parent)?;
+        }
         self.sync_if(durable)
     }
 
-    /// The generations by which those go that are aside.
+    /// The generations whose removal changes what the names tell.
     pub(super) fn parents(&self) -> Result<BTreeSet<u64>, Error> {
         Ok(parents_in(&self.names()?))
     }
@@ -228,11 +236,43 @@ impl Directory {
     }
 }
 
-/// The generations by which those go that are aside, in a directory with these names.
+/// The generations whose removal changes what the names tell, in a directory with these names.
 pub(super) fn parents_in(names: &[OsString]) -> BTreeSet<u64> {
-    let parent = |name: &OsString| {
-        let noted = || name::parent(name).map(|(_, parent)| parent);
-        name::rewound(name).map(|file| file.parent).or_else(noted)
-    };
-    names.iter().filter_map(parent).collect()
+    let aside = names.iter().filter_map(|name| Some(name::rewound(name)?.parent));
+    let noted = names.iter().filter_map(|name| name::parent(name));
+    aside.chain(noted.flat_map(|(child, parent)| [child, parent])).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{Claiming, RealDisk};
+
+    #[test]
+    fn a_removal_leaves_children_to_the_parent() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = Directory::new(parent.path(), Arc::new(RealDisk::default()));
+        // A rewind to 2, whose parent is 1, was cut short, and the program went on from 7.
+        for generation in [2, 7, 8] {
+            fs::write(parent.path().join(name::of_generation(generation)), "").unwrap();
+        }
+        for (generation, of) in [(1, 0), (9, 7)] {
+            let name = name::of_rewound(&name::of_generation(generation), of);
+            fs::write(parent.path().join(name), "").unwrap();
+        }
+        directory.note_parent(2, 1).unwrap();
+        directory.note_parent(7, 0).unwrap();
+        let mut claim = directory.claim(&Claiming::default()).unwrap();
+        assert!(claim.remove(7).unwrap());
+        let lineage = directory.lineage().unwrap();
+        assert_eq!([1, 2, 8, 9].map(|generation| lineage.parent(generation)), [0, 1, 0, 0]);
+        assert_eq!(claim.rewind(8, false).unwrap().set_aside, [2]);
+        assert_eq!(claim.rewind(2, false).unwrap().brought_back, [1, 2]);
+        let names = directory.names().unwrap();
+        assert!(names.iter().all(|name| name::parent(name).is_none()), "{names:?}");
+    }
 }
