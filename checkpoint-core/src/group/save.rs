@@ -86,8 +86,8 @@ struct Facts {
 enum Verdict {
     Accepted {
         saved: Saved,
-        /// The generations whose tables are there or aside. `None` if that is not known just now: then
-        /// nothing is removed.
+        /// The generations whose tables are there or aside. `None` if that is not known just now:
+        /// then nothing is removed.
         kept: Option<BTreeSet<u64>>,
     },
     Refused {

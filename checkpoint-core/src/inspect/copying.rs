@@ -44,8 +44,8 @@ pub struct Copied {
 /// Copies a checkpoint directory, or that of a pipeline or a group, into a new one, also while a
 /// program saves there. It copies the generations, their pins, the note of a
 /// [rewind](crate::Builder::rewind) by the program, and the history. What rewinds set aside stays
-/// behind. The new directory gets its name only once it is complete. It always loads the state that was the newest generation at some
-/// moment of the copying.
+/// behind. The new directory gets its name only once it is complete. It always loads the state that
+/// was the newest generation at some moment of the copying.
 ///
 /// Files are cloned or linked where the file system supports it, so that a copy takes no space. A
 /// later change to one of the directories never changes the other. Other programs that copy (`cp`,

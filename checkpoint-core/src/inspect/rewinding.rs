@@ -18,8 +18,8 @@ use crate::store::{Claiming, Directory, Disk, Home as _, RANKS, RealDisk, absolu
 
 /// Goes back to a generation, as [`Checkpointer::rewind`](crate::Checkpointer::rewind) does: those
 /// after it are set aside, and the next start of the program goes on from it. A generation that is
-/// aside is brought back. In the directory of a group only the tables move. A part stays in its place
-/// as long as its table is there or aside, so it goes back and forth with it. Parts on other
+/// aside is brought back. In the directory of a group only the tables move. A part stays in its
+/// place as long as its table is there or aside, so it goes back and forth with it. Parts on other
 /// machines are not verified, with a warning.
 ///
 /// A file that grows with the run ([`Appended`](crate::Appended)) may be shorter by now than the
@@ -46,8 +46,8 @@ use crate::store::{Claiming, Directory, Disk, Home as _, RANKS, RealDisk, absolu
 /// # Errors
 /// [`Error::InUse`], which names the program that has the directory open;
 /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes are
-/// verified; that of a part that is damaged or missing; [`Error::InvalidSetting`] for a directory of a
-/// pipeline, one with a mirror, and that of one process of a group. Then nothing is changed.
+/// verified; that of a part that is damaged or missing; [`Error::InvalidSetting`] for a directory
+/// of a pipeline, one with a mirror, and that of one process of a group. Then nothing is changed.
 pub fn rewind(path: impl AsRef<Path>, protection: &Protection, generation: u64) -> Result<Rewound, Error> {
     let path = &absolute(path)?;
     check_is_whole(path)?;
@@ -82,8 +82,8 @@ pub(crate) fn rewind_on(
     Ok(rewound)
 }
 
-/// Verifies the parts of a group's checkpoint. Returns the ranks whose directories are not here; none
-/// of a checkpoint that a single process saved.
+/// Verifies the parts of a group's checkpoint. Returns the ranks whose directories are not here;
+/// none of a checkpoint that a single process saved.
 pub(super) fn parts_elsewhere(
     path: &Path,
     (file, container): (&Path, &Container),
@@ -109,8 +109,8 @@ pub(super) fn parts_elsewhere(
 /// newest generation stay: their numbers must not be used again. Pinned ones stay too.
 ///
 /// # Errors
-/// [`Error::InUse`], unless it is a trial; an error if one cannot be removed. Then a second call goes
-/// on.
+/// [`Error::InUse`], unless it is a trial; an error if one cannot be removed. Then a second call
+/// goes on.
 pub fn remove_rewound(path: impl AsRef<Path>, trial: bool) -> Result<Vec<SetAside>, Error> {
     let path = &absolute(path)?;
     std::fs::read_dir(path).map_err(|source| Error::io("list", path, source))?;

@@ -404,8 +404,8 @@ impl OfRun {
         !lock(&self.files).is_empty() || lock(&self.loaded).values().any(|lengths| !lengths.is_empty())
     }
 
-    /// Checks that the files have what the outputs of a state count on, and changes none: a load of it
-    /// is to succeed. Returns the counts.
+    /// Checks that the files have what the outputs of a state count on, and changes none: a load of
+    /// it is to succeed. Returns the counts.
     pub(crate) fn counts_of(self: &Arc<Self>, found: &Found) -> Result<Lengths, Error> {
         let mut lengths = Lengths::new();
         for value in found.iter().filter_map(Weak::upgrade) {
@@ -417,8 +417,8 @@ impl OfRun {
         Ok(lengths)
     }
 
-    /// Notes a rewind to a generation that counts on these bytes. From now on, what is cut is kept: a
-    /// generation that is aside may count on it.
+    /// Notes a rewind to a generation that counts on these bytes. From now on, what is cut is kept:
+    /// a generation that is aside may count on it.
     pub(crate) fn went_back(&self, generation: u64, lengths: Option<Lengths>) {
         self.keeps_cut.store(true, Ordering::Release);
         if let Some(lengths) = lengths {
@@ -427,8 +427,8 @@ impl OfRun {
         self.is_newest(generation);
     }
 
-    /// Notes that a generation is the newest now. Only values of that one may be written to, of those
-    /// that were loaded with newer ones behind them.
+    /// Notes that a generation is the newest now. Only values of that one may be written to, of
+    /// those that were loaded with newer ones behind them.
     pub(crate) fn is_newest(&self, generation: u64) {
         if let Some(lengths) = lock(&self.loaded).get(&generation) {
             lock(&self.promised).extend(lengths.clone());

@@ -212,9 +212,9 @@ impl<T, O> Builder<T, O> {
 
     /// Keeps the first generation of each interval, as long as it is not older than `up_to`: one an
     /// hour for a day, one a day for a month. Call it once for each interval. Times are those of the
-    /// saves by the clock of the machine, ages are counted back from the newest save. One save with a
-    /// clock that is ahead removes nothing: if it is more than `up_to` after the save before it, ages
-    /// are counted from that one, until another save confirms it.
+    /// saves by the clock of the machine, ages are counted back from the newest save. One save with
+    /// a clock that is ahead removes nothing: if it is more than `up_to` after the save before it,
+    /// ages are counted from that one, until another save confirms it.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -289,8 +289,8 @@ impl<T, O> Builder<T, O> {
     /// as by [`Checkpointer::rewind`]. The directory remembers it, so a program that says it at
     /// each start goes back at the first one only, and goes on from its newest save after that.
     /// Another number goes back once more. To go back to the same one twice, use
-    /// `ckpt rewind DIR N`. A warning names what is set aside. `ckpt copy` takes the memory along, and
-    /// a directory that was lost and came back from its [mirror](Builder::mirror) has it too.
+    /// `ckpt rewind DIR N`. A warning names what is set aside. `ckpt copy` takes the memory along,
+    /// and a directory that was lost and came back from its [mirror](Builder::mirror) has it too.
     ///
     /// ```
     /// use checkpointed::Checkpointer;

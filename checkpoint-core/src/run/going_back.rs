@@ -32,9 +32,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         Ok((path, container))
     }
 
-    /// Checks that a rewind to a generation is possible, and lasts: also that the files which its state
-    /// counts on have what it counts. Returns the counts; `None` where the state has no such files, as
-    /// far as is known.
+    /// Checks that a rewind to a generation is possible, and lasts: also that the files which its
+    /// state counts on have what it counts. Returns the counts; `None` where the state has no such
+    /// files, as far as is known.
     pub(crate) fn check_rewind(
         &self,
         generation: u64,

@@ -203,8 +203,8 @@ impl Pacer {
     }
 
     /// Records a save that failed at `now`: the next attempt comes sooner than usual. That of a
-    /// multiple comes after the shortest time between saves or, where there is none, after a part of
-    /// the way to the next multiple.
+    /// multiple comes after the shortest time between saves or, where there is none, after a part
+    /// of the way to the next multiple.
     pub(crate) fn failed(&mut self, now: Duration) {
         self.has_failed = true;
         if std::mem::take(&mut self.counter.is_taken)

@@ -147,8 +147,8 @@ pub trait Claim: fmt::Debug + Send {
         })
     }
 
-    /// Takes a rewind to a generation for done, see [`Home::has_rewound_to`]. By default, the place has
-    /// none.
+    /// Takes a rewind to a generation for done, see [`Home::has_rewound_to`]. By default, the place
+    /// has none.
     fn note_rewind(&mut self, _generation: u64) -> Result<(), Error> {
         Ok(())
     }

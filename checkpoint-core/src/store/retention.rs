@@ -292,9 +292,9 @@ fn multiple_of(value: &MetadataValue, every: NonZeroU64) -> Option<i128> {
 }
 
 impl ByAge {
-    /// The time that ages are counted from: that of the newest save. If it is so long after the save
-    /// before it that all others would be too old, the clock may be wrong, and the one before it
-    /// counts until another save confirms it.
+    /// The time that ages are counted from: that of the newest save. If it is so long after the
+    /// save before it that all others would be too old, the clock may be wrong, and the one before
+    /// it counts until another save confirms it.
     fn now(&self, (newest, before): (Option<SystemTime>, Option<SystemTime>)) -> Option<SystemTime> {
         let (newest, before) = (newest?, before.or(newest)?);
         let is_far = newest.duration_since(before).is_ok_and(|time| time > self.up_to);

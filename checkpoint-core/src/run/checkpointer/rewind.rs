@@ -43,15 +43,15 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all
     /// bytes are verified; [`Error::OtherKind`] where a group saved it; [`Error::TooOld`] where the
     /// program allows only newer ones: then nothing is changed. [`Error::InvalidSetting`] for
-    /// another place than a directory. [`Error::Output`] where a file of the state ([`Appended`]) has
-    /// not what the generation counts on, and nothing is changed either: see below. After another
-    /// error, some of the newest may be aside, and a second call goes on.
+    /// another place than a directory. [`Error::Output`] where a file of the state ([`Appended`])
+    /// has not what the generation counts on, and nothing is changed either: see below. After
+    /// another error, some of the newest may be aside, and a second call goes on.
     ///
     /// # Outputs
     /// A load after a rewind cuts the files of the state, and keeps what it cuts beside them:
-    /// `chain.csv.cut-at-300` has what came behind the first 300 bytes of `chain.csv`. To go forward
-    /// again to a generation that counts on it, put the file together from its first 300 bytes and that
-    /// one.
+    /// `chain.csv.cut-at-300` has what came behind the first 300 bytes of `chain.csv`. To go
+    /// forward again to a generation that counts on it, put the file together from its first 300
+    /// bytes and that one.
     ///
     /// [`Appended`]: crate::Appended
     pub fn rewind(&mut self, generation: u64) -> Result<Rewound, Error> {

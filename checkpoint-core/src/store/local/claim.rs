@@ -95,7 +95,8 @@ impl DirectoryClaim {
 }
 
 impl DirectoryClaim {
-    /// Leaves the generations that are aside, and that go by one that is gone, to the one before it.
+    /// Leaves the generations that are aside, and that go by one that is gone, to the one before
+    /// it.
     fn leave_children(&mut self, generation: u64) {
         let left = self.directory.leave_children(generation, self.durable);
         match left.and_then(|()| self.directory.parents()) {

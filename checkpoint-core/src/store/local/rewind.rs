@@ -15,11 +15,11 @@
 //! stays, the target comes back first. Nothing is removed, and a number that is aside is not used
 //! for another generation.
 //!
-//! Invariant: a parent is there or aside, or it is 0. So those that a removal takes away leave their
-//! parent to their children first. The parent of a generation that is there is the next lower one
-//! there. A target that comes back first stands beside generations of other runs for a moment: two
-//! empty files, `<20 digits>.parent-<parent>`, keep the parents that this would change. A rewind that
-//! was cut short has lost nothing of the tree, and the next one goes on with it.
+//! Invariant: a parent is there or aside, or it is 0. So those that a removal takes away leave
+//! their parent to their children first. The parent of a generation that is there is the next lower
+//! one there. A target that comes back first stands beside generations of other runs for a moment:
+//! two empty files, `<20 digits>.parent-<parent>`, keep the parents that this would change. A
+//! rewind that was cut short has lost nothing of the tree, and the next one goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -64,7 +64,8 @@ impl Lineage {
         self.there.contains(&generation) || self.aside.contains_key(&generation)
     }
 
-    /// A generation and all those before it that exist, newest first. Each parent has a lower number.
+    /// A generation and all those before it that exist, newest first. Each parent has a lower
+    /// number.
     fn chain(&self, generation: u64) -> impl Iterator<Item = u64> + '_ {
         std::iter::successors(Some(generation), |next| {
             Some(self.parent(*next)).filter(|parent| parent < next)

@@ -1,6 +1,6 @@
-//! Rewinds of a group that are cut short. Only the tables move, and they are on the disk of the first
-//! member. So whatever a power cut leaves of a rewind there, the group goes on, and nothing that it
-//! acknowledged is out of reach: not what is there, and not what is aside.
+//! Rewinds of a group that are cut short. Only the tables move, and they are on the disk of the
+//! first member. So whatever a power cut leaves of a rewind there, the group goes on, and nothing
+//! that it acknowledged is out of reach: not what is there, and not what is aside.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ fn rewind(disks: &Disks, to: u64) {
     rewind_on(&disk, Path::new(PATH), &Protection::new(), to).unwrap();
 }
 
-/// Cuts a rewind short at each moment. In each state that is left, the group can go to each of these
-/// generations, whose states have their numbers; and after saves to those that are aside.
+/// Cuts a rewind short at each moment. In each state that is left, the group can go to each of
+/// these generations, whose states have their numbers; and after saves to those that are aside.
 fn cut_short(before: &[Image; 2], to: u64, all: &[u64]) {
     let disks = restarted(before);
     rewind(&disks, to);

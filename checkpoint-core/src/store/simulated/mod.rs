@@ -17,8 +17,8 @@
 //! [`campaign`] runs them, then lets the program start again in such a state, and cuts the power
 //! once more. [`mutants`] are protocols with a fault in them: they test all this itself.
 //! [`interleavings`] are the orders in which a program, the thread that saves for it, and readers
-//! can run. [`groups`] are machines that save together, whose power is cut one by one. [`rewinds`] and
-//! [`group_rewinds`] are rewinds that are cut short.
+//! can run. [`groups`] are machines that save together, whose power is cut one by one. [`rewinds`]
+//! and [`group_rewinds`] are rewinds that are cut short.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

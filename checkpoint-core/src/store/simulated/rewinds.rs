@@ -1,5 +1,5 @@
-//! Rewinds that are cut short: at each operation by an error, and at each moment by a power cut. The
-//! next call ends as if none had been before it, and the tree of generations stays what it was.
+//! Rewinds that are cut short: at each operation by an error, and at each moment by a power cut.
+//! The next call ends as if none had been before it, and the tree of generations stays what it was.
 
 use std::path::Path;
 use std::sync::Arc;
