@@ -11,9 +11,9 @@
 //! ```
 //!
 //! A load finds a generation after each single step, also after a power cut: the newer ones go
-//! first, from the newest on, and only then do others come back, from the oldest on. Where none
-//! stays, the target comes back first. Nothing is removed, and a number that is aside is not used
-//! for another generation.
+//! first, from the newest on, and only then do others come back, from the oldest on, each durable
+//! before the next. Where none stays, the target comes back first. Nothing is removed, and a number
+//! that is aside is not used for another generation.
 //!
 //! Invariant: a parent is there or aside, or it is 0. So those that a removal takes away leave
 //! their parent to their children first. The parent of a generation that is there is the next lower
@@ -121,16 +121,16 @@ impl Directory {
             self.bring_back(aside, generation)?;
             self.sync_if(durable)?;
         }
+        // Each is durable before the next one: the parent of a generation that is there is the next
+        // lower one there.
         for newer in goes.iter().rev() {
             self.set_rewound(*newer, before.parent(*newer))?;
-        }
-        if !back.is_empty() {
             self.sync_if(durable)?;
         }
         for back in back {
             self.bring_back(aside, back)?;
+            self.sync_if(durable)?;
         }
-        self.sync_if(durable)?;
         // This comes last: until then, a second call goes by the notes.
         self.forget_parents()?;
         if note {
