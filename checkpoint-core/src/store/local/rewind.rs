@@ -131,6 +131,8 @@ impl Directory {
             self.bring_back(aside, back)?;
             self.sync_if(durable)?;
         }
+        // A call before this one may have failed before its sync.
+        self.sync_if(durable)?;
         // This comes last: until then, a second call goes by the notes.
         self.forget_parents()?;
         if note {
