@@ -61,6 +61,7 @@ mod python_examples;
 mod read_back;
 mod remove;
 mod retention;
+mod rewound;
 mod save_and_load;
 mod save_lines;
 #[cfg(unix)]

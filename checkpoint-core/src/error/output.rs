@@ -46,7 +46,8 @@ impl fmt::Display for Shown {
             OutputFault::Shorter { length } => write!(
                 formatter,
                 "has {length} bytes, and the state counts on its first {counted}: put the longer file back, or load an \
-                 older generation with `load_generation`"
+                 older generation with `load_generation`; a load after a rewind keeps what it cuts beside the file, in one \
+                 with `.cut-at-N` behind its name: that belongs behind the first N bytes"
             ),
             OutputFault::Other => write!(
                 formatter,

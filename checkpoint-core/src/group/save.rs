@@ -5,7 +5,7 @@
 //!         each writes its part, durably, and removes nothing
 //! gather  the parts, or an error: then nothing is published
 //!         rank 0 saves the table, which makes the generation
-//! gather  its outcome, and what the table's directory keeps
+//! gather  its outcome, and the tables that are there or aside
 //!         each marks its directory, the first time, and removes its parts of all other generations
 //! ```
 
@@ -86,7 +86,7 @@ struct Facts {
 enum Verdict {
     Accepted {
         saved: Saved,
-        /// The generations that the table's directory keeps. `None` if that is not known just now:
+        /// The generations whose tables are there or aside. `None` if that is not known just now:
         /// then nothing is removed.
         kept: Option<BTreeSet<u64>>,
     },
@@ -340,10 +340,14 @@ fn commit(
     (verdict, Some(not_begun))
 }
 
-/// The generations that must keep their parts: those in the directory, and those that this program
-/// knows of.
+/// The generations that must keep their parts: those whose tables are in the directory, those whose
+/// tables rewinds set aside, and those that this program knows of.
+///
+/// So a rewind moves tables alone, and a part that a table needs is in its place wherever the table
+/// is.
 fn kept(root: &mut Checkpointer<Table>) -> Option<BTreeSet<u64>> {
-    let listed = root.generations().ok()?;
+    let mut listed = root.generations().ok()?;
+    listed.extend(root.halves().0.home().rewound().ok()?);
     let mut kept = root.halves().1.settled_writer()?.known().clone();
     kept.extend(listed);
     Some(kept)

@@ -46,6 +46,8 @@ pub use mirroring::{Mirrored, mirror};
 pub use newest::{newest, newest_in};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune, prune_in};
+#[cfg(all(test, feature = "group"))]
+pub(crate) use rewinding::rewind_on;
 pub use rewinding::{remove_rewound, rewind};
 pub use transfer::{copy_between, copy_from, copy_to};
 pub use verification::{

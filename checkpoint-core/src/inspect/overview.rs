@@ -14,7 +14,8 @@ use crate::history::{self, Event, History};
 use crate::run::stamp;
 use crate::seal::Protection;
 use crate::store::{
-    self, Directory, Home, Keeping, Metrics, RANKS, RealDisk, Retention, RewoundFile, absolute, name, rank_of,
+    self, Directory, Disk, Home, Keeping, Metrics, RANKS, RealDisk, Retention, RewoundFile, absolute, name,
+    rank_of,
 };
 
 /// The content of a checkpoint directory.
@@ -97,8 +98,10 @@ pub struct SetAside {
     pub generation: u64,
     /// Its file.
     pub path: PathBuf,
-    /// The length of the file.
+    /// Its length, with those of the parts of a group.
     pub bytes: u64,
+    /// True if a pin keeps it.
+    pub pinned: bool,
 }
 
 /// Reads an overview of a checkpoint directory, with checkpoints saved under this protection. It
@@ -171,7 +174,7 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
         History::default()
     });
     let costs = costs(&history);
-    let parts = part_directories(path);
+    let parts = part_directories(path)?;
     let mut generations = generations(subject, numbers, &costs, &parts)?;
     let retention = retention(&history);
     if let Some(retention) = &retention {
@@ -193,7 +196,7 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
     };
     let set_aside = directory.files_set_aside()?.into_iter().map(|(generation, path)| {
         let bytes = length_of(&path);
-        SetAside { generation, path, bytes }
+        SetAside { generation, path, bytes, pinned: false }
     });
     let set_aside = set_aside.collect();
     let rewound = rewound(&directory)?;
@@ -263,18 +266,26 @@ fn kind_of(generations: &[GenerationOverview]) -> Option<Kind> {
 /// The files of generations that rewinds set aside.
 pub(super) fn rewound(directory: &Directory) -> Result<Vec<SetAside>, Error> {
     let files = directory.files_rewound()?.into_iter();
+    let parts = part_directories(directory.path())?;
     let aside = |(generation, file): (u64, RewoundFile)| {
-        let bytes = length_of(&file.path);
-        SetAside { generation, path: file.path, bytes }
+        let parts = parts.iter().map(|part| length_of(&part.location(generation)));
+        let bytes = length_of(&file.path) + parts.sum::<u64>();
+        let pinned = directory.is_pinned(generation, &file.path);
+        SetAside { generation, path: file.path, bytes, pinned }
     };
     Ok(files.map(aside).collect())
 }
 
 /// The directories of the parts of a group; empty for another directory.
-pub(super) fn part_directories(path: &Path) -> Vec<Directory> {
-    let entries = fs::read_dir(path.join(RANKS)).into_iter().flatten().flatten();
-    let ranks = entries.filter(|entry| rank_of(&entry.file_name()).is_some());
-    ranks.map(|entry| Directory::new(&entry.path(), Arc::new(RealDisk::default()))).collect()
+pub(super) fn part_directories(path: &Path) -> Result<Vec<Directory>, Error> {
+    let ranks = path.join(RANKS);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+    let names = match disk.list(&ranks) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names.map_err(|source| Error::io("list", &ranks, source))?,
+    };
+    let ranks = names.iter().filter(|name| rank_of(name).is_some()).map(|name| ranks.join(name));
+    Ok(ranks.map(|path| Directory::new(&path, Arc::clone(&disk))).collect())
 }
 
 /// The length of a file; 0 for an absent one.

@@ -131,7 +131,7 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
     let oldest = reasons.iter().find(is_last).map(|(generation, _)| *generation);
     let aside = set_aside.into_iter().filter(|aside| oldest.is_some_and(|oldest| aside.generation < oldest));
     let aside: Vec<Pruned> = aside
-        .map(|SetAside { generation, path, bytes }| {
+        .map(|SetAside { generation, path, bytes, .. }| {
             let damage = Some("it was damaged, and its file was moved out of the way".to_owned());
             Pruned { generation, bytes, damage, path }
         })
@@ -156,7 +156,8 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
         }
         claim.sync()?;
         // The table is gone, and nothing refers to the parts of the group any more.
-        for part in directory.iter().flat_map(|path| part_directories(path)) {
+        let parts = directory.as_deref().map(part_directories).transpose()?.unwrap_or_default();
+        for part in parts {
             remove_parts(&part, &claiming, &removed)?;
         }
     }

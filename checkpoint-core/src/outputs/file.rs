@@ -162,6 +162,12 @@ impl OpenFile {
         runs.iter().map(|run| run.promised(&self.path)).max().unwrap_or(0)
     }
 
+    /// True if a run keeps what is cut.
+    fn is_kept(&self) -> bool {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.iter().any(|run| run.keeps_cut())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -242,7 +248,7 @@ impl OpenFile {
         self.cut_rest(state)?;
         verify(&*self.file, &self.path, &Counts { length: counted, end: end.hash() })?;
         let found = state.length;
-        self.cut(state, counted, found, keeps_cut)?;
+        self.cut(state, counted, found, keeps_cut || self.is_kept())?;
         state.owner = Weak::clone(value);
         Ok(())
     }

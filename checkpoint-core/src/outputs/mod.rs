@@ -24,7 +24,7 @@ pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
 pub(crate) use self::of_run::saving_part;
 pub(crate) use self::of_run::{
-    Counted, Found, OfRun, abandon, acknowledge, leave_open, loading, resolve, saving, sync_all,
+    Counted, Found, Lengths, OfRun, abandon, acknowledge, leave_open, loading, resolve, saving, sync_all,
 };
 use self::stored::Stored;
 pub(crate) use self::value::Age;
@@ -33,6 +33,9 @@ use crate::error::{Error, OutputFault};
 use crate::schema::{Body, Field, Fields, Type};
 use crate::state::{Checkpoint, Types};
 use crate::store::RealDisk;
+
+/// The name of the type in a schema.
+pub(crate) const NAME: &str = "Appended";
 
 /// A file that grows with the run, as a field of the state: a log, a table, a trajectory.
 ///
@@ -78,7 +81,9 @@ use crate::store::RealDisk;
 ///   that is another one is [`Error::Output`], and no file is changed. The last 4096 bytes that
 ///   count show if it is the same file. If fewer count, its number on the disk (the inode) must be the
 ///   same, too: else what is cut is kept beside the file, with a warning.
-///   [`keep_cut_outputs`](crate::Builder::keep_cut_outputs) always keeps it.
+///   [`keep_cut_outputs`](crate::Builder::keep_cut_outputs) always keeps it, and so does a load after
+///   a rewind, or of an older generation in the place of a damaged one: `chain.csv.cut-at-300` has
+///   what came behind the first 300 bytes.
 /// - **Looking changes nothing.** A value from a [`CheckpointReader`](crate::CheckpointReader), or
 ///   from a generation that is not the newest, refuses to be written to. That of an older generation
 ///   can be written to once it was saved, or once
@@ -256,7 +261,7 @@ impl Checkpoint for Appended {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        types.define_derived::<Self>("Appended", 1, |_| {
+        types.define_derived::<Self>(NAME, 1, |_| {
             let field = |name: &str, ty| Field { name: name.to_owned(), ty };
             Body::Struct(Fields::Named(vec![
                 field("path", Type::String),

@@ -26,12 +26,13 @@ pub(crate) struct OfRun {
     /// The checkpoint directory of the run; `None` for another place.
     path: Option<PathBuf>,
     durable: bool,
-    keeps_cut: bool,
+    /// True to keep what is cut: by the settings, or because of a rewind.
+    keeps_cut: AtomicBool,
     /// The files that states of this run had open.
     files: Mutex<Vec<Weak<OpenFile>>>,
     /// Outputs in parts of a state that were encoded earlier, as by `Scopes`.
     parts: Mutex<Vec<Counted>>,
-    /// Values with newer generations behind theirs, each with its generation.
+    /// Values that were loaded with newer generations behind theirs, each with its generation.
     behind: Mutex<Vec<(u64, Weak<Value>)>>,
     /// The bytes that no file is cut below, whether it is open or not.
     promised: Mutex<Promised>,
@@ -236,7 +237,10 @@ pub(crate) fn accept(counted: &[Counted], generation: u64) {
         promised.newest.extend(lengths);
         (promised.saving, promised.unknown) = Default::default();
     }
-    for Counted { value, .. } in counted {
+    for Counted { value, run, .. } in counted {
+        if let Some(run) = run.upgrade() {
+            run.forget_behind(value);
+        }
         if let Err(error) = value.was_saved() {
             warn(format!("an output keeps what the checkpoint does not count, until the next load: {error}"));
         }
@@ -263,7 +267,7 @@ impl OfRun {
             disk,
             path,
             durable,
-            keeps_cut,
+            keeps_cut: AtomicBool::new(keeps_cut),
             files: Mutex::default(),
             parts: Mutex::default(),
             behind: Mutex::default(),
@@ -279,7 +283,7 @@ impl OfRun {
     }
 
     pub(super) fn keeps_cut(&self) -> bool {
-        self.keeps_cut
+        self.keeps_cut.load(Ordering::Acquire)
     }
 
     /// The directory that holds the checkpoint directory.
@@ -452,7 +456,36 @@ impl OfRun {
         }
     }
 
-    /// Notes that a generation is the newest now: the newer ones were removed.
+    /// True if a state may have outputs, as far as this run has met any.
+    pub(crate) fn has_any(&self) -> bool {
+        !lock(&self.files).is_empty() || lock(&self.known).values().any(|lengths| !lengths.is_empty())
+    }
+
+    /// Checks that the files have what the outputs of a state count on, and changes none: a load of
+    /// it is to succeed. Returns the counts.
+    pub(crate) fn counts_of(self: &Arc<Self>, found: &Found) -> Result<Lengths, Error> {
+        let mut lengths = Lengths::new();
+        for value in found.iter().filter_map(Weak::upgrade) {
+            value.give_to(self, Age::Newest)?;
+            if let Some((path, length)) = value.of_run() {
+                add(&mut lengths, path, length);
+            }
+        }
+        Ok(lengths)
+    }
+
+    /// Notes a rewind to a generation that counts on these bytes. From now on, what is cut is kept:
+    /// a generation that is aside may count on it.
+    pub(crate) fn went_back(&self, generation: u64, lengths: Option<Lengths>) {
+        self.keeps_cut.store(true, Ordering::Release);
+        if let Some(lengths) = lengths {
+            self.know(generation, lengths);
+        }
+        self.is_newest(generation);
+    }
+
+    /// Notes that a generation is the newest now. Only values of that one may be written to, of
+    /// those that were loaded with newer ones behind them.
     pub(crate) fn is_newest(&self, generation: u64) {
         let mut known = lock(&self.known);
         known.retain(|known, _| *known <= generation);
@@ -462,12 +495,15 @@ impl OfRun {
             (promised.saving, promised.unknown) = Default::default();
         }
         drop(known);
-        lock(&self.behind).retain(|(behind, value)| {
-            let is_behind = *behind != generation;
-            if !is_behind && let Some(value) = value.upgrade() {
-                value.is_newest();
-            }
-            is_behind && value.strong_count() > 0
+        lock(&self.behind).retain(|(of, value)| {
+            let Some(value) = value.upgrade() else { return false };
+            value.is_behind(*of != generation);
+            true
         });
+    }
+
+    /// Forgets the generation of a value that was saved anew.
+    fn forget_behind(&self, value: &Arc<Value>) {
+        lock(&self.behind).retain(|(_, known)| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(value)));
     }
 }

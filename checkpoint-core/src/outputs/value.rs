@@ -293,9 +293,9 @@ impl Value {
         inner.open(&self.owner).map(drop)
     }
 
-    /// Lets the value be written to: the newer generations are gone.
-    pub(super) fn is_newest(&self) {
-        self.inner().is_behind = false;
+    /// Notes if there are newer generations than that of the value: then it is not written to.
+    pub(super) fn is_behind(&self, is_behind: bool) {
+        self.inner().is_behind = is_behind;
     }
 
     /// The newest checkpoint has this value now: the file goes back to it, unless another value

@@ -216,7 +216,9 @@ impl<T, O> Builder<T, O> {
 
     /// Keeps the first generation of each interval, as long as it is not older than `up_to`: one an
     /// hour for a day, one a day for a month. Call it once for each interval. Times are those of the
-    /// saves by the clock of the machine, ages are counted back from the newest save.
+    /// saves by the clock of the machine, ages are counted back from the newest save. One save with
+    /// a clock that is ahead removes nothing: if it is more than `up_to` after the save before it,
+    /// ages are counted from that one, until another save confirms it.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -291,7 +293,8 @@ impl<T, O> Builder<T, O> {
     /// as by [`Checkpointer::rewind`]. The directory remembers it, so a program that says it at
     /// each start goes back at the first one only, and goes on from its newest save after that.
     /// Another number goes back once more. To go back to the same one twice, use
-    /// `ckpt rewind DIR N`.
+    /// `ckpt rewind DIR N`. A warning names what is set aside. `ckpt copy` takes the memory along,
+    /// and a directory that was lost and came back from its [mirror](Builder::mirror) has it too.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -758,16 +761,22 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             stop = stop.without_requests();
         }
         let mut writer = Writer::open(&*home, settings, &claiming)?;
+        let was_empty = writer.newest().is_none();
         let mirroring = match (&self.mirror, far) {
             (Some(mirror), Some(far)) => Some(Mirroring::open(mirror, far, &mut writer, disk, &warnings)?),
             _ => None,
         };
         stop.begin(writer.guard());
         reader.read_from(Arc::clone(writer.home()));
-        let rewound = self
-            .rewind
-            .map(|generation| reader.rewind_once(&mut writer, generation, mirroring.is_some()))
-            .transpose()?;
+        let rewound = match self.rewind {
+            // The mirror was added after the rewind: a directory with a mirror does not go back.
+            Some(generation) if mirroring.is_some() && was_empty && writer.newest().is_some() => {
+                writer.note_rewind(generation)?;
+                None
+            }
+            Some(generation) => reader.rewind_once(&mut writer, generation, mirroring.is_some(), &outputs)?,
+            None => None,
+        };
         if self.history {
             reader.look_for_missing(writer.newest());
         }
@@ -778,7 +787,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let watch = Watch { watcher, warnings, on_failed_save: self.on_failed_save };
         let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
         let mut run = run.mirrored_by(mirroring);
-        if let Some(rewound) = rewound.flatten() {
+        if let Some(rewound) = rewound {
             run.rewound(&rewound);
         }
         let run = if self.is_part { run.of_part() } else { run };

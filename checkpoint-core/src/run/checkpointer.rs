@@ -250,7 +250,6 @@ impl<T: Checkpoint> Checkpointer<T> {
             loaded = load(&mut self.reader);
         }
         let loaded = loaded?;
-        self.unloaded = None;
         if let Some((writer, _)) = writer {
             for skipped in self.reader.skipped() {
                 match skipped.error {
@@ -264,11 +263,15 @@ impl<T: Checkpoint> Checkpointer<T> {
         {
             self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.
-            let newest = self.saver.settled_writer().map_or(generation, |writer| writer.last());
-            let age = if generation < newest { Age::Older } else { Age::Newest };
+            let age = self.age_of(generation);
             let found = self.reader.take_outputs();
             self.outputs.check(&found, generation, age)?;
             self.outputs.open(&found)?;
+        }
+        // A load that was refused is none.
+        self.unloaded = None;
+        if loaded.is_none() && self.branched_from.is_none() {
+            self.saver.run.begins_afresh();
         }
         if loaded.is_some()
             && let Some(report) = self.reader.last_load()
@@ -289,6 +292,12 @@ impl<T: Checkpoint> Checkpointer<T> {
             }
             _ => Ok(loaded),
         }
+    }
+
+    /// The age of the generation that a load took: there may be newer ones, damaged or aside.
+    pub(crate) fn age_of(&mut self, generation: u64) -> Age {
+        let newest = self.saver.settled_writer().map_or(generation, |writer| writer.last());
+        if generation < newest { Age::Older } else { Age::Newest }
     }
 
     /// Loads the newest generation, or returns the default where there is none.

@@ -244,14 +244,23 @@ impl Run {
         self.knows_to_stop
     }
 
-    /// Goes on counting from a state that was loaded, here or from another directory.
+    /// Goes on counting from a state that was loaded, here or from another directory: its numbers
+    /// stand for those of the state before it.
     pub(crate) fn goes_on_from(&mut self, load: &LoadReport) {
-        let counted = self.pacer.counted().and_then(|name| load.manifest.metadata().get(name));
-        let counted = counted.and_then(|value| match value {
-            MetadataValue::Integer(number) => u64::try_from(*number).ok(),
+        let loaded = |name: &str| match load.manifest.metadata().get(name) {
+            Some(MetadataValue::Integer(number)) => u64::try_from(*number).ok(),
             _ => None,
-        });
+        };
+        let known = self.counts.keys().map(String::as_str).chain(self.pacer.counted());
+        let counts = known.filter_map(|name| Some((name.to_owned(), loaded(name)?))).collect();
+        let counted = self.pacer.counted().and_then(loaded);
+        self.counts = counts;
         self.pacer.loaded(counted);
+    }
+
+    /// Notes that there is no state to go on from: the program counts from its beginning.
+    pub(crate) fn begins_afresh(&mut self) {
+        self.pacer.begins_afresh();
     }
 
     /// Records a load.

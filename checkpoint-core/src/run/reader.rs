@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -350,7 +350,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// Refuses to take a directory for empty whose generations were all set aside.
-    fn check_rewound(&self) -> Result<(), Error> {
+    pub(crate) fn check_rewound(&self) -> Result<(), Error> {
         let rewound = self.home.rewound()?;
         // They may have been brought back after the directory was listed.
         match rewound.last() {
@@ -462,7 +462,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
         let _warnings = self.warnings.enter();
         let mut generations = self.home.generations()?;
-        generations.retain(|generation| self.at.is_none_or(|at| at == *generation));
+        if let Some(at) = self.at {
+            generations.extend(self.home.rewound()?);
+            generations.sort_unstable();
+            generations.dedup();
+            generations.retain(|generation| *generation == at);
+        }
         Ok(generations)
     }
 
@@ -613,22 +618,30 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Opens a generation, and verifies everything but its parts.
     pub(crate) fn container(&self, generation: u64) -> Result<Container, Error> {
-        self.home.check()?;
-        let path = self.home.location(generation);
-        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        let (path, source) = self.source(generation)?;
         self.container_in(generation, &path, source)
     }
 
-    /// Opens a generation that is there or that a rewind set aside, and reads all of it: nothing
-    /// newer will be there. Returns its manifest.
+    /// Opens the file of a generation. Returns its path too.
+    fn source(&self, generation: u64) -> Result<(PathBuf, Box<dyn Source>), Error> {
+        // A branch may begin with one that is aside.
+        if self.at == Some(generation) {
+            return self.source_there_or_aside(generation);
+        }
+        self.home.check()?;
+        let path = self.home.location(generation);
+        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        Ok((path, source))
+    }
+
+    /// The same of a generation that is there or that a rewind set aside.
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], which also names those that are aside; the error of the
-    /// generation.
-    pub(crate) fn check_whole(&self, generation: u64) -> Result<Manifest, Error> {
+    /// [`Error::NoSuchGeneration`], which also names those that are aside.
+    fn source_there_or_aside(&self, generation: u64) -> Result<(PathBuf, Box<dyn Source>), Error> {
         self.home.check()?;
         let failed = |path: &Path, source: io::Error| Error::io("open", path, source);
-        let (path, source) = match self.home.open(generation) {
+        match self.home.open(generation) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.home.open_rewound(generation).map_err(|error| {
                     let rewound = self.home.rewound().unwrap_or_default();
@@ -641,17 +654,27 @@ impl<T: Checkpoint> CheckpointReader<T> {
                         }
                         _ => failed(self.path(), error),
                     }
-                })?
+                })
             }
             opened => {
                 let path = self.home.location(generation);
                 let source = opened.map_err(|source| failed(&path, source))?;
-                (path, source)
+                Ok((path, source))
             }
-        };
+        }
+    }
+
+    /// Opens a generation that is there or that a rewind set aside, and reads all of it: nothing
+    /// newer will be there. Returns its path too.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], which also names those that are aside; the error of the
+    /// generation.
+    pub(crate) fn whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
+        let (path, source) = self.source_there_or_aside(generation)?;
         let container = self.container_in(generation, &path, source)?;
         container.verify().map_err(|refusal| Error::refused(&path, refusal))?;
-        Ok(container.manifest().clone())
+        Ok((path, container))
     }
 
     fn container_in(

@@ -163,6 +163,12 @@ pub trait Claim: fmt::Debug + Send {
         })
     }
 
+    /// Takes a rewind to a generation for done, see [`Home::has_rewound_to`]. By default, the place
+    /// has none.
+    fn note_rewind(&mut self, _generation: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Removes a generation. Returns false where it stays for now, because it is pinned, or another
     /// program reads it. An absent one is an error ([`io::ErrorKind::NotFound`]).
     fn remove(&mut self, generation: u64) -> io::Result<bool>;

@@ -163,8 +163,25 @@ pub(super) fn of_rewind(generation: u64) -> String {
 }
 
 /// The generation with such a note, if [`of_rewind`] makes that name.
-pub(super) fn rewind(name: &OsStr) -> Option<u64> {
+pub(crate) fn rewind(name: &OsStr) -> Option<u64> {
     number(name, REWIND_SUFFIX)
+}
+
+/// Between the number of a generation that is there and that of its parent.
+const PARENT: &str = ".parent-";
+
+/// The name of the file that notes the parent of a generation, where the generations that are there
+/// tell another one.
+pub(super) fn of_parent(generation: u64, parent: u64) -> String {
+    format!("{generation:0DIGITS$}{PARENT}{parent}")
+}
+
+/// The generation of such a note, and its parent, if [`of_parent`] makes that name.
+pub(super) fn parent(name: &OsStr) -> Option<(u64, u64)> {
+    let (digits, parent) = name.to_str()?.split_once(PARENT)?;
+    let (generation, parent) = (number(OsStr::new(digits), "")?, parent.parse().ok()?);
+    let is_ours = name == OsStr::new(&of_parent(generation, parent)) && parent < generation;
+    is_ours.then_some((generation, parent))
 }
 
 /// The least number of digits of an epoch.
@@ -319,6 +336,10 @@ mod tests {
         }
         assert_eq!(rewind(OsStr::new(&of_rewind(42))), Some(42));
         assert_eq!(rewind(OsStr::new("42.rewind")), None);
+        assert_eq!(parent(OsStr::new(&of_parent(43, 42))), Some((43, 42)));
+        for name in ["43.parent-42".to_owned(), of_parent(42, 42), of_parent(43, 42) + "x"] {
+            assert_eq!(parent(OsStr::new(&name)), None, "{name}");
+        }
     }
 
     #[test]

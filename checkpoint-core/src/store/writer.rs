@@ -315,6 +315,12 @@ impl Writer {
         Ok(rewound)
     }
 
+    /// Takes a rewind of the program for done.
+    pub(crate) fn note_rewind(&mut self, generation: u64) -> Result<(), Error> {
+        self.guard().check()?;
+        self.claim.note_rewind(generation)
+    }
+
     /// Forgets a generation that is gone.
     fn forget(&mut self, generation: u64) {
         self.known.remove(&generation);

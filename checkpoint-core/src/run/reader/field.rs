@@ -97,9 +97,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Opens a generation, and verifies the end of its file.
     pub(super) fn container_without_headers(&self, generation: u64) -> Result<Container, Error> {
-        self.home.check()?;
-        let path = self.home.location(generation);
-        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        let (path, source) = self.source(generation)?;
         // An encrypted file tells so at its beginning. That of another is not read.
         let source = if self.protection.encrypts() { self.protection.open(source) } else { Ok(source) };
         let opened =
