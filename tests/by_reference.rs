@@ -114,7 +114,9 @@ fn parts_and_state_make_the_same_checkpoint() {
     let mut checkpoints = builder.read_back(ReadBack::Always).open().unwrap();
     let mut state = state();
     checkpoints.save(&state).unwrap();
-    checkpoints.save_parts(&parts(&mut state)).unwrap();
+    let borrowed = parts(&mut state);
+    assert_eq!(borrowed.scratch, [1, 2, 3]);
+    checkpoints.save_parts(&borrowed).unwrap();
     let (one, other) = (file(checkpoints.path(), 1), file(checkpoints.path(), 2));
     let (one, other) = (content(&one), content(&other));
     let differs = one.iter().zip(other).position(|(one, other)| one != other);

@@ -31,7 +31,7 @@ fn job(disks: &Disks, keep: usize, states: &[u64]) -> Option<u64> {
     let loaded = on_disks(disks, None, keep, |_, group| {
         let mut group = group.unwrap();
         let loaded = group.load().unwrap();
-        states.iter().for_each(|state| drop(group.save(state).unwrap()));
+        states.iter().for_each(|state| _ = group.save(state).unwrap());
         loaded
     });
     let loaded: Vec<_> = loaded.into_iter().map(|(loaded, _)| loaded).collect();

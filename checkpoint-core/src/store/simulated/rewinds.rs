@@ -42,12 +42,12 @@ fn rewound(image: Image, to: u64) -> (Image, Result<(), Error>) {
 fn nothing_older_stays() -> Image {
     let disk = SimulatedDisk::new(Image::new());
     let mut checkpoints = builder(&disk).keep_last(9).open().unwrap();
-    (1..=3).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    (1..=3).for_each(|state| _ = checkpoints.save(&state).unwrap());
     checkpoints.rewind(1).unwrap();
     drop(checkpoints);
     let mut checkpoints = builder(&disk).keep_last(1).open().unwrap();
     checkpoints.load().unwrap();
-    (4..=5).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    (4..=5).for_each(|state| _ = checkpoints.save(&state).unwrap());
     drop(checkpoints);
     assert_eq!(tree(&disk.live()), (vec![5], vec![(2, 0), (3, 2)]));
     disk.live()
@@ -57,15 +57,17 @@ fn nothing_older_stays() -> Image {
 fn two_stay() -> Image {
     let disk = SimulatedDisk::new(Image::new());
     let mut checkpoints = builder(&disk).keep_last(9).open().unwrap();
-    (1..=4).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    (1..=4).for_each(|state| _ = checkpoints.save(&state).unwrap());
     checkpoints.rewind(2).unwrap();
-    (5..=6).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    (5..=6).for_each(|state| _ = checkpoints.save(&state).unwrap());
     drop(checkpoints);
     disk.live()
 }
 
-const CASES: [(fn() -> Image, u64, u64); 3] =
-    [(nothing_older_stays, 3, 5), (nothing_older_stays, 2, 5), (two_stay, 4, 6)];
+/// A directory, the generation to go back to, and the newest.
+type Case = (fn() -> Image, u64, u64);
+
+const CASES: [Case; 3] = [(nothing_older_stays, 3, 5), (nothing_older_stays, 2, 5), (two_stay, 4, 6)];
 
 /// Goes on from a rewind to `to` that was cut short, and back to `from`.
 fn goes_on(image: Image, (to, from): (u64, u64), expected: &Tree, before: &Tree) {
