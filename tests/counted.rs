@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::common::file_of;
 use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata, Protection, Schedule, inspect};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
@@ -46,20 +47,26 @@ fn stops_do_not_shift_what_is_saved_and_kept() {
 #[test]
 fn prune_keeps_what_the_program_keeps_by_count_and_age() {
     let (_parent, path) = nowhere();
-    let hour = std::time::Duration::from_secs(3600);
-    let builder = Checkpointer::<u64>::builder(&path).keep_every_of("step", 10).keep_one_in(hour, 24 * hour);
+    // All saves are in one interval, of which the first stays.
+    let century = std::time::Duration::from_secs(100 * 365 * 24 * 3600);
+    let builder = Checkpointer::<u64>::builder(&path).keep_every_of("step", 10).keep_one_in(century, century);
     let mut checkpoints = builder.keep_last(1).open().unwrap();
+    let (third, away) = (file_of(&path, 3), path.with_extension("away"));
     for step in [5, 10, 15, 25, 31, 32] {
         checkpoints.save_with(&step, Metadata::new().with("step", step)).unwrap();
+        if step == 15 {
+            std::fs::copy(&third, &away).unwrap();
+        }
     }
     drop(checkpoints);
-    // The first of each hour is kept too; the clock may come to a full one meanwhile.
+    assert_eq!(kept(&path), [5, 10, 25, 31, 32]);
+    // A copy brought back one that no rule keeps.
+    std::fs::rename(&away, &third).unwrap();
     let pruning = inspect::prune(&path, &Protection::new(), None, false).unwrap();
-    assert!(pruning.removed.is_empty());
-    let kept = kept(&path);
-    assert!([5, 10, 25, 31, 32].iter().all(|step| kept.contains(step)), "{kept:?}");
+    assert_eq!(pruning.removed.iter().map(|pruned| pruned.generation).collect::<Vec<_>>(), [3]);
+    assert_eq!(kept(&path), [5, 10, 25, 31, 32]);
     let retention = inspect::overview(&path, &Protection::new()).unwrap().retention.unwrap();
-    assert_eq!(retention.to_string(), "the last 1, every 10 of step, one in 3600s up to 86400s");
+    assert_eq!(retention.to_string(), "the last 1, every 10 of step, one in 3153600000s up to 3153600000s");
 }
 
 #[test]

@@ -40,3 +40,15 @@ fn a_crawler_killed_ten_times_has_every_page_once() {
     let rest = crawler(&dir).output().unwrap();
     assert_eq!(rest.stdout, whole.stdout);
 }
+
+#[test]
+fn a_crawler_fetches_a_page_again_that_failed() {
+    let parent = tempfile::tempdir().unwrap();
+    let whole = crawler(&parent.path().join("whole.ckpt")).output().unwrap();
+    // With one fetch at a time, no other could bring it back.
+    for at_a_time in ["1", "16"] {
+        let mut command = crawler(&parent.path().join(at_a_time));
+        let run = command.args(["--at-a-time", at_a_time, "--fail", "5"]).output().unwrap();
+        assert_eq!(run.stdout, whole.stdout, "{at_a_time} at a time");
+    }
+}

@@ -5,11 +5,14 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use checkpointed::{Checkpointer, Error, Pipeline, Plain, Schedule, Scopes};
+use checkpointed::{Autosaver, Checkpointer, Error, Pipeline, Plain, Schedule, Scopes};
 use serde::{Deserialize, Serialize};
 
 use crate::common::fork::{self, forked};
@@ -196,6 +199,7 @@ fn a_due_save_is_refused_while_that_of_the_parent_runs() {
     let said = forked(|| {
         let mut checkpoints = checkpoints.take().unwrap();
         let refused = [
+            is_refused(checkpoints.is_due()),
             is_refused(checkpoints.save_if_due(&state)),
             is_refused(checkpoints.save_if_due(&state)),
             is_refused(checkpoints.save_in_background(&state)),
@@ -208,9 +212,29 @@ fn a_due_save_is_refused_while_that_of_the_parent_runs() {
         assert!(checkpoints.load().unwrap().is_some());
         format!("{refused:?} {}", is_refused(checkpoints.finish(&state)))
     });
-    assert_eq!(said, "[true, true, true, true, true] true");
+    assert_eq!(said, "[true, true, true, true, true, true] true");
     assert!(checkpoints.as_mut().unwrap().wait().unwrap().is_some());
     assert_eq!(checkpoints.unwrap().load().unwrap().unwrap().len(), state.len());
+}
+
+#[test]
+fn a_forked_process_waits_for_no_thread_of_its_parent() {
+    let Some(path) = alone("a_forked_process_waits_for_no_thread_of_its_parent") else { return };
+    let schedule = Schedule::every(Duration::from_millis(1));
+    let checkpoints = Checkpointer::<u64>::builder(&path).schedule(schedule).open().unwrap();
+    let saver = Autosaver::start(checkpoints, Arc::new(Mutex::new(1))).unwrap();
+    let last = Checkpointer::<u64>::open(path.with_extension("last")).unwrap();
+    let mut finishing = Some(last.finish_in_background(7));
+    let said = forked(|| {
+        let mut finishing = finishing.take().unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = Pin::new(&mut finishing).poll(&mut context);
+        let is_error = matches!(polled, Poll::Ready(Err(_)));
+        format!("{is_error} {} {}", saver.check().is_err(), saver.should_stop().is_none())
+    });
+    assert_eq!(said, "true true true");
+    drop(finishing);
+    saver.finish().unwrap();
 }
 
 #[test]

@@ -487,27 +487,253 @@ fn an_output_is_found_wherever_it_is_in_the_state() {
     }
 }
 
+/// An output whose fields an attacker chose, in a state of the same name and schema.
+mod forged {
+    use checkpointed::{Appended, checkpointed};
+
+    #[checkpointed(name = "Appended")]
+    #[serde(rename = "Appended")]
+    #[derive(Clone)]
+    pub(super) struct Forged {
+        pub(super) path: String,
+        pub(super) run: String,
+        pub(super) length: u64,
+        pub(super) end: String,
+        pub(super) inode: u64,
+    }
+
+    #[checkpointed(name = "State")]
+    pub(super) struct Written {
+        pub(super) output: Forged,
+    }
+
+    #[checkpointed(name = "State")]
+    pub(super) struct Read {
+        pub(super) output: Appended,
+    }
+}
+
 #[test]
 fn a_forged_output_is_refused_without_a_change() {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    #[serde(rename = "Appended")]
-    struct Forged {
-        path: String,
-        run: String,
-        length: u64,
-        end: String,
-    }
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("precious"), "precious").unwrap();
-    for (name, length) in [("precious", 8), ("precious", u64::MAX), ("", 3), ("\0", 1), ("../..", 0)] {
-        let forged = Forged { path: name.to_owned(), run: String::new(), length, end: "0".repeat(16) };
-        let text = serde_json::to_string(&forged).unwrap();
+    let path = directory.path();
+    let precious = b"precious";
+    fs::write(path.join("precious"), precious).unwrap();
+    // The ends of its first bytes, as the attacker can compute them.
+    let end_of = |length: usize| {
+        let mut output = Appended::at(path.join("scratch"));
+        output.write_all(&precious[..length]).unwrap();
+        let text = serde_json::to_string(&output).unwrap();
+        drop(output);
+        // Without a byte, it was not made.
+        let _ = fs::remove_file(path.join("scratch"));
+        text.split("\"end\":\"").nth(1).unwrap()[..16].to_owned()
+    };
+    let wrong = "0".repeat(16);
+    for (name, length, end) in [
+        ("precious", 8, wrong.clone()),
+        ("precious", 3, wrong.clone()),
+        ("precious", 9, end_of(8)),
+        ("precious", u64::MAX, end_of(8)),
+        ("precious", 3, end_of(8)),
+        ("", 3, wrong.clone()),
+        ("\0", 1, wrong.clone()),
+        ("../..", 0, end_of(0)),
+        ("run.ckpt", 0, end_of(0)),
+    ] {
+        let run = path.join("run.ckpt");
+        let output = forged::Forged { path: name.to_owned(), run: String::new(), length, end, inode: 0 };
+        let text = serde_json::to_string(&output).unwrap();
+        Checkpointer::open(&run).unwrap().save(&forged::Written { output }).unwrap();
+        Checkpointer::<forged::Read>::open(&run).unwrap().load().err().unwrap();
+        fs::remove_dir_all(run).unwrap();
+
         let mut output: Appended = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&output).unwrap(), text, "it comes back as it was");
         assert_eq!(fault_of(&output.write_all(b"x").unwrap_err()), OutputFault::OtherRun);
-        assert!(output.continue_in(directory.path().join("other")).is_err());
+        assert!(output.continue_in(path.join("other")).is_err());
+        assert_eq!(content(path, "precious"), precious);
+        assert_eq!(names_in(path), ["precious"], "{text}");
     }
-    assert_eq!(content(directory.path(), "precious"), b"precious");
+    // What fits is the file of the run, as far as anyone can tell: what is cut is kept.
+    for length in [0, 3] {
+        let run = path.join("run.ckpt");
+        let (path_of, end) = ("precious".to_owned(), end_of(length));
+        let length = length as u64;
+        let output = forged::Forged { path: path_of, run: String::new(), length, end, inode: 0 };
+        Checkpointer::open(&run).unwrap().save(&forged::Written { output }).unwrap();
+        let read = Checkpointer::<forged::Read>::open(&run).unwrap().load().unwrap().unwrap();
+        assert_eq!(read.output.len(), length);
+        let kept = content(path, &format!("precious.cut-at-{length}"));
+        assert_eq!([content(path, "precious"), kept].concat(), precious);
+        drop(read);
+        fs::write(path.join("precious"), precious).unwrap();
+        fs::remove_dir_all(run).unwrap();
+    }
+}
+
+/// The checkpoint and the output of a run that counts these bytes and wrote more.
+fn early(directory: &Path, counted: &[u8]) -> Checkpointer<Several> {
+    let mut checkpoints = several(directory);
+    let mut state = Several { values: vec![Appended::at(directory.join("chain.csv"))] };
+    state.values[0].write_all(counted).unwrap();
+    checkpoints.save(&state).unwrap();
+    state.values[0].write_all(b"more").unwrap();
+    checkpoints
+}
+
+#[test]
+fn a_short_count_is_no_proof_of_the_same_file() {
+    for counted in [&b""[..], b"step,value\n"] {
+        let parent = tempfile::tempdir().unwrap();
+        let (ours, other) = (parent.path().join("ours"), parent.path().join("other"));
+        fs::create_dir(&ours).unwrap();
+        fs::create_dir(&other).unwrap();
+        drop(early(&ours, counted));
+        let theirs = [counted, b"1,2\n3,4\n"].concat();
+        fs::write(other.join("chain.csv"), &theirs).unwrap();
+        fs::rename(ours.join("several.ckpt"), other.join("several.ckpt")).unwrap();
+        let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let listener = std::sync::Arc::clone(&heard);
+        let builder = Checkpointer::<Several>::builder(other.join("several.ckpt"));
+        let builder = builder.on_warning(move |text| listener.lock().unwrap().push(text.to_string()));
+        let state = builder.open().unwrap().load().unwrap().unwrap();
+        assert_eq!(content(&other, "chain.csv"), counted);
+        let kept = content(&other, &format!("chain.csv.cut-at-{}", counted.len()));
+        assert_eq!([counted, &kept].concat(), theirs);
+        let heard = heard.lock().unwrap();
+        assert!(heard.iter().any(|text| text.contains("may be another file")), "{heard:?}");
+        drop(state);
+        // From then on it is the file of this run, and so is one that never moved.
+        drop(early(&ours, counted));
+        for directory in [&ours, &other] {
+            let mut checkpoints = several(directory);
+            let mut state = checkpoints.load().unwrap().unwrap();
+            assert_eq!(content(directory, "chain.csv"), counted);
+            checkpoints.save(&state).unwrap();
+            state.values[0].write_all(b"more").unwrap();
+            drop((state, checkpoints));
+            let state = several(directory).load().unwrap().unwrap();
+            assert_eq!(content(directory, "chain.csv"), counted);
+            drop(state);
+        }
+        let kept = [&ours, &other].map(|directory| {
+            let names = names_in(directory);
+            names.iter().filter(|name| name.contains("cut-at")).count()
+        });
+        assert_eq!(kept, [0, 1], "that of the other run alone");
+    }
+}
+
+#[test]
+fn a_save_that_left_nothing_keeps_no_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let csv = path.join("chain.csv");
+    let mut checkpoints = several(path);
+    let mut state = Several { values: vec![Appended::at(&csv)] };
+    state.values[0].write_all(b"one").unwrap();
+    checkpoints.save(&state).unwrap();
+    for saves_in_background in [false, true] {
+        let backup = state.clone();
+        state.values[0].write_all(b",two").unwrap();
+        fs::rename(&csv, path.join("away")).unwrap();
+        match saves_in_background {
+            false => drop(checkpoints.save(&state).unwrap_err()),
+            true => {
+                checkpoints.save_in_background(&state).unwrap();
+                checkpoints.wait().unwrap_err();
+            }
+        }
+        fs::rename(path.join("away"), &csv).unwrap();
+        drop(std::mem::replace(&mut state, backup));
+        state.values[0].write_all(b"!").unwrap();
+        checkpoints.save(&state).unwrap();
+    }
+    assert_eq!(content(path, "chain.csv"), b"one!!");
+
+    // Nor does a checkpoint that was removed.
+    let backup = state.clone();
+    state.values[0].write_all(b",three").unwrap();
+    let kept = checkpoints.generations().unwrap().pop().unwrap();
+    checkpoints.save(&state).unwrap();
+    drop(state);
+    checkpoints.discard_newer(kept).unwrap();
+    let mut state = backup;
+    state.values[0].write_all(b"?").unwrap();
+    drop(state);
+    assert_eq!(content(path, "chain.csv"), b"one!!?");
+}
+
+#[test]
+fn a_line_is_written_as_a_whole_or_not_at_all() {
+    struct Broken;
+
+    impl std::fmt::Display for Broken {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Err(std::fmt::Error)
+        }
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut output = Appended::at(directory.path().join("a.csv"));
+    writeln!(output, "{},{}", 1, 2).unwrap();
+    let error = writeln!(output, "{},{}", 3, Broken).unwrap_err();
+    assert!(error.to_string().contains("could not be formatted"), "{error}");
+    writeln!(output, "{},{}", 3, 4).unwrap();
+    writeln!(output, "end").unwrap();
+    drop(output);
+    assert_eq!(content(directory.path(), "a.csv"), b"1,2\n3,4\nend\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_file_that_is_not_there_yet_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::create_dir(path.join("scratch")).unwrap();
+    for (link, target) in [("chain.csv", "middle"), ("middle", "scratch/real.csv")] {
+        std::os::unix::fs::symlink(target, path.join(link)).unwrap();
+    }
+    let mut state = Several { values: vec![Appended::at(path.join("chain.csv"))] };
+    state.values[0].write_all(b"one").unwrap();
+    several(path).save(&state).unwrap();
+    drop(state);
+    assert_eq!(content(path, "scratch/real.csv"), b"one");
+    assert_eq!(several(path).load().unwrap().unwrap().values[0].len(), 3);
+}
+
+#[test]
+fn a_path_with_dots_leads_to_the_same_file_after_a_move() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    ["run", "out", "new"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
+    let mut state = Several { values: vec![Appended::at(at("run/../out/chain.csv"))] };
+    state.values[0].write_all(b"one").unwrap();
+    several(&at("run")).save(&state).unwrap();
+    drop(state);
+    fs::rename(at("run/several.ckpt"), at("new/several.ckpt")).unwrap();
+    fs::remove_dir(at("run")).unwrap();
+    let mut state = several(&at("new")).load().unwrap().unwrap();
+    state.values[0].write_all(b",two").unwrap();
+    drop(state);
+    assert_eq!(fs::read(at("out/chain.csv")).unwrap(), b"one,two");
+}
+
+#[test]
+fn a_file_that_an_earlier_state_has_open_is_told_as_such() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut state = Several { values: vec![Appended::at(path.join("chain.csv"))] };
+    state.values[0].write_all(b"one").unwrap();
+    several(path).save(&state).unwrap();
+    let error = several(path).load().err().unwrap();
+    assert_eq!(fault(&error), OutputFault::InUse);
+    let text = error.to_string();
+    assert!(text.contains("a state that an earlier checkpointer loaded"), "{text}");
+    assert!(text.contains("drop that value first"), "{text}");
+    drop(state);
+    several(path).load().unwrap().unwrap();
 }
 
 #[test]
@@ -674,6 +900,39 @@ fn a_full_disk_loses_no_line_of_an_output() {
         fs::remove_file(&hog).unwrap();
         checkpoints.save(&chain).unwrap();
         assert_eq!(content(&directory, "chain.log"), [&long[..], &[b'-'; 10_000]].concat());
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    crate::common::once_more_with_own_mounts(test, directory.path());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_of_an_output_costs_no_checkpoint() {
+    let test = "a_full_disk_of_an_output_costs_no_checkpoint";
+    if let Some(directory) = inside() {
+        let (run, full) = (directory.join("run"), directory.join("full"));
+        for path in [&run, &full] {
+            fs::create_dir(path).unwrap();
+            crate::common::run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", path.to_str().unwrap()]);
+        }
+        let builder = Checkpointer::<Several>::builder(run.join("several.ckpt"));
+        let builder = builder.on_failed_save(checkpointed::OnFailedSave::stop().make_room());
+        let mut checkpoints = builder.open().unwrap();
+        let mut state = Several { values: vec![Appended::at(full.join("chain.csv"))] };
+        for _ in 1..=2 {
+            state.values[0].write_all(b"line").unwrap();
+            checkpoints.save(&state).unwrap();
+        }
+        let mut rest = fs::File::create(full.join("rest")).unwrap();
+        while rest.write_all(&[1; 4096]).is_ok() {}
+        state.values[0].write_all(&[b'-'; 10_000]).unwrap();
+        let error = checkpoints.save(&state).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+        assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
+        drop(rest);
+        fs::remove_file(full.join("rest")).unwrap();
+        checkpoints.save(&state).unwrap();
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -880,6 +1139,32 @@ fn a_load_finds_the_file_of_a_call_before_the_last() {
     let aside = fs::read_dir(path).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap_or_default());
     let aside: Vec<Vec<u8>> = aside.collect();
     assert!((1..=3).all(|call| aside.contains(&expected(call))), "{aside:?}");
+}
+
+/// All of the files begin with the line that the checkpoint counts.
+#[test]
+fn a_load_takes_the_counted_file_back_and_no_other_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let csv = path.join("chain.csv");
+    let header = b"step,value\n";
+    let of = |text: &[u8]| {
+        let mut output = Appended::at(&csv);
+        output.write_all(text).unwrap();
+        output
+    };
+    let done = [header, &b"1,2\n"[..]].concat();
+    drop(of(&done));
+    let state = Several { values: vec![of(header)] };
+    several(path).save(&state).unwrap();
+    drop(state);
+    drop(of(b"st"));
+    assert_eq!(content(path, "chain.csv.2"), header);
+    let state = several(path).load().unwrap().unwrap();
+    assert_eq!(content(path, "chain.csv"), header);
+    assert_eq!(content(path, "chain.csv.1"), done, "the file of an earlier function");
+    assert_eq!(content(path, "chain.csv.3"), b"st");
+    drop(state);
 }
 
 #[test]

@@ -477,7 +477,7 @@ fn a_program_that_produces() {
     let round: u64 = fs::read_to_string(directory.join("round")).unwrap().parse().unwrap();
     let files = ["one.txt", "two.txt"].map(|name| directory.join(name));
     let pipeline = Pipeline::open(directory.join("steps.pipeline")).unwrap();
-    let step = pipeline.step("write").param("round", &(round % 3)).keep_produced(round % 2 == 0);
+    let step = pipeline.step("write").param("round", &(round % 3)).keep_produced(round.is_multiple_of(2));
     let step = files.iter().fold(step, |step, file| step.produces(file));
     let written = step.run(|_| {
         for file in &files {

@@ -12,7 +12,7 @@ use crate::output::{Output, Verdict};
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
 /// Only these commands change a directory: prune (without --dry-run), rewind, pin, unpin, redo, halt
-/// and requeue. Copy, branch and export only make new files; mirror makes them at its destination,
+/// and requeue. Copy, branch, import and export only make new files; mirror makes them at its destination,
 /// and small records in the directory.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
@@ -79,8 +79,12 @@ pub(crate) enum Command {
     Diff(command::diff::Arguments),
     /// Verify checkpoints, and name the one that a restart takes
     Verify(command::verify::Arguments),
+    /// Tell, field by field, what a program would make of a checkpoint
+    Check(command::check::Arguments),
     /// Write a checkpoint, or a part of it, in another format
     Export(command::export::Arguments),
+    /// Make a checkpoint of the values in another file, for a warm start
+    Import(command::import::Arguments),
     /// Remove the generations that the retention does not keep
     Prune(command::prune::Arguments),
     /// Copy a checkpoint directory, also while a program saves there
@@ -120,7 +124,9 @@ impl Command {
             Command::Show(arguments) => command::show::run(&arguments, protection, output),
             Command::Diff(arguments) => command::diff::run(&arguments, protection, output),
             Command::Verify(arguments) => command::verify::run(&arguments, protection, output),
+            Command::Check(arguments) => command::check::run(&arguments, protection, output),
             Command::Export(arguments) => command::export::run(&arguments, protection, output),
+            Command::Import(arguments) => command::import::run(&arguments, protection, output),
             Command::Prune(arguments) => command::prune::run(&arguments, protection, output),
             Command::Copy(arguments) => command::copy::run(&arguments, output),
             Command::Mirror(arguments) => command::mirror::run(&arguments, protection, output),

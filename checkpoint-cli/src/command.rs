@@ -1,11 +1,13 @@
 //! The commands, each in a file of its own.
 
 pub(crate) mod branch;
+pub(crate) mod check;
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod export;
 pub(crate) mod group;
 pub(crate) mod halt;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod manual;
 pub(crate) mod mirror;

@@ -81,6 +81,15 @@ pub(crate) enum Failure {
         source: io::Error,
     },
 
+    /// A file that the user gave is not what it should be.
+    #[error("cannot use {}: {why}", path.display())]
+    NotRead {
+        /// The path.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
+
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),

@@ -36,7 +36,7 @@ impl Generation {
         let GenerationOverview { generation, path, bytes, manifest, stall, total, kept, .. } = overview;
         let (manifest, problem) = match manifest {
             Ok(manifest) => (Some(manifest), None),
-            Err(problem) => (None, Some(problem)),
+            Err(error) => (None, Some(error.to_string())),
         };
         let manifest = manifest.as_ref();
         Generation {

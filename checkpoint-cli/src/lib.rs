@@ -11,6 +11,7 @@ mod arguments;
 mod command;
 mod failure;
 mod generation;
+mod import;
 mod output;
 mod picture;
 mod place;

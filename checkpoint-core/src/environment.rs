@@ -25,6 +25,8 @@ pub(crate) const TIME_LIMIT: &str = "CHECKPOINT_TIME_LIMIT";
 pub(crate) const DEADLINE: &str = "CHECKPOINT_DEADLINE";
 /// The reaction to a failed save.
 pub(crate) const ON_FAILED_SAVE: &str = "CHECKPOINT_ON_FAILED_SAVE";
+/// The destination of a line for each save.
+pub(crate) const SAVES: &str = "CHECKPOINT_SAVES";
 /// The destination of warnings.
 pub(crate) use crate::base::warnings::VARIABLE as WARNINGS;
 /// The exit codes of a program that is to be started again, and of one that a user halted.
@@ -33,13 +35,14 @@ pub(crate) const EXIT_HALTED: &str = "CHECKPOINT_EXIT_HALTED";
 /// The steps of a pipeline to run: a user's commands.
 pub(crate) const STEPS: &str = "CHECKPOINT_STEPS";
 
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     EVERY,
     KEEP,
     BACKGROUND,
     TIME_LIMIT,
     DEADLINE,
     ON_FAILED_SAVE,
+    SAVES,
     WARNINGS,
     EXIT_REQUEUE,
     EXIT_HALTED,
@@ -109,6 +112,12 @@ pub(crate) fn switch(name: &str) -> Result<Option<bool>, Error> {
         Some("off") => Ok(Some(false)),
         Some(value) => Err(invalid(name, value, "it is `on` or `off`")),
     }
+}
+
+/// True if each save is to write a line on standard error; `None` where the user does not say.
+pub(crate) fn saves_to_stderr() -> Result<Option<bool>, Error> {
+    let value = variable(SAVES)?.unwrap_or_default();
+    warnings::parse(&value).map_err(|why| invalid(SAVES, &value, why))
 }
 
 /// Checks the variable of warnings.

@@ -56,7 +56,9 @@ mod tree;
 pub use base::warnings::Warning;
 pub use container::{Compression, ConfigDifference, IntoMetadata, Manifest, Metadata, MetadataValue};
 pub use error::{Error, OutputFault, Skipped};
-pub use outcome::{Decision, Finished, LoadReport, Progress, Rewound, SaveReason, SaveStarted, Saved};
+pub use outcome::{
+    Decision, KeptField, LoadReport, Matching, Progress, Rewound, SaveReason, SaveStarted, Saved,
+};
 pub use outputs::Appended;
 #[cfg(feature = "pipeline")]
 pub use pipeline::Pipeline;
@@ -66,6 +68,7 @@ pub use run::checkpointer::autosaver::{Autosaver, Locked};
 pub use run::checkpointer::futures::{Finishing, Saving, Stopped};
 pub use run::configuration::ConfigChanges;
 pub use run::failures::OnFailedSave;
+pub use run::finished::Finished;
 pub use run::mirror::Mirror;
 pub use run::read_back::ReadBack;
 pub use run::reader::{CheckpointReader, ReaderBuilder};
@@ -73,7 +76,7 @@ pub use schedule::Schedule;
 #[cfg(feature = "scopes")]
 pub use scopes::Scopes;
 pub use seal::{Key, Protection};
-pub use state::{Checkpoint, Plain, Types, fixed, json, self_describing};
+pub use state::{Borrowed, Checkpoint, ExpectedSchema, Plain, Types, fixed, json, self_describing};
 pub use store::{Access, Metric};
 
 /// The seam to places of checkpoints in other packages of this project. Not part of the interface:

@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Metadata, SCOPES};
 use crate::error::Error;
 use crate::evolution::Program;
-use crate::outcome::{Decision, Finished, SaveReason, Saved, StopReason};
+use crate::outcome::{Decision, LoadReport, SaveReason, Saved, StopReason};
 use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
 use crate::run::checkpointer::{Checkpointer, Turn};
+use crate::run::finished::Finished;
 use crate::run::read_back::Net;
 use crate::run::{embedded, reader};
 use crate::schema::Type;
@@ -74,6 +75,8 @@ pub struct Scopes {
     stack: Stack,
     /// The scopes that a restart is still to come back to, outermost first.
     restored: Vec<Frame>,
+    /// The age of the generation that they are from.
+    age: Age,
     /// The calls of the program itself, outside all scopes.
     calls: Calls,
     /// The types met so far: to find out about one takes time, and a scope may be entered often.
@@ -200,6 +203,9 @@ impl Scopes {
             return Err(Error::ScopeActive { name: active.name.clone() });
         }
         let Some(Stack { calls, frames }) = self.checkpoints.load()? else { return Ok(false) };
+        if let Some(generation) = self.checkpoints.last_load().map(LoadReport::generation) {
+            self.age = self.checkpoints.age_of(generation);
+        }
         let is_begun = !frames.is_empty();
         if is_begun {
             self.stack.calls = calls;
@@ -344,9 +350,7 @@ impl Scopes {
         let path = self.checkpoints.path().to_owned();
         let decoded = embedded::decode::<T>(&path, name, &self.known::<T>()?.program, bytes)?;
         let outputs = self.checkpoints.outputs();
-        // A damaged generation may count on what is cut, and may be repaired.
-        let is_newest = self.checkpoints.last_load().is_none_or(|report| report.skipped.is_empty());
-        outputs.check_part(&decoded.outputs, if is_newest { Age::Newest } else { Age::Older })?;
+        outputs.check_part(&decoded.outputs, self.age)?;
         outputs.open(&decoded.outputs)?;
         Ok(*decoded.state)
     }
@@ -415,6 +419,7 @@ impl From<Checkpointer<Stack>> for Scopes {
             checkpoints,
             stack: Stack::default(),
             restored: Vec::new(),
+            age: Age::Newest,
             calls: Calls::default(),
             programs: HashMap::new(),
             turn: 1,

@@ -39,6 +39,7 @@ pub(crate) const INFERRED: &str = "inferred";
 pub(crate) const INTO: &str = "into";
 pub(crate) const MIGRATE: &str = "migrate";
 pub(crate) const NAME: &str = "name";
+pub(crate) const OWNED: &str = "owned";
 pub(crate) const OTHER: &str = "other";
 pub(crate) const REMOTE: &str = "remote";
 pub(crate) const RENAME: &str = "rename";

@@ -11,6 +11,7 @@ use syn::{Attribute, Data, DeriveInput, Error, LitStr, Meta, Path, Token, parse_
 
 use crate::ast::derived;
 use crate::attr::{CHECKPOINT, CRATE, DERIVED, SERDE, Serde, Settings, is_checkpointed};
+use crate::owned;
 
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut input: DeriveInput = match syn::parse2(item.clone()) {
@@ -33,6 +34,10 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
                 .to_compile_error();
         let rest = expand(arguments, &input.into_token_stream());
         return quote!(#error #rest);
+    }
+
+    if let Some(arguments) = owned::Arguments::parse(arguments) {
+        return owned::expand(&arguments, input);
     }
 
     let library = Settings::library(arguments);

@@ -56,23 +56,33 @@ pub(crate) fn add(input: &mut DeriveInput, library: &Path) {
         }
         Data::Union(_) => Vec::new(),
     };
-    let fixed = quote!(#library::__private::fixed);
     let mut is_generic = false;
     for (_, field) in &mut fields {
-        let serde = Serde::new(&field.attrs);
-        if [WITH, SERIALIZE_WITH, DESERIALIZE_WITH, SKIP].iter().any(|attribute| serde.has(attribute)) {
+        if has_functions(field) {
             continue;
         }
-        let Some(adapter) = plan(&field.ty, &fixed).map(|plan| plan.adapter) else { continue };
+        let Some(path) = functions(&field.ty, library) else { continue };
         is_generic |= !bounded(field, &parameters).is_empty();
-        let name = Ident::new(FIXED_ARRAYS, Span::call_site());
-        let path = quote!(#fixed::#name::<#adapter>).to_string().replace(' ', "");
         let path = LitStr::new(&path, Span::call_site());
         field.attrs.push(parse_quote!(#[serde(with = #path)]));
     }
     if is_generic {
         fields.into_iter().for_each(|(has_bounds, field)| bind(field, has_bounds, &parameters, library));
     }
+}
+
+/// True if serde's attributes say how the field is written, or that it is not.
+pub(crate) fn has_functions(field: &Field) -> bool {
+    let serde = Serde::new(&field.attrs);
+    [WITH, SERIALIZE_WITH, DESERIALIZE_WITH, SKIP].iter().any(|attribute| serde.has(attribute))
+}
+
+/// The path of the functions for a type that is written with a long fixed array; `None` for others.
+pub(crate) fn functions(ty: &Type, library: &Path) -> Option<String> {
+    let fixed = quote!(#library::__private::fixed);
+    let adapter = plan(ty, &fixed)?.adapter;
+    let name = Ident::new(FIXED_ARRAYS, Span::call_site());
+    Some(quote!(#fixed::#name::<#adapter>).to_string().replace(' ', ""))
 }
 
 /// Tells serde the bounds of a field. It infers none for a field that functions write. A parameter

@@ -1,10 +1,11 @@
-//! The former names of the type, its fields and its variants.
+//! The former names of the type, its fields and its variants, and the defaults of its fields.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Ident, LitStr};
 
 use crate::ast::Input;
+use crate::attr;
 
 /// Statements that register them in `types`, inside the definition of the type.
 pub(crate) fn statements(input: &Input, types: &Ident) -> Vec<TokenStream> {
@@ -29,6 +30,13 @@ pub(crate) fn statements(input: &Input, types: &Ident) -> Vec<TokenStream> {
         let path: Vec<&LitStr> =
             variant.map(|variant| &variant.name).into_iter().chain([&field.name]).collect();
         statements.extend(field.serde.aliases().map(|alias| member(&path, alias)));
+        // Without a default of its own, an `Option` gets `None`, unless a function reads it.
+        let has_default = field.serde.has(attr::DEFAULT) || input.serde.has(attr::DEFAULT);
+        if has_default || field.serde.reads_with().is_some() {
+            statements.push(quote! {
+                #collector::has_default::<Self>(#types, &[#(#path),*], #has_default);
+            });
+        }
         statements.extend(field.settings.was_types.iter().map(|name| {
             quote! { #collector::was_type_in::<Self>(#types, &[#(#path),*], #name); }
         }));

@@ -14,6 +14,7 @@ mod expand;
 mod fixed;
 mod former;
 mod lend;
+mod owned;
 mod probe;
 mod valid;
 mod was;
@@ -59,6 +60,7 @@ use proc_macro::TokenStream;
 /// | `version = N` | a `u32`; raise it when the meaning changes and the fields do not | 1 |
 /// | `migrate(from = N, with = f)` | `f` converts version `N`; repeatable | older ones are refused |
 /// | `was_type = "…"` | a former name of the type; repeatable | see below |
+/// | `owned = "…"` | on a struct of references: makes the state of this name, which owns what it borrows | – |
 /// | `crate = "…"` | the path of this library under another name | `::checkpointed` |
 ///
 /// Without `was_type`, a checkpoint is refused if it has another name for a tuple struct, a
@@ -136,6 +138,39 @@ use proc_macro::TokenStream;
 /// The text is any type that is a `Checkpoint` and that serde writes in the same form. Under
 /// `#[derive(Checkpoint)]` alone it is `#[checkpoint(as = "…")]`.
 ///
+/// # By reference
+///
+/// Where the parts of a state are in several places of the program, save them without a clone: make a
+/// struct of references, and give the name of the state that a load returns.
+///
+/// ```
+/// use checkpointed::{Checkpointer, checkpointed};
+///
+/// #[checkpointed(owned = "State", name = "heat")]
+/// #[derive(Debug, Default)]
+/// struct Parts<'a> {
+///     grid: &'a [f64],
+///     name: &'a str,
+///     step: u64,
+/// }
+///
+/// # fn main() -> Result<(), checkpointed::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("run.ckpt");
+/// let mut checkpoints = Checkpointer::<State>::open(&path)?;
+/// let State { mut grid, name, mut step } = checkpoints.load_or_default()?;
+/// grid.resize(1000, 0.5);
+/// step += 1;
+/// checkpoints.save_parts(&Parts { grid: &grid, name: &name, step })?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The state has `T` for `&T`, `Vec<T>` for `&[T]`, `String` for `&str`, also inside of options, tuples
+/// and containers; a field that is a struct of references itself has its state. It gets the
+/// attributes and derives of the struct, and all other arguments. `Default` and `Deserialize` are
+/// derived for the state alone, `Copy` for the references alone.
+///
 /// # Shared pointers
 ///
 /// `Arc<T>` and `Rc<T>` are stored with the value that they point to. So each shared pointer has a
@@ -159,7 +194,7 @@ use proc_macro::TokenStream;
 /// - different forms for writing and reading: different names for the two, `into` another type than
 ///   `from`, `serialize_with` without `deserialize_with`, a skipped variant before others (serde
 ///   counts it when it writes, and not when it reads);
-/// - borrowed data: lifetime parameters, references, `borrow`;
+/// - borrowed data without `owned`: lifetime parameters, references, `borrow`;
 /// - unions, and attributes for other formats or types: `remote`, `getter`, `field_identifier`,
 ///   `variant_identifier`.
 ///

@@ -16,6 +16,8 @@ use crate::was;
 const SELF_DESCRIBING: &str = "or take #[checkpointed] off this type, derive serde's traits instead, and put \
     #[serde(with = \"checkpointed::self_describing\")] on the fields that hold it";
 const OWN: &str = "use String, Vec<T>, Box<T>, Arc<T> or Cow<'static, T> instead of references";
+const BORROWED: &str = "or save by reference: on a struct of references alone, #[checkpointed(owned = \"…\")] makes the state that \
+    owns its parts";
 const SAME_TYPE: &str = "a checkpoint is read as the type that it was written as";
 
 /// Refuses all faults of the item.
@@ -58,7 +60,7 @@ fn check_lifetimes(input: &Input, errors: &mut Errors) {
     for parameter in input.original.generics.lifetimes() {
         let (ident, lifetime) = (&input.original.ident, &parameter.lifetime);
         let why = format!("a checkpoint must own its data, and `{ident}` borrows for `{lifetime}`");
-        errors.refuse(lifetime, why, &[OWN]);
+        errors.refuse(lifetime, why, &[OWN, BORROWED]);
     }
 }
 

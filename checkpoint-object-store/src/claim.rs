@@ -62,6 +62,13 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 struct State {
     epoch: u64,
+    /// The first epoch of this run. It has several where it claimed again.
+    first: u64,
+    /// The highest number once it had claimed the place, and the highest that a run before it can
+    /// still write.
+    before: (u64, u64),
+    /// Earlier claims of this run, to remove with the next objects.
+    old_claims: Vec<u64>,
     /// The highest number that a later run knows of.
     known: u64,
     /// The run that has the place now.
@@ -157,6 +164,10 @@ impl Session {
                 }
             }
             let mut state = self.state();
+            if mine > 0 {
+                let former = state.epoch;
+                state.old_claims.push(former);
+            }
             (state.epoch, state.known) = (epoch, claimed.last);
             return Ok(());
         }
@@ -221,10 +232,28 @@ impl Session {
             let why = "the server said that it is written, and does not list it with its length";
             return Err(not_written("publish", &location, io::Error::new(io::ErrorKind::NetworkDown, why)));
         }
+        self.remove_late(&listing);
         let mut state = self.state();
         state.known = state.known.max(generation.0);
         state.has_just_listed = true;
         Ok(())
+    }
+
+    /// Removes objects of former runs that came after this one had claimed the place: their saves
+    /// cannot count any more.
+    pub(crate) fn remove_late(&self, listing: &Listing) {
+        let late: Vec<(u64, u64)> = {
+            let state = self.state();
+            listing.generations.keys().filter(|object| state.is_late(**object)).copied().collect()
+        };
+        if late.is_empty() || listing.last_claim() > self.epoch() {
+            return;
+        }
+        let keys = late.iter().map(|(number, epoch)| self.place.key(*number, *epoch));
+        // They are tried again at the next listing.
+        if self.place.remove(keys.collect()).is_empty() {
+            late.into_iter().for_each(|object| self.place.forget(object));
+        }
     }
 
     /// True if the last listing is that of the save that just ended, or later.
@@ -235,6 +264,16 @@ impl Session {
     /// Notes that the last listing counts as new, or that it does not any more.
     pub(crate) fn lists(&self, has_just_listed: bool) {
         self.state().has_just_listed = has_just_listed;
+    }
+}
+
+impl State {
+    /// True for an object of a former run that came after this one had claimed the place. Such a run
+    /// finds the claim once its object is there, so no program was told that it counts. Others, as
+    /// those without an epoch, a user has put there.
+    fn is_late(&self, (number, epoch): (u64, u64)) -> bool {
+        let (newest, last) = self.before;
+        (1..self.first).contains(&epoch) && newest < number && number <= last
     }
 }
 
@@ -287,7 +326,12 @@ impl ObjectClaim {
         if listing.last_claim() > epoch {
             return Err(session.taken(session.holder(listing.last_claim())));
         }
-        session.state().known = listing.last().max(session.state_known());
+        {
+            let mut state = session.state();
+            state.known = listing.last().max(state.known);
+            state.first = epoch;
+            state.before = (listing.last(), state.known.saturating_add(1));
+        }
         let old = listing.claims.range(..epoch).map(|epoch| place.claim_key(*epoch)).collect::<Vec<_>>();
         if !old.is_empty() {
             // The next run tries again.
@@ -299,8 +343,8 @@ impl ObjectClaim {
     }
 
     /// Removes what was noted: what no pin keeps meanwhile, and nothing if a later run has the place.
-    /// An object that could not be removed before is left out until its turn comes. An error means
-    /// that one is still there.
+    /// Then the claim does not stand any more. An object that could not be removed before is left
+    /// out until its turn comes. An error means that one is still there.
     fn flush(&mut self) -> io::Result<()> {
         let place = &self.session.place;
         self.bytes = 0;
@@ -313,7 +357,8 @@ impl ObjectClaim {
             state.removals - 1
         };
         let listing = place.list()?;
-        if listing.last_claim() > self.session.epoch() {
+        let highest = listing.last_claim();
+        if highest > self.session.epoch() && self.session.check_is_mine(highest).is_err() {
             self.session.state().removed.clear();
             return Ok(());
         }
@@ -324,8 +369,10 @@ impl ObjectClaim {
             due.map(|(object, _)| *object).collect()
         };
         let key = |(number, epoch): &(u64, u64)| place.key(*number, *epoch);
-        let left: BTreeMap<Path, io::Error> =
-            place.remove(objects.iter().map(key).collect()).into_iter().collect();
+        // They go with the objects; what stays is removed by the next run.
+        let claims = std::mem::take(&mut self.session.state().old_claims);
+        let keys = objects.iter().map(key).chain(claims.into_iter().map(|epoch| place.claim_key(epoch)));
+        let left: BTreeMap<Path, io::Error> = place.remove(keys.collect()).into_iter().collect();
         for object in objects {
             if left.contains_key(&key(&object)) {
                 if let Some(removal) = self.session.state().removed.get_mut(&object) {
@@ -337,7 +384,20 @@ impl ObjectClaim {
                 place.forget(object);
             }
         }
-        left.into_values().next().map_or(Ok(()), Err)
+        let mut generations = left.into_iter().filter(|(key, _)| !place.is_claim(key));
+        generations.next().map_or(Ok(()), |(_, why)| Err(why))
+    }
+
+    /// Removes what was noted, and tells if a generation is gone then: a pin may have come before, or
+    /// another run.
+    fn flush_with(&mut self, generation: u64) -> io::Result<bool> {
+        self.flush()?;
+        if let Some(by) = self.session.state().taken_by.clone() {
+            return Err(io::Error::other(format!("{by} has taken the place over")));
+        }
+        let listing = self.session.place.known()?;
+        let objects = (generation, 0)..=(generation, self.session.epoch());
+        Ok(listing.generations.range(objects).next().is_none())
     }
 
     /// Tells the program, once, that objects stay.
@@ -380,10 +440,11 @@ impl Session {
         self.state().known
     }
 
-    /// A listing without the objects that are gone for this run.
-    pub(crate) fn without_removed(&self, mut listing: Listing) -> Listing {
+    /// A listing without the objects that are gone for this run, or came late.
+    pub(crate) fn without_gone(&self, mut listing: Listing) -> Listing {
         let state = self.state();
-        listing.generations.retain(|object, _| !state.removed.contains_key(object));
+        let is_gone = |object: &(u64, u64)| state.removed.contains_key(object) || state.is_late(*object);
+        listing.generations.retain(|object, _| !is_gone(object));
         listing
     }
 
@@ -422,11 +483,17 @@ impl Claim for ObjectClaim {
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.flush().map_err(|source| not_written("remove old objects of", &self.session.place.path, source))
+        let flushed = self.flush();
+        let path = &self.session.place.path;
+        flushed.map_err(|source| not_written("remove old objects of", path, source))?;
+        match &self.session.state().taken_by {
+            Some(by) => Err(taken_over(path, by.clone())),
+            None => Ok(()),
+        }
     }
 
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
-        Ok(self.note(generation)? && self.flush().map(|()| true)?)
+        Ok(self.note(generation)? && self.flush_with(generation)?)
     }
 
     /// Small objects are removed together: each request costs.
@@ -437,11 +504,15 @@ impl Claim for ObjectClaim {
         let listing = self.session.place.known()?;
         let part = self.session.place.settings.part_size as u64;
         let is_new = |removal: &&Removal| removal.failed == 0;
-        let together = self.session.state().removed.values().filter(is_new).count();
+        let together = {
+            let state = self.session.state();
+            state.removed.values().filter(is_new).count() + state.old_claims.len()
+        };
         if generation >= listing.last() {
             // A load would find it.
-            self.flush()?;
-        } else if (together >= TOGETHER || self.bytes >= part)
+            return self.flush_with(generation);
+        }
+        if (together >= TOGETHER || self.bytes >= part)
             && let Err(why) = self.flush()
         {
             self.warn(&why);

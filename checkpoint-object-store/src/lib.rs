@@ -133,7 +133,7 @@ impl ObjectHome {
     /// What the run that has the place gave up is gone for it, though it is removed later.
     fn seen(&self, listing: Listing) -> Listing {
         match &self.session {
-            Some(session) => session.without_removed(listing),
+            Some(session) => session.without_gone(listing),
             None => listing,
         }
     }
@@ -157,12 +157,21 @@ impl Home for ObjectHome {
     }
 
     fn generations(&self) -> Result<Vec<u64>, Error> {
-        Ok(self.list()?.numbers())
+        let listing = self.place.list().map_err(|source| not_read("list", &self.place.path, source))?;
+        if let Some(session) = &self.session {
+            session.remove_late(&listing);
+        }
+        Ok(self.seen(listing).numbers())
     }
 
     /// The numbers that an earlier run may have used without success.
     fn set_aside(&self) -> Result<Vec<u64>, Error> {
         Ok(self.session.iter().map(|session| session.used()).filter(|used| *used > 0).collect())
+    }
+
+    /// The claim of the last run stays.
+    fn was_claimed(&self) -> Result<bool, Error> {
+        Ok(self.list()?.last_claim() > 0)
     }
 
     fn look(&self) -> Result<(), Error> {

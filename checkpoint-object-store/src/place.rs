@@ -102,6 +102,10 @@ impl Place {
         self.prefix.clone().join(CLAIMS).join(format!("{epoch:06}"))
     }
 
+    pub(crate) fn is_claim(&self, key: &Path) -> bool {
+        key.prefix_matches(&self.prefix.clone().join(CLAIMS))
+    }
+
     pub(crate) fn pin_key(&self, generation: u64) -> Path {
         self.prefix.clone().join(of_pin(generation))
     }

@@ -7,7 +7,8 @@
 //! Kill it, stop it by ctrl+c, or give it little time (`CHECKPOINT_DEADLINE=5s`), and start the same
 //! command again: the last line is the same. A page whose fetch was cut short stays in the frontier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,8 +23,11 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pages: u64,
     /// The number of fetches at a time.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    at_a_time: usize,
+    #[arg(long, value_name = "N", default_value = "16")]
+    at_a_time: NonZeroUsize,
+    /// A page whose server does not answer the first time.
+    #[arg(long, value_name = "NUMBER")]
+    fail: Option<u64>,
     /// The checkpoint directory.
     #[arg(long, default_value = "crawl.ckpt")]
     dir: PathBuf,
@@ -57,7 +61,8 @@ struct Page {
 }
 
 /// Fetches a page of a web that needs no network.
-async fn fetch(number: u64, pages: u64) -> Page {
+async fn fetch(number: u64, pages: u64, fails: bool) -> Page {
+    assert!(!fails, "no answer for page {number}");
     tokio::time::sleep(Duration::from_micros(number % 7 * 300)).await;
     let links = [2 * number + 1, 2 * number + 2, number * number % pages];
     let links = links.into_iter().filter(|link| *link < pages).collect();
@@ -66,7 +71,7 @@ async fn fetch(number: u64, pages: u64) -> Page {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Error> {
-    let Options { pages, at_a_time, dir } = Options::parse();
+    let Options { pages, at_a_time, mut fail, dir } = Options::parse();
     let mut checkpoints = Checkpointer::<Crawl>::builder(dir)
         .stop_on_signals()
         .stop_before_deadline()
@@ -75,26 +80,31 @@ async fn main() -> Result<ExitCode, Error> {
         .open()?;
     let mut crawl = checkpoints.load_or_else(Crawl::start)?;
 
-    let mut in_flight = BTreeSet::new();
+    let mut in_flight = HashMap::new();
     let mut fetches = JoinSet::new();
     loop {
         for number in &crawl.frontier {
-            if in_flight.len() == at_a_time {
+            if in_flight.len() == at_a_time.get() {
                 break;
             }
-            if in_flight.insert(*number) {
-                fetches.spawn(fetch(*number, pages));
+            if !in_flight.values().any(|other| other == number) {
+                let fails = fail.take_if(|page| page == number).is_some();
+                in_flight.insert(fetches.spawn(fetch(*number, pages, fails)).id(), *number);
             }
         }
         tokio::select! {
             _ = checkpoints.stopped() => break,
-            page = fetches.join_next() => match page {
-                Some(Ok(page)) => {
-                    in_flight.remove(&page.number);
+            page = fetches.join_next_with_id() => match page {
+                Some(Ok((task, page))) => {
+                    in_flight.remove(&task);
                     crawl.add(page);
                     checkpoints.save_if_due(&crawl)?;
                 }
-                Some(Err(failed)) => eprintln!("a fetch failed: {failed}"),
+                // Its page is still in the frontier, and is fetched again.
+                Some(Err(failed)) => {
+                    let number = in_flight.remove(&failed.id());
+                    eprintln!("the fetch of page {number:?} failed: {failed}");
+                }
                 None => break,
             },
         }

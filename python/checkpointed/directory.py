@@ -242,14 +242,15 @@ def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result])
         for _, file in reversed(files):
             try:
                 result = use(file)
-            except NotFoundError:
-                continue
-            except (DamagedError, NotACheckpointError) as error:
+            except (NotFoundError, DamagedError, NotACheckpointError) as error:
+                # It may have been removed, or written over, after the directory was listed: then there is a newer one.
+                if all(file != other for _, other in _generations(folder)):
+                    break
                 tried.append(error)
                 continue
             for error in tried:
                 warnings.warn(f"skipped for an older checkpoint: {error}", stacklevel=3)
             return result
-        if len(tried) == len(files):
+        else:
             raise NoneUsableError(folder, tried)
     raise CheckpointError(folder, "its checkpoints are replaced faster than they can be read; try again")

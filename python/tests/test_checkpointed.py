@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy  # noqa: E402
 
 import checkpointed  # noqa: E402
-from checkpointed import archive, state as decoding  # noqa: E402
+from checkpointed import archive, directory, state as decoding  # noqa: E402
 from checkpointed import npy  # noqa: E402
 
 
@@ -127,6 +127,31 @@ class Reader(unittest.TestCase):
             self.load("u8", bytes([number]), generation=7)
         self.assertEqual(checkpointed.load(self.folder), 4)
         self.assertEqual(checkpointed.load(self.folder, generation=7), 4)
+
+    def test_a_newer_one_is_looked_for_when_the_newest_vanishes(self):
+        def put(number):
+            self.path = os.path.join(self.folder, f"{number:020}.ckpt")
+            self.load("u8", bytes([number]), generation=number)
+            return self.path
+
+        put(1)
+        old = [put(41), put(42)]
+
+        def use(file):
+            # A program saves two more, and its retention removes two.
+            while old:
+                put(45 - len(old))
+                os.remove(old.pop())
+            return archive.Archive(file).manifest["generation"]
+
+        self.assertEqual(directory._newest(self.folder, None, use), 44)
+
+    def test_a_file_that_is_listed_and_not_there_is_passed_over_with_a_warning(self):
+        self.path = os.path.join(self.folder, f"{1:020}.ckpt")
+        self.load("u8", b"\x07")
+        os.symlink("nowhere", os.path.join(self.folder, f"{2:020}.ckpt"))
+        with self.assertWarnsRegex(UserWarning, "skipped for an older"):
+            self.assertEqual(checkpointed.load(self.folder), 7)
 
     def test_unread_fields_of_the_manifest_are_passed_over(self):
         self.assertEqual(self.load("u8", b"\x07", later={"a": [1]}), 7)

@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     directory: PathBuf,
     /// The directory to make, which must not exist; or the URL of a place without checkpoints
     destination: PathBuf,
+    /// Take the place in an object store over: a program that has opened it stops with an error
+    #[arg(long)]
+    take_over: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,12 +41,12 @@ impl Answer for Made {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
-    let Arguments { directory, destination } = arguments;
+    let Arguments { directory, destination, take_over } = arguments;
     let made = Made(match (place::home(directory)?, place::home(destination)?) {
         (None, None) => inspect::copy(directory, destination)?,
-        (None, Some(to)) => inspect::copy_to(directory, &*to)?,
+        (None, Some(to)) => inspect::copy_to(directory, &*to, *take_over)?,
         (Some(from), None) => inspect::copy_from(&*from, destination)?,
-        (Some(from), Some(to)) => inspect::copy_between(&*from, &*to)?,
+        (Some(from), Some(to)) => inspect::copy_between(&*from, &*to, *take_over)?,
     });
     output.answer(&made)?;
     Ok(Verdict::Well)

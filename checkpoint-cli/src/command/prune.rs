@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Keep the first generation of each interval, up to an age: 1h:24h, 24h:720h
     #[arg(long, value_name = "INTERVAL:AGE", value_parser = by_age, requires = "keep_last")]
     keep_one_in: Vec<ByAge>,
-    /// Remove the generations that rewinds set aside, and no others
+    /// Remove the generations that rewinds set aside, and no others; pinned ones stay
     #[arg(long, conflicts_with = "keep_last")]
     rewound: bool,
     /// Only show what would be removed, and the reasons to keep the rest
@@ -108,12 +108,17 @@ impl Gone {
         }
     }
 
-    fn of_rewound(removed: Vec<SetAside>, dry_run: bool) -> Gone {
+    /// The generations that went of those aside, and the pinned ones, which stay.
+    fn of_rewound(removed: Vec<SetAside>, aside: Vec<SetAside>, dry_run: bool) -> Gone {
         let going = |SetAside { generation, bytes, .. }| Going { generation, bytes, damage: None };
+        let kept = aside.into_iter().filter(|aside| aside.pinned).map(|aside| {
+            let why = vec![inspect::Keeping::Pinned.to_string()];
+            Staying { generation: aside.generation, why }
+        });
         Gone {
             removed_bytes: removed.iter().map(|aside| aside.bytes).sum(),
             removed: removed.into_iter().map(going).collect(),
-            kept: Vec::new(),
+            kept: kept.collect(),
             dry_run,
         }
     }
@@ -178,7 +183,10 @@ pub(crate) fn run(
     }
     let prune = |trial| -> Result<Gone, Failure> {
         Ok(match &home {
-            _ if arguments.rewound => Gone::of_rewound(inspect::remove_rewound(directory, trial)?, trial),
+            _ if arguments.rewound => {
+                let removed = inspect::remove_rewound(directory, trial)?;
+                Gone::of_rewound(removed, inspect::overview(directory, protection)?.rewound, trial)
+            }
             Some(home) => Gone::of(inspect::prune_in(home, protection, retention.clone(), trial)?, trial),
             None => Gone::of(inspect::prune(directory, protection, retention.clone(), trial)?, trial),
         })

@@ -219,17 +219,10 @@ fn generation_in(path: &Path) -> Option<(PathBuf, u64)> {
 /// The newest generation of a directory that can be opened, or the one that is this number of
 /// generations older.
 pub(crate) fn newest(path: &Path, protection: &Protection, before: usize) -> Result<Option<File>, Failure> {
-    let home = place::home(path)?;
-    let overview = match &home {
-        Some(home) => inspect::overview_in(home, protection)?,
-        None => inspect::overview(path, protection)?,
-    };
-    let mut usable = overview.generations.iter().rev().filter(|generation| generation.manifest.is_ok());
-    let Some(found) = usable.nth(before) else { return Ok(None) };
-    Ok(Some(match home {
-        Some(home) => File::open_in(&*home, found.generation, protection)?,
-        None => File::open(&found.path, protection)?,
-    }))
+    Ok(match place::home(path)? {
+        Some(home) => inspect::newest_in(&home, protection, before)?,
+        None => inspect::newest(path, protection, before)?,
+    })
 }
 
 /// Calls `work` on the node at a path. The node may be in a checkpoint inside the checkpoint, and

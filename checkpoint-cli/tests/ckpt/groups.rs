@@ -246,13 +246,26 @@ fn a_group_goes_back_and_forth_with_all_of_its_parts() {
     };
     let (code, _, err) = ckpt(&[&"rewind", &path, &"1"]);
     assert_eq!(code, 0, "{err}");
-    assert!(!part(&path, 1, 2).exists() && part(&path, 1, 1).exists());
     assert_eq!(load(&path), 1);
+    // The parts are in the place that a load looks in, whatever is saved meanwhile.
+    save(&path, [2, 1], 2);
+    assert!(part(&path, 1, 2).exists() && part(&path, 1, 3).exists());
     let branch = parent.path().join("branch.ckpt");
     let (code, _, err) = ckpt(&[&"branch", &path, &"3", &branch]);
     assert_eq!(code, 0, "{err}");
     assert_eq!(load(&branch), 3);
+    let copy = parent.path().join("copy.ckpt");
+    text(&[&"copy", &path, &copy]);
+    assert!(part(&copy, 1, 5).exists() && !part(&copy, 1, 3).exists());
+    assert_eq!(load(&copy), 2);
     let (code, _, err) = ckpt(&[&"rewind", &path, &"3"]);
     assert_eq!(code, 0, "{err}");
     assert_eq!(load(&path), 3);
+    // What is removed goes with its parts.
+    save(&path, [2, 1], 1);
+    text(&[&"rewind", &path, &"2"]);
+    save(&path, [2, 1], 1);
+    let pruned = json(&[&"--json", &"prune", &path, &"--rewound", &"--yes"]);
+    assert_eq!(pruned["removed"].as_array().unwrap().len(), 4);
+    assert!(!part(&path, 1, 3).exists() && part(&path, 1, 2).exists() && part(&path, 1, 7).exists());
 }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod checking;
 mod contents;
 mod diff;
 mod directories;
 mod groups;
+mod importing;
 mod mirror;
 mod protected;
 mod report;

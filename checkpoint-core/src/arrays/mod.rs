@@ -242,6 +242,12 @@ impl Array<'_> {
     }
 }
 
+/// True if a sequence of fixed arrays of these lengths may be an array of such rows.
+#[cfg(feature = "inspect")]
+pub(crate) fn inner_of_rows(descr: &str, inner: &[u64]) -> bool {
+    table::rows().any(|row| row.kind.dtype.descr == descr && row.kind.inner == inner)
+}
+
 /// The reference to an array in the bytes of the state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reference {

@@ -13,22 +13,33 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A thread that wakes tasks after a pause. It starts with the first, waits while there is none, and
 /// ends when this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Ticker(Option<Sender<Waker>>);
+pub(crate) struct Ticker(Option<Thread>);
+
+#[derive(Debug)]
+struct Thread {
+    wakers: Sender<Waker>,
+    /// The number of the process that has the thread.
+    process: u32,
+}
 
 impl Ticker {
     /// Wakes the task after a pause; at once, where the system has no thread for that.
     pub(crate) fn wake_later(&mut self, waker: &Waker) {
+        if self.0.as_ref().is_some_and(|thread| thread.process != std::process::id()) {
+            // A forked process does not have the thread. Dropping the channel could wait for it.
+            std::mem::forget(self.0.take());
+        }
         if self.0.is_none() {
             self.0 = start();
         }
-        let asked = self.0.as_ref().map(|thread| thread.send(waker.clone()));
+        let asked = self.0.as_ref().map(|thread| thread.wakers.send(waker.clone()));
         if !matches!(asked, Some(Ok(()))) {
             waker.wake_by_ref();
         }
     }
 }
 
-fn start() -> Option<Sender<Waker>> {
+fn start() -> Option<Thread> {
     let (sender, wakers) = channel::<Waker>();
     let work = move || {
         while let Ok(first) = wakers.recv() {
@@ -43,7 +54,8 @@ fn start() -> Option<Sender<Waker>> {
             let _ = caught(|| woken.into_iter().for_each(Waker::wake));
         }
     };
-    thread::Builder::new().name("checkpoint-ticker".to_owned()).spawn(work).ok().map(|_| sender)
+    let started = thread::Builder::new().name("checkpoint-ticker".to_owned()).spawn(work);
+    started.ok().map(|_| Thread { wakers: sender, process: std::process::id() })
 }
 
 #[cfg(test)]
@@ -72,5 +84,16 @@ mod tests {
             }
             assert!(tasks.iter().all(|(_, woken)| woken.recv().is_ok()));
         }
+    }
+
+    #[test]
+    fn a_forked_process_starts_a_thread_of_its_own() {
+        // What it finds: a channel to a thread that will never read.
+        let (sender, wakers) = channel();
+        let mut ticker = Ticker(Some(Thread { wakers: sender, process: u32::MAX }));
+        let (sender, woken) = channel();
+        ticker.wake_later(&Waker::from(Arc::new(Tell(sender))));
+        assert_eq!(woken.recv_timeout(Duration::from_secs(60)), Ok(()));
+        drop(wakers);
     }
 }

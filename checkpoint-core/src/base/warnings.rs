@@ -108,8 +108,9 @@ fn tell(warning: &Warning) {
     }
 }
 
+/// Writes a line on standard error.
 #[cfg(not(test))]
-fn to_stderr_of_process(line: &str) {
+pub(crate) fn to_stderr_of_process(line: &str) {
     use std::io::Write as _;
     // Not `eprint!`, which panics where standard error is closed.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
@@ -117,7 +118,7 @@ fn to_stderr_of_process(line: &str) {
 
 /// Like the function above, for tests: writes to their captured output.
 #[cfg(test)]
-fn to_stderr_of_process(line: &str) {
+pub(crate) fn to_stderr_of_process(line: &str) {
     eprint!("{line}");
 }
 

@@ -161,7 +161,7 @@ mod tests {
                 ("layers/0", "3"),
                 ("layers/1", "4"),
                 ("learning_rate", "0.1"),
-                ("letter", "'x'"),
+                ("letter", r#""x""#),
                 ("name", r#""a \"b\"""#),
                 ("seed", "None"),
                 ("single", "0.1"),

@@ -14,7 +14,7 @@ use crate::container::ConfigDifference;
 use crate::evolution::Difference;
 pub use output::OutputFault;
 use words::config_list;
-use words::{Available, Differences, List, remake_help, version_help, way_past};
+use words::{Available, Differences, List, numbers, remake_help, version_help, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -954,6 +954,28 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// A path leads to several entries of a map, whose keys are written alike.
+    #[error(
+        "{}",
+        shown!(
+            "`{path}` in {} does not say which entry is meant: several keys of {} are written `{step}`; load the whole \
+             map, and look the key up there",
+            file.display(),
+            if within.is_empty() { "the state".to_owned() } else { format!("`{within}`") }
+        )
+    )]
+    #[non_exhaustive]
+    AmbiguousField {
+        /// The checkpoint.
+        file: PathBuf,
+        /// The whole path.
+        path: String,
+        /// The component of it that stands for several keys.
+        step: String,
+        /// The path up to that component.
+        within: String,
+    },
+
     /// A value is too large, or nested too deep, for the requested form, or has no such form.
     #[error("{}", shown!("{} cannot be written as {form}: {why}", path.display()))]
     #[non_exhaustive]
@@ -1079,12 +1101,30 @@ pub enum Error {
         generation: u64,
     },
 
+    /// The checkpoints of a run were to be removed, and some are pinned. Nothing was removed.
+    #[error(
+        "{}",
+        shown!(
+            "the checkpoints of {} are not removed, because of pinned generations: {}; unpin them (`ckpt unpin`), or remove \
+            all by `remove_with_pins`",
+            path.display(),
+            numbers(generations)
+        )
+    )]
+    #[non_exhaustive]
+    Pinned {
+        /// The checkpoint directory.
+        path: PathBuf,
+        /// The pinned generations, oldest first.
+        generations: Vec<u64>,
+    },
+
     /// The directory has no checkpoints, or its newest is damaged, and its mirror, which may have it,
     /// cannot be asked. The program would start afresh, or from an older generation.
     #[error(
         "{}",
         shown!(
-            "{} has no checkpoints, or its newest is damaged, and its mirror {} cannot be asked for it: {source}; start again \
+            "{} has no checkpoints, or its newest is damaged, and its mirror {} cannot be asked for it: {why}; start again \
             when it can be reached; to go on with what the directory has, leave the mirror out",
             path.display(),
             mirror.display()
@@ -1096,8 +1136,8 @@ pub enum Error {
         path: PathBuf,
         /// The mirror.
         mirror: PathBuf,
-        /// The cause.
-        source: Box<Error>,
+        /// The reason.
+        why: String,
     },
 
     /// The directory and its mirror each have checkpoints that the other never had: two programs

@@ -46,7 +46,8 @@ impl fmt::Display for Shown {
             OutputFault::Shorter { length } => write!(
                 formatter,
                 "has {length} bytes, and the state counts on its first {counted}: put the longer file back, or load an \
-                 older generation with `load_generation`"
+                 older generation with `load_generation`; a load after a rewind keeps what it cuts beside the file, in one \
+                 with `.cut-at-N` behind its name: that belongs behind the first N bytes"
             ),
             OutputFault::Other => write!(
                 formatter,
@@ -59,8 +60,8 @@ impl fmt::Display for Shown {
                  program a file of its own"
             ),
             OutputFault::InUse => formatter.write_str(
-                "is appended to by another value of this program, or by another program: drop that value first, or give \
-                 this one another file with `Appended::continue_in`",
+                "is open for another value of this program, such as a state that an earlier checkpointer loaded, or for \
+                 another program: drop that value first, or give this one another file with `Appended::continue_in`",
             ),
             OutputFault::OtherRun => formatter.write_str(
                 "belongs to another run: the state was loaded from the directory of that run, or by a reader; to go on \

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Error;
+use crate::base::text::listed;
 use crate::container::ConfigDifference;
 use crate::evolution::Difference;
 
@@ -80,6 +81,12 @@ impl fmt::Display for Available<'_> {
             [first, .., last] => write!(formatter, "it holds {} from {first} to {last}", self.0.len()),
         }
     }
+}
+
+/// The first of some generations.
+pub(super) fn numbers(generations: &[u64]) -> String {
+    let numbers: Vec<String> = generations.iter().map(u64::to_string).collect();
+    listed(&numbers.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The first differences of a configuration.

@@ -15,8 +15,10 @@ mod resolve;
 
 #[cfg(test)]
 pub(crate) use compare::differences;
-pub(crate) use compare::{Compared, compare, opaque, unsupported};
+pub(crate) use compare::{
+    Choice, Chosen, Compared, Matched, Own, compare, fields_of, matching, opaque, unsupported,
+};
 pub use compare::{Difference, DifferenceKind};
 pub use migrated::Migrated;
-pub(crate) use program::{Migration, Program, Told};
+pub(crate) use program::{Key, Migration, Program, Told};
 pub(crate) use resolve::{Conversion, decode_by_schema, is_value};

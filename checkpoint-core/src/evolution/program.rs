@@ -8,6 +8,15 @@ use super::resolve::Conversion;
 use crate::codec::{Forms, Room};
 use crate::schema::{Former, Schema, Type, chain};
 
+/// Tells the types of a program from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// A type of this program.
+    Type(TypeId),
+    /// A type of another one, whose schema has it at this place.
+    Place(usize),
+}
+
 /// One step from an older version of a type.
 #[derive(Debug)]
 pub(crate) struct Migration {
@@ -21,16 +30,16 @@ pub(crate) struct Migration {
 pub(crate) struct Step<'a> {
     pub(crate) migration: &'a Migration,
     pub(crate) to: u32,
-    pub(crate) program: TypeId,
+    pub(crate) program: Key,
 }
 
 /// The knowledge that the types of a program give besides their schema.
 #[derive(Debug)]
 pub(crate) struct Told {
     /// The types that declare their versions themselves, by their places.
-    pub(crate) ids: HashMap<usize, TypeId>,
+    pub(crate) ids: HashMap<usize, Key>,
     /// The migrations, by the type that they lead to.
-    pub(crate) migrations: HashMap<TypeId, Vec<Migration>>,
+    pub(crate) migrations: HashMap<Key, Vec<Migration>>,
     /// True if code that was not derived, or not by this library, writes or reads any value.
     pub(crate) has_foreign_parts: bool,
     /// The former names of the definitions and their members, by their places.
@@ -47,9 +56,9 @@ pub(crate) struct Program {
     extended: Schema,
     /// The types that declare their versions themselves, by their places. A type that only serde
     /// describes declares none.
-    ids: HashMap<usize, TypeId>,
+    ids: HashMap<usize, Key>,
     /// The migrations by the type that they lead to, the newest first.
-    migrations: HashMap<TypeId, Vec<Migration>>,
+    migrations: HashMap<Key, Vec<Migration>>,
     has_foreign_parts: bool,
     /// The former names of the definitions and their members, by their places.
     former: HashMap<usize, Former>,
@@ -67,6 +76,37 @@ impl Program {
         migrations.values_mut().for_each(|list| list.sort_by_key(|migration| Reverse(migration.from)));
         let (forms, room) = (Forms::of(&schema), Room::of(&extended));
         Program { schema, extended, ids, migrations, has_foreign_parts, former, forms, room }
+    }
+
+    /// The knowledge of another program, as far as types go: its values cannot be read with it.
+    pub(crate) fn elsewhere(extended: Schema, told: Told) -> Program {
+        let nothing = Schema { root: Type::Unit, types: Vec::new() };
+        Program { schema: extended.clone(), extended, ..Program::new(nothing.clone(), nothing, told) }
+    }
+
+    /// All migrations: the place of the type that each leads to, the version that it is from, and the
+    /// type that it accepts.
+    pub(crate) fn all_migrations(&self) -> Vec<(usize, u32, &Type)> {
+        let mut all: Vec<(usize, u32, &Type)> = self
+            .ids
+            .iter()
+            .filter_map(|(place, key)| Some((*place, self.migrations.get(key)?)))
+            .flat_map(|(place, list)| list.iter().map(move |step| (place, step.from, &step.old)))
+            .collect();
+        all.sort_by_key(|(place, from, _)| (*place, *from));
+        all
+    }
+
+    /// The places of the types that declare their versions themselves, lowest first.
+    pub(crate) fn places_that_tell(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = self.ids.keys().copied().collect();
+        places.sort_unstable();
+        places
+    }
+
+    /// All former names, by the places of the definitions.
+    pub(crate) fn all_former(&self) -> &HashMap<usize, Former> {
+        &self.former
     }
 
     /// The former names of the definition at this place, and of its members.
@@ -105,8 +145,8 @@ impl Program {
     }
 
     /// The versions of the types that declare them.
-    pub(crate) fn versions(&self) -> HashMap<TypeId, u32> {
-        let of_place = |(place, id): (&usize, &TypeId)| Some((*id, self.extended.types.get(*place)?.version));
+    pub(crate) fn versions(&self) -> HashMap<Key, u32> {
+        let of_place = |(place, id): (&usize, &Key)| Some((*id, self.extended.types.get(*place)?.version));
         self.ids.iter().filter_map(of_place).collect()
     }
 
@@ -116,8 +156,8 @@ impl Program {
         chain.any(|ty| matches!(ty, Type::Named(place) if self.ids.contains_key(place)))
     }
 
-    /// The migrations to a type, with the type's version and its `TypeId`.
-    fn migrations(&self, ty: &Type) -> Option<(&[Migration], u32, TypeId)> {
+    /// The migrations to a type, with the type's version and its key.
+    fn migrations(&self, ty: &Type) -> Option<(&[Migration], u32, Key)> {
         let Type::Named(place) = ty else { return None };
         let (version, id) = (self.extended.types.get(*place)?.version, *self.ids.get(place)?);
         Some((self.migrations.get(&id)?, version, id))

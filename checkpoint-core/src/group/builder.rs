@@ -26,7 +26,7 @@ struct Word {
     state: String,
     background: bool,
     exit_codes: (u8, u8),
-    /// True if there are tables, whole or not.
+    /// True if there are tables, whole or not, or if rewinds set some aside.
     has_tables: bool,
 }
 
@@ -181,12 +181,15 @@ impl<T: Checkpoint> Table0<T> {
         let form = blake3::hash(&schema).to_hex();
         let state = format!("`{}` (form {})", name_of::<T>(program.schema()), &form[..8]);
         let ExitCodes { requeue, halted } = self.builder.exit_codes_in_environment()?;
-        let generations = self.root.as_ref().map(Checkpointer::generations).transpose()?;
+        let mut has_tables = false;
+        if let Some(root) = &self.root {
+            has_tables = !root.generations()?.is_empty() || !root.reader().home().rewound()?.is_empty();
+        }
         Ok(Word {
             state,
             background: self.builder.is_background(),
             exit_codes: (requeue, halted),
-            has_tables: generations.is_some_and(|generations| !generations.is_empty()),
+            has_tables,
         })
     }
 }

@@ -19,10 +19,11 @@ use super::turns::Turns;
 use crate::base::warnings::{Warnings, warn};
 use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
-use crate::outcome::{Decision, ExitCodes, Finished, LoadReport, SaveReason, SaveStarted, Saved, StopReason};
+use crate::outcome::{Decision, ExitCodes, LoadReport, SaveReason, SaveStarted, Saved, StopReason};
 use crate::outputs;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
+use crate::run::finished::Finished;
 use crate::schedule::Due;
 use crate::state::Checkpoint;
 use crate::store::{Disk, Metric};
@@ -554,7 +555,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let stands = self.stands(state, &metadata);
         let saved = match self.calls.gather(Ok(stands))?.into_iter().all(|stands| stands) {
             true => {
-                outputs::accept(&self.part.outputs().take_unaccepted());
+                if let Some((generation, counted)) = self.part.outputs().take_unaccepted() {
+                    outputs::accept(&counted, generation);
+                }
                 None
             }
             false => {
@@ -567,7 +570,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             root.halves().1.run.end();
         }
         let stopped = self.stop.take().map(|(_, reason)| reason);
-        let finished = Finished { saved, stopped, mirrored: None, exit_codes: self.exit_codes };
+        let finished = Finished { saved, stopped, mirrored: None, exit_codes: self.exit_codes, place: None };
         before.map(|_| finished).map_err(|failed| failed.error)
     }
 

@@ -33,8 +33,8 @@ struct Candidate {
     generation: u64,
     /// True if it was asked for, and there are newer ones.
     is_behind: bool,
-    /// True if newer tables are damaged.
-    has_skipped: bool,
+    /// True if no newer one was ever tried: none is damaged, and none is aside.
+    is_newest: bool,
     table: Table,
     manifest: Manifest,
 }
@@ -97,8 +97,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let loaded = loaded.and_then(|decoded| {
                 let age = match candidate.is_behind {
                     true => Age::Behind,
-                    false if tried.is_empty() && !candidate.has_skipped => Age::Newest,
-                    // A damaged generation may count on what is cut, and may be repaired.
+                    false if candidate.is_newest => Age::Newest,
+                    // One that is damaged or aside may count on what is cut, and may come back.
                     false => Age::Older,
                 };
                 self.part.outputs().check(&decoded.outputs, generation, age).map(|()| decoded)
@@ -225,7 +225,7 @@ impl Search {
 
     /// Returns the next table that is whole; `None` if there is no generation at all.
     fn next(&mut self, root: &mut Checkpointer<Table>) -> Result<Option<Candidate>, Error> {
-        let (reader, _) = root.halves();
+        let (reader, saver) = root.halves();
         while let Some(generation) = self.left.pop() {
             match reader.read(generation, &mut ArrayPool::default) {
                 Ok((decoded, _)) if decoded.state.shards.len() != decoded.state.size => {
@@ -243,14 +243,15 @@ impl Search {
                     }
                     let (table, manifest) = (*decoded.state, container.manifest().clone());
                     let is_behind = self.is_exact && self.has_newer;
-                    let has_skipped = !self.skipped.is_empty();
-                    return Ok(Some(Candidate { generation, is_behind, has_skipped, table, manifest }));
+                    let is_newest = saver.settled_writer().is_none_or(|writer| writer.last() <= generation);
+                    return Ok(Some(Candidate { generation, is_behind, is_newest, table, manifest }));
                 }
                 Err(error) if error.is_damage() && !self.is_exact => self.skip(generation, error),
                 Err(error) => return Err(error),
             }
         }
         if self.skipped.is_empty() {
+            reader.check_rewound()?;
             reader.look_for_missing(None);
             return reader.check_age(None).map(|()| None);
         }

@@ -54,6 +54,8 @@ mod load;
 mod meeting;
 #[cfg(test)]
 mod model;
+#[cfg(feature = "inspect")]
+mod parts;
 mod plan;
 mod reshard;
 mod save;
@@ -74,6 +76,8 @@ pub use checkpointer::GroupCheckpointer;
 #[cfg_attr(docsrs, doc(cfg(feature = "inspect")))]
 pub use files::{GroupArray, GroupCost, GroupFile};
 pub use meeting::Meeting;
+#[cfg(feature = "inspect")]
+pub(crate) use parts::check_parts;
 pub use reshard::Old;
 pub use sharded::{ShardElement, ShardError, Sharded};
 pub use shared::Shared;

@@ -5,7 +5,7 @@
 //!         each writes its part, durably, and removes nothing
 //! gather  the parts, or an error: then nothing is published
 //!         rank 0 saves the table, which makes the generation
-//! gather  its outcome, and what the table's directory keeps
+//! gather  its outcome, and the tables that are there or aside
 //!         each marks its directory, the first time, and removes its parts of all other generations
 //! ```
 
@@ -23,7 +23,7 @@ use crate::base::panics::message;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{Decision, Progress, SaveReason, SaveStarted, Saved};
-use crate::outputs;
+use crate::outputs::{self, Counted};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::checkpointer::grouped::Cost;
 use crate::run::lifecycle::SaveOutcome;
@@ -86,7 +86,7 @@ struct Facts {
 enum Verdict {
     Accepted {
         saved: Saved,
-        /// The generations that the table's directory keeps. `None` if that is not known just now:
+        /// The generations whose tables are there or aside. `None` if that is not known just now:
         /// then nothing is removed.
         kept: Option<BTreeSet<u64>>,
     },
@@ -235,8 +235,12 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     ) -> Result<Saved, Box<Failed>> {
         // A part that is refused lets no file go back.
         let counted = self.part.outputs().take_unaccepted();
+        let leave_open = |counted: &Option<(u64, Vec<Counted>)>| {
+            counted.iter().for_each(|(_, counted)| outputs::leave_open(counted));
+        };
         if self.calls.is_broken() {
             // Rank 0 may have got all answers: the part stays.
+            leave_open(&counted);
             let lost = facts.map_or_else(|error| error, |_| self.calls.lost("a member is lost"));
             return Err(lost.into());
         }
@@ -260,8 +264,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Some(verdict)
             }
         };
-        let verdicts = self.calls.gather(Ok(verdict))?;
+        let verdicts = self.calls.gather(Ok(verdict)).inspect_err(|_| leave_open(&counted))?;
         let Some(verdict) = verdicts.into_iter().next().flatten() else {
+            leave_open(&counted);
             return Err(self.calls.lost("rank 0 gave no verdict").into());
         };
         let watcher = self.part.halves().1.run.watcher.clone();
@@ -269,7 +274,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             Verdict::Accepted { saved, kept } => {
                 self.newest = Some((generation, attempt.name.clone()));
                 self.accepted.make();
-                outputs::accept(&counted);
+                if let Some((generation, counted)) = &counted {
+                    outputs::accept(counted, *generation);
+                }
                 if let Some(kept) = kept {
                     if let Some(writer) = self.part.halves().1.settled_writer() {
                         writer.retire_all_but(&kept);
@@ -281,6 +288,11 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Ok(saved)
             }
             Verdict::Refused { why, may_pass, may_exist, tolerated } => {
+                match &counted {
+                    counted if may_exist => leave_open(counted),
+                    Some((_, counted)) => outputs::abandon(counted),
+                    None => {}
+                }
                 if !may_exist && let Some(writer) = self.part.halves().1.settled_writer() {
                     writer.take_back(generation);
                 }
@@ -333,10 +345,14 @@ fn commit(
     (verdict, Some(not_begun))
 }
 
-/// The generations that must keep their parts: those in the directory, and those that this program
-/// knows of.
+/// The generations that must keep their parts: those whose tables are in the directory, those whose
+/// tables rewinds set aside, and those that this program knows of.
+///
+/// So a rewind moves tables alone, and a part that a table needs is in its place wherever the table
+/// is.
 fn kept(root: &mut Checkpointer<Table>) -> Option<BTreeSet<u64>> {
-    let listed = root.generations().ok()?;
+    let mut listed = root.generations().ok()?;
+    listed.extend(root.halves().0.home().rewound().ok()?);
     let mut kept = root.halves().1.settled_writer()?.known().clone();
     kept.extend(listed);
     Some(kept)

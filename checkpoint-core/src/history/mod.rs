@@ -53,7 +53,7 @@ use crate::store::{Directory, Home, RealDisk, absolute, name};
 pub(crate) const FILE: &str = name::HISTORY;
 
 /// The previous file.
-const FORMER: &str = "history.1.jsonl";
+const FORMER: &str = name::FORMER_HISTORY;
 
 /// Both files, oldest first.
 pub(crate) const FILES: [&str; 2] = [FORMER, FILE];

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::rewinding::check_no_pipeline;
+use super::rewinding::{check_is_whole, parts_elsewhere};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::history;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::{
-    CopyWay, Directory, Disk as _, Home as _, RANKS, RealDisk, absolute, check_file_size, copy_generation,
-    is_temporary, name, rank_of, temporary_name,
+    CopyWay, Directory, Disk, Home as _, RANKS, RealDisk, absolute, check_file_size, copy_generation,
+    is_temporary, name, of_rank, rank_of, temporary_name,
 };
 
 /// The most times that a directory is listed again because a generation disappeared while it was
@@ -42,9 +42,10 @@ pub struct Copied {
 }
 
 /// Copies a checkpoint directory, or that of a pipeline or a group, into a new one, also while a
-/// program saves there. It copies the generations, their pins, and the history. The new directory gets its name
-/// only once it is complete. It always loads the state that was the newest generation at some
-/// moment of the copying.
+/// program saves there. It copies the generations, their pins, the note of a
+/// [rewind](crate::Builder::rewind) by the program, and the history. What rewinds set aside stays
+/// behind. The new directory gets its name only once it is complete. It always loads the state that
+/// was the newest generation at some moment of the copying.
 ///
 /// Files are cloned or linked where the file system supports it, so that a copy takes no space. A
 /// later change to one of the directories never changes the other. Other programs that copy (`cp`,
@@ -98,8 +99,9 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Erro
 /// ```
 ///
 /// # Errors
-/// As [`copy`]; [`Error::NoSuchGeneration`], the error of that generation if it is damaged, and
-/// [`Error::InvalidSetting`] for a directory of a pipeline.
+/// As [`copy`]; [`Error::NoSuchGeneration`], the error of that generation if it or a part of it is
+/// damaged, and [`Error::InvalidSetting`] for a directory of a pipeline, that of one process of a
+/// group, and where parts of a group are on other machines.
 pub fn branch(
     from: impl AsRef<Path>,
     protection: &Protection,
@@ -107,9 +109,19 @@ pub fn branch(
     to: impl AsRef<Path>,
 ) -> Result<Copied, Error> {
     let (from, to) = (absolute(from)?, absolute(to)?);
-    check_no_pipeline(&from)?;
+    check_is_whole(&from)?;
     make(&from, &to, |from, made, copied| {
-        CheckpointReader::<()>::at(from, protection.clone())?.check_whole(generation)?;
+        let (file, container) = CheckpointReader::<()>::at(from, protection.clone())?.whole(generation)?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+        if let [rank, ..] = parts_elsewhere(from, (&file, &container), &disk, protection)?[..] {
+            return Err(Error::InvalidSetting {
+                setting: format!(
+                    "a branch from generation {generation} without {}",
+                    from.join(RANKS).join(of_rank(rank)).display()
+                ),
+                why: "a branch has the parts of all processes, each in its directory: bring them to one place first",
+            });
+        }
         fill_with_one(from, made, generation, copied)
     })
 }
@@ -154,10 +166,7 @@ fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -
         create_like(&ranks, &to_ranks)?;
         each(&ranks, |entry, name| {
             let part = open(entry);
-            let is_part = rank_of(name).is_some()
-                && entry.is_dir()
-                && (part.has(generation) || part.rewound()?.contains(&generation));
-            if !is_part {
+            if rank_of(name).is_none() || !entry.is_dir() || !part.has(generation) {
                 return Ok(());
             }
             let to = to_ranks.join(name);
@@ -210,7 +219,7 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
         Directory::new(from, Arc::<RealDisk>::clone(&disk)),
         Directory::new(to, Arc::<RealDisk>::clone(&disk)),
     );
-    let mut generations = copy_generations(&source, &target, copied)?;
+    let mut generations = copy_generations(&source, &target, |_| true, copied)?;
     if from.join(RANKS).is_dir() {
         generations = copy_parts(&source, &target, generations, copied)?;
     }
@@ -220,6 +229,11 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     for name in history::FILES {
         copy_small(&from.join(name), &to.join(name))?;
     }
+    // Without it, the program would go back once more.
+    each(from, |entry, name| match name::rewind(name) {
+        Some(_) => copy_small(entry, &to.join(name)),
+        None => Ok(()),
+    })?;
     for folder in [name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS, name::REDO] {
         let (from, to) = (from.join(folder), to.join(folder));
         let is_pipelines = folder == name::STEPS || from.with_file_name(name::STEPS).is_dir();
@@ -269,10 +283,16 @@ fn copy_produced(from: &Path, to: &Path, copied: &mut Copied) -> Result<(), Erro
     synced.map_err(|source| Error::writing("sync", to, source))
 }
 
-/// Copies the generations of a directory as they were at one moment, newest first.
-fn copy_generations(source: &Directory, target: &Directory, copied: &mut Copied) -> Result<Vec<u64>, Error> {
+/// Copies the wanted generations of a directory as they were at one moment, newest first.
+fn copy_generations(
+    source: &Directory,
+    target: &Directory,
+    is_wanted: impl Fn(u64) -> bool,
+    copied: &mut Copied,
+) -> Result<Vec<u64>, Error> {
     for _ in 0..MOST_LISTINGS {
-        let generations = source.generations()?;
+        let mut generations = source.generations()?;
+        generations.retain(|generation| is_wanted(*generation));
         let mut has_all = true;
         for generation in generations.iter().rev().filter(|generation| !target.has(**generation)) {
             let (from, to) = (source.location(*generation), target.location(*generation));
@@ -308,6 +328,7 @@ fn copy_parts(
     let disk = Arc::new(RealDisk::default());
     let (from, to) = (source.path().join(RANKS), target.path().join(RANKS));
     create_like(&from, &to)?;
+    let has_table = |generation| source.has(generation);
     for _ in 0..MOST_LISTINGS {
         let mut has_all = true;
         each(&from, |entry, name| {
@@ -320,11 +341,11 @@ fn copy_parts(
             }
             let source = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
             let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
-            let parts = copy_generations(&source, &target, copied)?;
+            // The table of another part may be aside.
+            let parts = copy_generations(&source, &target, |part| generations.contains(&part), copied)?;
             copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
-            // A process of a larger group that is no more has only older parts.
-            let newest = generations.last();
-            has_all &= parts.last() < newest || newest.is_none_or(|newest| parts.contains(newest));
+            // A process of another group has no part. Otherwise the table goes before its parts.
+            has_all &= generations.last().is_none_or(|newest| parts.contains(newest) || has_table(*newest));
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
         })?;
         if has_all {
@@ -332,7 +353,7 @@ fn copy_parts(
             return Ok(generations);
         }
         // The newest table is of a generation whose parts are gone: there is a newer one.
-        generations = copy_generations(source, target, copied)?;
+        generations = copy_generations(source, target, |_| true, copied)?;
     }
     let failed = io::Error::other("generations come and go faster than they can be copied");
     Err(Error::io("copy", source.path(), failed))

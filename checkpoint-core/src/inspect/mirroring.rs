@@ -80,16 +80,15 @@ pub fn mirror(
         }
     }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
-    let near = Near { home: Arc::new(Directory::new(&path, Arc::clone(&disk))), disk: Arc::clone(&disk) };
+    let home = Arc::new(Directory::new(&path, Arc::clone(&disk)));
+    let near = Near { home, disk: Arc::clone(&disk), guard: None };
     let far = mirror.by_hand(&path, Claiming::default(), protection, &disk)?;
-    let mut reached = far.reach(&near)?;
+    let (mut reached, standing) = far.reach(&near, true)?;
     let timing: Arc<dyn Timing> = Arc::new(Timer(Instant::now()));
     let mut updated = Updated::default();
-    match reached.standing()? {
-        Standing::Behind => updated = reached.update(u64::MAX, true, &timing)?,
-        // There is nothing to copy.
-        Standing::Ahead { .. } => {}
-        Standing::Apart { near, far } => return Err(reached.apart(near, far)),
+    // There is nothing to copy to a mirror that is ahead.
+    if standing == Standing::Behind {
+        updated = reached.update(u64::MAX, true, &timing)?;
     }
     let (mut verified, mut damaged_there) = (0, Vec::new());
     if verify {

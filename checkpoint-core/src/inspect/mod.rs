@@ -27,8 +27,11 @@
 //! # }
 //! ```
 
+mod checking;
 mod copying;
+mod importing;
 mod mirroring;
+mod newest;
 mod overview;
 mod pruning;
 mod rewinding;
@@ -36,10 +39,15 @@ mod subject;
 mod transfer;
 mod verification;
 
+pub use checking::{Check, CheckedField, Outcome, check};
 pub use copying::{Copied, branch, copy};
+pub use importing::{Imported, ImportedArray, MadeOfImport, import};
 pub use mirroring::{Mirrored, mirror};
+pub use newest::{newest, newest_in};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};
 pub use pruning::{Pruned, Pruning, prune, prune_in};
+#[cfg(all(test, feature = "group"))]
+pub(crate) use rewinding::rewind_on;
 pub use rewinding::{remove_rewound, rewind};
 pub use transfer::{copy_between, copy_from, copy_to};
 pub use verification::{
@@ -57,3 +65,7 @@ pub use crate::tree::{
     Header, Label, Limits, Member, Members, Node, Number, Outline, OutlineArray, OutlineMember, Part,
     Profile, Statistics, Value, write_npy, write_npz, write_safetensors,
 };
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -14,7 +14,8 @@ use crate::history::{self, Event, History};
 use crate::run::stamp;
 use crate::seal::Protection;
 use crate::store::{
-    self, Directory, Home, Keeping, Metrics, RANKS, RealDisk, Retention, RewoundFile, absolute, name, rank_of,
+    self, Directory, Disk, Home, Keeping, Metrics, RANKS, RealDisk, Retention, RewoundFile, absolute, name,
+    rank_of,
 };
 
 /// The content of a checkpoint directory.
@@ -76,8 +77,9 @@ pub struct GenerationOverview {
     pub path: PathBuf,
     /// The length of the file; of a group's checkpoint, that of all parts too.
     pub bytes: u64,
-    /// Its manifest, or the reason that it cannot be read. Its parts are not verified.
-    pub manifest: Result<Manifest, String>,
+    /// Its manifest, or the error of reading it: of damage, or of a file that is out of reach for
+    /// now. Its parts are not verified.
+    pub manifest: Result<Manifest, Arc<Error>>,
     /// The time that the program waited for the save, if the history has it.
     pub stall: Option<Duration>,
     /// The time until the save was on the disk, if the history has it.
@@ -96,8 +98,10 @@ pub struct SetAside {
     pub generation: u64,
     /// Its file.
     pub path: PathBuf,
-    /// The length of the file.
+    /// Its length, with those of the parts of a group.
     pub bytes: u64,
+    /// True if a pin keeps it.
+    pub pinned: bool,
 }
 
 /// Reads an overview of a checkpoint directory, with checkpoints saved under this protection. It
@@ -122,8 +126,8 @@ pub struct SetAside {
 /// ```
 ///
 /// # Errors
-/// If there is no such directory, if it cannot be listed, or if a generation cannot be read for a
-/// temporary reason.
+/// If there is no such directory, or if it cannot be listed. The error of one generation is in
+/// [`GenerationOverview::manifest`].
 pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overview, Error> {
     overview_of(&Subject::of_directory(&absolute(path)?, protection))
 }
@@ -132,7 +136,8 @@ pub fn overview(path: impl AsRef<Path>, protection: &Protection) -> Result<Overv
 /// `checkpointed-object-store`. There is no history, so it does not know the rules of the last run.
 ///
 /// # Errors
-/// If the place cannot be listed, or a generation cannot be read for a temporary reason.
+/// If the place cannot be listed. The error of one generation is in
+/// [`GenerationOverview::manifest`].
 pub fn overview_in(home: &Arc<dyn Home>, protection: &Protection) -> Result<Overview, Error> {
     overview_of(&Subject::of_home(home, protection))
 }
@@ -169,11 +174,15 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
         History::default()
     });
     let costs = costs(&history);
-    let parts = part_directories(path);
+    let parts = part_directories(path)?;
     let mut generations = generations(subject, numbers, &costs, &parts)?;
     let retention = retention(&history);
     if let Some(retention) = &retention {
-        let kept = kept(retention, &generations, &pinned);
+        let manifests = generations.iter().map(|generation| {
+            let manifest = generation.manifest.as_ref();
+            (generation.generation, manifest.map_err(|error| error.is_damage()))
+        });
+        let kept = kept(retention, manifests, &pinned);
         for generation in &mut generations {
             generation.kept = kept.get(&generation.generation).cloned().unwrap_or_default();
         }
@@ -187,7 +196,7 @@ pub(super) fn overview_of(subject: &Subject<'_>) -> Result<Overview, Error> {
     };
     let set_aside = directory.files_set_aside()?.into_iter().map(|(generation, path)| {
         let bytes = length_of(&path);
-        SetAside { generation, path, bytes }
+        SetAside { generation, path, bytes, pinned: false }
     });
     let set_aside = set_aside.collect();
     let rewound = rewound(&directory)?;
@@ -224,13 +233,14 @@ fn generations(
     let reader = subject.reader()?;
     let mut generations = Vec::new();
     for generation in numbers {
-        let manifest = match reader.manifest_as_listed(generation) {
+        let (manifest, length) = match reader.container_as_listed(generation) {
             Err(Error::NoSuchGeneration { .. }) => continue,
-            manifest => manifest.map_err(|error| error.to_string()),
+            Ok(container) => (Ok(container.manifest().clone()), container.length()),
+            Err(error) => (Err(Arc::new(error)), reader.length(generation).unwrap_or_default()),
         };
         let (stall, total) = costs.get(&generation).copied().unzip();
         let parts = parts.iter().map(|part| length_of(&part.location(generation)));
-        let bytes = reader.length(generation).unwrap_or_default() + parts.sum::<u64>();
+        let bytes = length + parts.sum::<u64>();
         let path = subject.home.location(generation);
         let kept = Vec::new();
         generations.push(GenerationOverview { generation, path, bytes, manifest, stall, total, kept });
@@ -256,18 +266,26 @@ fn kind_of(generations: &[GenerationOverview]) -> Option<Kind> {
 /// The files of generations that rewinds set aside.
 pub(super) fn rewound(directory: &Directory) -> Result<Vec<SetAside>, Error> {
     let files = directory.files_rewound()?.into_iter();
+    let parts = part_directories(directory.path())?;
     let aside = |(generation, file): (u64, RewoundFile)| {
-        let bytes = length_of(&file.path);
-        SetAside { generation, path: file.path, bytes }
+        let parts = parts.iter().map(|part| length_of(&part.location(generation)));
+        let bytes = length_of(&file.path) + parts.sum::<u64>();
+        let pinned = directory.is_pinned(generation, &file.path);
+        SetAside { generation, path: file.path, bytes, pinned }
     };
     Ok(files.map(aside).collect())
 }
 
 /// The directories of the parts of a group; empty for another directory.
-pub(super) fn part_directories(path: &Path) -> Vec<Directory> {
-    let entries = fs::read_dir(path.join(RANKS)).into_iter().flatten().flatten();
-    let ranks = entries.filter(|entry| rank_of(&entry.file_name()).is_some());
-    ranks.map(|entry| Directory::new(&entry.path(), Arc::new(RealDisk::default()))).collect()
+pub(super) fn part_directories(path: &Path) -> Result<Vec<Directory>, Error> {
+    let ranks = path.join(RANKS);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+    let names = match disk.list(&ranks) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names.map_err(|source| Error::io("list", &ranks, source))?,
+    };
+    let ranks = names.iter().filter(|name| rank_of(name).is_some()).map(|name| ranks.join(name));
+    Ok(ranks.map(|path| Directory::new(&path, Arc::clone(&disk))).collect())
 }
 
 /// The length of a file; 0 for an absent one.
@@ -275,27 +293,29 @@ pub(super) fn length_of(path: &Path) -> u64 {
     path.symlink_metadata().map_or(0, |metadata| metadata.len())
 }
 
-/// The generations that a retention keeps, each with the reasons.
-pub(super) fn kept(
+/// The generations that a retention keeps, each with the reasons. In the place of a manifest is true
+/// for damage, and false for one that cannot be read now.
+pub(super) fn kept<'m>(
     retention: &Retention,
-    generations: &[GenerationOverview],
+    generations: impl IntoIterator<Item = (u64, Result<&'m Manifest, bool>)>,
     pinned: &BTreeSet<u64>,
 ) -> BTreeMap<u64, Vec<Keeping>> {
-    let numbers: Vec<u64> = generations.iter().map(|generation| generation.generation).collect();
-    // No load uses a generation that was computed from changed inputs.
-    let is_unusable = |generation: &&GenerationOverview| match &generation.manifest {
-        Ok(manifest) => stamp::is_marked(manifest),
-        Err(_) => true,
-    };
-    let damaged = generations.iter().filter(is_unusable);
-    let damaged = damaged.map(|generation| generation.generation).collect();
-    let metrics: BTreeMap<u64, Metrics> = generations
-        .iter()
-        .filter_map(|generation| {
-            let manifest = generation.manifest.as_ref().ok()?;
-            Some((generation.generation, retention.metrics(manifest)))
-        })
-        .collect();
+    let (mut numbers, mut damaged, mut metrics) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+    for (generation, manifest) in generations {
+        numbers.push(generation);
+        // No load uses a generation that was computed from changed inputs.
+        let is_usable =
+            manifest.map_or_else(|is_damaged| !is_damaged, |manifest| !stamp::is_marked(manifest));
+        if !is_usable {
+            damaged.insert(generation);
+        }
+        let known = manifest.map(|manifest| retention.metrics(manifest));
+        match known {
+            Ok(known) => drop(metrics.insert(generation, known)),
+            Err(false) => drop(metrics.insert(generation, Metrics::Unread)),
+            Err(true) => {}
+        }
+    }
     retention.kept(&numbers, &damaged, pinned, &metrics)
 }
 

@@ -1,13 +1,15 @@
 //! Removes generations outside the retention, as a save would.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::overview::{Overview, SetAside, kept, overview_of, part_directories};
+use super::overview::{GenerationOverview, Overview, SetAside, kept, overview_of, part_directories};
 use super::subject::Subject;
+use super::verification::verdict;
+use crate::container::Manifest;
 use crate::error::Error;
 use crate::run::stamp;
 use crate::seal::Protection;
@@ -41,8 +43,8 @@ pub struct Pruned {
 ///
 /// Damaged generations do not count among those to keep: the newest are read and verified until
 /// enough are whole. If none is whole, nothing is removed. The files of damaged outputs that a
-/// pipeline moved out of the way go too, once newer generations than these are kept. Pinned generations stay. Unless it is a
-/// trial, no program may have the directory open for saving.
+/// pipeline moved out of the way go too, once newer generations than these are kept. Pinned
+/// generations stay. Unless it is a trial, no program may have the directory open for saving.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Protection, inspect};
@@ -107,31 +109,19 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
     let authenticated = protection.tag_key().is_some();
     let claiming = Claiming { durable: true, authenticated, ..Claiming::default() };
     let mut claim = if trial { None } else { Some(home.claim(&claiming)?) };
-    let Overview { mut generations, set_aside, .. } = if trial { seen } else { overview_of(subject)? };
-    let mut whole = 0;
-    for generation in generations.iter_mut().rev() {
-        if let Err(error) = subject.open(generation.generation)
-            && !error.is_damage()
-        {
-            return Err(error);
-        }
-        let may_be_used = generation.manifest.as_ref().is_ok_and(|manifest| !stamp::is_marked(manifest));
-        if may_be_used && whole < retention.last.get() {
-            let verdict = subject.verify(generation.generation);
-            let parts = verdict.parts.iter().filter_map(|part| part.problem.clone());
-            match verdict.problem.clone().into_iter().chain(parts).next() {
-                Some(problem) => generation.manifest = Err(problem),
-                None => whole += 1,
-            }
-        }
-    }
-    let reasons = kept(&retention, &generations, &home.pinned(&home.generations()?));
-    let removed = generations.iter().filter(|generation| !reasons.contains_key(&generation.generation));
+    let Overview { generations, set_aside, .. } = if trial { seen } else { overview_of(subject)? };
+    let condition = condition(subject, &generations, retention.last.get())?;
+    let manifests =
+        condition.iter().map(|(generation, found)| (*generation, found.as_ref().map_err(|_| true)));
+    let reasons = kept(&retention, manifests, &home.pinned(&home.generations()?));
+    let removed = generations.iter().filter(|generation| {
+        condition.contains_key(&generation.generation) && !reasons.contains_key(&generation.generation)
+    });
     let mut removed: Vec<Pruned> = removed
         .map(|generation| Pruned {
             generation: generation.generation,
             bytes: generation.bytes,
-            damage: generation.manifest.as_ref().err().cloned(),
+            damage: condition.get(&generation.generation).and_then(|found| found.as_ref().err().cloned()),
             path: generation.path.clone(),
         })
         .collect();
@@ -141,7 +131,7 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
     let oldest = reasons.iter().find(is_last).map(|(generation, _)| *generation);
     let aside = set_aside.into_iter().filter(|aside| oldest.is_some_and(|oldest| aside.generation < oldest));
     let aside: Vec<Pruned> = aside
-        .map(|SetAside { generation, path, bytes }| {
+        .map(|SetAside { generation, path, bytes, .. }| {
             let damage = Some("it was damaged, and its file was moved out of the way".to_owned());
             Pruned { generation, bytes, damage, path }
         })
@@ -149,10 +139,15 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
     if let Some(claim) = &mut claim {
         let mut stays = BTreeSet::new();
         for Pruned { generation, path, .. } in &removed {
-            let failed = |source| Error::writing("remove", path, source);
-            // `false`: the generation was pinned at this moment, or is being read.
-            if !claim.remove_at_once(*generation).map_err(failed)? {
-                stays.insert(*generation);
+            match claim.remove_at_once(*generation) {
+                Ok(true) => {}
+                // It was pinned at this moment, or is being read.
+                Ok(false) => drop(stays.insert(*generation)),
+                Err(source) => {
+                    // Another program may have taken the place over.
+                    claim.guard().check()?;
+                    return Err(Error::writing("remove", path, source));
+                }
             }
         }
         removed.retain(|pruned| !stays.contains(&pruned.generation));
@@ -161,13 +156,53 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
         }
         claim.sync()?;
         // The table is gone, and nothing refers to the parts of the group any more.
-        for part in directory.iter().flat_map(|path| part_directories(path)) {
+        let parts = directory.as_deref().map(part_directories).transpose()?.unwrap_or_default();
+        for part in parts {
             remove_parts(&part, &claiming, &removed)?;
         }
     }
     removed.extend(aside);
     removed.sort_by_key(|pruned| pruned.generation);
     Ok(Pruning { kept: reasons.into_iter().collect(), removed })
+}
+
+/// The manifest of each generation, or its damage. The newest are read and verified, until so many
+/// are whole. One that a program has removed meanwhile is left out.
+///
+/// # Errors
+/// A generation cannot be read now, and may be whole: no rule can say if it stays.
+fn condition(
+    subject: &Subject<'_>,
+    generations: &[GenerationOverview],
+    last: usize,
+) -> Result<BTreeMap<u64, Result<Manifest, String>>, Error> {
+    let mut condition = BTreeMap::new();
+    let mut whole = 0;
+    for generation in generations.iter().rev().map(|generation| generation.generation) {
+        // What the overview saw of it was another moment.
+        let file = match subject.open(generation) {
+            Ok(file) => file,
+            Err(error) if subject.was_removed(generation, &error)? => continue,
+            Err(error) if error.is_damage() => {
+                condition.insert(generation, Err(error.to_string()));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut found = Ok(file.manifest().clone());
+        if !stamp::is_marked(file.manifest()) && whole < last {
+            let (_, errors) = verdict(&subject.home.location(generation), Ok(file), subject.protection);
+            for error in errors {
+                if !error.is_damage() {
+                    return Err(error);
+                }
+                found = found.and_then(|_| Err(error.to_string()));
+            }
+            whole += usize::from(found.is_ok());
+        }
+        condition.insert(generation, found);
+    }
+    Ok(condition)
 }
 
 /// Removes the parts of generations that went, of one process of a group.

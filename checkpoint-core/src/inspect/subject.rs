@@ -1,5 +1,6 @@
 //! The place that is inspected: a directory, or a home elsewhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,7 +44,18 @@ impl<'p> Subject<'p> {
     /// Reads all of a generation.
     pub(super) fn verify(&self, generation: u64) -> Verdict {
         let path = self.home.location(generation);
-        let verdict = verdict(&path, self.open(generation), self.protection);
+        let (verdict, _) = verdict(&path, self.open(generation), self.protection);
         Verdict { generation: Some(generation), ..verdict }
+    }
+
+    /// True if a generation with this error was removed after it was listed. A save may have written
+    /// over its file meanwhile, so it may look damaged too.
+    pub(super) fn was_removed(&self, generation: u64, error: &Error) -> Result<bool, Error> {
+        let may_be_gone = match error {
+            Error::NoSuchGeneration { .. } => true,
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::StaleNetworkFileHandle => true,
+            error => error.is_damage(),
+        };
+        Ok(may_be_gone && !self.home.generations()?.contains(&generation))
     }
 }

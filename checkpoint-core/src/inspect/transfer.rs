@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::copying::{Copied, MOST_LISTINGS};
+use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{
     Claim, Claiming, CopyWay, Directory, Disk as _, Home, RANKS, RealDisk, absolute, name, temporary_name,
@@ -18,6 +19,10 @@ const PIECE: usize = 1 << 20;
 /// `ObjectHome` of the package `checkpointed-object-store`, also while a program saves in the
 /// directory. The place must have no generations yet.
 ///
+/// A store has no locks: a program that has opened the place, and has not saved there yet, would get
+/// [`Error::TakenOver`] at its first save. So a place that a program has opened once is refused,
+/// unless `take_over` is true.
+///
 /// The newest is copied first: after a copy that was interrupted, a restart there loads the newest
 /// of those that arrived, and the copy can only be repeated to another place. The history stays
 /// behind.
@@ -25,8 +30,8 @@ const PIECE: usize = 1 << 20;
 /// # Errors
 /// If there is no such directory, if the place has generations, or if it cannot be read or written.
 /// [`Error::InvalidSetting`] for the directory of a pipeline or of a group, which have directories
-/// inside.
-pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home) -> Result<Copied, Error> {
+/// inside, and for a place that a program has opened.
+pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home, take_over: bool) -> Result<Copied, Error> {
     let from = absolute(from)?;
     let metadata = from.metadata().map_err(|source| Error::io("copy", &from, source))?;
     if !metadata.is_dir() {
@@ -39,7 +44,7 @@ pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home) -> Result<Copied, Error> {
                   have these: copy it to a directory",
         });
     }
-    transfer(&Directory::new(&from, Arc::new(RealDisk::default())), to)
+    transfer(&Directory::new(&from, Arc::new(RealDisk::default())), to, take_over)
 }
 
 /// Copies the generations and the pins of another place to a new directory, also while a program
@@ -58,7 +63,7 @@ pub fn copy_from(from: &dyn Home, to: impl AsRef<Path>) -> Result<Copied, Error>
     // Removes itself if the copy fails.
     let mut made = temporary_name().tempdir_in(parent).map_err(failed)?;
     let disk = Arc::new(RealDisk::default());
-    let copied = transfer(from, &Directory::new(made.path(), Arc::<RealDisk>::clone(&disk)))?;
+    let copied = transfer(from, &Directory::new(made.path(), Arc::<RealDisk>::clone(&disk)), false)?;
     disk.rename(made.path(), &to).map_err(failed)?;
     made.disable_cleanup(true);
     disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;
@@ -70,32 +75,45 @@ pub fn copy_from(from: &dyn Home, to: impl AsRef<Path>) -> Result<Copied, Error>
 ///
 /// # Errors
 /// As [`copy_to`].
-pub fn copy_between(from: &dyn Home, to: &dyn Home) -> Result<Copied, Error> {
-    transfer(from, to)
+pub fn copy_between(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, Error> {
+    transfer(from, to, take_over)
 }
 
-fn transfer(from: &dyn Home, to: &dyn Home) -> Result<Copied, Error> {
+fn transfer(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, Error> {
     if !to.generations()?.is_empty() {
         return Err(Error::writing("create", to.path(), io::ErrorKind::AlreadyExists.into()));
     }
-    let mut claim = to.claim(&Claiming { durable: true, ..Claiming::default() })?;
     let path = to.path().to_owned();
     let mut copied = Copied { path, generations: Vec::new(), files: 0, bytes: 0, way: None };
+    // A claim may take the right to save from a program, so it comes only where there is a reason.
+    if from.generations()?.is_empty() {
+        return Ok(copied);
+    }
+    if !take_over && to.was_claimed()? {
+        return Err(Error::InvalidSetting {
+            setting: format!("the place {} to copy to", to.path().display()),
+            why: "a program has opened it, and may be about to save there: to copy nevertheless takes the place over, \
+                  and that program stops with an error; confirm that with --take-over, or choose another place",
+        });
+    }
+    let mut claim = to.claim(&Claiming { durable: true, ..Claiming::default() })?;
     let mut there = BTreeSet::new();
+    let mut no_files = BTreeSet::new();
     for _ in 0..MOST_LISTINGS {
         let mut has_all = true;
         for generation in from.generations()?.into_iter().rev() {
-            if there.contains(&generation) {
+            if there.contains(&generation) || no_files.contains(&generation) {
                 continue;
             }
             match transfer_one(from, &mut *claim, generation)? {
-                Some(bytes) => {
+                Transferred::Whole(bytes) => {
                     there.insert(generation);
                     copied.files += 1;
                     copied.bytes += bytes;
                     copied.way = Some(CopyWay::Copied);
                 }
-                None => has_all = false,
+                Transferred::NoFile => drop(no_files.insert(generation)),
+                Transferred::Gone => has_all = false,
             }
         }
         if has_all {
@@ -110,13 +128,28 @@ fn transfer(from: &dyn Home, to: &dyn Home) -> Result<Copied, Error> {
     Err(Error::io("copy", from.path(), source))
 }
 
-/// Copies one generation. Returns its length, or `None` where it was removed after the listing.
-fn transfer_one(from: &dyn Home, claim: &mut dyn Claim, generation: u64) -> Result<Option<u64>, Error> {
+/// The outcome for one generation.
+enum Transferred {
+    /// It was copied, and has this length.
+    Whole(u64),
+    /// It is no file, and was left out.
+    NoFile,
+    /// It was removed after the listing.
+    Gone,
+}
+
+/// Copies one generation.
+fn transfer_one(from: &dyn Home, claim: &mut dyn Claim, generation: u64) -> Result<Transferred, Error> {
     let path = from.location(generation);
     let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound && !from.has(generation);
     let source = match from.open(generation) {
         Ok(source) => source,
-        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) if is_gone(&error) => return Ok(Transferred::Gone),
+        // Anything but a file has no place in the copy; a load skips it too.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            warn(format!("{} is not copied: {error}", path.display()));
+            return Ok(Transferred::NoFile);
+        }
         Err(source) => return Err(Error::io("open", &path, source)),
     };
     let length = source.length();
@@ -128,7 +161,7 @@ fn transfer_one(from: &dyn Home, claim: &mut dyn Claim, generation: u64) -> Resu
         let piece = &mut piece[..now];
         match source.read_exact_at(piece, place) {
             Ok(()) => {}
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if is_gone(&error) => return Ok(Transferred::Gone),
             Err(source) => return Err(Error::io("read", &path, source)),
         }
         let written = draft.write_all(piece);
@@ -138,5 +171,5 @@ fn transfer_one(from: &dyn Home, claim: &mut dyn Claim, generation: u64) -> Resu
     let sealed = draft.seal()?;
     claim.guard().check()?;
     sealed.publish().outcome?;
-    Ok(Some(length))
+    Ok(Transferred::Whole(length))
 }

@@ -64,8 +64,8 @@ impl Verdict {
     }
 }
 
-/// Reads all of a checkpoint file and compares every checksum, as a load does with this protection. Of a checkpoint that a group
-/// saved, the parts of all processes are read too.
+/// Reads all of a checkpoint file and compares every checksum, as a load does with this protection.
+/// Of a checkpoint that a group saved, the parts of all processes are read too.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Protection, inspect};
@@ -83,18 +83,23 @@ pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     let given = path.as_ref();
     let opened = absolute(given).and_then(|path| File::open(&path, protection));
     let path = absolute(given).unwrap_or_else(|_| given.to_owned());
-    verdict(&path, opened, protection)
+    verdict(&path, opened, protection).0
 }
 
-/// Verifies a checkpoint that was opened.
+/// Verifies a checkpoint that was opened. Returns the verdict, and all that is wrong.
 #[cfg_attr(not(feature = "group"), allow(unused_variables, reason = "it opens the parts of a group"))]
-pub(super) fn verdict(path: &Path, opened: Result<File, Error>, protection: &Protection) -> Verdict {
+pub(super) fn verdict(
+    path: &Path,
+    opened: Result<File, Error>,
+    protection: &Protection,
+) -> (Verdict, Vec<Error>) {
     let path = path.to_owned();
     let file = match opened {
         Ok(file) => file,
         Err(error) => {
             let (condition, problem) = (condition([&error]), Some(error.to_string()));
-            return Verdict { path, generation: None, problem, parts: Vec::new(), condition };
+            let verdict = Verdict { path, generation: None, problem, parts: Vec::new(), condition };
+            return (verdict, vec![error]);
         }
     };
     let found = Found::in_file(&file, "");
@@ -102,7 +107,7 @@ pub(super) fn verdict(path: &Path, opened: Result<File, Error>, protection: &Pro
     let found = found.with_group(&file, protection);
     let condition = condition(found.errors.iter());
     let (generation, problem) = (Some(file.manifest().generation()), found.problem);
-    Verdict { path, generation, problem, parts: found.parts, condition }
+    (Verdict { path, generation, problem, parts: found.parts, condition }, found.errors)
 }
 
 /// What is wrong in a checkpoint.
@@ -191,7 +196,7 @@ pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
 /// whole, if it holds a state of the program's type.
 ///
 /// # Errors
-/// If the directory cannot be listed.
+/// If the directory cannot be listed. The error of one generation is in its verdict.
 pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
     verify_all(&Subject::of_directory(&absolute(path)?, protection))
 }
@@ -200,7 +205,7 @@ pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Resu
 /// `ObjectHome` of the package `checkpointed-object-store`. It reads all of them.
 ///
 /// # Errors
-/// If the place cannot be listed.
+/// If the place cannot be listed. The error of one generation is in its verdict.
 pub fn verify_in(home: &Arc<dyn Home>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
     verify_all(&Subject::of_home(home, protection))
 }
@@ -211,15 +216,14 @@ pub fn verify_one_in(home: &Arc<dyn Home>, generation: u64, protection: &Protect
 }
 
 fn verify_all(subject: &Subject<'_>) -> Result<Vec<Verdict>, Error> {
-    let home = &subject.home;
-    // A program that saves at the same time removes some.
-    let is_there = |verdict: &Verdict| {
-        let still = |generation| match subject.directory {
-            Some(_) => verdict.path.symlink_metadata().is_ok(),
-            None => home.has(generation),
-        };
-        verdict.is_whole() || verdict.generation.is_some_and(still)
-    };
-    let generations = home.generations()?.into_iter();
-    Ok(generations.map(|generation| subject.verify(generation)).filter(is_there).collect())
+    let generations = subject.home.generations()?.into_iter();
+    let mut verdicts: Vec<Verdict> = generations.map(|generation| subject.verify(generation)).collect();
+    if !verdicts.iter().all(Verdict::is_whole) {
+        // A program that saves at the same time removes some. Only a listing can tell.
+        let there = subject.home.generations()?;
+        let is_there =
+            |verdict: &Verdict| verdict.generation.is_some_and(|generation| there.contains(&generation));
+        verdicts.retain(|verdict| verdict.is_whole() || is_there(verdict));
+    }
+    Ok(verdicts)
 }

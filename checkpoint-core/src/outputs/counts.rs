@@ -1,7 +1,7 @@
 //! The bytes of a file that count, and the looks at files by their paths.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::end::{COVERED, End};
 use crate::base::warnings::warn;
@@ -17,6 +17,15 @@ pub(super) struct Counts {
     pub(super) length: u64,
     /// The hash of their end.
     pub(super) end: String,
+    /// The number of the file on its device; 0 where it is not known.
+    pub(super) inode: u64,
+}
+
+impl Counts {
+    /// True if the file is known to be the same by its number.
+    pub(super) fn is_known(&self, file: &dyn Growing) -> bool {
+        self.inode != 0 && self.inode == inode(file)
+    }
 }
 
 /// Checks that a file begins with the bytes that a state counts, as far as their length and their
@@ -75,10 +84,17 @@ pub(super) fn aside(
     let listed = disk.list(directory).ok()?;
     let mut numbers: Vec<u32> = listed.iter().filter_map(|found| number(found)).collect();
     numbers.sort_unstable();
-    numbers.into_iter().find_map(|number| {
+    let mut like = None;
+    for number in numbers {
         let aside = with_end(real, &format!(".{number}"));
-        look(disk, &aside, counts).ok().map(|file| (aside, file))
-    })
+        let Ok(file) = look(disk, &aside, counts) else { continue };
+        // More than one may begin with the same few bytes.
+        if counts.is_known(&*file) {
+            return Some((aside, file));
+        }
+        like.get_or_insert((aside, file));
+    }
+    like
 }
 
 /// Gives a file that was put aside its name back. Another file that has the name is put aside.
@@ -150,10 +166,33 @@ pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The path behind a symbolic link: a file that is put aside must stay on the disk that the user
-/// chose.
+/// The most symbolic links in a row, as for the system.
+const MOST_LINKS: u32 = 40;
+
+/// The path behind a symbolic link, also where there is no file yet: a file that is put aside must
+/// stay on the disk that the user chose.
 pub(super) fn behind_links(path: &Path) -> PathBuf {
-    let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    let real = if is_link { std::fs::canonicalize(path).ok() } else { None };
-    real.unwrap_or_else(|| path.to_owned())
+    let mut real = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = std::fs::read_link(&real) else { break };
+        real = real.parent().map_or_else(|| target.clone(), |parent| parent.join(&target));
+    }
+    real
+}
+
+/// The same path without `..`, if its directory exists: beside the checkpoint directory, such a path
+/// would lead elsewhere once the two are moved.
+pub(super) fn without_detours(path: &Path) -> PathBuf {
+    let has_detour = path.components().any(|part| part == Component::ParentDir);
+    let parent = path.parent().filter(|_| has_detour).and_then(|parent| std::fs::canonicalize(parent).ok());
+    match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// The number of a file on its device; 0 where the system has none.
+pub(super) fn inode(file: &dyn Growing) -> u64 {
+    // The number of the device may be another one after each start of the machine.
+    file.identity().ok().flatten().map_or(0, |identity| identity.1)
 }

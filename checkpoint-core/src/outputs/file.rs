@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::counts::{
-    Counts, MOST_NAMES, aside, behind_links, not_opened, open_to_write, put_aside, sync_names, take_back,
-    verify, with_end,
+    Counts, MOST_NAMES, aside, behind_links, inode, not_opened, open_to_write, put_aside, sync_names,
+    take_back, verify, with_end,
 };
 use super::end::End;
 use super::of_run::OfRun;
@@ -31,6 +31,7 @@ pub(super) struct OpenFile {
     disk: Arc<dyn Disk>,
     process: Process,
     file: Box<dyn Growing>,
+    inode: u64,
     state: Mutex<Written>,
     /// The runs that count on its bytes.
     runs: Mutex<Vec<Arc<OfRun>>>,
@@ -149,7 +150,8 @@ impl OpenFile {
         };
         let (process, path, state) = (Process::current(), path.to_owned(), Mutex::new(state));
         let (runs, syncing) = (Mutex::default(), Mutex::default());
-        Arc::new(OpenFile { path, real, disk, process, file, state, runs, syncing })
+        let inode = inode(&*file);
+        Arc::new(OpenFile { path, real, disk, process, file, inode, state, runs, syncing })
     }
 
     /// Adds a run that counts on its bytes. It stands for an earlier one of the same directory.
@@ -171,8 +173,18 @@ impl OpenFile {
         runs.iter().map(|run| run.promised(&self.path)).max().unwrap_or(0)
     }
 
+    /// True if a run keeps what is cut.
+    fn is_kept(&self) -> bool {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.iter().any(|run| run.keeps_cut())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
     }
 
     /// The bytes in the file.
@@ -245,9 +257,10 @@ impl OpenFile {
         self.write_waiting(state)?;
         self.check_length(state)?;
         self.cut_rest(state)?;
-        verify(&*self.file, &self.path, &Counts { length: counted, end: end.hash() })?;
+        let counts = Counts { length: counted, end: end.hash(), inode: self.inode };
+        verify(&*self.file, &self.path, &counts)?;
         let found = state.length;
-        self.cut(state, counted, found, keeps_cut)?;
+        self.cut(state, counted, found, keeps_cut || self.is_kept())?;
         state.owner = Weak::clone(value);
         Ok(())
     }

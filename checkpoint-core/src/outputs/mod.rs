@@ -4,6 +4,7 @@
 mod counts;
 mod end;
 mod file;
+mod kept;
 mod of_run;
 mod stored;
 mod value;
@@ -17,11 +18,14 @@ use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::kept::{OF_RUN, keep};
 #[cfg(feature = "group")]
 pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
 pub(crate) use self::of_run::saving_part;
-pub(crate) use self::of_run::{Counted, Found, OfRun, acknowledge, loading, resolve, saving, sync_all};
+pub(crate) use self::of_run::{
+    Counted, Found, Lengths, OfRun, abandon, acknowledge, leave_open, loading, resolve, saving, sync_all,
+};
 use self::stored::Stored;
 pub(crate) use self::value::Age;
 use self::value::Value;
@@ -29,6 +33,9 @@ use crate::error::{Error, OutputFault};
 use crate::schema::{Body, Field, Fields, Type};
 use crate::state::{Checkpoint, Types};
 use crate::store::RealDisk;
+
+/// The name of the type in a schema.
+pub(crate) const NAME: &str = "Appended";
 
 /// A file that grows with the run, as a field of the state: a log, a table, a trajectory.
 ///
@@ -69,11 +76,16 @@ use crate::store::RealDisk;
 ///   [`durable(false)`](crate::Builder::durable) nothing is synced: after a power cut the file may
 ///   be shorter than its checkpoint counts, or end in NULs. Then the load is an error, unless only
 ///   bytes before the last 4096 were lost.
+/// - **A line is written as a whole or not at all**: after an error of a `write!`, a `writeln!` or a
+///   `write_all`, none of its bytes count, and the call can be made again.
 /// - **A load cuts the file**: [`Checkpointer::load`](crate::Checkpointer::load) and its like, once
 ///   the whole state is loaded. A file that is shorter than the checkpoint counts, that is gone, or
 ///   that is another one is [`Error::Output`], and no file is changed. The last 4096 bytes that
-///   count show if it is the same file. [`keep_cut_outputs`](crate::Builder::keep_cut_outputs)
-///   keeps what is cut beside the file.
+///   count show if it is the same file. If fewer count, its number on the disk (the inode) must be the
+///   same, too: else what is cut is kept beside the file, with a warning.
+///   [`keep_cut_outputs`](crate::Builder::keep_cut_outputs) always keeps it, and so does a load after
+///   a rewind, or of an older generation in the place of a damaged one: `chain.csv.cut-at-300` has
+///   what came behind the first 300 bytes.
 /// - **Looking changes nothing.** A value from a [`CheckpointReader`](crate::CheckpointReader), or
 ///   from a generation that is not the newest, refuses to be written to. That of an older generation
 ///   can be written to once it was saved, or once
@@ -185,6 +197,17 @@ impl Write for Appended {
         Ok(bytes.len())
     }
 
+    /// Appends a formatted text as a whole, so that the same is true of `write!` and `writeln!`.
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        if let Some(text) = text.as_str() {
+            return self.write_all(text.as_bytes());
+        }
+        let mut whole = String::new();
+        let formatted = fmt::Write::write_fmt(&mut whole, text);
+        formatted.map_err(|_| io::Error::other("a value could not be formatted: its `Display` failed"))?;
+        self.write_all(whole.as_bytes())
+    }
+
     /// Hands the bytes that wait in memory to the operating system, so that other programs see
     /// them. A save does it by itself.
     fn flush(&mut self) -> io::Result<()> {
@@ -211,7 +234,13 @@ impl fmt::Debug for Appended {
 
 impl Serialize for Appended {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(kept) = kept::stored(self) {
+            return kept.serialize(serializer);
+        }
         let run = of_run::run_that_saves();
+        if run.is_some() {
+            self.value.create();
+        }
         let stored = self.value.stored(run.as_deref()).map_err(S::Error::custom)?;
         of_run::count(&self.value, stored.length);
         stored.serialize(serializer)
@@ -220,7 +249,11 @@ impl Serialize for Appended {
 
 impl<'de> Deserialize<'de> for Appended {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Appended, D::Error> {
-        let loaded = Value::loaded(Stored::deserialize(deserializer)?);
+        let stored = Stored::deserialize(deserializer)?;
+        if let Some(kept) = kept::output(&stored) {
+            return Ok(Appended::of(kept));
+        }
+        let loaded = Value::loaded(stored);
         of_run::add_loaded(&loaded.0);
         Ok(Appended::of(loaded))
     }
@@ -230,13 +263,14 @@ impl Checkpoint for Appended {
     const NAME: &'static str = "";
 
     fn schema(types: &mut Types) -> Type {
-        types.define_derived::<Self>("Appended", 1, |_| {
+        types.define_derived::<Self>(NAME, 1, |_| {
             let field = |name: &str, ty| Field { name: name.to_owned(), ty };
             Body::Struct(Fields::Named(vec![
                 field("path", Type::String),
                 field("run", Type::String),
                 field("length", Type::U64),
                 field("end", Type::String),
+                field("inode", Type::U64),
             ]))
         })
     }

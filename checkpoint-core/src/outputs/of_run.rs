@@ -26,25 +26,40 @@ pub(crate) struct OfRun {
     /// The checkpoint directory of the run; `None` for another place.
     path: Option<PathBuf>,
     durable: bool,
-    keeps_cut: bool,
+    /// True to keep what is cut: by the settings, or because of a rewind.
+    keeps_cut: AtomicBool,
     /// The files that states of this run had open.
     files: Mutex<Vec<Weak<OpenFile>>>,
     /// Outputs in parts of a state that were encoded earlier, as by `Scopes`.
     parts: Mutex<Vec<Counted>>,
-    /// Values with newer generations behind theirs, each with its generation.
+    /// Values that were loaded with newer generations behind theirs, each with its generation.
     behind: Mutex<Vec<(u64, Weak<Value>)>>,
-    /// The bytes that the newest checkpoint counts on, and those of a save that has begun: no file
-    /// is cut below them, whether it is open or not.
-    promised: Mutex<Lengths>,
+    /// The bytes that no file is cut below, whether it is open or not.
+    promised: Mutex<Promised>,
     /// An output that was closed, and that lost bytes: the next save or the end of the run tells.
     lost: Mutex<Option<Lost>>,
-    /// The bytes that the loaded generations count on.
-    loaded: Mutex<BTreeMap<u64, Lengths>>,
+    /// The bytes that generations count on which this run loaded or saved.
+    known: Mutex<BTreeMap<u64, Lengths>>,
     /// True for the part of a member: its group accepts a save later, or refuses it.
     is_part: AtomicBool,
-    /// The outputs of a part that was saved, and that the group has not accepted yet.
-    unaccepted: Mutex<Vec<Counted>>,
+    /// The outputs of a part that was saved, and that the group has not accepted yet, with its
+    /// generation.
+    unaccepted: Mutex<Option<(u64, Vec<Counted>)>>,
 }
+
+/// The bytes that checkpoints count on.
+#[derive(Debug, Default)]
+struct Promised {
+    /// Of the newest checkpoint.
+    newest: Lengths,
+    /// Of a save that has begun, and of parts of the state that were encoded for the next one.
+    saving: Lengths,
+    /// Of saves that failed, and whose checkpoint may be there all the same.
+    unknown: Lengths,
+}
+
+/// The most generations whose counts are known.
+const MOST_KNOWN: usize = 256;
 
 /// The path of an output, and the reason that bytes of it are lost.
 type Lost = (PathBuf, String);
@@ -122,8 +137,9 @@ impl<S> Drop for Restore<S> {
 pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
     let (encoded, mut counted) = saving_part(run, encode);
     counted.extend(lock(&run.parts).iter().cloned());
+    // The sync before the checkpoint tells of it.
     if let Some((path, _)) = &*lock(&run.lost) {
-        counted.push(run.without_value(path.clone(), 0));
+        counted.push(run.without_value(path.clone(), run.promised(path)));
     }
     (encoded, counted)
 }
@@ -156,7 +172,7 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
     SAVING.with_borrow_mut(|saving| {
         let Some(Saving { run, counted }) = saving else { return };
         let path = value.path();
-        add(&mut lock(&run.promised), path.clone(), length);
+        add(&mut lock(&run.promised).saving, path.clone(), length);
         if let Some(file) = &file {
             run.note(file);
         }
@@ -189,25 +205,56 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
     Ok(())
 }
 
+fn run_of(counted: &[Counted]) -> Option<Arc<OfRun>> {
+    counted.iter().find_map(|counted| counted.run.upgrade())
+}
+
+/// Notes that the save of these ended without a checkpoint: nothing counts on their bytes.
+pub(crate) fn abandon(counted: &[Counted]) {
+    if let Some(run) = run_of(counted) {
+        run.abandon();
+    }
+}
+
+/// Notes that it is unknown if the save of these left a checkpoint.
+pub(crate) fn leave_open(counted: &[Counted]) {
+    if let Some(run) = run_of(counted) {
+        let mut promised = lock(&run.promised);
+        for Counted { path, length, .. } in counted {
+            add(&mut promised.unknown, path.clone(), *length);
+        }
+        promised.saving.clear();
+    }
+}
+
 /// Notes that the checkpoint is the newest from now on; that of a part, once its group accepts it.
-pub(crate) fn acknowledge(counted: &[Counted]) {
-    match counted.iter().find_map(|counted| counted.run.upgrade()) {
-        Some(run) if run.is_part.load(Ordering::Acquire) => *lock(&run.unaccepted) = counted.to_vec(),
-        _ => accept(counted),
+pub(crate) fn acknowledge(counted: &[Counted], generation: u64) {
+    match run_of(counted) {
+        Some(run) if run.is_part.load(Ordering::Acquire) => {
+            *lock(&run.unaccepted) = Some((generation, counted.to_vec()));
+        }
+        _ => accept(counted, generation),
     }
 }
 
 /// Notes that the checkpoint is the newest from now on.
-pub(crate) fn accept(counted: &[Counted]) {
+pub(crate) fn accept(counted: &[Counted], generation: u64) {
     // All counts come first: two values may count bytes of one file.
-    if let Some(run) = counted.iter().find_map(|counted| counted.run.upgrade()) {
+    if let Some(run) = run_of(counted) {
         let mut lengths = Lengths::new();
         for Counted { path, length, .. } in counted {
             add(&mut lengths, path.clone(), *length);
         }
-        lock(&run.promised).extend(lengths);
+        run.know(generation, lengths.clone());
+        let mut promised = lock(&run.promised);
+        promised.newest.extend(lengths);
+        (promised.saving, promised.unknown) = Default::default();
     }
-    for (value, _) in counted.iter().filter_map(|counted| counted.value.as_ref()) {
+    for Counted { value, run, .. } in counted {
+        let Some((value, _)) = value else { continue };
+        if let Some(run) = run.upgrade() {
+            run.forget_behind(value);
+        }
         if let Err(error) = value.was_saved() {
             warn(format!("an output keeps what the checkpoint does not count, until the next load: {error}"));
         }
@@ -234,13 +281,13 @@ impl OfRun {
             disk,
             path,
             durable,
-            keeps_cut,
+            keeps_cut: AtomicBool::new(keeps_cut),
             files: Mutex::default(),
             parts: Mutex::default(),
             behind: Mutex::default(),
             promised: Mutex::default(),
             lost: Mutex::default(),
-            loaded: Mutex::default(),
+            known: Mutex::default(),
             is_part: AtomicBool::new(false),
             unaccepted: Mutex::default(),
         })
@@ -251,7 +298,7 @@ impl OfRun {
     }
 
     pub(super) fn keeps_cut(&self) -> bool {
-        self.keeps_cut
+        self.keeps_cut.load(Ordering::Acquire)
     }
 
     /// The directory that holds the checkpoint directory.
@@ -321,7 +368,9 @@ impl OfRun {
 
     /// The number of bytes of a file that a checkpoint of this run counts on.
     pub(super) fn promised(&self, path: &Path) -> u64 {
-        lock(&self.promised).get(path).copied().unwrap_or(0)
+        let Promised { newest, saving, unknown } = &*lock(&self.promised);
+        let of = |lengths: &&Lengths| lengths.get(path).copied();
+        [newest, saving, unknown].iter().filter_map(of).max().unwrap_or(0)
     }
 
     /// True if the other run has the same checkpoint directory.
@@ -332,7 +381,7 @@ impl OfRun {
     /// Takes over what an earlier run of this directory has promised about a file.
     pub(super) fn inherit(&self, earlier: &OfRun, path: &Path) {
         let length = earlier.promised(path);
-        lock(&self.promised).entry(path.to_owned()).or_insert(length);
+        lock(&self.promised).newest.entry(path.to_owned()).or_insert(length);
     }
 
     /// Notes that this is the run of a member of a group.
@@ -343,8 +392,29 @@ impl OfRun {
 
     /// The outputs of the part that was saved last. Only a group that accepts it lets files go back.
     #[cfg(feature = "group")]
-    pub(crate) fn take_unaccepted(&self) -> Vec<Counted> {
-        std::mem::take(&mut *lock(&self.unaccepted))
+    pub(crate) fn take_unaccepted(&self) -> Option<(u64, Vec<Counted>)> {
+        lock(&self.unaccepted).take()
+    }
+
+    /// Notes that the save that was begun ended without a checkpoint.
+    pub(crate) fn abandon(&self) {
+        let mut saving = Lengths::new();
+        // Parts stay as they were encoded, and the next save counts on them.
+        for Counted { path, length, .. } in lock(&self.parts).iter() {
+            add(&mut saving, path.clone(), *length);
+        }
+        lock(&self.promised).saving = saving;
+    }
+
+    /// Notes what a generation counts on.
+    fn know(&self, generation: u64, lengths: Lengths) {
+        let mut known = lock(&self.known);
+        known.insert(generation, lengths);
+        if known.len() > MOST_KNOWN
+            && let Some(oldest) = known.keys().copied().find(|oldest| *oldest != generation)
+        {
+            known.remove(&oldest);
+        }
     }
 
     /// Sets the outputs in parts of the state that were encoded earlier.
@@ -366,8 +436,8 @@ impl OfRun {
     /// Notes that the newest checkpoint counts on these, also before they are decoded.
     #[cfg(feature = "scopes")]
     pub(crate) fn promise(&self, counted: Vec<Counted>) {
-        let mut promised = lock(&self.promised);
-        counted.into_iter().for_each(|Counted { path, length, .. }| add(&mut promised, path, length));
+        let newest = &mut lock(&self.promised).newest;
+        counted.into_iter().for_each(|Counted { path, length, .. }| add(newest, path, length));
     }
 
     fn without_value(self: &Arc<Self>, path: PathBuf, length: u64) -> Counted {
@@ -428,9 +498,10 @@ impl OfRun {
             }
         }
         if age != Age::Behind {
-            lock(&self.promised).extend(lengths.clone());
+            lock(&self.promised).newest.extend(lengths.clone());
         }
-        lock(&self.loaded).insert(generation, lengths);
+        self.know(generation, lengths);
+        lock(&self.behind).retain(|(_, value)| value.strong_count() > 0);
         Ok(())
     }
 
@@ -449,17 +520,54 @@ impl OfRun {
         }
     }
 
-    /// Notes that a generation is the newest now: the newer ones were removed.
-    pub(crate) fn is_newest(&self, generation: u64) {
-        if let Some(lengths) = lock(&self.loaded).get(&generation) {
-            lock(&self.promised).extend(lengths.clone());
-        }
-        lock(&self.behind).retain(|(behind, value)| {
-            let is_behind = *behind != generation;
-            if !is_behind && let Some(value) = value.upgrade() {
-                value.is_newest();
+    /// True if a state may have outputs, as far as this run has met any.
+    pub(crate) fn has_any(&self) -> bool {
+        !lock(&self.files).is_empty() || lock(&self.known).values().any(|lengths| !lengths.is_empty())
+    }
+
+    /// Checks that the files have what the outputs of a state count on, and changes none: a load of
+    /// it is to succeed. Returns the counts.
+    pub(crate) fn counts_of(self: &Arc<Self>, found: &Found) -> Result<Lengths, Error> {
+        let mut lengths = Lengths::new();
+        for value in found.iter().filter_map(Weak::upgrade) {
+            value.give_to(self, Age::Newest)?;
+            if let Some((path, length)) = value.of_run() {
+                add(&mut lengths, path, length);
             }
-            is_behind && value.strong_count() > 0
+        }
+        Ok(lengths)
+    }
+
+    /// Notes a rewind to a generation that counts on these bytes. From now on, what is cut is kept:
+    /// a generation that is aside may count on it.
+    pub(crate) fn went_back(&self, generation: u64, lengths: Option<Lengths>) {
+        self.keeps_cut.store(true, Ordering::Release);
+        if let Some(lengths) = lengths {
+            self.know(generation, lengths);
+        }
+        self.is_newest(generation);
+    }
+
+    /// Notes that a generation is the newest now. Only values of that one may be written to, of
+    /// those that were loaded with newer ones behind them.
+    pub(crate) fn is_newest(&self, generation: u64) {
+        let mut known = lock(&self.known);
+        known.retain(|known, _| *known <= generation);
+        if let Some(lengths) = known.get(&generation).cloned() {
+            let mut promised = lock(&self.promised);
+            promised.newest.extend(lengths);
+            (promised.saving, promised.unknown) = Default::default();
+        }
+        drop(known);
+        lock(&self.behind).retain(|(of, value)| {
+            let Some(value) = value.upgrade() else { return false };
+            value.is_behind(*of != generation);
+            true
         });
+    }
+
+    /// Forgets the generation of a value that was saved anew.
+    fn forget_behind(&self, value: &Arc<Value>) {
+        lock(&self.behind).retain(|(_, known)| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(value)));
     }
 }

@@ -15,4 +15,7 @@ pub(super) struct Stored {
     pub(super) length: u64,
     /// The hash of their end.
     pub(super) end: String,
+    /// The number of the file on its device; 0 where it is not known.
+    #[serde(default)]
+    pub(super) inode: u64,
 }

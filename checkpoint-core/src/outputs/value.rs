@@ -1,13 +1,14 @@
 //! One value of [`Appended`](super::Appended): the file, and the number of its bytes that count.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use super::counts::{Counts, find, is_one_file, look, verify};
-use super::end::End;
+use super::counts::{Counts, find, is_one_file, look, verify, without_detours};
+use super::end::{COVERED, End};
 use super::file::OpenFile;
 use super::of_run::OfRun;
 use super::stored::Stored;
+use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Place, Process, RealDisk};
 
@@ -15,6 +16,8 @@ use crate::store::{Disk, Place, Process, RealDisk};
 #[derive(Debug)]
 pub(crate) struct Value {
     inner: Mutex<Inner>,
+    /// The path and the length, for a forked process that cannot have the rest.
+    shown: Mutex<(PathBuf, u64)>,
     owner: Owner,
     /// The process that made the value.
     process: Process,
@@ -89,20 +92,26 @@ impl Value {
 
     fn new(file: Whereabouts, length: u64, end: Ending) -> Owned {
         let (run, is_behind, keeps_cut) = (None, false, false);
-        Value::of(Inner { file, length, end, run, is_behind, keeps_cut })
+        Value::of(Inner { file, length, end, run, is_behind, keeps_cut }, Process::current())
     }
 
-    fn of(inner: Inner) -> Owned {
+    fn of(inner: Inner, process: Process) -> Owned {
         let proof = Arc::new(());
-        let (inner, owner, process) = (Mutex::new(inner), Arc::downgrade(&proof), Process::current());
-        (Arc::new(Value { inner, owner, process }), proof)
+        let shown = Mutex::new((inner.path(), inner.length));
+        let (inner, owner) = (Mutex::new(inner), Arc::downgrade(&proof));
+        (Arc::new(Value { inner, shown, owner, process }), proof)
     }
 
-    /// Another value that counts the same bytes.
+    /// Another value that counts the same bytes. It belongs to the same process.
     pub(super) fn copy(&self) -> Owned {
-        let inner = self.inner().clone();
-        let behind = inner.run.clone().filter(|_| inner.is_behind);
-        let copied = Value::of(inner);
+        let Some(inner) = self.inner_at_fork().map(|inner| inner.clone()) else {
+            let ((path, length), end) = (self.shown(), Ending::Hashed(String::new()));
+            let file = Whereabouts::Named(Place::of(&path), Arc::new(RealDisk::default()));
+            let inner = Inner { file, length, end, run: None, is_behind: false, keeps_cut: false };
+            return Value::of(inner, self.process);
+        };
+        let behind = inner.run.clone().filter(|_| inner.is_behind && self.check_process().is_ok());
+        let copied = Value::of(inner, self.process);
         if let Some(run) = behind {
             run.copy_behind(self, &copied.0);
         }
@@ -115,7 +124,7 @@ impl Value {
         if self.process.id() == std::process::id() {
             return Ok(());
         }
-        let (path, counted) = (PathBuf::from("the output"), 0);
+        let (path, counted) = self.shown();
         Err(Error::Output { path, counted, fault: OutputFault::OtherProcess })
     }
 
@@ -123,17 +132,59 @@ impl Value {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, where a forked process can have it.
+    fn inner_at_fork(&self) -> Option<MutexGuard<'_, Inner>> {
+        if self.check_process().is_ok() {
+            return Some(self.inner());
+        }
+        match self.inner.try_lock() {
+            Ok(inner) => Some(inner),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The last known path and length.
+    fn shown(&self) -> (PathBuf, u64) {
+        match self.shown.try_lock() {
+            Ok(shown) => shown.clone(),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().clone(),
+            Err(TryLockError::WouldBlock) => (PathBuf::from("the output"), 0),
+        }
+    }
+
+    fn show(&self, inner: &Inner) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.0 != inner.shown_path() {
+            shown.0 = inner.path();
+        }
+        shown.1 = inner.length;
+    }
+
     pub(super) fn path(&self) -> PathBuf {
-        self.inner().path()
+        self.inner_at_fork().map_or_else(|| self.shown().0, |inner| inner.path())
     }
 
     pub(super) fn length(&self) -> u64 {
-        self.inner().length
+        self.inner_at_fork().map_or_else(|| self.shown().1, |inner| inner.length)
+    }
+
+    /// Creates the file of a value that was only named, so that a save knows it again. An error is
+    /// one of the save, which looks once more.
+    pub(super) fn create(&self) {
+        if self.check_process().is_ok() {
+            let mut inner = self.inner();
+            if matches!(inner.file, Whereabouts::Named(..)) {
+                let _ = inner.open(&self.owner);
+            }
+        }
     }
 
     /// The form in a checkpoint. `run` is the run that saves.
     pub(super) fn stored(&self, run: Option<&OfRun>) -> Result<Stored, String> {
-        let inner = self.inner();
+        let Some(inner) = self.inner_at_fork() else {
+            return Err("this process was forked while its parent used the output".to_owned());
+        };
         let path = match &inner.file {
             Whereabouts::Named(place, _) => place.absolute().map_err(|error| error.to_string())?,
             Whereabouts::Open(file) => file.path().to_owned(),
@@ -147,12 +198,13 @@ impl Value {
         let path = path.to_str().ok_or_else(|| {
             format!("the path {} is not UTF-8, so no checkpoint can have it: rename the file", path.display())
         })?;
-        Ok(Stored { path: path.to_owned(), run, length: inner.length, end: inner.end.hash() })
+        let Counts { length, end, inode } = inner.counts();
+        Ok(Stored { path: path.to_owned(), run, length, end, inode })
     }
 
     /// The open file, if there is one.
     pub(super) fn open_file(&self) -> Option<Arc<OpenFile>> {
-        match &self.inner().file {
+        match &self.inner_at_fork()?.file {
             Whereabouts::Open(file) => Some(Arc::clone(file)),
             _ => None,
         }
@@ -160,7 +212,7 @@ impl Value {
 
     /// Notes the run that saves the value.
     pub(super) fn belongs_to(&self, run: &Arc<OfRun>) {
-        let mut inner = self.inner();
+        let Some(mut inner) = self.inner_at_fork() else { return };
         if inner.run.is_none() && !matches!(inner.file, Whereabouts::Loaded(..)) {
             inner.run = Some(Arc::clone(run));
         }
@@ -169,11 +221,13 @@ impl Value {
 
     /// Finds the file of a value that was loaded: `directory` holds the checkpoint directory.
     pub(super) fn resolve(&self, directory: Option<&Path>) {
-        if let Whereabouts::Loaded(stored, path) = &mut self.inner().file
+        let mut inner = self.inner();
+        if let Whereabouts::Loaded(stored, path) = &mut inner.file
             && let Some(directory) = directory
         {
             *path = directory.join(&stored.path);
         }
+        self.show(&inner);
     }
 
     /// Checks the file of a value that was loaded by its run, which may go on with it from now on.
@@ -185,12 +239,29 @@ impl Value {
             return Ok(());
         }
         let is_behind = age == Age::Behind;
+        let mut doubt = None;
         if !is_behind && (inner.length > 0 || run.disk().exists(path)) {
-            find(&**run.disk(), path, &inner.counts())?;
+            let counts = inner.counts();
+            let file = find(&**run.disk(), path, &counts)?;
+            // Many tables begin with the same line, and every file begins with no byte at all.
+            if !counts.is_known(&*file) && inner.length < COVERED as u64 {
+                doubt = file.length().ok().filter(|length| *length > inner.length);
+            }
         }
         // A directory that moved may be a copy, whose original counts on more.
-        inner.keeps_cut = run.keeps_cut() || age != Age::Newest || run.is_elsewhere(&stored.run);
+        let is_moved = run.is_elsewhere(&stored.run);
+        let (path, counted) = (path.clone(), inner.length);
+        inner.keeps_cut = run.keeps_cut() || age != Age::Newest || is_moved || doubt.is_some();
         (inner.run, inner.is_behind) = (Some(Arc::clone(run)), is_behind);
+        drop(inner);
+        if let Some(length) = doubt {
+            warn(format!(
+                "{} has {length} bytes, of which the checkpoint counts on the first {counted}, and it may be another file than \
+                 the one that was saved: what is cut off is kept in {}.cut-at-{counted}",
+                path.display(),
+                path.display()
+            ));
+        }
         Ok(())
     }
 
@@ -218,9 +289,9 @@ impl Value {
         inner.open(&self.owner).map(drop)
     }
 
-    /// Lets the value be written to: the newer generations are gone.
-    pub(super) fn is_newest(&self) {
-        self.inner().is_behind = false;
+    /// Notes if there are newer generations than that of the value: then it is not written to.
+    pub(super) fn is_behind(&self, is_behind: bool) {
+        self.inner().is_behind = is_behind;
     }
 
     /// The newest checkpoint has this value now: the file goes back to it, unless another value
@@ -258,6 +329,7 @@ impl Value {
             end.push(bytes);
             *length += bytes.len() as u64;
         }
+        self.show(&inner);
         Ok(())
     }
 
@@ -293,7 +365,7 @@ impl Value {
     /// Goes on in another file.
     pub(super) fn continue_in(&self, path: &Path) -> Result<(), Error> {
         self.check_process()?;
-        let path = Place::of(path).absolute()?;
+        let path = without_detours(&Place::of(path).absolute()?);
         let mut inner = self.inner();
         let is_ours = inner.run.is_some() || !matches!(inner.file, Whereabouts::Loaded(..));
         if inner.path() == path && is_ours {
@@ -310,6 +382,7 @@ impl Value {
         }
         if let Whereabouts::Named(place, _) = &mut inner.file {
             *place = Place::of(&path);
+            self.show(&inner);
             return Ok(());
         }
         if let Whereabouts::Open(file) = &inner.file {
@@ -327,21 +400,31 @@ impl Value {
             (file, end)
         };
         (inner.file, inner.end, inner.is_behind) = (Whereabouts::Open(file), Ending::Known(end), false);
+        self.show(&inner);
         Ok(())
     }
 }
 
 impl Inner {
     fn path(&self) -> PathBuf {
+        self.shown_path().to_owned()
+    }
+
+    fn shown_path(&self) -> &Path {
         match &self.file {
-            Whereabouts::Named(place, _) => place.shown().to_owned(),
-            Whereabouts::Loaded(_, path) => path.clone(),
-            Whereabouts::Open(file) => file.path().to_owned(),
+            Whereabouts::Named(place, _) => place.shown(),
+            Whereabouts::Loaded(_, path) => path,
+            Whereabouts::Open(file) => file.path(),
         }
     }
 
     fn counts(&self) -> Counts {
-        Counts { length: self.length, end: self.end.hash() }
+        let inode = match &self.file {
+            Whereabouts::Named(..) => 0,
+            Whereabouts::Open(file) => file.inode(),
+            Whereabouts::Loaded(stored, _) => stored.inode,
+        };
+        Counts { length: self.length, end: self.end.hash(), inode }
     }
 
     fn fault(&self, fault: OutputFault) -> Error {
@@ -361,7 +444,8 @@ impl Inner {
         let (file, end) = match (&self.file, &self.run) {
             (Whereabouts::Open(file), _) => return Ok(Arc::clone(file)),
             (Whereabouts::Named(place, disk), _) => {
-                (OpenFile::create(Arc::clone(disk), &place.absolute()?, value)?, End::default())
+                let path = without_detours(&place.absolute()?);
+                (OpenFile::create(Arc::clone(disk), &path, value)?, End::default())
             }
             (Whereabouts::Loaded(..), None) => return Err(self.fault(OutputFault::OtherRun)),
             (Whereabouts::Loaded(_, path), Some(run)) => {
@@ -381,5 +465,37 @@ impl Inner {
         }
         (self.file, self.end) = (Whereabouts::Open(Arc::clone(&file)), Ending::Known(end));
         Ok(file)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forked_process_waits_for_no_thread_of_its_parent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.csv");
+        let (mut value, _owner) = Value::named(&path, Arc::new(RealDisk::default()));
+        value.append(b"four").unwrap();
+        Arc::get_mut(&mut value).unwrap().process = Process::another();
+        // A thread of the parent has the content, for ever.
+        let held = value.inner();
+        assert_eq!((value.path(), value.length()), (path.clone(), 4));
+        let (copy, _owner) = value.copy();
+        assert_eq!((copy.path(), copy.length()), (path.clone(), 4));
+        assert!(value.stored(None).is_err());
+        assert!(value.open_file().is_none());
+        for value in [&value, &copy] {
+            let Error::Output { path: found, counted, fault } = value.append(b"x").unwrap_err() else {
+                panic!("another error");
+            };
+            assert_eq!((found, counted, fault), (path.clone(), 4, OutputFault::OtherProcess));
+            value.flush().unwrap_err();
+            value.continue_in(Path::new("/other")).unwrap_err();
+        }
+        drop(held);
+        assert_eq!(value.stored(None).unwrap().length, 4);
     }
 }

@@ -25,6 +25,7 @@ use crate::run::read_back::{Net, ReadBack};
 use crate::run::reader::CheckpointReader;
 use crate::run::saver::Saver;
 use crate::run::stamp::Stamp;
+use crate::run::watcher::Watcher;
 use crate::schedule::{Pacer, Schedule};
 use crate::state::Checkpoint;
 use crate::stop::{self, SharedStop, Stop};
@@ -68,6 +69,8 @@ pub struct Builder<T, O = Checkpointer<T>> {
     stop: stop::Settings,
     history: bool,
     watcher: Callback<Progress>,
+    /// True to write a line on standard error for each save.
+    saves_to_stderr: bool,
     on_failed_save: OnFailedSave,
     /// True for a directory that the library keeps for itself: the environment does not change it.
     is_of_library: bool,
@@ -112,6 +115,7 @@ impl<T, O> Builder<T, O> {
             stop: stop::Settings::default(),
             history: true,
             watcher: Callback::default(),
+            saves_to_stderr: false,
             on_failed_save: OnFailedSave::default(),
             is_of_library: false,
             stamp: Stamp::default(),
@@ -212,7 +216,9 @@ impl<T, O> Builder<T, O> {
 
     /// Keeps the first generation of each interval, as long as it is not older than `up_to`: one an
     /// hour for a day, one a day for a month. Call it once for each interval. Times are those of the
-    /// saves by the clock of the machine, ages are counted back from the newest save.
+    /// saves by the clock of the machine, ages are counted back from the newest save. One save with
+    /// a clock that is ahead removes nothing: if it is more than `up_to` after the save before it,
+    /// ages are counted from that one, until another save confirms it.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -287,7 +293,8 @@ impl<T, O> Builder<T, O> {
     /// as by [`Checkpointer::rewind`]. The directory remembers it, so a program that says it at
     /// each start goes back at the first one only, and goes on from its newest save after that.
     /// Another number goes back once more. To go back to the same one twice, use
-    /// `ckpt rewind DIR N`.
+    /// `ckpt rewind DIR N`. A warning names what is set aside. `ckpt copy` takes the memory along,
+    /// and a directory that was lost and came back from its [mirror](Builder::mirror) has it too.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -357,8 +364,11 @@ impl<T, O> Builder<T, O> {
     /// [`config_changes`](Builder::config_changes) allows or refuses them. A checkpoint without a
     /// configuration is compared with none. `ckpt show` and `ckpt diff` have it too.
     ///
-    /// In a group, the configuration of rank 0 counts. Floats are compared exactly; NaN equals NaN. The configuration is not part of the state: the
-    /// program goes on with its present one. Secrets do not belong in it.
+    /// In a group, the configuration of rank 0 counts. Floats are compared exactly; NaN equals NaN.
+    /// Sequences are compared in their order. That of a `HashSet` is another one at each start, so a
+    /// set must be a `BTreeSet`, or a sorted `Vec`; maps of any kind are compared by their keys. The
+    /// configuration is not part of the state: the program goes on with its present one. Secrets do
+    /// not belong in it.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -462,6 +472,33 @@ impl<T, O> Builder<T, O> {
         self
     }
 
+    /// Sets if each save writes one line on standard error, with its number, its size and its time;
+    /// it does not by default. So does a save that fails.
+    ///
+    /// ```text
+    /// checkpointed: run.ckpt: saved generation 42, 256.0 MiB in 812.3ms, the program waited 28.1ms
+    /// ```
+    ///
+    /// `CHECKPOINT_SAVES=stderr` in the environment does it for a program that does not. In a group,
+    /// each member writes lines: let only rank 0 do it. With [`tracing`], each save is an event in
+    /// any case.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), checkpointed::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("run.ckpt");
+    /// let mut checkpoints = Checkpointer::<u64>::builder(&path).saves_to_stderr(true).open()?;
+    /// checkpoints.save(&7)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn saves_to_stderr(mut self, to_stderr: bool) -> Self {
+        self.saves_to_stderr = to_stderr;
+        self
+    }
+
     /// Marks a directory that the library keeps for itself: the environment does not change its
     /// settings.
     pub(crate) fn of_library(mut self) -> Self {
@@ -503,6 +540,7 @@ impl<T, O> Builder<T, O> {
             stop: self.stop,
             history: self.history,
             watcher: self.watcher,
+            saves_to_stderr: self.saves_to_stderr,
             on_failed_save: self.on_failed_save,
             is_of_library: self.is_of_library,
             stamp: self.stamp,
@@ -519,6 +557,7 @@ impl<T, O> Builder<T, O> {
     /// The settings for the table of a group: the members tell of the progress of their own parts.
     pub(crate) fn for_table(mut self) -> Self {
         (self.background, self.watcher) = (false, Callback::default());
+        self.saves_to_stderr = false;
         self
     }
 
@@ -610,6 +649,9 @@ impl<T, O> Builder<T, O> {
             self.background = background;
         }
         self.stop = self.stop.in_environment()?;
+        if let Some(to_stderr) = environment::saves_to_stderr()? {
+            self.saves_to_stderr = to_stderr;
+        }
         if let Some(value) = environment::variable(environment::ON_FAILED_SAVE)? {
             let policy = OnFailedSave::parse(&value);
             let policy =
@@ -646,6 +688,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     /// | `CHECKPOINT_TIME_LIMIT` | `2h`, `90min`, `3600s` | [`time_limit`](Builder::time_limit) |
     /// | `CHECKPOINT_DEADLINE` | a time, or as above | used where the program calls [`stop_before_deadline`](Builder::stop_before_deadline) |
     /// | `CHECKPOINT_ON_FAILED_SAVE` | `stop`, `go-on`, `go-on for 2h`, `go-on 10 times` | [`on_failed_save`](Builder::on_failed_save) |
+    /// | `CHECKPOINT_SAVES` | `off`, `stderr` | [`saves_to_stderr`](Builder::saves_to_stderr) |
     /// | `CHECKPOINT_WARNINGS` | `off`, `stderr` | [`warnings_to_stderr`](Builder::warnings_to_stderr) |
     /// | `CHECKPOINT_EXIT_REQUEUE`, `CHECKPOINT_EXIT_HALTED` | `99`, `0` | [`exit_codes`](Builder::exit_codes) |
     ///
@@ -692,6 +735,10 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             mirror.far(home.path(), claiming, retention_of_mirror, protection, &disk)
         });
         let (far, disk) = (far.transpose()?, self.opened_disk());
+        let mut watcher = Watcher::new(self.watcher);
+        if self.saves_to_stderr {
+            watcher = watcher.with_lines_of(of_run.as_deref().unwrap_or(home.path()));
+        }
         let outputs = OfRun::new(Arc::clone(&disk), of_run, self.options.durable, self.keep_cut_outputs);
         let Options { protection, compression, warnings, .. } = self.options;
         let configuration = self.config.transpose().map_err(|why| Error::InvalidSetting {
@@ -714,16 +761,22 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             stop = stop.without_requests();
         }
         let mut writer = Writer::open(&*home, settings, &claiming)?;
+        let was_empty = writer.newest().is_none();
         let mirroring = match (&self.mirror, far) {
             (Some(mirror), Some(far)) => Some(Mirroring::open(mirror, far, &mut writer, disk, &warnings)?),
             _ => None,
         };
         stop.begin(writer.guard());
         reader.read_from(Arc::clone(writer.home()));
-        let rewound = self
-            .rewind
-            .map(|generation| reader.rewind_once(&mut writer, generation, mirroring.is_some()))
-            .transpose()?;
+        let rewound = match self.rewind {
+            // The mirror was added after the rewind: a directory with a mirror does not go back.
+            Some(generation) if mirroring.is_some() && was_empty && writer.newest().is_some() => {
+                writer.note_rewind(generation)?;
+                None
+            }
+            Some(generation) => reader.rewind_once(&mut writer, generation, mirroring.is_some(), &outputs)?,
+            None => None,
+        };
         if self.history {
             reader.look_for_missing(writer.newest());
         }
@@ -731,10 +784,10 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().clone());
         let (journal, past) = Journal::open(Arc::clone(writer.home()), self.history, schedule, kept);
         let pacer = Pacer::new(self.schedule, past);
-        let watch = Watch { watcher: self.watcher, warnings, on_failed_save: self.on_failed_save };
+        let watch = Watch { watcher, warnings, on_failed_save: self.on_failed_save };
         let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
         let mut run = run.mirrored_by(mirroring);
-        if let Some(rewound) = rewound.flatten() {
+        if let Some(rewound) = rewound {
             run.rewound(&rewound);
         }
         let run = if self.is_part { run.of_part() } else { run };
@@ -747,6 +800,7 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             branched_from,
             saver,
             (self.stamp, outputs, self.config_changes),
+            claiming,
             self.background,
             unloaded,
         );
@@ -802,6 +856,7 @@ impl<T, O> Clone for Builder<T, O> {
             stop: self.stop.clone(),
             history: self.history,
             watcher: self.watcher.clone(),
+            saves_to_stderr: self.saves_to_stderr,
             on_failed_save: self.on_failed_save,
             is_of_library: self.is_of_library,
             stamp: self.stamp.clone(),

@@ -8,6 +8,7 @@ mod during;
 pub(crate) mod futures;
 #[cfg(feature = "group")]
 pub(crate) mod grouped;
+mod parts;
 mod rewind;
 
 use std::any::Any;
@@ -17,15 +18,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use crate::base::panics::message;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec;
 use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
-use crate::outcome::{Decision, Finished, LoadReport, Progress, SaveReason, Saved, StopReason};
+use crate::outcome::{Decision, LoadReport, Progress, SaveReason, Saved, StopReason};
 use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
 use crate::run::configuration::ConfigChanges;
+use crate::run::finished::{Finished, Left};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
@@ -34,7 +38,7 @@ use crate::run::saver::Saver;
 use crate::run::stamp::Stamp;
 use crate::run::standing::{self, Question};
 use crate::state::Checkpoint;
-use crate::store::{Home, Metric};
+use crate::store::{Claiming, Home, Metric};
 
 /// Saves the states of one program to a directory, and loads the newest of them when the program
 /// starts again.
@@ -75,6 +79,8 @@ pub struct Checkpointer<T> {
     outputs: Arc<OfRun>,
     /// The reaction to another configuration in the checkpoint.
     config_changes: ConfigChanges,
+    /// The settings of the claim on the directory.
+    claiming: Claiming,
     /// True to make due saves in the background.
     background: bool,
     /// The newest generation of earlier runs, until this run loads one or was warned.
@@ -131,6 +137,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         branched_from: Option<CheckpointReader<T>>,
         saver: Saver,
         (stamp, outputs, config_changes): (Stamp, Arc<OfRun>, ConfigChanges),
+        claiming: Claiming,
         background: bool,
         unloaded: Option<u64>,
     ) -> Checkpointer<T> {
@@ -142,6 +149,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             stamp,
             outputs,
             config_changes,
+            claiming,
             background,
             unloaded,
             buffer,
@@ -242,7 +250,6 @@ impl<T: Checkpoint> Checkpointer<T> {
             loaded = load(&mut self.reader);
         }
         let loaded = loaded?;
-        self.unloaded = None;
         if let Some((writer, _)) = writer {
             for skipped in self.reader.skipped() {
                 match skipped.error {
@@ -256,11 +263,15 @@ impl<T: Checkpoint> Checkpointer<T> {
         {
             self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.
-            let newest = self.saver.settled_writer().map_or(generation, |writer| writer.last());
-            let age = if generation < newest { Age::Older } else { Age::Newest };
+            let age = self.age_of(generation);
             let found = self.reader.take_outputs();
             self.outputs.check(&found, generation, age)?;
             self.outputs.open(&found)?;
+        }
+        // A load that was refused is none.
+        self.unloaded = None;
+        if loaded.is_none() && self.branched_from.is_none() {
+            self.saver.run.begins_afresh();
         }
         if loaded.is_some()
             && let Some(report) = self.reader.last_load()
@@ -281,6 +292,12 @@ impl<T: Checkpoint> Checkpointer<T> {
             }
             _ => Ok(loaded),
         }
+    }
+
+    /// The age of the generation that a load took: there may be newer ones, damaged or aside.
+    pub(crate) fn age_of(&mut self, generation: u64) -> Age {
+        let newest = self.saver.settled_writer().map_or(generation, |writer| writer.last());
+        if generation < newest { Age::Older } else { Age::Newest }
     }
 
     /// Loads the newest generation, or returns the default where there is none.
@@ -342,15 +359,29 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// there is no generation at all. See [`CheckpointReader::load_field`].
     ///
     /// It is no restart: the next save warns, as it does where nothing was loaded, if it begins to
-    /// replace generations of earlier runs.
+    /// replace generations of earlier runs. With a [mirror](Builder::mirror), a generation that is
+    /// damaged where the field is read is copied back from there.
     ///
     /// # Errors
-    /// As [`CheckpointReader::load_field`].
+    /// As [`CheckpointReader::load_field`], and [`Error::MirrorUnreachable`].
     pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
-        let _ = self.saver.settled_writer();
-        match (self.reader.load_field(path)?, &mut self.branched_from) {
+        let mut writer = self.saver.settled_writer_and_mirror();
+        let mut sought = self.reader.seek_field(path);
+        if let Some((writer, Some(mirroring))) = &mut writer {
+            let lacks = match &sought {
+                Ok(sought) => sought.lacks,
+                Err(Error::NoneUsable { .. }) => Some(None),
+                Err(_) => None,
+            };
+            if let Some(better_than) = lacks
+                && mirroring.restore(writer, better_than)?
+            {
+                sought = self.reader.seek_field(path);
+            }
+        }
+        match (sought?.field, &mut self.branched_from) {
             (None, Some(origin)) => {
                 let field = origin.load_field(path)?;
                 field.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
@@ -366,7 +397,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// As [`CheckpointReader::load_generation_field`].
     pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
         let _warnings = self.saver.run.warnings.enter();
-        self.reader.load_generation_field(generation, path)
+        self.source()?.load_generation_field(generation, path)
     }
 
     /// Returns the report of the last load that found a generation: its number, and the skipped
@@ -498,7 +529,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.save_now(&SaveReason::Asked, state, metadata.into_metadata())
     }
 
-    fn save_now(&mut self, reason: &SaveReason, state: &T, metadata: Metadata) -> Result<Saved, Error> {
+    fn save_now<S: Serialize + ?Sized>(
+        &mut self,
+        reason: &SaveReason,
+        state: &S,
+        metadata: Metadata,
+    ) -> Result<Saved, Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.made_now(reason, state, metadata)?.0
     }
@@ -507,10 +543,10 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// The reason that no save was started.
-    fn made_now(
+    fn made_now<S: Serialize + ?Sized>(
         &mut self,
         reason: &SaveReason,
-        state: &T,
+        state: &S,
         metadata: Metadata,
     ) -> Result<(Result<Saved, Error>, SaveOutcome), Error> {
         self.warn_of_unloaded();
@@ -529,16 +565,16 @@ impl<T: Checkpoint> Checkpointer<T> {
         Ok(self.reader.new_manifest(generation, metadata))
     }
 
-    /// Writes the state as the next generation. The caller tells the run of it, and resumes the
-    /// panic of the state's own code, if there was one.
+    /// Writes the state as the next generation. The encoding of `S` is that of a `T`. The caller
+    /// tells the run of it, and resumes the panic of the state's own code, if there was one.
     ///
     /// # Errors
     /// The reason that no save was started.
-    fn written_now(
+    fn written_now<S: Serialize + ?Sized>(
         &mut self,
         begun: Instant,
         reason: &SaveReason,
-        state: &T,
+        state: &S,
         metadata: Metadata,
     ) -> Result<Written, Error> {
         let manifest = self.started(reason, metadata)?;
@@ -618,10 +654,10 @@ impl<T: Checkpoint> Checkpointer<T> {
         Ok(reason.map_or_else(|| Turn::Pass(failed.unwrap_or(Decision::NotDue)), Turn::Save))
     }
 
-    pub(crate) fn made_because(
+    pub(crate) fn made_because<S: Serialize + ?Sized>(
         &mut self,
         reason: SaveReason,
-        state: &T,
+        state: &S,
         metadata: Metadata,
     ) -> Result<Decision, Error> {
         if self.background && !matches!(reason, SaveReason::Stopping(_)) {
@@ -722,8 +758,12 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
-    pub fn finish_with(mut self, state: &T, metadata: impl IntoMetadata) -> Result<Finished, Error> {
-        let metadata = metadata.into_metadata();
+    pub fn finish_with(self, state: &T, metadata: impl IntoMetadata) -> Result<Finished, Error> {
+        self.finish_now(state, metadata.into_metadata())
+    }
+
+    /// Ends the run with this state. The encoding of `S` is that of a `T`.
+    fn finish_now<S: Serialize + ?Sized>(mut self, state: &S, metadata: Metadata) -> Result<Finished, Error> {
         let metadata = if metadata.is_empty() { metadata } else { self.saver.run.counted(metadata) };
         // A forked process ends no run, and the state to save is its parent's.
         self.saver.run.check_process()?;
@@ -748,7 +788,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 
     /// True if the newest generation has this state, and is durable.
-    fn stands(&mut self, state: &T, metadata: &Metadata) -> bool {
+    fn stands<S: Serialize + ?Sized>(&mut self, state: &S, metadata: &Metadata) -> bool {
         let Some(writer) = self.saver.settled_writer() else { return false };
         let (protection, saved) = (writer.protection(), writer.saved());
         let (key, is_encrypted) = (protection.tag_key(), protection.encrypts());
@@ -775,7 +815,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         let stopped = self.saver.run.end();
         let newest = self.saver.settled_writer().and_then(|writer| writer.newest());
         let mirrored = self.saver.run.mirroring().and_then(|mirroring| mirroring.finish(newest));
-        Finished { saved, stopped, mirrored, exit_codes }
+        let (home, claiming) = (self.reader.home_left(), self.claiming.clone());
+        let place = Some(Left { home, claiming, newest, warnings: self.saver.run.warnings.clone() });
+        Finished { saved, stopped, mirrored, exit_codes, place }
     }
 
     /// Returns the newest generation that the [mirror](Builder::mirror) is known to have. `None`
@@ -822,9 +864,9 @@ impl<T: Checkpoint> Checkpointer<T> {
 }
 
 /// Writes the parts of a state, and completes the manifest. Returns the outputs in the state.
-fn fill<T: Checkpoint>(
+fn fill<T: Checkpoint, S: Serialize + ?Sized>(
     (reader, outputs): (&CheckpointReader<T>, &Arc<OfRun>),
-    state: &T,
+    state: &S,
     output: &mut Output<'_, '_>,
     buffer: &mut Vec<u8>,
     manifest: &mut Manifest,
@@ -832,8 +874,10 @@ fn fill<T: Checkpoint>(
     buffer.clear();
     let (encoded, counted) =
         outputs::saving(outputs, || codec::encode(state, reader.forms(), buffer, output));
-    let observed =
-        encoded.map_err(|failure| Failure::of_encoding(failure, reader.path(), || reader.name()))?;
+    let observed = encoded.map_err(|failure| {
+        outputs.abandon();
+        Failure::of_encoding(failure, reader.path(), || reader.name())
+    })?;
     manifest.complete(&observed);
     Ok(counted)
 }

@@ -64,6 +64,17 @@ impl ArraySink for Hollow<'_> {
     }
 }
 
+/// The checkpoint of a value, opened. `path` is for messages.
+pub(crate) fn container_of<T: Checkpoint>(
+    path: &Path,
+    value: &T,
+    program: &Program,
+) -> Result<Container, Error> {
+    let mut bytes = Vec::new();
+    encode(value, program, &mut bytes)?;
+    Container::open(Box::new(Memory(bytes)), &[]).map_err(|refusal| Error::refused(path, refusal))
+}
+
 /// Decodes the value that [`encode`] encoded. `path` and `part` are for messages.
 pub(crate) fn decode<T: Checkpoint>(
     path: &Path,

@@ -1,11 +1,18 @@
 //! The reader beside the writer of the same place: what the start of a run looks up for it.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::container::GROUP;
+use crate::arrays::ArrayPool;
+use crate::base::text;
+use crate::base::warnings::warn;
+use crate::container::{Container, GROUP};
 use crate::error::Error;
 use crate::outcome::Rewound;
-use crate::run::reader::CheckpointReader;
+use crate::outputs::{self, Lengths, OfRun};
+use crate::run::reader::{self, CheckpointReader};
 use crate::state::Checkpoint;
 use crate::store::{Metrics, Writer, name};
 
@@ -13,19 +20,35 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Checks that a generation may be the newest from now on: it is there or aside, whole, of the
     /// right kind, and not older than the program allows.
     pub(crate) fn check_stays(&self, generation: u64) -> Result<(), Error> {
-        self.check_age(Some(generation))?;
-        let manifest = self.check_whole(generation)?;
-        if manifest.name() == GROUP && T::NAME != GROUP {
-            let path = self.home().location(generation);
-            return Err(Error::OtherKind { path, of_group: true });
-        }
-        Ok(())
+        self.check_whole(generation).map(drop)
     }
 
-    /// Checks that a rewind to a generation is possible, and lasts.
-    pub(crate) fn check_rewind(&self, generation: u64, has_mirror: bool) -> Result<(), Error> {
+    fn check_whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
+        self.check_age(Some(generation))?;
+        let (path, container) = self.whole(generation)?;
+        if container.manifest().name() == GROUP && T::NAME != GROUP {
+            return Err(Error::OtherKind { path, of_group: true });
+        }
+        Ok((path, container))
+    }
+
+    /// Checks that a rewind to a generation is possible, and lasts: also that the files which its
+    /// state counts on have what it counts. Returns the counts; `None` where the state has no such
+    /// files, as far as is known.
+    pub(crate) fn check_rewind(
+        &self,
+        generation: u64,
+        has_mirror: bool,
+        of_run: &Arc<OfRun>,
+    ) -> Result<Option<Lengths>, Error> {
         refuse_mirrored(self.path(), has_mirror)?;
-        self.check_stays(generation)
+        let (path, container) = self.check_whole(generation)?;
+        let has_outputs = container.manifest().schema.types.iter().any(|ty| ty.name == outputs::NAME);
+        if !has_outputs && !of_run.has_any() {
+            return Ok(None);
+        }
+        let decoded = reader::decode::<T>(&path, &self.program(), &container, &mut ArrayPool::default)?;
+        of_run.counts_of(&decoded.outputs).map(Some)
     }
 
     /// Rewinds to a generation, unless an earlier start did and no other rewind of the program came
@@ -35,12 +58,24 @@ impl<T: Checkpoint> CheckpointReader<T> {
         writer: &mut Writer,
         generation: u64,
         has_mirror: bool,
+        of_run: &Arc<OfRun>,
     ) -> Result<Option<Rewound>, Error> {
         if self.home().has_rewound_to(generation) {
             return Ok(None);
         }
-        self.check_rewind(generation, has_mirror)?;
-        writer.rewind(generation, true).map(Some)
+        let lengths = self.check_rewind(generation, has_mirror, of_run)?;
+        let rewound = writer.rewind(generation, true)?;
+        of_run.went_back(generation, lengths);
+        if let Some(newest) = rewound.set_aside.last() {
+            let numbers: Vec<String> = rewound.set_aside.iter().map(ToString::to_string).collect();
+            warn(format!(
+                "{} goes back to generation {generation}, as the program asks: those after it are set aside, and \
+                 `ckpt rewind` to {newest} brings them back: {}",
+                self.path().display(),
+                text::listed(&numbers.iter().map(String::as_str).collect::<Vec<_>>())
+            ));
+        }
+        Ok(Some(rewound))
     }
 
     /// Reads the metrics of the generations that earlier runs left, for retention.
@@ -62,8 +97,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
 /// Refuses to discard without the mirror what it has: a restart with it would bring that back.
 pub(crate) fn refuse_mirrored_after(path: &Path, generation: u64) -> Result<(), Error> {
-    let names = std::fs::read_dir(path).into_iter().flatten().flatten();
-    if names.filter_map(|entry| name::of_mirror(&entry.file_name())).any(|sent| sent > generation) {
+    if names(path)?.iter().filter_map(|name| name::of_mirror(name)).any(|sent| sent > generation) {
         return Err(Error::InvalidSetting {
             setting: format!("discarding in {} without its mirror", path.display()),
             why: "generations that are to be discarded were sent there, and a restart would bring them back: open it \
@@ -76,8 +110,7 @@ pub(crate) fn refuse_mirrored_after(path: &Path, generation: u64) -> Result<(), 
 /// Refuses to go back in a directory with a mirror: the next start would take the newer generations
 /// from there.
 pub(crate) fn refuse_mirrored(path: &Path, has_mirror: bool) -> Result<(), Error> {
-    let names = std::fs::read_dir(path).into_iter().flatten().flatten();
-    if has_mirror || names.map(|entry| entry.file_name()).any(|name| name::is_of_mirror(&name)) {
+    if has_mirror || names(path)?.iter().any(|name| name::is_of_mirror(name)) {
         return Err(Error::InvalidSetting {
             setting: format!("going back in {}", path.display()),
             why: "its mirror has the newer generations, and the next start would take them from there: make a branch, \
@@ -85,4 +118,17 @@ pub(crate) fn refuse_mirrored(path: &Path, has_mirror: bool) -> Result<(), Error
         });
     }
     Ok(())
+}
+
+/// The names in a directory; none in another place, which has no mirror.
+fn names(path: &Path) -> Result<Vec<OsString>, Error> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => {
+            entries.and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect())
+        }
+    };
+    entries.map_err(|source| Error::io("list", path, source))
 }

@@ -2,10 +2,10 @@
 //! the history.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::callback::Callback;
 use crate::base::ticker::Ticker;
 use crate::base::warnings::{self, Warnings};
 use crate::container::{Metadata, MetadataValue};
@@ -14,8 +14,9 @@ use crate::history::{End, Journal};
 use crate::outcome::{Decision, ExitCodes, LoadReport, Progress, Rewound, SaveReason, Saved, StopReason};
 use crate::run::failures::{Failures, OnFailedSave};
 use crate::run::mirroring::{Mirroring, Shared};
+use crate::run::watcher::Watcher;
 use crate::schedule::{Cost, Due, Pacer};
-use crate::stop::Stop;
+use crate::stop::{Observer, Stop};
 use crate::store::Guard;
 
 /// The time between two signs of life of the claim on the directory.
@@ -30,7 +31,7 @@ pub(crate) struct Run {
     counts: BTreeMap<String, u64>,
     stop: Stop,
     journal: Journal,
-    pub(crate) watcher: Callback<Progress>,
+    pub(crate) watcher: Watcher,
     pub(crate) warnings: Warnings,
     on_failed_save: OnFailedSave,
     failures: Failures,
@@ -50,7 +51,7 @@ pub(crate) struct Run {
 /// The callbacks of a run, and its reaction to failed saves.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
-    pub(crate) watcher: Callback<Progress>,
+    pub(crate) watcher: Watcher,
     pub(crate) warnings: Warnings,
     pub(crate) on_failed_save: OnFailedSave,
 }
@@ -203,6 +204,22 @@ impl Run {
         reason
     }
 
+    /// An observer of the reasons to stop. `directory` has the requests to stop.
+    pub(crate) fn observer(&self, directory: &Path) -> Observer {
+        self.stop.observer(directory, self.pacer.cost().total)
+    }
+
+    /// Tells an observer what this run knows.
+    pub(crate) fn inform(&self, observer: &mut Observer) {
+        observer.follow(&self.stop, self.pacer.cost().total);
+    }
+
+    /// Puts the next save off, as after a failed one.
+    pub(crate) fn put_off(&mut self) {
+        let now = self.now();
+        self.pacer.failed(now);
+    }
+
     /// True if there is a reason to stop. The program is not told.
     pub(crate) fn is_to_stop(&mut self) -> bool {
         self.stop.is_due(Instant::now(), self.pacer.cost().total)
@@ -227,14 +244,23 @@ impl Run {
         self.knows_to_stop
     }
 
-    /// Goes on counting from a state that was loaded, here or from another directory.
+    /// Goes on counting from a state that was loaded, here or from another directory: its numbers
+    /// stand for those of the state before it.
     pub(crate) fn goes_on_from(&mut self, load: &LoadReport) {
-        let counted = self.pacer.counted().and_then(|name| load.manifest.metadata().get(name));
-        let counted = counted.and_then(|value| match value {
-            MetadataValue::Integer(number) => u64::try_from(*number).ok(),
+        let loaded = |name: &str| match load.manifest.metadata().get(name) {
+            Some(MetadataValue::Integer(number)) => u64::try_from(*number).ok(),
             _ => None,
-        });
+        };
+        let known = self.counts.keys().map(String::as_str).chain(self.pacer.counted());
+        let counts = known.filter_map(|name| Some((name.to_owned(), loaded(name)?))).collect();
+        let counted = self.pacer.counted().and_then(loaded);
+        self.counts = counts;
         self.pacer.loaded(counted);
+    }
+
+    /// Notes that there is no state to go on from: the program counts from its beginning.
+    pub(crate) fn begins_afresh(&mut self) {
+        self.pacer.begins_afresh();
     }
 
     /// Records a load.
@@ -341,7 +367,7 @@ impl Run {
 /// The callbacks of a save, and its permission to make room.
 #[derive(Clone, Debug)]
 pub(crate) struct SaveContext {
-    pub(crate) watcher: Callback<Progress>,
+    pub(crate) watcher: Watcher,
     pub(crate) warnings: Warnings,
     /// True to make room on a full disk.
     pub(crate) makes_room: bool,

@@ -55,7 +55,28 @@ pub struct Mirror {
     disk: Option<Arc<dyn Disk>>,
     /// The first pause before the mirror is tried again.
     pub(crate) retry: Duration,
+    pub(crate) patience: Patience,
 }
+
+/// The longest times that a run waits for the thread of its mirror, which may hang in a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// At the start of a program whose directory has checkpoints, and before a load falls back.
+    pub(crate) first: Duration,
+    /// At the start of a program whose directory is empty.
+    pub(crate) first_of_empty: Duration,
+    /// For a removal.
+    pub(crate) discard: Duration,
+    /// At the end of the run.
+    pub(crate) end: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    first: Duration::from_secs(60),
+    first_of_empty: Duration::from_secs(600),
+    discard: Duration::from_secs(600),
+    end: Duration::from_secs(10),
+};
 
 #[derive(Clone)]
 enum To {
@@ -86,6 +107,7 @@ impl Mirror {
             wait_at_finish: WAIT,
             disk: None,
             retry: Duration::from_secs(1),
+            patience: PATIENCE,
         }
     }
 
@@ -143,6 +165,13 @@ impl Mirror {
     #[cfg(test)]
     pub(crate) fn retry(mut self, pause: Duration) -> Mirror {
         self.retry = pause;
+        self
+    }
+
+    /// Sets the longest time that a run waits for its mirror.
+    #[cfg(test)]
+    pub(crate) fn patience(mut self, longest: Duration) -> Mirror {
+        self.patience = Patience { first: longest, first_of_empty: longest, discard: longest, end: longest };
         self
     }
 

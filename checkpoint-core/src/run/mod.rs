@@ -5,6 +5,7 @@ pub(crate) mod checkpointer;
 pub(crate) mod configuration;
 pub(crate) mod embedded;
 pub(crate) mod failures;
+pub(crate) mod finished;
 pub(crate) mod going_back;
 #[cfg(all(test, unix))]
 mod hostile;
@@ -19,3 +20,4 @@ pub(crate) mod save;
 pub(crate) mod saver;
 pub(crate) mod stamp;
 pub(crate) mod standing;
+pub(crate) mod watcher;

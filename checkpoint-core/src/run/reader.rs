@@ -1,12 +1,13 @@
 //! [`CheckpointReader`]: loads states from a directory, and changes nothing there.
 
 mod field;
+mod matching;
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -341,16 +342,15 @@ impl<T: Checkpoint> CheckpointReader<T> {
         match loaded {
             Ok(None) | Err(Error::NoneUsable { .. }) => Some(None),
             Ok(Some(_)) => {
-                let is_damaged = |skipped: &Skipped| skipped.error.is_damage();
                 let report = self.report.as_ref()?;
-                report.skipped.iter().any(is_damaged).then(|| Some(report.generation()))
+                has_damaged(&report.skipped).then(|| Some(report.generation()))
             }
             Err(_) => None,
         }
     }
 
     /// Refuses to take a directory for empty whose generations were all set aside.
-    fn check_rewound(&self) -> Result<(), Error> {
+    pub(crate) fn check_rewound(&self) -> Result<(), Error> {
         let rewound = self.home.rewound()?;
         // They may have been brought back after the directory was listed.
         match rewound.last() {
@@ -462,7 +462,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
         let _warnings = self.warnings.enter();
         let mut generations = self.home.generations()?;
-        generations.retain(|generation| self.at.is_none_or(|at| at == *generation));
+        if let Some(at) = self.at {
+            generations.extend(self.home.rewound()?);
+            generations.sort_unstable();
+            generations.dedup();
+            generations.retain(|generation| *generation == at);
+        }
         Ok(generations)
     }
 
@@ -478,13 +483,17 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Returns the manifest of a generation of the last listing.
     pub(crate) fn manifest_as_listed(&self, generation: u64) -> Result<Manifest, Error> {
+        Ok(self.container_as_listed(generation)?.manifest().clone())
+    }
+
+    /// Opens a generation of the last listing, for its manifest.
+    pub(crate) fn container_as_listed(&self, generation: u64) -> Result<Container, Error> {
         // Elsewhere than in a directory, the headers of the parts are far away.
         let container = match self.home.files() {
             Some(_) => self.container(generation),
             None => self.container_without_headers(generation),
         };
-        let container = container.map_err(|error| self.explain(generation, error))?;
-        Ok(container.manifest().clone())
+        container.map_err(|error| self.explain(generation, error))
     }
 
     /// Returns the best generation by a number in its metadata; `None` where none has that number.
@@ -530,6 +539,11 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Reads as the holder of the claim on the same place.
     pub(crate) fn read_from(&mut self, home: Arc<dyn Home>) {
         self.home = home;
+    }
+
+    /// The place, for the time after the run.
+    pub(crate) fn home_left(&self) -> Arc<dyn Home> {
+        Arc::clone(&self.home)
     }
 
     pub(crate) fn home(&self) -> &dyn Home {
@@ -604,22 +618,30 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Opens a generation, and verifies everything but its parts.
     pub(crate) fn container(&self, generation: u64) -> Result<Container, Error> {
-        self.home.check()?;
-        let path = self.home.location(generation);
-        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        let (path, source) = self.source(generation)?;
         self.container_in(generation, &path, source)
     }
 
-    /// Opens a generation that is there or that a rewind set aside, and reads all of it: nothing
-    /// newer will be there. Returns its manifest.
+    /// Opens the file of a generation. Returns its path too.
+    fn source(&self, generation: u64) -> Result<(PathBuf, Box<dyn Source>), Error> {
+        // A branch may begin with one that is aside.
+        if self.at == Some(generation) {
+            return self.source_there_or_aside(generation);
+        }
+        self.home.check()?;
+        let path = self.home.location(generation);
+        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        Ok((path, source))
+    }
+
+    /// The same of a generation that is there or that a rewind set aside.
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`], which also names those that are aside; the error of the
-    /// generation.
-    pub(crate) fn check_whole(&self, generation: u64) -> Result<Manifest, Error> {
+    /// [`Error::NoSuchGeneration`], which also names those that are aside.
+    fn source_there_or_aside(&self, generation: u64) -> Result<(PathBuf, Box<dyn Source>), Error> {
         self.home.check()?;
         let failed = |path: &Path, source: io::Error| Error::io("open", path, source);
-        let (path, source) = match self.home.open(generation) {
+        match self.home.open(generation) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.home.open_rewound(generation).map_err(|error| {
                     let rewound = self.home.rewound().unwrap_or_default();
@@ -632,17 +654,27 @@ impl<T: Checkpoint> CheckpointReader<T> {
                         }
                         _ => failed(self.path(), error),
                     }
-                })?
+                })
             }
             opened => {
                 let path = self.home.location(generation);
                 let source = opened.map_err(|source| failed(&path, source))?;
-                (path, source)
+                Ok((path, source))
             }
-        };
+        }
+    }
+
+    /// Opens a generation that is there or that a rewind set aside, and reads all of it: nothing
+    /// newer will be there. Returns its path too.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], which also names those that are aside; the error of the
+    /// generation.
+    pub(crate) fn whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
+        let (path, source) = self.source_there_or_aside(generation)?;
         let container = self.container_in(generation, &path, source)?;
         container.verify().map_err(|refusal| Error::refused(&path, refusal))?;
-        Ok(container.manifest().clone())
+        Ok((path, container))
     }
 
     fn container_in(
@@ -733,6 +765,11 @@ struct Sought<R> {
     skipped: Vec<Skipped>,
 }
 
+/// True if one of these was skipped because it is damaged.
+fn has_damaged(skipped: &[Skipped]) -> bool {
+    skipped.iter().any(|skipped| skipped.error.is_damage())
+}
+
 /// A state that was loaded from a container.
 pub(crate) struct Decoded<T> {
     pub(crate) state: Box<T>,
@@ -783,7 +820,7 @@ fn decode_value<T: Checkpoint>(
     arrays: &mut dyn ArraySource,
 ) -> Result<Decoded<T>, Error> {
     let is_same_form = compared.is_same_form();
-    let Compared { differences, has_more, plan } = compared;
+    let Compared { differences, has_more, plan, .. } = compared;
     let room = program.room();
     let (decoded, outputs) = outputs::loading(|| {
         if is_same_form {
@@ -832,30 +869,47 @@ pub(crate) fn check_state<T: Checkpoint>(
     let path = path.to_owned();
     let name = name_of::<T>(program.schema());
     let compared = evolution::compare(&manifest.schema, program);
-    let differences = &compared.differences;
-    let is_migrated =
-        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
-    if manifest.version != T::VERSION && !differences.iter().any(is_migrated) {
-        let (found, expected) = (manifest.version, T::VERSION);
-        return Err(Error::VersionUnknown { path, name, found, expected });
-    }
+    check_version::<T>(&path, program, manifest, &compared)?;
     let Some(why) = obstacle(&compared) else { return Ok(compared) };
     let Compared { differences, has_more, .. } = compared;
     Err(Error::SchemaMismatch { path, name, differences, has_more, why })
 }
 
+/// Checks that a whole state has the version of this type, or is migrated to it.
+fn check_version<T: Checkpoint>(
+    path: &Path,
+    program: &Program,
+    manifest: &Manifest,
+    compared: &Compared,
+) -> Result<(), Error> {
+    let is_migrated =
+        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
+    if manifest.version == T::VERSION || compared.differences.iter().any(is_migrated) {
+        return Ok(());
+    }
+    let (path, name) = (path.to_owned(), name_of::<T>(program.schema()));
+    Err(Error::VersionUnknown { path, name, found: manifest.version, expected: T::VERSION })
+}
+
 /// Checks that the bytes belong to a state of this name, and are of a codec that is known.
 fn check_name<T: Checkpoint>(path: &Path, program: &Program, manifest: &Manifest) -> Result<(), Error> {
+    check_kind::<T>(path, manifest)?;
+    let path = path.to_owned();
+    let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
+    if !T::NAME.is_empty() && !has_name {
+        return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
+    }
+    Ok(())
+}
+
+/// Checks that the bytes are of a codec that is known, and belong to a group if the state does.
+fn check_kind<T: Checkpoint>(path: &Path, manifest: &Manifest) -> Result<(), Error> {
     let path = path.to_owned();
     if manifest.codec != codec::CODEC {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
     if (manifest.name == GROUP) != (T::NAME == GROUP) {
         return Err(Error::OtherKind { path, of_group: manifest.name == GROUP });
-    }
-    let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
-    if !T::NAME.is_empty() && !has_name {
-        return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
     }
     Ok(())
 }

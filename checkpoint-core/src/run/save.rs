@@ -4,7 +4,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::base::callback::Callback;
 use crate::codec::{self, NoMemory};
 use crate::container::{Container, ContainerWriter, Manifest, Refusal, Source};
 use crate::error::Error;
@@ -13,6 +12,7 @@ use crate::outputs::{self, Counted};
 use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
 use crate::run::stamp;
+use crate::run::watcher::Watcher;
 use crate::seal::Sealed;
 use crate::store::{Draft, Writer};
 
@@ -25,7 +25,7 @@ const REPORT_EVERY: u64 = 8 << 20;
 /// A file writer that reports progress.
 pub(crate) struct ProgressWriter<'a> {
     file: &'a mut dyn Draft,
-    watcher: &'a Callback<Progress>,
+    watcher: &'a Watcher,
     generation: u64,
     written: u64,
     reported: u64,
@@ -97,12 +97,38 @@ pub(crate) fn save(
     mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
 ) -> Result<Saved, Error> {
     let again = context.makes_room.then(|| order.clone());
-    match (write(writer, net, order, context, rest, &mut fill), again) {
-        (Err(Error::NoSpace { .. }), Some(order)) if make_room(writer, order.manifest.generation)? => {
-            write(writer, net, order, context, rest, &mut fill)
+    let place = writer.path().to_owned();
+    let mut counts = Counts::default();
+    let mut attempt = |writer: &mut Writer, order| {
+        let saved = write(writer, net, order, context, rest, &mut fill, &mut counts);
+        if saved.is_err() && std::mem::take(&mut counts.is_publishing) {
+            outputs::leave_open(&counts.counted);
         }
-        (outcome, _) => outcome,
+        saved
+    };
+    let mut outcome = attempt(writer, order);
+    // The full disk of an output gets no room from here.
+    let is_full = matches!(&outcome, Err(Error::NoSpace { path, .. }) if path.starts_with(&place));
+    if is_full && let Some(order) = again {
+        // Until the second attempt, no file goes back below what this save counts on.
+        match make_room(writer, order.manifest.generation) {
+            Ok(true) => outcome = attempt(writer, order),
+            Ok(false) => {}
+            Err(error) => outcome = Err(error),
+        }
     }
+    if outcome.is_err() {
+        outputs::abandon(&counts.counted);
+    }
+    outcome
+}
+
+/// The outputs that a save counts on.
+#[derive(Default)]
+struct Counts {
+    counted: Vec<Counted>,
+    /// True once the generation may exist.
+    is_publishing: bool,
 }
 
 /// Removes the generations that retention would remove after this one; none unless the newest is
@@ -122,6 +148,7 @@ fn write(
     context: &SaveContext,
     rest: &mut Vec<u8>,
     fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
+    counts: &mut Counts,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;
     let watcher = &context.watcher;
@@ -138,7 +165,7 @@ fn write(
     let can_open = writer.protection().can_open();
     let is_checked = !can_open || !can_be_opened;
     let mut container = container.tagged(writer.protection().tag_key()).checked(is_checked);
-    let mut counted = match fill(&mut container, rest, &mut manifest) {
+    counts.counted = match fill(&mut container, rest, &mut manifest) {
         Ok(counted) => counted,
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),
@@ -147,7 +174,7 @@ fn write(
     let bytes = seal.finish().map_err(failed)?.written;
     // This comes before the file has its name: no generation must count on bytes that a power cut
     // can take.
-    outputs::sync_all(&mut counted)?;
+    outputs::sync_all(&mut counts.counted)?;
     let sealed = draft.seal()?;
     // This comes before the file has its name: a file that cannot be loaded must never be the
     // newest generation, nor replace an older one.
@@ -158,6 +185,7 @@ fn write(
     if let Some(source) = source {
         read_back(writer, net, &written, source, generation)?;
     }
+    counts.is_publishing = true;
     writer.publish(sealed, generation, metrics)?;
     if is_too_early {
         let source = writer.home().open(generation).map_err(read);
@@ -167,7 +195,7 @@ fn write(
             return Err(error);
         }
     }
-    outputs::acknowledge(&counted);
+    outputs::acknowledge(&counts.counted, generation);
     if is_doubtful {
         writer.mark_doubtful(generation);
     }

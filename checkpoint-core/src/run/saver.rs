@@ -259,9 +259,18 @@ impl Saver {
     }
 
     /// True if a save would be due after one more step of the program.
+    ///
+    /// # Errors
+    /// As [`due`](Saver::due).
     pub(crate) fn is_due(&mut self) -> Result<bool, Error> {
         self.run.check_count()?;
-        Ok(self.run.would_be_due() && (self.run.is_to_stop() || !self.is_busy()))
+        if !self.run.would_be_due() {
+            return Ok(false);
+        }
+        if !self.run.has_process_number() {
+            self.run.check_process()?;
+        }
+        Ok(self.run.is_to_stop() || !self.is_busy())
     }
 
     /// Waits until no save runs; returns the error of the last one, if it failed.

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::codec;
 use crate::codec::Forms;
 use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, TagKey};
@@ -25,9 +27,9 @@ pub(crate) struct Question<'a> {
 
 /// Returns the newest generation, if a restart would find exactly this state and metadata in it: it
 /// was read, and is undamaged. Any error on the way means no: then the state is saved.
-pub(crate) fn generation<T: Checkpoint>(
+pub(crate) fn generation<T: Checkpoint, S: Serialize + ?Sized>(
     (reader, outputs): (&CheckpointReader<T>, &Arc<OfRun>),
-    state: &T,
+    state: &S,
     question: &Question<'_>,
 ) -> Option<u64> {
     let newest = reader.generations().ok()?.pop()?;
@@ -43,7 +45,9 @@ pub(crate) fn generation<T: Checkpoint>(
     // An earlier run may have left them unsynced. The program may have gone back to this state, too.
     let stands = stands && !outputs.has_lost() && outputs::sync_all(&mut counted).is_ok();
     if stands {
-        outputs::acknowledge(&counted);
+        outputs::acknowledge(&counted, newest);
+    } else {
+        outputs::abandon(&counted);
     }
     stands.then_some(newest)
 }
@@ -66,7 +70,7 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
 ///
 /// A map or a set with a random order has another order after a load. Then this returns false: it
 /// is not known of any sequence that its order does not matter.
-fn has_bytes<T: Checkpoint>(state: &T, forms: &Forms, container: &Container) -> bool {
+fn has_bytes<S: Serialize + ?Sized>(state: &S, forms: &Forms, container: &Container) -> bool {
     let mut rest = Vec::new();
     let mut sums = ContainerWriter::new(io::sink());
     let encoded = codec::encode(state, forms, &mut rest, &mut sums);

@@ -38,6 +38,10 @@ struct Counter {
     reached: Option<u64>,
     /// True if it reached another one, and no save has begun since.
     is_due: bool,
+    /// True if a save began because it was due, and its outcome is open.
+    is_taken: bool,
+    /// The number from which on it is due again, after a save for a multiple that failed.
+    again: Option<u64>,
 }
 
 impl Counter {
@@ -49,7 +53,9 @@ impl Counter {
             None => multiple > 0 && value.is_multiple_of(every),
         };
         (self.value, self.is_counted, self.reached) = (value, true, Some(multiple));
-        self.is_due |= is_new;
+        if is_new || self.again.is_some_and(|again| value >= again) {
+            (self.is_due, self.again) = (true, None);
+        }
     }
 }
 
@@ -156,6 +162,11 @@ impl Pacer {
         }
     }
 
+    /// Records that there was no state to load: the number counts from 0, unless it was counted.
+    pub(crate) fn begins_afresh(&mut self) {
+        self.counter.reached.get_or_insert(0);
+    }
+
     /// The name of the number that the schedule goes by.
     pub(crate) fn counted(&self) -> Option<&str> {
         self.schedule.counted()
@@ -173,7 +184,9 @@ impl Pacer {
 
     /// Records that a save begins, with the number as it is now: the outcome may come much later.
     pub(crate) fn begun(&mut self) {
-        self.counter.is_due = false;
+        let counter = &mut self.counter;
+        counter.is_taken |= counter.is_due || counter.again.is_some();
+        (counter.is_due, counter.again) = (false, None);
     }
 
     /// Records a save that began at `begun` and is complete.
@@ -183,14 +196,28 @@ impl Pacer {
         }
         self.costs.push(cost);
         (self.has_saved, self.has_failed) = (true, false);
+        self.counter.is_taken = false;
         self.steps = 0;
         self.last = begun.saturating_add(cost.stall);
         self.plan();
     }
 
-    /// Records a save that failed at `now`: the next attempt comes sooner than usual.
+    /// Records a save that failed at `now`: the next attempt comes sooner than usual. That of a
+    /// multiple comes after the shortest time between saves or, where there is none, after a part
+    /// of the way to the next multiple.
     pub(crate) fn failed(&mut self, now: Duration) {
         self.has_failed = true;
+        if std::mem::take(&mut self.counter.is_taken)
+            && let Rule::EveryOf(_, every) = self.schedule.rule
+        {
+            match self.schedule.at_least {
+                Some(_) => self.counter.is_due = true,
+                None => {
+                    let step = (every / u64::from(AGAIN)).max(1);
+                    self.counter.again = Some(self.counter.value.saturating_add(step));
+                }
+            }
+        }
         self.steps = 0;
         self.last = now;
         self.plan();
@@ -466,6 +493,61 @@ mod tests {
         pacer.count(20);
         pacer.saved(seconds(61), Cost::default());
         assert!(pacer.step(seconds(130)).is_some());
+    }
+
+    #[test]
+    fn a_save_at_a_multiple_that_fails_is_tried_again() {
+        let mut pacer = pacer(Schedule::every_of("step", 100));
+        let is_due = |pacer: &mut Pacer, step| {
+            pacer.count(step);
+            pacer.step(seconds(1)).is_some()
+        };
+        assert!(is_due(&mut pacer, 100));
+        pacer.begun();
+        pacer.failed(seconds(1));
+        assert!(!is_due(&mut pacer, 124));
+        assert!(is_due(&mut pacer, 125));
+        // A second failure, of a save in the background.
+        pacer.begun();
+        assert!(!is_due(&mut pacer, 130));
+        pacer.failed(seconds(1));
+        assert!(!is_due(&mut pacer, 154));
+        // A save that the program asks for counts.
+        pacer.begun();
+        pacer.saved(seconds(1), Cost::default());
+        assert!(!is_due(&mut pacer, 199));
+        assert!(is_due(&mut pacer, 200));
+        pacer.begun();
+        pacer.saved(seconds(1), Cost::default());
+        // A save between two multiples had nothing to do for one.
+        pacer.begun();
+        pacer.failed(seconds(1));
+        assert!(!is_due(&mut pacer, 299));
+        assert!(is_due(&mut pacer, 300));
+    }
+
+    #[test]
+    fn a_multiple_is_tried_again_after_the_shortest_time() {
+        let mut pacer = pacer(Schedule::every_of("step", 100).at_least(seconds(60)));
+        pacer.count(100);
+        assert!(pacer.step(seconds(60)).is_some());
+        pacer.begun();
+        pacer.failed(seconds(61));
+        pacer.count(101);
+        assert_eq!(pacer.step(seconds(120)), None);
+        assert!(pacer.step(seconds(121)).is_some());
+    }
+
+    #[test]
+    fn a_fresh_run_saves_at_the_first_multiple_that_it_passes() {
+        let open = || pacer(Schedule::every_of("step", 100));
+        let mut fresh = open();
+        fresh.begins_afresh();
+        assert_eq!(saved_at(&mut fresh, [50, 250, 260, 500]), [250, 500]);
+        let mut counted = open();
+        counted.count(250);
+        counted.begins_afresh();
+        assert_eq!(saved_at(&mut counted, [260, 300]), [300]);
     }
 
     #[test]

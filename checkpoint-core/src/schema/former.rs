@@ -1,18 +1,28 @@
-//! Older names of types, fields and variants, as the program gives them. They are in no manifest.
+//! Older names of types, fields and variants, and defaults of fields, as the program gives them. They
+//! are in no manifest.
+
+use serde::{Deserialize, Serialize};
 
 /// The older names of a definition, of its members, and of the types in them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Former {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     types: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     members: Vec<Member>,
 }
 
 /// A field or a variant, or a field of a variant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Member {
     path: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     aliases: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     types: Vec<String>,
+    /// True if the field gets a default where a checkpoint lacks it; `None` where its type decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<bool>,
 }
 
 impl Former {
@@ -26,6 +36,15 @@ impl Former {
 
     pub(crate) fn add_type_in(&mut self, path: &[&str], name: &str) {
         self.member(path).types.push(name.to_owned());
+    }
+
+    pub(crate) fn set_default(&mut self, path: &[&str], has_default: bool) {
+        self.member(path).default = Some(has_default);
+    }
+
+    /// True if such a field gets a default where a checkpoint lacks it; `None` where its type decides.
+    pub(crate) fn default_of(&self, variant: Option<&str>, name: &str) -> Option<bool> {
+        self.known(variant, name)?.default
     }
 
     /// The older names of the type itself.
@@ -61,7 +80,7 @@ impl Former {
         let known = self.members.iter().position(|member| member.path == path);
         let place = known.unwrap_or_else(|| {
             let path = path.iter().map(|step| (*step).to_owned()).collect();
-            self.members.push(Member { path, aliases: Vec::new(), types: Vec::new() });
+            self.members.push(Member { path, aliases: Vec::new(), types: Vec::new(), default: None });
             self.members.len() - 1
         });
         &mut self.members[place]

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::{Checkpoint, Types};
 use crate::codec::Forms;
-use crate::evolution::{Conversion, Migrated, Migration, Program, Told};
+use crate::evolution::{Conversion, Key, Migrated, Migration, Program, Told};
 use crate::schema::{Former, Schema, Type};
 
 /// A migration before its older type is described.
@@ -57,7 +57,7 @@ impl Program {
         let root = T::schema(&mut types);
         let schema = Schema { root: root.clone(), types: types.definitions.clone() };
         let has_foreign_parts = types.has_foreign_parts;
-        let mut migrations: HashMap<TypeId, Vec<Migration>> = HashMap::new();
+        let mut migrations: HashMap<Key, Vec<Migration>> = HashMap::new();
         let mut seen = HashSet::new();
         // The older type of a migration may have migrations itself.
         while let Some(Pending { into, from, old, conversion }) = types.migrations.pop() {
@@ -73,11 +73,12 @@ impl Program {
                     let former = types.former.entry(*place).or_default();
                     names.iter().for_each(|name| former.add_type(name));
                 }
-                migrations.entry(into).or_default().push(Migration { from, old, conversion });
+                migrations.entry(Key::Type(into)).or_default().push(Migration { from, old, conversion });
             }
         }
         let extended = Schema { root, types: types.definitions };
-        let told = Told { ids: types.defined, migrations, has_foreign_parts, former: types.former };
+        let ids = types.defined.into_iter().map(|(place, id)| (place, Key::Type(id))).collect();
+        let told = Told { ids, migrations, has_foreign_parts, former: types.former };
         Program::new(schema, extended, told)
     }
 }

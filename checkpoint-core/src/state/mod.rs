@@ -1,6 +1,8 @@
 //! State → parts: the definition of a state, its schema, and its bytes.
 
 pub mod adapter;
+mod borrowed;
+pub(crate) mod expected;
 mod field;
 pub mod fixed;
 mod implementations;
@@ -13,6 +15,8 @@ mod types;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use borrowed::Borrowed;
+pub use expected::ExpectedSchema;
 pub(crate) use field::derived;
 pub use field::{Probe, ViaCheckpoint, ViaParts, ViaSerde, told, traced};
 pub use implementations::{PartSchema, Parts, ShortArray};

@@ -191,6 +191,17 @@ impl Types {
         }
     }
 
+    /// Tells if a field of `T` gets a default where a checkpoint lacks it: `#[serde(default)]`. Where
+    /// this is not told, an `Option` does, and no other type. `member` leads to the field, as for
+    /// [`was_member`](Types::was_member).
+    ///
+    /// Only [`ExpectedSchema`](crate::ExpectedSchema) asks: a load finds it out by itself.
+    pub fn has_default<T: 'static>(&mut self, member: &[&str], has_default: bool) {
+        if let Some(former) = self.former_of::<T>() {
+            former.set_default(member, has_default);
+        }
+    }
+
     fn former_of<T: 'static>(&mut self) -> Option<&mut Former> {
         match self.known.get(&TypeId::of::<T>()) {
             Some(Type::Named(place)) => Some(self.former.entry(*place).or_default()),

@@ -61,6 +61,11 @@ impl Job {
     }
 
     /// The reason to stop, if the end is near.
+    /// Its end, as it is known now.
+    pub(super) fn limit(&self) -> Option<&Limit> {
+        self.limit.as_ref()
+    }
+
     pub(super) fn reason(
         &mut self,
         now: Instant,

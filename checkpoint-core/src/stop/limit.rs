@@ -17,7 +17,7 @@ const MARGIN: u32 = 2;
 const JUMP: Duration = Duration::from_secs(5);
 
 /// A time before which the last save must be complete.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limit {
     at: Instant,
     /// The whole time from the beginning to the limit.
@@ -25,7 +25,7 @@ pub(super) struct Limit {
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     Time(Duration),
     Deadline { at: SystemTime, source: &'static str },

@@ -17,6 +17,7 @@ mod deadline;
 mod halt;
 mod job;
 mod limit;
+mod observer;
 mod shared;
 mod signals;
 #[cfg(all(test, unix))]
@@ -41,6 +42,7 @@ use signals::Listener;
 pub use crate::outcome::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason};
 pub(crate) use halt::withdraw_halt;
 pub use halt::{request_halt, request_requeue};
+pub(crate) use observer::Observer;
 pub(crate) use shared::{Asking, SharedStop};
 
 /// The least time between two looks at the halt file and the wall clock.

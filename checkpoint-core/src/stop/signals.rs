@@ -101,6 +101,11 @@ mod unix {
             Ok(())
         }
 
+        /// A listener that hears what this one hears, and changes nothing when it is dropped.
+        pub(in crate::stop) fn hearing(&self) -> Listener {
+            Listener { heard: Arc::clone(&self.heard), actions: Vec::new(), signals: Vec::new() }
+        }
+
         /// The last signal.
         pub(in crate::stop) fn heard(&self) -> Option<Signal> {
             let index = self.heard.load(Ordering::Relaxed).checked_sub(1)?;
@@ -194,6 +199,11 @@ mod elsewhere {
                 );
             }
             Ok(Listener)
+        }
+
+        #[allow(clippy::unused_self, reason = "it has the signature of the one on Unix")]
+        pub(in crate::stop) fn hearing(&self) -> Listener {
+            Listener
         }
 
         #[allow(clippy::unused_self, reason = "it has the signature of the one on Unix")]

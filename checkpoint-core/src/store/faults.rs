@@ -172,6 +172,10 @@ impl Disk for FaultyDisk {
         self.ask("remove", path, || self.real.remove(path))
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.ask("remove directory", path, || self.real.remove_directory(path))
+    }
+
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
         self.real.lock(path, holder)
     }
@@ -276,7 +280,7 @@ pub(crate) const EIO: i32 = 5;
 const EINTR: i32 = 4;
 const EMFILE: i32 = 24;
 const ESTALE: i32 = 116;
-const ENOSPC: i32 = 28;
+pub(crate) const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 const EROFS: i32 = 30;
 
@@ -449,7 +453,7 @@ fn a_save_into_a_directory_that_was_moved_is_not_acknowledged() {
             }
             let (_parent, path, disk, mut checkpoints) = saved(file, Way::AtOnce);
             disk.plan(Some((place, Fault::Replaced)));
-            checkpoints.save(&state(4, Way::AtOnce)).map(drop).expect_err(&operation);
+            assert!(checkpoints.save(&state(4, Way::AtOnce)).is_err(), "{file:?} {operation}");
             assert!(!path.join("00000000000000000004.ckpt").exists(), "{file:?} {operation}");
             let mut moved = CheckpointReader::<Vec<u64>>::open(path.with_extension("moved")).unwrap();
             let found = moved.load().unwrap().unwrap();

@@ -35,6 +35,12 @@ pub trait Home: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// True where a program may have the place open, and a claim would end its right to save. A place
+    /// with locks never has this: there, the claim is refused. That is the default.
+    fn was_claimed(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// The numbers of generations that were moved out of the way, because they were damaged or by a
     /// rewind, lowest first. They are not used again.
     fn set_aside(&self) -> Result<Vec<u64>, Error>;
@@ -145,6 +151,22 @@ pub trait Claim: fmt::Debug + Send {
             why: "only a directory can be rewound: load the generation by `load_generation`, and remove the newer \
                   ones by `discard_newer`, or branch from a copy",
         })
+    }
+
+    /// Removes all generations and everything else of ours, durably, and the place itself if nothing
+    /// else is in it; the claim ends with it. A pinned generation is an error, unless `with_pins`, and
+    /// so is one that is newer than `newest`. By default the place cannot do that.
+    fn clear(self: Box<Self>, _with_pins: bool, _newest: Option<u64>) -> Result<(), Error> {
+        Err(Error::InvalidSetting {
+            setting: format!("removing the checkpoints of {}", self.home().path().display()),
+            why: "only those of a directory can be removed by the program: remove them with the tools of the store",
+        })
+    }
+
+    /// Takes a rewind to a generation for done, see [`Home::has_rewound_to`]. By default, the place
+    /// has none.
+    fn note_rewind(&mut self, _generation: u64) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Removes a generation. Returns false where it stays for now, because it is pinned, or another

@@ -27,4 +27,17 @@ impl Likeness {
         file.read_exact_at(&mut end, bytes - length)?;
         Ok(Likeness { bytes, end: blake3::hash(&end).to_hex().to_string() })
     }
+
+    /// The likeness as a part of a name.
+    pub(super) fn to_name(&self) -> String {
+        format!("{}-{}", self.bytes, self.end)
+    }
+
+    /// The likeness that [`to_name`](Likeness::to_name) makes this of.
+    pub(super) fn from_name(name: &str) -> Option<Likeness> {
+        let (bytes, end) = name.split_once('-')?;
+        let likeness = Likeness { bytes: bytes.parse().ok()?, end: end.to_owned() };
+        let is_hash = end.len() == 64 && end.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_hash && likeness.to_name() == name).then_some(likeness)
+    }
 }

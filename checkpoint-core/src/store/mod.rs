@@ -16,6 +16,8 @@ pub(crate) mod place;
 mod process;
 mod retention;
 #[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 pub(crate) mod simulated;
 mod writer;
 

@@ -9,6 +9,9 @@ pub(super) const LOCK: &str = ".lock";
 /// The history. Every checkpoint directory that a program has opened has one, and no pipeline.
 pub(crate) const HISTORY: &str = "history.jsonl";
 
+/// The part of the history before the present file.
+pub(crate) const FORMER_HISTORY: &str = "history.1.jsonl";
+
 /// The file by which a user asks a program to save and stop.
 pub(crate) const HALT: &str = "halt";
 
@@ -75,15 +78,16 @@ pub(super) fn mirror_key(mirror: &std::path::Path) -> String {
     hash.as_str().chars().take(16).collect()
 }
 
-/// The name of the record of a generation that a mirror has, or that is on its way there.
-pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool) -> String {
+/// The name of the record of a generation that a mirror has, or that is on its way there. `file` tells
+/// it from another one of the same number.
+pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool, file: &str) -> String {
     let kind = if has_arrived { MIRRORED } else { SENT };
-    format!("{generation:0DIGITS$}{kind}{mirror_key}")
+    format!("{generation:0DIGITS$}{kind}{mirror_key}-{file}")
 }
 
 /// The generation of such a record, of any mirror.
 pub(crate) fn of_mirror(name: &OsStr) -> Option<u64> {
-    let (number, rest) = name.to_str()?.split_at_checked(20)?;
+    let (number, rest) = name.to_str()?.split_at_checked(DIGITS)?;
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
     let is_record = is_number && (rest.starts_with(SENT) || rest.starts_with(MIRRORED));
     is_record.then(|| number.parse().ok()).flatten()
@@ -94,14 +98,17 @@ pub(crate) fn is_of_mirror(name: &OsStr) -> bool {
     of_mirror(name).is_some()
 }
 
-/// The generation of such a record, and true if it has arrived, if [`of_mirrored`] makes that name.
-pub(super) fn mirrored(name: &OsStr, mirror_key: &str) -> Option<(u64, bool)> {
-    let text = name.to_str()?.strip_suffix(mirror_key)?;
-    let (digits, has_arrived) = match text.strip_suffix(MIRRORED) {
-        Some(digits) => (digits, true),
-        None => (text.strip_suffix(SENT)?, false),
+/// The generation of such a record, true if it has arrived, and the file, if [`of_mirrored`] makes
+/// that name.
+pub(super) fn mirrored<'n>(name: &'n OsStr, mirror_key: &str) -> Option<(u64, bool, &'n str)> {
+    let text = name.to_str()?;
+    let (digits, rest) = text.split_at_checked(DIGITS)?;
+    let (has_arrived, rest) = match rest.strip_prefix(MIRRORED) {
+        Some(rest) => (true, rest),
+        None => (false, rest.strip_prefix(SENT)?),
     };
-    Some((number(OsStr::new(digits), "")?, has_arrived))
+    let file = rest.strip_prefix(mirror_key)?.strip_prefix('-')?;
+    Some((number(OsStr::new(digits), "")?, has_arrived, file))
 }
 
 /// The file name of a damaged generation that was moved out of the way. It is no generation any
@@ -156,8 +163,25 @@ pub(super) fn of_rewind(generation: u64) -> String {
 }
 
 /// The generation with such a note, if [`of_rewind`] makes that name.
-pub(super) fn rewind(name: &OsStr) -> Option<u64> {
+pub(crate) fn rewind(name: &OsStr) -> Option<u64> {
     number(name, REWIND_SUFFIX)
+}
+
+/// Between the number of a generation that is there and that of its parent.
+const PARENT: &str = ".parent-";
+
+/// The name of the file that notes the parent of a generation, where the generations that are there
+/// tell another one.
+pub(super) fn of_parent(generation: u64, parent: u64) -> String {
+    format!("{generation:0DIGITS$}{PARENT}{parent}")
+}
+
+/// The generation of such a note, and its parent, if [`of_parent`] makes that name.
+pub(super) fn parent(name: &OsStr) -> Option<(u64, u64)> {
+    let (digits, parent) = name.to_str()?.split_once(PARENT)?;
+    let (generation, parent) = (number(OsStr::new(digits), "")?, parent.parse().ok()?);
+    let is_ours = name == OsStr::new(&of_parent(generation, parent)) && parent < generation;
+    is_ours.then_some((generation, parent))
 }
 
 /// The least number of digits of an epoch.
@@ -312,6 +336,10 @@ mod tests {
         }
         assert_eq!(rewind(OsStr::new(&of_rewind(42))), Some(42));
         assert_eq!(rewind(OsStr::new("42.rewind")), None);
+        assert_eq!(parent(OsStr::new(&of_parent(43, 42))), Some((43, 42)));
+        for name in ["43.parent-42".to_owned(), of_parent(42, 42), of_parent(43, 42) + "x"] {
+            assert_eq!(parent(OsStr::new(&name)), None, "{name}");
+        }
     }
 
     #[test]
@@ -329,14 +357,18 @@ mod tests {
     fn every_record_of_a_mirror_is_read_back_from_its_name() {
         let (here, there) = (mirror_key("/far/run.ckpt".as_ref()), mirror_key("s3://bucket/run".as_ref()));
         for (generation, has_arrived) in [(0, true), (42, false), (u64::MAX, true)] {
-            let name = of_mirrored(generation, &here, has_arrived);
-            assert_eq!(mirrored(OsStr::new(&name), &here), Some((generation, has_arrived)));
+            let name = of_mirrored(generation, &here, has_arrived, "9-ab");
+            assert_eq!(mirrored(OsStr::new(&name), &here), Some((generation, has_arrived, "9-ab")));
             assert_eq!(mirrored(OsStr::new(&name), &there), None);
+            assert_eq!(of_mirror(OsStr::new(&name)), Some(generation));
             assert_eq!(super::generation(OsStr::new(&name)), None);
         }
-        for name in
-            [format!("42.sent-{here}"), format!("{:020}.sent{here}", 42), format!("{:020}-{here}", 42)]
-        {
+        for name in [
+            format!("42.sent-{here}-9-ab"),
+            format!("{:020}.sent{here}-9-ab", 42),
+            format!("{:020}-{here}-9-ab", 42),
+            format!("{:020}.sent-{here}", 42),
+        ] {
             assert_eq!(mirrored(OsStr::new(&name), &here), None, "{name}");
         }
     }

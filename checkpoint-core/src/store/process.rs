@@ -21,7 +21,7 @@ impl Process {
 
     /// A process that has ended, or another one, for tests.
     #[cfg(test)]
-    pub(super) fn another() -> Process {
+    pub(crate) fn another() -> Process {
         Process { id: u32::MAX, started: Some(0) }
     }
 

@@ -110,7 +110,9 @@ pub struct Retention {
 }
 
 /// A rule of retention by age: one generation in each interval, up to an age. Times are those of the
-/// saves by the clock of their machine; ages are counted back from the newest save.
+/// saves by the clock of their machine; ages are counted back from the newest save. If that is more
+/// than the greatest age after the save before it, nothing goes by its age until one more save: the
+/// clock of the machine may have been wrong for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByAge {
     /// The interval, of which the first save is kept. Intervals begin at multiples of this since
@@ -256,8 +258,10 @@ impl Retention {
             });
             first.for_each(|(generation, _)| keep(generation, Keeping::EveryOf(name.clone(), *every)));
         }
-        let newest = facts().next_back().and_then(|(_, facts)| facts.created);
+        let mut last = facts().rev().filter_map(|(_, facts)| facts.created);
+        let last = (last.next(), last.next());
         for rule in &self.by_age {
+            let newest = rule.now(last);
             let mut intervals = BTreeSet::new();
             let first = facts().filter(|(_, facts)| {
                 let interval = facts.created.and_then(|created| rule.interval(created, newest?));
@@ -288,6 +292,15 @@ fn multiple_of(value: &MetadataValue, every: NonZeroU64) -> Option<i128> {
 }
 
 impl ByAge {
+    /// The time that ages are counted from: that of the newest save. If it is so long after the
+    /// save before it that all others would be too old, the clock may be wrong, and the one before
+    /// it counts until another save confirms it.
+    fn now(&self, (newest, before): (Option<SystemTime>, Option<SystemTime>)) -> Option<SystemTime> {
+        let (newest, before) = (newest?, before.or(newest)?);
+        let is_far = newest.duration_since(before).is_ok_and(|time| time > self.up_to);
+        Some(if is_far { before } else { newest })
+    }
+
     /// The number of the interval of a save, unless it is too old. A save after the newest one, as of
     /// a clock that was set back, has no age.
     fn interval(&self, created: SystemTime, newest: SystemTime) -> Option<u128> {
@@ -420,11 +433,36 @@ mod tests {
     fn a_clock_that_was_set_back_removes_nothing_that_is_young() {
         let rule = ByAge { one_in: Duration::from_secs(10), up_to: Duration::from_secs(100) };
         let retention = Retention { by_age: vec![rule], ..last(1) };
-        let metrics =
-            BTreeMap::from([(1, at(5000)), (2, at(5001)), (3, at(1000)), (4, at(880)), (5, at(990))]);
+        let times = [5000, 5001, 1000, 880, 985, 990];
+        let metrics = (1..).zip(times.map(at)).collect();
         let none = BTreeSet::new();
-        let kept = retention.kept(&[1, 2, 3, 4, 5], &none, &none, &metrics);
-        assert_eq!(kept.into_keys().collect::<Vec<_>>(), [1, 3, 5]);
+        let kept = retention.kept(&[1, 2, 3, 4, 5, 6], &none, &none, &metrics);
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), [1, 3, 5, 6]);
+    }
+
+    #[test]
+    fn one_save_with_a_clock_that_is_ahead_removes_nothing() {
+        const DAY: u64 = 24 * 3600;
+        let rule = ByAge { one_in: Duration::from_secs(DAY), up_to: Duration::from_secs(30 * DAY) };
+        let retention = Retention { by_age: vec![rule], ..last(1) };
+        let (none, mut there, mut metrics) = (BTreeSet::new(), Vec::new(), BTreeMap::new());
+        let mut save = |day: u64| {
+            let number = metrics.len() as u64 + 1;
+            there.push(number);
+            metrics.insert(number, at(day * DAY));
+            let kept = retention.kept(&there, &none, &none, &metrics);
+            there.retain(|generation| kept.contains_key(generation));
+            there.len()
+        };
+        let before = (100..140).map(&mut save).last().unwrap();
+        assert_eq!(before, 31);
+        // The clock is a year ahead, for one save.
+        assert_eq!(save(140 + 365), 32);
+        assert_eq!(save(140), 32);
+        assert_eq!(save(141), 32);
+        // The program did pause for a year.
+        assert_eq!(save(600), 33);
+        assert_eq!(save(601), 2);
     }
 
     const NONE: &[(u64, f64)] = &[];

@@ -288,7 +288,11 @@ impl Writer {
                 Ok(true) => self.forget(newer),
                 Ok(false) => return Err(Error::NotDiscarded { path, generation: newer }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget(newer),
-                Err(source) => return Err(Error::writing("remove", &path, source)),
+                Err(source) => {
+                    // Another program may have taken the place over.
+                    self.guard().check()?;
+                    return Err(Error::writing("remove", &path, source));
+                }
             }
         }
         self.claim.sync()
@@ -311,6 +315,12 @@ impl Writer {
         Ok(rewound)
     }
 
+    /// Takes a rewind of the program for done.
+    pub(crate) fn note_rewind(&mut self, generation: u64) -> Result<(), Error> {
+        self.guard().check()?;
+        self.claim.note_rewind(generation)
+    }
+
     /// Forgets a generation that is gone.
     fn forget(&mut self, generation: u64) {
         self.known.remove(&generation);
@@ -320,9 +330,16 @@ impl Writer {
         self.metrics.remove(&generation);
     }
 
-    /// Takes these for the existing generations.
+    /// Takes these for the existing generations. The metrics of those from elsewhere are unknown, so
+    /// they stay: one may be the best.
     fn learn(&mut self, generations: Vec<u64>) {
-        self.known = generations.into_iter().collect();
+        let there: BTreeSet<u64> = generations.into_iter().collect();
+        if self.settings.retention.uses_manifests() {
+            for new in there.difference(&self.known) {
+                self.metrics.entry(*new).or_insert(Metrics::Unread);
+            }
+        }
+        self.known = there;
         self.lasting.retain(|generation| self.known.contains(generation));
     }
 
@@ -527,6 +544,29 @@ mod tests {
             fs::write(directory.path().join(name), "").unwrap();
         }
         assert_eq!(writer(directory.path(), 1).next().unwrap(), 8);
+    }
+
+    #[test]
+    fn the_best_that_came_from_elsewhere_stays() {
+        use crate::{Checkpointer, Metadata, Metric};
+
+        let parent = tempfile::tempdir().unwrap();
+        let (path, other) = (parent.path().join("run.ckpt"), parent.path().join("other.ckpt"));
+        let open = |path: &Path| Checkpointer::<u64>::builder(path).durable(false).history(false);
+        let with_loss = |loss: f64| Metadata::new().with("loss", loss);
+        let mut saved = open(&other).keep_last(9).open().unwrap();
+        for number in 1..=2 {
+            saved.save_with(&number, with_loss(0.5)).unwrap();
+        }
+        let mut checkpoints = open(&path).keep_best(Metric::lowest("loss"), 1).open().unwrap();
+        for number in 1..=2 * u64::from(LIST_EVERY) {
+            checkpoints.save_with(&number, with_loss(10.0)).unwrap();
+            if number == 5 {
+                let name = "00000000000000000002.ckpt";
+                fs::copy(other.join(name), path.join(name)).unwrap();
+            }
+        }
+        assert_eq!(checkpoints.best(&Metric::lowest("loss")).unwrap(), Some(2));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use super::array::Array;
 use super::ends::Ends;
 use super::layout::Layout;
-use super::members::Label;
+use super::members::{Label, Named};
 use super::node::{Node, Value};
 use super::walk::{Place, Trouble, Walker, most_values};
 use crate::base::text::{distance, shortened};
@@ -262,7 +262,8 @@ impl File {
     /// enums are no steps. The empty path is the whole state.
     ///
     /// # Errors
-    /// [`Error::NoSuchField`], and an error if the state is damaged or cannot be understood.
+    /// [`Error::NoSuchField`], [`Error::AmbiguousField`], and an error if the state is damaged or
+    /// cannot be understood.
     pub fn find(&self, path: &str) -> Result<Found<'_>, Error> {
         let mut found = self.locate(path)?;
         while let Found::Node(node) = &found
@@ -288,13 +289,22 @@ impl File {
                         return Ok(Found::Inside(Box::new(inner), rest.to_owned()));
                     }
                     let (step, later) = rest.split_once('/').unwrap_or((rest, ""));
-                    let Some(member) =
-                        value.members().map(|members| members.named(step)).transpose()?.flatten()
-                    else {
-                        return Err(self.no_such_field(path, step, done, &value));
-                    };
                     rest = later;
-                    member
+                    match value.members().map(|members| members.named(step)).transpose()? {
+                        Some(Named::One(member)) => member,
+                        Some(Named::Several) => {
+                            let (path, step, within) = (path.to_owned(), step.to_owned(), done.to_owned());
+                            return Err(Error::AmbiguousField {
+                                file: self.path.clone(),
+                                path,
+                                step,
+                                within,
+                            });
+                        }
+                        Some(Named::Nothing) | None => {
+                            return Err(self.no_such_field(path, step, done, &value));
+                        }
+                    }
                 }
             };
         }

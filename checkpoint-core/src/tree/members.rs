@@ -47,6 +47,55 @@ pub struct Member<'a> {
     pub node: Node<'a>,
 }
 
+/// The member that a step of a path stands for.
+pub(super) enum Named<'a> {
+    Nothing,
+    One(Node<'a>),
+    /// Several keys of a map are written in this way.
+    Several,
+}
+
+/// The spelling of a name or a key in a path. The first one counts, where a step is one key in this
+/// spelling and another key in that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Spelling {
+    /// As [`Label::step`] writes it, and `ckpt show`.
+    Step,
+    /// As it is.
+    Plain,
+    /// As in the names of arrays.
+    OfArrays,
+}
+
+/// The spelling in which a step is this text, if it is.
+fn spelling(text: &str, step: &str) -> Option<Spelling> {
+    if step_of(text) == step {
+        return Some(Spelling::Step);
+    }
+    if text == step {
+        return Some(Spelling::Plain);
+    }
+    (crate::schema::path_step(text) == step).then_some(Spelling::OfArrays)
+}
+
+/// A name or a key as a step of a path.
+fn step_of(text: &str) -> Cow<'_, str> {
+    if text.is_empty() {
+        return Cow::Borrowed("%");
+    }
+    if !text.contains(['/', '%']) {
+        return Cow::Borrowed(text);
+    }
+    let mut step = String::new();
+    for character in text.chars() {
+        match character {
+            '/' | '%' => step.push_str(&format!("%{:02X}", u32::from(character))),
+            _ => step.push(character),
+        }
+    }
+    Cow::Owned(step)
+}
+
 /// The place of a value inside another.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -86,18 +135,50 @@ impl<'a> Members<'a> {
     }
 
     /// The member with this name, number or key.
-    pub(super) fn named(mut self, step: &str) -> Result<Option<Node<'a>>, Error> {
-        if let Inside::Elements(ty, count) = self.inside {
-            let Some(wanted) = step.parse().ok().filter(|wanted| *wanted < count) else { return Ok(None) };
-            let mut walker = self.walker()?;
-            walker.skip_elements(ty, wanted).map_err(|trouble| self.file.trouble(trouble))?;
-            return Ok(Some(Node::of_type(self.file, ty, walker.place)));
+    pub(super) fn named(mut self, step: &str) -> Result<Named<'a>, Error> {
+        let one = |node| Ok(Named::One(node));
+        match self.inside {
+            Inside::Elements(ty, count) => {
+                let Some(wanted) = step.parse().ok().filter(|wanted| *wanted < count) else {
+                    return Ok(Named::Nothing);
+                };
+                let mut walker = self.walker()?;
+                walker.skip_elements(ty, wanted).map_err(|trouble| self.file.trouble(trouble))?;
+                one(Node::of_type(self.file, ty, walker.place))
+            }
+            Inside::Types(_) => {
+                let wanted = step.parse().ok().and_then(|wanted: usize| self.nth(wanted));
+                wanted.transpose()?.map_or(Ok(Named::Nothing), |member| one(member.node))
+            }
+            Inside::Fields(fields) => {
+                let spelt = fields.iter().map(|field| spelling(hidden::label(&field.name), step));
+                // Nothing behind the field is walked through: its form may be unknown.
+                let places = spelt.enumerate().filter_map(|(place, spelling)| Some((spelling?, place)));
+                let Some((_, place)) = places.min() else { return Ok(Named::Nothing) };
+                self.nth(place).transpose()?.map_or(Ok(Named::Nothing), |member| one(member.node))
+            }
+            Inside::Entries(..) => self.of_key(step),
         }
-        let found = Iterator::find(&mut self, |member| match member {
-            Ok(member) => member.label.is(step),
-            Err(_) => true,
-        });
-        Ok(found.transpose()?.map(|member| member.node))
+    }
+
+    /// The value of the key that a step stands for. All keys are read: another may be meant too.
+    fn of_key(self, step: &str) -> Result<Named<'a>, Error> {
+        let mut found: Option<(Spelling, Node<'a>)> = None;
+        let mut is_ambiguous = false;
+        for member in self {
+            let Member { label, node } = member?;
+            let Some(spelling) = spelling(&label.text(), step) else { continue };
+            match &found {
+                Some((before, _)) if *before < spelling => {}
+                Some((before, _)) if *before == spelling => is_ambiguous = true,
+                _ => (found, is_ambiguous) = (Some((spelling, node)), false),
+            }
+        }
+        Ok(match found {
+            Some(_) if is_ambiguous => Named::Several,
+            Some((_, node)) => Named::One(node),
+            None => Named::Nothing,
+        })
     }
 
     fn following(&mut self) -> Result<Option<Member<'a>>, Error> {
@@ -170,20 +251,7 @@ impl Label<'_> {
     /// hexadecimal digits.
     #[must_use]
     pub fn step(&self) -> String {
-        let mut step = String::new();
-        for character in self.text().chars() {
-            match character {
-                '/' | '%' => step.push_str(&format!("%{:02X}", u32::from(character))),
-                _ => step.push(character),
-            }
-        }
-        if step.is_empty() { "%".to_owned() } else { step }
-    }
-
-    /// True if a step of a path stands for this label, as plain text or in the form of array names.
-    fn is(&self, step: &str) -> bool {
-        let text = self.text();
-        *text == *step || self.step() == step || crate::schema::path_step(&text) == step
+        step_of(&self.text()).into_owned()
     }
 }
 

@@ -171,6 +171,31 @@ fn a_copy_goes_to_a_store_and_back_and_on() {
     assert_eq!(names.len(), 1, "nothing is left of a copy that failed");
 }
 
+#[test]
+fn a_copy_takes_no_place_over_without_being_told() {
+    let server = Server::start();
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("run.ckpt");
+    let path = directory.to_str().unwrap();
+    let mut local = Checkpointer::<State>::open(&directory).unwrap();
+    // A place that was never opened stays so where there is nothing to copy.
+    assert_eq!(answer(&server, &["copy", path, URL])["files"], 0);
+    assert!(server.keys().is_empty());
+    local.save(&state(1)).unwrap();
+
+    let mut running = Checkpointer::<State>::builder_in(home(&server)).open().unwrap();
+    let (code, _, err) = ckpt(&server, &["copy", path, URL]);
+    assert!(code == 3 && err.contains("--take-over"), "{err}");
+    running.save(&state(7)).unwrap();
+    drop(running);
+
+    let other = checkpointed_object_store::ObjectHome::new(store(&server, 5), "other.ckpt").unwrap();
+    let mut running = Checkpointer::<State>::builder_in(other).open().unwrap();
+    let url = "s3://bucket/other.ckpt";
+    assert_eq!(answer(&server, &["copy", "--take-over", URL, url])["files"], 1);
+    assert!(matches!(running.save(&state(8)).unwrap_err(), Error::TakenOver { .. }));
+}
+
 fn generations(directory: &Path) -> Vec<u64> {
     CheckpointReader::<State>::open(directory).unwrap().generations().unwrap()
 }

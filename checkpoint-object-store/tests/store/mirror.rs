@@ -152,6 +152,70 @@ fn a_mirror_that_another_machine_took_over_is_left_to_it() {
 }
 
 #[test]
+fn an_upload_of_the_former_machine_that_lands_late_ends_no_mirror() {
+    let (server, directory, warnings) = (Server::start(), tempfile::tempdir().unwrap(), Arc::default());
+    let (first, second) = (near(directory.path(), "first"), near(directory.path(), "second"));
+    let mut former = open(&first, &server, &warnings);
+    former.save(&vec![1]).unwrap();
+    arrive(&mut former);
+    drop(former);
+    let mut later = open(&second, &server, &warnings);
+    assert_eq!(later.load().unwrap(), Some(vec![1]));
+    server.set_away(true);
+    later.save(&vec![20]).unwrap();
+    later.wait_for_mirror(LONG).unwrap_err();
+    // The former one was sending its second generation, which is another file.
+    let late = generation(2, 1);
+    server.insert(&late, server.object(&generation(1, 1)).unwrap());
+    server.set_away(false);
+    arrive(&mut later);
+    assert_eq!(load(&server), Some(vec![20_u8]));
+    assert_eq!(server.object(&late), None);
+    later.save(&vec![21]).unwrap();
+    arrive(&mut later);
+    drop(later);
+    assert_eq!(open(&second, &server, &warnings).load().unwrap(), Some(vec![21]));
+    let told = warnings.lock().unwrap();
+    assert!(!told.iter().any(|text| text.contains("gets no more copies")), "{told:?}");
+}
+
+#[test]
+fn a_mistyped_url_takes_no_store_from_the_run_that_saves_there() {
+    let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut running = crate::open::<Vec<u8>>(&server).unwrap();
+    running.save(&vec![1]).unwrap();
+    let path = near(directory.path(), "near");
+    Checkpointer::open(&path).unwrap().save(&vec![7_u8]).unwrap();
+    let mirror = Mirror::in_home(once(&server));
+    let error = Checkpointer::<Vec<u8>>::builder(&path).mirror(mirror).open().unwrap_err();
+    assert!(matches!(error, Error::MirrorApart { .. }), "{error}");
+    running.save(&vec![2]).unwrap();
+    drop(running);
+    assert_eq!(load(&server), Some(vec![2_u8]));
+}
+
+#[test]
+fn a_mirror_that_leaves_numbers_out_leaves_few_claims() {
+    let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+    let path = near(directory.path(), "near");
+    let mirror = Mirror::in_home(once(&server)).every(3).keep_last(1);
+    let mut checkpoints = Checkpointer::builder(&path).mirror(mirror).open().unwrap();
+    let claims = || server.keys().iter().filter(|key| key.contains(".claims/")).count();
+    let mut most = 0;
+    for number in 1..=120_u64 {
+        for _ in 0..3 {
+            checkpoints.save(&number).unwrap();
+        }
+        checkpoints.wait_for_mirror(LONG).unwrap();
+        most = most.max(claims());
+    }
+    assert!((2..=40).contains(&most), "{most}");
+    drop(checkpoints);
+    assert_eq!(claims(), 1);
+    assert_eq!(load(&server), Some(120_u64));
+}
+
+#[test]
 fn a_damaged_object_is_replaced_by_the_file() {
     let (server, directory, warnings) = (Server::start(), tempfile::tempdir().unwrap(), Arc::default());
     let path = near(directory.path(), "near");

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use checkpointed::{CheckpointReader, Checkpointer};
+use checkpointed::home::{Claiming, Home as _};
+use checkpointed::{CheckpointReader, Checkpointer, Error};
 
 use crate::server::Server;
 use crate::{PART, generation, home};
@@ -49,4 +50,39 @@ fn a_generation_that_cannot_be_discarded_is_an_error() {
     // A restart loads it.
     let loaded = CheckpointReader::<u64>::open_in(home(&server)).unwrap().load().unwrap();
     assert_eq!(loaded, Some(3));
+}
+
+#[test]
+fn a_removal_that_did_not_happen_is_not_told_as_one() {
+    let server = Server::start();
+    let mut checkpoints = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    for number in 1..=4 {
+        checkpoints.save(&number).unwrap();
+    }
+    drop(checkpoints);
+    let mut claim = home(&server).claim(&Claiming::default()).unwrap();
+    assert!(claim.remove_at_once(4).unwrap());
+    assert!(server.object(&generation(4, 1)).is_none());
+    // Another program pins one, and the claim has an older listing.
+    server.insert(&format!("run.ckpt/{:020}.pin", 1), Vec::new());
+    assert!(!claim.remove_at_once(1).unwrap());
+    assert!(server.object(&generation(1, 1)).is_some());
+    // Another program takes the place over.
+    let _other = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    claim.remove_at_once(2).unwrap_err();
+    assert!(server.object(&generation(2, 1)).is_some());
+    assert!(matches!(claim.sync(), Err(Error::TakenOver { .. })));
+}
+
+#[test]
+fn a_run_that_was_taken_over_is_told_when_it_discards() {
+    let server = Server::start();
+    let mut first = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    for number in 1..=3 {
+        first.save(&number).unwrap();
+    }
+    let _second = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    let error = first.discard_newer(1).unwrap_err();
+    assert!(matches!(error, Error::TakenOver { .. }), "{error}");
+    assert_eq!(CheckpointReader::<u64>::open_in(home(&server)).unwrap().load().unwrap(), Some(3));
 }

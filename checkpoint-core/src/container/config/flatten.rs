@@ -68,7 +68,7 @@ impl Flattener {
         if self.path.len() == MOST_STEPS {
             return Err(Refusal(format!("its values are more than {MOST_STEPS} deep inside each other")));
         }
-        self.path.push(step.replace('%', "%25").replace('/', "%2F"));
+        self.path.push(escaped(step));
         let outcome = value.serialize(&mut *self);
         self.path.pop();
         outcome
@@ -79,10 +79,15 @@ impl Flattener {
         let steps = usize::from(variant.is_some());
         if let Some(variant) = variant {
             self.leaf(variant.to_owned())?;
-            self.path.push(variant.to_owned());
+            self.path.push(escaped(variant));
         }
         Ok(Parts { flattener: self, steps, empty, number: 0, key: None })
     }
+}
+
+/// A step of a path.
+fn escaped(step: &str) -> String {
+    step.replace('%', "%25").replace('/', "%2F")
 }
 
 /// A value with parts.
@@ -146,8 +151,16 @@ impl<'f> ser::Serializer for &'f mut Flattener {
         serialize_u128(u128) "{}";
         serialize_f32(f32) "{:?}";
         serialize_f64(f64) "{:?}";
-        serialize_char(char) "{:?}";
-        serialize_str(&str) "{:?}";
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), Refusal> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    /// As JSON, which is the same in each version of this library and of its compiler.
+    fn serialize_str(self, value: &str) -> Result<(), Refusal> {
+        let text = serde_json::to_string(value).map_err(|error| Refusal(error.to_string()))?;
+        self.leaf(text)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Refusal> {
@@ -315,5 +328,37 @@ impl SerializeMap for Parts<'_> {
 
     fn end(self) -> Result<(), Refusal> {
         self.finish()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Serialize)]
+    enum Method {
+        #[serde(rename = "a/b")]
+        Scaled { by: u8 },
+        #[serde(rename = "50%")]
+        Half(u8),
+    }
+
+    #[test]
+    fn names_of_variants_are_escaped_as_those_of_fields_are() {
+        let settings = flatten(&(Method::Scaled { by: 1 }, Method::Half(2))).unwrap();
+        let settings: Vec<_> = settings.iter().map(|(path, value)| (&**path, &**value)).collect();
+        assert_eq!(settings, [("0", "a/b"), ("0/a%2Fb/by", "1"), ("1", "50%"), ("1/50%25", "2")]);
+    }
+
+    #[test]
+    fn texts_are_those_of_json_whatever_the_compiler() {
+        // Rust escapes some of these, and which ones depends on its tables.
+        let text = "\u{301}\u{200b}\u{e000}\"\\\n";
+        let settings = flatten(&[(text, 'é')]).unwrap();
+        let found: Vec<_> = settings.values().map(|value| serde_json::from_str::<String>(value)).collect();
+        let found: Vec<_> = found.into_iter().map(Result::unwrap).collect();
+        assert_eq!(found, [text, "é"]);
+        assert_eq!(settings["0/0"], "\"\u{301}\u{200b}\u{e000}\\\"\\\\\\n\"");
     }
 }

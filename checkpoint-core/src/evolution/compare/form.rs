@@ -19,6 +19,19 @@ pub(super) struct Owner<'a> {
     pub(super) variant: Option<&'a str>,
 }
 
+/// A kind of forms that convert into each other.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Number,
+    Truth,
+    Text,
+    Sequence,
+    Map,
+    Fields,
+    Variants,
+    Unknown,
+}
+
 /// A type reduced to its encoding and its meaning: without names of structs, and without wrappers.
 pub(super) enum Form<'a> {
     Leaf(&'a Type),
@@ -106,6 +119,56 @@ impl<'a> Form<'a> {
                 let owner = place.map(|place| Owner { place, variant: Some(&variant.name) });
                 Seen { form: Form::of_fields(fields), versions: Vec::new(), owner }
             }
+        }
+    }
+
+    /// True if a value of this form may become one of another by a conversion; also where that is not
+    /// known.
+    pub(super) fn may_become(
+        &self,
+        program: &Form<'a>,
+        (of_this, of_program): (&'a Schema, &'a Schema),
+    ) -> bool {
+        let (checkpoint, program) = (self.without_options(of_this), program.without_options(of_program));
+        match (checkpoint, program) {
+            (Kind::Unknown, _) | (_, Kind::Unknown) => true,
+            (Kind::Text, Kind::Variants) | (Kind::Variants, Kind::Text) => true,
+            (Kind::Map, Kind::Fields) | (Kind::Fields, Kind::Map) => true,
+            (Kind::Sequence, Kind::Fields) => true,
+            (checkpoint, program) => checkpoint == program,
+        }
+    }
+
+    /// The kind of the form inside any options. Options may be inside each other without end.
+    fn without_options(&self, schema: &'a Schema) -> Kind {
+        let mut inner = match self {
+            Form::Option(inner) => *inner,
+            form => return form.kind(),
+        };
+        for _ in 0..TYPE_DEPTH {
+            match Form::of(schema, inner).form {
+                Form::Option(deeper) => inner = deeper,
+                form => return form.kind(),
+            }
+        }
+        Kind::Unknown
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Form::Leaf(Type::Bool) => Kind::Truth,
+            Form::Leaf(Type::Char | Type::String) => Kind::Text,
+            Form::Leaf(Type::Opaque(_) | Type::Unsupported(_)) | Form::Observed(..) | Form::Endless => {
+                Kind::Unknown
+            }
+            Form::Leaf(_) | Form::Float16(_) => Kind::Number,
+            Form::Seq(_) | Form::Grid(_) | Form::Repeated(..) => Kind::Sequence,
+            Form::Members(members) if members.is_empty() => Kind::Unknown,
+            Form::Members(_) => Kind::Sequence,
+            Form::Map(..) => Kind::Map,
+            Form::Fields(_) => Kind::Fields,
+            Form::Variants(_) => Kind::Variants,
+            Form::Option(_) => Kind::Unknown,
         }
     }
 

@@ -114,6 +114,14 @@ impl<'a> Comparison<'a> {
             return;
         }
         let matched = self.matched(&own, &wanted, owner);
+        for field in
+            program.iter().filter(|field| !matched.names.contains(&field.name.as_str())).take(DIFFERENCES)
+        {
+            let default = self.default_of(field, owner);
+            self.within(&dotted(&field.name), |comparison| {
+                comparison.defaults.insert(comparison.path.clone(), default);
+            });
+        }
         self.unmatched(&own, &matched, &wanted, "fields", |comparison, name, in_checkpoint| {
             let field = if in_checkpoint {
                 checkpoint.iter().find(|field| field.name == name)
@@ -135,6 +143,20 @@ impl<'a> Comparison<'a> {
                 });
             }
         }
+    }
+
+    /// True if the program's field gets a default where a checkpoint lacks it; `None` where that is not
+    /// known, as for types of other crates.
+    fn default_of(&self, field: &Field, owner: Option<Owner<'a>>) -> Option<bool> {
+        let owner = owner?;
+        let told = self.former(owner.place).and_then(|former| former.default_of(owner.variant, &field.name));
+        let is_foreign = self.program.types.get(owner.place).is_some_and(|definition| definition.foreign);
+        let of_type = match Form::of(self.program, &field.ty).form {
+            Form::Option(_) => Some(true),
+            _ if is_foreign => None,
+            _ => Some(false),
+        };
+        told.or(of_type)
     }
 
     /// Reports a renamed field: one line, with both types if they differ.
@@ -220,6 +242,17 @@ impl<'a> Comparison<'a> {
         self.accepted.leave(around);
     }
 
+    /// The program's names for the fields of the checkpoint, in their order; a name of the
+    /// checkpoint where the program has none for it.
+    pub(super) fn matched_names(
+        &self,
+        own: &[&'a str],
+        wanted: &[&'a str],
+        owner: Option<Owner<'a>>,
+    ) -> Vec<&'a str> {
+        self.matched(own, wanted, owner).names
+    }
+
     /// Finds the names of the checkpoint among those of the program, or among their aliases.
     fn matched(&self, own: &[&'a str], wanted: &[&'a str], owner: Option<Owner<'a>>) -> Matched<'a> {
         let mut matched = Matched { names: own.to_vec(), is_renamed: vec![false; own.len()] };
@@ -297,7 +330,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Compares a field, or a member that has only a number.
-    fn member(&mut self, owner: Option<Owner<'a>>, name: &str, compare: impl FnOnce(&mut Self)) {
+    pub(super) fn member(&mut self, owner: Option<Owner<'a>>, name: &str, compare: impl FnOnce(&mut Self)) {
         let around = self.accepted.here();
         self.accept_in(owner, name);
         self.within(&dotted(name), compare);

@@ -2,15 +2,17 @@
 
 mod difference;
 mod form;
+mod matching;
 mod members;
 mod names;
 mod search;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 pub use self::difference::{Difference, DifferenceKind};
 use self::form::{Form, Seen};
+pub(crate) use self::matching::{Choice, Chosen, Matched, Own, fields_of, matching};
 use self::names::Accepted;
 pub(crate) use self::search::{opaque, unsupported};
 use super::resolve::{Identity, Plan};
@@ -29,6 +31,11 @@ pub(crate) struct Compared {
     pub(crate) has_more: bool,
     /// The conversions of values of other versions.
     pub(crate) plan: Plan,
+    /// For each field that the checkpoint lacks, by its path: true if it gets a default, `None` where
+    /// that is not known.
+    pub(crate) defaults: HashMap<String, Option<bool>>,
+    /// The paths of the values that no conversion makes of those in the checkpoint.
+    pub(crate) impossible: HashSet<String>,
 }
 
 impl Compared {
@@ -62,13 +69,44 @@ fn compare_schemas(
 ) -> Compared {
     let (path, compared, found) = (String::new(), HashSet::new(), Vec::new());
     let (accepted, enough, most) = (Accepted::default(), DIFFERENCES, TYPES_COMPARED);
-    let mut comparison =
-        Comparison { checkpoint, program, migrations, path, accepted, compared, found, enough, most, plan };
+    let (defaults, impossible) = (HashMap::new(), HashSet::new());
+    let mut comparison = Comparison {
+        checkpoint,
+        program,
+        migrations,
+        path,
+        accepted,
+        compared,
+        found,
+        enough,
+        most,
+        plan,
+        defaults,
+        impossible,
+    };
     comparison.types(&checkpoint.root, &program.root, 0);
-    let Comparison { found: mut differences, plan, .. } = comparison;
+    let Comparison { found: mut differences, plan, defaults, impossible, .. } = comparison;
     let has_more = differences.len() > DIFFERENCES;
     differences.truncate(DIFFERENCES);
-    Compared { differences, has_more, plan }
+    Compared { differences, has_more, plan, defaults, impossible }
+}
+
+/// A comparison of single types of the two.
+fn comparison<'a>(checkpoint: &'a Schema, program: &'a Program) -> Comparison<'a> {
+    Comparison {
+        checkpoint,
+        program: program.extended(),
+        migrations: Some(program),
+        path: String::new(),
+        accepted: Accepted::default(),
+        compared: HashSet::new(),
+        found: Vec::new(),
+        enough: DIFFERENCES,
+        most: TYPES_COMPARED,
+        plan: Plan::new(program.versions(), checkpoint),
+        defaults: HashMap::new(),
+        impossible: HashSet::new(),
+    }
 }
 
 /// True if a type of the checkpoint and one of the program are the same. `left` is the number of
@@ -78,18 +116,8 @@ pub(crate) fn are_same(
     (program, of_program): (&Program, &Type),
     left: &mut usize,
 ) -> bool {
-    let mut comparison = Comparison {
-        checkpoint,
-        program: program.extended(),
-        migrations: Some(program),
-        path: String::new(),
-        accepted: Accepted::default(),
-        compared: HashSet::new(),
-        found: Vec::new(),
-        enough: 0,
-        most: *left,
-        plan: Plan::default(),
-    };
+    let plan = Plan::default();
+    let mut comparison = Comparison { enough: 0, most: *left, plan, ..comparison(checkpoint, program) };
     comparison.types(of_checkpoint, of_program, 0);
     *left = left.saturating_sub(comparison.compared.len());
     comparison.found.is_empty()
@@ -111,6 +139,8 @@ struct Comparison<'a> {
     /// The most types that are compared.
     most: usize,
     plan: Plan,
+    defaults: HashMap<String, Option<bool>>,
+    impossible: HashSet<String>,
 }
 
 impl<'a> Comparison<'a> {
@@ -247,6 +277,9 @@ impl<'a> Comparison<'a> {
             },
         }
         let (before, after) = describe(self);
+        if !checkpoint.may_become(&program, (self.checkpoint, self.program)) {
+            self.impossible.insert(self.path.clone());
+        }
         self.report(DifferenceKind::Converted, before, after);
         self.converted(&checkpoint, &program, owner, next);
     }

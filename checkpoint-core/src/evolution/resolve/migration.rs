@@ -1,6 +1,5 @@
 //! Converts values of the writer that have another version than the reader's type.
 
-use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ptr;
@@ -14,6 +13,7 @@ use super::other::Other;
 use super::value::Value;
 use crate::arrays::Copied;
 use crate::codec::{self, Forms, Reader, Room};
+use crate::evolution::program::Key;
 use crate::schema::{self, Schema, Type};
 
 /// The identity of a type: one for all references to a definition, and one for each place of any
@@ -73,6 +73,13 @@ impl Conversion {
     }
 }
 
+impl Conversion {
+    /// Stands for a conversion of another process, which cannot run here.
+    pub(crate) fn elsewhere() -> Conversion {
+        Conversion(Arc::new(|_| Err(Failure::custom("the migration is in another program"))))
+    }
+}
+
 impl fmt::Debug for Conversion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Conversion")
@@ -83,23 +90,23 @@ impl fmt::Debug for Conversion {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// The conversions, by the type of the checkpoint and that of the program.
-    conversions: HashMap<(Identity, TypeId), (Conversion, Type)>,
+    conversions: HashMap<(Identity, Key), (Conversion, Type)>,
     /// The version of each type of the program; empty where every type on both sides has version 1.
-    versions: HashMap<TypeId, u32>,
+    versions: HashMap<Key, u32>,
     /// Types of the checkpoint that meet types of the program without a declared version. Either
     /// side may know its type only from serde, and then gives it version 1.
     untold: HashSet<Identity>,
 }
 
 impl Plan {
-    pub(crate) fn new(versions: HashMap<TypeId, u32>, checkpoint: &Schema) -> Plan {
+    pub(crate) fn new(versions: HashMap<Key, u32>, checkpoint: &Schema) -> Plan {
         let all_first = checkpoint.types.iter().all(|definition| definition.version == 1)
             && versions.values().all(|version| *version == 1);
         Plan { versions: if all_first { HashMap::new() } else { versions }, ..Plan::default() }
     }
 
     /// Adds a conversion. `old` is the type that it accepts.
-    pub(crate) fn convert(&mut self, checkpoint: &Type, program: TypeId, conversion: Conversion, old: Type) {
+    pub(crate) fn convert(&mut self, checkpoint: &Type, program: Key, conversion: Conversion, old: Type) {
         self.conversions.insert((Identity::of(checkpoint), program), (conversion, old));
     }
 
@@ -109,7 +116,7 @@ impl Plan {
 
     /// Refuses a value of another version that the comparison did not reach, such as one that is
     /// only found under an alias.
-    fn check(&self, schema: &Schema, found: &Type, program: TypeId, is_wrapper: bool) -> Result<(), Failure> {
+    fn check(&self, schema: &Schema, found: &Type, program: Key, is_wrapper: bool) -> Result<(), Failure> {
         let Some(version) = self.versions.get(&program).copied() else { return Ok(()) };
         let told: Vec<u32> = schema::chain(schema, found)
             .map(|ty| schema::own_version(schema, ty))
@@ -144,7 +151,7 @@ impl<'a> Value<'_, 'a> {
         if plan.versions.is_empty() {
             return None;
         }
-        let program = typeid::of::<V::Value>();
+        let program = Key::Type(typeid::of::<V::Value>());
         match plan.conversions.get(&(Identity::of(self.ty), program)) {
             Some(conversion) => Some(Ok(conversion)),
             None => plan.check(self.cursor.schema(), self.ty, program, is_wrapper).err().map(Err),

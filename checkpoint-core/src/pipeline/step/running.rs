@@ -188,7 +188,7 @@ impl Step<'_> {
             return Ok(None);
         }
         let reader = CheckpointReader::<T>::new(Arc::new(self.outputs()), self.protection())?;
-        match reader.check_whole(version.number).map(drop) {
+        match reader.whole(version.number).map(drop) {
             Ok(()) => Ok(None),
             Err(error) if output::is_broken(&error) || matches!(error, Error::Io { .. }) => Ok(Some(error)),
             Err(error) => Err(error),

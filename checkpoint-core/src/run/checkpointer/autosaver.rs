@@ -1,6 +1,7 @@
 //! [`Autosaver`]: a thread that saves a state which other threads change under a lock.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -10,10 +11,13 @@ use crate::base::panics::caught;
 use crate::base::warnings::{Warnings, warn};
 use crate::container::Metadata;
 use crate::error::Error;
-use crate::outcome::{Finished, SaveReason, Saved, StopReason};
-use crate::run::checkpointer::{Checkpointer, Turn};
+use crate::outcome::{SaveReason, Saved, StopReason};
+use crate::run::checkpointer::Checkpointer;
+use crate::run::checkpointer::background::Waits;
+use crate::run::finished::Finished;
 use crate::run::lifecycle::SaveOutcome;
 use crate::state::Checkpoint;
+use crate::stop::Observer;
 use crate::store::Process;
 
 /// The time between two looks at the schedule and the reasons to stop.
@@ -89,15 +93,20 @@ impl<T: Checkpoint + Send + Sync + 'static> Locked for RwLock<T> {
 /// A save that fails is warned of, and [`check`](Autosaver::check) and
 /// [`finish`](Autosaver::finish) return its error, unless
 /// [`on_failed_save`](crate::Builder::on_failed_save) tolerates it. The thread goes on, and tries
-/// again when the next save is due. A poisoned lock is such an error: its state is not saved.
+/// again when the next save is due. A poisoned lock is such an error: its state is not saved. After
+/// a reason to stop, too, it goes on to save by the schedule until the end.
 ///
 /// `finish`, and a drop without it, wait for the thread: do not hold the lock of the state
-/// meanwhile. A drop does not save.
+/// meanwhile. A drop does not save. `finish` compares the state with the newest generation under
+/// the lock. A forked process does not have the thread: there, nothing is saved, and `check` and
+/// `finish` return an error.
 #[must_use = "a dropped autosaver saves no more"]
 pub struct Autosaver<L: Locked> {
     state: Arc<L>,
-    status: Arc<Mutex<Status>>,
+    shared: Arc<Shared>,
     warnings: Warnings,
+    /// The process that has the thread.
+    process: Process,
     /// `None` once it was finished.
     worker: Option<Worker<L::State>>,
 }
@@ -106,11 +115,18 @@ struct Worker<T> {
     /// Dropped to end the thread.
     goes_on: Sender<()>,
     thread: JoinHandle<Checkpointer<T>>,
-    /// The process that has the thread.
-    process: Process,
 }
 
-/// What the thread found.
+/// What the threads of the program share with that of the autosaver.
+#[derive(Debug)]
+struct Shared {
+    status: Mutex<Status>,
+    /// Looks for reasons to stop while the thread waits for the lock of the state. A thread takes it
+    /// out for that: the code of the program may run meanwhile.
+    observer: Mutex<Option<Box<Observer>>>,
+}
+
+/// What is known of the run.
 #[derive(Debug, Default)]
 struct Status {
     stop: Option<StopReason>,
@@ -119,9 +135,32 @@ struct Status {
     error: Option<Error>,
 }
 
-fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
-    // Nothing that can panic runs under it.
-    status.lock().unwrap_or_else(PoisonError::into_inner)
+/// Nothing that can panic runs under these locks.
+fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn status(&self) -> MutexGuard<'_, Status> {
+        lock(&self.status)
+    }
+
+    /// The reason to stop that is known, or one that is found now.
+    fn should_stop(&self) -> Option<StopReason> {
+        if let Some(stop) = &self.status().stop {
+            return Some(stop.clone());
+        }
+        // If it is not there, another thread looks at this moment.
+        let mut observer = lock(&self.observer).take()?;
+        let found = observer.reason().cloned();
+        *lock(&self.observer) = Some(observer);
+        found.map(|reason| self.stop(reason))
+    }
+
+    /// Notes a reason to stop. Returns the first one.
+    fn stop(&self, reason: StopReason) -> StopReason {
+        self.status().stop.get_or_insert(reason).clone()
+    }
 }
 
 impl<L: Locked> Autosaver<L> {
@@ -143,13 +182,15 @@ impl<L: Locked> Autosaver<L> {
         }
         let path = checkpoints.path().to_owned();
         let warnings = checkpoints.warnings().clone();
-        let status = Arc::new(Mutex::new(Status::default()));
+        let observer = Mutex::new(Some(Box::new(checkpoints.saver.run.observer(&path))));
+        let shared = Arc::new(Shared { status: Mutex::default(), observer });
         let (goes_on, end) = channel();
-        let (shared, told) = (Arc::clone(&state), Arc::clone(&status));
+        let (saved, told) = (Arc::clone(&state), Arc::clone(&shared));
         let work = move || {
             let mut checkpoints = checkpoints;
+            let mut progress = StopSave::default();
             while end.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let turn = caught(|| checkpoints.autosave(&*shared, &told));
+                let turn = caught(|| checkpoints.autosave(&*saved, &told, &mut progress));
                 let name = || checkpoints.reader.name();
                 let turn = turn.unwrap_or_else(|message| Err(Error::Panicked { name: name(), message }));
                 if let Err(error) = turn {
@@ -157,22 +198,28 @@ impl<L: Locked> Autosaver<L> {
                     warn(format!(
                         "a save of the autosaver failed, the next one is tried when it is due: {error}"
                     ));
-                    lock(&told).error.get_or_insert(error);
+                    told.status().error.get_or_insert(error);
                 }
             }
             checkpoints
         };
         let thread = std::thread::Builder::new().name("checkpoint-autosaver".to_owned()).spawn(work);
         let thread = thread.map_err(|source| Error::io("start a thread to save in", &path, source))?;
-        let worker = Some(Worker { goes_on, thread, process: Process::current() });
-        Ok(Autosaver { state, status, warnings, worker })
+        let worker = Some(Worker { goes_on, thread });
+        Ok(Autosaver { state, shared, warnings, process: Process::current(), worker })
     }
 
-    /// Returns the reason to stop, if there is one, as
-    /// [`Checkpointer::should_stop`] does. The state was saved for it, or is being saved.
+    /// Returns the reason to stop, if there is one, as [`Checkpointer::should_stop`] does: it looks at
+    /// once, also while a save runs, and for a caller that holds the lock of the state. The state was
+    /// saved for it, or will be.
     #[must_use]
     pub fn should_stop(&self) -> Option<StopReason> {
-        lock(&self.status).stop.clone()
+        // In a forked process, a thread of the parent may hold the locks.
+        if self.process.id() != std::process::id() {
+            return None;
+        }
+        let _warnings = self.warnings.enter();
+        self.shared.should_stop()
     }
 
     /// Returns the last completed save; `None` if there was none.
@@ -180,7 +227,10 @@ impl<L: Locked> Autosaver<L> {
     /// # Errors
     /// The first error of a save since the last call.
     pub fn check(&self) -> Result<Option<Saved>, Error> {
-        let mut status = lock(&self.status);
+        if self.process.id() != std::process::id() {
+            return Err(gone());
+        }
+        let mut status = self.shared.status();
         match status.error.take() {
             Some(error) => Err(error),
             None => Ok(status.saved.clone()),
@@ -198,9 +248,14 @@ impl<L: Locked> Autosaver<L> {
     pub fn finish(mut self) -> Result<Finished, Error> {
         let _warnings = self.warnings.clone();
         let _warnings = _warnings.enter();
-        let Some(checkpoints) = self.end()? else { return Err(gone()) };
+        let Some(mut checkpoints) = self.end()? else { return Err(gone()) };
+        // The thread may not have heard of a reason to stop that the program was told.
+        let stop = self.shared.status().stop.clone();
+        if let Some(reason) = stop {
+            checkpoints.saver.run.stop(reason);
+        }
         let finished = checkpoints.finish_locked(&*self.state)?;
-        match lock(&self.status).error.take() {
+        match self.shared.status().error.take() {
             Some(error) => Err(error),
             None => Ok(finished),
         }
@@ -208,8 +263,8 @@ impl<L: Locked> Autosaver<L> {
 
     /// Ends the thread, and takes the checkpointer back.
     fn end(&mut self) -> Result<Option<Checkpointer<L::State>>, Error> {
-        let Some(Worker { goes_on, thread, process }) = self.worker.take() else { return Ok(None) };
-        if !process.is_current() {
+        let Some(Worker { goes_on, thread }) = self.worker.take() else { return Ok(None) };
+        if !self.process.is_current() {
             // A forked process does not have the thread, and would wait for it forever.
             std::mem::forget((goes_on, thread));
             return Err(gone());
@@ -235,47 +290,78 @@ impl<L: Locked> Drop for Autosaver<L> {
 
 impl<L: Locked> fmt::Debug for Autosaver<L> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Autosaver").field("status", &self.status).finish_non_exhaustive()
+        formatter.debug_struct("Autosaver").field("shared", &self.shared).finish_non_exhaustive()
     }
 }
 
+/// The save for a reason to stop.
+#[derive(Debug, Default)]
+struct StopSave {
+    /// True once it was tried.
+    was_tried: bool,
+    /// True once it is on the disk.
+    is_done: bool,
+    /// True while it runs.
+    runs: bool,
+}
+
 impl<T: Checkpoint> Checkpointer<T> {
-    /// Saves a locked state if a save is due.
-    fn autosave<L: Locked<State = T>>(&mut self, state: &L, status: &Mutex<Status>) -> Result<(), Error> {
-        if lock(status).stop.is_some() {
+    /// Looks for a reason to stop, and for the end of a save, and begins the next one if it is due.
+    fn autosave<L: Locked<State = T>>(
+        &mut self,
+        state: &L,
+        shared: &Shared,
+        stop_save: &mut StopSave,
+    ) -> Result<(), Error> {
+        let _warnings = self.saver.run.warnings.clone();
+        let _warnings = _warnings.enter();
+        let known = shared.status().stop.clone();
+        if let Some(reason) = known {
+            self.saver.run.stop(reason);
+        }
+        let stop = self.saver.run.should_stop().cloned().map(|reason| shared.stop(reason));
+        if let Some(observer) = &mut *lock(&shared.observer) {
+            self.saver.run.inform(observer);
+        }
+        if self.saver.is_busy() {
             return Ok(());
         }
-        let reason = match self.turn()? {
-            Turn::Save(reason) => reason,
-            Turn::Pass(_) => return Ok(()),
+        let was_for_stop = std::mem::take(&mut stop_save.runs);
+        if let Some(saved) = self.saver.outcome()?.0 {
+            stop_save.is_done |= was_for_stop;
+            shared.status().saved = Some(saved);
+        }
+        let (due, ..) = self.saver.run.paced(1);
+        let reason = match (stop, due) {
+            (Some(stop), _) if !stop_save.was_tried => SaveReason::Stopping(stop),
+            // It failed. It is tried again after the time that the schedule has for that.
+            (Some(stop), Some(_)) if !stop_save.is_done => SaveReason::Stopping(stop),
+            (_, Some(due)) => SaveReason::Due(due),
+            (_, None) => return Ok(()),
         };
-        if let SaveReason::Stopping(stop) = &reason {
-            lock(status).stop = Some(stop.clone());
-        }
-        if let Some(saved) = self.save_locked(&reason, state)? {
-            lock(status).saved = Some(saved);
-        }
-        Ok(())
+        let is_for_stop = matches!(reason, SaveReason::Stopping(_));
+        stop_save.was_tried |= is_for_stop;
+        stop_save.runs = is_for_stop;
+        self.begin_locked(&reason, state)
     }
 
-    /// Copies a locked state, and saves the copy. `None` where a failed save is tolerated.
-    fn save_locked<L: Locked<State = T>>(
-        &mut self,
-        reason: &SaveReason,
-        state: &L,
-    ) -> Result<Option<Saved>, Error> {
+    /// Copies a locked state, and begins to save the copy.
+    ///
+    /// # Errors
+    /// The save was not begun, and the failure is not tolerated.
+    fn begin_locked<L: Locked<State = T>>(&mut self, reason: &SaveReason, state: &L) -> Result<(), Error> {
         let path = self.path().to_owned();
         let lend = |copy: &mut dyn FnMut(&T)| state.with(|state| copy(state)).ok_or(Error::Poisoned { path });
-        match self.begin_save_from(reason, lend, Metadata::new()) {
-            Ok(_) => {
-                let _warnings = self.saver.run.warnings.clone();
-                let _warnings = _warnings.enter();
-                Ok(self.saver.outcome()?.0)
+        match self.begin_save_from(reason, Waits::ForTheCopy, lend, Metadata::new()) {
+            Ok(_) => Ok(()),
+            Err(not_begun) => {
+                // The schedule may not know of it.
+                self.saver.run.put_off();
+                match not_begun.outcome {
+                    SaveOutcome::Tolerated(_) => Ok(()),
+                    SaveOutcome::Durable | SaveOutcome::Failed => Err(not_begun.error),
+                }
             }
-            Err(not_begun) => match not_begun.outcome {
-                SaveOutcome::Tolerated(_) => Ok(None),
-                SaveOutcome::Durable | SaveOutcome::Failed => Err(not_begun.error),
-            },
         }
     }
 
@@ -285,11 +371,20 @@ impl<T: Checkpoint> Checkpointer<T> {
         let before = self.saver.outcome().map(drop);
         self.list_newer();
         // The state's own code must not poison the lock of the program by a panic.
-        let stands = state.with(|state| caught(|| self.stands(state, &Metadata::new())));
+        let stands =
+            state.with(|state| catch_unwind(AssertUnwindSafe(|| self.stands(state, &Metadata::new()))));
         let stands = stands.ok_or_else(|| Error::Poisoned { path: self.path().to_owned() })?;
-        let stands = stands.map_err(|message| Error::Panicked { name: self.reader.name(), message })?;
-        let saved = if stands { None } else { self.save_locked(&SaveReason::Finishing, state)? };
+        let saved = if stands.unwrap_or_else(|panic| resume_unwind(panic)) {
+            None
+        } else {
+            self.begin_locked(&SaveReason::Finishing, state)?;
+            self.saver.outcome()?.0
+        };
         let finished = self.ended(saved);
         before.map(|()| finished)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

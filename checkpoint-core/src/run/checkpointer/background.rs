@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
+use serde::Serialize;
+
 use crate::base::panics::message;
 use crate::codec::{self, Observed};
 use crate::container::{IntoMetadata, Metadata};
@@ -86,36 +88,40 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.saver.is_busy() && self.saver.run.has_process_number()
     }
 
-    pub(super) fn begin_save(
+    pub(super) fn begin_save<S: Serialize + ?Sized>(
         &mut self,
         reason: &SaveReason,
-        state: &T,
+        state: &S,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
-        let lend = |copy: &mut dyn FnMut(&T)| {
+        let lend = |copy: &mut dyn FnMut(&S)| {
             copy(state);
             Ok(())
         };
-        self.begin_save_from(reason, lend, metadata)
+        self.begin_save_from(reason, Waits::Here, lend, metadata)
     }
 
     /// Begins a save of a state that `lend` gives for the time of the copy, such as under its lock.
     /// No callback runs meanwhile, and no panic goes through `lend`.
-    pub(super) fn begin_save_from(
+    pub(super) fn begin_save_from<S: Serialize + ?Sized>(
         &mut self,
         reason: &SaveReason,
-        lend: impl FnOnce(&mut dyn FnMut(&T)) -> Result<(), Error>,
+        waits: Waits,
+        lend: impl FnOnce(&mut dyn FnMut(&S)) -> Result<(), Error>,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
         let _warnings = self.saver.run.warnings.enter();
         self.warn_of_unloaded();
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let mut manifest = self.started(reason, metadata)?;
         let generation = manifest.generation;
         let (reader, outputs, staging) = (&self.reader, &self.outputs, self.saver.staging()?);
         let mut copied = None;
         let mut panic = None;
         let lent = lend(&mut |state| {
+            if waits == Waits::ForTheCopy {
+                begun = Instant::now();
+            }
             let copy = || {
                 let mut bytes = std::mem::take(&mut staging.state);
                 bytes.clear();
@@ -123,6 +129,7 @@ impl<T: Checkpoint> Checkpointer<T> {
                     outputs::saving(outputs, || codec::encode(state, reader.forms(), &mut bytes, staging));
                 (staging.state, staging.outputs) = (bytes, counted);
                 encoded.map_err(|failure| {
+                    outputs.abandon();
                     match Failure::of_encoding(failure, reader.path(), || reader.name()) {
                         Failure::Encode(error) => error,
                         Failure::Write(error) => {
@@ -161,6 +168,16 @@ impl<T: Checkpoint> Checkpointer<T> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.wait()
     }
+}
+
+/// The time for which the program waits, when a save in the background begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// It waits from the call on.
+    Here,
+    /// A thread of ours makes the call and waits for the state, and the program waits only while
+    /// that is copied.
+    ForTheCopy,
 }
 
 /// A save in the background that was not begun, and what that means for the program.

@@ -8,9 +8,11 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 
 use crate::base::panics::caught;
+use crate::base::warnings::{self, Warnings};
 use crate::error::Error;
-use crate::outcome::{Finished, Saved, StopReason};
+use crate::outcome::{Saved, StopReason};
 use crate::run::checkpointer::Checkpointer;
+use crate::run::finished::Finished;
 use crate::state::Checkpoint;
 use crate::store::Process;
 
@@ -80,6 +82,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         T: Send + 'static,
     {
         let ending = Arc::new(Mutex::new(Ending::default()));
+        let warnings = self.warnings().clone();
         // The thread takes them from there, and if it cannot start, this function does.
         let work = Arc::new(Mutex::new(Some((self, state))));
         let (ending_there, work_there) = (Arc::clone(&ending), Arc::clone(&work));
@@ -102,7 +105,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             .spawn(move || finish(&ending_there, &work_there))
             .inspect_err(|_| finish(&ending, &work))
             .ok();
-        Finishing { ending, thread, process: Process::current() }
+        Finishing { ending, thread, process: Process::current(), warnings }
     }
 }
 
@@ -148,12 +151,16 @@ impl<T: Checkpoint> Future for Saving<'_, T> {
 }
 
 /// The future of [`Checkpointer::finish_in_background`].
+///
+/// Where it is dropped and the last save failed, the error is a warning of the run.
 #[must_use = "the outcome of the last save is here"]
 pub struct Finishing {
     ending: Arc<Mutex<Ending>>,
     /// `None` once it has ended, or where it could not start.
     thread: Option<JoinHandle<()>>,
     process: Process,
+    /// The destinations of the warnings of the run.
+    warnings: Warnings,
 }
 
 #[derive(Debug, Default)]
@@ -171,6 +178,13 @@ impl Future for Finishing {
     type Output = Result<Finished, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.process.is_current() {
+            // A forked process does not have the thread, and would wait for it forever.
+            return Poll::Ready(Err(Error::Panicked {
+                name: "the last save".to_owned(),
+                message: "its thread is not in this process".to_owned(),
+            }));
+        }
         // The code of the runtime runs outside of the lock.
         let task = context.waker().clone();
         let mut ending = lock(&self.ending);
@@ -187,15 +201,18 @@ impl Future for Finishing {
 
 impl Drop for Finishing {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        if self.process.is_current() {
-            let _ = thread.join();
-        } else {
+        if !self.process.is_current() {
             // A forked process does not have the thread.
-            std::mem::forget(thread);
+            std::mem::forget(self.thread.take());
+            return;
         }
-        if let Some(Err(error)) = lock(&self.ending).finished.take() {
-            crate::base::warnings::error(format!(
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let finished = lock(&self.ending).finished.take();
+        if let Some(Err(error)) = finished {
+            let _warnings = self.warnings.enter();
+            warnings::error(format!(
                 "the last save failed, and the program did not ask for its outcome: {error}"
             ));
         }
@@ -219,3 +236,7 @@ impl fmt::Debug for Finishing {
         formatter.debug_struct("Finishing").field("ending", &self.ending).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -43,18 +43,27 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all
     /// bytes are verified; [`Error::OtherKind`] where a group saved it; [`Error::TooOld`] where the
     /// program allows only newer ones: then nothing is changed. [`Error::InvalidSetting`] for
-    /// another place than a directory. After another error, some of the newest may be aside, and a
-    /// second call goes on.
+    /// another place than a directory. [`Error::Output`] where a file of the state ([`Appended`])
+    /// has not what the generation counts on, and nothing is changed either: see below. After
+    /// another error, some of the newest may be aside, and a second call goes on.
+    ///
+    /// # Outputs
+    /// A load after a rewind cuts the files of the state, and keeps what it cuts beside them:
+    /// `chain.csv.cut-at-300` has what came behind the first 300 bytes of `chain.csv`. To go
+    /// forward again to a generation that counts on it, put the file together from its first 300
+    /// bytes and that one.
+    ///
+    /// [`Appended`]: crate::Appended
     pub fn rewind(&mut self, generation: u64) -> Result<Rewound, Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;
         let has_mirror = self.saver.run.mirroring().is_some();
-        self.reader.check_rewind(generation, has_mirror)?;
+        let lengths = self.reader.check_rewind(generation, has_mirror, &self.outputs)?;
         let rewound = self.saver.writer()?.rewind(generation, false)?;
         if let Some(writer) = self.saver.settled_writer() {
             self.reader.note_metrics(writer)?;
         }
-        self.outputs.is_newest(generation);
+        self.outputs.went_back(generation, lengths);
         self.saver.run.rewound(&rewound);
         self.unloaded = self.unloaded.map(|_| generation);
         Ok(rewound)

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crate::container::Source;
-use crate::store::{Claim, Claiming, Directory, Home, RealDisk};
+use crate::store::{Claim, Claiming, Directory, Draft, Home, Published, RealDisk, Sealed};
 use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -74,6 +73,16 @@ impl Bench {
         }
     }
 
+    /// Leaves the directory as it was before the mirror went on to state 9.
+    fn older_than_its_mirror(&self) {
+        self.run(1..=3);
+        let old = self.parent.path().join("old.ckpt");
+        fs::rename(&self.near, &old).unwrap();
+        self.run(4..=9);
+        fs::remove_dir_all(&self.near).unwrap();
+        fs::rename(&old, &self.near).unwrap();
+    }
+
     fn warned(&self, text: &str) -> usize {
         self.warnings.lock().unwrap().iter().filter(|warning| warning.contains(text)).count()
     }
@@ -87,12 +96,20 @@ struct Flaky {
     is_read_only: Arc<AtomicBool>,
     /// The number of the listing that fails, counted down; 0 for none.
     failing_listing: Arc<AtomicU64>,
+    /// The number of claims.
+    claims: Arc<AtomicU64>,
+    /// True while no request is answered.
+    hangs: Arc<(Mutex<bool>, Condvar)>,
+    /// True to answer none from the next name on that a generation is to get.
+    hangs_at_publish: Arc<AtomicBool>,
 }
 
 impl Flaky {
     fn new(path: &Path) -> Flaky {
         let home = Arc::new(Directory::new(path, Arc::new(RealDisk::default())));
-        Flaky { home, is_away: Arc::default(), is_read_only: Arc::default(), failing_listing: Arc::default() }
+        let (is_away, is_read_only, failing_listing, claims, hangs) = Default::default();
+        let hangs_at_publish = Arc::default();
+        Flaky { home, is_away, is_read_only, failing_listing, claims, hangs, hangs_at_publish }
     }
 
     fn set_away(&self, is_away: bool) {
@@ -107,7 +124,24 @@ impl Flaky {
         self.failing_listing.store(number, Ordering::SeqCst);
     }
 
+    fn claims(&self) -> u64 {
+        self.claims.load(Ordering::SeqCst)
+    }
+
+    fn set_hangs(&self, hangs: bool) {
+        *self.hangs.0.lock().unwrap() = hangs;
+        self.hangs.1.notify_all();
+    }
+
+    /// Waits until the threads of programs have left it.
+    fn is_left(&self) {
+        while Arc::strong_count(&self.claims) > 1 {
+            std::thread::yield_now();
+        }
+    }
+
     fn ask(&self) -> io::Result<()> {
+        drop(self.hangs.1.wait_while(self.hangs.0.lock().unwrap(), |hangs| *hangs).unwrap());
         if self.is_away.load(Ordering::SeqCst) { Err(io::ErrorKind::NetworkDown.into()) } else { Ok(()) }
     }
 
@@ -163,6 +197,7 @@ impl Home for Flaky {
             return Err(Error::writing("create", self.path(), source));
         }
         let claim = self.home.claim(claiming)?;
+        self.claims.fetch_add(1, Ordering::SeqCst);
         let home = Flaky { home: Arc::clone(claim.home()), ..self.clone() };
         Ok(Box::new(FlakyClaim { claim, home: Arc::new(home.clone()), flaky: home }))
     }
@@ -182,9 +217,10 @@ impl Claim for FlakyClaim {
     fn home(&self) -> &Arc<dyn Home> {
         &self.home
     }
-    fn begin(&mut self, generation: u64) -> Result<Box<dyn crate::store::Draft>, Error> {
+    fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
         self.flaky.asked()?;
-        self.claim.begin(generation)
+        let draft = self.claim.begin(generation)?;
+        Ok(Box::new(FlakyDraft { draft, flaky: self.flaky.clone() }))
     }
     fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
         self.claim.keep_for_good(generation)
@@ -201,6 +237,54 @@ impl Claim for FlakyClaim {
     fn remove(&mut self, generation: u64) -> io::Result<bool> {
         self.flaky.ask()?;
         self.claim.remove(generation)
+    }
+}
+
+#[derive(Debug)]
+struct FlakyDraft {
+    draft: Box<dyn Draft>,
+    flaky: Flaky,
+}
+
+impl io::Write for FlakyDraft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.draft.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.draft.flush()
+    }
+}
+
+impl Draft for FlakyDraft {
+    fn path(&self) -> &Path {
+        self.draft.path()
+    }
+    fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Error> {
+        Ok(Box::new(FlakySealed { sealed: self.draft.seal()?, flaky: self.flaky }))
+    }
+}
+
+#[derive(Debug)]
+struct FlakySealed {
+    sealed: Box<dyn Sealed>,
+    flaky: Flaky,
+}
+
+impl Sealed for FlakySealed {
+    fn path(&self) -> &Path {
+        self.sealed.path()
+    }
+    fn open(&self) -> io::Result<Option<Box<dyn Source>>> {
+        self.sealed.open()
+    }
+    fn publish(self: Box<Self>) -> Published {
+        if self.flaky.hangs_at_publish.load(Ordering::SeqCst) {
+            self.flaky.set_hangs(true);
+        }
+        match self.flaky.asked() {
+            Ok(()) => self.sealed.publish(),
+            Err(error) => Published { is_there: false, outcome: Err(error) },
+        }
     }
 }
 
@@ -734,12 +818,7 @@ fn no_older_generation_is_loaded_while_the_mirror_is_away() {
 #[test]
 fn nothing_is_taken_from_a_mirror_of_another_run() {
     let bench = bench();
-    bench.run(1..=3);
-    let old = bench.parent.path().join("old.ckpt");
-    fs::rename(&bench.near, &old).unwrap();
-    bench.run(4..=9);
-    fs::remove_dir_all(&bench.near).unwrap();
-    fs::rename(&old, &bench.near).unwrap();
+    bench.older_than_its_mirror();
     let far = Flaky::new(&bench.far);
     far.set_away(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
@@ -864,21 +943,147 @@ fn a_mirror_that_cannot_be_written_stops_no_program() {
 
 #[test]
 fn a_listing_that_fails_once_skips_no_comparison() {
+    let mut failed = 0;
+    for number in 1.. {
+        let bench = bench();
+        bench.older_than_its_mirror();
+        let far = Flaky::new(&bench.far);
+        far.set_failing_listing(number);
+        let opened = bench.builder(Mirror::in_home(far.clone())).open();
+        if bench.warned("gets no copies for now") == 0 {
+            // It is known to be ahead, and the program does not go on from less.
+            assert!(opened.is_err(), "{number}");
+            break;
+        }
+        let mut checkpoints = opened.unwrap();
+        failed += 1;
+        checkpoints.save(&40).unwrap();
+        let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+        assert!(error.to_string().contains("each have checkpoints"), "{number}: {error}");
+        assert_eq!(checkpoints.mirrored(), None, "{number}");
+    }
+    assert!(failed >= 3, "before the claim, after it, and for the numbers in use: {failed}");
+}
+
+#[test]
+fn no_mirror_is_taken_from_the_run_that_has_it() {
     let bench = bench();
-    bench.run(1..=3);
-    let old = bench.parent.path().join("old.ckpt");
-    fs::rename(&bench.near, &old).unwrap();
-    bench.run(4..=9);
-    fs::remove_dir_all(&bench.near).unwrap();
-    fs::rename(&old, &bench.near).unwrap();
+    bench.older_than_its_mirror();
+    // It went on while the mirror was away, and finds it with more.
     let far = Flaky::new(&bench.far);
-    // The comparison lists once, and the start once more.
-    far.set_failing_listing(2);
+    far.set_away(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    far.set_away(false);
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
     checkpoints.save(&40).unwrap();
-    let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
-    assert!(error.to_string().contains("each have checkpoints"), "{error}");
-    assert_eq!(checkpoints.mirrored(), None);
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    checkpoints.discard_newer(3).unwrap_err();
+    drop(checkpoints);
+    assert_eq!(far.claims(), 0);
+    // A path that was mistyped leads to another run.
+    let error = bench.builder(Mirror::in_home(far.clone())).open().unwrap_err();
+    assert!(matches!(error, Error::MirrorApart { .. }), "{error}");
+    assert_eq!(far.claims(), 0);
+}
+
+#[test]
+fn a_mirror_that_never_answers_holds_no_program_for_good() {
+    let bench = bench();
+    let far = Flaky::new(&bench.far);
+    let soon = Duration::from_millis(300);
+    let builder = || bench.builder(Mirror::in_home(far.clone()).patience(soon));
+    far.set_hangs(true);
+    let error = builder().open().unwrap_err();
+    assert!(matches!(error, Error::MirrorUnreachable { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("no answer within 300ms"), "{text}");
+    assert_eq!(text.matches("could not open the mirror").count(), 1, "{text}");
+    far.set_hangs(false);
+    far.is_left();
+
+    bench.run([1, 2]);
+    let mut checkpoints = builder().open().unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    far.set_hangs(true);
+    let error = checkpoints.discard_newer(1).unwrap_err();
+    assert!(error.to_string().contains("no answer within 300ms"), "{error}");
+    assert_eq!(generations(&bench.near), [1, 2], "nothing is removed here");
+    far.set_hangs(false);
+    // What the mirror may have removed in the end is sent again, and a later discard is a new one.
+    checkpoints.save(&3).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    checkpoints.discard_newer(2).unwrap();
+    assert_eq!((loaded(&bench.near), loaded(&bench.far)), (Some(2), Some(2)));
+}
+
+#[test]
+fn a_thread_that_is_left_behind_changes_no_directory_any_more() {
+    let bench = bench();
+    let far = Flaky::new(&bench.far);
+    let soon = Duration::from_millis(50);
+    let mirror = Mirror::in_home(far.clone()).wait_at_finish(Duration::ZERO).patience(soon);
+    bench.run([1]);
+    let mut checkpoints = bench.builder(mirror).open().unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    let records = || {
+        let names = fs::read_dir(&bench.near).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = names.filter(|name| crate::store::name::is_of_mirror(name));
+        names.collect::<BTreeSet<_>>()
+    };
+    let before = records();
+    // It is sent as far as its name, where the mirror hangs.
+    far.hangs_at_publish.store(true, Ordering::SeqCst);
+    checkpoints.save(&2).unwrap();
+    while !*far.hangs.0.lock().unwrap() {
+        std::thread::yield_now();
+    }
+    drop(checkpoints);
+    assert_eq!(bench.warned("is left behind"), 1);
+    let left = records();
+    assert_ne!(left, before);
+    let mut another = bench.plain(&bench.near).open().unwrap();
+    far.hangs_at_publish.store(false, Ordering::SeqCst);
+    far.set_hangs(false);
+    far.is_left();
+    assert_eq!(records(), left);
+    another.save(&3).unwrap();
+}
+
+#[test]
+fn no_name_at_a_mirror_ends_the_saves_of_a_program() {
+    for is_away_at_start in [false, true] {
+        let bench = bench();
+        bench.run(1..=3);
+        fs::write(file(&bench.far, u64::MAX), "no checkpoint").unwrap();
+        let far = Flaky::new(&bench.far);
+        far.set_away(is_away_at_start);
+        let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+        far.set_away(false);
+        assert_eq!(checkpoints.load().unwrap(), Some(3));
+        assert_eq!(checkpoints.save(&4).unwrap().generation, 4);
+        checkpoints.wait_for_mirror(LONG).unwrap();
+        assert_eq!(checkpoints.mirrored(), Some(4));
+        assert!(file(&bench.far, 4).exists());
+    }
+}
+
+#[test]
+fn a_first_start_at_an_empty_mount_point_is_told() {
+    let bench = bench();
+    let disk = bench.parent.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let open = |name: &str| {
+        let near = bench.parent.path().join(name);
+        let mirror = Mirror::to(disk.join("run.ckpt"));
+        drop(bench.plain(&near).mirror(mirror).open().unwrap());
+    };
+    open("near.ckpt");
+    assert_eq!(bench.warned("is created in an empty directory"), 1);
+    assert_eq!(bench.warned(&format!("mount the disk of {}", disk.display())), 1);
+    fs::remove_dir_all(disk.join("run.ckpt")).unwrap();
+    fs::write(disk.join("another"), "").unwrap();
+    open("second.ckpt");
+    assert_eq!(bench.warned("is created in an empty directory"), 1, "a disk in use is mounted");
 }
 
 #[cfg(feature = "encryption")]

@@ -1,6 +1,9 @@
 //! One field of a checkpoint, loaded without reading the rest.
 
-use super::{CheckpointReader, check_inputs, check_name, decode_value, name_of, named, obstacle, program_of};
+use super::{
+    CheckpointReader, check_inputs, check_name, check_version, decode_value, has_damaged, name_of, named,
+    obstacle, program_of,
+};
 use crate::container::{Arrays, Container, Refusal};
 use crate::error::Error;
 use crate::evolution::{self, Compared, Program};
@@ -45,15 +48,30 @@ impl<T: Checkpoint> CheckpointReader<T> {
     ///
     /// # Errors
     /// [`Error::NoSuchField`] where the path leads nowhere, with the names that are there;
+    /// [`Error::AmbiguousField`] where several keys of a map are written as the path has them;
     /// [`Error::SchemaMismatch`] or [`Error::Decode`] where the field cannot be loaded as a `U`;
     /// [`Error::FormUnknown`] where the form of the field, or of one before it, is not in the
     /// checkpoint; and the errors of [`load`](CheckpointReader::load).
     pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
+        self.seek_field(path).map(|sought| sought.field)
+    }
+
+    /// Like [`load_field`](CheckpointReader::load_field), with what a better generation must be newer
+    /// than.
+    pub(crate) fn seek_field<U: Checkpoint>(&self, path: &str) -> Result<SoughtField<U>, Error> {
         let _warnings = self.warnings.enter();
         let program = program_of::<U>()?;
+        if let Some(generation) = self.at {
+            let field = self.field(generation, path, &program);
+            let field = field.map_err(|error| self.explain(generation, error))?;
+            return Ok(SoughtField { field: Some(field), lacks: None });
+        }
         let sought = self.seek(|reader, generation| reader.field(generation, path, &program))?;
-        self.check_age(sought.found.as_ref().map(|(generation, _)| *generation))?;
-        Ok(sought.found.map(|(_, field)| field))
+        let generation = sought.found.as_ref().map(|(generation, _)| *generation);
+        self.check_age(generation)?;
+        let is_lacking = generation.is_none() || has_damaged(&sought.skipped);
+        let lacks = is_lacking.then_some(generation);
+        Ok(SoughtField { field: sought.found.map(|(_, field)| field), lacks })
     }
 
     /// Like [`load_field`](CheckpointReader::load_field), of one generation.
@@ -74,14 +92,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
         check_inputs(&location, container.manifest())?;
         let state = container.state_number();
         container.need(state..state + 1).map_err(|refusal| Error::refused(&location, refusal))?;
-        field_of(&File::of(&location, container), path, program)
+        field_of(&File::of(&location, container), path, program, true)
     }
 
     /// Opens a generation, and verifies the end of its file.
     pub(super) fn container_without_headers(&self, generation: u64) -> Result<Container, Error> {
-        self.home.check()?;
-        let path = self.home.location(generation);
-        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        let (path, source) = self.source(generation)?;
         // An encrypted file tells so at its beginning. That of another is not read.
         let source = if self.protection.encrypts() { self.protection.open(source) } else { Ok(source) };
         let opened =
@@ -93,13 +109,29 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 }
 
-/// Loads the value at a path of a checkpoint.
-fn field_of<U: Checkpoint>(file: &File, path: &str, program: &Program) -> Result<U, Error> {
+/// The field of the newest generation that can be used.
+pub(crate) struct SoughtField<U> {
+    pub(crate) field: Option<U>,
+    /// The generation that a better one must be newer than, where a newer one is damaged or there is
+    /// none; see [`CheckpointReader::lacks`].
+    pub(crate) lacks: Option<Option<u64>>,
+}
+
+/// Loads the value at a path of a checkpoint, which is a generation or kept in one.
+fn field_of<U: Checkpoint>(
+    file: &File,
+    path: &str,
+    program: &Program,
+    is_generation: bool,
+) -> Result<U, Error> {
     let field = match file.locate(path)? {
         Found::Node(node) => node.encoded()?,
-        Found::Inside(inner, rest) => return field_of(&inner, &rest, program),
+        Found::Inside(inner, rest) => return field_of(&inner, &rest, program, false),
     };
     let mut compared = evolution::compare(&field.schema, program);
+    if is_generation && path.trim_matches('/').is_empty() {
+        check_version::<U>(file.path(), program, file.manifest(), &compared)?;
+    }
     for difference in &mut compared.differences {
         difference.path = joined(path, &difference.path);
     }

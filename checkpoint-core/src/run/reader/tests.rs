@@ -39,7 +39,8 @@ fn a_file_that_is_written_over_while_it_is_read_is_no_damage() {
         let (old, new, next) = (path.join(name(number)), path.join(name(2)), other.join(name(2)));
         let retired = path.join("retired");
         Box::new(move || {
-            fs::write(&old, vec![0; fs::metadata(&old).unwrap().len() as usize]).unwrap();
+            let length = fs::read(&old).unwrap().len();
+            fs::write(&old, vec![0; length]).unwrap();
             fs::rename(&old, retired).unwrap();
             fs::copy(next, new).unwrap();
         })

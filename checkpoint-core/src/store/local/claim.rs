@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Directory;
 use super::disk::Disk;
 use super::draft::{Target, Temporary, remove_temporary};
+use super::rewind::parents_in;
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::outcome::Rewound;
@@ -28,6 +29,8 @@ pub(super) struct DirectoryClaim {
     spare: Option<PathBuf>,
     /// Other retired files, which another process held when they were to be overwritten.
     held: Vec<PathBuf>,
+    /// The generations by which others go, after rewinds.
+    parents: BTreeSet<u64>,
 }
 
 impl DirectoryClaim {
@@ -60,6 +63,7 @@ impl DirectoryClaim {
         }
         Ok(DirectoryClaim {
             home: Arc::new(directory.clone()),
+            parents: parents_in(&names),
             directory,
             durable: claiming.durable,
             guard,
@@ -83,7 +87,24 @@ impl DirectoryClaim {
         if retired.is_none() && self.directory.has_pin(generation) {
             self.pinned.insert(generation);
         }
+        if retired.is_some() && self.parents.remove(&generation) {
+            self.leave_children(generation);
+        }
         Ok(retired)
+    }
+}
+
+impl DirectoryClaim {
+    /// Leaves the generations that are aside, and that go by one that is gone, to the one before
+    /// it.
+    fn leave_children(&mut self, generation: u64) {
+        let left = self.directory.leave_children(generation, self.durable);
+        match left.and_then(|()| self.directory.parents()) {
+            Ok(parents) => self.parents = parents,
+            Err(error) => warn(format!(
+                "a rewind to what went on from generation {generation} brings back no older ones: {error}"
+            )),
+        }
     }
 }
 
@@ -150,7 +171,18 @@ impl Claim for DirectoryClaim {
     }
 
     fn rewind(&mut self, generation: u64, note: bool) -> Result<Rewound, Error> {
-        self.directory.rewind(generation, note, self.durable)
+        let rewound = self.directory.rewind(generation, note, self.durable);
+        // An error may come after some of them.
+        self.parents = self.directory.parents()?;
+        rewound
+    }
+
+    fn note_rewind(&mut self, generation: u64) -> Result<(), Error> {
+        self.directory.note_rewind(generation, self.durable)
+    }
+
+    fn clear(self: Box<Self>, with_pins: bool, newest: Option<u64>) -> Result<(), Error> {
+        self.directory.clear(with_pins, newest, self.durable)
     }
 
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {

@@ -52,6 +52,11 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Removes a file, or a symbolic link itself.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty directory. A disk that cannot keeps it.
+    fn remove_directory(&self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Locks a directory by its lock file, and writes `holder` to it. Creates the lock file where
     /// it is absent.
     fn lock(&self, directory: &Path, holder: &str) -> io::Result<Locking>;

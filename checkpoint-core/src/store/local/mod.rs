@@ -4,6 +4,7 @@
 
 mod buffers;
 mod claim;
+mod clear;
 mod copy;
 pub(super) mod disk;
 mod draft;

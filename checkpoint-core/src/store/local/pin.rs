@@ -104,7 +104,7 @@ impl Directory {
     }
 
     /// True if a pin keeps the generation with this file, and where that is unknown.
-    pub(super) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
+    pub(crate) fn is_pinned(&self, generation: u64, file: &Path) -> bool {
         if !self.has_pin(generation) {
             return false;
         }

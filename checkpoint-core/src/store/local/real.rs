@@ -282,6 +282,10 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
     fn lock(&self, directory: &Path, holder: &str) -> io::Result<Locking> {
         lock::lock(directory, holder, self.access, self.try_lock)
     }

@@ -11,11 +11,19 @@
 //! ```
 //!
 //! A load finds a generation after each single step, also after a power cut: the newer ones go
-//! first, from the newest on, and only then do others come back, from the oldest on. Nothing is
-//! removed, and a number that is aside is not used for another generation.
+//! first, from the newest on, and only then do others come back, from the oldest on, each durable
+//! before the next. Where none stays, the target comes back first. Nothing is removed, and a number
+//! that is aside is not used for another generation.
+//!
+//! Invariant: a parent is there or aside, or it is 0. So those that a removal takes away leave
+//! their parent to their children first. The parent of a generation that is there is the next lower
+//! one there. A target that comes back first stands beside generations of other runs for a moment:
+//! two empty files, `<20 digits>.parent-<parent>`, keep the parents that this would change. A
+//! rewind that was cut short has lost nothing of the tree, and the next one goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Directory;
@@ -33,59 +41,162 @@ pub(crate) struct RewoundFile {
     parent: u64,
 }
 
+/// The generations of a directory, and how they follow on each other.
+#[derive(Debug)]
+struct Lineage {
+    there: BTreeSet<u64>,
+    aside: BTreeMap<u64, RewoundFile>,
+    /// The parents of generations that are there, where the next lower one is not the parent.
+    noted: BTreeMap<u64, u64>,
+}
+
+impl Lineage {
+    /// The generation before this one; 0 where there is none.
+    fn parent(&self, generation: u64) -> u64 {
+        let lower = || self.there.range(..generation).next_back().copied().unwrap_or(0);
+        match (self.there.contains(&generation), self.aside.get(&generation)) {
+            (false, Some(file)) => file.parent,
+            _ => self.noted.get(&generation).copied().unwrap_or_else(lower),
+        }
+    }
+
+    fn has(&self, generation: u64) -> bool {
+        self.there.contains(&generation) || self.aside.contains_key(&generation)
+    }
+
+    /// A generation and all those before it that exist, newest first. Each parent has a lower
+    /// number.
+    fn chain(&self, generation: u64) -> impl Iterator<Item = u64> + '_ {
+        std::iter::successors(Some(generation), |next| {
+            Some(self.parent(*next)).filter(|parent| parent < next)
+        })
+        .take_while(|next| self.has(*next))
+    }
+}
+
 impl Directory {
     /// The files of generations that rewinds set aside.
     pub(crate) fn files_rewound(&self) -> Result<BTreeMap<u64, RewoundFile>, Error> {
-        let names = self.names()?;
+        Ok(self.files_rewound_in(&self.names()?))
+    }
+
+    fn files_rewound_in(&self, names: &[OsString]) -> BTreeMap<u64, RewoundFile> {
         let files = names.iter().filter_map(|name| {
             let found = name::rewound(name)?;
             let (path, generation) = (self.path.join(name), self.path.join(found.name));
             Some((found.generation, RewoundFile { path, generation, parent: found.parent }))
         });
-        Ok(files.collect())
+        files.collect()
+    }
+
+    fn lineage(&self) -> Result<Lineage, Error> {
+        let there = self.generations()?.into_iter().collect();
+        let names = self.names()?;
+        let aside = self.files_rewound_in(&names);
+        let noted = names.iter().filter_map(|name| name::parent(name)).collect();
+        Ok(Lineage { there, aside, noted })
     }
 
     /// Makes a generation the newest, see [`Claim::rewind`](crate::store::Claim::rewind).
     pub(super) fn rewind(&self, generation: u64, note: bool, durable: bool) -> Result<Rewound, Error> {
         self.check_writable()?;
-        let there: BTreeSet<u64> = self.generations()?.into_iter().collect();
-        let aside = self.files_rewound()?;
-        let mut back = Vec::new();
-        let mut stays = generation;
-        // Each parent has a lower number.
-        while let Some(file) = aside.get(&stays).filter(|_| !there.contains(&stays)) {
-            back.push(stays);
-            stays = file.parent;
-        }
-        if back.is_empty() && !there.contains(&generation) {
-            let available = there.into_iter().chain(aside.into_keys()).collect::<BTreeSet<_>>();
+        let before = self.lineage()?;
+        let Lineage { there, aside, .. } = &before;
+        if !before.has(generation) {
+            let available = there.iter().chain(aside.keys()).copied().collect::<BTreeSet<_>>();
             let (path, available) = (self.path.clone(), available.into_iter().collect());
             return Err(Error::NoSuchGeneration { path, generation, available });
         }
-        // Retention may have removed the last parent: the older ones were before it too.
-        let newer: Vec<u64> = there.range((Bound::Excluded(stays), Bound::Unbounded)).copied().collect();
-        let brought_back: Vec<u64> = back.iter().rev().copied().collect();
-        if newer.len() == there.len() && !back.is_empty() {
+        let (stays, mut back): (BTreeSet<u64>, BTreeSet<u64>) =
+            before.chain(generation).partition(|next| there.contains(next));
+        let goes: Vec<u64> = there.difference(&stays).copied().collect();
+        let brought_back: Vec<u64> = back.iter().copied().collect();
+        if stays.is_empty() && back.remove(&generation) {
             // Otherwise a load would find nothing at all in between.
-            self.bring_back(&aside, generation)?;
-            back.remove(0);
+            let above = there.range(generation..).next().copied();
+            for child in above.into_iter().chain([generation]) {
+                self.note_parent(child, before.parent(child))?;
+            }
+            self.sync_if(durable)?;
+            self.bring_back(aside, generation)?;
             self.sync_if(durable)?;
         }
-        for newer in newer.iter().rev() {
-            let parent = there.range(..newer).next_back().copied().unwrap_or(0);
-            self.set_rewound(*newer, parent)?;
-        }
-        if !back.is_empty() {
+        // Each is durable before the next one: the parent of a generation that is there is the next
+        // lower one there.
+        for newer in goes.iter().rev() {
+            self.set_rewound(*newer, before.parent(*newer))?;
             self.sync_if(durable)?;
         }
-        for back in back.into_iter().rev() {
-            self.bring_back(&aside, back)?;
+        for back in back {
+            self.bring_back(aside, back)?;
+            self.sync_if(durable)?;
         }
+        // A call before this one may have failed before its sync.
         self.sync_if(durable)?;
+        // This comes last: until then, a second call goes by the notes.
+        self.forget_parents()?;
         if note {
-            self.note(generation, durable)?;
+            self.note_rewind(generation, durable)?;
         }
-        Ok(Rewound::new(generation, newer, brought_back))
+        Ok(Rewound::new(generation, goes, brought_back))
+    }
+
+    /// Leaves the children of a generation that is removed to its parent.
+    pub(crate) fn leave_children(&self, generation: u64, durable: bool) -> Result<(), Error> {
+        let lineage = self.lineage()?;
+        let parent = lineage.parent(generation);
+        for file in lineage.aside.values().filter(|file| file.parent == generation) {
+            let name = file.generation.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let to = self.path.join(name::of_rewound(name, parent));
+            let renamed = self.disk.rename(&file.path, &to);
+            renamed.map_err(|source| Error::writing("rename", &file.path, source))?;
+        }
+        for (child, _) in lineage.noted.iter().filter(|(_, noted)| **noted == generation) {
+            self.note_parent(*child, parent)?;
+            self.remove_note(&name::of_parent(*child, generation))?;
+        }
+        // A child that is there goes by the next lower one there, which may be of another run.
+        let was_there = !lineage.aside.contains_key(&generation);
+        if let Some(child) = lineage.there.range(generation..).next().filter(|_| was_there)
+            && lineage.parent(*child) != parent
+            && !lineage.noted.contains_key(child)
+        {
+            self.note_parent(*child, parent)?;
+        }
+        self.sync_if(durable)
+    }
+
+    /// The generations whose removal changes what the names tell.
+    pub(super) fn parents(&self) -> Result<BTreeSet<u64>, Error> {
+        Ok(parents_in(&self.names()?))
+    }
+
+    /// Notes the parent of a generation that is there, or that will be.
+    fn note_parent(&self, child: u64, parent: u64) -> Result<(), Error> {
+        let path = self.path.join(name::of_parent(child, parent));
+        match self.disk.create_small(&path, b"") {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::writing("create", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the notes that tell nothing else than the names of the generations.
+    fn forget_parents(&self) -> Result<(), Error> {
+        let Lineage { there, aside, noted } = self.lineage()?;
+        let plain = Lineage { there, aside, noted: BTreeMap::new() };
+        for (child, parent) in noted {
+            if !plain.there.contains(&child) || plain.parent(child) == parent {
+                self.remove_note(&name::of_parent(child, parent))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_note(&self, name: &str) -> Result<(), Error> {
+        let path = self.path.join(name);
+        self.disk.remove(&path).map_err(|source| Error::writing("remove", &path, source))
     }
 
     fn set_rewound(&self, generation: u64, parent: u64) -> Result<(), Error> {
@@ -109,7 +220,7 @@ impl Directory {
 
     /// Notes a rewind of the program, in the place of earlier notes. If that is cut short, the next
     /// start rewinds once more, and no save has come in between.
-    fn note(&self, generation: u64, durable: bool) -> Result<(), Error> {
+    pub(super) fn note_rewind(&self, generation: u64, durable: bool) -> Result<(), Error> {
         for name in self.names()?.iter().filter(|name| name::rewind(name).is_some()) {
             let path = self.path.join(name);
             self.disk.remove(&path).map_err(|source| Error::writing("remove", &path, source))?;
@@ -119,11 +230,52 @@ impl Directory {
         self.sync_if(durable)
     }
 
-    fn sync_if(&self, durable: bool) -> Result<(), Error> {
+    pub(super) fn sync_if(&self, durable: bool) -> Result<(), Error> {
         let path: &Path = &self.path;
         if !durable {
             return Ok(());
         }
         self.disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))
+    }
+}
+
+/// The generations whose removal changes what the names tell, in a directory with these names.
+pub(super) fn parents_in(names: &[OsString]) -> BTreeSet<u64> {
+    let aside = names.iter().filter_map(|name| Some(name::rewound(name)?.parent));
+    let noted = names.iter().filter_map(|name| name::parent(name));
+    aside.chain(noted.flat_map(|(child, parent)| [child, parent])).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{Claiming, RealDisk};
+
+    #[test]
+    fn a_removal_leaves_children_to_the_parent() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = Directory::new(parent.path(), Arc::new(RealDisk::default()));
+        // A rewind to 2, whose parent is 1, was cut short, and the program went on from 7.
+        for generation in [2, 7, 8] {
+            fs::write(parent.path().join(name::of_generation(generation)), "").unwrap();
+        }
+        for (generation, of) in [(1, 0), (9, 7)] {
+            let name = name::of_rewound(&name::of_generation(generation), of);
+            fs::write(parent.path().join(name), "").unwrap();
+        }
+        directory.note_parent(2, 1).unwrap();
+        directory.note_parent(7, 0).unwrap();
+        let mut claim = directory.claim(&Claiming::default()).unwrap();
+        assert!(claim.remove(7).unwrap());
+        let lineage = directory.lineage().unwrap();
+        assert_eq!([1, 2, 8, 9].map(|generation| lineage.parent(generation)), [0, 1, 0, 0]);
+        assert_eq!(claim.rewind(8, false).unwrap().set_aside, [2]);
+        assert_eq!(claim.rewind(2, false).unwrap().brought_back, [1, 2]);
+        let names = directory.names().unwrap();
+        assert!(names.iter().all(|name| name::parent(name).is_none()), "{names:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! The right to write to a directory: this process holds its lock, and no other can.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ use crate::store::{Claiming, Guard, Lock, name};
 const ATTEMPTS: u32 = 4;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
+/// The number of attempts to create a directory that other programs remove.
+const ATTEMPTS_TO_CREATE: u32 = 100;
+
 /// The longest pause between two attempts of a caller that waits.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -28,8 +32,20 @@ impl Guard {
         if let Some(within) = within.upgrade() {
             within.check()?;
         }
-        create(disk, path, *durable)?;
-        Ok(Guard::new(path, lock(disk, path, &Holder::current(), *wait, *without_lock)?, within))
+        let mut attempt = 1;
+        let lock = loop {
+            create(disk, path, *durable)?;
+            match lock(disk, path, &Holder::current(), *wait, *without_lock) {
+                // A run that is done has removed the directory meanwhile.
+                Err(Error::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS_TO_CREATE =>
+                {
+                    attempt += 1;
+                }
+                lock => break lock?,
+            }
+        };
+        Ok(Guard::new(path, lock, within))
     }
 
     /// The same, together with other programs that take the lock so.
@@ -188,7 +204,7 @@ fn sync_name_of(disk: &dyn Disk, directory: &Path, is_new: bool) -> Result<(), E
     let Some(parent) = directory.parent() else { return Ok(()) };
     match disk.sync_directory(parent) {
         // The program may create names in a directory that it may not open.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             if is_new {
                 warn(format!(
                     "the name of the new directory {} cannot be made durable, a power cut may take it with all its \

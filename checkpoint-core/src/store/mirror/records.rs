@@ -1,9 +1,13 @@
-//! What the near level remembers of its mirror: small files beside the generations.
+//! What the near level remembers of its mirror: empty files beside the generations.
 //!
 //! Retention removes generations on both levels, so the two may have none in common. A record tells
-//! that a generation was sent, and by its [likeness](Likeness) which one. It is written before the
-//! generation gets its name at the mirror, and marked once it has it.
+//! that a generation was sent, and by its [likeness](Likeness) which one. It is made before the
+//! generation gets its name at the mirror, and renamed once it has it.
+//!
+//! All of a record is its name: on a full disk, where the mirror is the only place for more, a new
+//! record is an old one under another name.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +17,7 @@ use crate::store::likeness::Likeness;
 use crate::store::local::Disk;
 use crate::store::name;
 
-/// The greatest length of a record.
-const LONGEST: u64 = 1024;
-
-/// The number of generations that are remembered.
+/// The number of newest generations that are remembered.
 const REMEMBERED: usize = 4;
 
 /// A generation that was sent.
@@ -41,80 +42,123 @@ impl Records {
         Records { disk, directory: directory.to_owned(), key: name::mirror_key(mirror) }
     }
 
-    /// The records, oldest first. A damaged one counts as absent.
+    /// The records, oldest first.
     pub(super) fn all(&self) -> Result<Vec<Record>, Error> {
         let names = match self.disk.list(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             names => names.map_err(|source| Error::io("list", &self.directory, source))?,
         };
-        let mut records = Vec::new();
-        for name in names {
-            let Some((generation, has_arrived)) = name::mirrored(&name, &self.key) else { continue };
-            let path = self.directory.join(&name);
-            let bytes = match self.read(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                bytes => bytes.map_err(|source| Error::io("read", &path, source))?,
-            };
-            if let Ok(likeness) = serde_json::from_slice(&bytes) {
-                records.push(Record { generation, likeness, has_arrived });
-            }
-        }
+        let record = |name: &std::ffi::OsString| {
+            let (generation, has_arrived, file) = name::mirrored(name, &self.key)?;
+            Some(Record { generation, likeness: Likeness::from_name(file)?, has_arrived })
+        };
+        let mut records: Vec<Record> = names.iter().filter_map(record).collect();
         records.sort_by_key(|record| (record.generation, record.has_arrived));
         Ok(records)
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = self.disk.open(path)?;
-        let mut bytes = vec![0; usize::try_from(file.length().min(LONGEST)).unwrap_or(0)];
-        file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
-    }
-
-    /// Records, durably, that a generation is about to get its name at the mirror.
-    pub(super) fn announce(&self, generation: u64, likeness: &Likeness) -> Result<(), Error> {
-        let path = self.path(generation, false);
-        let bytes = serde_json::to_vec(likeness).unwrap_or_default();
-        // An earlier attempt left one.
-        self.remove(&path)?;
-        self.disk.create_small(&path, &bytes).map_err(|source| Error::writing("create", &path, source))?;
+    /// Records, durably, that a generation is about to get its name at the mirror, which has these.
+    pub(super) fn announce(
+        &self,
+        generation: u64,
+        likeness: &Likeness,
+        there: &BTreeSet<u64>,
+    ) -> Result<(), Error> {
+        let record = Record { generation, likeness: likeness.clone(), has_arrived: false };
+        let mut records = self.all()?;
+        // An earlier attempt may have left it.
+        if let Some(place) = records.iter().position(|known| *known == record) {
+            records.remove(place);
+        } else {
+            let spare = self.spares(&records, generation, there, REMEMBERED).into_iter().next();
+            let path = self.path(&record);
+            match (&spare, self.create(spare.as_ref(), &path)) {
+                (None, Err(error)) if is_full(&error) => {
+                    let spare = self.spares(&records, generation, there, 0).into_iter().next();
+                    let Some(spare) = spare else { return Err(Error::writing("create", &path, error)) };
+                    self.create(Some(&spare), &path).map_err(|_| Error::writing("create", &path, error))?;
+                    records.retain(|known| *known != spare);
+                }
+                (_, created) => created.map_err(|source| Error::writing("create", &path, source))?,
+            }
+            records.retain(|known| Some(known) != spare.as_ref());
+        }
+        for old in self.spares(&records, generation, there, REMEMBERED) {
+            self.remove(&self.path(&old))?;
+        }
         self.sync()
     }
 
+    /// Gives a spare record this path, or creates one.
+    fn create(&self, spare: Option<&Record>, path: &Path) -> io::Result<()> {
+        match spare {
+            Some(spare) => self.disk.rename(&self.path(spare), path),
+            None => self.disk.create_small(path, &[]),
+        }
+    }
+
+    /// The records without a use, oldest first: those of an earlier attempt with this generation, and
+    /// those besides the newest ones, unless the mirror may still be told by them.
+    fn spares(
+        &self,
+        records: &[Record],
+        generation: u64,
+        there: &BTreeSet<u64>,
+        remembered: usize,
+    ) -> Vec<Record> {
+        let last = records.iter().rfind(|record| record.has_arrived);
+        let is_spare = |place: usize, record: &Record| {
+            let is_of_attempt = record.generation == generation && !record.has_arrived;
+            let is_old = place + remembered < records.len() && !there.contains(&record.generation);
+            is_of_attempt || is_old && Some(record) != last
+        };
+        let spares = records.iter().enumerate().filter(|(place, record)| is_spare(*place, record));
+        spares.map(|(_, record)| record.clone()).collect()
+    }
+
     /// Records that the mirror has an announced generation, and forgets older ones.
-    pub(super) fn confirm(&self, generation: u64) -> Result<(), Error> {
-        let (sent, mirrored) = (self.path(generation, false), self.path(generation, true));
+    pub(super) fn confirm(&self, generation: u64, likeness: &Likeness) -> Result<(), Error> {
+        let record = |has_arrived| Record { generation, likeness: likeness.clone(), has_arrived };
+        let (sent, mirrored) = (self.path(&record(false)), self.path(&record(true)));
+        // It may have arrived before, and was sent again.
         self.remove(&mirrored)?;
         let renamed = self.disk.rename(&sent, &mirrored);
         renamed.map_err(|source| Error::writing("rename", &sent, source))?;
         let records = self.all()?;
-        for record in records.iter().rev().skip(REMEMBERED) {
-            self.remove(&self.path(record.generation, record.has_arrived))?;
+        for old in records.iter().rev().skip(REMEMBERED) {
+            self.remove(&self.path(old))?;
         }
         self.sync()
     }
 
     /// Records that the mirror has a generation that came from there, unless that is known.
-    pub(super) fn note(&self, generation: u64, likeness: &Likeness) -> Result<(), Error> {
+    pub(super) fn note(
+        &self,
+        generation: u64,
+        likeness: &Likeness,
+        there: &BTreeSet<u64>,
+    ) -> Result<(), Error> {
         let is_it = |record: &Record| {
             (record.generation, record.has_arrived, &record.likeness) == (generation, true, likeness)
         };
         if self.all()?.iter().any(is_it) {
             return Ok(());
         }
-        self.announce(generation, likeness)?;
-        self.confirm(generation)
+        self.announce(generation, likeness, there)?;
+        self.confirm(generation, likeness)
     }
 
     /// Forgets the generations after this one, which the mirror gave up.
     pub(super) fn forget_newer(&self, generation: u64) -> Result<(), Error> {
         for record in self.all()?.iter().filter(|record| record.generation > generation) {
-            self.remove(&self.path(record.generation, record.has_arrived))?;
+            self.remove(&self.path(record))?;
         }
         self.sync()
     }
 
-    fn path(&self, generation: u64, has_arrived: bool) -> PathBuf {
-        self.directory.join(name::of_mirrored(generation, &self.key, has_arrived))
+    fn path(&self, record: &Record) -> PathBuf {
+        let Record { generation, likeness, has_arrived } = record;
+        self.directory.join(name::of_mirrored(*generation, &self.key, *has_arrived, &likeness.to_name()))
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {
@@ -132,12 +176,29 @@ impl Records {
     }
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::container::Memory;
     use crate::store::RealDisk;
+    use crate::store::faults::{ENOSPC, Fault, FaultyDisk};
+
+    fn likeness(number: u64) -> Likeness {
+        Likeness::of(&Memory(number.to_le_bytes().to_vec())).unwrap()
+    }
+
+    fn none() -> BTreeSet<u64> {
+        BTreeSet::new()
+    }
+
+    fn numbers(records: &Records) -> Vec<u64> {
+        records.all().unwrap().iter().map(|record| record.generation).collect()
+    }
 
     #[test]
     fn records_are_of_one_mirror_and_only_the_last_are_kept() {
@@ -145,21 +206,56 @@ mod tests {
         let of =
             |mirror: &str| Records::new(Arc::new(RealDisk::default()), directory.path(), Path::new(mirror));
         let (near, other) = (of("/a"), of("/b"));
-        let likeness = |number: u64| Likeness::of(&Memory(number.to_le_bytes().to_vec())).unwrap();
         for generation in 1..=9 {
-            near.announce(generation, &likeness(generation)).unwrap();
-            near.announce(generation, &likeness(generation)).unwrap();
-            near.confirm(generation).unwrap();
+            near.announce(generation, &likeness(100), &none()).unwrap();
+            near.announce(generation, &likeness(generation), &none()).unwrap();
+            near.announce(generation, &likeness(generation), &none()).unwrap();
+            near.confirm(generation, &likeness(generation)).unwrap();
         }
-        near.announce(10, &likeness(10)).unwrap();
+        near.announce(10, &likeness(10), &none()).unwrap();
         assert_eq!(other.all().unwrap(), []);
+        assert_eq!(numbers(&near), [6, 7, 8, 9, 10]);
         let all = near.all().unwrap();
-        assert_eq!(all.iter().map(|record| record.generation).collect::<Vec<_>>(), [6, 7, 8, 9, 10]);
         assert_eq!(all[3], Record { generation: 9, likeness: likeness(9), has_arrived: true });
         assert!(!all[4].has_arrived);
-        std::fs::write(near.path(9, true), "damage").unwrap();
-        assert_eq!(near.all().unwrap().len(), 4);
-        near.forget_newer(7).unwrap();
-        assert_eq!(near.all().unwrap().len(), 2);
+        near.forget_newer(8).unwrap();
+        assert_eq!(numbers(&near), [6, 7, 8]);
+    }
+
+    #[test]
+    fn what_a_mirror_may_have_is_remembered_and_the_rest_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let records = Records::new(Arc::new(RealDisk::default()), directory.path(), Path::new("/a"));
+        records.announce(1, &likeness(1), &none()).unwrap();
+        records.confirm(1, &likeness(1)).unwrap();
+        // The answer for the third one was lost, and none of the others arrived.
+        for generation in 2..=50 {
+            let there = if generation > 3 { [1, 3].into() } else { [1].into() };
+            records.announce(generation, &likeness(generation), &there).unwrap();
+        }
+        assert_eq!(numbers(&records), [1, 3, 46, 47, 48, 49, 50]);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_no_generation_from_its_mirror() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let records = Records::new(Arc::new(disk.clone()), directory.path(), Path::new("/a"));
+        for generation in 1..=2 {
+            records.announce(generation, &likeness(generation), &none()).unwrap();
+            records.confirm(generation, &likeness(generation)).unwrap();
+        }
+        disk.plan(Some((0, Fault::Error(ENOSPC))));
+        records.announce(3, &likeness(3), &[2].into()).unwrap();
+        assert_eq!(numbers(&records), [2, 3]);
+        for generation in 4..=9 {
+            records.announce(generation, &likeness(generation), &[2].into()).unwrap();
+        }
+        // Where enough of them are there, none is made.
+        disk.plan(None);
+        records.announce(10, &likeness(10), &[2].into()).unwrap();
+        assert_eq!(numbers(&records), [2, 6, 7, 8, 9, 10]);
+        let made = disk.asked().into_iter().filter(|operation| operation.starts_with("create"));
+        assert_eq!(made.count(), 0);
     }
 }

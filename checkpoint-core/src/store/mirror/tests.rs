@@ -1,22 +1,25 @@
 //! Copies without a thread: their bandwidth, and files that only their owner can read.
 
+use std::io;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use super::pace::tests::FakeClock;
 use super::*;
-use crate::container::Compression;
+use crate::container::{Compression, Source};
 use crate::store::faults::{EIO, Fault, FaultyDisk};
-use crate::store::{Directory, RealDisk, Settings};
+use crate::store::{Directory, Draft, Published, RealDisk, Sealed, Settings, Writer};
 use crate::{CheckpointReader, Checkpointer};
 
 fn far(near: &Path, far: &Path, wanted: Wanted, per_second: Option<u64>, protection: &Protection) -> Mirror {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
     let directory = |path| Arc::new(Directory::new(path, Arc::clone(&disk)));
-    let (home, near) = (directory(far), Near { home: directory(near), disk: Arc::clone(&disk) });
+    let (home, near) = (directory(far), Near { home: directory(near), disk: Arc::clone(&disk), guard: None });
     let claiming = Claiming { durable: true, ..Claiming::default() };
     let protection = protection.clone();
     let far = Far { home, is_directory: true, claiming, wanted, per_second, protection };
-    far.reach(&near).unwrap()
+    far.reach(&near, true).unwrap().0
 }
 
 fn clock() -> Arc<dyn Timing> {
@@ -46,7 +49,6 @@ fn an_update_that_is_done_again_copies_nothing() {
     let mut checkpoints = Checkpointer::<u64>::builder(&path).open().unwrap();
     let update = || {
         let mut mirror = far(&path, &to, Wanted::All, None, &Protection::new());
-        mirror.standing().unwrap();
         mirror.update(u64::MAX, true, &clock()).unwrap().copied
     };
     checkpoints.save(&1).unwrap();
@@ -139,7 +141,7 @@ fn a_damaged_mirror_is_healed_and_what_cannot_be_is_told() {
 fn after_the_first(path: &Path, to: &Path) -> (FaultyDisk, Mirror) {
     let real: Arc<dyn Disk> = Arc::new(RealDisk::default());
     let faulty = FaultyDisk::default();
-    let near = Near { home: Arc::new(Directory::new(path, Arc::clone(&real))), disk: real };
+    let near = Near { home: Arc::new(Directory::new(path, Arc::clone(&real))), disk: real, guard: None };
     let far = Far {
         home: Arc::new(Directory::new(to, Arc::new(faulty.clone()))),
         is_directory: true,
@@ -148,7 +150,7 @@ fn after_the_first(path: &Path, to: &Path) -> (FaultyDisk, Mirror) {
         per_second: None,
         protection: Protection::new(),
     };
-    let mut mirror = far.reach(&near).unwrap();
+    let (mut mirror, _) = far.reach(&near, true).unwrap();
     assert_eq!(mirror.update(1, true, &clock()).unwrap().copied, [1]);
     (faulty, mirror)
 }
@@ -218,4 +220,223 @@ fn older_ones_stay_while_the_newest_of_a_mirror_is_damaged() {
     assert!(file(&to, 1).exists());
     assert_eq!(mirror.update(2, true, &clock()).unwrap().healed, [2]);
     assert!(!file(&to, 1).exists());
+}
+
+#[test]
+fn what_is_pinned_on_one_level_keeps_both_from_a_discard() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();
+    for state in 1..=3 {
+        checkpoints.save(&state).unwrap();
+    }
+    let mut mirror = far(&path, &to, Wanted::All, None, &Protection::new());
+    mirror.update(2, true, &clock()).unwrap();
+    // The mirror does not have it.
+    checkpoints.pin(3).unwrap();
+    let error = mirror.discard_newer(1).unwrap_err();
+    assert!(matches!(error, Error::NotDiscarded { generation: 3, .. }), "{error}");
+    assert_eq!(mirror.home().generations().unwrap(), [1, 2]);
+    checkpoints.unpin(3).unwrap();
+    mirror.discard_newer(1).unwrap();
+    assert_eq!(mirror.home().generations().unwrap(), [1]);
+}
+
+/// A directory of which one read gives a wrong byte once, or whose drafts get one.
+#[derive(Clone, Debug)]
+struct Wrong {
+    home: Arc<dyn Home>,
+    /// The number of the opening with a wrong read, counted down; 0 for none.
+    opening: Arc<AtomicU64>,
+    /// True to write a wrong byte.
+    writes: bool,
+    /// True if drafts cannot be read, as those of a store.
+    is_closed: bool,
+}
+
+impl Wrong {
+    fn new(path: &Path) -> Wrong {
+        let home = Arc::new(Directory::new(path, Arc::new(RealDisk::default())));
+        Wrong { home, opening: Arc::default(), writes: false, is_closed: false }
+    }
+}
+
+/// The place of the wrong byte: in the middle, where no likeness looks.
+const PLACE: u64 = 40_000;
+
+struct WrongSource(Box<dyn Source>, AtomicU64);
+
+impl Source for WrongSource {
+    fn length(&self) -> u64 {
+        self.0.length()
+    }
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)?;
+        let place = PLACE.checked_sub(offset).and_then(|place| usize::try_from(place).ok());
+        if let Some(byte) = place.and_then(|place| buffer.get_mut(place))
+            && self.1.fetch_add(1, SeqCst) == 0
+        {
+            *byte ^= 1;
+        }
+        Ok(())
+    }
+}
+
+impl Home for Wrong {
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+    fn location(&self, generation: u64) -> PathBuf {
+        self.home.location(generation)
+    }
+    fn check(&self) -> Result<(), Error> {
+        self.home.check()
+    }
+    fn generations(&self) -> Result<Vec<u64>, Error> {
+        self.home.generations()
+    }
+    fn set_aside(&self) -> Result<Vec<u64>, Error> {
+        self.home.set_aside()
+    }
+    fn has(&self, generation: u64) -> bool {
+        self.home.has(generation)
+    }
+    fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
+        let source = self.home.open(generation)?;
+        let counted = self.opening.fetch_update(SeqCst, SeqCst, |number| number.checked_sub(1));
+        if counted == Ok(1) { Ok(Box::new(WrongSource(source, AtomicU64::new(0)))) } else { Ok(source) }
+    }
+    fn pin(&self, generation: u64) -> Result<(), Error> {
+        self.home.pin(generation)
+    }
+    fn unpin(&self, generation: u64) -> Result<(), Error> {
+        self.home.unpin(generation)
+    }
+    fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
+        self.home.pinned(generations)
+    }
+    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
+        Ok(Box::new(WrongClaim(self.home.claim(claiming)?, self.clone())))
+    }
+}
+
+#[derive(Debug)]
+struct WrongClaim(Box<dyn Claim>, Wrong);
+
+impl Claim for WrongClaim {
+    fn guard(&self) -> &Arc<Guard> {
+        self.0.guard()
+    }
+    fn home(&self) -> &Arc<dyn Home> {
+        self.0.home()
+    }
+    fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
+        Ok(Box::new(WrongDraft { draft: self.0.begin(generation)?, wrong: self.1.clone(), written: 0 }))
+    }
+    fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
+        self.0.keep_for_good(generation)
+    }
+    fn move_aside(&mut self, generation: u64) -> Result<(), Error> {
+        self.0.move_aside(generation)
+    }
+    fn sync(&mut self) -> Result<(), Error> {
+        self.0.sync()
+    }
+    fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
+        self.0.remove_at_once(generation)
+    }
+    fn remove(&mut self, generation: u64) -> io::Result<bool> {
+        self.0.remove(generation)
+    }
+}
+
+#[derive(Debug)]
+struct WrongDraft {
+    draft: Box<dyn Draft>,
+    wrong: Wrong,
+    written: u64,
+}
+
+impl io::Write for WrongDraft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut bytes = bytes.to_vec();
+        let place = PLACE.checked_sub(self.written).and_then(|place| usize::try_from(place).ok());
+        if let Some(byte) = place.and_then(|place| bytes.get_mut(place)).filter(|_| self.wrong.writes) {
+            *byte ^= 1;
+        }
+        let written = self.draft.write(&bytes)?;
+        self.written += written as u64;
+        Ok(written)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.draft.flush()
+    }
+}
+
+impl Draft for WrongDraft {
+    fn path(&self) -> &Path {
+        self.draft.path()
+    }
+    fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Error> {
+        Ok(Box::new(WrongSealed(self.draft.seal()?, self.wrong.is_closed)))
+    }
+}
+
+#[derive(Debug)]
+struct WrongSealed(Box<dyn Sealed>, bool);
+
+impl Sealed for WrongSealed {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+    fn open(&self) -> io::Result<Option<Box<dyn Source>>> {
+        if self.1 { Ok(None) } else { self.0.open() }
+    }
+    fn publish(self: Box<Self>) -> Published {
+        self.0.publish()
+    }
+}
+
+#[test]
+fn nothing_is_published_at_a_mirror_but_what_was_verified() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("near.ckpt");
+    let mut checkpoints = Checkpointer::<Vec<u64>>::builder(&path).keep_last(3).open().unwrap();
+    checkpoints.save(&vec![1; 10_000]).unwrap();
+    checkpoints.save(&vec![2; 10_000]).unwrap();
+    // The first opening is for the bytes to send, the second for their checksums.
+    for (opening, writes, is_closed) in [(1, false, false), (1, false, true), (0, true, false)] {
+        let case = format!("{opening} {writes} {is_closed}");
+        let to = directory.path().join(&case);
+        let near = Wrong::new(&path);
+        let wrong = Wrong { writes, is_closed, ..Wrong::new(&to) };
+        let reach = |home: Wrong| {
+            let far = Far {
+                home: Arc::new(home),
+                is_directory: true,
+                claiming: Claiming { durable: true, ..Claiming::default() },
+                wanted: Wanted::Newest(NonZeroU64::MIN, Retention::newest(NonZeroUsize::MIN)),
+                per_second: None,
+                protection: Protection::new(),
+            };
+            let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+            let near = Near { home: Arc::new(near.clone()), disk, guard: None };
+            far.reach(&near, true).unwrap().0
+        };
+        assert_eq!(reach(Wrong::new(&to)).update(1, true, &clock()).unwrap().copied, [1], "{case}");
+        let mut mirror = reach(wrong);
+        near.opening.store(opening, SeqCst);
+        let error = mirror.update(2, true, &clock()).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{case}: {error}");
+        assert_eq!(mirror.home().generations().unwrap(), [1], "{case}");
+        drop(mirror);
+        // It was no damage of the original.
+        assert_eq!(reach(Wrong::new(&to)).update(2, true, &clock()).unwrap().copied, [2], "{case}");
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            if crate::store::name::is_of_mirror(path.file_name().unwrap()) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
 }

@@ -55,7 +55,7 @@ const SHORT: Effort = Effort {
 
 /// A moment of a member that another one knows of, or that a user does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mark {
+pub(super) enum Mark {
     Enters,
     Leaves,
     Began(u64),
@@ -72,7 +72,7 @@ enum Item {
 type Marks = Arc<Mutex<Vec<(usize, Mark)>>>;
 
 /// A member whose gathers are in the record of its disk.
-struct Recorded {
+pub(super) struct Recorded {
     member: Threads,
     disk: Arc<SimulatedDisk>,
     marks: Marks,
@@ -149,9 +149,10 @@ fn work_in_background(member: &Recorded, group: &mut GroupCheckpointer<u64, &Rec
 }
 
 /// Runs the work of each member in a thread of its own, on a disk of its own.
-fn on_disks<R: Send>(
+pub(super) fn on_disks<R: Send>(
     disks: &[Arc<SimulatedDisk>],
     mutant: Option<(usize, Mutant)>,
+    keep: usize,
     work: impl Fn(&Recorded, Result<GroupCheckpointer<u64, &Recorded>, Error>) -> R + Sync,
 ) -> Vec<(R, Vec<(usize, Mark)>)> {
     let work = &work;
@@ -164,7 +165,8 @@ fn on_disks<R: Send>(
                     let recorded = Recorded { member, disk: Arc::clone(disk), marks: Arc::clone(&marks) };
                     let mutant = mutant.filter(|(of, _)| *of == rank).map(|(_, mutant)| mutant);
                     let seam = Mutant::wrap(mutant, Arc::clone(disk));
-                    let builder = Checkpointer::<u64>::builder(PATH).disk(seam).history(false).keep_last(1);
+                    let builder =
+                        Checkpointer::<u64>::builder(PATH).disk(seam).history(false).keep_last(keep);
                     let group = builder.warnings_to_stderr(false).open_group(&recorded);
                     let result = work(&recorded, group);
                     let marks = marks.lock().unwrap().clone();
@@ -184,7 +186,7 @@ fn recorded(
     work: Work,
 ) -> Vec<Record> {
     let before: Vec<usize> = disks.iter().map(|disk| disk.moment()).collect();
-    let run = on_disks(disks, mutant, |member, group| {
+    let run = on_disks(disks, mutant, 1, |member, group| {
         let mut group = group.unwrap();
         work(member, &mut group, job);
     });
@@ -455,7 +457,7 @@ fn view_of(rank: usize, image: &Image) -> u64 {
 /// Loads by the real code. All members must find the same.
 fn load(images: [Image; MEMBERS], mutant: Option<(usize, Mutant)>) -> Result<Option<u64>, String> {
     let disks = images.map(SimulatedDisk::new);
-    let loaded = on_disks(&disks, mutant, |_, group| {
+    let loaded = on_disks(&disks, mutant, 1, |_, group| {
         group.and_then(|mut group| group.load()).map_err(|error| error.to_string())
     });
     let mut loaded = loaded.into_iter().map(|(loaded, _)| loaded);

@@ -372,7 +372,7 @@ impl Timing for NoTime {
 /// Brings the mirror of the program up to date, again and again.
 fn mirrors(disk: &Arc<dyn Disk>, acknowledged: &AtomicU64) {
     let directory = |path| Arc::new(Directory::new(Path::new(path), Arc::clone(disk)));
-    let near = Near { home: directory(PATH), disk: Arc::clone(disk) };
+    let near = Near { home: directory(PATH), disk: Arc::clone(disk), guard: None };
     let far = Far {
         home: directory(FAR),
         is_directory: true,
@@ -382,8 +382,8 @@ fn mirrors(disk: &Arc<dyn Disk>, acknowledged: &AtomicU64) {
         protection: Protection::new(),
     };
     let timing: Arc<dyn Timing> = Arc::new(NoTime);
-    let mut mirror = far.reach(&near).unwrap();
-    assert_eq!(mirror.standing().unwrap(), Standing::Behind);
+    let (mut mirror, standing) = far.reach(&near, true).unwrap();
+    assert_eq!(standing, Standing::Behind);
     for _ in 0..6 {
         let up_to = acknowledged.load(Ordering::Relaxed);
         let updated = mirror.update(up_to, true, &timing).unwrap();

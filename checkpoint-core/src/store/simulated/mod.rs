@@ -17,7 +17,8 @@
 //! [`campaign`] runs them, then lets the program start again in such a state, and cuts the power
 //! once more. [`mutants`] are protocols with a fault in them: they test all this itself.
 //! [`interleavings`] are the orders in which a program, the thread that saves for it, and readers
-//! can run. [`groups`] are machines that save together, whose power is cut one by one.
+//! can run. [`groups`] are machines that save together, whose power is cut one by one. [`rewinds`]
+//! and [`group_rewinds`] are rewinds that are cut short.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -25,6 +26,8 @@ mod campaign;
 mod check;
 mod cut;
 mod disk;
+#[cfg(all(feature = "group", feature = "inspect"))]
+mod group_rewinds;
 #[cfg(feature = "group")]
 mod groups;
 mod image;
@@ -32,5 +35,6 @@ mod image;
 mod interleavings;
 pub(crate) mod mutants;
 mod outputs;
+mod rewinds;
 mod scenarios;
 mod tests;

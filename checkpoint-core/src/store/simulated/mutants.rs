@@ -41,6 +41,10 @@ pub(super) enum Mutant {
     /// A file that grows with the run is not synced before the checkpoint that counts on it. Its own
     /// campaign finds it.
     OutputNotSynced,
+    /// The name of such a file is not synced.
+    OutputNameNotSynced,
+    /// Such a file is cut without a trace.
+    OutputNotKept,
     MirrorFileNotSynced,
     MirrorDirectoryNotSynced,
     MirrorRetiredBeforePublishing,
@@ -148,6 +152,7 @@ impl Disk for MutantDisk {
             Mutant::DirectorySyncedBeforePublishing => is_ours && has_saved,
             Mutant::DirectoriesAboveNotSynced => !is_ours,
             Mutant::MirrorDirectoryNotSynced => path.starts_with(FAR),
+            Mutant::OutputNameNotSynced => path.starts_with(super::outputs::DIRECTORY),
             _ => false,
         };
         if is_left_out { Ok(()) } else { self.0.disk.sync_directory(path) }
@@ -288,6 +293,7 @@ impl Disk for MutantDisk {
         let file = self.0.disk.open_growing(path, opening)?;
         Ok(match self.0.mutant {
             Mutant::OutputNotSynced => Box::new(NotSynced(file)),
+            Mutant::OutputNotKept if path.to_string_lossy().contains(".cut-at-") => Box::new(NotSynced(file)),
             _ => file,
         })
     }

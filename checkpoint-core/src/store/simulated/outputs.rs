@@ -14,10 +14,13 @@ use crate::store::Disk;
 use crate::store::faults::EIO;
 use crate::{Appended, Checkpointer, Error};
 
-/// Beside the checkpoint directory.
-const OUTPUT: &str = "/project/heat/heat.csv";
+/// The program makes it, beside the checkpoint directory.
+pub(super) const DIRECTORY: &str = "/project/heat/out";
 
-type State = (u64, Appended);
+const OUTPUT: &str = "/project/heat/out/heat.csv";
+
+/// The step, the output, and other values that count bytes of the same file.
+type State = (u64, Appended, Vec<Appended>);
 
 type Program = fn(&Arc<SimulatedDisk>, &mut Checkpointer<State>, &mut State);
 
@@ -95,18 +98,82 @@ fn trials(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, stat
         checkpoints.save(state).unwrap();
         acknowledge(disk, state.0);
         let seam: Arc<dyn Disk> = Arc::new(Arc::clone(disk));
-        *state = (0, Appended::on(seam, Path::new(OUTPUT)));
+        *state = (0, Appended::on(seam, Path::new(OUTPUT)), Vec::new());
         (0..step).for_each(|_| state.1.write_all(b"a trial").unwrap());
         state.1.flush().unwrap();
-        *state = (0, Appended::at("none"));
+        *state = (0, Appended::at("none"), Vec::new());
         *state = checkpoints.load().unwrap().unwrap();
+    }
+}
+
+/// Saves a state that is older than the newest checkpoint. Until that is there, the file must not go
+/// back.
+fn save_older(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &State) {
+    acknowledge(disk, state.0);
+    checkpoints.save(state).unwrap();
+}
+
+fn goes_back(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+    advance(disk, state);
+    checkpoints.save(state).unwrap();
+    acknowledge(disk, state.0);
+    for _ in 0..2 {
+        let backup = state.clone();
+        advance(disk, state);
+        advance(disk, state);
+        checkpoints.save(state).unwrap();
+        acknowledge(disk, state.0);
+        advance(disk, state);
+        state.1.flush().unwrap();
+        drop(std::mem::replace(state, backup));
+        save_older(disk, checkpoints, state);
+        advance(disk, state);
+        checkpoints.save(state).unwrap();
+        acknowledge(disk, state.0);
+    }
+}
+
+fn older(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+    let mut generations = Vec::new();
+    for _ in 0..3 {
+        advance(disk, state);
+        generations.push(checkpoints.save(state).unwrap().generation);
+        acknowledge(disk, state.0);
+    }
+    let earlier = checkpoints.load_generation(generations[1]).unwrap();
+    drop(std::mem::replace(state, earlier));
+    save_older(disk, checkpoints, state);
+    advance(disk, state);
+    checkpoints.save(state).unwrap();
+    acknowledge(disk, state.0);
+}
+
+fn two_values(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+    // A clone of an output that has no file yet would have to share the first one's later.
+    advance(disk, state);
+    for _ in 0..3 {
+        let best = state.1.clone();
+        state.2 = vec![best];
+        advance(disk, state);
+        checkpoints.save(state).unwrap();
+        acknowledge(disk, state.0);
+        // The file is open for none, and the values that count less come first at the load.
+        let former = checkpoints.load().unwrap().unwrap();
+        drop(std::mem::replace(state, former));
+        advance(disk, state);
+        state.2.reverse();
+        checkpoints.save(state).unwrap();
+        acknowledge(disk, state.0);
     }
 }
 
 fn run(disk: &Arc<SimulatedDisk>, mutant: Option<Mutant>, program: Program) -> Result<(), Error> {
     let seam = Mutant::wrap(mutant, Arc::clone(disk));
-    let mut checkpoints = open(&seam)?;
-    let mut state = checkpoints.load_or_else(|| (0, Appended::on(Arc::clone(&seam), Path::new(OUTPUT))))?;
+    let mut checkpoints = open(&seam, false)?;
+    let mut state = checkpoints.load_or_else(|| {
+        disk.create_directory(Path::new(DIRECTORY)).unwrap();
+        (0, Appended::on(Arc::clone(&seam), Path::new(OUTPUT)), Vec::new())
+    })?;
     if state.0 > 0 {
         // A program may publish what it has loaded.
         acknowledge(disk, state.0);
@@ -115,45 +182,51 @@ fn run(disk: &Arc<SimulatedDisk>, mutant: Option<Mutant>, program: Program) -> R
     Ok(())
 }
 
-fn open(seam: &Arc<dyn Disk>) -> Result<Checkpointer<State>, Error> {
-    let builder = Checkpointer::builder(PATH).disk(Arc::clone(seam)).history(false);
-    builder.warnings_to_stderr(false).open()
+fn open(seam: &Arc<dyn Disk>, keeps_cut: bool) -> Result<Checkpointer<State>, Error> {
+    let builder = Checkpointer::builder(PATH).disk(Arc::clone(seam)).history(false).keep_last(3);
+    builder.warnings_to_stderr(false).keep_cut_outputs(keeps_cut).open()
+}
+
+/// The content of a file; `None` where there is none.
+fn content(image: &Image, path: &str) -> Option<Vec<u8>> {
+    let inode = image.find(Path::new(path)).ok()?;
+    Some(image.file(inode).ok()?.bytes.clone())
 }
 
 /// Loads in a state of the disk. The file must then have exactly the lines of the loaded step.
 fn examine(image: &Image, began: u64, acknowledged: u64) -> Result<(), String> {
     let disk = SimulatedDisk::new(image.clone());
     let seam: Arc<dyn Disk> = Arc::new(Arc::clone(&disk));
-    let loaded = open(&seam).and_then(|mut checkpoints| checkpoints.load());
+    let loaded = open(&seam, false).and_then(|mut checkpoints| checkpoints.load());
     let state = loaded.map_err(|error| format!("{error}; {acknowledged} was acknowledged"))?;
     let step = state.as_ref().map_or(0, |state| state.0);
     if step < acknowledged || step > began {
         return Err(format!("{step} was loaded, {acknowledged} acknowledged, {began} begun"));
     }
     if step > 0 {
-        let live = disk.live();
-        let inode = live.find(Path::new(OUTPUT)).map_err(|error| format!("step {step}: {error}"))?;
+        let found = content(&disk.live(), OUTPUT).ok_or_else(|| format!("step {step}: no {OUTPUT}"))?;
         let expected: String = (1..=step).map(line).collect();
-        if live.file(inode).unwrap().bytes != expected.as_bytes() {
+        if found != expected.as_bytes() {
             return Err(format!("the file is not that of step {step}"));
         }
     }
     Ok(())
 }
 
+/// A state of the disk, the last step that was begun, and the one that was acknowledged.
+type Start = (Image, u64, u64);
+
 /// Runs a program on a disk, and cuts its power at each moment. Returns the number of distinct
 /// states, and some of them.
 fn campaign(
-    base: &Image,
+    (base, mut began, mut acknowledged): Start,
     mutant: Option<Mutant>,
     program: Program,
-    acknowledged: u64,
-) -> Result<(usize, Vec<(Image, u64)>), String> {
+) -> Result<(usize, Vec<Start>), String> {
     let disk = SimulatedDisk::new(base.clone());
     run(&disk, mutant, program).map_err(|error| error.to_string())?;
     let (base, events) = disk.record();
     let (mut cut, mut random) = (Cut::new(&base), Random(7));
-    let (mut began, mut acknowledged) = (acknowledged, acknowledged);
     let (mut seen, mut starts) = (HashSet::new(), Vec::new());
     for event in &events {
         match event {
@@ -167,7 +240,7 @@ fn campaign(
             if broken.is_none() && seen.insert((image.hash(), acknowledged)) {
                 broken = examine(&image, began, acknowledged).err();
                 if seen.len() % 97 == 0 {
-                    starts.push((image, acknowledged));
+                    starts.push((image, began, acknowledged));
                 }
             }
         });
@@ -180,14 +253,19 @@ fn campaign(
 
 #[test]
 fn no_checkpoint_is_ahead_of_its_file_after_a_power_cut() {
-    let programs =
-        [("saves", saves as Program), ("background", background), ("failures", failures), ("trials", trials)];
-    for (name, program) in programs {
-        let (states, starts) = campaign(&Image::new(), None, program, 0).unwrap();
+    for (name, program) in [
+        ("saves", saves as Program),
+        ("background", background),
+        ("failures", failures),
+        ("going back", goes_back),
+        ("an older generation", older),
+        ("two values", two_values),
+        ("trials", trials),
+    ] {
+        let (states, starts) = campaign((Image::new(), 0, 0), None, program).unwrap();
         let mut restarts = 0;
-        for (image, acknowledged) in starts.into_iter().take(6) {
-            campaign(&image, None, saves, acknowledged)
-                .unwrap_or_else(|why| panic!("{name}, and a restart: {why}"));
+        for start in starts.into_iter().take(6) {
+            campaign(start, None, saves).unwrap_or_else(|why| panic!("{name}, and a restart: {why}"));
             restarts += 1;
         }
         println!("{name}: {states} distinct states, {restarts} restarts");
@@ -196,11 +274,59 @@ fn no_checkpoint_is_ahead_of_its_file_after_a_power_cut() {
 }
 
 #[test]
-fn a_save_that_leaves_the_sync_of_its_file_out_is_found() {
-    for program in [saves as Program, background] {
-        let why = campaign(&Image::new(), Some(Mutant::OutputNotSynced), program, 0).unwrap_err();
-        println!("found {why}");
-        assert!(why.contains(OUTPUT), "{why}");
+fn a_save_that_leaves_a_sync_of_its_file_out_is_found() {
+    for mutant in [Mutant::OutputNotSynced, Mutant::OutputNameNotSynced] {
+        for program in [saves as Program, background] {
+            let why = campaign((Image::new(), 0, 0), Some(mutant), program).unwrap_err();
+            println!("found {why}");
+            assert!(why.contains(OUTPUT), "{why}");
+        }
+    }
+}
+
+/// Cuts the power at each moment of a load that keeps what it cuts.
+fn keeps(mutant: Option<Mutant>) -> Result<usize, String> {
+    let disk = SimulatedDisk::new(Image::new());
+    run(&disk, None, |disk, checkpoints, state| {
+        saves(disk, checkpoints, state);
+        advance(disk, state);
+        advance(disk, state);
+        state.1.flush().unwrap();
+    })
+    .unwrap();
+    // All of this is durable.
+    let before = disk.live();
+    let whole = content(&before, OUTPUT).unwrap();
+    let disk = SimulatedDisk::new(before);
+    let mut checkpoints = open(&Mutant::wrap(mutant, Arc::clone(&disk)), true).unwrap();
+    let state = checkpoints.load().unwrap().unwrap();
+    let length = usize::try_from(state.1.len()).unwrap();
+    let kept = format!("{OUTPUT}.cut-at-{length}");
+    let (base, events) = disk.record();
+    let (mut cut, mut random) = (Cut::new(&base), Random(7));
+    let (mut broken, mut states) = (None, 0);
+    for event in &events {
+        cut.advance(event);
+        cut.states(LIMITS, &mut random, |image| {
+            states += 1;
+            let found = content(&image, OUTPUT).unwrap_or_default();
+            let cut_off = content(&image, &kept).unwrap_or_default();
+            // A cut that is not durable may leave any bytes behind those that count.
+            let counted = &found[..found.len().min(length)];
+            if found != whole && [counted, &cut_off].concat() != whole {
+                broken = Some(format!("after {event}: {} and {} bytes are left", found.len(), cut_off.len()));
+            }
+        });
+    }
+    broken.map_or(Ok(states), Err)
+}
+
+#[test]
+fn what_is_cut_is_kept_before_it_is_cut_also_by_a_power_cut() {
+    let states = keeps(None).unwrap();
+    assert!(states > 10, "{states}");
+    for mutant in [Mutant::OutputNotKept, Mutant::OutputNameNotSynced] {
+        println!("found {}", keeps(Some(mutant)).unwrap_err());
     }
 }
 
@@ -212,11 +338,8 @@ fn after_cuts(disk: &SimulatedDisk, path: &str) -> Vec<String> {
         cut.advance(event);
     }
     cut.states(LIMITS, &mut Random(7), |image| {
-        let bytes = image.find(Path::new(path)).map(|inode| image.file(inode).unwrap().bytes.clone());
-        found.push(
-            bytes
-                .map_or_else(|error| error.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned()),
-        );
+        let bytes = content(&image, path).unwrap_or_else(|| b"no file".to_vec());
+        found.push(String::from_utf8_lossy(&bytes).into_owned());
     });
     assert!(!found.is_empty());
     found
@@ -236,6 +359,7 @@ mod of_scopes {
         let seam: Arc<dyn Disk> = Arc::new(Arc::clone(disk));
         let builder = Scopes::builder(PATH).disk(Arc::clone(&seam)).history(false);
         let scopes = builder.warnings_to_stderr(false).open().unwrap();
+        disk.create_directory(Path::new(DIRECTORY)).unwrap();
         (scopes, Appended::on(seam, Path::new(OUTPUT)))
     }
 
@@ -294,19 +418,20 @@ mod of_scopes {
 fn a_state_without_an_output_keeps_all_its_bytes() {
     let disk = SimulatedDisk::new(Image::new());
     let seam: Arc<dyn Disk> = Arc::new(Arc::clone(&disk));
-    let mut checkpoints = open(&seam).unwrap();
-    let mut state = (1, Appended::on(Arc::clone(&seam), Path::new(OUTPUT)));
+    let mut checkpoints = open(&seam, false).unwrap();
+    disk.create_directory(Path::new(DIRECTORY)).unwrap();
+    let mut state = (1, Appended::on(Arc::clone(&seam), Path::new(OUTPUT)), Vec::new());
     state.1.write_all(b"saved").unwrap();
     checkpoints.save(&state).unwrap();
     state.1.write_all(b", done").unwrap();
-    state = (2, Appended::on(Arc::clone(&seam), Path::new("/project/heat/next.csv")));
+    state = (2, Appended::on(Arc::clone(&seam), Path::new("/project/heat/out/next.csv")), Vec::new());
     checkpoints.save(&state).unwrap();
     assert_kept(&disk, OUTPUT, "saved, done");
 
     // The next save tells that bytes were lost, once.
     state.1.write_all(b"more").unwrap();
     disk.plan(Some((0, Fault::Errno(EIO))));
-    state = (3, Appended::on(seam, Path::new("/project/heat/last.csv")));
+    state = (3, Appended::on(seam, Path::new("/project/heat/out/last.csv")), Vec::new());
     disk.plan(None);
     let error = checkpoints.finish(&state).unwrap_err();
     assert!(error.to_string().contains("next.csv"), "{error}");

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -191,4 +191,120 @@ fn keys_are_needed_for_a_field_as_for_a_load() {
     assert!(matches!(refused, Error::NotAuthentic { .. }), "{refused}");
     let old = open(with(1).at_least(2)).load_field::<Vec<f64>>("1/1").unwrap_err();
     assert!(matches!(old, Error::TooOld { .. }), "{old}");
+}
+
+#[test]
+fn a_field_comes_from_the_generation_that_a_branch_chose() {
+    let parent = tempfile::tempdir().unwrap();
+    let (origin, path) = (parent.path().join("run.ckpt"), parent.path().join("branch.ckpt"));
+    let mut other = Checkpointer::<(u64, u8)>::builder(&origin).keep_last(9).open().unwrap();
+    for step in 1..=4 {
+        other.save(&(step, 0)).unwrap();
+    }
+    let builder = Checkpointer::<(u64, u8)>::builder(&path).branch_from(&origin).at(2);
+    let mut checkpoints = builder.open().unwrap();
+    assert_eq!(checkpoints.load_field::<u64>("0").unwrap(), Some(2));
+    assert_eq!(checkpoints.load().unwrap(), Some((2, 0)));
+    assert_eq!(checkpoints.load_generation_field::<u64>(2, "0").unwrap(), 2);
+    fs::remove_file(origin.join(format!("{:020}.ckpt", 2))).unwrap();
+    assert!(matches!(checkpoints.load_field::<u64>("0"), Err(Error::NoSuchGeneration { .. })));
+    drop(checkpoints);
+
+    let builder = Checkpointer::<(u64, u8)>::builder(parent.path().join("newest.ckpt"));
+    let mut checkpoints = builder.branch_from(&origin).open().unwrap();
+    assert_eq!(checkpoints.load_generation_field::<u64>(3, "0").unwrap(), 3);
+    checkpoints.save(&(9, 0)).unwrap();
+    assert!(checkpoints.load_generation_field::<u64>(3, "0").is_err());
+}
+
+/// Saves a state, and opens a reader of it.
+fn reader<T: Checkpoint>(path: &Path, state: &T) -> CheckpointReader<()> {
+    Checkpointer::<T>::open(path).unwrap().save(state).unwrap();
+    CheckpointReader::open(path).unwrap()
+}
+
+#[test]
+fn a_key_is_found_as_it_is_shown_before_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = ["a%2Fb", "a/b", "é"].map(str::to_owned);
+    let map: BTreeMap<String, u64> = keys.into_iter().zip(1..).collect();
+    let mut reader = reader(directory.path(), &map);
+    let mut load = |path: &str| reader.load_field::<u64>(path).unwrap().unwrap();
+    assert_eq!((load("a%252Fb"), load("a%2Fb"), load("é"), load("%C3%A9")), (1, 2, 3, 3));
+}
+
+#[test]
+fn a_path_of_two_keys_is_an_error_and_no_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = "x".repeat(300);
+    let map: BTreeMap<(String, u8), u64> =
+        [((long.clone(), 1), 1), ((long, 2), 2), (("short".to_owned(), 3), 3)].into();
+    let mut reader = reader(directory.path(), &map);
+    let file = crate::inspect::newest(directory.path(), &Protection::new(), 0).unwrap().unwrap();
+    let members = file.root().value().unwrap().members().unwrap();
+    let steps: Vec<String> = members.map(|member| member.unwrap().label.step()).collect();
+    assert_eq!(steps.iter().collect::<BTreeSet<_>>().len(), 2, "{steps:?}");
+    assert_eq!(reader.load_field::<u64>("(short, 3)").unwrap(), Some(3));
+    let cut = steps.iter().find(|step| step.starts_with("(x")).unwrap();
+    let error = reader.load_field::<u64>(cut).unwrap_err();
+    assert!(matches!(error, Error::AmbiguousField { .. }), "{error}");
+
+    let pairs = [(("a, b", "c"), 1), (("a", "b, c"), 2)];
+    let pairs = pairs.map(|((one, two), value)| ((one.to_owned(), two.to_owned()), value));
+    let directory = tempfile::tempdir().unwrap();
+    let mut reader = self::reader(directory.path(), &BTreeMap::<(String, String), u64>::from(pairs));
+    let error = reader.load_field::<u64>("(a, b, c)").unwrap_err();
+    assert!(matches!(error, Error::AmbiguousField { .. }), "{error}");
+}
+
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+struct Kelvins(f64);
+
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+struct Celsius(f64);
+
+macro_rules! temperature {
+    ($type:ty, $version:literal) => {
+        impl Checkpoint for $type {
+            const NAME: &'static str = "temperature";
+            const VERSION: u32 = $version;
+
+            fn schema(types: &mut crate::Types) -> crate::schema::Type {
+                f64::schema(types)
+            }
+        }
+    };
+}
+
+temperature!(Kelvins, 1);
+temperature!(Celsius, 2);
+
+#[test]
+fn a_whole_state_of_another_version_is_no_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut reader = reader(directory.path(), &Kelvins(300.0));
+    let error = reader.load_field::<Celsius>("").unwrap_err();
+    assert!(matches!(error, Error::VersionUnknown { found: 1, expected: 2, .. }), "{error}");
+    assert!(matches!(reader.load_field::<Celsius>("/"), Err(Error::VersionUnknown { .. })));
+    assert_eq!(reader.load_field::<Kelvins>("").unwrap(), Some(Kelvins(300.0)));
+}
+
+#[test]
+fn a_field_that_is_damaged_comes_back_from_the_mirror() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, far) = (parent.path().join("near.ckpt"), parent.path().join("far.ckpt"));
+    let builder = Checkpointer::<u64>::builder(&path).mirror(crate::Mirror::to(&far));
+    let mut checkpoints = builder.open().unwrap();
+    for state in 1..=2 {
+        checkpoints.save(&state).unwrap();
+        checkpoints.wait_for_mirror(std::time::Duration::from_secs(600)).unwrap();
+    }
+    let file = path.join(format!("{:020}.ckpt", 2));
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(checkpoints.load_field::<u64>("").unwrap(), Some(2));
 }

@@ -1,0 +1,424 @@
+//! Makes a checkpoint of values from elsewhere, which a program then loads by their names.
+
+use std::fmt;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::arrays::{Array, ArraySink as _, Dtype, Kind, inner_of_rows};
+use crate::container::{ContainerWriter, Manifest, Metadata};
+use crate::error::Error;
+use crate::schema::{self, Body, Definition, Element, Field, Fields, Grid, Schema, Type, path_step};
+use crate::state::ExpectedSchema;
+use crate::store::{Claim, Claiming, Directory, Home as _, RealDisk, absolute};
+
+/// The longest dimension of a fixed array that serde knows; longer ones are stored as a [`Grid`].
+const LONGEST_OF_SERDE: u64 = 32;
+
+/// The number of the generation.
+const FIRST: u64 = 1;
+
+/// A value to import.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Imported {
+    /// No value: `None`, if it is loaded as an option.
+    Nothing,
+    /// A truth value.
+    Truth(bool),
+    /// An integer that is not negative.
+    Unsigned(u64),
+    /// A negative integer.
+    Signed(i64),
+    /// A float.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// Numbers of one type.
+    Array(ImportedArray),
+    /// Values with names.
+    Fields(Vec<(String, Imported)>),
+    /// Values without names.
+    List(Vec<Imported>),
+}
+
+/// An array to import: in C order, little-endian.
+pub struct ImportedArray {
+    /// The type of the numbers.
+    pub element: Element,
+    /// The lengths of its dimensions, the outermost first. Without one it is a single number.
+    pub shape: Vec<u64>,
+    /// Returns the bytes, or says why there are none. It is called when the array is written, so that
+    /// one array at a time is in memory.
+    pub read: Box<dyn Fn() -> Result<Vec<u8>, String>>,
+}
+
+impl fmt::Debug for ImportedArray {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ImportedArray { element, shape, .. } = self;
+        formatter
+            .debug_struct("ImportedArray")
+            .field("element", element)
+            .field("shape", shape)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A checkpoint that was made of imported values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MadeOfImport {
+    /// The directory.
+    pub path: PathBuf,
+    /// The number of the generation.
+    pub generation: u64,
+    /// The length of its file, in bytes.
+    pub bytes: u64,
+}
+
+/// Makes a new directory with one checkpoint of these values. A program finds them there by their
+/// names, with [`load`](crate::Checkpointer::load) or
+/// [`load_matching`](crate::CheckpointReader::load_matching).
+///
+/// With the schema of the program, the checkpoint gets the name and the versions of its state, and the
+/// arrays of the `ndarray` crate get their form. Without it, any program takes the state for its own,
+/// if its types have version 1.
+///
+/// ```
+/// use checkpointed::inspect::{self, Element, Imported, ImportedArray};
+/// use checkpointed::{Checkpointer, ExpectedSchema, checkpointed};
+///
+/// #[checkpointed]
+/// struct Model { layers: Vec<Layer>, rate: f32 }
+///
+/// #[checkpointed]
+/// struct Layer { weights: Vec<[f64; 2]> }
+///
+/// # fn main() -> Result<(), checkpointed::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("warm.ckpt");
+/// let bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|number| number.to_le_bytes()).collect();
+/// let read = Box::new(move || Ok(bytes.clone()));
+/// let weights = ImportedArray { element: Element::F32, shape: vec![2, 2], read };
+/// let layer = Imported::Fields(vec![("weights".to_owned(), Imported::Array(weights))]);
+/// let model = Imported::Fields(vec![
+///     ("layers".to_owned(), Imported::List(vec![layer])),
+///     ("rate".to_owned(), Imported::Float(0.5)),
+/// ]);
+/// inspect::import(&path, &model, Some(&ExpectedSchema::of::<Model>()))?;
+///
+/// let model: Model = Checkpointer::open(&path)?.load()?.expect("it was imported");
+/// assert_eq!((&model.layers[0].weights[..], model.rate), (&[[1.0, 2.0], [3.0, 4.0]][..], 0.5));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::NameTaken`] if the directory has checkpoints; [`Error::Encode`] for an array whose bytes are
+/// not those of its shape, or that could not be read; the errors of a save. Nothing is there then.
+pub fn import(
+    path: impl AsRef<Path>,
+    value: &Imported,
+    expected: Option<&ExpectedSchema>,
+) -> Result<MadeOfImport, Error> {
+    let path = &absolute(path)?;
+    let home = Directory::new(path, Arc::new(RealDisk::default()));
+    let taken = || Error::NameTaken { operation: "create", path: path.clone() };
+    if !home.generations()?.is_empty() || !home.set_aside()?.is_empty() {
+        return Err(taken());
+    }
+    let mut claim = home.claim(&Claiming { durable: true, ..Claiming::default() })?;
+    if !claim.home().generations()?.is_empty() {
+        return Err(taken());
+    }
+    let written = write(&mut *claim, value, expected);
+    if written.is_err() {
+        // The directory and its lock were made for this.
+        let _ = claim.clear(false, None);
+    }
+    let bytes = written?;
+    Ok(MadeOfImport { path: path.clone(), generation: FIRST, bytes })
+}
+
+/// Writes the values as the first generation. Returns the length of its file.
+fn write(claim: &mut dyn Claim, value: &Imported, expected: Option<&ExpectedSchema>) -> Result<u64, Error> {
+    let mut draft = claim.begin(FIRST)?;
+    let file = draft.path().to_owned();
+    let failed = |source| Error::writing("write", &file, source);
+    let mut output = BufWriter::new(&mut *draft);
+    let container = ContainerWriter::new(&mut output);
+    let nothing = Schema { root: Type::Unit, types: Vec::new() };
+    let program = expected.map_or(&nothing, ExpectedSchema::schema);
+    let mut import =
+        Import { container, types: Vec::new(), state: Vec::new(), arrays: 0, program, name: String::new() };
+    let root = import.value(value, expected.map(|_| &program.root), true)?;
+    let Import { container, types, state, .. } = import;
+    let mut manifest = Manifest::of::<()>(Schema { root, types }, FIRST, Metadata::new());
+    if let Some(expected) = expected {
+        (manifest.name, manifest.version) = (expected.name().to_owned(), expected.version());
+    }
+    let bytes = container.finish(&state, manifest).map_err(failed)?;
+    output.flush().map_err(failed)?;
+    drop(output);
+    let sealed = draft.seal()?;
+    claim.guard().check()?;
+    sealed.publish().outcome?;
+    Ok(bytes)
+}
+
+/// The import of one value after the other.
+struct Import<'a, W: Write> {
+    container: ContainerWriter<W>,
+    types: Vec<Definition>,
+    state: Vec<u8>,
+    /// The number of arrays so far.
+    arrays: u64,
+    program: &'a Schema,
+    /// The path of the present value, as in the names of arrays.
+    name: String,
+}
+
+impl<'a, W: Write> Import<'a, W> {
+    /// Writes a value, and returns its type. `wanted` is that of the program, if it is known.
+    /// `is_array` tells if numbers may become an array of their own here.
+    fn value(&mut self, value: &Imported, wanted: Option<&'a Type>, is_array: bool) -> Result<Type, Error> {
+        let wanted = wanted.map(|wanted| self.bare(wanted));
+        Ok(match value {
+            Imported::Nothing => Type::Unit,
+            Imported::Truth(truth) => self.put(&[u8::from(*truth)], Type::Bool),
+            Imported::Unsigned(number) => self.put(&number.to_le_bytes(), Type::U64),
+            Imported::Signed(number) => self.put(&number.to_le_bytes(), Type::I64),
+            Imported::Float(number) => self.put(&number.to_le_bytes(), Type::F64),
+            Imported::Text(text) => {
+                self.count(text.len());
+                self.put(text.as_bytes(), Type::String)
+            }
+            Imported::Array(array) => self.array(array, wanted, is_array)?,
+            Imported::Fields(fields) => {
+                let definition = wanted.and_then(|wanted| definition_of(self.program, wanted));
+                let known = definition.map(|definition| &definition.body);
+                let mut written = Vec::new();
+                for (name, value) in fields {
+                    let ty = match (known, wanted) {
+                        (Some(Body::Struct(Fields::Named(known))), _) => {
+                            known.iter().find(|field| field.name == *name).map(|field| &field.ty)
+                        }
+                        (_, Some(Type::Map(_, value))) => Some(&**value),
+                        _ => None,
+                    };
+                    let ty = self.inside(name, |import| import.value(value, ty, is_array))?;
+                    written.push(Field { name: name.clone(), ty });
+                }
+                let body = Body::Struct(Fields::Named(written));
+                self.define(definition.filter(|definition| !definition.foreign), body)
+            }
+            Imported::List(values) => {
+                let mut types = Vec::new();
+                let start = self.state.len();
+                for (place, value) in values.iter().enumerate() {
+                    let ty = match wanted {
+                        Some(Type::Seq(element) | Type::Array(element, _)) => Some(&**element),
+                        Some(Type::Tuple(members)) => members.get(place),
+                        _ => None,
+                    };
+                    let name = place.to_string();
+                    types.push(self.inside(&name, |import| import.value(value, ty, is_array))?);
+                }
+                let is_uniform = types.windows(2).all(|pair| pair[0] == pair[1]);
+                match types.first().filter(|_| is_uniform).cloned() {
+                    Some(element) => {
+                        // The number of elements comes before them.
+                        let length = (values.len() as u64).to_le_bytes();
+                        self.state.splice(start..start, length);
+                        Type::Seq(Box::new(element))
+                    }
+                    None => Type::Tuple(types),
+                }
+            }
+        })
+    }
+
+    fn array(
+        &mut self,
+        array: &ImportedArray,
+        wanted: Option<&'a Type>,
+        is_array: bool,
+    ) -> Result<Type, Error> {
+        let ImportedArray { element, shape, read } = array;
+        let wrong = |why: String| {
+            let name = if self.name.is_empty() { "the array" } else { &self.name };
+            Error::Encode { name: "import".to_owned(), why: format!("{name}: {why}") }
+        };
+        let bytes = read().map_err(wrong)?;
+        let count = shape.iter().try_fold(1_u64, |count, length| count.checked_mul(*length));
+        let length = count.and_then(|count| count.checked_mul(element.size() as u64));
+        if length != Some(bytes.len() as u64) {
+            return Err(wrong(format!(
+                "{} bytes are not an array of {element} of shape {shape:?}",
+                bytes.len()
+            )));
+        }
+        if *element == Element::Bool && bytes.iter().any(|byte| *byte > 1) {
+            return Err(wrong("a truth value is neither 0 nor 1".to_owned()));
+        }
+        let row = self.number(*element);
+        let Some((first, inner)) = shape.split_first() else { return Ok(self.put(&bytes, row)) };
+        let total = count.unwrap_or_default();
+        if let Some(definition) = wanted.and_then(|wanted| definition_of(self.program, wanted))
+            && let Some(ty) = self.of_ndarray(definition, shape, &row)
+        {
+            self.numbers(*element, shape, total, &bytes, is_array)?;
+            return Ok(ty);
+        }
+        let is_long = inner.iter().any(|length| *length > LONGEST_OF_SERDE);
+        let is_known = inner_of_rows(Dtype::of(*element).descr, inner);
+        if is_long || !is_known {
+            self.numbers(*element, shape, total, &bytes, is_array)?;
+            let (element, lengths) = (Box::new(row), inner.to_vec());
+            return Ok(Type::Grid(Grid { element, lengths, is_vec: true }));
+        }
+        self.numbers(*element, shape, *first, &bytes, is_array)?;
+        let row = inner.iter().rev().fold(row, |row, length| Type::Array(Box::new(row), *length));
+        Ok(Type::Seq(Box::new(row)))
+    }
+
+    /// Writes a sequence of this many rows: apart from the state where that pays.
+    fn numbers(
+        &mut self,
+        element: Element,
+        shape: &[u64],
+        rows: u64,
+        bytes: &[u8],
+        is_array: bool,
+    ) -> Result<(), Error> {
+        if !is_array || bytes.is_empty() || !self.container.takes(bytes.len()) {
+            self.state.extend_from_slice(&rows.to_le_bytes());
+            self.state.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let name = if self.name.is_empty() { "state" } else { &self.name };
+        let kind = Kind { dtype: Dtype::of(element), inner: &[] };
+        let array = Array { kind, outer: Some(shape.to_vec()), bytes };
+        self.container.put(format!("{name}.npy"), array).map_err(|cause| {
+            let why = format!("the array {name} could not be written: {cause}");
+            Error::Encode { name: "import".to_owned(), why }
+        })?;
+        for number in [u64::MAX, self.arrays, rows] {
+            self.state.extend_from_slice(&number.to_le_bytes());
+        }
+        self.arrays += 1;
+        Ok(())
+    }
+
+    /// Begins an array of the `ndarray` crate, in the form that serde gives it: a version, the shape
+    /// and the elements. `None` for another type of the program.
+    fn of_ndarray(&mut self, definition: &'a Definition, shape: &[u64], row: &Type) -> Option<Type> {
+        let Body::Struct(Fields::Named(fields)) = &definition.body else { return None };
+        let [version, dimensions, data] = &fields[..] else { return None };
+        let names = [version, dimensions, data].map(|field| field.name.as_str());
+        if names != ["v", "dim", "data"] || version.ty != Type::U8 || !definition.foreign {
+            return None;
+        }
+        let ty = match self.bare(&dimensions.ty) {
+            Type::Tuple(members) if members.len() == shape.len() => Type::Tuple(members.clone()),
+            Type::Array(_, length) if *length == shape.len() as u64 => {
+                Type::Array(Box::new(Type::U64), *length)
+            }
+            Type::U64 if shape.len() == 1 => Type::U64,
+            Type::Seq(_) => Type::Seq(Box::new(Type::U64)),
+            _ => return None,
+        };
+        self.state.push(1);
+        if let Type::Seq(_) = ty {
+            self.count(shape.len());
+        }
+        shape.iter().for_each(|length| self.state.extend_from_slice(&length.to_le_bytes()));
+        let types = [version.ty.clone(), ty, Type::Seq(Box::new(row.clone()))];
+        let fields = fields.iter().zip(types).map(|(field, ty)| Field { name: field.name.clone(), ty });
+        Some(self.define(Some(definition), Body::Struct(Fields::Named(fields.collect()))))
+    }
+
+    /// The type of a number.
+    fn number(&mut self, element: Element) -> Type {
+        match element {
+            Element::Bool => Type::Bool,
+            Element::U8 => Type::U8,
+            Element::U16 => Type::U16,
+            Element::U32 => Type::U32,
+            Element::U64 => Type::U64,
+            Element::U128 => Type::U128,
+            Element::I8 => Type::I8,
+            Element::I16 => Type::I16,
+            Element::I32 => Type::I32,
+            Element::I64 => Type::I64,
+            Element::I128 => Type::I128,
+            Element::F32 => Type::F32,
+            Element::F64 => Type::F64,
+            Element::Complex32 => Type::Tuple(vec![Type::F32; 2]),
+            Element::Complex64 => Type::Tuple(vec![Type::F64; 2]),
+            Element::F16 | Element::Bf16 => {
+                let body = Body::Struct(Fields::Newtype(Type::U16));
+                let name = element.name().to_owned();
+                self.add(Definition { name, version: 1, foreign: true, observed: false, body })
+            }
+        }
+    }
+
+    /// Adds a struct, with the name and the version that the program has for it.
+    fn define(&mut self, like: Option<&Definition>, body: Body) -> Type {
+        let name = like.map_or("Imported", |definition| &definition.name).to_owned();
+        let (version, foreign) = like.map_or((1, false), |like| (like.version, like.foreign));
+        self.add(Definition { name, version, foreign, observed: false, body })
+    }
+
+    fn add(&mut self, definition: Definition) -> Type {
+        let known = self.types.iter().position(|known| *known == definition);
+        Type::Named(known.unwrap_or_else(|| {
+            self.types.push(definition);
+            self.types.len() - 1
+        }))
+    }
+
+    /// The program's type without options and wrappers.
+    fn bare(&self, mut ty: &'a Type) -> &'a Type {
+        for _ in 0..=self.program.types.len() {
+            ty = match ty {
+                Type::Option(inner) => inner,
+                ty => match schema::wrapped(self.program, ty) {
+                    Some(inner) => inner,
+                    None => return ty,
+                },
+            };
+        }
+        ty
+    }
+
+    fn inside<R>(&mut self, step: &str, work: impl FnOnce(&mut Self) -> R) -> R {
+        let length = self.name.len();
+        if length > 0 {
+            self.name.push('/');
+        }
+        self.name.push_str(&path_step(step));
+        let result = work(self);
+        self.name.truncate(length);
+        result
+    }
+
+    fn count(&mut self, length: usize) {
+        self.state.extend_from_slice(&(length as u64).to_le_bytes());
+    }
+
+    fn put(&mut self, bytes: &[u8], ty: Type) -> Type {
+        self.state.extend_from_slice(bytes);
+        ty
+    }
+}
+
+fn definition_of<'a>(schema: &'a Schema, ty: &Type) -> Option<&'a Definition> {
+    match ty {
+        Type::Named(place) => schema.types.get(*place),
+        _ => None,
+    }
+}

@@ -1,0 +1,152 @@
+//! Places that are out of reach for a moment.
+
+use std::io;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Condition, Retention, copy_to, newest_in, overview_in, prune_in, verify_in};
+use crate::base::heard::warnings;
+use crate::error::Error;
+use crate::store::Home;
+use crate::store::scripted::{Request, Scripted};
+use crate::{Checkpointer, Protection};
+
+/// A directory with the generations 1 to 5.
+fn saved() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<u64>::builder(directory.path()).keep_last(9).open().unwrap();
+    for number in 1..=5 {
+        checkpoints.save(&number).unwrap();
+    }
+    directory
+}
+
+fn home(path: &Path, answer: impl Fn(Request) -> io::Result<()> + Send + Sync + 'static) -> Arc<dyn Home> {
+    Arc::new(Scripted::new(path, answer))
+}
+
+fn away() -> io::Result<()> {
+    Err(io::ErrorKind::NetworkDown.into())
+}
+
+fn damage(path: &Path, generation: u64) {
+    let file = path.join(format!("{generation:020}.ckpt"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_failure_that_passes_makes_no_prune_remove_what_is_kept() {
+    let retention = Retention { every: NonZeroU64::new(2), ..Retention::newest(NonZeroUsize::MIN) };
+    let mut was_without_failure = false;
+    for failing in 1..20 {
+        let directory = saved();
+        let opened = AtomicU32::new(0);
+        let home = home(directory.path(), move |request| match request {
+            Request::Open(2) if opened.fetch_add(1, Ordering::SeqCst) + 1 == failing => away(),
+            _ => Ok(()),
+        });
+        let pruned = prune_in(&home, &Protection::new(), Some(retention.clone()), false);
+        let left = home.generations().unwrap();
+        assert!(left.contains(&2) && left.contains(&4) && left.contains(&5), "{failing}: {left:?}");
+        if pruned.is_ok() {
+            assert_eq!(left, [2, 4, 5], "{failing}");
+            was_without_failure = true;
+        }
+    }
+    assert!(was_without_failure);
+}
+
+#[test]
+fn no_older_checkpoint_is_given_for_one_that_is_out_of_reach() {
+    let directory = saved();
+    let reach = home(directory.path(), |request| match request {
+        Request::Open(5) => away(),
+        _ => Ok(()),
+    });
+    let error = newest_in(&reach, &Protection::new(), 0).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    newest_in(&reach, &Protection::new(), 1).unwrap_err();
+    // The listing shows it all the same.
+    let overview = overview_in(&reach, &Protection::new()).unwrap();
+    let problem = overview.generations[4].manifest.as_ref().unwrap_err();
+    assert!(overview.generations.len() == 5 && !problem.is_damage(), "{problem}");
+
+    damage(directory.path(), 5);
+    let whole = home(directory.path(), |_| Ok(()));
+    let mut found = None;
+    let told = warnings(|| found = newest_in(&whole, &Protection::new(), 0).unwrap());
+    assert_eq!(found.map(|file| file.manifest().generation()), Some(4));
+    assert!(told.len() == 1 && told[0].contains("generation 5 cannot be used"), "{told:?}");
+    let before = newest_in(&whole, &Protection::new(), 1).unwrap().unwrap();
+    assert_eq!(before.manifest().generation(), 3);
+    (1..5).for_each(|generation| damage(directory.path(), generation));
+    assert!(matches!(newest_in(&whole, &Protection::new(), 0), Err(Error::NoneUsable { .. })));
+}
+
+#[test]
+fn the_newest_is_looked_for_again_when_it_vanishes() {
+    let directory = saved();
+    let path = directory.path().to_owned();
+    let home = home(directory.path(), move |request| {
+        if request == Request::Open(5) {
+            // A program saves two more, and removes all but the first and these.
+            let file = |generation| path.join(format!("{generation:020}.ckpt"));
+            let mut running = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();
+            running.save(&6).unwrap();
+            (2..=5).for_each(|generation| std::fs::remove_file(file(generation)).unwrap());
+        }
+        Ok(())
+    });
+    let found = newest_in(&home, &Protection::new(), 0).unwrap().unwrap();
+    assert_eq!(found.manifest().generation(), 6);
+}
+
+#[test]
+fn a_place_that_goes_away_is_not_verified_as_empty() {
+    let directory = saved();
+    let listed = AtomicU32::new(0);
+    let home = home(directory.path(), move |request| match request {
+        Request::List if listed.fetch_add(1, Ordering::SeqCst) == 0 => Ok(()),
+        _ => away(),
+    });
+    let error = verify_in(&home, &Protection::new()).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+
+    let reach = self::home(directory.path(), |request| match request {
+        Request::Open(_) => away(),
+        Request::List => Ok(()),
+    });
+    let verdicts = verify_in(&reach, &Protection::new()).unwrap();
+    assert_eq!(verdicts.len(), 5);
+    assert!(verdicts.iter().all(|verdict| verdict.condition == Condition::OutOfReach));
+}
+
+#[test]
+fn an_overview_opens_each_generation_once() {
+    let directory = saved();
+    let opened = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&opened);
+    let home = home(directory.path(), move |request| {
+        counted.fetch_add(u32::from(request != Request::List), Ordering::SeqCst);
+        Ok(())
+    });
+    let overview = overview_in(&home, &Protection::new()).unwrap();
+    assert!(overview.generations.iter().all(|generation| generation.bytes > 0));
+    assert_eq!(opened.load(Ordering::SeqCst), 5);
+}
+
+#[test]
+fn what_is_no_file_is_left_out_of_a_copy_to_a_place() {
+    let directory = saved();
+    std::fs::create_dir(directory.path().join(format!("{:020}.ckpt", 9))).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let place = Scripted::new(to.path(), |_| Ok(()));
+    let mut copied = None;
+    let told = warnings(|| copied = Some(copy_to(directory.path(), &place, false).unwrap()));
+    assert_eq!(copied.map(|copied| copied.generations), Some(vec![1, 2, 3, 4, 5]));
+    assert!(told.iter().any(|told| told.contains("is not copied")), "{told:?}");
+}

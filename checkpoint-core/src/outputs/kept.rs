@@ -1,0 +1,61 @@
+//! Outputs that pass through an encoding in memory unchanged: a partial load encodes the state of the
+//! program, and makes the same state of it again, with the same open files.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use super::Appended;
+use super::stored::Stored;
+use super::value::Owned;
+use crate::evolution::Own;
+use crate::schema::{Body, Definition, Fields};
+
+/// The name of the run in the stored form of such an output. No directory has it.
+const KEPT: &str = "\0kept";
+
+thread_local! {
+    /// The outputs that this thread has encoded, while they are kept.
+    static OUTPUTS: RefCell<Option<Vec<Owned>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, outputs that this thread encodes come back as themselves when they are decoded.
+pub(crate) struct Keeping(PhantomData<*const ()>);
+
+/// Begins to keep the outputs that this thread encodes.
+pub(crate) fn keep() -> Keeping {
+    OUTPUTS.set(Some(Vec::new()));
+    Keeping(PhantomData)
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        drop(OUTPUTS.take());
+    }
+}
+
+/// The stored form of an output that is kept; `None` if outputs are not kept now.
+pub(super) fn stored(output: &Appended) -> Option<Stored> {
+    OUTPUTS.with_borrow_mut(|outputs| {
+        let outputs = outputs.as_mut()?;
+        outputs.push((output.value.clone(), output._owner.clone()));
+        let length = (outputs.len() - 1) as u64;
+        Some(Stored { path: String::new(), run: KEPT.to_owned(), length, end: String::new(), inode: 0 })
+    })
+}
+
+/// The output of such a stored form.
+pub(super) fn output(stored: &Stored) -> Option<Owned> {
+    let place = usize::try_from(stored.length).ok().filter(|_| stored.run == KEPT)?;
+    OUTPUTS.with_borrow(|outputs| outputs.as_ref()?.get(place).cloned())
+}
+
+/// The type whose values no program takes from another run.
+pub(crate) const OF_RUN: Own = Own { is_it: is_output, why: "an output belongs to its run" };
+
+fn is_output(definition: &Definition) -> bool {
+    const FIELDS: [&str; 4] = ["path", "run", "length", "end"];
+    let Body::Struct(Fields::Named(fields)) = &definition.body else { return false };
+    let is_named = definition.name == "Appended" && !definition.foreign;
+    // Later versions of the library add fields behind these.
+    is_named && fields.iter().map(|field| field.name.as_str()).take(FIELDS.len()).eq(FIELDS)
+}

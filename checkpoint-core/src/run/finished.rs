@@ -1,0 +1,120 @@
+//! The outcome of a run, and the removal of its checkpoints.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::base::warnings::Warnings;
+use crate::error::Error;
+use crate::outcome::{ExitCodes, Saved, StopReason};
+use crate::store::{Claiming, Home};
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Finished {
+    /// The last save; `None` if none was made because an earlier one holds the state.
+    pub saved: Option<Saved>,
+    /// The reason to stop before the end; `None` if the program finished its work.
+    pub stopped: Option<StopReason>,
+    /// The newest generation that the [mirror](crate::Builder::mirror) is known to have; `None`
+    /// where there is no mirror, or it is not known to have any. Smaller than the last saved one if
+    /// the mirror was out of reach, or too slow for [the time](crate::Mirror::wait_at_finish) that
+    /// the end waits for it.
+    pub mirrored: Option<u64>,
+    pub(crate) exit_codes: ExitCodes,
+    /// The place of the checkpoints; `None` where a group has them.
+    pub(crate) place: Option<Left>,
+}
+
+/// The place that a run has left, and how it was claimed.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) home: Arc<dyn Home>,
+    pub(crate) claiming: Claiming,
+    /// The newest generation at the end.
+    pub(crate) newest: Option<u64>,
+    pub(crate) warnings: Warnings,
+}
+
+impl PartialEq for Left {
+    fn eq(&self, other: &Left) -> bool {
+        self.home.path() == other.home.path()
+    }
+}
+
+impl Finished {
+    /// Returns 0 if the program finished its work, [`EXIT_REQUEUE`](crate::stop::EXIT_REQUEUE) if
+    /// it was stopped and must be started again, and [`EXIT_HALTED`](crate::stop::EXIT_HALTED) if a
+    /// user halted it. The last two can be [set](crate::Builder::exit_codes).
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self.stopped {
+            None => ExitCode::SUCCESS,
+            Some(ref reason) => ExitCode::from(self.exit_codes.of(reason)),
+        }
+    }
+
+    /// Removes the checkpoints of a program that finished its work, and needs them no more. After a
+    /// stop before the end it does nothing: the next start goes on from them.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("run.ckpt");
+    /// # let results = directory.path().join("sum.txt");
+    /// let mut checkpoints = Checkpointer::<u64>::open(&path)?;
+    /// let mut sum = checkpoints.load_or_default()?;
+    /// while sum < 1000 && checkpoints.should_stop().is_none() {
+    ///     sum += 1;
+    ///     checkpoints.save_if_due(&sum)?;
+    /// }
+    /// let finished = checkpoints.finish(&sum)?;
+    /// if finished.stopped.is_none() {
+    ///     std::fs::write(&results, sum.to_string())?; // first the results
+    /// }
+    /// let finished = finished.remove()?;
+    /// assert!(finished.stopped.is_none() && !path.exists());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It removes all generations, also those that are set aside or damaged, the history and the
+    /// lock, and the directory itself if nothing else is in it. Files of the user stay, and so do
+    /// [outputs](crate::Appended) and the copies in a [mirror](crate::Builder::mirror): the next start
+    /// with that mirror goes on from them. If it is cut short, even by a power cut, the next start
+    /// finds the newest generation, or none.
+    ///
+    /// # Errors
+    /// [`Error::Pinned`] if a generation is pinned: then nothing is removed.
+    /// [`Error::InUse`] if another program has opened the directory meanwhile. [`Error::InvalidSetting`]
+    /// if another has saved there since, in a group, and in another place than a directory.
+    pub fn remove(self) -> Result<Finished, Error> {
+        self.cleared(false)
+    }
+
+    /// Like [`remove`](Finished::remove), with the generations that are pinned.
+    ///
+    /// # Errors
+    /// As [`remove`](Finished::remove), without [`Error::Pinned`].
+    pub fn remove_with_pins(self) -> Result<Finished, Error> {
+        self.cleared(true)
+    }
+
+    fn cleared(self, with_pins: bool) -> Result<Finished, Error> {
+        if self.stopped.is_some() {
+            return Ok(self);
+        }
+        let Some(Left { home, claiming, newest, warnings }) = &self.place else {
+            return Err(Error::InvalidSetting {
+                setting: "removing the checkpoints of a group".to_owned(),
+                why: "each member has a part of them, and another may still save: remove the directory once all of \
+                      them have ended",
+            });
+        };
+        let _warnings = warnings.enter();
+        home.claim(claiming)?.clear(with_pins, *newest)?;
+        Ok(self)
+    }
+}

@@ -1,0 +1,54 @@
+//! Copies a generation of a mirror back to the directory.
+
+use std::sync::Arc;
+
+use super::pace::{Pace, Timing};
+use super::records::Records;
+use super::transfer::{Condition, Conduct, Copied, Ready, Verify, copy, examine_at};
+use crate::base::warnings::warn;
+use crate::error::{Error, Skipped};
+use crate::store::home::Home;
+use crate::store::writer::Writer;
+
+/// Copies the newest usable generation of the mirror that is newer than `better_than` into the
+/// directory of the writer. A damaged one of its number is moved out of the way; a whole one stays.
+/// Records it: retention may remove it before the mirror gets a newer one. Returns its number, and
+/// the errors of those that could not be used.
+pub(crate) fn restore(
+    far: &dyn Home,
+    (writer, records): (&mut Writer, &Records),
+    better_than: Option<u64>,
+    timing: &Arc<dyn Timing>,
+) -> Result<(Option<u64>, Vec<Skipped>), Error> {
+    let protection = writer.protection().clone();
+    let near = Arc::clone(writer.home());
+    let mut skipped = Vec::new();
+    let there = far.generations()?;
+    let all = there.iter().copied().collect();
+    for generation in there.into_iter().rev().take_while(|there| better_than.is_none_or(|than| *there > than))
+    {
+        // Nothing of the mirror is better than a whole one.
+        if near.has(generation)
+            && !matches!(examine_at(&*near, generation, &protection)?, Condition::Damaged(_))
+        {
+            return Ok((None, skipped));
+        }
+        let conduct = Conduct { pace: &mut Pace::new(None), timing };
+        match copy(far, generation, &protection, (Verify::Copy, || writer.begin(generation)), conduct)? {
+            Copied::Ready(Ready { sealed, manifest, likeness }) => {
+                writer.restore(sealed, generation, manifest.as_deref())?;
+                records.note(generation, &likeness, &all)?;
+                return Ok((Some(generation), skipped));
+            }
+            Copied::Gone | Copied::Ended => {}
+            Copied::Damaged(error) => {
+                warn(format!(
+                    "generation {generation} of the mirror {} cannot be used: {error}",
+                    far.path().display()
+                ));
+                skipped.push(Skipped { generation, error });
+            }
+        }
+    }
+    Ok((None, skipped))
+}

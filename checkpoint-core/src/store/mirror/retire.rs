@@ -1,0 +1,87 @@
+//! The removals at a mirror: by its rules, and with what the program gives up.
+
+use std::io;
+use std::sync::Arc;
+
+use super::Mirror;
+use super::transfer::{Condition, examine_at};
+use crate::base::warnings::warn;
+use crate::error::Error;
+use crate::store::home::Home;
+
+impl Mirror {
+    /// Removes from the mirror what its rules do not keep, once the newest is known to be whole.
+    /// Newer ones than `newest` are not of this run. If that turns out to be damaged, nothing is
+    /// removed, and it is the one before.
+    pub(super) fn retire(&mut self, newest: &mut Option<u64>) -> Result<(), Error> {
+        let retention = self.far.wanted.retention().cloned();
+        let (Some(last), Some(retention)) = (*newest, retention) else { return Ok(()) };
+        let there = self.home().generations()?;
+        let there: Vec<u64> = there.into_iter().filter(|generation| *generation <= last).collect();
+        self.note_metrics(&*Arc::clone(self.home()), &there, &retention);
+        let pinned = self.home().pinned(&there);
+        let uncounted = &self.damaged_far | &self.not_lasting;
+        let kept = retention.kept(&there, &uncounted, &pinned, &self.metrics);
+        let old: Vec<u64> =
+            there.iter().copied().filter(|generation| !kept.contains_key(generation)).collect();
+        if !old.is_empty() && !self.verified.contains(&last) {
+            match examine_at(&**self.home(), last, &self.far.protection)? {
+                Condition::Whole(_) | Condition::Sealed => drop(self.verified.insert(last)),
+                Condition::Damaged(error) => {
+                    warn(format!("generation {last} of the mirror cannot be used, older ones stay: {error}"));
+                    self.damaged_far.insert(last);
+                    *newest = self.newest_of(&there);
+                    return Ok(());
+                }
+            }
+        }
+        for generation in old {
+            match self.claim.remove(generation) {
+                Ok(true) => drop(self.metrics.remove(&generation)),
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(Error::writing("remove", &self.home().location(generation), source));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the generations of the mirror after this one: the program gives them up.
+    pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
+        self.check()?;
+        let newer_of = |level: &dyn Home| -> Result<Vec<u64>, Error> {
+            let all = level.generations()?;
+            Ok(all.into_iter().rev().take_while(|newer| *newer > generation).collect())
+        };
+        let newer = newer_of(&**self.home())?;
+        // Both levels keep what is pinned: nothing is removed in vain.
+        for level in [&self.near.home, self.home()] {
+            if let Some(pinned) = level.pinned(&newer_of(&**level)?).last().copied() {
+                return Err(Error::NotDiscarded { path: level.location(pinned), generation: pinned });
+            }
+        }
+        let removed = newer.into_iter().try_for_each(|newer| self.discard(newer));
+        let synced = removed.and_then(|()| self.claim.sync());
+        // Some may be removed, whatever the outcome.
+        self.newest = self.newest()?;
+        synced?;
+        self.records.forget_newer(generation)
+    }
+
+    fn discard(&mut self, generation: u64) -> Result<(), Error> {
+        let path = self.home().location(generation);
+        match self.claim.remove(generation) {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::NotDiscarded { path, generation }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::writing("remove", &path, source)),
+        }
+        for known in [&mut self.damaged_far, &mut self.not_lasting, &mut self.verified] {
+            known.remove(&generation);
+        }
+        self.metrics.remove(&generation);
+        Ok(())
+    }
+}
