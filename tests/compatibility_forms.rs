@@ -659,11 +659,13 @@ mod mirror {
     /// Gives the record the name of the present path of the mirror, as `docs/format.md` says.
     fn rename_record(path: &Path, kind: &str) {
         let key = blake3::hash(path.join("far").to_str().unwrap().as_bytes()).to_hex();
-        let is_record = |name: &str| name.starts_with("00000000000000000001.mirrored-");
-        let names = fs::read_dir(path.join("near")).unwrap();
+        let near = path.join("near");
+        let names = fs::read_dir(&near).unwrap();
         let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let found = path.join("near").join(names.find(|name| is_record(name)).unwrap());
-        fs::rename(found, path.join(format!("near/00000000000000000001.{kind}-{}", &key[..16]))).unwrap();
+        let old = names.find(|name| name.starts_with("00000000000000000001.mirrored-")).unwrap();
+        let (_, of_file) = old.split_once("-").unwrap().1.split_once("-").unwrap();
+        let new = format!("00000000000000000001.{kind}-{}-{of_file}", &key[..16]);
+        fs::rename(near.join(&old), near.join(new)).unwrap();
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn older(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state
 }
 
 fn two_values(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
-    // A clone of an output that has no file yet would have to share the first one's later.
+    // A clone of an output without a file has none either, and two values cannot create one file.
     advance(disk, state);
     for _ in 0..3 {
         let best = state.1.clone();
