@@ -172,33 +172,44 @@ fn no_failed_save_after_a_restart_cuts_an_output() {
     assert!(failed > 2, "{failed}");
 }
 
-/// An outer function keeps 20 bytes, and nothing but the promise to the next save holds them.
+/// An outer function keeps 20 bytes, and drops the value: only the promise to the next save holds
+/// them.
 #[test]
 fn a_failed_save_leaves_the_outputs_that_are_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
-    let disk = FaultyDisk::default();
-    let mut scopes = Scopes::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
-    let mut outer = scopes.enter::<Appended>("outer").unwrap();
-    let mut log = Appended::at(&csv);
-    log.write_all(b"5555.").unwrap();
-    let mut early = log.clone();
-    log.write_all(b"20202020202020.").unwrap();
-    outer.keep(&log).unwrap();
-    drop(log);
-    let mut inner = outer.enter::<u64>("inner").unwrap();
-    disk.plan(Some((0, Fault::Error(EIO))));
-    inner.save(&1).unwrap_err();
-    disk.plan(None);
-    // With other bytes, the file would be long enough for the next save, and no load would take it.
-    early.write_all(&[b'-'; 50]).unwrap_err();
-    inner.save(&2).unwrap();
-    drop((early, inner));
-    drop(outer);
-    drop(scopes);
+    let mut failed = 0;
+    for place in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+        let disk = FaultyDisk::default();
+        let mut scopes = Scopes::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+        let mut outer = scopes.enter::<Appended>("outer").unwrap();
+        let mut log = Appended::at(&csv);
+        log.write_all(b"5555.").unwrap();
+        let mut early = log.clone();
+        log.write_all(b"20202020202020.").unwrap();
+        outer.keep(&log).unwrap();
+        drop(log);
+        let mut inner = outer.enter::<u64>("inner").unwrap();
+        disk.plan(Some((place, Fault::Error(EIO))));
+        let saved = inner.save(&1);
+        let is_last = place >= disk.asked().len();
+        disk.plan(None);
+        failed += u64::from(saved.is_err());
+        // With other bytes the file would be long enough for the next save, and no load would take it.
+        early.write_all(&[b'-'; 50]).unwrap_err();
+        inner.save(&2).unwrap();
+        drop((early, inner));
+        drop(outer);
+        drop(scopes);
 
-    let mut scopes = open(&path);
-    let log = scopes.enter::<Appended>("outer").unwrap().restored().unwrap();
-    assert_eq!(log.len(), 20);
-    assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.20202020202020.");
+        let mut scopes = open(&path);
+        let log = scopes.enter::<Appended>("outer").unwrap().restored().unwrap();
+        assert_eq!(log.len(), 20, "{place}");
+        assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.20202020202020.", "{place}");
+        if is_last {
+            assert!(saved.is_ok(), "{place}");
+            break;
+        }
+    }
+    assert!(failed > 2, "{failed}");
 }
