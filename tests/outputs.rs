@@ -452,6 +452,23 @@ fn no_two_programs_and_no_two_values_share_a_file() {
     }
 }
 
+#[test]
+fn a_copy_that_was_made_before_the_first_write_is_saved_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let open = || Checkpointer::<Vec<Appended>>::open(path.join("run.ckpt")).unwrap();
+    let fresh = Appended::at(path.join("log.csv"));
+    let mut state = vec![fresh.clone(), fresh];
+    state[1].write_all(b"line").unwrap();
+    open().save(&state).unwrap();
+    drop(state);
+    let mut state = open().load().unwrap().unwrap();
+    assert_eq!((state[0].len(), state[1].len()), (0, 4));
+    state[1].write_all(b", more").unwrap();
+    open().save(&state).unwrap();
+    assert_eq!(content(path, "log.csv"), b"line, more");
+}
+
 #[checkpointed]
 struct Wrapped {
     #[serde(with = "checkpointed::self_describing")]

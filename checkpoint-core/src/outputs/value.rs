@@ -308,6 +308,8 @@ impl Value {
             {
                 return Ok(());
             }
+            // It has no file yet.
+            Whereabouts::Named(..) => return Ok(()),
             _ => inner.open(&self.owner)?,
         };
         match &inner.end {
@@ -355,7 +357,11 @@ impl Value {
                     find(&**run.disk(), &inner.path(), &inner.counts())?;
                     return Ok(None);
                 }
-                inner.open(&self.owner)?
+                match inner.open(&self.owner) {
+                    // A copy that was made before the first write, for example: it counts no byte.
+                    Err(Error::Output { fault: OutputFault::InUse, .. }) if counted == 0 => return Ok(None),
+                    file => file?,
+                }
             }
         };
         file.sync(counted, durable)?;

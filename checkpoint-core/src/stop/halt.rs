@@ -4,6 +4,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::base::text::is_command;
 use crate::base::warnings::warn;
@@ -14,8 +16,9 @@ use crate::store::{self, name};
 const READ: u64 = 1024;
 /// The most characters of the file in a message.
 const MESSAGE: usize = 200;
-/// The most attempts to write the file.
-const ATTEMPTS: u32 = 20;
+/// The most attempts to write the file, and the pause before each further one.
+const ATTEMPTS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Asks the program that saves to `directory`, or runs the pipeline there, to save and stop, by a
 /// file named `halt`; see [`StopReason::Halt`](crate::stop::StopReason::Halt). The program gets the
@@ -78,6 +81,7 @@ fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
             // A program that starts at this moment removes stale files, and may take this file for
             // one of a killed program.
             Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
+                thread::sleep(PAUSE);
                 outcome = write(directory, &path, message);
             }
             _ => break,

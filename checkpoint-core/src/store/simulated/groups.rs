@@ -498,6 +498,10 @@ fn no_group_save_is_lost_in_a_million_joint_states() {
 const HARMLESS: [(usize, Mutant); 1] = [(1, Mutant::FileSyncedAfterPublishing)];
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes minutes without optimisation: cargo test --release -p checkpointed-core --lib simulated -- --include-ignored"
+)]
 fn a_fault_on_any_member_is_found_by_the_simulation() {
     let mutants = [
         Mutant::FileNotSynced,

@@ -53,6 +53,10 @@ fn hunt(mutant: Option<Mutant>) -> Option<Broken> {
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes minutes without optimisation: cargo test --release -p checkpointed-core --lib simulated -- --include-ignored"
+)]
 fn every_fault_of_the_protocol_is_found() {
     let mut missed = Vec::new();
     for mutant in mutants::ALL {
@@ -69,6 +73,10 @@ fn every_fault_of_the_protocol_is_found() {
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes minutes without optimisation: cargo test --release -p checkpointed-core --lib simulated -- --include-ignored"
+)]
 fn the_real_protocol_passes_the_tests_that_find_the_faults() {
     let broken = hunt(None);
     assert!(broken.is_none(), "{broken:#?}");
