@@ -12,7 +12,7 @@ use nalgebra::{DMatrix, Vector3};
 use ndarray::{Array2, array};
 
 /// Copies the stored files, so that they are never changed.
-fn kept(name: &str) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn kept(name: &str) -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let from = crate::common::root().join("tests/compatibility").join(name);
     let to = parent.path().join("kept");
@@ -33,7 +33,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[track_caller]
-fn assert_reads<T: Checkpoint + PartialEq + std::fmt::Debug>(name: &str, expected: &T) {
+pub(crate) fn assert_reads<T: Checkpoint + PartialEq + std::fmt::Debug>(name: &str, expected: &T) {
     let (_parent, path) = kept(name);
     let mut reader = CheckpointReader::<T>::open(path).unwrap();
     assert_eq!(reader.load().unwrap().as_ref(), Some(expected));
@@ -166,6 +166,10 @@ fn scopes_go_on_where_they_were() {
     let (_parent, path) = kept("scopes");
     let mut scopes = Scopes::open(path).unwrap();
     assert!(scopes.restore().unwrap());
+    // They were saved before scopes counted outputs.
+    let differences = &scopes.checkpointer().last_load().unwrap().differences;
+    let paths: Vec<&str> = differences.iter().map(|difference| difference.path.as_str()).collect();
+    assert_eq!(paths, ["frames[].lengths"]);
     let mut outer = scopes.enter::<(u64, String)>("outer").unwrap();
     assert_eq!(outer.restored(), Some((3, "kept".to_owned())));
     assert_eq!(outer.once("sum", |_| -> Result<u64, Error> { panic!("it was done") }).unwrap(), 5);
@@ -241,9 +245,19 @@ mod versions {
     }
 }
 
+pub(crate) fn missing(name: &str) -> Option<PathBuf> {
+    let path = crate::common::root().join("tests/compatibility").join(name);
+    (!path.exists()).then_some(path)
+}
+
+/// Removes the lock, which names this machine.
+pub(crate) fn tidy(path: &Path) {
+    fs::remove_file(path.join(".lock")).unwrap();
+}
+
 /// Makes the files. It only writes missing ones: a released file is never made again.
 #[test]
-#[ignore = "adds what is missing to tests/compatibility: cargo test -p checkpointed-tests --test main compatibility:: -- --ignored"]
+#[ignore = "adds what is missing to tests/compatibility: cargo test -p checkpointed-tests --features encryption --test encrypted compatibility:: -- --ignored"]
 fn add_what_is_missing() {
     fn save<T: Checkpoint>(name: &str, state: &T, compress: bool) {
         let Some(path) = missing(name) else { return };
@@ -258,14 +272,6 @@ fn add_what_is_missing() {
         let metadata = Metadata::new().with("note", "the first").with("loss", f64::NAN).with("epoch", 1_i64);
         builder.open().unwrap().save_with(state, metadata).unwrap();
         tidy(&path);
-    }
-    fn missing(name: &str) -> Option<PathBuf> {
-        let path = crate::common::root().join("tests/compatibility").join(name);
-        (!path.exists()).then_some(path)
-    }
-    /// Removes the lock, which names this machine.
-    fn tidy(path: &Path) {
-        fs::remove_file(path.join(".lock")).unwrap();
     }
     save("values", &values(), false);
     save("arrays", &arrays(), false);
@@ -290,4 +296,5 @@ fn add_what_is_missing() {
             let _ = fs::remove_file(path.join(step).join(".lock"));
         }
     }
+    crate::compatibility_forms::add_what_is_missing();
 }

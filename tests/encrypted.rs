@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "the helpers of more files than these")]
 mod common;
 
+mod compatibility;
+mod compatibility_forms;
 mod protection;
 mod read_back;
 mod sharding;

@@ -11,6 +11,7 @@ mod article;
 mod bad_input;
 mod by_reference;
 mod compatibility;
+mod compatibility_forms;
 #[cfg(feature = "zstd")]
 mod compression;
 mod configuration;

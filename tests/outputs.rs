@@ -1114,6 +1114,107 @@ fn scopes_cut_nothing_that_a_scope_inside_counts() {
     assert_eq!(content(path, "chain.csv")[..expected(20).0.len()], expected(20).0);
 }
 
+/// The function is called twice, and each call has its own file of one name. The program is killed
+/// in the second call, before that saved: the newest checkpoint is of the first call.
+#[test]
+fn a_load_finds_the_file_of_a_call_before_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let run = |stop_in: u64| {
+        let mut scopes = checkpointed::Scopes::open(path.join("run.ckpt")).unwrap();
+        scopes.restore().unwrap();
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        let first = outer.restored().unwrap_or(1);
+        for call in first..=3 {
+            outer.keep(&call).unwrap();
+            let mut inner = outer.enter::<(u64, Appended)>("inner").unwrap();
+            let at_start = || (0, Appended::at(path.join("inner.log")));
+            let (mut step, mut log) = inner.restored().unwrap_or_else(at_start);
+            while step < 3 {
+                step += 1;
+                writeln!(log, "call {call}, step {step}").unwrap();
+                if step == 2 && call == stop_in {
+                    return;
+                }
+                if step > 1 {
+                    inner.save(&(step, log.clone())).unwrap();
+                }
+            }
+        }
+        drop(outer);
+        scopes.finish().unwrap();
+    };
+    let expected = |call: u64| {
+        (1..=3).map(|step| format!("call {call}, step {step}\n")).collect::<String>().into_bytes()
+    };
+    run(2);
+    assert_eq!(content(path, "inner.log.1"), expected(1));
+    run(3);
+    run(3);
+    run(9);
+    assert_eq!(content(path, "inner.log"), expected(3));
+    let aside = fs::read_dir(path).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap_or_default());
+    let aside: Vec<Vec<u8>> = aside.collect();
+    assert!((1..=3).all(|call| aside.contains(&expected(call))), "{aside:?}");
+}
+
+/// All of the files begin with the line that the checkpoint counts.
+#[test]
+fn a_load_takes_the_counted_file_back_and_no_other_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let csv = path.join("chain.csv");
+    let header = b"step,value\n";
+    let of = |text: &[u8]| {
+        let mut output = Appended::at(&csv);
+        output.write_all(text).unwrap();
+        output
+    };
+    let done = [header, &b"1,2\n"[..]].concat();
+    drop(of(&done));
+    let state = Several { values: vec![of(header)] };
+    several(path).save(&state).unwrap();
+    drop(state);
+    drop(of(b"st"));
+    assert_eq!(content(path, "chain.csv.2"), header);
+    let state = several(path).load().unwrap().unwrap();
+    assert_eq!(content(path, "chain.csv"), header);
+    assert_eq!(content(path, "chain.csv.1"), done, "the file of an earlier function");
+    assert_eq!(content(path, "chain.csv.3"), b"st");
+    drop(state);
+}
+
+#[test]
+fn a_load_takes_a_file_back_from_a_state_that_was_not_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut chain = Chain::new(path);
+    (0..10).for_each(|_| chain.advance());
+    open(path).save(&chain).unwrap();
+    drop(chain);
+    let mut checkpoints = open(path);
+    let mut afresh = Chain::new(path);
+    afresh.advance();
+    // While a value appends to the new file, that keeps its name.
+    let mut loaded = checkpoints.load().unwrap_err();
+    assert_eq!(fault(&loaded), OutputFault::InUse, "{loaded}");
+    drop(afresh);
+    assert_eq!(content(path, "chain.csv.1"), expected(10).0);
+    // A look changes nothing.
+    let of_reader = CheckpointReader::<Chain>::open(path.join("run.ckpt")).unwrap().load();
+    assert_eq!(of_reader.unwrap().unwrap().step, 10);
+    assert_eq!(content(path, "chain.csv.1"), expected(10).0);
+    let chain = checkpoints.load().unwrap().unwrap();
+    assert_files(path, 10);
+    assert_eq!(content(path, "chain.csv.2").len(), expected(1).0.len());
+    drop(chain);
+
+    // A file that was counted and is nowhere is an error, as ever.
+    fs::rename(path.join("chain.csv"), path.join("chain.csv.01")).unwrap();
+    loaded = checkpoints.load().unwrap_err();
+    assert_eq!(fault(&loaded), OutputFault::Gone, "{loaded}");
+}
+
 #[test]
 fn to_continue_in_the_own_file_leaves_it_to_its_run() {
     let directory = tempfile::tempdir().unwrap();

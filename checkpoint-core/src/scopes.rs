@@ -150,7 +150,7 @@ impl Frame {
     fn note(&mut self, outputs: Vec<Counted>, of_run: &OfRun) {
         for (path, length) in outputs.iter().map(Counted::of_file) {
             // A path that is not UTF-8 was refused when the part was encoded.
-            let path = of_run.stored(&path).to_string_lossy().into_owned();
+            let path = of_run.stored(path).to_string_lossy().into_owned();
             let greatest = self.lengths.entry(path).or_default();
             *greatest = length.max(*greatest);
         }
@@ -209,8 +209,8 @@ impl Scopes {
         let is_begun = !frames.is_empty();
         if is_begun {
             self.stack.calls = calls;
-            let lengths = frames.iter().flat_map(|frame| frame.lengths.iter());
-            self.checkpoints.outputs().promise_parts(lengths);
+            let of_run = self.checkpoints.outputs();
+            of_run.promise(of_run.in_parts(frames.iter().flat_map(|frame| frame.lengths.iter())));
             self.restored = frames;
             self.calls = Calls::Kept;
         }
@@ -309,6 +309,9 @@ impl Scopes {
     /// Ends the run. If the run came to its own end, that is saved, and the next one begins afresh;
     /// if it was to [stop](Scopes::should_stop), the save for that stands.
     ///
+    /// All that the program wrote to [outputs](crate::Appended) that a scope has saved is durable
+    /// before that.
+    ///
     /// Do not call it after an error of the program: a scope that was left looks done. If the run
     /// is dropped instead, the next one goes on from its last save.
     ///
@@ -317,7 +320,7 @@ impl Scopes {
     /// all scopes that [`restore`](Scopes::restore) found: then it has not come to its end, and
     /// their last save stands. [`Error::StoppedUnsaved`] if it was told to stop and has not saved
     /// since.
-    pub fn finish(mut self) -> Result<Finished, Error> {
+    pub fn finish(self) -> Result<Finished, Error> {
         if self.checkpoints.is_stopping() {
             if !self.has_saved_for_stop {
                 return Err(Error::StoppedUnsaved { path: self.checkpoints.path().to_owned() });
@@ -325,8 +328,9 @@ impl Scopes {
             return self.checkpoints.finish_without_saving();
         }
         self.check_restored()?;
-        self.stack = Stack::default();
-        self.checkpoints.finish(&self.stack)
+        // A function that was left may have written more than it saved.
+        self.checkpoints.outputs().sync_rest()?;
+        self.checkpoints.finish(&Stack::default())
     }
 
     fn known<T: Checkpoint>(&mut self) -> Result<&mut Known, Error> {
@@ -368,14 +372,19 @@ impl Scopes {
     }
 
     /// Saves, with the outputs of all scopes: their parts are encoded already.
-    fn saved<R>(&mut self, save: impl FnOnce(&mut Checkpointer<Stack>, &Stack) -> R) -> R {
-        let outputs = self.stack.frames.iter().flat_map(|frame| frame.outputs.iter().cloned());
-        self.checkpoints.outputs().set_parts(outputs.collect());
-        let lengths = self.stack.frames.iter().flat_map(|frame| frame.lengths.iter());
-        self.checkpoints.outputs().promise_parts(lengths);
-        let saved = save(&mut self.checkpoints, &self.stack);
+    fn saved<R>(
+        &mut self,
+        save: impl FnOnce(&mut Checkpointer<Stack>, &Stack) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let of_run = Arc::clone(self.checkpoints.outputs());
+        let frames = &self.stack.frames;
+        // A frame that a restart found has counts, and no value yet.
+        let mut parts = of_run.in_parts(frames.iter().flat_map(|frame| frame.lengths.iter()));
+        parts.extend(frames.iter().flat_map(|frame| frame.outputs.iter().cloned()));
+        of_run.set_parts(parts);
+        let saved = of_run.sync_rest().and_then(|()| save(&mut self.checkpoints, &self.stack));
         // They know the run, and it would know them for ever.
-        self.checkpoints.outputs().set_parts(Vec::new());
+        of_run.set_parts(Vec::new());
         saved
     }
 
@@ -472,7 +481,8 @@ impl<T: Checkpoint> Scope<'_, T> {
         Ok(())
     }
 
-    /// Saves the variables, together with those that the scopes around this one kept.
+    /// Saves the variables, together with those that the scopes around this one kept. What scopes
+    /// that were left have written to their outputs is durable then.
     ///
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all

@@ -145,7 +145,27 @@ fn report_has_the_cost_of_each_process_and_the_slowest() {
     assert!(short.contains("Slowest process") && short.contains(&named), "{named}: {short}");
     let page = parent.path().join("report.html");
     text(&[&"report", &path, &"--output", &page]);
-    assert!(fs::read_to_string(&page).unwrap().contains("<h2>Processes</h2>"));
+    let page = fs::read_to_string(&page).unwrap();
+    assert!(page.contains("<h2>Processes</h2>") && !page.contains("could not be read"));
+}
+
+#[test]
+fn report_says_how_many_tables_it_could_not_read() {
+    let (parent, path) = nowhere();
+    save(&path, [2, 1], 3);
+    // The name of the attempt is in the table, and not in its manifest.
+    let of_part = String::from_utf8_lossy(&fs::read(part(&path, 0, 3)).unwrap()).into_owned();
+    let attempt = of_part.split("\"checkpointed.attempt\":\"").nth(1).unwrap()[..32].to_owned();
+    let table = path.join(format!("{:020}.ckpt", 3));
+    let mut bytes = fs::read(&table).unwrap();
+    let place = bytes.windows(32).position(|found| found == attempt.as_bytes()).unwrap();
+    bytes[place] ^= 1;
+    fs::write(&table, bytes).unwrap();
+    let report = json(&[&"report", &path, &"--json"]);
+    assert_eq!((&report["unread_of_group"], &report["ranks"][1]["checkpoints"]), (&1.into(), &2.into()));
+    let page = parent.path().join("report.html");
+    text(&[&"report", &path, &"--output", &page]);
+    assert!(fs::read_to_string(&page).unwrap().contains("<strong>1 could not be read.</strong>"));
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::base::panics::message;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{Decision, Progress, SaveReason, SaveStarted, Saved};
-use crate::outputs;
+use crate::outputs::{self, Counted};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::checkpointer::grouped::Cost;
 use crate::run::lifecycle::SaveOutcome;
@@ -235,8 +235,12 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     ) -> Result<Saved, Box<Failed>> {
         // A part that is refused lets no file go back.
         let counted = self.part.outputs().take_unaccepted();
+        let leave_open = |counted: &Option<(u64, Vec<Counted>)>| {
+            counted.iter().for_each(|(_, counted)| outputs::leave_open(counted));
+        };
         if self.calls.is_broken() {
             // Rank 0 may have got all answers: the part stays.
+            leave_open(&counted);
             let lost = facts.map_or_else(|error| error, |_| self.calls.lost("a member is lost"));
             return Err(lost.into());
         }
@@ -260,8 +264,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Some(verdict)
             }
         };
-        let verdicts = self.calls.gather(Ok(verdict))?;
+        let verdicts = self.calls.gather(Ok(verdict)).inspect_err(|_| leave_open(&counted))?;
         let Some(verdict) = verdicts.into_iter().next().flatten() else {
+            leave_open(&counted);
             return Err(self.calls.lost("rank 0 gave no verdict").into());
         };
         let watcher = self.part.halves().1.run.watcher.clone();
@@ -284,7 +289,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             }
             Verdict::Refused { why, may_pass, may_exist, tolerated } => {
                 match &counted {
-                    Some((_, counted)) if may_exist => outputs::leave_open(counted),
+                    counted if may_exist => leave_open(counted),
                     Some((_, counted)) => outputs::abandon(counted),
                     None => {}
                 }

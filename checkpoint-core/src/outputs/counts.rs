@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::end::{COVERED, End};
+use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing, Opening};
 
@@ -16,6 +17,15 @@ pub(super) struct Counts {
     pub(super) length: u64,
     /// The hash of their end.
     pub(super) end: String,
+    /// The number of the file on its device; 0 where it is not known.
+    pub(super) inode: u64,
+}
+
+impl Counts {
+    /// True if the file is known to be the same by its number.
+    pub(super) fn is_known(&self, file: &dyn Growing) -> bool {
+        self.inode != 0 && self.inode == inode(file)
+    }
 }
 
 /// Checks that a file begins with the bytes that a state counts, as far as their length and their
@@ -41,6 +51,66 @@ pub(super) fn look(disk: &dyn Disk, path: &Path, counts: &Counts) -> Result<Box<
     Ok(file)
 }
 
+/// Looks for the file that begins with the bytes that a state counts: by its path, or by the name
+/// that it got when a new file began there. Returns it.
+pub(super) fn find(disk: &dyn Disk, path: &Path, counts: &Counts) -> Result<Box<dyn Growing>, Error> {
+    look(disk, path, counts).or_else(|error| {
+        let aside = aside(disk, &behind_links(path), counts, &error);
+        aside.map(|(_, file)| file).ok_or(error)
+    })
+}
+
+/// The file that a state counts on, where it was [put aside](put_aside): `error` says that its path
+/// does not lead to it.
+pub(super) fn aside(
+    disk: &dyn Disk,
+    real: &Path,
+    counts: &Counts,
+    error: &Error,
+) -> Option<(PathBuf, Box<dyn Growing>)> {
+    let is_another = matches!(
+        error,
+        Error::Output { fault: OutputFault::Gone | OutputFault::Shorter { .. } | OutputFault::Other, .. }
+    );
+    // No byte is a proof of nothing.
+    if !is_another || counts.length == 0 {
+        return None;
+    }
+    let (directory, name) = (real.parent()?, real.file_name()?.to_str()?);
+    let number = |found: &std::ffi::OsStr| {
+        let digits = found.to_str()?.strip_prefix(name)?.strip_prefix('.')?;
+        digits.parse::<u32>().ok().filter(|number| number.to_string() == digits)
+    };
+    let listed = disk.list(directory).ok()?;
+    let mut numbers: Vec<u32> = listed.iter().filter_map(|found| number(found)).collect();
+    numbers.sort_unstable();
+    let mut like = None;
+    for number in numbers {
+        let aside = with_end(real, &format!(".{number}"));
+        let Ok(file) = look(disk, &aside, counts) else { continue };
+        // More than one may begin with the same few bytes.
+        if counts.is_known(&*file) {
+            return Some((aside, file));
+        }
+        like.get_or_insert((aside, file));
+    }
+    like
+}
+
+/// Gives a file that was put aside its name back. Another file that has the name is put aside.
+pub(super) fn take_back(disk: &dyn Disk, real: &Path, aside: &Path) -> Result<(), Error> {
+    let other = if disk.exists(real) { Some(put_aside(disk, real)?) } else { None };
+    disk.rename(aside, real).map_err(|source| Error::writing("rename", aside, source))?;
+    let other = other.map(|other| format!("; the file that was there is now {}", other.display()));
+    warn(format!(
+        "{} is what the checkpoint counts on, and is {} again{}",
+        aside.display(),
+        real.display(),
+        other.unwrap_or_default()
+    ));
+    Ok(())
+}
+
 /// True if two paths lead to one file.
 pub(super) fn is_one_file(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| disk.open_growing(path, Opening::Look).ok()?.identity().ok()?;
@@ -63,7 +133,8 @@ pub(super) fn open_to_write(disk: &dyn Disk, path: &Path, real: &Path) -> Result
     })
 }
 
-/// Gives a file another name beside its own.
+/// Gives a file another name beside its own, for good: a checkpoint may count on it, and a new file
+/// may get its name.
 pub(super) fn put_aside(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Error> {
     for number in 1..MOST_NAMES {
         let aside = with_end(path, &format!(".{number}"));
@@ -71,12 +142,21 @@ pub(super) fn put_aside(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Error> 
             continue;
         }
         match disk.rename(path, &aside) {
-            Ok(()) => return Ok(aside),
+            Ok(()) => return sync_names(disk, path).map(|()| aside),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(Error::writing("rename", path, source)),
         }
     }
     Err(Error::NameTaken { operation: "rename", path: path.to_owned() })
+}
+
+/// Makes the names in the directory of a file durable, if this user may.
+pub(super) fn sync_names(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    let directory = path.parent().unwrap_or(path);
+    match disk.sync_directory(directory) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result.map_err(|source| Error::writing("sync", directory, source)),
+    }
 }
 
 /// A path with more at the end of its name.

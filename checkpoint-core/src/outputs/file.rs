@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::counts::{
-    Counts, MOST_NAMES, behind_links, inode, not_opened, open_to_write, put_aside, verify, with_end,
+    Counts, MOST_NAMES, aside, behind_links, inode, not_opened, open_to_write, put_aside, sync_names,
+    take_back, verify, with_end,
 };
 use super::end::End;
 use super::of_run::OfRun;
@@ -73,8 +74,7 @@ impl OpenFile {
                     if length > 0 {
                         let aside = put_aside(&*disk, &real)?;
                         warn(format!(
-                            "{} had {length} bytes, and no checkpoint counts on them: that file is now {}, and a new one \
-                             begins",
+                            "{} is there already, with {length} bytes: that file is now {}, and a new one begins",
                             path.display(),
                             aside.display()
                         ));
@@ -90,7 +90,8 @@ impl OpenFile {
     }
 
     /// Opens an existing file to go on behind the first `counted` bytes, which have this end. The
-    /// bytes behind them are cut off; before that, they are kept beside the file if `keeps_cut`.
+    /// bytes behind them are cut off; before that, they are kept beside the file if `keeps_cut`. A
+    /// file that was put aside gets its name back.
     pub(super) fn go_on(
         disk: Arc<dyn Disk>,
         path: &Path,
@@ -99,17 +100,27 @@ impl OpenFile {
         owner: &Owner,
     ) -> Result<(Arc<OpenFile>, End), Error> {
         let real = behind_links(path);
-        let file = match open_to_write(&*disk, path, &real) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                // Without any byte, nothing is missing.
-                if counted.length == 0 {
-                    return Ok((OpenFile::create(disk, path, owner)?, End::default()));
+        let open = || {
+            let file = open_to_write(&*disk, path, &real).map_err(|error| match error {
+                Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                    not_opened(path, counted, source)
                 }
-                return Err(not_opened(path, counted, source));
-            }
-            file => file?,
+                error => error,
+            })?;
+            verify(&*file, path, counted).map(|end| (file, end))
         };
-        let end = verify(&*file, path, counted)?;
+        let (file, end) = match open() {
+            // Without any byte, nothing is missing.
+            Err(Error::Output { fault: OutputFault::Gone, .. }) if counted.length == 0 => {
+                return Ok((OpenFile::create(disk, path, owner)?, End::default()));
+            }
+            Err(error) => {
+                let Some((aside, _)) = aside(&*disk, &real, counted, &error) else { return Err(error) };
+                take_back(&*disk, &real, &aside)?;
+                open()?
+            }
+            Ok(opened) => opened,
+        };
         let open = OpenFile::new(disk, path, real, file, counted.length, owner);
         let found = open.file.length().map_err(|source| Error::io("look at", path, source))?;
         open.cut(&mut open.state(), counted.length, found, keeps_cut)?;
@@ -246,7 +257,8 @@ impl OpenFile {
         self.write_waiting(state)?;
         self.check_length(state)?;
         self.cut_rest(state)?;
-        verify(&*self.file, &self.path, &Counts { length: counted, end: end.hash() })?;
+        let counts = Counts { length: counted, end: end.hash(), inode: self.inode };
+        verify(&*self.file, &self.path, &counts)?;
         let found = state.length;
         self.cut(state, counted, found, keeps_cut || self.is_kept())?;
         state.owner = Weak::clone(value);
@@ -290,11 +302,7 @@ impl OpenFile {
             return Err(error);
         }
         // Its name is durable before the bytes are cut.
-        let directory = path.parent().unwrap_or(&path);
-        match self.disk.sync_directory(directory) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            result => result.map_err(|source| Error::writing("sync", directory, source)),
-        }
+        sync_names(&*self.disk, &path)
     }
 
     /// Reads a part of the file piece by piece.
@@ -409,9 +417,12 @@ impl Drop for OpenFile {
         if !self.process.is_current() {
             return;
         }
-        let mut state = self.state();
-        if let Err(error) = self.write_waiting(&mut state) {
+        let runs = std::mem::take(&mut *self.runs.lock().unwrap_or_else(PoisonError::into_inner));
+        // A program that gives the file up may go on to a state without it, and a checkpoint of that
+        // state says that the bytes were written.
+        if let Err(error) = self.sync_rest(runs.iter().any(|run| run.is_durable())) {
             warn(format!("the last bytes of an output are lost, which no checkpoint counts on: {error}"));
+            runs.iter().for_each(|run| run.lost(&self.path, &error));
         }
     }
 }

@@ -68,9 +68,11 @@ pub(crate) const NAME: &str = "Appended";
 ///
 /// - **The file is named once.** [`at`](Appended::at) opens nothing. The first write or save
 ///   creates the file; one with content that is there already gets another name, such as
-///   `chain.csv.1`, with a warning.
+///   `chain.csv.1`, with a warning. If a load needs that one, it gets its name back.
 /// - **A save syncs the file** before the checkpoint that counts on it exists: also a save in the
-///   background, which counts the bytes at the time of the copy. With
+///   background, which counts the bytes at the time of the copy. Bytes that no save counted are
+///   not durable: of a value that is dropped once its run has saved it, they are synced as well,
+///   and the next save is an error if that fails. With
 ///   [`durable(false)`](crate::Builder::durable) nothing is synced: after a power cut the file may
 ///   be shorter than its checkpoint counts, or end in NULs. Then the load is an error, unless only
 ///   bytes before the last 4096 were lost.

@@ -36,6 +36,8 @@ pub(crate) struct OfRun {
     behind: Mutex<Vec<(u64, Weak<Value>)>>,
     /// The bytes that no file is cut below, whether it is open or not.
     promised: Mutex<Promised>,
+    /// An output that was closed, and that lost bytes: the next save or the end of the run tells.
+    lost: Mutex<Option<Lost>>,
     /// The bytes that generations count on which this run loaded or saved.
     known: Mutex<BTreeMap<u64, Lengths>>,
     /// True for the part of a member: its group accepts a save later, or refuses it.
@@ -50,16 +52,17 @@ pub(crate) struct OfRun {
 struct Promised {
     /// Of the newest checkpoint.
     newest: Lengths,
-    /// Of a save that has begun.
+    /// Of a save that has begun, and of parts of the state that were encoded for the next one.
     saving: Lengths,
     /// Of saves that failed, and whose checkpoint may be there all the same.
     unknown: Lengths,
-    /// Of parts of the state that were encoded earlier.
-    parts: Lengths,
 }
 
 /// The most generations whose counts are known.
 const MOST_KNOWN: usize = 256;
+
+/// The path of an output, and the reason that bytes of it are lost.
+type Lost = (PathBuf, String);
 
 /// The greatest count of each file, over all values that have it.
 pub(crate) type Lengths = BTreeMap<PathBuf, u64>;
@@ -76,9 +79,10 @@ pub(crate) type Found = Vec<Weak<Value>>;
 /// An output in a state that is being saved.
 #[derive(Clone)]
 pub(crate) struct Counted {
-    value: Arc<Value>,
-    file: Option<Arc<OpenFile>>,
+    path: PathBuf,
     length: u64,
+    /// `None` for one in a part of the state that was encoded by an earlier run.
+    value: Option<(Arc<Value>, Option<Arc<OpenFile>>)>,
     durable: bool,
     run: Weak<OfRun>,
 }
@@ -93,8 +97,8 @@ impl fmt::Debug for Counted {
 impl Counted {
     /// The path of the file, and the number of its bytes that count.
     #[cfg(feature = "scopes")]
-    pub(crate) fn of_file(&self) -> (PathBuf, u64) {
-        (self.value.path(), self.length)
+    pub(crate) fn of_file(&self) -> (&Path, u64) {
+        (&self.path, self.length)
     }
 }
 
@@ -133,6 +137,10 @@ impl<S> Drop for Restore<S> {
 pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
     let (encoded, mut counted) = saving_part(run, encode);
     counted.extend(lock(&run.parts).iter().cloned());
+    // The sync before the checkpoint tells of it.
+    if let Some((path, _)) = &*lock(&run.lost) {
+        counted.push(run.without_value(path.clone(), run.promised(path)));
+    }
     (encoded, counted)
 }
 
@@ -163,13 +171,14 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
     let file = value.open_file();
     SAVING.with_borrow_mut(|saving| {
         let Some(Saving { run, counted }) = saving else { return };
-        add(&mut lock(&run.promised).saving, value.path(), length);
+        let path = value.path();
+        add(&mut lock(&run.promised).saving, path.clone(), length);
         if let Some(file) = &file {
             run.note(file);
         }
         value.belongs_to(run);
-        let (value, durable, run) = (Arc::clone(value), run.durable, Arc::downgrade(run));
-        counted.push(Counted { value, file, length, durable, run });
+        let value = Some((Arc::clone(value), file));
+        counted.push(Counted { value, ..run.without_value(path, length) });
     });
 }
 
@@ -184,9 +193,12 @@ pub(super) fn add_loaded(value: &Arc<Value>) {
 
 /// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
-    for Counted { value, file, length, durable, run } in counted {
+    for Counted { value, length, durable, run, .. } in counted {
+        let run = run.upgrade();
+        run.as_ref().map_or(Ok(()), |run| run.check_closed())?;
+        let Some((value, file)) = value else { continue };
         *file = value.sync(file.as_ref(), *length, *durable)?;
-        if let (Some(file), Some(run)) = (file, run.upgrade()) {
+        if let (Some(file), Some(run)) = (file, run) {
             run.note(file);
         }
     }
@@ -208,9 +220,10 @@ pub(crate) fn abandon(counted: &[Counted]) {
 pub(crate) fn leave_open(counted: &[Counted]) {
     if let Some(run) = run_of(counted) {
         let mut promised = lock(&run.promised);
-        for (path, length) in std::mem::take(&mut promised.saving) {
-            add(&mut promised.unknown, path, length);
+        for Counted { path, length, .. } in counted {
+            add(&mut promised.unknown, path.clone(), *length);
         }
+        promised.saving.clear();
     }
 }
 
@@ -229,8 +242,8 @@ pub(crate) fn accept(counted: &[Counted], generation: u64) {
     // All counts come first: two values may count bytes of one file.
     if let Some(run) = run_of(counted) {
         let mut lengths = Lengths::new();
-        for Counted { value, length, .. } in counted {
-            add(&mut lengths, value.path(), *length);
+        for Counted { path, length, .. } in counted {
+            add(&mut lengths, path.clone(), *length);
         }
         run.know(generation, lengths.clone());
         let mut promised = lock(&run.promised);
@@ -238,6 +251,7 @@ pub(crate) fn accept(counted: &[Counted], generation: u64) {
         (promised.saving, promised.unknown) = Default::default();
     }
     for Counted { value, run, .. } in counted {
+        let Some((value, _)) = value else { continue };
         if let Some(run) = run.upgrade() {
             run.forget_behind(value);
         }
@@ -272,6 +286,7 @@ impl OfRun {
             parts: Mutex::default(),
             behind: Mutex::default(),
             promised: Mutex::default(),
+            lost: Mutex::default(),
             known: Mutex::default(),
             is_part: AtomicBool::new(false),
             unaccepted: Mutex::default(),
@@ -353,9 +368,9 @@ impl OfRun {
 
     /// The number of bytes of a file that a checkpoint of this run counts on.
     pub(super) fn promised(&self, path: &Path) -> u64 {
-        let Promised { newest, saving, unknown, parts } = &*lock(&self.promised);
+        let Promised { newest, saving, unknown } = &*lock(&self.promised);
         let of = |lengths: &&Lengths| lengths.get(path).copied();
-        [newest, saving, unknown, parts].iter().filter_map(of).max().unwrap_or(0)
+        [newest, saving, unknown].iter().filter_map(of).max().unwrap_or(0)
     }
 
     /// True if the other run has the same checkpoint directory.
@@ -383,7 +398,12 @@ impl OfRun {
 
     /// Notes that the save that was begun ended without a checkpoint.
     pub(crate) fn abandon(&self) {
-        lock(&self.promised).saving.clear();
+        let mut saving = Lengths::new();
+        // Parts stay as they were encoded, and the next save counts on them.
+        for Counted { path, length, .. } in lock(&self.parts).iter() {
+            add(&mut saving, path.clone(), *length);
+        }
+        lock(&self.promised).saving = saving;
     }
 
     /// Notes what a generation counts on.
@@ -403,15 +423,59 @@ impl OfRun {
         *lock(&self.parts) = parts;
     }
 
-    /// Sets the counts of all parts of the state, also of those that were not decoded yet.
+    /// The stored counts of parts of the state that were encoded earlier, maybe by another run.
     #[cfg(feature = "scopes")]
-    pub(crate) fn promise_parts<'p>(&self, counts: impl Iterator<Item = (&'p String, &'p u64)>) {
-        let mut lengths = Lengths::new();
-        for (path, length) in counts {
-            let path = self.directory().map_or_else(|| PathBuf::from(path), |parent| parent.join(path));
-            add(&mut lengths, path, *length);
-        }
-        lock(&self.promised).parts = lengths;
+    pub(crate) fn in_parts<'p>(
+        self: &Arc<Self>,
+        counts: impl Iterator<Item = (&'p String, &'p u64)>,
+    ) -> Vec<Counted> {
+        let directory = self.directory().unwrap_or(Path::new(""));
+        counts.map(|(path, length)| self.without_value(directory.join(path), *length)).collect()
+    }
+
+    /// Notes that the newest checkpoint counts on these, also before they are decoded.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn promise(&self, counted: Vec<Counted>) {
+        let newest = &mut lock(&self.promised).newest;
+        counted.into_iter().for_each(|Counted { path, length, .. }| add(newest, path, length));
+    }
+
+    fn without_value(self: &Arc<Self>, path: PathBuf, length: u64) -> Counted {
+        Counted { path, length, value: None, durable: self.durable, run: Arc::downgrade(self) }
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Notes that an output was closed, and lost bytes.
+    pub(super) fn lost(&self, path: &Path, why: &Error) {
+        *lock(&self.lost) = Some((path.to_owned(), why.to_string()));
+    }
+
+    /// Returns the error of an output that was closed, once.
+    fn check_closed(&self) -> Result<(), Error> {
+        let Some((path, why)) = lock(&self.lost).take() else { return Ok(()) };
+        Err(Error::Io { operation: "close", path, source: std::io::Error::other(why) })
+    }
+
+    /// True if an output was closed, and lost bytes.
+    pub(crate) fn has_lost(&self) -> bool {
+        lock(&self.lost).is_some()
+    }
+
+    /// Makes what the program has written durable, also what no checkpoint counts: a checkpoint may
+    /// say that the part of the program that wrote it is done. Leaves the files that a save syncs.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn sync_rest(&self) -> Result<(), Error> {
+        self.check_closed()?;
+        let open: Vec<Arc<OpenFile>> = lock(&self.files).iter().filter_map(Weak::upgrade).collect();
+        let parts = lock(&self.parts).clone();
+        let saved = |file: &Arc<OpenFile>| {
+            let mut files = parts.iter().filter_map(|part| part.value.as_ref()?.1.as_ref());
+            files.any(|saved| Arc::ptr_eq(saved, file))
+        };
+        open.iter().filter(|file| !saved(file)).try_for_each(|file| file.sync_rest(self.durable))
     }
 
     /// Checks the outputs of a part of a state, and changes none. Another part may count more bytes

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use super::counts::{Counts, inode, is_one_file, look, verify, without_detours};
+use super::counts::{Counts, find, is_one_file, look, verify, without_detours};
 use super::end::{COVERED, End};
 use super::file::OpenFile;
 use super::of_run::OfRun;
@@ -198,12 +198,8 @@ impl Value {
         let path = path.to_str().ok_or_else(|| {
             format!("the path {} is not UTF-8, so no checkpoint can have it: rename the file", path.display())
         })?;
-        let inode = match &inner.file {
-            Whereabouts::Named(..) => 0,
-            Whereabouts::Open(file) => file.inode(),
-            Whereabouts::Loaded(stored, _) => stored.inode,
-        };
-        Ok(Stored { path: path.to_owned(), run, length: inner.length, end: inner.end.hash(), inode })
+        let Counts { length, end, inode } = inner.counts();
+        Ok(Stored { path: path.to_owned(), run, length, end, inode })
     }
 
     /// The open file, if there is one.
@@ -245,10 +241,10 @@ impl Value {
         let is_behind = age == Age::Behind;
         let mut doubt = None;
         if !is_behind && (inner.length > 0 || run.disk().exists(path)) {
-            let file = look(&**run.disk(), path, &inner.counts())?;
-            let is_known = stored.inode != 0 && stored.inode == inode(&*file);
+            let counts = inner.counts();
+            let file = find(&**run.disk(), path, &counts)?;
             // Many tables begin with the same line, and every file begins with no byte at all.
-            if !is_known && inner.length < COVERED as u64 {
+            if !counts.is_known(&*file) && inner.length < COVERED as u64 {
                 doubt = file.length().ok().filter(|length| *length > inner.length);
             }
         }
@@ -358,7 +354,7 @@ impl Value {
                 let mut inner = self.inner();
                 if inner.is_behind || inner.is_below_promise() {
                     let run = inner.run.clone().ok_or_else(|| inner.fault(OutputFault::OtherRun))?;
-                    look(&**run.disk(), &inner.path(), &inner.counts())?;
+                    find(&**run.disk(), &inner.path(), &inner.counts())?;
                     return Ok(None);
                 }
                 match inner.open(&self.owner) {
@@ -403,7 +399,7 @@ impl Value {
             // It may be the file of another run, so what is cut is kept.
             OpenFile::go_on(disk, &path, &counts, true, &self.owner)?
         } else {
-            let source = look(&*disk, &inner.path(), &counts)?;
+            let source = find(&*disk, &inner.path(), &counts)?;
             let file = OpenFile::create(disk, &path, &self.owner)?;
             file.copy_from(&*source, &inner.path(), counts.length)?;
             let end = verify(&*source, &path, &counts)?;
@@ -429,7 +425,12 @@ impl Inner {
     }
 
     fn counts(&self) -> Counts {
-        Counts { length: self.length, end: self.end.hash() }
+        let inode = match &self.file {
+            Whereabouts::Named(..) => 0,
+            Whereabouts::Open(file) => file.inode(),
+            Whereabouts::Loaded(stored, _) => stored.inode,
+        };
+        Counts { length: self.length, end: self.end.hash(), inode }
     }
 
     fn fault(&self, fault: OutputFault) -> Error {

@@ -98,25 +98,29 @@ pub(crate) fn save(
 ) -> Result<Saved, Error> {
     let again = context.makes_room.then(|| order.clone());
     let place = writer.path().to_owned();
+    let mut counts = Counts::default();
     let mut attempt = |writer: &mut Writer, order| {
-        let mut counts = Counts::default();
         let saved = write(writer, net, order, context, rest, &mut fill, &mut counts);
-        match (&saved, counts.is_publishing) {
-            (Ok(_), _) => {}
-            (Err(_), true) => outputs::leave_open(&counts.counted),
-            (Err(_), false) => outputs::abandon(&counts.counted),
+        if saved.is_err() && std::mem::take(&mut counts.is_publishing) {
+            outputs::leave_open(&counts.counted);
         }
         saved
     };
-    match (attempt(writer, order), again) {
-        // The full disk of an output gets no room from here.
-        (Err(Error::NoSpace { path, .. }), Some(order))
-            if path.starts_with(&place) && make_room(writer, order.manifest.generation)? =>
-        {
-            attempt(writer, order)
+    let mut outcome = attempt(writer, order);
+    // The full disk of an output gets no room from here.
+    let is_full = matches!(&outcome, Err(Error::NoSpace { path, .. }) if path.starts_with(&place));
+    if is_full && let Some(order) = again {
+        // Until the second attempt, no file goes back below what this save counts on.
+        match make_room(writer, order.manifest.generation) {
+            Ok(true) => outcome = attempt(writer, order),
+            Ok(false) => {}
+            Err(error) => outcome = Err(error),
         }
-        (outcome, _) => outcome,
     }
+    if outcome.is_err() {
+        outputs::abandon(&counts.counted);
+    }
+    outcome
 }
 
 /// The outputs that a save counts on.

@@ -1,9 +1,12 @@
 use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 use super::*;
+use crate::Appended;
 use crate::outcome::Signal;
 use crate::schedule::Schedule;
+use crate::store::faults::{EIO, Fault, FaultyDisk};
 
 const SELDOM: Duration = Duration::from_secs(3600);
 
@@ -108,4 +111,105 @@ fn a_forgotten_scope_takes_no_variables_of_others() {
     let mut outer = scopes.enter::<u64>("outer").unwrap();
     assert_eq!(outer.restored(), Some(2));
     assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), None);
+}
+
+/// An inner function saves a trial of 20 bytes, and a restart rejects it: the outer function has 5.
+#[test]
+fn no_failed_save_after_a_restart_cuts_an_output() {
+    let mut failed = 0;
+    for place in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<(u64, Appended)>("outer").unwrap();
+        let mut log = Appended::at(&csv);
+        log.write_all(b"5555.").unwrap();
+        outer.keep(&(0, log.clone())).unwrap();
+        let mut inner = outer.enter::<Appended>("inner").unwrap();
+        log.write_all(b"20202020202020.").unwrap();
+        inner.save(&log).unwrap();
+        drop((inner, log));
+        drop(outer);
+        drop(scopes);
+
+        let disk = FaultyDisk::default();
+        let mut scopes = Scopes::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+        assert!(scopes.restore().unwrap());
+        let mut outer = scopes.enter::<(u64, Appended)>("outer").unwrap();
+        let (_, mut log) = outer.restored().unwrap();
+        let trial = outer.enter::<Appended>("inner").unwrap().restored().unwrap();
+        assert_eq!((log.len(), trial.len()), (5, 20));
+        drop(trial);
+        disk.plan(Some((place, Fault::Error(EIO))));
+        let saved = outer.save(&(1, log.clone()));
+        let is_last = place >= disk.asked().len();
+        disk.plan(None);
+        if saved.is_ok() {
+            assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.", "{place}");
+            log.write_all(b"again").unwrap();
+        } else {
+            failed += 1;
+            let _ = log.write_all(b"again");
+        }
+        drop(log);
+        drop(outer);
+        drop(scopes);
+
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<(u64, Appended)>("outer").unwrap();
+        let (step, log) = outer.restored().unwrap();
+        assert_eq!(log.len(), 5, "{place}");
+        if step == 0 {
+            let trial = outer.enter::<Appended>("inner").unwrap().restored().unwrap();
+            assert_eq!(trial.len(), 20, "{place}");
+            assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.20202020202020.", "{place}");
+        }
+        if is_last {
+            assert!(saved.is_ok(), "{place}");
+            break;
+        }
+    }
+    assert!(failed > 2, "{failed}");
+}
+
+/// An outer function keeps 20 bytes, and drops the value: only the promise to the next save holds
+/// them.
+#[test]
+fn a_failed_save_leaves_the_outputs_that_are_kept() {
+    let mut failed = 0;
+    for place in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+        let disk = FaultyDisk::default();
+        let mut scopes = Scopes::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+        let mut outer = scopes.enter::<Appended>("outer").unwrap();
+        let mut log = Appended::at(&csv);
+        log.write_all(b"5555.").unwrap();
+        let mut early = log.clone();
+        log.write_all(b"20202020202020.").unwrap();
+        outer.keep(&log).unwrap();
+        drop(log);
+        let mut inner = outer.enter::<u64>("inner").unwrap();
+        disk.plan(Some((place, Fault::Error(EIO))));
+        let saved = inner.save(&1);
+        let is_last = place >= disk.asked().len();
+        disk.plan(None);
+        failed += u64::from(saved.is_err());
+        // With other bytes the file would be long enough for the next save, and no load would take it.
+        early.write_all(&[b'-'; 50]).unwrap_err();
+        inner.save(&2).unwrap();
+        drop((early, inner));
+        drop(outer);
+        drop(scopes);
+
+        let mut scopes = open(&path);
+        let log = scopes.enter::<Appended>("outer").unwrap().restored().unwrap();
+        assert_eq!(log.len(), 20, "{place}");
+        assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.20202020202020.", "{place}");
+        if is_last {
+            assert!(saved.is_ok(), "{place}");
+            break;
+        }
+    }
+    assert!(failed > 2, "{failed}");
 }

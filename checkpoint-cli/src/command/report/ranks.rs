@@ -10,7 +10,19 @@ use crate::generation::Generation;
 use crate::text::seconds;
 
 /// The most tables that are read: the newest.
-const READ: usize = 100;
+pub(super) const READ: usize = 100;
+
+/// The name of the state of a table.
+const TABLE: &str = "Group";
+
+/// The costs of a group.
+#[derive(Debug, Default)]
+pub(super) struct Costs {
+    /// Those of its processes, by rank.
+    pub(super) ranks: Vec<RankCost>,
+    /// The number of checkpoints that could not be read. One of them may be the newest.
+    pub(super) unread: usize,
+}
 
 /// The cost of the saves of one process of a group, in the newest checkpoints that as many
 /// processes saved.
@@ -30,20 +42,27 @@ pub(crate) struct RankCost {
     pub(crate) total: Duration,
 }
 
-/// Reads the costs from the tables, by rank; empty where no group saved. A damaged table is left
-/// out: the list of generations says so.
-pub(super) fn costs(generations: &[Generation], protection: &Protection) -> Vec<RankCost> {
-    let mut tables: Vec<Vec<GroupCost>> = Vec::new();
+/// Reads the costs from the newest tables; without any where no group saved. The list of
+/// generations shows a damaged manifest, and not a damaged table behind a whole one.
+pub(super) fn costs(generations: &[Generation], protection: &Protection) -> Costs {
+    if !generations.iter().any(|kept| kept.name.as_deref() == Some(TABLE)) {
+        return Costs::default();
+    }
+    let (mut tables, mut unread): (Vec<Vec<GroupCost>>, usize) = (Vec::new(), 0);
     for kept in generations.iter().rev().take(READ) {
         let group = File::open(&kept.path, protection).and_then(|file| GroupFile::of(&file, protection));
-        let Ok(Some(group)) = group else { continue };
+        let Ok(Some(group)) = group else {
+            // Retention may have removed it meanwhile.
+            unread += usize::from(kept.path.exists());
+            continue;
+        };
         let costs: Vec<GroupCost> = group.costs().collect();
         if tables.first().is_none_or(|newest| newest.len() == costs.len()) {
             tables.push(costs);
         }
     }
     let size = tables.first().map_or(0, Vec::len);
-    (0..size)
+    let ranks = (0..size)
         .map(|rank| {
             let of_rank: Vec<GroupCost> =
                 tables.iter().filter_map(|table| table.get(rank).copied()).collect();
@@ -55,7 +74,8 @@ pub(super) fn costs(generations: &[Generation], protection: &Protection) -> Vec<
                 total: median(of_rank.iter().map(|cost| cost.total)),
             }
         })
-        .collect()
+        .collect();
+    Costs { ranks, unread }
 }
 
 pub(super) fn median(times: impl Iterator<Item = Duration>) -> Duration {

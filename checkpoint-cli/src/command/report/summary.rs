@@ -10,7 +10,7 @@ use checkpointed_core::schedule::{ASSUMED_MTBF, Experience};
 use checkpointed_core::{Error, Protection, history, inspect};
 use serde::Serialize;
 
-use super::ranks::{self, RankCost};
+use super::ranks::{self, Costs, RankCost};
 use super::timeline;
 use crate::generation::Generation;
 use crate::text::{rfc3339, seconds};
@@ -34,6 +34,9 @@ pub(crate) struct Summary {
     pub(crate) generations: Vec<Generation>,
     /// The costs of the processes of a group, by rank; empty where no group saved.
     pub(crate) ranks: Vec<RankCost>,
+    /// The number of the group's newest checkpoints without costs here, because they could not be
+    /// read.
+    pub(crate) unread_of_group: usize,
     /// The number of unreadable lines of the history.
     pub(crate) unknown_lines: usize,
     /// The number of times that the clock of the machine was set back, or from before 2020 to the
@@ -244,13 +247,15 @@ pub(crate) fn summary(directory: &Path, protection: &Protection) -> Result<Summa
     };
     let overview = inspect::overview(directory, protection)?;
     let generations: Vec<Generation> = overview.generations.into_iter().map(Generation::of).collect();
+    let Costs { ranks, unread } = ranks::costs(&generations, protection);
     Ok(Summary {
         totals,
         runs: timeline.runs,
         saves: timeline.saves,
         failed_saves: timeline.failed_saves,
         restarts: timeline.restarts,
-        ranks: ranks::costs(&generations, protection),
+        ranks,
+        unread_of_group: unread,
         generations,
         unknown_lines: history.unknown_lines,
         clock_was_set: timeline.clock_was_set,

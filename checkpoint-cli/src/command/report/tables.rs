@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use super::markup::{Text, shortened};
-use super::ranks::RankCost;
+use super::ranks::{READ, RankCost};
 use super::runs::ending;
 use super::summary::{PastRun, RunEnd, Summary};
 use super::units;
@@ -79,11 +79,16 @@ fn saving(run: &PastRun) -> String {
 
 /// A table of the processes of a group, slowest first; empty where there are none.
 pub(super) fn ranks(summary: &Summary) -> String {
-    if summary.ranks.is_empty() {
+    if summary.ranks.is_empty() && summary.unread_of_group == 0 {
         return String::new();
     }
-    let mut html = String::from(
-        "<section><h2>Processes</h2>\n<p class=\"about\">Medians over the checkpoints that are kept.</p>\
+    let unread = match summary.unread_of_group {
+        0 => String::new(),
+        unread => format!(" <strong>{} could not be read.</strong>", units::count(unread as u64)),
+    };
+    let mut html = format!(
+        "<section><h2>Processes</h2>\n<p class=\"about\">Medians over those of the newest {READ} checkpoints that as \
+         many processes saved as the newest.{unread}</p>\
          <div class=\"scroll\"><table><thead><tr><th class=\"n\">Rank</th><th class=\"n\">Waits</th>\
          <th class=\"n\">On the disk after</th><th class=\"n\">Size</th></tr></thead><tbody>\n",
     );

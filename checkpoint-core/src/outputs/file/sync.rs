@@ -12,16 +12,33 @@ impl OpenFile {
     /// if that is wanted. The program may append meanwhile.
     pub(in crate::outputs) fn sync(&self, counted: u64, durable: bool) -> Result<(), Error> {
         self.check_process(counted)?;
+        self.sync_all(Some(counted), durable)
+    }
+
+    /// Makes all bytes durable, also those that no checkpoint counts, wherever the file is by now.
+    /// Only hands them to the operating system if `durable` is false.
+    pub(in crate::outputs) fn sync_rest(&self, durable: bool) -> Result<(), Error> {
+        let is_done = {
+            let state = self.state();
+            state.waiting.is_empty() && (!durable || (state.synced == state.length && !state.is_doubtful))
+        };
+        if is_done { Ok(()) } else { self.sync_all(None, durable) }
+    }
+
+    /// Makes all bytes durable. If a checkpoint counts this many, the file has them, by its path.
+    fn sync_all(&self, counted: Option<u64>, durable: bool) -> Result<(), Error> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (length, before, cuts) = {
             let mut state = self.state();
             self.write_waiting(&mut state)?;
             self.check_length(&state)?;
             self.cut_rest(&mut state)?;
-            if state.length < counted {
-                return Err(self.fault(counted, OutputFault::Shorter { length: state.length }));
+            if let Some(counted) = counted {
+                if state.length < counted {
+                    return Err(self.fault(counted, OutputFault::Shorter { length: state.length }));
+                }
+                self.check_name(counted)?;
             }
-            self.check_name(counted)?;
             if !durable {
                 return Ok(());
             }

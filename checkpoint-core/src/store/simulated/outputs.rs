@@ -22,7 +22,7 @@ const OUTPUT: &str = "/project/heat/out/heat.csv";
 /// The step, the output, and other values that count bytes of the same file.
 type State = (u64, Appended, Vec<Appended>);
 
-type Program = fn(&SimulatedDisk, &mut Checkpointer<State>, &mut State);
+type Program = fn(&Arc<SimulatedDisk>, &mut Checkpointer<State>, &mut State);
 
 const LIMITS: Limits = Limits {
     contents: if cfg!(debug_assertions) { 4 } else { 16 },
@@ -36,17 +36,17 @@ fn line(step: u64) -> String {
     format!("{step},{}\n", "x".repeat(usize::try_from(20 + step * 13 % 40).unwrap()))
 }
 
-fn advance(disk: &SimulatedDisk, state: &mut State) {
+fn advance(disk: &Arc<SimulatedDisk>, state: &mut State) {
     state.0 += 1;
     disk.note(Event::Began { state: state.0 });
     state.1.write_all(line(state.0).as_bytes()).unwrap();
 }
 
-fn acknowledge(disk: &SimulatedDisk, step: u64) {
+fn acknowledge(disk: &Arc<SimulatedDisk>, step: u64) {
     disk.note(Event::Acknowledged { state: step, generation: None });
 }
 
-fn saves(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+fn saves(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
     for number in 1..=8 {
         advance(disk, state);
         // Most lines wait in memory for the save, and some are in the file before.
@@ -59,7 +59,7 @@ fn saves(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mu
     }
 }
 
-fn background(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+fn background(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
     for _ in 1..=4 {
         advance(disk, state);
         let step = state.0;
@@ -72,7 +72,7 @@ fn background(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state
     }
 }
 
-fn failures(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+fn failures(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
     advance(disk, state);
     checkpoints.save(state).unwrap();
     acknowledge(disk, state.0);
@@ -91,14 +91,29 @@ fn failures(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: 
     }
 }
 
+/// Begins a new file while the newest checkpoint counts on the one of that name, and gives it up.
+fn trials(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+    for step in 1..=3 {
+        advance(disk, state);
+        checkpoints.save(state).unwrap();
+        acknowledge(disk, state.0);
+        let seam: Arc<dyn Disk> = Arc::new(Arc::clone(disk));
+        *state = (0, Appended::on(seam, Path::new(OUTPUT)), Vec::new());
+        (0..step).for_each(|_| state.1.write_all(b"a trial").unwrap());
+        state.1.flush().unwrap();
+        *state = (0, Appended::at("none"), Vec::new());
+        *state = checkpoints.load().unwrap().unwrap();
+    }
+}
+
 /// Saves a state that is older than the newest checkpoint. Until that is there, the file must not go
 /// back.
-fn save_older(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &State) {
+fn save_older(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &State) {
     acknowledge(disk, state.0);
     checkpoints.save(state).unwrap();
 }
 
-fn goes_back(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+fn goes_back(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
     advance(disk, state);
     checkpoints.save(state).unwrap();
     acknowledge(disk, state.0);
@@ -118,7 +133,7 @@ fn goes_back(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state:
     }
 }
 
-fn older(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+fn older(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
     let mut generations = Vec::new();
     for _ in 0..3 {
         advance(disk, state);
@@ -133,7 +148,9 @@ fn older(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mu
     acknowledge(disk, state.0);
 }
 
-fn two_values(disk: &SimulatedDisk, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+fn two_values(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+    // A clone of an output without a file has none either, and two values cannot create one file.
+    advance(disk, state);
     for _ in 0..3 {
         let best = state.1.clone();
         state.2 = vec![best];
@@ -243,6 +260,7 @@ fn no_checkpoint_is_ahead_of_its_file_after_a_power_cut() {
         ("going back", goes_back),
         ("an older generation", older),
         ("two values", two_values),
+        ("trials", trials),
     ] {
         let (states, starts) = campaign((Image::new(), 0, 0), None, program).unwrap();
         let mut restarts = 0;
@@ -310,4 +328,111 @@ fn what_is_cut_is_kept_before_it_is_cut_also_by_a_power_cut() {
     for mutant in [Mutant::OutputNotKept, Mutant::OutputNameNotSynced] {
         println!("found {}", keeps(Some(mutant)).unwrap_err());
     }
+}
+
+/// The bytes of a file after each power cut at the end of a program.
+fn after_cuts(disk: &SimulatedDisk, path: &str) -> Vec<String> {
+    let (base, events) = disk.record();
+    let (mut cut, mut found) = (Cut::new(&base), Vec::new());
+    for event in &events {
+        cut.advance(event);
+    }
+    cut.states(LIMITS, &mut Random(7), |image| {
+        let bytes = content(&image, path).unwrap_or_else(|| b"no file".to_vec());
+        found.push(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    assert!(!found.is_empty());
+    found
+}
+
+#[track_caller]
+fn assert_kept(disk: &SimulatedDisk, path: &str, expected: &str) {
+    after_cuts(disk, path).iter().for_each(|found| assert_eq!(found, expected));
+}
+
+#[cfg(feature = "scopes")]
+mod of_scopes {
+    use super::*;
+    use crate::Scopes;
+
+    fn begun(disk: &Arc<SimulatedDisk>) -> (Scopes, Appended) {
+        let seam: Arc<dyn Disk> = Arc::new(Arc::clone(disk));
+        let builder = Scopes::builder(PATH).disk(Arc::clone(&seam)).history(false);
+        let scopes = builder.warnings_to_stderr(false).open().unwrap();
+        disk.create_directory(Path::new(DIRECTORY)).unwrap();
+        (scopes, Appended::on(seam, Path::new(OUTPUT)))
+    }
+
+    /// A function that writes more than it saves.
+    fn work(scopes: &mut Scopes, log: &mut Appended) {
+        let mut scope = scopes.enter::<Appended>("work").unwrap();
+        log.write_all(b"saved").unwrap();
+        scope.save(log).unwrap();
+        log.write_all(b", done").unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_run_has_all_that_its_functions_wrote() {
+        for is_closed in [true, false] {
+            let disk = SimulatedDisk::new(Image::new());
+            let (mut scopes, mut log) = begun(&disk);
+            work(&mut scopes, &mut log);
+            let log = Some(log).filter(|_| !is_closed);
+            scopes.finish().unwrap();
+            assert_kept(&disk, OUTPUT, "saved, done");
+            drop(log);
+        }
+    }
+
+    #[test]
+    fn a_save_has_all_that_functions_before_it_wrote() {
+        for is_closed in [true, false] {
+            let disk = SimulatedDisk::new(Image::new());
+            let (mut scopes, mut log) = begun(&disk);
+            let mut outer = scopes.enter::<u64>("outer").unwrap();
+            outer.keep(&1).unwrap();
+            work(&mut outer, &mut log);
+            let log = Some(log).filter(|_| !is_closed);
+            outer.save(&2).unwrap();
+            assert_kept(&disk, OUTPUT, "saved, done");
+            drop(log);
+        }
+    }
+
+    #[test]
+    fn a_run_does_not_end_well_if_an_output_lost_bytes() {
+        for fails in [true, false] {
+            let disk = SimulatedDisk::new(Image::new());
+            let (mut scopes, mut log) = begun(&disk);
+            work(&mut scopes, &mut log);
+            disk.plan(fails.then_some((0, Fault::Errno(EIO))));
+            drop(log);
+            disk.plan(None);
+            let ended = scopes.finish();
+            assert_eq!(ended.is_err(), fails, "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_state_without_an_output_keeps_all_its_bytes() {
+    let disk = SimulatedDisk::new(Image::new());
+    let seam: Arc<dyn Disk> = Arc::new(Arc::clone(&disk));
+    let mut checkpoints = open(&seam, false).unwrap();
+    disk.create_directory(Path::new(DIRECTORY)).unwrap();
+    let mut state = (1, Appended::on(Arc::clone(&seam), Path::new(OUTPUT)), Vec::new());
+    state.1.write_all(b"saved").unwrap();
+    checkpoints.save(&state).unwrap();
+    state.1.write_all(b", done").unwrap();
+    state = (2, Appended::on(Arc::clone(&seam), Path::new("/project/heat/out/next.csv")), Vec::new());
+    checkpoints.save(&state).unwrap();
+    assert_kept(&disk, OUTPUT, "saved, done");
+
+    // The next save tells that bytes were lost, once.
+    state.1.write_all(b"more").unwrap();
+    disk.plan(Some((0, Fault::Errno(EIO))));
+    state = (3, Appended::on(seam, Path::new("/project/heat/out/last.csv")), Vec::new());
+    disk.plan(None);
+    let error = checkpoints.finish(&state).unwrap_err();
+    assert!(error.to_string().contains("next.csv"), "{error}");
 }
