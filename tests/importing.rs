@@ -84,7 +84,7 @@ fn arrays_of_any_shape_load_into_the_types_of_the_program() {
 }
 
 #[test]
-fn an_array_that_is_not_of_its_shape_is_refused_and_leaves_nothing() {
+fn an_array_not_of_its_shape_is_refused_and_leaves_nothing() {
     let (parent, path) = nowhere();
     let unread = ImportedArray {
         element: Element::U8,

@@ -114,7 +114,7 @@ fn explain_tells_of_produced_files_and_leaves_them_alone() {
 }
 
 #[test]
-fn the_content_of_a_produced_file_counts_for_the_steps_that_take_it() {
+fn a_produced_files_content_counts_for_steps_that_take_it() {
     let project = Project::new();
     project.plot("a", false);
     // The output of the step is `()` each time; only the file differs.
@@ -242,7 +242,7 @@ fn a_step_that_does_not_write_its_file_fails() {
 }
 
 #[test]
-fn a_step_that_goes_on_in_its_middle_keeps_the_files_of_its_first_half() {
+fn a_step_that_goes_on_keeps_the_files_of_its_first_half() {
     let project = Project::new();
     let file = project.file("first.csv");
     let run = |is_first: bool| {

@@ -262,14 +262,14 @@ fn a_pipeline_inside_a_step_stops_that_step() {
 }
 
 #[test]
-fn the_time_limit_in_the_environment_is_that_of_the_whole_pipeline() {
+fn the_environments_time_limit_is_that_of_the_pipeline() {
     if let Some(directory) = inside() {
         let pipeline = Pipeline::open(directory.join("test.pipeline")).unwrap();
         let error = pipeline.step("a").run(|_| Ok::<u64, Error>(1)).unwrap_err();
         assert!(matches!(error, Error::StepStopped { begun: false, .. }), "{error}");
         return;
     }
-    let test = "the_time_limit_in_the_environment_is_that_of_the_whole_pipeline";
+    let test = "the_environments_time_limit_is_that_of_the_pipeline";
     let parent = tempfile::tempdir().unwrap();
     let mut command = once_more(test, &[], parent.path());
     crate::common::assert_passed(&command.env("CHECKPOINT_TIME_LIMIT", "1ms").output().unwrap());
@@ -299,7 +299,7 @@ fn steps_at_the_same_time_all_stop() {
 }
 
 #[test]
-fn the_settings_of_a_steps_own_checkpoints_are_those_of_a_builder() {
+fn a_steps_own_checkpoints_have_the_settings_of_a_builder() {
     let (_parent, path) = nowhere();
     let pipeline = Pipeline::open(&path).unwrap();
     pipeline

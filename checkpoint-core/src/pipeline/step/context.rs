@@ -61,7 +61,7 @@ impl StepContext {
     /// [`save_if_due`](Checkpointer::save_if_due), its output does not count, and the next run
     /// continues from its progress.
     ///
-    /// A state is not loaded if a save found an input [file](Step::file) with other content, then or
+    /// A state is not loaded if a save found an input [file](crate::pipeline::Step::file) with other content, then or
     /// before: it is not known what the state was computed from. Instead, the newest state from
     /// before the change is loaded, with a warning, or none.
     ///
