@@ -57,8 +57,7 @@ pub(super) enum Mutant {
     MirrorTakenForNewer,
     /// A block that changed is taken for one that the file has.
     ChangedBlockLeftOut,
-    /// A file whose sync failed is written over, and its blocks are believed to be there. No program
-    /// of the simulation shows it yet, so it is not among [`ALL`].
+    /// A file whose sync failed is written over, and its blocks are believed to be there.
     BlocksKeptAfterFailedSync,
     /// The same after a write that failed half-way.
     BlocksKeptAfterFailedWrite,
@@ -72,7 +71,7 @@ pub(super) enum Mutant {
     PinsNotHeldNorLookedForAgain,
 }
 
-pub(super) const ALL: [Mutant; 29] = [
+pub(super) const ALL: [Mutant; 30] = [
     Mutant::FileNotSynced,
     Mutant::DirectoryNotSynced,
     Mutant::DirectoriesAboveNotSynced,
@@ -99,6 +98,7 @@ pub(super) const ALL: [Mutant; 29] = [
     Mutant::MirrorNotRecorded,
     Mutant::MirrorTakenForNewer,
     Mutant::ChangedBlockLeftOut,
+    Mutant::BlocksKeptAfterFailedSync,
     Mutant::BlocksKeptAfterFailedWrite,
     Mutant::BlocksBehindTheEndKept,
     Mutant::BlocksOfAnotherFile,

@@ -285,14 +285,15 @@ fn lost(bench: &Bench) -> Result<(), Error> {
 fn little_failures(bench: &Bench) -> Result<(), Error> {
     let mut checkpoints = bench.builder().open()?;
     let mut save = || bench.little_save(&mut checkpoints, [300; 6]);
-    for fault in [Fault::Errno(EIO), Fault::LosingSync] {
-        for place in 1..9 {
-            save()?;
-            save()?;
-            bench.disk.plan(Some((place, fault)));
-            let _ = save();
-            bench.disk.plan(None);
-        }
+    // The file of a save that fails was new two saves before, or blocks were left out in it. A
+    // multiple of three saves makes the one that fails the first with another letter.
+    let writes = (1..9).map(|place| (2, place, Fault::Errno(EIO)));
+    let syncs = [2, 5, 2, 5].map(|before| (before, 0, Fault::LosingSync));
+    for (before, place, fault) in writes.chain(syncs) {
+        (0..before).try_for_each(|_| save())?;
+        bench.disk.plan(Some((place, fault)));
+        let _ = save();
+        bench.disk.plan(None);
     }
     save()
 }
