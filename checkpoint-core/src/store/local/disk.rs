@@ -115,6 +115,15 @@ pub(crate) struct Stamp {
     pub(crate) changed: (i64, i64),
 }
 
+impl Stamp {
+    /// False where the times are whole seconds: a change within the second of the last one would
+    /// have the same times. A file whose fine times are whole by chance is only written whole.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "there are no stamps"))]
+    pub(super) fn has_fine_times(&self) -> bool {
+        self.modified.1 != 0 || self.changed.1 != 0
+    }
+}
+
 /// A file that is held until this is dropped.
 pub(crate) trait Hold: fmt::Debug + Send {}
 

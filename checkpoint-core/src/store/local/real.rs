@@ -414,17 +414,18 @@ pub(super) fn identity(metadata: &fs::Metadata) -> Option<Identity> {
     }
 }
 
-/// The stamp of a file.
+/// The stamp of a file; `None` where its times tell too little.
 pub(super) fn stamp(metadata: &fs::Metadata) -> Option<Stamp> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        Some(Stamp {
+        let stamp = Stamp {
             identity: identity(metadata)?,
             length: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        };
+        stamp.has_fine_times().then_some(stamp)
     }
     #[cfg(not(unix))]
     {

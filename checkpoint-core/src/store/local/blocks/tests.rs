@@ -267,6 +267,15 @@ fn known(length: u64, compared: u32) -> Known {
 }
 
 #[test]
+fn times_of_whole_seconds_make_no_stamp() {
+    let stamp = known(0, 0).stamp;
+    for (modified, changed, is_fine) in [(0, 0, false), (1, 0, true), (0, 1, true), (1, 1, true)] {
+        let stamp = Stamp { modified: (7, modified), changed: (7, changed), ..stamp };
+        assert_eq!(stamp.has_fine_times(), is_fine, "{stamp:?}");
+    }
+}
+
+#[test]
 fn after_a_save_of_many_changes_eight_compare_nothing() {
     for (written, pause) in [(100, 8), (61, 8), (60, 0), (0, 0)] {
         let mut files = KnownFiles::default();
