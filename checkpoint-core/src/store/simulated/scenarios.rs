@@ -154,7 +154,7 @@ impl Bench {
     /// others changes too. The file has an end of one of these lengths.
     fn little_save(&self, checkpoints: &mut Checkpointer<u64>, ends: [usize; 6]) -> Result<(), Error> {
         let state = self.began();
-        let letter = if state / 3 % 2 == 0 { "a" } else { "b" };
+        let letter = if (state / 3).is_multiple_of(2) { "a" } else { "b" };
         let end = ends[usize::try_from(state % 6).unwrap()];
         let note = "=".repeat(600) + &letter.repeat(end);
         let generation = checkpoints.save_with(&state, Metadata::new().with("note", note))?.generation;
