@@ -435,9 +435,7 @@ mod names {
     pub(super) fn add() {
         let Some(path) = missing("names") else { return };
         let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();
-        for state in 1..=6 {
-            checkpoints.save(&state).unwrap();
-        }
+        (1..=6).for_each(|state| _ = checkpoints.save(&state).unwrap());
         drop(checkpoints);
         inspect::rewind(&path, &Protection::new(), 4).unwrap();
         inspect::pin(&path, 1).unwrap();
@@ -652,9 +650,7 @@ mod mirror {
         drop(checkpoints);
         let mut checkpoints = Checkpointer::<u64>::builder(path.join("near")).keep_last(2).open().unwrap();
         checkpoints.load().unwrap();
-        for state in 2..=4 {
-            checkpoints.save(&state).unwrap();
-        }
+        (2..=4).for_each(|state| _ = checkpoints.save(&state).unwrap());
         drop(checkpoints);
         tidy(&path.join("near"));
         tidy(&path.join("far"));

@@ -91,6 +91,30 @@ fn the_numbers_behind_it_are_there_as_json() {
     assert!(summary["generations"].as_array().unwrap().len() >= 2);
 }
 
+#[cfg(unix)]
+#[test]
+fn the_report_tells_how_much_of_a_save_was_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("field.ckpt");
+    let mut checkpoints = Checkpointer::<Vec<f64>>::builder(&path).keep_last(1).open().unwrap();
+    let mut field = vec![0.5; 1 << 18];
+    let mut written = 0;
+    for _ in 0..6 {
+        field[7] += 1.0;
+        written += checkpoints.save(&field).unwrap().written;
+    }
+    drop(checkpoints);
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_ckpt")).args(["--json", "report"]).arg(&path).output().unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |save: usize, what: &str| summary["saves"][save][what].as_u64().unwrap();
+    assert_eq!(of(3, "written"), of(3, "bytes"));
+    assert!(of(5, "written") < of(5, "bytes") / 4, "{summary}");
+    assert_eq!(summary["totals"]["written"], written);
+    let page = report(&path);
+    assert!(page.contains("written, where it is less"), "the plot of sizes");
+}
+
 #[test]
 fn a_browser_opens_it_without_an_error_or_a_request() {
     let (_parent, path) = saved();

@@ -22,6 +22,9 @@
 /// The size of a buffer, and of a write.
 pub(crate) const BUFFER: usize = 2 << 20;
 
+/// The size of a block of a file: a save that writes over a file leaves out the blocks that it has.
+pub(crate) const BLOCK: usize = 64 << 10;
+
 // The codec.
 
 /// Values inside each other, both when they are written and when they are read by position: a state

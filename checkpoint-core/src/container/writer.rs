@@ -16,11 +16,15 @@ use super::tag::TagKey;
 use super::zip::{self, Entry};
 use super::{MANIFEST, STATE};
 use crate::arrays::{Array, ArraySink, Cause};
+use crate::base::limits::BLOCK;
 use crate::schema;
 
 /// The number of bytes that are checksummed and written at a time: few enough to still be in the
 /// cache of the processor for the second.
 const PIECE: usize = 128 << 10;
+
+// A piece that begins at a block of the file has whole blocks.
+const _: () = assert!(PIECE.is_multiple_of(BLOCK));
 
 /// The number of arrays that become entries whatever their length, so that small states are easy to
 /// look into …
@@ -151,8 +155,13 @@ impl<W: Write> ContainerWriter<W> {
         let length = header.len() as u64 + array.bytes.len() as u64;
         let mut entry = Entry { name, length, unpacked: None, crc32: 0, offset: self.offset };
         self.output.write_all(&entry.local_header().ok_or_else(too_large)?)?;
+        // A whole block in one piece can be left out without a copy, where the file has it.
+        let begun = entry.data_offset().and_then(|data| data.checked_add(header.len() as u64));
+        let begun = begun.ok_or_else(too_large)? % BLOCK as u64;
+        let to_block = BLOCK - usize::try_from(begun).unwrap_or_default();
+        let (first, rest) = array.bytes.split_at(to_block.min(array.bytes.len()));
         let mut chunks = Chunks::tagged(self.key.as_ref());
-        for piece in iter::once(&header[..]).chain(array.bytes.chunks(PIECE)) {
+        for piece in [&header[..], first].into_iter().chain(rest.chunks(PIECE)) {
             chunks.update(piece);
             self.output.write_all(piece)?;
         }

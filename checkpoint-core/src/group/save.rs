@@ -79,6 +79,8 @@ struct Seen {
 struct Facts {
     shard: Shard,
     contents: Contents,
+    /// The number of bytes that were written to its file.
+    written: u64,
 }
 
 /// The message of rank 0 at the end.
@@ -214,7 +216,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
 
     /// Looks at the part that was just written, as a load will find it.
     fn facts(&self, saved: &Saved) -> Result<Facts, Error> {
-        let Saved { generation, bytes: length, stall, duration } = *saved;
+        let Saved { generation, bytes: length, written, stall, duration } = *saved;
         let mut shard = Shard { length, manifest_crc32: None, stall, duration };
         let mut contents = Contents::default();
         if self.builder.options().protection.can_open() {
@@ -223,7 +225,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             shard.manifest_crc32 = Some(container.manifest_crc32());
             contents = blocks::of(&reader.home().location(generation), container)?;
         }
-        Ok(Facts { shard, contents })
+        Ok(Facts { shard, contents, written })
     }
 
     /// Publishes the table, if all parts are there, or refuses the save on all members.
@@ -315,15 +317,16 @@ fn commit(
 ) -> (Verdict, Option<Error>) {
     let Order { begun, stall, reason, metadata } = order;
     let generation = attempt.generation;
+    let written = facts.iter().map(|facts| facts.written).fold(0, u64::saturating_add);
     let (shards, contents): (Vec<Shard>, Vec<Contents>) =
-        facts.into_iter().map(|Facts { shard, contents }| (shard, contents)).unzip();
+        facts.into_iter().map(|Facts { shard, contents, .. }| (shard, contents)).unzip();
     let path = root.path().to_owned();
     let bytes = shards.iter().map(|shard| shard.length).fold(0, u64::saturating_add);
     let table = blocks::join(&path, &contents).and_then(|layout| {
         root.halves().1.writer()?.skip_to(generation);
         Ok(Table { attempt: attempt.name.clone(), size, shards, layout })
     });
-    let cost = Cost { begun, stall, bytes };
+    let cost = Cost { begun, stall, bytes, written };
     let not_begun = match table {
         Ok(table) => match root.save_table(cost, &reason, &table, metadata) {
             Ok((Ok(saved), _)) => {

@@ -117,8 +117,9 @@ impl Journal {
     ) {
         let why = reason.to_string();
         let reason = reason.into();
-        let Saved { generation, bytes, stall, duration: total } = *saved;
-        self.write(now, Event::Save { generation, bytes, stall, total, interval, reason, why });
+        let Saved { generation, bytes, written, stall, duration: total } = *saved;
+        let written = Some(written).filter(|written| *written < bytes);
+        self.write(now, Event::Save { generation, bytes, written, stall, total, interval, reason, why });
         if self.log.as_ref().is_some_and(|log| log.length().is_ok_and(|length| length > LONGEST)) {
             let history = History::of(&*self.home).unwrap_or_default();
             self.rotate(&history);

@@ -76,6 +76,10 @@ pub enum Event {
         generation: u64,
         /// The length of the file.
         bytes: u64,
+        /// The number of bytes that were written to it, if that is fewer: the save wrote over an
+        /// older file that had the others already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        written: Option<u64>,
         /// The time that the program waited.
         #[serde(with = "seconds")]
         stall: Duration,

@@ -33,7 +33,7 @@ fn begin(disk: &FaultyDisk, directory: &Path) -> (Journal, Past) {
 
 fn save(journal: &mut Journal, at: u64, generation: u64, reason: &SaveReason) {
     let (stall, duration) = (seconds(1), seconds(2));
-    let saved = Saved { generation, bytes: 8, duration, stall };
+    let saved = Saved { generation, bytes: 8, written: 8, duration, stall };
     journal.saved(seconds(at), &saved, Some(seconds(60)), reason);
 }
 
@@ -265,7 +265,7 @@ fn an_end_that_only_a_later_version_knows_is_no_failure() {
 fn a_save_with_an_endless_interval_can_be_read_back() {
     let directory = tempfile::tempdir().unwrap();
     let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
-    let saved = Saved { generation: 1, bytes: 8, duration: Duration::MAX, stall: seconds(1) };
+    let saved = Saved { generation: 1, bytes: 8, written: 8, duration: Duration::MAX, stall: seconds(1) };
     journal.saved(seconds(1), &saved, Some(Duration::MAX), &SaveReason::Asked);
     let history = read(directory.path()).unwrap();
     assert_eq!(history.unknown_lines, 0);

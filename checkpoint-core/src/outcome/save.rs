@@ -16,6 +16,9 @@ pub struct Saved {
     pub generation: u64,
     /// The length of its file, in bytes.
     pub bytes: u64,
+    /// The number of bytes that were written to it: fewer where the save wrote over an older file
+    /// that had the others already.
+    pub written: u64,
     /// The time that the save took, from its beginning until it was on the disk.
     pub duration: Duration,
     /// The time that the program waited for it: all of `duration`, or only the copy of the state

@@ -50,6 +50,7 @@ impl Options {
             wait: self.wait,
             without_lock: self.without_lock,
             authenticated: self.protection.tag_key().is_some(),
+            varies: self.protection.encrypts(),
             with_group: self.access == Access::GroupWrites,
             ..Claiming::default()
         }

@@ -176,20 +176,21 @@ fn write(
     // can take.
     outputs::sync_all(&mut counts.counted)?;
     let sealed = draft.seal()?;
+    let written = sealed.written().unwrap_or(bytes);
     // This comes before the file has its name: a file that cannot be loaded must never be the
     // newest generation, nor replace an older one.
-    let written = sealed.path().to_owned();
-    let read = |source| Error::io("open", &written, source);
+    let unpublished = sealed.path().to_owned();
+    let read = |source| Error::io("open", &unpublished, source);
     let source = if can_open { sealed.open().map_err(read)? } else { None };
     let is_too_early = can_open && source.is_none() && net.wants(bytes);
     if let Some(source) = source {
-        read_back(writer, net, &written, source, generation)?;
+        read_back(writer, net, &unpublished, source, generation)?;
     }
     counts.is_publishing = true;
     writer.publish(sealed, generation, metrics)?;
     if is_too_early {
         let source = writer.home().open(generation).map_err(read);
-        let outcome = source.and_then(|source| read_back(writer, net, &written, source, generation));
+        let outcome = source.and_then(|source| read_back(writer, net, &unpublished, source, generation));
         if let Err(error) = outcome {
             writer.take_back(generation);
             return Err(error);
@@ -207,8 +208,8 @@ fn write(
     let duration = begun.elapsed();
     let stall = stall.unwrap_or(duration);
     let path = writer.path();
-    tracing::info!(path = %path.display(), generation, bytes, ?stall, ?duration, "saved");
-    Ok(Saved { generation, bytes, duration, stall })
+    tracing::info!(path = %path.display(), generation, bytes, written, ?stall, ?duration, "saved");
+    Ok(Saved { generation, bytes, written, duration, stall })
 }
 
 /// Opens the file as a load will open it: its structure, its manifest and the headers of its

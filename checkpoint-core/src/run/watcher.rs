@@ -42,7 +42,7 @@ impl Watcher {
 /// The line for the end of a save.
 fn line(name: &str, event: &Progress) -> Option<String> {
     Some(match event {
-        Progress::Saved(Saved { generation, bytes, duration, stall }) => {
+        Progress::Saved(Saved { generation, bytes, duration, stall, .. }) => {
             let (size, took) = (size(*bytes), time(*duration));
             let waited = match stall < duration {
                 true => format!(", the program waited {}", time(*stall)),
@@ -82,7 +82,8 @@ mod tests {
     fn a_line_tells_what_was_saved_and_how_long_it_took() {
         let saved = |bytes, duration, stall| {
             let (duration, stall) = (Duration::from_millis(duration), Duration::from_millis(stall));
-            line("run.ckpt", &Progress::Saved(Saved { generation: 42, bytes, duration, stall }))
+            let saved = Saved { generation: 42, bytes, written: bytes, duration, stall };
+            line("run.ckpt", &Progress::Saved(saved))
         };
         assert_eq!(
             saved(256 << 20, 1500, 1500).as_deref(),

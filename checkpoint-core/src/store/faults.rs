@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
+use super::local::blocks::{Known, Rewriting};
+use super::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output, Stamp};
 use super::{Log, RealDisk};
 use crate::container::Source;
 use crate::{CheckpointReader, Checkpointer, Error, OnFailedSave, Schedule};
@@ -155,12 +156,16 @@ impl Disk for FaultyDisk {
         self.real.identity(path)
     }
 
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        self.real.stamp(path)
+    }
+
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
         self.ask("retire", from, || self.real.rename_to_temporary(from, directory))
     }
 
-    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
-        let output = self.ask("recycle", path, || self.real.recycle(path))?;
+    fn recycle(&self, path: &Path, rewriting: Rewriting) -> io::Result<Box<dyn Output>> {
+        let output = self.ask("recycle", path, || self.real.recycle(path, rewriting))?;
         Ok(Box::new(FaultyOutput { disk: self.clone(), path: path.to_owned(), output }))
     }
 
@@ -273,6 +278,14 @@ impl Output for FaultyOutput {
 
     fn identity(&self) -> Option<Identity> {
         self.output.identity()
+    }
+
+    fn written(&self) -> u64 {
+        self.output.written()
+    }
+
+    fn known(&mut self) -> Option<Known> {
+        self.output.known()
     }
 }
 
@@ -583,6 +596,45 @@ fn a_sync_that_failed_is_not_tried_again_on_the_same_file() {
             "remove TEMPORARY",
         ];
         assert_eq!(asked, [&given_up[..], &operations(File::New)[..]].concat(), "{way:?}");
+    }
+}
+
+/// Saves of which a little changes, over files whose blocks are known.
+#[test]
+fn whatever_fails_no_block_is_left_out_that_the_file_lacks() {
+    for way in [Way::Direct, Way::Buffered] {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, disk) = (parent.path().join("run.ckpt"), FaultyDisk::new(way));
+        let builder = Checkpointer::<Vec<u64>>::builder(&path).disk(Arc::new(disk.clone())).keep_last(1);
+        let mut checkpoints = builder.warnings_to_stderr(false).open().unwrap();
+        let mut state = state(1, way);
+        let mut save = |checkpoints: &mut Checkpointer<Vec<u64>>| {
+            // A number of two of the blocks, always another.
+            let place = usize::try_from(state[0]).unwrap() * 7919 % state.len();
+            state[0] += 1;
+            state[place] += 1;
+            (checkpoints.save(&state), state.clone())
+        };
+        for fault in [Fault::Error(EIO), Fault::AnswerLost(EIO), Fault::Short] {
+            for place in (0..).step_by(2) {
+                let mut left_out = 0;
+                for _ in 0..6 {
+                    let (saved, state) = save(&mut checkpoints);
+                    let saved = saved.unwrap();
+                    left_out += usize::from(saved.written < saved.bytes);
+                    let loaded = CheckpointReader::<Vec<u64>>::open(&path).unwrap().load().unwrap();
+                    assert!(loaded == Some(state), "before operation {place}, {fault:?}, {way:?}");
+                }
+                assert!(left_out >= 2, "{left_out}");
+                disk.plan(Some((place, fault)));
+                let _ = save(&mut checkpoints);
+                let is_last = disk.asked().len() <= place;
+                disk.plan(None);
+                if is_last {
+                    break;
+                }
+            }
+        }
     }
 }
 

@@ -113,6 +113,8 @@ pub struct Claiming {
     pub authenticated: bool,
     /// True if the group may write there, so that its files are no warning.
     pub with_group: bool,
+    /// True if the bytes of equal states differ, as those of encrypted ones do.
+    pub varies: bool,
     /// The claim on an outer place; dangling where there is none.
     pub within: WithinGuard,
 }
@@ -194,6 +196,12 @@ pub trait Draft: Write + fmt::Debug + Send {
 pub trait Sealed: fmt::Debug + Send {
     /// The path until it is published.
     fn path(&self) -> &Path;
+
+    /// The number of bytes that were written for it; `None`, the default, where that is all of
+    /// them.
+    fn written(&self) -> Option<u64> {
+        None
+    }
 
     /// Opens it as a reader will; `None` where no reader can before it is published.
     fn open(&self) -> io::Result<Option<Box<dyn Source>>>;

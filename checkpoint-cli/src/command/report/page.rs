@@ -210,7 +210,13 @@ fn plots(summary: &Summary, saves: &[&PastSave]) -> (String, String) {
         }
         html.push_str(&plot("Cost of a save", "", Unit::Seconds, cost).html());
         let sizes = over_time(|save| precise(save.bytes));
-        let size = vec![Series { name: "size", class: "c1", style: Style::Points, points: sizes }];
+        let mut size = vec![Series { name: "size", class: "c1", style: Style::Points, points: sizes }];
+        if saves.iter().any(|save| save.written < save.bytes) {
+            let points =
+                over_time(|save| if save.written < save.bytes { precise(save.written) } else { f64::NAN });
+            let name = "written, where it is less";
+            size.push(Series { name, class: "c2", style: Style::Points, points });
+        }
         html.push_str(&plot("Size of a checkpoint", "", Unit::Bytes, size).html());
     }
     let lost: Vec<(f64, f64)> = summary
@@ -326,6 +332,9 @@ fn told(save: &PastSave) -> String {
         units::duration(save.interval),
     );
     let _ = write!(text, " (optimal {})", units::duration(save.optimal));
+    if save.written < save.bytes {
+        let _ = write!(text, " · {} written", units::bytes(precise(save.written)));
+    }
     text
 }
 

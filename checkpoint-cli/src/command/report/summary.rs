@@ -69,7 +69,7 @@ pub(crate) struct Totals {
     pub(crate) recorded: Duration,
     /// The number of saves with records.
     pub(crate) saves: u64,
-    /// The total length of these checkpoints, in bytes.
+    /// The total number of bytes that were written for these checkpoints.
     pub(crate) written: u64,
     /// The total time that the programs waited for them.
     #[serde(serialize_with = "seconds::serialize")]
@@ -153,6 +153,9 @@ pub(crate) struct PastSave {
     pub(crate) generation: u64,
     /// The length of the file.
     pub(crate) bytes: u64,
+    /// The number of bytes that were written to it: fewer where the save wrote over an older file
+    /// that had the others already.
+    pub(crate) written: u64,
     /// The time that the program waited.
     #[serde(serialize_with = "seconds::serialize")]
     pub(crate) stall: Duration,
@@ -238,7 +241,7 @@ pub(crate) fn summary(directory: &Path, protection: &Protection) -> Result<Summa
         runs_without_records: runs.saturating_sub(records),
         recorded,
         saves: timeline.saves.len() as u64,
-        written: timeline.saves.iter().map(|save| save.bytes).fold(0, u64::saturating_add),
+        written: timeline.saves.iter().map(|save| save.written).fold(0, u64::saturating_add),
         stalled,
         stalled_share: (!recorded.is_zero())
             .then(|| (stalled.as_secs_f64() / recorded.as_secs_f64()).min(1.0)),

@@ -98,7 +98,7 @@ impl Timeline {
                 run.lost = (*lost).or(run.lost);
                 self.restarts.push(PastRestart { time, run: index, generation: *generation, lost: *lost });
             }
-            Event::Save { generation, bytes, stall, total, interval, reason, why } => {
+            Event::Save { generation, bytes, written, stall, total, interval, reason, why } => {
                 run.saves += 1;
                 run.stalled = run.stalled.saturating_add(*stall);
                 let begun = record.at.saturating_sub(*total);
@@ -114,6 +114,7 @@ impl Timeline {
                     run: index,
                     generation: *generation,
                     bytes: *bytes,
+                    written: written.unwrap_or(*bytes),
                     stall: *stall,
                     total: *total,
                     interval: computed,
@@ -248,6 +249,7 @@ mod tests {
         Event::Save {
             generation,
             bytes: 8,
+            written: None,
             stall,
             total,
             interval: None,

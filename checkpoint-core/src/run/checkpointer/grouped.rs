@@ -20,6 +20,8 @@ pub(crate) struct Cost {
     pub(crate) stall: Option<Duration>,
     /// The length of all parts in bytes, besides the table.
     pub(crate) bytes: u64,
+    /// The number of bytes that were written to them.
+    pub(crate) written: u64,
 }
 
 impl<T: Checkpoint> Checkpointer<T> {
@@ -76,6 +78,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let (generation, saved, _) = self.written_now(cost.begun, reason, table, metadata)?;
         let saved = saved.map(|saved| Saved {
             bytes: saved.bytes.saturating_add(cost.bytes),
+            written: saved.written.saturating_add(cost.written),
             stall: cost.stall.unwrap_or(saved.stall),
             ..saved
         });

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memmap2::MmapMut;
 
-use crate::base::limits::BUFFER;
+use crate::base::limits::{BLOCK, BUFFER};
 
 /// The number of buffers of a long file: one is filled while the others wait or are written.
 pub(super) const BUFFERS: usize = 4;
@@ -21,6 +21,8 @@ pub(super) const SHORT: usize = 256 << 10;
 // Direct I/O needs memory, places and lengths that are multiples of the size of a sector, which is
 // 4096 bytes at most. Both are true of this size at an address that is a multiple of it.
 const _: () = assert!(BUFFER.is_power_of_two() && BUFFER >= 4096 && SHORT <= BUFFER);
+// No block is in two buffers, and each begins where direct I/O can.
+const _: () = assert!(BUFFER.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(4096));
 
 /// A piece of memory at an address that direct I/O accepts.
 #[derive(Debug)]
@@ -28,6 +30,15 @@ pub(super) struct Buffer {
     memory: MmapMut,
     start: usize,
     filled: usize,
+    /// The places of its bytes in the file, in their order.
+    runs: Vec<Run>,
+}
+
+/// Bytes that follow each other in the file, as they do in the buffer.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    offset: u64,
+    length: usize,
 }
 
 impl Buffer {
@@ -39,7 +50,7 @@ impl Buffer {
         // This is only advice: small pages do as well, more slowly.
         let _ = memory.advise(memmap2::Advice::HugePage);
         let start = memory.as_ptr().align_offset(BUFFER);
-        Some(Buffer { memory, start, filled: 0 })
+        Some(Buffer { memory, start, filled: 0, runs: Vec::new() })
     }
 
     /// A buffer that no disk writes from directly.
@@ -48,12 +59,33 @@ impl Buffer {
         Buffer::new().map(|buffer| Buffer { start: 1, ..buffer })
     }
 
-    pub(super) fn filled(&self) -> &[u8] {
-        self.memory.get(self.start..self.start + self.filled).unwrap_or_default()
+    /// The bytes, each run with its offset in the file.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut from = self.start;
+        self.runs.iter().map(move |run| {
+            let bytes = self.memory.get(from..from + run.length).unwrap_or_default();
+            from += run.length;
+            (run.offset, bytes)
+        })
     }
 
-    /// Takes as many of `bytes` as fit, and returns their number.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
+    /// The last bytes, of this number.
+    pub(super) fn last(&self, count: usize) -> &[u8] {
+        let end = self.start + self.filled;
+        self.memory.get(end - count.min(self.filled)..end).unwrap_or_default()
+    }
+
+    /// Gives up the last bytes, which are of one run.
+    pub(super) fn give_up(&mut self, count: usize) {
+        self.filled = self.filled.saturating_sub(count);
+        if let Some(run) = self.runs.last_mut() {
+            run.length = run.length.saturating_sub(count);
+        }
+        self.runs.pop_if(|run| run.length == 0);
+    }
+
+    /// Takes as many of `bytes` as fit, for this offset in the file, and returns their number.
+    pub(super) fn take(&mut self, offset: u64, bytes: &[u8]) -> usize {
         let from = self.start + self.filled;
         let free = self.memory.get_mut(from..self.start + BUFFER).unwrap_or_default();
         let count = free.len().min(bytes.len());
@@ -61,6 +93,11 @@ impl Buffer {
             free.copy_from_slice(bytes);
         }
         self.filled += count;
+        match self.runs.last_mut() {
+            Some(run) if run.offset + run.length as u64 == offset => run.length += count,
+            _ if count == 0 => {}
+            _ => self.runs.push(Run { offset, length: count }),
+        }
         count
     }
 
@@ -70,6 +107,7 @@ impl Buffer {
 
     pub(super) fn clear(&mut self) {
         self.filled = 0;
+        self.runs.clear();
     }
 }
 

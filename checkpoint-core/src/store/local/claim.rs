@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Directory;
+use super::blocks::{Known, KnownFiles, Rewriting};
 use super::disk::Disk;
 use super::draft::{Target, Temporary, remove_temporary};
 use super::rewind::parents_in;
@@ -26,11 +27,22 @@ pub(super) struct DirectoryClaim {
     /// their number.
     pinned: BTreeSet<u64>,
     /// A retired generation, under a temporary name, for the next save to overwrite.
-    spare: Option<PathBuf>,
+    spare: Option<Retired>,
     /// Other retired files, which another process held when they were to be overwritten.
     held: Vec<PathBuf>,
     /// The generations by which others go, after rewinds.
     parents: BTreeSet<u64>,
+    /// True if equal states give different bytes, as where they are encrypted: no blocks are
+    /// compared.
+    varies: bool,
+    files: Arc<Mutex<KnownFiles>>,
+}
+
+/// A generation whose name was taken away.
+#[derive(Debug)]
+struct Retired {
+    path: PathBuf,
+    known: Option<Known>,
 }
 
 impl DirectoryClaim {
@@ -70,27 +82,35 @@ impl DirectoryClaim {
             pinned: BTreeSet::new(),
             spare: None,
             held: Vec::new(),
+            varies: claiming.varies,
+            files: Arc::default(),
         })
     }
 }
 
 impl DirectoryClaim {
-    /// Takes the name of a generation away, and returns the temporary name of its file. `None` where
-    /// it stays for now.
-    fn retire(&mut self, generation: u64) -> io::Result<Option<PathBuf>> {
+    fn files(&self) -> MutexGuard<'_, KnownFiles> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the name of a generation away. `None` where it stays for now.
+    fn retire(&mut self, generation: u64) -> io::Result<Option<Retired>> {
         // This only looks at the name: there may be thousands of pins.
         if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
             return Ok(None);
         }
         self.pinned.remove(&generation);
-        let retired = self.directory.retire(generation, self.durable)?;
+        let known = self.files().take(generation);
+        let place = self.directory.location(generation);
+        let rename = || self.directory.retire(generation, self.durable);
+        let (retired, known) = Known::renamed(known, (&*self.directory.disk, &place), rename)?;
         if retired.is_none() && self.directory.has_pin(generation) {
             self.pinned.insert(generation);
         }
         if retired.is_some() && self.parents.remove(&generation) {
             self.leave_children(generation);
         }
-        Ok(retired)
+        Ok(retired.map(|path| Retired { path, known }))
     }
 }
 
@@ -125,17 +145,21 @@ impl Claim for DirectoryClaim {
             disk: Arc::clone(disk),
             directory: path.clone(),
             path: self.directory.location(generation),
+            generation,
+            files: Arc::clone(&self.files),
             durable: self.durable,
             process: self.guard.process(),
         };
         let mut recycled = None;
-        let spares = self.spare.take().into_iter().chain(std::mem::take(&mut self.held));
-        for spare in spares {
+        let held = std::mem::take(&mut self.held).into_iter().map(|path| Retired { path, known: None });
+        let spares = self.spare.take().into_iter().chain(held);
+        for Retired { path: spare, known } in spares {
             if recycled.is_some() {
                 self.held.push(spare);
                 continue;
             }
-            match Temporary::recycle(&spare, target.clone()) {
+            let rewriting = if self.varies { Rewriting::All } else { self.files().rewriting(known) };
+            match Temporary::recycle(&spare, target.clone(), rewriting) {
                 Ok(temporary) => recycled = Some(temporary),
                 // Another process reads it, or writes it: it is never removed, but tried again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.held.push(spare),
@@ -159,6 +183,7 @@ impl Claim for DirectoryClaim {
     }
 
     fn move_aside(&mut self, generation: u64) -> Result<(), Error> {
+        self.files().clear();
         self.directory.move_aside(generation).map(drop)
     }
 
@@ -171,6 +196,7 @@ impl Claim for DirectoryClaim {
     }
 
     fn rewind(&mut self, generation: u64, note: bool) -> Result<Rewound, Error> {
+        self.files().clear();
         let rewound = self.directory.rewind(generation, note, self.durable);
         // An error may come after some of them.
         self.parents = self.directory.parents()?;
@@ -187,7 +213,7 @@ impl Claim for DirectoryClaim {
 
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
         let Some(retired) = self.retire(generation)? else { return Ok(false) };
-        match self.directory.disk.remove(&retired) {
+        match self.directory.disk.remove(&retired.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(true),
         }
@@ -200,7 +226,7 @@ impl Claim for DirectoryClaim {
         if self.durable && self.spare.is_none() {
             self.spare = Some(retired);
         } else {
-            remove_temporary(&*self.directory.disk, &retired);
+            remove_temporary(&*self.directory.disk, &retired.path);
         }
         Ok(true)
     }
@@ -210,7 +236,8 @@ impl Drop for DirectoryClaim {
     fn drop(&mut self) {
         // In a forked process these files are the parent's.
         if self.guard.is_of_this_process() {
-            for spare in self.spare.iter().chain(&self.held) {
+            let spare = self.spare.iter().map(|spare| &spare.path);
+            for spare in spare.chain(&self.held) {
                 remove_unless_held(&*self.directory.disk, spare);
             }
         }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::blocks::{Known, Rewriting};
 use crate::container::Source;
 use crate::store::{Lock, Log};
 
@@ -43,7 +44,7 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 
     /// Opens a file to overwrite it from its start. Fails if the file has another name, or if
     /// another program reads it now.
-    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>>;
+    fn recycle(&self, path: &Path, rewriting: Rewriting) -> io::Result<Box<dyn Output>>;
 
     /// Gives a file another name in the same directory, atomically. A name that is taken is an
     /// error ([`io::ErrorKind::AlreadyExists`]).
@@ -64,6 +65,10 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// The identity of the file with that name. Does not follow a symbolic link; `None` where the
     /// system has no identities.
     fn identity(&self, path: &Path) -> io::Result<Option<Identity>>;
+
+    /// The stamp of the file with that name. Does not follow a symbolic link; `None` where the
+    /// system has no stamps.
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>>;
 
     /// Opens a file that grows line by line. Creates it where it is absent.
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>>;
@@ -96,6 +101,29 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity(pub(crate) u64, pub(crate) u64);
 
+/// Tells whether a file is as it was: any change of its bytes gives it another stamp, and so do
+/// most other changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) identity: Identity,
+    /// The length in bytes.
+    pub(crate) length: u64,
+    /// The time of the last change of its bytes, in seconds and nanoseconds. A program can set it.
+    pub(crate) modified: (i64, i64),
+    /// The time of the last change of anything but its readers, its names too. No program can set
+    /// it.
+    pub(crate) changed: (i64, i64),
+}
+
+impl Stamp {
+    /// False where the times are whole seconds: a change within the second of the last one would
+    /// have the same times. A file whose fine times are whole by chance is only written whole.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "there are no stamps"))]
+    pub(super) fn has_fine_times(&self) -> bool {
+        self.modified.1 != 0 || self.changed.1 != 0
+    }
+}
+
 /// A file that is held until this is dropped.
 pub(crate) trait Hold: fmt::Debug + Send {}
 
@@ -117,6 +145,13 @@ pub(crate) trait Output: Write + fmt::Debug + Send {
 
     /// The identity of the file; `None` where the system has no identities.
     fn identity(&self) -> Option<Identity>;
+
+    /// The number of bytes that were written to the file, once that is finished: fewer than its
+    /// length where blocks were left out.
+    fn written(&self) -> u64;
+
+    /// The blocks of the file, once it is synced; `None` where they are not known.
+    fn known(&mut self) -> Option<Known>;
 }
 
 /// The purpose of opening a file that grows.

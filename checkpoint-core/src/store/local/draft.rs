@@ -5,8 +5,9 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::blocks::{Known, KnownFiles, Rewriting};
 use super::disk::{Disk, Identity, NewFile, Output};
 use crate::base::warnings::warn;
 use crate::container::Source;
@@ -21,6 +22,10 @@ pub(super) struct Target {
     pub(super) directory: PathBuf,
     /// The final path in that directory.
     pub(super) path: PathBuf,
+    /// The generation that it becomes.
+    pub(super) generation: u64,
+    /// The files of the claim whose blocks are known.
+    pub(super) files: Arc<Mutex<KnownFiles>>,
     /// True to wait until the file, and its name, are on the disk.
     pub(super) durable: bool,
     /// The process that writes the file.
@@ -39,6 +44,8 @@ pub(super) struct Temporary {
 struct SealedFile {
     file: Remnant,
     identity: Option<Identity>,
+    written: u64,
+    known: Option<Known>,
 }
 
 /// Removes the file when dropped, unless it was published, or this is a forked process.
@@ -60,8 +67,8 @@ impl Temporary {
     }
 
     /// Starts to overwrite a file with a temporary name. If that fails, the file stays.
-    pub(super) fn recycle(path: &Path, target: Target) -> io::Result<Temporary> {
-        let output = target.disk.recycle(path)?;
+    pub(super) fn recycle(path: &Path, target: Target, rewriting: Rewriting) -> io::Result<Temporary> {
+        let output = target.disk.recycle(path, rewriting)?;
         Ok(Temporary { file: Remnant { target, path: path.to_owned(), published: false }, output })
     }
 }
@@ -73,10 +80,15 @@ impl Draft for Temporary {
 
     fn seal(mut self: Box<Self>) -> Result<Box<dyn Sealed>, Error> {
         self.output.finish().map_err(|source| Error::writing("write", &self.file.path, source))?;
+        let mut known = None;
         if self.file.target.durable {
             self.output.sync().map_err(|source| Error::writing("sync", &self.file.path, source))?;
+            known = self.output.known();
         }
-        Ok(Box::new(SealedFile { identity: self.output.identity(), file: self.file }))
+        let (identity, written) = (self.output.identity(), self.output.written());
+        let files = &self.file.target.files;
+        files.lock().unwrap_or_else(PoisonError::into_inner).learn(known.as_ref(), written);
+        Ok(Box::new(SealedFile { identity, written, known, file: self.file }))
     }
 }
 
@@ -95,15 +107,24 @@ impl Sealed for SealedFile {
         &self.file.path
     }
 
+    fn written(&self) -> Option<u64> {
+        Some(self.written)
+    }
+
     fn open(&self) -> io::Result<Option<Box<dyn Source>>> {
         self.file.target.disk.open_unpublished(&self.file.path, self.identity).map(Some)
     }
 
     /// The final name must be free.
     fn publish(mut self: Box<Self>) -> Published {
-        let Remnant { target: Target { disk, directory, path, durable, .. }, path: temporary, .. } =
-            &self.file;
-        let outcome = disk.rename(temporary, path);
+        let Remnant { target, path: temporary, .. } = &self.file;
+        let Target { disk, directory, path, generation, files, durable, .. } = target;
+        let rename = || disk.rename(temporary, path).map(|()| Some(path));
+        let renamed = Known::renamed(self.known.take(), (&**disk, temporary), rename);
+        let (outcome, known) = match renamed {
+            Ok((_, known)) => (Ok(()), known),
+            Err(error) => (Err(error), None),
+        };
         // The answer of a file server can be lost, and a second attempt then finds no such file. If
         // our file has the name, the rename happened.
         let happened =
@@ -120,6 +141,9 @@ impl Sealed for SealedFile {
         }
         let synced = if *durable { disk.sync_directory(directory) } else { Ok(()) };
         let synced = synced.map_err(|source| Error::writing("sync", directory, source));
+        if let (Ok(()), Some(known)) = (&synced, known) {
+            files.lock().unwrap_or_else(PoisonError::into_inner).keep(*generation, known);
+        }
         self.file.published = true;
         Published { is_there: true, outcome: synced }
     }
@@ -157,6 +181,8 @@ mod tests {
             disk: Arc::new(RealDisk::default()),
             directory: directory.to_owned(),
             path: directory.join("00000000000000000001.ckpt"),
+            generation: 1,
+            files: Arc::default(),
             durable: true,
             process: Process::current(),
         }
@@ -187,7 +213,7 @@ mod tests {
         temporary.file.target.process = Process::another();
         drop(temporary);
         assert!(path.exists());
-        drop(Temporary::recycle(&path, target).unwrap());
+        drop(Temporary::recycle(&path, target, Rewriting::All).unwrap());
         assert!(!path.exists());
     }
 }

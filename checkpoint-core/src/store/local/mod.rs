@@ -2,6 +2,7 @@
 //!
 //! It holds the generations of one program, a lock file, and temporary files during a save.
 
+pub(super) mod blocks;
 mod buffers;
 mod claim;
 mod clear;

@@ -5,6 +5,9 @@
 //! the file system to bypass its page cache (direct I/O): nothing is copied once more, no page is
 //! evicted, and the sync at the end has little left to do. Where a file system refuses, the same
 //! calls go through the cache.
+//!
+//! Of a long file that is written over, only the [`blocks`](super::blocks) that changed go that
+//! way.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,11 +15,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use super::blocks::{Comparison, Known};
 use super::buffers::{BUFFERS, Buffer, Buffers};
 use super::disk::{Identity, Output};
-use super::real::identity;
+use super::real::{identity, stamp};
 #[cfg(unix)]
 use crate::base::host::file_size_limit;
+use crate::base::limits::BLOCK;
 use crate::store::process::Process;
 
 /// Checks that the process may write a file of that length. Otherwise, a signal (SIGXFSZ) would end
@@ -44,8 +49,12 @@ pub(super) struct FileOutput {
     former: u64,
     /// All bytes, while the file is short.
     short: Option<Vec<u8>>,
-    /// The offset of `buffer` in the file.
-    offset: u64,
+    /// The number of bytes so far, whether they were written or left out.
+    position: u64,
+    left_out: u64,
+    /// Finds the blocks that are left out.
+    comparison: Option<Comparison>,
+    is_synced: bool,
     buffer: Option<Buffer>,
     buffers: Buffers,
     thread: Option<WriterThread>,
@@ -53,13 +62,22 @@ pub(super) struct FileOutput {
 
 impl FileOutput {
     /// A file with this former length.
-    pub(super) fn new(file: File, former: u64, buffers: Buffers, set_direct: SetDirect) -> FileOutput {
+    pub(super) fn new(
+        file: File,
+        former: u64,
+        buffers: Buffers,
+        set_direct: SetDirect,
+        comparison: Option<Comparison>,
+    ) -> FileOutput {
         FileOutput {
             file: Arc::new(file),
             set_direct,
             former,
             short: Some(buffers.get_short()),
-            offset: 0,
+            position: 0,
+            left_out: 0,
+            comparison,
+            is_synced: false,
             buffer: None,
             buffers,
             thread: None,
@@ -68,33 +86,72 @@ impl FileOutput {
 
     /// Moves the bytes of a file that becomes long to its first buffer.
     fn become_long(&mut self) -> io::Result<()> {
-        let mut buffer = self.buffers.get().ok_or(io::ErrorKind::OutOfMemory)?;
-        if let Some(short) = self.short.take() {
-            buffer.take(&short);
-            self.buffers.put_short(short);
+        let Some(short) = self.short.take() else { return Ok(()) };
+        let mut rest = &short[..];
+        while !rest.is_empty() {
+            let count = self.put(rest)?;
+            rest = rest.get(count..).unwrap_or_default();
         }
-        self.buffer = Some(buffer);
+        self.buffers.put_short(short);
         Ok(())
+    }
+
+    /// Takes some of the next bytes of a long file, and returns their number.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(comparison) = &mut self.comparison else { return self.take(bytes) };
+        let begun = usize::try_from(self.position % BLOCK as u64).unwrap_or_default();
+        let bytes = bytes.get(..BLOCK - begun).unwrap_or(bytes);
+        if bytes.len() == BLOCK && comparison.has(bytes) {
+            self.position += BLOCK as u64;
+            self.left_out += BLOCK as u64;
+            return Ok(BLOCK);
+        }
+        let is_whole = bytes.len() < BLOCK && begun + bytes.len() == BLOCK;
+        let count = self.gather(bytes)?;
+        if is_whole
+            && let (Some(buffer), Some(comparison)) = (&mut self.buffer, &mut self.comparison)
+            && comparison.has(buffer.last(BLOCK))
+        {
+            buffer.give_up(BLOCK);
+            self.left_out += BLOCK as u64;
+        }
+        self.pass_on_full_buffer()?;
+        Ok(count)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.gather(bytes)?;
+        self.pass_on_full_buffer()?;
+        Ok(count)
+    }
+
+    /// Copies some of the next bytes to the buffer, which is not full.
+    fn gather(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let buffer = match &mut self.buffer {
+            Some(buffer) => buffer,
+            none => none.insert(self.buffers.get().ok_or(io::ErrorKind::OutOfMemory)?),
+        };
+        let count = buffer.take(self.position, bytes);
+        self.position += count as u64;
+        Ok(count)
     }
 
     fn pass_on_full_buffer(&mut self) -> io::Result<()> {
         let Some(mut full) = self.buffer.take_if(|buffer| buffer.is_full()) else { return Ok(()) };
-        let offset = self.offset;
-        self.offset += full.filled().len() as u64;
         let thread = match &mut self.thread {
             Some(thread) => thread,
             none => match WriterThread::start(Arc::clone(&self.file), &self.buffers, self.set_direct) {
                 Ok(thread) => none.insert(thread),
                 // The system refuses a thread (`ulimit -u`): this one writes by itself.
                 Err(_) => {
-                    write_all_at(&self.file, full.filled(), offset)?;
+                    write_runs(&self.file, &full)?;
                     full.clear();
                     self.buffer = Some(full);
                     return Ok(());
                 }
             },
         };
-        self.buffer = thread.exchange(offset, full);
+        self.buffer = thread.exchange(full);
         // The thread ends early only when it could not write; its result has the error.
         if self.buffer.is_none() { self.end_thread() } else { Ok(()) }
     }
@@ -117,13 +174,7 @@ impl Write for FileOutput {
             }
             self.become_long()?;
         }
-        let buffer = match &mut self.buffer {
-            Some(buffer) => buffer,
-            none => none.insert(self.buffers.get().ok_or(io::ErrorKind::OutOfMemory)?),
-        };
-        let count = buffer.take(bytes);
-        self.pass_on_full_buffer()?;
-        Ok(count)
+        self.put(bytes)
     }
 
     /// Does nothing: [`finish`](Output::finish) writes the bytes in memory.
@@ -141,26 +192,38 @@ impl Output for FileOutput {
         }
         if let Some(short) = self.short.take() {
             write_all_at(&self.file, &short, 0)?;
-            self.offset = short.len() as u64;
+            self.position = short.len() as u64;
             self.buffers.put_short(short);
+            self.comparison = None;
         }
         if let Some(last) = self.buffer.take() {
-            write_all_at(&self.file, last.filled(), self.offset)?;
-            self.offset += last.filled().len() as u64;
+            write_runs(&self.file, &last)?;
             self.buffers.put(last);
         }
-        if self.former > self.offset {
-            self.file.set_len(self.offset)?;
+        if self.former > self.position {
+            self.file.set_len(self.position)?;
         }
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.is_synced = true;
+        Ok(())
     }
 
     fn identity(&self) -> Option<Identity> {
         self.file.metadata().ok().and_then(|metadata| identity(&metadata))
+    }
+
+    fn written(&self) -> u64 {
+        self.position - self.left_out
+    }
+
+    fn known(&mut self) -> Option<Known> {
+        let comparison = self.comparison.take_if(|_| self.is_synced)?;
+        let stamp = stamp(&self.file.metadata().ok()?)?;
+        (stamp.length == self.position).then(|| comparison.into_known(stamp))
     }
 }
 
@@ -180,7 +243,7 @@ impl Drop for FileOutput {
 /// The thread that writes full buffers, and the channels to it and back.
 #[derive(Debug)]
 struct WriterThread {
-    full: Sender<(u64, Buffer)>,
+    full: Sender<Buffer>,
     empty: Receiver<Buffer>,
     handle: JoinHandle<io::Result<()>>,
     /// The process of the thread.
@@ -189,18 +252,18 @@ struct WriterThread {
 
 impl WriterThread {
     fn start(file: Arc<File>, buffers: &Buffers, set_direct: SetDirect) -> io::Result<WriterThread> {
-        let (full, to_write) = channel::<(u64, Buffer)>();
+        let (full, to_write) = channel::<Buffer>();
         let (written, empty) = channel();
         let given = written.clone();
         let handle = std::thread::Builder::new().name("checkpoint-writer".to_owned()).spawn(move || {
             let mut direct = set_direct(&file, true).is_ok();
-            for (offset, mut buffer) in to_write {
-                let mut result = write_all_at(&file, buffer.filled(), offset);
+            for mut buffer in to_write {
+                let mut result = write_runs(&file, &buffer);
                 if direct && matches!(&result, Err(error) if error.kind() == io::ErrorKind::InvalidInput) {
                     // Some file systems accept the flag and then refuse the write.
                     direct = false;
                     set_direct(&file, false)?;
-                    result = write_all_at(&file, buffer.filled(), offset);
+                    result = write_runs(&file, &buffer);
                 }
                 result?;
                 buffer.clear();
@@ -219,10 +282,14 @@ impl WriterThread {
     }
 
     /// Hands over a full buffer, and waits for one to fill. `None` where the thread has ended.
-    fn exchange(&self, offset: u64, full: Buffer) -> Option<Buffer> {
-        self.full.send((offset, full)).ok()?;
+    fn exchange(&self, full: Buffer) -> Option<Buffer> {
+        self.full.send(full).ok()?;
         self.empty.recv().ok()
     }
+}
+
+fn write_runs(file: &File, buffer: &Buffer) -> io::Result<()> {
+    buffer.runs().try_for_each(|(offset, bytes)| write_all_at(file, bytes, offset))
 }
 
 #[cfg(unix)]
@@ -278,7 +345,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&vec![0xff; 3 * BUFFER + 5]).unwrap();
         let former = 3 * BUFFER as u64 + 5;
-        let mut output = FileOutput::new(file.reopen().unwrap(), former, buffers.clone(), way);
+        let mut output = FileOutput::new(file.reopen().unwrap(), former, buffers.clone(), way, None);
         bytes.chunks(piece).for_each(|piece| output.write_all(piece).unwrap());
         output.finish().unwrap();
         output.sync().unwrap();
@@ -329,7 +396,7 @@ mod tests {
             for length in [BUFFER, 20 * BUFFER] {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 let not_for_writing = File::open(file.path()).unwrap();
-                let mut output = FileOutput::new(not_for_writing, 0, Buffers::default(), way);
+                let mut output = FileOutput::new(not_for_writing, 0, Buffers::default(), way, None);
                 let outcome = output.write_all(&bytes(length)).and_then(|()| output.finish());
                 assert_eq!(outcome.unwrap_err().raw_os_error(), Some(9), "it is not open for writing");
                 assert_eq!(std::fs::read(file.path()).unwrap(), b"");
@@ -344,7 +411,7 @@ mod tests {
             assert!(written(&bytes, BUFFER, &Buffers::at_most(most), set_direct) == bytes, "{most}");
         }
         let file = tempfile::tempfile().unwrap();
-        let mut output = FileOutput::new(file, 0, Buffers::at_most(0), set_direct);
+        let mut output = FileOutput::new(file, 0, Buffers::at_most(0), set_direct, None);
         let error = output.write_all(b"anything").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
     }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::blocks::{Comparison, Rewriting};
 use super::buffers::Buffers;
-use super::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
+use super::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output, Stamp};
 use super::growing;
 use super::lock::{self, TryLock};
 use super::log::FileLog;
@@ -195,7 +196,7 @@ impl Disk for RealDisk {
         self.access.grant(&file);
         Ok(NewFile {
             path: path.keep()?,
-            output: Box::new(FileOutput::new(file, 0, self.buffers.clone(), self.set_direct)),
+            output: Box::new(FileOutput::new(file, 0, self.buffers.clone(), self.set_direct, None)),
         })
     }
 
@@ -243,7 +244,7 @@ impl Disk for RealDisk {
         Ok(renamed.into_temp_path().keep()?)
     }
 
-    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+    fn recycle(&self, path: &Path, rewriting: Rewriting) -> io::Result<Box<dyn Output>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         no_follow_no_wait(&mut options);
@@ -257,7 +258,11 @@ impl Disk for RealDisk {
         }
         // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
         file.try_lock()?;
-        Ok(Box::new(FileOutput::new(file, metadata.len(), self.buffers.clone(), self.set_direct)))
+        // A reader may have had it until now, and a writer too.
+        let metadata = if let Rewriting::Changed(_) = rewriting { file.metadata()? } else { metadata };
+        let comparison = Comparison::new(rewriting, stamp(&metadata));
+        let (buffers, former) = (self.buffers.clone(), metadata.len());
+        Ok(Box::new(FileOutput::new(file, former, buffers, self.set_direct, comparison)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -292,6 +297,10 @@ impl Disk for RealDisk {
 
     fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
         Ok(identity(&fs::symlink_metadata(path)?))
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        Ok(stamp(&fs::symlink_metadata(path)?))
     }
 
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
@@ -397,6 +406,26 @@ pub(super) fn identity(metadata: &fs::Metadata) -> Option<Identity> {
     {
         use std::os::unix::fs::MetadataExt;
         Some(Identity(metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
+/// The stamp of a file; `None` where its times tell too little.
+pub(super) fn stamp(metadata: &fs::Metadata) -> Option<Stamp> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let stamp = Stamp {
+            identity: identity(metadata)?,
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        };
+        stamp.has_fine_times().then_some(stamp)
     }
     #[cfg(not(unix))]
     {

@@ -9,12 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::image::{Data, Image, Inode, Node};
 use crate::container::Source;
-use crate::store::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
+use crate::store::local::blocks::{Comparison, Known, Rewriting};
+use crate::store::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output, Stamp};
 use crate::store::{Lock, Log, name};
 
 /// The number of bytes of one write: a cut can come between two of these, as between two calls of
 /// the system.
 const PIECE: usize = 256;
+
+/// The size of a block that is left out where the file has it. It is as short as the data of a
+/// `u64`, which no other part of the file is in.
+const BLOCK: usize = 8;
 
 /// One event, in the order of time.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +97,8 @@ pub(super) struct Kept {
 pub(super) enum Fault {
     /// The operation fails with this error, and does nothing.
     Errno(i32),
-    /// A sync fails and loses the data; a later one of the same file reports success.
+    /// The first sync of an open file from this operation on fails and loses the data; a later one
+    /// of the same file reports success. The number of writes before it makes no difference.
     LosingSync,
     /// It panics, in the thread that saves in the background.
     #[cfg(shuttle)]
@@ -113,6 +119,8 @@ struct Inner {
     locked: BTreeSet<Inode>,
     /// The number of times that each file is open for reading, under a shared lock.
     read: BTreeMap<Inode, usize>,
+    /// The number of changes of the bytes of each file, and of other changes too: its times.
+    times: BTreeMap<Inode, (i64, i64)>,
     names: u64,
     asked: usize,
     fault: Option<(usize, Fault)>,
@@ -137,6 +145,7 @@ impl SimulatedDisk {
             events,
             locked: BTreeSet::new(),
             read: BTreeMap::new(),
+            times: BTreeMap::new(),
             names,
             asked: 0,
             fault: None,
@@ -166,11 +175,14 @@ impl SimulatedDisk {
     }
 
     /// Opens a file to overwrite it, like [`Disk::recycle`], even if it has another name.
-    pub(super) fn recycle_linked(self: &Arc<Self>, path: &Path) -> io::Result<Box<dyn Output>> {
+    pub(super) fn recycle_linked(
+        self: &Arc<Self>,
+        path: &Path,
+        rewriting: Rewriting,
+    ) -> io::Result<Box<dyn Output>> {
         let inner = self.ask()?;
         let inode = inner.live.find(path)?;
-        let former = inner.live.file(inode)?.bytes.len();
-        Ok(Box::new(SimulatedOutput::new(self, inode, Some(former))))
+        Ok(Box::new(SimulatedOutput::over(self, &inner, inode, rewriting)?))
     }
 
     pub(super) fn note(&self, event: Event) {
@@ -197,7 +209,8 @@ impl SimulatedDisk {
     /// Syncs a file that is open, unless that is planned to fail and to lose its data.
     fn sync_open(&self, inode: Inode) -> io::Result<()> {
         let mut inner = self.ask()?;
-        if matches!(inner.fault, Some((place, Fault::LosingSync)) if place + 1 == inner.asked) {
+        if matches!(inner.fault, Some((place, Fault::LosingSync)) if place < inner.asked) {
+            inner.fault = None;
             inner.happen(Event::Lose { inode });
             return Err(io::Error::from_raw_os_error(5));
         }
@@ -254,7 +267,24 @@ impl Inner {
 
     fn happen(&mut self, event: Event) {
         apply(&mut self.live, &event);
+        match &event {
+            Event::Write { inode, .. } | Event::SetLength { inode, .. } => {
+                let (modified, changed) = self.times.entry(*inode).or_default();
+                (*modified, *changed) = (*modified + 1, *changed + 1);
+            }
+            Event::Link { inode, .. } | Event::Rename { inode, .. } | Event::Remove { inode, .. } => {
+                self.times.entry(*inode).or_default().1 += 1;
+            }
+            _ => {}
+        }
         self.events.push(event);
+    }
+
+    fn stamp(&self, inode: Inode) -> io::Result<Stamp> {
+        let length = self.live.file(inode)?.bytes.len() as u64;
+        let (modified, changed) = self.times.get(&inode).copied().unwrap_or_default();
+        let identity = Identity(0, inode as u64);
+        Ok(Stamp { identity, length, modified: (modified, 0), changed: (changed, 0) })
     }
 
     fn create(&mut self, path: &Path, is_directory: bool) -> io::Result<Inode> {
@@ -354,7 +384,7 @@ impl Disk for Arc<SimulatedDisk> {
         let mut inner = self.ask()?;
         let path = inner.temporary(directory);
         let inode = inner.create(&path, false)?;
-        Ok(NewFile { path, output: Box::new(SimulatedOutput::new(self, inode, None)) })
+        Ok(NewFile { path, output: Box::new(SimulatedOutput::new(self, inode)) })
     }
 
     fn create_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -388,6 +418,11 @@ impl Disk for Arc<SimulatedDisk> {
         Ok(Some(Identity(0, self.inner().live.find(path)? as u64)))
     }
 
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        let inner = self.inner();
+        inner.stamp(inner.live.find(path)?).map(Some)
+    }
+
     fn rename_to_temporary(&self, from: &Path, directory: &Path) -> io::Result<PathBuf> {
         let mut inner = self.ask()?;
         let to = inner.temporary(directory);
@@ -395,7 +430,7 @@ impl Disk for Arc<SimulatedDisk> {
         Ok(to)
     }
 
-    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+    fn recycle(&self, path: &Path, rewriting: Rewriting) -> io::Result<Box<dyn Output>> {
         let mut inner = self.ask()?;
         let inode = inner.live.find(path)?;
         if inner.live.links(inode) != 1 {
@@ -404,8 +439,7 @@ impl Disk for Arc<SimulatedDisk> {
         if inner.read.contains_key(&inode) || !inner.locked.insert(inode) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let former = inner.live.file(inode)?.bytes.len();
-        Ok(Box::new(SimulatedOutput::new(self, inode, Some(former))))
+        Ok(Box::new(SimulatedOutput::over(self, &inner, inode, rewriting)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -497,13 +531,49 @@ struct SimulatedOutput {
     inode: Inode,
     /// The former length of a file that is overwritten, and locked meanwhile.
     former: Option<usize>,
+    comparison: Option<Comparison>,
     written: usize,
     gathered: Vec<u8>,
 }
 
 impl SimulatedOutput {
-    fn new(disk: &Arc<SimulatedDisk>, inode: Inode, former: Option<usize>) -> SimulatedOutput {
-        SimulatedOutput { disk: Arc::clone(disk), inode, former, written: 0, gathered: Vec::new() }
+    fn new(disk: &Arc<SimulatedDisk>, inode: Inode) -> SimulatedOutput {
+        let (disk, former, comparison) = (Arc::clone(disk), None, None);
+        SimulatedOutput { disk, inode, former, comparison, written: 0, gathered: Vec::new() }
+    }
+
+    /// Writes over a file.
+    fn over(
+        disk: &Arc<SimulatedDisk>,
+        inner: &Inner,
+        inode: Inode,
+        rewriting: Rewriting,
+    ) -> io::Result<SimulatedOutput> {
+        let former = Some(inner.live.file(inode)?.bytes.len());
+        let comparison = Comparison::new(rewriting, Some(inner.stamp(inode)?));
+        let mut output = SimulatedOutput::new(disk, inode);
+        (output.former, output.comparison) = (former, comparison);
+        Ok(output)
+    }
+
+    /// The pieces to write: the bytes without the blocks that the file has.
+    fn pieces(&mut self) -> Vec<(usize, Vec<u8>)> {
+        let gathered = std::mem::take(&mut self.gathered);
+        let mut pieces: Vec<(usize, Vec<u8>)> = Vec::new();
+        for (number, block) in gathered.chunks(BLOCK).enumerate() {
+            let offset = number * BLOCK;
+            let is_whole = block.len() == BLOCK;
+            if is_whole && self.comparison.as_mut().is_some_and(|comparison| comparison.has(block)) {
+                continue;
+            }
+            match pieces.last_mut() {
+                Some((from, piece)) if *from + piece.len() == offset && piece.len() < PIECE => {
+                    piece.extend_from_slice(block);
+                }
+                _ => pieces.push((offset, block.to_vec())),
+            }
+        }
+        pieces
     }
 }
 
@@ -521,13 +591,13 @@ impl Write for SimulatedOutput {
 
 impl Output for SimulatedOutput {
     fn finish(&mut self) -> io::Result<()> {
-        for piece in std::mem::take(&mut self.gathered).chunks(PIECE) {
-            let offset = self.written;
-            self.disk.ask()?.happen(Event::Write { inode: self.inode, offset, bytes: piece.into() });
+        let length = self.gathered.len();
+        for (offset, piece) in self.pieces() {
             self.written += piece.len();
+            self.disk.ask()?.happen(Event::Write { inode: self.inode, offset, bytes: piece.into() });
         }
-        if self.former.is_some_and(|former| former > self.written) {
-            self.disk.ask()?.happen(Event::SetLength { inode: self.inode, length: self.written });
+        if self.former.is_some_and(|former| former > length) {
+            self.disk.ask()?.happen(Event::SetLength { inode: self.inode, length });
         }
         Ok(())
     }
@@ -538,6 +608,16 @@ impl Output for SimulatedOutput {
 
     fn identity(&self) -> Option<Identity> {
         Some(Identity(0, self.inode as u64))
+    }
+
+    fn written(&self) -> u64 {
+        self.written as u64
+    }
+
+    /// Does not look whether it was synced: a mutant asks after a failed sync.
+    fn known(&mut self) -> Option<Known> {
+        let stamp = self.disk.inner().stamp(self.inode).ok()?;
+        Some(self.comparison.take()?.into_known(stamp))
     }
 }
 

@@ -4,15 +4,18 @@
 //! They stand between the store and the disk, and no line of the store or of the reader knows of
 //! them. A check that the reader leaves out is a file that passes it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
 use super::scenarios::FAR;
 use crate::container::{Source, forge};
-use crate::store::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output};
+use crate::store::local::blocks::{Known, Rewriting};
+use crate::store::local::disk::{Disk, Growing, Hold, Identity, Locking, NewFile, Opening, Output, Stamp};
 use crate::store::{Log, name};
 
 /// A fault of the protocol.
@@ -52,13 +55,23 @@ pub(super) enum Mutant {
     MirrorNotRecorded,
     /// A restart takes the mirror for newer, and puts its generation in the place of a good one.
     MirrorTakenForNewer,
+    /// A block that changed is taken for one that the file has.
+    ChangedBlockLeftOut,
+    /// A file whose sync failed is written over, and its blocks are believed to be there.
+    BlocksKeptAfterFailedSync,
+    /// The same after a write that failed half-way.
+    BlocksKeptAfterFailedWrite,
+    /// A file that becomes shorter keeps the blocks behind its end, and has them when it grows.
+    BlocksBehindTheEndKept,
+    /// The blocks of one file are believed to be in another.
+    BlocksOfAnotherFile,
     /// Retention and pins do not wait for each other, and retention looks for pins only before it
     /// acts. The orders of threads find it, power cuts do not.
     #[cfg(shuttle)]
     PinsNotHeldNorLookedForAgain,
 }
 
-pub(super) const ALL: [Mutant; 25] = [
+pub(super) const ALL: [Mutant; 30] = [
     Mutant::FileNotSynced,
     Mutant::DirectoryNotSynced,
     Mutant::DirectoriesAboveNotSynced,
@@ -84,7 +97,16 @@ pub(super) const ALL: [Mutant; 25] = [
     Mutant::MirrorRetiredBeforePublishing,
     Mutant::MirrorNotRecorded,
     Mutant::MirrorTakenForNewer,
+    Mutant::ChangedBlockLeftOut,
+    Mutant::BlocksKeptAfterFailedSync,
+    Mutant::BlocksKeptAfterFailedWrite,
+    Mutant::BlocksBehindTheEndKept,
+    Mutant::BlocksOfAnotherFile,
 ];
+
+/// The place of the number in the file of a `u64`: no other part of the file depends on it but the
+/// checksums.
+const NUMBER: Range<usize> = 64..72;
 
 impl Mutant {
     /// Wraps the disk with the fault; without one, returns the disk itself.
@@ -112,6 +134,12 @@ struct Late {
     output: Option<Box<dyn Output>>,
     rename: Option<(PathBuf, PathBuf)>,
     has_saved: bool,
+    /// A file that could not be written, and the blocks that it would have.
+    failed: Option<(PathBuf, Known)>,
+    /// The blocks that each file ever had.
+    blocks: BTreeMap<u64, Vec<u128>>,
+    /// The blocks of the file that was written over last.
+    other: Option<Known>,
     /// True if a generation was retired just now.
     #[cfg_attr(not(shuttle), allow(dead_code, reason = "a mutant of the orders of threads reads it"))]
     has_retired: bool,
@@ -127,9 +155,28 @@ impl MutantDisk {
         names.iter().filter_map(|name| name::generation(name)).collect()
     }
 
-    fn output(&self, output: Box<dyn Output>, former: usize) -> Box<dyn Output> {
-        let is_far = false;
-        Box::new(MutantOutput { disk: self.clone(), output: Some(output), former, written: 0, is_far })
+    fn output(&self, path: &Path, output: Box<dyn Output>, former: usize) -> MutantOutput {
+        let (disk, path, output) = (self.clone(), path.to_owned(), Some(output));
+        MutantOutput { disk, path, output, former, number: None, written: 0, is_far: false }
+    }
+
+    /// The way to write over a file, with the fault.
+    fn rewriting(&self, rewriting: Rewriting) -> Rewriting {
+        let Rewriting::Changed(known) = rewriting else { return rewriting };
+        let other = self.0.late.lock().unwrap().other.replace(known.clone());
+        match other {
+            Some(mut other) if self.is(Mutant::BlocksOfAnotherFile) => {
+                other.stamp = known.stamp;
+                Rewriting::Changed(other)
+            }
+            _ => Rewriting::Changed(known),
+        }
+    }
+
+    fn number(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut number = vec![0; NUMBER.len()];
+        self.0.disk.open(path)?.read_exact_at(&mut number, NUMBER.start as u64)?;
+        Ok(number)
     }
 
     fn rename_late(&self) -> io::Result<()> {
@@ -164,15 +211,21 @@ impl Disk for MutantDisk {
             && let Some(newest) = self.generations(directory).last()
         {
             let path = directory.join(name::of_generation(*newest));
-            return Ok(NewFile { output: self.output(self.0.disk.recycle(&path)?, 0), path });
+            let output = self.output(&path, self.0.disk.recycle(&path, Rewriting::All)?, 0);
+            return Ok(NewFile { path, output: Box::new(output) });
+        }
+        let failed = self.0.late.lock().unwrap().failed.take();
+        if let Some((path, mut known)) = failed {
+            known.stamp = self.0.disk.stamp(&path)?.unwrap_or(known.stamp);
+            let output = self.0.disk.recycle(&path, Rewriting::Changed(known))?;
+            return Ok(NewFile { output: Box::new(self.output(&path, output, 0)), path });
         }
         let NewFile { path, output } = self.0.disk.create_temporary(directory)?;
         if directory.starts_with(FAR) && self.is(Mutant::MirrorFileNotSynced) {
-            let (disk, output, is_far) = (self.clone(), Some(output), true);
-            let output = Box::new(MutantOutput { disk, output, former: 0, written: 0, is_far });
-            return Ok(NewFile { path, output });
+            let output = MutantOutput { is_far: true, ..self.output(&path, output, 0) };
+            return Ok(NewFile { path, output: Box::new(output) });
         }
-        Ok(NewFile { path, output: self.output(output, 0) })
+        Ok(NewFile { output: Box::new(self.output(&path, output, 0)), path })
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -202,6 +255,10 @@ impl Disk for MutantDisk {
         self.0.disk.identity(path)
     }
 
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        self.0.disk.stamp(path)
+    }
+
     fn open_unpublished(&self, path: &Path, identity: Option<Identity>) -> io::Result<Box<dyn Source>> {
         self.0.disk.open_unpublished(path, identity)
     }
@@ -219,15 +276,18 @@ impl Disk for MutantDisk {
         self.0.disk.rename_to_temporary(from, directory)
     }
 
-    fn recycle(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+    fn recycle(&self, path: &Path, rewriting: Rewriting) -> io::Result<Box<dyn Output>> {
         self.rename_late()?;
         let former = usize::try_from(self.0.disk.open(path)?.length()).unwrap();
+        let rewriting = self.rewriting(rewriting);
+        let is_left_out = self.is(Mutant::ChangedBlockLeftOut) && matches!(rewriting, Rewriting::Changed(_));
+        let number = if is_left_out { Some(self.number(path)?) } else { None };
         let output = if self.is(Mutant::LinkedFileRecycled) {
-            self.0.disk.recycle_linked(path)
+            self.0.disk.recycle_linked(path, rewriting)
         } else {
-            self.0.disk.recycle(path)
+            self.0.disk.recycle(path, rewriting)
         };
-        Ok(self.output(output?, former))
+        Ok(Box::new(MutantOutput { number, ..self.output(path, output?, former) }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -269,6 +329,9 @@ impl Disk for MutantDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        if self.0.late.lock().unwrap().failed.as_ref().is_some_and(|(failed, _)| failed == path) {
+            return Ok(());
+        }
         self.0.disk.remove(path)
     }
 
@@ -388,8 +451,11 @@ impl Growing for NotSynced {
 #[derive(Debug)]
 struct MutantOutput {
     disk: MutantDisk,
+    path: PathBuf,
     output: Option<Box<dyn Output>>,
     former: usize,
+    /// The former number in the file, which stays.
+    number: Option<Vec<u8>>,
     written: usize,
     is_far: bool,
 }
@@ -398,12 +464,31 @@ impl MutantOutput {
     fn output(&mut self) -> io::Result<&mut Box<dyn Output>> {
         self.output.as_mut().ok_or_else(|| io::Error::other("it was synced"))
     }
+
+    /// Believes after a failure that the file has its blocks.
+    fn keep_after(&mut self, mutant: Mutant, outcome: io::Result<()>) -> io::Result<()> {
+        if outcome.is_err()
+            && self.disk.is(mutant)
+            && let Some(known) = self.output()?.known()
+        {
+            self.disk.0.late.lock().unwrap().failed = Some((self.path.clone(), known));
+        }
+        outcome
+    }
 }
 
 impl Write for MutantOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut bytes = bytes.to_vec();
+        for (place, byte) in (self.written..).zip(&mut bytes) {
+            if let Some(number) = &self.number
+                && NUMBER.contains(&place)
+            {
+                *byte = number[place - NUMBER.start];
+            }
+        }
         self.written += bytes.len();
-        self.output()?.write(bytes)
+        self.output()?.write(&bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -421,7 +506,7 @@ impl Output for MutantOutput {
         let ignored = self.disk.is(Mutant::FailedWriteIgnored);
         match self.output()?.finish() {
             Err(_) if ignored => Ok(()),
-            result => result,
+            result => self.keep_after(Mutant::BlocksKeptAfterFailedWrite, result),
         }
     }
 
@@ -438,11 +523,29 @@ impl Output for MutantOutput {
                 let output = self.output()?;
                 output.sync().or_else(|_| output.sync())
             }
-            _ => self.output()?.sync(),
+            _ => {
+                let outcome = self.output()?.sync();
+                self.keep_after(Mutant::BlocksKeptAfterFailedSync, outcome)
+            }
         }
     }
 
     fn identity(&self) -> Option<Identity> {
         self.output.as_ref().and_then(|output| output.identity())
+    }
+
+    fn written(&self) -> u64 {
+        self.output.as_ref().map_or(0, |output| output.written())
+    }
+
+    fn known(&mut self) -> Option<Known> {
+        let mut known = self.output.as_mut()?.known()?;
+        if self.disk.is(Mutant::BlocksBehindTheEndKept) {
+            let mut late = self.disk.0.late.lock().unwrap();
+            let blocks = late.blocks.entry(known.stamp.identity.1).or_default();
+            known.hashes.extend_from_slice(blocks.get(known.hashes.len()..).unwrap_or_default());
+            blocks.clone_from(&known.hashes);
+        }
+        Some(known)
     }
 }

@@ -51,12 +51,14 @@ impl Scenario {
     }
 }
 
-pub(super) const ALL: [Scenario; 20] = [
+pub(super) const ALL: [Scenario; 22] = [
     Scenario::new("the first save into a new tree of directories", 2, |bench| bench.saves(1)),
     Scenario::new("the second save", 2, |bench| bench.saves(2)),
     Scenario::new("recycled saves", 2, |bench| bench.saves(6)),
     Scenario::new("recycled saves of which one is kept", 1, |bench| bench.saves(5)),
     Scenario::new("three generations are kept", 3, |bench| bench.saves(6)),
+    Scenario::new("recycled saves of which a little changes", 1, |bench| bench.little_saves(12)),
+    Scenario::new("failed saves of which a little changes", 1, little_failures),
     Scenario::new("retention that removes several", 1, retention),
     Scenario::new("saves in the background", 2, background),
     Scenario::new("failed saves, each followed by another", 2, failures),
@@ -136,11 +138,33 @@ impl Bench {
     }
 
     pub(super) fn begin(&self) -> (u64, Metadata) {
-        let state = self.next.replace(self.next.get() + 1);
-        self.disk.note(Event::Began { state });
+        let state = self.began();
         // Files of different lengths, so that a recycled one grows or shrinks.
         let note = "=".repeat([40, 400, 0, 220, 130][usize::try_from(state % 5).unwrap()]);
         (state, Metadata::new().with("note", note))
+    }
+
+    fn began(&self) -> u64 {
+        let state = self.next.replace(self.next.get() + 1);
+        self.disk.note(Event::Began { state });
+        state
+    }
+
+    /// Saves a state whose file has most blocks of the one before. At each third one a part of the
+    /// others changes too. The file has an end of one of these lengths.
+    fn little_save(&self, checkpoints: &mut Checkpointer<u64>, ends: [usize; 6]) -> Result<(), Error> {
+        let state = self.began();
+        let letter = if (state / 3).is_multiple_of(2) { "a" } else { "b" };
+        let end = ends[usize::try_from(state % 6).unwrap()];
+        let note = "=".repeat(600) + &letter.repeat(end);
+        let generation = checkpoints.save_with(&state, Metadata::new().with("note", note))?.generation;
+        self.acknowledge(state, generation);
+        Ok(())
+    }
+
+    fn little_saves(&self, count: usize) -> Result<(), Error> {
+        let mut checkpoints = self.builder().open()?;
+        (0..count).try_for_each(|_| self.little_save(&mut checkpoints, [300, 300, 300, 300, 20, 20]))
     }
 
     pub(super) fn acknowledge(&self, state: u64, generation: u64) {
@@ -254,6 +278,24 @@ fn lost(bench: &Bench) -> Result<(), Error> {
         bench.disk.plan(None);
     }
     Ok(())
+}
+
+/// Each save that fails changes blocks that the next one does not: those must not be taken for
+/// written.
+fn little_failures(bench: &Bench) -> Result<(), Error> {
+    let mut checkpoints = bench.builder().open()?;
+    let mut save = || bench.little_save(&mut checkpoints, [300; 6]);
+    // The file of a save that fails was new two saves before, or blocks were left out in it. A
+    // multiple of three saves makes the one that fails the first with another letter.
+    let writes = (1..9).map(|place| (2, place, Fault::Errno(EIO)));
+    let syncs = [2, 5, 2, 5].map(|before| (before, 0, Fault::LosingSync));
+    for (before, place, fault) in writes.chain(syncs) {
+        (0..before).try_for_each(|_| save())?;
+        bench.disk.plan(Some((place, fault)));
+        let _ = save();
+        bench.disk.plan(None);
+    }
+    save()
 }
 
 fn cleaning(bench: &Bench) -> Result<(), Error> {
