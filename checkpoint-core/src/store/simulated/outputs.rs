@@ -149,8 +149,6 @@ fn older(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state
 }
 
 fn two_values(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
-    // A clone of an output without a file has none either, and two values cannot create one file.
-    advance(disk, state);
     for _ in 0..3 {
         let best = state.1.clone();
         state.2 = vec![best];
