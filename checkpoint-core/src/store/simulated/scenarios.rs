@@ -39,6 +39,8 @@ pub(super) struct Scenario {
     pub(super) path: &'static str,
     /// The program after a restart. It may acknowledge the state that it loads.
     pub(super) recover: fn(&Bench) -> Result<(), Error>,
+    /// True if its files have many blocks: a state takes long to make and to load.
+    pub(super) is_large: bool,
 }
 
 impl Scenario {
@@ -47,7 +49,7 @@ impl Scenario {
         keep: usize,
         run: fn(&Bench) -> Result<(), Error>,
     ) -> Scenario {
-        Scenario { name, keep, run, path: PATH, recover: Bench::recover }
+        Scenario { name, keep, run, path: PATH, recover: Bench::recover, is_large: false }
     }
 }
 
@@ -57,8 +59,14 @@ pub(super) const ALL: [Scenario; 22] = [
     Scenario::new("recycled saves", 2, |bench| bench.saves(6)),
     Scenario::new("recycled saves of which one is kept", 1, |bench| bench.saves(5)),
     Scenario::new("three generations are kept", 3, |bench| bench.saves(6)),
-    Scenario::new("recycled saves of which a little changes", 1, |bench| bench.little_saves(12)),
-    Scenario::new("failed saves of which a little changes", 1, little_failures),
+    Scenario {
+        is_large: true,
+        ..Scenario::new("recycled saves of which a little changes", 1, |bench| bench.little_saves(12))
+    },
+    Scenario {
+        is_large: true,
+        ..Scenario::new("failed saves of which a little changes", 1, little_failures)
+    },
     Scenario::new("retention that removes several", 1, retention),
     Scenario::new("saves in the background", 2, background),
     Scenario::new("failed saves, each followed by another", 2, failures),
