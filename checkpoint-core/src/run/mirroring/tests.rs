@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::container::Source;
-use crate::store::{Claim, Claiming, Directory, Draft, Home, Published, RealDisk, Sealed};
+use crate::store::scripted::{Request, Script, Scripted};
+use crate::store::{Directory, Home as _, RealDisk};
 use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -88,28 +88,24 @@ impl Bench {
     }
 }
 
-/// A directory that can be out of reach, as a file server or an object store.
-#[derive(Clone, Debug)]
+/// A directory can be out of reach, as a file server or an object store.
+#[derive(Default)]
 struct Flaky {
-    home: Arc<dyn Home>,
-    is_away: Arc<AtomicBool>,
-    is_read_only: Arc<AtomicBool>,
+    is_away: AtomicBool,
+    is_read_only: AtomicBool,
     /// The number of the listing that fails, counted down; 0 for none.
-    failing_listing: Arc<AtomicU64>,
-    /// The number of claims.
-    claims: Arc<AtomicU64>,
+    failing_listing: AtomicU64,
+    claims: AtomicU64,
     /// True while no request is answered.
-    hangs: Arc<(Mutex<bool>, Condvar)>,
+    hangs: Mutex<bool>,
+    is_answered: Condvar,
     /// True to answer none from the next name on that a generation is to get.
-    hangs_at_publish: Arc<AtomicBool>,
+    hangs_at_publish: AtomicBool,
 }
 
 impl Flaky {
-    fn new(path: &Path) -> Flaky {
-        let home = Arc::new(Directory::new(path, Arc::new(RealDisk::default())));
-        let (is_away, is_read_only, failing_listing, claims, hangs) = Default::default();
-        let hangs_at_publish = Arc::default();
-        Flaky { home, is_away, is_read_only, failing_listing, claims, hangs, hangs_at_publish }
+    fn at(path: &Path) -> Scripted<Flaky> {
+        Scripted::new(path, Flaky::default())
     }
 
     fn set_away(&self, is_away: bool) {
@@ -129,162 +125,34 @@ impl Flaky {
     }
 
     fn set_hangs(&self, hangs: bool) {
-        *self.hangs.0.lock().unwrap() = hangs;
-        self.hangs.1.notify_all();
+        *self.hangs.lock().unwrap() = hangs;
+        self.is_answered.notify_all();
     }
+}
 
-    /// Waits until the threads of programs have left it.
-    fn is_left(&self) {
-        while Arc::strong_count(&self.claims) > 1 {
-            std::thread::yield_now();
+impl Script for Flaky {
+    fn ask(&self, request: Request) -> io::Result<()> {
+        if matches!(request, Request::Has(_)) {
+            return Ok(());
         }
-    }
-
-    fn ask(&self) -> io::Result<()> {
-        drop(self.hangs.1.wait_while(self.hangs.0.lock().unwrap(), |hangs| *hangs).unwrap());
-        if self.is_away.load(Ordering::SeqCst) { Err(io::ErrorKind::NetworkDown.into()) } else { Ok(()) }
-    }
-
-    fn asked(&self) -> Result<(), Error> {
-        self.ask().map_err(|source| Error::io("ask", self.path(), source))
-    }
-}
-
-impl Home for Flaky {
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
-    fn location(&self, generation: u64) -> PathBuf {
-        self.home.location(generation)
-    }
-    fn check(&self) -> Result<(), Error> {
-        self.home.check()
-    }
-    fn generations(&self) -> Result<Vec<u64>, Error> {
-        self.asked()?;
-        let counted = self
-            .failing_listing
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |number| number.checked_sub(1));
-        if counted == Ok(1) {
-            return Err(Error::io("list", self.path(), io::ErrorKind::NetworkDown.into()));
+        if request == Request::Publish && self.hangs_at_publish.load(Ordering::SeqCst) {
+            self.set_hangs(true);
         }
-        self.home.generations()
-    }
-    fn set_aside(&self) -> Result<Vec<u64>, Error> {
-        self.home.set_aside()
-    }
-    fn has(&self, generation: u64) -> bool {
-        self.home.has(generation)
-    }
-    fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
-        self.ask()?;
-        self.home.open(generation)
-    }
-    fn pin(&self, generation: u64) -> Result<(), Error> {
-        self.asked()?;
-        self.home.pin(generation)
-    }
-    fn unpin(&self, generation: u64) -> Result<(), Error> {
-        self.home.unpin(generation)
-    }
-    fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
-        self.home.pinned(generations)
-    }
-    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
-        self.asked()?;
-        if self.is_read_only.load(Ordering::SeqCst) {
-            let source = io::ErrorKind::ReadOnlyFilesystem.into();
-            return Err(Error::writing("create", self.path(), source));
+        drop(self.is_answered.wait_while(self.hangs.lock().unwrap(), |hangs| *hangs).unwrap());
+        let count = |number: u64| number.checked_sub(1);
+        let fails = self.is_away.load(Ordering::SeqCst)
+            || request == Request::List
+                && self.failing_listing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(1);
+        if fails {
+            return Err(io::ErrorKind::NetworkDown.into());
         }
-        let claim = self.home.claim(claiming)?;
-        self.claims.fetch_add(1, Ordering::SeqCst);
-        let home = Flaky { home: Arc::clone(claim.home()), ..self.clone() };
-        Ok(Box::new(FlakyClaim { claim, home: Arc::new(home.clone()), flaky: home }))
-    }
-}
-
-#[derive(Debug)]
-struct FlakyClaim {
-    claim: Box<dyn Claim>,
-    home: Arc<dyn Home>,
-    flaky: Flaky,
-}
-
-impl Claim for FlakyClaim {
-    fn guard(&self) -> &Arc<crate::store::Guard> {
-        self.claim.guard()
-    }
-    fn home(&self) -> &Arc<dyn Home> {
-        &self.home
-    }
-    fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
-        self.flaky.asked()?;
-        let draft = self.claim.begin(generation)?;
-        Ok(Box::new(FlakyDraft { draft, flaky: self.flaky.clone() }))
-    }
-    fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
-        self.claim.keep_for_good(generation)
-    }
-    fn move_aside(&mut self, generation: u64) -> Result<(), Error> {
-        self.claim.move_aside(generation)
-    }
-    fn sync(&mut self) -> Result<(), Error> {
-        self.claim.sync()
-    }
-    fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
-        self.claim.remove_at_once(generation)
-    }
-    fn remove(&mut self, generation: u64) -> io::Result<bool> {
-        self.flaky.ask()?;
-        self.claim.remove(generation)
-    }
-}
-
-#[derive(Debug)]
-struct FlakyDraft {
-    draft: Box<dyn Draft>,
-    flaky: Flaky,
-}
-
-impl io::Write for FlakyDraft {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.draft.write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.draft.flush()
-    }
-}
-
-impl Draft for FlakyDraft {
-    fn path(&self) -> &Path {
-        self.draft.path()
-    }
-    fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Error> {
-        Ok(Box::new(FlakySealed { sealed: self.draft.seal()?, flaky: self.flaky }))
-    }
-}
-
-#[derive(Debug)]
-struct FlakySealed {
-    sealed: Box<dyn Sealed>,
-    flaky: Flaky,
-}
-
-impl Sealed for FlakySealed {
-    fn path(&self) -> &Path {
-        self.sealed.path()
-    }
-    fn open(&self) -> io::Result<Option<Box<dyn Source>>> {
-        self.sealed.open()
-    }
-    fn publish(self: Box<Self>) -> Published {
-        if self.flaky.hangs_at_publish.load(Ordering::SeqCst) {
-            self.flaky.set_hangs(true);
+        if request == Request::Claim {
+            if self.is_read_only.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            }
+            self.claims.fetch_add(1, Ordering::SeqCst);
         }
-        match self.flaky.asked() {
-            Ok(()) => self.sealed.publish(),
-            Err(error) => Published { is_there: false, outcome: Err(error) },
-        }
+        Ok(())
     }
 }
 
@@ -394,7 +262,7 @@ fn damage_is_not_mirrored() {
 #[test]
 fn a_mirror_that_is_away_fails_no_save_and_is_told_once() {
     let bench = bench();
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     checkpoints.save(&1).unwrap();
     checkpoints.wait_for_mirror(LONG).unwrap();
@@ -424,7 +292,7 @@ fn a_mirror_that_is_away_fails_no_save_and_is_told_once() {
 fn a_mirror_that_is_away_at_the_start_gets_its_copies_later() {
     let bench = bench();
     bench.run(1..=2);
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     far.set_away(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     for state in 3..=9 {
@@ -443,7 +311,7 @@ fn an_empty_directory_is_no_first_start_while_its_mirror_is_away() {
     let bench = bench();
     bench.run(1..=2);
     fs::remove_dir_all(&bench.near).unwrap();
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     far.set_away(true);
     let error = bench.builder(Mirror::in_home(far.clone())).open().unwrap_err();
     assert!(matches!(error, Error::MirrorUnreachable { .. }), "{error}");
@@ -498,7 +366,7 @@ fn a_kill_before_the_first_copy_after_a_restore_is_no_other_run() {
             fs::create_dir(&bench.near).unwrap();
             fs::copy(file(&bench.far, 2), file(&bench.near, 2)).unwrap();
         }
-        let far = Flaky::new(&bench.far);
+        let far = Flaky::at(&bench.far);
         let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
         assert_eq!(checkpoints.load().unwrap(), Some(2));
         far.set_away(true);
@@ -579,7 +447,7 @@ fn a_run_that_went_on_alone_does_not_overwrite_the_mirror() {
     fs::remove_dir_all(&bench.near).unwrap();
     fs::rename(&old, &bench.near).unwrap();
     // The older directory goes on while the mirror is away.
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     far.set_away(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     checkpoints.save(&40).unwrap();
@@ -601,7 +469,7 @@ fn a_run_that_began_behind_its_mirror_sends_nothing() {
     bench.run(4..=6);
     fs::remove_dir_all(&bench.near).unwrap();
     fs::rename(&old, &bench.near).unwrap();
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     far.set_away(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(3));
@@ -688,7 +556,7 @@ fn the_last_generation_of_a_run_arrives_whatever_the_rule() {
 #[test]
 fn a_run_ends_though_its_mirror_is_away_and_says_so() {
     let bench = bench();
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     checkpoints.save(&1).unwrap();
     checkpoints.wait_for_mirror(LONG).unwrap();
@@ -737,7 +605,7 @@ fn a_generation_that_was_discarded_does_not_come_back() {
 fn nothing_is_discarded_while_the_mirror_is_away() {
     let bench = bench();
     bench.run(1..=2);
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     far.set_away(true);
     checkpoints.discard_newer(1).unwrap_err();
@@ -760,7 +628,7 @@ fn settings_that_make_no_sense_are_refused() {
         let error = bench.builder(mirror).open().unwrap_err();
         assert!(matches!(error, Error::InvalidSetting { .. }) && error.to_string().contains(text), "{error}");
     }
-    let error = Checkpointer::<u64>::builder_in(Flaky::new(&bench.near)).mirror(to()).open().unwrap_err();
+    let error = Checkpointer::<u64>::builder_in(Flaky::at(&bench.near)).mirror(to()).open().unwrap_err();
     assert!(error.to_string().contains("only a directory of this machine"), "{error}");
 }
 
@@ -802,7 +670,7 @@ fn no_older_generation_is_loaded_while_the_mirror_is_away() {
         let bench = bench();
         bench.run(1..=3);
         damage(&bench.near, 3);
-        let far = Flaky::new(&bench.far);
+        let far = Flaky::at(&bench.far);
         far.set_away(is_away_at_start);
         let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
         far.set_away(true);
@@ -819,7 +687,7 @@ fn no_older_generation_is_loaded_while_the_mirror_is_away() {
 fn nothing_is_taken_from_a_mirror_of_another_run() {
     let bench = bench();
     bench.older_than_its_mirror();
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     far.set_away(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     checkpoints.save(&40).unwrap();
@@ -931,7 +799,7 @@ fn damage_found_by_a_restart_does_not_count_at_the_mirror() {
 fn a_mirror_that_cannot_be_written_stops_no_program() {
     let bench = bench();
     bench.run(1..=2);
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     far.set_read_only(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(2));
@@ -947,7 +815,7 @@ fn a_listing_that_fails_once_skips_no_comparison() {
     for number in 1.. {
         let bench = bench();
         bench.older_than_its_mirror();
-        let far = Flaky::new(&bench.far);
+        let far = Flaky::at(&bench.far);
         far.set_failing_listing(number);
         let opened = bench.builder(Mirror::in_home(far.clone())).open();
         if bench.warned("gets no copies for now") == 0 {
@@ -970,7 +838,7 @@ fn no_mirror_is_taken_from_the_run_that_has_it() {
     let bench = bench();
     bench.older_than_its_mirror();
     // It went on while the mirror was away, and finds it with more.
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     far.set_away(true);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
     far.set_away(false);
@@ -989,7 +857,7 @@ fn no_mirror_is_taken_from_the_run_that_has_it() {
 #[test]
 fn a_mirror_that_never_answers_holds_no_program_for_good() {
     let bench = bench();
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     let soon = Duration::from_millis(300);
     let builder = || bench.builder(Mirror::in_home(far.clone()).patience(soon));
     far.set_hangs(true);
@@ -999,7 +867,7 @@ fn a_mirror_that_never_answers_holds_no_program_for_good() {
     assert!(text.contains("no answer within 300ms"), "{text}");
     assert_eq!(text.matches("could not open the mirror").count(), 1, "{text}");
     far.set_hangs(false);
-    far.is_left();
+    far.wait_until_left();
 
     bench.run([1, 2]);
     let mut checkpoints = builder().open().unwrap();
@@ -1019,7 +887,7 @@ fn a_mirror_that_never_answers_holds_no_program_for_good() {
 #[test]
 fn a_thread_that_is_left_behind_changes_no_directory_any_more() {
     let bench = bench();
-    let far = Flaky::new(&bench.far);
+    let far = Flaky::at(&bench.far);
     let soon = Duration::from_millis(50);
     let mirror = Mirror::in_home(far.clone()).wait_at_finish(Duration::ZERO).patience(soon);
     bench.run([1]);
@@ -1034,7 +902,7 @@ fn a_thread_that_is_left_behind_changes_no_directory_any_more() {
     // It is sent as far as its name, where the mirror hangs.
     far.hangs_at_publish.store(true, Ordering::SeqCst);
     checkpoints.save(&2).unwrap();
-    while !*far.hangs.0.lock().unwrap() {
+    while !*far.hangs.lock().unwrap() {
         std::thread::yield_now();
     }
     drop(checkpoints);
@@ -1044,7 +912,7 @@ fn a_thread_that_is_left_behind_changes_no_directory_any_more() {
     let mut another = bench.plain(&bench.near).open().unwrap();
     far.hangs_at_publish.store(false, Ordering::SeqCst);
     far.set_hangs(false);
-    far.is_left();
+    far.wait_until_left();
     assert_eq!(records(), left);
     another.save(&3).unwrap();
 }
@@ -1055,7 +923,7 @@ fn no_name_at_a_mirror_ends_the_saves_of_a_program() {
         let bench = bench();
         bench.run(1..=3);
         fs::write(file(&bench.far, u64::MAX), "no checkpoint").unwrap();
-        let far = Flaky::new(&bench.far);
+        let far = Flaky::at(&bench.far);
         far.set_away(is_away_at_start);
         let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
         far.set_away(false);

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use super::pace::tests::FakeClock;
 use super::*;
 use crate::container::{Compression, Source};
 use crate::store::faults::{EIO, Fault, FaultyDisk};
-use crate::store::{Directory, Draft, Published, RealDisk, Sealed, Settings, Writer};
+use crate::store::scripted::{Script, Scripted};
+use crate::store::{Directory, RealDisk, Settings, Writer};
 use crate::{CheckpointReader, Checkpointer};
 
 fn far(near: &Path, far: &Path, wanted: Wanted, per_second: Option<u64>, protection: &Protection) -> Mirror {
@@ -242,23 +242,15 @@ fn what_is_pinned_on_one_level_keeps_both_from_a_discard() {
     assert_eq!(mirror.home().generations().unwrap(), [1]);
 }
 
-/// A directory of which one read gives a wrong byte once, or whose drafts get one.
-#[derive(Clone, Debug)]
+/// One read of a directory gives a wrong byte once, or its drafts get one.
+#[derive(Default)]
 struct Wrong {
-    home: Arc<dyn Home>,
     /// The number of the opening with a wrong read, counted down; 0 for none.
-    opening: Arc<AtomicU64>,
+    opening: AtomicU64,
     /// True to write a wrong byte.
     writes: bool,
     /// True if drafts cannot be read, as those of a store.
     is_closed: bool,
-}
-
-impl Wrong {
-    fn new(path: &Path) -> Wrong {
-        let home = Arc::new(Directory::new(path, Arc::new(RealDisk::default())));
-        Wrong { home, opening: Arc::default(), writes: false, is_closed: false }
-    }
 }
 
 /// The place of the wrong byte: in the middle, where no likeness looks.
@@ -282,118 +274,21 @@ impl Source for WrongSource {
     }
 }
 
-impl Home for Wrong {
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
-    fn location(&self, generation: u64) -> PathBuf {
-        self.home.location(generation)
-    }
-    fn check(&self) -> Result<(), Error> {
-        self.home.check()
-    }
-    fn generations(&self) -> Result<Vec<u64>, Error> {
-        self.home.generations()
-    }
-    fn set_aside(&self) -> Result<Vec<u64>, Error> {
-        self.home.set_aside()
-    }
-    fn has(&self, generation: u64) -> bool {
-        self.home.has(generation)
-    }
-    fn open(&self, generation: u64) -> io::Result<Box<dyn Source>> {
-        let source = self.home.open(generation)?;
+impl Script for Wrong {
+    fn opened(&self, source: Box<dyn Source>) -> Box<dyn Source> {
         let counted = self.opening.fetch_update(SeqCst, SeqCst, |number| number.checked_sub(1));
-        if counted == Ok(1) { Ok(Box::new(WrongSource(source, AtomicU64::new(0)))) } else { Ok(source) }
+        if counted == Ok(1) { Box::new(WrongSource(source, AtomicU64::new(0))) } else { source }
     }
-    fn pin(&self, generation: u64) -> Result<(), Error> {
-        self.home.pin(generation)
-    }
-    fn unpin(&self, generation: u64) -> Result<(), Error> {
-        self.home.unpin(generation)
-    }
-    fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
-        self.home.pinned(generations)
-    }
-    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
-        Ok(Box::new(WrongClaim(self.home.claim(claiming)?, self.clone())))
-    }
-}
 
-#[derive(Debug)]
-struct WrongClaim(Box<dyn Claim>, Wrong);
-
-impl Claim for WrongClaim {
-    fn guard(&self) -> &Arc<Guard> {
-        self.0.guard()
-    }
-    fn home(&self) -> &Arc<dyn Home> {
-        self.0.home()
-    }
-    fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
-        Ok(Box::new(WrongDraft { draft: self.0.begin(generation)?, wrong: self.1.clone(), written: 0 }))
-    }
-    fn keep_for_good(&self, generation: u64) -> Result<(), Error> {
-        self.0.keep_for_good(generation)
-    }
-    fn move_aside(&mut self, generation: u64) -> Result<(), Error> {
-        self.0.move_aside(generation)
-    }
-    fn sync(&mut self) -> Result<(), Error> {
-        self.0.sync()
-    }
-    fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
-        self.0.remove_at_once(generation)
-    }
-    fn remove(&mut self, generation: u64) -> io::Result<bool> {
-        self.0.remove(generation)
-    }
-}
-
-#[derive(Debug)]
-struct WrongDraft {
-    draft: Box<dyn Draft>,
-    wrong: Wrong,
-    written: u64,
-}
-
-impl io::Write for WrongDraft {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut bytes = bytes.to_vec();
-        let place = PLACE.checked_sub(self.written).and_then(|place| usize::try_from(place).ok());
-        if let Some(byte) = place.and_then(|place| bytes.get_mut(place)).filter(|_| self.wrong.writes) {
+    fn write(&self, offset: u64, bytes: &mut [u8]) {
+        let place = PLACE.checked_sub(offset).and_then(|place| usize::try_from(place).ok());
+        if let Some(byte) = place.and_then(|place| bytes.get_mut(place)).filter(|_| self.writes) {
             *byte ^= 1;
         }
-        let written = self.draft.write(&bytes)?;
-        self.written += written as u64;
-        Ok(written)
     }
-    fn flush(&mut self) -> io::Result<()> {
-        self.draft.flush()
-    }
-}
 
-impl Draft for WrongDraft {
-    fn path(&self) -> &Path {
-        self.draft.path()
-    }
-    fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Error> {
-        Ok(Box::new(WrongSealed(self.draft.seal()?, self.wrong.is_closed)))
-    }
-}
-
-#[derive(Debug)]
-struct WrongSealed(Box<dyn Sealed>, bool);
-
-impl Sealed for WrongSealed {
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-    fn open(&self) -> io::Result<Option<Box<dyn Source>>> {
-        if self.1 { Ok(None) } else { self.0.open() }
-    }
-    fn publish(self: Box<Self>) -> Published {
-        self.0.publish()
+    fn is_closed(&self) -> bool {
+        self.is_closed
     }
 }
 
@@ -408,9 +303,9 @@ fn nothing_is_published_at_a_mirror_but_what_was_verified() {
     for (opening, writes, is_closed) in [(1, false, false), (1, false, true), (0, true, false)] {
         let case = format!("{opening} {writes} {is_closed}");
         let to = directory.path().join(&case);
-        let near = Wrong::new(&path);
-        let wrong = Wrong { writes, is_closed, ..Wrong::new(&to) };
-        let reach = |home: Wrong| {
+        let near = Scripted::new(&path, Wrong::default());
+        let right = || Scripted::new(&to, Wrong::default());
+        let reach = |home: Scripted<Wrong>| {
             let far = Far {
                 home: Arc::new(home),
                 is_directory: true,
@@ -423,15 +318,15 @@ fn nothing_is_published_at_a_mirror_but_what_was_verified() {
             let near = Near { home: Arc::new(near.clone()), disk, guard: None };
             far.reach(&near, true).unwrap().0
         };
-        assert_eq!(reach(Wrong::new(&to)).update(1, true, &clock()).unwrap().copied, [1], "{case}");
-        let mut mirror = reach(wrong);
+        assert_eq!(reach(right()).update(1, true, &clock()).unwrap().copied, [1], "{case}");
+        let mut mirror = reach(Scripted::new(&to, Wrong { writes, is_closed, ..Wrong::default() }));
         near.opening.store(opening, SeqCst);
         let error = mirror.update(2, true, &clock()).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{case}: {error}");
         assert_eq!(mirror.home().generations().unwrap(), [1], "{case}");
         drop(mirror);
         // It was no damage of the original.
-        assert_eq!(reach(Wrong::new(&to)).update(2, true, &clock()).unwrap().copied, [2], "{case}");
+        assert_eq!(reach(right()).update(2, true, &clock()).unwrap().copied, [2], "{case}");
         for entry in std::fs::read_dir(&path).unwrap() {
             let path = entry.unwrap().path();
             if crate::store::name::is_of_mirror(path.file_name().unwrap()) {

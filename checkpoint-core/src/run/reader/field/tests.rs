@@ -1,20 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::container::Source;
-use crate::store::{Claim, Claiming, Directory, Home, RealDisk};
+use crate::store::scripted::{Script, Scripted};
 use crate::{Checkpointer, Protection};
 
-/// A directory that notes the bytes that are read of its files.
-#[derive(Clone, Debug)]
-struct Noting {
-    directory: Directory,
-    read: Arc<Mutex<Vec<Range<u64>>>>,
-}
+/// The bytes of the files of a directory that are read.
+#[derive(Default)]
+struct Reads(Arc<Mutex<Vec<Range<u64>>>>);
 
 struct NotingSource {
     source: Box<dyn Source>,
@@ -32,62 +29,16 @@ impl Source for NotingSource {
     }
 }
 
-impl Noting {
-    fn at(path: &Path) -> Noting {
-        let directory = Directory::new(path, Arc::new(RealDisk::default()));
-        Noting { directory, read: Arc::default() }
-    }
-
-    /// The bytes that were read since the last call.
-    fn taken(&self) -> Vec<Range<u64>> {
-        std::mem::take(&mut self.read.lock().unwrap())
+impl Script for Reads {
+    fn opened(&self, source: Box<dyn Source>) -> Box<dyn Source> {
+        Box::new(NotingSource { source, read: Arc::clone(&self.0) })
     }
 }
 
-impl Home for Noting {
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn location(&self, generation: u64) -> PathBuf {
-        self.directory.location(generation)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.directory.check()
-    }
-
-    fn generations(&self) -> Result<Vec<u64>, Error> {
-        self.directory.generations()
-    }
-
-    fn set_aside(&self) -> Result<Vec<u64>, Error> {
-        self.directory.set_aside()
-    }
-
-    fn has(&self, generation: u64) -> bool {
-        self.directory.has(generation)
-    }
-
-    fn open(&self, generation: u64) -> std::io::Result<Box<dyn Source>> {
-        let source = self.directory.open(generation)?;
-        Ok(Box::new(NotingSource { source, read: Arc::clone(&self.read) }))
-    }
-
-    fn pin(&self, generation: u64) -> Result<(), Error> {
-        self.directory.pin(generation)
-    }
-
-    fn unpin(&self, generation: u64) -> Result<(), Error> {
-        self.directory.unpin(generation)
-    }
-
-    fn pinned(&self, generations: &[u64]) -> BTreeSet<u64> {
-        self.directory.pinned(generations)
-    }
-
-    fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
-        self.directory.claim(claiming)
+impl Reads {
+    /// The bytes that were read since the last call.
+    fn taken(&self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
@@ -105,7 +56,7 @@ fn a_field_is_read_without_the_other_arrays() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     Checkpointer::open(&path).unwrap().save(&state(16, MIB)).unwrap();
-    let home = Noting::at(&path);
+    let home = Scripted::new(&path, Reads::default());
     let mut reader = CheckpointReader::<State>::open_in(home.clone()).unwrap();
     // The place of the array, from the whole file.
     let container = reader.container(1).unwrap();
