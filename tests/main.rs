@@ -50,6 +50,8 @@ mod numbered_names;
 mod numpy;
 mod other_readers;
 mod outputs;
+mod outputs_files;
+mod outputs_together;
 mod outside_program;
 mod pipeline;
 mod pipeline_files;

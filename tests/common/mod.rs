@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use checkpointed::{LoadReport, checkpointed};
 
+pub(crate) mod chain;
 pub(crate) mod forge;
 #[cfg(unix)]
 pub(crate) mod fork;
