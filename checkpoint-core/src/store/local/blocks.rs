@@ -11,13 +11,16 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::hint::black_box;
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use twox_hash::XxHash3_128;
 
 use super::disk::{Disk, Stamp};
+use crate::base::limits::BLOCK;
 
 /// The number of saves after which a file is written whole, so that an unnoticed change of the file
 /// does not stay.
@@ -28,6 +31,9 @@ const PAYS_BELOW: u64 = 60;
 
 /// … and the number of saves that then go without it.
 const PAUSE: u32 = 8;
+
+/// The time to hash a block within which the comparison pays: disks write a gigabyte a second.
+const PAYS_WITHIN: Duration = Duration::from_micros(64);
 
 /// The greatest number of files whose blocks are known, each of which takes 1/4096 of its length.
 const FILES: usize = 64;
@@ -100,10 +106,7 @@ impl Comparison {
 
     /// Notes the next block. Returns true if the file has it already.
     pub(crate) fn has(&mut self, block: &[u8]) -> bool {
-        // The seed is drawn for each process: no state can be made whose blocks have equal hashes.
-        static SEED: OnceLock<u64> = OnceLock::new();
-        let seed = *SEED.get_or_init(|| RandomState::new().hash_one(()));
-        let hash = XxHash3_128::oneshot_with_seed(seed, block);
+        let hash = hash(block);
         let has = self.former.get(self.hashes.len()) == Some(&hash);
         self.hashes.push(hash);
         has
@@ -113,6 +116,27 @@ impl Comparison {
     pub(crate) fn into_known(self, stamp: Stamp) -> Known {
         Known { stamp, hashes: self.hashes, compared: self.compared }
     }
+}
+
+fn hash(block: &[u8]) -> u128 {
+    // The seed is drawn for each process: no state can be made whose blocks have equal hashes.
+    static SEED: OnceLock<u64> = OnceLock::new();
+    let seed = *SEED.get_or_init(|| RandomState::new().hash_one(()));
+    XxHash3_128::oneshot_with_seed(seed, block)
+}
+
+/// True if a hash takes less than a write. In a build without optimisation it takes ten times more.
+fn pays() -> bool {
+    static PAYS: OnceLock<bool> = OnceLock::new();
+    *PAYS.get_or_init(|| {
+        let block = vec![1; BLOCK];
+        // The machine may be busy with something else at one moment, and is not at all of them.
+        (0..8).any(|_| {
+            let begun = Instant::now();
+            black_box(hash(black_box(&block)));
+            begun.elapsed() <= PAYS_WITHIN
+        })
+    })
 }
 
 /// The known blocks of the files of a claim.
@@ -128,7 +152,7 @@ pub(super) struct KnownFiles {
 impl KnownFiles {
     /// The way to write over a file, whose blocks are these as far as they are known.
     pub(super) fn rewriting(&self, known: Option<Known>) -> Rewriting {
-        if self.pause > 0 {
+        if self.pause > 0 || !pays() {
             return Rewriting::All;
         }
         match known {
