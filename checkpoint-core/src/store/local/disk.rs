@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -101,6 +102,22 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity(pub(crate) u64, pub(crate) u64);
 
+impl Identity {
+    /// The identity of a file, whatever its names.
+    pub(super) fn of(metadata: &fs::Metadata) -> Option<Identity> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Some(Identity(metadata.dev(), metadata.ino()))
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            None
+        }
+    }
+}
+
 /// Tells whether a file is as it was: any change of its bytes gives it another stamp, and so do
 /// most other changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +133,26 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// The stamp of a file; `None` where its times tell too little.
+    pub(super) fn of(metadata: &fs::Metadata) -> Option<Stamp> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let stamp = Stamp {
+                identity: Identity::of(metadata)?,
+                length: metadata.len(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            };
+            stamp.has_fine_times().then_some(stamp)
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            None
+        }
+    }
+
     /// False where the times are whole seconds: a change within the second of the last one would
     /// have the same times. A file whose fine times are whole by chance is only written whole.
     #[cfg_attr(not(unix), allow(dead_code, reason = "there are no stamps"))]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::disk::{Growing, Identity, Opening};
 use super::output::write_all_at;
-use super::real::{identity, must_be_regular};
+use super::real::must_be_regular;
 use crate::store::process::Process;
 
 /// Opens a regular file. Follows a symbolic link: the user chose the place of the file.
@@ -81,6 +81,6 @@ impl Growing for GrowingFile {
     }
 
     fn identity(&self) -> io::Result<Option<Identity>> {
-        Ok(identity(&self.file.metadata()?))
+        Ok(Identity::of(&self.file.metadata()?))
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::Identity;
 use super::output::check_limit;
-use super::real::{Access, has_one_name, identity, must_be_regular, no_follow_no_wait};
+use super::real::{Access, has_one_name, must_be_regular, no_follow_no_wait};
 use crate::store::{Log, name};
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl FileLog {
         let file = open(path)?;
         access.grant(&file);
         let directory = path.parent().unwrap_or(Path::new("/"));
-        let place = identity(&directory.metadata()?);
+        let place = Identity::of(&directory.metadata()?);
         if has_one_name(&must_be_regular(&file)?) {
             return Ok(FileLog { file, path: path.to_owned(), access, directory: place });
         }
@@ -44,7 +44,7 @@ impl FileLog {
     /// Opens the file again, which was linked or removed, but no file of another directory.
     fn reopen(&mut self) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
-        if identity(&directory.metadata()?) != self.directory {
+        if Identity::of(&directory.metadata()?) != self.directory {
             return Err(io::Error::other("another directory took the place of the one that was opened"));
         }
         *self = FileLog::open(&self.path, self.access)?;

@@ -17,8 +17,7 @@ use std::thread::JoinHandle;
 
 use super::blocks::{Comparison, Known};
 use super::buffers::{BUFFERS, Buffer, Buffers};
-use super::disk::{Identity, Output};
-use super::real::{identity, stamp};
+use super::disk::{Identity, Output, Stamp};
 #[cfg(unix)]
 use crate::base::host::file_size_limit;
 use crate::base::limits::BLOCK;
@@ -213,7 +212,7 @@ impl Output for FileOutput {
     }
 
     fn identity(&self) -> Option<Identity> {
-        self.file.metadata().ok().and_then(|metadata| identity(&metadata))
+        self.file.metadata().ok().and_then(|metadata| Identity::of(&metadata))
     }
 
     fn written(&self) -> u64 {
@@ -222,7 +221,7 @@ impl Output for FileOutput {
 
     fn known(&mut self) -> Option<Known> {
         let comparison = self.comparison.take_if(|_| self.is_synced)?;
-        let stamp = stamp(&self.file.metadata().ok()?)?;
+        let stamp = Stamp::of(&self.file.metadata().ok()?)?;
         (stamp.length == self.position).then(|| comparison.into_known(stamp))
     }
 }

@@ -249,8 +249,7 @@ impl Disk for RealDisk {
         options.read(true).write(true);
         no_follow_no_wait(&mut options);
         let file = options.open(path)?;
-        let metadata = must_be_regular(&file)?;
-        if !self.access.is_as_created(&metadata) {
+        if !self.access.is_as_created(&must_be_regular(&file)?) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "it can be reached under another name, or by another user",
@@ -258,9 +257,9 @@ impl Disk for RealDisk {
         }
         // Readers hold a shared lock. Ours goes when the file is closed, before it is published.
         file.try_lock()?;
-        // A reader may have had it until now, and a writer too.
-        let metadata = if let Rewriting::Changed(_) = rewriting { file.metadata()? } else { metadata };
-        let comparison = Comparison::new(rewriting, stamp(&metadata));
+        // Another program may have written to it until now.
+        let metadata = file.metadata()?;
+        let comparison = Comparison::new(rewriting, Stamp::of(&metadata));
         let (buffers, former) = (self.buffers.clone(), metadata.len());
         Ok(Box::new(FileOutput::new(file, former, buffers, self.set_direct, comparison)))
     }
@@ -296,11 +295,11 @@ impl Disk for RealDisk {
     }
 
     fn identity(&self, path: &Path) -> io::Result<Option<Identity>> {
-        Ok(identity(&fs::symlink_metadata(path)?))
+        Ok(Identity::of(&fs::symlink_metadata(path)?))
     }
 
     fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
-        Ok(stamp(&fs::symlink_metadata(path)?))
+        Ok(Stamp::of(&fs::symlink_metadata(path)?))
     }
 
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
@@ -344,7 +343,7 @@ impl Disk for RealDisk {
 
     fn open_unpublished(&self, path: &Path, expected: Option<Identity>) -> io::Result<Box<dyn Source>> {
         let (file, metadata) = open_regular(path)?;
-        if expected.is_some() && identity(&metadata) != expected {
+        if expected.is_some() && Identity::of(&metadata) != expected {
             return Err(io::ErrorKind::NotFound.into());
         }
         Ok(Box::new(FileSource::new(file, metadata.len())))
@@ -400,44 +399,10 @@ pub(super) fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
 }
 
-/// The identity of a file, whatever its names.
-pub(super) fn identity(metadata: &fs::Metadata) -> Option<Identity> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        Some(Identity(metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        None
-    }
-}
-
-/// The stamp of a file; `None` where its times tell too little.
-pub(super) fn stamp(metadata: &fs::Metadata) -> Option<Stamp> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let stamp = Stamp {
-            identity: identity(metadata)?,
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        };
-        stamp.has_fine_times().then_some(stamp)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        None
-    }
-}
-
 /// True if both belong to one file, whatever its names; where that is unknown, if both are of one
 /// kind.
 pub(super) fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
-    identity(one) == identity(other) && one.file_type() == other.file_type()
+    Identity::of(one) == Identity::of(other) && one.file_type() == other.file_type()
 }
 
 /// True if a file has only one name.

@@ -262,7 +262,7 @@ fn a_save_that_need_not_be_durable_leaves_nothing_out() {
 
 fn known(length: u64, compared: u32) -> Known {
     let file = tempfile::tempfile().unwrap();
-    let stamp = crate::store::local::real::stamp(&file.metadata().unwrap()).unwrap();
+    let stamp = Stamp::of(&file.metadata().unwrap()).unwrap();
     Known { stamp: Stamp { length, ..stamp }, hashes: Vec::new(), compared }
 }
 
