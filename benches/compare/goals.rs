@@ -44,6 +44,8 @@ impl Goals {
             |what, over, under, limit| self.ratio(&format!("{title}: {what}"), loads, over, under, limit);
         goal("load / std::fs::read", ours::LOAD, raw::READ_FRESH, 1.0);
         goal("load_into / read into warm memory", ours::LOAD_INTO, raw::READ_WARM, 1.4);
+        goal("load, not cached / read in pieces of 1 MiB", ours::LOAD_COLD, raw::READ_PIECES_COLD, 1.2);
+        goal("load, not cached / O_DIRECT reads by two threads", ours::LOAD_COLD, raw::READ_DIRECT_COLD, 1.2);
     }
 
     pub(crate) fn counter(&mut self, saves: &[Measured]) {

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use memmap2::MmapMut;
@@ -23,6 +25,10 @@ pub(crate) const NEW_FILE: &str = "raw: new file + write + fsync";
 pub(crate) const READ_WARM: &str = "raw: read into warm memory";
 pub(crate) const READ_FRESH: &str = "raw: std::fs::read";
 pub(crate) const READ_COLD: &str = "raw: std::fs::read, not cached";
+/// As `dd bs=1M`: through the system's cache, into one warm buffer.
+pub(crate) const READ_PIECES_COLD: &str = "raw: read in pieces of 1 MiB, not cached";
+/// Past the system's cache, into one huge page of each thread.
+pub(crate) const READ_DIRECT_COLD: &str = "raw: O_DIRECT reads by two threads, not cached";
 
 /// The length of a direct write. This disk is at its fastest with 1 to 8 MiB; one buffer stays
 /// warm.
@@ -165,8 +171,9 @@ impl Limits {
 pub(crate) fn reads(path: &Path) -> Outcome<Vec<Case<'static>>> {
     let length = usize::try_from(fs::metadata(path)?.len())?;
     let mut warm = vec![1_u8; length];
-    let path = [path.to_owned(), path.to_owned(), path.to_owned()];
-    let [one, two, three] = path;
+    let path = path.to_owned();
+    let [one, two, three, four, five] = std::array::from_fn(|_| path.clone());
+    let mut buffers = [Buffer::new(true)?, Buffer::new(true)?];
     Ok(vec![
         Case::new(READ_WARM, move || {
             cache(&one)?;
@@ -181,7 +188,37 @@ pub(crate) fn reads(path: &Path) -> Outcome<Vec<Case<'static>>> {
             forget(&three)?;
             Ok(timed(|| Ok(fs::read(&three)?))?.0)
         }),
+        Case::new(READ_PIECES_COLD, move || {
+            forget(&four)?;
+            Ok(timed(|| cache(&four))?.0)
+        }),
+        Case::new(READ_DIRECT_COLD, move || {
+            forget(&five)?;
+            Ok(timed(|| read_direct(&five, length, &mut buffers))?.0)
+        }),
     ])
+}
+
+/// Reads a file past the system's cache, with one thread for each buffer.
+fn read_direct(path: &Path, length: usize, buffers: &mut [Buffer]) -> Outcome<()> {
+    let file = open_direct(path)?;
+    let next = AtomicUsize::new(0);
+    let read = |buffer: &mut Buffer| -> std::io::Result<()> {
+        loop {
+            let offset = next.fetch_add(CHUNK, Ordering::Relaxed);
+            if offset >= length {
+                return Ok(());
+            }
+            // The last read is shorter than the buffer.
+            file.read_at(buffer.bytes(), offset as u64)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = buffers.iter_mut().map(|buffer| scope.spawn(|| read(buffer))).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?.map_err(Into::into))
+    })
 }
 
 /// Loads the file into the system's cache.

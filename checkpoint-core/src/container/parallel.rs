@@ -19,20 +19,23 @@ pub(super) struct Piece<'a> {
 
 /// The least number of pieces for several threads; below it, starting them takes longer than they
 /// save.
-const PIECES_FOR_THREADS: usize = 4;
+pub(super) const PIECES_FOR_THREADS: usize = 4;
 
 /// The most threads: memory takes no more bytes per second from more of them.
 const THREADS: usize = 4;
 
 /// Does the work on every piece. One thread reads and verifies a piece while it is in the cache of
-/// its processor.
+/// its processor. Where the threads wait for the disk, there are more than processors.
 pub(super) fn in_parallel<'a>(
     pieces: Vec<Piece<'a>>,
+    waits: bool,
     work: impl Fn(Piece<'a>) -> Result<(), Refusal> + Sync,
 ) -> Result<(), Refusal> {
     // Asking for the number of processors reads several files.
     let threads = if pieces.len() < PIECES_FOR_THREADS {
         1
+    } else if waits {
+        THREADS
     } else {
         std::thread::available_parallelism().map_or(1, |processors| processors.get().min(THREADS))
     };

@@ -5,7 +5,7 @@ use crc32fast::Hasher;
 use super::checksum::{CHUNK, Crc32};
 use super::manifest::PartRecord;
 use super::pack::Unpacker;
-use super::parallel::{Piece, in_parallel};
+use super::parallel::{PIECES_FOR_THREADS, Piece, in_parallel};
 use super::source::{Refusal, Source, allocate, damaged, fill};
 use super::tag::TagKey;
 use super::zip::Entry;
@@ -103,6 +103,7 @@ pub(super) fn fill_chunks(
     before: &[u8],
     buffer: &mut [u8],
 ) -> Result<(), Refusal> {
+    let length = buffer.len() as u64;
     let mut pieces = Vec::with_capacity(buffer.len() / CHUNK + 1);
     let mut place = (first * CHUNK + before.len()) as u64;
     let mut rest = buffer;
@@ -118,7 +119,10 @@ pub(super) fn fill_chunks(
         place += length as u64;
         rest = later;
     }
-    in_parallel(pieces, |piece| {
+    let uncached = pieces.first().filter(|_| pieces.len() >= PIECES_FOR_THREADS);
+    let uncached = uncached.and_then(|piece| source.for_threads(piece.offset, length));
+    let (source, waits) = uncached.as_deref().map_or((source, false), |uncached| (uncached, true));
+    in_parallel(pieces, waits, |piece| {
         fill(source, piece.bytes, piece.offset, &part.name)?;
         let mut crc32 = Hasher::new();
         crc32.update(piece.before);

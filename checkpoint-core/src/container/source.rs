@@ -16,6 +16,12 @@ pub trait Source: Send + Sync {
     /// Announces a read, so that the disk can fetch several places at a time.
     fn will_read(&self, _offset: u64, _length: u64) {}
 
+    /// Another way to these bytes, for several threads that all read of them at a time, where the
+    /// disk would keep them waiting.
+    fn for_threads(&self, _offset: u64, _length: u64) -> Option<Box<dyn Source + '_>> {
+        None
+    }
+
     /// Announces that these bytes will be read and none around them, so that a source that is far
     /// away asks for no others.
     fn will_read_only(&self, _offset: u64, _length: u64) {}

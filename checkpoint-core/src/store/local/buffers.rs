@@ -101,6 +101,11 @@ impl Buffer {
         count
     }
 
+    /// All of it, for bytes that are read.
+    pub(super) fn whole(&mut self) -> &mut [u8] {
+        self.memory.get_mut(self.start..self.start + BUFFER).unwrap_or_default()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.filled == BUFFER
     }

@@ -17,7 +17,10 @@ mod output;
 mod pin;
 pub(super) mod real;
 mod rewind;
+mod source;
 mod take;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod uncached;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
