@@ -110,7 +110,7 @@ fn large(options: &Options, report: &mut Report, goals: &mut Goals) -> Outcome<(
         let state = Vec::<f64>::make(bytes);
         let raw = raw::Limits::of_disk(&folder, bytes)?;
         let mut cases = raw.overwrite()?;
-        cases.extend(ours::recycling_saves(&folder, &state)?);
+        cases.extend(ours::recycling_saves(&folder, state)?);
         let saves = interleave(cases, options.rounds_large, &folder)?;
         report.table(&format!("Saves of {} MiB", bytes >> 20), bytes, &saves, raw::OVERWRITE);
         fs::remove_dir_all(&folder)?;

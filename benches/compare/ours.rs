@@ -30,10 +30,19 @@ pub(crate) fn recycling<T: Checkpoint>(folder: &Path, state: &T) -> Outcome<Chec
     Ok(checkpoints)
 }
 
+/// A state that goes on between two saves.
+pub(crate) trait Advance {
+    /// Changes every block of the state, so that a save leaves nothing out.
+    fn advance(&mut self);
+}
+
 /// A first save into a new directory, then saves that recycle.
-pub(crate) fn saves<'a, T: Checkpoint>(folder: &Path, state: &'a T) -> Outcome<Vec<Case<'a>>> {
+pub(crate) fn saves<'a, T: Checkpoint + Advance + Clone + 'a>(
+    folder: &Path,
+    state: &'a T,
+) -> Outcome<Vec<Case<'a>>> {
     let mut cases = vec![first(&folder.join("first.ckpt"), state)];
-    cases.extend(recycling_saves(folder, state)?);
+    cases.extend(recycling_saves(folder, state.clone())?);
     Ok(cases)
 }
 
@@ -50,34 +59,49 @@ pub(crate) fn first<'a, T: Checkpoint>(folder: &Path, state: &'a T) -> Case<'a> 
     })
 }
 
-/// The saves that a long run repeats, with one checkpointer.
-pub(crate) fn recycling_saves<'a, T: Checkpoint>(folder: &Path, state: &'a T) -> Outcome<Vec<Case<'a>>> {
-    let mut checkpoints = recycling(&folder.join("recycled.ckpt"), state)?;
-    checkpoints.save_in_background(state)?;
+/// A checkpointer, and the state that it saves.
+struct Run<T: Checkpoint> {
+    checkpoints: Checkpointer<T>,
+    state: T,
+}
+
+/// The saves that a long run repeats, with one checkpointer, each of a state that has changed
+/// everywhere.
+pub(crate) fn recycling_saves<'a, T: Checkpoint + Advance + 'a>(
+    folder: &Path,
+    state: T,
+) -> Outcome<Vec<Case<'a>>> {
+    let mut checkpoints = recycling(&folder.join("recycled.ckpt"), &state)?;
+    checkpoints.save_in_background(&state)?;
     checkpoints.wait()?;
-    let shared = Rc::new(RefCell::new(checkpoints));
-    let [save, stall, background] = [Rc::clone(&shared), Rc::clone(&shared), Rc::clone(&shared)];
+    let run = Rc::new(RefCell::new(Run { checkpoints, state }));
+    let case = |name: &str, work: fn(&mut Run<T>) -> Outcome<Duration>| {
+        let run = Rc::clone(&run);
+        Case::new(name, move || {
+            let mut run = run.borrow_mut();
+            run.state.advance();
+            work(&mut run)
+        })
+    };
     let mut cases = vec![
-        Case::new(RECYCLED, move || Ok(timed(|| Ok(save.borrow_mut().save(state)?))?.0)),
-        Case::new(STALL, move || {
-            let mut checkpoints = stall.borrow_mut();
-            let (stall, _) = timed(|| Ok(checkpoints.save_in_background(state)?))?;
-            checkpoints.wait()?;
+        case(RECYCLED, |run| Ok(timed(|| Ok(run.checkpoints.save(&run.state)?))?.0)),
+        case(STALL, |run| {
+            let (stall, _) = timed(|| Ok(run.checkpoints.save_in_background(&run.state)?))?;
+            run.checkpoints.wait()?;
             Ok(stall)
         }),
-        Case::new(BACKGROUND, move || {
-            let mut checkpoints = background.borrow_mut();
+        case(BACKGROUND, |run| {
             let (duration, _) = timed(|| {
-                checkpoints.save_in_background(state)?;
-                Ok(checkpoints.wait()?)
+                run.checkpoints.save_in_background(&run.state)?;
+                Ok(run.checkpoints.wait()?)
             })?;
             Ok(duration)
         }),
     ];
     if time_on_processors().is_some() {
-        cases.push(Case::new(PROCESSOR, move || {
+        cases.push(case(PROCESSOR, |run| {
             let before = time_on_processors();
-            shared.borrow_mut().save(state)?;
+            run.checkpoints.save(&run.state)?;
             let both = before.zip(time_on_processors()).ok_or("the time on processors is unknown")?;
             Ok(both.1 - both.0)
         }));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::goals::Goals;
 use crate::options::Options;
-use crate::ours;
+use crate::ours::{self, Advance};
 use crate::raw::{cache, remove};
 use crate::report::Report;
 use crate::rounds::{Case, Outcome, interleave, timed};
@@ -26,6 +26,12 @@ struct Record {
     position: [f64; 3],
     weight: f32,
     name: String,
+}
+
+impl Advance for Plain<Vec<Record>> {
+    fn advance(&mut self) {
+        self.0.iter_mut().for_each(|record| record.weight += 1.0);
+    }
 }
 
 pub(crate) fn measure(

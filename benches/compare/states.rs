@@ -8,6 +8,7 @@ use rkyv::util::AlignedVec;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 
+use crate::ours::Advance;
 use crate::rounds::Outcome;
 
 /// 50 arrays of each type.
@@ -15,7 +16,13 @@ pub(crate) type Mixed = (Vec<Vec<f64>>, Vec<Vec<f32>>, (Vec<Vec<i32>>, Vec<Vec<u
 
 /// A state that every package can save.
 pub(crate) trait State:
-    Checkpoint + Clone + savefile::WithSchema + savefile::Serialize + savefile::Deserialize + savefile::Packed
+    Checkpoint
+    + Advance
+    + Clone
+    + savefile::WithSchema
+    + savefile::Serialize
+    + savefile::Deserialize
+    + savefile::Packed
 {
     /// The name of its files and folders.
     const NAME_OF_FILES: &'static str;
@@ -37,6 +44,22 @@ pub(crate) trait State:
 
     /// Makes a state of such arrays.
     fn from_tensors(tensors: &SafeTensors<'_>) -> Outcome<Self>;
+}
+
+impl Advance for Vec<f64> {
+    fn advance(&mut self) {
+        self.iter_mut().for_each(|number| *number += 1.0);
+    }
+}
+
+impl Advance for Mixed {
+    fn advance(&mut self) {
+        let (f64s, f32s, (i32s, u8s)) = self;
+        f64s.iter_mut().for_each(Advance::advance);
+        f32s.iter_mut().flatten().for_each(|number| *number += 1.0);
+        i32s.iter_mut().flatten().for_each(|number| *number = number.wrapping_add(1));
+        u8s.iter_mut().flatten().for_each(|number| *number = number.wrapping_add(1));
+    }
 }
 
 impl State for Vec<f64> {
