@@ -692,8 +692,9 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     /// | `CHECKPOINT_WARNINGS` | `off`, `stderr` | [`warnings_to_stderr`](Builder::warnings_to_stderr) |
     /// | `CHECKPOINT_EXIT_REQUEUE`, `CHECKPOINT_EXIT_HALTED` | `99`, `0` | [`exit_codes`](Builder::exit_codes) |
     ///
-    /// Any other variable that begins with `CHECKPOINT_` gets one warning, unless the program read
-    /// a [`Key`](crate::Key) from it.
+    /// Any other variable that begins with `CHECKPOINT_` gets one warning, but for
+    /// `CHECKPOINT_STEPS` of pipelines, `CHECKPOINT_DIR`, `CHECKPOINT_KEY`, and any from which the
+    /// program read a [`Key`](crate::Key).
     ///
     /// # Errors
     /// As [`Checkpointer::open`], and [`Error::InvalidSetting`], also where a variable has an
