@@ -220,6 +220,9 @@ impl Stop {
     /// case.
     pub(crate) fn take_reason(&mut self) -> Option<StopReason> {
         let reason = self.reason.take();
+        if let Some(reason) = &reason {
+            self.listener.ends_with(self.exit_codes.of(reason));
+        }
         if !self.has_place() {
             return reason;
         }

@@ -6,6 +6,10 @@
 //! signal also registers a second action, forever. It does the system's default, and is *armed*
 //! exactly while there is no listener. A second SIGINT works in the same way: the first one arms
 //! it.
+//!
+//! A program that was stopped, and has saved, is about to end with a code of its own, by which the
+//! batch system starts it again. A signal that comes just then must not end it with another. So
+//! instead of the system's default, the signal then ends it with that code.
 
 #[cfg(unix)]
 pub(super) use unix::Listener;
@@ -35,11 +39,27 @@ mod unix {
         listeners: usize,
         /// True if it is armed while there is no listener. Unknown until the first listener comes.
         usually_ends: Option<bool>,
+        /// The code with which the program is about to end, once a run was stopped.
+        ending: Option<u8>,
+        /// The action that ends the program with that code, while there is no listener.
+        end: Option<SigId>,
     }
 
     impl Shared {
         const fn new() -> Shared {
-            Shared { listeners: 0, usually_ends: None }
+            Shared { listeners: 0, usually_ends: None, ending: None, end: None }
+        }
+    }
+
+    impl Shared {
+        /// Makes the signal end the program with its code. Returns false where there is none.
+        fn end_with_the_code(&mut self, signal: Signal) -> bool {
+            if let (None, Some(code)) = (&self.end, self.ending) {
+                let always = Arc::new(AtomicBool::new(true));
+                let end = flag::register_conditional_shutdown(signal.number(), code.into(), always);
+                self.end = end.ok();
+            }
+            self.end.is_some()
         }
     }
 
@@ -47,7 +67,8 @@ mod unix {
         SHARED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears signals until it is dropped; then they have their earlier effect again.
+    /// Hears signals until it is dropped; then they have their earlier effect again, unless the
+    /// program is about to [end](Listener::ends_with).
     #[derive(Debug)]
     pub(in crate::stop) struct Listener {
         /// The index of the last signal, plus one.
@@ -74,7 +95,7 @@ mod unix {
 
         fn listen(&mut self, signal: Signal) -> io::Result<()> {
             let mut shared = shared();
-            let Shared { listeners, usually_ends } = &mut shared[signal.index];
+            let Shared { listeners, usually_ends, ending, end } = &mut shared[signal.index];
             let armed = &ARMED[signal.index];
             if usually_ends.is_none() {
                 let ends = usually_ends_the_program(signal);
@@ -97,8 +118,16 @@ mod unix {
             if *listeners == 1 {
                 // Last: a signal that comes before is not lost, it still has its earlier effect.
                 armed.store(false, Ordering::SeqCst);
+                end.take().map(unregister);
+                *ending = None;
             }
             Ok(())
+        }
+
+        /// Notes that the program was stopped, has saved, and is about to end with this code.
+        pub(in crate::stop) fn ends_with(&self, code: u8) {
+            let mut shared = shared();
+            self.signals.iter().for_each(|signal| shared[signal.index].ending = Some(code));
         }
 
         /// A listener that hears what this one hears, and changes nothing when it is dropped.
@@ -117,14 +146,16 @@ mod unix {
         fn drop(&mut self) {
             let mut shared = shared();
             self.signals.iter().for_each(|signal| shared[signal.index].listeners -= 1);
-            let restore = |signal: &Signal| {
-                let Shared { listeners, usually_ends } = &shared[signal.index];
-                if *listeners == 0 {
-                    ARMED[signal.index].store(usually_ends.unwrap_or(true), Ordering::SeqCst);
+            let mut restore = |signal: &Signal| {
+                let shared = &mut shared[signal.index];
+                if shared.listeners == 0 {
+                    let ends = shared.usually_ends.unwrap_or(true);
+                    let is_ending = ends && shared.end_with_the_code(*signal);
+                    ARMED[signal.index].store(ends && !is_ending, Ordering::SeqCst);
                 }
             };
             // Restored before unregistering, so that a signal does something at every moment.
-            self.signals.iter().for_each(restore);
+            self.signals.iter().for_each(&mut restore);
             self.actions.drain(..).for_each(|action| {
                 unregister(action);
             });

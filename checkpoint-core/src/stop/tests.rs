@@ -166,6 +166,31 @@ fn after_the_last_checkpointer_a_signal_does_what_it_always_did() {
 }
 
 #[test]
+fn a_signal_after_a_stop_ends_the_program_with_the_code() {
+    if inside() {
+        let mut stop = listening(Signal::DEFAULT);
+        say("listening");
+        until(|| reason_of(&mut stop));
+        stop.take_reason();
+        drop(stop);
+        // A program that goes on, and opens another directory, hears signals again.
+        let mut next = listening(Signal::DEFAULT);
+        say("goes on");
+        until(|| reason_of(&mut next));
+        next.take_reason();
+        drop(next);
+        say("stopped");
+        return until(|| None);
+    }
+    let mut process = Process::of("a_signal_after_a_stop_ends_the_program_with_the_code");
+    for word in ["listening", "goes on", "stopped"] {
+        process.says(word);
+        process.send(Sent::USR1);
+    }
+    assert_eq!(process.ends().code(), Some(EXIT_REQUEUE.into()));
+}
+
+#[test]
 fn every_checkpointer_hears_a_signal_and_a_later_one_does_not() {
     if inside() {
         let (mut one, mut other) = (listening(Signal::DEFAULT), listening(&[Signal::USR1]));
