@@ -136,7 +136,7 @@ pub fn import(
     let written = write(&mut *claim, value, expected);
     if written.is_err() {
         // The directory and its lock were made for this.
-        let _ = claim.clear(false, None);
+        let _ = claim.clear(false);
     }
     let bytes = written?;
     Ok(MadeOfImport { path: path.clone(), generation: FIRST, bytes })

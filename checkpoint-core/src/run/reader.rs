@@ -542,7 +542,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// The place, for the time after the run.
-    pub(crate) fn home_left(&self) -> Arc<dyn Home> {
+    pub(crate) fn shared_home(&self) -> Arc<dyn Home> {
         Arc::clone(&self.home)
     }
 
