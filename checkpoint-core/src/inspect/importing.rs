@@ -8,11 +8,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::arrays::{Array, ArraySink as _, Dtype, Kind, inner_of_rows};
-use crate::container::{ContainerWriter, Manifest, Metadata};
+use crate::base::limits::VALUE_DEPTH_IMPORTED;
+use crate::container::{self, ContainerWriter, Manifest, Metadata};
 use crate::error::Error;
+use crate::run::save::open_unpublished;
 use crate::schema::{self, Body, Definition, Element, Field, Fields, Grid, Schema, Type, path_step};
+use crate::seal::Protection;
 use crate::state::ExpectedSchema;
-use crate::store::{Claim, Claiming, Directory, Home as _, RealDisk, absolute};
+use crate::store::{Claim, Claiming, Directory, Home as _, Published, RealDisk, absolute};
 
 /// The longest dimension of a fixed array that serde knows; longer ones are stored as a [`Grid`].
 const LONGEST_OF_SERDE: u64 = 32;
@@ -25,9 +28,9 @@ const FIRST: u64 = 1;
 #[non_exhaustive]
 pub enum Imported {
     /// No value: `None`, if it is loaded as an option.
-    Nothing,
+    Null,
     /// A truth value.
-    Truth(bool),
+    Bool(bool),
     /// An integer that is not negative.
     Unsigned(u64),
     /// A negative integer.
@@ -35,13 +38,18 @@ pub enum Imported {
     /// A float.
     Float(f64),
     /// A text.
-    Text(String),
+    String(String),
     /// Numbers of one type.
     Array(ImportedArray),
     /// Values with names.
     Fields(Vec<(String, Imported)>),
     /// Values without names.
     List(Vec<Imported>),
+}
+
+impl Imported {
+    /// The most values inside each other that are imported.
+    pub const MOST_DEPTH: usize = VALUE_DEPTH_IMPORTED;
 }
 
 /// An array to import: in C order, little-endian.
@@ -69,7 +77,7 @@ impl fmt::Debug for ImportedArray {
 /// A checkpoint that was made of imported values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct MadeOfImport {
+pub struct ImportReport {
     /// The directory.
     pub path: PathBuf,
     /// The number of the generation.
@@ -117,29 +125,38 @@ pub struct MadeOfImport {
 ///
 /// # Errors
 /// [`Error::NameTaken`] if the directory has checkpoints; [`Error::Encode`] for an array whose bytes are
-/// not those of its shape, or that could not be read; the errors of a save. Nothing is there then.
+/// not those of its shape, or that could not be read, and for values that are inside each other too
+/// deep to be loaded; the errors of a save. No checkpoint is there then. A directory that was made for
+/// it is gone, and one that was there before is as it was.
 pub fn import(
     path: impl AsRef<Path>,
     value: &Imported,
     expected: Option<&ExpectedSchema>,
-) -> Result<MadeOfImport, Error> {
-    let path = &absolute(path)?;
-    let home = Directory::new(path, Arc::new(RealDisk::default()));
+) -> Result<ImportReport, Error> {
+    import_to(&Directory::new(&absolute(path)?, Arc::new(RealDisk::default())), value, expected)
+}
+
+fn import_to(
+    home: &Directory,
+    value: &Imported,
+    expected: Option<&ExpectedSchema>,
+) -> Result<ImportReport, Error> {
+    let path = home.path().to_owned();
     let taken = || Error::NameTaken { operation: "create", path: path.clone() };
     if !home.generations()?.is_empty() || !home.set_aside()?.is_empty() {
         return Err(taken());
     }
+    let is_new = !home.exists();
     let mut claim = home.claim(&Claiming { durable: true, ..Claiming::default() })?;
     if !claim.home().generations()?.is_empty() {
         return Err(taken());
     }
     let written = write(&mut *claim, value, expected);
-    if written.is_err() {
-        // The directory and its lock were made for this.
+    if written.is_err() && is_new {
+        // The error tells more than that of a removal.
         let _ = claim.clear(false);
     }
-    let bytes = written?;
-    Ok(MadeOfImport { path: path.clone(), generation: FIRST, bytes })
+    Ok(ImportReport { bytes: written?, generation: FIRST, path })
 }
 
 /// Writes the values as the first generation. Returns the length of its file.
@@ -151,11 +168,15 @@ fn write(claim: &mut dyn Claim, value: &Imported, expected: Option<&ExpectedSche
     let container = ContainerWriter::new(&mut output);
     let nothing = Schema { root: Type::Unit, types: Vec::new() };
     let program = expected.map_or(&nothing, ExpectedSchema::schema);
-    let mut import =
-        Import { container, types: Vec::new(), state: Vec::new(), arrays: 0, program, name: String::new() };
+    let (types, state, name) = (Vec::new(), Vec::new(), String::new());
+    let mut import = Import { container, types, state, arrays: 0, program, name, depth: 0 };
     let root = import.value(value, expected.map(|_| &program.root), true)?;
     let Import { container, types, state, .. } = import;
-    let mut manifest = Manifest::of::<()>(Schema { root, types }, FIRST, Metadata::new());
+    let schema = Schema { root, types };
+    if !container::is_readable(&schema) {
+        return Err(refused("its lists are inside each other too deep to be described in JSON".to_owned()));
+    }
+    let mut manifest = Manifest::of::<()>(schema, FIRST, Metadata::new());
     if let Some(expected) = expected {
         (manifest.name, manifest.version) = (expected.name().to_owned(), expected.version());
     }
@@ -163,9 +184,22 @@ fn write(claim: &mut dyn Claim, value: &Imported, expected: Option<&ExpectedSche
     output.flush().map_err(failed)?;
     drop(output);
     let sealed = draft.seal()?;
+    let unpublished = sealed.path().to_owned();
+    let opened = sealed.open().map_err(|source| Error::io("open", &unpublished, source))?;
+    if let Some(source) = opened {
+        open_unpublished(&Protection::new(), (claim.home().path(), FIRST), &unpublished, source)?;
+    }
     claim.guard().check()?;
-    sealed.publish().outcome?;
-    Ok(bytes)
+    let Published { is_there, outcome } = sealed.publish();
+    if outcome.is_err() && is_there {
+        // Only its name could not be made durable.
+        let _ = claim.remove_at_once(FIRST);
+    }
+    outcome.map(|()| bytes)
+}
+
+fn refused(why: String) -> Error {
+    Error::Encode { name: "import".to_owned(), why }
 }
 
 /// The import of one value after the other.
@@ -178,6 +212,8 @@ struct Import<'a, W: Write> {
     program: &'a Schema,
     /// The path of the present value, as in the names of arrays.
     name: String,
+    /// The number of values that it is inside of.
+    depth: usize,
 }
 
 impl<'a, W: Write> Import<'a, W> {
@@ -186,12 +222,12 @@ impl<'a, W: Write> Import<'a, W> {
     fn value(&mut self, value: &Imported, wanted: Option<&'a Type>, is_array: bool) -> Result<Type, Error> {
         let wanted = wanted.map(|wanted| self.bare(wanted));
         Ok(match value {
-            Imported::Nothing => Type::Unit,
-            Imported::Truth(truth) => self.put(&[u8::from(*truth)], Type::Bool),
+            Imported::Null => Type::Unit,
+            Imported::Bool(truth) => self.put(&[u8::from(*truth)], Type::Bool),
             Imported::Unsigned(number) => self.put(&number.to_le_bytes(), Type::U64),
             Imported::Signed(number) => self.put(&number.to_le_bytes(), Type::I64),
             Imported::Float(number) => self.put(&number.to_le_bytes(), Type::F64),
-            Imported::Text(text) => {
+            Imported::String(text) => {
                 self.count(text.len());
                 self.put(text.as_bytes(), Type::String)
             }
@@ -249,7 +285,7 @@ impl<'a, W: Write> Import<'a, W> {
         let ImportedArray { element, shape, read } = array;
         let wrong = |why: String| {
             let name = if self.name.is_empty() { "the array" } else { &self.name };
-            Error::Encode { name: "import".to_owned(), why: format!("{name}: {why}") }
+            refused(format!("{name}: {why}"))
         };
         let bytes = read().map_err(wrong)?;
         let count = shape.iter().try_fold(1_u64, |count, length| count.checked_mul(*length));
@@ -301,10 +337,9 @@ impl<'a, W: Write> Import<'a, W> {
         let name = if self.name.is_empty() { "state" } else { &self.name };
         let kind = Kind { dtype: Dtype::of(element), inner: &[] };
         let array = Array { kind, outer: Some(shape.to_vec()), bytes };
-        self.container.put(format!("{name}.npy"), array).map_err(|cause| {
-            let why = format!("the array {name} could not be written: {cause}");
-            Error::Encode { name: "import".to_owned(), why }
-        })?;
+        self.container
+            .put(format!("{name}.npy"), array)
+            .map_err(|cause| refused(format!("the array {name} could not be written: {cause}")))?;
         for number in [u64::MAX, self.arrays, rows] {
             self.state.extend_from_slice(&number.to_le_bytes());
         }
@@ -395,7 +430,17 @@ impl<'a, W: Write> Import<'a, W> {
         ty
     }
 
-    fn inside<R>(&mut self, step: &str, work: impl FnOnce(&mut Self) -> R) -> R {
+    fn inside<R>(
+        &mut self,
+        step: &str,
+        work: impl FnOnce(&mut Self) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if self.depth == VALUE_DEPTH_IMPORTED {
+            return Err(refused(format!(
+                "values are inside each other more than {VALUE_DEPTH_IMPORTED} deep"
+            )));
+        }
+        self.depth += 1;
         let length = self.name.len();
         if length > 0 {
             self.name.push('/');
@@ -403,6 +448,7 @@ impl<'a, W: Write> Import<'a, W> {
         self.name.push_str(&path_step(step));
         let result = work(self);
         self.name.truncate(length);
+        self.depth -= 1;
         result
     }
 
@@ -420,5 +466,54 @@ fn definition_of<'a>(schema: &'a Schema, ty: &Type) -> Option<&'a Definition> {
     match ty {
         Type::Named(place) => schema.types.get(*place),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::faults::{EIO, Fault, FaultyDisk};
+
+    /// Imports with this fault of the disk, in place of a run that stopped before its first save or of
+    /// nothing.
+    fn imported(is_new: bool, fault: Option<(usize, Fault)>) -> (bool, Vec<String>, Vec<String>) {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("warm.ckpt");
+        if !is_new {
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("history.jsonl"), "").unwrap();
+        }
+        let disk = FaultyDisk::default();
+        let home = Directory::new(&path, Arc::new(disk.clone()));
+        disk.plan(fault);
+        let is_imported = import_to(&home, &Imported::Unsigned(7), None).is_ok();
+        let names = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let mut names: Vec<String> = names.map(|name| name.to_str().unwrap().to_owned()).collect();
+        names.sort_unstable();
+        (is_imported, names, disk.asked())
+    }
+
+    #[test]
+    fn an_import_that_fails_leaves_no_checkpoint() {
+        for (is_new, before) in [(true, &[][..]), (false, &["history.jsonl"])] {
+            let (is_imported, names, operations) = imported(is_new, None);
+            assert!(is_imported && names.contains(&"00000000000000000001.ckpt".to_owned()));
+            assert!(operations.last().unwrap().starts_with("sync directory"), "{operations:?}");
+            for (place, operation) in operations.iter().enumerate() {
+                let (is_imported, mut names, _) = imported(is_new, Some((place, Fault::Error(EIO))));
+                names.retain(|name| name != ".lock");
+                assert!(!is_imported && names == before, "{operation}: {names:?}");
+            }
+            // What the disk garbles is seen before it gets its name.
+            let writes = operations.iter().enumerate().filter(|(_, asked)| asked.starts_with("write"));
+            let (last, _) = writes.last().unwrap();
+            let (is_imported, mut names, asked) = imported(is_new, Some((last, Fault::Garbled)));
+            names.retain(|name| name != ".lock");
+            assert!(!is_imported && names == before, "{names:?}");
+            assert!(!asked.iter().any(|asked| asked.starts_with("rename to")), "{asked:?}");
+        }
     }
 }
