@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use checkpointed::inspect::{self, Condition, Element, Imported, ImportedArray, Outcome};
+use checkpointed::inspect::{self, Condition, Element, FieldOutcome, Imported, ImportedArray};
 use checkpointed::{CheckpointReader, Error, ExpectedSchema, Protection, checkpointed};
 use ndarray::{Array1, Array2, ArrayD};
 
@@ -65,7 +65,7 @@ fn arrays_of_any_shape_load_into_the_types_of_the_program() {
     };
     assert_eq!(
         (outcome("plane"), outcome("rows"), outcome("narrow")),
-        (None, None, Some(Outcome::Converted))
+        (None, None, Some(FieldOutcome::Converted))
     );
     let arrays = CheckpointReader::<Arrays>::open(&path).unwrap().load().unwrap().unwrap();
     assert_eq!((arrays.line.len(), arrays.line[1999]), (2000, 1999.0));

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use checkpointed_core::inspect::{self, Check, CheckedField, Outcome};
+use checkpointed_core::inspect::{self, Check, CheckedField, FieldOutcome};
 use checkpointed_core::{ExpectedSchema, Protection};
 
 use super::show;
@@ -28,7 +28,7 @@ impl Answer for Check {
             writeln!(output, "{path}: {checkpoint} in the checkpoint, {program} in the program: {outcome}")?;
         }
         let file = plain(&self.path.display().to_string());
-        let refused = self.fields.iter().filter(|field| field.outcome == Outcome::Refused).count();
+        let refused = self.fields.iter().filter(|field| field.outcome == FieldOutcome::Refused).count();
         match (refused, self.fields.is_empty()) {
             (0, true) => writeln!(output, "{file} loads as it is"),
             (0, false) if self.depends_on_values() => {

@@ -1,5 +1,6 @@
 //! `ckpt import` makes a checkpoint of other files, which a program loads by its names.
 
+#[cfg(feature = "import")]
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -39,7 +39,7 @@ mod subject;
 mod transfer;
 mod verification;
 
-pub use checking::{Check, CheckedField, Outcome, check};
+pub use checking::{Check, CheckedField, FieldOutcome, check};
 pub use copying::{Copied, branch, copy};
 pub use importing::{ImportReport, Imported, ImportedArray, import};
 pub use mirroring::{Mirrored, mirror};
