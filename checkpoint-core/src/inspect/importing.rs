@@ -508,8 +508,7 @@ mod tests {
                 assert!(!is_imported && names == before, "{operation}: {names:?}");
             }
             // What the disk garbles is seen before it gets its name.
-            let writes = operations.iter().enumerate().filter(|(_, asked)| asked.starts_with("write"));
-            let (last, _) = writes.last().unwrap();
+            let last = operations.iter().rposition(|asked| asked.starts_with("write")).unwrap();
             let (is_imported, mut names, asked) = imported(is_new, Some((last, Fault::Garbled)));
             names.retain(|name| name != ".lock");
             assert!(!is_imported && names == before, "{names:?}");
