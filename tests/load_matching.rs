@@ -338,40 +338,59 @@ fn few_loads_find_the_field_that_does_not_fit() {
     assert!((1..=10).contains(&loaded), "the state was made {loaded} times");
 }
 
+#[checkpointed]
+struct Raw {
+    first: u64,
+    second: u64,
+}
+
+/// It accepts no more than ten in all.
+#[checkpointed]
+#[serde(try_from = "Raw", into = "Raw")]
+#[derive(Clone, Debug, PartialEq)]
+struct Shares {
+    first: u64,
+    second: u64,
+}
+
+impl TryFrom<Raw> for Shares {
+    type Error = &'static str;
+
+    fn try_from(Raw { first, second }: Raw) -> Result<Shares, &'static str> {
+        if first + second > 10 { Err("more than all") } else { Ok(Shares { first, second }) }
+    }
+}
+
+impl From<Shares> for Raw {
+    fn from(Shares { first, second }: Shares) -> Raw {
+        Raw { first, second }
+    }
+}
+
 #[test]
 fn fields_that_fit_alone_and_not_together_are_an_error() {
-    #[checkpointed]
-    struct Raw {
-        first: u64,
-        second: u64,
-    }
-
-    #[checkpointed]
-    #[serde(try_from = "Raw", into = "Raw")]
-    #[derive(Clone, Debug, PartialEq)]
-    struct Shares {
-        first: u64,
-        second: u64,
-    }
-
-    impl TryFrom<Raw> for Shares {
-        type Error = &'static str;
-
-        fn try_from(Raw { first, second }: Raw) -> Result<Shares, &'static str> {
-            if first + second > 10 { Err("more than all") } else { Ok(Shares { first, second }) }
-        }
-    }
-
-    impl From<Shares> for Raw {
-        fn from(Shares { first, second }: Shares) -> Raw {
-            Raw { first, second }
-        }
-    }
-
     let (_parent, path) = nowhere();
     Checkpointer::open(&path).unwrap().save(&Raw { first: 6, second: 6 }).unwrap();
     let mut shares = Shares { first: 1, second: 2 };
     let error = CheckpointReader::open(&path).unwrap().load_matching(&mut shares).unwrap_err();
     assert!(error.to_string().contains("more than all"), "{error}");
     assert_eq!(shares, Shares { first: 1, second: 2 });
+}
+
+#[test]
+fn a_state_that_no_load_would_make_is_an_error() {
+    #[checkpointed]
+    struct Others {
+        other: u64,
+    }
+
+    let (parent, path) = nowhere();
+    Checkpointer::open(&path).unwrap().save(&Others { other: 6 }).unwrap();
+    Checkpointer::open(parent.path().join("one.ckpt")).unwrap().save(&Raw { first: 6, second: 6 }).unwrap();
+    for path in [path, parent.path().join("one.ckpt")] {
+        let mut shares = Shares { first: 100, second: 100 };
+        let error = CheckpointReader::open(&path).unwrap().load_matching(&mut shares).unwrap_err();
+        assert!(matches!(error, Error::SchemaMismatch { .. } | Error::Decode { .. }), "{error}");
+        assert_eq!(shares, Shares { first: 100, second: 100 });
+    }
 }

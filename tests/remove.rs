@@ -76,10 +76,12 @@ fn a_pinned_generation_that_is_aside_keeps_all_too() {
     }
     checkpoints.pin(5).unwrap();
     checkpoints.rewind(3).unwrap();
+    fs::write(path.join("00000000000000000002.pin"), "").unwrap();
+    fs::rename(crate::common::file_of(&path, 2), path.join("00000000000000000002.ckpt.damaged")).unwrap();
     let finished = checkpoints.finish(&3).unwrap();
     let before = crate::common::names_in(&path);
     let error = finished.clone().remove().unwrap_err();
-    assert!(matches!(&error, Error::Pinned { generations, .. } if *generations == [5]), "{error:?}");
+    assert!(matches!(&error, Error::Pinned { generations, .. } if *generations == [2, 5]), "{error:?}");
     assert_eq!(crate::common::names_in(&path), before);
     finished.remove_with_pins().unwrap();
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
@@ -136,6 +138,19 @@ fn another_run_in_the_place_of_this_one_is_left_alone() {
         }
         assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(saves));
     }
+}
+
+#[test]
+fn what_another_run_set_aside_is_left_alone() {
+    let (parent, path) = nowhere();
+    let finished = Checkpointer::<u64>::open(&path).unwrap().finish(&7).unwrap();
+    fs::rename(&path, parent.path().join("moved.ckpt")).unwrap();
+    fs::create_dir(&path).unwrap();
+    let aside = path.join("00000000000000000001.ckpt.rewound-0");
+    fs::write(&aside, "another's").unwrap();
+    let error = finished.remove().unwrap_err();
+    assert!(error.to_string().contains("another program"), "{error}");
+    assert_eq!(fs::read(aside).unwrap(), b"another's");
 }
 
 #[test]

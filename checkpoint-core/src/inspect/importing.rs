@@ -127,7 +127,7 @@ pub struct ImportReport {
 /// [`Error::NameTaken`] if the directory has checkpoints; [`Error::Encode`] for an array whose bytes are
 /// not those of its shape, or that could not be read, and for values that are inside each other too
 /// deep to be loaded; the errors of a save. No checkpoint is there then. A directory that was made for
-/// it is gone, and one that was there before is as it was.
+/// it is gone, and one that was there before keeps its files.
 pub fn import(
     path: impl AsRef<Path>,
     value: &Imported,

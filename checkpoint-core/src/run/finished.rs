@@ -51,9 +51,12 @@ impl Place {
             return Ok(());
         }
         let claim = home.claim(claiming)?;
-        let found = Newest::of(&**claim.home())?;
-        // A removal that was cut short may have left none.
-        if found.is_some() && found != *newest {
+        let is_of_run = match (Newest::of(&**claim.home())?, newest) {
+            // This is what a removal that was cut short leaves: what is aside goes before the newest.
+            (None, Some(_)) => claim.home().set_aside()?.is_empty(),
+            (found, newest) => found == *newest,
+        };
+        if !is_of_run {
             return Err(Error::InvalidSetting {
                 setting: format!("removing the checkpoints of {}", home.path().display()),
                 why: "another program has saved there since this run ended, or it is another directory: its \

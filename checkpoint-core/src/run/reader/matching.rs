@@ -53,9 +53,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// ```
     ///
     /// The state is copied in memory meanwhile. Where a value does not fit, the state is made again to
-    /// find its field: about twelve times for one of fifty. As after any load, a field with
-    /// `#[serde(skip)]` has its default. An [output](crate::Appended) is never taken: it belongs to its run. To go on with
-    /// the same run, use [`load`](CheckpointReader::load).
+    /// find its field: about a dozen times for one of fifty. As after any load, a field with
+    /// `#[serde(skip)]` has its default. An [output](crate::Appended) is never taken: it belongs to
+    /// its run. To go on with the same run, use [`load`](CheckpointReader::load).
     ///
     /// # Errors
     /// [`Error::SchemaMismatch`] if no field fits: the checkpoint is probably another one than was
@@ -196,10 +196,9 @@ impl Merge<'_> {
             return Ok(());
         }
         let (first, second) = places.split_at(places.len() / 2);
-        for half in [first, second] {
-            let others = |place| if half.contains(&place) { None } else { Some(String::new()) };
-            let others: Vec<Option<String>> = (0..why.len()).map(others).collect();
-            let decoded = self.decode::<T>(location, &others);
+        for half in [first, second].into_iter().filter(|half| !half.is_empty()) {
+            let others = (0..why.len()).map(|place| (!half.contains(&place)).then(String::new));
+            let decoded = self.decode::<T>(location, &others.collect::<Vec<_>>());
             match refusal(&decoded) {
                 Some(reason) => self.find_unfit::<T>(location, half, reason, why)?,
                 None => drop(decoded?),

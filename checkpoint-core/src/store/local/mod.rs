@@ -197,7 +197,7 @@ impl Home for Directory {
     }
 
     fn exists(&self) -> bool {
-        self.disk.is_directory(&self.path).is_some()
+        self.disk.exists(&self.path)
     }
 
     fn location(&self, generation: u64) -> PathBuf {
