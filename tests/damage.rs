@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::common::forge::{read32, replace_in_manifest, write32};
 use crate::common::{Run, file_of, must_end, names_in, run, skipped, temporaries_in};
-use checkpointed::{CheckpointReader, Checkpointer, Error};
+use checkpointed::{CheckpointReader, Checkpointer, Error, ExpectedSchema, Metadata, Protection, inspect};
 
 /// A directory with the generations 1 and 2, and no open checkpointer.
 struct Saved {
@@ -391,6 +391,28 @@ fn an_unknown_codec_is_refused_by_name_and_does_not_fall_back() {
     let error = CheckpointReader::<Run>::open(&saved.path).unwrap().load().unwrap_err();
     assert!(matches!(&error, Error::CodecUnknown { found, .. } if found == "postcard-9"), "{error}");
     assert!(error.to_string().contains("postcard-9"), "{error}");
+}
+
+#[test]
+fn what_no_program_loads_is_refused_by_a_check() {
+    for (from, to, part) in [
+        (r#""codec":"bincode-1""#, r#""codec":"postcard-9""#, "codec postcard-9"),
+        (r#""mark":"#, r#""inputs that changed while the state was computed":"#, "meanwhile: a.csv"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let metadata = Metadata::new().with("mark", "a.csv");
+        let mut checkpoints = Checkpointer::<u64>::open(directory.path()).unwrap();
+        checkpoints.save_with(&7, metadata).unwrap();
+        let file = file_of(directory.path(), 1);
+        let check = || {
+            let file = inspect::File::open(&file, &Protection::new()).unwrap();
+            inspect::check(&file, &ExpectedSchema::of::<u64>())
+        };
+        assert!(check().fields.is_empty());
+        replace_in_manifest(&file, from, to);
+        checkpoints.load_generation(1).unwrap_err();
+        assert!(check().is_refused() && check().fields[0].checkpoint.contains(part), "{:?}", check());
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use checkpointed::inspect::{self, Element, Imported, ImportedArray, Outcome};
+use checkpointed::inspect::{self, Condition, Element, FieldOutcome, Imported, ImportedArray};
 use checkpointed::{CheckpointReader, Error, ExpectedSchema, Protection, checkpointed};
 use ndarray::{Array1, Array2, ArrayD};
 
@@ -65,7 +65,7 @@ fn arrays_of_any_shape_load_into_the_types_of_the_program() {
     };
     assert_eq!(
         (outcome("plane"), outcome("rows"), outcome("narrow")),
-        (None, None, Some(Outcome::Converted))
+        (None, None, Some(FieldOutcome::Converted))
     );
     let arrays = CheckpointReader::<Arrays>::open(&path).unwrap().load().unwrap().unwrap();
     assert_eq!((arrays.line.len(), arrays.line[1999]), (2000, 1999.0));
@@ -112,4 +112,49 @@ fn more_than_the_arrays_with_entries_are_imported() {
     inspect::import(&path, &Imported::List(lists), None).unwrap();
     let lists = CheckpointReader::<Vec<Vec<f64>>>::open(&path).unwrap().load().unwrap().unwrap();
     assert!(lists.iter().enumerate().all(|(place, list)| list.len() == place % 7));
+}
+
+#[test]
+fn a_failed_import_leaves_what_was_there_before() {
+    let (_parent, path) = nowhere();
+    std::fs::create_dir(&path).unwrap();
+    let names = ["halt", "history.jsonl", "00000000000000000003.pin"];
+    for name in names {
+        std::fs::write(path.join(name), "before").unwrap();
+    }
+    let wrong = array(Element::F64, &[2], vec![0; 15]);
+    inspect::import(&path, &wrong, None).unwrap_err();
+    for name in names {
+        assert_eq!(std::fs::read(path.join(name)).unwrap(), b"before");
+    }
+    assert!(inspect::overview(&path, &Protection::new()).unwrap().generations.is_empty());
+    std::fs::remove_file(path.join("halt")).unwrap();
+    inspect::import(&path, &floats(&[2]), None).unwrap();
+    assert_eq!(CheckpointReader::<Vec<f64>>::open(&path).unwrap().load().unwrap(), Some(vec![0.0, 1.0]));
+}
+
+#[test]
+fn values_too_deep_to_be_loaded_are_not_imported() {
+    let deep = |depth: usize, inner: fn(Imported) -> Imported| {
+        (0..depth).fold(floats(&[3]), |value, _| inner(value))
+    };
+    let field = |value| Imported::Fields(vec![("f".to_owned(), value)]);
+    let list = |value| Imported::List(vec![value]);
+    for (value, part) in [
+        (deep(3000, field), "inside each other more than"),
+        (deep(3000, list), "inside each other more than"),
+        // The description of lists in lists is nested itself.
+        (deep(126, list), "described in JSON"),
+    ] {
+        let (parent, path) = nowhere();
+        let error = inspect::import(&path, &value, None).unwrap_err();
+        assert!(matches!(error, Error::Encode { .. }) && error.to_string().contains(part), "{error}");
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+    for value in [deep(120, field), deep(100, list)] {
+        let (_parent, path) = nowhere();
+        inspect::import(&path, &value, None).unwrap();
+        let verdicts = inspect::verify_directory(&path, &Protection::new()).unwrap();
+        assert_eq!(verdicts[0].condition, Condition::Whole);
+    }
 }

@@ -272,3 +272,125 @@ fn an_output_stays_that_of_the_run_and_goes_on() {
     assert_eq!(std::fs::read_to_string(at("new.log")).unwrap(), "log\n");
     assert_eq!(std::fs::read_to_string(at("old.csv")).unwrap(), "old\n");
 }
+
+mod counted {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::checkpointed;
+
+    pub(super) static LOADED: AtomicU32 = AtomicU32::new(0);
+
+    #[checkpointed]
+    #[derive(Default)]
+    pub(super) struct Row<N> {
+        pub(super) a: N,
+        pub(super) b: N,
+        pub(super) c: N,
+        pub(super) d: N,
+        pub(super) e: N,
+        pub(super) f: N,
+        pub(super) g: N,
+        pub(super) h: N,
+    }
+
+    #[checkpointed]
+    #[derive(Default)]
+    pub(super) struct Table<N> {
+        pub(super) rows: Row<Row<N>>,
+    }
+
+    /// Counts how often a state is made.
+    #[checkpointed]
+    #[derive(Default)]
+    pub(super) struct Counting<N> {
+        pub(super) table: Table<N>,
+        #[serde(skip, default = "count")]
+        pub(super) _counts: (),
+    }
+
+    fn count() {
+        LOADED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn few_loads_find_the_field_that_does_not_fit() {
+    use counted::{Counting, LOADED, Row, Table};
+    use std::sync::atomic::Ordering;
+
+    let (_parent, path) = nowhere();
+    let mut large = Counting::<u64>::default();
+    large.table.rows.d.e = 300;
+    large.table.rows.a.a = 5;
+    large.table.rows.h.h = 7;
+    Checkpointer::open(&path).unwrap().save(&large).unwrap();
+    let mut small = Counting::<u8> {
+        table: Table { rows: Row { d: Row { e: 9, ..Row::default() }, ..Row::default() } },
+        ..Counting::default()
+    };
+    LOADED.store(0, Ordering::Relaxed);
+    let matching = CheckpointReader::open(&path).unwrap().load_matching(&mut small).unwrap().unwrap();
+    let rows = &small.table.rows;
+    assert_eq!((rows.d.e, rows.a.a, rows.h.h), (9, 5, 7));
+    assert_eq!((matching.taken.len(), matching.kept.len()), (63, 1));
+    assert_eq!(matching.kept[0].path, "table.rows.d.e");
+    let loaded = LOADED.load(Ordering::Relaxed);
+    assert!((1..=10).contains(&loaded), "the state was made {loaded} times");
+}
+
+#[checkpointed]
+struct Raw {
+    first: u64,
+    second: u64,
+}
+
+/// It accepts no more than ten in all.
+#[checkpointed]
+#[serde(try_from = "Raw", into = "Raw")]
+#[derive(Clone, Debug, PartialEq)]
+struct Shares {
+    first: u64,
+    second: u64,
+}
+
+impl TryFrom<Raw> for Shares {
+    type Error = &'static str;
+
+    fn try_from(Raw { first, second }: Raw) -> Result<Shares, &'static str> {
+        if first + second > 10 { Err("more than all") } else { Ok(Shares { first, second }) }
+    }
+}
+
+impl From<Shares> for Raw {
+    fn from(Shares { first, second }: Shares) -> Raw {
+        Raw { first, second }
+    }
+}
+
+#[test]
+fn fields_that_fit_alone_and_not_together_are_an_error() {
+    let (_parent, path) = nowhere();
+    Checkpointer::open(&path).unwrap().save(&Raw { first: 6, second: 6 }).unwrap();
+    let mut shares = Shares { first: 1, second: 2 };
+    let error = CheckpointReader::open(&path).unwrap().load_matching(&mut shares).unwrap_err();
+    assert!(error.to_string().contains("more than all"), "{error}");
+    assert_eq!(shares, Shares { first: 1, second: 2 });
+}
+
+#[test]
+fn a_state_that_no_load_would_make_is_an_error() {
+    #[checkpointed]
+    struct Others {
+        other: u64,
+    }
+
+    let (parent, path) = nowhere();
+    Checkpointer::open(&path).unwrap().save(&Others { other: 6 }).unwrap();
+    Checkpointer::open(parent.path().join("one.ckpt")).unwrap().save(&Raw { first: 6, second: 6 }).unwrap();
+    for path in [path, parent.path().join("one.ckpt")] {
+        let mut shares = Shares { first: 100, second: 100 };
+        let error = CheckpointReader::open(&path).unwrap().load_matching(&mut shares).unwrap_err();
+        assert!(matches!(error, Error::SchemaMismatch { .. } | Error::Decode { .. }), "{error}");
+        assert_eq!(shares, Shares { first: 100, second: 100 });
+    }
+}

@@ -45,6 +45,15 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// True if one of them is given.
+    pub(crate) fn are_given(&self) -> bool {
+        #[cfg(feature = "encryption")]
+        let decrypts = !self.identity.is_empty();
+        #[cfg(not(feature = "encryption"))]
+        let decrypts = false;
+        decrypts || !self.key_file.is_empty()
+    }
+
     pub(crate) fn protection(&self) -> Result<Protection, Failure> {
         let mut protection = Protection::new();
         for file in &self.key_file {
@@ -118,7 +127,8 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) fn run(self, protection: &Protection, output: &mut Output) -> Result<Verdict, Failure> {
+    pub(crate) fn run(self, keys: &Keys, output: &mut Output) -> Result<Verdict, Failure> {
+        let protection = &keys.protection()?;
         match self {
             Command::List(arguments) => command::list::run(&arguments, protection, output),
             Command::Show(arguments) => command::show::run(&arguments, protection, output),
@@ -126,7 +136,7 @@ impl Command {
             Command::Verify(arguments) => command::verify::run(&arguments, protection, output),
             Command::Check(arguments) => command::check::run(&arguments, protection, output),
             Command::Export(arguments) => command::export::run(&arguments, protection, output),
-            Command::Import(arguments) => command::import::run(&arguments, protection, output),
+            Command::Import(arguments) => command::import::run(&arguments, keys, output),
             Command::Prune(arguments) => command::prune::run(&arguments, protection, output),
             Command::Copy(arguments) => command::copy::run(&arguments, output),
             Command::Mirror(arguments) => command::mirror::run(&arguments, protection, output),

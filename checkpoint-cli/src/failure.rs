@@ -64,6 +64,13 @@ pub(crate) enum Failure {
     #[error("nothing was removed: confirm with --yes, or list the removals with --dry-run")]
     NotConfirmed,
 
+    /// An import with a key.
+    #[error(
+        "an imported checkpoint has no tags and is not encrypted: leave out --key-file, --run-name and --identity; a program \
+         with a key takes its values by a `CheckpointReader` without the key"
+    )]
+    KeysOfImport,
+
     /// A `.npy` file needs exactly one array.
     #[error("a .npy file has one array, but there are {0}: give the path of one, or choose --to npz")]
     NotOneArray(usize),

@@ -45,7 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut output = Output::new(arguments.json);
     let Arguments { keys, command, .. } = arguments;
-    match keys.protection().and_then(|protection| command.run(&protection, &mut output)) {
+    match command.run(&keys, &mut output) {
         Ok(verdict) => verdict.into(),
         Err(failure) => output.fail(&failure),
     }

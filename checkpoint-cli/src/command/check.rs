@@ -3,9 +3,8 @@
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use checkpointed_core::inspect::{self, Check, CheckedField, Outcome};
+use checkpointed_core::inspect::{self, Check, CheckedField, FieldOutcome};
 use checkpointed_core::{ExpectedSchema, Protection};
-use serde::Serialize;
 
 use super::show;
 use crate::failure::Failure;
@@ -21,23 +20,18 @@ pub(crate) struct Arguments {
     schema: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(super) struct Checked(pub(super) Check);
-
-impl Answer for Checked {
+impl Answer for Check {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Checked(check) = self;
-        for CheckedField { path, checkpoint, program, outcome, .. } in &check.fields {
+        for CheckedField { path, checkpoint, program, outcome, .. } in &self.fields {
             let path = if path.is_empty() { "the state" } else { path };
             let (path, checkpoint, program) = (plain(path), plain(checkpoint), plain(program));
             writeln!(output, "{path}: {checkpoint} in the checkpoint, {program} in the program: {outcome}")?;
         }
-        let file = plain(&check.path.display().to_string());
-        let refused = check.fields.iter().filter(|field| field.outcome == Outcome::Refused).count();
-        match (refused, check.fields.is_empty()) {
+        let file = plain(&self.path.display().to_string());
+        let refused = self.fields.iter().filter(|field| field.outcome == FieldOutcome::Refused).count();
+        match (refused, self.fields.is_empty()) {
             (0, true) => writeln!(output, "{file} loads as it is"),
-            (0, false) if check.depends_on_values() => {
+            (0, false) if self.depends_on_values() => {
                 writeln!(output, "{file} loads with these changes, unless a value stands against it")
             }
             (0, false) => writeln!(output, "{file} loads with these changes"),
@@ -67,6 +61,6 @@ pub(crate) fn run(
     let expected = schema(&arguments.schema)?;
     let check = inspect::check(&show::open(&arguments.checkpoint, protection)?, &expected);
     let verdict = if check.is_refused() { Verdict::NotSo } else { Verdict::Well };
-    output.answer(&Checked(check))?;
+    output.answer(&check)?;
     Ok(verdict)
 }

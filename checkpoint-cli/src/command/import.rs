@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use checkpointed_core::Protection;
-use checkpointed_core::inspect::{self, File, Imported, MadeOfImport};
-use serde::Serialize;
+use checkpointed_core::inspect::{self, File, ImportReport, Imported};
 
-use super::check::{Checked, schema};
+use super::check::schema;
+use crate::arguments::Keys;
 use crate::failure::Failure;
 use crate::import::{Format, read};
 use crate::output::{Answer, Output, Verdict};
@@ -34,22 +34,17 @@ pub(crate) struct Arguments {
     flat: bool,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Made(MadeOfImport);
-
-impl Answer for Made {
+impl Answer for ImportReport {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        let MadeOfImport { path, generation, bytes, .. } = &self.0;
+        let ImportReport { path, generation, bytes, .. } = self;
         writeln!(output, "imported {} as generation {generation} of {}", text::bytes(*bytes), path.display())
     }
 }
 
-pub(crate) fn run(
-    arguments: &Arguments,
-    protection: &Protection,
-    output: &mut Output,
-) -> Result<Verdict, Failure> {
+pub(crate) fn run(arguments: &Arguments, keys: &Keys, output: &mut Output) -> Result<Verdict, Failure> {
+    if keys.are_given() {
+        return Err(Failure::KeysOfImport);
+    }
     let Arguments { file, destination, .. } = arguments;
     let unread = |why: String| Failure::NotRead { path: file.clone(), why };
     let format = arguments.from.or_else(|| Format::of(file)).ok_or_else(|| {
@@ -60,20 +55,27 @@ pub(crate) fn run(
     let expected = arguments.schema.as_deref().map(schema).transpose()?;
     let mut value = read(file, format, arguments.flat).map_err(unread)?;
     let steps = arguments.field.iter().flat_map(|path| path.split('/')).filter(|step| !step.is_empty());
-    for step in steps.collect::<Vec<_>>().into_iter().rev() {
+    let steps: Vec<&str> = steps.collect();
+    if steps.len() > Imported::MOST_DEPTH {
+        let (steps, most) = (steps.len(), Imported::MOST_DEPTH);
+        return Err(unread(format!(
+            "--field has {steps} steps, and values may be inside each other {most} deep"
+        )));
+    }
+    for step in steps.into_iter().rev() {
         value = Imported::Fields(vec![(step.to_owned(), value)]);
     }
     let made = inspect::import(destination, &value, expected.as_ref())?;
     let check = match &expected {
         Some(expected) => {
-            let file = File::open_generation(&made.path, made.generation, protection)?;
+            let file = File::open_generation(&made.path, made.generation, &Protection::new())?;
             Some(inspect::check(&file, expected))
         }
         None => None,
     };
-    output.answer(&Made(made))?;
+    output.answer(&made)?;
     let Some(check) = check else { return Ok(Verdict::Well) };
     let verdict = if check.is_refused() { Verdict::NotSo } else { Verdict::Well };
-    output.answer(&Checked(check))?;
+    output.answer(&check)?;
     Ok(verdict)
 }

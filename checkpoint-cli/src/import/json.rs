@@ -13,14 +13,14 @@ pub(super) fn read(path: &Path) -> Result<Imported, String> {
 
 fn imported(value: Value) -> Imported {
     match value {
-        Value::Null => Imported::Nothing,
-        Value::Bool(truth) => Imported::Truth(truth),
+        Value::Null => Imported::Null,
+        Value::Bool(truth) => Imported::Bool(truth),
         Value::Number(number) => match (number.as_u64(), number.as_i64()) {
             (Some(number), _) => Imported::Unsigned(number),
             (None, Some(number)) => Imported::Signed(number),
             (None, None) => Imported::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
-        Value::String(text) => Imported::Text(text),
+        Value::String(text) => Imported::String(text),
         Value::Array(values) => match numbers(&values) {
             Some(array) => Imported::Array(array),
             None => Imported::List(values.into_iter().map(imported).collect()),

@@ -60,6 +60,14 @@ fn nest(values: Vec<(String, Imported)>, is_flat: bool) -> Result<Imported, Stri
     let mut root = Branch::default();
     for (name, value) in values {
         let steps: Vec<&str> = if is_flat { vec![&name] } else { name.split(['/', '.']).collect() };
+        if steps.len() > Imported::MOST_DEPTH {
+            let start: String = name.chars().take(60).collect();
+            let most = Imported::MOST_DEPTH;
+            return Err(format!(
+                "{start:?}… has {} steps, and values may be inside each other {most} deep: --flat keeps names whole",
+                steps.len()
+            ));
+        }
         root.add(&steps, value)
             .map_err(|()| format!("{name:?} is there twice, or is a part of another name"))?;
     }
@@ -114,9 +122,9 @@ mod tests {
     use super::*;
 
     fn shown(names: &[&str], is_flat: bool) -> String {
-        let values = names.iter().map(|name| ((*name).to_owned(), Imported::Nothing)).collect();
+        let values = names.iter().map(|name| ((*name).to_owned(), Imported::Null)).collect();
         match nest(values, is_flat) {
-            Ok(value) => format!("{value:?}").replace("Nothing", "-"),
+            Ok(value) => format!("{value:?}").replace("Null", "-"),
             Err(why) => why,
         }
     }
@@ -129,6 +137,13 @@ mod tests {
         );
         assert_eq!(shown(&["a.2", "a.0"], false), r#"Fields([("a", Fields([("0", -), ("2", -)]))])"#);
         assert_eq!(shown(&["a.1", "a.0"], true), r#"Fields([("a.1", -), ("a.0", -)])"#);
+    }
+
+    #[test]
+    fn a_name_with_a_million_steps_is_refused() {
+        let long = "a.".repeat(1_000_000);
+        assert!(shown(&[&long], false).contains("has 1000001 steps"));
+        assert!(shown(&[&long], true).contains("-)"));
     }
 
     #[test]

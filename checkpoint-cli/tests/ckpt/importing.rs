@@ -1,5 +1,6 @@
 //! `ckpt import` makes a checkpoint of other files, which a program loads by its names.
 
+#[cfg(feature = "import")]
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -201,4 +202,44 @@ fn a_directory_with_checkpoints_is_left_alone() {
     let fresh = parent.path().join("fresh.ckpt");
     assert_eq!(ckpt(&["import"], &[&file, &fresh]).0, 0);
     assert_eq!(Checkpointer::<u8>::open(&fresh).unwrap().load().unwrap(), Some(7));
+}
+
+#[test]
+fn an_import_with_a_key_is_refused_before_it_begins() {
+    let (parent, path) = nowhere();
+    let (file, key) = (parent.path().join("seven.json"), parent.path().join("key"));
+    fs::write(&file, "7").unwrap();
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let (code, text) = ckpt(&["--key-file", key.to_str().unwrap(), "import"], &[&file, &path]);
+    assert!(code == 3 && text.contains("has no tags"), "{code} {text}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_field_of_thousands_of_steps_is_refused() {
+    let (parent, path) = nowhere();
+    let file = parent.path().join("seven.json");
+    fs::write(&file, "7").unwrap();
+    let (code, text) = ckpt(&["import", "--field", &"a/".repeat(60_000)], &[&file, &path]);
+    assert!(code == 3 && text.contains("60000 steps"), "{code} {text}");
+    assert!(!path.exists());
+}
+
+#[cfg(feature = "import")]
+#[test]
+fn a_name_of_a_million_steps_is_refused() {
+    let (parent, path) = nowhere();
+    let file = parent.path().join("deep.safetensors");
+    let name = "a.".repeat(1_000_000);
+    let mut header =
+        format!("{{\"{name}b\":{{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}}}").into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let bytes = [&(header.len() as u64).to_le_bytes(), &header[..], &[7]].concat();
+    fs::write(&file, bytes).unwrap();
+    let (code, text) = ckpt(&["import"], &[&file, &path]);
+    assert!(code == 3 && text.contains("1000001 steps") && text.len() < 1000, "{code}");
+    assert!(!path.exists());
+    assert_eq!(ckpt(&["import", "--flat"], &[&file, &path]).0, 0);
 }

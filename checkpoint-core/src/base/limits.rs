@@ -9,6 +9,7 @@
 //! |---|---|
 //! | inspection without recursion | [`VALUE_DEPTH_WALKED`] |
 //! | the codec, which gets more stack where little is left | [`VALUE_DEPTH`] |
+//! | import, which reads JSON too | [`VALUE_DEPTH_IMPORTED`] |
 //! | reading by name, the self-describing form, export as JSON | [`VALUE_DEPTH_BY_NAME`] and two equal ones |
 //! | `serde_json` | [`VALUE_DEPTH_IN_JSON`] |
 //! | the comparison of two states | [`VALUE_DEPTH_COMPARED`] |
@@ -115,6 +116,8 @@ pub(crate) const VALUE_DEPTH_WALKED: usize = 1 << 14;
 /// Values for each byte of a state. Most values take bytes; a schema can promise any number of
 /// those that take none.
 pub(crate) const WALK_STEPS_PER_BYTE: u64 = 64;
+/// Values inside each other that are imported: all of a JSON file.
+pub(crate) const VALUE_DEPTH_IMPORTED: usize = 128;
 /// Values inside each other that are exported as JSON.
 pub(crate) const VALUE_DEPTH_EXPORTED: u32 = 256;
 /// Values inside each other that are compared with those of another state.
@@ -149,6 +152,9 @@ const _: () = {
     // and `.npy`.
     assert!(ARRAY_NAME_WRITTEN + ".npy".len() <= ARRAY_NAME_READ && ARRAY_NAME_STEP < ARRAY_NAME_WRITTEN);
     assert!(ARRAY_NAME_STEP + "~00000000.npy".len() <= 255);
+    // All that is imported can be read by name, with a wrapper around every value.
+    assert!(VALUE_DEPTH_IMPORTED > VALUE_DEPTH_IN_JSON as usize);
+    assert!(2 * VALUE_DEPTH_IMPORTED <= VALUE_DEPTH_BY_NAME as usize);
     // A key is less deep than the text that shows it.
     assert!(KEY_DEPTH < VALUE_DEPTH_COMPARED && VALUE_DEPTH_COMPARED <= VALUE_DEPTH_EXPORTED);
 };

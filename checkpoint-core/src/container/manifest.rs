@@ -191,6 +191,11 @@ impl Manifest {
         self.generation
     }
 
+    /// False for bytes that this version of the library cannot decode.
+    pub(crate) fn has_known_codec(&self) -> bool {
+        self.codec == CODEC
+    }
+
     /// The name of the state that was saved (see [`Checkpoint::NAME`](crate::Checkpoint::NAME)).
     #[must_use]
     pub fn name(&self) -> &str {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::File;
-use crate::container::GROUP;
+use crate::codec::CODEC;
 use crate::evolution::{self, Compared, Difference, DifferenceKind};
+use crate::run::{reader, stamp};
 use crate::state::ExpectedSchema;
 
 /// What a load of a checkpoint by a program would do, field by field.
@@ -33,14 +34,14 @@ pub struct CheckedField {
     /// The type or the version in the program.
     pub program: String,
     /// What a load makes of it.
-    pub outcome: Outcome,
+    pub outcome: FieldOutcome,
 }
 
 /// What a load makes of a field that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum FieldOutcome {
     /// It is found by its name, and its value is the same.
     Found,
     /// Its values are converted. A load refuses one that does not fit.
@@ -59,25 +60,17 @@ pub enum Outcome {
     Refused,
 }
 
-impl Outcome {
-    /// True if a load may fail because of it.
-    #[must_use]
-    pub fn depends_on_values(self) -> bool {
-        matches!(self, Outcome::Converted | Outcome::Migrated | Outcome::Unknown | Outcome::RefusedIfUsed)
-    }
-}
-
-impl fmt::Display for Outcome {
+impl fmt::Display for FieldOutcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Outcome::Found => "found by its name",
-            Outcome::Converted => "converted, if every value fits",
-            Outcome::Migrated => "migrated",
-            Outcome::Dropped => "dropped",
-            Outcome::Default => "gets its default",
-            Outcome::Unknown => "gets its default, if it has one; refused otherwise",
-            Outcome::RefusedIfUsed => "refused, if a value has it",
-            Outcome::Refused => "refused",
+            FieldOutcome::Found => "found by its name",
+            FieldOutcome::Converted => "converted, if every value fits",
+            FieldOutcome::Migrated => "migrated",
+            FieldOutcome::Dropped => "dropped",
+            FieldOutcome::Default => "gets its default",
+            FieldOutcome::Unknown => "gets its default, if it has one; refused otherwise",
+            FieldOutcome::RefusedIfUsed => "refused, if a value has it",
+            FieldOutcome::Refused => "refused",
         })
     }
 }
@@ -86,20 +79,22 @@ impl Check {
     /// True if a load by the program would refuse the checkpoint, whatever its values are.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.fields.iter().any(|field| field.outcome == Outcome::Refused)
+        self.fields.iter().any(|field| field.outcome == FieldOutcome::Refused)
     }
 
     /// True if the values decide, at some of the fields, if the checkpoint loads.
     #[must_use]
     pub fn depends_on_values(&self) -> bool {
-        self.fields.iter().any(|field| field.outcome.depends_on_values())
+        use FieldOutcome::{Converted, Migrated, RefusedIfUsed, Unknown};
+        let may_fail = |outcome| matches!(outcome, Converted | Migrated | Unknown | RefusedIfUsed);
+        self.fields.iter().any(|field| may_fail(field.outcome))
     }
 }
 
 /// Compares a checkpoint with the types that a program loads. It reads only the manifest.
 ///
 /// ```
-/// use checkpointed::inspect::{self, File, Outcome};
+/// use checkpointed::inspect::{self, File, FieldOutcome};
 /// use checkpointed::{Checkpointer, ExpectedSchema, Protection};
 ///
 /// # fn main() -> Result<(), checkpointed::Error> {
@@ -108,7 +103,7 @@ impl Check {
 /// Checkpointer::open(&path)?.save(&(7_u32, "text".to_owned()))?;
 /// let file = File::open_generation(&path, 1, &Protection::new())?;
 /// let check = inspect::check(&file, &ExpectedSchema::of::<(u64, String)>());
-/// assert_eq!((check.fields[0].path.as_str(), check.fields[0].outcome), (".0", Outcome::Converted));
+/// assert_eq!((check.fields[0].path.as_str(), check.fields[0].outcome), (".0", FieldOutcome::Converted));
 /// assert!(inspect::check(&file, &ExpectedSchema::of::<(u64, f64)>()).is_refused());
 /// # Ok(())
 /// # }
@@ -123,28 +118,30 @@ pub fn check(file: &File, expected: &ExpectedSchema) -> Check {
         path: String::new(),
         checkpoint: checkpoint.to_owned(),
         program: program.to_owned(),
-        outcome: Outcome::Refused,
+        outcome: FieldOutcome::Refused,
     };
     let mut fields = Vec::new();
-    let (name, found) = (expected.name(), manifest.name());
-    if (found == GROUP) != (name == GROUP) {
-        fields.push(state("a group of states", "one state: check a part of it, in `ranks`"));
-    } else if !name.is_empty() && ![name, ""].contains(&found) && !program.was_called(found) {
-        fields.push(state(&format!("name {found}"), &format!("name {name}")));
+    if let Some(inputs) = stamp::mark_of(manifest) {
+        fields.push(state(&format!("inputs that changed meanwhile: {inputs}"), "only inputs that stayed"));
     }
-    let is_migrated =
-        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
-    let has_version =
+    if !manifest.has_known_codec() {
+        fields.push(state(&format!("codec {}", manifest.codec), &format!("codec {CODEC}")));
+    }
+    let (name, version) = (expected.name(), expected.version());
+    if !reader::is_of_kind(manifest, name) {
+        fields.push(state("a group of states", "one state: check a part of it, in `ranks`"));
+    } else if !reader::has_name(manifest, name, &program) {
+        fields.push(state(&format!("name {}", manifest.name()), &format!("name {name}")));
+    }
+    let is_told =
         |difference: &Difference| difference.kind == DifferenceKind::Version && difference.path.is_empty();
-    if manifest.version() != expected.version()
-        && !differences.iter().any(|difference| is_migrated(difference) || has_version(difference))
-    {
-        let version = |version: u32| format!("version {version}");
-        fields.push(state(&version(manifest.version()), &version(expected.version())));
+    if !reader::has_version(manifest, version, &differences) && !differences.iter().any(is_told) {
+        let (found, version) = (format!("version {}", manifest.version()), format!("version {version}"));
+        fields.push(state(&found, &version));
     }
     fields.extend(differences.into_iter().map(|difference| {
         let outcome = match difference.kind {
-            DifferenceKind::Converted if impossible.contains(&difference.path) => Outcome::Refused,
+            DifferenceKind::Converted if impossible.contains(&difference.path) => FieldOutcome::Refused,
             _ => outcome(&difference, defaults.get(&difference.path).copied()),
         };
         let Difference { path, checkpoint, program, .. } = difference;
@@ -158,24 +155,26 @@ pub fn check(file: &File, expected: &ExpectedSchema) -> Check {
 
 /// What a load makes of a difference. `default` is what is known of the default of a field that the
 /// checkpoint lacks.
-fn outcome(difference: &Difference, default: Option<Option<bool>>) -> Outcome {
+fn outcome(difference: &Difference, default: Option<Option<bool>>) -> FieldOutcome {
     match difference.kind {
         DifferenceKind::Missing => match default {
-            Some(Some(true)) => Outcome::Default,
-            Some(Some(false)) => Outcome::Refused,
-            Some(None) => Outcome::Unknown,
+            Some(Some(true)) => FieldOutcome::Default,
+            Some(Some(false)) => FieldOutcome::Refused,
+            Some(None) => FieldOutcome::Unknown,
             // A variant that only the program has.
-            None => Outcome::Found,
+            None => FieldOutcome::Found,
         },
-        DifferenceKind::Extra if difference.checkpoint == "a variant" => Outcome::RefusedIfUsed,
-        DifferenceKind::Extra => Outcome::Dropped,
+        DifferenceKind::Extra if difference.checkpoint == "a variant" => FieldOutcome::RefusedIfUsed,
+        DifferenceKind::Extra => FieldOutcome::Dropped,
         DifferenceKind::Renamed => match difference.checkpoint == difference.program {
-            true => Outcome::Found,
-            false => Outcome::Converted,
+            true => FieldOutcome::Found,
+            false => FieldOutcome::Converted,
         },
-        DifferenceKind::TypeRenamed | DifferenceKind::Reordered => Outcome::Found,
-        DifferenceKind::Converted => Outcome::Converted,
-        DifferenceKind::Migrated => Outcome::Migrated,
-        DifferenceKind::OtherType | DifferenceKind::Version | DifferenceKind::Uncompared => Outcome::Refused,
+        DifferenceKind::TypeRenamed | DifferenceKind::Reordered => FieldOutcome::Found,
+        DifferenceKind::Converted => FieldOutcome::Converted,
+        DifferenceKind::Migrated => FieldOutcome::Migrated,
+        DifferenceKind::OtherType | DifferenceKind::Version | DifferenceKind::Uncompared => {
+            FieldOutcome::Refused
+        }
     }
 }

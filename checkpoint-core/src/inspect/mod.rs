@@ -39,9 +39,9 @@ mod subject;
 mod transfer;
 mod verification;
 
-pub use checking::{Check, CheckedField, Outcome, check};
+pub use checking::{Check, CheckedField, FieldOutcome, check};
 pub use copying::{Copied, branch, copy};
-pub use importing::{Imported, ImportedArray, MadeOfImport, import};
+pub use importing::{ImportReport, Imported, ImportedArray, import};
 pub use mirroring::{Mirrored, mirror};
 pub use newest::{newest, newest_in};
 pub use overview::{GenerationOverview, Kind, Overview, SetAside, holder, overview, overview_in, pin, unpin};

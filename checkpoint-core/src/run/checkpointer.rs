@@ -29,7 +29,7 @@ use crate::outcome::{Decision, LoadReport, Progress, SaveReason, Saved, StopReas
 use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
 use crate::run::configuration::ConfigChanges;
-use crate::run::finished::{Finished, Left};
+use crate::run::finished::{Finished, Place};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
@@ -38,7 +38,7 @@ use crate::run::saver::Saver;
 use crate::run::stamp::Stamp;
 use crate::run::standing::{self, Question};
 use crate::state::Checkpoint;
-use crate::store::{Claiming, Home, Metric};
+use crate::store::{Claiming, Home, Metric, Newest};
 
 /// Saves the states of one program to a directory, and loads the newest of them when the program
 /// starts again.
@@ -815,9 +815,22 @@ impl<T: Checkpoint> Checkpointer<T> {
         let stopped = self.saver.run.end();
         let newest = self.saver.settled_writer().and_then(|writer| writer.newest());
         let mirrored = self.saver.run.mirroring().and_then(|mirroring| mirroring.finish(newest));
-        let (home, claiming) = (self.reader.home_left(), self.claiming.clone());
-        let place = Some(Left { home, claiming, newest, warnings: self.saver.run.warnings.clone() });
+        let place = Some(self.place(newest));
         Finished { saved, stopped, mirrored, exit_codes, place }
+    }
+
+    /// The place of the checkpoints, with this newest one, for the time after the run.
+    fn place(&self, newest: Option<u64>) -> Place {
+        let home = self.reader.shared_home();
+        // Elsewhere nothing is removed.
+        let has_files = newest.is_some() && home.files().is_some();
+        let found = has_files.then(|| Newest::of(&*home).ok().flatten()).flatten();
+        Place {
+            newest: found.filter(|found| Some(found.generation) == newest),
+            claiming: self.claiming.clone(),
+            warnings: self.saver.run.warnings.clone(),
+            home,
+        }
     }
 
     /// Returns the newest generation that the [mirror](Builder::mirror) is known to have. `None`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::warnings::Warnings;
 use crate::error::Error;
 use crate::outcome::{ExitCodes, Saved, StopReason};
-use crate::store::{Claiming, Home};
+use crate::store::{Claiming, Home, Newest};
 
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,22 +23,47 @@ pub struct Finished {
     pub mirrored: Option<u64>,
     pub(crate) exit_codes: ExitCodes,
     /// The place of the checkpoints; `None` where a group has them.
-    pub(crate) place: Option<Left>,
+    pub(crate) place: Option<Place>,
 }
 
-/// The place that a run has left, and how it was claimed.
+/// The place of the checkpoints of a run that ended, and how it was claimed.
 #[derive(Clone, Debug)]
-pub(crate) struct Left {
+pub(crate) struct Place {
     pub(crate) home: Arc<dyn Home>,
     pub(crate) claiming: Claiming,
-    /// The newest generation at the end.
-    pub(crate) newest: Option<u64>,
+    /// The newest generation at the end; `None` where there was none, or it could not be read.
+    pub(crate) newest: Option<Newest>,
     pub(crate) warnings: Warnings,
 }
 
-impl PartialEq for Left {
-    fn eq(&self, other: &Left) -> bool {
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
         self.home.path() == other.home.path()
+    }
+}
+
+impl Place {
+    fn clear(&self, with_pins: bool) -> Result<(), Error> {
+        let Place { home, claiming, newest, warnings } = self;
+        let _warnings = warnings.enter();
+        // A claim would make it again.
+        if !home.exists() {
+            return Ok(());
+        }
+        let claim = home.claim(claiming)?;
+        let is_of_run = match (Newest::of(&**claim.home())?, newest) {
+            // This is what a removal that was cut short leaves: what is aside goes before the newest.
+            (None, Some(_)) => claim.home().set_aside()?.is_empty(),
+            (found, newest) => found == *newest,
+        };
+        if !is_of_run {
+            return Err(Error::InvalidSetting {
+                setting: format!("removing the checkpoints of {}", home.path().display()),
+                why: "another program has saved there since this run ended, or it is another directory: its \
+                      checkpoints are left alone",
+            });
+        }
+        claim.clear(with_pins)
     }
 }
 
@@ -81,15 +106,18 @@ impl Finished {
     /// ```
     ///
     /// It removes all generations, also those that are set aside or damaged, the history and the
-    /// lock, and the directory itself if nothing else is in it. Files of the user stay, and so do
+    /// lock, and the directory itself if nothing else is in it. Where the directory is gone already,
+    /// it does nothing. Files of the user stay, and so do
     /// [outputs](crate::Appended) and the copies in a [mirror](crate::Builder::mirror): the next start
     /// with that mirror goes on from them. If it is cut short, even by a power cut, the next start
     /// finds the newest generation, or none.
     ///
     /// # Errors
-    /// [`Error::Pinned`] if a generation is pinned: then nothing is removed.
+    /// [`Error::Pinned`] if a generation is pinned, also one that is set aside: then nothing is
+    /// removed. A pin that comes during the removal ends it half-way; its generation stays.
     /// [`Error::InUse`] if another program has opened the directory meanwhile. [`Error::InvalidSetting`]
-    /// if another has saved there since, in a group, and in another place than a directory.
+    /// if another has saved there since, or has its checkpoints there in place of those of this run;
+    /// in a group, and in another place than a directory.
     pub fn remove(self) -> Result<Finished, Error> {
         self.cleared(false)
     }
@@ -106,15 +134,14 @@ impl Finished {
         if self.stopped.is_some() {
             return Ok(self);
         }
-        let Some(Left { home, claiming, newest, warnings }) = &self.place else {
+        let Some(place) = &self.place else {
             return Err(Error::InvalidSetting {
                 setting: "removing the checkpoints of a group".to_owned(),
                 why: "each member has a part of them, and another may still save: remove the directory once all of \
                       them have ended",
             });
         };
-        let _warnings = warnings.enter();
-        home.claim(claiming)?.clear(with_pins, *newest)?;
+        place.clear(with_pins)?;
         Ok(self)
     }
 }

@@ -22,7 +22,7 @@ use crate::history::History;
 use crate::outcome::LoadReport;
 use crate::outputs::{self, Found};
 use crate::run::options::{Options, reading_options};
-use crate::run::stamp::INPUTS_CHANGED;
+use crate::run::stamp;
 use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
@@ -542,7 +542,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     /// The place, for the time after the run.
-    pub(crate) fn home_left(&self) -> Arc<dyn Home> {
+    pub(crate) fn shared_home(&self) -> Arc<dyn Home> {
         Arc::clone(&self.home)
     }
 
@@ -749,7 +749,7 @@ fn named(path: &Path, generation: u64, opened: Result<Container, Refusal>) -> Re
 
 /// Refuses a state that was computed while its inputs changed.
 fn check_inputs(path: &Path, manifest: &Manifest) -> Result<(), Error> {
-    match manifest.metadata().get(INPUTS_CHANGED) {
+    match stamp::mark_of(manifest) {
         Some(changed) => Err(Error::InputsChanged { path: path.to_owned(), inputs: changed.to_string() }),
         None => Ok(()),
     }
@@ -882,33 +882,49 @@ fn check_version<T: Checkpoint>(
     manifest: &Manifest,
     compared: &Compared,
 ) -> Result<(), Error> {
-    let is_migrated =
-        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
-    if manifest.version == T::VERSION || compared.differences.iter().any(is_migrated) {
+    if has_version(manifest, T::VERSION, &compared.differences) {
         return Ok(());
     }
     let (path, name) = (path.to_owned(), name_of::<T>(program.schema()));
     Err(Error::VersionUnknown { path, name, found: manifest.version, expected: T::VERSION })
 }
 
+/// True if a whole state has this version, or is migrated to it. The differences are those of its
+/// types.
+pub(crate) fn has_version(manifest: &Manifest, version: u32, differences: &[Difference]) -> bool {
+    let is_migrated =
+        |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();
+    manifest.version == version || differences.iter().any(is_migrated)
+}
+
 /// Checks that the bytes belong to a state of this name, and are of a codec that is known.
 fn check_name<T: Checkpoint>(path: &Path, program: &Program, manifest: &Manifest) -> Result<(), Error> {
     check_kind::<T>(path, manifest)?;
-    let path = path.to_owned();
-    let has_name = [T::NAME, ""].contains(&manifest.name.as_str()) || program.was_called(&manifest.name);
-    if !T::NAME.is_empty() && !has_name {
-        return Err(Error::OtherState { path, found: manifest.name.clone(), expected: T::NAME.to_owned() });
+    if has_name(manifest, T::NAME, program) {
+        return Ok(());
     }
-    Ok(())
+    let (path, found) = (path.to_owned(), manifest.name.clone());
+    Err(Error::OtherState { path, found, expected: T::NAME.to_owned() })
+}
+
+/// True if a program whose state has this name takes the state for its own.
+pub(crate) fn has_name(manifest: &Manifest, name: &str, program: &Program) -> bool {
+    let found = manifest.name.as_str();
+    name.is_empty() || [name, ""].contains(&found) || program.was_called(found)
+}
+
+/// True if both are states of groups, or neither is.
+pub(crate) fn is_of_kind(manifest: &Manifest, name: &str) -> bool {
+    (manifest.name == GROUP) == (name == GROUP)
 }
 
 /// Checks that the bytes are of a codec that is known, and belong to a group if the state does.
 fn check_kind<T: Checkpoint>(path: &Path, manifest: &Manifest) -> Result<(), Error> {
     let path = path.to_owned();
-    if manifest.codec != codec::CODEC {
+    if !manifest.has_known_codec() {
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
-    if (manifest.name == GROUP) != (T::NAME == GROUP) {
+    if !is_of_kind(manifest, T::NAME) {
         return Err(Error::OtherKind { path, of_group: manifest.name == GROUP });
     }
     Ok(())

@@ -13,7 +13,7 @@ use crate::run::lifecycle::SaveContext;
 use crate::run::read_back::Net;
 use crate::run::stamp;
 use crate::run::watcher::Watcher;
-use crate::seal::Sealed;
+use crate::seal::{Protection, Sealed};
 use crate::store::{Draft, Writer};
 
 /// The container of a save, on its way to a draft.
@@ -212,8 +212,8 @@ fn write(
     Ok(Saved { generation, bytes, written, duration, stall })
 }
 
-/// Opens the file as a load will open it: its structure, its manifest and the headers of its
-/// arrays. If the settings say so, it also loads the state and compares it.
+/// Opens the file as a load will open it. If the settings say so, it also loads the state and
+/// compares it.
 fn read_back(
     writer: &Writer,
     net: &Net,
@@ -221,15 +221,26 @@ fn read_back(
     source: Box<dyn Source>,
     generation: u64,
 ) -> Result<(), Error> {
-    let (protection, directory) = (writer.protection(), writer.path());
+    let directory = writer.path();
+    let container = open_unpublished(writer.protection(), (directory, generation), path, source)?;
+    net.check(directory, container)
+}
+
+/// Opens the file of a new generation of a directory as a load will open it: its structure, its
+/// manifest and the headers of its arrays.
+pub(crate) fn open_unpublished(
+    protection: &Protection,
+    (directory, generation): (&Path, u64),
+    path: &Path,
+    source: Box<dyn Source>,
+) -> Result<Container, Error> {
     let opened = protection.open(source).and_then(|source| {
         let container = Container::open(source, &protection.tag_keys())?;
         container.check_arrays()?;
         Ok(container)
     });
-    let container = opened.map_err(|refusal| match refusal {
+    opened.map_err(|refusal| match refusal {
         Refusal::Unreadable(_) | Refusal::NoMemory { .. } => Error::refused(path, refusal),
         refusal => Error::NotOpened { path: directory.to_owned(), generation, why: refusal.to_string() },
-    })?;
-    net.check(directory, container)
+    })
 }

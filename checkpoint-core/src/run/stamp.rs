@@ -3,15 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::container::{Manifest, Metadata};
+use crate::container::{Manifest, Metadata, MetadataValue};
 use crate::error::Error;
 
 /// The name of the mark in the metadata of a generation; its value names the inputs.
-pub(crate) const INPUTS_CHANGED: &str = "inputs that changed while the state was computed";
+const INPUTS_CHANGED: &str = "inputs that changed while the state was computed";
 
-/// True if a generation has the mark: it is never loaded.
+/// The names of the inputs in the mark of a generation; `None` if it has none. With a mark, it is
+/// never loaded.
+pub(crate) fn mark_of(manifest: &Manifest) -> Option<&MetadataValue> {
+    manifest.metadata().get(INPUTS_CHANGED)
+}
+
+/// True if a generation has the mark.
 pub(crate) fn is_marked(manifest: &Manifest) -> bool {
-    manifest.metadata().get(INPUTS_CHANGED).is_some()
+    mark_of(manifest).is_some()
 }
 
 /// Looks at the inputs of a state just before it is saved, and marks the save where they changed.

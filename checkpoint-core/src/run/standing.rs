@@ -59,7 +59,7 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
     reader.fits(found)
         && reader.configuration() == found.configuration.as_ref()
         && !stamp::is_marked(found)
-        && found.codec == codec::CODEC
+        && found.has_known_codec()
         && key.is_none_or(|key| Some(&key.id) == tagged_with)
         && (metadata.is_empty() || **metadata == found.metadata)
 }

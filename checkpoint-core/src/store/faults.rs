@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     Garbled,
     /// Another directory comes in the place of the checkpoint directory before the operation.
     Replaced,
+    /// A user pins the generation before the operation on its file.
+    Pinned,
     /// The operation panics.
     Panic,
 }
@@ -73,6 +75,10 @@ impl FaultyDisk {
                 let directory = if path.is_dir() { path } else { path.parent().unwrap() };
                 std::fs::rename(directory, directory.with_extension("moved"))?;
                 std::fs::create_dir(directory)?;
+                work()
+            }
+            Some(Fault::Pinned) => {
+                std::fs::write(path.with_extension("pin"), "")?;
                 work()
             }
             Some(Fault::Short | Fault::Garbled) | None => work(),
@@ -258,7 +264,7 @@ impl Write for FaultyOutput {
             }
             Some(Fault::Short) => self.output.write(&bytes[..bytes.len().div_ceil(2)]),
             Some(Fault::Panic) => panic!("planned"),
-            Some(Fault::Replaced) | None => self.output.write(bytes),
+            Some(Fault::Replaced | Fault::Pinned) | None => self.output.write(bytes),
         }
     }
 

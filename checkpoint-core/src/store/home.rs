@@ -20,6 +20,12 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// The path, or the name in messages.
     fn path(&self) -> &Path;
 
+    /// False where nothing is at the path. A place that is there once it has a name need not look,
+    /// which is the default.
+    fn exists(&self) -> bool {
+        true
+    }
+
     /// The path that a generation has, or would have.
     fn location(&self, generation: u64) -> PathBuf;
 
@@ -156,9 +162,9 @@ pub trait Claim: fmt::Debug + Send {
     }
 
     /// Removes all generations and everything else of ours, durably, and the place itself if nothing
-    /// else is in it; the claim ends with it. A pinned generation is an error, unless `with_pins`, and
-    /// so is one that is newer than `newest`. By default the place cannot do that.
-    fn clear(self: Box<Self>, _with_pins: bool, _newest: Option<u64>) -> Result<(), Error> {
+    /// else is in it; the claim ends with it. A pinned generation is an error, unless `with_pins`. By
+    /// default the place cannot do that.
+    fn clear(self: Box<Self>, _with_pins: bool) -> Result<(), Error> {
         Err(Error::InvalidSetting {
             setting: format!("removing the checkpoints of {}", self.home().path().display()),
             why: "only those of a directory can be removed by the program: remove them with the tools of the store",

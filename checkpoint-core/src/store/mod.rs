@@ -12,6 +12,7 @@ mod likeness;
 mod local;
 pub(crate) mod mirror;
 pub(crate) mod name;
+mod newest;
 pub(crate) mod place;
 mod process;
 mod retention;
@@ -32,6 +33,7 @@ pub(crate) use name::{
     ACCEPTED, RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of,
     temporary as temporary_name,
 };
+pub(crate) use newest::Newest;
 pub(crate) use place::{Place, absolute};
 pub(crate) use process::Process;
 pub(crate) use retention::Metrics;

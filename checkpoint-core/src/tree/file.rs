@@ -16,7 +16,6 @@ use super::members::{Label, Named};
 use super::node::{Node, Value};
 use super::walk::{Place, Trouble, Walker, most_values};
 use crate::base::text::{distance, shortened};
-use crate::codec::CODEC;
 use crate::container::{Container, Manifest, Memory, STATE, Source, time};
 use crate::error::Error;
 use crate::schema::Schema;
@@ -358,9 +357,9 @@ impl File {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }
-        let codec = &self.manifest().codec;
-        if codec != CODEC {
-            return Err(Error::CodecUnknown { path: self.path.clone(), found: codec.clone() });
+        let manifest = self.manifest();
+        if !manifest.has_known_codec() {
+            return Err(Error::CodecUnknown { path: self.path.clone(), found: manifest.codec.clone() });
         }
         let state = self.container.state().map_err(|refusal| self.refused(refusal))?;
         Ok(self.state.get_or_init(|| state))

@@ -52,14 +52,16 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # }
     /// ```
     ///
-    /// The state is copied in memory meanwhile. As after any load, a field with `#[serde(skip)]` has
-    /// its default. An [output](crate::Appended) is never taken: it belongs to its run. To go on with
-    /// the same run, use [`load`](CheckpointReader::load).
+    /// The state is copied in memory meanwhile. Where a value does not fit, the state is made again to
+    /// find its field: about a dozen times for one of fifty. As after any load, a field with
+    /// `#[serde(skip)]` has its default. An [output](crate::Appended) is never taken: it belongs to
+    /// its run. To go on with the same run, use [`load`](CheckpointReader::load).
     ///
     /// # Errors
     /// [`Error::SchemaMismatch`] if no field fits: the checkpoint is probably another one than was
-    /// meant. Also the errors of [`load`](CheckpointReader::load) but for those of the type. The state
-    /// is unchanged then.
+    /// meant. Also the errors of [`load`](CheckpointReader::load) but for those of the type; these
+    /// too where fields fit alone and not together, because the type checks the whole. The state is
+    /// unchanged then.
     pub fn load_matching(&mut self, state: &mut T) -> Result<Option<Matching>, Error> {
         let _warnings = self.warnings.enter();
         let kept_outputs = outputs::keep();
@@ -91,28 +93,17 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let file = File::of(&location, container);
         let Matched { choice, unused } =
             evolution::matching(&file.manifest().schema, &self.program, outputs::OF_RUN);
-        let mut merge = Merge { program: &self.program, file: &file, own, leaves: Vec::new() };
-        merge.collect(&choice, String::new(), Vec::new(), Vec::new());
-        let merge = merge;
+        let schema = self.program.schema();
+        let leaves = leaves(schema, Some(&schema.root), choice, String::new());
+        let merge = Merge { program: &self.program, file: &file, own, leaves };
         let mut why: Vec<Option<String>> = merge.leaves.iter().map(|leaf| leaf.why.clone()).collect();
-        let decode = |why: &[Option<String>]| merge.decode::<T>(&location, why);
-        let mut decoded = decode(&why);
-        if is_of_value(&decoded) {
-            // A value does not fit: each is tried alone.
-            for place in 0..why.len() {
-                if why[place].is_some() {
-                    continue;
-                }
-                let alone: Vec<Option<String>> =
-                    (0..why.len()).map(|other| (other != place).then(String::new)).collect();
-                match decode(&alone) {
-                    Err(Error::Decode { why: reason, .. } | Error::SchemaMismatch { why: reason, .. }) => {
-                        why[place] = Some(reason);
-                    }
-                    tried => drop(tried?),
-                }
+        let mut decoded = merge.decode::<T>(&location, &why);
+        if let Some(reason) = refusal(&decoded) {
+            let undecided: Vec<usize> = (0..why.len()).filter(|place| why[*place].is_none()).collect();
+            merge.find_unfit::<T>(&location, &undecided, reason, &mut why)?;
+            if undecided.iter().any(|place| why[*place].is_some()) {
+                decoded = merge.decode(&location, &why);
             }
-            decoded = decode(&why);
         }
         let (mut taken, mut kept) = (Vec::new(), Vec::new());
         for (leaf, why) in merge.leaves.iter().zip(why) {
@@ -138,9 +129,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 }
 
-/// True if a value could not be made of what was read.
-fn is_of_value<D>(decoded: &Result<D, Error>) -> bool {
-    matches!(decoded, Err(Error::Decode { .. } | Error::SchemaMismatch { .. }))
+/// The reason that a value could not be made of what was read.
+fn refusal<D>(decoded: &Result<D, Error>) -> Option<String> {
+    match decoded {
+        Err(Error::Decode { why, .. } | Error::SchemaMismatch { why, .. }) => Some(why.clone()),
+        _ => None,
+    }
 }
 
 /// One field that is taken or kept as a whole.
@@ -156,6 +150,28 @@ struct Leaf {
     why: Option<String>,
 }
 
+/// The fields that are taken or kept as a whole, of a value of this type of the program.
+fn leaves(schema: &Schema, ty: Option<&Type>, choice: Choice, path: String) -> Vec<Leaf> {
+    let why = match choice {
+        Choice::Fields(chosen) => {
+            let inner = chosen.into_iter().flat_map(|Chosen { field: place, path, name, choice }| {
+                let field = ty.and_then(|ty| field_of(schema, ty, place));
+                let mut leaves = leaves(schema, field.map(|field| &field.ty), choice, path);
+                for leaf in &mut leaves {
+                    leaf.own.insert(0, field.map(|field| field.name.clone()).unwrap_or_default());
+                    leaf.found.insert(0, name.clone().unwrap_or_default());
+                    leaf.fields.insert(0, place);
+                }
+                leaves
+            });
+            return inner.collect();
+        }
+        Choice::Take => None,
+        Choice::Keep(why) => Some(why),
+    };
+    vec![Leaf { path, own: Vec::new(), found: Vec::new(), fields: Vec::new(), why }]
+}
+
 /// Puts the fields of a checkpoint and those of a state together, as one state of the program: each
 /// field in the form of its origin, under the schema of both.
 struct Merge<'a> {
@@ -166,36 +182,29 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    fn collect(&mut self, choice: &Choice, path: String, fields: Vec<usize>, names: Vec<(String, String)>) {
-        let why = match choice {
-            Choice::Fields(chosen) => {
-                for Chosen { field, path, name, choice } in chosen {
-                    let own = self.name_at(&fields, *field);
-                    let (mut fields, mut names) = (fields.clone(), names.clone());
-                    fields.push(*field);
-                    names.push((own, name.clone().unwrap_or_default()));
-                    self.collect(choice, path.clone(), fields, names);
-                }
-                return;
-            }
-            Choice::Take => None,
-            Choice::Keep(why) => Some(why.clone()),
-        };
-        let (own, found) = names.into_iter().unzip();
-        self.leaves.push(Leaf { path, own, found, fields, why });
-    }
-
-    /// The name of a field of the struct at the end of these places.
-    fn name_at(&self, places: &[usize], field: usize) -> String {
-        let schema = self.program.schema();
-        let mut ty = &schema.root;
-        for place in places {
-            match field_of(schema, ty, *place) {
-                Some(inner) => ty = &inner.ty,
-                None => return String::new(),
+    /// Finds those of these fields that do not fit, and the reason of each. `reason` is that of all
+    /// together. A half that fits has none, so few states are made for each.
+    fn find_unfit<T: Checkpoint>(
+        &self,
+        location: &Path,
+        places: &[usize],
+        reason: String,
+        why: &mut [Option<String>],
+    ) -> Result<(), Error> {
+        if let [place] = places {
+            why[*place] = Some(reason);
+            return Ok(());
+        }
+        let (first, second) = places.split_at(places.len() / 2);
+        for half in [first, second].into_iter().filter(|half| !half.is_empty()) {
+            let others = (0..why.len()).map(|place| (!half.contains(&place)).then(String::new));
+            let decoded = self.decode::<T>(location, &others.collect::<Vec<_>>());
+            match refusal(&decoded) {
+                Some(reason) => self.find_unfit::<T>(location, half, reason, why)?,
+                None => drop(decoded?),
             }
         }
-        field_of(schema, ty, field).map(|field| field.name.clone()).unwrap_or_default()
+        Ok(())
     }
 
     /// Decodes the state in which the fields without a reason are from the checkpoint.

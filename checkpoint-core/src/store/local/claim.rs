@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Directory;
 use super::blocks::{Known, KnownFiles, Rewriting};
 use super::disk::Disk;
 use super::draft::{Target, Temporary, remove_temporary};
 use super::rewind::parents_in;
+use super::{Directory, gone};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::outcome::Rewound;
@@ -86,9 +86,7 @@ impl DirectoryClaim {
             files: Arc::default(),
         })
     }
-}
 
-impl DirectoryClaim {
     fn files(&self) -> MutexGuard<'_, KnownFiles> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,9 +110,7 @@ impl DirectoryClaim {
         }
         Ok(retired.map(|path| Retired { path, known }))
     }
-}
 
-impl DirectoryClaim {
     /// Leaves the generations that are aside, and that go by one that is gone, to the one before
     /// it.
     fn leave_children(&mut self, generation: u64) {
@@ -207,16 +203,13 @@ impl Claim for DirectoryClaim {
         self.directory.note_rewind(generation, self.durable)
     }
 
-    fn clear(self: Box<Self>, with_pins: bool, newest: Option<u64>) -> Result<(), Error> {
-        self.directory.clear(with_pins, newest, self.durable)
+    fn clear(self: Box<Self>, with_pins: bool) -> Result<(), Error> {
+        self.directory.clear(with_pins, self.durable)
     }
 
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
         let Some(retired) = self.retire(generation)? else { return Ok(false) };
-        match self.directory.disk.remove(&retired.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(true),
-        }
+        gone(self.directory.disk.remove(&retired.path)).map(|()| true)
     }
 
     /// Keeps one file for a later save.

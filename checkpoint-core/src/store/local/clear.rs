@@ -3,26 +3,23 @@
 //!
 //! A load finds the newest generation, or nothing at all, after each single step, also after a power
 //! cut: the generations go from the oldest on, and the newest goes once the removal of the others is
-//! durable. The history goes before it, which would tell of lost generations.
+//! durable. The history goes before it, which would tell of lost generations. The records of a mirror
+//! go after it: without them, the newest of a mirror that has less would be of another run.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use super::Directory;
+use super::real::{ATTEMPTS, BETWEEN_ATTEMPTS};
+use super::{Directory, gone};
 use crate::error::Error;
 use crate::store::{Home as _, name};
-
-/// The number of looks at a generation that another program reads or pins, and the pause between
-/// them.
-const LOOKS: u32 = 50;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 impl Directory {
     /// Removes everything of ours, and the directory itself if nothing else is in it, see
     /// [`Claim::clear`](crate::store::Claim::clear).
-    pub(super) fn clear(&self, with_pins: bool, newest: Option<u64>, durable: bool) -> Result<(), Error> {
+    pub(super) fn clear(&self, with_pins: bool, durable: bool) -> Result<(), Error> {
         self.check_writable()?;
         if self.disk.is_directory(&self.path.join(name::RANKS)).is_some() {
             return Err(Error::InvalidSetting {
@@ -32,20 +29,15 @@ impl Directory {
             });
         }
         let generations = self.generations()?;
-        if generations.last().copied() > newest {
-            return Err(Error::InvalidSetting {
-                setting: format!("removing the checkpoints of {}", self.path.display()),
-                why: "another program has saved there since this run ended: what it saved is left alone",
-            });
-        }
         if !with_pins {
-            self.refuse_pins(&generations)?;
+            let mut pinned = self.pinned(&generations);
+            pinned.extend(self.pinned_aside()?);
+            self.refuse(pinned)?;
         }
         let is_extra = |name: &OsStr| {
             name::is_temporary(name)
                 || name::aside(name).is_some()
                 || name::rewound(name).is_some()
-                || name::is_of_mirror(name)
                 || [name::HISTORY, name::FORMER_HISTORY].map(OsStr::new).contains(&name)
         };
         self.remove_names(is_extra)?;
@@ -61,8 +53,15 @@ impl Directory {
         self.remove_rest(durable)
     }
 
-    fn refuse_pins(&self, generations: &[u64]) -> Result<(), Error> {
-        let pinned = self.pinned(generations);
+    /// The generations that were moved out of the way, damaged or by a rewind, and that a pin keeps.
+    fn pinned_aside(&self) -> Result<BTreeSet<u64>, Error> {
+        let rewound = self.files_rewound()?.into_iter().map(|(generation, file)| (generation, file.path));
+        let aside = self.files_set_aside()?.into_iter().chain(rewound);
+        let pinned = aside.filter(|(generation, path)| self.is_pinned(*generation, path));
+        Ok(pinned.map(|(generation, _)| generation).collect())
+    }
+
+    fn refuse(&self, pinned: BTreeSet<u64>) -> Result<(), Error> {
         if pinned.is_empty() {
             return Ok(());
         }
@@ -70,32 +69,39 @@ impl Directory {
     }
 
     fn remove_generation(&self, generation: u64, with_pins: bool) -> Result<(), Error> {
-        let failed = |source| Error::writing("remove", &self.location(generation), source);
-        // A program that pins the generation holds it meanwhile, and one that reads it does not mind.
-        for _ in 0..LOOKS {
-            if with_pins {
-                break;
+        if with_pins {
+            // Files of lower epochs go first: each of them would become the generation.
+            for file in self.files_of(generation) {
+                gone(self.disk.remove(&file)).map_err(|source| Error::writing("remove", &file, source))?;
             }
-            match self.retire(generation, true) {
-                Ok(Some(retired)) => return self.disk.remove(&retired).map_err(failed),
-                Ok(None) => self.refuse_pins(&[generation])?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(failed(error)),
+            return Ok(());
+        }
+        let remove = |taken: io::Result<PathBuf>| {
+            let removed = taken.and_then(|retired| self.disk.remove(&retired));
+            gone(removed).map_err(|source| Error::writing("remove", &self.location(generation), source))
+        };
+        // A program that pins the generation holds it for a moment.
+        for _ in 0..ATTEMPTS {
+            match self.retire(generation, true).transpose() {
+                Some(taken) => return remove(taken),
+                None => self.refuse(self.pinned(&[generation]))?,
             }
-            std::thread::sleep(BETWEEN_LOOKS);
+            std::thread::sleep(BETWEEN_ATTEMPTS);
         }
-        // Files of lower epochs go first, as where one of them would become the generation.
-        for file in self.files_of(generation) {
-            gone(self.disk.remove(&file)).map_err(|source| Error::writing("remove", &file, source))?;
+        // A program that reads it for long does not mind; a pin may come even now.
+        match self.take_name(generation, true).transpose() {
+            Some(taken) => remove(taken),
+            None => self.refuse([generation].into()),
         }
-        Ok(())
     }
 
-    /// Removes what tells nothing without generations; last the lock, which this process holds.
+    /// Removes what has no meaning without generations; last the lock, which this process holds.
     fn remove_rest(&self, durable: bool) -> Result<(), Error> {
         self.remove_names(|name| {
             name::pinned(name).is_some()
                 || name::rewind(name).is_some()
+                || name::parent(name).is_some()
+                || name::is_of_mirror(name)
                 || [name::HALT, name::REQUEUE].map(OsStr::new).contains(&name)
         })?;
         self.sync_if(durable)?;
@@ -129,22 +135,15 @@ impl Directory {
     }
 }
 
-/// A file that is gone already is no failure.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use std::fs;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use crate::store::faults::{EIO, Fault, FaultyDisk};
-    use crate::{CheckpointReader, Checkpointer};
+    use crate::{CheckpointReader, Checkpointer, Error, Mirror};
 
     /// Finishes a run of several generations, and removes them with this fault of the disk.
     fn removed_with(fault: Option<(usize, Fault)>) -> (tempfile::TempDir, FaultyDisk, bool) {
@@ -193,5 +192,65 @@ mod tests {
         let between = &operations[retired(3)..retired(4)];
         assert!(between.contains(&"sync directory run.ckpt".to_owned()), "{operations:?}");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_removal_cut_short_does_not_part_run_and_mirror() {
+        // The mirror has all but the newest generation.
+        let removed_with = |fault| {
+            let parent = tempfile::tempdir().unwrap();
+            let (path, far) = (parent.path().join("run.ckpt"), parent.path().join("far.ckpt"));
+            let disk = FaultyDisk::default();
+            let builder = || Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone()));
+            let mut checkpoints = builder().mirror(Mirror::to(&far)).open().unwrap();
+            for state in 1..=2 {
+                checkpoints.save(&state).unwrap();
+                checkpoints.wait_for_mirror(Duration::from_secs(600)).unwrap();
+            }
+            drop(checkpoints);
+            let finished = builder().open().unwrap().finish(&3).unwrap();
+            disk.plan(fault);
+            let _ = finished.remove();
+            let operations = disk.asked();
+            disk.plan(None);
+            let opened = builder().mirror(Mirror::to(&far)).open();
+            (operations, opened.and_then(|mut checkpoints| checkpoints.load()))
+        };
+        let operations = removed_with(None).0;
+        assert!(operations.len() > 8, "{operations:?}");
+        for (place, operation) in operations.iter().enumerate() {
+            let loaded = removed_with(Some((place, Fault::Error(EIO)))).1;
+            let loaded = loaded.unwrap_or_else(|error| panic!("{operation}: {error}"));
+            assert!([Some(2), Some(3)].contains(&loaded), "{loaded:?} after {operation}");
+        }
+    }
+
+    #[test]
+    fn a_pin_during_the_removal_keeps_what_is_read() {
+        for generation in [4, 5] {
+            let removed_with = |fault| {
+                let parent = tempfile::tempdir().unwrap();
+                let path = parent.path().join("run.ckpt");
+                let disk = FaultyDisk::default();
+                let mut checkpoints =
+                    Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+                for state in 1..=5 {
+                    checkpoints.save(&state).unwrap();
+                }
+                let finished = checkpoints.finish(&5).unwrap();
+                let file = path.join(format!("{generation:020}.ckpt"));
+                let reader = fs::File::open(&file).unwrap();
+                reader.lock_shared().unwrap();
+                disk.plan(fault);
+                (finished.remove(), disk.asked(), fs::exists(file).unwrap(), parent)
+            };
+            let (removed, operations, is_there, _parent) = removed_with(None);
+            assert!(removed.is_ok() && !is_there);
+            let name = format!("{generation:020}.ckpt");
+            let last = operations.iter().rposition(|operation| operation.ends_with(&name)).unwrap();
+            let (removed, operations, is_there, _parent) = removed_with(Some((last, Fault::Pinned)));
+            assert!(is_there, "{operations:?}");
+            assert!(matches!(removed, Err(Error::Pinned { .. })), "{removed:?}");
+        }
     }
 }

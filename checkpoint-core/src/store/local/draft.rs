@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::blocks::{Known, KnownFiles, Rewriting};
 use super::disk::{Disk, Identity, NewFile, Output};
+use super::gone;
 use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::error::Error;
@@ -160,9 +161,7 @@ impl Drop for Remnant {
 
 /// Removes a temporary file. If that fails, the next start tries again.
 pub(super) fn remove_temporary(disk: &dyn Disk, path: &Path) {
-    if let Err(error) = disk.remove(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
+    if let Err(error) = gone(disk.remove(path)) {
         warn(format!(
             "the temporary file {} cannot be removed, the next start tries again: {error}",
             path.display()

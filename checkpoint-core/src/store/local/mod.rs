@@ -179,19 +179,25 @@ impl Directory {
     fn remove_replaced(&self, generation: u64) -> io::Result<()> {
         let mut files = self.files_of(generation);
         files.pop();
-        for file in files {
-            match self.disk.remove(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        files.iter().try_for_each(|file| gone(self.disk.remove(file)))
+    }
+}
+
+/// The outcome of a removal, where a file that is gone already is no failure.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
 impl Home for Directory {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn exists(&self) -> bool {
+        self.disk.exists(&self.path)
     }
 
     fn location(&self, generation: u64) -> PathBuf {
@@ -275,10 +281,8 @@ impl Files for Directory {
 
     fn rename_log(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.path.join(from), self.path.join(to));
-        match self.disk.remove(&to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.disk.rename(&from, &to),
-        }
+        gone(self.disk.remove(&to))?;
+        self.disk.rename(&from, &to)
     }
 }
 

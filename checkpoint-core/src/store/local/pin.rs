@@ -7,16 +7,17 @@
 //! When a pin and retention meet, both [hold](super::disk::Disk::hold) the file of the generation, the
 //! pin shared and retention exclusively, so one of them comes first. Where a file system has no
 //! locks, or a user makes the pin by other means, each looks once more after it has acted: the pin
-//! for the generation, retention for a pin.
+//! for the generation, retention for a pin. So does the removal of all that another program reads
+//! for long.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Directory;
 use super::disk::Hold;
 use super::real::{ATTEMPTS, BETWEEN_ATTEMPTS};
+use super::{Directory, gone};
 use crate::container::Source;
 use crate::error::Error;
 use crate::store::likeness::Likeness;
@@ -75,13 +76,18 @@ impl Directory {
     /// Takes the name of a generation away, and returns the temporary name of its file. `None`
     /// where it stays, because it is pinned, or another program reads it; a later call may succeed.
     pub(super) fn retire(&self, generation: u64, durable: bool) -> io::Result<Option<PathBuf>> {
-        let path = self.location(generation);
         // A program that pins the generation holds it too: so either the pin exists by now, or it
         // is refused.
-        let _held = match self.disk.hold(&path, false) {
+        let _held = match self.disk.hold(&self.location(generation), false) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             held => held?,
         };
+        self.take_name(generation, durable)
+    }
+
+    /// The same of a generation that another program may hold; `None` where it is pinned.
+    pub(super) fn take_name(&self, generation: u64, durable: bool) -> io::Result<Option<PathBuf>> {
+        let path = self.location(generation);
         if self.is_pinned(generation, &path) {
             return Ok(None);
         }
@@ -153,9 +159,6 @@ impl Directory {
 
     pub(super) fn remove_pin(&self, generation: u64) -> Result<(), Error> {
         let path = self.pin_of(generation);
-        match self.disk.remove(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.map_err(|source| Error::writing("remove", &path, source)),
-        }
+        gone(self.disk.remove(&path)).map_err(|source| Error::writing("remove", &path, source))
     }
 }
