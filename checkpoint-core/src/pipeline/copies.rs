@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
+use super::files::{hash, open};
 use super::folder::folder;
 use super::key::ProducedFile;
 use crate::base::warnings::warn;
@@ -96,8 +97,7 @@ impl Copies {
         to: &Path,
         known: &BTreeSet<String>,
     ) -> Result<bool, Error> {
-        // A link stays one: the step writes through it.
-        let to = &to.canonicalize().unwrap_or_else(|_| to.to_owned());
+        let to = &*written_by(to).map_err(|source| Error::writing("restore", to, source))?;
         let failed = |source| Error::writing("restore", to, source);
         let parent = to.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(parent).map_err(failed)?;
@@ -130,7 +130,7 @@ impl Copies {
         #[cfg(unix)]
         {
             // As the step would have made it: the rest is up to the umask.
-            let mode = if file.is_program { 0o777 } else { 0o666 };
+            let mode = file.mode.map_or(0o666, |mode| mode & 0o777);
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         }
         let mut temporary = builder.tempfile_in(directory).map_err(failed)?;
@@ -146,15 +146,14 @@ impl Copies {
         Ok(Some(temporary))
     }
 
-    /// Moves away a file with a content that no kept version has: a user may have changed it.
+    /// Moves away a file with a content that no kept version has, as a user may have changed it, and
+    /// anything that is no file.
     fn set_aside(&self, path: &Path, known: &BTreeSet<String>) -> io::Result<()> {
-        let hash = match File::open(path) {
+        match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
-            Ok(mut file) => copy(&mut file, &mut io::sink())?,
-        };
-        if known.contains(&hash) {
-            return Ok(());
+            Ok(found) if found.is_file() && known.contains(&hash(&open(path)?)?) => return Ok(()),
+            Ok(_) => {}
         }
         let name = path.file_name().unwrap_or_default().to_os_string();
         for number in 1_u32.. {
@@ -191,6 +190,16 @@ impl Copies {
                 ));
             }
         }
+    }
+}
+
+/// The path of the file that a step writes through this one. A link to a file stays one. A link to
+/// anything else, as a device, or to nothing, is not followed.
+fn written_by(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => path.canonicalize(),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(path.to_owned()),
     }
 }
 
