@@ -2,7 +2,7 @@
 //! has to be.
 //!
 //! ```text
-//! step.rs: parameters, inputs, files (sets.rs, project.rs) ──▶ key.rs: what the result depends on
+//! step.rs: parameters, inputs, files (sets.rs, pattern.rs, project.rs) ──▶ key.rs: what the result depends on
 //!          ──▶ decide.rs: the versions with this key, the user's commands ──▶ reused, or run
 //! ```
 //!
@@ -26,6 +26,7 @@ mod key;
 mod output;
 mod overview;
 mod parallel;
+mod pattern;
 mod produced;
 mod project;
 mod report;
@@ -124,7 +125,7 @@ pub struct Pipeline {
 struct Book {
     /// The names of the steps, by their lower case.
     names: BTreeMap<String, String>,
-    /// The step that produces a file, by the path of the file.
+    /// The step that produces a file, by the path of the file without links.
     produced: BTreeMap<PathBuf, String>,
     reports: Vec<StepReport>,
     marks: Marks,

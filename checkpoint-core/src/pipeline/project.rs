@@ -84,6 +84,14 @@ impl Project {
     }
 }
 
+/// The path without links, dots included. What does not exist yet is taken as it is written.
+pub(super) fn real(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, mut found)) = found else { return path.to_owned() };
+    found.extend(path.components().skip(above.components().count()));
+    found
+}
+
 fn without_dots(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }

@@ -151,8 +151,8 @@ impl<'p> Step<'p> {
 
     /// The files that match a pattern, such as `data/*.csv` or `data/**/*.csv`: the result depends on
     /// their names and their contents, each as that of a [`file`](Step::file). `?`, `*` and `[a-z]`
-    /// mean what they mean in a shell, and `**/` stands for any directories. A pattern that no file
-    /// matches is an error.
+    /// mean what they mean in a shell, and `**/` stands for any directories, but hidden ones and links.
+    /// A pattern that no file matches is an error, and so is a match that cannot be looked at.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
