@@ -259,6 +259,42 @@ fn a_halt_is_for_all_processes_and_the_last_one_removes_it() {
 }
 
 #[test]
+fn a_halt_that_no_process_heard_is_for_the_next_start() {
+    let (_parent, path) = nowhere();
+    let run = |pipeline: &Pipeline| pipeline.step("a").run(|_| Ok::<u64, Error>(1)).map(drop);
+    for is_killed in [false, true] {
+        let pipeline = open(&path);
+        run(&pipeline).unwrap();
+        if is_killed {
+            // It was told of an earlier request, and was killed before it could meet it.
+            drop(pipeline);
+            fs::write(path.join("users/halt"), "").unwrap();
+            drop((open(&path), request_halt(&path, "all").unwrap()));
+        } else {
+            request_halt(&path, "all").unwrap();
+            drop(pipeline);
+        }
+        assert!(path.join("halt").exists());
+        let pipeline = open(&path);
+        assert!(pipeline.should_stop().is_some());
+        drop(pipeline);
+        assert!(!path.join("halt").exists());
+    }
+}
+
+#[test]
+fn a_halt_that_one_process_heard_is_removed_by_the_last() {
+    let (_parent, path) = nowhere();
+    let (first, second) = (open(&path), open(&path));
+    request_halt(&path, "all").unwrap();
+    assert!(first.should_stop().is_some());
+    drop(first);
+    assert!(path.join("halt").exists());
+    drop(second);
+    assert!(!path.join("halt").exists());
+}
+
+#[test]
 fn what_a_user_wants_run_again_is_run_by_one_process() {
     let (_parent, path) = nowhere();
     let run = |pipeline: &Pipeline| {

@@ -151,24 +151,22 @@ impl PipelineBuilder {
         let options = Options { wait: Duration::ZERO, ..options };
         let within = Arc::downgrade(&guard);
         let workshop = Workshop { path: path.clone(), disk, options, stop, shared, within };
-        let mut users = None;
-        let mut is_first = true;
-        if shared {
-            let (joined, first) = Users::join(&workshop, &workshop.within)?;
-            (users, is_first) = (Some(joined), first);
-        }
-        if is_first {
-            workshop.stop.begin(&guard);
-        } else {
-            workshop.stop.join(&guard);
-        }
+        workshop.stop.join(&guard);
+        let begin = || workshop.stop.begin(&guard);
+        let users = match shared {
+            true => Some(Users::join(&workshop, begin)?),
+            false => {
+                begin();
+                None
+            }
+        };
         // A request by a file counts like a command of this run.
         commands.redo = asked(&path)?;
         let root = project.unwrap_or_else(|| path.parent().unwrap_or(&path).to_owned());
         Ok(Pipeline {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             files: Mutex::new(Files::open(&workshop)?),
-            users: Mutex::new(users),
+            users,
             at_open: newest_versions(&path, shared)?,
             project: Project::new(&root),
             commands,
@@ -225,7 +223,8 @@ pub(super) struct Workshop {
     pub(super) stop: Arc<SharedStop>,
     /// True if other processes may run the pipeline at the same time.
     pub(super) shared: bool,
-    within: WithinGuard,
+    /// The lock of the pipeline.
+    pub(super) within: WithinGuard,
 }
 
 impl Workshop {

@@ -110,13 +110,16 @@ fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     Halt,
     Requeue,
 }
 
 impl Wish {
-    fn name(self) -> &'static str {
+    pub(crate) const ALL: [Wish; 2] = [Wish::Halt, Wish::Requeue];
+
+    /// The name of its file.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Wish::Halt => name::HALT,
             Wish::Requeue => name::REQUEUE,

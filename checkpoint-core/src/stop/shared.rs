@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::limit::Pace;
-use super::{Settings, Stop};
+use super::{Settings, Stop, Wish};
 use crate::error::Error;
 use crate::outcome::{ExitCodes, StopReason};
 use crate::store::{Guard, Process};
@@ -41,10 +41,15 @@ impl SharedStop {
         }
     }
 
-    /// Removes all requests: this is the last program of those that they are meant for.
-    pub(crate) fn meet_all(&self) {
+    /// The request that a part of the run was told of.
+    pub(crate) fn heard(&self) -> Option<Wish> {
+        self.lock()?.heard()
+    }
+
+    /// Removes a request that all programs have met that it is meant for.
+    pub(crate) fn meet_for_all(&self, wish: Wish) {
         if let Some(stop) = self.lock() {
-            stop.meet_all();
+            stop.meet(wish);
         }
     }
 

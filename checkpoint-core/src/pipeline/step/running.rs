@@ -218,7 +218,7 @@ impl Step<'_> {
         }
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         self.pipeline.guard.check()?;
-        self.pipeline.guard.touch();
+        self.pipeline.touch();
         self.look_at_inputs()?;
         self.look_at_produced()?;
         self.kept::<T>()
