@@ -194,6 +194,34 @@ fn a_step_that_goes_on_keeps_the_files_of_its_first_half() {
 }
 
 #[test]
+fn a_step_that_lost_its_progress_writes_its_files_again() {
+    let project = Project::new();
+    let (file, input) = (project.file("first.csv"), project.file("in.csv"));
+    let run = |is_first: bool| {
+        fs::write(&input, "1").unwrap();
+        let pipeline = project.open();
+        let step = pipeline.step("two parts").file(&input).produces(&file);
+        step.run(|context| {
+            let mut checkpoints: Checkpointer<u64> = context.checkpointer()?;
+            assert_eq!(checkpoints.load()?, None, "nothing that was made of another input");
+            if is_first {
+                fs::write(&input, "2")?;
+                fs::write(&file, "2,2,2")?;
+            }
+            checkpoints.save(&1)?;
+            match is_first {
+                true => Err(context.not_done().into()),
+                false => Ok::<u64, Box<dyn std::error::Error + Send + Sync>>(2),
+            }
+        })
+        .map(drop)
+    };
+    assert!(matches!(run(true), Err(Error::StepStopped { .. })));
+    let error = run(false).unwrap_err().to_string();
+    assert!(error.contains("did not write first.csv"), "{error}");
+}
+
+#[test]
 fn a_changed_declaration_of_what_is_produced_runs_the_step() {
     let project = Project::new();
     let run = |names: &[&str]| {
@@ -204,6 +232,12 @@ fn a_changed_declaration_of_what_is_produced_runs_the_step() {
     };
     run(&["one"]);
     assert_eq!(run(&["one", "two"]), "Ran: it produces two now");
+    // A version that never made the file is not left alone.
+    let only = project.open().only("b");
+    let step = only.step("a").produces(project.file("one")).produces(project.file("three"));
+    let error = step.run(|_| Ok::<(), Error>(())).unwrap_err().to_string();
+    assert!(error.contains("it produces three now"), "{error}");
+    drop(only);
     fs::remove_dir_all(project.file("steps.pipeline/steps/a")).unwrap();
     run(&["one", "two"]);
     assert_eq!(run(&["two"]), "Ran: it does not produce one any more");

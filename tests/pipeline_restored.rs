@@ -65,6 +65,17 @@ fn a_damaged_copy_is_not_put_back() {
 }
 
 #[test]
+fn a_copy_that_a_power_cut_shortened_is_made_again() {
+    let project = Project::new();
+    project.plot("all of it", true);
+    let copies = project.file("steps.pipeline/produced/plot");
+    let copy = fs::read_dir(&copies).unwrap().next().unwrap().unwrap().path();
+    fs::write(&copy, "all").unwrap();
+    project.try_plot(project.open().force("plot"), "all of it", true).unwrap();
+    assert_eq!(fs::read(&copy).unwrap(), b"all of it");
+}
+
+#[test]
 fn copies_go_with_the_versions_that_have_them() {
     let project = Project::new();
     let copies = || fs::read_dir(project.file("steps.pipeline/produced/plot")).unwrap().count();

@@ -44,12 +44,22 @@ impl Copies {
 
     /// Keeps a copy of a file that a step has just produced. The copy is durable before this returns.
     pub(super) fn keep(&self, path: &Path, produced: &ProducedFile) -> Result<(), Error> {
-        if self.has(&produced.hash) {
-            return Ok(());
-        }
         self.create()?;
         let place = self.place(&produced.hash);
         let failed = |source| Error::writing("copy to", &place, source);
+        match fs::symlink_metadata(&place) {
+            Ok(found) if found.is_file() && found.len() == produced.bytes => {
+                // It may come from a run that was killed before its syncs, or that makes none.
+                if self.durable {
+                    self.disk.sync_file(&place).map_err(failed)?;
+                    self.disk.sync_directory(&self.path).map_err(failed)?;
+                }
+                return Ok(());
+            }
+            // A power cut has shortened it.
+            Ok(_) => self.disk.remove(&place).map_err(failed)?,
+            Err(_) => {}
+        }
         let new = self.disk.create_temporary(&self.path).map_err(failed)?;
         let (temporary, mut output) = (new.path, new.output);
         let copied = File::open(path).and_then(|mut file| {

@@ -27,12 +27,16 @@ pub(super) type Declared = BTreeMap<String, PathBuf>;
 
 /// The declared files that are there before the work, each with its facts. The hash is among them
 /// where a change of the content may not show in the others.
-pub(super) struct Before(BTreeMap<String, Seen>);
+pub(super) struct Before {
+    found: BTreeMap<String, Seen>,
+    /// The directories that the names of each file are synced in if the step makes it.
+    directories: BTreeMap<String, Vec<PathBuf>>,
+}
 
 impl Before {
     /// Looks at the files. Where one was changed so recently that a further change could get the same
     /// time, waits until no change can.
-    pub(super) fn look(declared: &Declared) -> Before {
+    pub(super) fn look(declared: &Declared, project: &Project) -> Before {
         let now = SystemTime::now();
         let facts = |path: &Path| {
             let file = open(path).ok()?;
@@ -43,19 +47,34 @@ impl Before {
             Some(seen)
         };
         let found = declared.iter().filter_map(|(name, path)| Some((name.clone(), facts(path)?)));
-        let before = Before(found.collect());
+        let found: BTreeMap<_, _> = found.collect();
+        let directories = declared.iter().map(|(name, path)| (name.clone(), around(path, project))).collect();
         let now = SystemTime::now();
-        thread::sleep(before.0.values().map(|seen| seen.time_to_next_tick(now)).max().unwrap_or_default());
-        before
+        thread::sleep(found.values().map(|seen| seen.time_to_next_tick(now)).max().unwrap_or_default());
+        Before { found, directories }
     }
 
     /// True if the file was not written since.
     fn has(&self, name: &str, file: &File, now: &Seen) -> io::Result<bool> {
-        let Some(before) = self.0.get(name) else { return Ok(false) };
+        let Some(before) = self.found.get(name) else { return Ok(false) };
         let mut now = now.clone();
         now.hash.clone_from(&before.hash);
         Ok(now == *before && (before.hash.is_empty() || before.hash == hash(file)?))
     }
+}
+
+/// The directories around a file, up to that of the project. Outside of it, up to the deepest one that
+/// exists before the work: a step makes no names further up, and those may not be its to sync.
+fn around(path: &Path, project: &Project) -> Vec<PathBuf> {
+    let is_inside = path.starts_with(project.root());
+    let mut directories = Vec::new();
+    for directory in path.ancestors().skip(1) {
+        directories.push(directory.to_owned());
+        if if is_inside { directory == project.root() } else { directory.is_dir() } {
+            break;
+        }
+    }
+    directories
 }
 
 /// Syncs the files after the work, and returns their content. `may_be_old` is true if a former run
@@ -67,7 +86,6 @@ pub(super) fn collect(
     declared: &Declared,
     before: &Before,
     may_be_old: bool,
-    project: &Project,
     workshop: &Workshop,
 ) -> Result<BTreeMap<String, ProducedFile>, String> {
     let mut produced = BTreeMap::new();
@@ -89,12 +107,7 @@ pub(super) fn collect(
         }
         if workshop.options.durable {
             workshop.disk.sync_file(path).map_err(failed)?;
-            for directory in path.ancestors().skip(1) {
-                directories.insert(directory.to_owned());
-                if directory == project.root() {
-                    break;
-                }
-            }
+            directories.extend(before.directories.get(name).into_iter().flatten());
         }
         let hash = open(path).and_then(|file| hash(&file)).map_err(failed)?;
         let mode = mode(&file).map_err(failed)?;
@@ -186,5 +199,29 @@ fn mode(file: &File) -> io::Result<Option<u32>> {
     {
         let _ = permissions;
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_directory_is_synced_that_a_step_cannot_have_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir_all(path("project/made")).unwrap();
+        let project = Project::new(&path("project"));
+        for (file, expected) in [
+            ("out", &[""][..]),
+            ("a/b/out", &["a/b", "a", ""]),
+            // A killed run may have made its directory, and left its name unsynced.
+            ("project/made/out", &["project/made", "project"]),
+        ] {
+            let expected: Vec<PathBuf> = expected.iter().map(|name| path(name)).collect();
+            let found = around(&path(file), &project);
+            assert!(found.iter().eq(&expected), "{file}: {found:?}");
+        }
     }
 }

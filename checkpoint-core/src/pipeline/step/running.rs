@@ -121,23 +121,30 @@ impl Step<'_> {
     /// Takes the right to write the output and the files of the step. In a shared pipeline, waits for a
     /// process that has it.
     fn hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        match self.open::<T>() {
-            Err(Error::InUse { holder, .. }) if self.pipeline.workshop.shared => {
-                self.pipeline.tell(|| StepEvent::Waiting { step: self.name.clone(), holder });
-                wait_for(|| self.wait_to_hold())
+        let mut has_told = false;
+        loop {
+            match self.open::<T>() {
+                Err(Error::InUse { holder, .. }) if self.pipeline.workshop.shared => {
+                    if !std::mem::replace(&mut has_told, true) {
+                        self.pipeline.tell(|| StepEvent::Waiting { step: self.name.clone(), holder });
+                    }
+                    // Not held at its end: work of this process may go first, for hours, and other
+                    // processes can have the step meanwhile.
+                    wait_for(|| self.wait_until_free::<T>())?;
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
     }
 
-    fn wait_to_hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+    fn wait_until_free<T: Checkpoint>(&self) -> Result<(), Error> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             self.check_not_stopped()?;
             thread::sleep(pause);
             match self.open::<T>() {
                 Err(Error::InUse { .. }) => pause = (2 * pause).min(LONGEST_PAUSE),
-                outcome => return outcome,
+                outcome => return outcome.map(drop),
             }
         }
     }
