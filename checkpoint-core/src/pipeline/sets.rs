@@ -102,17 +102,13 @@ impl Set {
     }
 }
 
-/// The entry of a key that stands for many files.
+/// The hash of many files, by their names and their hashes.
 pub(super) fn together<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut hasher = blake3::Hasher::new();
-    let mut count = 0_usize;
-    for (name, hash) in files {
-        for text in [name, hash] {
-            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-        }
-        count += 1;
+    for text in files.flat_map(|(name, hash)| [name, hash]) {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
-    format!("{count} files, {}", hasher.finalize().to_hex())
+    hasher.finalize().to_hex().to_string()
 }
 
 fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

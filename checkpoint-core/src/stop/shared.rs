@@ -2,7 +2,7 @@
 //! pipeline do.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::limit::Pace;
@@ -88,17 +88,9 @@ impl SharedStop {
         self.exit_codes
     }
 
-    /// `None` in a forked process if a thread of its parent had the lock at the fork: that thread
-    /// does not exist here, and never releases it.
+    /// `None` in a forked process that cannot have the lock.
     fn lock(&self) -> Option<MutexGuard<'_, Stop>> {
-        if self.process.id() == std::process::id() {
-            return Some(self.stop.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        match self.stop.try_lock() {
-            Ok(stop) => Some(stop),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.process.lock(&self.stop)
     }
 }
 

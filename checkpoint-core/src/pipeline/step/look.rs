@@ -70,7 +70,8 @@ impl Step<'_> {
         }
         if hashes.is_empty() || hashes.len() > MOST_NAMED {
             let pairs = hashes.iter().map(|(name, hash)| (name.as_str(), hash.as_str()));
-            self.key.files.insert(set.name.clone(), together(pairs));
+            let entry = format!("{} files, {}", hashes.len(), together(pairs));
+            self.key.files.insert(set.name.clone(), entry);
         } else {
             self.key.files.extend(hashes);
         }

@@ -24,7 +24,7 @@ use crate::pipeline::report::{Outcome, Reason, StepEvent, StepReport};
 use crate::pipeline::{boot, requests};
 use crate::run::checkpointer::Checkpointer;
 use crate::state::Checkpoint;
-use crate::store::{Home as _, generation_of, name};
+use crate::store::{Directory, Home as _, name};
 
 impl Step<'_> {
     pub(super) fn reuse<T: Checkpoint>(
@@ -93,7 +93,9 @@ impl Step<'_> {
         self.take_request();
         let again = kept.last_with(&self.key);
         let place = format!("{}/{}{again}", name::PROGRESS, self.progress_prefix());
-        let had_progress = has_generations(&self.pipeline.path().join(&place));
+        let disk = Arc::clone(&self.pipeline.workshop.disk);
+        let progress = Directory::new(&self.pipeline.path().join(&place), disk).generations();
+        let had_progress = progress.is_ok_and(|progress| !progress.is_empty());
         let before = Before::look(&self.produced, &self.pipeline.project);
         let context = StepContext::new(&self.name, place, self.read_back, &inputs, &self.pipeline.workshop);
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
@@ -231,10 +233,4 @@ impl Step<'_> {
         drop(book);
         self.pipeline.tell(|| StepEvent::Done(report));
     }
-}
-
-/// True if a checkpoint directory has checkpoints.
-fn has_generations(path: &Path) -> bool {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| generation_of(&entry.file_name()).is_some())
 }
