@@ -145,7 +145,7 @@ impl Copies {
         }
         let mut temporary = builder.tempfile_in(directory).map_err(failed)?;
         let place = self.place(&file.hash);
-        let mut source = File::open(&place).map_err(|source| Error::io("read", &place, source))?;
+        let mut source = open(&place).map_err(|source| Error::io("read", &place, source))?;
         if copy(&mut source, temporary.as_file_mut()).map_err(failed)? != file.hash {
             self.disk.remove(&place).map_err(|source| Error::writing("remove", &place, source))?;
             return Ok(None);

@@ -217,7 +217,7 @@ impl<'p> Step<'p> {
     /// Sets if a copy of each file that the step [produces](Step::produces) is kept with each version
     /// of its output; none is by default. Then the file is put back if it is gone or was changed, or
     /// if an older version is taken. A file that was changed by another program is moved aside first,
-    /// to `plot.png.changed`.
+    /// to `plot.png.changed`, and so is anything that is no file, and a link that leads to none.
     pub fn keep_produced(mut self, keep: bool) -> Step<'p> {
         self.keeps_produced = keep;
         self
