@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::common::{inside, once_more};
 use checkpointed::{
     Checkpointer, Error, Pipeline, Protection,
-    pipeline::{self, Outcome, Reason, StepReport},
+    pipeline::{self, Outcome, StepReport},
 };
 
 /// A project: a directory with a pipeline directory in it.

@@ -62,7 +62,7 @@ impl Copies {
         }
         let new = self.disk.create_temporary(&self.path).map_err(failed)?;
         let (temporary, mut output) = (new.path, new.output);
-        let copied = File::open(path).and_then(|mut file| {
+        let copied = open(path).and_then(|mut file| {
             let hash = copy(&mut file, &mut output)?;
             output.finish()?;
             if hash != produced.hash {
