@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::run::checkpointer::Checkpointer;
 use crate::state::Plain;
 use crate::store::name::FILES;
+use crate::store::open_regular;
 
 /// A file that was changed this recently may be changed once more without a new time of its last
 /// change, so its hash is not remembered.
@@ -198,10 +199,10 @@ pub(super) fn look_for_good(file: &File, now: SystemTime) -> io::Result<(Seen, b
     Ok((seen, shows_changes))
 }
 
-/// Opens a file. Opening a pipe would wait for a program that writes to it.
+/// Opens a file. Anything else is not even opened: that can have effects, or wait for a program.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     must_be_regular(&std::fs::metadata(path)?)?;
-    File::open(path)
+    open_regular(path).map(|(file, _)| file)
 }
 
 fn must_be_regular(metadata: &std::fs::Metadata) -> io::Result<()> {
