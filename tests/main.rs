@@ -55,6 +55,8 @@ mod outputs_together;
 mod outside_program;
 mod pipeline;
 mod pipeline_files;
+mod pipeline_inputs;
+mod pipeline_restored;
 mod pipeline_shared;
 mod pipeline_stop;
 mod pipeline_traps;

@@ -245,6 +245,65 @@ fn a_process_that_waits_in_parallel_runs_other_steps() {
 }
 
 #[test]
+fn a_process_that_waits_for_a_processor_holds_no_step() {
+    let (_parent, path) = nowhere();
+    let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (sender, waits) = mpsc::channel();
+    let first = open(&path);
+    let second = open(&path).on_step(move |event| {
+        if matches!(event, StepEvent::Waiting { .. }) {
+            sender.send(()).unwrap();
+        }
+    });
+    let third = open(&path);
+    let (begun, begins) = mpsc::channel();
+    let (end, ends) = mpsc::channel::<()>();
+    let (fail, fails) = mpsc::channel::<()>();
+    let ends = Mutex::new(ends);
+    thread::scope(|scope| {
+        let begun_x = begun.clone();
+        scope.spawn(move || {
+            let failed = first.step("x").run(|_| {
+                begun_x.send(()).unwrap();
+                fails.recv_timeout(Duration::from_secs(60)).unwrap();
+                Err::<u64, _>("no luck")
+            });
+            assert!(failed.is_err());
+        });
+        begins.recv().unwrap();
+        let (second, ends) = (&second, &ends);
+        let busy = scope.spawn(move || {
+            second.parallel(|parallel| {
+                let x = parallel.spawn(|| second.step("x").run(|_| Ok::<u64, Error>(2)).map(drop));
+                waits.recv().unwrap();
+                // While it waits, steps of its own take all processors.
+                let long: Vec<_> = (0..processors)
+                    .map(|number| {
+                        let begun = begun.clone();
+                        parallel.spawn(move || {
+                            second.step(&format!("long {number}")).run(|_| {
+                                begun.send(()).unwrap();
+                                ends.lock().unwrap().recv_timeout(Duration::from_secs(20))?;
+                                Ok::<u64, mpsc::RecvTimeoutError>(1)
+                            })
+                        })
+                    })
+                    .collect();
+                long.into_iter().for_each(|task| drop(task.join().unwrap()));
+                x.join().unwrap();
+            });
+        });
+        (0..processors).for_each(|_| begins.recv().unwrap());
+        fail.send(()).unwrap();
+        // More than the longest pause of the second, which finds the step free.
+        thread::sleep(Duration::from_millis(1500));
+        assert_eq!(*third.step("x").run(|_| Ok::<u64, Error>(3)).unwrap().load().unwrap(), 3);
+        (0..processors).for_each(|_| end.send(()).unwrap());
+        busy.join().unwrap();
+    });
+}
+
+#[test]
 fn a_halt_is_for_all_processes_and_the_last_one_removes_it() {
     let (_parent, path) = nowhere();
     let (first, second) = (open(&path), open(&path));
@@ -256,6 +315,42 @@ fn a_halt_is_for_all_processes_and_the_last_one_removes_it() {
         assert_eq!(path.join("halt").exists(), !is_last);
     }
     open(&path).step("a").run(|_| Ok::<u64, Error>(1)).unwrap();
+}
+
+#[test]
+fn a_halt_that_no_process_heard_is_for_the_next_start() {
+    let (_parent, path) = nowhere();
+    let run = |pipeline: &Pipeline| pipeline.step("a").run(|_| Ok::<u64, Error>(1)).map(drop);
+    for is_killed in [false, true] {
+        let pipeline = open(&path);
+        run(&pipeline).unwrap();
+        if is_killed {
+            // It was told of an earlier request, and was killed before it could meet it.
+            drop(pipeline);
+            fs::write(path.join("users/halt"), "").unwrap();
+            drop((open(&path), request_halt(&path, "all").unwrap()));
+        } else {
+            request_halt(&path, "all").unwrap();
+            drop(pipeline);
+        }
+        assert!(path.join("halt").exists());
+        let pipeline = open(&path);
+        assert!(pipeline.should_stop().is_some());
+        drop(pipeline);
+        assert!(!path.join("halt").exists());
+    }
+}
+
+#[test]
+fn a_halt_that_one_process_heard_is_removed_by_the_last() {
+    let (_parent, path) = nowhere();
+    let (first, second) = (open(&path), open(&path));
+    request_halt(&path, "all").unwrap();
+    assert!(first.should_stop().is_some());
+    drop(first);
+    assert!(path.join("halt").exists());
+    drop(second);
+    assert!(!path.join("halt").exists());
 }
 
 #[test]

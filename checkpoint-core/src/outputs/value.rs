@@ -134,14 +134,7 @@ impl Value {
 
     /// The same, where a forked process can have it.
     fn inner_at_fork(&self) -> Option<MutexGuard<'_, Inner>> {
-        if self.check_process().is_ok() {
-            return Some(self.inner());
-        }
-        match self.inner.try_lock() {
-            Ok(inner) => Some(inner),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.process.lock(&self.inner)
     }
 
     /// The last known path and length.

@@ -21,7 +21,7 @@ use crate::run::options::{Options, reading_options, stopping_options, writing_op
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::stop::{self, SharedStop};
-use crate::store::{Disk, Guard, Place, RealDisk, WithinGuard, generation_of, name};
+use crate::store::{Directory, Disk, Guard, Home as _, Place, RealDisk, WithinGuard, name};
 
 /// The settings of a [`Pipeline`] that is about to be opened. They hold for everything that it
 /// keeps: the outputs, the steps' own checkpoints, the hashes of input files.
@@ -151,25 +151,23 @@ impl PipelineBuilder {
         let options = Options { wait: Duration::ZERO, ..options };
         let within = Arc::downgrade(&guard);
         let workshop = Workshop { path: path.clone(), disk, options, stop, shared, within };
-        let mut users = None;
-        let mut is_first = true;
-        if shared {
-            let (joined, first) = Users::join(&workshop, &workshop.within)?;
-            (users, is_first) = (Some(joined), first);
-        }
-        if is_first {
-            workshop.stop.begin(&guard);
-        } else {
-            workshop.stop.join(&guard);
-        }
+        workshop.stop.join(&guard);
+        let begin = || workshop.stop.begin(&guard);
+        let users = match shared {
+            true => Some(Users::join(&workshop, begin)?),
+            false => {
+                begin();
+                None
+            }
+        };
         // A request by a file counts like a command of this run.
         commands.redo = asked(&path)?;
         let root = project.unwrap_or_else(|| path.parent().unwrap_or(&path).to_owned());
         Ok(Pipeline {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             files: Mutex::new(Files::open(&workshop)?),
-            users: Mutex::new(users),
-            at_open: newest_versions(&path, shared)?,
+            users,
+            at_open: newest_versions(&workshop)?,
             project: Project::new(&root),
             commands,
             watcher: Callback::default(),
@@ -182,16 +180,16 @@ impl PipelineBuilder {
 
 /// The newest version of each step, in a pipeline that other processes may run at the same time:
 /// later ones are theirs.
-fn newest_versions(path: &Path, shared: bool) -> Result<BTreeMap<String, u64>, Error> {
-    if !shared || !path.join(name::STEPS).is_dir() {
-        return Ok(BTreeMap::new());
+fn newest_versions(workshop: &Workshop) -> Result<BTreeMap<String, u64>, Error> {
+    let mut newest = BTreeMap::new();
+    if !workshop.shared || !workshop.path.join(name::STEPS).is_dir() {
+        return Ok(newest);
     }
-    let newest = |path: &Path| {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        entries.filter_map(|entry| generation_of(&entry.file_name())).max()
-    };
-    let steps = folder::steps(path)?;
-    Ok(steps.into_iter().filter_map(|(step, path)| Some((step, newest(&path)?))).collect())
+    for (step, path) in folder::steps(&workshop.path)? {
+        let versions = Directory::new(&path, Arc::clone(&workshop.disk)).generations()?;
+        newest.extend(versions.last().map(|version| (step, *version)));
+    }
+    Ok(newest)
 }
 
 /// Checks that a pipeline can use a protection: it reads what it saved, and has no generations of
@@ -225,7 +223,8 @@ pub(super) struct Workshop {
     pub(super) stop: Arc<SharedStop>,
     /// True if other processes may run the pipeline at the same time.
     pub(super) shared: bool,
-    within: WithinGuard,
+    /// The lock of the pipeline.
+    pub(super) within: WithinGuard,
 }
 
 impl Workshop {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
+use super::files::{hash, open};
 use super::folder::folder;
 use super::key::ProducedFile;
 use crate::base::warnings::warn;
@@ -43,15 +44,25 @@ impl Copies {
 
     /// Keeps a copy of a file that a step has just produced. The copy is durable before this returns.
     pub(super) fn keep(&self, path: &Path, produced: &ProducedFile) -> Result<(), Error> {
-        if self.has(&produced.hash) {
-            return Ok(());
-        }
         self.create()?;
         let place = self.place(&produced.hash);
         let failed = |source| Error::writing("copy to", &place, source);
+        match fs::symlink_metadata(&place) {
+            Ok(found) if found.is_file() && found.len() == produced.bytes => {
+                // It may come from a run that was killed before its syncs, or that makes none.
+                if self.durable {
+                    self.disk.sync_file(&place).map_err(failed)?;
+                    self.disk.sync_directory(&self.path).map_err(failed)?;
+                }
+                return Ok(());
+            }
+            // A power cut has shortened it.
+            Ok(_) => self.disk.remove(&place).map_err(failed)?,
+            Err(_) => {}
+        }
         let new = self.disk.create_temporary(&self.path).map_err(failed)?;
         let (temporary, mut output) = (new.path, new.output);
-        let copied = File::open(path).and_then(|mut file| {
+        let copied = open(path).and_then(|mut file| {
             let hash = copy(&mut file, &mut output)?;
             output.finish()?;
             if hash != produced.hash {
@@ -96,8 +107,7 @@ impl Copies {
         to: &Path,
         known: &BTreeSet<String>,
     ) -> Result<bool, Error> {
-        // A link stays one: the step writes through it.
-        let to = &to.canonicalize().unwrap_or_else(|_| to.to_owned());
+        let to = &*written_by(to).map_err(|source| Error::writing("restore", to, source))?;
         let failed = |source| Error::writing("restore", to, source);
         let parent = to.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(parent).map_err(failed)?;
@@ -130,12 +140,12 @@ impl Copies {
         #[cfg(unix)]
         {
             // As the step would have made it: the rest is up to the umask.
-            let mode = if file.is_program { 0o777 } else { 0o666 };
+            let mode = file.mode.map_or(0o666, |mode| mode & 0o777);
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         }
         let mut temporary = builder.tempfile_in(directory).map_err(failed)?;
         let place = self.place(&file.hash);
-        let mut source = File::open(&place).map_err(|source| Error::io("read", &place, source))?;
+        let mut source = open(&place).map_err(|source| Error::io("read", &place, source))?;
         if copy(&mut source, temporary.as_file_mut()).map_err(failed)? != file.hash {
             self.disk.remove(&place).map_err(|source| Error::writing("remove", &place, source))?;
             return Ok(None);
@@ -146,15 +156,14 @@ impl Copies {
         Ok(Some(temporary))
     }
 
-    /// Moves away a file with a content that no kept version has: a user may have changed it.
+    /// Moves away a file with a content that no kept version has, as a user may have changed it, and
+    /// anything that is no file.
     fn set_aside(&self, path: &Path, known: &BTreeSet<String>) -> io::Result<()> {
-        let hash = match File::open(path) {
+        match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
-            Ok(mut file) => copy(&mut file, &mut io::sink())?,
-        };
-        if known.contains(&hash) {
-            return Ok(());
+            Ok(found) if found.is_file() && known.contains(&hash(&open(path)?)?) => return Ok(()),
+            Ok(_) => {}
         }
         let name = path.file_name().unwrap_or_default().to_os_string();
         for number in 1_u32.. {
@@ -191,6 +200,16 @@ impl Copies {
                 ));
             }
         }
+    }
+}
+
+/// The path of the file that a step writes through this one. A link to a file stays one. A link to
+/// anything else, as a device, or to nothing, is not followed.
+fn written_by(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => path.canonicalize(),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(path.to_owned()),
     }
 }
 

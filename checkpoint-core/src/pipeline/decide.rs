@@ -68,7 +68,8 @@ enum Loss {
     Unreadable(Error),
     /// It was damaged, and an earlier run moved its file there.
     SetAside(PathBuf),
-    /// Files that it produced are not there any more as they were produced.
+    /// Its files are not those that the step declares, or are not there any more as they were
+    /// produced.
     Files(Vec<Reason>),
 }
 
@@ -159,12 +160,11 @@ impl fmt::Display for Lost {
                 path.display()
             ),
             Loss::Files(reasons) => {
+                let is_declared = !reasons.iter().any(|reason| matches!(reason, Reason::Produces { .. }));
+                let end = if is_declared { ", and no copy is kept" } else { "" };
                 let reasons: Vec<String> = reasons.iter().map(Reason::to_string).collect();
-                write!(
-                    formatter,
-                    "version {number} of its output is not whole: {}, and no copy is kept",
-                    reasons.join("; ")
-                )
+                let reasons = reasons.join("; ");
+                write!(formatter, "version {number} of its output is not whole: {reasons}{end}")
             }
         }
     }

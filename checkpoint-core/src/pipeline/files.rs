@@ -15,10 +15,17 @@ use crate::error::Error;
 use crate::run::checkpointer::Checkpointer;
 use crate::state::Plain;
 use crate::store::name::FILES;
+use crate::store::open_regular;
 
 /// A file that was changed this recently may be changed once more without a new time of its last
 /// change, so its hash is not remembered.
 pub(super) const TOO_FRESH: Duration = Duration::from_secs(3);
+
+/// More than the time between two ticks of the clock of a file system, which are 1 to 10 ms.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The same for a file system that counts whole seconds, or two.
+const COARSE_TICK: Duration = Duration::from_millis(2050);
 
 /// Before the path of an output, where its facts are not those of an input: it is durable.
 const DURABLE: &str = "durable ";
@@ -192,10 +199,10 @@ pub(super) fn look_for_good(file: &File, now: SystemTime) -> io::Result<(Seen, b
     Ok((seen, shows_changes))
 }
 
-/// Opens a file. Opening a pipe would wait for a program that writes to it.
+/// Opens a file. Anything else is not even opened: that can have effects, or wait for a program.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     must_be_regular(&std::fs::metadata(path)?)?;
-    File::open(path)
+    open_regular(path).map(|(file, _)| file)
 }
 
 fn must_be_regular(metadata: &std::fs::Metadata) -> io::Result<()> {
@@ -233,18 +240,36 @@ pub(super) fn has_times_of_stores(_: &File) -> bool {
 }
 
 impl Seen {
+    /// The time until any further change gets another time than its last one.
+    pub(super) fn time_to_next_tick(&self, now: SystemTime) -> Duration {
+        let changed = self.time_of_change();
+        let of_second = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos())
+        };
+        // FAT counts in two seconds.
+        let is_coarse = of_second(self.modified) == 0 && of_second(changed) == 0;
+        let tick = if is_coarse { COARSE_TICK } else { TICK };
+        // Where the clock of a server is ahead, the time of the last change is still to come.
+        let age = now.duration_since(self.modified.max(changed)).unwrap_or_default();
+        tick.saturating_sub(age)
+    }
+
+    /// The time of the last change of the file or its name, where the system has one.
+    fn time_of_change(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.changed;
+        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
+        since
+            .and_then(|(seconds, nanoseconds)| {
+                SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
+            })
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
     /// True if its last change is so long ago that the next one gets another time. Both times
     /// count: the one of the content can be set to any value, as by copies that preserve it.
     fn is_settled(&self, now: SystemTime) -> bool {
         let is_old = |time: SystemTime| now.duration_since(time).is_ok_and(|age| age > TOO_FRESH);
-        let (seconds, nanoseconds) = self.changed;
-        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
-        let changed = since
-            .and_then(|(seconds, nanoseconds)| {
-                SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
-            })
-            .unwrap_or(SystemTime::UNIX_EPOCH);
-        is_old(self.modified) && is_old(changed)
+        is_old(self.modified) && is_old(self.time_of_change())
     }
 }
 

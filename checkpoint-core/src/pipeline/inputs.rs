@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::files::{Look, Seen, hash, look, look_for_good, open};
+use super::project::real;
 use super::sets::Set;
 use crate::base::warnings::warn;
 use crate::error::Error;
@@ -104,7 +105,9 @@ impl Inputs {
 
     /// True if it has the file, by its absolute path, or would have it if the file existed.
     pub(super) fn has(&self, path: &Path) -> bool {
-        self.files.iter().any(|input| input.path == path) || self.sets.iter().any(|(set, _)| set.has(path))
+        let target = real(path);
+        self.files.iter().any(|input| input.path == path || real(&input.path) == target)
+            || self.sets.iter().any(|(set, _)| set.has(path))
     }
 
     /// For each directory and pattern, whether its files are others than the step found.

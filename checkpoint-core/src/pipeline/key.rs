@@ -62,8 +62,9 @@ pub(crate) struct Record {
 pub(crate) struct ProducedFile {
     pub(crate) hash: String,
     pub(crate) bytes: u64,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) is_program: bool,
+    /// Its permissions, where files have such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<u32>,
 }
 
 /// Longer text is not kept whole.

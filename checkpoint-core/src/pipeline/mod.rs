@@ -2,7 +2,7 @@
 //! has to be.
 //!
 //! ```text
-//! step.rs: parameters, inputs, files (sets.rs, project.rs) ──▶ key.rs: what the result depends on
+//! step.rs: parameters, inputs, files (sets.rs, pattern.rs, project.rs) ──▶ key.rs: what the result depends on
 //!          ──▶ decide.rs: the versions with this key, the user's commands ──▶ reused, or run
 //! ```
 //!
@@ -10,7 +10,8 @@
 //! generations are the kept versions of the step's output. Each records in its metadata what it was
 //! made from. So everything that holds for checkpoints holds for outputs. `progress/` has the
 //! checkpoints of unfinished steps, `files/` the hashes of input files, `produced/` the copies of
-//! files that steps produced, `redo/` the requests to run a step again.
+//! files that steps produced, `redo/` the requests to run a step again, `users/` the lock of the
+//! processes that share the pipeline.
 
 mod boot;
 mod branch;
@@ -26,6 +27,7 @@ mod key;
 mod output;
 mod overview;
 mod parallel;
+mod pattern;
 mod produced;
 mod project;
 mod report;
@@ -111,7 +113,7 @@ pub struct Pipeline {
     files: Mutex<Files>,
     book: Mutex<Book>,
     /// The processes that run it at the same time, if it is shared.
-    users: Mutex<Option<Users>>,
+    users: Option<Users>,
     /// The newest version of each step at the opening, if it is shared.
     at_open: BTreeMap<String, u64>,
     project: Project,
@@ -124,7 +126,7 @@ pub struct Pipeline {
 struct Book {
     /// The names of the steps, by their lower case.
     names: BTreeMap<String, String>,
-    /// The step that produces a file, by the path of the file.
+    /// The step that produces a file, by the path of the file without links.
     produced: BTreeMap<PathBuf, String>,
     reports: Vec<StepReport>,
     marks: Marks,
@@ -219,6 +221,14 @@ impl Pipeline {
         Step::new(self, name)
     }
 
+    /// Gives a sign of life, so that a purge of old files takes no lock.
+    fn touch(&self) {
+        match &self.users {
+            Some(users) => users.touch(),
+            None => self.guard.touch(),
+        }
+    }
+
     /// Returns the reason to stop, if there is one, for work between steps. Steps ask by
     /// [`StepContext::should_stop`].
     #[must_use]
@@ -310,10 +320,10 @@ impl Drop for Pipeline {
         if self.guard.is_of_this_process() {
             let _warnings = self.workshop.options.warnings.enter();
             self.files().remember();
-            self.workshop.stop.leave(!self.workshop.shared);
-            let users = self.users.get_mut().unwrap_or_else(PoisonError::into_inner);
-            if users.take().is_some_and(|mut users| users.leave(&self.workshop)) {
-                self.workshop.stop.meet_all();
+            let stop = &self.workshop.stop;
+            stop.leave(!self.workshop.shared);
+            if let Some(users) = self.users.take() {
+                users.leave(stop.heard(), |wish| stop.meet_for_all(wish));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::decide::record_of;
 use crate::arrays::{Array, ArraySink, Cause};
@@ -45,17 +45,9 @@ impl<T> Place<T> {
         Place { directory, protection, warnings, process: Process::current(), memory }
     }
 
-    /// The value in memory. `None` in a forked process if a thread of its parent had the lock at
-    /// the fork: that thread does not exist here, and never releases it.
+    /// The value in memory. `None` in a forked process that cannot have the lock.
     fn lock(&self) -> Option<MutexGuard<'_, Option<Arc<T>>>> {
-        if self.process.is_current() {
-            return Some(self.memory.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        match self.memory.try_lock() {
-            Ok(memory) => Some(memory),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.process.lock(&self.memory)
     }
 }
 

@@ -38,7 +38,7 @@ struct Permits {
 }
 
 thread_local! {
-    /// The rights of which this thread has one.
+    /// The permits of the `parallel` that this thread runs in; it has one of them.
     static PERMITS: RefCell<Option<Arc<Permits>>> = const { RefCell::new(None) };
 }
 
@@ -46,11 +46,8 @@ thread_local! {
 pub(super) fn wait_for<R>(ended: impl FnOnce() -> R) -> R {
     let permits = PERMITS.with_borrow(Clone::clone);
     let Some(permits) = permits else { return ended() };
-    permits.give_back();
-    let outcome = catch_unwind(AssertUnwindSafe(ended));
-    // The thread has one again, and gives it back at its end.
-    std::mem::forget(permits.take());
-    outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    let _lent = Lent::new(&permits);
+    ended()
 }
 
 /// The right to run, given back when dropped.
@@ -75,6 +72,23 @@ impl Permits {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.give_back();
+    }
+}
+
+/// A permit that a thread gave back for a while, taken again when dropped.
+struct Lent<'a>(&'a Permits);
+
+impl Lent<'_> {
+    fn new(permits: &Permits) -> Lent<'_> {
+        permits.give_back();
+        Lent(permits)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        // The thread gives it back at its end.
+        std::mem::forget(self.0.take());
     }
 }
 

@@ -7,8 +7,10 @@
 //! produced is not taken, whatever happened to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::SystemTime;
 
 use super::builder::Workshop;
@@ -23,24 +25,56 @@ use crate::error::Error;
 /// The files that a step declares, by name, with their absolute paths.
 pub(super) type Declared = BTreeMap<String, PathBuf>;
 
-/// The facts of the declared files before the work. `None` for one that is not there, or whose facts
-/// do not show each change.
-pub(super) struct Before(BTreeMap<String, Option<Seen>>);
+/// The declared files that are there before the work, each with its facts. The hash is among them
+/// where a change of the content may not show in the others.
+pub(super) struct Before {
+    found: BTreeMap<String, Seen>,
+    /// The directories that the names of each file are synced in if the step makes it.
+    directories: BTreeMap<String, Vec<PathBuf>>,
+}
 
 impl Before {
-    pub(super) fn look(declared: &Declared) -> Before {
+    /// Looks at the files. Where one was changed so recently that a further change could get the same
+    /// time, waits until no change can.
+    pub(super) fn look(declared: &Declared, project: &Project) -> Before {
         let now = SystemTime::now();
         let facts = |path: &Path| {
-            let (seen, shows_changes) = look_for_good(&open(path).ok()?, now).ok()?;
-            shows_changes.then_some(seen)
+            let file = open(path).ok()?;
+            let (mut seen, shows_changes) = look_for_good(&file, now).ok()?;
+            if !shows_changes {
+                seen.hash = hash(&file).ok()?;
+            }
+            Some(seen)
         };
-        Before(declared.iter().map(|(name, path)| (name.clone(), facts(path))).collect())
+        let found = declared.iter().filter_map(|(name, path)| Some((name.clone(), facts(path)?)));
+        let found: BTreeMap<_, _> = found.collect();
+        let directories = declared.iter().map(|(name, path)| (name.clone(), around(path, project))).collect();
+        let now = SystemTime::now();
+        thread::sleep(found.values().map(|seen| seen.time_to_next_tick(now)).max().unwrap_or_default());
+        Before { found, directories }
     }
 
     /// True if the file was not written since.
-    fn has(&self, name: &str, now: &Seen) -> bool {
-        self.0.get(name).is_some_and(|before| before.as_ref() == Some(now))
+    fn has(&self, name: &str, file: &File, now: &Seen) -> io::Result<bool> {
+        let Some(before) = self.found.get(name) else { return Ok(false) };
+        let mut now = now.clone();
+        now.hash.clone_from(&before.hash);
+        Ok(now == *before && (before.hash.is_empty() || before.hash == hash(file)?))
     }
+}
+
+/// The directories around a file, up to that of the project. Outside of it, up to the deepest one that
+/// exists before the work: a step makes no names further up, and those may not be its to sync.
+fn around(path: &Path, project: &Project) -> Vec<PathBuf> {
+    let is_inside = path.starts_with(project.root());
+    let mut directories = Vec::new();
+    for directory in path.ancestors().skip(1) {
+        directories.push(directory.to_owned());
+        if if is_inside { directory == project.root() } else { directory.is_dir() } {
+            break;
+        }
+    }
+    directories
 }
 
 /// Syncs the files after the work, and returns their content. `may_be_old` is true if a former run
@@ -52,7 +86,6 @@ pub(super) fn collect(
     declared: &Declared,
     before: &Before,
     may_be_old: bool,
-    project: &Project,
     workshop: &Workshop,
 ) -> Result<BTreeMap<String, ProducedFile>, String> {
     let mut produced = BTreeMap::new();
@@ -66,7 +99,7 @@ pub(super) fn collect(
             file => file.map_err(failed)?,
         };
         let seen = look(&file).map_err(failed)?;
-        if before.has(name, &seen) && !may_be_old {
+        if !may_be_old && before.has(name, &file, &seen).map_err(failed)? {
             return Err(format!(
                 "it did not write {name}, and the file of an earlier run is still there: write it in each run, or \
                  remove it first"
@@ -74,20 +107,15 @@ pub(super) fn collect(
         }
         if workshop.options.durable {
             workshop.disk.sync_file(path).map_err(failed)?;
-            for directory in path.ancestors().skip(1) {
-                directories.insert(directory.to_owned());
-                if directory == project.root() {
-                    break;
-                }
-            }
+            directories.extend(before.directories.get(name).into_iter().flatten());
         }
-        let hash = hash(&file).map_err(failed)?;
-        let is_program = is_program(&file).map_err(failed)?;
+        let hash = open(path).and_then(|file| hash(&file)).map_err(failed)?;
+        let mode = mode(&file).map_err(failed)?;
         // It is opened again: another file may have the name by now.
         if open(path).and_then(|file| look(&file)).map_err(failed)? != seen {
             return Err(format!("{name} is still written to after the step has ended"));
         }
-        produced.insert(name.clone(), ProducedFile { hash, bytes: seen.length, is_program });
+        produced.insert(name.clone(), ProducedFile { hash, bytes: seen.length, mode });
     }
     // The deepest first: the file's own name, and those of directories that the step may have made.
     for directory in directories.iter().rev() {
@@ -109,35 +137,37 @@ pub(super) fn identity(value: String, produced: &BTreeMap<String, ProducedFile>)
     super::sets::together([("", value.as_str())].into_iter().chain(files))
 }
 
-/// Takes out the versions whose files are not there as they were produced, unless kept copies can
-/// take their places; those are noted in the version.
+/// Takes out the versions whose files are not those that are declared, or are not there as they were
+/// produced, unless kept copies can take their places; those are noted in the version.
+///
+/// A record may come from an attacker. So only declared paths are looked at, and written to.
 pub(super) fn compare(
     kept: &mut Kept,
     declared: &Declared,
-    project: &Project,
     files: &mut Files,
     copies: &Copies,
 ) -> Result<(), Error> {
-    let mut contents: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut contents: BTreeMap<&str, Option<String>> = BTreeMap::new();
     let mut lost = Vec::new();
     for version in kept.versions.iter_mut().filter(|version| version.fits) {
-        let mut reasons = Vec::new();
-        for (name, file) in &version.record.produced {
-            let directory = version.record.directory.as_deref().map(Path::new);
-            let path = declared.get(name).cloned().or_else(|| project.path_of(name, directory));
-            let content = match (contents.get(name), &path) {
-                (Some(content), _) => content.clone(),
-                (None, None) => None,
-                (None, Some(path)) => content(files, path)?,
-            };
-            contents.insert(name.clone(), content.clone());
-            if content.as_ref() == Some(&file.hash) {
+        let produced = &version.record.produced;
+        let missing = declared.keys().filter(|name| !produced.contains_key(*name));
+        let mut reasons: Vec<Reason> =
+            missing.map(|name| Reason::Produces { path: name.into(), now: true }).collect();
+        for (name, file) in produced {
+            let Some((name, path)) = declared.get_key_value(name) else {
+                reasons.push(Reason::Produces { path: name.into(), now: false });
                 continue;
-            }
-            match path {
-                Some(path) if copies.has(&file.hash) => version.restore.push((name.clone(), path)),
-                _ if content.is_none() => reasons.push(Reason::ProducedGone { path: name.into() }),
-                _ => reasons.push(Reason::ProducedChanged { path: name.into() }),
+            };
+            let content = match contents.get(&**name) {
+                Some(content) => content,
+                None => contents.entry(name).or_insert(content(files, path)?),
+            };
+            match content {
+                Some(content) if *content == file.hash => {}
+                _ if copies.has(&file.hash) => version.restore.push((name.clone(), path.clone())),
+                Some(_) => reasons.push(Reason::ProducedChanged { path: name.into() }),
+                None => reasons.push(Reason::ProducedGone { path: name.into() }),
             }
         }
         if !reasons.is_empty() {
@@ -160,13 +190,38 @@ fn content(files: &mut Files, path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-fn is_program(file: &std::fs::File) -> io::Result<bool> {
-    let metadata = file.metadata()?;
+/// The permissions of a file, without the special ones. `None` where files have no such numbers.
+fn mode(file: &File) -> io::Result<Option<u32>> {
+    let permissions = file.metadata()?.permissions();
     #[cfg(unix)]
-    return Ok(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100 != 0);
+    return Ok(Some(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777));
     #[cfg(not(unix))]
     {
-        let _ = metadata;
-        Ok(false)
+        let _ = permissions;
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_directory_is_synced_that_a_step_cannot_have_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir_all(path("project/made")).unwrap();
+        let project = Project::new(&path("project"));
+        for (file, expected) in [
+            ("out", &[""][..]),
+            ("a/b/out", &["a/b", "a", ""]),
+            // A killed run may have made its directory, and left its name unsynced.
+            ("project/made/out", &["project/made", "project"]),
+        ] {
+            let expected: Vec<PathBuf> = expected.iter().map(|name| path(name)).collect();
+            let found = around(&path(file), &project);
+            assert!(found.iter().eq(&expected), "{file}: {found:?}");
+        }
     }
 }

@@ -75,13 +75,22 @@ impl Project {
         (!name.starts_with('"')).then(|| self.root.join(name))
     }
 
-    /// True if the file with this name is gone. If the project, or the directory where the name
-    /// begins, is gone too, as on another machine, nothing can be said of the file.
+    /// True if the file with this name is gone. If it may not be looked at, or the project or the
+    /// directory where the name begins is gone too, as on another machine, nothing can be said of it.
     pub(super) fn is_missing(&self, name: &str, directory: Option<&Path>) -> bool {
         let start = if name.starts_with(OUTSIDE) { directory } else { Some(&*self.root) };
         let is_known = Path::new(name).is_absolute() || start.is_some_and(Path::is_dir);
-        is_known && self.path_of(name, directory).is_some_and(|path| !path.exists())
+        is_known
+            && self.path_of(name, directory).is_some_and(|path| path.try_exists().is_ok_and(|exists| !exists))
     }
+}
+
+/// The path without links, dots included. What does not exist yet is taken as it is written.
+pub(super) fn real(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, mut found)) = found else { return path.to_owned() };
+    found.extend(path.components().skip(above.components().count()));
+    found
 }
 
 fn without_dots(path: &Path) -> PathBuf {

@@ -25,7 +25,7 @@ pub enum Reason {
     /// Its version was raised.
     #[non_exhaustive]
     Version {
-        /// The version in the newest output.
+        /// The version in the kept output with the fewest changes.
         old: u32,
         /// The version in the program.
         new: u32,
@@ -116,7 +116,7 @@ pub enum Reason {
     ForcedBy(String),
     /// The user requested this version.
     Chosen,
-    /// The user takes its newest version as valid, though something has changed.
+    /// The user takes the version with the fewest changes as valid.
     Accepted,
     /// The user wants only other steps run, though something has changed.
     LeftAlone,

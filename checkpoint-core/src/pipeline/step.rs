@@ -151,8 +151,8 @@ impl<'p> Step<'p> {
 
     /// The files that match a pattern, such as `data/*.csv` or `data/**/*.csv`: the result depends on
     /// their names and their contents, each as that of a [`file`](Step::file). `?`, `*` and `[a-z]`
-    /// mean what they mean in a shell, and `**/` stands for any directories. A pattern that no file
-    /// matches is an error.
+    /// mean what they mean in a shell, and `**/` stands for any directories, but hidden ones and links.
+    /// A pattern that no file matches is an error, and so is a match that cannot be looked at.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
@@ -217,7 +217,7 @@ impl<'p> Step<'p> {
     /// Sets if a copy of each file that the step [produces](Step::produces) is kept with each version
     /// of its output; none is by default. Then the file is put back if it is gone or was changed, or
     /// if an older version is taken. A file that was changed by another program is moved aside first,
-    /// to `plot.png.changed`.
+    /// to `plot.png.changed`, and so is anything that is no file, and a link that leads to none.
     pub fn keep_produced(mut self, keep: bool) -> Step<'p> {
         self.keeps_produced = keep;
         self

@@ -2,16 +2,21 @@
 //!
 //! Each has the lock of the pipeline, and that of a folder in it, together with the others. The second
 //! lock tells the first process and the last one, because only these have it alone for a moment. A
-//! request to stop is meant for all processes, so only the last one removes it. The lock of a process
-//! that is killed ends with it.
+//! request to stop is meant for all processes, so only the last one removes it, and only if one of
+//! them was told: that one has left a mark in the folder. The lock of a process that is killed ends
+//! with it.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Workshop;
+use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::store::{Claiming, Guard, RealDisk, WithinGuard, name};
+use crate::stop::Wish;
+use crate::store::{Access, Claiming, Guard, RealDisk, WithinGuard, name};
 
 /// The time to wait for a process that looks if it is alone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,36 +24,104 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Users {
     path: PathBuf,
+    access: Access,
     claiming: Claiming,
-    /// `None` once this process has left.
-    guard: Option<Arc<Guard>>,
+    guard: Arc<Guard>,
 }
 
 impl Users {
-    /// Joins the processes that run a pipeline. The result is also true if this is the first one.
-    pub(super) fn join(workshop: &Workshop, within: &WithinGuard) -> Result<(Users, bool), Error> {
+    /// Joins the processes that run a pipeline. The first one calls `begin`, while no other can join.
+    pub(super) fn join(workshop: &Workshop, begin: impl FnOnce()) -> Result<Users, Error> {
         let path = workshop.path.join(name::USERS);
-        let claiming = Claiming { within: WithinGuard::clone(within), ..workshop.options.claiming() };
-        let mut users = Users { path, claiming, guard: None };
-        let is_first = users.is_empty(workshop)?;
-        let claiming = Claiming { wait: PATIENCE, ..users.claiming.clone() };
-        users.guard = Some(Guard::take_shared(workshop.options.access, &users.path, &claiming)?);
-        Ok((users, is_first))
+        let claiming =
+            Claiming { within: WithinGuard::clone(&workshop.within), ..workshop.options.claiming() };
+        let access = workshop.options.access;
+        if let Some(_alone) = alone(&path, access, &claiming)? {
+            // Marks of processes that were killed before they could meet the requests.
+            for wish in Wish::ALL {
+                take_mark(&path, wish);
+            }
+            begin();
+        }
+        let waiting = Claiming { wait: PATIENCE, ..claiming.clone() };
+        let guard = Guard::take_shared(access, &path, &waiting)?;
+        Ok(Users { path, access, claiming, guard })
     }
 
-    /// Leaves, and returns true if no other process runs the pipeline.
-    pub(super) fn leave(&mut self, workshop: &Workshop) -> bool {
-        self.guard = None;
-        self.is_empty(workshop).unwrap_or(false)
+    /// Keeps the locks of the folder and of the pipeline from a purge of old files.
+    pub(super) fn touch(&self) {
+        self.guard.touch();
     }
 
-    /// True if no process has the lock.
-    fn is_empty(&self, workshop: &Workshop) -> Result<bool, Error> {
-        let disk = RealDisk::with(workshop.options.access);
-        match Guard::take(&disk, &self.path, &self.claiming) {
-            Ok(_) => Ok(true),
-            Err(Error::InUse { .. }) => Ok(false),
-            Err(error) => Err(error),
+    /// Leaves. `heard` is the request that this process was told of. The last process calls `meet` for
+    /// each that one of them was told of, while no other can join.
+    pub(super) fn leave(self, heard: Option<Wish>, meet: impl Fn(Wish)) {
+        let Users { path, access, claiming, guard } = self;
+        if let Some(wish) = heard
+            && let Err(error) = mark(&path, wish)
+        {
+            let name = wish.name();
+            warn(format!(
+                "the {name} file of the pipeline stays, and stops its next run, unless another process removes it: {} \
+                 cannot be marked: {error}",
+                path.display()
+            ));
+        }
+        drop(guard);
+        // Where the folder is out of reach, the requests stay.
+        let Ok(Some(_alone)) = alone(&path, access, &claiming) else { return };
+        Wish::ALL.into_iter().filter(|wish| take_mark(&path, *wish)).for_each(meet);
+    }
+}
+
+/// The lock of the folder, if no process has it.
+fn alone(path: &Path, access: Access, claiming: &Claiming) -> Result<Option<Arc<Guard>>, Error> {
+    match Guard::take(&RealDisk::with(access), path, claiming) {
+        Err(Error::InUse { .. }) => Ok(None),
+        taken => taken.map(Some),
+    }
+}
+
+/// Marks that a process was told of a request.
+fn mark(path: &Path, wish: Wish) -> io::Result<()> {
+    match File::create_new(path.join(wish.name())) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the mark of a request. The result is true if there was one.
+fn take_mark(path: &Path, wish: Wish) -> bool {
+    fs::remove_file(path.join(wish.name())).is_ok()
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs::FileTimes;
+    use std::time::SystemTime;
+
+    use crate::error::Error;
+    use crate::pipeline::Pipeline;
+
+    use super::*;
+
+    #[test]
+    fn a_step_keeps_both_locks_from_a_purge_of_old_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        let pipeline = Pipeline::builder(&path).shared(true).open().unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let files = [".lock", "users/.lock"].map(|name| path.join(name));
+        for path in &files {
+            let times = FileTimes::new().set_modified(long_ago);
+            File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+        }
+        pipeline.guard.touch_next_time();
+        pipeline.users.as_ref().unwrap().guard.touch_next_time();
+        pipeline.step("a").run(|_| Ok::<u64, Error>(1)).unwrap();
+        for path in &files {
+            assert!(path.metadata().unwrap().modified().unwrap() > long_ago, "{}", path.display());
         }
     }
 }

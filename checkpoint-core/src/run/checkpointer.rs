@@ -277,6 +277,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             && let Some(report) = self.reader.last_load()
         {
             self.saver.run.restarted(report);
+            self.stamp.loaded();
         }
         match &mut self.branched_from {
             Some(origin) if loaded.is_none() => {
@@ -351,6 +352,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.unloaded = None;
         if let Some(report) = self.reader.last_load() {
             self.saver.run.restarted(report);
+            self.stamp.loaded();
         }
         Ok(state)
     }

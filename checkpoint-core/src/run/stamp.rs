@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::container::{Manifest, Metadata, MetadataValue};
 use crate::error::Error;
@@ -22,14 +23,27 @@ pub(crate) fn is_marked(manifest: &Manifest) -> bool {
 
 /// Looks at the inputs of a state just before it is saved, and marks the save where they changed.
 #[derive(Clone, Default)]
-pub(crate) struct Stamp(Option<Arc<Look>>);
+pub(crate) struct Stamp {
+    look: Option<Arc<Look>>,
+    /// True once a state was loaded.
+    has_loaded: Arc<AtomicBool>,
+}
 
 /// Returns the names of the inputs that changed.
 type Look = dyn Fn() -> Vec<String> + Send + Sync;
 
 impl Stamp {
-    pub(crate) fn new(look: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Stamp {
-        Stamp(Some(Arc::new(look)))
+    /// `has_loaded` becomes true once a state is loaded.
+    pub(crate) fn new(
+        look: impl Fn() -> Vec<String> + Send + Sync + 'static,
+        has_loaded: &Arc<AtomicBool>,
+    ) -> Stamp {
+        Stamp { look: Some(Arc::new(look)), has_loaded: Arc::clone(has_loaded) }
+    }
+
+    /// Notes that a state was loaded.
+    pub(crate) fn loaded(&self) {
+        self.has_loaded.store(true, Ordering::Relaxed);
     }
 
     /// Adds the mark to the metadata of a save, where an input changed.
@@ -44,13 +58,13 @@ impl Stamp {
                 why: "the library marks checkpoints of pipelines by this name: choose another",
             });
         }
-        let changed = self.0.as_ref().map(|look| look()).unwrap_or_default();
+        let changed = self.look.as_ref().map(|look| look()).unwrap_or_default();
         Ok(if changed.is_empty() { metadata } else { metadata.with(INPUTS_CHANGED, changed.join(", ")) })
     }
 }
 
 impl fmt::Debug for Stamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(if self.0.is_some() { "stamp" } else { "none" })
+        formatter.write_str(if self.look.is_some() { "stamp" } else { "none" })
     }
 }

@@ -110,13 +110,16 @@ fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     Halt,
     Requeue,
 }
 
 impl Wish {
-    fn name(self) -> &'static str {
+    pub(crate) const ALL: [Wish; 2] = [Wish::Halt, Wish::Requeue];
+
+    /// The name of its file.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Wish::Halt => name::HALT,
             Wish::Requeue => name::REQUEUE,
@@ -181,12 +184,7 @@ fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     // The file may have been replaced since it was checked.
-    #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
-    }
+    store::no_follow_no_wait(&mut options);
     options.open(path)
 }
 

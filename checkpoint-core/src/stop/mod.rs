@@ -34,13 +34,13 @@ use crate::error::Error;
 use crate::outcome::ExitCodes;
 use crate::store::Guard;
 use deadline::{Deadlines, Environment};
-use halt::{Request, Wish};
+use halt::Request;
 use job::Job;
 use limit::{Limit, Pace};
 use signals::Listener;
 
 pub use crate::outcome::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason};
-pub(crate) use halt::withdraw_halt;
+pub(crate) use halt::{Wish, withdraw_halt};
 pub use halt::{request_halt, request_requeue};
 pub(crate) use observer::Observer;
 pub(crate) use shared::{Asking, SharedStop};
@@ -167,11 +167,22 @@ impl Stop {
         self.guard = Some(Arc::clone(guard));
     }
 
-    /// Removes all requests: no program is left that has not met them.
-    fn meet_all(&self) {
+    /// The request that the program was told of.
+    fn heard(&self) -> Option<Wish> {
+        match self.reason.as_ref().filter(|_| self.was_asked)? {
+            StopReason::Halt { .. } => Some(Wish::Halt),
+            StopReason::Requeue { .. } => Some(Wish::Requeue),
+            _ => None,
+        }
+    }
+
+    /// Removes a request that is met.
+    fn meet(&self, wish: Wish) {
         if self.has_place() {
-            self.halt.consume();
-            self.requeue.consume();
+            match wish {
+                Wish::Halt => self.halt.consume(),
+                Wish::Requeue => self.requeue.consume(),
+            }
         }
     }
 

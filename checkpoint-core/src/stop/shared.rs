@@ -2,11 +2,11 @@
 //! pipeline do.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::limit::Pace;
-use super::{Settings, Stop};
+use super::{Settings, Stop, Wish};
 use crate::error::Error;
 use crate::outcome::{ExitCodes, StopReason};
 use crate::store::{Guard, Process};
@@ -41,10 +41,15 @@ impl SharedStop {
         }
     }
 
-    /// Removes all requests: this is the last program of those that they are meant for.
-    pub(crate) fn meet_all(&self) {
+    /// The request that a part of the run was told of.
+    pub(crate) fn heard(&self) -> Option<Wish> {
+        self.lock()?.heard()
+    }
+
+    /// Removes a request that all programs have met that it is meant for.
+    pub(crate) fn meet_for_all(&self, wish: Wish) {
         if let Some(stop) = self.lock() {
-            stop.meet_all();
+            stop.meet(wish);
         }
     }
 
@@ -83,17 +88,9 @@ impl SharedStop {
         self.exit_codes
     }
 
-    /// `None` in a forked process if a thread of its parent had the lock at the fork: that thread
-    /// does not exist here, and never releases it.
+    /// `None` in a forked process that cannot have the lock.
     fn lock(&self) -> Option<MutexGuard<'_, Stop>> {
-        if self.process.id() == std::process::id() {
-            return Some(self.stop.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        match self.stop.try_lock() {
-            Ok(stop) => Some(stop),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.process.lock(&self.stop)
     }
 }
 

@@ -101,7 +101,7 @@ impl Guard {
 
     /// Lets the next sign of life be given at once, for tests.
     #[cfg(test)]
-    pub(super) fn touch_next_time(&self) {
+    pub(crate) fn touch_next_time(&self) {
         *self.touched.lock().unwrap_or_else(PoisonError::into_inner) =
             Instant::now().checked_sub(2 * TOUCH_EVERY).unwrap_or_else(Instant::now);
     }

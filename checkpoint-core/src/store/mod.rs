@@ -28,6 +28,7 @@ pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
 pub use local::{Access, CopyWay};
 pub(crate) use local::{
     Directory, Disk, Growing, Opening, RealDisk, RewoundFile, check_file_size, copy_generation, holder,
+    no_follow_no_wait, open_regular,
 };
 pub(crate) use name::{
     ACCEPTED, RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of,

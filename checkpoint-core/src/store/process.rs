@@ -5,6 +5,7 @@
 //! again, or counts within a namespace, the start time of the process does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// A process of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,19 @@ impl Process {
     /// Its number.
     pub(crate) fn id(self) -> u32 {
         self.id
+    }
+
+    /// Locks a mutex of this process. `None` in a process that was forked from it, if a thread of the
+    /// parent had the lock at the fork: that thread does not exist here, and never releases it.
+    pub(crate) fn lock<T>(self, mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+        match mutex.try_lock() {
+            Ok(locked) => Some(locked),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if self.is_current() => {
+                Some(mutex.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// True if this process runs the call.
@@ -82,6 +96,7 @@ fn read_started() -> Option<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -94,6 +109,19 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!(!Process { started: this.started.map(|started| started + 1), ..this }.is_current());
         }
+    }
+
+    #[test]
+    fn a_forked_process_waits_for_no_thread_of_its_parent() {
+        let mutex = Mutex::new(1);
+        assert_eq!(Process::another().lock(&mutex).as_deref(), Some(&1));
+        let held = mutex.lock().unwrap();
+        assert!(Process::another().lock(&mutex).is_none());
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| *Process::current().lock(&mutex).unwrap());
+            drop(held);
+            assert_eq!(waits.join().unwrap(), 1);
+        });
     }
 
     #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 use crate::pipeline::builder::Workshop;
@@ -25,6 +26,8 @@ pub struct StepContext {
     asking: Asking,
     read_back: ReadBack,
     inputs: Arc<Inputs>,
+    /// True once a state was loaded from checkpoints of its own.
+    has_loaded: Arc<AtomicBool>,
     workshop: Workshop,
 }
 
@@ -43,6 +46,7 @@ impl StepContext {
             asking: Asking::new(&workshop.stop),
             read_back,
             inputs: Arc::clone(inputs),
+            has_loaded: Arc::default(),
             workshop: workshop.clone(),
         }
     }
@@ -118,7 +122,7 @@ impl StepContext {
     /// ```
     pub fn builder<S: Checkpoint>(&self) -> Builder<S> {
         let (inputs, step) = (Arc::clone(&self.inputs), self.step.clone());
-        let stamp = Stamp::new(move || inputs.doubtful(&step));
+        let stamp = Stamp::new(move || inputs.doubtful(&step), &self.has_loaded);
         let builder = self.workshop.builder(&self.place).read_back(self.read_back).stamped(stamp);
         builder.part_of(&self.workshop.stop, Arc::clone(&self.told))
     }
@@ -175,6 +179,11 @@ impl StepContext {
             reason: "it says that it is not done".to_owned(),
             exit_code: self.workshop.stop.exit_codes().requeue,
         })
+    }
+
+    /// True if the step went on from checkpoints of its own.
+    pub(super) fn has_loaded(&self) -> bool {
+        self.has_loaded.load(Ordering::Relaxed)
     }
 
     /// The error of the step, if it was told to stop. The request that told it is met.

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::pipeline::copies::Copies;
 use crate::pipeline::decide::{Kept, Version};
 use crate::pipeline::inputs::Input;
+use crate::pipeline::project::real;
 use crate::pipeline::report::Reason;
 use crate::pipeline::sets::{MOST_NAMED, Set, together};
 use crate::store::Home as _;
@@ -69,7 +70,8 @@ impl Step<'_> {
         }
         if hashes.is_empty() || hashes.len() > MOST_NAMED {
             let pairs = hashes.iter().map(|(name, hash)| (name.as_str(), hash.as_str()));
-            self.key.files.insert(set.name.clone(), together(pairs));
+            let entry = format!("{} files, {}", hashes.len(), together(pairs));
+            self.key.files.insert(set.name.clone(), entry);
         } else {
             self.key.files.extend(hashes);
         }
@@ -86,7 +88,7 @@ impl Step<'_> {
                 let why = "the step reads it too, so its output would change what it depends on: write another file";
                 return Err(self.wrong_file(&path, why));
             }
-            if path.starts_with(self.pipeline.path()) {
+            if real(&path).starts_with(real(self.pipeline.path())) {
                 let why = "it lies in the directory of the pipeline, where only the library writes: choose another place";
                 return Err(self.wrong_file(&path, why));
             }
@@ -105,7 +107,7 @@ impl Step<'_> {
     pub(super) fn claim_produced(&self) -> Result<(), Error> {
         let produced = &mut self.pipeline.book().produced;
         for path in self.produced.values() {
-            let step = produced.entry(path.clone()).or_insert_with(|| self.name.clone());
+            let step = produced.entry(real(path)).or_insert_with(|| self.name.clone());
             if *step != self.name {
                 return Err(self.wrong_file(path, "another step produces it: each has files of its own"));
             }

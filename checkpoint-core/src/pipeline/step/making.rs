@@ -21,10 +21,10 @@ use crate::pipeline::key::{Key, ProducedFile, Record};
 use crate::pipeline::output::{self, Output};
 use crate::pipeline::produced::{self, Before, collect};
 use crate::pipeline::report::{Outcome, Reason, StepEvent, StepReport};
-use crate::pipeline::{Pipeline, boot, requests};
+use crate::pipeline::{boot, requests};
 use crate::run::checkpointer::Checkpointer;
 use crate::state::Checkpoint;
-use crate::store::{Home as _, generation_of, name};
+use crate::store::{Directory, Home as _, name};
 
 impl Step<'_> {
     pub(super) fn reuse<T: Checkpoint>(
@@ -93,8 +93,10 @@ impl Step<'_> {
         self.take_request();
         let again = kept.last_with(&self.key);
         let place = format!("{}/{}{again}", name::PROGRESS, self.progress_prefix());
-        let continues = has_generations(&self.pipeline.path().join(&place));
-        let before = Before::look(&self.produced);
+        let disk = Arc::clone(&self.pipeline.workshop.disk);
+        let progress = Directory::new(&self.pipeline.path().join(&place), disk).generations();
+        let had_progress = progress.is_ok_and(|progress| !progress.is_empty());
+        let before = Before::look(&self.produced, &self.pipeline.project);
         let context = StepContext::new(&self.name, place, self.read_back, &inputs, &self.pipeline.workshop);
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
@@ -122,8 +124,9 @@ impl Step<'_> {
             ));
             reasons.push(Reason::ChangedMeanwhile { path: path.into() });
         }
-        let Pipeline { project, workshop, .. } = self.pipeline;
-        let produced = collect(&self.produced, &before, continues, project, workshop);
+        // It may also have begun anew, if its inputs had changed, or load a state of this run.
+        let continues = had_progress && context.has_loaded();
+        let produced = collect(&self.produced, &before, continues, &self.pipeline.workshop);
         let produced = produced.map_err(|why| self.failed(why))?;
         let name = || format!("the output of step {}", self.name);
         let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;
@@ -230,10 +233,4 @@ impl Step<'_> {
         drop(book);
         self.pipeline.tell(|| StepEvent::Done(report));
     }
-}
-
-/// True if a checkpoint directory has checkpoints.
-fn has_generations(path: &Path) -> bool {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| generation_of(&entry.file_name()).is_some())
 }

@@ -79,10 +79,19 @@ impl Step<'_> {
                 decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, kept)
             })?;
             let choice = if held.is_some() { self.unless_run_elsewhere(choice, &kept) } else { choice };
-            if held.is_none() && !matches!(choice, Choice::Reuse(..)) {
+            let is_shared = self.pipeline.workshop.shared;
+            let writes = match &choice {
+                // Another process may write to the files that copies would take the places of.
+                Choice::Reuse(version, _) => is_shared && !version.restore.is_empty(),
+                Choice::Run(_) | Choice::Accept(_) => {
+                    self.check_not_stopped()?;
+                    true
+                }
+            };
+            if held.is_none() && writes {
                 // Held before the work: a disk that cannot be written should not cost the work.
                 held = Some(self.hold::<T>()?);
-                if self.pipeline.workshop.shared {
+                if is_shared {
                     // Another process may have run the step until now.
                     kept = self.kept::<T>()?;
                     continue;
@@ -109,27 +118,33 @@ impl Step<'_> {
         }
     }
 
-    /// Takes the right to write the output of the step. In a shared pipeline, waits for a process that
-    /// has it.
+    /// Takes the right to write the output and the files of the step. In a shared pipeline, waits for a
+    /// process that has it.
     fn hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        self.check_not_stopped()?;
-        match self.open::<T>() {
-            Err(Error::InUse { holder, .. }) if self.pipeline.workshop.shared => {
-                self.pipeline.tell(|| StepEvent::Waiting { step: self.name.clone(), holder });
-                wait_for(|| self.wait_to_hold())
+        let mut has_told = false;
+        loop {
+            match self.open::<T>() {
+                Err(Error::InUse { holder, .. }) if self.pipeline.workshop.shared => {
+                    if !std::mem::replace(&mut has_told, true) {
+                        self.pipeline.tell(|| StepEvent::Waiting { step: self.name.clone(), holder });
+                    }
+                    // Not held at its end: work of this process may go first, for hours, and other
+                    // processes can have the step meanwhile.
+                    wait_for(|| self.wait_until_free::<T>())?;
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
     }
 
-    fn wait_to_hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
+    fn wait_until_free<T: Checkpoint>(&self) -> Result<(), Error> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             self.check_not_stopped()?;
             thread::sleep(pause);
             match self.open::<T>() {
                 Err(Error::InUse { .. }) => pause = (2 * pause).min(LONGEST_PAUSE),
-                outcome => return outcome,
+                outcome => return outcome.map(drop),
             }
         }
     }
@@ -137,7 +152,12 @@ impl Step<'_> {
     /// Takes the version that another process made since this one has opened the pipeline: what a user
     /// requested of all is done.
     fn unless_run_elsewhere(&self, choice: Choice, kept: &Kept) -> Choice {
-        if !self.pipeline.workshop.shared || matches!(choice, Choice::Accept(_)) {
+        let may_be_its = match &choice {
+            Choice::Run(_) => true,
+            Choice::Reuse(_, reasons) => *reasons == [Reason::Unchanged],
+            Choice::Accept(_) => false,
+        };
+        if !self.pipeline.workshop.shared || !may_be_its {
             return choice;
         }
         let at_open = self.pipeline.at_open.get(&self.name).copied().unwrap_or(0);
@@ -205,7 +225,7 @@ impl Step<'_> {
         }
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         self.pipeline.guard.check()?;
-        self.pipeline.guard.touch();
+        self.pipeline.touch();
         self.look_at_inputs()?;
         self.look_at_produced()?;
         self.kept::<T>()
@@ -214,9 +234,9 @@ impl Step<'_> {
     /// The kept versions, compared with the files that they produced.
     fn kept<T: Checkpoint>(&self) -> Result<Kept, Error> {
         let mut kept = kept::<T>(self.outputs(), self.protection())?;
-        if !kept.hashes.is_empty() {
+        if !kept.hashes.is_empty() || !self.produced.is_empty() {
             let files = &mut *self.pipeline.files();
-            let compared = compare(&mut kept, &self.produced, &self.pipeline.project, files, &self.copies());
+            let compared = compare(&mut kept, &self.produced, files, &self.copies());
             files.remember_now_and_then();
             compared?;
         }

@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use super::disk::Locking;
 use super::output::check_limit;
 use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow_no_wait};
+use super::take::shares;
 use crate::store::process::Process;
 use crate::store::{Lock, name};
 
@@ -169,11 +170,12 @@ impl DirectoryLock {
     }
 
     /// Restores the lock file. Returns true if the directory is still ours. While the directory
-    /// itself is locked, it is, whatever happens to the file; otherwise, only if no other program
-    /// made one.
+    /// itself is locked, it is, whatever happens to the file; otherwise, only if no other program made
+    /// one, or only such that share it.
     fn make_again(&self, current: &mut LockFile) -> bool {
         let mut options = OpenOptions::new();
-        if self.is_locked {
+        if self.is_locked || shares(&self.holder) {
+            // Others may share a new one. A program that has it alone keeps it from being locked.
             options.create(true);
         } else if self.directory.is_some() {
             options.create_new(true);
@@ -238,7 +240,7 @@ impl Drop for DirectoryLock {
 }
 
 #[cfg(all(test, target_os = "linux"))]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use std::os::fd::AsRawFd;
 
@@ -255,5 +257,40 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = lock(directory.path(), "us", Access::default(), purge).unwrap_err();
         assert!(error.to_string().contains("removes it again and again"), "{error}");
+    }
+
+    /// As on a file system that cannot lock directories.
+    fn only_files(file: &File, lock: TryLock) -> Result<(), TryLockError> {
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(TryLockError::Error(io::ErrorKind::Unsupported.into()));
+        }
+        lock(file)
+    }
+
+    fn taken(path: &Path, shared: bool) -> Box<dyn Lock> {
+        let (holder, way): (_, TryLock) = match shared {
+            true => ("{\"process\":1,\"host\":\"a\",\"shares\":true}", |file| {
+                only_files(file, File::try_lock_shared)
+            }),
+            false => ("{\"process\":1,\"host\":\"a\"}", |file| only_files(file, File::try_lock)),
+        };
+        match lock(path, holder, Access::default(), way).unwrap() {
+            Locking::Taken(lock) => lock,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn all_that_share_a_lock_have_it_after_a_purge() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = [(); 3].map(|()| taken(directory.path(), true));
+        fs::remove_file(directory.path().join(name::LOCK)).unwrap();
+        assert!(locks.iter().all(|lock| lock.stands()));
+        drop(locks);
+        // One that has it alone meanwhile keeps it.
+        let [shared, other] = [(); 2].map(|()| taken(directory.path(), true));
+        fs::remove_file(directory.path().join(name::LOCK)).unwrap();
+        let alone = taken(directory.path(), false);
+        assert!(!shared.stands() && !other.stands() && alone.stands());
     }
 }

@@ -361,7 +361,7 @@ fn fill(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Opens a regular file for reading.
-fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
     let mut options = OpenOptions::new();
     options.read(true);
     // Opening a FIFO must not wait for a writer.
@@ -377,9 +377,9 @@ fn rustix_flags(flags: rustix::fs::OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// The lock file is written to: it must be a file of this directory, not the target of a symbolic
-/// link.
-pub(super) fn no_follow_no_wait(options: &mut OpenOptions) {
+/// Opens the file of that name, not the target of a symbolic link, and does not wait for the other end
+/// of a pipe. A new file is its owner's.
+pub(crate) fn no_follow_no_wait(options: &mut OpenOptions) {
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;

@@ -28,6 +28,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 impl Guard {
     /// Creates a directory where it is absent, and takes its lock.
     pub(crate) fn take(disk: &dyn Disk, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
+        Guard::take_as(&Holder::current(), disk, path, claiming)
+    }
+
+    /// The same, together with other programs that take the lock so. A file system without locks is
+    /// refused.
+    pub(crate) fn take_shared(access: Access, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
+        let us = Holder { shares: true, ..Holder::current() };
+        let claiming = Claiming { without_lock: false, ..claiming.clone() };
+        Guard::take_as(&us, &RealDisk::sharing(access), path, &claiming)
+    }
+
+    fn take_as(us: &Holder, disk: &dyn Disk, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
         let Claiming { durable, wait, without_lock, within, .. } = claiming;
         if let Some(within) = within.upgrade() {
             within.check()?;
@@ -35,7 +47,7 @@ impl Guard {
         let mut attempt = 1;
         let lock = loop {
             create(disk, path, *durable)?;
-            match lock(disk, path, &Holder::current(), *wait, *without_lock) {
+            match lock(disk, path, us, *wait, *without_lock) {
                 // A run that is done has removed the directory meanwhile.
                 Err(Error::Io { source, .. })
                     if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS_TO_CREATE =>
@@ -46,18 +58,6 @@ impl Guard {
             }
         };
         Ok(Guard::new(path, lock, within))
-    }
-
-    /// The same, together with other programs that take the lock so.
-    pub(crate) fn take_shared(access: Access, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
-        let Claiming { durable, wait, within, .. } = claiming;
-        if let Some(within) = within.upgrade() {
-            within.check()?;
-        }
-        let disk = RealDisk::sharing(access);
-        create(&disk, path, *durable)?;
-        let us = Holder { shares: true, ..Holder::current() };
-        Ok(Guard::new(path, lock(&disk, path, &us, *wait, false)?, within))
     }
 }
 
