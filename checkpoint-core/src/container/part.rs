@@ -121,19 +121,91 @@ pub(super) fn fill_chunks(
     }
     let uncached = pieces.first().filter(|_| pieces.len() >= PIECES_FOR_THREADS);
     let uncached = uncached.and_then(|piece| source.for_threads(piece.offset, length));
-    let (source, waits) = uncached.as_deref().map_or((source, false), |uncached| (uncached, true));
-    in_parallel(pieces, waits, |piece| {
+    in_parallel(pieces, uncached.is_some(), |piece| {
+        // What is wrong by the other way is no damage yet.
+        if let Some(uncached) = uncached.as_deref()
+            && fill(uncached, piece.bytes, piece.offset, &part.name).is_ok()
+            && mismatch(&piece, key).is_none()
+        {
+            return Ok(());
+        }
         fill(source, piece.bytes, piece.offset, &part.name)?;
-        let mut crc32 = Hasher::new();
-        crc32.update(piece.before);
-        crc32.update(piece.bytes);
-        let is_tagged = |key: &TagKey| Some(key.tag(&[piece.before, piece.bytes])) == piece.tag;
-        let what = match key {
-            _ if Crc32(crc32.finalize()) != piece.crc32 => "checksum",
-            Some(key) if !is_tagged(key) => "tag",
-            _ => return Ok(()),
-        };
+        let Some(what) = mismatch(&piece, key) else { return Ok(()) };
         let (from, to) = (piece.offset - data, piece.offset - data + piece.bytes.len() as u64);
         Err(damaged(&part.name, format!("the {what} of bytes {from} to {to} does not match")))
     })
+}
+
+/// The part of a piece that does not match its bytes.
+fn mismatch(piece: &Piece<'_>, key: Option<&TagKey>) -> Option<&'static str> {
+    let mut crc32 = Hasher::new();
+    crc32.update(piece.before);
+    crc32.update(piece.bytes);
+    if Crc32(crc32.finalize()) != piece.crc32 {
+        return Some("checksum");
+    }
+    key.filter(|key| Some(key.tag(&[piece.before, piece.bytes])) != piece.tag).map(|_| "tag")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::container::Memory;
+
+    /// A source whose other way for threads gives wrong bytes, or none.
+    struct WrongWay {
+        source: Memory<Vec<u8>>,
+        fails: bool,
+    }
+
+    struct Way<'a>(&'a WrongWay);
+
+    impl Source for WrongWay {
+        fn length(&self) -> u64 {
+            self.source.length()
+        }
+
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.source.read_exact_at(buffer, offset)
+        }
+
+        fn for_threads(&self, _: u64, _: u64) -> Option<Box<dyn Source + '_>> {
+            Some(Box::new(Way(self)))
+        }
+    }
+
+    impl Source for Way<'_> {
+        fn length(&self) -> u64 {
+            self.0.length()
+        }
+
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.0.read_exact_at(buffer, offset)?;
+            if self.0.fails {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            buffer.iter_mut().for_each(|byte| *byte ^= 1);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_another_way_gives_wrong_is_read_again() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(5 * CHUNK + 77).collect();
+        let crc32 = bytes.chunks(CHUNK).map(|chunk| Crc32(crc32fast::hash(chunk))).collect();
+        let (name, length) = ("field".to_owned(), bytes.len() as u64);
+        let part = PartRecord { name, length, unpacked: None, crc32, blake3: Vec::new() };
+        for fails in [false, true] {
+            let mut source = WrongWay { source: Memory(bytes.clone()), fails };
+            let mut read = vec![0; bytes.len()];
+            fill_chunks(&source, &part, 0, None, 0, &[], &mut read).unwrap();
+            assert!(read == bytes);
+            source.source.0[3 * CHUNK] ^= 1;
+            let refusal = fill_chunks(&source, &part, 0, None, 0, &[], &mut read).unwrap_err();
+            assert!(refusal.to_string().contains("3145728 to 4194304 does not match"), "{refusal}");
+        }
+    }
 }

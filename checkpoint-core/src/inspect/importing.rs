@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::limits::VALUE_DEPTH_IMPORTED;
+use crate::base::warnings::warn;
 use crate::container::{ContainerWriter, Manifest, Metadata};
 use crate::error::Error;
 use crate::run::save::open_unpublished;
@@ -180,9 +181,12 @@ fn write(claim: &mut dyn Claim, value: &Imported, expected: Option<&ExpectedSche
     }
     claim.guard().check()?;
     let Published { is_there, outcome } = sealed.publish();
-    if outcome.is_err() && is_there {
-        // Only its name could not be made durable.
-        let _ = claim.remove_at_once(FIRST);
+    if outcome.is_err() && is_there && !matches!(claim.remove_at_once(FIRST), Ok(true)) {
+        // Only its name could not be made durable, and a reader may hold it.
+        warn(format!(
+            "{} may have a checkpoint, whose name is not durable, of this import, which failed: remove it, or import again elsewhere",
+            claim.home().path().display()
+        ));
     }
     outcome.map(|()| bytes)
 }

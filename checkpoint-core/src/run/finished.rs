@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::warnings::Warnings;
 use crate::error::Error;
 use crate::outcome::{ExitCodes, Saved, StopReason};
-use crate::store::{Claiming, Home, Newest};
+use crate::store::{Claiming, Home, Newest, not_removable};
 
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,10 @@ impl Place {
     fn clear(&self, with_pins: bool) -> Result<(), Error> {
         let Place { home, claiming, newest, warnings } = self;
         let _warnings = warnings.enter();
+        if home.files().is_none() {
+            // A claim would take the place from a program that has opened it meanwhile.
+            return Err(not_removable(home.path()));
+        }
         // A claim would make it again.
         if !home.exists() {
             return Ok(());

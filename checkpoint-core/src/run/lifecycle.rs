@@ -353,6 +353,7 @@ impl Run {
 
     /// Ends the run as intended, and not by accident.
     pub(crate) fn end(&mut self) -> Option<StopReason> {
+        self.stop.note_end();
         let stopped = if self.knows_to_stop { self.stop.take_reason() } else { None };
         let now = self.now();
         match &stopped {

@@ -231,9 +231,6 @@ impl Stop {
     /// case.
     pub(crate) fn take_reason(&mut self) -> Option<StopReason> {
         let reason = self.reason.take();
-        if let Some(reason) = &reason {
-            self.listener.ends_with(self.exit_codes.of(reason));
-        }
         if !self.has_place() {
             return reason;
         }
@@ -246,7 +243,13 @@ impl Stop {
         reason
     }
 
-    /// Ends the run. Logs a signal that the program never asked about.
+    /// Notes that the run has come to its end, for the reason that the program knows, if any.
+    pub(crate) fn note_end(&self) {
+        let reason = self.reason.as_ref().filter(|_| self.was_asked);
+        self.listener.ends_with(reason.map(|reason| self.exit_codes.of(reason)));
+    }
+
+    /// Leaves the run. Logs a signal that the program never asked about.
     pub(crate) fn leave(&mut self) {
         if let Some(signal) = self.listener.heard().filter(|_| !self.was_asked) {
             warn(format!(

@@ -77,6 +77,7 @@ impl SharedStop {
     pub(crate) fn leave(&self, alone: bool) {
         if let Some(mut stop) = self.lock() {
             stop.leave();
+            stop.note_end();
             if alone && stop.was_asked {
                 stop.take_reason();
             }

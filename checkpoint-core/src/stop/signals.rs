@@ -9,7 +9,8 @@
 //!
 //! A program that was stopped, and has saved, is about to end with a code of its own, by which the
 //! batch system starts it again. A signal that comes just then must not end it with another. So
-//! instead of the system's default, the signal then ends it with that code.
+//! instead of the system's default, the signal then ends it with that code: the code of the run that
+//! ended last.
 
 #[cfg(unix)]
 pub(super) use unix::Listener;
@@ -115,19 +116,21 @@ mod unix {
             }
             self.signals.push(signal);
             *listeners += 1;
+            *ending = None;
             if *listeners == 1 {
                 // Last: a signal that comes before is not lost, it still has its earlier effect.
                 armed.store(false, Ordering::SeqCst);
                 end.take().map(unregister);
-                *ending = None;
             }
             Ok(())
         }
 
-        /// Notes that the program was stopped, has saved, and is about to end with this code.
-        pub(in crate::stop) fn ends_with(&self, code: u8) {
+        /// Notes that a run has ended: with this code, if it was stopped, and has saved. A SIGINT
+        /// keeps its effect: it is that of a user at a terminal.
+        pub(in crate::stop) fn ends_with(&self, code: Option<u8>) {
             let mut shared = shared();
-            self.signals.iter().for_each(|signal| shared[signal.index].ending = Some(code));
+            let signals = self.signals.iter().filter(|signal| **signal != Signal::INT);
+            signals.for_each(|signal| shared[signal.index].ending = code);
         }
 
         /// A listener that hears what this one hears, and changes nothing when it is dropped.

@@ -171,13 +171,13 @@ fn a_signal_after_a_stop_ends_the_program_with_the_code() {
         let mut stop = listening(Signal::DEFAULT);
         say("listening");
         until(|| reason_of(&mut stop));
-        stop.take_reason();
+        stop.note_end();
         drop(stop);
         // A program that goes on, and opens another directory, hears signals again.
         let mut next = listening(Signal::DEFAULT);
         say("goes on");
         until(|| reason_of(&mut next));
-        next.take_reason();
+        next.note_end();
         drop(next);
         say("stopped");
         return until(|| None);
@@ -188,6 +188,47 @@ fn a_signal_after_a_stop_ends_the_program_with_the_code() {
         process.send(Sent::USR1);
     }
     assert_eq!(process.ends().code(), Some(EXIT_REQUEUE.into()));
+}
+
+#[test]
+fn the_code_of_a_stopped_run_is_not_that_of_a_later_end() {
+    if inside() {
+        let (mut side, main) = (listening(Signal::DEFAULT), listening(Signal::DEFAULT));
+        say("listening");
+        until(|| reason_of(&mut side));
+        side.note_end();
+        drop(side);
+        // This one has finished its work: it is not to be started again.
+        main.note_end();
+        drop(main);
+        say("finished");
+        return until(|| None);
+    }
+    let mut process = Process::of("the_code_of_a_stopped_run_is_not_that_of_a_later_end");
+    for word in ["listening", "finished"] {
+        process.says(word);
+        process.send(Sent::USR1);
+    }
+    assert_eq!(process.ends().signal(), Some(10));
+}
+
+#[test]
+fn an_interrupt_after_a_stop_ends_the_program_by_that_signal() {
+    if inside() {
+        let mut stop = listening(Signal::DEFAULT);
+        say("listening");
+        until(|| reason_of(&mut stop));
+        stop.note_end();
+        drop(stop);
+        say("stopped");
+        return until(|| None);
+    }
+    let mut process = Process::of("an_interrupt_after_a_stop_ends_the_program_by_that_signal");
+    for word in ["listening", "stopped"] {
+        process.says(word);
+        process.send(Sent::INT);
+    }
+    assert_eq!(process.ends().signal(), Some(2));
 }
 
 #[test]

@@ -165,10 +165,7 @@ pub trait Claim: fmt::Debug + Send {
     /// else is in it; the claim ends with it. A pinned generation is an error, unless `with_pins`. By
     /// default the place cannot do that.
     fn clear(self: Box<Self>, _with_pins: bool) -> Result<(), Error> {
-        Err(Error::InvalidSetting {
-            setting: format!("removing the checkpoints of {}", self.home().path().display()),
-            why: "only those of a directory can be removed by the program: remove them with the tools of the store",
-        })
+        Err(not_removable(self.home().path()))
     }
 
     /// Takes a rewind to a generation for done, see [`Home::has_rewound_to`]. By default, the place
@@ -235,4 +232,12 @@ pub trait Log: fmt::Debug + Send {
 
     /// The length in bytes.
     fn length(&self) -> io::Result<u64>;
+}
+
+/// The error of a place whose checkpoints the program cannot remove.
+pub(crate) fn not_removable(path: &Path) -> Error {
+    Error::InvalidSetting {
+        setting: format!("removing the checkpoints of {}", path.display()),
+        why: "only those of a directory can be removed by the program: remove them with the tools of the store",
+    }
 }

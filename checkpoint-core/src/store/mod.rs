@@ -24,6 +24,7 @@ mod writer;
 
 pub(crate) use guard::WithinGuard;
 pub use guard::{Guard, Lock};
+pub(crate) use home::not_removable;
 pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
 pub use local::{Access, CopyWay};
 pub(crate) use local::{

@@ -39,7 +39,17 @@
 //! are. The state holds the parameters, the costs and the number of iterations; argmin counts the
 //! calls of the cost function anew in each process.
 //!
+//! A load replaces all that `configure` has set: the number of iterations and the target cost are those
+//! of the first start. To change them, begin another directory.
+//! [`Builder::config`](checkpointed::Builder::config) tells of settings that differ from those
+//! of the checkpoint.
+//!
 //! # Signals and job limits
+//!
+//! Leave time limits to the checkpointer, and not to argmin's `timeout`; and signals too, by
+//! `.ctrlc(false)` where argmin has its feature `ctrlc`, whose handler would take the place of the
+//! checkpointer's. [`finish`](Checkpoints::finish) refuses a result that was ended in these ways, because
+//! each later start would take it for the end.
 //!
 //! Where the checkpointer is to [stop](checkpointed::Builder::stop_on_signals), the optimization is saved,
 //! and [`Executor::run`](argmin::core::Executor::run) returns [`Stopped`]:
@@ -78,7 +88,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argmin::core::checkpointing::{Checkpoint, CheckpointingFrequency};
-use argmin::core::{OptimizationResult, State};
+use argmin::core::{OptimizationResult, State, TerminationReason};
 use checkpointed::{Borrowed, Checkpointer, Finished, Plain};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -138,8 +148,21 @@ where
     ///
     /// # Errors
     /// As [`Checkpointer::finish`], and [`Error::InvalidSetting`](checkpointed::Error::InvalidSetting)
-    /// if the run has ended before.
-    pub fn finish<O>(&self, result: &OptimizationResult<O, S, I>) -> Result<Finished, checkpointed::Error> {
+    /// if the run has ended before, or if argmin's `timeout` or its handler of ctrl+c has ended it: then
+    /// the last checkpoint stays the newest, and the next start goes on from it.
+    pub fn finish<O>(&self, result: &OptimizationResult<O, S, I>) -> Result<Finished, checkpointed::Error>
+    where
+        I: State,
+    {
+        if let Some(TerminationReason::Timeout | TerminationReason::Interrupt) =
+            result.state.get_termination_reason()
+        {
+            return Err(checkpointed::home::invalid_setting(
+                "the end of an optimization by argmin's `timeout` or ctrl+c".to_owned(),
+                "a later start would take it for the result: the last checkpoint stays, from which the next start goes \
+                 on; use `time_limit` and `stop_on_signals` of the checkpointer, and `.ctrlc(false)`",
+            ));
+        }
         self.end(&result.solver, &result.state)
     }
 
