@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{inside, once_more};
+use checkpointed::group::Alone;
 use checkpointed::{
     Checkpointer, Error, Pipeline, Protection,
     pipeline::{self, Outcome, StepReport},
@@ -208,7 +209,9 @@ fn a_step_that_lost_its_progress_writes_its_files_again() {
                 fs::write(&input, "2")?;
                 fs::write(&file, "2,2,2")?;
             }
-            checkpoints.save(&1)?;
+            let saved = checkpoints.save(&1)?;
+            // A state of this run is no progress of an earlier one.
+            assert_eq!(checkpoints.load_generation(saved.generation)?, 1);
             match is_first {
                 true => Err(context.not_done().into()),
                 false => Ok::<u64, Box<dyn std::error::Error + Send + Sync>>(2),
@@ -219,6 +222,57 @@ fn a_step_that_lost_its_progress_writes_its_files_again() {
     assert!(matches!(run(true), Err(Error::StepStopped { .. })));
     let error = run(false).unwrap_err().to_string();
     assert!(error.contains("did not write first.csv"), "{error}");
+}
+
+/// The ways in which a step goes on from checkpoints of its own.
+#[derive(Clone, Copy)]
+enum From {
+    Group,
+    Field,
+    Generation,
+}
+
+#[test]
+fn a_step_that_goes_on_keeps_the_files_that_it_has_written() {
+    for from in [From::Group, From::Field, From::Generation] {
+        let project = Project::new();
+        let file = project.file("first.csv");
+        let run = |is_first: bool| {
+            let pipeline = project.open();
+            let step = pipeline.step("two parts").produces(&file).run(|context| {
+                let done = match from {
+                    From::Group => {
+                        let mut group = context.builder::<(u64, u64)>().open_group(Alone)?;
+                        let done = group.load()?.map(|(done, _)| done);
+                        if is_first {
+                            group.save(&(1, 2))?;
+                        }
+                        done
+                    }
+                    From::Field | From::Generation => {
+                        let mut checkpoints: Checkpointer<(u64, u64)> = context.checkpointer()?;
+                        let done = match (from, is_first) {
+                            (From::Generation, false) => Some(checkpoints.load_generation(1)?.0),
+                            _ => checkpoints.load_field("0")?,
+                        };
+                        if is_first {
+                            checkpoints.save(&(1, 2))?;
+                        }
+                        done
+                    }
+                };
+                assert_eq!(done, (!is_first).then_some(1));
+                if is_first {
+                    fs::write(&file, "1")?;
+                    return Err(context.not_done().into());
+                }
+                Ok::<u64, Box<dyn std::error::Error + Send + Sync>>(2)
+            });
+            step.map(drop)
+        };
+        assert!(matches!(run(true), Err(Error::StepStopped { .. })));
+        run(false).unwrap();
+    }
 }
 
 #[test]

@@ -163,6 +163,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             }
             root.restarted(&report);
         }
+        self.part.note_load(generation);
         self.newest = Some((generation, attempt));
         self.report = Some(report);
     }

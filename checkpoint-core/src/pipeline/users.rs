@@ -53,6 +53,11 @@ impl Users {
         self.guard.touch();
     }
 
+    /// The lock of the folder.
+    pub(super) fn guard(&self) -> WithinGuard {
+        Arc::downgrade(&self.guard)
+    }
+
     /// Leaves. `heard` is the request that this process was told of. The last process calls `meet` for
     /// each that one of them was told of, while no other can join.
     pub(super) fn leave(self, heard: Option<Wish>, meet: impl Fn(Wish)) {
@@ -113,15 +118,26 @@ mod tests {
         let pipeline = Pipeline::builder(&path).shared(true).open().unwrap();
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let files = [".lock", "users/.lock"].map(|name| path.join(name));
-        for path in &files {
-            let times = FileTimes::new().set_modified(long_ago);
-            File::options().write(true).open(path).unwrap().set_times(times).unwrap();
-        }
-        pipeline.guard.touch_next_time();
-        pipeline.users.as_ref().unwrap().guard.touch_next_time();
-        pipeline.step("a").run(|_| Ok::<u64, Error>(1)).unwrap();
-        for path in &files {
-            assert!(path.metadata().unwrap().modified().unwrap() > long_ago, "{}", path.display());
-        }
+        let is_old = |path: &PathBuf| path.metadata().unwrap().modified().unwrap() == long_ago;
+        let make_old = || {
+            for path in &files {
+                let times = FileTimes::new().set_modified(long_ago);
+                File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+            }
+            pipeline.guard.touch_next_time();
+            pipeline.users.as_ref().unwrap().guard.touch_next_time();
+        };
+        make_old();
+        let step = pipeline.step("a").run(|context| {
+            assert!(!files.iter().any(is_old), "the step begins");
+            make_old();
+            assert_eq!(context.should_stop(), None);
+            assert!(!files.iter().any(is_old), "it asks");
+            make_old();
+            context.checkpointer::<u64>()?.save(&1)?;
+            assert!(!files.iter().any(is_old), "it saves");
+            Ok::<u64, Error>(1)
+        });
+        step.unwrap();
     }
 }

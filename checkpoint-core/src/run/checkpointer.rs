@@ -38,6 +38,8 @@ use crate::run::saver::Saver;
 use crate::run::stamp::Stamp;
 use crate::run::standing::{self, Question};
 use crate::state::Checkpoint;
+#[cfg(feature = "pipeline")]
+use crate::store::WithinGuard;
 use crate::store::{Claiming, Home, Metric, Newest};
 
 /// Saves the states of one program to a directory, and loads the newest of them when the program
@@ -277,7 +279,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             && let Some(report) = self.reader.last_load()
         {
             self.saver.run.restarted(report);
-            self.stamp.loaded();
+            self.stamp.loaded(report.generation());
         }
         match &mut self.branched_from {
             Some(origin) if loaded.is_none() => {
@@ -352,8 +354,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.unloaded = None;
         if let Some(report) = self.reader.last_load() {
             self.saver.run.restarted(report);
-            self.stamp.loaded();
         }
+        self.stamp.loaded(generation);
         Ok(state)
     }
 
@@ -383,7 +385,11 @@ impl<T: Checkpoint> Checkpointer<T> {
                 sought = self.reader.seek_field(path);
             }
         }
-        match (sought?.field, &mut self.branched_from) {
+        let sought = sought?;
+        if let Some(generation) = sought.generation {
+            self.stamp.loaded(generation);
+        }
+        match (sought.field, &mut self.branched_from) {
             (None, Some(origin)) => {
                 let field = origin.load_field(path)?;
                 field.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
@@ -399,7 +405,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// As [`CheckpointReader::load_generation_field`].
     pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
         let _warnings = self.saver.run.warnings.enter();
-        self.source()?.load_generation_field(generation, path)
+        let field = self.source()?.load_generation_field(generation, path)?;
+        self.stamp.loaded(generation);
+        Ok(field)
     }
 
     /// Returns the report of the last load that found a generation: its number, and the skipped
@@ -697,6 +705,18 @@ impl<T: Checkpoint> Checkpointer<T> {
     #[cfg(feature = "group")]
     pub(crate) fn config_changes(&self) -> &ConfigChanges {
         &self.config_changes
+    }
+
+    /// The lock of the directory.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn guard(&mut self) -> Option<WithinGuard> {
+        self.saver.settled_writer().map(|writer| Arc::downgrade(writer.guard()))
+    }
+
+    /// Notes a load that a group made of this generation.
+    #[cfg(feature = "group")]
+    pub(crate) fn note_load(&self, generation: u64) {
+        self.stamp.loaded(generation);
     }
 
     /// The outputs of this run.

@@ -1,5 +1,6 @@
 //! The mark of a checkpoint whose state was computed from inputs that changed meanwhile.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,25 +26,44 @@ pub(crate) fn is_marked(manifest: &Manifest) -> bool {
 #[derive(Clone, Default)]
 pub(crate) struct Stamp {
     look: Option<Arc<Look>>,
-    /// True once a state was loaded.
-    has_loaded: Arc<AtomicBool>,
+    earlier: Arc<Earlier>,
+}
+
+/// The checkpoints that a step had before it began, and whether it went on from one of them.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier {
+    generations: BTreeSet<u64>,
+    was_loaded: AtomicBool,
+}
+
+impl Earlier {
+    pub(crate) fn new(generations: impl IntoIterator<Item = u64>) -> Earlier {
+        Earlier { generations: generations.into_iter().collect(), was_loaded: AtomicBool::new(false) }
+    }
+
+    /// True if one of them was loaded, or a field of one.
+    pub(crate) fn was_loaded(&self) -> bool {
+        self.was_loaded.load(Ordering::Relaxed)
+    }
 }
 
 /// Returns the names of the inputs that changed.
 type Look = dyn Fn() -> Vec<String> + Send + Sync;
 
 impl Stamp {
-    /// `has_loaded` becomes true once a state is loaded.
+    /// Loads are noted for `earlier`.
     pub(crate) fn new(
         look: impl Fn() -> Vec<String> + Send + Sync + 'static,
-        has_loaded: &Arc<AtomicBool>,
+        earlier: &Arc<Earlier>,
     ) -> Stamp {
-        Stamp { look: Some(Arc::new(look)), has_loaded: Arc::clone(has_loaded) }
+        Stamp { look: Some(Arc::new(look)), earlier: Arc::clone(earlier) }
     }
 
-    /// Notes that a state was loaded.
-    pub(crate) fn loaded(&self) {
-        self.has_loaded.store(true, Ordering::Relaxed);
+    /// Notes that a generation was loaded, or a part of it. One of this run is not an earlier one.
+    pub(crate) fn loaded(&self, generation: u64) {
+        if self.earlier.generations.contains(&generation) {
+            self.earlier.was_loaded.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Adds the mark to the metadata of a save, where an input changed.

@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 use crate::pipeline::builder::Workshop;
@@ -11,9 +10,10 @@ use crate::pipeline::inputs::Inputs;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
-use crate::run::stamp::Stamp;
+use crate::run::stamp::{Earlier, Stamp};
 use crate::state::Checkpoint;
 use crate::stop::{Asking, StopReason, Told, withdraw_halt};
+use crate::store::WithinGuard;
 
 /// The context of a step's function.
 #[derive(Debug)]
@@ -26,15 +26,17 @@ pub struct StepContext {
     asking: Asking,
     read_back: ReadBack,
     inputs: Arc<Inputs>,
-    /// True once a state was loaded from checkpoints of its own.
-    has_loaded: Arc<AtomicBool>,
+    /// The checkpoints of its own that it had before it began.
+    earlier: Arc<Earlier>,
+    /// The locks that are kept from a purge of old files while the step works.
+    locks: Arc<[WithinGuard]>,
     workshop: Workshop,
 }
 
 impl StepContext {
     pub(super) fn new(
         step: &str,
-        place: String,
+        (place, earlier, locks): (String, Earlier, Vec<WithinGuard>),
         read_back: ReadBack,
         inputs: &Arc<Inputs>,
         workshop: &Workshop,
@@ -46,7 +48,8 @@ impl StepContext {
             asking: Asking::new(&workshop.stop),
             read_back,
             inputs: Arc::clone(inputs),
-            has_loaded: Arc::default(),
+            earlier: Arc::new(earlier),
+            locks: locks.into(),
             workshop: workshop.clone(),
         }
     }
@@ -122,7 +125,12 @@ impl StepContext {
     /// ```
     pub fn builder<S: Checkpoint>(&self) -> Builder<S> {
         let (inputs, step) = (Arc::clone(&self.inputs), self.step.clone());
-        let stamp = Stamp::new(move || inputs.doubtful(&step), &self.has_loaded);
+        let locks = Arc::clone(&self.locks);
+        let look = move || {
+            touch(&locks);
+            inputs.doubtful(&step)
+        };
+        let stamp = Stamp::new(look, &self.earlier);
         let builder = self.workshop.builder(&self.place).read_back(self.read_back).stamped(stamp);
         builder.part_of(&self.workshop.stop, Arc::clone(&self.told))
     }
@@ -156,6 +164,7 @@ impl StepContext {
     /// ```
     #[must_use]
     pub fn should_stop(&self) -> Option<StopReason> {
+        touch(&self.locks);
         let reason = self.asking.reason()?;
         self.stop(reason.clone());
         Some(reason)
@@ -182,8 +191,8 @@ impl StepContext {
     }
 
     /// True if the step went on from checkpoints of its own.
-    pub(super) fn has_loaded(&self) -> bool {
-        self.has_loaded.load(Ordering::Relaxed)
+    pub(super) fn continues(&self) -> bool {
+        self.earlier.was_loaded()
     }
 
     /// The error of the step, if it was told to stop. The request that told it is met.
@@ -224,4 +233,9 @@ impl StepContext {
         let (step, reason, exit_code) = (self.step.clone(), reason.to_string(), *exit_code);
         Some(Error::StepStopped { step, begun: true, reason, exit_code })
     }
+}
+
+/// Keeps the locks of a step from a purge of old files.
+fn touch(locks: &[WithinGuard]) {
+    locks.iter().filter_map(WithinGuard::upgrade).for_each(|guard| guard.touch());
 }

@@ -21,8 +21,10 @@ use crate::pipeline::key::{Key, ProducedFile, Record};
 use crate::pipeline::output::{self, Output};
 use crate::pipeline::produced::{self, Before, collect};
 use crate::pipeline::report::{Outcome, Reason, StepEvent, StepReport};
+use crate::pipeline::users::Users;
 use crate::pipeline::{boot, requests};
 use crate::run::checkpointer::Checkpointer;
+use crate::run::stamp::Earlier;
 use crate::state::Checkpoint;
 use crate::store::{Directory, Home as _, name};
 
@@ -95,9 +97,17 @@ impl Step<'_> {
         let place = format!("{}/{}{again}", name::PROGRESS, self.progress_prefix());
         let disk = Arc::clone(&self.pipeline.workshop.disk);
         let progress = Directory::new(&self.pipeline.path().join(&place), disk).generations();
-        let had_progress = progress.is_ok_and(|progress| !progress.is_empty());
+        let earlier = Earlier::new(progress.unwrap_or_default());
         let before = Before::look(&self.produced, &self.pipeline.project);
-        let context = StepContext::new(&self.name, place, self.read_back, &inputs, &self.pipeline.workshop);
+        let users = self.pipeline.users.as_ref().map(Users::guard);
+        let locks = checkpoints.guard().into_iter().chain(users).collect();
+        let context = StepContext::new(
+            &self.name,
+            (place, earlier, locks),
+            self.read_back,
+            &inputs,
+            &self.pipeline.workshop,
+        );
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
@@ -125,8 +135,7 @@ impl Step<'_> {
             reasons.push(Reason::ChangedMeanwhile { path: path.into() });
         }
         // It may also have begun anew, if its inputs had changed, or load a state of this run.
-        let continues = had_progress && context.has_loaded();
-        let produced = collect(&self.produced, &before, continues, &self.pipeline.workshop);
+        let produced = collect(&self.produced, &before, context.continues(), &self.pipeline.workshop);
         let produced = produced.map_err(|why| self.failed(why))?;
         let name = || format!("the output of step {}", self.name);
         let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;

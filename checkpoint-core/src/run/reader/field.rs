@@ -64,14 +64,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
         if let Some(generation) = self.at {
             let field = self.field(generation, path, &program);
             let field = field.map_err(|error| self.explain(generation, error))?;
-            return Ok(SoughtField { field: Some(field), lacks: None });
+            return Ok(SoughtField { field: Some(field), generation: Some(generation), lacks: None });
         }
         let sought = self.seek(|reader, generation| reader.field(generation, path, &program))?;
         let generation = sought.found.as_ref().map(|(generation, _)| *generation);
         self.check_age(generation)?;
         let is_lacking = generation.is_none() || has_damaged(&sought.skipped);
         let lacks = is_lacking.then_some(generation);
-        Ok(SoughtField { field: sought.found.map(|(_, field)| field), lacks })
+        Ok(SoughtField { field: sought.found.map(|(_, field)| field), generation, lacks })
     }
 
     /// Like [`load_field`](CheckpointReader::load_field), of one generation.
@@ -112,6 +112,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 /// The field of the newest generation that can be used.
 pub(crate) struct SoughtField<U> {
     pub(crate) field: Option<U>,
+    pub(crate) generation: Option<u64>,
     /// The generation that a better one must be newer than, where a newer one is damaged or there is
     /// none; see [`CheckpointReader::lacks`].
     pub(crate) lacks: Option<Option<u64>>,

@@ -187,6 +187,11 @@ impl DirectoryLock {
         if (self.try_lock)(&file.file).is_err() || !self.is_there(&file) {
             return self.is_locked;
         }
+        // A program that does not share may have had it meanwhile, and ended.
+        let found = file.file.try_clone().map(text).unwrap_or_default();
+        if !self.is_locked && !found.is_empty() && !shares(&found) {
+            return false;
+        }
         self.access.grant(&file.file);
         leave(&file.file, &self.holder);
         tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
@@ -292,5 +297,8 @@ mod tests {
         fs::remove_file(directory.path().join(name::LOCK)).unwrap();
         let alone = taken(directory.path(), false);
         assert!(!shared.stands() && !other.stands() && alone.stands());
+        // So does one that has ended meanwhile.
+        drop(alone);
+        assert!(!shared.stands() && !other.stands());
     }
 }
