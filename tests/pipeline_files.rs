@@ -210,8 +210,10 @@ fn a_step_that_lost_its_progress_writes_its_files_again() {
                 fs::write(&file, "2,2,2")?;
             }
             let saved = checkpoints.save(&1)?;
-            // A state of this run is no progress of an earlier one.
-            assert_eq!(checkpoints.load_generation(saved.generation)?, 1);
+            if !is_first {
+                // A state of this run is no progress of an earlier one.
+                assert_eq!(checkpoints.load_generation(saved.generation)?, 1);
+            }
             match is_first {
                 true => Err(context.not_done().into()),
                 false => Ok::<u64, Box<dyn std::error::Error + Send + Sync>>(2),

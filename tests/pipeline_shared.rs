@@ -318,6 +318,22 @@ fn a_halt_is_for_all_processes_and_the_last_one_removes_it() {
 }
 
 #[test]
+fn a_halt_that_came_after_the_one_that_was_heard_stays() {
+    let (_parent, path) = nowhere();
+    let (one, other) = (open(&path), open(&path));
+    request_halt(&path, "first").unwrap();
+    assert!(one.should_stop().is_some());
+    drop(one);
+    // The user withdraws it, and halts the pipeline once more.
+    fs::remove_file(path.join("halt")).unwrap();
+    request_halt(&path, "second").unwrap();
+    drop(other);
+    assert!(path.join("halt").exists());
+    assert!(open(&path).should_stop().is_some());
+    assert!(!path.join("halt").exists());
+}
+
+#[test]
 fn a_halt_that_no_process_heard_is_for_the_next_start() {
     let (_parent, path) = nowhere();
     let run = |pipeline: &Pipeline| pipeline.step("a").run(|_| Ok::<u64, Error>(1)).map(drop);

@@ -3,20 +3,21 @@
 //! Each has the lock of the pipeline, and that of a folder in it, together with the others. The second
 //! lock tells the first process and the last one, because only these have it alone for a moment. A
 //! request to stop is meant for all processes, so only the last one removes it, and only if one of
-//! them was told: that one has left a mark in the folder. The lock of a process that is killed ends
-//! with it.
+//! them was told: that one has left a mark in the folder, which says of which request. A first process
+//! that finds a mark does the same: all that were there before have ended. The lock of a process that
+//! is killed ends with it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::builder::Workshop;
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::stop::Wish;
-use crate::store::{Access, Claiming, Guard, RealDisk, WithinGuard, name};
+use crate::store::{Access, Claiming, Disk as _, Guard, RealDisk, WithinGuard, name};
 
 /// The time to wait for a process that looks if it is alone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,17 +31,19 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// Joins the processes that run a pipeline. The first one calls `begin`, while no other can join.
-    pub(super) fn join(workshop: &Workshop, begin: impl FnOnce()) -> Result<Users, Error> {
+    /// Joins the processes that run a pipeline. The first one calls `begin`, while no other can join,
+    /// and `meet` for each request that an earlier one was told of.
+    pub(super) fn join(
+        workshop: &Workshop,
+        begin: impl FnOnce(),
+        meet: impl Fn(Wish),
+    ) -> Result<Users, Error> {
         let path = workshop.path.join(name::USERS);
         let claiming =
             Claiming { within: WithinGuard::clone(&workshop.within), ..workshop.options.claiming() };
         let access = workshop.options.access;
         if let Some(_alone) = alone(&path, access, &claiming)? {
-            // Marks of processes that were killed before they could meet the requests.
-            for wish in Wish::ALL {
-                take_mark(&path, wish);
-            }
+            Wish::ALL.into_iter().filter(|wish| take_mark(&path, *wish)).for_each(meet);
             begin();
         }
         let waiting = Claiming { wait: PATIENCE, ..claiming.clone() };
@@ -63,7 +66,7 @@ impl Users {
     pub(super) fn leave(self, heard: Option<Wish>, meet: impl Fn(Wish)) {
         let Users { path, access, claiming, guard } = self;
         if let Some(wish) = heard
-            && let Err(error) = mark(&path, wish)
+            && let Err(error) = guard.check().and_then(|()| mark(&path, wish))
         {
             let name = wish.name();
             warn(format!(
@@ -87,17 +90,35 @@ fn alone(path: &Path, access: Access, claiming: &Claiming) -> Result<Option<Arc<
     }
 }
 
-/// Marks that a process was told of a request.
-fn mark(path: &Path, wish: Wish) -> io::Result<()> {
-    match File::create_new(path.join(wish.name())) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+/// Marks that a process was told of the request that is there.
+fn mark(path: &Path, wish: Wish) -> Result<(), Error> {
+    let Some(request) = request(path, wish) else { return Ok(()) };
+    let mark = path.join(wish.name());
+    // One of an earlier request.
+    let _ = fs::remove_file(&mark);
+    let written = File::create_new(&mark).and_then(|mut file| file.write_all(request.as_bytes()));
+    match written {
+        // Another process was told of it too.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        written => written.map_err(|source| Error::io("write", &mark, source)),
     }
 }
 
-/// Removes the mark of a request. The result is true if there was one.
+/// Removes the mark of a request. The result is true if the request is there that it is for.
 fn take_mark(path: &Path, wish: Wish) -> bool {
-    fs::remove_file(path.join(wish.name())).is_ok()
+    let mark = path.join(wish.name());
+    let is_file = fs::symlink_metadata(&mark).is_ok_and(|found| found.is_file());
+    let is_marked = is_file && fs::read_to_string(&mark).ok() == request(path, wish);
+    fs::remove_file(&mark).is_ok() && is_marked
+}
+
+/// Tells a request from a later one of the same name.
+fn request(path: &Path, wish: Wish) -> Option<String> {
+    let request = path.parent()?.join(wish.name());
+    let (found, identity) =
+        (fs::symlink_metadata(&request).ok()?, RealDisk::default().identity(&request).ok()?);
+    let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Some(format!("{identity:?} {} {modified:?}", found.len()))
 }
 
 #[cfg(all(test, unix))]
