@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::pipeline_files::{Project, told};
 use checkpointed::{
     Error, Pipeline,
-    pipeline::{self, Outcome, Reason},
+    pipeline::{self, Outcome, Reason, Step},
 };
 
 #[test]
@@ -262,4 +262,43 @@ fn a_file_is_the_same_however_a_path_leads_there() {
     let make = |_: &_| fs::write(project.file("real/out"), "1").map(|()| 1_u64);
     pipeline.step("f").produces(project.file("real/out")).run(make).unwrap();
     refused(pipeline.step("g").produces(project.file("link/out")).run(work), "another step produces it");
+}
+
+#[test]
+fn a_link_to_an_input_is_refused_in_each_run() {
+    let project = Project::new();
+    project.write("in.csv", "1");
+    project.write("data/in.csv", "1");
+    fs::create_dir(project.file("out")).unwrap();
+    symlink("../out", project.file("data/more")).unwrap();
+    // The first run makes the links, and the second one finds them.
+    for run in 1..=2 {
+        let pipeline = project.open();
+        let refused = |step: Step<'_>, file: &str, to: &str, word: &str| {
+            let file = project.file(file);
+            let step = step.produces(&file);
+            let outcome = step.run(|_| {
+                let _ = fs::remove_file(&file);
+                symlink(to, &file)
+            });
+            let error = outcome.map(drop).unwrap_err();
+            assert!(matches!(error, Error::InvalidSetting { .. }), "run {run}: {error}");
+            assert!(error.to_string().contains(word), "run {run}: {error}");
+        };
+        let read = "a link to a file that the step reads";
+        refused(pipeline.step("a").file(project.file("in.csv")), "latest.csv", "in.csv", read);
+        refused(pipeline.step("b").directory(project.file("data")), "last.csv", "data/in.csv", read);
+        let made = project.file("made.csv");
+        pipeline.step("c").produces(&made).run(|_| fs::write(&made, "1")).unwrap();
+        let produced = "a link to a file that another step produces";
+        refused(pipeline.step("d"), "current.csv", "made.csv", produced);
+        let inside = "in the directory of the pipeline, or is a link to there";
+        refused(pipeline.step("e"), "lock.csv", "steps.pipeline/.lock", inside);
+        // It comes into a directory that the step reads by a link in there.
+        let (new, data) = (project.file("out/new.csv"), project.file("data"));
+        let outcome = pipeline.step("f").directory(data).produces(&new).run(|_| fs::write(&new, "1"));
+        let error = outcome.map(drop).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "run {run}: {error}");
+        assert!(error.to_string().contains("reads it too"), "run {run}: {error}");
+    }
 }

@@ -220,21 +220,24 @@ fn a_copy_takes_the_place_of_no_pipe_directory_or_target() {
 }
 
 #[test]
-fn a_private_file_that_is_put_back_is_private() {
+fn a_file_that_is_put_back_has_its_permissions() {
     let project = Project::new();
     let key = project.file("key");
-    let run = || {
-        let pipeline = project.open();
-        let step = pipeline.step("key").produces(&key).keep_produced(true);
-        let made = step.run(|_| {
-            fs::write(&key, "secret")?;
-            fs::set_permissions(&key, fs::Permissions::from_mode(0o600))
-        });
-        made.unwrap();
-        pipeline.reports().remove(0).outcome
-    };
-    assert_eq!(run(), Outcome::Ran);
-    fs::remove_file(&key).unwrap();
-    assert_eq!(run(), Outcome::Reused);
-    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    // The umask cuts none of them.
+    for mode in [0o600, 0o640, 0o666, 0o777] {
+        let run = || {
+            let pipeline = project.open();
+            let step = pipeline.step("key").param("mode", &mode).produces(&key).keep_produced(true);
+            let made = step.run(|_| {
+                fs::write(&key, "secret")?;
+                fs::set_permissions(&key, fs::Permissions::from_mode(mode))
+            });
+            made.unwrap();
+            pipeline.reports().remove(0).outcome
+        };
+        assert_eq!(run(), Outcome::Ran);
+        fs::remove_file(&key).unwrap();
+        assert_eq!(run(), Outcome::Reused);
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, mode, "{mode:o}");
+    }
 }

@@ -139,8 +139,8 @@ impl Copies {
         let mut builder = temporary_name();
         #[cfg(unix)]
         {
-            // As the step would have made it: the rest is up to the umask.
-            let mode = file.mode.map_or(0o666, |mode| mode & 0o777);
+            // Its owner's until it has its own permissions. If none are recorded, the umask sets them.
+            let mode = file.mode.map_or(0o666, |_| 0o600);
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         }
         let mut temporary = builder.tempfile_in(directory).map_err(failed)?;
@@ -149,6 +149,15 @@ impl Copies {
         if copy(&mut source, temporary.as_file_mut()).map_err(failed)? != file.hash {
             self.disk.remove(&place).map_err(|source| Error::writing("remove", &place, source))?;
             return Ok(None);
+        }
+        #[cfg(unix)]
+        if let Some(mode) = file.mode {
+            use std::os::unix::fs::PermissionsExt;
+            let permissions = fs::Permissions::from_mode(mode & 0o777);
+            if let Err(error) = temporary.as_file().set_permissions(permissions) {
+                // Some file systems have no such permissions.
+                warn(format!("{} is put back without its permissions: {error}", to.display()));
+            }
         }
         if self.durable {
             temporary.as_file().sync_all().map_err(failed)?;

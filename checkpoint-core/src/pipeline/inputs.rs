@@ -90,6 +90,21 @@ struct Looks {
     has_warned: bool,
 }
 
+/// The places that a step reads from. They are worked out once for all files that it produces.
+pub(super) struct Places<'a> {
+    /// The paths of the files without links.
+    targets: BTreeSet<PathBuf>,
+    sets: &'a [(Set, BTreeSet<PathBuf>)],
+}
+
+impl Places<'_> {
+    /// True if the step reads the file, or would read it if the file existed. `path` is absolute, and
+    /// `target` is the same path without links.
+    pub(super) fn has(&self, path: &Path, target: &Path) -> bool {
+        self.targets.contains(target) || self.sets.iter().any(|(set, _)| set.has(path, target))
+    }
+}
+
 impl Inputs {
     pub(super) fn add(&mut self, input: Input) {
         let mut known = input.look.seen.clone();
@@ -103,11 +118,20 @@ impl Inputs {
         self.sets.push((set, files));
     }
 
-    /// True if it has the file, by its absolute path, or would have it if the file existed.
-    pub(super) fn has(&self, path: &Path) -> bool {
-        let target = real(path);
-        self.files.iter().any(|input| input.path == path || real(&input.path) == target)
-            || self.sets.iter().any(|(set, _)| set.has(path))
+    /// The places of the files that the step found.
+    pub(super) fn places(&self) -> Places<'_> {
+        let targets = self.files.iter().map(|input| real(&input.path)).collect();
+        Places { targets, sets: &self.sets }
+    }
+
+    /// The places of the files after the work, with those that came to the sets since.
+    pub(super) fn places_now(&self) -> Result<Places<'_>, Error> {
+        let mut places = self.places();
+        for (set, found) in &self.sets {
+            let files = set.files().map_err(|source| Error::io("list", Path::new(&set.name), source))?;
+            places.targets.extend(files.difference(found).map(|path| real(path)));
+        }
+        Ok(places)
     }
 
     /// For each directory and pattern, whether its files are others than the step found.

@@ -22,6 +22,8 @@ const AS_IN_A_SHELL: MatchOptions =
 pub(super) struct PathPattern {
     /// The path before the first wildcard, from the root on.
     start: PathBuf,
+    /// The same without links.
+    real_start: PathBuf,
     parts: Vec<Part>,
 }
 
@@ -77,7 +79,7 @@ impl PathPattern {
         if let Some(Part::Any) = parts.last() {
             parts.push(Part::new("*")?);
         }
-        Ok(PathPattern { start, parts })
+        Ok(PathPattern { real_start: real(&start), start, parts })
     }
 
     /// The files that match, by their absolute paths, without those that are `left_out`.
@@ -91,13 +93,14 @@ impl PathPattern {
         Ok(search.files)
     }
 
-    /// True if a file with this path matches, or would match if it existed.
-    pub(super) fn has(&self, path: &Path) -> bool {
+    /// True if a file matches, or would match if it existed. `path` is absolute, and `target` is the
+    /// same path without links.
+    pub(super) fn has(&self, path: &Path, target: &Path) -> bool {
         let has = |start: &Path, path: &Path| {
             let Ok(path) = path.strip_prefix(start) else { return false };
             has(&self.parts, &path.components().collect::<Vec<_>>())
         };
-        has(&self.start, path) || has(&real(&self.start), &real(path))
+        has(&self.start, path) || has(&self.real_start, target)
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ use super::copies::Copies;
 use super::decide::Kept;
 use super::files::{Files, Seen, hash, look, look_for_good, open};
 use super::key::ProducedFile;
-use super::project::Project;
+use super::project::{Project, real};
 use super::report::Reason;
 use crate::error::Error;
 
@@ -29,29 +29,27 @@ pub(super) type Declared = BTreeMap<String, PathBuf>;
 /// where a change of the content may not show in the others.
 pub(super) struct Before {
     found: BTreeMap<String, Seen>,
-    /// The directories that the names of each file are synced in if the step makes it.
-    directories: BTreeMap<String, Vec<PathBuf>>,
 }
 
 impl Before {
     /// Looks at the files. Where one was changed so recently that a further change could get the same
     /// time, waits until no change can.
-    pub(super) fn look(declared: &Declared, project: &Project) -> Before {
+    ///
+    /// # Errors
+    /// The reason, in words, why a file cannot be looked at. The half of a killed run would otherwise
+    /// count as written by this one.
+    pub(super) fn look(declared: &Declared) -> Result<Before, String> {
         let now = SystemTime::now();
-        let facts = |path: &Path| {
-            let file = open(path).ok()?;
-            let (mut seen, shows_changes) = look_for_good(&file, now).ok()?;
-            if !shows_changes {
-                seen.hash = hash(&file).ok()?;
-            }
-            Some(seen)
-        };
-        let found = declared.iter().filter_map(|(name, path)| Some((name.clone(), facts(path)?)));
-        let found: BTreeMap<_, _> = found.collect();
-        let directories = declared.iter().map(|(name, path)| (name.clone(), around(path, project))).collect();
+        let mut found = BTreeMap::new();
+        for (name, path) in declared {
+            let seen = facts(path, now).map_err(|error| {
+                format!("{name}, which it produces, cannot be looked at before its work: {error}")
+            })?;
+            found.extend(seen.map(|seen| (name.clone(), seen)));
+        }
         let now = SystemTime::now();
         thread::sleep(found.values().map(|seen| seen.time_to_next_tick(now)).max().unwrap_or_default());
-        Before { found, directories }
+        Ok(Before { found })
     }
 
     /// True if the file was not written since.
@@ -63,18 +61,58 @@ impl Before {
     }
 }
 
-/// The directories around a file, up to that of the project. Outside of it, up to the deepest one that
-/// exists before the work: a step makes no names further up, and those may not be its to sync.
-fn around(path: &Path, project: &Project) -> Vec<PathBuf> {
-    let is_inside = path.starts_with(project.root());
-    let mut directories = Vec::new();
-    for directory in path.ancestors().skip(1) {
-        directories.push(directory.to_owned());
-        if if is_inside { directory == project.root() } else { directory.is_dir() } {
-            break;
+/// The facts of a file, with its hash if a change may not show in the others. `None` if no file is
+/// there.
+fn facts(path: &Path, now: SystemTime) -> io::Result<Option<Seen>> {
+    let file = match open(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        // Another thing has its place. The same error of the system is another one.
+        Err(error) if error.kind() == ErrorKind::InvalidInput && error.raw_os_error().is_none() => {
+            return Ok(None);
+        }
+        file => file?,
+    };
+    let (mut seen, shows_changes) = look_for_good(&file, now)?;
+    if !shows_changes {
+        seen.hash = hash(&file)?;
+    }
+    Ok(Some(seen))
+}
+
+/// The directories around a file, in which the step or a killed run of it may have made names: up to
+/// that of the project, or outside of it as far as the file system goes. They are those of each path
+/// of the file: as it is given, and without links.
+fn around(path: &Path, project: &Project) -> BTreeSet<PathBuf> {
+    let link = path.parent().zip(path.file_name()).map(|(parent, name)| real(parent).join(name));
+    let mut directories = BTreeSet::new();
+    for path in [path.to_owned(), real(path)].into_iter().chain(link) {
+        for directory in path.ancestors().skip(1) {
+            directories.insert(directory.to_owned());
+            if project.is_root(directory) || project.is_root(&real(directory)) || is_mounted(directory) {
+                break;
+            }
         }
     }
     directories
+}
+
+/// True if another file system begins at this directory.
+fn is_mounted(directory: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let above = directory.parent().and_then(|parent| parent.metadata().ok());
+        // A link lies in the file system above it.
+        let found = directory.symlink_metadata().ok();
+        found.zip(above).is_some_and(|(found, above)| found.dev() != above.dev())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = directory;
+        false
+    }
 }
 
 /// Syncs the files after the work, and returns their content. `may_be_old` is true if a former run
@@ -86,6 +124,7 @@ pub(super) fn collect(
     declared: &Declared,
     before: &Before,
     may_be_old: bool,
+    project: &Project,
     workshop: &Workshop,
 ) -> Result<BTreeMap<String, ProducedFile>, String> {
     let mut produced = BTreeMap::new();
@@ -93,7 +132,7 @@ pub(super) fn collect(
     for (name, path) in declared {
         let failed = |error: io::Error| format!("{name}, which it produces: {error}");
         let file = match open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(format!("it did not produce {name}: there is no {}", path.display()));
             }
             file => file.map_err(failed)?,
@@ -107,7 +146,7 @@ pub(super) fn collect(
         }
         if workshop.options.durable {
             workshop.disk.sync_file(path).map_err(failed)?;
-            directories.extend(before.directories.get(name).into_iter().flatten());
+            directories.extend(around(path, project));
         }
         let hash = open(path).and_then(|file| hash(&file)).map_err(failed)?;
         let mode = mode(&file).map_err(failed)?;
@@ -120,8 +159,9 @@ pub(super) fn collect(
     // The deepest first: the file's own name, and those of directories that the step may have made.
     for directory in directories.iter().rev() {
         match workshop.disk.sync_directory(directory) {
-            // The step made no names in a directory that the program may not open.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            // The step made no names in a directory that the program may not open or change.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {}
             outcome => outcome.map_err(|error| format!("syncing {}: {error}", directory.display()))?,
         }
     }
@@ -184,8 +224,8 @@ pub(super) fn compare(
 fn content(files: &mut Files, path: &Path) -> Result<Option<String>, Error> {
     match files.look(path) {
         Ok(look) => Ok(Some(look.seen.hash)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Some(String::new())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Some(String::new())),
         Err(source) => Err(Error::io("read", path, source)),
     }
 }
@@ -207,21 +247,67 @@ fn mode(file: &File) -> io::Result<Option<u32>> {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
-    fn no_directory_is_synced_that_a_step_cannot_have_made() {
+    fn each_name_is_synced_that_a_step_can_have_made() {
+        use std::os::unix::fs::symlink;
         let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
+        let directory = directory.path().canonicalize().unwrap();
+        let path = |name: &str| directory.join(name);
         std::fs::create_dir_all(path("project/made")).unwrap();
-        let project = Project::new(&path("project"));
-        for (file, expected) in [
-            ("out", &[""][..]),
-            ("a/b/out", &["a/b", "a", ""]),
-            // A killed run may have made its directory, and left its name unsynced.
-            ("project/made/out", &["project/made", "project"]),
-        ] {
-            let expected: Vec<PathBuf> = expected.iter().map(|name| path(name)).collect();
-            let found = around(&path(file), &project);
-            assert!(found.iter().eq(&expected), "{file}: {found:?}");
+        std::fs::create_dir_all(path("a/b")).unwrap();
+        symlink("project", path("link")).unwrap();
+        symlink("../../a/b", path("project/made/away")).unwrap();
+        for file in ["a/b/out", "project/made/out"] {
+            std::fs::write(path(file), "1").unwrap();
         }
+        symlink("../a/b/out", path("project/out")).unwrap();
+        let project = Project::new(&path("project"));
+        let outside = ["a/b", "a", ""];
+        for (file, expected) in [
+            // The step may have removed and made again what was there before.
+            ("a/b/out", &[][..]),
+            ("project/made/away/out", &["project/made/away", "project/made", "project"]),
+            ("project/out", &["project"]),
+        ] {
+            let found = around(&path(file), &project);
+            for name in outside.iter().chain(expected) {
+                assert!(found.contains(&path(name)), "{file}: {name} is not in {found:?}");
+            }
+        }
+        // Inside of the project, nothing further up is synced.
+        let inside = |names: &[&str]| names.iter().map(|name| path(name)).collect::<BTreeSet<_>>();
+        let found = around(&path("project/made/out"), &project);
+        assert_eq!(found, inside(&["project/made", "project"]));
+        let found = around(&path("link/made/out"), &project);
+        assert_eq!(found, inside(&["link/made", "link", "project/made", "project"]));
+        // Nor is another file system, but the name of a link to there.
+        #[cfg(target_os = "linux")]
+        {
+            symlink("/proc/self", path("project/made/proc")).unwrap();
+            let found = around(&path("project/made/proc/status"), &project);
+            assert!(["project/made", "project"].iter().all(|name| found.contains(&path(name))), "{found:?}");
+            assert!(found.contains(Path::new("/proc")) && !found.contains(Path::new("/")), "{found:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        let look = |name: &str| {
+            let declared = Declared::from([(name.to_owned(), directory.path().join(name))]);
+            Before::look(&declared).map(|before| before.found.contains_key(name))
+        };
+        std::fs::write(directory.path().join("file"), "1").unwrap();
+        assert_eq!(look("file"), Ok(true));
+        std::fs::create_dir(directory.path().join("directory")).unwrap();
+        for absent in ["nothing", "directory", "file/below"] {
+            assert_eq!(look(absent), Ok(false), "{absent}");
+        }
+        // An error of the system that is easily made: a link to itself.
+        std::os::unix::fs::symlink("loop", directory.path().join("loop")).unwrap();
+        let error = look("loop").unwrap_err();
+        assert!(error.starts_with("loop, which it produces, cannot be looked at"), "{error}");
     }
 }

@@ -38,9 +38,9 @@ impl Project {
         }
     }
 
-    /// The directory, as an absolute path.
-    pub(super) fn root(&self) -> &Path {
-        &self.root
+    /// True for the path of the directory, as it is given or without links.
+    pub(super) fn is_root(&self, path: &Path) -> bool {
+        path == self.root || self.real.as_deref() == Some(path)
     }
 
     /// The name of a file in keys and records, and its absolute path. Inside of the project, it is

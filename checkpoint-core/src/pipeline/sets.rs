@@ -24,15 +24,21 @@ pub(super) struct Set {
 
 #[derive(Debug)]
 enum Kind {
-    /// All files in a directory, whose path is absolute.
-    Directory(PathBuf),
+    /// All files in a directory.
+    Directory {
+        /// Absolute.
+        path: PathBuf,
+        /// The same without links.
+        real: PathBuf,
+    },
     /// All files that match a pattern.
     Matching(PathPattern),
 }
 
 impl Set {
     pub(super) fn directory(name: String, path: PathBuf, pipeline: &Path) -> Set {
-        Set { name, kind: Kind::Directory(path), pipeline: real(pipeline) }
+        let kind = Kind::Directory { real: real(&path), path };
+        Set { name, kind, pipeline: real(pipeline) }
     }
 
     /// The files that match a pattern. A relative one starts at the working directory.
@@ -48,7 +54,7 @@ impl Set {
     /// The absolute paths of its files.
     pub(super) fn files(&self) -> io::Result<BTreeSet<PathBuf>> {
         match &self.kind {
-            Kind::Directory(path) => self.in_directory(path),
+            Kind::Directory { path, .. } => self.in_directory(path),
             Kind::Matching(pattern) => pattern.files(|path| self.is_of_pipeline(path)),
         }
     }
@@ -80,13 +86,14 @@ impl Set {
         Ok(files)
     }
 
-    /// True if a file with this absolute path is in the set, or would be if it existed.
-    pub(super) fn has(&self, path: &Path) -> bool {
+    /// True if a file is in the set, or would be if it existed. `path` is absolute, and `target` is the
+    /// same path without links.
+    pub(super) fn has(&self, path: &Path, target: &Path) -> bool {
         match &self.kind {
-            Kind::Directory(directory) => {
-                path.starts_with(directory) || real(path).starts_with(real(directory))
+            Kind::Directory { path: directory, real } => {
+                path.starts_with(directory) || target.starts_with(real)
             }
-            Kind::Matching(pattern) => pattern.has(path),
+            Kind::Matching(pattern) => pattern.has(path, target),
         }
     }
 

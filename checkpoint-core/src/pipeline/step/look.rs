@@ -8,7 +8,7 @@ use super::{Reads, Step};
 use crate::error::Error;
 use crate::pipeline::copies::Copies;
 use crate::pipeline::decide::{Kept, Version};
-use crate::pipeline::inputs::Input;
+use crate::pipeline::inputs::{Input, Inputs, Places};
 use crate::pipeline::project::real;
 use crate::pipeline::report::Reason;
 use crate::pipeline::sets::{MOST_NAMED, Set, together};
@@ -84,14 +84,6 @@ impl Step<'_> {
         for given in std::mem::take(&mut self.produces) {
             let named = self.pipeline.project.name(&given);
             let (name, path) = named.map_err(|source| self.failed(Error::io("name", &given, source)))?;
-            if self.inputs.has(&path) {
-                let why = "the step reads it too, so its output would change what it depends on: write another file";
-                return Err(self.wrong_file(&path, why));
-            }
-            if real(&path).starts_with(real(self.pipeline.path())) {
-                let why = "it lies in the directory of the pipeline, where only the library writes: choose another place";
-                return Err(self.wrong_file(&path, why));
-            }
             self.key.produces.insert(name.clone());
             self.produced.insert(name, path);
         }
@@ -99,6 +91,42 @@ impl Step<'_> {
             let setting = format!("`keep_produced` of step {:?}", self.name);
             let why = "the copies would not be encrypted: leave it out";
             return Err(Error::InvalidSetting { setting, why });
+        }
+        if self.produced.is_empty() { Ok(()) } else { self.check_places(&self.inputs.places()) }
+    }
+
+    /// Checks the files after the work as before it: the step may have made links to others. The next
+    /// run finds those links, and has to come to the same answer.
+    pub(super) fn check_made(&self, inputs: &Inputs) -> Result<(), Error> {
+        if self.produced.is_empty() {
+            return Ok(());
+        }
+        self.check_places(&inputs.places_now().map_err(|error| self.failed(error))?)?;
+        self.claim_produced()
+    }
+
+    /// Checks that the files lead neither to what the step reads nor into the pipeline.
+    fn check_places(&self, reads: &Places<'_>) -> Result<(), Error> {
+        let pipeline = real(self.pipeline.path());
+        for path in self.produced.values() {
+            let target = real(path);
+            if reads.has(path, &target) {
+                let why = match path.is_symlink() {
+                    true => {
+                        "it is a link to a file that the step reads, so a write to it would change what the step \
+                         depends on: remove the link, and write a copy of the file"
+                    }
+                    false => {
+                        "the step reads it too, so its output would change what it depends on: write another file"
+                    }
+                };
+                return Err(self.wrong_file(path, why));
+            }
+            if target.starts_with(&pipeline) {
+                let why = "it lies in the directory of the pipeline, or is a link to there, where only the library \
+                           writes: choose another place";
+                return Err(self.wrong_file(path, why));
+            }
         }
         Ok(())
     }
@@ -109,7 +137,14 @@ impl Step<'_> {
         for path in self.produced.values() {
             let step = produced.entry(real(path)).or_insert_with(|| self.name.clone());
             if *step != self.name {
-                return Err(self.wrong_file(path, "another step produces it: each has files of its own"));
+                let why = match path.is_symlink() {
+                    true => {
+                        "it is a link to a file that another step produces: remove the link, and write a copy of \
+                         the file"
+                    }
+                    false => "another step produces it: each has files of its own",
+                };
+                return Err(self.wrong_file(path, why));
             }
         }
         Ok(())

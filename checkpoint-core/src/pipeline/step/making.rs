@@ -98,7 +98,7 @@ impl Step<'_> {
         let disk = Arc::clone(&self.pipeline.workshop.disk);
         let progress = Directory::new(&self.pipeline.path().join(&place), disk).generations();
         let earlier = Earlier::new(progress.unwrap_or_default());
-        let before = Before::look(&self.produced, &self.pipeline.project);
+        let before = Before::look(&self.produced).map_err(|why| self.failed(why))?;
         let users = self.pipeline.users.as_ref().map(Users::guard);
         let locks = checkpoints.guard().into_iter().chain(users).collect();
         let context = StepContext::new(
@@ -126,6 +126,7 @@ impl Step<'_> {
         if let Some(stopped) = context.stopped() {
             return Err(stopped);
         }
+        self.check_made(&inputs)?;
         let changed = inputs.changed().map_err(|error| self.failed(error))?;
         for path in &changed {
             warn(format!(
@@ -135,7 +136,13 @@ impl Step<'_> {
             reasons.push(Reason::ChangedMeanwhile { path: path.into() });
         }
         // It may also have begun anew, if its inputs had changed, or load a state of this run.
-        let produced = collect(&self.produced, &before, context.continues(), &self.pipeline.workshop);
+        let produced = collect(
+            &self.produced,
+            &before,
+            context.continues(),
+            &self.pipeline.project,
+            &self.pipeline.workshop,
+        );
         let produced = produced.map_err(|why| self.failed(why))?;
         let name = || format!("the output of step {}", self.name);
         let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;
