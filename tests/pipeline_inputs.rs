@@ -14,16 +14,19 @@ use checkpointed::{
     pipeline::{self, Outcome, Reason, Step},
 };
 
+/// Runs a step with these inputs, and tells what came of it.
+fn loaded(project: &Project, inputs: impl FnOnce(Step<'_>) -> Step<'_>) -> String {
+    let pipeline = project.open();
+    inputs(pipeline.step("load")).run(|_| Ok::<u64, Error>(1)).unwrap();
+    told(&pipeline.reports()[0])
+}
+
 #[test]
 fn files_in_a_directory_count_by_name_and_content() {
     let project = Project::new();
     project.write("data/a.csv", "1");
     project.write("data/deep/b.csv", "2");
-    let run = || {
-        let pipeline = project.open();
-        pipeline.step("load").directory(project.file("data")).run(|_| Ok::<u64, Error>(1)).unwrap();
-        told(&pipeline.reports()[0])
-    };
+    let run = || loaded(&project, |step| step.directory(project.file("data")));
     run();
     assert_eq!(run(), "Reused: nothing has changed");
     project.write("data/deep/b.csv", "3");
@@ -44,11 +47,7 @@ fn more_than_a_thousand_files_are_one_entry() {
     for number in 0..1001 {
         project.write(&format!("data/{number}"), "x");
     }
-    let run = || {
-        let pipeline = project.open();
-        pipeline.step("load").directory(project.file("data")).run(|_| Ok::<u64, Error>(1)).unwrap();
-        told(&pipeline.reports()[0])
-    };
+    let run = || loaded(&project, |step| step.directory(project.file("data")));
     run();
     assert_eq!(run(), "Reused: nothing has changed");
     project.write("data/7", "y");
@@ -62,11 +61,7 @@ fn a_pattern_counts_the_files_that_match_it() {
     project.write("data/notes.txt", "x");
     project.write("data/.hidden.csv", "x");
     let pattern = format!("{}/*.csv", project.file("data").display());
-    let run = || {
-        let pipeline = project.open();
-        pipeline.step("load").files(&pattern).run(|_| Ok::<u64, Error>(1)).unwrap();
-        told(&pipeline.reports()[0])
-    };
+    let run = || loaded(&project, |step| step.files(&pattern));
     run();
     project.write("data/notes.txt", "y");
     project.write("data/.hidden.csv", "y");

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -201,23 +200,22 @@ pub(crate) fn reads(path: &Path) -> Outcome<Vec<Case<'static>>> {
 
 /// Reads a file past the system's cache, with one thread for each buffer.
 fn read_direct(path: &Path, length: usize, buffers: &mut [Buffer]) -> Outcome<()> {
-    let file = open_direct(path)?;
     let next = AtomicUsize::new(0);
-    let read = |buffer: &mut Buffer| -> std::io::Result<()> {
+    let read = |buffer: &mut Buffer| -> Outcome<()> {
+        let mut file = open_direct(path)?;
         loop {
             let offset = next.fetch_add(CHUNK, Ordering::Relaxed);
             if offset >= length {
                 return Ok(());
             }
             // The last read is shorter than the buffer.
-            file.read_at(buffer.bytes(), offset as u64)?;
+            file.seek(SeekFrom::Start(offset as u64))?;
+            let _ = file.read(buffer.bytes())?;
         }
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = buffers.iter_mut().map(|buffer| scope.spawn(|| read(buffer))).collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?.map_err(Into::into))
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
     })
 }
 

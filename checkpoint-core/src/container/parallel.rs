@@ -25,16 +25,16 @@ pub(super) const PIECES_FOR_THREADS: usize = 4;
 const THREADS: usize = 4;
 
 /// Does the work on every piece. One thread reads and verifies a piece while it is in the cache of
-/// its processor. Where the threads wait for the disk, there are more than processors.
+/// its processor. Threads that wait for the disk may be more than there are processors.
 pub(super) fn in_parallel<'a>(
     pieces: Vec<Piece<'a>>,
-    waits: bool,
+    wait_for_disk: bool,
     work: impl Fn(Piece<'a>) -> Result<(), Refusal> + Sync,
 ) -> Result<(), Refusal> {
     // Asking for the number of processors reads several files.
     let threads = if pieces.len() < PIECES_FOR_THREADS {
         1
-    } else if waits {
+    } else if wait_for_disk {
         THREADS
     } else {
         std::thread::available_parallelism().map_or(1, |processors| processors.get().min(THREADS))

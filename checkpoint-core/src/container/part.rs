@@ -120,9 +120,9 @@ pub(super) fn fill_chunks(
         rest = later;
     }
     let uncached = pieces.first().filter(|_| pieces.len() >= PIECES_FOR_THREADS);
-    let uncached = uncached.and_then(|piece| source.for_threads(piece.offset, length));
+    let uncached = uncached.and_then(|piece| source.past_cache(piece.offset, length));
     in_parallel(pieces, uncached.is_some(), |piece| {
-        // What is wrong by the other way is no damage yet.
+        // Bytes that are wrong past the cache are no damage yet.
         if let Some(uncached) = uncached.as_deref()
             && fill(uncached, piece.bytes, piece.offset, &part.name).is_ok()
             && mismatch(&piece, key).is_none()
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::container::Memory;
 
-    /// A source whose other way for threads gives wrong bytes, or none.
+    /// A source whose way past the cache gives wrong bytes, or none.
     struct WrongWay {
         source: Memory<Vec<u8>>,
         fails: bool,
@@ -172,7 +172,7 @@ mod tests {
             self.source.read_exact_at(buffer, offset)
         }
 
-        fn for_threads(&self, _: u64, _: u64) -> Option<Box<dyn Source + '_>> {
+        fn past_cache(&self, _: u64, _: u64) -> Option<Box<dyn Source + '_>> {
             Some(Box::new(Way(self)))
         }
     }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_way_gives_wrong_is_read_again() {
+    fn what_is_wrong_past_the_cache_is_read_again() {
         let bytes: Vec<u8> = (0..=250).cycle().take(5 * CHUNK + 77).collect();
         let crc32 = bytes.chunks(CHUNK).map(|chunk| Crc32(crc32fast::hash(chunk))).collect();
         let (name, length) = ("field".to_owned(), bytes.len() as u64);

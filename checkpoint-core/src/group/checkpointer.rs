@@ -570,7 +570,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             root.halves().1.run.end();
         }
         let stopped = self.stop.take().map(|(_, reason)| reason);
-        let finished = Finished { saved, stopped, mirrored: None, exit_codes: self.exit_codes, place: None };
+        let finished =
+            Finished { saved, stopped, mirrored: None, exit_codes: self.exit_codes, removal: None };
         before.map(|_| finished).map_err(|failed| failed.error)
     }
 

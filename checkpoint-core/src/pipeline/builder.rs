@@ -154,7 +154,7 @@ impl PipelineBuilder {
         workshop.stop.join(&guard);
         let begin = || workshop.stop.begin(&guard);
         let users = match shared {
-            true => Some(Users::join(&workshop, begin, |wish| workshop.stop.meet_for_all(wish))?),
+            true => Some(Users::join(&workshop, begin, |kind| workshop.stop.meet_for_all(kind))?),
             false => {
                 begin();
                 None

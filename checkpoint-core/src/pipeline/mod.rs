@@ -323,7 +323,7 @@ impl Drop for Pipeline {
             let stop = &self.workshop.stop;
             stop.leave(!self.workshop.shared);
             if let Some(users) = self.users.take() {
-                users.leave(stop.heard(), |wish| stop.meet_for_all(wish));
+                users.leave(stop.heard(), |kind| stop.meet_for_all(kind));
             }
         }
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::builder::Workshop;
 use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::stop::Wish;
+use crate::stop::RequestKind;
 use crate::store::{Access, Claiming, Disk as _, Guard, RealDisk, WithinGuard, name};
 
 /// The time to wait for a process that looks if it is alone.
@@ -36,14 +36,14 @@ impl Users {
     pub(super) fn join(
         workshop: &Workshop,
         begin: impl FnOnce(),
-        meet: impl Fn(Wish),
+        meet: impl Fn(RequestKind),
     ) -> Result<Users, Error> {
         let path = workshop.path.join(name::USERS);
         let claiming =
             Claiming { within: WithinGuard::clone(&workshop.within), ..workshop.options.claiming() };
         let access = workshop.options.access;
         if let Some(_alone) = alone(&path, access, &claiming)? {
-            Wish::ALL.into_iter().filter(|wish| take_mark(&path, *wish)).for_each(meet);
+            RequestKind::ALL.into_iter().filter(|kind| take_mark(&path, *kind)).for_each(meet);
             begin();
         }
         let waiting = Claiming { wait: PATIENCE, ..claiming.clone() };
@@ -63,12 +63,12 @@ impl Users {
 
     /// Leaves. `heard` is the request that this process was told of. The last process calls `meet` for
     /// each that one of them was told of, while no other can join.
-    pub(super) fn leave(self, heard: Option<Wish>, meet: impl Fn(Wish)) {
+    pub(super) fn leave(self, heard: Option<RequestKind>, meet: impl Fn(RequestKind)) {
         let Users { path, access, claiming, guard } = self;
-        if let Some(wish) = heard
-            && let Err(error) = guard.check().and_then(|()| mark(&path, wish))
+        if let Some(kind) = heard
+            && let Err(error) = guard.check().and_then(|()| mark(&path, kind))
         {
-            let name = wish.name();
+            let name = kind.name();
             warn(format!(
                 "the {name} file of the pipeline stays, and stops its next run, unless another process removes it: {} \
                  cannot be marked: {error}",
@@ -78,7 +78,7 @@ impl Users {
         drop(guard);
         // Where the folder is out of reach, the requests stay.
         let Ok(Some(_alone)) = alone(&path, access, &claiming) else { return };
-        Wish::ALL.into_iter().filter(|wish| take_mark(&path, *wish)).for_each(meet);
+        RequestKind::ALL.into_iter().filter(|kind| take_mark(&path, *kind)).for_each(meet);
     }
 }
 
@@ -91,9 +91,9 @@ fn alone(path: &Path, access: Access, claiming: &Claiming) -> Result<Option<Arc<
 }
 
 /// Marks that a process was told of the request that is there.
-fn mark(path: &Path, wish: Wish) -> Result<(), Error> {
-    let Some(request) = request(path, wish) else { return Ok(()) };
-    let mark = path.join(wish.name());
+fn mark(path: &Path, kind: RequestKind) -> Result<(), Error> {
+    let Some(request) = request(path, kind) else { return Ok(()) };
+    let mark = path.join(kind.name());
     // One of an earlier request.
     let _ = fs::remove_file(&mark);
     let written = File::create_new(&mark).and_then(|mut file| file.write_all(request.as_bytes()));
@@ -105,16 +105,16 @@ fn mark(path: &Path, wish: Wish) -> Result<(), Error> {
 }
 
 /// Removes the mark of a request. The result is true if the request is there that it is for.
-fn take_mark(path: &Path, wish: Wish) -> bool {
-    let mark = path.join(wish.name());
+fn take_mark(path: &Path, kind: RequestKind) -> bool {
+    let mark = path.join(kind.name());
     let is_file = fs::symlink_metadata(&mark).is_ok_and(|found| found.is_file());
-    let is_marked = is_file && fs::read_to_string(&mark).ok() == request(path, wish);
+    let is_marked = is_file && fs::read_to_string(&mark).ok() == request(path, kind);
     fs::remove_file(&mark).is_ok() && is_marked
 }
 
 /// Tells a request from a later one of the same name.
-fn request(path: &Path, wish: Wish) -> Option<String> {
-    let request = path.parent()?.join(wish.name());
+fn request(path: &Path, kind: RequestKind) -> Option<String> {
+    let request = path.parent()?.join(kind.name());
     let (found, identity) =
         (fs::symlink_metadata(&request).ok()?, RealDisk::default().identity(&request).ok()?);
     let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());

@@ -29,7 +29,7 @@ use crate::outcome::{Decision, LoadReport, Progress, SaveReason, Saved, StopReas
 use crate::outputs::{self, Age, Counted, OfRun};
 use crate::run::builder::Builder;
 use crate::run::configuration::ConfigChanges;
-use crate::run::finished::{Finished, Place};
+use crate::run::finished::{Finished, Removal};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::read_back::ReadBack;
 use crate::run::reader::CheckpointReader;
@@ -837,17 +837,17 @@ impl<T: Checkpoint> Checkpointer<T> {
         let stopped = self.saver.run.end();
         let newest = self.saver.settled_writer().and_then(|writer| writer.newest());
         let mirrored = self.saver.run.mirroring().and_then(|mirroring| mirroring.finish(newest));
-        let place = Some(self.place(newest));
-        Finished { saved, stopped, mirrored, exit_codes, place }
+        let removal = Some(self.removal(newest));
+        Finished { saved, stopped, mirrored, exit_codes, removal }
     }
 
-    /// The place of the checkpoints, with this newest one, for the time after the run.
-    fn place(&self, newest: Option<u64>) -> Place {
+    /// The removal of the checkpoints, of which this is the newest, for the time after the run.
+    fn removal(&self, newest: Option<u64>) -> Removal {
         let home = self.reader.shared_home();
         // Elsewhere nothing is removed.
         let has_files = newest.is_some() && home.files().is_some();
         let found = has_files.then(|| Newest::of(&*home).ok().flatten()).flatten();
-        Place {
+        Removal {
             newest: found.filter(|found| Some(found.generation) == newest),
             claiming: self.claiming.clone(),
             warnings: self.saver.run.warnings.clone(),

@@ -22,13 +22,14 @@ pub struct Finished {
     /// the end waits for it.
     pub mirrored: Option<u64>,
     pub(crate) exit_codes: ExitCodes,
-    /// The place of the checkpoints; `None` where a group has them.
-    pub(crate) place: Option<Place>,
+    /// `None` where a group has the checkpoints.
+    pub(crate) removal: Option<Removal>,
 }
 
-/// The place of the checkpoints of a run that ended, and how it was claimed.
+/// All that the removal of the checkpoints of a run needs after its end: their place, and how it was
+/// claimed.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Removal {
     pub(crate) home: Arc<dyn Home>,
     pub(crate) claiming: Claiming,
     /// The newest generation at the end; `None` where there was none, or it could not be read.
@@ -36,15 +37,15 @@ pub(crate) struct Place {
     pub(crate) warnings: Warnings,
 }
 
-impl PartialEq for Place {
-    fn eq(&self, other: &Place) -> bool {
+impl PartialEq for Removal {
+    fn eq(&self, other: &Removal) -> bool {
         self.home.path() == other.home.path()
     }
 }
 
-impl Place {
-    fn clear(&self, with_pins: bool) -> Result<(), Error> {
-        let Place { home, claiming, newest, warnings } = self;
+impl Removal {
+    fn start(&self, with_pins: bool) -> Result<(), Error> {
+        let Removal { home, claiming, newest, warnings } = self;
         let _warnings = warnings.enter();
         if home.files().is_none() {
             // A claim would take the place from a program that has opened it meanwhile.
@@ -138,14 +139,14 @@ impl Finished {
         if self.stopped.is_some() {
             return Ok(self);
         }
-        let Some(place) = &self.place else {
+        let Some(removal) = &self.removal else {
             return Err(Error::InvalidSetting {
                 setting: "removing the checkpoints of a group".to_owned(),
                 why: "each member has a part of them, and another may still save: remove the directory once all of \
                       them have ended",
             });
         };
-        place.clear(with_pins)?;
+        removal.start(with_pins)?;
         Ok(self)
     }
 }

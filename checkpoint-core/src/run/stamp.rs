@@ -1,4 +1,5 @@
-//! The mark of a checkpoint whose state was computed from inputs that changed meanwhile.
+//! The checkpoints inside a step of a pipeline: the mark of one whose state was computed from inputs that
+//! changed meanwhile, and the note that the step went on from an earlier one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +23,8 @@ pub(crate) fn is_marked(manifest: &Manifest) -> bool {
     mark_of(manifest).is_some()
 }
 
-/// Looks at the inputs of a state just before it is saved, and marks the save where they changed.
+/// Looks at the inputs of a state just before it is saved, and marks the save where they changed. Notes
+/// the loads.
 #[derive(Clone, Default)]
 pub(crate) struct Stamp {
     look: Option<Arc<Look>>,

@@ -41,7 +41,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// # Errors
 /// Fails if the file cannot be written, for example because the directory does not exist.
 pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
-    request(Wish::Halt, &store::absolute(directory)?, message)
+    request(RequestKind::Halt, &store::absolute(directory)?, message)
 }
 
 /// Asks the program that saves to `directory` to save, stop, and be started again, by a file named
@@ -65,16 +65,16 @@ pub fn request_halt(directory: impl AsRef<Path>, message: &str) -> Result<(), Er
 /// # Errors
 /// Those of [`request_halt`].
 pub fn request_requeue(directory: impl AsRef<Path>, message: &str) -> Result<(), Error> {
-    request(Wish::Requeue, &store::absolute(directory)?, message)
+    request(RequestKind::Requeue, &store::absolute(directory)?, message)
 }
 
 /// Removes a request to halt that was met: the next run is to start.
 pub(crate) fn withdraw_halt(directory: &Path) {
-    Request::new(Wish::Halt, directory).consume();
+    Request::new(RequestKind::Halt, directory).consume();
 }
 
-fn request(wish: Wish, directory: &Path, message: &str) -> Result<(), Error> {
-    let path = directory.join(wish.name());
+fn request(kind: RequestKind, directory: &Path, message: &str) -> Result<(), Error> {
+    let path = directory.join(kind.name());
     let mut outcome = write(directory, &path, message);
     for _ in 1..ATTEMPTS {
         match &outcome {
@@ -110,19 +110,19 @@ fn write(directory: &Path, path: &Path, message: &str) -> io::Result<()> {
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wish {
+pub(crate) enum RequestKind {
     Halt,
     Requeue,
 }
 
-impl Wish {
-    pub(crate) const ALL: [Wish; 2] = [Wish::Halt, Wish::Requeue];
+impl RequestKind {
+    pub(crate) const ALL: [RequestKind; 2] = [RequestKind::Halt, RequestKind::Requeue];
 
     /// The name of its file.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Wish::Halt => name::HALT,
-            Wish::Requeue => name::REQUEUE,
+            RequestKind::Halt => name::HALT,
+            RequestKind::Requeue => name::REQUEUE,
         }
     }
 }
@@ -130,14 +130,14 @@ impl Wish {
 /// The file of a request.
 #[derive(Debug)]
 pub(super) struct Request {
-    wish: Wish,
+    kind: RequestKind,
     path: PathBuf,
     warned: bool,
 }
 
 impl Request {
-    pub(super) fn new(wish: Wish, directory: &Path) -> Request {
-        Request { wish, path: directory.join(wish.name()), warned: false }
+    pub(super) fn new(kind: RequestKind, directory: &Path) -> Request {
+        Request { kind, path: directory.join(kind.name()), warned: false }
     }
 
     /// The first line of the file, if it exists.
@@ -147,7 +147,7 @@ impl Request {
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound && !self.warned {
                     self.warned = true;
-                    let (path, request) = (self.path.display(), self.wish.name());
+                    let (path, request) = (self.path.display(), self.kind.name());
                     warn(format!("{path} does not count as a request to {request}: {error}"));
                 }
                 None
@@ -212,7 +212,7 @@ mod tests {
     fn with(content: &[u8]) -> Option<String> {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("halt"), content).unwrap();
-        Request::new(Wish::Halt, directory.path()).found()
+        Request::new(RequestKind::Halt, directory.path()).found()
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(with(b"maintenance at noon\nby Anna\n"), Some("maintenance at noon".to_owned()));
         assert_eq!(with(&[0xff; 3]), Some("\u{fffd}".repeat(3)));
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Request::new(Wish::Halt, directory.path()).found(), None);
+        assert_eq!(Request::new(RequestKind::Halt, directory.path()).found(), None);
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         request_halt(directory.path(), "one").unwrap();
         request_halt(directory.path(), "two\nlines").unwrap();
-        let mut halt = Request::new(Wish::Halt, directory.path());
+        let mut halt = Request::new(RequestKind::Halt, directory.path());
         assert_eq!(halt.found(), Some("two".to_owned()));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         halt.consume();
@@ -258,7 +258,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("requeue");
         std::os::unix::fs::symlink("target", &path).unwrap();
-        Request::new(Wish::Requeue, directory.path()).consume();
+        Request::new(RequestKind::Requeue, directory.path()).consume();
         assert!(path.symlink_metadata().is_ok());
     }
 
@@ -270,7 +270,7 @@ mod tests {
         let victim = directory.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        let mut halt = Request::new(Wish::Halt, directory.path());
+        let mut halt = Request::new(RequestKind::Halt, directory.path());
         assert_eq!(halt.found(), None);
         // A request replaces the link, and does not follow it.
         request_halt(directory.path(), "stop").unwrap();

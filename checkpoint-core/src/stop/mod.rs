@@ -40,7 +40,7 @@ use limit::{Limit, Pace};
 use signals::Listener;
 
 pub use crate::outcome::{EXIT_HALTED, EXIT_REQUEUE, Signal, StopReason};
-pub(crate) use halt::{Wish, withdraw_halt};
+pub(crate) use halt::{RequestKind, withdraw_halt};
 pub use halt::{request_halt, request_requeue};
 pub(crate) use observer::Observer;
 pub(crate) use shared::{Asking, SharedStop};
@@ -139,8 +139,8 @@ impl Stop {
             limits,
             job,
             pace: Pace::default(),
-            halt: Request::new(Wish::Halt, directory),
-            requeue: Request::new(Wish::Requeue, directory),
+            halt: Request::new(RequestKind::Halt, directory),
+            requeue: Request::new(RequestKind::Requeue, directory),
             has_requests: true,
             guard: None,
             exit_codes,
@@ -168,20 +168,20 @@ impl Stop {
     }
 
     /// The request that the program was told of.
-    fn heard(&self) -> Option<Wish> {
+    fn heard(&self) -> Option<RequestKind> {
         match self.reason.as_ref().filter(|_| self.was_asked)? {
-            StopReason::Halt { .. } => Some(Wish::Halt),
-            StopReason::Requeue { .. } => Some(Wish::Requeue),
+            StopReason::Halt { .. } => Some(RequestKind::Halt),
+            StopReason::Requeue { .. } => Some(RequestKind::Requeue),
             _ => None,
         }
     }
 
     /// Removes a request that is met.
-    fn meet(&self, wish: Wish) {
+    fn meet(&self, kind: RequestKind) {
         if self.has_place() {
-            match wish {
-                Wish::Halt => self.halt.consume(),
-                Wish::Requeue => self.requeue.consume(),
+            match kind {
+                RequestKind::Halt => self.halt.consume(),
+                RequestKind::Requeue => self.requeue.consume(),
             }
         }
     }

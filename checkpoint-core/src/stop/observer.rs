@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::halt::{Request, Wish};
+use super::halt::{Request, RequestKind};
 use super::limit::{Limit, Pace};
 use super::{Stop, StopReason};
 use crate::store::Guard;
@@ -37,8 +37,8 @@ impl Stop {
             limits: self.limits_now(),
             job: None,
             pace: Pace::default(),
-            halt: Request::new(Wish::Halt, directory),
-            requeue: Request::new(Wish::Requeue, directory),
+            halt: Request::new(RequestKind::Halt, directory),
+            requeue: Request::new(RequestKind::Requeue, directory),
             has_requests: self.has_requests,
             guard: self.guard.as_ref().map(Arc::<Guard>::clone),
             exit_codes: self.exit_codes,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::limit::Pace;
-use super::{Settings, Stop, Wish};
+use super::{RequestKind, Settings, Stop};
 use crate::error::Error;
 use crate::outcome::{ExitCodes, StopReason};
 use crate::store::{Guard, Process};
@@ -42,14 +42,14 @@ impl SharedStop {
     }
 
     /// The request that a part of the run was told of.
-    pub(crate) fn heard(&self) -> Option<Wish> {
+    pub(crate) fn heard(&self) -> Option<RequestKind> {
         self.lock()?.heard()
     }
 
     /// Removes a request that all programs have met that it is meant for.
-    pub(crate) fn meet_for_all(&self, wish: Wish) {
+    pub(crate) fn meet_for_all(&self, kind: RequestKind) {
         if let Some(stop) = self.lock() {
-            stop.meet(wish);
+            stop.meet(kind);
         }
     }
 

@@ -50,9 +50,7 @@ mod unix {
         const fn new() -> Shared {
             Shared { listeners: 0, usually_ends: None, ending: None, end: None }
         }
-    }
 
-    impl Shared {
         /// Makes the signal end the program with its code. Returns false where there is none.
         fn end_with_the_code(&mut self, signal: Signal) -> bool {
             if let (None, Some(code)) = (&self.end, self.ending) {

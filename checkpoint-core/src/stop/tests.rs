@@ -165,70 +165,81 @@ fn after_the_last_checkpointer_a_signal_does_what_it_always_did() {
     assert_eq!(process.ends().signal(), Some(15));
 }
 
+/// Hears a signal, and ends the run because of it.
+fn stopped_by(signals: &[Signal], word: &str) {
+    let mut stop = listening(signals);
+    say(word);
+    until(|| reason_of(&mut stop));
+    stop.note_end();
+}
+
+/// Runs a test once more as another process, and sends it a signal after each of these words.
+fn end_of(test: &str, words: &[&str], signal: Sent) -> ExitStatus {
+    let mut process = Process::of(test);
+    for word in words {
+        process.says(word);
+        process.send(signal);
+    }
+    process.ends()
+}
+
 #[test]
 fn a_signal_after_a_stop_ends_the_program_with_the_code() {
     if inside() {
-        let mut stop = listening(Signal::DEFAULT);
-        say("listening");
-        until(|| reason_of(&mut stop));
-        stop.note_end();
-        drop(stop);
+        stopped_by(Signal::DEFAULT, "listening");
         // A program that goes on, and opens another directory, hears signals again.
-        let mut next = listening(Signal::DEFAULT);
-        say("goes on");
-        until(|| reason_of(&mut next));
-        next.note_end();
-        drop(next);
+        stopped_by(Signal::DEFAULT, "goes on");
         say("stopped");
         return until(|| None);
     }
-    let mut process = Process::of("a_signal_after_a_stop_ends_the_program_with_the_code");
-    for word in ["listening", "goes on", "stopped"] {
-        process.says(word);
-        process.send(Sent::USR1);
-    }
-    assert_eq!(process.ends().code(), Some(EXIT_REQUEUE.into()));
+    let test = "a_signal_after_a_stop_ends_the_program_with_the_code";
+    let status = end_of(test, &["listening", "goes on", "stopped"], Sent::USR1);
+    assert_eq!(status.code(), Some(EXIT_REQUEUE.into()));
 }
 
 #[test]
 fn the_code_of_a_stopped_run_is_not_that_of_a_later_end() {
     if inside() {
-        let (mut side, main) = (listening(Signal::DEFAULT), listening(Signal::DEFAULT));
-        say("listening");
-        until(|| reason_of(&mut side));
-        side.note_end();
-        drop(side);
+        let main = listening(Signal::DEFAULT);
+        stopped_by(Signal::DEFAULT, "listening");
         // This one has finished its work: it is not to be started again.
         main.note_end();
         drop(main);
         say("finished");
         return until(|| None);
     }
-    let mut process = Process::of("the_code_of_a_stopped_run_is_not_that_of_a_later_end");
-    for word in ["listening", "finished"] {
-        process.says(word);
-        process.send(Sent::USR1);
+    let test = "the_code_of_a_stopped_run_is_not_that_of_a_later_end";
+    assert_eq!(end_of(test, &["listening", "finished"], Sent::USR1).signal(), Some(10));
+}
+
+#[test]
+fn a_signal_after_a_pipeline_stopped_ends_the_program_with_the_code() {
+    if inside() {
+        let settings = Settings { signals: Signal::DEFAULT.to_vec(), ..Settings::default() };
+        let directory = std::env::temp_dir().join("there is no such pipeline directory");
+        let stop = SharedStop::new(&settings, &directory, Instant::now()).unwrap();
+        say("listening");
+        until(|| stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO));
+        // Others run the pipeline too.
+        stop.leave(false);
+        drop(stop);
+        say("stopped");
+        return until(|| None);
     }
-    assert_eq!(process.ends().signal(), Some(10));
+    let test = "a_signal_after_a_pipeline_stopped_ends_the_program_with_the_code";
+    let status = end_of(test, &["listening", "stopped"], Sent::USR1);
+    assert_eq!(status.code(), Some(EXIT_REQUEUE.into()));
 }
 
 #[test]
 fn an_interrupt_after_a_stop_ends_the_program_by_that_signal() {
     if inside() {
-        let mut stop = listening(Signal::DEFAULT);
-        say("listening");
-        until(|| reason_of(&mut stop));
-        stop.note_end();
-        drop(stop);
+        stopped_by(Signal::DEFAULT, "listening");
         say("stopped");
         return until(|| None);
     }
-    let mut process = Process::of("an_interrupt_after_a_stop_ends_the_program_by_that_signal");
-    for word in ["listening", "stopped"] {
-        process.says(word);
-        process.send(Sent::INT);
-    }
-    assert_eq!(process.ends().signal(), Some(2));
+    let test = "an_interrupt_after_a_stop_ends_the_program_by_that_signal";
+    assert_eq!(end_of(test, &["listening", "stopped"], Sent::INT).signal(), Some(2));
 }
 
 #[test]

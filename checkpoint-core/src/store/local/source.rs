@@ -74,7 +74,7 @@ impl Source for FileSource {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn for_threads(&self, offset: u64, length: u64) -> Option<Box<dyn Source + '_>> {
+    fn past_cache(&self, offset: u64, length: u64) -> Option<Box<dyn Source + '_>> {
         Some(Box::new(Uncached::of(&self.file, offset, length)?))
     }
 
