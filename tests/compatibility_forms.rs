@@ -15,6 +15,7 @@ use checkpointed::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::common::age::{IDENTITY, RECIPIENT};
 use crate::compatibility::{kept, missing, tidy};
 
 /// Writes the files that are not there.
@@ -364,11 +365,10 @@ mod group {
     }
 
     /// Members that can encrypt and not read, so that the table has no checksum of their parts.
-    #[cfg(feature = "encryption")]
     pub(super) fn add_encrypted() {
         let Some(path) = missing("group-encrypted") else { return };
         on_all(2, |group| {
-            let protection = Protection::new().encrypt_to(protected::encryption::RECIPIENT).unwrap();
+            let protection = Protection::new().encrypt_to(RECIPIENT).unwrap();
             let builder = Checkpointer::<u64>::builder(&path).protection(protection);
             builder.open_group(&group).unwrap().save(&7).unwrap();
         });
@@ -376,7 +376,6 @@ mod group {
         (0..2).for_each(|rank| tidy(&path.join(format!("ranks/{rank:06}"))));
     }
 
-    #[cfg(feature = "encryption")]
     #[test]
     fn parts_without_a_checksum_in_the_table_are_read() {
         let (_parent, path) = kept("group-encrypted");
@@ -496,10 +495,7 @@ mod protected {
 
     pub(super) fn add() {
         save("tagged", tagged());
-        #[cfg(feature = "encryption")]
         encryption::add();
-        #[cfg(not(feature = "encryption"))]
-        assert!(missing("encrypted").is_none(), "this one needs --features encryption");
     }
 
     #[test]
@@ -510,15 +506,8 @@ mod protected {
         load("values", tagged()).unwrap_err();
     }
 
-    #[cfg(feature = "encryption")]
     pub(super) mod encryption {
         use super::*;
-
-        // From `age-keygen`; they protect nothing.
-        const IDENTITY: &str = "AGE-SECRET-KEY-132ZXSM8PAALMCUTTPJ36A5VXPA2QGTT28H5W2M5DZQW2D75LMLXS699JHD";
-
-        pub(in super::super) const RECIPIENT: &str =
-            "age10qmw2q4c9zt2ug657609nr7ecasy7hpz75709r9jfsuujnkxw4hq9pu7ju";
 
         pub(in super::super) fn encrypted() -> Protection {
             Protection::new().decrypt_with(IDENTITY).unwrap()

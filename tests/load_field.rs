@@ -371,7 +371,6 @@ fn figures_of_1_mib_of_4_gib() {
     println!("load_field {:?}, pread {:?}: {ratio:.2}", fields[10], reads[10]);
 }
 
-#[cfg(feature = "zstd")]
 #[test]
 fn a_field_of_a_compressed_checkpoint_is_loaded() {
     let parent = tempfile::tempdir().unwrap();

@@ -12,7 +12,6 @@ mod bad_input;
 mod by_reference;
 mod compatibility;
 mod compatibility_forms;
-#[cfg(feature = "zstd")]
 mod compression;
 mod configuration;
 mod counted;

@@ -356,7 +356,6 @@ fn scopes_are_protected_as_checkpoints_are() {
     assert_eq!(scopes.enter::<u64>("main").unwrap().restored(), Some(7));
 }
 
-#[cfg(feature = "zstd")]
 #[test]
 fn what_a_compressed_pipeline_keeps_is_packed() {
     let (_parent, path) = nowhere();
@@ -368,7 +367,6 @@ fn what_a_compressed_pipeline_keeps_is_packed() {
     assert_eq!(output.load().unwrap().len(), 100_000);
 }
 
-#[cfg(feature = "zstd")]
 #[test]
 fn what_is_compressed_is_tagged_as_it_is_in_the_file() {
     let (_parent, path) = nowhere();
@@ -384,16 +382,12 @@ fn what_is_compressed_is_tagged_as_it_is_in_the_file() {
     assert_eq!(load(&path, tagged(1)).unwrap(), Some(1));
 }
 
-#[cfg(feature = "encryption")]
 mod encryption {
     use std::process::Command;
 
     use super::*;
+    use crate::common::age::{IDENTITY, RECIPIENT};
     use crate::common::skipping;
-
-    // From `age-keygen`; they protect nothing.
-    const IDENTITY: &str = "AGE-SECRET-KEY-132ZXSM8PAALMCUTTPJ36A5VXPA2QGTT28H5W2M5DZQW2D75LMLXS699JHD";
-    const RECIPIENT: &str = "age10qmw2q4c9zt2ug657609nr7ecasy7hpz75709r9jfsuujnkxw4hq9pu7ju";
 
     fn secret() -> Protection {
         Protection::new().decrypt_with(IDENTITY).unwrap()

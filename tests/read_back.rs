@@ -13,6 +13,8 @@ use checkpointed::{
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::common::age::{IDENTITY, RECIPIENT};
+
 /// Writes a number, and reads its double.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Doubling(f64);
@@ -512,11 +514,8 @@ fn a_protected_save_is_read_back_with_its_key() {
     open().save(&run(1, Doubling(0.0))).unwrap();
 }
 
-#[cfg(feature = "encryption")]
 #[test]
 fn an_encrypted_save_is_read_back_where_it_can_be_decrypted() {
-    const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
-    const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
     let directory = tempfile::tempdir().unwrap();
     let open = |protection: Protection| {
         Checkpointer::<Of<Doubling>>::builder(directory.path()).protection(protection).open().unwrap()
@@ -527,7 +526,6 @@ fn an_encrypted_save_is_read_back_where_it_can_be_decrypted() {
     open(Protection::new().encrypt_to(RECIPIENT).unwrap()).save(&run(2, Doubling(1.0))).unwrap();
 }
 
-#[cfg(feature = "zstd")]
 #[test]
 fn a_compressed_save_is_read_back_too() {
     let directory = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use std::path::Path;
 use checkpointed::group::{Group, GroupCheckpointer, ShardElement, Sharded, Shared, Threads};
 use checkpointed::{Checkpointer, Error, Key, Protection, ReadBack, checkpointed};
 
+use crate::common::age::{IDENTITY, RECIPIENT};
 use crate::common::file_of;
 use crate::common::python::reader;
 
@@ -244,14 +245,9 @@ fn authenticated_shards_load_in_any_split() {
         });
     };
     loads(&Protection::new().authenticate(Key::from_bytes([7; 32])));
-    #[cfg(feature = "encryption")]
-    {
-        const IDENTITY: &str = "AGE-SECRET-KEY-132ZXSM8PAALMCUTTPJ36A5VXPA2QGTT28H5W2M5DZQW2D75LMLXS699JHD";
-        const RECIPIENT: &str = "age10qmw2q4c9zt2ug657609nr7ecasy7hpz75709r9jfsuujnkxw4hq9pu7ju";
-        fs::remove_dir_all(path).unwrap();
-        let protection = Protection::new().encrypt_to(RECIPIENT).unwrap();
-        loads(&protection.decrypt_with(IDENTITY).unwrap());
-    }
+    fs::remove_dir_all(path).unwrap();
+    let protection = Protection::new().encrypt_to(RECIPIENT).unwrap();
+    loads(&protection.decrypt_with(IDENTITY).unwrap());
 }
 
 /// Prints the whole arrays, and what each process has by itself.

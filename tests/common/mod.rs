@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use checkpointed::{LoadReport, checkpointed};
 
+pub(crate) mod age;
 pub(crate) mod chain;
 pub(crate) mod forge;
 #[cfg(unix)]

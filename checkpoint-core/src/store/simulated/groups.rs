@@ -498,10 +498,6 @@ fn no_group_save_is_lost_in_a_million_joint_states() {
 const HARMLESS: [(usize, Mutant); 1] = [(1, Mutant::FileSyncedAfterPublishing)];
 
 #[test]
-#[cfg_attr(
-    debug_assertions,
-    ignore = "takes minutes without optimisation: cargo test --release -p checkpointed-core --lib simulated -- --include-ignored"
-)]
 fn a_fault_on_any_member_is_found_by_the_simulation() {
     let mutants = [
         Mutant::FileNotSynced,
@@ -512,9 +508,9 @@ fn a_fault_on_any_member_is_found_by_the_simulation() {
         Mutant::DirectorySyncedBeforePublishing,
         Mutant::RemovedBeforePublishing,
     ];
-    let mut missed = Vec::new();
+    let mut missed: Vec<(usize, Mutant)> = Vec::new();
     for mutant in mutants {
-        for rank in 0..MEMBERS {
+        for rank in (0..MEMBERS).filter(|rank| !HARMLESS.contains(&(*rank, mutant))) {
             let hunt = |kills| {
                 let mut campaign = Campaign { mutant: Some((rank, mutant)), ..Campaign::default() };
                 campaign.run(Effort { limits: BRIEF, restarts: 0, kills }, work_in_background)
@@ -525,5 +521,5 @@ fn a_fault_on_any_member_is_found_by_the_simulation() {
             }
         }
     }
-    assert_eq!(missed, HARMLESS);
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }
