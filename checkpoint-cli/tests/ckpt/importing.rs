@@ -1,6 +1,5 @@
 //! `ckpt import` makes a checkpoint of other files, which a program loads by its names.
 
-#[cfg(feature = "import")]
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -134,7 +133,6 @@ fn one_array_goes_to_one_field() {
     assert_eq!((weights.len(), weights[399]), (400, [2.0; 3]));
 }
 
-#[cfg(feature = "import")]
 #[test]
 fn arrays_with_names_start_a_program_warm() {
     for format in ["npz", "safetensors"] {
@@ -153,16 +151,6 @@ fn arrays_with_names_start_a_program_warm() {
         let map = CheckpointReader::<BTreeMap<String, Vec<[f32; 3]>>>::open(&flat).unwrap();
         let manifest = map.manifest(1).unwrap();
         assert!(format!("{:?}", manifest.schema()).contains("layers/1/weights"), "{format}");
-    }
-}
-
-#[cfg(not(feature = "import"))]
-#[test]
-fn a_tool_without_a_format_says_how_to_get_it() {
-    for format in ["npz", "safetensors"] {
-        let (_parent, file, path) = exported(format);
-        let (code, text) = ckpt(&["import"], &[&file, &path]);
-        assert!(code == 3 && text.contains("--features import") && !path.exists(), "{text}");
     }
 }
 
@@ -227,7 +215,6 @@ fn a_field_of_thousands_of_steps_is_refused() {
     assert!(!path.exists());
 }
 
-#[cfg(feature = "import")]
 #[test]
 fn a_name_of_a_million_steps_is_refused() {
     let (parent, path) = nowhere();

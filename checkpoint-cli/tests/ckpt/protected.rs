@@ -1,4 +1,4 @@
-//! Checkpoints with tags, and encrypted ones (with `--features encryption`).
+//! Checkpoints with tags, and encrypted ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,6 @@ fn an_encrypted_checkpoint_says_what_it_needs() {
     assert!(code == 4 && out.contains("encrypted") && out.contains("a restart is refused"), "{out}");
 }
 
-#[cfg(feature = "encryption")]
 #[test]
 fn an_encrypted_checkpoint_is_read_with_its_identity() {
     // Made by age-keygen for this test.

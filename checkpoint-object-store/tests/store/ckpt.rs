@@ -219,3 +219,15 @@ fn a_command_that_needs_a_directory_says_so() {
     let (code, _, err) = ckpt(&server, &["list", "ftp://host/run.ckpt"]);
     assert!(code == 3 && err.contains("scheme"), "{err}");
 }
+
+#[test]
+fn a_tool_without_a_format_says_how_to_get_it() {
+    let server = Server::start();
+    let parent = tempfile::tempdir().unwrap();
+    for name in ["a.npz", "a.safetensors"] {
+        let (file, path) = (parent.path().join(name), parent.path().join("run.ckpt"));
+        std::fs::write(&file, b"PK").unwrap();
+        let (code, _, err) = ckpt(&server, &["import", file.to_str().unwrap(), path.to_str().unwrap()]);
+        assert!(code == 3 && err.contains("--features import") && !path.exists(), "{code}: {err}");
+    }
+}

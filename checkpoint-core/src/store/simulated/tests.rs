@@ -2,6 +2,8 @@
 //! breaks them.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, mpsc};
+use std::thread;
 
 use super::campaign::{Broken, Campaign, Effort};
 use super::cut::Limits;
@@ -25,20 +27,38 @@ const SHORT: Effort = Effort {
 };
 
 #[test]
-#[ignore = "takes minutes: cargo test --workspace --lib -- simulated --ignored --nocapture"]
+#[ignore = "takes minutes without optimisation: cargo test --release -p checkpointed-core --lib simulated -- --ignored --nocapture --skip groups"]
 fn no_acknowledged_save_is_lost_in_a_million_power_cut_states() {
     let (mut states, mut loads) = (HashSet::new(), HashSet::new());
     let (mut examined, mut restarts) = (0, 0);
-    for scenario in &scenarios::ALL {
-        let mut campaign = Campaign::new(scenario, None, if scenario.is_large { SHORT } else { FULL });
-        campaign.run().unwrap_or_else(|broken| panic!("{broken:#?}"));
-        let count = campaign.examiner.states.len();
-        println!("{count:>9} states, {:>5} restarts: {}", campaign.restarts, scenario.name);
-        examined += campaign.examined;
-        restarts += campaign.restarts;
-        states.extend(campaign.examiner.states);
-        loads.extend(campaign.examiner.loads.into_keys());
-    }
+    let waiting = Mutex::new(scenarios::ALL.iter());
+    thread::scope(|scope| {
+        let (done, results) = mpsc::channel();
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            let (waiting, done) = (&waiting, done.clone());
+            scope.spawn(move || {
+                // The lock is not held while the scenario runs.
+                let next = || waiting.lock().unwrap().next();
+                while let Some(scenario) = next() {
+                    let effort = if scenario.is_large { SHORT } else { FULL };
+                    let mut campaign = Campaign::new(scenario, None, effort);
+                    campaign.run().unwrap_or_else(|broken| panic!("{broken:#?}"));
+                    let Campaign { examiner, examined, restarts, .. } = campaign;
+                    let count = examiner.states.len();
+                    let loads: Vec<_> = examiner.loads.into_keys().collect();
+                    println!("{count:>9} states, {restarts:>5} restarts: {}", scenario.name);
+                    done.send((examiner.states, loads, examined, restarts)).unwrap();
+                }
+            });
+        }
+        drop(done);
+        for (more, seen, number, starts) in results {
+            examined += number;
+            restarts += starts;
+            states.extend(more);
+            loads.extend(seen);
+        }
+    });
     println!("{examined} states examined, {} of them distinct, after {restarts} restarts too", states.len());
     println!("{} of them differ in what a load can see", loads.len());
     assert!(states.len() >= 1_000_000, "{}", states.len());
