@@ -6,6 +6,9 @@
 //! them was told: that one has left a mark in the folder, which says of which request. A first process
 //! that finds a mark does the same: all that were there before have ended. The lock of a process that
 //! is killed ends with it.
+//!
+//! A process that looks if it is alone, and then shares the lock, has it not for a moment. So only one
+//! at a time joins or leaves: the one that has the turn, which is the lock of another folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,7 +22,10 @@ use crate::error::Error;
 use crate::stop::RequestKind;
 use crate::store::{Access, Claiming, Disk as _, Guard, RealDisk, WithinGuard, name};
 
-/// The time to wait for a process that looks if it is alone.
+/// The folder whose lock is the turn.
+const TURN: &str = "turn";
+
+/// The time to wait for a process that joins or leaves.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -41,13 +47,22 @@ impl Users {
         let path = workshop.path.join(name::USERS);
         let claiming =
             Claiming { within: WithinGuard::clone(&workshop.within), ..workshop.options.claiming() };
-        let access = workshop.options.access;
+        Users::join_at(path, workshop.options.access, claiming, begin, meet)
+    }
+
+    fn join_at(
+        path: PathBuf,
+        access: Access,
+        claiming: Claiming,
+        begin: impl FnOnce(),
+        meet: impl Fn(RequestKind),
+    ) -> Result<Users, Error> {
+        let _turn = turn(&path, access, &claiming)?;
         if let Some(_alone) = alone(&path, access, &claiming)? {
             RequestKind::ALL.into_iter().filter(|kind| take_mark(&path, *kind)).for_each(meet);
             begin();
         }
-        let waiting = Claiming { wait: PATIENCE, ..claiming.clone() };
-        let guard = Guard::take_shared(access, &path, &waiting)?;
+        let guard = Guard::take_shared(access, &path, &claiming)?;
         Ok(Users { path, access, claiming, guard })
     }
 
@@ -75,11 +90,19 @@ impl Users {
                 path.display()
             ));
         }
+        let turn = turn(&path, access, &claiming);
         drop(guard);
-        // Where the folder is out of reach, the requests stay.
+        // Where a folder is out of reach, the requests stay.
+        let Ok(_turn) = turn else { return };
         let Ok(Some(_alone)) = alone(&path, access, &claiming) else { return };
         RequestKind::ALL.into_iter().filter(|kind| take_mark(&path, *kind)).for_each(meet);
     }
+}
+
+/// The right to join or to leave, which one process has at a time.
+fn turn(path: &Path, access: Access, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
+    let waiting = Claiming { wait: PATIENCE, ..claiming.clone() };
+    Guard::take(&RealDisk::with(access), &path.join(TURN), &waiting)
 }
 
 /// The lock of the folder, if no process has it.
@@ -125,12 +148,39 @@ fn request(path: &Path, kind: RequestKind) -> Option<String> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::fs::FileTimes;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
     use std::time::SystemTime;
 
     use crate::error::Error;
     use crate::pipeline::Pipeline;
 
     use super::*;
+
+    #[test]
+    fn of_those_that_come_at_one_moment_one_is_the_first() {
+        const AT_ONCE: usize = 6;
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..100 {
+            let path = directory.path().join(round.to_string());
+            let (ready, firsts) = (Barrier::new(AT_ONCE), AtomicUsize::new(0));
+            let come = || {
+                let begin = || {
+                    firsts.fetch_add(1, Ordering::Relaxed);
+                };
+                ready.wait();
+                Users::join_at(path.clone(), Access::default(), Claiming::default(), begin, |_| ()).unwrap()
+            };
+            thread::scope(|scope| {
+                let users: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(come)).collect();
+                // None leaves before all are there.
+                let users: Vec<Users> = users.into_iter().map(|user| user.join().unwrap()).collect();
+                users.into_iter().for_each(|user| user.leave(None, |_| ()));
+            });
+            assert_eq!(firsts.into_inner(), 1, "round {round}");
+        }
+    }
 
     #[test]
     fn a_step_keeps_both_locks_from_a_purge_of_old_files() {
