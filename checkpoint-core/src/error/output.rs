@@ -27,6 +27,12 @@ pub enum OutputFault {
     OtherRun,
     /// A newer checkpoint counts on bytes that this value would cut off.
     NotNewest,
+    /// A newer checkpoint could not be read, and may count on bytes that a load of an older one would
+    /// cut off.
+    NewerUnread {
+        /// Its generation.
+        generation: u64,
+    },
     /// This process was forked from the one that has the file open.
     OtherProcess,
 }
@@ -71,6 +77,11 @@ impl fmt::Display for Shown {
                 formatter,
                 "has bytes behind the first {counted} that a newer checkpoint counts on: save this state before you \
                  write, or remove the newer checkpoints with `discard_newer`"
+            ),
+            OutputFault::NewerUnread { generation } => write!(
+                formatter,
+                "may have bytes behind the first {counted} that generation {generation} counts on, which could not be \
+                 read: nothing is cut; try again, and if that generation is lost, go back with `ckpt rewind`"
             ),
             OutputFault::OtherProcess => formatter.write_str(
                 "is appended to by the process that this one was forked from: give the forked process a file of its own",

@@ -86,6 +86,22 @@ impl Error {
     }
 }
 
+impl Error {
+    /// True if a device or a server failed to give the bytes of a file. They may be right, and be there
+    /// at the next attempt.
+    pub(crate) fn is_unread(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use rustix::io::Errno;
+            const UNREAD: [Errno; 2] = [Errno::IO, Errno::NODATA];
+            let Error::Io { source, .. } = self else { return false };
+            Errno::from_io_error(source).is_some_and(|error| UNREAD.contains(&error))
+        }
+        #[cfg(not(unix))]
+        false
+    }
+}
+
 /// True if the program or the connection is at fault, and not the file: loading an older generation
 /// because of it would lose work that exists.
 fn is_passing(error: &io::Error) -> bool {
@@ -104,11 +120,20 @@ fn is_passing(error: &io::Error) -> bool {
             | io::ErrorKind::NotConnected
             | io::ErrorKind::OutOfMemory
             | io::ErrorKind::Interrupted
+            | io::ErrorKind::WouldBlock
+            | io::ErrorKind::ResourceBusy
             | io::ErrorKind::TimedOut
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::StaleNetworkFileHandle
             | io::ErrorKind::NetworkDown
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
+            // A file system of a server may answer so to a read while it makes room or comes back.
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
     )
 }
 
@@ -130,4 +155,21 @@ fn with_owner(path: &Path, source: io::Error) -> io::Error {
     #[cfg(not(unix))]
     let _ = path;
     source
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_full_or_busy_has_damaged_no_file() {
+        let of = |errno: Errno| Error::io("read", "run.ckpt".as_ref(), errno.into());
+        for errno in [Errno::AGAIN, Errno::BUSY, Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::CONNRESET] {
+            assert!(!of(errno).is_damage() && !of(errno).is_unread(), "{errno:?}");
+        }
+        assert!(of(Errno::IO).is_damage() && of(Errno::IO).is_unread());
+        assert!(of(Errno::UCLEAN).is_damage() && !of(Errno::UCLEAN).is_unread());
+    }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::file::OpenFile;
 use super::value::{Age, Value};
 use crate::base::warnings::warn;
-use crate::error::Error;
+use crate::error::{Error, OutputFault};
 use crate::store::Disk;
 
 /// The outputs of one checkpointer.
@@ -264,6 +264,15 @@ pub(crate) fn accept(counted: &[Counted], generation: u64) {
 /// Resolves the paths of outputs that a reader loaded from a checkpoint directory.
 pub(crate) fn resolve(found: &Found, path: &Path) {
     found.iter().filter_map(Weak::upgrade).for_each(|value| value.resolve(path.parent()));
+}
+
+/// Refuses a state with outputs while a newer generation, which could not be read, may count on more
+/// bytes of their files. A load of that one, once it can be read, must find them.
+pub(crate) fn refuse_to_cut(found: &Found, newer: u64) -> Result<(), Error> {
+    let output = found.iter().filter_map(Weak::upgrade).find_map(|value| value.of_run());
+    output.map_or(Ok(()), |(path, counted)| {
+        Err(Error::Output { path, counted, fault: OutputFault::NewerUnread { generation: newer } })
+    })
 }
 
 fn lock<S>(mutex: &Mutex<S>) -> MutexGuard<'_, S> {

@@ -10,6 +10,8 @@ pub(crate) mod futures;
 pub(crate) mod grouped;
 mod parts;
 mod rewind;
+#[cfg(test)]
+mod unread;
 
 use std::any::Any;
 use std::fmt;
@@ -242,6 +244,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
         let mut writer = self.saver.settled_writer_and_mirror();
+        self.reader.has_saved(writer.as_ref().and_then(|(writer, _)| writer.saved()));
         let mut loaded = load(&mut self.reader);
         if let Some((writer, Some(mirroring))) = &mut writer
             && let Some(better_than) = self.reader.lacks(&loaded)
@@ -260,6 +263,7 @@ impl<T: Checkpoint> Checkpointer<T> {
                 }
             }
         }
+        let unread = self.reader.keep_unread();
         if loaded.is_some()
             && let Some(generation) = self.reader.last_load().map(LoadReport::generation)
         {
@@ -268,6 +272,9 @@ impl<T: Checkpoint> Checkpointer<T> {
             let age = self.age_of(generation);
             let found = self.reader.take_outputs();
             self.outputs.check(&found, generation, age)?;
+            if let Some(newer) = unread {
+                outputs::refuse_to_cut(&found, newer)?;
+            }
             self.outputs.open(&found)?;
         }
         // A load that was refused is none.

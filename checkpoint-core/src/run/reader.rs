@@ -55,6 +55,8 @@ pub struct CheckpointReader<T> {
     /// The generations that the last load skipped without finding another, each with its error.
     passed_over: Vec<Skipped>,
     missing: Option<u64>,
+    /// The newest generation that this program saved there.
+    saved: Option<u64>,
     /// The newest generation at the last look at the history.
     seen: Option<u64>,
     /// The outputs of the state that was loaded last.
@@ -186,6 +188,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             report: None,
             passed_over: Vec::new(),
             missing: None,
+            saved: None,
             seen: None,
             outputs: Found::new(),
             configuration: None,
@@ -298,7 +301,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let mut newest = generations.last().copied();
         let mut listings = 1;
         while let Some(generation) = generations.pop() {
-            let error = match read(self, generation) {
+            let mut attempt = read(self, generation);
+            if attempt.as_ref().is_err_and(Error::is_unread) {
+                // A device or a server may have failed once.
+                attempt = read(self, generation);
+            }
+            let error = match attempt {
                 Ok(found) => return Ok(Sought { found: Some((generation, found)), newest, skipped }),
                 Err(error) => error,
             };
@@ -407,9 +415,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
     }
 
-    /// Returns the newest generation that the history of the directory records, where a load, or
-    /// the opening of a [`Checkpointer`](crate::Checkpointer), found only older ones, or none at
-    /// all.
+    /// Returns the newest generation that the history of the directory records, or that this program
+    /// saved there, where a load, or the opening of a [`Checkpointer`](crate::Checkpointer), found
+    /// only older ones, or none at all.
     ///
     /// It was lost: the directory was copied by a program that does not know of running saves (use
     /// [`inspect::copy`](crate::inspect::copy)), or files were removed. The log has a warning of
@@ -419,16 +427,46 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.missing
     }
 
-    /// Warns, once, if the history records a save after the newest existing generation.
+    /// Pins the generations that the last load passed over because the system could not read them: they
+    /// may be whole, and the next saves would remove them. Returns the newest of them.
+    pub(crate) fn keep_unread(&self) -> Option<u64> {
+        let unread = self.skipped().iter().filter(|skipped| skipped.error.is_unread());
+        let unread: Vec<u64> = unread.map(|skipped| skipped.generation).collect();
+        for generation in &unread {
+            let path = self.home.location(*generation);
+            let path = path.display();
+            match self.home.pin(*generation) {
+                Ok(()) => warn(format!(
+                    "{path} could not be read and may be whole: it is pinned, so that no save removes it; see `ckpt \
+                     verify`, and remove the pin with `ckpt unpin` if it is lost"
+                )),
+                Err(error) => warn(format!(
+                    "{path} could not be read and may be whole, and it could not be pinned, so that later saves remove \
+                     it: {error}"
+                )),
+            }
+        }
+        unread.into_iter().max()
+    }
+
+    /// Tells the newest generation that this program saved there, which an older copy of the directory,
+    /// put in its place, does not know.
+    pub(crate) fn has_saved(&mut self, generation: Option<u64>) {
+        self.saved = generation;
+    }
+
+    /// Warns, once, if the history records a save after the newest existing generation, or this program
+    /// made one.
     pub(crate) fn look_for_missing(&mut self, newest: Option<u64>) {
         let known = self.missing.take();
         // The history is long, and tells nothing new while generations come and none is missing.
-        let is_settled = known.is_none() && self.seen.is_some_and(|seen| newest >= Some(seen));
+        let is_settled =
+            known.is_none() && self.seen.is_some_and(|seen| newest >= Some(seen)) && newest >= self.saved;
         self.seen = newest.or(self.seen);
         if is_settled {
             return;
         }
-        let saved = History::last_saved(&*self.home);
+        let saved = History::last_saved(&*self.home).max(self.saved);
         let Some(generation) = saved.filter(|saved| Some(*saved) > newest) else { return };
         // A rewind set it aside.
         if self.home.set_aside().is_ok_and(|aside| aside.contains(&generation)) {

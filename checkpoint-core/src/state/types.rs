@@ -77,6 +77,22 @@ impl Types {
         self.define_derived::<T>(name, version, body)
     }
 
+    /// Like [`define_derived`](Types::define_derived), for a type of which only the name tells what its
+    /// fields mean, such as a range with its end or without.
+    pub(super) fn define_by_name<T: 'static>(
+        &mut self,
+        name: &str,
+        body: impl FnOnce(&mut Types) -> Body,
+    ) -> Type {
+        let ty = self.define_derived::<T>(name, 1, body);
+        if let Type::Named(place) = ty
+            && let Some(definition) = self.definitions.get_mut(place)
+        {
+            definition.foreign = true;
+        }
+        ty
+    }
+
     /// Like [`define`](Types::define), for a type with derived serde code and a derived schema, so
     /// that they cannot disagree.
     #[doc(hidden)]

@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     openings: usize,
     /// The number of times left that opening a file for reading reports a stale handle.
     stale: usize,
+    /// A file whose bytes the device does not give, and the number of times left.
+    unread: Option<(OsString, usize)>,
 }
 
 /// The fault of an operation.
@@ -109,6 +111,10 @@ impl FaultyDisk {
 
     pub(crate) fn be_stale(&self, times: usize) {
         self.plan.lock().unwrap().stale = times;
+    }
+
+    pub(crate) fn be_unread(&self, name: &str, times: usize) {
+        self.plan.lock().unwrap().unread = Some((name.into(), times));
     }
 
     fn openings(&self) -> usize {
@@ -214,6 +220,13 @@ impl Disk for FaultyDisk {
         if plan.stale > 0 {
             plan.stale -= 1;
             return Err(io::Error::from_raw_os_error(ESTALE));
+        }
+        if let Some((name, times)) = &mut plan.unread
+            && path.file_name() == Some(name)
+            && *times > 0
+        {
+            *times -= 1;
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         self.real.open(path)
     }

@@ -280,6 +280,7 @@ impl Writer {
         }
         self.last = self.last.max(generations.last().copied().unwrap_or(0));
         self.learn(generations);
+        self.saved = self.saved.filter(|saved| *saved <= generation);
         let newer: Vec<u64> =
             self.known.range(generation..).copied().filter(|newer| *newer > generation).collect();
         for newer in newer.into_iter().rev() {

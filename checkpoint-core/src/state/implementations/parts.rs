@@ -110,7 +110,7 @@ macro_rules! ranges {
     ($($range:ident)*) => {$(
         impl<T: 'static> Parts<(PhantomData<T>,)> for $range<T> {
             fn of_parts(types: &mut Types, parts: &[PartSchema<'_>]) -> Type {
-                types.define_derived::<Self>(stringify!($range), 1, |types| {
+                types.define_by_name::<Self>(stringify!($range), |types| {
                     let ty = part(types, parts, 0);
                     let bound = |name: &str| Field { name: name.to_owned(), ty: ty.clone() };
                     Body::Struct(Fields::Named(vec![bound("start"), bound("end")]))
@@ -121,3 +121,23 @@ macro_rules! ranges {
 }
 
 ranges!(Range RangeInclusive);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{Checkpointer, Error};
+
+    #[test]
+    fn a_range_and_one_with_its_end_are_not_taken_for_each_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let paths = ["range", "inclusive"].map(|name| parent.path().join(name));
+        Checkpointer::<Range<u32>>::open(&paths[0]).unwrap().save(&(1..4)).unwrap();
+        Checkpointer::<RangeInclusive<u32>>::open(&paths[1]).unwrap().save(&(1..=4)).unwrap();
+        let error = Checkpointer::<RangeInclusive<u32>>::open(&paths[0]).unwrap().load().unwrap_err();
+        assert!(matches!(error, Error::SchemaMismatch { .. }), "{error:?}");
+        let error = Checkpointer::<Range<u32>>::open(&paths[1]).unwrap().load().unwrap_err();
+        assert!(matches!(error, Error::SchemaMismatch { .. }), "{error:?}");
+        assert_eq!(Checkpointer::<Range<u32>>::open(&paths[0]).unwrap().load().unwrap(), Some(1..4));
+    }
+}

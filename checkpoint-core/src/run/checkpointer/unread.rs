@@ -1,0 +1,118 @@
+//! Tests of generations that the system does not give, and of a directory that is older than its run.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::error::OutputFault;
+use crate::outputs::Appended;
+use crate::store::faults::FaultyDisk;
+use crate::{Checkpointer, Error};
+
+/// More attempts than a load makes.
+const ALWAYS: usize = usize::MAX;
+
+fn nowhere() -> (TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    (parent, path)
+}
+
+fn open<T: crate::Checkpoint>(path: &Path, disk: &FaultyDisk) -> Checkpointer<T> {
+    Checkpointer::builder(path).disk(Arc::new(disk.clone())).open().unwrap()
+}
+
+fn name(generation: u64) -> String {
+    format!("{generation:020}.ckpt")
+}
+
+#[test]
+fn a_file_that_cannot_be_read_once_is_read_again() {
+    let (_parent, path) = nowhere();
+    let disk = FaultyDisk::default();
+    let mut checkpoints = open::<u64>(&path, &disk);
+    (1..=3).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    disk.be_unread(&name(3), 1);
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    assert!(checkpoints.last_load().unwrap().skipped.is_empty());
+}
+
+#[test]
+fn a_generation_that_could_not_be_read_is_not_removed() {
+    let (_parent, path) = nowhere();
+    let disk = FaultyDisk::default();
+    let mut checkpoints = open::<u64>(&path, &disk);
+    (1..=5).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    disk.be_unread(&name(5), ALWAYS);
+    assert_eq!(checkpoints.load().unwrap(), Some(4));
+    disk.be_unread(&name(5), 0);
+    (40..50).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    assert_eq!(checkpoints.load_generation(5).unwrap(), 5);
+    // Once its pin is gone, it goes as any other does.
+    checkpoints.unpin(5).unwrap();
+    checkpoints.save(&50).unwrap();
+    assert!(!checkpoints.generations().unwrap().contains(&5));
+}
+
+#[test]
+fn no_output_is_cut_while_a_newer_state_could_not_be_read() {
+    let (parent, path) = nowhere();
+    let csv = parent.path().join("out.csv");
+    let disk = FaultyDisk::default();
+    let mut checkpoints = open::<Appended>(&path, &disk);
+    let mut out = checkpoints.load_or_else(|| Appended::at(&csv)).unwrap();
+    for line in ["l1", "l2"] {
+        writeln!(out, "{line}").unwrap();
+        checkpoints.save(&out).unwrap();
+    }
+    drop((out, checkpoints));
+
+    let mut checkpoints = open::<Appended>(&path, &disk);
+    disk.be_unread(&name(2), ALWAYS);
+    let error = checkpoints.load().unwrap_err();
+    let Error::Output { counted: 3, fault: OutputFault::NewerUnread { generation: 2 }, .. } = error else {
+        panic!("{error}");
+    };
+    drop(checkpoints);
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "l1\nl2\n");
+
+    disk.be_unread(&name(2), 0);
+    let mut checkpoints = open::<Appended>(&path, &disk);
+    let mut out = checkpoints.load().unwrap().unwrap();
+    writeln!(out, "l3").unwrap();
+    checkpoints.save(&out).unwrap();
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "l1\nl2\nl3\n");
+}
+
+#[test]
+fn an_older_copy_in_the_place_of_a_running_directory_is_told() {
+    let (parent, path) = nowhere();
+    let copy = parent.path().join("copy");
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    let files = |from: &Path, to: &Path| {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name() != ".lock" {
+                fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    (1..=5).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    fs::create_dir(&copy).unwrap();
+    files(&path, &copy);
+    (6..=9).for_each(|state| drop(checkpoints.save(&state).unwrap()));
+    (8..=9).for_each(|generation| fs::remove_file(path.join(name(generation))).unwrap());
+    files(&copy, &path);
+    assert_eq!(checkpoints.load().unwrap(), Some(5));
+    assert_eq!(checkpoints.missing_generation(), Some(9));
+    // What the program removes by itself is not missing.
+    checkpoints.save(&10).unwrap();
+    checkpoints.discard_newer(5).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(5));
+    assert_eq!(checkpoints.missing_generation(), None);
+}
