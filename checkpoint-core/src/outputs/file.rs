@@ -1,11 +1,13 @@
 //! One file that grows with a run, while it is open. All values that count its bytes share it; one
 //! of them appends.
 
+mod separate;
 mod sync;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::counts::{
@@ -30,8 +32,10 @@ pub(super) struct OpenFile {
     real: PathBuf,
     disk: Arc<dyn Disk>,
     process: Process,
-    file: Box<dyn Growing>,
-    inode: u64,
+    /// Another one once the file is [separated](OpenFile::separate) from its other names.
+    file: Mutex<Arc<dyn Growing>>,
+    /// By itself, because a thread of the parent may hold the lock above for ever.
+    inode: AtomicU64,
     state: Mutex<Written>,
     /// The runs that count on its bytes.
     runs: Mutex<Vec<Arc<OfRun>>>,
@@ -84,7 +88,9 @@ impl OpenFile {
                 }
                 Err(source) => return Err(Error::writing("create", path, source)),
             };
-            return Ok(OpenFile::new(disk, path, real, file, 0, owner));
+            let open = OpenFile::new(disk, path, real, file, 0, owner);
+            open.separate(&mut open.state(), 0)?;
+            return Ok(open);
         }
         Err(Error::NameTaken { operation: "create", path: path.to_owned() })
     }
@@ -122,8 +128,10 @@ impl OpenFile {
             Ok(opened) => opened,
         };
         let open = OpenFile::new(disk, path, real, file, counted.length, owner);
-        let found = open.file.length().map_err(|source| Error::io("look at", path, source))?;
+        let found = open.content().length().map_err(|source| Error::io("look at", path, source))?;
         open.cut(&mut open.state(), counted.length, found, keeps_cut)?;
+        // What is appended must not come into a backup either.
+        open.separate(&mut open.state(), counted.length)?;
         Ok((open, end))
     }
 
@@ -150,7 +158,8 @@ impl OpenFile {
         };
         let (process, path, state) = (Process::current(), path.to_owned(), Mutex::new(state));
         let (runs, syncing) = (Mutex::default(), Mutex::default());
-        let inode = inode(&*file);
+        let inode = AtomicU64::new(inode(&*file));
+        let file = Mutex::new(Arc::from(file));
         Arc::new(OpenFile { path, real, disk, process, file, inode, state, runs, syncing })
     }
 
@@ -184,12 +193,12 @@ impl OpenFile {
     }
 
     pub(super) fn inode(&self) -> u64 {
-        self.inode
+        self.inode.load(Ordering::Acquire)
     }
 
     /// The bytes in the file.
-    pub(super) fn content(&self) -> &dyn Growing {
-        &*self.file
+    pub(super) fn content(&self) -> Arc<dyn Growing> {
+        Arc::clone(&self.file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn state(&self) -> MutexGuard<'_, Written> {
@@ -257,8 +266,8 @@ impl OpenFile {
         self.write_waiting(state)?;
         self.check_length(state)?;
         self.cut_rest(state)?;
-        let counts = Counts { length: counted, end: end.hash(), inode: self.inode };
-        verify(&*self.file, &self.path, &counts)?;
+        let counts = Counts { length: counted, end: end.hash(), inode: self.inode() };
+        verify(&*self.content(), &self.path, &counts)?;
         let found = state.length;
         self.cut(state, counted, found, keeps_cut || self.is_kept())?;
         state.owner = Weak::clone(value);
@@ -271,13 +280,19 @@ impl OpenFile {
             if keeps_cut {
                 self.keep(length, found)?;
             }
-            self.file.set_length(length).map_err(|source| Error::writing("cut", &self.path, source))?;
+            if !self.separate(state, length)? {
+                self.set_length(length)?;
+            }
         }
         state.cuts += 1;
         (state.length, state.reach) = (length, length);
         state.synced = state.synced.min(length);
         state.since = self.checksum(state.synced, length)?;
         Ok(())
+    }
+
+    fn set_length(&self, length: u64) -> Result<(), Error> {
+        self.content().set_length(length).map_err(|source| Error::writing("cut", &self.path, source))
     }
 
     /// Writes the bytes from `length` on to a file beside this one.
@@ -313,11 +328,11 @@ impl OpenFile {
         mut visit: impl FnMut(u64, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut piece = vec![0; usize::try_from(to.saturating_sub(from)).unwrap_or(BUFFER).min(BUFFER)];
-        let mut offset = from;
+        let (file, mut offset) = (self.content(), from);
         while offset < to {
             let length = usize::try_from(to - offset).unwrap_or(BUFFER).min(BUFFER);
             let Some(piece) = piece.get_mut(..length) else { break };
-            let read = self.file.read_exact_at(piece, offset);
+            let read = file.read_exact_at(piece, offset);
             read.map_err(|source| Error::io("read", &self.path, source))?;
             visit(offset, piece)?;
             offset += length as u64;
@@ -374,7 +389,7 @@ impl OpenFile {
         self.cut_rest(state)?;
         let end = state.length + bytes.len() as u64;
         state.reach = end;
-        if let Err(source) = self.file.write_all_at(bytes, state.length) {
+        if let Err(source) = self.content().write_all_at(bytes, state.length) {
             // If this fails, too, the next sync does it.
             let _ = self.cut_rest(state);
             return Err(Error::writing("append to", &self.path, source));
@@ -387,7 +402,7 @@ impl OpenFile {
     /// Cuts off what a failed write left behind the bytes that count.
     fn cut_rest(&self, state: &mut Written) -> Result<(), Error> {
         if state.reach > state.length {
-            self.file.set_length(state.length).map_err(|source| Error::writing("cut", &self.path, source))?;
+            self.set_length(state.length)?;
             state.reach = state.length;
         }
         Ok(())
@@ -395,7 +410,7 @@ impl OpenFile {
 
     /// Checks that no other program cut the file, which would leave a hole, or wrote to it.
     fn check_length(&self, state: &Written) -> Result<(), Error> {
-        let length = self.file.length().map_err(|source| Error::io("look at", &self.path, source))?;
+        let length = self.content().length().map_err(|source| Error::io("look at", &self.path, source))?;
         if length < state.length {
             return Err(self.fault(state.length, OutputFault::Shorter { length }));
         }

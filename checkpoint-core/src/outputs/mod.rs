@@ -87,6 +87,9 @@ pub(crate) const NAME: &str = "Appended";
 ///   [`keep_cut_outputs`](crate::Builder::keep_cut_outputs) always keeps it, and so does a load after
 ///   a rewind, or of an older generation in the place of a damaged one: `chain.csv.cut-at-300` has
 ///   what came behind the first 300 bytes.
+/// - **A second name keeps its bytes.** Where the file has a second name (a hard link), as in a backup
+///   by `cp -al`, a copy of the bytes that count takes its place before it is cut or gone on with,
+///   with a warning. So a load in either directory leaves the file of the other as it is.
 /// - **Looking changes nothing.** A value from a [`CheckpointReader`](crate::CheckpointReader), or
 ///   from a generation that is not the newest, refuses to be written to. That of an older generation
 ///   can be written to once it was saved, or once

@@ -449,7 +449,7 @@ impl Inner {
             (Whereabouts::Loaded(..), None) => return Err(self.fault(OutputFault::OtherRun)),
             (Whereabouts::Loaded(_, path), Some(run)) => {
                 if let Some(file) = run.open_at(path) {
-                    let file_end = verify(file.content(), path, &self.counts())?;
+                    let file_end = verify(&*file.content(), path, &self.counts())?;
                     (file, file_end)
                 } else if self.is_below_promise() {
                     return Err(self.fault(OutputFault::NotNewest));

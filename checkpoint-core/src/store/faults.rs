@@ -160,6 +160,10 @@ impl Disk for FaultyDisk {
         self.real.open_growing(path, opening)
     }
 
+    fn take_place(&self, from: &Path, of: &Path) -> io::Result<()> {
+        self.ask("take the place of", of, || self.real.take_place(from, of))
+    }
+
     fn hold(&self, path: &Path, shared: bool) -> io::Result<Box<dyn Hold>> {
         self.real.hold(path, shared)
     }

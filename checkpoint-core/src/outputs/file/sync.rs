@@ -47,9 +47,11 @@ impl OpenFile {
             }
             (state.length, std::mem::take(&mut state.since), state.cuts)
         };
+        // If another file takes its place now, that one is synced before, and cut.
+        let file = self.content();
         let synced = self
             .sync_name()
-            .and_then(|()| self.file.sync().map_err(|source| Error::writing("sync", &self.path, source)));
+            .and_then(|()| file.sync().map_err(|source| Error::writing("sync", &self.path, source)));
         let mut state = self.state();
         match synced {
             Ok(()) if state.cuts == cuts => {
@@ -78,14 +80,14 @@ impl OpenFile {
             return Err(self.fault(to, OutputFault::Other));
         }
         self.pieces(from, to, |offset, bytes| {
-            let written = self.file.write_all_at(bytes, offset);
+            let written = self.content().write_all_at(bytes, offset);
             written.map_err(|source| Error::writing("write", &self.path, source))
         })
     }
 
     /// Checks that the path still leads to this file.
-    fn check_name(&self, counted: u64) -> Result<(), Error> {
-        let ours = self.file.identity().map_err(|source| Error::io("look at", &self.path, source))?;
+    pub(super) fn check_name(&self, counted: u64) -> Result<(), Error> {
+        let ours = self.content().identity().map_err(|source| Error::io("look at", &self.path, source))?;
         let found = match self.disk.open_growing(&self.path, Opening::Look) {
             Ok(found) => found.identity(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -100,9 +102,13 @@ impl OpenFile {
     /// Makes the name durable, once, with those of the directories above as far as this user may
     /// open them: the program may have made them just now.
     fn sync_name(&self) -> Result<(), Error> {
-        if self.state().has_durable_name {
-            return Ok(());
-        }
+        let cuts = {
+            let state = self.state();
+            if state.has_durable_name {
+                return Ok(());
+            }
+            state.cuts
+        };
         // The directories above are those behind symbolic links.
         let parent = self.real.parent().unwrap_or(&self.real);
         let parent = std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
@@ -122,7 +128,9 @@ impl OpenFile {
                 result => result.map_err(|source| Error::writing("sync", directory, source))?,
             }
         }
-        self.state().has_durable_name = true;
+        // Meanwhile another file may have taken the name.
+        let mut state = self.state();
+        state.has_durable_name = state.cuts == cuts;
         Ok(())
     }
 }

@@ -80,6 +80,10 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// locks.
     fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>>;
 
+    /// Puts a file in the place of another one of the same directory, atomically. It gets the owner
+    /// and the permissions of that one, as far as this user may give them.
+    fn take_place(&self, from: &Path, of: &Path) -> io::Result<()>;
+
     /// True if a path leads to a directory; `None` where it leads to nothing.
     fn is_directory(&self, path: &Path) -> Option<bool>;
 
@@ -222,6 +226,9 @@ pub(crate) trait Growing: fmt::Debug + Send + Sync {
 
     /// The identity of the file; `None` where the system has no identities.
     fn identity(&self) -> io::Result<Option<Identity>>;
+
+    /// True if the file has more than one name (hard links). False where the system does not tell.
+    fn has_other_names(&self) -> io::Result<bool>;
 }
 
 /// The outcome of taking a lock.

@@ -1,12 +1,12 @@
 //! A file of the program that grows with its run, on the real file system.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
 use super::disk::{Growing, Identity, Opening};
 use super::output::write_all_at;
-use super::real::must_be_regular;
+use super::real::{has_other_names, must_be_regular};
 use crate::store::process::Process;
 
 /// Opens a regular file. Follows a symbolic link: the user chose the place of the file.
@@ -29,6 +29,19 @@ pub(super) fn open(path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>
         return Err(io::ErrorKind::WouldBlock.into());
     }
     Ok(Box::new(GrowingFile { file, process: Process::current() }))
+}
+
+/// Puts a file in the place of another, with its owner and its permissions.
+pub(super) fn take_place(from: &Path, of: &Path) -> io::Result<()> {
+    let former = fs::metadata(of)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        // Only the administrator may give a file away. The file is this user's otherwise.
+        let _ = std::os::unix::fs::chown(from, Some(former.uid()), Some(former.gid()));
+    }
+    fs::set_permissions(from, former.permissions())?;
+    fs::rename(from, of)
 }
 
 /// An open file. A file system without locks gave none.
@@ -82,5 +95,9 @@ impl Growing for GrowingFile {
 
     fn identity(&self) -> io::Result<Option<Identity>> {
         Ok(Identity::of(&self.file.metadata()?))
+    }
+
+    fn has_other_names(&self) -> io::Result<bool> {
+        Ok(has_other_names(&self.file.metadata()?))
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::lock::LONGEST;
+use super::lock::{LONGEST, behind_link};
 use super::real::{must_be_regular, no_follow_no_wait};
 use super::take::{describe_holder, shares};
 use crate::error::Error;
@@ -27,7 +27,7 @@ pub(crate) fn holder(path: &Path) -> Result<Option<String>, Error> {
             (&file).take(LONGEST).read_to_end(&mut text).map_err(failed)?;
             let text = String::from_utf8_lossy(&text);
             if is_held || (shares(&text) && is_shared(&lock_path, &mut options)) {
-                return Ok(Some(describe_holder(&text, path)));
+                return Ok(Some(behind_link(&file, path).unwrap_or_else(|| describe_holder(&text, path))));
             }
         }
         Ok(_) => {}

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::disk::Locking;
 use super::output::check_limit;
-use super::real::{Access, has_one_name, is_same_file, must_be_regular, no_follow_no_wait};
+use super::real::{Access, has_one_name, has_other_names, is_same_file, must_be_regular, no_follow_no_wait};
 use super::take::shares;
 use crate::store::process::Process;
 use crate::store::{Lock, name};
@@ -77,7 +77,10 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
         access.grant(&file);
         let unsupported = match try_lock(&file) {
             Ok(()) => None,
-            Err(TryLockError::WouldBlock) => return Ok(Locking::Held(text(file))),
+            Err(TryLockError::WouldBlock) => {
+                let holder = behind_link(&file, path).unwrap_or_else(|| text(file));
+                return Ok(Locking::Held(holder));
+            }
             Err(TryLockError::Error(error)) if has_no_locks(&error) => Some(error),
             Err(TryLockError::Error(error)) => return Err(error),
         };
@@ -136,6 +139,24 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let file = options.open(path)?;
     must_be_regular(&file)?;
     Ok(file)
+}
+
+/// Describes the program that has a lock file with a second name, as in a copy of the directory by
+/// hard links: no text is written to such a file, and its lock does not tell the directories apart.
+/// `None` for a file with one name.
+///
+/// The file is not replaced, although the directory is locked too: file systems of a cluster may
+/// lock a directory only against the programs of one machine, and then two could save.
+pub(super) fn behind_link(file: &File, directory: &Path) -> Option<String> {
+    if !file.metadata().is_ok_and(|metadata| has_other_names(&metadata)) {
+        return None;
+    }
+    Some(format!(
+        "a program that has it open, or a copy of it: the lock file {} has a second name (a hard link), as after \
+         `cp -al`, so that the two directories exclude each other; remove the lock file of the copy, while no program \
+         has the copy open",
+        directory.join(name::LOCK).display()
+    ))
 }
 
 /// The text that the holder left in the lock file. It is only for messages, so an unreadable file
@@ -262,6 +283,26 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = lock(directory.path(), "us", Access::default(), purge).unwrap_err();
         assert!(error.to_string().contains("removes it again and again"), "{error}");
+    }
+
+    #[test]
+    fn a_lock_file_with_a_second_name_is_told_as_the_reason() {
+        let parent = tempfile::tempdir().unwrap();
+        let [original, copy] = ["original", "copy"].map(|name| parent.path().join(name));
+        [&original, &copy].iter().for_each(|path| fs::create_dir(path).unwrap());
+        let _held = taken(&original, false);
+        fs::hard_link(original.join(name::LOCK), copy.join(name::LOCK)).unwrap();
+        let alone = |path: &Path| lock(path, "us", Access::default(), File::try_lock).unwrap();
+        for path in [&original, &copy] {
+            let Locking::Held(holder) = alone(path) else { panic!("two have the lock") };
+            assert!(holder.contains("second name"), "{holder}");
+            assert_eq!(crate::store::holder(path).unwrap(), Some(holder));
+        }
+        // What it advises helps.
+        fs::remove_file(copy.join(name::LOCK)).unwrap();
+        assert!(matches!(alone(&copy), Locking::Taken(_)));
+        let Locking::Held(holder) = alone(&original) else { panic!("two have the lock") };
+        assert!(holder.contains("\"process\""), "{holder}");
     }
 
     /// As on a file system that cannot lock directories.

@@ -310,6 +310,10 @@ impl Disk for RealDisk {
         growing::open(path, opening)
     }
 
+    fn take_place(&self, from: &Path, of: &Path) -> io::Result<()> {
+        growing::take_place(from, of)
+    }
+
     fn is_directory(&self, path: &Path) -> Option<bool> {
         fs::metadata(path).ok().map(|metadata| metadata.is_dir())
     }
@@ -414,6 +418,19 @@ pub(super) fn has_one_name(metadata: &fs::Metadata) -> bool {
     #[cfg(not(unix))]
     {
         metadata.is_file()
+    }
+}
+
+/// True if a file has more than one name (hard links). False where the system does not tell.
+pub(super) fn has_other_names(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::nlink(metadata) > 1
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        false
     }
 }
 

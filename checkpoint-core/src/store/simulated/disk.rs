@@ -492,6 +492,14 @@ impl Disk for Arc<SimulatedDisk> {
         Ok(Box::new(SimulatedGrowing { disk: Arc::clone(self), inode, is_locked: !is_looked_at }))
     }
 
+    fn take_place(&self, from: &Path, of: &Path) -> io::Result<()> {
+        let mut inner = self.ask()?;
+        let inode = inner.live.find(from)?;
+        let ((directory, from), (_, to)) = (inner.live.place(from)?, inner.live.place(of)?);
+        inner.happen(Event::Rename { directory, from, to, inode });
+        Ok(())
+    }
+
     fn is_directory(&self, path: &Path) -> Option<bool> {
         let inner = self.inner();
         let inode = inner.live.find(path).ok()?;
@@ -671,6 +679,10 @@ impl Growing for SimulatedGrowing {
 
     fn identity(&self) -> io::Result<Option<Identity>> {
         Ok(Some(Identity(0, self.inode as u64)))
+    }
+
+    fn has_other_names(&self) -> io::Result<bool> {
+        Ok(self.disk.inner().live.links(self.inode) > 1)
     }
 }
 

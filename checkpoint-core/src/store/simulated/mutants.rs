@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::disk::SimulatedDisk;
@@ -48,6 +49,7 @@ pub(super) enum Mutant {
     OutputNameNotSynced,
     /// Such a file is cut without a trace.
     OutputNotKept,
+    OutputCopyNotSynced,
     MirrorFileNotSynced,
     MirrorDirectoryNotSynced,
     MirrorRetiredBeforePublishing,
@@ -356,10 +358,19 @@ impl Disk for MutantDisk {
     fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
         let file = self.0.disk.open_growing(path, opening)?;
         Ok(match self.0.mutant {
-            Mutant::OutputNotSynced => Box::new(NotSynced(file)),
-            Mutant::OutputNotKept if path.to_string_lossy().contains(".cut-at-") => Box::new(NotSynced(file)),
+            Mutant::OutputNotSynced => Box::new(NotSynced::always(file)),
+            Mutant::OutputNotKept if path.to_string_lossy().contains(".cut-at-") => {
+                Box::new(NotSynced::always(file))
+            }
+            Mutant::OutputCopyNotSynced if path.to_string_lossy().ends_with(".checkpoint-copy") => {
+                Box::new(NotSynced { file, times: AtomicUsize::new(1) })
+            }
             _ => file,
         })
+    }
+
+    fn take_place(&self, from: &Path, of: &Path) -> io::Result<()> {
+        self.0.disk.take_place(from, of)
     }
 
     fn is_directory(&self, path: &Path) -> Option<bool> {
@@ -419,33 +430,48 @@ struct NotHeld;
 #[cfg(shuttle)]
 impl Hold for NotHeld {}
 
-/// A file that grows, and is never synced.
+/// A file that grows, and is not synced these first times.
 #[derive(Debug)]
-struct NotSynced(Box<dyn Growing>);
+struct NotSynced {
+    file: Box<dyn Growing>,
+    times: AtomicUsize,
+}
+
+impl NotSynced {
+    fn always(file: Box<dyn Growing>) -> NotSynced {
+        NotSynced { file, times: AtomicUsize::new(usize::MAX) }
+    }
+}
 
 impl Growing for NotSynced {
     fn length(&self) -> io::Result<u64> {
-        self.0.length()
+        self.file.length()
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.0.set_length(length)
+        self.file.set_length(length)
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(())
+        let left = self.times.load(Ordering::Relaxed);
+        self.times.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left > 0 { Ok(()) } else { self.file.sync() }
     }
 
     fn identity(&self) -> io::Result<Option<Identity>> {
-        self.0.identity()
+        self.file.identity()
+    }
+
+    fn has_other_names(&self) -> io::Result<bool> {
+        self.file.has_other_names()
     }
 }
 

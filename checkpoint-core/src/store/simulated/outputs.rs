@@ -165,6 +165,36 @@ fn two_values(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, 
     }
 }
 
+/// Another program gives the file second names, as for backups, before loads and at a program that
+/// goes back.
+fn linked(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &mut State) {
+    for number in 0..3 {
+        advance(disk, state);
+        checkpoints.save(state).unwrap();
+        acknowledge(disk, state.0);
+        let former = state.clone();
+        let backup = format!("{OUTPUT}-backup-{number}-{}", disk.record().1.len());
+        disk.hard_link(Path::new(OUTPUT), Path::new(&backup)).unwrap();
+        let counted = content(&disk.live(), OUTPUT).unwrap();
+        advance(disk, state);
+        state.1.flush().unwrap();
+        if number == 1 {
+            drop(std::mem::replace(state, former));
+        } else {
+            drop(former);
+            *state = (0, Appended::at("none"), Vec::new());
+            *state = checkpoints.load().unwrap().unwrap();
+        }
+        for _ in 0..2 {
+            advance(disk, state);
+            checkpoints.save(state).unwrap();
+            acknowledge(disk, state.0);
+        }
+        assert!(content(&disk.live(), &backup).unwrap().starts_with(&counted), "the backup was written over");
+        assert_ne!(content(&disk.live(), &backup), content(&disk.live(), OUTPUT));
+    }
+}
+
 fn run(disk: &Arc<SimulatedDisk>, mutant: Option<Mutant>, program: Program) -> Result<(), Error> {
     let seam = Mutant::wrap(mutant, Arc::clone(disk));
     let mut checkpoints = open(&seam, false)?;
@@ -259,6 +289,7 @@ fn no_checkpoint_is_ahead_of_its_file_after_a_power_cut() {
         ("an older generation", older),
         ("two values", two_values),
         ("trials", trials),
+        ("linked", linked),
     ] {
         let (states, starts) = campaign((Image::new(), 0, 0), None, program).unwrap();
         let mut restarts = 0;
@@ -280,6 +311,9 @@ fn a_save_that_leaves_a_sync_of_its_file_out_is_found() {
             assert!(why.contains(OUTPUT), "{why}");
         }
     }
+    let why = campaign((Image::new(), 0, 0), Some(Mutant::OutputCopyNotSynced), linked).unwrap_err();
+    println!("found {why}");
+    assert!(why.contains(OUTPUT), "{why}");
 }
 
 /// Cuts the power at each moment of a load that keeps what it cuts.
