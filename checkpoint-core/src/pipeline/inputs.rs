@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::files::{Look, Seen, hash, look, look_for_good, open};
-use super::project::real;
+use super::project::{is_linked, real};
 use super::sets::Set;
+use crate::base::text::plain;
 use crate::base::warnings::warn;
 use crate::error::Error;
 
@@ -103,6 +104,11 @@ impl Places<'_> {
     pub(super) fn has(&self, path: &Path, target: &Path) -> bool {
         self.targets.contains(target) || self.sets.iter().any(|(set, _)| set.has(path, target))
     }
+
+    /// True if a file that the step reads is the same file by another name: a hard link.
+    pub(super) fn has_linked(&self, path: &Path) -> bool {
+        is_linked(path, self.targets.iter())
+    }
 }
 
 impl Inputs {
@@ -170,12 +176,14 @@ impl Inputs {
         let mut warnings = Vec::new();
         if let Some(first) = changed.first().filter(|_| !*has_warned) {
             *has_warned = true;
+            let first = plain(first);
             warnings.push(format!(
                 "step `{step}`: {first} was changed while it runs, so no checkpoint that it saves from now on is \
                  loaded after a restart: the step then continues from one before the change"
             ));
         }
         if let Some((input, error)) = failed.first().filter(|_| *unreadable == 0) {
+            let input = plain(input);
             warnings.push(format!(
                 "step `{step}`: {input} cannot be looked at before a save, so this checkpoint is not loaded after a \
                  restart; the next save looks again: {error}"

@@ -139,6 +139,12 @@ pub(super) fn collect(
         };
         let seen = look(&file).map_err(failed)?;
         if !may_be_old && before.has(name, &file, &seen).map_err(failed)? {
+            if path.is_symlink() {
+                return Err(format!(
+                    "{name} is a link to a file that it did not write: write that file in each run, or a copy of it in \
+                     place of the link"
+                ));
+            }
             return Err(format!(
                 "it did not write {name}, and the file of an earlier run is still there: write it in each run, or \
                  remove it first"

@@ -93,6 +93,26 @@ pub(super) fn real(path: &Path) -> PathBuf {
     found
 }
 
+/// True if a file has one of these paths too, by a hard link.
+pub(super) fn is_linked<'a>(path: &Path, others: impl Iterator<Item = &'a PathBuf>) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        // Most files have one name, so that no other has to be looked at.
+        let Some(found) = path.metadata().ok().filter(|found| found.is_file() && found.nlink() > 1) else {
+            return false;
+        };
+        let same = (found.dev(), found.ino());
+        let mut others = others.filter_map(|other| other.metadata().ok());
+        others.any(|other| (other.dev(), other.ino()) == same)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (path, others);
+        false
+    }
+}
+
 fn without_dots(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }

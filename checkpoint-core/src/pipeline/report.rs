@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::text::plain;
+
 /// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -130,13 +132,23 @@ impl Reason {
 }
 
 impl fmt::Display for Reason {
+    /// Names of files can have line ends in them, and worse.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&plain(&InWords(self).to_string()))
+    }
+}
+
+/// A reason, with names as they are.
+struct InWords<'a>(&'a Reason);
+
+impl fmt::Display for InWords<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let change = |old: &Option<String>, new: &Option<String>| match (old, new) {
             (None, _) => "is new",
             (_, None) => "is not used any more",
             _ => "has changed",
         };
-        match self {
+        match self.0 {
             Reason::Unchanged => formatter.write_str("nothing has changed"),
             Reason::NothingKept => formatter.write_str("nothing is kept of it"),
             Reason::Version { old, new } => write!(formatter, "version {old} became {new}"),
@@ -238,4 +250,26 @@ pub enum StepEvent {
     },
     /// It was run, or reused.
     Done(StepReport),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_whatever_the_names_in_it() {
+        let name = "data/a\nb\u{1b}[31m";
+        let path = || PathBuf::from(name);
+        let shown = "data/a\\nb\\u{1b}[31m";
+        let reasons = [
+            (Reason::File { path: path(), old: None, new: None }, " is new"),
+            (Reason::ChangedMeanwhile { path: path() }, " was changed while the step ran"),
+            (Reason::ProducedGone { path: path() }, ", which it produced, is gone"),
+            (Reason::Restored { path: path() }, " was put back"),
+            (Reason::ForcedBy(name.to_owned()), " was forced"),
+        ];
+        for (reason, end) in reasons {
+            assert_eq!(reason.to_string(), format!("{shown}{end}"));
+        }
+    }
 }

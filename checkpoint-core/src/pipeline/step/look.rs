@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::pipeline::copies::Copies;
 use crate::pipeline::decide::{Kept, Version};
 use crate::pipeline::inputs::{Input, Inputs, Places};
-use crate::pipeline::project::real;
+use crate::pipeline::project::{is_linked, real};
 use crate::pipeline::report::Reason;
 use crate::pipeline::sets::{MOST_NAMED, Set, together};
 use crate::store::Home as _;
@@ -122,6 +122,11 @@ impl Step<'_> {
                 };
                 return Err(self.wrong_file(path, why));
             }
+            if reads.has_linked(&target) {
+                let why = "it is a hard link to a file that the step reads, so a write to it would change what the \
+                           step depends on: remove the link, and write a copy of the file";
+                return Err(self.wrong_file(path, why));
+            }
             if target.starts_with(&pipeline) {
                 let why = "it lies in the directory of the pipeline, or is a link to there, where only the library \
                            writes: choose another place";
@@ -144,6 +149,12 @@ impl Step<'_> {
                     }
                     false => "another step produces it: each has files of its own",
                 };
+                return Err(self.wrong_file(path, why));
+            }
+            let others = produced.iter().filter(|(_, step)| **step != self.name).map(|(path, _)| path);
+            if is_linked(path, others) {
+                let why = "it is a hard link to a file that another step produces: remove the link, and write a copy \
+                           of the file";
                 return Err(self.wrong_file(path, why));
             }
         }
@@ -185,5 +196,75 @@ impl Step<'_> {
         let of_kept = kept.hashes.iter().filter(|(number, _)| numbers.contains(number));
         let hashes = of_kept.flat_map(|(_, hashes)| hashes.iter().map(String::as_str));
         self.copies().keep_only(&hashes.chain(newest).collect());
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::pipeline::{Outcome, Pipeline};
+
+    #[test]
+    fn a_product_that_is_a_hard_link_to_an_input_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("data")).unwrap();
+        fs::write(path("data/in"), "1").unwrap();
+        let refused = |made: &dyn Fn()| {
+            let pipeline = Pipeline::open(path("p")).unwrap();
+            let step = pipeline.step("a").directory(path("data")).produces(path("out"));
+            let error = step
+                .run(|_| {
+                    made();
+                    Ok::<u64, Error>(1)
+                })
+                .unwrap_err();
+            let words = "out, which step \"a\" produces";
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains("it is a hard link to a file that the step reads"), "{error}");
+            assert!(error.to_string().contains("write a copy"), "{error}");
+        };
+        refused(&|| fs::hard_link(path("data/in"), path("out")).unwrap());
+        refused(&|| unreachable!("it is refused before the work"));
+        // Links to other files are no matter.
+        fs::remove_file(path("out")).unwrap();
+        fs::hard_link(path("data/in"), path("backup")).unwrap();
+        for outcome in [Outcome::Ran, Outcome::Reused] {
+            let pipeline = Pipeline::open(path("p")).unwrap();
+            let step = pipeline.step("a").directory(path("data")).produces(path("out"));
+            step.run(|_| {
+                fs::write(path("out"), "2")?;
+                fs::hard_link(path("out"), path("out of today"))
+            })
+            .unwrap();
+            assert_eq!(pipeline.reports()[0].outcome, outcome);
+        }
+    }
+
+    #[test]
+    fn a_product_that_is_a_hard_link_to_another_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let pipeline = Pipeline::open(path("p")).unwrap();
+        pipeline.step("a").produces(path("one")).run(|_| fs::write(path("one"), "1")).unwrap();
+        let step = pipeline.step("b").produces(path("two"));
+        let error = step.run(|_| fs::hard_link(path("one"), path("two"))).unwrap_err();
+        assert!(error.to_string().contains("hard link to a file that another step produces"), "{error}");
+    }
+
+    #[test]
+    fn a_link_to_a_file_that_was_not_written_is_called_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("elsewhere"), "1").unwrap();
+        let link = || std::os::unix::fs::symlink(path("elsewhere"), path("out"));
+        link().unwrap();
+        let pipeline = Pipeline::open(path("p")).unwrap();
+        let step = pipeline.step("a").produces(path("out"));
+        let error = step.run(|_| fs::remove_file(path("out")).and_then(|()| link())).unwrap_err();
+        assert!(error.to_string().contains("out is a link to a file that it did not write"), "{error}");
     }
 }

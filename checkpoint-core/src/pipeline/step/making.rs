@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fs;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use super::running::with_restored;
 use super::{Step, StepContext};
 use crate::base::panics::message;
+use crate::base::text::plain;
 use crate::base::warnings::warn;
 use crate::container::Metadata;
 use crate::error::Error;
@@ -34,28 +36,41 @@ impl Step<'_> {
         begun: Instant,
         version: Version,
         reasons: Vec<Reason>,
-    ) -> Result<Output<T>, Error> {
+    ) -> Output<T> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         let number = version.number;
-        let Workshop { disk, options, .. } = &self.pipeline.workshop;
-        // The program that made it may have been killed before its name was durable. An output that
-        // is made from it must not outlive it.
-        if options.durable {
-            let outputs = self.outputs();
-            // The version may also come from a run that was not durable.
-            let file = outputs.location(number);
-            self.pipeline.files().sync_once(&file, || {
-                disk.sync_file(&file).map_err(|source| Error::writing("sync", &file, source))?;
-                disk.sync_directory(outputs.path())
-                    .map_err(|source| Error::writing("sync", outputs.path(), source))
-            })?;
-        }
         if version.record.key == self.key {
             self.remove_progress(number);
         }
         let reasons = with_restored(reasons, &version);
         self.done(begun, Outcome::Reused, reasons, number, version.bytes);
-        Ok(self.output(version.record.identity, number, None))
+        self.output(version.record.identity, number, None)
+    }
+
+    /// Makes a version durable before it is taken. The program that made it may have been killed before
+    /// its name was durable, and an output that is made from it must not outlive it. The result is false
+    /// if the version is gone.
+    pub(super) fn make_durable(&self, version: &Version) -> Result<bool, Error> {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
+        let Workshop { disk, options, .. } = &self.pipeline.workshop;
+        if !options.durable {
+            return Ok(true);
+        }
+        let outputs = self.outputs();
+        // The version may also come from a run that was not durable.
+        let file = outputs.location(version.number);
+        let synced = self.pipeline.files().sync_once(&file, || match disk.sync_file(&file) {
+            Err(source) if source.kind() == ErrorKind::NotFound => Err(None),
+            Err(source) => Err(Some(Error::writing("sync", &file, source))),
+            Ok(()) => disk
+                .sync_directory(outputs.path())
+                .map_err(|source| Some(Error::writing("sync", outputs.path(), source))),
+        });
+        match synced {
+            Ok(()) => Ok(true),
+            Err(None) => Ok(false),
+            Err(Some(error)) => Err(error),
+        }
     }
 
     /// Saves a version once more, as made from the present key.
@@ -130,8 +145,9 @@ impl Step<'_> {
         let changed = inputs.changed().map_err(|error| self.failed(error))?;
         for path in &changed {
             warn(format!(
-                "step `{}`: {path} was changed while it ran, so it is not known what it has read: the next run runs it again",
-                self.name
+                "step `{}`: {} was changed while it ran, so it is not known what it has read: the next run runs it again",
+                self.name,
+                plain(path)
             ));
             reasons.push(Reason::ChangedMeanwhile { path: path.into() });
         }

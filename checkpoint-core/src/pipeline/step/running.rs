@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Step, StepContext};
 use crate::error::Error;
 use crate::pipeline::boot;
+use crate::pipeline::builder::Workshop;
 use crate::pipeline::decide::{Choice, Kept, Version, decide, kept};
 use crate::pipeline::folder::place_of;
 use crate::pipeline::output::{self, Output};
@@ -18,7 +19,7 @@ use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::Directory;
+use crate::store::{Claiming, Directory, Guard, Home as _, WithinGuard};
 
 /// The pauses between two attempts to take a step that another process has.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -32,7 +33,7 @@ impl Step<'_> {
     pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
         self.pipeline.guard.check_process()?;
         let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
-        let kept = self.prepare::<T>();
+        let kept = self.prepare().and_then(|()| self.kept::<T>());
         let mut book = self.pipeline.book();
         let declared = self.name.to_lowercase();
         if !is_another && book.names.get(&declared) == Some(&self.name) {
@@ -70,16 +71,21 @@ impl Step<'_> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         let begun = Instant::now();
-        let mut kept = self.prepare::<T>()?;
+        self.prepare()?;
         self.claim_produced()?;
+        let is_shared = self.pipeline.workshop.shared;
+        // Where another process runs the step, its files may already fit a version that its save
+        // retires.
+        let (mut still, has_waited) = if is_shared { self.keep_still()? } else { (None, false) };
+        let mut kept = self.kept::<T>()?;
         let mut held = None;
         let choice = loop {
             let choice = self.choose::<T>(&mut kept, |kept| {
                 let commands = &self.pipeline.commands;
                 decide(commands, &mut self.pipeline.book().marks, &self.name, &self.key, kept)
             })?;
-            let choice = if held.is_some() { self.unless_run_elsewhere(choice, &kept) } else { choice };
-            let is_shared = self.pipeline.workshop.shared;
+            let may_be_elsewhere = held.is_some() || has_waited;
+            let choice = if may_be_elsewhere { self.unless_run_elsewhere(choice, &kept) } else { choice };
             let writes = match &choice {
                 // Another process may write to the files that copies would take the places of.
                 Choice::Reuse(version, _) => is_shared && !version.restore.is_empty(),
@@ -90,6 +96,7 @@ impl Step<'_> {
             };
             if held.is_none() && writes {
                 // Held before the work: a disk that cannot be written should not cost the work.
+                still = None;
                 held = Some(self.hold::<T>()?);
                 if is_shared {
                     // Another process may have run the step until now.
@@ -100,10 +107,14 @@ impl Step<'_> {
             let (Choice::Reuse(version, _) | Choice::Accept(version)) = &choice else { break choice };
             // Copies that turned out to be damaged take the version with them.
             let (number, lost) = (version.number, self.restore(version, &kept)?);
-            if lost.is_empty() {
+            if !lost.is_empty() {
+                kept.lose_files(number, lost);
+            } else if self.make_durable(version)? {
                 break choice;
+            } else {
+                // A tool has removed it since.
+                kept.versions.retain(|version| version.number != number);
             }
-            kept.lose_files(number, lost);
         };
         if held.is_some() || !self.pipeline.workshop.shared {
             self.set_aside(&kept);
@@ -111,7 +122,11 @@ impl Step<'_> {
         match (choice, held) {
             (Choice::Accept(version), Some(held)) => self.accept(begun, held, version),
             (Choice::Run(reasons), Some(held)) => self.make(begun, held, &kept, reasons, work),
-            (Choice::Reuse(version, reasons), _) => self.reuse(begun, version, reasons),
+            (Choice::Reuse(version, reasons), _) => {
+                let reused = self.reuse(begun, version, reasons);
+                drop(still);
+                Ok(reused)
+            }
             (Choice::Accept(_) | Choice::Run(_), None) => {
                 unreachable!("a step is held before its output is written")
             }
@@ -121,28 +136,48 @@ impl Step<'_> {
     /// Takes the right to write the output and the files of the step. In a shared pipeline, waits for a
     /// process that has it.
     fn hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
-        let mut has_told = false;
+        if self.pipeline.workshop.shared { Ok(self.when_free(|| self.open::<T>())?.0) } else { self.open() }
+    }
+
+    /// Keeps other processes from running the step, together with those that look at it too. Waits for
+    /// a process that runs it. The result is `None` if no process has run it yet, and true if this one
+    /// has waited.
+    fn keep_still(&self) -> Result<(Option<Arc<Guard>>, bool), Error> {
+        let Workshop { options, within, .. } = &self.pipeline.workshop;
+        let outputs = self.outputs();
+        // Nothing is written, so nothing has to be durable.
+        let claiming = Claiming { within: WithinGuard::clone(within), ..Claiming::default() };
+        self.when_free(|| match outputs.path().is_dir() {
+            true => Guard::take_shared(options.access, outputs.path(), &claiming).map(Some),
+            false => Ok(None),
+        })
+    }
+
+    /// Takes a right to the step as soon as no other process keeps it out. The result is true if it has
+    /// waited.
+    fn when_free<R>(&self, take: impl Fn() -> Result<R, Error>) -> Result<(R, bool), Error> {
+        let mut has_waited = false;
         loop {
-            match self.open::<T>() {
-                Err(Error::InUse { holder, .. }) if self.pipeline.workshop.shared => {
-                    if !std::mem::replace(&mut has_told, true) {
+            match take() {
+                Err(Error::InUse { holder, .. }) => {
+                    if !std::mem::replace(&mut has_waited, true) {
                         self.pipeline.tell(|| StepEvent::Waiting { step: self.name.clone(), holder });
                     }
                     // Not held at its end: work of this process may go first, for hours, and other
                     // processes can have the step meanwhile.
-                    wait_for(|| self.wait_until_free::<T>())?;
+                    wait_for(|| self.wait_until(&take))?;
                 }
-                outcome => return outcome,
+                outcome => return Ok((outcome?, has_waited)),
             }
         }
     }
 
-    fn wait_until_free<T: Checkpoint>(&self) -> Result<(), Error> {
+    fn wait_until<R>(&self, take: impl Fn() -> Result<R, Error>) -> Result<(), Error> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             self.check_not_stopped()?;
             thread::sleep(pause);
-            match self.open::<T>() {
+            match take() {
                 Err(Error::InUse { .. }) => pause = (2 * pause).min(LONGEST_PAUSE),
                 outcome => return outcome.map(drop),
             }
@@ -215,8 +250,8 @@ impl Step<'_> {
         }
     }
 
-    /// Completes the key, and looks for kept versions.
-    fn prepare<T: Checkpoint>(&mut self) -> Result<Kept, Error> {
+    /// Completes the key.
+    fn prepare(&mut self) -> Result<(), Error> {
         if self.keep == 0 {
             self.refuse("at least one version of the output is kept");
         }
@@ -227,12 +262,12 @@ impl Step<'_> {
         self.pipeline.guard.check()?;
         self.pipeline.touch();
         self.look_at_inputs()?;
-        self.look_at_produced()?;
-        self.kept::<T>()
+        self.look_at_produced()
     }
 
     /// The kept versions, compared with the files that they produced.
     fn kept<T: Checkpoint>(&self) -> Result<Kept, Error> {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
         let mut kept = kept::<T>(self.outputs(), self.protection())?;
         if !kept.hashes.is_empty() || !self.produced.is_empty() {
             let files = &mut *self.pipeline.files();

@@ -1,4 +1,7 @@
+use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::mpsc;
 
 use super::*;
 use crate::outcome::EXIT_HALTED;
@@ -65,4 +68,91 @@ fn a_step_that_was_stopped_has_no_output_and_continues_later() {
     assert_eq!((output.unwrap(), before), (100, 30));
     let (output, before) = fit(&path, 0);
     assert_eq!((output.unwrap(), before), (100, 0), "reused");
+}
+
+fn shared(path: &Path) -> Pipeline {
+    Pipeline::builder(path).shared(true).open().unwrap()
+}
+
+#[test]
+fn a_step_that_another_process_runs_is_not_reused_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p");
+    let (input, product) = (directory.path().join("in"), directory.path().join("out"));
+    let step = |pipeline: &Pipeline, meanwhile: &dyn Fn()| {
+        let step = pipeline.step("a").file(&input).produces(&product).keep(2);
+        step.run(|_| {
+            fs::copy(&input, &product)?;
+            meanwhile();
+            Ok::<u64, io::Error>(1)
+        })
+    };
+    for content in ["one", "two"] {
+        fs::write(&input, content).unwrap();
+        step(&shared(&path), &|| ()).unwrap();
+    }
+    // The file fits the second version: the step is run again, and its save retires the first.
+    fs::write(&input, "one").unwrap();
+    let (sender, comes) = mpsc::channel();
+    let second = shared(&path).on_step(move |_| {
+        let _ = sender.send(());
+    });
+    let first = shared(&path);
+    let (begun, begins) = mpsc::channel();
+    thread::scope(|scope| {
+        let (first, step) = (&first, &step);
+        let ran = scope.spawn(move || {
+            step(first, &|| {
+                begun.send(()).unwrap();
+                comes.recv().unwrap();
+            })
+            .map(drop)
+        });
+        begins.recv().unwrap();
+        // The file fits the first version by now.
+        let taken = step(&second, &|| unreachable!("it ran twice"));
+        ran.join().unwrap().unwrap();
+        let taken = taken.unwrap();
+        assert_eq!(taken.load().map(|output| (*output, taken.version())).unwrap(), (1, 3));
+    });
+    let report = second.finish().unwrap().remove(0);
+    assert_eq!((report.outcome, report.reasons), (Outcome::Reused, vec![Reason::RunElsewhere]));
+}
+
+#[test]
+fn processes_that_look_at_a_finished_step_do_not_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p");
+    shared(&path).step("a").run(|_| Ok::<u64, Error>(1)).unwrap();
+    let (sender, events) = mpsc::channel();
+    let second = shared(&path).on_step(move |event| sender.send(format!("{event:?}")).unwrap());
+    let first = shared(&path);
+    let looking = first.step("a").keep_still().unwrap();
+    assert!(matches!(looking, (Some(_), false)));
+    second.step("a").run(|_| Err::<u64, _>("it ran twice")).unwrap();
+    let events: Vec<String> = events.try_iter().collect();
+    assert!(events.len() == 1 && events[0].starts_with("Done"), "{events:?}");
+}
+
+#[test]
+fn a_version_that_is_gone_before_its_use_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, product) = (directory.path().join("p"), directory.path().join("out"));
+    for (is_shared, outcome) in [(false, Outcome::Ran), (false, Outcome::Ran), (true, Outcome::Ran)] {
+        let outputs = path.join("steps/a");
+        // The file was changed by hand, and a tool removes the version while the file is put back.
+        let remove = move |_: &str| {
+            for entry in fs::read_dir(&outputs).unwrap().flatten() {
+                if entry.path().extension().is_some_and(|extension| extension == "ckpt") {
+                    fs::remove_file(entry.path()).unwrap();
+                }
+            }
+        };
+        let pipeline = Pipeline::builder(&path).shared(is_shared);
+        let pipeline = pipeline.on_warning(move |warning| remove(&warning.to_string())).open().unwrap();
+        let step = pipeline.step("a").produces(&product).keep_produced(true);
+        step.run(|_| fs::write(&product, "1")).unwrap();
+        fs::write(&product, "by hand").unwrap();
+        assert_eq!(pipeline.reports()[0].outcome, outcome);
+    }
 }
