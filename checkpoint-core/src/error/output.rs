@@ -27,8 +27,8 @@ pub enum OutputFault {
     OtherRun,
     /// A newer checkpoint counts on bytes that this value would cut off.
     NotNewest,
-    /// A newer checkpoint could not be read, and may count on bytes that a load of an older one would
-    /// cut off.
+    /// A newer checkpoint could not be read, and may count on bytes that a load of an older one
+    /// would cut off.
     NewerUnread {
         /// Its generation.
         generation: u64,

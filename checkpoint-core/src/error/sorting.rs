@@ -84,11 +84,9 @@ impl Error {
             _ => false,
         }
     }
-}
 
-impl Error {
-    /// True if a device or a server failed to give the bytes of a file. They may be right, and be there
-    /// at the next attempt.
+    /// True if a device or a server failed to give the bytes of a file. They may be right, and be
+    /// there at the next attempt.
     pub(crate) fn is_unread(&self) -> bool {
         #[cfg(unix)]
         {

@@ -266,8 +266,8 @@ pub(crate) fn resolve(found: &Found, path: &Path) {
     found.iter().filter_map(Weak::upgrade).for_each(|value| value.resolve(path.parent()));
 }
 
-/// Refuses a state with outputs while a newer generation, which could not be read, may count on more
-/// bytes of their files. A load of that one, once it can be read, must find them.
+/// Refuses a state with outputs while a newer generation, which could not be read, may count on
+/// more bytes of their files. A load of that one, once it can be read, must find them.
 pub(crate) fn refuse_to_cut(found: &Found, newer: u64) -> Result<(), Error> {
     let output = found.iter().filter_map(Weak::upgrade).find_map(|value| value.of_run());
     output.map_or(Ok(()), |(path, counted)| {

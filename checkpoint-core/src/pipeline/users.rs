@@ -7,8 +7,8 @@
 //! that finds a mark does the same: all that were there before have ended. The lock of a process that
 //! is killed ends with it.
 //!
-//! A process that looks if it is alone, and then shares the lock, has it not for a moment. So only one
-//! at a time joins or leaves: the one that has the turn, which is the lock of another folder.
+//! A process that looks if it is alone, and then shares the lock, has it not for a moment. So only
+//! one at a time joins or leaves: the one that has the turn, which is the lock of another folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

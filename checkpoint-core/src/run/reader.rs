@@ -415,9 +415,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
         }
     }
 
-    /// Returns the newest generation that the history of the directory records, or that this program
-    /// saved there, where a load, or the opening of a [`Checkpointer`](crate::Checkpointer), found
-    /// only older ones, or none at all.
+    /// Returns the newest generation that the history of the directory records, or that this
+    /// program saved there, where a load, or the opening of a
+    /// [`Checkpointer`](crate::Checkpointer), found only older ones, or none at all.
     ///
     /// It was lost: the directory was copied by a program that does not know of running saves (use
     /// [`inspect::copy`](crate::inspect::copy)), or files were removed. The log has a warning of
@@ -427,8 +427,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.missing
     }
 
-    /// Pins the generations that the last load passed over because the system could not read them: they
-    /// may be whole, and the next saves would remove them. Returns the newest of them.
+    /// Pins the generations that the last load passed over because the system could not read them:
+    /// they may be whole, and the next saves would remove them. Returns the newest of them.
     pub(crate) fn keep_unread(&self) -> Option<u64> {
         let unread = self.skipped().iter().filter(|skipped| skipped.error.is_unread());
         let unread: Vec<u64> = unread.map(|skipped| skipped.generation).collect();
@@ -449,14 +449,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
         unread.into_iter().max()
     }
 
-    /// Tells the newest generation that this program saved there, which an older copy of the directory,
-    /// put in its place, does not know.
+    /// Tells the newest generation that this program saved there, which an older copy of the
+    /// directory, put in its place, does not know.
     pub(crate) fn has_saved(&mut self, generation: Option<u64>) {
         self.saved = generation;
     }
 
-    /// Warns, once, if the history records a save after the newest existing generation, or this program
-    /// made one.
+    /// Warns, once, if the history records a save after the newest existing generation, or this
+    /// program made one.
     pub(crate) fn look_for_missing(&mut self, newest: Option<u64>) {
         let known = self.missing.take();
         // The history is long, and tells nothing new while generations come and none is missing.

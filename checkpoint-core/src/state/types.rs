@@ -77,8 +77,8 @@ impl Types {
         self.define_derived::<T>(name, version, body)
     }
 
-    /// Like [`define_derived`](Types::define_derived), for a type of which only the name tells what its
-    /// fields mean, such as a range with its end or without.
+    /// Like [`define_derived`](Types::define_derived), for a type of which only the name tells what
+    /// its fields mean, such as a range with its end or without.
     pub(super) fn define_by_name<T: 'static>(
         &mut self,
         name: &str,

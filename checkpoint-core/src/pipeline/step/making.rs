@@ -47,9 +47,9 @@ impl Step<'_> {
         self.output(version.record.identity, number, None)
     }
 
-    /// Makes a version durable before it is taken. The program that made it may have been killed before
-    /// its name was durable, and an output that is made from it must not outlive it. The result is false
-    /// if the version is gone.
+    /// Makes a version durable before it is taken. The program that made it may have been killed
+    /// before its name was durable, and an output that is made from it must not outlive it. The
+    /// result is false if the version is gone.
     pub(super) fn make_durable(&self, version: &Version) -> Result<bool, Error> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         let Workshop { disk, options, .. } = &self.pipeline.workshop;

@@ -139,9 +139,9 @@ impl Step<'_> {
         if self.pipeline.workshop.shared { Ok(self.when_free(|| self.open::<T>())?.0) } else { self.open() }
     }
 
-    /// Keeps other processes from running the step, together with those that look at it too. Waits for
-    /// a process that runs it. The result is `None` if no process has run it yet, and true if this one
-    /// has waited.
+    /// Keeps other processes from running the step, together with those that look at it too. Waits
+    /// for a process that runs it. The result is `None` if no process has run it yet, and true if
+    /// this one has waited.
     fn keep_still(&self) -> Result<(Option<Arc<Guard>>, bool), Error> {
         let Workshop { options, within, .. } = &self.pipeline.workshop;
         let outputs = self.outputs();
@@ -153,8 +153,8 @@ impl Step<'_> {
         })
     }
 
-    /// Takes a right to the step as soon as no other process keeps it out. The result is true if it has
-    /// waited.
+    /// Takes a right to the step as soon as no other process keeps it out. The result is true if it
+    /// has waited.
     fn when_free<R>(&self, take: impl Fn() -> Result<R, Error>) -> Result<(R, bool), Error> {
         let mut has_waited = false;
         loop {

@@ -1,4 +1,5 @@
-//! Tests of generations that the system does not give, and of a directory that is older than its run.
+//! Tests of generations that the system does not give, and of a directory that is older than its
+//! run.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
