@@ -21,9 +21,9 @@ use crate::base::warnings::warn;
 use crate::container::Manifest;
 use crate::error::{Error, Skipped};
 use crate::outcome::LoadReport;
-use crate::outputs::Age;
+use crate::outputs::{Age, refuse_to_cut};
 use crate::run::checkpointer::Checkpointer;
-use crate::run::reader::{CheckpointReader, Decoded};
+use crate::run::reader::{CheckpointReader, Decoded, pin_unread};
 use crate::state::Checkpoint;
 use crate::store::{Directory, RANKS, of_rank};
 
@@ -35,6 +35,8 @@ struct Candidate {
     is_behind: bool,
     /// True if no newer one was ever tried: none is damaged, and none is aside.
     is_newest: bool,
+    /// A newer one that a member could not read: it may be whole.
+    unread: Option<u64>,
     table: Table,
     manifest: Manifest,
 }
@@ -46,6 +48,8 @@ struct Search {
     newest: Option<u64>,
     /// The tables that are damaged, and those with damaged parts.
     skipped: Vec<Skipped>,
+    /// Those of them that the system did not give, newest first: they may be whole.
+    unread: Vec<u64>,
     /// True if only one generation is wanted.
     is_exact: bool,
     /// True if there are newer ones than that.
@@ -56,8 +60,11 @@ struct Search {
 #[derive(Serialize, Deserialize)]
 enum Found {
     Whole,
-    /// Its part is broken for good.
-    Damaged(String),
+    /// Its part is broken for good, or the system does not give it.
+    Damaged {
+        why: String,
+        is_unread: bool,
+    },
 }
 
 impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
@@ -92,7 +99,12 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 None => Vec::new(),
             };
             let changed = changes.react(&self.path, &config_differences);
-            let loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
+            let mut loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
+            if loaded.as_ref().is_err_and(Error::is_unread) {
+                // A device or a server may have failed once.
+                bytes = 0;
+                loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
+            }
             // A member whose outputs are gone is an error of all, before any of them is cut.
             let loaded = loaded.and_then(|decoded| {
                 let age = match candidate.is_behind {
@@ -101,23 +113,31 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                     // One that is damaged or aside may count on what is cut, and may come back.
                     false => Age::Older,
                 };
-                self.part.outputs().check(&decoded.outputs, generation, age).map(|()| decoded)
+                self.part.outputs().check(&decoded.outputs, generation, age)?;
+                match candidate.unread {
+                    Some(newer) => refuse_to_cut(&decoded.outputs, newer).map(|()| decoded),
+                    None => Ok(decoded),
+                }
             });
             let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));
             let (mine, own) = match loaded {
                 Ok(decoded) => (Ok((Some(decoded), Found::Whole)), None),
                 Err(error) if error.is_damage() => {
-                    (Ok((None, Found::Damaged(error.to_string()))), Some(error))
+                    let found = Found::Damaged { why: error.to_string(), is_unread: error.is_unread() };
+                    (Ok((None, found)), Some(error))
                 }
                 Err(error) => (Err(error), None),
             };
             let ((decoded, _), found) = self.calls.gather_about(mine, |(_, found)| match found {
                 Found::Whole => Found::Whole,
-                Found::Damaged(why) => Found::Damaged(why.clone()),
+                Found::Damaged { why, is_unread } => {
+                    Found::Damaged { why: why.clone(), is_unread: *is_unread }
+                }
             })?;
+            let is_unread = found.iter().any(|found| matches!(found, Found::Damaged { is_unread: true, .. }));
             let damage = found.into_iter().enumerate().find_map(|(rank, found)| match found {
                 Found::Whole => None,
-                Found::Damaged(why) => Some((rank, why)),
+                Found::Damaged { why, .. } => Some((rank, why)),
             });
             let Some((rank, why)) = damage else {
                 let Some(Decoded { state, differences, outputs }) = decoded else {
@@ -143,7 +163,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 return Err(error);
             }
             if let Ok(Some(search)) = &mut search {
-                search.skip(generation, Error::Member { rank, why, may_pass: false });
+                search.skip(generation, Error::Member { rank, why, may_pass: false }, is_unread);
             }
             tried.push(Skipped { generation, error });
         }
@@ -155,6 +175,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let newest = search.newest;
             if !search.is_exact {
                 let (reader, saver) = root.halves();
+                pin_unread(reader.home(), &search.unread);
                 reader.look_for_missing(newest);
                 report.missing = reader.missing_generation();
                 if let Some(writer) = saver.settled_writer() {
@@ -221,21 +242,26 @@ impl Search {
             left = vec![generation];
         }
         let has_newer = exact.is_some() && exact < newest;
-        Ok(Search { left, newest, skipped: Vec::new(), is_exact: exact.is_some(), has_newer })
+        let (skipped, unread) = (Vec::new(), Vec::new());
+        Ok(Search { left, newest, skipped, unread, is_exact: exact.is_some(), has_newer })
     }
 
     /// Returns the next table that is whole; `None` if there is no generation at all.
     fn next(&mut self, root: &mut Checkpointer<Table>) -> Result<Option<Candidate>, Error> {
         let (reader, saver) = root.halves();
         while let Some(generation) = self.left.pop() {
-            match reader.read(generation, &mut ArrayPool::default) {
+            let mut read = reader.read(generation, &mut ArrayPool::default);
+            if read.as_ref().is_err_and(Error::is_unread) {
+                read = reader.read(generation, &mut ArrayPool::default);
+            }
+            match read {
                 Ok((decoded, _)) if decoded.state.shards.len() != decoded.state.size => {
                     let (path, part) = (reader.home().location(generation), "table".to_owned());
                     let why = "it does not have one part for each process".to_owned();
                     let error = Error::Damaged { path, part, why };
                     match self.is_exact {
                         true => return Err(error),
-                        false => self.skip(generation, error),
+                        false => self.skip(generation, error, false),
                     }
                 }
                 Ok((decoded, container)) => {
@@ -245,9 +271,13 @@ impl Search {
                     let (table, manifest) = (*decoded.state, container.manifest().clone());
                     let is_behind = self.is_exact && self.has_newer;
                     let is_newest = saver.settled_writer().is_none_or(|writer| writer.last() <= generation);
-                    return Ok(Some(Candidate { generation, is_behind, is_newest, table, manifest }));
+                    let unread = self.unread.first().copied();
+                    return Ok(Some(Candidate { generation, is_behind, is_newest, unread, table, manifest }));
                 }
-                Err(error) if error.is_damage() && !self.is_exact => self.skip(generation, error),
+                Err(error) if error.is_damage() && !self.is_exact => {
+                    let is_unread = error.is_unread();
+                    self.skip(generation, error, is_unread);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -261,7 +291,7 @@ impl Search {
     }
 
     /// Passes over a generation, with a warning.
-    fn skip(&mut self, generation: u64, error: Error) {
+    fn skip(&mut self, generation: u64, error: Error, is_unread: bool) {
         let next = if self.left.is_empty() {
             "and there is none before it"
         } else {
@@ -269,5 +299,6 @@ impl Search {
         };
         warn(format!("generation {generation} of the group cannot be used, {next}: {error}"));
         self.skipped.push(Skipped { generation, error });
+        self.unread.extend(is_unread.then_some(generation));
     }
 }

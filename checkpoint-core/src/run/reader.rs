@@ -427,25 +427,12 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.missing
     }
 
-    /// Pins the generations that the last load passed over because the system could not read them:
-    /// they may be whole, and the next saves would remove them. Returns the newest of them.
+    /// Pins the generations that the last load passed over because the system could not read them.
+    /// Returns the newest of them.
     pub(crate) fn keep_unread(&self) -> Option<u64> {
         let unread = self.skipped().iter().filter(|skipped| skipped.error.is_unread());
         let unread: Vec<u64> = unread.map(|skipped| skipped.generation).collect();
-        for generation in &unread {
-            let path = self.home.location(*generation);
-            let path = path.display();
-            match self.home.pin(*generation) {
-                Ok(()) => warn(format!(
-                    "{path} could not be read and may be whole: it is pinned, so that no save removes it; see `ckpt \
-                     verify`, and remove the pin with `ckpt unpin` if it is lost"
-                )),
-                Err(error) => warn(format!(
-                    "{path} could not be read and may be whole, and it could not be pinned, so that later saves remove \
-                     it: {error}"
-                )),
-            }
-        }
+        pin_unread(&*self.home, &unread);
         unread.into_iter().max()
     }
 
@@ -992,6 +979,25 @@ const MOST_LISTINGS: u32 = 100;
 /// listing.
 fn is_stale(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StaleNetworkFileHandle)
+}
+
+/// Pins generations that the system could not read: they may be whole, and the next saves would
+/// remove them.
+pub(crate) fn pin_unread(home: &dyn Home, generations: &[u64]) {
+    for generation in generations {
+        let path = home.location(*generation);
+        let path = path.display();
+        match home.pin(*generation) {
+            Ok(()) => warn(format!(
+                "{path} could not be read and may be whole: it is pinned, so that no save removes it; see `ckpt \
+                 verify`, and remove the pin with `ckpt unpin` if it is lost"
+            )),
+            Err(error) => warn(format!(
+                "{path} could not be read and may be whole, and it could not be pinned, so that later saves remove \
+                 it: {error}"
+            )),
+        }
+    }
 }
 
 fn is_vanished(error: &Error) -> bool {

@@ -149,6 +149,29 @@ fn a_passing_failure_of_one_member_takes_none_back() {
 }
 
 #[test]
+fn a_generation_that_a_member_could_not_read_is_not_removed() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    super::saved(path, 2, 5);
+    run(2, |member| {
+        let disk = FaultyDisk::default();
+        let rank = member.rank();
+        let builder = Checkpointer::<Vec<u64>>::builder(path).disk(Arc::new(disk.clone()));
+        let mut group = builder.open_group(member).unwrap();
+        // Once, it is read again.
+        disk.be_unread("00000000000000000005.ckpt", usize::from(rank == 1));
+        assert_eq!(group.load().unwrap(), Some(state(rank, 5)));
+        disk.be_unread("00000000000000000005.ckpt", if rank == 1 { usize::MAX } else { 0 });
+        assert_eq!(group.load().unwrap(), Some(state(rank, 4)));
+        disk.be_unread("", 0);
+        for step in 6..12 {
+            group.save(&state(rank, step)).unwrap();
+        }
+        assert_eq!(group.load_generation(5).unwrap(), state(rank, 5));
+    });
+}
+
+#[test]
 fn a_refused_save_leaves_no_parts() {
     let parent = tempfile::tempdir().unwrap();
     let path = &parent.path().join("run.ckpt");
