@@ -208,9 +208,11 @@ impl Scopes {
         }
         let is_begun = !frames.is_empty();
         if is_begun {
-            self.stack.calls = calls;
             let of_run = self.checkpoints.outputs();
-            of_run.promise(of_run.in_parts(frames.iter().flat_map(|frame| frame.lengths.iter())));
+            let counted = of_run.in_parts(frames.iter().flat_map(|frame| frame.lengths.iter()));
+            let unread = self.checkpoints.last_load().and_then(|load| load.unread().first().copied());
+            of_run.promise(counted, unread)?;
+            self.stack.calls = calls;
             self.restored = frames;
             self.calls = Calls::Kept;
         }

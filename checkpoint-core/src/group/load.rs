@@ -21,7 +21,7 @@ use crate::base::warnings::warn;
 use crate::container::Manifest;
 use crate::error::{Error, Skipped};
 use crate::outcome::LoadReport;
-use crate::outputs::{Age, refuse_to_cut};
+use crate::outputs::{self, Age};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{CheckpointReader, Decoded, pin_unread};
 use crate::state::Checkpoint;
@@ -114,10 +114,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                     false => Age::Older,
                 };
                 self.part.outputs().check(&decoded.outputs, generation, age)?;
-                match candidate.unread {
-                    Some(newer) => refuse_to_cut(&decoded.outputs, newer).map(|()| decoded),
-                    None => Ok(decoded),
-                }
+                outputs::refuse_to_cut(outputs::counts(&decoded.outputs), candidate.unread)?;
+                Ok(decoded)
             });
             let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));
             let (mine, own) = match loaded {

@@ -183,7 +183,7 @@ fn condition(
         let file = match subject.open(generation) {
             Ok(file) => file,
             Err(error) if subject.was_removed(generation, &error)? => continue,
-            Err(error) if error.is_damage() => {
+            Err(error) if error.is_damage() && !error.is_unread() => {
                 condition.insert(generation, Err(error.to_string()));
                 continue;
             }
@@ -193,7 +193,7 @@ fn condition(
         if !stamp::is_marked(file.manifest()) && whole < last {
             let (_, errors) = verdict(&subject.home.location(generation), Ok(file), subject.protection);
             for error in errors {
-                if !error.is_damage() {
+                if !error.is_damage() || error.is_unread() {
                     return Err(error);
                 }
                 found = found.and_then(|_| Err(error.to_string()));
@@ -225,5 +225,36 @@ fn remove_file(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::writing("remove", path, error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::Checkpointer;
+    use crate::store::faults::FaultyDisk;
+
+    #[test]
+    fn nothing_is_pruned_while_a_generation_cannot_be_read() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run.ckpt");
+        let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(5).open().unwrap();
+        for state in 1..=5 {
+            checkpoints.save(&state).unwrap();
+        }
+        drop(checkpoints);
+        let disk = FaultyDisk::default();
+        let home: Arc<dyn Home> = Arc::new(Directory::new(&path, Arc::new(disk.clone())));
+        let prune = || prune_in(&home, &Protection::new(), Some(Retention::newest(NonZeroUsize::MIN)), false);
+        disk.be_unread("00000000000000000005.ckpt", usize::MAX);
+        let error = prune().unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert_eq!(home.generations().unwrap(), [1, 2, 3, 4, 5]);
+        disk.be_unread("", 0);
+        prune().unwrap();
+        assert_eq!(home.generations().unwrap(), [5]);
     }
 }

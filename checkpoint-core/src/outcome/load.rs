@@ -40,4 +40,10 @@ impl LoadReport {
     pub fn generation(&self) -> u64 {
         self.manifest.generation()
     }
+
+    /// The skipped generations that the system did not give, newest first. They may be whole.
+    pub(crate) fn unread(&self) -> Vec<u64> {
+        let unread = self.skipped.iter().filter(|skipped| skipped.error.is_unread());
+        unread.map(|skipped| skipped.generation).collect()
+    }
 }

@@ -24,8 +24,8 @@ pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
 pub(crate) use self::of_run::saving_part;
 pub(crate) use self::of_run::{
-    Counted, Found, Lengths, OfRun, abandon, acknowledge, leave_open, loading, refuse_to_cut, resolve,
-    saving, sync_all,
+    Counted, Found, Lengths, OfRun, abandon, acknowledge, counts, leave_open, loading, refuse_to_cut,
+    resolve, saving, sync_all,
 };
 use self::stored::Stored;
 pub(crate) use self::value::Age;
@@ -88,8 +88,9 @@ pub(crate) const NAME: &str = "Appended";
 ///   a rewind, or of an older generation in the place of a damaged one: `chain.csv.cut-at-300` has
 ///   what came behind the first 300 bytes.
 /// - **A second name keeps its bytes.** Where the file has a second name (a hard link), as in a backup
-///   by `cp -al`, a copy of the bytes that count takes its place before it is cut or gone on with,
-///   with a warning. So a load in either directory leaves the file of the other as it is.
+///   by `cp -al`, a copy of the bytes that count takes its place before a run cuts it or goes on
+///   with it, with a warning. So a load in either directory leaves the file of the other as it is.
+///   The copy needs room beside the file, where it is `chain.csv.checkpoint-copy` until it is whole.
 /// - **Looking changes nothing.** A value from a [`CheckpointReader`](crate::CheckpointReader), or
 ///   from a generation that is not the newest, refuses to be written to. That of an older generation
 ///   can be written to once it was saved, or once

@@ -266,13 +266,24 @@ pub(crate) fn resolve(found: &Found, path: &Path) {
     found.iter().filter_map(Weak::upgrade).for_each(|value| value.resolve(path.parent()));
 }
 
-/// Refuses a state with outputs while a newer generation, which could not be read, may count on
-/// more bytes of their files. A load of that one, once it can be read, must find them.
-pub(crate) fn refuse_to_cut(found: &Found, newer: u64) -> Result<(), Error> {
-    let output = found.iter().filter_map(Weak::upgrade).find_map(|value| value.of_run());
-    output.map_or(Ok(()), |(path, counted)| {
-        Err(Error::Output { path, counted, fault: OutputFault::NewerUnread { generation: newer } })
-    })
+/// Refuses a state with outputs, given by their paths and counts, if a newer generation could not be
+/// read: it may count on more bytes of their files, and a load of it, once it can be read, must find
+/// them.
+pub(crate) fn refuse_to_cut(
+    mut counts: impl Iterator<Item = (PathBuf, u64)>,
+    unread: Option<u64>,
+) -> Result<(), Error> {
+    match (unread, counts.next()) {
+        (Some(generation), Some((path, counted))) => {
+            Err(Error::Output { path, counted, fault: OutputFault::NewerUnread { generation } })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The paths and the counts of the outputs of a state that their run has checked.
+pub(crate) fn counts(found: &Found) -> impl Iterator<Item = (PathBuf, u64)> {
+    found.iter().filter_map(Weak::upgrade).filter_map(|value| value.of_run())
 }
 
 fn lock<S>(mutex: &Mutex<S>) -> MutexGuard<'_, S> {
@@ -442,11 +453,14 @@ impl OfRun {
         counts.map(|(path, length)| self.without_value(directory.join(path), *length)).collect()
     }
 
-    /// Notes that the newest checkpoint counts on these, also before they are decoded.
+    /// Notes that the newest checkpoint counts on these, also before they are decoded. Refuses them if
+    /// a newer generation could not be read, as [`refuse_to_cut`] does.
     #[cfg(feature = "scopes")]
-    pub(crate) fn promise(&self, counted: Vec<Counted>) {
+    pub(crate) fn promise(&self, counted: Vec<Counted>, unread: Option<u64>) -> Result<(), Error> {
+        refuse_to_cut(counted.iter().map(|counted| (counted.path.clone(), counted.length)), unread)?;
         let newest = &mut lock(&self.promised).newest;
         counted.into_iter().for_each(|Counted { path, length, .. }| add(newest, path, length));
+        Ok(())
     }
 
     fn without_value(self: &Arc<Self>, path: PathBuf, length: u64) -> Counted {

@@ -34,7 +34,7 @@ use crate::run::configuration::ConfigChanges;
 use crate::run::finished::{Finished, Removal};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::read_back::ReadBack;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::{CheckpointReader, pin_unread};
 use crate::run::save::{self, Failure, Order, Output};
 use crate::run::saver::Saver;
 use crate::run::stamp::Stamp;
@@ -263,18 +263,17 @@ impl<T: Checkpoint> Checkpointer<T> {
                 }
             }
         }
-        let unread = self.reader.keep_unread();
         if loaded.is_some()
             && let Some(generation) = self.reader.last_load().map(LoadReport::generation)
         {
+            let unread = self.reader.last_load().map(LoadReport::unread).unwrap_or_default();
+            pin_unread(self.reader.home(), &unread);
             self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.
             let age = self.age_of(generation);
             let found = self.reader.take_outputs();
             self.outputs.check(&found, generation, age)?;
-            if let Some(newer) = unread {
-                outputs::refuse_to_cut(&found, newer)?;
-            }
+            outputs::refuse_to_cut(outputs::counts(&found), unread.first().copied())?;
             self.outputs.open(&found)?;
         }
         // A load that was refused is none.

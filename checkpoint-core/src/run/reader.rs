@@ -2,6 +2,7 @@
 
 mod field;
 mod matching;
+mod missing;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use self::missing::pin_unread;
 use crate::arrays::{ArrayPool, ArraySource};
 use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
@@ -18,7 +20,6 @@ use crate::codec::Forms;
 use crate::container::{self, Arrays, Config, Container, GROUP, Manifest, Metadata, Refusal, Source};
 use crate::error::{Error, Skipped};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
-use crate::history::History;
 use crate::outcome::LoadReport;
 use crate::outputs::{self, Found};
 use crate::run::options::{Options, reading_options};
@@ -413,71 +414,6 @@ impl<T: Checkpoint> CheckpointReader<T> {
             Some(report) if self.passed_over.is_empty() => &report.skipped,
             _ => &self.passed_over,
         }
-    }
-
-    /// Returns the newest generation that the history of the directory records, or that this
-    /// program saved there, where a load, or the opening of a
-    /// [`Checkpointer`](crate::Checkpointer), found only older ones, or none at all.
-    ///
-    /// It was lost: the directory was copied by a program that does not know of running saves (use
-    /// [`inspect::copy`](crate::inspect::copy)), or files were removed. The log has a warning of
-    /// it.
-    #[must_use]
-    pub fn missing_generation(&self) -> Option<u64> {
-        self.missing
-    }
-
-    /// Pins the generations that the last load passed over because the system could not read them.
-    /// Returns the newest of them.
-    pub(crate) fn keep_unread(&self) -> Option<u64> {
-        let unread = self.skipped().iter().filter(|skipped| skipped.error.is_unread());
-        let unread: Vec<u64> = unread.map(|skipped| skipped.generation).collect();
-        pin_unread(&*self.home, &unread);
-        unread.into_iter().max()
-    }
-
-    /// Tells the newest generation that this program saved there, which an older copy of the
-    /// directory, put in its place, does not know.
-    pub(crate) fn has_saved(&mut self, generation: Option<u64>) {
-        self.saved = generation;
-    }
-
-    /// Warns, once, if the history records a save after the newest existing generation, or this
-    /// program made one.
-    pub(crate) fn look_for_missing(&mut self, newest: Option<u64>) {
-        let known = self.missing.take();
-        // The history is long, and tells nothing new while generations come and none is missing.
-        let is_settled =
-            known.is_none() && self.seen.is_some_and(|seen| newest >= Some(seen)) && newest >= self.saved;
-        self.seen = newest.or(self.seen);
-        if is_settled {
-            return;
-        }
-        let saved = History::last_saved(&*self.home).max(self.saved);
-        let Some(generation) = saved.filter(|saved| Some(*saved) > newest) else { return };
-        // A rewind set it aside.
-        if self.home.set_aside().is_ok_and(|aside| aside.contains(&generation)) {
-            return;
-        }
-        // A program may have saved it after the directory was listed.
-        if self.home.generations().is_ok_and(|there| there.last() >= Some(&generation)) {
-            return;
-        }
-        self.missing = Some(generation);
-        if known.is_some() {
-            return;
-        }
-        let (what, then) = match newest {
-            Some(newest) => {
-                (format!("no checkpoint newer than generation {newest}"), "goes on from an older one")
-            }
-            None => ("no checkpoints".to_owned(), "starts afresh"),
-        };
-        warn(format!(
-            "{} has {what}, and its history says that there were some, up to generation {generation}: if it is a copy, \
-             make it again with `ckpt copy`; the program {then}",
-            self.path().display()
-        ));
     }
 
     /// Returns the existing generations, oldest first.
@@ -979,25 +915,6 @@ const MOST_LISTINGS: u32 = 100;
 /// listing.
 fn is_stale(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StaleNetworkFileHandle)
-}
-
-/// Pins generations that the system could not read: they may be whole, and the next saves would
-/// remove them.
-pub(crate) fn pin_unread(home: &dyn Home, generations: &[u64]) {
-    for generation in generations {
-        let path = home.location(*generation);
-        let path = path.display();
-        match home.pin(*generation) {
-            Ok(()) => warn(format!(
-                "{path} could not be read and may be whole: it is pinned, so that no save removes it; see `ckpt \
-                 verify`, and remove the pin with `ckpt unpin` if it is lost"
-            )),
-            Err(error) => warn(format!(
-                "{path} could not be read and may be whole, and it could not be pinned, so that later saves remove \
-                 it: {error}"
-            )),
-        }
-    }
 }
 
 fn is_vanished(error: &Error) -> bool {

@@ -3,10 +3,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::Appended;
 use crate::outcome::Signal;
 use crate::schedule::Schedule;
 use crate::store::faults::{EIO, Fault, FaultyDisk};
+use crate::{Appended, OutputFault};
 
 const SELDOM: Duration = Duration::from_secs(3600);
 
@@ -212,4 +212,32 @@ fn a_failed_save_leaves_the_outputs_that_are_kept() {
         }
     }
     assert!(failed > 2, "{failed}");
+}
+
+#[test]
+fn no_output_of_a_scope_is_cut_while_a_newer_state_is_unread() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<Appended>("outer").unwrap();
+    let mut log = Appended::at(&csv);
+    for line in ["one\n", "two\n"] {
+        log.write_all(line.as_bytes()).unwrap();
+        outer.save(&log).unwrap();
+    }
+    drop((outer, log));
+    drop(scopes);
+
+    let disk = FaultyDisk::default();
+    let mut scopes = Scopes::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+    disk.be_unread("00000000000000000002.ckpt", usize::MAX);
+    let error = scopes.restore().unwrap_err();
+    assert!(
+        matches!(error, Error::Output { fault: OutputFault::NewerUnread { generation: 2 }, .. }),
+        "{error}"
+    );
+    disk.be_unread("", 0);
+    assert!(scopes.restore().unwrap());
+    let log = scopes.enter::<Appended>("outer").unwrap().restored().unwrap();
+    assert_eq!((log.len(), fs::read_to_string(&csv).unwrap().as_str()), (8, "one\ntwo\n"));
 }
