@@ -280,7 +280,6 @@ impl Writer {
         }
         self.last = self.last.max(generations.last().copied().unwrap_or(0));
         self.learn(generations);
-        self.saved = self.saved.filter(|saved| *saved <= generation);
         let newer: Vec<u64> =
             self.known.range(generation..).copied().filter(|newer| *newer > generation).collect();
         for newer in newer.into_iter().rev() {
@@ -324,6 +323,7 @@ impl Writer {
 
     /// Forgets a generation that is gone.
     fn forget(&mut self, generation: u64) {
+        self.saved = self.saved.filter(|saved| *saved != generation);
         self.known.remove(&generation);
         self.lasting.remove(&generation);
         self.damaged.remove(&generation);
