@@ -7,14 +7,14 @@
 //! that finds a mark does the same: all that were there before have ended. The lock of a process that
 //! is killed ends with it.
 //!
-//! A process that looks if it is alone, and then shares the lock, has it not for a moment. So only
-//! one at a time joins or leaves: the one that has the turn, which is the lock of another folder.
+//! Between looking if it is alone and sharing the lock, a process has no lock for a moment. So only one
+//! process at a time joins or leaves: the one that has the turn, which is the lock of another folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::builder::Workshop;
 use crate::base::warnings::warn;
@@ -99,10 +99,17 @@ impl Users {
     }
 }
 
-/// The right to join or to leave, which one process has at a time.
+/// The right to join or to leave, which one process has at a time, for a moment. So nothing is told
+/// of the wait.
 fn turn(path: &Path, access: Access, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
-    let waiting = Claiming { wait: PATIENCE, ..claiming.clone() };
-    Guard::take(&RealDisk::with(access), &path.join(TURN), &waiting)
+    let claiming = Claiming { wait: Duration::ZERO, ..claiming.clone() };
+    let (disk, path, begun) = (RealDisk::with(access), path.join(TURN), Instant::now());
+    loop {
+        match Guard::take(&disk, &path, &claiming) {
+            Err(Error::InUse { .. }) if begun.elapsed() < PATIENCE => {}
+            taken => return taken,
+        }
+    }
 }
 
 /// The lock of the folder, if no process has it.
