@@ -1,5 +1,5 @@
-//! A file with a second name (a hard link), as in a backup, is never cut or begun to be appended
-//! to: a copy takes its place.
+//! A file with a second name (a hard link), as in a backup, is never cut, and no run begins to append
+//! to it: a copy takes its place.
 
 use std::io;
 use std::sync::atomic::Ordering;
