@@ -84,7 +84,9 @@ pub use store::{Access, Metric};
 #[doc(hidden)]
 pub mod home {
     pub use crate::container::{Memory, Source};
-    pub use crate::store::name::{generation_and_epoch, of_generation_in, of_pin, pinned};
+    pub use crate::store::name::{
+        ACCEPTED, RANKS, generation_and_epoch, of_generation_in, of_pin, of_rank, pinned, rank as rank_of,
+    };
     pub use crate::store::place::is_url;
     pub use crate::store::{Claim, Claiming, Draft, Files, Guard, Home, Lock, Log, Published, Sealed};
 

@@ -31,6 +31,9 @@ use crate::place::{Listing, Place};
 /// The attempts to claim, where others claim too.
 const ATTEMPTS: u32 = 100;
 
+/// The holder of a place where no attempt succeeds.
+const AGAIN_AND_AGAIN: &str = "other programs, which start again and again";
+
 /// The removals that are sent together.
 const TOGETHER: usize = 64;
 
@@ -49,6 +52,24 @@ impl Claimed {
     fn text(&self) -> String {
         format!("process {} on {} (run {})", self.process, self.host, self.run)
     }
+
+    fn bytes(&self) -> io::Result<Bytes> {
+        Ok(serde_json::to_vec(self)?.into())
+    }
+}
+
+/// The outcome of an attempt to create a claim.
+enum Created {
+    Ours,
+    /// The claim of another run, in words.
+    Others(String),
+    /// There is none, or there is none any more.
+    Nothing,
+}
+
+/// A claim of this epoch in words, if its text can be read.
+fn described(claimed: Option<Claimed>, epoch: u64) -> String {
+    claimed.map_or_else(|| format!("the run of epoch {epoch}"), |claimed| claimed.text())
 }
 
 /// One run at a place.
@@ -56,6 +77,8 @@ impl Claimed {
 pub(crate) struct Session {
     pub(crate) place: Arc<Place>,
     me: Claimed,
+    /// The number of the job, in the place of a member of a group.
+    job: Option<u64>,
     state: Mutex<State>,
 }
 
@@ -107,9 +130,9 @@ impl Session {
         taken_over(&self.place.path, by)
     }
 
-    /// Claims the next epoch. `used` is the highest number that this run may have used.
-    fn claim(&self, used: u64) -> Result<(), Error> {
-        let path = |key: &Path| self.place.location(key);
+    /// Claims the next epoch, or `at_least` this one. `used` is the highest number that this run may
+    /// have used.
+    fn claim(&self, used: u64, at_least: u64) -> Result<(), Error> {
         for attempt in 0..ATTEMPTS {
             let listing = self.list()?;
             let highest = listing.last_claim();
@@ -124,37 +147,23 @@ impl Session {
                     // A later run removed it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(source) => {
-                        return Err(not_read("read", &path(&self.place.claim_key(highest)), source));
+                        let location = self.place.location(&self.place.claim_key(highest));
+                        return Err(not_read("read", &location, source));
                     }
                 }
             }
-            let epoch = highest.checked_add(1).ok_or_else(|| {
+            let epoch = highest.max(at_least.saturating_sub(1)).checked_add(1).ok_or_else(|| {
                 invalid_setting(
                     format!("the place {}", self.place.path.display()),
                     "it has a claim of the greatest possible number: use another prefix",
                 )
             })?;
-            let key = self.place.claim_key(epoch);
-            let failed = |source| not_written("claim", &path(&key), source);
-            let bytes = Bytes::from(serde_json::to_vec(&claimed).map_err(|error| failed(error.into()))?);
-            let created = self.place.create(&key, bytes.clone()).map_err(failed)?;
-            if let Err(error) = created {
-                // An answer may be lost, and a conflict may be over: the object tells.
-                match self.read(epoch) {
-                    Ok(Some(found)) if found.run == self.me.run && found.last == claimed.last => {}
-                    Ok(_) => continue,
-                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-                        if !matches!(error, object_store::Error::AlreadyExists { .. }) {
-                            return Err(failed(crate::place::failed(error)));
-                        }
-                        std::thread::sleep(Duration::from_millis(5 << attempt.min(7)));
-                        continue;
-                    }
-                    Err(_) => return Err(failed(crate::place::failed(error))),
-                }
+            match self.create(epoch, &claimed, attempt)? {
+                Created::Ours => {}
+                Created::Others(_) | Created::Nothing => continue,
             }
             if mine == 0 {
-                self.probe(&key, bytes)?;
+                self.probe(epoch, &claimed)?;
             } else {
                 // While this claim was on its way, a later run may have begun and removed all below
                 // its own: then the name was free, and means nothing.
@@ -171,7 +180,56 @@ impl Session {
             (state.epoch, state.known) = (epoch, claimed.last);
             return Ok(());
         }
-        Err(taken_over(&self.place.path, "other programs, which start again and again".to_owned()))
+        Err(taken_over(&self.place.path, AGAIN_AND_AGAIN.to_owned()))
+    }
+
+    /// Claims the place of a member of a group for a job. The job has its number from its claim of
+    /// the root, which it made before: so a job with a higher number came later, in whatever order
+    /// the members of both claim.
+    fn claim_for(&self, job: u64) -> Result<(), Error> {
+        for attempt in 0..ATTEMPTS {
+            let listing = self.list()?;
+            let highest = listing.last_claim();
+            if highest > job {
+                return Err(self.taken(self.holder(highest)));
+            }
+            let claimed = Claimed { last: listing.last(), ..self.me.clone() };
+            match self.create(job, &claimed, attempt)? {
+                Created::Ours => {
+                    let mut state = self.state();
+                    (state.epoch, state.known) = (job, claimed.last);
+                    return Ok(());
+                }
+                Created::Others(by) => return Err(self.taken(by)),
+                Created::Nothing => {}
+            }
+        }
+        Err(taken_over(&self.place.path, AGAIN_AND_AGAIN.to_owned()))
+    }
+
+    /// Creates a claim where there is none.
+    fn create(&self, epoch: u64, claimed: &Claimed, attempt: u32) -> Result<Created, Error> {
+        let key = self.place.claim_key(epoch);
+        let failed = |source| not_written("claim", &self.place.location(&key), source);
+        let created = self.place.create(&key, claimed.bytes().map_err(failed)?).map_err(failed)?;
+        let Err(error) = created else { return Ok(Created::Ours) };
+        // An answer may be lost, and a conflict may be over: the object tells.
+        let is_ours = |found: &Claimed| {
+            // An earlier attempt for the same job may have come late.
+            found.run == self.me.run && (self.job.is_some() || found.last == claimed.last)
+        };
+        match self.read(epoch) {
+            Ok(Some(found)) if is_ours(&found) => Ok(Created::Ours),
+            Ok(found) => Ok(Created::Others(described(found, epoch))),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                if !matches!(error, object_store::Error::AlreadyExists { .. }) {
+                    return Err(failed(crate::place::failed(error)));
+                }
+                std::thread::sleep(Duration::from_millis(5 << attempt.min(7)));
+                Ok(Created::Nothing)
+            }
+            Err(_) => Err(failed(crate::place::failed(error))),
+        }
     }
 
     /// Adopts a claim above that of this run, if it is its own: its answer was lost.
@@ -182,15 +240,15 @@ impl Session {
                 (state.epoch, state.known) = (highest, claimed.last);
                 Ok(())
             }
-            Ok(Some(claimed)) => Err(self.taken(claimed.text())),
-            _ => Err(self.taken(format!("the run of epoch {highest}"))),
+            found => Err(self.taken(described(found.ok().flatten(), highest))),
         }
     }
 
     /// Checks that the server refuses to create what exists: no claim means anything otherwise.
-    fn probe(&self, key: &Path, bytes: Bytes) -> Result<(), Error> {
-        let failed = |source| not_written("claim", &self.place.location(key), source);
-        match self.place.create(key, bytes).map_err(failed)? {
+    fn probe(&self, epoch: u64, claimed: &Claimed) -> Result<(), Error> {
+        let key = self.place.claim_key(epoch);
+        let failed = |source| not_written("claim", &self.place.location(&key), source);
+        match self.place.create(&key, claimed.bytes().map_err(failed)?).map_err(failed)? {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(())
             }
@@ -214,14 +272,25 @@ impl Session {
     }
 
     fn holder(&self, epoch: u64) -> String {
-        match self.read(epoch) {
-            Ok(Some(claimed)) => claimed.text(),
-            _ => format!("the run of epoch {epoch}"),
+        described(self.read(epoch).ok().flatten(), epoch)
+    }
+
+    /// Ends the writing of an object.
+    ///
+    /// A part of a group needs no look: it counts by the table, and the root is looked at after that.
+    /// Whoever claims the place of a member has claimed the root before.
+    pub(crate) fn written(&self, generation: (u64, u64), length: u64) -> Result<(), Error> {
+        match self.job {
+            Some(_) => {
+                self.place.note(generation, length);
+                Ok(())
+            }
+            None => self.look_after(generation, length),
         }
     }
 
     /// Ends a save: it counts if no other run claimed the place before.
-    pub(crate) fn look_after(&self, generation: (u64, u64), length: u64) -> Result<(), Error> {
+    fn look_after(&self, generation: (u64, u64), length: u64) -> Result<(), Error> {
         let listing = self.list()?;
         let highest = listing.last_claim();
         if highest > self.epoch() {
@@ -268,6 +337,11 @@ impl Session {
 }
 
 impl State {
+    /// True if an object is to be removed, and its turn has come.
+    fn is_removal_due(&self) -> bool {
+        self.removed.values().any(|removal| removal.at <= self.removals)
+    }
+
     /// True for an object of a former run that came after this one had claimed the place. Such a run
     /// finds the claim once its object is there, so no program was told that it counts. Others, as
     /// those without an epoch, a user has put there.
@@ -318,8 +392,12 @@ impl ObjectClaim {
             run
         });
         let me = Claimed { run, host: host(), process: std::process::id(), last: 0 };
-        let session = Arc::new(Session { place: Arc::clone(place), me, state: Mutex::default() });
-        session.claim(0)?;
+        let job = claiming.job;
+        let session = Arc::new(Session { place: Arc::clone(place), me, job, state: Mutex::default() });
+        match job {
+            Some(job) => session.claim_for(job)?,
+            None => session.claim(0, 0)?,
+        }
         // What was there before the claim is in this listing: the run begins after it.
         let listing = session.list()?;
         let epoch = session.epoch();
@@ -346,17 +424,26 @@ impl ObjectClaim {
     /// Then the claim does not stand any more. An object that could not be removed before is left
     /// out until its turn comes. An error means that one is still there.
     fn flush(&mut self) -> io::Result<()> {
+        if !self.session.state().is_removal_due() {
+            self.bytes = 0;
+            return Ok(());
+        }
+        let listing = self.session.place.list()?;
+        self.flush_by(&listing)
+    }
+
+    /// Does that by a listing that was just made.
+    fn flush_by(&mut self, listing: &Listing) -> io::Result<()> {
         let place = &self.session.place;
         self.bytes = 0;
         let now = {
             let mut state = self.session.state();
-            if !state.removed.values().any(|removal| removal.at <= state.removals) {
+            if !state.is_removal_due() {
                 return Ok(());
             }
             state.removals += 1;
             state.removals - 1
         };
-        let listing = place.list()?;
         let highest = listing.last_claim();
         if highest > self.session.epoch() && self.session.check_is_mine(highest).is_err() {
             self.session.state().removed.clear();
@@ -463,11 +550,37 @@ impl Claim for ObjectClaim {
         &self.home
     }
 
+    fn job(&self) -> Option<u64> {
+        Some(self.session.epoch())
+    }
+
+    fn raise_job(&mut self, at_least: u64) -> Result<(), Error> {
+        if self.session.epoch() >= at_least {
+            return Ok(());
+        }
+        self.session.claim(self.session.state_known(), at_least)
+    }
+
+    /// The listing at the end of a save serves for the removals after it.
+    fn settle(&mut self) -> Result<Vec<u64>, Error> {
+        let place = Arc::clone(&self.session.place);
+        let unlisted = |source| not_read("list", &place.path, source);
+        let listing = if self.session.has_just_listed() { place.known() } else { place.list() };
+        if let Err(why) = self.flush_by(&listing.map_err(unlisted)?) {
+            self.warn(&why);
+        }
+        match &self.session.state().taken_by {
+            Some(by) => Err(taken_over(&place.path, by.clone())),
+            None => Ok(place.known().map_err(unlisted)?.numbers()),
+        }
+    }
+
     fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
         self.session.lists(false);
         let known = self.session.state_known();
-        if generation > known.saturating_add(1) {
-            self.session.claim(generation - 1)?;
+        // The number of a part counts for nothing without its table.
+        if self.session.job.is_none() && generation > known.saturating_add(1) {
+            self.session.claim(generation - 1, 0)?;
         }
         Ok(Box::new(ObjectDraft::new(&self.session, generation)))
     }

@@ -170,8 +170,7 @@ impl Sealed for ObjectDraft {
     fn publish(mut self: Box<Self>) -> Published {
         let outcome = self.commit().map_err(|source| not_written("publish", &self.location, source));
         let is_there = outcome.is_ok();
-        let outcome =
-            outcome.and_then(|()| self.session.look_after((self.generation, self.epoch), self.length));
+        let outcome = outcome.and_then(|()| self.session.written((self.generation, self.epoch), self.length));
         Published { is_there, outcome }
     }
 }

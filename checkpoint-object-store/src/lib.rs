@@ -231,6 +231,26 @@ impl Home for ObjectHome {
         generations.iter().copied().filter(|generation| pins.contains(generation)).collect()
     }
 
+    fn member(&self, rank: usize) -> Result<Arc<dyn Home>, Error> {
+        Ok(Arc::new(ObjectHome { place: Arc::new(self.place.member(rank)), session: None }))
+    }
+
+    fn members(&self) -> Result<Vec<usize>, Error> {
+        self.place.members().map_err(|source| not_read("list", &self.place.path, source))
+    }
+
+    fn is_accepted(&self) -> io::Result<bool> {
+        Ok(self.place.known()?.is_accepted)
+    }
+
+    fn note_accepted(&self, is_accepted: bool, _durable: bool) -> io::Result<()> {
+        self.place.note_accepted(is_accepted)
+    }
+
+    fn last_job(&self) -> Result<u64, Error> {
+        Ok(self.list()?.last_claim())
+    }
+
     fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
         Ok(Box::new(ObjectClaim::take(&self.place, claiming)?))
     }

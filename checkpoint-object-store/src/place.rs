@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use checkpointed::home::{generation_and_epoch, of_generation_in, of_pin, pinned};
+use checkpointed::home::{
+    ACCEPTED, RANKS, generation_and_epoch, of_generation_in, of_pin, of_rank, pinned, rank_of,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 
 use crate::runtime::Runtime;
 
@@ -38,8 +41,10 @@ pub(crate) struct Place {
     /// The URL, for messages.
     pub(crate) path: PathBuf,
     pub(crate) settings: Settings,
-    pub(crate) runtime: Runtime,
+    pub(crate) runtime: Arc<Runtime>,
     listed: Mutex<Listed>,
+    /// True once it is known that the members of a group have their places inside.
+    has_members: AtomicBool,
 }
 
 /// The last listing, as far as is known.
@@ -59,6 +64,8 @@ pub(crate) struct Listing {
     pub(crate) generations: BTreeMap<(u64, u64), u64>,
     pub(crate) pins: BTreeSet<u64>,
     pub(crate) claims: BTreeSet<u64>,
+    /// True if a group has accepted a part that was saved here.
+    pub(crate) is_accepted: bool,
 }
 
 impl Listing {
@@ -91,7 +98,33 @@ impl Place {
         path: PathBuf,
         settings: Settings,
     ) -> io::Result<Place> {
-        Ok(Place { store, prefix, path, settings, runtime: Runtime::start()?, listed: Mutex::default() })
+        let runtime = Arc::new(Runtime::start()?);
+        Ok(Place { store, prefix, path, settings, runtime, listed: Mutex::default(), has_members: false.into() })
+    }
+
+    /// The place of a member of a group, inside this one.
+    pub(crate) fn member(&self, rank: usize) -> Place {
+        self.has_members.store(true, Ordering::Relaxed);
+        let name = of_rank(rank);
+        Place {
+            store: Arc::clone(&self.store),
+            prefix: self.prefix.clone().join(RANKS).join(name.as_str()),
+            path: self.path.join(RANKS).join(name),
+            settings: self.settings.clone(),
+            runtime: Arc::clone(&self.runtime),
+            listed: Mutex::default(),
+            has_members: false.into(),
+        }
+    }
+
+    /// The ranks that have places inside this one, lowest first.
+    pub(crate) fn members(&self) -> io::Result<Vec<usize>> {
+        let (store, ranks) = (Arc::clone(&self.store), self.prefix.clone().join(RANKS));
+        let found =
+            self.short(async move { store.list_with_delimiter(Some(&ranks)).await })?.map_err(failed)?;
+        let names = found.common_prefixes.iter().filter_map(|prefix| prefix.filename());
+        let ranks: BTreeSet<usize> = names.filter_map(|name| rank_of(OsStr::new(name))).collect();
+        Ok(ranks.into_iter().collect())
     }
 
     pub(crate) fn key(&self, generation: u64, epoch: u64) -> Path {
@@ -130,16 +163,52 @@ impl Place {
         })
     }
 
-    /// Lists the objects: one request for each thousand.
+    /// The objects under the prefix; `None` where the members of a group have theirs there too.
+    fn list_all(&self) -> io::Result<Option<Vec<ObjectMeta>>> {
+        let (store, prefix) = (Arc::clone(&self.store), self.prefix.clone());
+        let ranks = prefix.clone().join(RANKS);
+        let objects = self.short(async move {
+            let (mut listed, mut objects) = (store.list(Some(&prefix)), Vec::new());
+            while let Some(object) = listed.try_next().await? {
+                if object.location.prefix_matches(&ranks) {
+                    return Ok(None);
+                }
+                objects.push(object);
+            }
+            Ok(Some(objects))
+        });
+        objects?.map_err(failed)
+    }
+
+    /// The objects under the prefix without those of members: the generations, and then the claims.
+    /// So no claim is missing that was there when the generations were listed.
+    fn list_own(&self) -> io::Result<Vec<ObjectMeta>> {
+        let (store, prefix) = (Arc::clone(&self.store), self.prefix.clone());
+        let claims = prefix.clone().join(CLAIMS);
+        let objects = self.short(async move {
+            let mut objects = store.list_with_delimiter(Some(&prefix)).await?.objects;
+            objects.extend(store.list(Some(&claims)).try_collect::<Vec<_>>().await?);
+            Ok(objects)
+        });
+        objects?.map_err(failed)
+    }
+
+    /// Lists the objects: one request for each thousand, and one more for the claims where the
+    /// members of a group have places inside.
     pub(crate) fn list(&self) -> io::Result<Listing> {
         let begun = {
             let mut listed = self.listed();
             listed.begun += 1;
             listed.begun
         };
-        let (store, prefix) = (Arc::clone(&self.store), self.prefix.clone());
-        let objects: Vec<_> =
-            self.short(async move { store.list(Some(&prefix)).try_collect().await })?.map_err(failed)?;
+        let all = if self.has_members.load(Ordering::Relaxed) { None } else { self.list_all()? };
+        let objects = match all {
+            Some(objects) => objects,
+            None => {
+                self.has_members.store(true, Ordering::Relaxed);
+                self.list_own()?
+            }
+        };
         let mut listing = Listing::default();
         for object in objects {
             let Some(parts) = object.location.prefix_match(&self.prefix) else { continue };
@@ -151,6 +220,7 @@ impl Place {
                         listing.generations.insert(found, object.size);
                     }
                     listing.pins.extend(pinned(name));
+                    listing.is_accepted |= name == OsStr::new(ACCEPTED);
                 }
                 [folder, claim] if folder.as_ref() == CLAIMS => {
                     let epoch = claim.as_ref().parse().ok();
@@ -173,14 +243,40 @@ impl Place {
         known.map_or_else(|| self.list(), Ok)
     }
 
-    /// Forgets an object that was removed.
-    pub(crate) fn forget(&self, generation: (u64, u64)) {
+    /// Changes the last listing, as the objects have changed since.
+    fn correct(&self, change: impl FnOnce(&mut Listing)) {
         let mut listed = self.listed();
         listed.begun += 1;
         listed.kept = listed.begun;
         if let Some(listing) = &mut listed.listing {
-            listing.generations.remove(&generation);
+            change(listing);
         }
+    }
+
+    /// Forgets an object that was removed.
+    pub(crate) fn forget(&self, generation: (u64, u64)) {
+        self.correct(|listing| {
+            listing.generations.remove(&generation);
+        });
+    }
+
+    /// Notes an object that was written, and its length.
+    pub(crate) fn note(&self, generation: (u64, u64), length: u64) {
+        self.correct(|listing| {
+            listing.generations.insert(generation, length);
+        });
+    }
+
+    /// Notes that the group has accepted a part, or takes the note away.
+    pub(crate) fn note_accepted(&self, is_accepted: bool) -> io::Result<()> {
+        let key = self.prefix.clone().join(ACCEPTED);
+        match is_accepted {
+            true if self.known()?.is_accepted => return Ok(()),
+            true => self.put(&key, Bytes::new())?,
+            false => self.remove_one(key)?,
+        }
+        self.correct(|listing| listing.is_accepted = is_accepted);
+        Ok(())
     }
 
     /// Writes an object. An existing one is replaced.

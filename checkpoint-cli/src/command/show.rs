@@ -194,7 +194,7 @@ fn short(value: f64) -> String {
 pub(crate) fn open(path: &Path, protection: &Protection) -> Result<File, Failure> {
     if let Some(InStore { home, generation }) = place::checkpoint(path)? {
         return match generation {
-            Some(generation) => Ok(File::open_in(&*home, generation, protection)?),
+            Some(generation) => Ok(File::open_in(&home, generation, protection)?),
             None => newest(path, protection, 0)?.ok_or_else(|| Failure::NoCheckpoint(path.to_owned())),
         };
     }

@@ -5,17 +5,16 @@
 //! each member marks its directory, durably, before it acknowledges the first generation.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::warnings::warn;
-use crate::store::{ACCEPTED, Disk};
+use crate::store::{ACCEPTED, Home};
 
 /// The mark of one rank's directory.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    disk: Arc<dyn Disk>,
-    directory: PathBuf,
+    home: Arc<dyn Home>,
     /// True to wait until the mark is on the disk.
     durable: bool,
     /// True if this program knows that the mark is there.
@@ -23,17 +22,18 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    pub(super) fn of(directory: &Path, disk: Arc<dyn Disk>, durable: bool) -> Accepted {
-        Accepted { disk, directory: directory.to_owned(), durable, is_made: false }
+    pub(super) fn of(home: Arc<dyn Home>, durable: bool) -> Accepted {
+        Accepted { home, durable, is_made: false }
     }
 
+    /// The path of the mark, for messages.
     fn path(&self) -> PathBuf {
-        self.directory.join(ACCEPTED)
+        self.home.path().join(ACCEPTED)
     }
 
     /// True if the directory has the mark.
-    pub(super) fn is_there(&self) -> bool {
-        self.disk.exists(&self.path())
+    pub(super) fn is_there(&self) -> io::Result<bool> {
+        self.home.is_accepted()
     }
 
     /// Makes the mark, once. A failure fails no save: the next one tries again.
@@ -41,13 +41,7 @@ impl Accepted {
         if self.is_made {
             return;
         }
-        let made = match self.disk.create_small(&self.path(), b"") {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            // A power cut may have come between the mark of an earlier run and its sync.
-            _ if self.durable => self.disk.sync_directory(&self.directory),
-            _ => Ok(()),
-        };
-        match made {
+        match self.home.note_accepted(true, self.durable) {
             Ok(()) => self.is_made = true,
             Err(error) => warn(format!(
                 "{} cannot be created, the next save tries again: without it, a loss of the directory of rank 0 may look \
@@ -59,15 +53,16 @@ impl Accepted {
 
     /// Removes the mark of parts that a user has removed: the group starts afresh.
     pub(super) fn clear(&mut self) {
-        if !self.is_there() {
-            return;
-        }
-        match self.disk.remove(&self.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => warn(format!(
+        let cleared = match self.is_there() {
+            Ok(false) => return,
+            Ok(true) => self.home.note_accepted(false, self.durable),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = cleared {
+            warn(format!(
                 "{} cannot be removed, remove it: a job that is killed before its first save may not start again: {error}",
                 self.path().display()
-            )),
-            _ => {}
+            ));
         }
     }
 }

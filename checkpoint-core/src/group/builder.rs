@@ -1,5 +1,6 @@
 //! Opens a checkpoint directory for a group.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{name_of, program_of};
 use crate::state::Checkpoint;
-use crate::store::{Claiming, RANKS, of_rank};
+use crate::store::{Claiming, Home};
 use crate::tree;
 
 /// The message of a member when the group opens a directory. That of rank 0 counts for all.
@@ -28,11 +29,18 @@ struct Word {
     exit_codes: (u8, u8),
     /// True if there are tables, whole or not, or if rewinds set some aside.
     has_tables: bool,
+    /// The number of this job, from rank 0, where the place has no locks.
+    job: Option<u64>,
+    /// The highest number of a job that has claimed the place of this member.
+    last_job: u64,
 }
 
 /// The table's part of an open directory.
 struct Table0<T> {
     builder: Builder<T>,
+    /// The place of the group, and that of this member in it.
+    home: Arc<dyn Home>,
+    of_rank: Arc<dyn Home>,
     root: Option<Checkpointer<Table>>,
     leftovers: Leftovers,
 }
@@ -74,7 +82,7 @@ impl<T: Checkpoint> Builder<T> {
         let _warnings = warnings.enter();
         // The table comes first: a second job is refused before any of its members writes.
         let table = self.open_table(&calls, begun);
-        let word = table.and_then(|table| {
+        let word = table.and_then(|mut table| {
             let word = table.word()?;
             Ok((table, word))
         });
@@ -83,8 +91,10 @@ impl<T: Checkpoint> Builder<T> {
             background: word.background,
             exit_codes: word.exit_codes,
             has_tables: word.has_tables,
+            job: word.job,
+            last_job: word.last_job,
         })?;
-        let (Table0 { builder, root, leftovers }, _) = opened;
+        let (Table0 { builder, home, of_rank, mut root, leftovers }, _) = opened;
         if let Some(other_rank) = words.iter().position(|word| word.state != words[0].state) {
             let call = |rank: usize| format!("`open_group` for {}", words[rank].state);
             return Err(Error::CallsDiffer {
@@ -94,22 +104,26 @@ impl<T: Checkpoint> Builder<T> {
                 other_call: call(other_rank),
             });
         }
-        let path = builder.path()?;
+        let path = home.path().to_owned();
         let rank = calls.rank();
-        let of_rank = path.join(RANKS).join(of_rank(rank));
-        let part = builder.clone().for_part(&of_rank, !calls.is_first()).open_at(begun);
         let [first, ..] = &words[..] else { return Err(calls.lost("it has no members")) };
         let has_tables = first.has_tables;
+        let highest = words.iter().map(|word| word.last_job).max().unwrap_or(0);
+        let job = raised(&mut calls, &mut root, first.job, highest)?;
+        let part = builder.clone().for_part(Arc::clone(&of_rank), !calls.is_first(), job).open_at(begun);
         let durable = builder.options().claiming().durable;
-        let mut accepted = Accepted::of(&of_rank, builder.opened_disk(), durable);
+        let mut accepted = Accepted::of(Arc::clone(&of_rank), durable);
         let part = part.and_then(|part| {
             let newest = part.generations()?.last().copied();
-            Ok((part, newest))
+            let own = if has_tables { None } else { newest };
+            let is_accepted = own.is_some() && accepted.is_there().map_err(|source| {
+                Error::io("read", of_rank.path(), source)
+            })?;
+            Ok((part, newest, own.filter(|_| is_accepted)))
         });
         // A group that has lost its tables does not start afresh: its next save would remove the
         // parts of all members.
-        let ((part, newest), all) = calls.gather_about(part, |(_, newest)| {
-            let own = newest.filter(|_| !has_tables && accepted.is_there());
+        let ((part, newest, _), all) = calls.gather_about(part, |(_, _, own)| {
             let own = own.map(|newest| (rank, newest));
             let mut found = if has_tables { Vec::new() } else { leftovers.accepted.clone() };
             found.extend(own);
@@ -132,8 +146,8 @@ impl<T: Checkpoint> Builder<T> {
             calls,
             Opened {
                 path,
-                disk: builder.opened_disk(),
                 builder,
+                home,
                 root,
                 leftovers,
                 part,
@@ -152,23 +166,61 @@ impl<T: Checkpoint> Builder<T> {
         }
         let builder = self.with_environment()?;
         builder.not_for_groups()?;
+        let home = builder.home()?;
+        let of_rank = home.member(calls.rank())?;
         // A source of chance that fails is found here, and not at the first save.
-        let path = builder.path()?;
-        random(&mut [0]).map_err(|source| Error::io("draw a random name for", &path, source))?;
+        random(&mut [0]).map_err(|source| Error::io("draw a random name for", home.path(), source))?;
         if !calls.is_first() {
-            return Ok(Table0 { builder, root: None, leftovers: Leftovers::default() });
+            return Ok(Table0 { builder, home, of_rank, root: None, leftovers: Leftovers::default() });
         }
         let root = builder.clone().of::<Table, Checkpointer<Table>>().for_table();
-        let root = root.open_at(begun)?;
+        let mut root = root.open_at(begun)?;
+        let places = Leftovers::places(&*home, calls.size())?;
+        let mut job = root.halves().1.writer()?.job();
+        for (_, place) in &places {
+            let last_job = place.last_job()?;
+            job = raise(&mut root, job, last_job)?;
+        }
         // The leftovers of a larger group are no reason to wait.
-        let claiming = Claiming { wait: std::time::Duration::ZERO, ..builder.options().claiming() };
-        let leftovers = Leftovers::find(root.path(), calls.size(), &builder.opened_disk(), &claiming)?;
-        Ok(Table0 { builder, root: Some(root), leftovers })
+        let claiming = Claiming { wait: std::time::Duration::ZERO, job, ..builder.options().claiming() };
+        let leftovers = Leftovers::find(places, &claiming)?;
+        Ok(Table0 { builder, home, of_rank, root: Some(root), leftovers })
     }
 }
 
+/// Gives the job a number above all that the places of the members know, and tells all members.
+///
+/// Only a job that has lost the claims of its root has a lower one, or one that another has taken
+/// over by now: then this is an error.
+fn raised<G: Group>(
+    calls: &mut Calls<G>,
+    root: &mut Option<Checkpointer<Table>>,
+    job: Option<u64>,
+    highest: u64,
+) -> Result<Option<u64>, Error> {
+    if job.is_none_or(|job| job > highest) {
+        return Ok(job);
+    }
+    let raised = root.as_mut().map(|root| raise(root, job, highest)).transpose();
+    let all = calls.gather(raised.map(Option::flatten))?;
+    Ok(all.into_iter().next().flatten())
+}
+
+/// Gives the claim on the root a number above this one, where it has numbers.
+fn raise(
+    root: &mut Checkpointer<Table>,
+    job: Option<u64>,
+    above: u64,
+) -> Result<Option<u64>, Error> {
+    let writer = root.halves().1.writer()?;
+    if job.is_some_and(|job| job <= above) {
+        writer.raise_job(above.saturating_add(1))?;
+    }
+    Ok(writer.job())
+}
+
 impl<T: Checkpoint> Table0<T> {
-    fn word(&self) -> Result<Word, Error> {
+    fn word(&mut self) -> Result<Word, Error> {
         let program = program_of::<T>()?;
         if !self.builder.options().protection.can_open() && tree::is_sharded(program.schema()) {
             return Err(Error::InvalidSetting {
@@ -181,8 +233,9 @@ impl<T: Checkpoint> Table0<T> {
         let form = blake3::hash(&schema).to_hex();
         let state = format!("`{}` (form {})", name_of::<T>(program.schema()), &form[..8]);
         let ExitCodes { requeue, halted } = self.builder.exit_codes_in_environment()?;
-        let mut has_tables = false;
-        if let Some(root) = &self.root {
+        let (mut has_tables, mut job) = (false, None);
+        if let Some(root) = &mut self.root {
+            job = root.halves().1.writer()?.job();
             has_tables = !root.generations()?.is_empty() || !root.reader().home().rewound()?.is_empty();
         }
         Ok(Word {
@@ -190,6 +243,8 @@ impl<T: Checkpoint> Table0<T> {
             background: self.builder.is_background(),
             exit_codes: (requeue, halted),
             has_tables,
+            job,
+            last_job: self.of_rank.last_job()?,
         })
     }
 }

@@ -26,7 +26,7 @@ use crate::run::checkpointer::Checkpointer;
 use crate::run::finished::Finished;
 use crate::schedule::Due;
 use crate::state::Checkpoint;
-use crate::store::{Disk, Metric};
+use crate::store::{Home, Metric};
 
 /// Saves the states of all members of a [`Group`] as one checkpoint, and loads the same one on all
 /// of them.
@@ -73,9 +73,9 @@ pub struct GroupCheckpointer<T: Checkpoint, G: Group> {
     /// The mark of this member's directory.
     pub(super) accepted: Accepted,
     pub(super) path: PathBuf,
-    /// The settings, to open the parts of other members for reading.
     pub(super) builder: Builder<T>,
-    pub(super) disk: Arc<dyn Disk>,
+    /// The place of the group, to open the parts of other members for reading.
+    pub(super) home: Arc<dyn Home>,
     pub(super) warnings: Warnings,
     background: bool,
     exit_codes: ExitCodes,
@@ -96,7 +96,7 @@ pub struct GroupCheckpointer<T: Checkpoint, G: Group> {
 pub(super) struct Opened<T: Checkpoint> {
     pub(super) path: PathBuf,
     pub(super) builder: Builder<T>,
-    pub(super) disk: Arc<dyn Disk>,
+    pub(super) home: Arc<dyn Home>,
     pub(super) root: Option<Checkpointer<Table>>,
     pub(super) leftovers: Leftovers,
     pub(super) part: Checkpointer<T>,
@@ -122,7 +122,7 @@ struct Look {
 
 impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     pub(super) fn new(calls: Calls<G>, opened: Opened<T>) -> GroupCheckpointer<T, G> {
-        let Opened { path, builder, disk, root, leftovers, part, accepted, background, exit_codes } = opened;
+        let Opened { path, builder, home, root, leftovers, part, accepted, background, exit_codes } = opened;
         part.outputs().is_part();
         GroupCheckpointer {
             calls,
@@ -134,7 +134,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             path,
             warnings: builder.options().warnings.clone(),
             builder,
-            disk,
+            home,
             background,
             exit_codes,
             stop: None,

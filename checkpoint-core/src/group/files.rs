@@ -2,6 +2,7 @@
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,14 +15,16 @@ use crate::container::{Container, ContainerWriter, GROUP, Manifest, STATE};
 use crate::error::Error;
 use crate::run::reader;
 use crate::seal::Protection;
-use crate::store::{Directory, Disk as _, Home as _, RANKS, RealDisk, of_rank};
+use crate::store::{Directory, Disk as _, Home, RANKS, RealDisk, of_rank};
 use crate::tree::{self, Asked, BlockData, File, ShardedValue};
 
 /// The parts of a checkpoint that a group saved.
 #[derive(Debug)]
 pub struct GroupFile {
-    /// The directory of the group.
-    directory: PathBuf,
+    /// The place of the group.
+    home: Arc<dyn Home>,
+    /// True for a directory of this machine, whose files are opened by their paths.
+    is_directory: bool,
     /// The manifest of the table.
     manifest: Manifest,
     protection: Protection,
@@ -81,8 +84,12 @@ impl GroupFile {
             shape: [&array.shape[..], &array.inner].concat(),
             blocks: array.blocks.iter().filter(|block| !block.extent.contains(&0)).count(),
         });
+        let home = file.home().cloned();
+        let is_directory = home.is_none();
+        let directory = || Arc::new(Directory::new(path.parent().unwrap_or(path), Arc::new(RealDisk::default())));
         Ok(Some(GroupFile {
-            directory: path.parent().unwrap_or(path).to_owned(),
+            home: home.unwrap_or_else(|| directory()),
+            is_directory,
             manifest: file.manifest().clone(),
             protection: protection.clone(),
             arrays: arrays.collect(),
@@ -112,9 +119,8 @@ impl GroupFile {
     /// The path of the part of a process.
     #[must_use]
     pub fn path_of(&self, rank: usize) -> PathBuf {
-        let directory = self.directory.join(RANKS).join(of_rank(rank));
-        Directory::new(&directory, std::sync::Arc::new(RealDisk::default()))
-            .location(self.manifest.generation())
+        let place = self.home.member(rank).map(|member| member.location(self.manifest.generation()));
+        place.unwrap_or_else(|_| self.home.path().join(RANKS).join(of_rank(rank)))
     }
 
     /// Opens the part of a process, which must be the one that the table describes.
@@ -122,7 +128,10 @@ impl GroupFile {
     /// # Errors
     /// As [`File::open`], and [`Error::Damaged`] if the part is of another save.
     pub fn part(&self, rank: usize) -> Result<File, Error> {
-        let file = File::open(self.path_of(rank), &self.protection)?;
+        let file = match self.is_directory {
+            true => File::open(self.path_of(rank), &self.protection)?,
+            false => File::open_in(&self.home.member(rank)?, self.manifest.generation(), &self.protection)?,
+        };
         self.table.check(file.path(), rank, file.container())?;
         Ok(file)
     }
@@ -168,7 +177,7 @@ impl GroupFile {
         };
         assembly.writer.finish(&bytes, manifest).map_err(failed)?;
         let source = RealDisk::default().open(temporary.path()).map_err(failed)?;
-        let path = self.directory.join(format!("generation {}", self.manifest.generation()));
+        let path = self.home.path().join(format!("generation {}", self.manifest.generation()));
         let container = Container::open(source, &[]).map_err(|refusal| Error::refused(&path, refusal))?;
         Ok(File::of(&path, container))
     }

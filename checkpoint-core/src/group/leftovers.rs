@@ -1,15 +1,13 @@
 //! The directories of ranks that a larger group left.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::accepted::Accepted;
 use crate::base::warnings::warn;
 use crate::container::Compression;
 use crate::error::Error;
 use crate::seal::Protection;
-use crate::store::{Claiming, Directory, Disk, Home, RANKS, Retention, Settings, Writer, of_rank, rank_of};
+use crate::store::{Claiming, Home, Retention, Settings, Writer};
 
 /// The parts of ranks that are no more. Rank 0 removes them with the tables that need them.
 #[derive(Debug, Default)]
@@ -22,26 +20,20 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    /// Finds the directories beside those of a group of this size.
-    pub(super) fn find(
-        path: &Path,
-        size: usize,
-        disk: &Arc<dyn Disk>,
-        claiming: &Claiming,
-    ) -> Result<Leftovers, Error> {
-        let ranks = path.join(RANKS);
-        let names = match disk.list(&ranks) {
-            Ok(names) => names,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Leftovers::default()),
-            Err(source) => return Err(Error::io("list", &ranks, source)),
-        };
+    /// The places of the ranks that a group of this size does not have.
+    pub(super) fn places(root: &dyn Home, size: usize) -> Result<Vec<(usize, Arc<dyn Home>)>, Error> {
+        let ranks = root.members()?.into_iter().filter(|rank| *rank >= size);
+        ranks.map(|rank| Ok((rank, root.member(rank)?))).collect()
+    }
+
+    /// Finds the parts in these places.
+    pub(super) fn find(places: Vec<(usize, Arc<dyn Home>)>, claiming: &Claiming) -> Result<Leftovers, Error> {
         let mut leftovers = Leftovers::default();
-        for rank in names.iter().filter_map(|name| rank_of(name)).filter(|rank| *rank >= size) {
-            let path = ranks.join(of_rank(rank));
-            let directory = Directory::new(&path, Arc::clone(disk));
-            let Some(newest) = directory.generations()?.pop() else { continue };
+        for (rank, home) in places {
+            let Some(newest) = home.generations()?.pop() else { continue };
             leftovers.highest = leftovers.highest.max(newest);
-            if Accepted::of(&path, Arc::clone(disk), claiming.durable).is_there() {
+            let is_accepted = home.is_accepted().map_err(|source| Error::io("read", home.path(), source))?;
+            if is_accepted {
                 leftovers.accepted.push((rank, newest));
             }
             let settings = Settings {
@@ -50,11 +42,11 @@ impl Leftovers {
                 protection: Protection::new(),
                 is_part: true,
             };
-            match Writer::open(&directory, settings, claiming) {
+            match Writer::open(&*home, settings, claiming) {
                 Ok(writer) => leftovers.writers.push(writer),
                 Err(error) => warn(format!(
                     "the parts of rank {rank}, which this group does not have, stay in {}: {error}",
-                    path.display()
+                    home.path().display()
                 )),
             }
         }

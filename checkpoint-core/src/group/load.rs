@@ -7,7 +7,6 @@
 //! gather  a verdict: all accept it; or all go to the next older one, if a part is damaged for good
 //! ```
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +24,6 @@ use crate::outputs::{self, Age};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{CheckpointReader, Decoded, pin_unread};
 use crate::state::Checkpoint;
-use crate::store::{Directory, RANKS, of_rank};
 
 /// A generation that all members are to try.
 #[derive(Clone, Serialize, Deserialize)]
@@ -196,18 +194,22 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     ) -> Result<Decoded<T>, Error> {
         let Candidate { generation, table, .. } = candidate;
         let own = self.calls.rank();
+        let is_whole = table.size == self.calls.size();
         let mut open = |rank: usize| {
             let other;
             let reader = if rank == own {
                 self.part.reader()
             } else {
-                let path = self.path.join(RANKS).join(of_rank(rank));
-                let home = Arc::new(Directory::new(&path, Arc::clone(&self.disk)));
+                let home = self.home.member(rank)?;
                 let protection = self.builder.options().protection.clone().at_least(0);
                 other = CheckpointReader::<T>::new(home, protection)?;
                 &other
             };
-            let container = reader.container(*generation)?;
+            let container = match is_whole && rank == own {
+                true => reader.container(*generation)?,
+                // Only pieces of it are read, and each is verified with what is around it.
+                false => reader.container_in_few_reads(*generation)?,
+            };
             let path = reader.home().location(*generation);
             table.check(&path, rank, &container)?;
             *bytes += container.length();

@@ -221,7 +221,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         let mut contents = Contents::default();
         if self.builder.options().protection.can_open() {
             let reader = self.part.reader();
-            let container = reader.container(generation)?;
+            let container = reader.container_in_few_reads(generation)?;
             shard.manifest_crc32 = Some(container.manifest_crc32());
             contents = blocks::of(&reader.home().location(generation), container)?;
         }
@@ -352,11 +352,12 @@ fn commit(
 /// tables rewinds set aside, and those that this program knows of.
 ///
 /// So a rewind moves tables alone, and a part that a table needs is in its place wherever the table
-/// is.
+/// is: also one that retention has given up, and that the place has not removed yet.
 fn kept(root: &mut Checkpointer<Table>) -> Option<BTreeSet<u64>> {
-    let mut listed = root.generations().ok()?;
-    listed.extend(root.halves().0.home().rewound().ok()?);
-    let mut kept = root.halves().1.settled_writer()?.known().clone();
-    kept.extend(listed);
+    let rewound = root.halves().0.home().rewound().ok()?;
+    let writer = root.halves().1.settled_writer()?;
+    let there = writer.settle().ok()?;
+    let mut kept = writer.known().clone();
+    kept.extend(there.into_iter().chain(rewound));
     Some(kept)
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::subject::Subject;
 use crate::base::warnings::warn;
-use crate::container::{GROUP, Manifest, SCOPES};
+use crate::container::{Container, GROUP, Manifest, SCOPES};
 use crate::error::Error;
+#[cfg(feature = "group")]
+use crate::group::GroupFile;
 use crate::history::{self, Event, History};
 use crate::run::stamp;
 use crate::seal::Protection;
@@ -17,6 +19,8 @@ use crate::store::{
     self, Directory, Disk, Home, Keeping, Metrics, RANKS, RealDisk, Retention, RewoundFile, absolute, name,
     rank_of,
 };
+#[cfg(feature = "group")]
+use crate::tree::File;
 
 /// The content of a checkpoint directory.
 #[derive(Clone, Debug)]
@@ -233,19 +237,38 @@ fn generations(
     let reader = subject.reader()?;
     let mut generations = Vec::new();
     for generation in numbers {
+        let path = subject.home.location(generation);
         let (manifest, length) = match reader.container_as_listed(generation) {
             Err(Error::NoSuchGeneration { .. }) => continue,
-            Ok(container) => (Ok(container.manifest().clone()), container.length()),
+            Ok(container) => {
+                let (manifest, table) = (container.manifest().clone(), container.length());
+                // The files of a directory are looked at instead.
+                let parts = if subject.directory.is_some() { 0 } else { parts_of_table(&path, container) };
+                (Ok(manifest), table + parts)
+            }
             Err(error) => (Err(Arc::new(error)), reader.length(generation).unwrap_or_default()),
         };
         let (stall, total) = costs.get(&generation).copied().unzip();
         let parts = parts.iter().map(|part| length_of(&part.location(generation)));
         let bytes = length + parts.sum::<u64>();
-        let path = subject.home.location(generation);
         let kept = Vec::new();
         generations.push(GenerationOverview { generation, path, bytes, manifest, stall, total, kept });
     }
     Ok(generations)
+}
+
+/// The length of the parts of a group's checkpoint, as its table has them; 0 of any other.
+fn parts_of_table(path: &Path, container: Container) -> u64 {
+    #[cfg(feature = "group")]
+    {
+        let group = GroupFile::of(&File::of(path, container), &Protection::new()).ok().flatten();
+        group.map_or(0, |group| group.costs().map(|cost| cost.bytes).sum())
+    }
+    #[cfg(not(feature = "group"))]
+    {
+        let _ = (path, container);
+        0
+    }
 }
 
 fn mark_pinned(generations: &mut [GenerationOverview], pinned: &BTreeSet<u64>) {

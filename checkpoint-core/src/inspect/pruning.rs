@@ -6,14 +6,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::overview::{GenerationOverview, Overview, SetAside, kept, overview_of, part_directories};
+use super::overview::{GenerationOverview, Overview, SetAside, kept, overview_of};
 use super::subject::Subject;
+use super::transfer::claim_member;
 use super::verification::verdict;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::run::stamp;
 use crate::seal::Protection;
-use crate::store::{Claiming, Directory, Home, Keeping, Retention, absolute};
+use crate::store::{Claim, Claiming, Home, Keeping, Retention, absolute};
 
 /// The generations that a retention keeps, and those that it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub fn prune_in(
 }
 
 fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: bool) -> Result<Pruning, Error> {
-    let Subject { home, directory, protection } = subject;
+    let Subject { home, protection, .. } = subject;
     // This comes first, because the claim would create a missing directory, or take a place over.
     let seen = overview_of(subject)?;
     let Some(retention) = retention.or_else(|| seen.retention.clone()) else {
@@ -156,9 +157,8 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
         }
         claim.sync()?;
         // The table is gone, and nothing refers to the parts of the group any more.
-        let parts = directory.as_deref().map(part_directories).transpose()?.unwrap_or_default();
-        for part in parts {
-            remove_parts(&part, &claiming, &removed)?;
+        for rank in home.members()? {
+            remove_parts(&mut **claim, &*home.member(rank)?, &claiming, &removed)?;
         }
     }
     removed.extend(aside);
@@ -206,13 +206,18 @@ fn condition(
 }
 
 /// Removes the parts of generations that went, of one process of a group.
-fn remove_parts(part: &Directory, claiming: &Claiming, removed: &[Pruned]) -> Result<(), Error> {
-    let there = removed.iter().map(|pruned| pruned.generation).filter(|generation| part.has(*generation));
-    let there: Vec<u64> = there.collect();
+fn remove_parts(
+    root: &mut dyn Claim,
+    part: &dyn Home,
+    claiming: &Claiming,
+    removed: &[Pruned],
+) -> Result<(), Error> {
+    let mut there = part.generations()?;
+    there.retain(|generation| removed.iter().any(|pruned| pruned.generation == *generation));
     if there.is_empty() {
         return Ok(());
     }
-    let mut claim = part.claim(claiming)?;
+    let mut claim = claim_member(root, part, claiming)?;
     for generation in there {
         let path = part.location(generation);
         claim.remove_at_once(generation).map_err(|source| Error::writing("remove", &path, source))?;
@@ -235,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::Checkpointer;
+    use crate::store::Directory;
     use crate::store::faults::FaultyDisk;
 
     #[test]

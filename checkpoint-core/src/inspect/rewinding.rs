@@ -94,7 +94,7 @@ pub(super) fn parts_elsewhere(
         return Ok(Vec::new());
     }
     #[cfg(feature = "group")]
-    return crate::group::check_parts(path, (file, container), disk, protection);
+    return crate::group::check_parts(&Directory::new(path, Arc::clone(disk)), (file, container), protection);
     #[cfg(not(feature = "group"))]
     {
         let _ = (path, disk, protection);

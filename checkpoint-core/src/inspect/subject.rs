@@ -37,7 +37,7 @@ impl<'p> Subject<'p> {
     pub(super) fn open(&self, generation: u64) -> Result<File, Error> {
         match self.directory {
             Some(_) => File::open(self.home.location(generation), self.protection),
-            None => File::open_in(&*self.home, generation, self.protection),
+            None => File::open_in(&self.home, generation, self.protection),
         }
     }
 

@@ -9,7 +9,7 @@ use super::copying::{Copied, MOST_LISTINGS};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{
-    Claim, Claiming, CopyWay, Directory, Disk as _, Home, RANKS, RealDisk, absolute, name, temporary_name,
+    Claim, Claiming, CopyWay, Directory, Disk as _, Home, RealDisk, absolute, name, temporary_name,
 };
 
 /// The number of bytes that are read at a time.
@@ -25,23 +25,23 @@ const PIECE: usize = 1 << 20;
 ///
 /// The newest is copied first: after a copy that was interrupted, a restart there loads the newest
 /// of those that arrived, and the copy can only be repeated to another place. The history stays
-/// behind.
+/// behind. Of a checkpoint that a group saved, the parts are copied too, before its table.
 ///
 /// # Errors
 /// If there is no such directory, if the place has generations, or if it cannot be read or written.
-/// [`Error::InvalidSetting`] for the directory of a pipeline or of a group, which have directories
-/// inside, and for a place that a program has opened.
+/// [`Error::InvalidSetting`] for the directory of a pipeline, which has directories inside, and for a
+/// place that a program has opened.
 pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home, take_over: bool) -> Result<Copied, Error> {
     let from = absolute(from)?;
     let metadata = from.metadata().map_err(|source| Error::io("copy", &from, source))?;
     if !metadata.is_dir() {
         return Err(Error::NotADirectory { path: from });
     }
-    if [RANKS, name::STEPS].iter().any(|folder| from.join(folder).is_dir()) {
+    if from.join(name::STEPS).is_dir() {
         return Err(Error::InvalidSetting {
             setting: format!("the directory {} to copy from", from.display()),
-            why: "it is that of a pipeline or a group, which have directories inside, and only another directory can \
-                  have these: copy it to a directory",
+            why: "it is that of a pipeline, which has directories inside, and only another directory can have these: copy \
+                  it to a directory",
         });
     }
     transfer(&Directory::new(&from, Arc::new(RealDisk::default())), to, take_over)
@@ -96,7 +96,14 @@ fn transfer(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, E
                   and that program stops with an error; confirm that with --take-over, or choose another place",
         });
     }
-    let mut claim = to.claim(&Claiming { durable: true, ..Claiming::default() })?;
+    let claiming = Claiming { durable: true, ..Claiming::default() };
+    let mut claim = to.claim(&claiming)?;
+    let mut members = Vec::new();
+    for rank in from.members()? {
+        let place = to.member(rank)?;
+        let claim = claim_member(&mut *claim, &*place, &claiming)?;
+        members.push(Member { from: from.member(rank)?, to: place, claim });
+    }
     let mut there = BTreeSet::new();
     let mut no_files = BTreeSet::new();
     for _ in 0..MOST_LISTINGS {
@@ -105,19 +112,41 @@ fn transfer(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, E
             if there.contains(&generation) || no_files.contains(&generation) {
                 continue;
             }
+            // The parts come first: the table makes them a checkpoint. At the origin it goes first.
+            let (mut files, mut bytes) = (0, 0);
+            for Member { from, claim, .. } in &mut members {
+                if let Transferred::Whole(part) = transfer_one(&**from, &mut **claim, generation)? {
+                    (files, bytes) = (files + 1, bytes + part);
+                }
+            }
             match transfer_one(from, &mut *claim, generation)? {
-                Transferred::Whole(bytes) => {
+                Transferred::Whole(table) => {
                     there.insert(generation);
-                    copied.files += 1;
-                    copied.bytes += bytes;
+                    copied.files += 1 + files;
+                    copied.bytes += table + bytes;
                     copied.way = Some(CopyWay::Copied);
+                    continue;
                 }
                 Transferred::NoFile => drop(no_files.insert(generation)),
                 Transferred::Gone => has_all = false,
             }
+            for Member { to, claim, .. } in &mut members {
+                match claim.remove_at_once(generation) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(Error::writing("remove", &to.location(generation), error));
+                    }
+                    _ => {}
+                }
+            }
         }
         if has_all {
             copied.generations = there.into_iter().collect();
+            for Member { from, to, .. } in &members {
+                if from.is_accepted().map_err(|source| Error::io("read", from.path(), source))? {
+                    let noted = to.note_accepted(true, true);
+                    noted.map_err(|source| Error::writing("write", to.path(), source))?;
+                }
+            }
             for generation in from.pinned(&copied.generations) {
                 claim.home().pin(generation)?;
             }
@@ -126,6 +155,26 @@ fn transfer(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, E
     }
     let source = io::Error::other("generations change faster than they can be copied");
     Err(Error::io("copy", from.path(), source))
+}
+
+/// The places of one member of a group.
+struct Member {
+    from: Arc<dyn Home>,
+    to: Arc<dyn Home>,
+    claim: Box<dyn Claim>,
+}
+
+/// Claims the place of a member of a group, for the holder of the root.
+pub(super) fn claim_member(
+    root: &mut dyn Claim,
+    place: &dyn Home,
+    claiming: &Claiming,
+) -> Result<Box<dyn Claim>, Error> {
+    let last_job = place.last_job()?;
+    if root.job().is_some_and(|job| job <= last_job) {
+        root.raise_job(last_job.saturating_add(1))?;
+    }
+    place.claim(&Claiming { job: root.job(), ..claiming.clone() })
 }
 
 /// The outcome for one generation.

@@ -77,12 +77,14 @@ pub struct Builder<T, O = Checkpointer<T>> {
     stamp: Stamp,
     /// True for the part of one member of a group.
     is_part: bool,
+    /// The number of its job, where the group is in a place without locks.
+    job: Option<u64>,
     /// The configuration of the run, or the reason that there is none.
     config: Option<Result<Config, String>>,
     config_changes: ConfigChanges,
     /// True to keep what a load cuts off outputs.
     keep_cut_outputs: bool,
-    /// The directory of the whole group, in the part of one member.
+    /// The directory of the whole group, in the part of one member; `None` for another place.
     whole: Option<Place>,
     /// `None` for the real disk.
     disk: Option<Arc<dyn Disk>>,
@@ -120,6 +122,7 @@ impl<T, O> Builder<T, O> {
             is_of_library: false,
             stamp: Stamp::default(),
             is_part: false,
+            job: None,
             config: None,
             config_changes: ConfigChanges::default(),
             keep_cut_outputs: false,
@@ -545,6 +548,7 @@ impl<T, O> Builder<T, O> {
             is_of_library: self.is_of_library,
             stamp: self.stamp,
             is_part: self.is_part,
+            job: self.job,
             config: self.config,
             config_changes: self.config_changes,
             keep_cut_outputs: self.keep_cut_outputs,
@@ -561,11 +565,13 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// The settings for the part of one member of a group, in a directory of its own. The group
-    /// keeps the history, the schedule and the rules; `stops` is true where the member looks for
-    /// reasons to stop.
-    pub(crate) fn for_part(mut self, path: &Path, stops: bool) -> Self {
-        self.whole = Some(std::mem::replace(&mut self.path, Place::of(path)));
+    /// The settings for the part of one member of a group, in a place of its own. The group keeps
+    /// the history, the schedule and the rules; `stops` is true where the member looks for reasons
+    /// to stop. `job` is the number of the claim on the outer place, if that has no locks.
+    pub(crate) fn for_part(mut self, home: Arc<dyn Home>, stops: bool, job: Option<u64>) -> Self {
+        let path = std::mem::replace(&mut self.path, Place::of(home.path()));
+        self.whole = self.home.is_none().then_some(path);
+        (self.home, self.job) = (Some(home), job);
         self.options.protection = self.options.protection.at_least(0);
         (self.background, self.history) = (false, false);
         self.on_failed_save = OnFailedSave::default();
@@ -609,9 +615,12 @@ impl<T, O> Builder<T, O> {
         Ok(())
     }
 
-    /// The absolute path of the directory.
-    pub(crate) fn path(&self) -> Result<std::path::PathBuf, Error> {
-        self.path.absolute()
+    /// The place to open.
+    pub(crate) fn home(&self) -> Result<Arc<dyn Home>, Error> {
+        Ok(match &self.home {
+            Some(home) => Arc::clone(home),
+            None => Arc::new(Directory::new(&self.path.absolute()?, self.opened_disk())),
+        })
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -717,13 +726,10 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         }
         self.schedule.check()?;
         self.options.check()?;
-        let home: Arc<dyn Home> = match &self.home {
-            Some(home) => Arc::clone(home),
-            None => Arc::new(Directory::new(&self.path.absolute()?, self.opened_disk())),
-        };
+        let home = self.home()?;
         let outer = self.whole.as_ref().map(Place::absolute).transpose()?;
         let of_run = outer.or_else(|| self.home.is_none().then(|| home.path().to_owned()));
-        let claiming = Claiming { within: self.within.clone(), ..self.options.claiming() };
+        let claiming = Claiming { within: self.within.clone(), job: self.job, ..self.options.claiming() };
         let retention_of_mirror = &retention;
         let far = self.mirror.as_ref().map(|mirror| {
             if self.home.is_some() {
@@ -862,6 +868,7 @@ impl<T, O> Clone for Builder<T, O> {
             is_of_library: self.is_of_library,
             stamp: self.stamp.clone(),
             is_part: self.is_part,
+            job: self.job,
             config: self.config.clone(),
             config_changes: self.config_changes.clone(),
             keep_cut_outputs: self.keep_cut_outputs,

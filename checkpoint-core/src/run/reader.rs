@@ -449,12 +449,16 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Opens a generation of the last listing, for its manifest.
     pub(crate) fn container_as_listed(&self, generation: u64) -> Result<Container, Error> {
+        self.container_in_few_reads(generation).map_err(|error| self.explain(generation, error))
+    }
+
+    /// Opens a generation; elsewhere than in a directory, without the headers of its parts.
+    pub(crate) fn container_in_few_reads(&self, generation: u64) -> Result<Container, Error> {
         // Elsewhere than in a directory, the headers of the parts are far away.
-        let container = match self.home.files() {
+        match self.home.files() {
             Some(_) => self.container(generation),
             None => self.container_without_headers(generation),
-        };
-        container.map_err(|error| self.explain(generation, error))
+        }
     }
 
     /// Returns the best generation by a number in its metadata; `None` where none has that number.

@@ -89,6 +89,36 @@ pub trait Home: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The place of one member of a group, inside this one. By default a place has none.
+    fn member(&self, _rank: usize) -> Result<Arc<dyn Home>, Error> {
+        Err(Error::InvalidSetting {
+            setting: format!("a group in {}", self.path().display()),
+            why: "this kind of place has no places for the members of a group inside",
+        })
+    }
+
+    /// The ranks that have places inside this one, lowest first; none by default.
+    fn members(&self) -> Result<Vec<usize>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// In the place of a member: true if the group has accepted a part that was saved here.
+    fn is_accepted(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// In the place of a member: notes, durably if that is wanted, that the group has accepted a
+    /// part, or takes the note away.
+    fn note_accepted(&self, _is_accepted: bool, _durable: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// In the place of a member: the highest number of a job that has claimed it, see
+    /// [`Claiming::job`]; 0 for none, and where locks keep jobs apart, which is the default.
+    fn last_job(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Takes the right to save there. Creates the place where it is absent, and removes the
     /// leftovers of a crash.
     fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error>;
@@ -123,6 +153,10 @@ pub struct Claiming {
     pub varies: bool,
     /// The claim on an outer place; dangling where there is none.
     pub within: WithinGuard,
+    /// In the place of a member of a group without locks: the number of its job, which is that of
+    /// the job's claim on the outer place ([`Claim::job`]). Of two jobs, the higher one has the
+    /// places of all members, in whatever order they claim them.
+    pub job: Option<u64>,
 }
 
 /// The right to save at a place, until dropped.
@@ -132,6 +166,23 @@ pub trait Claim: fmt::Debug + Send {
 
     /// The place, for reading by its holder: another place at the same path is not read.
     fn home(&self) -> &Arc<dyn Home>;
+
+    /// The number of this claim, in a place without locks: a later claim has a higher one. By
+    /// default there is none, because a lock keeps others out.
+    fn job(&self) -> Option<u64> {
+        None
+    }
+
+    /// Gives the claim a number of at least this one, as long as it stands.
+    fn raise_job(&mut self, _at_least: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Ends the removals that have returned, where a place puts them off, and tells which
+    /// generations are there: also those that could not be removed.
+    fn settle(&mut self) -> Result<Vec<u64>, Error> {
+        self.home().generations()
+    }
 
     /// Starts a generation.
     fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error>;

@@ -37,21 +37,23 @@ pub(crate) const USERS: &str = "users";
 pub(crate) const REDO: &str = "redo";
 
 /// In the directory of a group: a checkpoint directory for each rank.
-pub(crate) const RANKS: &str = "ranks";
+pub const RANKS: &str = "ranks";
 
 /// In the directory of a rank: an empty file, there if the group has accepted one of the parts.
-pub(crate) const ACCEPTED: &str = "accepted";
+pub const ACCEPTED: &str = "accepted";
 
 /// The number of digits of a rank.
 const RANK_DIGITS: usize = 6;
 
 /// The name of the directory of a rank.
-pub(crate) fn of_rank(rank: usize) -> String {
+#[must_use]
+pub fn of_rank(rank: usize) -> String {
     format!("{rank:0RANK_DIGITS$}")
 }
 
 /// The rank whose directory has this name, if [`of_rank`] makes that name.
-pub(crate) fn rank(name: &OsStr) -> Option<usize> {
+#[must_use]
+pub fn rank(name: &OsStr) -> Option<usize> {
     let digits = name.to_str()?;
     let rank = digits.parse().ok()?;
     (digits == of_rank(rank)).then_some(rank)

@@ -91,6 +91,22 @@ impl Writer {
         self.claim.guard()
     }
 
+    /// The number of the claim, in a place without locks.
+    pub(crate) fn job(&self) -> Option<u64> {
+        self.claim.job()
+    }
+
+    /// Gives the claim a number of at least this one.
+    pub(crate) fn raise_job(&mut self, at_least: u64) -> Result<(), Error> {
+        self.guard().check()?;
+        self.claim.raise_job(at_least)
+    }
+
+    /// Ends the removals of this program. Returns the generations that are there.
+    pub(crate) fn settle(&mut self) -> Result<Vec<u64>, Error> {
+        self.claim.settle()
+    }
+
     /// The newest generation, as far as is known.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.known.last().copied()

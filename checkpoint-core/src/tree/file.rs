@@ -28,6 +28,8 @@ use crate::store::{Directory, Disk as _, Home, RealDisk, absolute, generation_of
 /// and verified on request.
 pub struct File {
     path: PathBuf,
+    /// The place that it was opened in; `None` for a file of this machine.
+    home: Option<Arc<dyn Home>>,
     pub(super) container: Container,
     pub(super) layout: Layout,
     pub(super) ends: Ends,
@@ -155,11 +157,14 @@ impl File {
     ///
     /// # Errors
     /// Those of [`open_generation`](File::open_generation).
-    pub fn open_in(home: &dyn Home, generation: u64, protection: &Protection) -> Result<File, Error> {
+    pub fn open_in(home: &Arc<dyn Home>, generation: u64, protection: &Protection) -> Result<File, Error> {
         home.check()?;
         let path = home.location(generation);
         match home.open(generation) {
-            Ok(source) => File::new(&path, source, protection)?.named(generation),
+            Ok(source) => {
+                let file = File::new(&path, source, protection)?.named(generation)?;
+                Ok(File { home: Some(Arc::clone(home)), ..file })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let available = home.generations()?;
                 Err(Error::NoSuchGeneration { path: home.path().to_owned(), generation, available })
@@ -198,7 +203,13 @@ impl File {
     pub(crate) fn of(path: &Path, container: Container) -> File {
         let layout = Layout::of(&container.manifest().schema);
         let ends = Ends::new(container.length());
-        File { path: path.to_owned(), container, layout, ends, state: OnceLock::new() }
+        File { path: path.to_owned(), home: None, container, layout, ends, state: OnceLock::new() }
+    }
+
+    /// The place that it was opened in; `None` for a file of this machine, and for a checkpoint inside
+    /// another.
+    pub(crate) fn home(&self) -> Option<&Arc<dyn Home>> {
+        self.home.as_ref()
     }
 
     /// The checkpoint in these bytes, if they are one.

@@ -10,6 +10,7 @@
 
 #[cfg(feature = "cli")]
 mod ckpt;
+mod groups;
 mod mirror;
 mod reading;
 mod removals;
@@ -539,12 +540,12 @@ fn urls_that_lead_nowhere_are_refused_with_the_form() {
     }
 }
 
-#[test]
-fn the_server_moto_keeps_the_promises() {
+/// A server of moto, and a store there; `None`, with a message, where moto is not installed.
+fn moto() -> Option<(Ended, String, Arc<dyn ObjectStore>)> {
     let is_there = Command::new("python3").args(["-c", "import moto.server, flask"]).output();
     if !is_there.is_ok_and(|output| output.status.success()) {
         eprintln!("SKIPPED: no moto (pip install 'moto[server]')");
-        return;
+        return None;
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let start = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])";
@@ -554,7 +555,7 @@ fn the_server_moto_keeps_the_promises() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let _ended = Ended(moto);
+    let ended = Ended(moto);
     let endpoint = format!("http://127.0.0.1:{port}");
     let make = format!(
         "import urllib.request as u, time\n\
@@ -566,6 +567,12 @@ fn the_server_moto_keeps_the_promises() {
     let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&endpoint);
     let builder = builder.with_region("us-east-1").with_access_key_id("a").with_secret_access_key("b");
     let store: Arc<dyn ObjectStore> = Arc::new(builder.with_allow_http(true).build().unwrap());
+    Some((ended, endpoint, store))
+}
+
+#[test]
+fn the_server_moto_keeps_the_promises() {
+    let Some((_ended, endpoint, store)) = moto() else { return };
     let home = || Options::default().part_size(5 << 20).home(Arc::clone(&store), "run.ckpt").unwrap();
     let open = || Checkpointer::<Vec<u8>>::builder_in(home()).open().unwrap();
     let mut first = open();
@@ -582,6 +589,7 @@ fn the_server_moto_keeps_the_promises() {
     assert_eq!(reader.load().unwrap(), Some(vec![6]));
     assert_eq!(reader.generations().unwrap(), [4, 5]);
     assert_eq!(reader.load_field::<Vec<u8>>("").unwrap(), Some(vec![6]));
+    let _ = &endpoint;
     #[cfg(feature = "cli")]
     for command in [&["verify", "s3://bucket/run.ckpt"][..], &["show", "s3://bucket/run.ckpt@4"]] {
         let (code, out, err) = ckpt::run(&endpoint, command);

@@ -47,6 +47,10 @@ struct State {
     uploads: BTreeMap<String, BTreeMap<u32, Arc<Vec<u8>>>>,
     next: u64,
     faults: Vec<(Of, Fault)>,
+    /// A fault of one request of any kind, after this number of others.
+    fault_after: Option<(usize, Fault)>,
+    /// From the first request on whose method and path have this text, all are answered with 503.
+    away_from: Option<String>,
     ignores_conditions: bool,
     /// True to answer every request with 503.
     is_away: bool,
@@ -93,6 +97,21 @@ impl Server {
 
     pub fn fault(&self, of: Of, fault: Fault) {
         self.state.lock().unwrap().faults.push((of, fault));
+    }
+
+    /// Plans a fault of one request of any kind, after this number of others.
+    pub fn fault_after(&self, requests: usize, fault: Fault) {
+        self.state.lock().unwrap().fault_after = Some((requests, fault));
+    }
+
+    /// Forgets such a fault. Returns false where it has happened.
+    pub fn forget_fault(&self) -> bool {
+        self.state.lock().unwrap().fault_after.take().is_some()
+    }
+
+    /// Answers every request with 503, from the first one on whose method and path have this text.
+    pub fn be_away_from(&self, text: &str) {
+        self.state.lock().unwrap().away_from = Some(text.to_owned());
     }
 
     pub fn faults_left(&self) -> usize {
@@ -241,6 +260,10 @@ fn serve(connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let mut reader = BufReader::new(connection);
     while let Some(request) = receive(&mut reader, state)? {
         let mut state = state.lock().unwrap();
+        let asked = format!("{} {}", request.method, request.path);
+        if state.away_from.as_ref().is_some_and(|text| asked.contains(text)) {
+            (state.is_away, state.away_from) = (true, None);
+        }
         let fault = if state.is_away { Some(Fault::SlowDown) } else { take_fault(&mut state, &request) };
         let answer = match fault {
             Some(Fault::Conflict) => error("409 Conflict", "ConditionalRequestConflict"),
@@ -279,6 +302,15 @@ fn serve(connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
 }
 
 fn take_fault(state: &mut State, request: &Request) -> Option<Fault> {
+    match &mut state.fault_after {
+        Some((0, fault)) => {
+            let fault = *fault;
+            state.fault_after = None;
+            return Some(fault);
+        }
+        Some((others, _)) => *others -= 1,
+        None => {}
+    }
     let has = |name: &str| request.query.contains_key(name);
     let of = match request.method.as_str() {
         "PUT" if has("partNumber") => Of::Part,
@@ -362,7 +394,9 @@ fn answer(state: &mut State, request: &Request) -> Answer {
             state.objects.remove(path);
             ("204 No Content", String::new(), Vec::new())
         }
-        ("GET", _) if query("list-type").is_some() => list(state, path, query("prefix").unwrap_or("")),
+        ("GET", _) if query("list-type").is_some() => {
+            list(state, path, query("prefix").unwrap_or(""), query("delimiter"))
+        }
         ("HEAD", _) => match state.objects.get(path) {
             Some(bytes) => ("200 OK", format!("length {}", bytes.len()), Vec::new()),
             None => ("404 Not Found", String::new(), Vec::new()),
@@ -382,11 +416,18 @@ fn answer(state: &mut State, request: &Request) -> Answer {
     }
 }
 
-fn list(state: &State, path: &str, prefix: &str) -> Answer {
+fn list(state: &State, path: &str, prefix: &str, delimiter: Option<&str>) -> Answer {
     let mut body = "<ListBucketResult>".to_owned();
+    let mut folders = BTreeSet::new();
     for (key, bytes) in &state.objects {
         let key = key.strip_prefix(path).unwrap_or(key).trim_start_matches('/');
-        if key.starts_with(prefix) {
+        if let Some(rest) = key.strip_prefix(prefix) {
+            if let Some((folder, _)) = delimiter.and_then(|delimiter| rest.split_once(delimiter)) {
+                if folders.insert(folder) {
+                    body += &format!("<CommonPrefixes><Prefix>{prefix}{folder}/</Prefix></CommonPrefixes>");
+                }
+                continue;
+            }
             body += &format!(
                 "<Contents><Key>{key}</Key><LastModified>2026-11-26T12:00:00.000Z</LastModified>\
                  <ETag>\"1\"</ETag><Size>{}</Size></Contents>",

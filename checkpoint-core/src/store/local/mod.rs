@@ -265,6 +265,39 @@ impl Home for Directory {
         Some(self)
     }
 
+    fn member(&self, rank: usize) -> Result<Arc<dyn Home>, Error> {
+        let path = self.path.join(name::RANKS).join(name::of_rank(rank));
+        Ok(Arc::new(Directory::new(&path, Arc::clone(&self.disk))))
+    }
+
+    fn members(&self) -> Result<Vec<usize>, Error> {
+        let ranks = self.path.join(name::RANKS);
+        let names = match self.disk.list(&ranks) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(Error::io("list", &ranks, source)),
+        };
+        let ranks: BTreeSet<usize> = names.iter().filter_map(|name| name::rank(name)).collect();
+        Ok(ranks.into_iter().collect())
+    }
+
+    fn is_accepted(&self) -> io::Result<bool> {
+        Ok(self.disk.exists(&self.path.join(name::ACCEPTED)))
+    }
+
+    fn note_accepted(&self, is_accepted: bool, durable: bool) -> io::Result<()> {
+        let path = self.path.join(name::ACCEPTED);
+        if !is_accepted {
+            return gone(self.disk.remove(&path));
+        }
+        match self.disk.create_small(&path, b"") {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            // A power cut may have come between the note of an earlier run and its sync.
+            _ if durable => self.disk.sync_directory(&self.path),
+            _ => Ok(()),
+        }
+    }
+
     fn claim(&self, claiming: &Claiming) -> Result<Box<dyn Claim>, Error> {
         Ok(Box::new(DirectoryClaim::take(self.clone(), claiming)?))
     }
