@@ -7,7 +7,7 @@ use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata};
 use serde_json::Value;
 
 use crate::server::Server;
-use crate::{generation, home, load, store};
+use crate::{generation, groups, home, load, store};
 
 const URL: &str = "s3://bucket/run.ckpt";
 
@@ -194,6 +194,78 @@ fn a_copy_takes_no_place_over_without_being_told() {
     let url = "s3://bucket/other.ckpt";
     assert_eq!(answer(&server, &["copy", "--take-over", URL, url])["files"], 1);
     assert!(matches!(running.save(&state(8)).unwrap_err(), Error::TakenOver { .. }));
+}
+
+#[test]
+fn the_checkpoints_of_a_group_are_shown_verified_and_pruned() {
+    let server = Server::start();
+    groups::job(&server, 3, 1..=2);
+    let listed = answer(&server, &["list", URL]);
+    let newest = &listed["generations"][1];
+    let lengths = server.keys().into_iter().filter(|key| key.contains(&format!("{:020}-", 2)));
+    let lengths: usize = lengths.map(|key| server.object(&key).unwrap().len()).sum();
+    assert_eq!((&newest["generation"], &newest["bytes"]), (&2.into(), &lengths.into()));
+    assert_eq!(answer(&server, &["show", URL])["processes"], 3);
+    let path = answer(&server, &["show", URL, "--rank", "2"])["path"].as_str().unwrap().to_owned();
+    assert_eq!(path, format!("s3://bucket/run.ckpt/ranks/000002/{:020}-000001.ckpt", 2));
+    assert_eq!(ckpt(&server, &["show", URL, "--rank", "3"]).0, 3);
+    let exported = ckpt(&server, &["export", "s3://bucket/run.ckpt@1", "--to", "json"]);
+    let numbers: Value = serde_json::from_str(&exported.1).unwrap();
+    assert_eq!((exported.0, numbers), (0, serde_json::json!([0, 1])), "{}", exported.2);
+    assert!(exported.2.contains("ranks/000001"), "{}", exported.2);
+    assert_eq!(answer(&server, &["verify", URL])["restart"], 2);
+
+    let pruned = answer(&server, &["prune", URL, "--yes", "--take-over", "--keep-last", "1"]);
+    assert_eq!(pruned["removed"].as_array().unwrap().len(), 1);
+    let left: Vec<String> = server.keys().into_iter().filter(|key| key.ends_with(".ckpt")).collect();
+    assert!(left.len() == 4 && left.iter().all(|key| key.contains(&format!("{:020}-", 2))), "{left:#?}");
+    groups::job(&server, 3, 3..=3);
+
+    let part = format!("run.ckpt/ranks/000001/{:020}-000001.ckpt", 2);
+    let mut bytes = server.object(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    server.insert(&part, bytes);
+    let (code, out, _) = ckpt(&server, &["verify", "s3://bucket/run.ckpt@2"]);
+    assert!(code == 1 && out.contains("rank 1"), "{out}");
+}
+
+#[test]
+fn a_group_is_copied_with_its_parts() {
+    let server = Server::start();
+    groups::job(&server, 3, 1..=2);
+    let parent = tempfile::tempdir().unwrap();
+    let (directory, second) = (parent.path().join("copy.ckpt"), "s3://bucket/second.ckpt");
+    let path = directory.to_str().unwrap();
+    for (from, to) in [(URL, path), (path, second), (second, "s3://bucket/third.ckpt")] {
+        let copied = answer(&server, &["copy", from, to]);
+        assert_eq!((&copied["generations"], &copied["files"]), (&serde_json::json!([1, 2]), &8.into()), "{to}");
+        assert_eq!(answer(&server, &["verify", to])["restart"], 2, "{to}");
+    }
+    let third = || checkpointed_object_store::ObjectHome::new(store(&server, 5), "third.ckpt").unwrap();
+    groups::run(3, |member| {
+        let mut group = Checkpointer::<Vec<u64>>::builder_in(third()).open_group(member).unwrap();
+        let rank = group.rank() as u64;
+        assert_eq!(group.load().unwrap(), Some(vec![rank, 2]));
+        assert_eq!(group.save(&vec![rank, 3]).unwrap().generation, 3);
+        assert_eq!(group.load_generation(2).unwrap(), [rank, 2]);
+    });
+    groups::run(3, |member| {
+        let mut group = Checkpointer::<Vec<u64>>::builder(&directory).open_group(member).unwrap();
+        let rank = group.rank() as u64;
+        assert_eq!(group.load().unwrap(), Some(vec![rank, 2]));
+    });
+    // The marks of the parts came along: lost tables are no first start.
+    for key in server.keys() {
+        if key.starts_with("third.ckpt/") && !key.contains("/ranks/") {
+            server.remove(&key);
+        }
+    }
+    for error in groups::run(3, |member| {
+        Checkpointer::<Vec<u64>>::builder_in(third()).open_group(member).map(drop).unwrap_err()
+    }) {
+        assert!(matches!(error, Error::TablesLost { .. }), "{error}");
+    }
 }
 
 fn generations(directory: &Path) -> Vec<u64> {

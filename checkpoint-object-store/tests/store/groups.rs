@@ -20,7 +20,7 @@ use crate::{PART, home, random, store};
 const RANKS: usize = 4;
 
 /// Runs the work of each member in a thread of its own.
-fn run<R: Send>(size: usize, work: impl Fn(Threads) -> R + Sync) -> Vec<R> {
+pub fn run<R: Send>(size: usize, work: impl Fn(Threads) -> R + Sync) -> Vec<R> {
     let work = &work;
     std::thread::scope(|scope| {
         let threads = Threads::new(size).into_iter();
@@ -44,10 +44,17 @@ fn group<G: Group>(server: &Server, member: G) -> Result<GroupCheckpointer<State
     group_in(home(server), member)
 }
 
+/// Makes homes of one store, whose requests are tried so many times more.
+fn homes(server: &Server, retries: usize) -> impl Fn() -> ObjectHome + Sync {
+    let store = store(server, retries);
+    move || Options::default().part_size(PART).parallel(3).home(Arc::clone(&store), "run.ckpt").unwrap()
+}
+
 /// A job that loads, saves these steps, and ends.
-fn job(server: &Server, size: usize, steps: std::ops::RangeInclusive<u64>) {
+pub fn job(server: &Server, size: usize, steps: std::ops::RangeInclusive<u64>) {
+    let home = homes(server, 5);
     run(size, |member| {
-        let mut group = group(server, member).unwrap();
+        let mut group = group_in(home(), member).unwrap();
         group.load().unwrap();
         for step in steps.clone() {
             group.save(&state(group.rank(), step)).unwrap();
@@ -57,8 +64,9 @@ fn job(server: &Server, size: usize, steps: std::ops::RangeInclusive<u64>) {
 
 /// The step that all members of a new job load.
 fn loaded(server: &Server, size: usize) -> Option<u64> {
+    let home = homes(server, 5);
     let states = run(size, |member| {
-        let mut group = group(server, member).unwrap();
+        let mut group = group_in(home(), member).unwrap();
         group.load().unwrap().map(|state| (group.rank() as u64, state))
     });
     let steps: BTreeSet<Option<u64>> = states
@@ -337,15 +345,15 @@ fn a_save_of_a_group_takes_few_requests() {
 
 #[test]
 fn a_fault_of_any_request_of_a_save_fails_all_or_none() {
-    let once = |server: &Server| Options::default().part_size(PART).home(store(server, 0), "run.ckpt").unwrap();
     for fault in [Fault::SlowDown, Fault::LostAnswer, Fault::DoneAnd500] {
         let (mut place, mut failures) = (0, 0);
         loop {
             let server = Server::start();
+            let once = homes(&server, 0);
             let happened = AtomicBool::new(false);
             let barrier = std::sync::Barrier::new(2);
             let outcomes = run(2, |member| {
-                let mut group = group_in(once(&server), member).unwrap();
+                let mut group = group_in(once(), member).unwrap();
                 let rank = group.rank();
                 for step in 1..=3 {
                     group.save(&state(rank, step)).unwrap();
@@ -379,14 +387,14 @@ fn a_fault_of_any_request_of_a_save_fails_all_or_none() {
 
 #[test]
 fn a_fault_of_any_request_while_opening_fails_all_or_none() {
-    let once = |server: &Server| Options::default().home(store(server, 0), "run.ckpt").unwrap();
     for fault in [Fault::SlowDown, Fault::LostAnswer] {
         let (mut place, mut failures) = (0, 0);
         loop {
             let server = Server::start();
+            let once = homes(&server, 0);
             job(&server, 3, 1..=3);
             server.fault_after(place, fault);
-            let opened = run(2, |member| group_in(once(&server), member).is_ok());
+            let opened = run(2, |member| group_in(once(), member).is_ok());
             let happened = !server.forget_fault();
             assert_eq!(opened[0], opened[1], "{fault:?} {place}");
             failures += usize::from(!opened[0]);
