@@ -7,14 +7,13 @@ import os
 import warnings
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, List, Optional, TypeVar
 from urllib.parse import unquote
 
 import numpy
 
-from . import groups, remote
-from .archive import Archive, generation_and_epoch_of
-from .npy import read
+from . import groups, listing, remote
+from .archive import Archive
 from .errors import (
     CheckpointError,
     DamagedError,
@@ -23,10 +22,11 @@ from .errors import (
     NotFoundError,
     UnsupportedError,
 )
+from .listing import Path
+from .npy import read
 from .scopes import SCOPES, unfold
 from .state import Decoder
 
-Path = Union[str, "os.PathLike[str]"]
 Result = TypeVar("Result")
 CODEC = "bincode-1"
 # The times that a directory is listed again because its generations disappeared during the reading.
@@ -131,7 +131,7 @@ def list(directory: Path) -> List[Generation]:
     [(41, 24000896), (42, 24000896)]
     """
     found: List[Generation] = []
-    for _, file in _generations(directory):
+    for _, file in listing.generations(directory):
         try:
             found.append(_entry(file))
         except NotFoundError:
@@ -200,26 +200,6 @@ def _entry(file: str) -> Generation:
     )
 
 
-def _generations(directory: Path) -> List[Tuple[int, str]]:
-    """Number and path of every checkpoint, oldest first: by number, never by time. The highest epoch counts."""
-    folder = os.fspath(directory)
-    if remote.is_url(folder):
-        folder = folder.rstrip("/")
-        names = remote.names(folder)
-    else:
-        try:
-            names = os.listdir(folder)
-        except OSError as error:
-            raise NotFoundError(folder, f"the directory cannot be read: {error}") from error
-    numbered = ((generation_and_epoch_of(name), name) for name in names)
-    newest = {found[0]: name for found, name in sorted((found, name) for found, name in numbered if found)}
-    return [(number, _join(folder, name)) for number, name in newest.items()]
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if remote.is_url(folder) else os.path.join(folder, name)
-
-
 def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result]) -> Result:
     folder = os.fspath(path)
     if remote.is_url(folder):
@@ -232,10 +212,10 @@ def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result])
             raise NotFoundError(folder, "no directory, so it has no generations to choose from")
         return use(folder)
     if generation is not None:
-        files = dict(_generations(folder))
-        return use(files.get(generation, _join(folder, f"{generation:020}.ckpt")))
+        files = dict(listing.generations(folder))
+        return use(files.get(generation, listing.join(folder, f"{generation:020}.ckpt")))
     for _ in range(LISTINGS):
-        files = _generations(folder)
+        files = listing.generations(folder)
         if not files:
             raise NotFoundError(folder, "the directory has no checkpoints")
         tried: List[CheckpointError] = []
@@ -244,7 +224,7 @@ def _newest(path: Path, generation: Optional[int], use: Callable[[str], Result])
                 result = use(file)
             except (NotFoundError, DamagedError, NotACheckpointError) as error:
                 # It may have been removed, or written over, after the directory was listed: then there is a newer one.
-                if all(file != other for _, other in _generations(folder)):
+                if all(file != other for _, other in listing.generations(folder)):
                     break
                 tried.append(error)
                 continue

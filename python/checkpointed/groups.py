@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from typing import Any, Dict, List, Tuple
 
 import numpy
 
+from . import listing
 from .archive import STATE, Archive
 from .errors import DamagedError, NotFoundError
 from .state import Decoder
@@ -87,8 +87,11 @@ def _size(path: str, table: Any) -> int:
 
 
 def _part(path: str, table: Any, rank: int, generation: int, verify: bool, mmap: bool) -> Any:
-    file = os.path.join(os.path.dirname(path), "ranks", f"{rank:06}", f"{generation:020}.ckpt")
+    folder = listing.join(listing.parent(path), "ranks", f"{rank:06}")
+    file = listing.join(folder, f"{generation:020}.ckpt")
     try:
+        # One that was saved in an object store has an epoch in its name.
+        file = dict(listing.generations(folder)).get(generation, file)
         archive = Archive(file, mmap)
     except NotFoundError as error:
         raise DamagedError(file, f"the part of rank {rank} is missing; use an older checkpoint") from error

@@ -76,6 +76,16 @@ class Store:
         self.remove(f"{43:020}.ckpt")
         self.assertEqual(checkpointed.load(self.url), 3)
 
+    def test_the_parts_of_a_group_are_found_by_the_highest_epoch(self):
+        saved = Path(__file__).resolve().parents[2] / "tests" / "compatibility" / "group"
+        for file in saved.rglob("*.ckpt"):
+            folder = file.relative_to(saved).parent.as_posix()
+            self.put(f"{folder}/{file.stem}-000002.ckpt".removeprefix("./"), file.read_bytes())
+            if folder != ".":
+                self.put(f"{folder}/{file.stem}-000001.ckpt", b"the part of an earlier job")
+        self.assertEqual(repr(checkpointed.load(self.url)), repr(checkpointed.load(saved)))
+        self.assertEqual(repr(checkpointed.arrays(self.url)), repr(checkpointed.arrays(saved)))
+
     def test_a_damaged_one_is_skipped_and_none_is_not_found(self):
         with self.assertRaises(checkpointed.NotFoundError):
             checkpointed.load(self.url)
