@@ -569,8 +569,9 @@ impl Claim for ObjectClaim {
         if let Err(why) = self.flush_by(&listing.map_err(unlisted)?) {
             self.warn(&why);
         }
-        match &self.session.state().taken_by {
-            Some(by) => Err(taken_over(&place.path, by.clone())),
+        let taken_by = self.session.state().taken_by.clone();
+        match taken_by {
+            Some(by) => Err(taken_over(&place.path, by)),
             None => Ok(place.known().map_err(unlisted)?.numbers()),
         }
     }

@@ -20,6 +20,35 @@
 //! [`Error::TakenOver`]. Each save costs one request for each part of it and at most three more; a
 //! small one costs two.
 //!
+//! A group of processes saves one checkpoint there, with a part for each of them. Every member opens
+//! the same place:
+//!
+//! ```
+//! use checkpointed::Checkpointer;
+//! use checkpointed::group::{Group, Threads};
+//! use checkpointed_object_store::ObjectHome;
+//! use object_store::memory::InMemory;
+//! use std::sync::Arc;
+//!
+//! let store = Arc::new(InMemory::new());
+//! // One thread for each part; usually these are processes, with the URL of one place.
+//! let part = |group: Threads| -> Result<u64, checkpointed::Error> {
+//!     let (rank, home) = (group.rank() as u64, ObjectHome::new(store.clone(), "run.ckpt")?);
+//!     let mut checkpoints = Checkpointer::<u64>::builder_in(home).open_group(group)?;
+//!     let sum = checkpoints.load_or_else(|| rank)? + 10;
+//!     checkpoints.finish(&sum)?;
+//!     Ok(sum)
+//! };
+//! let part = &part;
+//! for job in [[10, 11], [20, 21]] {
+//!     std::thread::scope(|scope| {
+//!         for (member, sum) in Threads::new(2).into_iter().zip(job) {
+//!             scope.spawn(move || assert_eq!(part(member).unwrap(), sum));
+//!         }
+//!     });
+//! }
+//! ```
+//!
 //! The history of runs and the halt file need a directory: a store has neither.
 
 mod claim;

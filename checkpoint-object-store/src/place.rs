@@ -99,7 +99,15 @@ impl Place {
         settings: Settings,
     ) -> io::Result<Place> {
         let runtime = Arc::new(Runtime::start()?);
-        Ok(Place { store, prefix, path, settings, runtime, listed: Mutex::default(), has_members: false.into() })
+        Ok(Place {
+            store,
+            prefix,
+            path,
+            settings,
+            runtime,
+            listed: Mutex::default(),
+            has_members: false.into(),
+        })
     }
 
     /// The place of a member of a group, inside this one.

@@ -240,7 +240,8 @@ impl World {
             Step::Look if top > job.epoch && without != Rule::LookAfterTable => after.step = Step::Stopped,
             Step::Look => {
                 (after.known, after.kept, after.step) = (job.number, job.number, Step::RetireTables);
-                after.going = self.tables.keys().copied().filter(|(number, _)| *number != job.number).collect();
+                after.going =
+                    self.tables.keys().copied().filter(|(number, _)| *number != job.number).collect();
                 world.acknowledged |= 1 << job.attempt;
             }
             Step::RetireTables => {
@@ -330,13 +331,9 @@ fn no_acknowledged_save_of_a_group_is_lost_or_mixed() {
 
 #[test]
 fn each_rule_of_a_group_that_is_left_out_loses_or_mixes() {
-    for rule in [
-        Rule::LookAfterTable,
-        Rule::ClaimBeforeLoad,
-        Rule::NumberOfJob,
-        Rule::Attempt,
-        Rule::OwnEpochs,
-    ] {
+    for rule in
+        [Rule::LookAfterTable, Rule::ClaimBeforeLoad, Rule::NumberOfJob, Rule::Attempt, Rule::OwnEpochs]
+    {
         let lost = explore(2, 1, rule).1.or_else(|| explore(2, 2, rule).1);
         assert!(lost.is_some(), "{rule:?}");
     }

@@ -54,6 +54,11 @@ impl<T: Checkpoint> Builder<T> {
     /// 0 count, but each member listens to its own signals and limits: if one has a reason to stop,
     /// all stop.
     ///
+    /// In another place than a directory, such as an `ObjectHome` of the package
+    /// `checkpointed-object-store`, all members give the same one to
+    /// [`builder_in`](Checkpointer::builder_in). The last job that opens it has it: the next save of
+    /// an earlier one is [`Error::TakenOver`] on rank 0, and [`Error::Member`] on the others.
+    ///
     /// ```
     /// use checkpointed::Checkpointer;
     /// use checkpointed::group::Alone;
@@ -116,9 +121,8 @@ impl<T: Checkpoint> Builder<T> {
         let part = part.and_then(|part| {
             let newest = part.generations()?.last().copied();
             let own = if has_tables { None } else { newest };
-            let is_accepted = own.is_some() && accepted.is_there().map_err(|source| {
-                Error::io("read", of_rank.path(), source)
-            })?;
+            let is_accepted = own.is_some()
+                && accepted.is_there().map_err(|source| Error::io("read", of_rank.path(), source))?;
             Ok((part, newest, own.filter(|_| is_accepted)))
         });
         // A group that has lost its tables does not start afresh: its next save would remove the
@@ -144,17 +148,7 @@ impl<T: Checkpoint> Builder<T> {
         let background = first.background;
         Ok(GroupCheckpointer::new(
             calls,
-            Opened {
-                path,
-                builder,
-                home,
-                root,
-                leftovers,
-                part,
-                accepted,
-                background,
-                exit_codes,
-            },
+            Opened { path, builder, home, root, leftovers, part, accepted, background, exit_codes },
         ))
     }
 
@@ -207,11 +201,7 @@ fn raised<G: Group>(
 }
 
 /// Gives the claim on the root a number above this one, where it has numbers.
-fn raise(
-    root: &mut Checkpointer<Table>,
-    job: Option<u64>,
-    above: u64,
-) -> Result<Option<u64>, Error> {
+fn raise(root: &mut Checkpointer<Table>, job: Option<u64>, above: u64) -> Result<Option<u64>, Error> {
     let writer = root.halves().1.writer()?;
     if job.is_some_and(|job| job <= above) {
         writer.raise_job(above.saturating_add(1))?;

@@ -86,7 +86,8 @@ impl GroupFile {
         });
         let home = file.home().cloned();
         let is_directory = home.is_none();
-        let directory = || Arc::new(Directory::new(path.parent().unwrap_or(path), Arc::new(RealDisk::default())));
+        let directory =
+            || Arc::new(Directory::new(path.parent().unwrap_or(path), Arc::new(RealDisk::default())));
         Ok(Some(GroupFile {
             home: home.unwrap_or_else(|| directory()),
             is_directory,

@@ -239,7 +239,11 @@ fn a_group_is_copied_with_its_parts() {
     let path = directory.to_str().unwrap();
     for (from, to) in [(URL, path), (path, second), (second, "s3://bucket/third.ckpt")] {
         let copied = answer(&server, &["copy", from, to]);
-        assert_eq!((&copied["generations"], &copied["files"]), (&serde_json::json!([1, 2]), &8.into()), "{to}");
+        assert_eq!(
+            (&copied["generations"], &copied["files"]),
+            (&serde_json::json!([1, 2]), &8.into()),
+            "{to}"
+        );
         assert_eq!(answer(&server, &["verify", to])["restart"], 2, "{to}");
     }
     let third = || checkpointed_object_store::ObjectHome::new(store(&server, 5), "third.ckpt").unwrap();

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use checkpointed::group::{Group, GroupCheckpointer, Meeting, Shared, Sharded, Threads};
+use checkpointed::group::{Group, GroupCheckpointer, Meeting, Sharded, Shared, Threads};
 use checkpointed::home::{Claim, Claiming, Home};
 use checkpointed::{Checkpointer, Decision, Error, Metadata, Schedule, checkpointed};
 use checkpointed_object_store::{ObjectHome, Options};
@@ -108,8 +108,7 @@ fn a_group_goes_on_and_keeps_what_retention_says() {
         expected.extend((8..=9).map(|generation| part(rank, generation, 4)));
     }
     assert_eq!(checkpoints(&server), expected);
-    let mut others: Vec<String> =
-        server.keys().into_iter().filter(|key| !key.ends_with(".ckpt")).collect();
+    let mut others: Vec<String> = server.keys().into_iter().filter(|key| !key.ends_with(".ckpt")).collect();
     others.retain(|key| !key.ends_with("/accepted"));
     let claims = (0..RANKS).map(|rank| format!("run.ckpt/ranks/{rank:06}/.claims/000005"));
     let claims: Vec<String> = std::iter::once("run.ckpt/.claims/000005".to_owned()).chain(claims).collect();
@@ -225,7 +224,8 @@ fn another_number_of_ranks_gets_the_same_bits_and_the_old_parts_go() {
             assert!(group.load_into(&mut state).unwrap());
             let mut expected = plate(group.group());
             fill(&mut expected);
-            let bits = |plate: &Plate| -> Vec<u64> { plate.field.data().iter().map(|x| x.to_bits()).collect() };
+            let bits =
+                |plate: &Plate| -> Vec<u64> { plate.field.data().iter().map(|x| x.to_bits()).collect() };
             assert_eq!(bits(&state), bits(&expected));
             assert_eq!((state.step.0, state.sum.to_bits()), (7, expected.sum.to_bits()));
             for _ in 0..3 {
@@ -275,7 +275,8 @@ fn a_smaller_group_reads_only_what_overlaps() {
     // The new ranks 2k and 2k + 1 want halves of rank k; all read the rest of the state from rank 0.
     for rank in 1..4 {
         let of_rank = format!("/ranks/{rank:06}/{:020}", 1);
-        let reads = requests.iter().filter(|request| request.starts_with("GET") && request.contains(&of_rank));
+        let reads =
+            requests.iter().filter(|request| request.starts_with("GET") && request.contains(&of_rank));
         // The end and one block around the data, for each of the two; its block is less than 8 MiB.
         let reads = reads.count();
         assert!((2..=2 * 3).contains(&reads), "rank {rank}: {reads} {requests:#?}");
@@ -322,7 +323,8 @@ fn a_save_of_a_group_takes_few_requests() {
         };
         for rank in 0..RANKS {
             let of_rank = &requests[&Some(rank)];
-            let removals = of_rank.iter().filter(|request| request.contains("list-type") || request.contains("delete"));
+            let removals =
+                of_rank.iter().filter(|request| request.contains("list-type") || request.contains("delete"));
             let (removals, parts) = (removals.count(), parts(rank));
             long += parts;
             // A small part is written, and its end is read; a longer one of n parts takes n + 3.
@@ -369,7 +371,10 @@ fn a_fault_of_any_request_of_a_save_fails_all_or_none() {
                 barrier.wait();
                 let what = format!("{fault:?} {place} {:?}", outcome.as_ref().err().map(ToString::to_string));
                 let found = group.load().unwrap().unwrap();
-                assert!(found == state(rank, 4) || outcome.is_err() && found == state(rank, 3), "{what}: {found:?}");
+                assert!(
+                    found == state(rank, 4) || outcome.is_err() && found == state(rank, 3),
+                    "{what}: {found:?}"
+                );
                 group.save(&state(rank, 5)).unwrap();
                 outcome.is_err()
             });
@@ -412,7 +417,8 @@ fn a_fault_of_any_request_while_opening_fails_all_or_none() {
 fn a_job_killed_between_its_parts_and_its_table_saved_nothing() {
     let server = Server::start();
     job(&server, 3, 1..=3);
-    let once = || Options::default().timeout(Duration::from_secs(1)).home(store(&server, 0), "run.ckpt").unwrap();
+    let once =
+        || Options::default().timeout(Duration::from_secs(1)).home(store(&server, 0), "run.ckpt").unwrap();
     run(3, |member| {
         let mut group = group_in(once(), member).unwrap();
         let rank = group.rank();
