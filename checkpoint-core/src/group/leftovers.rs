@@ -19,15 +19,18 @@ pub(super) struct Leftovers {
     pub(super) accepted: Vec<(usize, u64)>,
 }
 
+/// A rank, and its place.
+pub(super) type OfRank = (usize, Arc<dyn Home>);
+
 impl Leftovers {
     /// The places of the ranks that a group of this size does not have.
-    pub(super) fn places(root: &dyn Home, size: usize) -> Result<Vec<(usize, Arc<dyn Home>)>, Error> {
+    pub(super) fn places(root: &dyn Home, size: usize) -> Result<Vec<OfRank>, Error> {
         let ranks = root.members()?.into_iter().filter(|rank| *rank >= size);
         ranks.map(|rank| Ok((rank, root.member(rank)?))).collect()
     }
 
     /// Finds the parts in these places.
-    pub(super) fn find(places: Vec<(usize, Arc<dyn Home>)>, claiming: &Claiming) -> Result<Leftovers, Error> {
+    pub(super) fn find(places: Vec<OfRank>, claiming: &Claiming) -> Result<Leftovers, Error> {
         let mut leftovers = Leftovers::default();
         for (rank, home) in places {
             let Some(newest) = home.generations()?.pop() else { continue };
