@@ -307,7 +307,7 @@ fn a_save_of_a_group_takes_few_requests() {
                 server.requests();
             }
             barrier.wait();
-            group.save(&vec![length as u8; length]).unwrap();
+            group.save(&vec![7; length]).unwrap();
             if barrier.wait().is_leader() {
                 counted.push(by_rank(server.requests()));
             }
@@ -343,6 +343,30 @@ fn a_save_of_a_group_takes_few_requests() {
         }
     }
     assert!(long > 2 * RANKS * 9);
+    // A load reads the table, and each member its own part.
+    let home = homes(&server, 5);
+    let open = |member| Checkpointer::<Vec<u8>>::builder_in(home()).open_group(member).unwrap();
+    server.requests();
+    let barrier = std::sync::Barrier::new(RANKS);
+    run(RANKS, |member| {
+        let mut group = open(member);
+        if barrier.wait().is_leader() {
+            let opened = by_rank(server.requests());
+            assert!(opened[&None].len() <= 17, "{:#?}", opened[&None]);
+            for rank in 0..RANKS {
+                assert!(opened[&Some(rank)].len() <= 6, "{:#?}", opened[&Some(rank)]);
+            }
+        }
+        barrier.wait();
+        group.load().unwrap();
+        if barrier.wait().is_leader() {
+            let loaded = by_rank(server.requests());
+            assert!(loaded[&None].len() <= 3, "{:#?}", loaded[&None]);
+            for rank in 0..RANKS {
+                assert!(loaded[&Some(rank)].len() <= 2, "{:#?}", loaded[&Some(rank)]);
+            }
+        }
+    });
 }
 
 #[test]
@@ -682,7 +706,7 @@ fn two_jobs_that_stop_at_random_lose_no_save_of_a_group() {
     for token in 0..250 {
         let job = &mut jobs[usize::from(random(&mut seed).is_multiple_of(2))];
         match job {
-            None => *job = Job::start(3, &home).ok(),
+            None => *job = Job::start(3, home).ok(),
             Some(_) if random(&mut seed).is_multiple_of(5) => {
                 stops += 1;
                 *job = None;
