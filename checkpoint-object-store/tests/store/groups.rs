@@ -44,10 +44,12 @@ fn group<G: Group>(server: &Server, member: G) -> Result<GroupCheckpointer<State
     group_in(home(server), member)
 }
 
-/// Makes homes of one store, whose requests are tried so many times more.
+/// One home for all members, as threads of one process have it; its requests are tried so many times
+/// more.
 fn homes(server: &Server, retries: usize) -> impl Fn() -> ObjectHome + Sync {
-    let store = store(server, retries);
-    move || Options::default().part_size(PART).parallel(3).home(Arc::clone(&store), "run.ckpt").unwrap()
+    let options = Options::default().part_size(PART).parallel(3);
+    let home = options.home(store(server, retries), "run.ckpt").unwrap();
+    move || home.clone()
 }
 
 /// A job that loads, saves these steps, and ends.
@@ -781,29 +783,31 @@ fn members_that_meet_in_a_directory_save_to_a_store() {
 #[test]
 fn a_group_keeps_its_promises_over_the_server_moto() {
     let Some((_ended, _, store)) = crate::moto() else { return };
-    let home = || Options::default().part_size(5 << 20).home(Arc::clone(&store), "group.ckpt").unwrap();
+    let home = |prefix: &str| Options::default().part_size(5 << 20).home(Arc::clone(&store), prefix).unwrap();
+    // Longer than one part.
     let state = |rank: usize, step: u64| -> State { vec![rank as u64 + 10 * step; 1 << 20] };
-    let first: Vec<_> = run(RANKS, |member| {
-        let mut group = group_in(home(), member).unwrap();
-        for step in 1..=3 {
-            group.save(&state(group.rank(), step)).unwrap();
-        }
-        group
-    });
-    run(RANKS, |member| {
-        let mut group = group_in(home(), member).unwrap();
-        let rank = group.rank();
-        assert!(group.load().unwrap() == Some(state(rank, 3)));
-        group.save(&state(rank, 4)).unwrap();
-        assert_eq!(group.generations().unwrap(), [3, 4]);
-    });
-    std::thread::scope(|scope| {
-        for mut group in first {
-            scope.spawn(move || group.save(&state(group.rank(), 9)).unwrap_err());
-        }
-    });
-    run(RANKS, |member| {
-        let mut group = group_in(home(), member).unwrap();
-        assert!(group.load().unwrap() == Some(state(group.rank(), 4)));
-    });
+    for (job, first, last) in [(0, 1, 3), (1, 4, 4), (2, 5, 4)] {
+        let home = home("group.ckpt");
+        run(RANKS, |member| {
+            let mut group = group_in(home.clone(), member).unwrap();
+            let (rank, before) = (group.rank(), first - 1);
+            assert!(group.load().unwrap() == (job > 0).then(|| state(rank, before)));
+            for step in first..=last {
+                group.save(&state(rank, step)).unwrap();
+            }
+            assert_eq!(group.generations().unwrap(), [last - 1, last]);
+        });
+    }
+    let start = || {
+        let home = home("taken.ckpt");
+        Job::start(2, || home.clone()).unwrap()
+    };
+    let first = start();
+    assert!(first.saves(1));
+    let second = start();
+    let outcomes = first.save(2);
+    assert!(matches!(outcomes[0], Err(Error::TakenOver { .. })), "{outcomes:?}");
+    assert!(second.saves(3));
+    drop((first, second));
+    assert_eq!(start().loaded, [1, 3]);
 }
