@@ -130,8 +130,8 @@ impl Session {
         taken_over(&self.place.path, by)
     }
 
-    /// Claims the next epoch, or `at_least` this one. `used` is the highest number that this run may
-    /// have used.
+    /// Claims the next epoch, or `at_least` this one. `used` is the highest number that this run
+    /// may have used.
     fn claim(&self, used: u64, at_least: u64) -> Result<(), Error> {
         for attempt in 0..ATTEMPTS {
             let listing = self.list()?;
@@ -277,8 +277,8 @@ impl Session {
 
     /// Ends the writing of an object.
     ///
-    /// A part of a group needs no look: it counts by the table, and the root is looked at after that.
-    /// Whoever claims the place of a member has claimed the root before.
+    /// A part of a group needs no look: it counts by the table, and the root is looked at after
+    /// that. Whoever claims the place of a member has claimed the root before.
     pub(crate) fn written(&self, generation: (u64, u64), length: u64) -> Result<(), Error> {
         match self.job {
             Some(_) => {

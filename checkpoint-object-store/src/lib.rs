@@ -20,8 +20,8 @@
 //! [`Error::TakenOver`]. Each save costs one request for each part of it and at most three more; a
 //! small one costs two.
 //!
-//! A group of processes saves one checkpoint there, with a part for each of them. Every member opens
-//! the same place:
+//! A group of processes saves one checkpoint there, with a part for each of them. Every member
+//! opens the same place:
 //!
 //! ```
 //! use checkpointed::Checkpointer;

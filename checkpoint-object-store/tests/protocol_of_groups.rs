@@ -1,6 +1,6 @@
 //! The protocol of groups as a state machine: every interleaving of jobs of two members, each of
-//! which may stop for ever at any point, and whose parts and tables may land late. Each rule that is
-//! left out loses an acknowledged save, or mixes two.
+//! which may stop for ever at any point, and whose parts and tables may land late. Each rule that
+//! is left out loses an acknowledged save, or mixes two.
 //!
 //! The numbers and claims of the root are those of `protocol.rs`.
 

@@ -56,8 +56,8 @@ impl<T: Checkpoint> Builder<T> {
     ///
     /// In another place than a directory, such as an `ObjectHome` of the package
     /// `checkpointed-object-store`, all members give the same one to
-    /// [`builder_in`](Checkpointer::builder_in). The last job that opens it has it: the next save of
-    /// an earlier one is [`Error::TakenOver`] on rank 0, and [`Error::Member`] on the others.
+    /// [`builder_in`](Checkpointer::builder_in). The last job that opens it has it: the next save
+    /// of an earlier one is [`Error::TakenOver`] on rank 0, and [`Error::Member`] on the others.
     ///
     /// ```
     /// use checkpointed::Checkpointer;

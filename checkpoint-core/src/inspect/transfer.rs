@@ -29,8 +29,8 @@ const PIECE: usize = 1 << 20;
 ///
 /// # Errors
 /// If there is no such directory, if the place has generations, or if it cannot be read or written.
-/// [`Error::InvalidSetting`] for the directory of a pipeline, which has directories inside, and for a
-/// place that a program has opened.
+/// [`Error::InvalidSetting`] for the directory of a pipeline, which has directories inside, and for
+/// a place that a program has opened.
 pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home, take_over: bool) -> Result<Copied, Error> {
     let from = absolute(from)?;
     let metadata = from.metadata().map_err(|source| Error::io("copy", &from, source))?;

@@ -206,8 +206,8 @@ impl File {
         File { path: path.to_owned(), home: None, container, layout, ends, state: OnceLock::new() }
     }
 
-    /// The place that it was opened in; `None` for a file of this machine, and for a checkpoint inside
-    /// another.
+    /// The place that it was opened in; `None` for a file of this machine, and for a checkpoint
+    /// inside another.
     pub(crate) fn home(&self) -> Option<&Arc<dyn Home>> {
         self.home.as_ref()
     }

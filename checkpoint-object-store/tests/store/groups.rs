@@ -44,8 +44,8 @@ fn group<G: Group>(server: &Server, member: G) -> Result<GroupCheckpointer<State
     group_in(home(server), member)
 }
 
-/// One home for all members, as threads of one process have it; its requests are tried so many times
-/// more.
+/// One home for all members, as threads of one process have it; its requests are tried so many
+/// times more.
 fn homes(server: &Server, retries: usize) -> impl Fn() -> ObjectHome + Sync {
     let options = Options::default().part_size(PART).parallel(3);
     let home = options.home(store(server, retries), "run.ckpt").unwrap();
@@ -274,7 +274,7 @@ fn a_smaller_group_reads_only_what_overlaps() {
         group.load_into(&mut state).unwrap();
     });
     let requests = server.requests();
-    // The new ranks 2k and 2k + 1 want halves of rank k; all read the rest of the state from rank 0.
+    // The new ranks 2k and 2k + 1 want halves of rank k; all read the rest from rank 0.
     for rank in 1..4 {
         let of_rank = format!("/ranks/{rank:06}/{:020}", 1);
         let reads =
