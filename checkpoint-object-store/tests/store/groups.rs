@@ -14,7 +14,7 @@ use checkpointed_object_store::{ObjectHome, Options};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
-use crate::server::{Fault, Server};
+use crate::server::{Fault, Of, Server};
 use crate::{PART, home, random, store};
 
 const RANKS: usize = 4;
@@ -436,6 +436,36 @@ fn a_fault_of_any_request_while_opening_fails_all_or_none() {
             place += 1;
         }
         assert!(place >= 10 && failures >= 5, "{fault:?}: {failures} of {place}");
+    }
+}
+
+#[test]
+fn a_long_part_that_fails_leaves_no_upload_and_no_part() {
+    for (of, fault) in
+        [(Of::Part, Fault::ErrorInBody), (Of::Complete, Fault::ErrorInBody), (Of::Complete, Fault::Conflict)]
+    {
+        let server = Server::start();
+        let home = homes(&server, 0);
+        let long = |rank: usize, step: u64| vec![rank as u64 + step; PART];
+        let failed = run(2, |member| {
+            let mut group = group_in(home(), member).unwrap();
+            let rank = group.rank();
+            group.save(&long(rank, 1)).unwrap();
+            if rank == 0 {
+                server.fault(of, fault);
+            }
+            let failed = group.save(&long(rank, 2)).is_err();
+            assert!(group.load().unwrap() == Some(long(rank, if failed { 1 } else { 2 })), "{of:?}");
+            group.save(&long(rank, 3)).unwrap();
+            failed
+        });
+        assert_eq!((failed[0], server.unfinished(), server.faults_left()), (failed[1], 0, 0), "{of:?}");
+        assert!(failed[0] || of == Of::Part, "{of:?} {fault:?}");
+        let parts = |rank: usize| {
+            let of_rank = format!("/ranks/{rank:06}/");
+            checkpoints(&server).iter().filter(|key| key.contains(&of_rank)).count()
+        };
+        assert_eq!((parts(0), parts(1)), (2, 2), "{of:?} {:#?}", checkpoints(&server));
     }
 }
 
