@@ -8,7 +8,7 @@ use crate::common::chain::{
     Chain, Several, assert_files, content, expected, fault, fault_of, open, saved_twice, several,
 };
 use crate::common::names_in;
-use checkpointed::{Appended, CheckpointReader, Checkpointer, OutputFault};
+use checkpointed::{Appended, CheckpointReader, Checkpointer, OutputFault, inspect};
 
 #[test]
 fn a_file_that_is_not_the_counted_one_is_an_error() {
@@ -468,7 +468,7 @@ fn a_copy_elsewhere_leaves_a_far_output_to_its_run() {
     let mut chain = Chain::new(&at("scratch"));
     (0..10).for_each(|_| chain.advance());
     open("home").save(&chain).unwrap();
-    checkpointed::inspect::copy(at("home/run.ckpt"), at("elsewhere/run.ckpt")).unwrap();
+    inspect::copy(at("home/run.ckpt"), at("elsewhere/run.ckpt")).unwrap();
     (0..10).for_each(|_| chain.advance());
     open("home").save(&chain).unwrap();
     drop(chain);
@@ -489,4 +489,89 @@ fn a_copy_elsewhere_leaves_a_far_output_to_its_run() {
     let cut = content(&at("scratch"), &format!("chain.csv.cut-at-{start}"));
     assert!(cut.starts_with(&expected(20).0[start..]));
     chain.advance();
+}
+
+/// The fault of a write to the samples of a loaded state.
+fn refused(chain: &mut Chain) -> OutputFault {
+    fault_of(&chain.samples.write_all(b"x").unwrap_err())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_leaves_a_linked_output_to_its_run() {
+    for links_files in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for name in ["home", "scratch", "elsewhere"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let results = |project: &str| match links_files {
+            true => at(project),
+            false => at(project).join("results"),
+        };
+        for project in ["home", "elsewhere"] {
+            match links_files {
+                true => {
+                    for file in ["chain.csv", "chain.log"] {
+                        std::os::unix::fs::symlink(at("scratch").join(file), at(project).join(file)).unwrap();
+                    }
+                }
+                false => std::os::unix::fs::symlink(at("scratch"), results(project)).unwrap(),
+            }
+        }
+        let open = |project: &str| Checkpointer::<Chain>::open(at(project).join("run.ckpt")).unwrap();
+        let mut run = open("home");
+        let mut chain = Chain::new(&results("home"));
+        (0..10).for_each(|_| chain.advance());
+        run.save(&chain).unwrap();
+        inspect::copy(at("home/run.ckpt"), at("elsewhere/run.ckpt")).unwrap();
+        (0..10).for_each(|_| chain.advance());
+        run.save(&chain).unwrap();
+        drop((run, chain));
+        let mut copy = open("elsewhere").load().unwrap().unwrap();
+        assert_eq!(refused(&mut copy), OutputFault::OtherRun);
+        drop(copy);
+        assert_files(&at("scratch"), 20);
+        open("home").load().unwrap().unwrap().advance();
+    }
+}
+
+#[test]
+fn a_branch_under_the_same_name_leaves_the_file_to_its_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    ["home", "variant"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
+    saved_twice(&at("home"), 10);
+    let no_protection = checkpointed::Protection::new();
+    inspect::branch(at("home/run.ckpt"), &no_protection, 1, at("variant/run.ckpt")).unwrap();
+    let mut run = Checkpointer::<Chain>::open(at("variant/run.ckpt")).unwrap();
+    let mut branch = run.load().unwrap().unwrap();
+    assert_eq!(refused(&mut branch), OutputFault::OtherRun);
+    branch.samples.continue_in(at("variant/chain.csv")).unwrap();
+    branch.log.continue_in(at("variant/chain.log")).unwrap();
+    branch.advance();
+    run.save(&branch).unwrap();
+    drop((run, branch));
+    assert_files(&at("variant"), 11);
+    assert_files(&at("home"), 20);
+}
+
+#[test]
+fn a_file_grows_with_the_run_of_one_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let open = |name: &str| Checkpointer::<Chain>::open(path.join(name)).unwrap();
+    let [mut first, mut second] = ["first.ckpt", "second.ckpt"].map(open);
+    let mut chain = Chain::new(path);
+    chain.advance();
+    first.save(&chain).unwrap();
+    chain.advance();
+    assert_eq!(fault(&second.save(&chain).unwrap_err()), OutputFault::SavedElsewhere);
+    assert_eq!(fault(&second.save(&chain.clone()).unwrap_err()), OutputFault::SavedElsewhere);
+    assert_eq!(second.load().unwrap().map(drop), None);
+    first.save(&chain).unwrap();
+    chain.samples.continue_in(path.join("second.csv")).unwrap();
+    chain.log.continue_in(path.join("second.log")).unwrap();
+    drop((first, chain));
+    assert_files(path, 2);
 }

@@ -289,5 +289,5 @@ pub(crate) trait ArraySource {
     fn skip(&mut self, array: Reference) -> Result<(), Cause>;
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

@@ -117,5 +117,5 @@ fn too_deep() -> Failure {
     ))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

@@ -57,18 +57,27 @@ impl Room {
     /// Runs `work` on a value of this number of bytes, with enough of the stack for the next levels.
     #[inline]
     pub(crate) fn before<R>(self, bytes: usize, work: impl FnOnce() -> R) -> R {
-        let needed = self.bytes.max(needed(bytes));
-        stacker::maybe_grow(needed, needed + MORE, || apart(work))
+        with(self.bytes.max(needed(bytes)), work)
     }
 
     /// Runs `work` with enough of the stack for values of usual depth.
     pub(crate) fn at_start<R>(self, work: impl FnOnce() -> R) -> R {
-        let needed = 2 * self.bytes;
-        stacker::maybe_grow(needed, needed + MORE, || apart(work))
+        with(2 * self.bytes, work)
     }
 }
 
-/// Keeps the variables of `work` out of the frame of its caller, which is on the old stack.
+/// Runs `work` with at least this number of bytes of stack.
+fn with<R>(needed: usize, work: impl FnOnce() -> R) -> R {
+    if is_left(needed) { apart(work) } else { stacker::grow(needed + MORE, work) }
+}
+
+/// True if the rest of the stack has this number of bytes. A system that does not tell has not.
+fn is_left(needed: usize) -> bool {
+    stacker::remaining_stack().is_some_and(|left| left >= needed)
+}
+
+/// Keeps the variables of `work` out of the frame of its caller, which is also there when `work`
+/// runs on a new stack.
 #[inline(never)]
 fn apart<R>(work: impl FnOnce() -> R) -> R {
     work()

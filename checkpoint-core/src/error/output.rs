@@ -25,6 +25,9 @@ pub enum OutputFault {
     InUse,
     /// The state was loaded from the directory of another run, or by a reader.
     OtherRun,
+    /// It grows with the run of another checkpoint directory, in which this program saved it before:
+    /// the next load there would cut what this one counts on.
+    SavedElsewhere,
     /// A newer checkpoint counts on bytes that this value would cut off.
     NotNewest,
     /// A newer checkpoint could not be read, and may count on bytes that a load of an older one
@@ -57,8 +60,8 @@ impl fmt::Display for Shown {
             ),
             OutputFault::Other => write!(
                 formatter,
-                "is another file than the one that the state counts on: its first {counted} bytes do not end as they \
-                 did; put the right file back, or load an older generation with `load_generation`"
+                "is another file than the one that the state counts on, or its first {counted} bytes do not end as \
+                 they did; put the right file back, or load an older generation with `load_generation`"
             ),
             OutputFault::Longer { length } => write!(
                 formatter,
@@ -72,6 +75,11 @@ impl fmt::Display for Shown {
             OutputFault::OtherRun => formatter.write_str(
                 "belongs to another run: the state was loaded from the directory of that run, or by a reader; to go on \
                  with a copy of the file, call `Appended::continue_in` with another path",
+            ),
+            OutputFault::SavedElsewhere => formatter.write_str(
+                "grows with the run of another checkpoint directory, whose next load would cut what this one counts \
+                 on: give this state a file of its own with `Appended::continue_in`; to save in two places, give the \
+                 run a `mirror`",
             ),
             OutputFault::NotNewest => write!(
                 formatter,

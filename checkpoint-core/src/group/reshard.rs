@@ -370,5 +370,5 @@ impl Base {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

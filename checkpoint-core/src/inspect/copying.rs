@@ -43,8 +43,8 @@ pub struct Copied {
 
 /// Copies a checkpoint directory, or that of a pipeline or a group, into a new one, also while a
 /// program saves there. It copies the generations, their pins, the note of a
-/// [rewind](crate::Builder::rewind) by the program, and the history. What rewinds set aside stays
-/// behind. The new directory gets its name only once it is complete. It always loads the state that
+/// [rewind](crate::Builder::rewind) by the program, the records about a
+/// [mirror](crate::Builder::mirror), and the history. What rewinds set aside stays behind. The new directory gets its name only once it is complete. It always loads the state that
 /// was the newest generation at some moment of the copying.
 ///
 /// Files are cloned or linked where the file system supports it, so that a copy takes no space. A
@@ -229,10 +229,11 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     for name in history::FILES {
         copy_small(&from.join(name), &to.join(name))?;
     }
-    // Without it, the program would go back once more.
-    each(from, |entry, name| match name::rewind(name) {
-        Some(_) => copy_small(entry, &to.join(name)),
-        None => Ok(()),
+    // Without the note of a rewind, the program would go back once more. Without the records about a
+    // mirror, it would take the mirror for that of another run.
+    each(from, |entry, name| match name::rewind(name).is_some() || name::is_mirrored(name) {
+        true => copy_small(entry, &to.join(name)),
+        false => Ok(()),
     })?;
     for folder in [name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS, name::REDO] {
         let (from, to) = (from.join(folder), to.join(folder));

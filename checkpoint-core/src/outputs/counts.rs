@@ -117,6 +117,21 @@ pub(super) fn is_one_file(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
     one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
+/// True if two paths lead to one name of one file. Of two names by hard links, each can become a file
+/// of its own.
+pub(super) fn is_one_name(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    one == other
+        || real(one).is_some_and(|one| real(other) == Some(one))
+        || (is_one_file(disk, one, other) && !has_other_names(disk, one))
+}
+
+/// True if the file has more than one name, by hard links.
+pub(super) fn has_other_names(disk: &dyn Disk, path: &Path) -> bool {
+    let file = disk.open_growing(path, Opening::Look);
+    file.and_then(|file| file.has_other_names()).unwrap_or(false)
+}
+
 pub(super) fn not_opened(path: &Path, counts: &Counts, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::NotFound {
         return Error::Output { path: path.to_owned(), counted: counts.length, fault: OutputFault::Gone };

@@ -5,6 +5,7 @@ mod counts;
 mod end;
 mod file;
 mod kept;
+mod mark;
 mod of_run;
 mod stored;
 mod value;
@@ -99,9 +100,13 @@ pub(crate) const NAME: &str = "Appended";
 ///   once the first value was dropped: then the file goes back to the bytes of the clone. So a
 ///   program may load again, or go back to a clone, without a restart.
 /// - **Paths** are absolute at once. A checkpoint has the path relative to the directory that holds
-///   the checkpoint directory, if the file is in there: the two can be moved together. A copied
-///   checkpoint directory beside the original, or a branch, does not touch the file of the original:
-///   see [`continue_in`](Appended::continue_in).
+///   the checkpoint directory, if the file is in there: the two can be moved together.
+/// - **A file grows with the run of one checkpoint directory.** A save into a second one is an error.
+///   A copied directory, or a branch, does not touch the file of the original, whatever path or
+///   symbolic link leads there: see [`continue_in`](Appended::continue_in). For this, the file has a
+///   mark of its run, the extended attribute `user.checkpointed.run`. If that run is not where it
+///   was, the file may be that of a copy: what is cut is kept beside it, with a warning. On a file
+///   system without such attributes, an original that was moved away is not known.
 /// - On Unix the file is locked while it is open: another program that appends to it is an error.
 ///   The file is a regular file, and its path is UTF-8. Members of a group need a file each.
 pub struct Appended {
@@ -176,7 +181,8 @@ impl Appended {
     ///
     /// # Errors
     /// [`Error::Output`] where the present file is not the one that the state counts on, or where
-    /// the other is the file of another run; an error of reading it or of writing the other.
+    /// the other is the file that another run has open, or the very file that the state was loaded
+    /// with; an error of reading it or of writing the other.
     pub fn continue_in(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.value.continue_in(path.as_ref())
     }

@@ -7,17 +7,19 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::counts::{has_other_names, is_one_name};
 use super::file::OpenFile;
+use super::mark::{self, Marked};
+use super::stored::Stored;
 use super::value::{Age, Value};
 use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
-use crate::store::Disk;
+use crate::store::{Disk, Growing};
 
 /// The outputs of one checkpointer.
 #[derive(Debug)]
@@ -85,6 +87,8 @@ pub(crate) struct Counted {
     value: Option<(Arc<Value>, Option<Arc<OpenFile>>)>,
     durable: bool,
     run: Weak<OfRun>,
+    /// True for an output that grows with the run of another directory.
+    is_of_other: bool,
 }
 
 impl fmt::Debug for Counted {
@@ -176,9 +180,9 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
         if let Some(file) = &file {
             run.note(file);
         }
-        value.belongs_to(run);
+        let is_of_other = !value.belongs_to(run);
         let value = Some((Arc::clone(value), file));
-        counted.push(Counted { value, ..run.without_value(path, length) });
+        counted.push(Counted { value, is_of_other, ..run.without_value(path, length) });
     });
 }
 
@@ -193,9 +197,13 @@ pub(super) fn add_loaded(value: &Arc<Value>) {
 
 /// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
-    for Counted { value, length, durable, run, .. } in counted {
+    for Counted { path, value, length, durable, run, is_of_other } in counted {
         let run = run.upgrade();
         run.as_ref().map_or(Ok(()), |run| run.check_closed())?;
+        if *is_of_other {
+            let (path, counted, fault) = (path.clone(), *length, OutputFault::SavedElsewhere);
+            return Err(Error::Output { path, counted, fault });
+        }
         let Some((value, file)) = value else { continue };
         *file = value.sync(file.as_ref(), *length, *durable)?;
         if let (Some(file), Some(run)) = (file, run) {
@@ -326,26 +334,15 @@ impl OfRun {
         self.path.as_deref().and_then(Path::parent)
     }
 
-    /// The name of the checkpoint directory.
-    fn name(&self) -> String {
-        let name = self.path.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
-        name.unwrap_or_default().to_owned()
+    /// The checkpoint directory, as a checkpoint has it beside an output: its whole path. A copy of
+    /// the directory elsewhere may lead to the same output, by a link for example.
+    pub(super) fn stored_directory(&self) -> String {
+        self.path.as_deref().and_then(Path::to_str).unwrap_or_default().to_owned()
     }
 
-    /// The checkpoint directory, as a checkpoint has it beside an output: its name, or its whole path
-    /// if the output is not near. A copy of the directory elsewhere leads to the same output then.
-    pub(super) fn stored_name(&self, path: &Path) -> String {
-        let whole = self.path.as_deref().filter(|_| self.stored(path).is_absolute());
-        whole.and_then(Path::to_str).map_or_else(|| self.name(), str::to_owned)
-    }
-
-    /// True if a checkpoint directory with this stored name is, or was, another path than this one.
-    pub(super) fn is_elsewhere(&self, name: &str) -> bool {
-        let is_named_so = match Path::new(name).is_absolute() {
-            true => self.path.as_deref() == Some(Path::new(name)),
-            false => name == self.name(),
-        };
-        !is_named_so && !name.is_empty() && self.path.is_some()
+    /// True if a checkpoint directory with this stored path is, or was, another one than this.
+    pub(super) fn is_elsewhere(&self, stored: &str) -> bool {
+        !stored.is_empty() && self.path.as_deref().is_some_and(|path| path != Path::new(stored))
     }
 
     /// The path of an output in a checkpoint: relative if it is near the checkpoint directory, so
@@ -355,11 +352,41 @@ impl OfRun {
         near.unwrap_or(path)
     }
 
-    /// True if an output of the directory of that stored name must be left to it: it is there, and
-    /// this directory is a copy.
-    pub(super) fn is_other(&self, name: &str) -> bool {
-        let other = self.directory().filter(|_| self.is_elsewhere(name)).map(|parent| parent.join(name));
-        other.is_some_and(|other| self.disk.is_directory(&other) == Some(true) && !self.leads_here(&other))
+    /// The file of an output that must be left to the directory which a checkpoint has beside it: that
+    /// one exists, this one is a copy of it, and `path` leads to the same file or to none. `None` for
+    /// an output of this run.
+    pub(super) fn of_original(&self, stored: &Stored, path: &Path) -> Option<PathBuf> {
+        let other = Path::new(&stored.run);
+        if !self.is_elsewhere(&stored.run)
+            || self.disk.is_directory(other) != Some(true)
+            || self.leads_here(other)
+        {
+            return None;
+        }
+        let theirs = other.parent()?.join(&stored.path);
+        let is_theirs =
+            is_one_name(&*self.disk, &theirs, path) || (!self.disk.exists(path) && self.disk.exists(&theirs));
+        is_theirs.then_some(theirs)
+    }
+
+    /// True if the name `path` of an output, whose file has the mark of another directory, must be left
+    /// to that one. If it is a second name of the file, a file of its own can take its place.
+    pub(super) fn is_of(&self, other: &Path, stored: &Stored, path: &Path) -> bool {
+        let theirs = other.parent().map(|parent| parent.join(&stored.path));
+        !has_other_names(&*self.disk, path)
+            || theirs.is_none_or(|theirs| is_one_name(&*self.disk, &theirs, path))
+    }
+
+    /// The run that a file last grew with.
+    pub(super) fn marked(&self, file: &dyn Growing) -> Marked {
+        self.path.as_deref().map_or(Marked::Not, |path| mark::of(&*self.disk, path, file))
+    }
+
+    /// Marks a file: it grows with this run.
+    pub(super) fn mark(&self, file: &dyn Growing) {
+        if let Some(path) = &self.path {
+            mark::set(&*self.disk, path, file);
+        }
     }
 
     /// True if another path leads to the checkpoint directory.
@@ -383,6 +410,7 @@ impl OfRun {
         if !files.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(file))) {
             files.retain(|known| known.strong_count() > 0);
             files.push(Arc::downgrade(file));
+            self.mark(&*file.content());
         }
     }
 
@@ -464,7 +492,8 @@ impl OfRun {
     }
 
     fn without_value(self: &Arc<Self>, path: PathBuf, length: u64) -> Counted {
-        Counted { path, length, value: None, durable: self.durable, run: Arc::downgrade(self) }
+        let run = Arc::downgrade(self);
+        Counted { path, length, value: None, durable: self.durable, run, is_of_other: false }
     }
 
     pub(super) fn is_durable(&self) -> bool {

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Stored {
     /// The path: relative to the directory that holds the checkpoint directory, or absolute.
     pub(super) path: String,
-    /// The name of the checkpoint directory, or its whole path if the output is not in the directory
-    /// that holds it; empty outside of one.
+    /// The whole path of the checkpoint directory; empty outside of one.
     pub(super) run: String,
     /// The number of bytes.
     pub(super) length: u64,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use super::counts::{Counts, find, is_one_file, look, verify, without_detours};
 use super::end::{COVERED, End};
 use super::file::OpenFile;
+use super::mark::Marked;
 use super::of_run::OfRun;
 use super::stored::Stored;
 use crate::base::warnings::warn;
@@ -185,7 +186,7 @@ impl Value {
             Whereabouts::Loaded(_, path) => path.clone(),
         };
         let (path, run) = match run {
-            Some(run) => (run.stored(&path), run.stored_name(&path)),
+            Some(run) => (run.stored(&path), run.stored_directory()),
             None => (path.as_path(), String::new()),
         };
         let path = path.to_str().ok_or_else(|| {
@@ -203,13 +204,20 @@ impl Value {
         }
     }
 
-    /// Notes the run that saves the value.
-    pub(super) fn belongs_to(&self, run: &Arc<OfRun>) {
-        let Some(mut inner) = self.inner_at_fork() else { return };
-        if inner.run.is_none() && !matches!(inner.file, Whereabouts::Loaded(..)) {
-            inner.run = Some(Arc::clone(run));
-        }
+    /// Notes the run that saves the value. Returns false if it grows with that of another directory,
+    /// whose next load would cut what this one counts on.
+    pub(super) fn belongs_to(&self, run: &Arc<OfRun>) -> bool {
+        let Some(mut inner) = self.inner_at_fork() else { return true };
         inner.keeps_cut |= run.keeps_cut();
+        match &inner.run {
+            Some(of) => of.is_same(run),
+            None => {
+                if !matches!(inner.file, Whereabouts::Loaded(..)) {
+                    inner.run = Some(Arc::clone(run));
+                }
+                true
+            }
+        }
     }
 
     /// Finds the file of a value that was loaded: `directory` holds the checkpoint directory.
@@ -223,34 +231,58 @@ impl Value {
         self.show(&inner);
     }
 
-    /// Checks the file of a value that was loaded by its run, which may go on with it from now on.
+    /// Checks the file of a value that was loaded by its run, which may go on with it from now on. A
+    /// file that grows with the run of another directory is left to that one.
     pub(super) fn give_to(&self, run: &Arc<OfRun>, age: Age) -> Result<(), Error> {
         self.resolve(run.directory());
         let mut inner = self.inner();
-        let Whereabouts::Loaded(stored, path) = &inner.file else { return Ok(()) };
-        if run.is_other(&stored.run) {
+        let counts = inner.counts();
+        let Whereabouts::Loaded(stored, path) = &mut inner.file else { return Ok(()) };
+        if let Some(theirs) = run.of_original(stored, path) {
+            *path = theirs;
+            self.show(&inner);
             return Ok(());
         }
+        let is_elsewhere = run.is_elsewhere(&stored.run);
         let is_behind = age == Age::Behind;
-        let mut doubt = None;
-        if !is_behind && (inner.length > 0 || run.disk().exists(path)) {
-            let counts = inner.counts();
-            let file = find(&**run.disk(), path, &counts)?;
-            // Many tables begin with the same line, and every file begins with no byte at all.
-            if !counts.is_known(&*file) && inner.length < COVERED as u64 {
-                doubt = file.length().ok().filter(|length| *length > inner.length);
+        let (mut marked, mut doubt) = (Marked::Not, None);
+        if counts.length > 0 || run.disk().exists(path) {
+            match find(&**run.disk(), path, &counts) {
+                Ok(file) => {
+                    marked = run.marked(&*file);
+                    // Many tables begin with the same line, and every file begins with no byte at all.
+                    let is_doubtful = matches!(marked, Marked::Gone(_))
+                        || (!counts.is_known(&*file) && counts.length < COVERED as u64);
+                    if is_doubtful {
+                        doubt = file.length().ok().filter(|length| *length > counts.length);
+                    }
+                }
+                Err(_) if is_behind => {}
+                Err(error) => return Err(error),
             }
         }
+        if let Marked::Other(other) = &marked
+            && run.is_of(other, stored, path)
+        {
+            return Ok(());
+        }
         // A directory that moved may be a copy, whose original counts on more.
-        let is_moved = run.is_elsewhere(&stored.run);
-        let (path, counted) = (path.clone(), inner.length);
-        inner.keeps_cut = run.keeps_cut() || age != Age::Newest || is_moved || doubt.is_some();
+        let is_copy = is_elsewhere && marked != Marked::Ours;
+        let (path, counted) = (path.clone(), counts.length);
+        inner.keeps_cut = run.keeps_cut() || age != Age::Newest || is_copy || doubt.is_some();
         (inner.run, inner.is_behind) = (Some(Arc::clone(run)), is_behind);
         drop(inner);
-        if let Some(length) = doubt {
+        if let Some(length) = doubt.filter(|_| !is_behind) {
+            let why = match marked {
+                Marked::Gone(other) => format!(
+                    "it last grew with the run in {}, which this directory may be a copy of",
+                    other.display()
+                ),
+                _ => "it may be another file than the one that was saved".to_owned(),
+            };
             warn(format!(
-                "{} has {length} bytes, of which the checkpoint counts on the first {counted}, and it may be another file than \
-                 the one that was saved: what is cut off is kept in {}.cut-at-{counted}",
+                "{} has {length} bytes, of which the checkpoint counts on the first {counted}, and {why}: what is cut off is \
+                 kept in {}.cut-at-{counted}",
                 path.display(),
                 path.display()
             ));

@@ -14,7 +14,7 @@ use super::folder::folder;
 use super::key::ProducedFile;
 use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::store::{Disk, is_temporary, name, temporary_name};
+use crate::store::{Disk, check_file_size, is_temporary, name, temporary_name};
 
 /// The bytes that are copied at a time.
 const BLOCK: usize = 1 << 20;
@@ -146,6 +146,8 @@ impl Copies {
         let mut temporary = builder.tempfile_in(directory).map_err(failed)?;
         let place = self.place(&file.hash);
         let mut source = open(&place).map_err(|source| Error::io("read", &place, source))?;
+        let length = source.metadata().map_err(|source| Error::io("look at", &place, source))?.len();
+        check_file_size(length).map_err(failed)?;
         if copy(&mut source, temporary.as_file_mut()).map_err(failed)? != file.hash {
             self.disk.remove(&place).map_err(|source| Error::writing("remove", &place, source))?;
             return Ok(None);

@@ -178,5 +178,5 @@ fn lend_each<T, A: Adapter<T> + Arrangement<T>>(values: &mut [T], pool: &mut Arr
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

@@ -381,5 +381,5 @@ macro_rules! traced {
 
 traced!(Duration, SystemTime, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6);
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

@@ -21,7 +21,7 @@
 //! than 127 deep inside each other.
 
 mod lossless;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 
 use serde::de::{DeserializeOwned, Error as _};

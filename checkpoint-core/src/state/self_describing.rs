@@ -26,7 +26,7 @@
 //! [read back](crate::Builder::read_back).
 
 mod read;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 mod write;
 

@@ -113,6 +113,14 @@ pub(super) fn mirrored<'n>(name: &'n OsStr, mirror_key: &str) -> Option<(u64, bo
     Some((number(OsStr::new(digits), "")?, has_arrived, file))
 }
 
+/// True for the name of a record about any mirror.
+pub(crate) fn is_mirrored(name: &OsStr) -> bool {
+    let behind = name.to_str().and_then(|text| text.split_at_checked(DIGITS));
+    behind.is_some_and(|(digits, rest)| {
+        number(OsStr::new(digits), "").is_some() && (rest.starts_with(MIRRORED) || rest.starts_with(SENT))
+    })
+}
+
 /// The file name of a damaged generation that was moved out of the way. It is no generation any
 /// more.
 pub(super) fn set_aside(generation: u64, number: u64) -> String {

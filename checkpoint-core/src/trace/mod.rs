@@ -141,5 +141,5 @@ fn trace_here<T: DeserializeOwned>(progress: Arc<Progress>) -> Traced {
     tracer.into_schema()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

@@ -355,5 +355,5 @@ fn is_inside_type(mut path: &str) -> bool {
     true
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

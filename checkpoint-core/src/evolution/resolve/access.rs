@@ -49,8 +49,8 @@ struct Entries<'r, 'a> {
 }
 
 /// Refuses a value that its visitor did not read whole: the rest would shift everything behind it.
-fn whole<R>(value: R, is_whole: bool) -> Result<R, Failure> {
-    if is_whole { Ok(value) } else { Err(Failure::custom("it is longer than the value in this program")) }
+pub(super) fn check_whole(is_whole: bool) -> Result<(), Failure> {
+    if is_whole { Ok(()) } else { Err(Failure::new("it is longer than the value in this program")) }
 }
 
 impl<'a> Cursor<'a> {
@@ -63,7 +63,8 @@ impl<'a> Cursor<'a> {
     ) -> Result<V::Value, Failure> {
         let mut elements = Uniform { cursor: self, ty, other, taken: 0, length };
         let value = visitor.visit_seq(&mut elements)?;
-        whole(value, elements.taken == length)
+        check_whole(elements.taken == length)?;
+        Ok(value)
     }
 
     pub(super) fn read_members<V: Visitor<'a>>(
@@ -74,7 +75,8 @@ impl<'a> Cursor<'a> {
     ) -> Result<V::Value, Failure> {
         let mut members = Numbered { cursor: self, types, other, taken: 0 };
         let value = visitor.visit_seq(&mut members)?;
-        whole(value, members.taken == types.len())
+        check_whole(members.taken == types.len())?;
+        Ok(value)
     }
 
     pub(super) fn read_entries<V: Visitor<'a>>(
@@ -87,7 +89,8 @@ impl<'a> Cursor<'a> {
         let left = self.length()?;
         let mut entries = Entries { cursor: self, key, ty, other, left, has_value: false };
         let value = visitor.visit_map(&mut entries)?;
-        whole(value, entries.left == 0 && !entries.has_value)
+        check_whole(entries.left == 0 && !entries.has_value)?;
+        Ok(value)
     }
 
     pub(super) fn read_fields<V: Visitor<'a>>(
@@ -106,7 +109,8 @@ impl<'a> Cursor<'a> {
             Fields::Named(fields) => {
                 let mut named = Named { cursor: self, fields, other };
                 let value = visitor.visit_map(&mut named)?;
-                whole(value, named.fields.is_empty())
+                check_whole(named.fields.is_empty())?;
+                Ok(value)
             }
         }
     }

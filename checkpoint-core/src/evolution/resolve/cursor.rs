@@ -34,6 +34,17 @@ struct Rows {
     taken: usize,
 }
 
+/// The elements of a sequence that was begun.
+pub(super) enum Sequence {
+    /// This number of elements follows in the bytes of the state.
+    Here(u64),
+    /// This number of rows of an array follows, up to its end.
+    Rows(u64),
+    /// The array makes a `Vec` of this kind.
+    Vec(Kind, Reference),
+    Skipped,
+}
+
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     /// The rows that are read instead of `bytes`.
@@ -103,11 +114,16 @@ impl<'a> Cursor<'a> {
         read: impl FnOnce(&mut Self) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         match read(self) {
-            Err(failure) if self.failure.is_none() => {
-                let located = failure.at(&self.place());
-                Err(located.noted(&mut self.failure))
-            }
-            value => value,
+            Ok(value) => Ok(value),
+            Err(failure) => Err(self.located(failure)),
+        }
+    }
+
+    #[cold]
+    fn located(&mut self, failure: Failure) -> Failure {
+        match &self.failure {
+            Some(_) => failure,
+            None => failure.at(&self.place()).noted(&mut self.failure),
         }
     }
 
@@ -237,16 +253,22 @@ impl<'a> Cursor<'a> {
         self.enter(step);
         let value = self.guard(|cursor| {
             let value = cursor.deeper(|cursor| cursor.read(ty, other, seed))?;
-            if cursor.position() == before {
-                cursor.empty = cursor
-                    .empty
-                    .checked_sub(1)
-                    .ok_or_else(|| Failure::custom("there are too many values that take no space"))?;
-            }
+            cursor.count_empty(before)?;
             Ok(value)
         })?;
         self.leave();
         Ok(value)
+    }
+
+    /// Counts a value without bytes, if nothing was read since this position.
+    fn count_empty(&mut self, before: (usize, usize)) -> Result<(), Failure> {
+        if self.position() == before {
+            self.empty = self
+                .empty
+                .checked_sub(1)
+                .ok_or_else(|| Failure::new("there are too many values that take no space"))?;
+        }
+        Ok(())
     }
 
     /// Reads a value. A value of a type that is the same on both sides is read by position, as if
@@ -258,8 +280,7 @@ impl<'a> Cursor<'a> {
         seed: S,
     ) -> Result<S::Value, Failure> {
         // A value that the program ignores is skipped by means of the schema.
-        let by_name = self.rows.is_some() || is_ignored::<S::Value>();
-        if by_name || !other.ty().is_some_and(|program| self.same.is_same(ty, program)) {
+        if is_ignored::<S::Value>() || !self.is_same(ty, other) {
             return seed.deserialize(Value { cursor: self, ty, other });
         }
         self.guard(|cursor| {
@@ -272,6 +293,11 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// True if a value of this type is in the bytes as the program writes its own.
+    fn is_same(&mut self, ty: &'a Type, other: Other<'a>) -> bool {
+        self.rows.is_none() && other.ty().is_some_and(|program| self.same.is_same(ty, program))
+    }
+
     /// A position that changes with every byte read. While rows are read, it counts the bytes of
     /// the rows.
     fn position(&self) -> (usize, usize) {
@@ -282,14 +308,19 @@ impl<'a> Cursor<'a> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
+        self.descend()?;
+        let is_due = self.room.is_due(self.depth, size_of::<R>());
+        let value = if is_due { self.room.before(size_of::<R>(), || read(self)) } else { read(self) };
+        self.depth -= 1;
+        value
+    }
+
+    fn descend(&mut self) -> Result<(), Failure> {
         if self.depth == VALUE_DEPTH_BY_NAME {
             return Err(Failure::custom(format!("values are nested more than {VALUE_DEPTH_BY_NAME} deep")));
         }
         self.depth += 1;
-        let is_due = self.room.is_due(self.depth, size_of::<R>());
-        let value = if is_due { self.room.before(size_of::<R>(), || read(self)) } else { read(self) }?;
-        self.depth -= 1;
-        Ok(value)
+        Ok(())
     }
 
     /// Reads all bytes of an array. Its rows must be of this type.
@@ -307,22 +338,48 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    /// Reads from the bytes of an array, and checks that it reads all of them.
-    pub(super) fn inside<R>(
+    /// Begins to read a sequence, for a visitor that makes a `Vec` of this kind, for one that ignores
+    /// it, or for an unknown one.
+    pub(super) fn begin_sequence(
         &mut self,
-        bytes: Vec<u8>,
-        read: impl FnOnce(&mut Self) -> Result<R, Failure>,
-    ) -> Result<R, Failure> {
+        element: &'a Type,
+        kind: Option<Kind>,
+        is_ignored: bool,
+    ) -> Result<Sequence, Failure> {
+        let array = match self.elements()? {
+            Count::Here(length) => return Ok(Sequence::Here(length)),
+            Count::Apart(array) => array,
+        };
+        if is_ignored {
+            self.arrays.skip(array).map_err(Failure::caused)?;
+            return Ok(Sequence::Skipped);
+        }
+        if let Some(kind) = kind
+            && self.is_vec_of(kind, element)?
+        {
+            return Ok(Sequence::Vec(kind, array));
+        }
+        self.begin_array(array, element)?;
+        Ok(Sequence::Rows(array.rows))
+    }
+
+    /// Reads from the bytes of an array, up to [`end_array`](Self::end_array).
+    pub(super) fn begin_array(&mut self, array: Reference, ty: &'a Type) -> Result<(), Failure> {
+        let bytes = self.array(array, ty)?;
         self.rows = Some(Rows { bytes, taken: 0 });
-        let value = read(self)?;
+        Ok(())
+    }
+
+    /// Goes back to the bytes of the state. Checks that the array was read whole.
+    pub(super) fn end_array(&mut self) -> Result<(), Failure> {
         match self.rows.take() {
-            Some(rows) if rows.taken == rows.bytes.len() => Ok(value),
-            _ => Err(Failure::custom("the array is longer than the value")),
+            Some(rows) if rows.taken == rows.bytes.len() => Ok(()),
+            _ => Err(Failure::new("the array is longer than the value")),
         }
     }
 
     /// True if a sequence with elements of this type has the same rows as a `Vec` of this kind.
-    pub(super) fn is_vec_of(&self, kind: Kind, element: &'a Type) -> Result<bool, Failure> {
+    fn is_vec_of(&self, kind: Kind, element: &'a Type) -> Result<bool, Failure> {
         let row = self.row(element)?;
         Ok(row.is_some_and(|(descr, lengths)| kind.dtype.descr == descr && kind.inner == lengths))
     }

@@ -4,8 +4,10 @@
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::access::check_whole;
 use super::cursor::{Cursor, Failure, Step};
 use super::other::Other;
+use crate::arrays::Reference;
 use crate::codec::bytes::Count;
 use crate::schema::{Grid, Type};
 
@@ -17,26 +19,32 @@ impl<'a> Cursor<'a> {
         other: Other<'a>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        let (leaf, lengths) = (&*grid.element, &*grid.lengths);
+        let leaf = &*grid.element;
+        let (array, length, inner) = self.begin_grid(grid)?;
+        if let Some(array) = array {
+            self.begin_array(array, leaf)?;
+        }
+        let value = Members { cursor: self, leaf, other, inner, taken: 0, length }.read(visitor)?;
+        if array.is_some() {
+            self.end_array()?;
+        }
+        Ok(value)
+    }
+
+    /// Reads the number of elements, or the reference to the array that holds them. Returns the array,
+    /// the number of members, and the lengths of each.
+    fn begin_grid(&mut self, grid: &'a Grid) -> Result<(Option<Reference>, u64, &'a [u64]), Failure> {
+        let lengths = &*grid.lengths;
         let (leaves, array) = match self.elements()? {
             Count::Here(length) => (length, None),
             Count::Apart(array) => (array.rows, Some(array)),
         };
         let one = lengths.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
         let arrays = one.filter(|one| *one > 0 && leaves.is_multiple_of(*one)).map(|one| leaves / one);
-        let (length, inner) = match (arrays, lengths.split_first()) {
-            (Some(length), _) if grid.is_vec => (length, lengths),
-            (Some(1), Some((length, inner))) => (*length, inner),
-            _ => return Err(Failure::custom(format!("{leaves} elements are no whole number of arrays"))),
-        };
-        match array {
-            None => Members { cursor: self, leaf, other, inner, taken: 0, length }.read(visitor),
-            Some(array) => {
-                let bytes = self.array(array, leaf)?;
-                self.inside(bytes, |cursor| {
-                    Members { cursor, leaf, other, inner, taken: 0, length }.read(visitor)
-                })
-            }
+        match (arrays, lengths.split_first()) {
+            (Some(length), _) if grid.is_vec => Ok((array, length, lengths)),
+            (Some(1), Some((length, inner))) => Ok((array, *length, inner)),
+            _ => Err(Failure::custom(format!("{leaves} elements are no whole number of arrays"))),
         }
     }
 }
@@ -55,11 +63,8 @@ struct Members<'r, 's, 'a> {
 impl<'a> Members<'_, '_, 'a> {
     fn read<V: Visitor<'a>>(mut self, visitor: V) -> Result<V::Value, Failure> {
         let value = visitor.visit_seq(&mut self)?;
-        if self.taken == self.length {
-            Ok(value)
-        } else {
-            Err(Failure::custom("it is longer than the value in this program"))
-        }
+        check_whole(self.taken == self.length)?;
+        Ok(value)
     }
 }
 

@@ -59,5 +59,5 @@ pub(crate) fn is_value<D>() -> bool {
     typeid::of::<D>() == typeid::of::<Value<'static, 'static>>()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

@@ -5,12 +5,12 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, IntoDeserializer, Visitor}
 use serde::forward_to_deserialize_any;
 
 use super::access::check_related;
-use super::cursor::{Cursor, Failure};
+use super::cursor::{Cursor, Failure, Sequence};
 use super::number::Number;
 use super::other::Other;
 use crate::arrays::{self, Kind};
 use crate::codec::bytes::{Count, Flag};
-use crate::schema::{Body, Definition, Fields, Float16, Type, hidden};
+use crate::schema::{Body, Fields, Float16, Grid, Schema, Type, Variant, hidden};
 
 /// The next value, which was written as `ty`.
 pub(super) struct Value<'r, 'a> {
@@ -103,28 +103,47 @@ impl<'a> Value<'_, 'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let Value { cursor, other, .. } = self;
-        let array = match cursor.elements()? {
-            Count::Here(length) => return cursor.read_uniform(element, other, length, visitor),
-            Count::Apart(array) => array,
+        let (length, is_apart) = match cursor.begin_sequence(element, kind, is_ignored::<V>())? {
+            Sequence::Here(length) => (length, false),
+            Sequence::Rows(length) => (length, true),
+            Sequence::Skipped => return visitor.visit_unit(),
+            Sequence::Vec(kind, array) => return kind.read(cursor.arrays, array).map_err(Failure::caused),
         };
-        if is_ignored::<V>() {
-            cursor.arrays.skip(array).map_err(Failure::caused)?;
-            return visitor.visit_unit();
+        let value = cursor.read_uniform(element, other, length, visitor)?;
+        if is_apart {
+            cursor.end_array()?;
         }
-        if let Some(kind) = kind
-            && cursor.is_vec_of(kind, element)?
-        {
-            return kind.read(cursor.arrays, array).map_err(Failure::caused);
-        }
-        let bytes = cursor.array(array, element)?;
-        cursor.inside(bytes, |cursor| cursor.read_uniform(element, other, array.rows, visitor))
+        Ok(value)
     }
 
-    fn defined<V: Visitor<'a>>(self, definition: &'a Definition, visitor: V) -> Result<V::Value, Failure> {
-        match &definition.body {
-            Body::Enum(variants) => self.cursor.read_variant(variants, self.other, visitor),
-            Body::Struct(fields) => self.cursor.read_fields(fields, self.other, visitor),
+    /// Reads a value without parts, and looks for the parts of another one. Reads nothing of a
+    /// sequence of bytes that is ignored: it may be an array.
+    fn form(self, is_ignored: bool) -> Result<Form<'a>, Failure> {
+        let Some(mut value) = self.present()? else { return Ok(Form::Empty) };
+        if let Some(number) = value.number()? {
+            return Ok(Form::Number(number));
         }
+        let Value { cursor, ty, other } = &mut value;
+        let parts = match ty {
+            Type::Unit => return Ok(Form::Unit),
+            Type::Bool => return Ok(Form::Bool(cursor.flag(Flag::Bool)?)),
+            Type::Char => return Ok(Form::Char(cursor.character()?)),
+            Type::String => return Ok(Form::Text(cursor.text()?)),
+            Type::Bytes if is_ignored => Parts::Sequence(&Type::U8),
+            Type::Bytes => return Ok(Form::Bytes(value.bytes()?)),
+            Type::Seq(element) => Parts::Sequence(element),
+            Type::Grid(grid) if is_ignored => Parts::Sequence(&grid.element),
+            Type::Grid(grid) => Parts::Grid(grid),
+            Type::Map(key, ty) => Parts::Entries(key, ty),
+            Type::Tuple(types) => Parts::Members(types),
+            Type::Array(element, length) => Parts::Uniform(element, *length),
+            named => match cursor.definition(named)?.map(|definition| &definition.body) {
+                Some(Body::Enum(variants)) => Parts::Variant(variants),
+                Some(Body::Struct(fields)) => Parts::Fields(fields),
+                None => return Err(unknown(cursor.schema(), named)),
+            },
+        };
+        Ok(Form::Parts(parts, *other))
     }
 
     /// Reads a variant without content as its name, as in JSON. `None` if it is no variant.
@@ -153,6 +172,40 @@ impl<'a> Value<'_, 'a> {
     }
 }
 
+/// A value of the writer, read, or its parts, which come next.
+enum Form<'a> {
+    /// An empty option.
+    Empty,
+    Unit,
+    Bool(bool),
+    Char(char),
+    Number(Number),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    /// The parts, and the program's type in the place of the value.
+    Parts(Parts<'a>, Other<'a>),
+}
+
+/// The parts of a value.
+enum Parts<'a> {
+    Sequence(&'a Type),
+    Uniform(&'a Type, u64),
+    Grid(&'a Grid),
+    Entries(&'a Type, &'a Type),
+    Members(&'a [Type]),
+    Fields(&'a Fields),
+    Variant(&'a [Variant]),
+}
+
+fn unknown(schema: &Schema, ty: &Type) -> Failure {
+    Failure::new(format!(
+        "the form of `{}` is not known, so what was saved with it loads only into the type that it was saved from; a \
+         type that is to change is stored with #[serde(with = \"checkpointed::self_describing\")] on its field, or on \
+         the field that holds it, before the first save",
+        schema.describe(ty)
+    ))
+}
+
 /// True if the reader ignores the value.
 pub(super) fn is_ignored<V>() -> bool {
     typeid::of::<V>() == typeid::of::<IgnoredAny>()
@@ -162,36 +215,29 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
-        self.guarded(|value| {
-            let Some(mut value) = value.present()? else { return visitor.visit_none() };
-            if let Some(number) = value.number()? {
-                return number.visit(visitor);
-            }
-            match value.ty {
-                Type::Unit => visitor.visit_unit(),
-                Type::Bool => visitor.visit_bool(value.cursor.flag(Flag::Bool)?),
-                Type::Char => visitor.visit_char(value.cursor.character()?),
-                Type::String => visitor.visit_borrowed_str(value.cursor.text()?),
-                Type::Bytes if is_ignored::<V>() => value.sequence(&Type::U8, None, visitor),
-                Type::Bytes => visitor.visit_borrowed_bytes(value.bytes()?),
-                Type::Seq(element) => value.sequence(element, arrays::visitor_reads::<V>(), visitor),
-                Type::Grid(grid) if is_ignored::<V>() => value.sequence(&grid.element, None, visitor),
-                Type::Grid(grid) => value.cursor.read_grid(grid, value.other, visitor),
-                Type::Map(key, ty) => value.cursor.read_entries(key, ty, value.other, visitor),
-                Type::Tuple(types) => value.cursor.read_members(types, value.other, visitor),
-                Type::Array(element, length) => {
-                    value.cursor.read_uniform(element, value.other, *length, visitor)
+        let Value { cursor, ty, other } = self;
+        cursor.guard(|cursor| {
+            let (parts, other) = match (Value { cursor, ty, other }).form(is_ignored::<V>())? {
+                Form::Empty => return visitor.visit_none(),
+                Form::Unit => return visitor.visit_unit(),
+                Form::Bool(value) => return visitor.visit_bool(value),
+                Form::Char(value) => return visitor.visit_char(value),
+                Form::Number(value) => return value.visit(visitor),
+                Form::Text(value) => return visitor.visit_borrowed_str(value),
+                Form::Bytes(value) => return visitor.visit_borrowed_bytes(value),
+                Form::Parts(parts, other) => (parts, other),
+            };
+            match parts {
+                Parts::Sequence(element) => {
+                    let kind = arrays::visitor_reads::<V>();
+                    Value { cursor, ty, other }.sequence(element, kind, visitor)
                 }
-                other => match value.cursor.definition(other)? {
-                    Some(definition) => value.defined(definition, visitor),
-                    None => Err(Failure::custom(format!(
-                        "the form of `{}` is not known, so what was saved with it loads only into the type that it was \
-                         saved from; a type that is to change is stored with \
-                         #[serde(with = \"checkpointed::self_describing\")] on its field, or on the field that holds \
-                         it, before the first save",
-                        value.cursor.schema().describe(other)
-                    ))),
-                },
+                Parts::Uniform(element, length) => cursor.read_uniform(element, other, length, visitor),
+                Parts::Grid(grid) => cursor.read_grid(grid, other, visitor),
+                Parts::Entries(key, ty) => cursor.read_entries(key, ty, other, visitor),
+                Parts::Members(types) => cursor.read_members(types, other, visitor),
+                Parts::Fields(fields) => cursor.read_fields(fields, other, visitor),
+                Parts::Variant(variants) => cursor.read_variant(variants, other, visitor),
             }
         })
     }

@@ -47,6 +47,7 @@ impl OpenFile {
             return Err(error);
         }
         self.inode.store(inode(&*copy), Ordering::Release);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|run| run.mark(&*copy));
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Arc::from(copy);
         (state.length, state.reach) = (length, length);
         state.has_durable_name = false;

@@ -437,6 +437,21 @@ fn levels_that_went_apart_are_an_error_and_left_alone() {
     assert_eq!((loaded(&copy), loaded(&bench.far)), (Some(40), Some(4)));
 }
 
+#[cfg(feature = "inspect")]
+#[test]
+fn a_copy_that_is_put_back_goes_on_from_the_newer_mirror() {
+    let bench = bench();
+    bench.run(1..=5);
+    let backup = bench.parent.path().join("backup.ckpt");
+    crate::inspect::copy(&bench.near, &backup).unwrap();
+    // Retention leaves nothing at the mirror that the backup has.
+    bench.run(6..=9);
+    fs::remove_dir_all(&bench.near).unwrap();
+    fs::rename(&backup, &bench.near).unwrap();
+    let mut checkpoints = bench.builder(Mirror::to(&bench.far)).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(9));
+}
+
 #[test]
 fn a_run_that_went_on_alone_does_not_overwrite_the_mirror() {
     let bench = bench();

@@ -72,5 +72,5 @@ impl<A: Scalar + Checkpoint> Checkpoint for Quaternion<A> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

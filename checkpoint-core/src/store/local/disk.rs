@@ -229,6 +229,16 @@ pub(crate) trait Growing: fmt::Debug + Send + Sync {
 
     /// True if the file has more than one name (hard links). False where the system does not tell.
     fn has_other_names(&self) -> io::Result<bool>;
+
+    /// The mark that a program set at the file. A file system without marks has none.
+    fn mark(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Sets the mark, which goes with the file whatever its name.
+    fn set_mark(&self, _mark: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// The outcome of taking a lock.

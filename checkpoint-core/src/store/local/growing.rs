@@ -9,6 +9,12 @@ use super::output::write_all_at;
 use super::real::{has_other_names, must_be_regular};
 use crate::store::process::Process;
 
+/// The extended attribute that has the mark, and the most bytes of a mark that is read.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+const MARK: &str = "user.checkpointed.run";
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+const MOST_OF_MARK: usize = 8 << 10;
+
 /// Opens a regular file. Follows a symbolic link: the user chose the place of the file.
 pub(super) fn open(path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
     let mut options = OpenOptions::new();
@@ -99,5 +105,18 @@ impl Growing for GrowingFile {
 
     fn has_other_names(&self) -> io::Result<bool> {
         Ok(has_other_names(&self.file.metadata()?))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    fn mark(&self) -> Option<Vec<u8>> {
+        let mut mark = vec![0; MOST_OF_MARK];
+        let length = rustix::fs::fgetxattr(&self.file, MARK, &mut mark[..]).ok()?;
+        mark.truncate(length);
+        Some(mark)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    fn set_mark(&self, mark: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::fsetxattr(&self.file, MARK, mark, rustix::fs::XattrFlags::empty())?)
     }
 }

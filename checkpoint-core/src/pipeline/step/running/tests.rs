@@ -156,3 +156,35 @@ fn a_version_that_is_gone_before_its_use_is_made_again() {
         assert_eq!(pipeline.reports()[0].outcome, outcome);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_kept_file_beyond_a_limit_is_an_error_and_no_signal() {
+    const LIMITED: &str = "TEST_OF_A_LIMITED_PIPELINE";
+    let run = |path: &Path| {
+        let product = path.join("out.txt");
+        let pipeline = Pipeline::open(path.join("p.pipeline")).unwrap();
+        let step = pipeline.step("a").produces(&product).keep_produced(true);
+        step.run(|_| fs::write(&product, [b'x'; 200_000]))
+    };
+    if let Some(path) = std::env::var_os(LIMITED) {
+        let error = run(Path::new(&path)).unwrap_err();
+        assert!(error.to_string().contains("ulimit -f"), "{error}");
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    run(parent.path()).unwrap();
+    fs::remove_file(parent.path().join("out.txt")).unwrap();
+    let this = "pipeline::step::running::tests::a_kept_file_beyond_a_limit_is_an_error_and_no_signal";
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -f 64 && exec \"$0\" --exact \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg(this)
+        .env(LIMITED, parent.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{} {said}", output.status);
+    run(parent.path()).unwrap();
+    assert_eq!(fs::metadata(parent.path().join("out.txt")).unwrap().len(), 200_000);
+}

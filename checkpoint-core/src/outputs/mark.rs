@@ -1,0 +1,132 @@
+//! The mark of a run at a file that grows with it: an extended attribute of the file.
+//!
+//! A checkpoint knows the path of its directory. That of a copy does not tell if the original was
+//! renamed since, or if another directory has its path, as in a container. The mark has the number of
+//! the directory too, which a copy never has. A file system without such attributes keeps no mark:
+//! then the path alone tells.
+
+use std::path::{Path, PathBuf};
+
+use super::counts::inode;
+use crate::store::{Disk, Growing};
+
+/// The run that a file last grew with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Marked {
+    /// The file has no mark, or that of the file that it is a copy of.
+    Not,
+    Ours,
+    /// That of another directory, which is there.
+    Other(PathBuf),
+    /// That of another directory, which is not where it was.
+    Gone(PathBuf),
+}
+
+/// Marks a file for the run of a directory. The mark is a help, so a failure is none of the run.
+pub(super) fn set(disk: &dyn Disk, directory: &Path, file: &dyn Growing) {
+    if let (Some(number), Some(path)) = (number(disk, directory), directory.to_str()) {
+        let _ = file.set_mark(format!("{number} {} {path}", inode(file)).as_bytes());
+    }
+}
+
+/// The run whose mark a file has, for the run of a directory.
+pub(super) fn of(disk: &dyn Disk, directory: &Path, file: &dyn Growing) -> Marked {
+    let mark = file.mark().and_then(|bytes| String::from_utf8(bytes).ok());
+    let parsed = mark.as_deref().and_then(|mark| {
+        let mut parts = mark.splitn(3, ' ');
+        let (of_directory, of_file) =
+            (parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?);
+        Some((of_directory, of_file, Path::new(parts.next()?)))
+    });
+    match parsed {
+        Some((of_directory, of_file, path)) if of_file == inode(file) => {
+            if number(disk, directory) == Some(of_directory) {
+                Marked::Ours
+            } else if number(disk, path) == Some(of_directory) {
+                Marked::Other(path.to_owned())
+            } else {
+                Marked::Gone(path.to_owned())
+            }
+        }
+        _ => Marked::Not,
+    }
+}
+
+/// The number of a directory on its device.
+fn number(disk: &dyn Disk, directory: &Path) -> Option<u64> {
+    disk.identity(directory).ok().flatten().map(|identity| identity.1)
+}
+
+#[cfg(all(test, target_os = "linux", feature = "inspect"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says if it is skipped"
+)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use crate::error::OutputFault;
+    use crate::store::{Disk as _, Opening, RealDisk};
+    use crate::{Appended, Checkpointer, Error, inspect};
+
+    /// Loads and adds a line, if the file is that of the run. Returns the fault otherwise.
+    fn add(path: &Path) -> Option<OutputFault> {
+        let mut run = Checkpointer::<Appended>::builder(path).warnings_to_stderr(false).open().unwrap();
+        let mut output = run.load_or_else(|| Appended::at(path.with_file_name("out.csv"))).unwrap();
+        match output.write_all(b"line\n") {
+            Ok(()) => run.save(&output).map(|_| None).unwrap(),
+            Err(error) => match *error.into_inner().unwrap().downcast::<Error>().unwrap() {
+                Error::Output { fault, .. } => Some(fault),
+                other => panic!("{other}"),
+            },
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_renamed_keeps_its_file() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let length = || fs::metadata(at("out.csv")).unwrap().len();
+        let kept = || fs::read(at("out.csv.cut-at-10")).ok();
+        assert_eq!(add(&at("run.ckpt")), None);
+        let file = RealDisk::default().open_growing(&at("out.csv"), Opening::Look).unwrap();
+        if file.mark().is_none() {
+            eprintln!("SKIPPED: the file system has no extended attributes");
+            return;
+        }
+        assert_eq!(add(&at("run.ckpt")), None);
+        inspect::copy(at("run.ckpt"), at("backup.ckpt")).unwrap();
+        fs::rename(at("run.ckpt"), at("main.ckpt")).unwrap();
+        // As after a kill, the file has more than the checkpoint counts. The run itself cuts it.
+        fs::OpenOptions::new().append(true).open(at("out.csv")).unwrap().write_all(b"rest").unwrap();
+        assert_eq!((add(&at("main.ckpt")), length(), kept()), (None, 15, None));
+        assert_eq!((add(&at("backup.ckpt")), length()), (Some(OutputFault::OtherRun), 15));
+        assert_eq!((add(&at("main.ckpt")), length()), (None, 20));
+        // A copy in the place of a run that is gone goes on, and keeps what it cuts.
+        fs::rename(at("main.ckpt"), at("away.ckpt")).unwrap();
+        fs::rename(at("backup.ckpt"), at("main.ckpt")).unwrap();
+        assert_eq!((add(&at("main.ckpt")), length()), (None, 15));
+        assert_eq!(kept().unwrap(), b"line\nline\n");
+        // The file is that of the copy from now on.
+        assert_eq!((add(&at("away.ckpt")), length()), (Some(OutputFault::OtherRun), 15));
+    }
+
+    #[test]
+    fn a_copy_of_the_file_is_not_marked() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        fs::create_dir(at("home")).unwrap();
+        assert_eq!(add(&at("home/run.ckpt")), None);
+        // `cp -a` copies the mark, too.
+        let status = std::process::Command::new("cp").arg("-a").arg(at("home")).arg(at("copy")).status();
+        assert!(status.unwrap().success());
+        assert_eq!(add(&at("copy/run.ckpt")), None);
+        assert_eq!(add(&at("home/run.ckpt")), None);
+        for project in ["home", "copy"] {
+            assert_eq!(fs::read(at(project).join("out.csv")).unwrap(), b"line\nline\n");
+        }
+    }
+}
