@@ -18,6 +18,9 @@ use plotters::prelude::*;
 
 const MIB: usize = 1 << 20;
 
+/// Sizes, and medians in seconds.
+type Points = Vec<(f64, f64)>;
+
 /// The cost of one thing over the size of another.
 struct Line {
     title: &'static str,
@@ -27,14 +30,13 @@ struct Line {
     due: f64,
     /// The size from which on the slope counts.
     from: f64,
-    /// Sizes, and medians in seconds.
-    points: Vec<(f64, f64)>,
+    points: Points,
 }
 
 impl Line {
     fn slope(&self) -> f64 {
         let counted = self.points.iter().filter(|(size, _)| *size >= self.from);
-        let points: Vec<(f64, f64)> = counted.map(|(size, time)| (size.log10(), time.log10())).collect();
+        let points: Points = counted.map(|(size, time)| (size.log10(), time.log10())).collect();
         let count = points.len() as f64;
         let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
         let (x, y) = (mean(|point| point.0), mean(|point| point.1));
@@ -97,7 +99,7 @@ fn save_and_load<T: checkpointed::Checkpoint>(
 }
 
 /// The time of one of so many small saves in a row, and of a start after them.
-fn in_a_row(path: &Path, most: usize) -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
+fn in_a_row(path: &Path, most: usize) -> (Points, Points) {
     let builder = Checkpointer::<u64>::builder(path).durable(false).warnings_to_stderr(false);
     let (mut saves, mut starts, mut saved) = (Vec::new(), Vec::new(), 0);
     let mut count = 1;
@@ -188,7 +190,7 @@ fn plot(lines: &[Line], file: &Path) -> Result<(), Box<dyn Error>> {
             .y_label_area_size(52)
             .build_cartesian_2d((first..last).log_scale(), (least..most).log_scale())?;
         chart.configure_mesh().light_line_style(TRANSPARENT).x_desc(line.of).y_desc("ms").draw()?;
-        let points: Vec<(f64, f64)> = line.points.iter().map(|(size, time)| (*size, time * 1e3)).collect();
+        let points: Points = line.points.iter().map(|(size, time)| (*size, time * 1e3)).collect();
         if let Some((size, time)) = points.last() {
             let due = |at: f64| (at, (time * (at / size).powf(line.due)).clamp(least, most));
             chart.draw_series(LineSeries::new(points.iter().map(|point| due(point.0)), BLACK.mix(0.3)))?;

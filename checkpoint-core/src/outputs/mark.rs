@@ -60,6 +60,7 @@ fn number(disk: &dyn Disk, directory: &Path) -> Option<u64> {
 #[cfg(all(test, target_os = "linux", feature = "inspect"))]
 #[allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stderr,
     reason = "a test fails by panicking, and says if it is skipped"
 )]
