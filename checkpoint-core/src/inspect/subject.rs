@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::verification::{Verdict, verdict};
+use super::verification::{Verdict, verified};
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
@@ -44,7 +44,7 @@ impl<'p> Subject<'p> {
     /// Reads all of a generation.
     pub(super) fn verify(&self, generation: u64) -> Verdict {
         let path = self.home.location(generation);
-        let (verdict, _) = verdict(&path, self.open(generation), self.protection);
+        let verdict = verified(&path, || self.open(generation), self.protection);
         Verdict { generation: Some(generation), ..verdict }
     }
 

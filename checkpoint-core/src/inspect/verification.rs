@@ -81,9 +81,19 @@ impl Verdict {
 /// ```
 pub fn verify(path: impl AsRef<Path>, protection: &Protection) -> Verdict {
     let given = path.as_ref();
-    let opened = absolute(given).and_then(|path| File::open(&path, protection));
+    let open = || absolute(given).and_then(|path| File::open(&path, protection));
     let path = absolute(given).unwrap_or_else(|_| given.to_owned());
-    verdict(&path, opened, protection).0
+    verified(&path, open, protection)
+}
+
+/// Verifies a checkpoint. Reads it once more if the device did not give all of it, as a load does.
+pub(super) fn verified(
+    path: &Path,
+    open: impl Fn() -> Result<File, Error>,
+    protection: &Protection,
+) -> Verdict {
+    let (found, errors) = verdict(path, open(), protection);
+    if errors.iter().any(Error::is_unread) { verdict(path, open(), protection).0 } else { found }
 }
 
 /// Verifies a checkpoint that was opened. Returns the verdict, and all that is wrong.
@@ -226,4 +236,26 @@ fn verify_all(subject: &Subject<'_>) -> Result<Vec<Verdict>, Error> {
         verdicts.retain(|verdict| verdict.is_whole() || is_there(verdict));
     }
     Ok(verdicts)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::Checkpointer;
+    use crate::store::Directory;
+    use crate::store::faults::FaultyDisk;
+
+    #[test]
+    fn a_file_that_the_device_does_not_give_once_is_whole() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run.ckpt");
+        Checkpointer::<u64>::open(&path).unwrap().save(&7).unwrap();
+        let disk = FaultyDisk::default();
+        let home: Arc<dyn Home> = Arc::new(Directory::new(&path, Arc::new(disk.clone())));
+        for (times, condition) in [(1, Condition::Whole), (usize::MAX, Condition::Damaged)] {
+            disk.be_unread("00000000000000000001.ckpt", times);
+            assert_eq!(verify_in(&home, &Protection::new()).unwrap()[0].condition, condition);
+        }
+    }
 }
