@@ -121,15 +121,13 @@ pub(super) fn is_one_file(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
 /// of its own.
 pub(super) fn is_one_name(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let has_other_names = || {
+        let file = disk.open_growing(one, Opening::Look);
+        file.and_then(|file| file.has_other_names()).unwrap_or(false)
+    };
     one == other
         || real(one).is_some_and(|one| real(other) == Some(one))
-        || (is_one_file(disk, one, other) && !has_other_names(disk, one))
-}
-
-/// True if the file has more than one name, by hard links.
-pub(super) fn has_other_names(disk: &dyn Disk, path: &Path) -> bool {
-    let file = disk.open_growing(path, Opening::Look);
-    file.and_then(|file| file.has_other_names()).unwrap_or(false)
+        || (is_one_file(disk, one, other) && !has_other_names())
 }
 
 pub(super) fn not_opened(path: &Path, counts: &Counts, source: io::Error) -> Error {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::counts::{has_other_names, is_one_name};
+use super::counts::is_one_name;
 use super::file::OpenFile;
 use super::mark::{self, Marked};
 use super::stored::Stored;
@@ -369,12 +369,12 @@ impl OfRun {
         is_theirs.then_some(theirs)
     }
 
-    /// True if the name `path` of an output, whose file has the mark of another directory, must be left
-    /// to that one. If it is a second name of the file, a file of its own can take its place.
+    /// True if the output at `path`, whose file has the mark of another directory, must be left to that
+    /// one: its own path leads there too. If that leads to another file by now, or if the two are
+    /// names by hard links, this file is a copy.
     pub(super) fn is_of(&self, other: &Path, stored: &Stored, path: &Path) -> bool {
         let theirs = other.parent().map(|parent| parent.join(&stored.path));
-        !has_other_names(&*self.disk, path)
-            || theirs.is_none_or(|theirs| is_one_name(&*self.disk, &theirs, path))
+        theirs.is_none_or(|theirs| !self.disk.exists(&theirs) || is_one_name(&*self.disk, &theirs, path))
     }
 
     /// The run that a file last grew with.
