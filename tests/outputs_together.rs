@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use crate::common::chain::{
-    Chain, Several, assert_files, best_and_now, content, expected, fault_of, open, several,
+    Chain, Several, assert_files, best_and_now, content, expected, fault, fault_of, open, several,
 };
 use crate::common::{inside, once_more};
 use checkpointed::{Appended, Checkpointer, Error, OutputFault, ReadBack, checkpointed};
@@ -236,10 +236,10 @@ fn going_back_to_a_clone_cuts_nothing_that_counts() {
     checkpoints.save(&both).unwrap();
     assert_eq!(content(path, "chain.csv"), b"best,now");
     drop(both);
-    // Another checkpointer that saves the older one does not count for this one.
+    // Another checkpointer does not save the older one.
     let mut other = Checkpointer::<Several>::open(path.join("other.ckpt")).unwrap();
     let mut state = Several { values: vec![best] };
-    other.save(&state).unwrap();
+    assert_eq!(fault(&other.save(&state).unwrap_err()), OutputFault::SavedElsewhere);
     assert_eq!(fault_of(&state.values[0].write_all(b"x").unwrap_err()), OutputFault::NotNewest);
     checkpoints.save(&state).unwrap();
     state.values[0].write_all(b"!").unwrap();

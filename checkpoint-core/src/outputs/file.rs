@@ -176,6 +176,12 @@ impl OpenFile {
         }
     }
 
+    /// True if it grows with the run of another directory.
+    pub(super) fn is_of_other(&self, run: &OfRun) -> bool {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.iter().any(|known| known.is_apart_from(run))
+    }
+
     /// The number of bytes that must not be cut: a checkpoint of some run counts on them.
     fn promised(&self) -> u64 {
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,12 +58,7 @@ fn number(disk: &dyn Disk, directory: &Path) -> Option<u64> {
 }
 
 #[cfg(all(test, target_os = "linux", feature = "inspect"))]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and says if it is skipped"
-)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test may panic, and says more")]
 mod tests {
     use std::fs;
     use std::io::Write as _;
@@ -113,6 +108,35 @@ mod tests {
         assert_eq!(kept().unwrap(), b"line\nline\n");
         // The file is that of the copy from now on.
         assert_eq!((add(&at("away.ckpt")), length()), (Some(OutputFault::OtherRun), 15));
+    }
+
+    #[test]
+    fn two_branches_do_not_share_a_file() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        assert_eq!(add(&at("run.ckpt")), None);
+        let file = RealDisk::default().open_growing(&at("out.csv"), Opening::Look).unwrap();
+        if file.mark().is_none() {
+            eprintln!("SKIPPED: the file system has no extended attributes");
+            return;
+        }
+        for branch in ["one.ckpt", "two.ckpt"] {
+            inspect::branch(at("run.ckpt"), &crate::Protection::new(), 1, at(branch)).unwrap();
+        }
+        let go_on = |branch: &str| -> Result<(), Error> {
+            let mut run = Checkpointer::<Appended>::builder(at(branch)).warnings_to_stderr(false).open()?;
+            let mut output = run.load()?.unwrap();
+            output.continue_in(at("variant.csv"))?;
+            output.write_all(b"more\n").unwrap();
+            run.save(&output).map(drop)
+        };
+        let content = || fs::read(at("variant.csv")).unwrap();
+        go_on("one.ckpt").unwrap();
+        let error = go_on("two.ckpt").unwrap_err();
+        assert!(matches!(error, Error::Output { fault: OutputFault::OtherRun, .. }), "{error}");
+        assert_eq!(content(), b"line\nmore\n");
+        go_on("one.ckpt").unwrap();
+        assert_eq!(content(), b"line\nmore\nmore\n");
     }
 
     #[test]

@@ -181,8 +181,7 @@ impl Appended {
     ///
     /// # Errors
     /// [`Error::Output`] where the present file is not the one that the state counts on, or where
-    /// the other is the file that another run has open, or the very file that the state was loaded
-    /// with; an error of reading it or of writing the other.
+    /// the other is known to grow with another run; an error of reading it or of writing the other.
     pub fn continue_in(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.value.continue_in(path.as_ref())
     }

@@ -177,10 +177,12 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
         let Some(Saving { run, counted }) = saving else { return };
         let path = value.path();
         add(&mut lock(&run.promised).saving, path.clone(), length);
-        if let Some(file) = &file {
+        let is_of_other = file.as_ref().is_some_and(|file| file.is_of_other(run)) || !value.belongs_to(run);
+        if let Some(file) = &file
+            && !is_of_other
+        {
             run.note(file);
         }
-        let is_of_other = !value.belongs_to(run);
         let value = Some((Arc::clone(value), file));
         counted.push(Counted { value, is_of_other, ..run.without_value(path, length) });
     });
@@ -340,9 +342,11 @@ impl OfRun {
         self.path.as_deref().and_then(Path::to_str).unwrap_or_default().to_owned()
     }
 
-    /// True if a checkpoint directory with this stored path is, or was, another one than this.
+    /// True if a checkpoint directory with this stored path is, or was, another one than this. A path
+    /// that is not absolute is relative to the directory that holds this one.
     pub(super) fn is_elsewhere(&self, stored: &str) -> bool {
-        !stored.is_empty() && self.path.as_deref().is_some_and(|path| path != Path::new(stored))
+        let whole = self.directory().map(|directory| directory.join(stored));
+        !stored.is_empty() && whole.is_some_and(|whole| self.path.as_deref() != Some(&whole))
     }
 
     /// The path of an output in a checkpoint: relative if it is near the checkpoint directory, so
@@ -356,7 +360,7 @@ impl OfRun {
     /// one exists, this one is a copy of it, and `path` leads to the same file or to none. `None` for
     /// an output of this run.
     pub(super) fn of_original(&self, stored: &Stored, path: &Path) -> Option<PathBuf> {
-        let other = Path::new(&stored.run);
+        let other = &*self.directory()?.join(&stored.run);
         if !self.is_elsewhere(&stored.run)
             || self.disk.is_directory(other) != Some(true)
             || self.leads_here(other)
@@ -424,6 +428,11 @@ impl OfRun {
     /// True if the other run has the same checkpoint directory.
     pub(super) fn is_same(&self, other: &OfRun) -> bool {
         std::ptr::eq(self, other) || (self.path.is_some() && self.path == other.path)
+    }
+
+    /// True if the other run has another checkpoint directory. A place that is none tells nothing.
+    pub(super) fn is_apart_from(&self, other: &OfRun) -> bool {
+        self.path.is_some() && other.path.is_some() && self.path != other.path
     }
 
     /// Takes over what an earlier run of this directory has promised about a file.

@@ -38,6 +38,8 @@ struct Inner {
     /// The run that may go on with the file; `None` for a value that a reader loaded, or that is of
     /// another run.
     run: Option<Arc<OfRun>>,
+    /// The run that loaded a value whose file is left to another one.
+    loaded_by: Option<Arc<OfRun>>,
     /// True if the value was loaded from a generation with newer ones behind it.
     is_behind: bool,
     /// True to keep what is cut off.
@@ -92,8 +94,8 @@ impl Value {
     }
 
     fn new(file: Whereabouts, length: u64, end: Ending) -> Owned {
-        let (run, is_behind, keeps_cut) = (None, false, false);
-        Value::of(Inner { file, length, end, run, is_behind, keeps_cut }, Process::current())
+        let (run, loaded_by, is_behind, keeps_cut) = (None, None, false, false);
+        Value::of(Inner { file, length, end, run, loaded_by, is_behind, keeps_cut }, Process::current())
     }
 
     fn of(inner: Inner, process: Process) -> Owned {
@@ -108,7 +110,8 @@ impl Value {
         let Some(inner) = self.inner_at_fork().map(|inner| inner.clone()) else {
             let ((path, length), end) = (self.shown(), Ending::Hashed(String::new()));
             let file = Whereabouts::Named(Place::of(&path), Arc::new(RealDisk::default()));
-            let inner = Inner { file, length, end, run: None, is_behind: false, keeps_cut: false };
+            let (run, loaded_by, is_behind, keeps_cut) = (None, None, false, false);
+            let inner = Inner { file, length, end, run, loaded_by, is_behind, keeps_cut };
             return Value::of(inner, self.process);
         };
         let behind = inner.run.clone().filter(|_| inner.is_behind && self.check_process().is_ok());
@@ -210,7 +213,7 @@ impl Value {
         let Some(mut inner) = self.inner_at_fork() else { return true };
         inner.keeps_cut |= run.keeps_cut();
         match &inner.run {
-            Some(of) => of.is_same(run),
+            Some(of) => !of.is_apart_from(run),
             None => {
                 if !matches!(inner.file, Whereabouts::Loaded(..)) {
                     inner.run = Some(Arc::clone(run));
@@ -240,6 +243,7 @@ impl Value {
         let Whereabouts::Loaded(stored, path) = &mut inner.file else { return Ok(()) };
         if let Some(theirs) = run.of_original(stored, path) {
             *path = theirs;
+            inner.loaded_by = Some(Arc::clone(run));
             self.show(&inner);
             return Ok(());
         }
@@ -264,6 +268,7 @@ impl Value {
         if let Marked::Other(other) = &marked
             && run.is_of(other, stored, path)
         {
+            inner.loaded_by = Some(Arc::clone(run));
             return Ok(());
         }
         // A directory that moved may be a copy, whose original counts on more.
@@ -420,8 +425,14 @@ impl Value {
             file.flush(inner.length)?;
         }
         let counts = inner.counts();
-        let (file, end) = if inner.length > 0 && look(&*disk, &path, &counts).is_ok() {
-            // It may be the file of another run, so what is cut is kept.
+        let found = if inner.length > 0 { look(&*disk, &path, &counts).ok() } else { None };
+        let (file, end) = if let Some(found) = found {
+            let ours = inner.run.as_ref().or(inner.loaded_by.as_ref());
+            if let Some(Marked::Other(_)) = ours.map(|run| run.marked(&*found)) {
+                let (counted, fault) = (inner.length, OutputFault::OtherRun);
+                return Err(Error::Output { path, counted, fault });
+            }
+            // It may be the file of another run all the same, so what is cut is kept.
             OpenFile::go_on(disk, &path, &counts, true, &self.owner)?
         } else {
             let source = find(&*disk, &inner.path(), &counts)?;
