@@ -2,8 +2,8 @@
 //!
 //! A checkpoint knows the path of its directory. That of a copy does not tell if the original was
 //! renamed since, or if another directory has its path, as in a container. The mark has the number of
-//! the directory too, which a copy never has. A file system without such attributes keeps no mark:
-//! then the path alone tells.
+//! the directory too, which no other one of its file system has. One of another file system may have
+//! it by chance. A file system without such attributes keeps no mark: then the path alone tells.
 
 use std::path::{Path, PathBuf};
 
