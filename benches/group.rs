@@ -7,6 +7,7 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use checkpointed::group::{Group, GroupCheckpointer, Threads};
@@ -55,37 +56,44 @@ fn alone(parent: &Path, numbers: usize, rounds: usize) -> f64 {
     median(&times)
 }
 
-/// The members save as a group: the save, and the stall of a save in the background.
-fn together(parent: &Path, numbers: usize, rounds: usize, background: bool) -> f64 {
+/// The members save as a group.
+fn together(parent: &Path, numbers: usize, rounds: usize) -> f64 {
     let path = parent.join("together.ckpt");
     let times = members(rounds, |member, rounds| {
         let builder = Checkpointer::<Vec<f64>>::builder(&path).history(false);
         let mut group: GroupCheckpointer<_, &Threads> = builder.open_group(member).unwrap();
         let state = vec![0.5; numbers];
-        let mut save = || match background {
-            true => {
-                let time = timed(member, || group.save_in_background(&state).unwrap());
-                group.wait().unwrap();
-                time
-            }
-            false => timed(member, || group.save(&state).unwrap()),
-        };
-        (0..rounds).map(|_| save()).collect()
+        (0..rounds).map(|_| timed(member, || group.save(&state).unwrap())).collect()
     });
     std::fs::remove_dir_all(path).unwrap();
     median(&times)
 }
 
-/// A copy of the same state in warm memory, by all members at once.
-fn copy(numbers: usize, rounds: usize) -> f64 {
-    let times = members(rounds, |member, rounds| {
+/// The stall of a save in the background, and in the same round a copy of the same state in warm
+/// memory, by all members at once.
+fn stall_and_copy(parent: &Path, numbers: usize, rounds: usize) -> (f64, f64) {
+    let path = parent.join("background.ckpt");
+    let copies = Mutex::new(vec![Duration::ZERO; rounds]);
+    let stalls = members(rounds, |member, rounds| {
+        let builder = Checkpointer::<Vec<f64>>::builder(&path).history(false);
+        let mut group: GroupCheckpointer<_, &Threads> = builder.open_group(member).unwrap();
         let state = vec![0.5_f64; numbers];
         let mut copy = state.clone();
-        (0..rounds)
-            .map(|_| timed(member, || black_box(&mut copy).copy_from_slice(black_box(&state))))
-            .collect()
+        let mut round = |round: usize| {
+            let time = timed(member, || black_box(&mut copy).copy_from_slice(black_box(&state)));
+            let mut copies = copies.lock().unwrap();
+            copies[round] = copies[round].max(time);
+            drop(copies);
+            let stall = timed(member, || group.save_in_background(&state).unwrap());
+            group.wait().unwrap();
+            stall
+        };
+        (0..rounds).map(&mut round).collect()
     });
-    median(&times)
+    std::fs::remove_dir_all(path).unwrap();
+    let mut copies = copies.into_inner().unwrap();
+    copies.sort_unstable();
+    (median(&stalls), median(&copies))
 }
 
 /// The nanoseconds of a call of `save_if_due` where no look is agreed.
@@ -120,7 +128,7 @@ fn main() {
     };
     for (bytes, rounds, most) in [(64 << 20, 7, 1.10), (64 << 10, 101, 2.5)] {
         let numbers = bytes / size_of::<f64>();
-        let (alone, together) = (alone(parent, numbers, rounds), together(parent, numbers, rounds, false));
+        let (alone, together) = (alone(parent, numbers, rounds), together(parent, numbers, rounds));
         println!(
             "{} KiB each: alone {:.2} ms, as a group {:.2} ms",
             bytes >> 10,
@@ -130,7 +138,7 @@ fn main() {
         goal("group save / the slowest member alone", together / alone, most);
     }
     let numbers = (64 << 20) / size_of::<f64>();
-    let (stall, copy) = (together(parent, numbers, 7, true), copy(numbers, 7));
+    let (stall, copy) = stall_and_copy(parent, numbers, 41);
     println!("64 MiB each: stall {:.2} ms, copy {:.2} ms", stall * 1e3, copy * 1e3);
     goal("stall of a background group save / a copy in memory", stall / copy, 1.15);
     goal("save_if_due where no look is agreed, in ns", not_due(parent), 20.0);

@@ -143,7 +143,7 @@ impl Job<'_> {
         let begun = Instant::now();
         while !ready() {
             let jobs = || self.cluster.ask("qstat", &["-f"], self.path());
-            assert!(begun.elapsed() < Duration::from_secs(150), "no {what}:\n{}\n{}", jobs(), self.log());
+            assert!(begun.elapsed() < Duration::from_secs(300), "no {what}:\n{}\n{}", jobs(), self.log());
             thread::sleep(Duration::from_millis(200));
         }
     }

@@ -1,5 +1,6 @@
 //! The example with nested functions: killed at any moment and restarted, it has the same sums.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -21,6 +22,17 @@ fn output(mut command: Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Kills the program this long after it has printed so many values, or after its start.
+fn kill(mut command: Command, values: usize, after: Duration) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut printed = lines.filter(|line| line.starts_with("Value changed to"));
+    assert_eq!(printed.by_ref().take(values).count(), values);
+    thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn it_prints_what_the_sample_prints() {
     let parent = tempfile::tempdir().unwrap();
@@ -36,11 +48,9 @@ fn it_prints_what_the_sample_prints() {
 fn killed_at_any_moment_and_restarted_it_comes_to_the_same_sums() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("nested.ckpt");
-    for milliseconds in [30, 55, 80, 25, 120, 10, 95, 70] {
-        let mut child = nested(&directory, &["r", "--pause", "4"]).stdout(Stdio::null()).spawn().unwrap();
-        thread::sleep(Duration::from_millis(milliseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    for (values, milliseconds) in [(0, 30), (7, 3), (0, 80), (5, 1), (12, 2), (0, 10), (9, 0), (6, 4)] {
+        let program = nested(&directory, &["r", "--pause", "4"]);
+        kill(program, values, Duration::from_millis(milliseconds));
     }
     let text = output(nested(&directory, &["r", "--pause", "0"]));
     assert!(text.starts_with("going on from the checkpoint\n"), "{text}");
@@ -51,12 +61,8 @@ fn killed_at_any_moment_and_restarted_it_comes_to_the_same_sums() {
 fn it_goes_on_in_the_middle_of_both_functions() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("nested.ckpt");
-    // The time suffices for the third call of `b`. The fifth iteration of the killed call may have
-    // been saved or not.
-    let mut child = nested(&directory, &["--pause", "20"]).stdout(Stdio::null()).spawn().unwrap();
-    thread::sleep(Duration::from_millis(700));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    // That is in the third call of `b`. Its fifth iteration may have been saved or not.
+    kill(nested(&directory, &["--pause", "20"]), 24, Duration::from_millis(15));
     let text = output(nested(&directory, &["r", "--pause", "0"]));
     let mut lines = text.lines().skip(1);
     let (outer, inner) = (lines.next().unwrap(), lines.next().unwrap());

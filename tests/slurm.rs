@@ -205,7 +205,7 @@ impl Job<'_> {
         let begun = Instant::now();
         while !ready() {
             let job = || self.cluster.ask("scontrol", &["show", "job", &self.id]);
-            assert!(begun.elapsed() < Duration::from_secs(150), "no {what}:\n{}\n{}", job(), self.log());
+            assert!(begun.elapsed() < Duration::from_secs(300), "no {what}:\n{}\n{}", job(), self.log());
             thread::sleep(Duration::from_millis(200));
         }
     }

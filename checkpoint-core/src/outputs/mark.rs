@@ -2,10 +2,12 @@
 //!
 //! A checkpoint knows the path of its directory. That of a copy does not tell if the original was
 //! renamed since, or if another directory has its path, as in a container. The mark has the number of
-//! the directory too, which no other one of its file system has. One of another file system may have
-//! it by chance. A file system without such attributes keeps no mark: then the path alone tells.
+//! the directory too, and the time of its creation: one of another file system may have the same
+//! number, as the roots of two volumes have. Where the system tells no such time, the number alone
+//! counts. A file system without such attributes keeps no mark: then the path alone tells.
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::counts::inode;
 use crate::store::{Disk, Growing};
@@ -22,10 +24,33 @@ pub(super) enum Marked {
     Gone(PathBuf),
 }
 
+/// A directory as a mark names it, apart from its path.
+#[derive(Debug, Clone, Copy)]
+struct Directory {
+    /// Its number on its device.
+    number: u64,
+    /// The time of its creation in nanoseconds since 1970. 0 where it is not known.
+    created: u128,
+}
+
+impl Directory {
+    fn at(disk: &dyn Disk, path: &Path) -> Option<Self> {
+        let number = disk.identity(path).ok().flatten()?.1;
+        let created = disk.created(path).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Some(Self { number, created: created.map_or(0, |age| age.as_nanos()) })
+    }
+
+    fn is(self, other: Self) -> bool {
+        let unknown = self.created == 0 || other.created == 0;
+        self.number == other.number && (unknown || self.created == other.created)
+    }
+}
+
 /// Marks a file for the run of a directory. The mark is a help, so a failure is none of the run.
 pub(super) fn set(disk: &dyn Disk, directory: &Path, file: &dyn Growing) {
-    if let (Some(number), Some(path)) = (number(disk, directory), directory.to_str()) {
-        let _ = file.set_mark(format!("{number} {} {path}", inode(file)).as_bytes());
+    if let (Some(ours), Some(path)) = (Directory::at(disk, directory), directory.to_str()) {
+        let Directory { number, created } = ours;
+        let _ = file.set_mark(format!("{number} {created} {} {path}", inode(file)).as_bytes());
     }
 }
 
@@ -33,16 +58,17 @@ pub(super) fn set(disk: &dyn Disk, directory: &Path, file: &dyn Growing) {
 pub(super) fn of(disk: &dyn Disk, directory: &Path, file: &dyn Growing) -> Marked {
     let mark = file.mark().and_then(|bytes| String::from_utf8(bytes).ok());
     let parsed = mark.as_deref().and_then(|mark| {
-        let mut parts = mark.splitn(3, ' ');
-        let (of_directory, of_file) =
-            (parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?);
-        Some((of_directory, of_file, Path::new(parts.next()?)))
+        let mut parts = mark.splitn(4, ' ');
+        let (number, created) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let of_file: u64 = parts.next()?.parse().ok()?;
+        Some((Directory { number, created }, of_file, Path::new(parts.next()?)))
     });
     match parsed {
-        Some((of_directory, of_file, path)) if of_file == inode(file) => {
-            if number(disk, directory) == Some(of_directory) {
+        Some((marked, of_file, path)) if of_file == inode(file) => {
+            let is_at = |path| Directory::at(disk, path).is_some_and(|there| there.is(marked));
+            if is_at(directory) {
                 Marked::Ours
-            } else if number(disk, path) == Some(of_directory) {
+            } else if is_at(path) {
                 Marked::Other(path.to_owned())
             } else {
                 Marked::Gone(path.to_owned())
@@ -50,11 +76,6 @@ pub(super) fn of(disk: &dyn Disk, directory: &Path, file: &dyn Growing) -> Marke
         }
         _ => Marked::Not,
     }
-}
-
-/// The number of a directory on its device.
-fn number(disk: &dyn Disk, directory: &Path) -> Option<u64> {
-    disk.identity(directory).ok().flatten().map(|identity| identity.1)
 }
 
 #[cfg(all(test, target_os = "linux", feature = "inspect"))]
@@ -137,6 +158,32 @@ mod tests {
         assert_eq!(content(), b"line\nmore\n");
         go_on("one.ckpt").unwrap();
         assert_eq!(content(), b"line\nmore\nmore\n");
+    }
+
+    #[test]
+    fn the_same_number_on_another_volume_is_not_the_run() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        assert_eq!(add(&at("run.ckpt")), None);
+        let disk = RealDisk::default();
+        let file = disk.open_growing(&at("out.csv"), Opening::Look).unwrap();
+        let (Some(mark), Some(_)) = (file.mark(), disk.created(&at("run.ckpt"))) else {
+            eprintln!("SKIPPED: the file system has no extended attributes, or no times of creation");
+            return;
+        };
+        let mark = String::from_utf8(mark).unwrap();
+        let [number, created, of_file, _] = mark.splitn(4, ' ').collect::<Vec<_>>()[..] else {
+            panic!("{mark}")
+        };
+        assert_eq!(super::of(&disk, &at("run.ckpt"), &*file), super::Marked::Ours);
+        // The run of another volume: a directory with the same number, created at another time.
+        let other = created.parse::<u128>().unwrap() - 1;
+        let path = at("run.ckpt");
+        file.set_mark(format!("{number} {other} {of_file} {}", path.display()).as_bytes()).unwrap();
+        assert_eq!(super::of(&disk, &path, &*file), super::Marked::Gone(path.clone()));
+        // Where the time was not known, the number alone counts.
+        file.set_mark(format!("{number} 0 {of_file} {}", path.display()).as_bytes()).unwrap();
+        assert_eq!(super::of(&disk, &path, &*file), super::Marked::Ours);
     }
 
     #[test]

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -492,6 +492,9 @@ fn aliases_are_told_from_names() {
 /// A million numbers, read as a tuple; and a struct of them, which takes several passes.
 struct Large;
 
+/// Numbers that samples of [`Large`] have read.
+static LARGE_READ: AtomicU64 = AtomicU64::new(0);
+
 impl<'de> Deserialize<'de> for Large {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Numbers;
@@ -501,7 +504,9 @@ impl<'de> Deserialize<'de> for Large {
                 formatter.write_str("numbers")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Large, A::Error> {
-                while numbers.next_element::<f64>()?.is_some() {}
+                while numbers.next_element::<f64>()?.is_some() {
+                    LARGE_READ.fetch_add(1, Ordering::Relaxed);
+                }
                 Ok(Large)
             }
         }
@@ -516,13 +521,13 @@ struct WithLarge {
 }
 
 #[test]
-fn a_large_array_costs_little() {
-    let start = Instant::now();
+fn a_large_array_is_read_a_few_times() {
     assert_eq!(
         text::<WithLarge>(),
         format!("WithLarge; struct WithLarge {{ large: [f64; 1000000], kind: Kind }}; {KIND}")
     );
-    assert!(start.elapsed() < Duration::from_secs(20));
+    let times = LARGE_READ.load(Ordering::Relaxed) / 1_000_000;
+    assert!((1..=16).contains(&times), "{times} times");
 }
 
 /// A conversion that panics on most samples.
@@ -651,13 +656,26 @@ enum Next<T> {
 
 type Wide4<T> = Wide<Wide<Wide<Wide<T>>>>;
 
+/// The number of times that a [`Leaf`] was read.
+static LEAVES: AtomicU64 = AtomicU64::new(0);
+
+struct Leaf;
+
+impl<'de> Deserialize<'de> for Leaf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LEAVES.fetch_add(1, Ordering::Relaxed);
+        u8::deserialize(deserializer).map(|_| Leaf)
+    }
+}
+
 #[test]
-fn types_that_fork_at_every_level_do_not_take_exponential_time() {
-    let start = Instant::now();
-    let schema = trace::<Wide4<Wide4<Wide4<Wide4<u8>>>>>();
+fn types_that_fork_at_every_level_are_not_read_exponentially_often() {
+    let schema = trace::<Wide4<Wide4<Wide4<Wide4<Leaf>>>>>();
     assert_eq!(schema.types.len(), 33);
     assert!(!format!("{schema:?}").contains("Opaque"));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // A type at level n forks three times: 3^16 is 43 million.
+    let leaves = LEAVES.load(Ordering::Relaxed);
+    assert!((1..10_000).contains(&leaves), "{leaves} times");
 }
 
 #[test]
@@ -677,13 +695,6 @@ fn the_parts_of_a_type_are_read_from_its_name() {
     assert_eq!(arguments("<a::Box<dyn B> as c::D>::e::F<dyn B>"), ["dyn B"]);
     assert_eq!(arguments("()"), [""; 0]);
     assert_eq!(arguments("u8"), [""; 0]);
-}
-
-#[test]
-fn tracing_ordinary_types_takes_little_time() {
-    let start = Instant::now();
-    let _: Schema = trace::<(Everything, Validated, Many, Undecided)>();
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 mod known_types;

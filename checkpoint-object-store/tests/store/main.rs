@@ -11,13 +11,13 @@
 #[cfg(feature = "cli")]
 mod ckpt;
 mod groups;
+mod kills;
 mod mirror;
 mod reading;
 mod removals;
 mod server;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -496,38 +496,6 @@ fn two_writers_that_stop_at_random_lose_nothing() {
     let lost: Vec<_> = acknowledged.iter().filter(|token| !loaded.contains(token)).collect();
     assert!(lost.is_empty(), "{lost:?}");
     assert!(taken > 50 && stops > 100 && acknowledged.len() > 100, "{taken} {stops}");
-}
-
-#[test]
-fn a_counter_that_is_killed_loses_no_number() {
-    let server = Server::start();
-    let tests = std::env::current_exe().unwrap();
-    let counter = tests.parent().unwrap().parent().unwrap().join("examples/counter");
-    let (mut seen, mut seed) = (0, 11);
-    for _ in 0..60 {
-        let mut child = Command::new(&counter)
-            .args(["--url", "s3://bucket/run.ckpt", "--every", "0"])
-            .env("AWS_ENDPOINT_URL", server.url())
-            .env("AWS_ALLOW_HTTP", "true")
-            .envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "us-east-1")])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        for _ in 0..=random(&mut seed) % 4 {
-            let number: u64 = lines.next().unwrap().unwrap().parse().unwrap();
-            assert!(number > seen, "{number} after {seen}");
-            seen = number;
-        }
-        child.kill().unwrap();
-        for number in lines.map_while(Result::ok).filter_map(|line| line.parse::<u64>().ok()) {
-            assert!(number > seen, "{number} after {seen}");
-            seen = number;
-        }
-        child.wait().unwrap();
-    }
-    let checkpoints = CheckpointReader::<u64>::open_in(home(&server)).unwrap();
-    assert!(*checkpoints.generations().unwrap().last().unwrap() >= seen);
 }
 
 #[test]

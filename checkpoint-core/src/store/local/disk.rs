@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::blocks::{Known, Rewriting};
 use crate::container::Source;
@@ -70,6 +71,12 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// The stamp of the file with that name. Does not follow a symbolic link; `None` where the
     /// system has no stamps.
     fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>>;
+
+    /// The time at which the file with that name was created, where the system tells it. Does not
+    /// follow a symbolic link.
+    fn created(&self, _path: &Path) -> Option<SystemTime> {
+        None
+    }
 
     /// Opens a file that grows line by line. Creates it where it is absent.
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>>;

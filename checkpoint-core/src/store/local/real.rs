@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::blocks::{Comparison, Rewriting};
 use super::buffers::Buffers;
@@ -300,6 +300,10 @@ impl Disk for RealDisk {
 
     fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
         Ok(Stamp::of(&fs::symlink_metadata(path)?))
+    }
+
+    fn created(&self, path: &Path) -> Option<SystemTime> {
+        fs::symlink_metadata(path).ok()?.created().ok()
     }
 
     fn open_log(&self, path: &Path) -> io::Result<Box<dyn Log>> {
