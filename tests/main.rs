@@ -80,6 +80,7 @@ mod swallowed;
 mod train;
 mod two_forms;
 mod user_code;
+mod versions_in_foreign;
 mod warnings;
 mod workers;
 mod written_and_read;

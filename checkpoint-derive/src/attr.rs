@@ -312,6 +312,13 @@ impl Settings {
         settings.library
     }
 
+    /// The version in the arguments of the attribute macro.
+    pub(crate) fn version_in(arguments: &TokenStream) -> Option<LitInt> {
+        let mut settings = Settings::default();
+        let _ = syn::meta::parser(|meta| settings.argument(&meta)).parse2(arguments.clone());
+        settings.version
+    }
+
     fn argument(&mut self, meta: &ParseNestedMeta) -> syn::Result<()> {
         if meta.path.is_ident(NAME) {
             let name = text(meta)?;

@@ -5,12 +5,15 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote};
+use syn::ext::IdentExt as _;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Data, DeriveInput, Error, LitStr, Meta, Path, Token, parse_quote};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, Lit, LitStr, Meta, Path, Token, parse_quote,
+};
 
 use crate::ast::derived;
-use crate::attr::{CHECKPOINT, CRATE, DERIVED, SERDE, Serde, Settings, is_checkpointed};
+use crate::attr::{CHECKPOINT, CRATE, DERIVED, EXPECTING, SERDE, Serde, Settings, is_checkpointed};
 use crate::owned;
 
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
@@ -65,6 +68,11 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         let path = LitStr::new(&serde.to_token_stream().to_string().replace(' ', ""), Span::call_site());
         added.push(parse_quote!(#[serde(crate = #path)]));
     }
+    if let Some(version) = Settings::version_in(arguments)
+        && !matches!(input.data, Data::Union(_))
+    {
+        added.extend(tell_version(&mut input, version.base10_digits()));
+    }
     let derived = syn::Ident::new(DERIVED, Span::call_site());
     added.push(parse_quote!(#[checkpoint(#derived)]));
     if !arguments.is_empty() {
@@ -80,6 +88,37 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     let place = place.unwrap_or(input.attrs.len());
     input.attrs.splice(place..place, added);
     input.into_token_stream()
+}
+
+/// Adds the version to the words in which serde's derive says what it expects. A type that only
+/// serde describes shows nothing else of the types inside it.
+fn tell_version(input: &mut DeriveInput, version: &str) -> Option<Attribute> {
+    let told = format!(" (checkpointed, version {version})");
+    for attribute in input.attrs.iter_mut().filter(|attribute| attribute.path().is_ident(SERDE)) {
+        let parsed = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
+        let Ok(mut arguments) = parsed else { continue };
+        for argument in &mut arguments {
+            if let Meta::NameValue(argument) = argument
+                && argument.path.is_ident(EXPECTING)
+                && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &mut argument.value
+            {
+                *text = LitStr::new(&(text.value() + &told), text.span());
+                *attribute = parse_quote!(#[serde(#arguments)]);
+                return None;
+            }
+        }
+    }
+    let kind = match &input.data {
+        Data::Enum(_) => "enum",
+        Data::Struct(data) => match data.fields {
+            Fields::Named(_) => "struct",
+            Fields::Unnamed(_) => "tuple struct",
+            Fields::Unit => "unit struct",
+        },
+        Data::Union(_) => "union",
+    };
+    let text = LitStr::new(&format!("{kind} {}{told}", input.ident.unraw()), Span::call_site());
+    Some(parse_quote!(#[serde(expecting = #text)]))
 }
 
 /// Renames the arguments on fields and variants, so that the derive reads them. `#[checkpointed]`

@@ -17,9 +17,13 @@
 //!
 //! It keeps every value of serde's data model: NaN with its bits, infinities, `Some(None)` and
 //! `Some(())`, maps with keys of any type, integers of 128 bits, bytes, and the names of fields and
-//! variants. A changed type finds its fields by their names. To the checkpoint the whole field is
-//! one string of bytes: its arrays are not stored apart, and `ckpt` shows its bytes. These are CBOR
-//! (RFC 8949), which many programs read.
+//! variants. To the checkpoint the whole field is one string of bytes: its arrays are not stored
+//! apart, and `ckpt` shows its bytes. These are CBOR (RFC 8949), which many programs read.
+//!
+//! A changed type finds its fields by their names. A number of another type keeps its value, or is
+//! refused. Nothing else is noticed: the form has no versions and no names of types, and no
+//! migration runs in it. Where the meaning of such a field changes, raise the version of the state
+//! that has it.
 //!
 //! A limit of serde stays: a type that reads by way of serde's buffers (`flatten`, `untagged`,
 //! `tag`) cannot hold an integer of 128 bits in that part. Such a value is refused when it is

@@ -165,14 +165,15 @@ impl Emission<'_> {
     }
 
     fn definition(&mut self, item: Item, place: usize) -> Definition {
-        let (name, body) = match item {
+        let (name, version, body) = match item {
             Item::Slot(slot) => (
                 short_name(self.graph.slots[slot].type_name),
+                1,
                 Body::Struct(Fields::Newtype(self.shape(slot))),
             ),
             Item::Container(container) => {
                 let container = &self.graph.containers[container];
-                let name = container.key.name;
+                let (name, version) = (container.key.name, container.version);
                 let body = if own_names(container).any(hidden::is_reserved) {
                     hidden::refused()
                 } else if container.key.is_enum {
@@ -181,10 +182,10 @@ impl Emission<'_> {
                     self.aliases(&container.content, &[], place);
                     Body::Struct(self.fields(&container.content, name))
                 };
-                (name.to_owned(), body)
+                (name.to_owned(), version, body)
             }
         };
-        Definition { name, version: 1, foreign: true, observed: false, body }
+        Definition { name, version, foreign: true, observed: false, body }
     }
 
     /// Notes the aliases of the fields of a content; `path` leads to it.

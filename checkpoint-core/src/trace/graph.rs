@@ -98,6 +98,8 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) key: Key,
+    /// The version that its author gave it.
+    pub(super) version: u32,
     /// The number of times that it is being read at this moment. More than once means that it is
     /// recursive.
     pub(super) entered: u32,
@@ -316,13 +318,14 @@ impl Graph {
         members
     }
 
-    pub(super) fn container(&mut self, slot: SlotId, key: Key) -> ContainerId {
+    pub(super) fn container(&mut self, slot: SlotId, key: Key, version: impl FnOnce() -> u32) -> ContainerId {
         let container = match self.known.get(&key) {
             Some(&container) => container,
             None => {
                 let variants = if key.is_enum { key.members.len() } else { 0 };
                 self.containers.push(Container {
                     key: key.clone(),
+                    version: version(),
                     entered: 0,
                     searched: false,
                     hunt: None,

@@ -126,6 +126,31 @@ impl<'de> Reader<'de> {
         })
     }
 
+    /// Refuses an integer that comes next, if a float of so many digits rounds it.
+    fn exact_in_float(&mut self, digits: u32, float: &str) -> Result<(), Error> {
+        if !self.is_integer()? {
+            return Ok(());
+        }
+        let Ok(next) = self.data.fill(usize::MAX);
+        let here = match next {
+            Reference::Long(bytes) => bytes,
+            Reference::Short(_) => &[],
+        };
+        let (magnitude, sign) = match self.integer()? {
+            Integer::Unsigned(number) => (number.into(), ""),
+            Integer::Signed(number) => (u128::from(number.unsigned_abs()), if number < 0 { "-" } else { "" }),
+            Integer::Large(number) => (number, ""),
+            Integer::Small(number) => (number.unsigned_abs(), "-"),
+        };
+        // The digits from the first to the last that is 1.
+        let significant = magnitude.checked_shr(magnitude.trailing_zeros()).unwrap_or(0);
+        if u128::BITS - significant.leading_zeros() > digits {
+            return Err(Error(format!("{sign}{magnitude} is no value of {float}")));
+        }
+        self.data = SliceReader::new(here);
+        Ok(())
+    }
+
     fn array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         self.inside(|reader| {
             if !reader.skip(major::ARRAY << 5 | marker::START)? {
@@ -247,6 +272,26 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         deserialize_u128 => visit_u128(u128);
     }
 
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.peek()? == marker::F64 {
+            let number: f64 = self.take()?;
+            #[allow(clippy::cast_possible_truncation, reason = "the next line compares")]
+            let is_exact = number.is_nan() || f64::from(number as f32) == number;
+            return if is_exact {
+                visitor.visit_f64(number)
+            } else {
+                Err(Error(format!("{number} is no value of f32")))
+            };
+        }
+        self.exact_in_float(f32::MANTISSA_DIGITS, "f32")?;
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.exact_in_float(f64::MANTISSA_DIGITS, "f64")?;
+        self.deserialize_any(visitor)
+    }
+
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if dec::if_major(self.peek()?) != major::STRING {
             return self.deserialize_any(visitor);
@@ -320,7 +365,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool f32 f64 str string bytes byte_buf seq tuple tuple_struct map struct identifier
+        bool str string bytes byte_buf seq tuple tuple_struct map struct identifier
     }
 
     fn is_human_readable(&self) -> bool {

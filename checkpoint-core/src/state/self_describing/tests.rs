@@ -83,6 +83,34 @@ fn numbers_come_back_as_they_were() {
     stays(vec![0.1_f32, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::INFINITY, f32::NEG_INFINITY]);
 }
 
+/// Reads a value as another type.
+fn reads<T: Serialize, U: DeserializeOwned>(value: &T) -> Result<U, String> {
+    read::from_bytes(&write::to_bytes(value).unwrap()).map_err(|error: Error| error.to_string())
+}
+
+#[test]
+fn a_number_keeps_its_value_in_another_type_or_is_refused() {
+    assert_eq!(reads::<_, f32>(&0.5_f64), Ok(0.5));
+    assert_eq!(reads::<_, f64>(&0.1_f32), Ok(f64::from(0.1_f32)));
+    assert!(reads::<_, f32>(&f64::NAN).unwrap().is_nan());
+    assert_eq!(reads::<_, f32>(&f64::INFINITY), Ok(f32::INFINITY));
+    assert_eq!(reads::<_, f32>(&0.1_f64), Err("0.1 is no value of f32".to_owned()));
+    assert_eq!(reads::<_, f32>(&f64::MAX), Err(format!("{} is no value of f32", f64::MAX)));
+    assert_eq!(reads::<_, f32>(&(-16_777_216_i64)), Ok(-16_777_216.0));
+    assert_eq!(reads::<_, f32>(&(-16_777_217_i64)), Err("-16777217 is no value of f32".to_owned()));
+    assert_eq!(
+        reads::<_, Vec<f64>>(&vec![0, 1_u64 << 53, u64::MAX - 2047]).unwrap()[2],
+        (u64::MAX - 2047) as f64
+    );
+    for number in [(1_u64 << 53) + 1, u64::MAX] {
+        assert_eq!(reads::<_, Vec<f64>>(&vec![1, number]), Err(format!("{number} is no value of f64")));
+    }
+    assert_eq!(reads::<_, f64>(&u128::MAX), Err(format!("{} is no value of f64", u128::MAX)));
+    assert_eq!(reads::<_, f64>(&(1_u128 << 100)), Ok(2_f64.powi(100)));
+    assert_eq!(reads::<_, f64>(&i128::MIN), Ok(-(2_f64.powi(127))));
+    assert!(reads::<_, u8>(&300_u16).is_err());
+}
+
 #[test]
 fn floats_keep_their_bits() {
     for bits in [0, 1 << 63, 0x7ff0_0000_0000_0001, 0x7ff8_0000_00c0_ffee, 0xfff8_0000_0000_0000] {
