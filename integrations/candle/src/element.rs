@@ -22,13 +22,8 @@ macro_rules! elements {
                 match self {
                     $(Loaded::$variant(array) => {
                         let shape = array.shape().to_vec();
-                        let values = if array.is_standard_layout() && array.as_slice().is_some() {
-                            let (mut values, offset) = array.into_raw_vec_and_offset();
-                            values.drain(..offset.unwrap_or(0));
-                            values
-                        } else {
-                            array.iter().copied().collect()
-                        };
+                        // A loaded array is in C order, and has no more memory than it needs.
+                        let (values, _) = array.into_raw_vec_and_offset();
                         Tensor::from_vec(values, shape, &Device::Cpu)
                     })+
                 }
