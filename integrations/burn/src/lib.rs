@@ -1,6 +1,6 @@
-//! [`checkpointed`] for models of [burn](burn_core): records of modules and of optimizers are fields of
-//! the state. A training that was killed goes on from the newest checkpoint that is whole, and ends
-//! equal to the bit.
+//! [`checkpointed`] for models of [burn](burn_core): records of modules and of optimizers are
+//! fields of the state. A training that was killed goes on from the newest checkpoint that is
+//! whole, and ends equal to the bit.
 //!
 //! ```
 //! use burn_core as burn; // a program has `burn` itself
@@ -53,9 +53,9 @@
 //! # Arrays
 //!
 //! Each tensor of a record is an array of the checkpoint with its dtype and its shape: `ckpt show`
-//! lists it, and numpy reads it as `model/tensors/fc1.weight`. Those of an optimizer have the number of
-//! their parameter in their names. `BF16`, which numpy does not have, is there as two raw bytes, and
-//! `Bool` as the integers that it is stored in.
+//! lists it, and numpy reads it as `model/tensors/fc1.weight`. Those of an optimizer have the
+//! number of their parameter in their names. `BF16`, which numpy does not have, is there as two raw
+//! bytes, and `Bool` as the integers that it is stored in.
 //!
 //! burn gives its tensors away as copies. A record has one, and burn needs a second one while it
 //! makes or takes the record. So make it only for a save, by
@@ -66,11 +66,11 @@
 //!
 //! # Restarts
 //!
-//! burn knows the parameters of an optimizer by numbers, which a module gets at random, and which its
-//! record gives back. So load the module first, and the optimizer then.
+//! burn knows the parameters of an optimizer by numbers, which a module gets at random, and which
+//! its record gives back. So load the module first, and the optimizer then.
 //!
-//! Where a run is to end equal to the bit, draw the order of the samples, the noise and the dropout by
-//! a generator that is a field of the state: burn's own cannot be saved.
+//! Where a run is to end equal to the bit, draw the order of the samples, the noise and the dropout
+//! by a generator that is a field of the state: burn's own cannot be saved.
 
 mod array;
 mod error;

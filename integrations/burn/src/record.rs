@@ -20,8 +20,8 @@ use crate::{Error, Misfit, Problem};
 /// The end of the name under which an optimizer keeps the number of dimensions of a parameter.
 const RANK: &str = ".__rank";
 
-/// A record of burn as a field of a state: that of a module, of an optimizer, or of anything else that
-/// burn writes in its format burnpack.
+/// A record of burn as a field of a state: that of a module, of an optimizer, or of anything else
+/// that burn writes in its format burnpack.
 ///
 /// It has copies of the tensors. Make one for each save, by
 /// [`Checkpointer::save_if_due_from`](checkpointed::Checkpointer::save_if_due_from).
@@ -74,7 +74,8 @@ struct SavedRecord<'a> {
 }
 
 impl Record {
-    /// The record of a module. A tensor that cannot be saved is an error of the save, which names it.
+    /// The record of a module. A tensor that cannot be saved is an error of the save, which names
+    /// it.
     #[must_use]
     pub fn of_module<M: Module>(module: &M) -> Record {
         Record::of(module.clone().into_record().into_bytes())
@@ -108,10 +109,10 @@ impl Record {
     /// optimizer goes by.
     ///
     /// # Errors
-    /// [`Error::DoNotFit`] if not each tensor of the record has a parameter of its name, its dtype and
-    /// its shape, and the reverse; those of [`into_bytes`](Record::into_bytes); and [`Error::Refused`] if
-    /// a parameter has another layout in records than in memory, as in a `Linear` with columns first,
-    /// and was in use before: load into a module that is new.
+    /// [`Error::DoNotFit`] if not each tensor of the record has a parameter of its name, its dtype
+    /// and its shape, and the reverse; those of [`into_bytes`](Record::into_bytes); and
+    /// [`Error::Refused`] if a parameter has another layout in records than in memory, as in a
+    /// `Linear` with columns first, and was in use before: load into a module that is new.
     ///
     /// ```
     /// # use burn_core as burn;
@@ -134,8 +135,9 @@ impl Record {
         loaded.map_err(Error::Refused)
     }
 
-    /// The optimizer with the moments and the counts of the record. Load the module before, from the same
-    /// checkpoint: burn knows parameters by numbers which come with the record of the module.
+    /// The optimizer with the moments and the counts of the record. Load the module before, from
+    /// the same checkpoint: burn knows parameters by numbers which come with the record of the
+    /// module.
     ///
     /// Groups, gradient clipping and all other settings stay as the program has made them.
     ///

@@ -38,8 +38,8 @@ fn model(variables: &VarMap) -> candle_core::Result<Sequential> {
     Ok(seq().add(first).add_fn(|x| x.tanh()).add(last))
 }
 
-/// A new training. candle's random numbers for the processor have no seed, so that the weights begin
-/// with numbers of our own.
+/// A new training. candle's random numbers for the processor have no seed, so that the weights
+/// begin with numbers of our own.
 fn begin(variables: &VarMap) -> candle_core::Result<Training> {
     let mut random = 88_172_645_463_325_252;
     let mut weights = Tensors::default();

@@ -11,8 +11,8 @@ use checkpointed::checkpointed;
 use crate::tensors::by_name;
 use crate::{Error, Tensors};
 
-/// AdamW as a field of a state: its moments are saved by the names of their variables, and its steps
-/// are counted over all runs.
+/// AdamW as a field of a state: its moments are saved by the names of their variables, and its
+/// steps are counted over all runs.
 ///
 /// It does the arithmetic of `candle_nn::AdamW` in the same order, so that the weights are the same
 /// to the bit. It has no [`Optimizer`](candle_nn::Optimizer), whose constructor knows no names.
@@ -42,16 +42,16 @@ impl AdamW {
         AdamW::default()
     }
 
-    /// Gives the optimizer the variables that it is to change, and its settings. A program calls it once
-    /// after each start: variables and settings are not part of the state.
+    /// Gives the optimizer the variables that it is to change, and its settings. A program calls it
+    /// once after each start: variables and settings are not part of the state.
     ///
-    /// Before the first step, all moments are zeros. After a load they are those of the checkpoint, on the
-    /// devices of their variables.
+    /// Before the first step, all moments are zeros. After a load they are those of the checkpoint,
+    /// on the devices of their variables.
     ///
     /// # Errors
-    /// [`Error::DoNotFit`] if the moments of the checkpoint and the variables of floats differ in names,
-    /// dtypes or shapes, and [`Error::Copy`] if a device has no memory for them. Nothing was changed
-    /// then.
+    /// [`Error::DoNotFit`] if the moments of the checkpoint and the variables of floats differ in
+    /// names, dtypes or shapes, and [`Error::Copy`] if a device has no memory for them. Nothing was
+    /// changed then.
     pub fn attach(&mut self, variables: &VarMap, params: ParamsAdamW) -> Result<(), Error> {
         let mut variables = by_name(variables);
         variables.retain(|_, variable| variable.dtype().is_float());
@@ -80,8 +80,8 @@ impl AdamW {
     /// Changes the variables by their gradients. A variable without one stays as it is.
     ///
     /// # Errors
-    /// Those of candle. Before [`attach`](AdamW::attach), one that wraps [`Error::NotAttached`]; nothing
-    /// was changed then.
+    /// Those of candle. Before [`attach`](AdamW::attach), one that wraps [`Error::NotAttached`];
+    /// nothing was changed then.
     pub fn step(&mut self, gradients: &GradStore) -> candle_core::Result<()> {
         let Some(Attached { variables, params }) = &self.attached else {
             return Err(candle_core::Error::wrap(Error::NotAttached));

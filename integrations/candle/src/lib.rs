@@ -1,6 +1,6 @@
-//! [`checkpointed`] for models of [candle](candle_core): their variables, and the moments of AdamW, are
-//! fields of the state. A training that was killed goes on from the newest checkpoint that is whole,
-//! and ends equal to the bit.
+//! [`checkpointed`] for models of [candle](candle_core): their variables, and the moments of AdamW,
+//! are fields of the state. A training that was killed goes on from the newest checkpoint that is
+//! whole, and ends equal to the bit.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -44,21 +44,23 @@
 //!
 //! # Arrays
 //!
-//! [`Tensors`] holds the tensors themselves, which share their memory with the variables. A save writes
-//! this memory as it is: nothing is copied on the processor. A tensor of a GPU is copied to main
-//! memory while it is written, and its memory is free again before the next one. Each tensor is an
-//! array of the checkpoint with its dtype and its shape: `ckpt show` lists it, and numpy reads it as
-//! `weights/fc1.weight`. `BF16`, which numpy does not have, is there as two raw bytes.
+//! [`Tensors`] holds the tensors themselves, which share their memory with the variables. A save
+//! writes this memory as it is: nothing is copied on the processor. A tensor of a GPU is copied to
+//! main memory while it is written, and its memory is free again before the next one. Each tensor
+//! is an array of the checkpoint with its dtype and its shape: `ckpt show` lists it, and numpy
+//! reads it as `weights/fc1.weight`. `BF16`, which numpy does not have, is there as two raw bytes.
 //!
-//! U8, U32, I16, I32, I64, BF16, F16, F32 and F64 are saved. A save of another dtype is an error that
-//! names the tensor. [`Checkpointer::save_while`](checkpointed::Checkpointer::save_while) promises
-//! that nothing changes the state meanwhile: evaluate during such a save, and do not train.
+//! U8, U32, I16, I32, I64, BF16, F16, F32 and F64 are saved. A save of another dtype is an error
+//! that names the tensor. [`Checkpointer::save_while`](checkpointed::Checkpointer::save_while)
+//! promises that nothing changes the state meanwhile: evaluate during such a save, and do not
+//! train.
 //!
 //! # Optimizers
 //!
-//! candle's own optimizers cannot be saved in full. `candle_nn::AdamW` keeps its moments and its count
-//! of steps to itself; a run that begins them anew gets other weights. So this package has its own
-//! [`AdamW`], with the same arithmetic to the bit. `candle_nn::SGD` has no state: make it anew.
+//! candle's own optimizers cannot be saved in full. `candle_nn::AdamW` keeps its moments and its
+//! count of steps to itself; a run that begins them anew gets other weights. So this package has
+//! its own [`AdamW`], with the same arithmetic to the bit. `candle_nn::SGD` has no state: make it
+//! anew.
 //!
 //! Another optimizer keeps its tensors in a [`Tensors`], by the names of the variables, and its
 //! numbers in other fields of the state. Go by names, never by places: the order of
@@ -66,10 +68,10 @@
 //!
 //! # Random numbers
 //!
-//! candle's generator for the processor cannot be seeded or saved. Where a run is to end equal to the
-//! bit, draw the order of the samples, the noise and the dropout by a generator that is a field of the
-//! state. The initial values are saved with the first checkpoint; save once before the first step,
-//! or set them by a generator of the program.
+//! candle's generator for the processor cannot be seeded or saved. Where a run is to end equal to
+//! the bit, draw the order of the samples, the noise and the dropout by a generator that is a field
+//! of the state. The initial values are saved with the first checkpoint; save once before the first
+//! step, or set them by a generator of the program.
 
 mod adamw;
 mod element;

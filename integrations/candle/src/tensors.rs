@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::element::{Loaded, Saved};
 use crate::{Error, Misfit, Problem};
 
-/// Named tensors of any dtypes and shapes, as a field of a state. Each is an array of the checkpoint.
+/// Named tensors of any dtypes and shapes, as a field of a state. Each is an array of the
+/// checkpoint.
 ///
 /// As in candle, a tensor is a handle: a clone shares the memory. Those [of](Tensors::of) a
 /// [`VarMap`] share that of its variables, so a save has the values which the variables have then.
@@ -55,15 +56,17 @@ impl Tensors {
         by_name(variables).into_iter().map(|(name, variable)| (name, variable.as_detached_tensor())).collect()
     }
 
-    /// Gives the variables the values of these tensors, and takes their memory in exchange: from then on,
-    /// these are the tensors [of](Tensors::of) the variables. Where they are that already, nothing
-    /// happens. So a program calls it after each start.
+    /// Gives the variables the values of these tensors, and takes their memory in exchange: from
+    /// then on, these are the tensors [of](Tensors::of) the variables. Where they are that already,
+    /// nothing happens. So a program calls it after each start.
     ///
     /// The variables stay on the devices where they are.
     ///
     /// # Errors
-    /// [`Error::DoNotFit`] if not each tensor has a variable of its name, its dtype and its shape, and the
-    /// reverse, and [`Error::Copy`] if a device has no memory for them. No variable was changed then.
+    /// [`Error::DoNotFit`] if not each tensor has a variable of its name, its dtype and its shape,
+    /// and the reverse, and [`Error::Copy`] if a device has no memory for them. No variable was
+    /// changed then. A device that breaks while it copies, which is an [`Error::Copy`] too, may leave
+    /// some changed: end the program.
     ///
     /// ```
     /// use candle_core::{DType, Device};
