@@ -125,12 +125,13 @@ fn where_the_library_knows_the_type_its_migration_runs() {
 fn a_step_with_another_version_inside_its_output_runs_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.pipeline");
-    let mut pipeline = Pipeline::open(&path).unwrap();
-    let old =
-        pipeline.step("measure").run(|_| Plain(Wrap { inner: before::Length { value: 10.0 } })).unwrap();
-    assert!((old.0.inner.value - 10.0).abs() < 1e-9);
-    drop(pipeline);
-    let mut pipeline = Pipeline::open(&path).unwrap();
-    let new = pipeline.step("measure").run(|_| Plain(Wrap { inner: after::Length { value: 2.5 } })).unwrap();
-    assert!((new.0.inner.value - 2.5).abs() < 1e-9);
+    let pipeline = Pipeline::open(&path).unwrap();
+    let step = pipeline.step("measure");
+    let old = step.run(|_| Ok::<_, Error>(Plain(Wrap { inner: before::Length { value: 10.0 } }))).unwrap();
+    assert_eq!(old.load().unwrap().0.inner, before::Length { value: 10.0 });
+    drop((old, pipeline));
+    let pipeline = Pipeline::open(&path).unwrap();
+    let step = pipeline.step("measure");
+    let new = step.run(|_| Ok::<_, Error>(Plain(Wrap { inner: after::Length { value: 2.5 } }))).unwrap();
+    assert_eq!(new.load().unwrap().0.inner, after::Length { value: 2.5 });
 }
