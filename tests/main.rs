@@ -29,6 +29,7 @@ mod file_systems;
 mod finish;
 mod fixed;
 mod foreign;
+mod foreign_aliases;
 mod foreign_forms;
 mod forks;
 mod going_back;

@@ -100,7 +100,11 @@ impl<'de> MapAccess<'de> for ByName<'_> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
         *self.asked = true;
         let value = self.tracer.read(self.value, seed, false);
-        if self.tracer.is_unmade(true) { Err(Refusal::Other) } else { value }
+        if self.tracer.is_unmade(true) {
+            return Err(Refusal::Other);
+        }
+        // Hides the reason: a field that was given twice within the value is none of this struct.
+        value.map_err(|_| Refusal::Other)
     }
 }
 

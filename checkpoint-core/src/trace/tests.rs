@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::emission::{arguments, short_name};
-use super::trace_within;
+use super::{Traced, trace_within};
 use crate::evolution::unsupported;
 use crate::schema::{Body, Definition, Field, Fields, Schema, Type, Variant, hidden};
 
@@ -487,6 +487,138 @@ enum RenamedVariant {
 fn aliases_are_told_from_names() {
     assert_eq!(text::<Renamed>(), "Renamed; struct Renamed { number: u32, other: Option<u8>, text: String }");
     assert_eq!(text::<RenamedVariant>(), "RenamedVariant; enum RenamedVariant { 0 of New|Old(u8), Other }");
+}
+
+/// Types with aliases inside one another; each one is the value of a field with an alias.
+#[derive(Deserialize)]
+struct Outer {
+    plain: u8,
+    #[serde(alias = "former")]
+    inner: Inner,
+    #[serde(alias = "former_pair", alias = "oldest_pair")]
+    pair: (Inner, Innermost<u16>),
+    #[serde(alias = "former_form")]
+    form: Form,
+}
+
+#[derive(Deserialize)]
+struct Inner {
+    #[serde(alias = "former", alias = "a", alias = "z")]
+    innermost: Innermost<bool>,
+    #[serde(alias = "former_list")]
+    list: Vec<Innermost<String>>,
+}
+
+#[derive(Deserialize)]
+struct Innermost<T> {
+    #[serde(alias = "former")]
+    value: T,
+    #[serde(alias = "again")]
+    next: Option<Box<Innermost<T>>>,
+    last: u8,
+}
+
+#[derive(Deserialize)]
+enum Form {
+    One {
+        #[serde(alias = "former")]
+        inner: Innermost<u16>,
+        #[serde(alias = "a")]
+        size: u64,
+    },
+    Other {
+        #[serde(alias = "former")]
+        map: BTreeMap<u8, Form>,
+        last: u8,
+    },
+    #[serde(alias = "Gone")]
+    Done,
+}
+
+#[test]
+fn aliases_are_told_from_names_at_every_level() {
+    let innermost =
+        |of: &str| format!("struct Innermost {{ value: {of}, next: Option<Innermost>, last: u8 }}");
+    let wanted = [
+        "Outer",
+        "struct Outer { plain: u8, inner: Inner, pair: (Inner, Innermost), form: Form }",
+        "struct Inner { innermost: Innermost, list: Vec<Innermost> }",
+        &innermost("u16"),
+        "enum Form { One { inner: Innermost, size: u64 }, Other { map: Map<u8, Form>, last: u8 }, \
+         2 of Done|Gone }",
+        &innermost("bool"),
+        &innermost("String"),
+    ];
+    assert_eq!(text::<Outer>(), wanted.join("; "));
+}
+
+#[test]
+fn each_alias_at_every_level_is_known_of_its_own_field() {
+    let Traced { schema, former } = super::trace::<(Outer, u8)>();
+    let of = |name: &str, variant: Option<&str>, field: &str| {
+        let place = schema.types.iter().position(|definition| definition.name == name);
+        let Some(place) = place else { panic!("no {name}") };
+        former[&place].aliases(variant, field).join(" ")
+    };
+    assert_eq!(of("Outer", None, "plain"), "");
+    assert_eq!(of("Outer", None, "inner"), "former");
+    assert_eq!(of("Outer", None, "pair"), "former_pair oldest_pair");
+    assert_eq!(of("Outer", None, "form"), "former_form");
+    assert_eq!(of("Inner", None, "innermost"), "a former z");
+    assert_eq!(of("Inner", None, "list"), "former_list");
+    assert_eq!(of("Innermost", None, "value"), "former");
+    assert_eq!(of("Innermost", None, "next"), "again");
+    assert_eq!(of("Innermost", None, "last"), "");
+    assert_eq!(of("Form", Some("One"), "inner"), "former");
+    assert_eq!(of("Form", Some("One"), "size"), "a");
+    assert_eq!(of("Form", Some("Other"), "map"), "former");
+}
+
+/// The aliases and the names of the one are those of the other, for other fields.
+#[derive(Deserialize)]
+struct Swapped {
+    #[serde(alias = "b")]
+    a: Within,
+    #[serde(default, alias = "d")]
+    c: Option<Within>,
+}
+
+#[derive(Deserialize)]
+struct Within {
+    #[serde(alias = "c")]
+    d: Vec<Refined>,
+    #[serde(alias = "a")]
+    b: u8,
+}
+
+/// Refuses all but a few values, and has an alias too.
+#[derive(Deserialize)]
+#[serde(try_from = "RawRefined")]
+struct Refined;
+
+#[derive(Deserialize)]
+struct RawRefined {
+    #[serde(alias = "a")]
+    c: NonZeroU32,
+    #[serde(alias = "d")]
+    b: u16,
+}
+
+impl TryFrom<RawRefined> for Refined {
+    type Error = &'static str;
+
+    fn try_from(raw: RawRefined) -> Result<Refined, &'static str> {
+        if raw.b > 40 { Ok(Refined) } else { Err("too small") }
+    }
+}
+
+#[test]
+fn aliases_that_name_other_fields_inside_are_told_apart() {
+    assert_eq!(
+        text::<(Swapped, u8)>(),
+        "(Swapped, u8); struct Swapped { a: Within, c: Option<Within> }; \
+         struct Within { d: Vec<RawRefined>, b: u8 }; struct RawRefined { c: u32, b: u16 }"
+    );
 }
 
 /// A million numbers, read as a tuple; and a struct of them, which takes several passes.

@@ -1,0 +1,172 @@
+//! Types of other crates that hold one another and give aliases to their fields: each name is known
+//! of its own field, at every level.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use checkpointed::{CheckpointReader, Plain, checkpointed};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::common::saved::{comes_back, saved};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Outer {
+    count: u8,
+    #[serde(alias = "former")]
+    inner: Inner,
+    #[serde(alias = "former_pair", alias = "oldest_pair")]
+    pair: (Inner, Innermost<u16>),
+    #[serde(alias = "former_form")]
+    forms: Vec<Form>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Inner {
+    #[serde(alias = "former", alias = "a", alias = "z")]
+    innermost: Innermost<bool>,
+    #[serde(alias = "former_list")]
+    list: Vec<Innermost<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Innermost<T> {
+    #[serde(alias = "former")]
+    value: T,
+    #[serde(alias = "again")]
+    next: Option<Box<Innermost<T>>>,
+    last: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Form {
+    One {
+        #[serde(alias = "former")]
+        inner: Innermost<u16>,
+        #[serde(alias = "a")]
+        size: u64,
+    },
+    Other {
+        #[serde(alias = "former")]
+        map: BTreeMap<u8, Form>,
+        last: u8,
+    },
+    #[serde(alias = "Gone")]
+    Done,
+}
+
+fn innermost<T: Clone>(value: &T) -> Innermost<T> {
+    let next = Innermost { value: value.clone(), next: None, last: 2 };
+    Innermost { value: value.clone(), next: Some(Box::new(next)), last: 1 }
+}
+
+fn inner() -> Inner {
+    Inner { innermost: innermost(&true), list: vec![innermost(&"text".to_owned())] }
+}
+
+#[test]
+fn aliases_at_every_level_are_saved_and_loaded() {
+    let one = Form::One { inner: innermost(&7), size: 8 };
+    let other = Form::Other { map: BTreeMap::from([(3, one.clone()), (4, Form::Done)]), last: 5 };
+    let forms = vec![Form::Done, other, one];
+    comes_back(Outer { count: 9, inner: inner(), pair: (inner(), innermost(&6)), forms });
+}
+
+/// A type of another crate around types of this one.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Around<T> {
+    within: T,
+}
+
+#[checkpointed]
+#[derive(Debug, PartialEq)]
+struct Own {
+    count: u8,
+    #[serde(alias = "old")]
+    part: OwnPart,
+}
+
+#[checkpointed]
+#[derive(Debug, PartialEq)]
+struct OwnPart {
+    #[serde(alias = "q")]
+    value: bool,
+    last: u8,
+}
+
+#[test]
+fn aliases_of_own_types_below_a_foreign_one_are_saved() {
+    comes_back(Around { within: Own { count: 1, part: OwnPart { value: true, last: 2 } } });
+}
+
+/// What is loaded from a state of another type, and the lines of the report.
+#[track_caller]
+fn loaded_as<A, B>(state: A) -> (B, Vec<String>)
+where
+    A: Serialize + DeserializeOwned + Debug + 'static,
+    B: Serialize + DeserializeOwned + Debug + 'static,
+{
+    let directory = saved(&Plain(state)).unwrap();
+    let mut reader = CheckpointReader::<Plain<B>>::open(directory.path()).unwrap();
+    let loaded = reader.load().unwrap().unwrap().0;
+    let differences = &reader.last_load().unwrap().differences;
+    (loaded, differences.iter().map(ToString::to_string).collect())
+}
+
+mod before {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    pub(super) struct Particle {
+        pub(super) place: Place,
+        #[serde(alias = "m")]
+        pub(super) mass: i64,
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    pub(super) struct Place {
+        #[serde(alias = "z")]
+        pub(super) height: i64,
+        pub(super) width: i64,
+    }
+}
+
+mod after {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    pub(super) struct Particle {
+        #[serde(alias = "place")]
+        pub(super) position: Place,
+        #[serde(alias = "m")]
+        pub(super) mass: i64,
+        #[serde(default, alias = "s")]
+        pub(super) spin: i64,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    pub(super) struct Place {
+        #[serde(default)]
+        pub(super) depth: i64,
+        #[serde(alias = "h", alias = "height")]
+        pub(super) elevation: i64,
+        pub(super) width: i64,
+    }
+}
+
+#[test]
+fn a_change_beside_nested_aliases_loads_and_is_told_by_name() {
+    let place = before::Place { height: 1, width: 2 };
+    let (loaded, lines) = loaded_as::<_, after::Particle>(before::Particle { place, mass: 3 });
+    let position = after::Place { depth: 0, elevation: 1, width: 2 };
+    assert_eq!(loaded, after::Particle { position, mass: 3, spin: 0 });
+    assert_eq!(
+        lines,
+        [
+            "spin: absent in the checkpoint, i64 in this program",
+            "place → position: Place",
+            "position.depth: absent in the checkpoint, i64 in this program",
+            "position.height → elevation: i64",
+        ]
+    );
+}
