@@ -564,7 +564,7 @@ mod fields {
         pub(super) speed: f64,
         #[checkpointed(was("velocity", from = 1, with = angle))]
         pub(super) direction: f64,
-        #[checkpointed(was("celsius", with = kelvin))]
+        #[checkpointed(was("celsius", from = 1..=2, with = kelvin))]
         pub(super) temperature: f64,
         pub(super) label: String,
         #[serde(default)]
@@ -615,6 +615,31 @@ mod fields {
         feet * 0.25
     }
 
+    /// A field whose meaning changed twice under one name: Fahrenheit, kelvin, Celsius.
+    #[checkpointed(name = "thermo")]
+    pub(super) struct ThermoV1 {
+        pub(super) heat: f64,
+        pub(super) gain: u8,
+    }
+
+    #[checkpointed(name = "thermo", version = 2)]
+    pub(super) struct ThermoV2 {
+        pub(super) heat: f64,
+        pub(super) gain: u8,
+    }
+
+    #[checkpointed(name = "thermo", version = 3)]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Twice {
+        #[checkpointed(was("heat", from = 2, with = in_celsius))]
+        pub(super) heat: f64,
+        pub(super) gain: u8,
+    }
+
+    fn in_celsius(kelvin: f64) -> f64 {
+        kelvin - 273.0
+    }
+
     fn zipped(y: Vec<f64>, x: Vec<f64>) -> Vec<[f64; 2]> {
         x.into_iter().zip(y).map(|(x, y)| [x, y]).collect()
     }
@@ -622,7 +647,7 @@ mod fields {
 
 #[test]
 fn a_field_is_made_of_former_ones() {
-    use fields::{Body, BodyV1, BodyV2, Pair, PairV1, Plank, PlankV1};
+    use fields::{Body, BodyV1, BodyV2, Pair, PairV1, Plank, PlankV1, Twice};
 
     let body = |step, speed, direction| {
         let (temperature, label, added) = (300.0, "a".to_owned(), None);
@@ -643,6 +668,11 @@ fn a_field_is_made_of_former_ones() {
     assert_eq!(load::<Pair>(&saved(&pair)).unwrap().0, Pair { points });
     assert_eq!(load::<Plank>(&saved(&PlankV1 { length: 8.0 })).unwrap().0.length, 2.0);
     assert_eq!(load::<Plank>(&saved(&Plank { length: 8.0 })).unwrap().0.length, 8.0);
+    // A version that no `from` names is refused, whatever its fields are called.
+    let error = load::<Twice>(&saved(&fields::ThermoV1 { heat: 20.0, gain: 1 })).unwrap_err();
+    assert!(error.to_string().contains("no migration"), "{error}");
+    let v2 = fields::ThermoV2 { heat: 300.0, gain: 2 };
+    assert_eq!(load::<Twice>(&saved(&v2)).unwrap().0, Twice { heat: 27.0, gain: 2 });
     // Inside another state, too.
     let several = vec![BodyV1 { step: 1, ..v1 }];
     assert_eq!(load::<Vec<Body>>(&saved(&several)).unwrap().0[0].speed, 5.0);

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::meta::ParseNestedMeta;
-use syn::parse::Parser as _;
+use syn::parse::{ParseStream, Parser as _};
 use syn::{
     Attribute, Error, Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Meta, MetaList, Path, Token, Type,
     parse_quote, token,
@@ -363,9 +363,16 @@ pub(crate) struct FieldSettings {
 pub(crate) struct Was {
     /// The names of the former fields, in the order in which the function takes them.
     pub(crate) names: Vec<LitStr>,
-    /// The last version with these fields; by default, the one before the present version.
-    pub(crate) from: Option<LitInt>,
+    /// The versions with these fields; by default, the one before the present version.
+    pub(crate) from: Option<Versions>,
     pub(crate) with: Path,
+}
+
+/// The versions in `from = 2` or `from = 1..=2`.
+pub(crate) struct Versions {
+    /// The first one, where there are several.
+    pub(crate) first: Option<LitInt>,
+    pub(crate) last: LitInt,
 }
 
 impl FieldSettings {
@@ -425,7 +432,7 @@ impl Was {
         let place = arguments.clone();
         syn::meta::parser(|meta| {
             let is_again = if meta.path.is_ident(FROM) {
-                from.replace(version(&meta)?).is_some()
+                from.replace(Versions::parse(&meta)?).is_some()
             } else if meta.path.is_ident(WITH) {
                 with.replace(function(&meta)?).is_some()
             } else {
@@ -470,8 +477,23 @@ impl Migration {
     }
 }
 
+impl Versions {
+    fn parse(meta: &ParseNestedMeta) -> syn::Result<Versions> {
+        let first = version(meta)?;
+        if !meta.input.peek(Token![..=]) {
+            return Ok(Versions { first: None, last: first });
+        }
+        meta.input.parse::<Token![..=]>()?;
+        Ok(Versions { first: Some(first), last: number(meta.input)? })
+    }
+}
+
 fn version(meta: &ParseNestedMeta) -> syn::Result<LitInt> {
-    match meta.value()?.parse()? {
+    number(meta.value()?)
+}
+
+fn number(input: ParseStream<'_>) -> syn::Result<LitInt> {
+    match input.parse()? {
         Lit::Int(number) if number.base10_parse::<u32>().is_ok() && is_plain(&number) => Ok(number),
         other => Err(Error::new_spanned(other, "the version is a whole number that fits into a u32")),
     }

@@ -20,9 +20,17 @@ fn number(version: &LitInt) -> u32 {
     version.base10_parse().unwrap_or_default()
 }
 
-/// The version up to which the field was another one, or several.
+/// The most versions that one `was` may name: each gets a struct and a migration.
+const MOST_VERSIONS: u32 = 100;
+
+/// The last version in which the field was another one, or several.
 fn until(input: &Input, was: &Was) -> u32 {
-    was.from.as_ref().map_or(own_version(input).saturating_sub(1), number)
+    was.from.as_ref().map_or(own_version(input).saturating_sub(1), |from| number(&from.last))
+}
+
+/// The first version in which the former fields have the meaning that the function takes.
+fn since(input: &Input, was: &Was) -> u32 {
+    was.from.as_ref().and_then(|from| from.first.as_ref()).map_or(until(input, was), number)
 }
 
 fn fields<'i, 'a>(input: &'i Input<'a>) -> &'i [Field<'a>] {
@@ -39,7 +47,12 @@ fn changed<'i, 'a>(input: &'i Input<'a>) -> impl Iterator<Item = (&'i Field<'a>,
 
 /// The versions with a migration of fields.
 fn versions(input: &Input) -> Vec<u32> {
-    let mut versions: Vec<u32> = changed(input).map(|(_, was)| until(input, was)).collect();
+    let all = changed(input).flat_map(|(_, was)| {
+        let last = until(input, was);
+        // `check` refuses more.
+        since(input, was).max(last.saturating_sub(MOST_VERSIONS))..=last
+    });
+    let mut versions: Vec<u32> = all.collect();
     versions.sort_unstable();
     versions.dedup();
     versions
@@ -73,6 +86,7 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
         let ways_out = ["or give the whole type a migration: `migrate(from = …, with = …)`"];
         errors.refuse(&was.with, why, &ways_out);
     }
+    check_meaning(input, errors);
     let versions = versions(input);
     for migration in &input.settings.migrations {
         if versions.contains(&number(&migration.from)) {
@@ -94,6 +108,36 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
                 errors.refuse(name, why, &["give the whole type a migration: `migrate(from = …, with = …)`"]);
             }
         }
+    }
+}
+
+/// Refuses a version in which a former field may have had another meaning: the function of one
+/// meaning would be given a value of the other, and no type would tell.
+fn check_meaning(input: &Input, errors: &mut Errors) {
+    for (_, was) in changed(input) {
+        let (first, last) = (since(input, was), until(input, was));
+        let is_range = was.from.as_ref().is_some_and(|from| from.first.is_some());
+        if is_range && (first > last || first == 0) {
+            errors.refuse(&was.with, "`from` names no version: write the first one before `..=`", &[]);
+        } else if last - first >= MOST_VERSIONS {
+            let why = format!("`from` names more than {MOST_VERSIONS} versions");
+            errors.refuse(&was.with, why, &["name the versions whose checkpoints are still there"]);
+        }
+    }
+    for (field, was) in changed(input) {
+        let (first, last) = (since(input, was), until(input, was));
+        let has_earlier = |other: &(&Field, &Was)| since(input, other.1) < first;
+        let Some((other, earlier)) = changed(input).find(has_earlier) else { continue };
+        let (earliest, field, other) = (since(input, earlier), field.name.value(), other.name.value());
+        let why = format!(
+            "`{other}` is made of former fields from version {earliest} on, and `{field}` does not say what it was in that \
+             version: it may have had another meaning, or another unit"
+        );
+        let same = format!("if its former fields meant the same in both: `from = {earliest}..={last}`");
+        let whole = format!(
+            "if not, make all of version {earliest} in one function: `migrate(from = {earliest}, with = …)`"
+        );
+        errors.refuse(&was.with, why, &[&same, &whole]);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::base::text::{listed, plain};
 use crate::container::ConfigDifference;
 use crate::evolution::Difference;
 pub use output::OutputFault;
+pub(crate) use sorting::{once_more, once_more_if};
 use words::config_list;
 use words::{Available, Differences, List, numbers, remake_help, version_help, way_past};
 

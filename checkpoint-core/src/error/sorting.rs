@@ -100,6 +100,19 @@ impl Error {
     }
 }
 
+/// Reads, and reads once more what a device or a server did not give: it may have failed once.
+///
+/// All that chooses a generation reads in this way.
+pub(crate) fn once_more<R>(read: impl FnMut() -> Result<R, Error>) -> Result<R, Error> {
+    once_more_if(read, |outcome| outcome.as_ref().is_err_and(Error::is_unread))
+}
+
+/// Like [`once_more`], of an outcome that may have several errors.
+pub(crate) fn once_more_if<R>(mut read: impl FnMut() -> R, is_unread: impl Fn(&R) -> bool) -> R {
+    let first = read();
+    if is_unread(&first) { read() } else { first }
+}
+
 /// True if the program or the connection is at fault, and not the file: loading an older generation
 /// because of it would lose work that exists.
 fn is_passing(error: &io::Error) -> bool {

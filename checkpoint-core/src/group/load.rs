@@ -18,7 +18,7 @@ use super::table::Table;
 use crate::arrays::ArrayPool;
 use crate::base::warnings::warn;
 use crate::container::Manifest;
-use crate::error::{Error, Skipped};
+use crate::error::{Error, Skipped, once_more};
 use crate::outcome::LoadReport;
 use crate::outputs::{self, Age};
 use crate::run::checkpointer::Checkpointer;
@@ -97,12 +97,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 None => Vec::new(),
             };
             let changed = changes.react(&self.path, &config_differences);
-            let mut loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
-            if loaded.as_ref().is_err_and(Error::is_unread) {
-                // A device or a server may have failed once.
+            let loaded = once_more(|| {
                 bytes = 0;
-                loaded = self.load_part(&candidate, into.as_deref_mut(), &mut bytes);
-            }
+                self.load_part(&candidate, into.as_deref_mut(), &mut bytes)
+            });
             // A member whose outputs are gone is an error of all, before any of them is cut.
             let loaded = loaded.and_then(|decoded| {
                 let age = match candidate.is_behind {
@@ -250,11 +248,7 @@ impl Search {
     fn next(&mut self, root: &mut Checkpointer<Table>) -> Result<Option<Candidate>, Error> {
         let (reader, saver) = root.halves();
         while let Some(generation) = self.left.pop() {
-            let mut read = reader.read(generation, &mut ArrayPool::default);
-            if read.as_ref().is_err_and(Error::is_unread) {
-                read = reader.read(generation, &mut ArrayPool::default);
-            }
-            match read {
+            match once_more(|| reader.read(generation, &mut ArrayPool::default)) {
                 Ok((decoded, _)) if decoded.state.shards.len() != decoded.state.size => {
                     let (path, part) = (reader.home().location(generation), "table".to_owned());
                     let why = "it does not have one part for each process".to_owned();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::copying::MOST_LISTINGS;
 use super::subject::Subject;
 use crate::base::warnings::warn;
-use crate::error::{Error, Skipped};
+use crate::error::{Error, Skipped, once_more};
 use crate::seal::Protection;
 use crate::store::{Home, absolute};
 use crate::tree::File;
@@ -14,8 +14,8 @@ use crate::tree::File;
 /// Opens the newest checkpoint of a directory or, with `older`, the one that is so many generations
 /// before it. `None` where there is none.
 ///
-/// A damaged one is passed over, with a warning, as by a load. The data of the parts are not
-/// verified.
+/// A damaged one is passed over, with a warning, as by a load. One that the device does not give is
+/// read once more, and is an error then. The data of the parts are not verified.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Protection, inspect};
@@ -57,7 +57,7 @@ fn newest_of(subject: &Subject<'_>, older: usize) -> Result<Option<File>, Error>
     let mut listings = 1;
     let (mut usable, mut tried) = (0, Vec::new());
     while let Some(generation) = generations.pop() {
-        match subject.open(generation) {
+        match once_more(|| subject.open(generation)) {
             Ok(file) if usable == older => return Ok(Some(file)),
             Ok(_) => usable += 1,
             Err(error) if listings < MOST_LISTINGS && subject.was_removed(generation, &error)? => {
@@ -66,11 +66,20 @@ fn newest_of(subject: &Subject<'_>, older: usize) -> Result<Option<File>, Error>
                 generations = subject.home.generations()?;
                 (usable, tried) = (0, Vec::new());
             }
-            Err(error) if error.is_damage() => {
+            // One that the device does not give may be whole.
+            Err(error) if error.is_damage() && !error.is_unread() => {
                 warn(format!("generation {generation} cannot be used, and is passed over: {error}"));
                 tried.push(Skipped { generation, error });
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if let Some(before) = generations.last().filter(|_| error.is_unread()) {
+                    warn(format!(
+                        "the device does not give generation {generation}, which may be whole, so no older one is given \
+                         in its place: ask for generation {before} by its number to have that"
+                    ));
+                }
+                return Err(error);
+            }
         }
     }
     if usable == 0 && !tried.is_empty() {

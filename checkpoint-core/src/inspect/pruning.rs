@@ -11,7 +11,7 @@ use super::subject::Subject;
 use super::transfer::claim_member;
 use super::verification::verdict;
 use crate::container::Manifest;
-use crate::error::Error;
+use crate::error::{Error, once_more};
 use crate::run::stamp;
 use crate::seal::Protection;
 use crate::store::{Claim, Claiming, Home, Keeping, Retention, absolute};
@@ -180,7 +180,7 @@ fn condition(
     let mut whole = 0;
     for generation in generations.iter().rev().map(|generation| generation.generation) {
         // What the overview saw of it was another moment.
-        let file = match subject.open(generation) {
+        let file = match once_more(|| subject.open(generation)) {
             Ok(file) => file,
             Err(error) if subject.was_removed(generation, &error)? => continue,
             Err(error) if error.is_damage() && !error.is_unread() => {

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{Condition, Retention, copy_to, newest_in, overview_in, prune_in, verify_in};
 use crate::base::heard::warnings;
 use crate::error::Error;
-use crate::store::Home;
+use crate::store::faults::FaultyDisk;
 use crate::store::scripted::{Request, Scripted};
+use crate::store::{Directory, Home};
 use crate::{Checkpointer, Protection};
 
 /// A directory with the generations 1 to 5.
@@ -85,6 +86,40 @@ fn no_older_checkpoint_is_given_for_one_that_is_out_of_reach() {
     assert_eq!(before.manifest().generation(), 3);
     (1..5).for_each(|generation| damage(directory.path(), generation));
     assert!(matches!(newest_in(&whole, &Protection::new(), 0), Err(Error::NoneUsable { .. })));
+}
+
+#[test]
+fn a_tool_reads_the_newest_once_more_after_an_eio() {
+    let directory = saved();
+    let disk = FaultyDisk::default();
+    let home: Arc<dyn Home> = Arc::new(Directory::new(directory.path(), Arc::new(disk.clone())));
+    let newest = "00000000000000000005.ckpt";
+    disk.be_unread(newest, 1);
+    let mut found = None;
+    let told = warnings(|| found = newest_in(&home, &Protection::new(), 0).unwrap());
+    assert_eq!(found.map(|file| file.manifest().generation()), Some(5));
+    assert!(told.is_empty(), "{told:?}");
+    disk.be_unread(newest, 1);
+    let overview = overview_in(&home, &Protection::new()).unwrap();
+    assert!(overview.generations[4].manifest.is_ok());
+    disk.be_unread(newest, 1);
+    let retention = Retention::newest(NonZeroUsize::MIN);
+    prune_in(&home, &Protection::new(), Some(retention), false).unwrap();
+    assert_eq!(home.generations().unwrap(), [5]);
+}
+
+#[test]
+fn no_older_checkpoint_is_given_for_one_that_is_unread() {
+    let directory = saved();
+    let disk = FaultyDisk::default();
+    let home: Arc<dyn Home> = Arc::new(Directory::new(directory.path(), Arc::new(disk.clone())));
+    disk.be_unread("00000000000000000005.ckpt", usize::MAX);
+    for older in [0, 1] {
+        let mut error = None;
+        let told = warnings(|| error = newest_in(&home, &Protection::new(), older).err());
+        assert!(matches!(error, Some(Error::Io { .. })), "{error:?}");
+        assert!(told.len() == 1 && told[0].contains("ask for generation 4 by its number"), "{told:?}");
+    }
 }
 
 #[test]

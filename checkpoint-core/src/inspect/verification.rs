@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::subject::Subject;
-use crate::error::Error;
+use crate::error::{Error, once_more_if};
 #[cfg(feature = "group")]
 use crate::group::GroupFile;
 use crate::seal::Protection;
@@ -92,8 +92,8 @@ pub(super) fn verified(
     open: impl Fn() -> Result<File, Error>,
     protection: &Protection,
 ) -> Verdict {
-    let (found, errors) = verdict(path, open(), protection);
-    if errors.iter().any(Error::is_unread) { verdict(path, open(), protection).0 } else { found }
+    let read = || verdict(path, open(), protection);
+    once_more_if(read, |(_, errors)| errors.iter().any(Error::is_unread)).0
 }
 
 /// Verifies a checkpoint that was opened. Returns the verdict, and all that is wrong.

@@ -18,7 +18,7 @@ use crate::base::text;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec::Forms;
 use crate::container::{self, Arrays, Config, Container, GROUP, Manifest, Metadata, Refusal, Source};
-use crate::error::{Error, Skipped};
+use crate::error::{Error, Skipped, once_more};
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
 use crate::outcome::LoadReport;
 use crate::outputs::{self, Found};
@@ -302,12 +302,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         let mut newest = generations.last().copied();
         let mut listings = 1;
         while let Some(generation) = generations.pop() {
-            let mut attempt = read(self, generation);
-            if attempt.as_ref().is_err_and(Error::is_unread) {
-                // A device or a server may have failed once.
-                attempt = read(self, generation);
-            }
-            let error = match attempt {
+            let error = match once_more(|| read(self, generation)) {
                 Ok(found) => return Ok(Sought { found: Some((generation, found)), newest, skipped }),
                 Err(error) => error,
             };
@@ -449,7 +444,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
 
     /// Opens a generation of the last listing, for its manifest.
     pub(crate) fn container_as_listed(&self, generation: u64) -> Result<Container, Error> {
-        self.container_in_few_reads(generation).map_err(|error| self.explain(generation, error))
+        once_more(|| self.container_in_few_reads(generation)).map_err(|error| self.explain(generation, error))
     }
 
     /// Opens a generation; elsewhere than in a directory, without the headers of its parts.
@@ -478,7 +473,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
                 }
                 // The generation was removed after the directory was listed, or is damaged.
                 Err(Error::NoSuchGeneration { .. }) => {}
-                Err(error) if error.is_damage() => {}
+                Err(error) if error.is_damage() && !error.is_unread() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -59,6 +59,40 @@ struct OtherType {
     x: String,
 }
 
+#[checkpointed(version = 3)]
+struct Twice {
+    #[checkpointed(was("x", with = same))]
+    x: u8,
+    #[checkpointed(was("z", from = 1, with = same))]
+    y: u8,
+}
+
+#[checkpointed(version = 3)]
+struct TwiceWithFrom {
+    #[checkpointed(was("x", from = 2, with = same))]
+    x: u8,
+    #[checkpointed(was("z", from = 1..=2, with = same))]
+    y: u8,
+}
+
+#[checkpointed(version = 3)]
+struct Backwards {
+    #[checkpointed(was("y", from = 2..=1, with = same))]
+    x: u8,
+}
+
+#[checkpointed(version = 2000)]
+struct TooMany {
+    #[checkpointed(was("y", from = 1..=1999, with = same))]
+    x: u8,
+}
+
+#[checkpointed(version = 3)]
+struct OpenEnd {
+    #[checkpointed(was("y", from = 1.., with = same))]
+    x: u8,
+}
+
 fn whole(old: u8) -> Both {
     Both { x: old }
 }

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 
 use crate::error::OutputFault;
 use crate::outputs::Appended;
+use crate::store::Directory;
 use crate::store::faults::FaultyDisk;
-use crate::{Checkpointer, Error};
+use crate::{CheckpointReader, Checkpointer, Error, Metadata, Metric};
 
 /// More attempts than a load makes.
 const ALWAYS: usize = usize::MAX;
@@ -48,6 +49,22 @@ fn a_file_that_cannot_be_read_once_is_read_again() {
     disk.be_unread(&name(3), 1);
     assert_eq!(checkpoints.load().unwrap(), Some(3));
     assert!(checkpoints.last_load().unwrap().skipped.is_empty());
+}
+
+#[test]
+fn the_best_is_no_other_while_a_generation_is_unread() {
+    let (_parent, path) = nowhere();
+    let disk = FaultyDisk::default();
+    let mut checkpoints = open::<u64>(&path, &disk);
+    for loss in [3.0, 1.0, 2.0] {
+        checkpoints.save_with(&7, Metadata::new().with("loss", loss)).unwrap();
+    }
+    let reader = CheckpointReader::<u64>::open_in(Directory::new(&path, Arc::new(disk.clone()))).unwrap();
+    let best = || reader.best(&Metric::lowest("loss"));
+    disk.be_unread(&name(2), 1);
+    assert_eq!(best().unwrap(), Some(2));
+    disk.be_unread(&name(2), ALWAYS);
+    assert!(matches!(best(), Err(Error::Io { .. })));
 }
 
 #[test]
