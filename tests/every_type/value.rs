@@ -57,6 +57,8 @@ impl Value {
         let all = |values: &mut dyn Iterator<Item = Value>| values.collect::<Vec<_>>();
         match self {
             Value::Unit => list(text, &[]),
+            // What holds nothing is written alike: a text, bytes, a sequence.
+            Value::Text(value) if value.is_empty() => list(text, &[]),
             Value::F32(value) => text.push_str(&format!("f32 {:x}", value.to_bits())),
             Value::F64(value) => text.push_str(&format!("f64 {:x}", value.to_bits())),
             Value::Option(None) => text.push_str("None"),
