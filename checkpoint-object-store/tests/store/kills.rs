@@ -3,7 +3,7 @@
 //! 60 kills of each kind; `CHECKPOINT_KILLS=1000 cargo test --test store kills:: -- --nocapture` for
 //! more.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -70,9 +70,9 @@ fn write_for_ever(url: &str) {
     for number in first.. {
         state.push(number);
         match checkpoints.save(&state) {
-            Ok(_) => writeln!(std::io::stdout(), "saved {number}").unwrap(),
+            Ok(_) => println!("saved {number}"),
             Err(Error::TakenOver { .. }) => {
-                writeln!(std::io::stdout(), "taken over").unwrap();
+                println!("taken over");
                 std::process::exit(0);
             }
             Err(error) => panic!("{error}"),
