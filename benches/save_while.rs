@@ -50,7 +50,8 @@ fn main() {
     let builder = Checkpointer::<Vec<f64>>::builder(parent.path().join("run.ckpt")).history(false);
     let mut checkpoints = builder.open().unwrap();
     let mut state: Vec<f64> = (0..NUMBERS).map(|number| number as f64).collect();
-    let mut next = vec![0.0; NUMBERS];
+    // All of its memory is there from the beginning.
+    let mut next = state.clone();
     // The files that are written over are there.
     for _ in 0..3 {
         checkpoints.save(&state).unwrap();
