@@ -256,7 +256,7 @@ pub(crate) fn tidy(path: &Path) {
 
 /// Makes the files. It only writes missing ones: a released file is never made again.
 #[test]
-#[ignore = "adds what is missing to tests/compatibility: cargo test -p checkpointed-tests --features encryption --test encrypted compatibility:: -- --ignored"]
+#[ignore = "adds what is missing to tests/compatibility: cargo test -p checkpointed-tests --test main compatibility:: -- --ignored"]
 fn add_what_is_missing() {
     fn save<T: Checkpoint>(name: &str, state: &T, compress: bool) {
         let Some(path) = missing(name) else { return };

@@ -1,5 +1,5 @@
-//! Types with a version inside types that only serde describes: no migration runs there, so another
-//! version is refused. It never loads as if it were the same.
+//! Types with a name or a version of their own inside types that only serde describes. No migration
+//! runs there, so another version is refused: it never loads as if it were the same.
 
 #![allow(clippy::needless_pass_by_value, reason = "a migration takes the older state")]
 
@@ -32,6 +32,10 @@ mod before {
 
     #[checkpointed]
     #[derive(Debug, PartialEq)]
+    pub(super) struct Feet(pub(super) f64);
+
+    #[checkpointed]
+    #[derive(Debug, PartialEq)]
     #[serde(expecting = "a way of ours")]
     pub(super) enum Way {
         Feet(f64),
@@ -58,6 +62,10 @@ mod after {
     #[checkpointed(version = 2)]
     #[derive(Debug, PartialEq)]
     pub(super) struct Pair(pub(super) f64, pub(super) f64);
+
+    #[checkpointed(name = "Feet", version = 2)]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Metres(pub(super) f64);
 
     #[checkpointed(version = 2)]
     #[derive(Debug, PartialEq)]
@@ -98,6 +106,8 @@ fn another_version_in_a_type_of_serde_is_refused() {
     is_refused::<_, Plain<Bound<after::Length>>>(&bound(), &bound());
     let pair = || Plain(Wrap { inner: before::Pair(1.0, 2.0) });
     is_refused::<_, New<after::Pair>>(&pair(), &pair());
+    let length = || Plain(Wrap { inner: before::Feet(1.0) });
+    is_refused::<_, New<after::Metres>>(&length(), &length());
     let way = |way| Plain(Wrap { inner: way });
     is_refused::<_, New<after::Way>>(&way(before::Way::Feet(1.0)), &way(before::Way::Unknown));
     let within = || Plain(before::Transparent(feet()));
@@ -112,6 +122,51 @@ fn the_same_version_in_a_type_of_serde_loads() {
     assert_eq!(loads::<_, Plain<Wrap<(after::Way, after::Pair)>>>(&state).unwrap(), state);
     let schema = Schema::of::<Plain<Wrap<after::Way>>>();
     assert!(schema.types.iter().any(|ty| ty.name == "Way" && ty.version == 2), "{schema:?}");
+}
+
+/// As the first program knew it.
+#[checkpointed(name = "state")]
+struct StateV1 {
+    lengths: Wrap<Vec<LengthV1>>,
+}
+
+#[checkpointed(name = "Length")]
+#[derive(Debug, PartialEq)]
+struct LengthV1 {
+    value: f64,
+}
+
+#[checkpointed(name = "state", version = 2, migrate(from = 1, with = in_metres))]
+struct State {
+    lengths: Wrap<Vec<after::Length>>,
+}
+
+fn in_metres(old: StateV1) -> State {
+    let lengths = old.lengths.inner.iter().map(|old| after::Length { value: old.value * 0.25 });
+    State { lengths: Wrap { inner: lengths.collect() } }
+}
+
+/// The first program.
+#[checkpointed(name = "state")]
+struct First {
+    lengths: Wrap<Vec<before::Length>>,
+}
+
+#[test]
+fn the_state_around_a_type_of_serde_migrates_for_it() {
+    let old = First { lengths: Wrap { inner: vec![before::Length { value: 10.0 }] } };
+    let new: State = loads(&old).unwrap();
+    assert_eq!(new.lengths.inner, [after::Length { value: 2.5 }]);
+}
+
+/// The name that the author gave counts, as everywhere.
+#[test]
+fn a_renamed_type_with_its_name_loads_in_a_type_of_serde() {
+    let old = Plain(Wrap { inner: (before::Length { value: 10.0 }, 1_u8) });
+    let new: Plain<Wrap<(LengthV1, u8)>> = loads(&old).unwrap();
+    assert_eq!(new.0.inner.0, LengthV1 { value: 10.0 });
+    let schema = Schema::of::<Plain<Wrap<after::Metres>>>();
+    assert!(schema.types.iter().any(|ty| ty.name == "Feet" && ty.version == 2), "{schema:?}");
 }
 
 #[test]

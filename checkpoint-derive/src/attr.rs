@@ -304,19 +304,11 @@ impl Settings {
         settings
     }
 
-    /// The path of the library, from the arguments of the attribute macro. The derive refuses
-    /// invalid ones.
-    pub(crate) fn library(arguments: &TokenStream) -> Path {
+    /// The arguments of the attribute macro. The derive refuses invalid ones.
+    pub(crate) fn of_macro(arguments: &TokenStream) -> Settings {
         let mut settings = Settings::default();
         let _ = syn::meta::parser(|meta| settings.argument(&meta)).parse2(arguments.clone());
-        settings.library
-    }
-
-    /// The version in the arguments of the attribute macro.
-    pub(crate) fn version_in(arguments: &TokenStream) -> Option<LitInt> {
-        let mut settings = Settings::default();
-        let _ = syn::meta::parser(|meta| settings.argument(&meta)).parse2(arguments.clone());
-        settings.version
+        settings
     }
 
     fn argument(&mut self, meta: &ParseNestedMeta) -> syn::Result<()> {

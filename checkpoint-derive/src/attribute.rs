@@ -9,7 +9,8 @@ use syn::ext::IdentExt as _;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{
-    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, Lit, LitStr, Meta, Path, Token, parse_quote,
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, Lit, LitInt, LitStr, Meta, Path, Token,
+    parse_quote,
 };
 
 use crate::ast::derived;
@@ -43,7 +44,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         return owned::expand(&arguments, input);
     }
 
-    let library = Settings::library(arguments);
+    let Settings { library, name, version, .. } = Settings::of_macro(arguments);
     let serde: Path = parse_quote!(#library::__private::serde);
     let mut added: Vec<Attribute> = Vec::new();
     let mut wants_serde = false;
@@ -68,10 +69,10 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         let path = LitStr::new(&serde.to_token_stream().to_string().replace(' ', ""), Span::call_site());
         added.push(parse_quote!(#[serde(crate = #path)]));
     }
-    if let Some(version) = Settings::version_in(arguments)
-        && !matches!(input.data, Data::Union(_))
-    {
-        added.extend(tell_version(&mut input, version.base10_digits()));
+    if name.is_some() || version.is_some() {
+        let name = name.map(|name| format!(" as {}", name.value())).unwrap_or_default();
+        let version = version.as_ref().map_or("1", LitInt::base10_digits);
+        added.extend(tell(&mut input, &format!(" (checkpointed{name}, version {version})")));
     }
     let derived = syn::Ident::new(DERIVED, Span::call_site());
     added.push(parse_quote!(#[checkpoint(#derived)]));
@@ -90,10 +91,9 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     input.into_token_stream()
 }
 
-/// Adds the version to the words in which serde's derive says what it expects. A type that only
-/// serde describes shows nothing else of the types inside it.
-fn tell_version(input: &mut DeriveInput, version: &str) -> Option<Attribute> {
-    let told = format!(" (checkpointed, version {version})");
+/// Adds the name and the version to the words in which serde's derive says what it expects. A type
+/// that only serde describes shows nothing else of the types inside it.
+fn tell(input: &mut DeriveInput, told: &str) -> Option<Attribute> {
     for attribute in input.attrs.iter_mut().filter(|attribute| attribute.path().is_ident(SERDE)) {
         let parsed = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
         let Ok(mut arguments) = parsed else { continue };
@@ -102,7 +102,7 @@ fn tell_version(input: &mut DeriveInput, version: &str) -> Option<Attribute> {
                 && argument.path.is_ident(EXPECTING)
                 && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &mut argument.value
             {
-                *text = LitStr::new(&(text.value() + &told), text.span());
+                *text = LitStr::new(&(text.value() + told), text.span());
                 *attribute = parse_quote!(#[serde(#arguments)]);
                 return None;
             }
@@ -115,7 +115,8 @@ fn tell_version(input: &mut DeriveInput, version: &str) -> Option<Attribute> {
             Fields::Unnamed(_) => "tuple struct",
             Fields::Unit => "unit struct",
         },
-        Data::Union(_) => "union",
+        // serde has no derive for unions.
+        Data::Union(_) => return None,
     };
     let text = LitStr::new(&format!("{kind} {}{told}", input.ident.unraw()), Span::call_site());
     Some(parse_quote!(#[serde(expecting = #text)]))

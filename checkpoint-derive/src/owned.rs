@@ -45,7 +45,7 @@ impl Arguments {
 
 /// Expands a struct of references, and makes the state that owns its parts.
 pub(crate) fn expand(arguments: &Arguments, mut input: DeriveInput) -> TokenStream {
-    let library = Settings::library(&arguments.rest);
+    let library = Settings::of_macro(&arguments.rest).library;
     let mut errors = Errors::default();
     let owned = twin(arguments, &input, &library, &mut errors);
     borrow_long_arrays(&mut input, &library, &mut errors);

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Expected, Visitor};
 
 use super::access::{Choice, Entries, Members, VariantByName};
 use super::emission::arguments;
-use super::graph::{ContainerId, Dimensions, Form, Key, Place, Shape, SlotId, VariantHunt};
+use super::graph::{ContainerId, Dimensions, Form, Given, Key, Place, Shape, SlotId, VariantHunt};
 use super::sample::{self, Anything};
 use super::tracer::{Culprit, Refusal, Result, Tracer};
 use super::{GRID, GRIDS};
@@ -92,8 +92,8 @@ impl<'a> Tracing<'a> {
             tracer.graph.leaf(slot, Shape::Mixed);
             return Err(Refusal::Other);
         }
-        let container =
-            tracer.graph.container(slot, key, || version_in(&(&visitor as &dyn Expected).to_string()));
+        let given = || Given::in_words(&(&visitor as &dyn Expected).to_string());
+        let container = tracer.graph.container(slot, key, given);
         tracer.steps_left = tracer.steps_left.saturating_sub(CONTAINER_STEPS);
         let state = &mut tracer.graph.containers[container];
         state.entered += 1;
@@ -115,14 +115,6 @@ fn name_if_unnamed<T>(tracer: &mut Tracer, slot: SlotId) {
     if slot.type_name.is_empty() {
         slot.type_name = type_name::<T>();
     }
-}
-
-/// The version of a type with `#[checkpointed(version = N)]`. Its macro adds it to the words in which
-/// serde's derive says what a visitor expects: nothing else leads from inside a type that only serde
-/// describes to the version.
-fn version_in(expected: &str) -> u32 {
-    let words = expected.strip_suffix(')').and_then(|text| text.rsplit_once(" (checkpointed, version "));
-    words.and_then(|(_, version)| version.parse().ok()).unwrap_or(1)
 }
 
 /// True for type-erased visitors and for those that make the value behind a pointer to a trait:

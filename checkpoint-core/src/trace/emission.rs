@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 
 use super::Traced;
-use super::graph::{Container, ContainerId, Content, Dimensions, Form, Graph, ROOT, Shape, SlotId};
+use super::graph::{Container, ContainerId, Content, Dimensions, Form, Given, Graph, ROOT, Shape, SlotId};
 use crate::schema::{Body, Definition, Field, Fields, Former, Grid, Schema, Type, Variant, hidden};
 
 impl Graph {
@@ -173,7 +173,7 @@ impl Emission<'_> {
             ),
             Item::Container(container) => {
                 let container = &self.graph.containers[container];
-                let (name, version) = (container.key.name, container.version);
+                let name = container.key.name;
                 let body = if own_names(container).any(hidden::is_reserved) {
                     hidden::refused()
                 } else if container.key.is_enum {
@@ -182,7 +182,8 @@ impl Emission<'_> {
                     self.aliases(&container.content, &[], place);
                     Body::Struct(self.fields(&container.content, name))
                 };
-                (name.to_owned(), version, body)
+                let Given { name: given, version } = &container.given;
+                (given.clone().unwrap_or_else(|| name.to_owned()), *version, body)
             }
         };
         Definition { name, version, foreign: true, observed: false, body }

@@ -95,11 +95,31 @@ pub(super) struct Key {
     pub(super) is_enum: bool,
 }
 
+/// The arguments of `#[checkpointed]` that a type shows inside of one that only serde describes.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) name: Option<String>,
+    pub(super) version: u32,
+}
+
+impl Given {
+    /// Reads them in the words in which serde's derive says what a visitor expects. The macro adds
+    /// them there: serde has no other place for them.
+    pub(super) fn in_words(expected: &str) -> Given {
+        let told = expected.strip_suffix(')').and_then(|words| {
+            let (words, version) = words.rsplit_once(", version ")?;
+            let (_, name) = words.rsplit_once(" (checkpointed")?;
+            Some(Given { name: name.strip_prefix(" as ").map(str::to_owned), version: version.parse().ok()? })
+        });
+        told.unwrap_or(Given { name: None, version: 1 })
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) key: Key,
-    /// The version that its author gave it.
-    pub(super) version: u32,
+    /// The name and the version that its author gave it.
+    pub(super) given: Given,
     /// The number of times that it is being read at this moment. More than once means that it is
     /// recursive.
     pub(super) entered: u32,
@@ -318,14 +338,14 @@ impl Graph {
         members
     }
 
-    pub(super) fn container(&mut self, slot: SlotId, key: Key, version: impl FnOnce() -> u32) -> ContainerId {
+    pub(super) fn container(&mut self, slot: SlotId, key: Key, given: impl FnOnce() -> Given) -> ContainerId {
         let container = match self.known.get(&key) {
             Some(&container) => container,
             None => {
                 let variants = if key.is_enum { key.members.len() } else { 0 };
                 self.containers.push(Container {
                     key: key.clone(),
-                    version: version(),
+                    given: given(),
                     entered: 0,
                     searched: false,
                     hunt: None,

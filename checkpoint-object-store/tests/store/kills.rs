@@ -22,6 +22,7 @@ fn kills() -> u64 {
 /// Lets a program find the server.
 fn with_server<'a>(command: &'a mut Command, server: &Server) -> &'a mut Command {
     command
+        .env_remove("CHECKPOINT_KILLS")
         .env("AWS_ENDPOINT_URL", server.url())
         .env("AWS_ALLOW_HTTP", "true")
         .envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "us-east-1")])
