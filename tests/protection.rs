@@ -1,8 +1,5 @@
 //! Protected checkpoints: an attacker's file is refused, and so is an older one that was put back;
 //! encrypted content is secret.
-//!
-//! `cargo test -p checkpointed-tests --features encryption --test encrypted protection::` for all
-//! of them.
 
 use std::cell::Cell;
 use std::fs;
