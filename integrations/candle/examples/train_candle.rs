@@ -1,4 +1,4 @@
-//! A training to kill and start again: `cargo run --example train [DIRECTORY]`.
+//! A training to kill and start again: `cargo run --example train_candle [DIRECTORY]`.
 //!
 //! Its weights are the same to the bit, however often it was killed.
 
