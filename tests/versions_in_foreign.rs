@@ -93,6 +93,7 @@ fn is_refused<T: Checkpoint, U: Checkpoint>(old: &T, own: &T) {
     let Err(error) = loads::<T, U>(old) else { panic!("it loaded") };
     let error = error.to_string();
     assert!(error.contains("version 1") && error.contains("version 2"), "{error}");
+    assert!(error.contains("or on the state if the type is inside of one"), "{error}");
 }
 
 #[test]

@@ -68,7 +68,8 @@ impl Difference {
     pub(crate) fn way_out(&self) -> &'static str {
         match self.kind {
             DifferenceKind::Version => {
-                ", and no migration from the one to the other (`migrate(from = …, with = …)` on the type)"
+                ", and no migration from the one to the other (`migrate(from = …, with = …)` on the type, or on \
+                 the state if the type is inside of one that has only serde's traits)"
             }
             DifferenceKind::OtherType => {
                 ": another type may mean something else; if it is the same under another name, say so by `was_type = \
