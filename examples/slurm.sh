@@ -44,19 +44,21 @@ stop() {
 trap stop USR1 TERM INT
 
 # The exit code of srun is the highest of its tasks': 75 would hide a task that failed with 1. So each
-# failure is written to a file. The task's shell gets the signals too: the traps keep it alive, and
-# do not change the signals of the program.
+# failure is written to a file, and each other code to a second one. The task's shell gets the signals
+# too: the traps keep it alive, and do not change the signals of the program.
 failures=$directory.failed
-rm -f "$failures"
+codes=$directory.codes
+rm -f "$failures" "$codes"
 # shellcheck disable=SC2016 # it is for the task's shell
 task='
     trap : USR1 TERM INT
     failures=$1
-    shift
+    codes=$2
+    shift 2
     "$@"
     code=$?
     case $code in
-        0 | 75 | 76) ;;
+        0 | 75 | 76) echo "$code" >>"$codes" ;;
         *) echo "$code" >>"$failures" ;;
     esac
     exit "$code"
@@ -65,7 +67,7 @@ task='
 # srun runs in the background, because bash runs its traps only between commands and during `wait`.
 status=$requeue
 if [ "$stopping" = no ]; then
-    srun bash -c "$task" task "$failures" "$program" --dir "$directory" --epochs "$epochs" &
+    srun bash -c "$task" task "$failures" "$codes" "$program" --dir "$directory" --epochs "$epochs" &
     srun_pid=$!
     # A signal may have come just before srun started.
     [ "$stopping" = no ] || kill -s USR1 "$srun_pid" 2>/dev/null
@@ -75,14 +77,22 @@ if [ "$stopping" = no ]; then
         interrupted=no
         wait "$srun_pid"
         result=$?
-        [ "$result" -eq 127 ] || status=$result
+        case $result in
+            127) ;;
+            # Bash 5.2 loses the code of a program that ends while a trap runs. The highest of the tasks' is that of srun.
+            -1)
+                while kill -0 "$srun_pid" 2>/dev/null; do sleep 1; done
+                [ ! -s "$codes" ] || status=$(sort -n "$codes" | tail -n 1)
+                ;;
+            *) status=$result ;;
+        esac
     done
 fi
 
 if [ -s "$failures" ]; then
     read -r status <"$failures"
-    rm -f "$failures"
 fi
+rm -f "$failures" "$codes"
 # The signal came before the program listened to signals. Its earlier saves remain.
 if [ "$stopping" = yes ] && [ "$status" -eq $((128 + $(kill -l USR1))) ]; then
     status=$requeue

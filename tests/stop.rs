@@ -6,7 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,6 +110,38 @@ fn a_job_whose_time_runs_out_saves_and_goes_back_into_the_queue() {
         assert_eq!(fs::read_to_string(job.path("signals")).unwrap(), "USR1\nsaved\n", "{signal}");
         assert_eq!(job.requeued(), "requeue 1234\n");
     }
+}
+
+/// Ends at the first signal. The sixth argument is the file for the codes of the tasks that did not fail.
+const SRUN_OF_A_QUICK_PROGRAM: &str = r#"#!/bin/bash
+trap 'echo 75 >>"$6"; exit 75' TERM USR1
+echo $$ >pid
+mv pid ready
+while :; do sleep 0.01; done
+"#;
+
+/// Slurm sends SIGTERM to the script and to its program at once. Bash 5.2 then loses the code of the
+/// program in one run of fifty.
+#[test]
+fn a_program_that_ends_while_the_script_hears_a_signal_goes_back() {
+    if !has("bash") {
+        return;
+    }
+    let runs = || {
+        for _ in 0..30 {
+            let job = Job::new("");
+            fs::write(job.path("bin/srun"), SRUN_OF_A_QUICK_PROGRAM).unwrap();
+            let mut script = job.start(0);
+            wait_for(&job.path("ready"));
+            let srun = fs::read_to_string(job.path("ready")).unwrap();
+            let script_id = script.id().to_string();
+            // The script may have ended the program before this signal.
+            Command::new("kill").args(["-s", "TERM", &script_id, srun.trim()]).output().unwrap();
+            assert_eq!(script.wait().unwrap().code(), Some(75));
+            assert_eq!(job.requeued(), "requeue 1234\n");
+        }
+    };
+    thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(runs))));
 }
 
 #[test]

@@ -5,8 +5,9 @@
 //! time.
 //!
 //! The cache is asked first, about a few bytes. The answer is a guess: a wrong one costs time and
-//! nothing else. A file system that cannot answer, such as one over a network, is read through the
-//! cache. So is what a direct read does not give: that read finds the error, if there is one.
+//! nothing else. A disk may answer so fast that the cache seems to have the bytes. A file system that
+//! cannot answer, such as one over a network, is read through the cache. So is what a direct read
+//! does not give: that read finds the error, if there is one.
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -148,16 +149,19 @@ mod tests {
         let (_directory, file) = file(&vec![1; 2 * BUFFER]);
         assert!(Uncached::of(&file, 1, 2 * BUFFER as u64 - 1).is_none());
         file.sync_all().unwrap();
-        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
-        // A disk in memory keeps all, and a cache in use may keep a part.
-        let Some(uncached) = Uncached::of(&file, 0, 2 * BUFFER as u64) else { return };
-        if is_cached(&file, 0, BUFFER as u64) != Some(false) {
-            return;
+        // A disk may answer so fast that a question looks as if the cache had the byte. So this is tried
+        // more than once.
+        for _ in 0..100 {
+            fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            // A disk in memory keeps all.
+            let Some(uncached) = Uncached::of(&file, 0, 2 * BUFFER as u64) else { return };
+            let mut piece = vec![0; BUFFER];
+            uncached.read_exact_at(&mut piece, 5).unwrap();
+            assert!(piece.iter().all(|byte| *byte == 1));
+            if is_cached(&file, 0, BUFFER as u64) == Some(false) {
+                return;
+            }
         }
-        let mut piece = vec![0; BUFFER];
-        uncached.read_exact_at(&mut piece, 5).unwrap();
-        assert!(piece.iter().all(|byte| *byte == 1));
-        // The direct read left nothing there.
-        assert_eq!(is_cached(&file, 0, BUFFER as u64), Some(false));
+        panic!("the direct read left its bytes in the cache");
     }
 }
