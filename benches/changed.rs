@@ -12,7 +12,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use checkpointed::{Checkpointer, Saved};
+use checkpointed::{Checkpointer, reports::Saved};
 
 /// The size of a block, in bytes and in numbers.
 const BLOCK: usize = 64 << 10;

@@ -20,8 +20,8 @@ program=${PROGRAM:-target/release/examples/train}
 directory=${DIRECTORY:-train.ckpt}
 epochs=${EPOCHS:-20}
 most_restarts=${MOST_RESTARTS:-100}
-requeue=75 # checkpointed::EXIT_REQUEUE
-halted=76  # checkpointed::EXIT_HALTED
+requeue=75 # checkpointed::stop::EXIT_REQUEUE
+halted=76  # checkpointed::stop::EXIT_HALTED
 
 # Each task of a job array is a run of its own: it has its own directory, and is requeued alone. The
 # number SLURM_JOB_ID of the last task is that of the whole array.

@@ -44,9 +44,12 @@
 //! | compare the configuration of a run at a restart | [`Builder::config`], [`ConfigChanges`] |
 //! | use types of other crates | [`Plain`], [`self_describing`], [`json`], [`fixed`] |
 //! | change the type of a state | [`macro@checkpointed`], [`evolution`], [`schema`] |
-//! | see the events in a directory | [`history`], [`Manifest`], [`LoadReport`] |
+//! | see the outcome of a save or a load | [`reports`]: [`Saved`](reports::Saved), [`LoadReport`](reports::LoadReport) |
+//! | see the events in a directory | [`history`], [`Manifest`] |
+//! | wait in async code | [`futures`] |
+//! | implement [`Checkpoint`] by hand | [`traits`], [`schema`] |
 //! | authenticate or encrypt | [`Protection`], [`Key`] |
-//! | understand a failure | [`Error`], [`Warning`] |
+//! | understand a failure | [`Error`], [`Warning`](reports::Warning) |
 //!
 //! # Features
 //!

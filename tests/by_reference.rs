@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use checkpointed::schema::Schema;
 use checkpointed::{
-    Borrowed, CheckpointReader, Checkpointer, Decision, Error, ReadBack, Schedule, checkpointed,
+    CheckpointReader, Checkpointer, Error, ReadBack, Schedule, checkpointed, reports::Decision,
+    traits::Borrowed,
 };
 
 #[checkpointed]

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use checkpointed::{
-    Access, CheckpointReader, Checkpointer, Error, Metric, Pipeline, Protection, Scopes, Warning, history,
-    inspect,
+    Access, CheckpointReader, Checkpointer, Error, Metric, Pipeline, Protection, Scopes, history, inspect,
+    reports::Warning,
     stop::{request_halt, request_requeue},
 };
 

@@ -11,7 +11,8 @@ use crate::common::{
     without_threads,
 };
 use checkpointed::{
-    Builder, CheckpointReader, Checkpointer, Decision, Error, OnFailedSave, Schedule, stop::request_halt,
+    Builder, CheckpointReader, Checkpointer, Error, OnFailedSave, Schedule, reports::Decision,
+    stop::request_halt,
 };
 
 /// One MiB, and a little.

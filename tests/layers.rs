@@ -25,8 +25,8 @@ const TOWER: [&[&str]; 20] = [
     &["run"],
     &["group"],
     &["scopes", "pipeline", "inspect"],
-    // The hidden access to all of it, of the macros and of homes in other packages; the crate itself.
-    &["__private", "home"],
+    // Names for programs, and for the macros and homes in other packages; the crate itself.
+    &["__private", "home", "reports", "traits", "futures"],
     &[""],
 ];
 
@@ -138,4 +138,24 @@ fn every_import_of_the_core_goes_down_the_tower() {
         }
     }
     assert!(upward.is_empty(), "these go up, or aside:\n  {}", upward.join("\n  "));
+}
+
+/// The names after the `pub use` lines of a crate's root, but for hidden ones and those of its modules.
+fn names_of_root(file: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let root = text.split("#[doc(hidden)]").next().unwrap_or_default();
+    let uses = root.split("\npub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    let names = uses.flat_map(|path| {
+        let path = path.rsplit("::").next().unwrap_or_default();
+        path.trim_matches(['{', '}']).split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+    });
+    names.filter(|name| !name.is_empty() && name != "*").collect()
+}
+
+#[test]
+fn the_root_has_at_most_thirty_names() {
+    let mut names = names_of_root("../checkpoint-core/src/lib.rs");
+    names.extend(names_of_root("../src/lib.rs"));
+    assert!(names.contains("Checkpointer") && names.contains("checkpointed"), "{names:?}");
+    assert!(names.len() <= 30, "{}: {names:?}", names.len());
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use checkpointed::{Appended, CheckpointReader, Checkpointer, Error, Matching, checkpointed};
+use checkpointed::{Appended, CheckpointReader, Checkpointer, Error, checkpointed, reports::Matching};
 
 use crate::common::file_of;
 

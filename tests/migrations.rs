@@ -415,8 +415,9 @@ mod lifetimes {
     use std::sync::Mutex;
 
     use checkpointed::{
-        Checkpoint, Types, checkpointed,
+        Checkpoint, checkpointed,
         schema::{Body, Fields, Type},
+        traits::Types,
     };
     use serde::de::Visitor;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -10,7 +10,7 @@ use crate::common::chain::{
     Chain, Several, assert_files, content, expected, fault, fault_of, open, saved_twice, several,
 };
 use crate::common::{inside, names_in, once_more};
-use checkpointed::{Appended, CheckpointReader, Checkpointer, Error, OutputFault, Schedule};
+use checkpointed::{Appended, CheckpointReader, Checkpointer, Error, Schedule, reports::OutputFault};
 
 const STEPS: u64 = 3000;
 

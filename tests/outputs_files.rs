@@ -8,7 +8,7 @@ use crate::common::chain::{
     Chain, Several, assert_files, content, expected, fault, fault_of, open, saved_twice, several,
 };
 use crate::common::names_in;
-use checkpointed::{Appended, CheckpointReader, Checkpointer, OutputFault, inspect};
+use checkpointed::{Appended, CheckpointReader, Checkpointer, inspect, reports::OutputFault};
 
 #[test]
 fn a_file_that_is_not_the_counted_one_is_an_error() {

@@ -9,7 +9,7 @@ use crate::common::chain::{
     Chain, Several, assert_files, best_and_now, content, expected, fault, fault_of, open, several,
 };
 use crate::common::{inside, once_more};
-use checkpointed::{Appended, Checkpointer, Error, OutputFault, ReadBack, checkpointed};
+use checkpointed::{Appended, Checkpointer, Error, ReadBack, checkpointed, reports::OutputFault};
 
 #[test]
 fn a_copy_that_was_made_before_the_first_write_is_saved_too() {

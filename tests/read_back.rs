@@ -296,7 +296,7 @@ struct ByHandState<T>(T);
 impl<T: Serialize + serde::de::DeserializeOwned + 'static> Checkpoint for ByHandState<T> {
     const NAME: &'static str = "";
 
-    fn schema(types: &mut checkpointed::Types) -> checkpointed::schema::Type {
+    fn schema(types: &mut checkpointed::traits::Types) -> checkpointed::schema::Type {
         Plain::<T>::schema(types)
     }
 }

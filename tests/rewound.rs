@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::common::{file_of, names_in};
 use checkpointed::group::Threads;
 use checkpointed::{
-    Appended, Checkpointer, ConfigChanges, Error, Mirror, OutputFault, Protection, Schedule, Scopes,
-    checkpointed, inspect,
+    Appended, Checkpointer, ConfigChanges, Error, Mirror, Protection, Schedule, Scopes, checkpointed,
+    inspect, reports::OutputFault,
 };
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
@@ -20,7 +20,7 @@ fn nowhere() -> (tempfile::TempDir, PathBuf) {
     (parent, path)
 }
 
-fn rewind(path: &Path, generation: u64) -> Result<checkpointed::Rewound, Error> {
+fn rewind(path: &Path, generation: u64) -> Result<checkpointed::reports::Rewound, Error> {
     inspect::rewind(path, &Protection::new(), generation)
 }
 

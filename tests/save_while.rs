@@ -8,7 +8,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use crate::common::{must_end, without_threads};
-use checkpointed::{Checkpointer, Decision, Error, Metadata, Plain, Progress, Schedule};
+use checkpointed::{
+    Checkpointer, Error, Metadata, Plain, Schedule,
+    reports::{Decision, Progress},
+};
 use serde::{Deserialize, Serialize, Serializer};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {

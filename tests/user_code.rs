@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::{file_of, must_end};
 use checkpointed::{
-    Builder, CheckpointReader, Checkpointer, Decision, Error, Metadata, Pipeline, Plain, Progress, Schedule,
-    Scopes, checkpointed,
+    Builder, CheckpointReader, Checkpointer, Error, Metadata, Pipeline, Plain, Schedule, Scopes,
+    checkpointed,
+    reports::{Decision, Progress},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::common::{file_of, inside, once_more};
-use checkpointed::{Checkpointer, Error, Pipeline, Plain, Scopes, Warning};
+use checkpointed::{Checkpointer, Error, Pipeline, Plain, Scopes, reports::Warning};
 use serde::{Deserialize, Serialize};
 
 /// The quick start of the README: it sets nothing up for warnings.

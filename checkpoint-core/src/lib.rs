@@ -53,19 +53,14 @@ mod store;
 mod trace;
 mod tree;
 
-pub use base::warnings::Warning;
-pub use container::{Compression, ConfigDifference, IntoMetadata, Manifest, Metadata, MetadataValue};
-pub use error::{Error, OutputFault, Skipped};
-pub use outcome::{
-    Decision, KeptField, LoadReport, Matching, Progress, Rewound, SaveReason, SaveStarted, Saved,
-};
+pub use container::{Compression, Manifest, Metadata, MetadataValue};
+pub use error::Error;
 pub use outputs::Appended;
 #[cfg(feature = "pipeline")]
 pub use pipeline::Pipeline;
 pub use run::builder::Builder;
 pub use run::checkpointer::Checkpointer;
-pub use run::checkpointer::autosaver::{Autosaver, Locked};
-pub use run::checkpointer::futures::{Finishing, Saving, Stopped};
+pub use run::checkpointer::autosaver::Autosaver;
 pub use run::configuration::ConfigChanges;
 pub use run::failures::OnFailedSave;
 pub use run::finished::Finished;
@@ -76,11 +71,31 @@ pub use schedule::Schedule;
 #[cfg(feature = "scopes")]
 pub use scopes::Scopes;
 pub use seal::{Key, Protection};
-pub use state::{Borrowed, Checkpoint, ExpectedSchema, Plain, Types, fixed, json, self_describing};
+pub use state::{Checkpoint, ExpectedSchema, Plain, fixed, json, self_describing};
 pub use store::{Access, Metric};
 
-/// The seam to places of checkpoints in other packages of this project. Not part of the interface:
-/// it changes without notice.
+/// The outcomes of saves and loads, and the events of a run.
+pub mod reports {
+    pub use crate::base::warnings::Warning;
+    pub use crate::container::ConfigDifference;
+    pub use crate::error::{OutputFault, Skipped};
+    pub use crate::outcome::{
+        Decision, KeptField, LoadReport, Matching, Progress, Rewound, SaveReason, SaveStarted, Saved,
+    };
+}
+
+/// The traits that methods ask for, and what an implementation of [`Checkpoint`] by hand needs.
+pub mod traits {
+    pub use crate::container::IntoMetadata;
+    pub use crate::run::checkpointer::autosaver::Locked;
+    pub use crate::state::{Borrowed, Types};
+}
+
+/// The futures of a [`Checkpointer`]. They need no certain runtime.
+pub mod futures {
+    pub use crate::run::checkpointer::futures::{Finishing, Saving, Stopped};
+}
+
 #[doc(hidden)]
 pub mod home {
     pub use crate::container::{Memory, Source};

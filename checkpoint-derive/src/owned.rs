@@ -168,7 +168,7 @@ fn implementation(input: &DeriveInput, owned: &DeriveInput, library: &Path) -> T
     let (parameters, _, conditions) = generics.split_for_impl();
     quote! {
         #[automatically_derived]
-        impl #parameters #library::Borrowed for #borrowing #of_borrowing #conditions {
+        impl #parameters #library::traits::Borrowed for #borrowing #of_borrowing #conditions {
             type Owned = #name #of_owned;
         }
     }
@@ -210,7 +210,11 @@ fn owner_of(ty: &Type, library: &Path, errors: &mut Errors) -> Type {
                     }
                 }
             }
-            if borrows { parse_quote!(<#path as #library::Borrowed>::Owned) } else { Type::Path(path) }
+            if borrows {
+                parse_quote!(<#path as #library::traits::Borrowed>::Owned)
+            } else {
+                Type::Path(path)
+            }
         }
         other => other.clone(),
     }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use checkpointed::group::{Group as _, Sharded, Shared};
-use checkpointed::{Checkpointer, Decision, Schedule, checkpointed};
+use checkpointed::{Checkpointer, Schedule, checkpointed, reports::Decision};
 use checkpointed_mpi::Mpi;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator as _, Destination as _, Root as _, Source as _};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use checkpointed::{Appended, Checkpointer, Error, OutputFault, checkpointed};
+use checkpointed::{Appended, Checkpointer, Error, checkpointed, reports::OutputFault};
 
 #[checkpointed]
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use checkpointed::{LoadReport, checkpointed};
+use checkpointed::{checkpointed, reports::LoadReport};
 
 pub(crate) mod age;
 pub(crate) mod chain;

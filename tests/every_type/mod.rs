@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::value::{Reading, Value, Written};
 use checkpointed::__private::SCALARS;
 use checkpointed::{
-    Checkpoint, CheckpointReader, Checkpointer, Plain, Types,
+    Checkpoint, CheckpointReader, Checkpointer, Plain,
     schema::{Body, Definition, Field, Fields, Schema, Type, Variant},
+    traits::Types,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use checkpointed_core::inspect;
-use checkpointed_core::{Protection, Rewound};
+use checkpointed_core::{Protection, reports::Rewound};
 use serde::Serialize;
 
 use crate::failure::Failure;

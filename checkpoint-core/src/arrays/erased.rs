@@ -32,7 +32,7 @@ use super::grid::{self, CONTRADICTIONS};
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 use super::grid::{AsGrid, GRIDS, Grid};
 use super::table::{self, ById};
-use super::{Array, Dtype, Kind, Whole};
+use super::{Array, Kind, Whole};
 use crate::schema::Element;
 
 /// A type without lifetimes.
@@ -139,8 +139,7 @@ impl RowType {
 
     /// Makes the row type of `bool`, the one type of numbers with bytes that are no values.
     pub(super) const fn of_bool(visitor: fn() -> TypeId) -> RowType {
-        let dtype = Dtype::of(Element::Bool);
-        RowType::new::<bool>(Kind { dtype, inner: &[] }, visitor, true as u8)
+        RowType::new::<bool>(Kind { element: Element::Bool, inner: &[] }, visitor, true as u8)
     }
 
     const fn new<R: NoUninit + NoLifetimes>(kind: Kind, visitor: fn() -> TypeId, largest: u8) -> RowType {

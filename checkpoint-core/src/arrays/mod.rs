@@ -36,38 +36,6 @@ pub(crate) use grid::{Grid, Lengths};
 
 pub(crate) use erased::{group, vec_kind, view, visitor_reads, whole};
 
-/// The type of an array's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dtype {
-    /// The name in numpy: byte order, kind, bytes.
-    pub(crate) descr: &'static str,
-    /// The bytes of one element.
-    pub(crate) size: u64,
-    /// True for signed integers of 128 bits: numpy only knows their length.
-    pub(crate) is_i128: bool,
-}
-
-impl Dtype {
-    /// The type of the two floats in a complex number.
-    pub(crate) fn float(self) -> Option<Dtype> {
-        self.element().float().map(Dtype::of)
-    }
-
-    /// The type of arrays of these elements.
-    pub(crate) const fn of(element: Element) -> Dtype {
-        let (descr, size) = (element.descr(), element.size() as u64);
-        Dtype { descr, size, is_i128: matches!(element, Element::I128) }
-    }
-
-    /// The type of the elements.
-    pub(crate) fn element(self) -> Element {
-        match Element::of_descr(self.descr) {
-            Some(element) if !self.is_i128 => element,
-            _ => Element::I128,
-        }
-    }
-}
-
 /// A contiguous array of numbers, borrowed from the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Array<'a> {
@@ -98,7 +66,7 @@ impl IntoIterator for Whole<'_> {
 /// The type of the rows of an array: a number, or a fixed array of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
-    pub(crate) dtype: Dtype,
+    pub(crate) element: Element,
     /// The lengths of the dimensions after the first.
     pub(crate) inner: &'static [u64],
 }
@@ -106,7 +74,7 @@ pub(crate) struct Kind {
 impl Kind {
     /// The bytes of one row; never 0.
     pub(crate) const fn row(&self) -> u64 {
-        let (mut bytes, mut dimension) = (self.dtype.size, 0);
+        let (mut bytes, mut dimension) = (self.element.size() as u64, 0);
         while dimension < self.inner.len() {
             bytes *= self.inner[dimension];
             dimension += 1;
@@ -114,20 +82,18 @@ impl Kind {
         bytes
     }
 
-    /// True if it is this kind by the addresses of its parts. Equal kinds at other addresses give
+    /// True if it is this kind by the address of its lengths. Equal kinds at other addresses give
     /// false.
     #[inline]
     pub(crate) fn is_surely(&self, other: &Kind) -> bool {
-        std::ptr::eq(self.dtype.descr, other.dtype.descr)
-            && std::ptr::eq(self.inner, other.inner)
-            && self.dtype.is_i128 == other.dtype.is_i128
+        self.element == other.element && std::ptr::eq(self.inner, other.inner)
     }
 
     /// The name of an array of this kind in messages.
     pub(crate) fn describe(&self) -> String {
-        let number = match self.dtype {
-            Dtype { descr: "|V16", .. } => self.dtype.element().name(),
-            Dtype { descr, .. } => descr,
+        let number = match self.element {
+            Element::U128 | Element::I128 => self.element.name(),
+            other => other.descr(),
         };
         match self.inner {
             [] => format!("an array of {number}"),
@@ -139,7 +105,7 @@ impl Kind {
     pub(crate) fn read<T>(self, source: &mut dyn ArraySource, array: Reference) -> Result<T, Cause> {
         let rows = erased::rows_of_vec(typeid::of::<T>());
         self.read_memory(rows, source, array)?.into_vec().ok_or_else(|| {
-            if self.dtype.descr == "|b1" {
+            if self.element == Element::Bool {
                 format!("array {} has a byte that is neither 0 nor 1", array.number).into()
             } else {
                 of_another_type(array)
@@ -182,7 +148,7 @@ impl Kind {
     /// of rows, if there is one.
     pub(crate) fn of_rows(rows: u64, header: &[u8], bytes: u64) -> Option<Kind> {
         let descr = npy::descr(header)?;
-        let kinds = table::rows().map(|row| row.kind).filter(|kind| kind.dtype.descr == descr);
+        let kinds = table::rows().map(|row| row.kind).filter(|kind| kind.element.descr() == descr);
         // A row of one number has the same bytes as that number.
         kinds.filter(|kind| kind.rows(header, bytes) == Some(rows)).min_by_key(|kind| kind.inner.len())
     }
@@ -209,20 +175,20 @@ impl Kind {
     /// The type of the numbers, and the lengths of the dimensions of a row, with each complex
     /// number as a pair of floats.
     fn in_floats(&self) -> (&'static str, Vec<u64>) {
-        in_floats(self.dtype, self.inner.to_vec())
+        in_floats(self.element, self.inner.to_vec())
     }
 
     /// The header of an array with rows arranged in dimensions of these lengths.
     fn header(&self, outer: &[u64], bytes: u64) -> Vec<u8> {
-        npy::header(self.dtype, &[outer, self.inner].concat(), bytes)
+        npy::header(self.element, &[outer, self.inner].concat(), bytes)
     }
 }
 
 /// A type of numbers and a shape, with complex numbers as the pairs that they are.
-fn in_floats(dtype: Dtype, mut shape: Vec<u64>) -> (&'static str, Vec<u64>) {
-    let Some(float) = dtype.float() else { return (dtype.descr, shape) };
+fn in_floats(element: Element, mut shape: Vec<u64>) -> (&'static str, Vec<u64>) {
+    let Some(float) = element.float() else { return (element.descr(), shape) };
     shape.push(2);
-    (float.descr, shape)
+    (float.descr(), shape)
 }
 
 fn of_another_type(array: Reference) -> Cause {
@@ -245,7 +211,7 @@ impl Array<'_> {
 /// True if a sequence of fixed arrays of these lengths may be an array of such rows.
 #[cfg(feature = "inspect")]
 pub(crate) fn inner_of_rows(descr: &str, inner: &[u64]) -> bool {
-    table::rows().any(|row| row.kind.dtype.descr == descr && row.kind.inner == inner)
+    table::rows().any(|row| row.kind.element.descr() == descr && row.kind.inner == inner)
 }
 
 /// The reference to an array in the bytes of the state.

@@ -7,8 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
+use super::Kind;
 use super::erased::RowType;
-use super::{Dtype, Kind};
 use crate::schema::Element;
 
 /// A `TypeId` is a hash already.
@@ -42,7 +42,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static RowType> + Clone {
 macro_rules! rows {
     ($element:ident; $($row:ty: [$($length:expr),*];)+) => {
         &[$(RowType::of::<$row>(
-            Kind { dtype: Dtype::of(Element::$element), inner: &[$($length),*] },
+            Kind { element: Element::$element, inner: &[$($length),*] },
             visitor_of::<$row>,
         )),+]
     };

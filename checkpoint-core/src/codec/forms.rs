@@ -253,12 +253,12 @@ impl Forms {
     /// True if rows of this kind fit a form. Passes the first part with an unknown form to `observe`,
     /// with the remaining dimensions.
     pub(super) fn fits(&self, id: Id, kind: &Kind, observe: &mut dyn FnMut(Id, &[u64])) -> bool {
-        self.fits_rows(id, (kind.inner, kind.dtype.element()), false, observe)
+        self.fits_rows(id, (kind.inner, kind.element), false, observe)
     }
 
     /// True if rows that fit have exactly the dimensions of the form.
     pub(super) fn has_rows(&self, id: Id, kind: &Kind) -> bool {
-        self.fits_rows(id, (kind.inner, kind.dtype.element()), true, &mut |_, _| {})
+        self.fits_rows(id, (kind.inner, kind.element), true, &mut |_, _| {})
     }
 
     /// Compares rows with a form. Dimensions of length 1 take no space. If `is_strict` is false,

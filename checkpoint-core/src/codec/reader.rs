@@ -180,7 +180,7 @@ impl<'de, 'a> Reader<'de, 'a> {
 
     fn read_bytes_apart(&mut self, array: Reference) -> Result<Bytes<'de>> {
         let (kind, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
-        match (kind.dtype.element(), kind.inner) {
+        match (kind.element, kind.inner) {
             (Element::U8, []) => Ok(Bytes::Apart(bytes)),
             _ => Err(self.keep(Failure::new(format!("array {} does not hold bytes", array.number)))),
         }

@@ -57,8 +57,8 @@ impl<'de> SeqAccess<'de> for &mut Rows {
         if self.failed {
             return Err(Failure::custom("an array was read on behind a failure"));
         }
-        let (Kind { inner, dtype, .. }, before) = (self.kind, self.taken);
-        let row = seed.deserialize(Row { rows: self, inner, element: dtype.element() })?;
+        let (Kind { inner, element }, before) = (self.kind, self.taken);
+        let row = seed.deserialize(Row { rows: self, inner, element })?;
         if self.taken == before {
             return Err(self.refuse("the type reads nothing of a row"));
         }

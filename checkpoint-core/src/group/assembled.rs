@@ -6,7 +6,7 @@ use std::path::Path;
 use super::blocks::{TableArray, TableBlock};
 use super::plan::{self, Region, Runs};
 use super::reshard::OpenShard;
-use crate::arrays::{ArrayPool, ArraySource, Cause, Dtype, Kind, Reference, npy_header};
+use crate::arrays::{ArrayPool, ArraySource, Cause, Kind, Reference, npy_header};
 use crate::container::{Arrays, Container, Piece, STATE};
 use crate::error::Error;
 use crate::tree::{self, Asked, BlockData, File, ShardedValue};
@@ -40,15 +40,15 @@ impl<'t> Wanted<'t> {
         extent: Vec<u64>,
         is_of_base: bool,
     ) -> Option<Wanted<'t>> {
-        let is_of_array = |array: &TableArray| array.descr == value.descr && array.inner == value.inner;
+        let is_of_array =
+            |array: &TableArray| array.descr == value.number.descr() && array.inner == value.inner;
         if !array.is_none_or(is_of_array) {
             return None;
         }
         let rows = plan::volume(&extent)?;
         let bytes = rows.checked_mul(value.row)?;
-        let dtype = Dtype { descr: value.descr, size: value.size, is_i128: false };
         let shape = [&[rows], &value.inner[..]].concat();
-        let header = npy_header(dtype, &shape, bytes);
+        let header = npy_header(value.number, &shape, bytes);
         Some(Wanted { array, offset, extent, row: value.row, rows, header, is_of_base })
     }
 
@@ -145,7 +145,7 @@ impl Shard {
         };
         let other = || damaged(STATE, &format!("its block of `{}` is not the one of the table", array.path));
         let value = self.blocks.get(&array.path).ok_or_else(other)?;
-        let is_this = value.descr == array.descr
+        let is_this = value.number.descr() == array.descr
             && value.inner == array.inner
             && value.row == row
             && value.shape == array.shape
@@ -167,7 +167,7 @@ impl Shard {
         // The header may lie in a chunk that is not read, and so not verified: it must be the one
         // that the state, which is, gives it.
         let shape = [&value.extent[..], &value.inner].concat();
-        if header.in_floats() != (value.descr, shape) {
+        if header.in_floats() != (value.number.descr(), shape) {
             return Err(damaged(STATE, &format!("the array of `{}` is not as the state says", array.path)));
         }
         let pieces = runs.map(|run| Piece {

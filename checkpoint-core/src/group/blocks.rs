@@ -100,8 +100,8 @@ pub(crate) fn of(path: &Path, container: Container) -> Result<Contents, Error> {
     }
     let Survey { sharded, shared, form } = tree::survey(&File::of(path, container), Asked::All)?;
     let block = |value: ShardedValue| {
-        let ShardedValue { path, descr, inner, shape, offset, extent, .. } = value;
-        Block { path, descr: descr.to_owned(), inner, shape, offset, extent }
+        let ShardedValue { path, number, inner, shape, offset, extent, .. } = value;
+        Block { path, descr: number.descr().to_owned(), inner, shape, offset, extent }
     };
     Ok(Contents { blocks: sharded.into_iter().map(block).collect(), shared, form })
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::assembled::{Shards, Wanted};
 use super::table::{Shard, Table};
-use crate::arrays::{Array, ArrayPool, ArraySink as _, Cause, Dtype, Kind};
+use crate::arrays::{Array, ArrayPool, ArraySink as _, Cause, Kind};
 use crate::codec::bytes::{put_count, put_list, put_reference};
 use crate::container::{Container, ContainerWriter, GROUP, Manifest, STATE};
 use crate::error::Error;
@@ -248,7 +248,7 @@ impl<W: std::io::Write> Assembly<'_, '_, W> {
             data.extend_from_slice(&piece);
         }
         let data = usize::try_from(header.header).ok().and_then(|header| data.get(header..));
-        let kind = Kind { dtype: header.dtype, inner: &[] };
+        let kind = Kind { element: header.element, inner: &[] };
         self.put_array(number, kind, header.shape, data.unwrap_or_default())
     }
 
@@ -256,14 +256,13 @@ impl<W: std::io::Write> Assembly<'_, '_, W> {
         let header = self.base.container().array_header(number);
         let header = header.map_err(|refusal| Error::refused(self.base.path(), refusal))?;
         // A complex number is one again, as it was in the block.
-        let is_complex = header.dtype.descr != value.descr;
+        let is_complex = header.element.descr() != value.number.descr();
         let inner = if is_complex {
             value.inner.split_last().map_or(&[][..], |(_, inner)| inner)
         } else {
             &value.inner
         };
-        let dtype = Dtype { is_i128: false, ..header.dtype };
-        self.put_array(number, Kind { dtype, inner: &[] }, [shape, inner].concat(), data)
+        self.put_array(number, Kind { element: header.element, inner: &[] }, [shape, inner].concat(), data)
     }
 
     fn put_array(&mut self, number: usize, kind: Kind, shape: Vec<u64>, bytes: &[u8]) -> Result<(), Error> {

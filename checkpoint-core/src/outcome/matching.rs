@@ -25,7 +25,7 @@ pub struct Matching {
     /// The fields that only the checkpoint has.
     pub unused: Vec<String>,
     /// The conversions of the fields that were taken, as in
-    /// [`LoadReport::differences`](crate::LoadReport::differences).
+    /// [`LoadReport::differences`](crate::reports::LoadReport::differences).
     pub differences: Vec<Difference>,
 }
 

@@ -363,7 +363,7 @@ impl<T, O> Builder<T, O> {
     ///
     /// Each setting that differs is a warning, such as
     /// `learning_rate: 0.1 in the checkpoint, 0.01 now`, and is in
-    /// [`LoadReport::config_differences`](crate::LoadReport::config_differences).
+    /// [`LoadReport::config_differences`](crate::reports::LoadReport::config_differences).
     /// [`config_changes`](Builder::config_changes) allows or refuses them. A checkpoint without a
     /// configuration is compared with none. `ckpt show` and `ckpt diff` have it too.
     ///
@@ -454,7 +454,7 @@ impl<T, O> Builder<T, O> {
     /// and does not affect the save.
     ///
     /// ```
-    /// use checkpointed::{Checkpointer, Progress};
+    /// use checkpointed::{Checkpointer, reports::Progress};
     ///
     /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();

@@ -331,6 +331,38 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
+    /// Loads the newest generation, or calls `initial` where there is none, which may fail.
+    ///
+    /// ```
+    /// use checkpointed::Checkpointer;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("run.ckpt");
+    /// # std::fs::write(directory.path().join("start.txt"), "1\n2\n")?;
+    /// # let start = directory.path().join("start.txt");
+    /// let read = || -> Result<Vec<f64>, Box<dyn std::error::Error>> {
+    ///     std::fs::read_to_string(&start)?.lines().map(|line| Ok(line.parse()?)).collect()
+    /// };
+    /// let mut checkpoints = Checkpointer::<Vec<f64>>::open(&path)?;
+    /// let values = checkpoints.load_or_try_else(read)?;
+    /// assert_eq!(values, [1.0, 2.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Checkpointer::load), and those of `initial`.
+    pub fn load_or_try_else<E: From<Error>>(
+        &mut self,
+        initial: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self.load_boxed()? {
+            Some(state) => Ok(*state),
+            None => initial(),
+        }
+    }
+
     /// Loads one generation. The next save is still numbered after the newest, and the next start
     /// loads the newest: to go on from this one for good, use [`rewind`](Checkpointer::rewind). The
     /// history records a restart.

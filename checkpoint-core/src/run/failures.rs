@@ -43,7 +43,7 @@ impl OnFailedSave {
         OnFailedSave::default()
     }
 
-    /// [Warns](crate::Builder::on_warning), [reports](crate::Decision::Failed), and continues; the
+    /// [Warns](crate::Builder::on_warning), [reports](crate::reports::Decision::Failed), and continues; the
     /// save is tried again after a quarter of the usual interval, or the usual number of steps.
     #[must_use]
     pub fn go_on() -> OnFailedSave {

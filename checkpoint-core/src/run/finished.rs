@@ -1,6 +1,6 @@
 //! The outcome of a run, and the removal of its checkpoints.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
 use crate::base::warnings::Warnings;
@@ -8,7 +8,22 @@ use crate::error::Error;
 use crate::outcome::{ExitCodes, Saved, StopReason};
 use crate::store::{Claiming, Home, Newest, not_removable};
 
-/// The end of a run.
+/// The end of a run. `main` may return it: the program then ends with its
+/// [exit code](Finished::exit_code).
+///
+/// ```no_run
+/// use checkpointed::{Checkpointer, Error, Finished};
+///
+/// fn main() -> Result<Finished, Error> {
+///     let mut checkpoints = Checkpointer::<u64>::builder("sum.ckpt").stop_on_signals().open()?;
+///     let mut sum = checkpoints.load_or_default()?;
+///     while sum < 1_000_000 && checkpoints.should_stop().is_none() {
+///         sum += 1;
+///         checkpoints.save_if_due(&sum)?;
+///     }
+///     checkpoints.finish(&sum)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Finished {
@@ -69,6 +84,12 @@ impl Removal {
             });
         }
         claim.clear(with_pins)
+    }
+}
+
+impl Termination for Finished {
+    fn report(self) -> ExitCode {
+        self.exit_code()
     }
 }
 

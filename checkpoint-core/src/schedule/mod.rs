@@ -116,7 +116,7 @@ impl Schedule {
     /// [`adaptive_from`](Schedule::adaptive_from) with 24 hours. That may be far from the truth, so
     /// cheap saves are made more often: as often as takes half a per cent of the time, or as would
     /// be best if the run failed once in the time that it has run, whichever is less often. Each of
-    /// the last runs that failed before its first save halves the first interval of this one.
+    /// the last runs that failed before its first save, but one, halves the first interval of this one.
     #[must_use]
     pub fn adaptive() -> Schedule {
         Schedule::adaptive_from(ASSUMED_MTBF)

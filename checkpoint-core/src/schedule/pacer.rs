@@ -253,7 +253,7 @@ impl Pacer {
         let wanted = match *rule {
             Rule::Steps(_) | Rule::EveryOf(..) => None,
             Rule::Every(time) => Some(time),
-            _ if !known => Some(FIRST),
+            _ if !known => Some(self.after_fruitless_runs(FIRST)),
             Rule::Overhead(fraction) => Some(duration(cost.stall.as_secs_f64() * (1.0 / fraction - 1.0))),
             Rule::Optimal(mtbf) => Some(interval::exact(cost.stall, mtbf)),
             Rule::Adaptive(prior) => {
@@ -430,6 +430,18 @@ mod tests {
         let mut pacer = after(4);
         pacer.saved(seconds(1), cost(1, 1));
         assert!(pacer.interval().unwrap() > usual / 2);
+    }
+
+    #[test]
+    fn a_run_that_is_always_killed_in_its_first_second_saves_at_last() {
+        for schedule in [Schedule::adaptive(), Schedule::overhead(0.01), Schedule::optimal(seconds(60))] {
+            let first = |fruitless| {
+                let past = Past { failures: 9, observed: seconds(5), fruitless, cost: None };
+                Pacer::new(schedule.clone(), past).interval()
+            };
+            assert_eq!([first(0), first(1), first(2)], [Some(FIRST), Some(FIRST), Some(FIRST / 2)]);
+            assert_eq!(first(9), Some(FIRST / 256));
+        }
     }
 
     #[test]

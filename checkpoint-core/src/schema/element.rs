@@ -133,11 +133,11 @@ impl Element {
         })
     }
 
-    /// The type in a header. The schema tells `i128` from `u128`.
-    pub(crate) fn of_header(descr: &str, ty: Option<&Type>) -> Option<Element> {
-        match (Element::of_descr(descr)?, ty) {
-            (Element::U128, Some(Type::I128)) => Some(Element::I128),
-            (element, _) => Some(element),
+    /// The type of a header's elements, of which the schema says this. It tells `i128` from `u128`.
+    pub(crate) fn in_schema(self, ty: Option<&Type>) -> Element {
+        match (self, ty) {
+            (Element::U128, Some(Type::I128)) => Element::I128,
+            (element, _) => element,
         }
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::outcome::Signal;
 use crate::schedule::Schedule;
 use crate::store::faults::{EIO, Fault, FaultyDisk};
-use crate::{Appended, OutputFault};
+use crate::{Appended, reports::OutputFault};
 
 const SELDOM: Duration = Duration::from_secs(3600);
 

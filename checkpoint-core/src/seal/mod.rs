@@ -134,7 +134,7 @@ impl Protection {
     ///
     /// An attacker with write access to the directory can also remove files, or restore those of
     /// last week: tags do not show that. A program that stores the number of its last save
-    /// elsewhere, see [`Saved::generation`](crate::Saved::generation), can give it here.
+    /// elsewhere, see [`Saved::generation`](crate::reports::Saved::generation), can give it here.
     #[must_use]
     pub fn at_least(mut self, generation: u64) -> Protection {
         self.at_least = generation;

@@ -13,7 +13,7 @@ use super::Checkpoint;
 /// implemented by hand, a save of another form than that of `Owned` is an error.
 ///
 /// ```
-/// use checkpointed::{Borrowed, checkpointed, schema::Schema};
+/// use checkpointed::{checkpointed, schema::Schema, traits::Borrowed};
 ///
 /// #[checkpointed(owned = "State")]
 /// struct Parts<'a> {

@@ -130,7 +130,7 @@ impl Types {
     /// `FROM`.
     ///
     /// ```
-    /// # use checkpointed::{Checkpoint, schema::{Body, Field, Fields, Type}, Types};
+    /// # use checkpointed::{Checkpoint, schema::{Body, Field, Fields, Type}, traits::Types};
     /// # use serde::{Deserialize, Serialize};
     /// #[derive(Serialize, Deserialize)]
     /// struct Celsius { degrees: f64 }
@@ -167,7 +167,7 @@ impl Types {
     ///
     /// ```
     /// # use checkpointed::schema::{Body, Fields, Type};
-    /// # use checkpointed::{Checkpoint, Checkpointer, CheckpointReader, Types};
+    /// # use checkpointed::{Checkpoint, Checkpointer, CheckpointReader, traits::Types};
     /// # use serde::{Deserialize, Serialize};
     /// #[derive(Serialize, Deserialize)]
     /// struct Metres(f64);

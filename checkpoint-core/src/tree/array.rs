@@ -25,11 +25,10 @@ impl<'a> Array<'a> {
     /// The array with this number. The type of its elements, if known, adds to the header.
     pub(super) fn new(file: &'a File, number: usize, ty: Option<&Type>) -> Result<Array<'a>, Error> {
         let header = file.container.array_header(number).map_err(|refusal| file.refused(refusal))?;
-        let (Some(facts), Some(element)) =
-            (file.container.part(number), Element::of_header(header.dtype.descr, ty))
-        else {
+        let Some(facts) = file.container.part(number) else {
             return Err(file.damaged(format!("it refers to array {number}, which is not there")));
         };
+        let element = header.element.in_schema(ty);
         Ok(Array { file, number, facts, element, header })
     }
 
@@ -54,7 +53,7 @@ impl<'a> Array<'a> {
     /// The name of that type in numpy, such as `<f8`.
     #[must_use]
     pub fn dtype(&self) -> &'static str {
-        self.header.dtype.descr
+        self.header.element.descr()
     }
 
     /// The lengths of its dimensions, outermost first.
@@ -155,9 +154,9 @@ impl<'a> Array<'a> {
         let (_, whole) = whole.unwrap_or_default();
         // The checksum of two pieces is that of the first, moved on by the length of the second,
         // and added to that of the second.
-        let ArrayHeader { dtype, shape, data, .. } = &self.header;
+        let ArrayHeader { element, shape, data, .. } = &self.header;
         let mut header = crc32fast::Hasher::new();
-        header.update(&npy_header(*dtype, shape, *data));
+        header.update(&npy_header(*element, shape, *data));
         header.combine(&crc32fast::Hasher::new_with_initial_len(0, *data));
         of_data(*data, whole ^ header.finalize())
     }

@@ -2,9 +2,9 @@
 
 use crate::schema::{Body, Element, Fields, Float16, Grid, Schema, Type};
 
-/// The type of the numbers that a type of elements consists of, their bytes, and the lengths of the
-/// dimensions of one element.
-pub(super) fn numbers(schema: &Schema, ty: &Type) -> Option<(&'static str, u64, Vec<u64>)> {
+/// The type of the numbers that a type of elements consists of, and the lengths of the dimensions of
+/// one element.
+pub(super) fn numbers(schema: &Schema, ty: &Type) -> Option<(Element, Vec<u64>)> {
     let (mut ty, mut inner) = (ty, Vec::new());
     // There cannot be more wrappers than definitions, unless they go in a circle.
     for _ in 0..=schema.types.len() + 8 {
@@ -29,8 +29,7 @@ pub(super) fn numbers(schema: &Schema, ty: &Type) -> Option<(&'static str, u64, 
             Type::Named(place) => {
                 let definition = schema.types.get(*place)?;
                 if let Some(float) = Float16::of(definition) {
-                    let element = float.element();
-                    return Some((element.descr(), element.size() as u64, inner));
+                    return Some((float.element(), inner));
                 }
                 match &definition.body {
                     Body::Struct(Fields::Newtype(element)) => element,
@@ -38,7 +37,7 @@ pub(super) fn numbers(schema: &Schema, ty: &Type) -> Option<(&'static str, u64, 
                 }
             }
             number => {
-                return Element::of(number).map(|element| (element.descr(), element.size() as u64, inner));
+                return Element::of(number).map(|element| (element, inner));
             }
         };
     }

@@ -13,7 +13,7 @@ use super::walk::{Count, Place, TOO_MANY, Trouble, Walker, damaged};
 use crate::base::limits::VALUE_DEPTH_BY_NAME;
 use crate::codec::bytes::Flag;
 use crate::error::Error;
-use crate::schema::{Body, Definition, Fields, Schema, Type};
+use crate::schema::{Body, Definition, Element, Fields, Schema, Type};
 
 /// The name of the type of a block, in a schema. No type in a program has such a name.
 pub(crate) const SHARDED: &str = "group::Sharded";
@@ -34,10 +34,8 @@ pub(crate) struct ShardedValue {
     pub(crate) path: String,
     /// Its bytes in the state.
     pub(crate) bytes: Range<usize>,
-    /// The type of its numbers, as numpy writes it, with a complex number as the two that it is.
-    pub(crate) descr: &'static str,
-    /// The bytes of one number.
-    pub(crate) size: u64,
+    /// The type of its numbers, with a complex number as the two that it is.
+    pub(crate) number: Element,
     /// The bytes of one element.
     pub(crate) row: u64,
     /// The lengths of the dimensions of one element; none of a number.
@@ -419,12 +417,12 @@ impl<'a> Surveyor<'a> {
     }
 
     fn block(&mut self, element: &Type, path: &str) -> Result<ShardedValue, Error> {
-        let Some((descr, size, inner)) = numbers(self.file.schema(), element) else {
+        let Some((number, inner)) = numbers(self.file.schema(), element) else {
             return Err(self.file.damaged(format!("the elements of {path} are no numbers")));
         };
         let start = self.walker.place.offset;
         let (shape, offset, extent) = (self.told(lengths)?, self.told(lengths)?, self.told(lengths)?);
-        let row = inner.iter().try_fold(size, |row, length| row.checked_mul(*length));
+        let row = inner.iter().try_fold(number.size() as u64, |row, length| row.checked_mul(*length));
         let impossible = || self.file.damaged(format!("the block {path} has impossible lengths"));
         let row = row.ok_or_else(impossible)?;
         let elements = extent.iter().try_fold(1_u64, |count, length| count.checked_mul(*length));
@@ -444,7 +442,7 @@ impl<'a> Surveyor<'a> {
             return Err(self.file.damaged(format!("the block {path} has impossible lengths")));
         }
         let (path, bytes) = (path.to_owned(), start..self.walker.place.offset);
-        Ok(ShardedValue { path, bytes, descr, size, row, inner, shape, offset, extent, data })
+        Ok(ShardedValue { path, bytes, number, row, inner, shape, offset, extent, data })
     }
 
     fn told<R>(&mut self, work: impl FnOnce(&mut Walker<'a>) -> Result<R, Trouble>) -> Result<R, Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use checkpointed::group::{Group, GroupCheckpointer, Meeting, Sharded, Shared, Threads};
 use checkpointed::home::{Claim, Claiming, Home};
-use checkpointed::{Checkpointer, Decision, Error, Metadata, Schedule, checkpointed};
+use checkpointed::{Checkpointer, Error, Metadata, Schedule, checkpointed, reports::Decision};
 use checkpointed_object_store::{ObjectHome, Options};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;

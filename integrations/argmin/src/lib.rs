@@ -89,7 +89,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argmin::core::checkpointing::{Checkpoint, CheckpointingFrequency};
 use argmin::core::{OptimizationResult, State, TerminationReason};
-use checkpointed::{Borrowed, Checkpointer, Finished, Plain};
+use checkpointed::{Checkpointer, Finished, Plain, traits::Borrowed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -10,7 +10,7 @@ use burn_core::tensor::{Bytes, DType};
 use burn_optim::{ModuleOptimizer, OptimizerRecord};
 use burn_pack::{Reader, Writer};
 use checkpointed::schema::Type;
-use checkpointed::{Checkpoint, Types, checkpointed};
+use checkpointed::{Checkpoint, checkpointed, traits::Types};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

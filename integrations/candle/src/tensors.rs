@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use candle_core::{Tensor, Var};
 use candle_nn::VarMap;
 use checkpointed::schema::Type;
-use checkpointed::{Checkpoint, Types};
+use checkpointed::{Checkpoint, traits::Types};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

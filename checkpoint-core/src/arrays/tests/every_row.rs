@@ -1,6 +1,5 @@
 //! Checks that each type of rows is viewed, requested and made correctly.
 
-use std::any::TypeId;
 use std::fmt::Debug;
 
 use bytemuck::NoUninit;
@@ -8,9 +7,8 @@ use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
-use crate::arrays::{
-    Array, ArrayPool, ArraySource, Cause, Dtype, Kind, Reference, vec_kind, view, visitor_reads,
-};
+use crate::arrays::{Array, ArrayPool, ArraySource, Cause, Kind, Reference, vec_kind, view, visitor_reads};
+use crate::schema::Element;
 
 /// A source of arrays that repeat these bytes.
 struct Filled<'a>(&'a [u8], ArrayPool);
@@ -88,8 +86,8 @@ fn is_array_of<R>(expected: Kind, seen: [Option<Array<'_>>; 2], kinds: [Option<K
 }
 
 /// Checks that a row of type `R` is recognised in every place that allows it.
-fn is_recognised<R: NoUninit + DeserializeOwned + Debug>(dtype: Dtype, inner: &'static [u64]) {
-    let expected = Kind { dtype, inner };
+fn is_recognised<R: NoUninit + DeserializeOwned + Debug>(element: Element, inner: &'static [u64]) {
+    let expected = Kind { element, inner };
     let rows: Vec<R> = expected.read(&mut filled(&counting()), THREE).unwrap();
     let mut asked = None;
     let _ = Vec::<R>::deserialize(Sees(&mut asked));
@@ -99,36 +97,36 @@ fn is_recognised<R: NoUninit + DeserializeOwned + Debug>(dtype: Dtype, inner: &'
 
 /// Checks each length of a fixed array, and each small matrix.
 macro_rules! numbers {
-    ($($type:ty: $descr:literal;)+) => {$(
-        numbers!($type: $descr, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    ($($type:ty: $element:ident $descr:literal;)+) => {$(
+        numbers!($type: $element $descr, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
     )+};
-    ($type:ty: $descr:literal, $($length:literal)+) => {
-        let is_i128 = TypeId::of::<$type>() == TypeId::of::<i128>();
-        let dtype = Dtype { descr: $descr, size: size_of::<$type>() as u64, is_i128 };
-        is_recognised::<$type>(dtype, &[]);
-        $(is_recognised::<[$type; $length]>(dtype, &[$length]);)+
-        numbers!(@ $type, dtype, 2 3 4);
+    ($type:ty: $element:ident $descr:literal, $($length:literal)+) => {
+        let element = Element::$element;
+        assert_eq!((element.descr(), element.size()), ($descr, size_of::<$type>()));
+        is_recognised::<$type>(element, &[]);
+        $(is_recognised::<[$type; $length]>(element, &[$length]);)+
+        numbers!(@ $type, element, 2 3 4);
     };
-    (@ $type:ty, $dtype:ident, $($length:literal)+) => {$(
-        is_recognised::<[[$type; $length]; 2]>($dtype, &[2, $length]);
-        is_recognised::<[[$type; $length]; 3]>($dtype, &[3, $length]);
-        is_recognised::<[[$type; $length]; 4]>($dtype, &[4, $length]);
+    (@ $type:ty, $element:ident, $($length:literal)+) => {$(
+        is_recognised::<[[$type; $length]; 2]>($element, &[2, $length]);
+        is_recognised::<[[$type; $length]; 3]>($element, &[3, $length]);
+        is_recognised::<[[$type; $length]; 4]>($element, &[4, $length]);
     )+};
 }
 
 #[test]
 fn every_type_of_numbers_and_short_rows_is_an_array() {
     numbers! {
-        u8: "|u1"; u16: "<u2"; u32: "<u4"; u64: "<u8"; u128: "|V16";
-        i8: "|i1"; i16: "<i2"; i32: "<i4"; i64: "<i8"; i128: "|V16";
-        f32: "<f4"; f64: "<f8";
+        u8: U8 "|u1"; u16: U16 "<u2"; u32: U32 "<u4"; u64: U64 "<u8"; u128: U128 "|V16";
+        i8: I8 "|i1"; i16: I16 "<i2"; i32: I32 "<i4"; i64: I64 "<i8"; i128: I128 "|V16";
+        f32: F32 "<f4"; f64: F64 "<f8";
     }
     #[cfg(target_pointer_width = "64")]
-    numbers! { usize: "<u8"; isize: "<i8"; }
+    numbers! { usize: U64 "<u8"; isize: I64 "<i8"; }
     #[cfg(feature = "num-complex")]
-    numbers! { num_complex::Complex<f32>: "<c8"; num_complex::Complex<f64>: "<c16"; }
+    numbers! { num_complex::Complex<f32>: Complex32 "<c8"; num_complex::Complex<f64>: Complex64 "<c16"; }
     #[cfg(feature = "half")]
-    numbers! { half::f16: "<f2"; half::bf16: "|V2"; }
+    numbers! { half::f16: F16 "<f2"; half::bf16: Bf16 "|V2"; }
 }
 
 #[test]

@@ -14,7 +14,7 @@ impl Writer<'_> {
         let (observed, mut is_known) = (&mut self.observed, true);
         let mut observe = |id, dimensions: &[u64]| {
             is_known = false;
-            observed.rows(id, dimensions, kind.dtype.element());
+            observed.rows(id, dimensions, kind.element);
         };
         if !self.forms.fits(element, kind, &mut observe) {
             return Err(self.mismatch(self.forms.expect(element), &kind.describe()));

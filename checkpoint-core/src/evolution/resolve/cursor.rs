@@ -330,7 +330,7 @@ impl<'a> Cursor<'a> {
         // An array without rows does not tell how long they are. The header does not describe some
         // rows fully: it lacks the sign of wide integers, and the meaning of two floats.
         let is_other = self.row(ty)?.is_some_and(|(descr, lengths)| {
-            kind.dtype.descr != descr || (array.rows > 0 && length(kind.inner) != length(&lengths))
+            kind.element.descr() != descr || (array.rows > 0 && length(kind.inner) != length(&lengths))
         });
         if is_other {
             return Err(Failure::custom(format!("array {} is of another type", array.number)));
@@ -381,7 +381,7 @@ impl<'a> Cursor<'a> {
     /// True if a sequence with elements of this type has the same rows as a `Vec` of this kind.
     fn is_vec_of(&self, kind: Kind, element: &'a Type) -> Result<bool, Failure> {
         let row = self.row(element)?;
-        Ok(row.is_some_and(|(descr, lengths)| kind.dtype.descr == descr && kind.inner == lengths))
+        Ok(row.is_some_and(|(descr, lengths)| kind.element.descr() == descr && kind.inner == lengths))
     }
 
     /// The header's name for rows of this type, and the lengths of their dimensions. `None` if

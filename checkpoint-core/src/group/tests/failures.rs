@@ -206,7 +206,7 @@ fn a_failed_save_that_was_due_is_tolerated_on_all() {
             let mut failed = false;
             while !failed {
                 let decision = group.save_if_due(&state(rank, 2)).unwrap();
-                failed = matches!(decision, crate::Decision::Failed { times: 1, .. });
+                failed = matches!(decision, crate::reports::Decision::Failed { times: 1, .. });
             }
             disk.plan(None);
             group.save(&state(rank, 3)).unwrap();

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{Imported, ImportedArray};
-use crate::arrays::{Array, ArraySink as _, Dtype, Kind, inner_of_rows};
+use crate::arrays::{Array, ArraySink as _, Kind, inner_of_rows};
 use crate::base::limits::{FIXED_ARRAY_OF_SERDE, VALUE_DEPTH_IMPORTED};
 use crate::container::{self, ContainerWriter};
 use crate::error::Error;
@@ -136,7 +136,7 @@ impl<'a, W: Write> Import<'a, W> {
             return Ok(ty);
         }
         let is_long = inner.iter().any(|length| *length > FIXED_ARRAY_OF_SERDE);
-        let is_known = inner_of_rows(Dtype::of(*element).descr, inner);
+        let is_known = inner_of_rows(element.descr(), inner);
         if is_long || !is_known {
             self.numbers(*element, shape, total, &bytes, is_array)?;
             let (element, lengths) = (Box::new(row), inner.to_vec());
@@ -162,7 +162,7 @@ impl<'a, W: Write> Import<'a, W> {
             return Ok(());
         }
         let name = if self.name.is_empty() { "state" } else { &self.name };
-        let kind = Kind { dtype: Dtype::of(element), inner: &[] };
+        let kind = Kind { element, inner: &[] };
         let array = Array { kind, outer: Some(shape.to_vec()), bytes };
         self.container
             .put(format!("{name}.npy"), array)

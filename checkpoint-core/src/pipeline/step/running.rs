@@ -56,6 +56,9 @@ impl Step<'_> {
     /// The output is saved, whatever happens later: when the program is started again it goes on
     /// from here. A long step can have checkpoints of its own, see [`StepContext::checkpointer`].
     ///
+    /// `work` may fail with any error that threads can share: a type of your own,
+    /// `Box<dyn Error + Send + Sync>`, or `anyhow::Error`.
+    ///
     /// # Errors
     /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
     /// read. [`Error::StepStopped`] if the step was told to stop, by its

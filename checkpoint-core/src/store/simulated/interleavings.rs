@@ -34,7 +34,7 @@ use super::scenarios::{Bench, FAR, PATH, Scenario};
 use crate::store::faults::EIO;
 use crate::store::mirror::{Far, Near, Standing, Timing, Wanted};
 use crate::store::{Claiming, Directory, Disk, Home as _, Retention};
-use crate::{CheckpointReader, Checkpointer, Error, Progress, Protection};
+use crate::{CheckpointReader, Checkpointer, Error, Protection, reports::Progress};
 
 /// The number of random orders where all are too many; fewer without optimisation.
 const DRAWN: usize = if cfg!(debug_assertions) { 500 } else { 4000 };

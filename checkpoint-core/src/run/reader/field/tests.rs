@@ -222,7 +222,7 @@ macro_rules! temperature {
             const NAME: &'static str = "temperature";
             const VERSION: u32 = $version;
 
-            fn schema(types: &mut crate::Types) -> crate::schema::Type {
+            fn schema(types: &mut crate::traits::Types) -> crate::schema::Type {
                 f64::schema(types)
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::base::limits::BLOCK;
 use crate::store::{Claiming, Directory, Home, RealDisk, name};
-use crate::{CheckpointReader, Checkpointer, Saved};
+use crate::{CheckpointReader, Checkpointer, reports::Saved};
 
 /// The number of elements of a block.
 const ELEMENTS: usize = BLOCK / 8;
