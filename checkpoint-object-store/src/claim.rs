@@ -34,6 +34,10 @@ const ATTEMPTS: u32 = 100;
 /// The requests that create the first claim of a place, all at the same time.
 const AT_ONCE: usize = 8;
 
+/// The length of the first claim of a place, with spaces. Between its look and its write, a server
+/// that does not do both as one receives it.
+const LONG_CLAIM: usize = 32 << 10;
+
 /// The holder of a place where no attempt succeeds.
 const AGAIN_AND_AGAIN: &str = "other programs, which start again and again";
 
@@ -216,7 +220,11 @@ impl Session {
     fn create(&self, epoch: u64, claimed: &Claimed, requests: usize, attempt: u32) -> Result<Created, Error> {
         let key = self.place.claim_key(epoch);
         let failed = |source| not_written("claim", &self.place.location(&key), source);
-        let bytes = claimed.bytes().map_err(failed)?;
+        let mut bytes = claimed.bytes().map_err(failed)?;
+        if requests > 1 {
+            let spaces = LONG_CLAIM.saturating_sub(bytes.len());
+            bytes = [&bytes[..], &vec![b' '; spaces]].concat().into();
+        }
         let outcomes = self.place.create(&key, &bytes, requests).map_err(failed)?;
         let mut errors: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
         match requests - errors.len() {

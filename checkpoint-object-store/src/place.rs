@@ -300,9 +300,15 @@ impl Place {
         bytes: &Bytes,
         requests: usize,
     ) -> io::Result<Vec<Result<(), Error>>> {
-        let puts = (0..requests).map(|_| {
-            let (store, key, bytes) = (Arc::clone(&self.store), key.clone(), bytes.clone());
-            async move { store.put_opts(&key, bytes.into(), PutMode::Create.into()).await.map(drop) }
+        let request = || (Arc::clone(&self.store), key.clone(), bytes.clone());
+        if requests > 1 {
+            // Each has its connection then. Otherwise the first is over before the others begin.
+            let looks = (0..requests).map(|_| request());
+            let looks = looks.map(|(store, key, _)| async move { store.head(&key).await });
+            self.short(future::join_all(looks.collect::<Vec<_>>()))?;
+        }
+        let puts = (0..requests).map(|_| request()).map(|(store, key, bytes)| async move {
+            store.put_opts(&key, bytes.into(), PutMode::Create.into()).await.map(drop)
         });
         self.short(future::join_all(puts.collect::<Vec<_>>()))
     }

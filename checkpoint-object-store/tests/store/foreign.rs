@@ -101,9 +101,9 @@ fn saves_loads_and_removes(server: &Foreign) {
 
 /// A claim means nothing on a server that looks first and writes then.
 fn of_many_creations_one_succeeds(server: &Foreign) {
-    const AT_ONCE: usize = 12;
+    const AT_ONCE: usize = 8;
     let store = server.store();
-    for round in 0..8 {
+    for round in 0..3 {
         let key = Path::from(format!("created/{round}"));
         let create = |number: usize| {
             let (store, key): (Arc<dyn ObjectStore>, _) = (Arc::clone(&store), &key);
@@ -190,17 +190,19 @@ fn serves_the_tool(server: &Foreign) {
 
 /// Loses the answer of each request of a run, one at a time, and then of each of a long save.
 fn loses_no_save_with_an_answer(server: &Foreign) {
+    let open = || open(server, "lost/run.ckpt");
+    let mut newest = 0;
     for lost in 0.. {
-        let prefix = format!("lost/{lost}/run.ckpt");
         server.relay.lose_answer_after(lost);
-        for steps in [1..=3, 4..=4] {
-            let mut run = open(server, &prefix).unwrap_or_else(|error| panic!("answer {lost}: {error}"));
+        for saves in [3, 1] {
+            let mut run = open().unwrap_or_else(|error| panic!("answer {lost}: {error}"));
             let loaded = run.load().unwrap().map_or(0, |model| model.step);
-            assert_eq!(loaded, steps.start() - 1, "answer {lost}");
-            for step in steps {
+            assert_eq!(loaded, newest, "answer {lost}");
+            for step in newest + 1..=newest + saves {
                 let saved = run.save(&model(step, 10));
                 assert!(saved.is_ok(), "answer {lost}, step {step}: {saved:?}");
             }
+            newest += saves;
         }
         if server.relay.lose_none() {
             // The runs have requests enough for each kind.
@@ -208,7 +210,7 @@ fn loses_no_save_with_an_answer(server: &Foreign) {
             break;
         }
     }
-    let mut run = open(server, "long/run.ckpt").unwrap();
+    let mut run = self::open(server, "long/run.ckpt").unwrap();
     for lost in 0.. {
         server.relay.lose_answer_after(lost);
         let saved = run.save(&model(lost as u64, LONG));
@@ -224,13 +226,15 @@ fn loses_no_save_with_an_answer(server: &Foreign) {
 /// A server without conditions is refused, by the word that says why. A later version may keep them.
 #[track_caller]
 fn is_refused_or_keeps_every_promise(server: &Foreign) {
-    match open(server, "refused/run.ckpt") {
-        Ok(_) => keeps_every_promise(server),
-        Err(error @ Error::InvalidSetting { .. }) => {
+    // One that looks first, and writes a little later, may be as quick as that once.
+    let places = (0..3).map(|place| open(server, &format!("refused/{place}/run.ckpt")));
+    match places.filter_map(Result::err).next() {
+        None => keeps_every_promise(server),
+        Some(error @ Error::InvalidSetting { .. }) => {
             assert!(error.to_string().contains("ignores `If-None-Match`"), "{error}");
             println!("{} is refused: {error}", server.name);
         }
-        Err(error) => panic!("{}: {error}", server.name),
+        Some(error) => panic!("{}: {error}", server.name),
     }
 }
 
