@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use checkpointed_object_store::{ObjectHome, Options};
@@ -26,6 +26,8 @@ pub struct Foreign {
     variables: Vec<(&'static str, String)>,
     ended: Option<Ended>,
     folder: tempfile::TempDir,
+    /// Made once: it reads all certificates of the system.
+    store: OnceLock<Arc<dyn ObjectStore>>,
     /// Files that a server leaves outside of its folder.
     leaves: Vec<String>,
 }
@@ -111,7 +113,16 @@ fn at(
     let address = format!("http://{}{}", relay.address(), at.1);
     let others = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
     let variables = std::iter::once((at.0, address)).chain(others).collect();
-    Foreign { name, relay, scheme, variables, ended: None, folder, leaves: Vec::new() }
+    Foreign {
+        name,
+        relay,
+        scheme,
+        variables,
+        ended: None,
+        folder,
+        store: OnceLock::new(),
+        leaves: Vec::new(),
+    }
 }
 
 /// The variables of a server of S3.
@@ -296,6 +307,10 @@ impl Foreign {
 
     /// The store that a URL leads to, with shorter pauses.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(self.store.get_or_init(|| self.new_store()))
+    }
+
+    fn new_store(&self) -> Arc<dyn ObjectStore> {
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(1),
             max_backoff: Duration::from_millis(50),
