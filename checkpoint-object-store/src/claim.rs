@@ -31,6 +31,13 @@ use crate::place::{Listing, Place};
 /// The attempts to claim, where others claim too.
 const ATTEMPTS: u32 = 100;
 
+/// The requests that create the first claim of a place, all at the same time.
+const AT_ONCE: usize = 8;
+
+/// The length of the first claim of a place, with spaces. Between its look and its write, a server
+/// that does not do both as one receives it.
+const LONG_CLAIM: usize = 32 << 10;
+
 /// The holder of a place where no attempt succeeds.
 const AGAIN_AND_AGAIN: &str = "other programs, which start again and again";
 
@@ -158,7 +165,8 @@ impl Session {
                     "it has a claim of the greatest possible number: use another prefix",
                 )
             })?;
-            match self.create(epoch, &claimed, attempt)? {
+            let requests = if epoch == 1 { AT_ONCE } else { 1 };
+            match self.create(epoch, &claimed, requests, attempt)? {
                 Created::Ours => {}
                 Created::Others(_) | Created::Nothing => continue,
             }
@@ -194,7 +202,7 @@ impl Session {
                 return Err(self.taken(self.holder(highest)));
             }
             let claimed = Claimed { last: listing.last(), ..self.me.clone() };
-            match self.create(job, &claimed, attempt)? {
+            match self.create(job, &claimed, 1, attempt)? {
                 Created::Ours => {
                     let mut state = self.state();
                     (state.epoch, state.known) = (job, claimed.last);
@@ -207,12 +215,26 @@ impl Session {
         Err(taken_over(&self.place.path, AGAIN_AND_AGAIN.to_owned()))
     }
 
-    /// Creates a claim where there is none.
-    fn create(&self, epoch: u64, claimed: &Claimed, attempt: u32) -> Result<Created, Error> {
+    /// Creates a claim where there is none, by this number of requests at the same time. Where two
+    /// succeed, the server looks first, and writes then: no claim means anything.
+    fn create(&self, epoch: u64, claimed: &Claimed, requests: usize, attempt: u32) -> Result<Created, Error> {
         let key = self.place.claim_key(epoch);
         let failed = |source| not_written("claim", &self.place.location(&key), source);
-        let created = self.place.create(&key, claimed.bytes().map_err(failed)?).map_err(failed)?;
-        let Err(error) = created else { return Ok(Created::Ours) };
+        let mut bytes = claimed.bytes().map_err(failed)?;
+        if requests > 1 {
+            let spaces = LONG_CLAIM.saturating_sub(bytes.len());
+            bytes = [&bytes[..], &vec![b' '; spaces]].concat().into();
+        }
+        let outcomes = self.place.create(&key, &bytes, requests).map_err(failed)?;
+        let mut errors: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
+        match requests - errors.len() {
+            0 => {}
+            1 => return Ok(Created::Ours),
+            _ => return Err(self.refused()),
+        }
+        // That it exists is what an attempt meets that comes after a lost answer.
+        errors.sort_by_key(|error| matches!(error, object_store::Error::AlreadyExists { .. }));
+        let Some(error) = errors.into_iter().next() else { return Ok(Created::Nothing) };
         // An answer may be lost, and a conflict may be over: the object tells.
         let is_ours = |found: &Claimed| {
             // An earlier attempt for the same job may have come late.
@@ -248,17 +270,25 @@ impl Session {
     fn probe(&self, epoch: u64, claimed: &Claimed) -> Result<(), Error> {
         let key = self.place.claim_key(epoch);
         let failed = |source| not_written("claim", &self.place.location(&key), source);
-        match self.place.create(&key, claimed.bytes().map_err(failed)?).map_err(failed)? {
+        let bytes = claimed.bytes().map_err(failed)?;
+        let created = self.place.create(&key, &bytes, 1).map_err(failed)?.pop();
+        match created.unwrap_or(Ok(())) {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(())
             }
             Err(error) => Err(failed(crate::place::failed(error))),
-            Ok(()) => Err(invalid_setting(
-                format!("the place {}", self.place.path.display()),
-                "its server ignores `If-None-Match`, so two programs could save there at the same time and lose \
-                 each other's checkpoints: use a server that keeps conditional writes",
-            )),
+            Ok(()) => Err(self.refused()),
         }
+    }
+
+    /// The error of a server on which a claim means nothing.
+    fn refused(&self) -> Error {
+        invalid_setting(
+            format!("the place {}", self.place.path.display()),
+            "its server ignores `If-None-Match`, or keeps it only for requests that come one after another, so two \
+             programs could save there at the same time and lose each other's checkpoints: use a server that keeps \
+             conditional writes",
+        )
     }
 
     fn list(&self) -> Result<Listing, Error> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use checkpointed::home::{
     ACCEPTED, RANKS, generation_and_epoch, of_generation_in, of_pin, of_rank, pinned, rank_of,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 
@@ -293,11 +293,24 @@ impl Place {
         self.runtime.run(async move { store.put(&key, bytes.into()).await })?.map(drop).map_err(failed)
     }
 
-    /// Writes an object where there is none.
-    pub(crate) fn create(&self, key: &Path, bytes: Bytes) -> io::Result<Result<(), Error>> {
-        let (store, key) = (Arc::clone(&self.store), key.clone());
-        let put = async move { store.put_opts(&key, bytes.into(), PutMode::Create.into()).await };
-        Ok(self.short(put)?.map(drop))
+    /// Writes an object where there is none, by this number of requests at the same time.
+    pub(crate) fn create(
+        &self,
+        key: &Path,
+        bytes: &Bytes,
+        requests: usize,
+    ) -> io::Result<Vec<Result<(), Error>>> {
+        let request = || (Arc::clone(&self.store), key.clone(), bytes.clone());
+        if requests > 1 {
+            // Each has its connection then. Otherwise the first is over before the others begin.
+            let looks = (0..requests).map(|_| request());
+            let looks = looks.map(|(store, key, _)| async move { store.head(&key).await });
+            self.short(future::join_all(looks.collect::<Vec<_>>()))?;
+        }
+        let puts = (0..requests).map(|_| request()).map(|(store, key, bytes)| async move {
+            store.put_opts(&key, bytes.into(), PutMode::Create.into()).await.map(drop)
+        });
+        self.short(future::join_all(puts.collect::<Vec<_>>()))
     }
 
     /// Reads a small object.

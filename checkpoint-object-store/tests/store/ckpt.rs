@@ -19,14 +19,9 @@ fn state(number: u32) -> State {
 
 /// Runs `ckpt`, and returns its exit code and what it wrote.
 fn ckpt(server: &Server, arguments: &[&str]) -> (i32, String, String) {
-    run(&server.url(), arguments)
-}
-
-/// Does that with a server at this URL.
-pub fn run(endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_ckpt"))
         .args(arguments)
-        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ENDPOINT_URL", server.url())
         .env("AWS_ALLOW_HTTP", "true")
         .envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "us-east-1")])
         .output()

@@ -17,7 +17,7 @@ use object_store::memory::InMemory;
 use crate::server::{Fault, Of, Server};
 use crate::{PART, home, random, store};
 
-const RANKS: usize = 4;
+pub const RANKS: usize = 4;
 
 /// Runs the work of each member in a thread of its own.
 pub fn run<R: Send>(size: usize, work: impl Fn(Threads) -> R + Sync) -> Vec<R> {
@@ -810,12 +810,13 @@ fn members_that_meet_in_a_directory_save_to_a_store() {
     assert_eq!(loaded(&server, 3), Some(2));
 }
 
-#[test]
-fn a_group_keeps_its_promises_over_the_server_moto() {
-    let Some((_ended, _, store)) = crate::moto() else { return };
-    let home = |prefix: &str| Options::default().part_size(5 << 20).home(Arc::clone(&store), prefix).unwrap();
-    // Longer than one part.
-    let state = |rank: usize, step: u64| -> State { vec![rank as u64 + 10 * step; 1 << 20] };
+/// A group at places of a server that others wrote. What is left under `group.ckpt` are the
+/// generations 3 and 4, of the jobs 1 and 2.
+pub fn keep_their_promises(home: impl Fn(&str) -> ObjectHome) {
+    // That of one member is longer than one part.
+    let state = |rank: usize, step: u64| -> State {
+        vec![rank as u64 + 10 * step; if rank == 0 { (5 << 17) + 1000 } else { 10 }]
+    };
     for (job, first, last) in [(0, 1, 3), (1, 4, 4), (2, 5, 4)] {
         let home = home("group.ckpt");
         run(RANKS, |member| {

@@ -10,6 +10,7 @@
 
 #[cfg(feature = "cli")]
 mod ckpt;
+mod foreign;
 mod groups;
 mod kills;
 mod mirror;
@@ -19,7 +20,6 @@ mod server;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,6 +107,16 @@ fn a_server_that_ignores_conditions_is_refused() {
     server.ignore_conditions();
     let error = open::<u64>(&server).unwrap_err();
     assert!(error.to_string().contains("ignores `If-None-Match`"), "{error}");
+    assert!(matches!(error, Error::InvalidSetting { .. }));
+}
+
+#[test]
+fn a_server_that_looks_first_and_writes_then_is_refused() {
+    let server = Server::start();
+    // It keeps what comes later.
+    server.look_first();
+    let error = open::<u64>(&server).unwrap_err();
+    assert!(error.to_string().contains("one after another"), "{error}");
     assert!(matches!(error, Error::InvalidSetting { .. }));
 }
 
@@ -505,63 +515,6 @@ fn urls_that_lead_nowhere_are_refused_with_the_form() {
     {
         let error = ObjectHome::from_url(url).unwrap_err();
         assert!(error.to_string().contains(url) && error.to_string().contains("s3"), "{error}");
-    }
-}
-
-/// A server of moto, and a store there; `None`, with a message, where moto is not installed.
-fn moto() -> Option<(Ended, String, Arc<dyn ObjectStore>)> {
-    let is_there = Command::new("python3").args(["-c", "import moto.server, flask"]).output();
-    if !is_there.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no moto (pip install 'moto[server]')");
-        return None;
-    }
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let start = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])";
-    let moto = Command::new("python3")
-        .args(["-c", start, &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let ended = Ended(moto);
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let make = format!(
-        "import urllib.request as u, time\n\
-         for _ in range(600):\n  \
-           try: u.urlopen(u.Request('{endpoint}/bucket', method='PUT')); break\n  \
-           except OSError: time.sleep(0.1)\n"
-    );
-    assert!(Command::new("python3").args(["-c", &make]).status().unwrap().success());
-    let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&endpoint);
-    let builder = builder.with_region("us-east-1").with_access_key_id("a").with_secret_access_key("b");
-    let store: Arc<dyn ObjectStore> = Arc::new(builder.with_allow_http(true).build().unwrap());
-    Some((ended, endpoint, store))
-}
-
-#[test]
-fn the_server_moto_keeps_the_promises() {
-    let Some((_ended, endpoint, store)) = moto() else { return };
-    let home = || Options::default().part_size(5 << 20).home(Arc::clone(&store), "run.ckpt").unwrap();
-    let open = || Checkpointer::<Vec<u8>>::builder_in(home()).open().unwrap();
-    let mut first = open();
-    let long: Vec<u8> = (0..=248).cycle().take(12_000_000).collect();
-    for state in [vec![1], vec![2], vec![3], long.clone()] {
-        first.save(&state).unwrap();
-    }
-    let mut second = open();
-    assert!(second.load().unwrap() == Some(long));
-    assert!(matches!(first.save(&vec![5]).unwrap_err(), Error::TakenOver { .. }));
-    second.save(&vec![6]).unwrap();
-    drop((first, second));
-    let mut reader = CheckpointReader::<Vec<u8>>::open_in(home()).unwrap();
-    assert_eq!(reader.load().unwrap(), Some(vec![6]));
-    assert_eq!(reader.generations().unwrap(), [4, 5]);
-    assert_eq!(reader.load_field::<Vec<u8>>("").unwrap(), Some(vec![6]));
-    let _ = &endpoint;
-    #[cfg(feature = "cli")]
-    for command in [&["verify", "s3://bucket/run.ckpt"][..], &["show", "s3://bucket/run.ckpt@4"]] {
-        let (code, out, err) = ckpt::run(&endpoint, command);
-        assert_eq!(code, 0, "{command:?}: {out}{err}");
     }
 }
 

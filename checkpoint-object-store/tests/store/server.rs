@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A fault of the next request that it fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ struct State {
     /// From the first request on whose method and path have this text, all are answered with 503.
     away_from: Option<String>,
     ignores_conditions: bool,
+    /// True to keep conditions only for requests that come one after another.
+    looks_first: bool,
     /// True to answer every request with 503.
     is_away: bool,
     /// Objects that other programs write while the next PUT with a condition is on its way.
@@ -91,6 +94,11 @@ impl Server {
         server
     }
 
+    #[cfg(feature = "gcp")]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -120,6 +128,11 @@ impl Server {
 
     pub fn ignore_conditions(&self) {
         self.state.lock().unwrap().ignores_conditions = true;
+    }
+
+    /// Looks if an object is there, and writes a little later.
+    pub fn look_first(&self) {
+        self.state.lock().unwrap().looks_first = true;
     }
 
     /// Answers every request with 503 from now on, or no longer.
@@ -194,6 +207,16 @@ struct Request {
     body: Vec<u8>,
 }
 
+/// The headers of a request that creates; the second one is that of Google.
+const CONDITIONS: [&str; 2] = ["if-none-match", "x-goog-if-generation-match"];
+
+impl Request {
+    /// True if an object that exists is to be left as it is.
+    fn creates(&self) -> bool {
+        CONDITIONS.iter().any(|name| self.headers.contains_key(*name))
+    }
+}
+
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -254,12 +277,18 @@ fn error(status: &'static str, code: &str) -> Answer {
     (status, String::new(), format!("<Error><Code>{code}</Code></Error>").into_bytes())
 }
 
-fn serve(connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
+fn serve(connection: &TcpStream, all: &Mutex<State>) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::new(connection);
-    while let Some(request) = receive(&mut reader, state)? {
-        let mut state = state.lock().unwrap();
+    while let Some(mut request) = receive(&mut reader, all)? {
+        let mut state = all.lock().unwrap();
+        if state.looks_first && request.creates() && !state.objects.contains_key(&request.path) {
+            request.headers.retain(|name, _| !CONDITIONS.contains(&name.as_str()));
+            drop(state);
+            std::thread::sleep(Duration::from_millis(20));
+            state = all.lock().unwrap();
+        }
         let asked = format!("{} {}", request.method, request.path);
         if state.away_from.as_ref().is_some_and(|text| asked.contains(text)) {
             (state.is_away, state.away_from) = (true, None);
@@ -314,7 +343,7 @@ fn take_fault(state: &mut State, request: &Request) -> Option<Fault> {
     let has = |name: &str| request.query.contains_key(name);
     let of = match request.method.as_str() {
         "PUT" if has("partNumber") => Of::Part,
-        "PUT" if request.headers.contains_key("if-none-match") => Of::Create,
+        "PUT" if request.creates() => Of::Create,
         "PUT" => Of::Put,
         "POST" if has("uploadId") => Of::Complete,
         "GET" if has("list-type") => Of::List,
@@ -379,7 +408,7 @@ fn answer(state: &mut State, request: &Request) -> Answer {
             ("200 OK", String::new(), body.into_bytes())
         }
         ("PUT", None) => {
-            let is_conditional = request.headers.contains_key("if-none-match") && !state.ignores_conditions;
+            let is_conditional = request.creates() && !state.ignores_conditions;
             if is_conditional && state.objects.contains_key(path) {
                 return error("412 Precondition Failed", "PreconditionFailed");
             }
