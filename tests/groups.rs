@@ -1,7 +1,7 @@
 //! Processes that save together and meet in a directory: killed again and again, all of them load the
 //! same step, at least the last that any of them was told is saved.
 //!
-//! 60 kills; `CHECKPOINT_KILLS=4000 cargo test -p checkpointed-tests --release --test main groups:: --
+//! 60 kills; `CHECKPOINTED_KILLS=4000 cargo test -p checkpointed-tests --release --test main groups:: --
 //! --nocapture` for a thousand.
 
 #![cfg(unix)]
@@ -158,7 +158,7 @@ impl Random {
 
 /// Each program is killed this often.
 fn kills() -> u64 {
-    std::env::var("CHECKPOINT_KILLS").ok().map_or(240, |text| text.parse().unwrap()) / 8
+    std::env::var("CHECKPOINTED_KILLS").ok().map_or(240, |text| text.parse().unwrap()) / 8
 }
 
 /// Waits for a member, which must end.

@@ -1,7 +1,7 @@
 //! kill -9, again and again, at any moment of a program: a restart loads the last acknowledged
 //! state, or the one that was being saved.
 //!
-//! 240 kills; `CHECKPOINT_KILLS=10000 cargo test -p checkpointed-tests --release --test main
+//! 240 kills; `CHECKPOINTED_KILLS=10000 cargo test -p checkpointed-tests --release --test main
 //! kills:: -- --nocapture` for as many as you like.
 
 #![cfg(unix)]
@@ -104,7 +104,7 @@ impl Random {
 
 /// The number of kills of each program.
 fn kills() -> u64 {
-    let all = std::env::var("CHECKPOINT_KILLS").ok().map_or(240, |text| text.parse().unwrap());
+    let all = std::env::var("CHECKPOINTED_KILLS").ok().map_or(240, |text| text.parse().unwrap());
     all / 4
 }
 

@@ -33,7 +33,7 @@ fn killed_at_any_moment_the_files_end_as_if_never() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let most = std::env::var("CHECKPOINT_KILLS").ok().map_or(60, |text| text.parse::<u64>().unwrap());
+    let most = std::env::var("CHECKPOINTED_KILLS").ok().map_or(60, |text| text.parse::<u64>().unwrap());
     // The wait changes with each run: one that comes to its end in time is no kill.
     let (mut kills, mut runs) = (0, 0_u64);
     while kills < most {

@@ -1,7 +1,7 @@
 //! The example `heat_mpi` on real MPI: the same bits for any number of ranks, after restarts with
 //! another number, and after kills of single ranks.
 //!
-//! 60 kills; `CHECKPOINT_KILLS=1000 cargo test --test heat -- --nocapture` for more.
+//! 60 kills; `CHECKPOINTED_KILLS=1000 cargo test --test heat -- --nocapture` for more.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -97,7 +97,7 @@ fn no_kill_of_a_rank_loses_an_acknowledged_step() {
     if !has_mpi() {
         return;
     }
-    let kills: u64 = std::env::var("CHECKPOINT_KILLS").map_or(60, |kills| kills.parse().unwrap());
+    let kills: u64 = std::env::var("CHECKPOINTED_KILLS").map_or(60, |kills| kills.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let dir = directory.path().join("heat.ckpt");
     let (mut acknowledged, mut random) = (0, 12_345_u64);

@@ -1,6 +1,6 @@
 //! Programs that are killed or stopped at any moment: the next one loads all that was acknowledged.
 //!
-//! 60 kills of each kind; `CHECKPOINT_KILLS=1000 cargo test --test store kills:: -- --nocapture` for
+//! 60 kills of each kind; `CHECKPOINTED_KILLS=1000 cargo test --test store kills:: -- --nocapture` for
 //! more.
 
 use std::io::{BufRead, BufReader};
@@ -16,13 +16,13 @@ use crate::server::Server;
 use crate::{home, load, random};
 
 fn kills() -> u64 {
-    std::env::var("CHECKPOINT_KILLS").map_or(60, |kills| kills.parse().unwrap())
+    std::env::var("CHECKPOINTED_KILLS").map_or(60, |kills| kills.parse().unwrap())
 }
 
 /// Lets a program find the server.
 fn with_server<'a>(command: &'a mut Command, server: &Server) -> &'a mut Command {
     command
-        .env_remove("CHECKPOINT_KILLS")
+        .env_remove("CHECKPOINTED_KILLS")
         .env("AWS_ENDPOINT_URL", server.url())
         .env("AWS_ALLOW_HTTP", "true")
         .envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "us-east-1")])
