@@ -79,7 +79,8 @@ if [ "$stopping" = no ]; then
         result=$?
         case $result in
             127) ;;
-            # Bash 5.2 loses the code of a program that ends while a trap runs. The highest of the tasks' is that of srun.
+            # Bash 5.2 loses the code of a program that ends while a trap runs. That of srun is the
+            # highest of its tasks'.
             -1)
                 while kill -0 "$srun_pid" 2>/dev/null; do sleep 1; done
                 [ ! -s "$codes" ] || status=$(sort -n "$codes" | tail -n 1)

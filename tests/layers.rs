@@ -140,7 +140,8 @@ fn every_import_of_the_core_goes_down_the_tower() {
     assert!(upward.is_empty(), "these go up, or aside:\n  {}", upward.join("\n  "));
 }
 
-/// The names after the `pub use` lines of a crate's root, but for hidden ones and those of its modules.
+/// The names after the `pub use` lines of a crate's root, but for hidden ones and those of its
+/// modules.
 fn names_of_root(file: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
     let root = text.split("#[doc(hidden)]").next().unwrap_or_default();

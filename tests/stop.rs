@@ -112,7 +112,8 @@ fn a_job_whose_time_runs_out_saves_and_goes_back_into_the_queue() {
     }
 }
 
-/// Ends at the first signal. The sixth argument is the file for the codes of the tasks that did not fail.
+/// Ends at the first signal. The sixth argument is the file for the codes of the tasks that did not
+/// fail.
 const SRUN_OF_A_QUICK_PROGRAM: &str = r#"#!/bin/bash
 trap 'echo 75 >>"$6"; exit 75' TERM USR1
 echo $$ >pid
