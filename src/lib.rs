@@ -74,6 +74,17 @@ pub use checkpointed_core::*;
 #[cfg(feature = "derive")]
 pub use checkpointed_derive::{Checkpoint, checkpointed};
 
+/// Pipelines: programs in steps, each checkpointed by itself, and run again only if it has to be.
+///
+/// Put `#[step]` on a function, or declare a step by [`Pipeline::step`].
+#[cfg(feature = "pipeline")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
+pub mod pipeline {
+    pub use checkpointed_core::pipeline::*;
+    #[cfg(feature = "derive")]
+    pub use checkpointed_derive::step;
+}
+
 #[doc(hidden)]
 pub use checkpointed_core::__private;
 

@@ -6,3 +6,6 @@ struct Checkpointed;
 #[cfg(doctest)]
 #[doc = include_str!("../checkpoint-derive/docs/checkpoint.md")]
 struct Checkpoint;
+#[cfg(doctest)]
+#[doc = include_str!("../checkpoint-derive/docs/step.md")]
+struct Step;

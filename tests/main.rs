@@ -75,6 +75,7 @@ mod scopes;
 mod sharding;
 mod shared_state;
 mod slurm;
+mod step_macro;
 mod stop;
 mod stopping;
 mod swallowed;

@@ -4,6 +4,7 @@
 //! An item goes through `attr` (its attributes) → `ast` (the item in the macro's view) → `valid`
 //! (refuses everything that cannot be stored, all at once) → `expand` (the implementation, with its
 //! bounds from `bound`). `#[checkpointed]` comes first: `attribute` turns it into derives.
+//! `#[step]`, for functions, is `step` alone.
 //!
 //! The documentation of the macros is in `docs/`. Its examples run as tests of another package: as
 //! tests of this one, they would build the library a second time, for the compiler.
@@ -19,6 +20,8 @@ mod former;
 mod lend;
 mod owned;
 mod probe;
+#[cfg(feature = "pipeline")]
+mod step;
 mod valid;
 mod was;
 
@@ -34,4 +37,11 @@ pub fn checkpointed(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(Checkpoint, attributes(checkpoint))]
 pub fn derive_checkpoint(item: TokenStream) -> TokenStream {
     expand::derive(item.into()).into()
+}
+
+#[cfg(feature = "pipeline")]
+#[doc = include_str!("../docs/step.md")]
+#[proc_macro_attribute]
+pub fn step(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    step::expand(&arguments.into(), &function.into()).into()
 }

@@ -13,7 +13,7 @@
 //! pivoting: accurate enough for low degrees on -1 to 1.
 
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use checkpointed::{
     Pipeline, checkpointed,
-    pipeline::{Outcome, StepEvent, StepReport},
+    pipeline::{Outcome, StepEvent, StepReport, step},
 };
 use clap::Parser;
 use rand::{RngExt, SeedableRng};
@@ -100,24 +100,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         pipeline.branch(branch)?;
     }
 
-    let table = pipeline.step("load").file(&csv).run(|_| load(&csv))?;
-    let clean = pipeline.step("clean").param("limit", &options.limit).input(&table).run(|_| {
-        let table = table.load()?;
-        Ok::<_, Box<dyn Error + Send + Sync>>(without_outliers(&table, options.limit))
-    })?;
-    let fit = pipeline.step("fit").param("degree", &options.degree).input(&clean).run(|_| {
-        let clean = clean.load()?;
-        polynomial(&clean, options.degree.into())
-            .ok_or_else(|| Box::<dyn Error + Send + Sync>::from("too few points"))
-    })?;
-    let report = pipeline.step("report").input(&clean).input(&fit).run(|_| {
-        let (clean, fit) = (clean.load()?, fit.load()?);
-        let mut text = format!("{} points, residual {:.4}\ny =", clean.x.len(), fit.residual);
-        for (power, coefficient) in fit.coefficients.iter().enumerate() {
-            write!(text, " {coefficient:+.3} x^{power}").map_err(io::Error::other)?;
-        }
-        Ok::<String, Box<dyn Error + Send + Sync>>(text)
-    })?;
+    let table = load::step(&pipeline, &csv)?;
+    let clean = clean::step(&pipeline, &table, options.limit)?;
+    let fit = fit::step(&pipeline, &clean, options.degree)?;
+    let report = report::step(&pipeline, &clean, &fit)?;
     writeln!(io::stdout(), "{}", report.load()?)?;
     pipeline.finish()?;
     Ok(())
@@ -150,7 +136,8 @@ fn measured() -> String {
     text
 }
 
-fn load(csv: &Path) -> Result<Table, Box<dyn Error + Send + Sync>> {
+#[step]
+fn load(#[file] csv: &Path) -> Result<Table, Box<dyn Error + Send + Sync>> {
     let mut table = Table { x: Vec::new(), y: Vec::new() };
     for (line, text) in fs::read_to_string(csv)?.lines().enumerate().skip(1) {
         let pair = text.split_once(',').and_then(|(x, y)| Some((x.parse().ok()?, y.parse().ok()?)));
@@ -163,7 +150,8 @@ fn load(csv: &Path) -> Result<Table, Box<dyn Error + Send + Sync>> {
 }
 
 /// Leaves out points that are further from a straight line than `limit` standard deviations.
-fn without_outliers(table: &Table, limit: f64) -> Table {
+#[step]
+fn clean(table: &Table, limit: f64) -> Table {
     let Some(line) = polynomial(table, 1) else {
         return Table { x: table.x.clone(), y: table.y.clone() };
     };
@@ -175,6 +163,20 @@ fn without_outliers(table: &Table, limit: f64) -> Table {
 
 fn value(coefficients: &[f64], x: f64) -> f64 {
     coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
+}
+
+#[step]
+fn fit(clean: &Table, degree: u8) -> Result<Fit, Box<dyn Error + Send + Sync>> {
+    polynomial(clean, degree.into()).ok_or_else(|| "too few points".into())
+}
+
+#[step]
+fn report(clean: &Table, fit: &Fit) -> Result<String, fmt::Error> {
+    let mut text = format!("{} points, residual {:.4}\ny =", clean.x.len(), fit.residual);
+    for (power, coefficient) in fit.coefficients.iter().enumerate() {
+        write!(text, " {coefficient:+.3} x^{power}")?;
+    }
+    Ok(text)
 }
 
 fn polynomial(table: &Table, degree: usize) -> Option<Fit> {

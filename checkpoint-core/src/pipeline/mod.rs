@@ -65,9 +65,9 @@ use users::Users;
 /// A program in stages with kept results: a stage is done again only if it has to be.
 ///
 /// A step is done again when one of these has changed: its version, a parameter, an output that it
-/// takes, the content of a file that it reads. See [`Step::run`] for the way to write a step. The
-/// methods here that take a step's name, and the variable `CHECKPOINT_STEPS`, are for the user of
-/// the program.
+/// takes, the content of a file that it reads. The macro `#[step]` makes a step of a function, and
+/// [`step`](Pipeline::step) one of a closure. The methods here that take a step's name, and the
+/// variable `CHECKPOINT_STEPS`, are for the user of the program.
 ///
 /// ```
 /// use checkpointed::Pipeline;

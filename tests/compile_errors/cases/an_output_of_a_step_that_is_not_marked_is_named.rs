@@ -1,0 +1,10 @@
+use checkpointed::pipeline::step;
+
+struct Unmarked;
+
+#[step]
+fn make() -> Unmarked {
+    Unmarked
+}
+
+fn main() {}
