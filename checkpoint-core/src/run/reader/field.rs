@@ -1,9 +1,7 @@
 //! One field of a checkpoint, loaded without reading the rest.
 
-use super::{
-    CheckpointReader, check_inputs, check_name, check_version, decode_value, has_damaged, name_of, named,
-    obstacle, program_of,
-};
+use super::decoding::{check_name, check_version, decode_value, name_of, obstacle};
+use super::{CheckpointReader, check_inputs, has_damaged, named, program_of};
 use crate::container::{Arrays, Container, Refusal};
 use crate::error::Error;
 use crate::evolution::{self, Compared, Program};

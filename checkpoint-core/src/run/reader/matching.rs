@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{CheckpointReader, check_inputs, check_kind, decode_value, name_of};
+use super::decoding::{Decoded, check_kind, decode_value, name_of};
+use super::{CheckpointReader, check_inputs};
 use crate::arrays::{ArrayPool, ArraySource, Cause, Kind, Reference};
 use crate::base::text::listed;
 use crate::base::warnings::warn;
@@ -208,11 +209,7 @@ impl Merge<'_> {
     }
 
     /// Decodes the state in which the fields without a reason are from the checkpoint.
-    fn decode<T: Checkpoint>(
-        &self,
-        location: &Path,
-        why: &[Option<String>],
-    ) -> Result<super::Decoded<T>, Error> {
+    fn decode<T: Checkpoint>(&self, location: &Path, why: &[Option<String>]) -> Result<Decoded<T>, Error> {
         let (of_file, of_own) = (&self.file.manifest().schema, &self.own.manifest().schema);
         let mut types = of_file.types.clone();
         let offset = types.len();
