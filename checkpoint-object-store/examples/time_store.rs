@@ -33,7 +33,7 @@ const LENGTHS: [usize; 3] = [64, 256, 1024];
 const MEMORY: f64 = 6.0 * 16.0 + 16.0;
 
 /// The saves of a process that is measured for memory.
-const SAVES: usize = 3;
+const SAVES: usize = 2;
 
 /// The length of a small state, in numbers.
 const SMALL: usize = 16;
@@ -83,7 +83,7 @@ fn measure(raw: &Raw, place: &str, mib: usize, rounds: usize) -> Outcome<()> {
     }
     let rounds = rounds * 5;
     let short = beside(raw, &format!("{place}/short"), SMALL, rounds)?;
-    println!("{} bytes, {rounds} rounds: a save is two requests", SMALL * size_of::<f64>());
+    println!("{} bytes, {rounds} rounds: a save is two requests", SMALL * size_of::<u64>());
     short.print();
     let (ratio, range) = short.time();
     println!("{:<42} {ratio:>8.2} [{:.2} … {:.2}]", "save / one PUT", range.start, range.end);
@@ -93,7 +93,17 @@ fn measure(raw: &Raw, place: &str, mib: usize, rounds: usize) -> Outcome<()> {
 
 /// The numbers of a state of this length.
 fn numbers(mib: usize) -> usize {
-    (mib << 20) / size_of::<f64>()
+    (mib << 20) / size_of::<u64>()
+}
+
+/// Numbers without a pattern (splitmix64): a server may compress what has one.
+fn noise(numbers: usize) -> Vec<u64> {
+    let of = |seed: u64| {
+        let seed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let seed = (seed ^ (seed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        seed ^ (seed >> 31)
+    };
+    (1..=numbers as u64).map(|number| of(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect()
 }
 
 /// A median, and the least and the greatest.
@@ -160,14 +170,14 @@ impl Beside {
 
 /// Measures saves beside PUTs. Each goes first in every other round. The first round is not counted.
 fn beside(raw: &Raw, place: &str, numbers: usize, rounds: usize) -> Outcome<Beside> {
-    let builder = Checkpointer::<Vec<f64>>::builder_in(ObjectHome::from_url(place)?);
+    let builder = Checkpointer::<Vec<u64>>::builder_in(ObjectHome::from_url(place)?);
     let mut checkpoints = builder.open()?;
-    let mut state: Vec<f64> = (0..numbers).map(|number| number as f64).collect();
+    let mut state = noise(numbers);
     let bytes: Vec<u8> = state.iter().flat_map(|number| number.to_le_bytes()).collect();
     let bytes = Bytes::from(bytes);
     let mut measured = Beside { saves: Vec::new(), puts: Vec::new() };
     for round in 0..=rounds {
-        state[0] += 1.0;
+        state[0] += 1;
         let (mut save, mut put) = (None, None);
         for turn in 0..2 {
             if (round + turn) % 2 == 0 {
@@ -219,12 +229,12 @@ impl Raw {
 /// The most that saves take above the state alone, in MiB: with the client, its connections and its
 /// certificates. For a process that does nothing else, so that no memory is there already.
 fn memory_of_saves(place: &str, mib: usize) -> Outcome<f64> {
-    let mut state = vec![0.5; numbers(mib)];
+    let mut state = noise(numbers(mib));
     fs::write("/proc/self/clear_refs", "5")?;
     let before = resident("VmRSS")?;
-    let mut checkpoints = Checkpointer::<Vec<f64>>::builder_in(ObjectHome::from_url(place)?).open()?;
+    let mut checkpoints = Checkpointer::<Vec<u64>>::builder_in(ObjectHome::from_url(place)?).open()?;
     for _ in 0..SAVES {
-        state[0] += 1.0;
+        state[0] += 1;
         checkpoints.save(&state)?;
     }
     Ok(resident("VmHWM")? - before)
