@@ -4,11 +4,12 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{file_of, inside, once_more_with_own_mounts, skipping, temporaries_in};
-use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata};
+use crate::common::{file_of, inside, once_more_with_own_mounts, run, skipping, temporaries_in};
+use checkpointed::{Appended, CheckpointReader, Checkpointer, Error, Metadata, checkpointed};
 
 /// A kind of file system, with this size in MiB.
 #[derive(Clone, Copy, Debug)]
@@ -179,4 +180,82 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
     if let Some(printed) = crate::common::python::python(program, &file_of(&path, 1)) {
         assert!(printed.starts_with(&format!("[{}, ", LENGTH * 8 + 4096)), "{printed}");
     }
+}
+
+#[checkpointed]
+struct Log {
+    step: u64,
+    lines: Appended,
+}
+
+impl Log {
+    /// Writes 20 kB.
+    fn advance(&mut self) -> std::io::Result<()> {
+        self.step += 1;
+        self.lines.write_all(&line(self.step))
+    }
+}
+
+fn line(step: u64) -> Vec<u8> {
+    format!("{step:019}\n").repeat(1000).into_bytes()
+}
+
+/// What a command prints.
+fn printed(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().last().unwrap_or_default().trim().to_owned()
+}
+
+/// The device has no more room for a while. The system drops what it could not write, and shows it as
+/// written.
+#[test]
+fn bytes_of_a_failed_sync_are_on_the_disk_after_the_next() {
+    let Some(place) = inside() else {
+        let parent = tempfile::tempdir().unwrap();
+        let test = "bytes_of_a_failed_sync_are_on_the_disk_after_the_next";
+        once_more_with_own_mounts(test, parent.path());
+        return;
+    };
+    let Some(device) = mounted(Kind::Tmpfs, 200, &place) else { return };
+    let Some(top) = mounted(Kind::Image("ext4"), 160, &device) else { return };
+    let (device, top, image) = (device.to_str().unwrap(), top.to_str().unwrap(), device.join("image"));
+    // The driver of the device would take a part of a longer request for all of it.
+    let source = printed("findmnt", &["-no", "SOURCE", top]);
+    let longest = format!("/sys/block/{}/queue/max_sectors_kb", source.trim_start_matches("/dev/"));
+    if let Err(error) = fs::write(&longest, "4") {
+        return skipping(&format!("{longest}: {error}"));
+    }
+
+    let (path, file) = (place.join("run.ckpt"), Path::new(top).join("log"));
+    let mut checkpoints = Checkpointer::<Log>::open(&path).unwrap();
+    let mut log = Log { step: 0, lines: Appended::at(&file) };
+    (0..50).for_each(|_| log.advance().unwrap());
+    checkpoints.save(&log).unwrap();
+    let used: u64 = printed("df", &["-k", "--output=used", device]).parse().unwrap();
+    let is_full = (used..used + 400).step_by(4).any(|size| {
+        let size = format!("remount,size={size}k");
+        Command::new("mount").args(["-o", &size, device]).output().unwrap().status.success()
+    });
+    assert!(is_full);
+    let mut failed = 0;
+    for _ in 0..3 {
+        (0..50).for_each(|_| log.advance().unwrap());
+        failed += u32::from(checkpoints.save(&log).is_err());
+    }
+    run("mount", &["-o", "remount,size=200m", device]);
+    assert!(failed > 0, "the device was full");
+    log.advance().unwrap();
+    checkpoints.save(&log).unwrap();
+    let steps = log.step;
+    drop((checkpoints, log));
+
+    run("umount", &[top]);
+    run("mount", &["-o", "loop", image.to_str().unwrap(), top]);
+    let expected: Vec<u8> = (1..=steps).flat_map(line).collect();
+    assert!(fs::read(&file).unwrap() == expected, "the disk lacks bytes that a checkpoint counts on");
+    let log = Checkpointer::<Log>::open(&path).unwrap().load().unwrap().unwrap();
+    assert_eq!(log.step, steps);
+    drop(log);
+    run("umount", &[top]);
+    run("umount", &[device]);
 }

@@ -8,7 +8,7 @@ use crate::common::chain::{
     Chain, Several, assert_files, content, expected, fault, fault_of, open, saved_twice, several,
 };
 use crate::common::names_in;
-use checkpointed::{Appended, CheckpointReader, Checkpointer, inspect, reports::OutputFault};
+use checkpointed::{Appended, CheckpointReader, Checkpointer, checkpointed, inspect, reports::OutputFault};
 
 #[test]
 fn a_file_that_is_not_the_counted_one_is_an_error() {
@@ -574,4 +574,36 @@ fn a_file_grows_with_the_run_of_one_directory() {
     chain.log.continue_in(path.join("second.log")).unwrap();
     drop((first, chain));
     assert_files(path, 2);
+}
+
+#[checkpointed]
+struct Two {
+    samples: Appended,
+    errors: Appended,
+}
+
+/// A load could open only one of them, also if one was not written to yet.
+#[cfg(unix)]
+#[test]
+fn two_outputs_that_are_one_file_by_a_link_are_not_saved() {
+    use std::os::unix::fs::symlink;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::create_dir(path.join("real")).unwrap();
+    symlink(path.join("real"), path.join("link")).unwrap();
+    symlink("samples", path.join("errors")).unwrap();
+    for (samples, errors) in [("samples", "errors"), ("real/out", "link/out")] {
+        let mut two =
+            Two { samples: Appended::at(path.join(samples)), errors: Appended::at(path.join(errors)) };
+        let mut checkpoints = Checkpointer::<Two>::open(path.join(format!("{samples}.ckpt"))).unwrap();
+        writeln!(two.samples, "1").unwrap();
+        let error = checkpoints.save(&two).unwrap_err();
+        assert_eq!(fault(&error), OutputFault::TwoPaths);
+        assert!(error.to_string().contains("continue_in"), "{error}");
+        two.errors = Appended::at(path.join(format!("{samples}.errors")));
+        checkpoints.save(&two).unwrap();
+        drop(two);
+        checkpoints.load().unwrap().unwrap();
+    }
 }

@@ -2,14 +2,14 @@
 //! `Deserialize`, `Drop`, closures. Then nothing hangs, no acknowledged state is lost, and the next
 //! save and load succeed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::common::{file_of, must_end};
+use crate::common::{assert_passed, file_of, inside, must_end, once_more};
 use checkpointed::{
     Builder, CheckpointReader, Checkpointer, Error, Metadata, Pipeline, Plain, Schedule, Scopes,
     checkpointed,
@@ -352,4 +352,33 @@ fn a_decision_about_words_that_panicked_can_be_made_again() {
     assert!(panics(|| checkpoints.save_if_due_with(&mood(1), || panic!("none"))));
     let decision = checkpoints.save_if_due_with(&mood(1), Metadata::new).unwrap();
     assert!(matches!(decision, Decision::Saved { .. }), "{decision}");
+}
+
+thread_local! {
+    static OF_THREAD: RefCell<Option<Checkpointer<u64>>> = const { RefCell::new(None) };
+}
+
+/// A panic while a variable of a thread is dropped would end the process.
+#[test]
+fn a_checkpointer_may_live_in_a_variable_of_a_thread() {
+    let Some(directory) = inside() else {
+        let directory = tempfile::tempdir().unwrap();
+        let test = "a_checkpointer_may_live_in_a_variable_of_a_thread";
+        return assert_passed(&once_more(test, &[], directory.path()).output().unwrap());
+    };
+    let path = directory.join("run.ckpt");
+    for number in 1..=3_u64 {
+        let path = path.clone();
+        let work = move || {
+            // It is there before any value of the library, and so is dropped after them.
+            OF_THREAD.with_borrow_mut(|of_thread| {
+                let mut checkpoints = Checkpointer::<u64>::builder(path).background(true).open().unwrap();
+                assert_eq!(checkpoints.load().unwrap(), Some(number - 1).filter(|number| *number > 0));
+                checkpoints.save_in_background(&number).unwrap();
+                *of_thread = Some(checkpoints);
+            });
+        };
+        std::thread::spawn(work).join().unwrap();
+    }
+    assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(3));
 }

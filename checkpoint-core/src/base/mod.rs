@@ -4,6 +4,7 @@ pub(crate) mod callback;
 #[cfg(test)]
 pub(crate) mod heard;
 pub(crate) mod host;
+pub(crate) mod lasting;
 pub(crate) mod limits;
 pub(crate) mod panics;
 pub(crate) mod streaming;

@@ -4,10 +4,10 @@
 //! damaged checkpoint would be skipped in silence. So a program without a subscriber gets each
 //! warning as one line on standard error.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::base::lasting::{self, Lasting};
 use crate::base::panics::caught;
 use crate::base::text::plain;
 
@@ -51,7 +51,7 @@ impl fmt::Debug for Taker {
 
 thread_local! {
     /// The settings of the checkpointer that works in this thread.
-    static CURRENT: RefCell<Option<Warnings>> = const { RefCell::new(None) };
+    static CURRENT: Lasting<Warnings> = const { lasting::nothing() };
 }
 
 /// While it lives, the warnings of this thread go to the destinations of a checkpointer.
@@ -66,14 +66,14 @@ impl Warnings {
         if self.to_stderr.is_none() && self.taker.is_none() {
             return Scope { before: None };
         }
-        Scope { before: Some(CURRENT.replace(Some(self.clone()))) }
+        Scope { before: Some(lasting::replace(&CURRENT, Some(self.clone()))) }
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
         if let Some(before) = self.before.take() {
-            CURRENT.set(before);
+            lasting::replace(&CURRENT, before);
         }
     }
 }
@@ -89,7 +89,8 @@ pub(crate) fn error(message: impl Into<String>) {
 }
 
 fn tell(warning: &Warning) {
-    let Warnings { to_stderr, taker } = CURRENT.with_borrow(Clone::clone).unwrap_or_default();
+    let Warnings { to_stderr, taker } =
+        lasting::look(&CURRENT, |current| current.clone()).unwrap_or_default();
     // A subscriber is the program's code, and can panic. So can the callback that takes the
     // warnings.
     let _ = caught(|| match warning.is_error {

@@ -23,6 +23,8 @@ pub enum OutputFault {
     },
     /// Another value, here or in another program, appends to it.
     InUse,
+    /// Another output of the same state leads to it by another path, such as a link.
+    TwoPaths,
     /// The state was loaded from the directory of another run, or by a reader.
     OtherRun,
     /// It grows with the run of another checkpoint directory, in which this program saved it before:
@@ -71,6 +73,10 @@ impl fmt::Display for Shown {
             OutputFault::InUse => formatter.write_str(
                 "is open for another value of this program, such as a state that an earlier checkpointer loaded, or for \
                  another program: drop that value first, or give this one another file with `Appended::continue_in`",
+            ),
+            OutputFault::TwoPaths => formatter.write_str(
+                "is also the file of another output of this state, by another path, such as a link; a load could open only \
+                 one of them: give each a file of its own, with `Appended::continue_in`",
             ),
             OutputFault::OtherRun => formatter.write_str(
                 "belongs to another run: the state was loaded from the directory of that run, or by a reader; to go on \

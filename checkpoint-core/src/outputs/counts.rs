@@ -193,6 +193,16 @@ pub(super) fn behind_links(path: &Path) -> PathBuf {
     real
 }
 
+/// The path behind all symbolic links, also where there is no file yet.
+pub(super) fn without_links(path: &Path) -> PathBuf {
+    let real = behind_links(path);
+    let parent = real.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+    match (parent, real.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => real,
+    }
+}
+
 /// The same path without `..`, if its directory exists: beside the checkpoint directory, such a path
 /// would lead elsewhere once the two are moved.
 pub(super) fn without_detours(path: &Path) -> PathBuf {

@@ -58,6 +58,8 @@ struct Written {
     since: crc32fast::Hasher,
     /// True after a failed sync: the system may have dropped bytes, and marked them clean.
     is_doubtful: bool,
+    /// Bytes whose blocks were given back, and that are not in the file again, with their offset.
+    held: Option<(u64, Vec<u8>)>,
     has_durable_name: bool,
     /// The number of times that the file was cut.
     cuts: u64,
@@ -152,6 +154,7 @@ impl OpenFile {
             synced: length,
             since: crc32fast::Hasher::new(),
             is_doubtful: false,
+            held: None,
             has_durable_name: false,
             cuts: 0,
             owner: Weak::clone(owner),
@@ -269,6 +272,7 @@ impl OpenFile {
         if counted < self.promised() {
             return Err(self.fault(counted, OutputFault::NotNewest));
         }
+        self.put_back(state)?;
         self.write_waiting(state)?;
         self.check_length(state)?;
         self.cut_rest(state)?;

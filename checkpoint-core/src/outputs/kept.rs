@@ -1,12 +1,12 @@
 //! Outputs that pass through an encoding in memory unchanged: a partial load encodes the state of the
 //! program, and makes the same state of it again, with the same open files.
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use super::Appended;
 use super::stored::Stored;
 use super::value::Owned;
+use crate::base::lasting::{self, Lasting};
 use crate::evolution::Own;
 use crate::schema::{Body, Definition, Fields};
 
@@ -15,7 +15,7 @@ const KEPT: &str = "\0kept";
 
 thread_local! {
     /// The outputs that this thread has encoded, while they are kept.
-    static OUTPUTS: RefCell<Option<Vec<Owned>>> = const { RefCell::new(None) };
+    static OUTPUTS: Lasting<Vec<Owned>> = const { lasting::nothing() };
 }
 
 /// While it lives, outputs that this thread encodes come back as themselves when they are decoded.
@@ -23,19 +23,19 @@ pub(crate) struct Keeping(PhantomData<*const ()>);
 
 /// Begins to keep the outputs that this thread encodes.
 pub(crate) fn keep() -> Keeping {
-    OUTPUTS.set(Some(Vec::new()));
+    lasting::replace(&OUTPUTS, Some(Vec::new()));
     Keeping(PhantomData)
 }
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        drop(OUTPUTS.take());
+        drop(lasting::replace(&OUTPUTS, None));
     }
 }
 
 /// The stored form of an output that is kept; `None` if outputs are not kept now.
 pub(super) fn stored(output: &Appended) -> Option<Stored> {
-    OUTPUTS.with_borrow_mut(|outputs| {
+    lasting::look(&OUTPUTS, |outputs| {
         let outputs = outputs.as_mut()?;
         outputs.push((output.value.clone(), output._owner.clone()));
         let length = (outputs.len() - 1) as u64;
@@ -46,7 +46,7 @@ pub(super) fn stored(output: &Appended) -> Option<Stored> {
 /// The output of such a stored form.
 pub(super) fn output(stored: &Stored) -> Option<Owned> {
     let place = usize::try_from(stored.length).ok().filter(|_| stored.run == KEPT)?;
-    OUTPUTS.with_borrow(|outputs| outputs.as_ref()?.get(place).cloned())
+    lasting::look(&OUTPUTS, |outputs| outputs.as_ref()?.get(place).cloned())
 }
 
 /// The type whose values no program takes from another run.

@@ -5,18 +5,19 @@
 //! the list before it publishes the checkpoint. A load does the same while it decodes, in
 //! [`loading`]. A format of another library inside a field, such as JSON text, makes no difference.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::LocalKey;
 
-use super::counts::is_one_name;
+use super::counts::{is_one_name, without_links};
 use super::file::OpenFile;
 use super::mark::{self, Marked};
 use super::stored::Stored;
 use super::value::{Age, Value};
+use crate::base::lasting::{self, Lasting};
 use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing};
@@ -108,9 +109,9 @@ impl Counted {
 
 thread_local! {
     /// The save that encodes a state in this thread.
-    static SAVING: RefCell<Option<Saving>> = const { RefCell::new(None) };
+    static SAVING: Lasting<Saving> = const { lasting::nothing() };
     /// The outputs that this thread has decoded.
-    static LOADING: RefCell<Option<Found>> = const { RefCell::new(None) };
+    static LOADING: Lasting<Found> = const { lasting::nothing() };
 }
 
 struct Saving {
@@ -119,21 +120,21 @@ struct Saving {
 }
 
 /// Puts back the former value when it is dropped, also by a panic of the code of the user.
-struct Restore<S: 'static>(&'static std::thread::LocalKey<RefCell<Option<S>>>, Option<S>);
+struct Restore<S: 'static>(&'static LocalKey<Lasting<S>>, Option<S>);
 
 impl<S> Restore<S> {
-    fn set(key: &'static std::thread::LocalKey<RefCell<Option<S>>>, value: S) -> Restore<S> {
-        Restore(key, key.replace(Some(value)))
+    fn set(key: &'static LocalKey<Lasting<S>>, value: S) -> Restore<S> {
+        Restore(key, lasting::replace(key, Some(value)))
     }
 
     fn take(&self) -> Option<S> {
-        self.0.take()
+        lasting::replace(self.0, None)
     }
 }
 
 impl<S> Drop for Restore<S> {
     fn drop(&mut self) {
-        self.0.set(self.1.take());
+        lasting::replace(self.0, self.1.take());
     }
 }
 
@@ -167,13 +168,13 @@ pub(crate) fn loading<R>(decode: impl FnOnce() -> R) -> (R, Found) {
 
 /// The run that saves in this thread, if one does.
 pub(super) fn run_that_saves() -> Option<Arc<OfRun>> {
-    SAVING.with_borrow(|saving| saving.as_ref().map(|saving| Arc::clone(&saving.run)))
+    lasting::look(&SAVING, |saving| saving.as_ref().map(|saving| Arc::clone(&saving.run)))
 }
 
 /// Adds a value that is being encoded, with the number of bytes that were encoded for it.
 pub(super) fn count(value: &Arc<Value>, length: u64) {
     let file = value.open_file();
-    SAVING.with_borrow_mut(|saving| {
+    lasting::look(&SAVING, |saving| {
         let Some(Saving { run, counted }) = saving else { return };
         let path = value.path();
         add(&mut lock(&run.promised).saving, path.clone(), length);
@@ -190,7 +191,7 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
 
 /// Adds a value that was decoded.
 pub(super) fn add_loaded(value: &Arc<Value>) {
-    LOADING.with_borrow_mut(|loading| {
+    lasting::look(&LOADING, |loading| {
         if let Some(found) = loading {
             found.push(Arc::downgrade(value));
         }
@@ -199,6 +200,7 @@ pub(super) fn add_loaded(value: &Arc<Value>) {
 
 /// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
+    check_paths(counted)?;
     for Counted { path, value, length, durable, run, is_of_other } in counted {
         let run = run.upgrade();
         run.as_ref().map_or(Ok(()), |run| run.check_closed())?;
@@ -210,6 +212,24 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
         *file = value.sync(file.as_ref(), *length, *durable)?;
         if let (Some(file), Some(run)) = (file, run) {
             run.note(file);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses two outputs that lead to one file by different paths, also where there is no file yet: a
+/// load could open only one of them.
+fn check_paths(counted: &[Counted]) -> Result<(), Error> {
+    let values = counted.iter().filter(|counted| counted.value.is_some());
+    let lengths: BTreeMap<&Path, u64> = values.map(|counted| (&*counted.path, counted.length)).collect();
+    let mut seen = BTreeSet::new();
+    if lengths.len() < 2 {
+        return Ok(());
+    }
+    for (path, counted) in lengths {
+        if !seen.insert(without_links(path)) {
+            let (path, fault) = (path.to_owned(), OutputFault::TwoPaths);
+            return Err(Error::Output { path, counted, fault });
         }
     }
     Ok(())

@@ -44,7 +44,8 @@ thread_local! {
 
 /// Waits for something that is no work of this process: meanwhile another function may run.
 pub(super) fn wait_for<R>(ended: impl FnOnce() -> R) -> R {
-    let permits = PERMITS.with_borrow(Clone::clone);
+    // A thread that ends may have no value any more.
+    let permits = PERMITS.try_with(|permits| permits.borrow().clone()).ok().flatten();
     let Some(permits) = permits else { return ended() };
     let _lent = Lent::new(&permits);
     ended()

@@ -7,6 +7,10 @@ use super::{OpenFile, Written};
 use crate::error::{Error, OutputFault};
 use crate::store::Opening;
 
+/// The bytes that are written again at a time. A block that two pieces share would keep its place,
+/// so each ends at a multiple of this, which is one of the length of a block.
+const PIECE: u64 = 1 << 20;
+
 impl OpenFile {
     /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are durable
     /// if that is wanted. The program may append meanwhile.
@@ -73,16 +77,45 @@ impl OpenFile {
     }
 
     /// After a failed sync, the system may show bytes that the disk does not have. Writes all that
-    /// may be so once more, if they are still what was written.
+    /// may be so once more, if they are still what was written, to new blocks.
+    ///
+    /// The old blocks would not do. On ext4 they may be marked as never written, and only in memory
+    /// as written: a second write of the same blocks leaves that mark, and its sync succeeds.
     fn write_again(&self, state: &mut Written) -> Result<(), Error> {
+        self.put_back(state)?;
         let (from, to) = (state.synced, state.length);
         if self.checksum(from, to)?.finalize() != state.since.clone().finalize() {
             return Err(self.fault(to, OutputFault::Other));
         }
-        self.pieces(from, to, |offset, bytes| {
-            let written = self.content().write_all_at(bytes, offset);
-            written.map_err(|source| Error::writing("write", &self.path, source))
-        })
+        let (file, mut offset) = (self.content(), from);
+        while offset < to {
+            let boundary = (offset / PIECE + 1) * PIECE;
+            let end = boundary.min(to);
+            let mut bytes = vec![0; usize::try_from(end - offset).unwrap_or_default()];
+            let read = file.read_exact_at(&mut bytes, offset);
+            read.map_err(|source| Error::io("read", &self.path, source))?;
+            state.held = Some((offset, bytes));
+            // The block at the end of the file is given back as a whole.
+            let given_back = file.give_back(offset, boundary - offset);
+            self.put_back(state)?;
+            match given_back {
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => {
+                    return Err(Error::writing("write", &self.path, error));
+                }
+                _ => offset = end,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the bytes whose blocks were given back. If it fails, they stay in memory.
+    pub(super) fn put_back(&self, state: &mut Written) -> Result<(), Error> {
+        if let Some((offset, bytes)) = &state.held {
+            let written = self.content().write_all_at(bytes, *offset);
+            written.map_err(|source| Error::writing("write", &self.path, source))?;
+            state.held = None;
+        }
+        Ok(())
     }
 
     /// Checks that the path still leads to this file.

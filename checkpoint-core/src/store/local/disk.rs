@@ -231,6 +231,18 @@ pub(crate) trait Growing: fmt::Debug + Send + Sync {
     /// Makes the content durable. An error is final, as for [`Output::sync`].
     fn sync(&self) -> io::Result<()>;
 
+    /// Gives the blocks of a range back: its bytes are zeros then, and the next write gets new
+    /// blocks. The length stays. Blocks that the range has in part keep their place.
+    ///
+    /// A rewrite alone does not mend a failed sync on ext4: the system shows blocks as written whose
+    /// write failed, and which read as zeros from the disk.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the file system cannot do it.
+    fn give_back(&self, _offset: u64, _length: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The identity of the file; `None` where the system has no identities.
     fn identity(&self) -> io::Result<Option<Identity>>;
 

@@ -99,6 +99,19 @@ impl Growing for GrowingFile {
         self.file.sync_data()
     }
 
+    #[cfg(target_os = "linux")]
+    fn give_back(&self, offset: u64, length: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(&self.file, flags, offset, length).map_err(|error| match error {
+            // The last is for a file that may only grow.
+            Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM => io::ErrorKind::Unsupported.into(),
+            error => error.into(),
+        })
+    }
+
     fn identity(&self) -> io::Result<Option<Identity>> {
         Ok(Identity::of(&self.file.metadata()?))
     }

@@ -677,6 +677,11 @@ impl Growing for SimulatedGrowing {
         self.disk.sync_open(self.inode)
     }
 
+    fn give_back(&self, offset: u64, length: u64) -> io::Result<()> {
+        let end = self.length()?.min(offset + length);
+        self.write_all_at(&vec![0; usize::try_from(end.saturating_sub(offset)).unwrap()], offset)
+    }
+
     fn identity(&self) -> io::Result<Option<Identity>> {
         Ok(Some(Identity(0, self.inode as u64)))
     }

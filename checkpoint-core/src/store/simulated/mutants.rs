@@ -466,6 +466,10 @@ impl Growing for NotSynced {
         if left > 0 { Ok(()) } else { self.file.sync() }
     }
 
+    fn give_back(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.file.give_back(offset, length)
+    }
+
     fn identity(&self) -> io::Result<Option<Identity>> {
         self.file.identity()
     }
