@@ -1165,11 +1165,12 @@ pub enum Error {
         newest_there: u64,
     },
 
-    /// The mirror does not have the newest checkpoint yet. The directory has it.
+    /// The mirror does not have the newest checkpoint yet, or any more, or cannot be asked. The
+    /// directory has it.
     #[error(
         "{}",
         shown!(
-            "the mirror {} does not have generation {generation} yet: {why}; the checkpoint itself is safe in its directory",
+            "the mirror {} is not known to have generation {generation}: {why}; the checkpoint itself is safe in its directory",
             mirror.display()
         )
     )]

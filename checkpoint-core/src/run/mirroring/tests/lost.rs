@@ -1,0 +1,121 @@
+//! The place of the mirror is lost, replaced or refused, and the run or its start says so.
+
+use super::*;
+
+/// Loses the far directory, which has two generations, in one of these ways.
+const WAYS: [&str; 3] = ["emptied", "another, empty one", "another one with generation 1"];
+
+impl Bench {
+    fn lose_far(&self, way: &str) {
+        if way == "emptied" {
+            for generation in [1, 2] {
+                fs::remove_file(file(&self.far, generation)).unwrap();
+            }
+            return;
+        }
+        let another = self.parent.path().join("another.ckpt");
+        fs::create_dir(&another).unwrap();
+        if way.contains("generation 1") {
+            fs::copy(file(&self.far, 1), file(&another, 1)).unwrap();
+        }
+        self.remove_far();
+        fs::rename(&another, &self.far).unwrap();
+    }
+
+    /// Removes the far directory at once: a program restores its lock in one that is half removed.
+    fn remove_far(&self) {
+        let moved = self.parent.path().join("moved.ckpt");
+        fs::rename(&self.far, &moved).unwrap();
+        fs::remove_dir_all(&moved).unwrap();
+    }
+
+    /// Saves these two states, and waits until the mirror has them.
+    fn mirrored_twice(&self) -> Checkpointer<u64> {
+        let mut checkpoints = self.open();
+        for state in [1, 2] {
+            checkpoints.save(&state).unwrap();
+            checkpoints.wait_for_mirror(LONG).unwrap();
+        }
+        checkpoints
+    }
+}
+
+#[test]
+fn a_mirror_that_was_removed_is_not_told_as_mirrored() {
+    let bench = bench();
+    let mut checkpoints = bench.mirrored_twice();
+    bench.remove_far();
+    let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert!(error.to_string().contains("it was there before"), "{error}");
+    assert_eq!(checkpoints.mirrored(), None);
+    let finished = checkpoints.finish(&2).unwrap();
+    assert_eq!((finished.saved, finished.mirrored), (None, None));
+    assert_eq!(bench.warned("is not known to have any"), 1);
+    assert!(!bench.far.exists());
+
+    // The end finds it by itself.
+    bench.warnings.lock().unwrap().clear();
+    fs::create_dir(&bench.far).unwrap();
+    let mut checkpoints = bench.open();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    bench.remove_far();
+    assert_eq!(checkpoints.finish(&2).unwrap().mirrored, None);
+    assert_eq!(bench.warned("is not known to have any"), 1);
+}
+
+#[test]
+fn what_a_mirror_lost_is_copied_anew_before_the_end() {
+    for way in WAYS {
+        let bench = bench();
+        let checkpoints = bench.mirrored_twice();
+        bench.lose_far(way);
+        assert_eq!(checkpoints.finish(&2).unwrap().mirrored, Some(2), "{way}");
+        assert!(file(&bench.far, 2).exists(), "{way}");
+        assert_eq!(loaded(&bench.far), Some(2), "{way}");
+        assert_eq!(bench.warned("does not have generation 2 any more"), 1, "{way}");
+    }
+}
+
+#[test]
+fn what_a_mirror_lost_is_copied_anew_before_a_wait_ends() {
+    for way in WAYS {
+        let bench = bench();
+        let mut checkpoints = bench.mirrored_twice();
+        bench.lose_far(way);
+        assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(2), "{way}");
+        assert!(file(&bench.far, 2).exists(), "{way}");
+        assert_eq!(bench.warned("does not have generation 2 any more"), 1, "{way}");
+    }
+}
+
+#[test]
+fn what_a_mirror_lost_and_cannot_get_is_not_told() {
+    let bench = bench();
+    let mut checkpoints = bench.mirrored_twice();
+    fs::remove_file(file(&bench.near, 2)).unwrap();
+    fs::remove_file(file(&bench.far, 2)).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert_eq!(checkpoints.mirrored(), Some(1));
+    fs::remove_file(file(&bench.near, 1)).unwrap();
+    fs::remove_file(file(&bench.far, 1)).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert_eq!(checkpoints.mirrored(), None);
+}
+
+#[test]
+fn no_end_waits_long_for_a_mirror_that_has_all_and_is_silent() {
+    for wait_at_finish in [LONG, Duration::ZERO] {
+        let bench = bench();
+        let far = Flaky::at(&bench.far);
+        let mirror = Mirror::in_home(far.clone()).wait_at_finish(wait_at_finish);
+        let mut checkpoints = bench.builder(mirror.patience(Duration::from_millis(300))).open().unwrap();
+        checkpoints.save(&1).unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+        far.set_hangs(true);
+        assert_eq!(checkpoints.finish(&1).unwrap().mirrored, Some(1));
+        let told = usize::from(!wait_at_finish.is_zero());
+        assert_eq!(bench.warned("gave no answer within 300ms"), told, "{:?}", bench.warnings);
+        far.set_hangs(false);
+        far.wait_until_left();
+    }
+}
