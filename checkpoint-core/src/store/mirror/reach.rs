@@ -31,7 +31,13 @@ impl Far {
         let before = compare(&*near.home, &*self.home, &records, &self.protection)?;
         let before = self.accepted(near, before, may_be_ahead)?;
         self.warn_of_unmounted(near, &before);
-        let claim = self.home.claim(&self.claiming)?;
+        let was_absent = self.is_directory && near.disk.is_directory(self.home.path()).is_none();
+        let claim = self.home.claim(&self.claiming).inspect_err(|_| {
+            // A full disk may have let its directory be made, and nothing more.
+            if was_absent {
+                let _ = near.disk.remove_directory(self.home.path());
+            }
+        })?;
         let mut mirror = Mirror {
             far: self.clone(),
             near: near.clone(),

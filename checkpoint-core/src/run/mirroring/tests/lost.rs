@@ -1,6 +1,7 @@
 //! The place of the mirror is lost, replaced or refused, and the run or its start says so.
 
 use super::*;
+use crate::store::faults::{ENOSPC, Fault, FaultyDisk};
 
 /// Loses the far directory, which has two generations, in one of these ways.
 const WAYS: [&str; 3] = ["emptied", "another, empty one", "another one with generation 1"];
@@ -117,5 +118,55 @@ fn no_end_waits_long_for_a_mirror_that_has_all_and_is_silent() {
         assert_eq!(bench.warned("gave no answer within 300ms"), told, "{:?}", bench.warnings);
         far.set_hangs(false);
         far.wait_until_left();
+    }
+}
+
+#[test]
+fn a_start_that_its_mirror_refuses_names_it_and_leaves_nothing() {
+    let bench = bench();
+    bench.run(1..=2);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let far = Flaky::at(&bench.far);
+    let deep = bench.parent.path().join("a/b/near.ckpt");
+    let open = |near: &Path| bench.plain(near).mirror(Mirror::in_home(far.clone())).open().unwrap_err();
+    far.set_read_only(true);
+    for near in [&bench.near, &deep] {
+        let error = open(near).to_string();
+        let copy = format!("`ckpt copy {} {}`", bench.far.display(), near.display());
+        let mirror = format!("the mirror {}", bench.far.display());
+        assert!(error.contains(&mirror) && error.contains(&copy), "{error}");
+        assert!(!error.contains("CheckpointReader"), "{error}");
+    }
+    far.set_away(true);
+    let error = open(&bench.near);
+    assert!(matches!(error, Error::MirrorUnreachable { .. }), "{error}");
+    let names = fs::read_dir(bench.parent.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["far.ckpt"]);
+    // What the user made stays.
+    fs::create_dir(&bench.near).unwrap();
+    fs::write(bench.near.join("notes.txt"), "").unwrap();
+    open(&bench.near);
+    assert!(bench.near.join("notes.txt").exists());
+}
+
+#[test]
+fn a_full_disk_at_a_first_start_is_told_as_that_of_the_mirror() {
+    let bench = bench();
+    let disk = FaultyDisk::default();
+    let mirror = Mirror::to(&bench.far).disk(Arc::new(disk.clone()));
+    bench.builder(mirror.clone()).open().unwrap();
+    let asked = disk.asked();
+    let create = asked.iter().position(|asked| asked == "create directory far.ckpt").unwrap();
+    // Its name fails to be synced, too.
+    for place in [create, create + 1] {
+        fs::remove_dir_all(&bench.near).unwrap();
+        fs::remove_dir_all(&bench.far).unwrap();
+        disk.plan(Some((place, Fault::Error(ENOSPC))));
+        let error = bench.builder(mirror.clone()).open().unwrap_err().to_string();
+        assert!(error.contains(&format!("the mirror {}", bench.far.display())), "{error}");
+        assert!(error.contains("free some space there"), "{error}");
+        assert!(!bench.near.exists() && !bench.far.exists(), "{place} of {asked:?}");
+        disk.plan(None);
+        bench.builder(mirror.clone()).open().unwrap();
     }
 }
