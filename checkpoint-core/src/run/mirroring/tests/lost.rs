@@ -170,3 +170,43 @@ fn a_full_disk_at_a_first_start_is_told_as_that_of_the_mirror() {
         bench.builder(mirror.clone()).open().unwrap();
     }
 }
+
+#[test]
+fn levels_apart_are_told_with_what_each_reason_asks_for() {
+    let bench = bench();
+    let other = bench.parent.path().join("other.ckpt");
+    bench.plain(&other).open().unwrap().save(&70).unwrap();
+    bench.plain(&bench.near).open().unwrap().save(&1).unwrap();
+    let error = bench.builder(Mirror::to(&other)).open().unwrap_err().to_string();
+    for text in ["two runs", "one checkpoint", "an older copy", "lost some of its files"] {
+        assert!(error.contains(text), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_restored_directory_knows_all_that_its_mirror_has() {
+    // The program restores the directory, or the user does.
+    for by_hand in [false, true] {
+        let bench = bench();
+        bench.run(1..=3);
+        fs::remove_dir_all(&bench.near).unwrap();
+        if by_hand {
+            fs::create_dir(&bench.near).unwrap();
+            fs::copy(file(&bench.far, 3), file(&bench.near, 3)).unwrap();
+        }
+        let far = Flaky::at(&bench.far);
+        let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+        assert_eq!(checkpoints.load().unwrap(), Some(3));
+        far.set_away(true);
+        for state in 4..=6 {
+            checkpoints.save(&state).unwrap();
+        }
+        drop(checkpoints);
+        // The mirror loses its newest one.
+        fs::remove_file(file(&bench.far, 3)).unwrap();
+        assert_eq!((generations(&bench.near), generations(&bench.far)), (vec![5, 6], vec![2]));
+        let mut checkpoints = bench.open();
+        assert_eq!(checkpoints.load().unwrap(), Some(6));
+        assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(6));
+    }
+}
