@@ -1141,14 +1141,18 @@ pub enum Error {
         why: String,
     },
 
-    /// The directory and its mirror each have checkpoints that the other never had: two programs
-    /// went on from one checkpoint, or they are of two runs. Neither is touched.
+    /// The directory and its mirror each have checkpoints that the other never had, as far as their
+    /// files and the records of the directory tell: they are of two runs, two programs went on from
+    /// one checkpoint, one of them is an older copy, or one lost some of its files. Neither is
+    /// touched.
     #[error(
         "{}",
         shown!(
             "{} (up to generation {newest}) and its mirror {} (up to generation {newest_there}) each have checkpoints that \
-            the other never had: they are of two runs, or two programs went on from one checkpoint; both are left as they \
-            are: move the one away that is not to be continued, or give the mirror another place",
+            the other never had, and both are left as they are. Where they are of two runs, give the mirror another place. \
+            Where two programs went on from one checkpoint, or one of the two is an older copy, as a backup that was put \
+            back, move the one away that is not to be continued. Where one lost some of its files, put them back, or move \
+            that one away. A mirror that was moved away needs an empty directory in its place",
             path.display(),
             mirror.display()
         )
@@ -1165,11 +1169,12 @@ pub enum Error {
         newest_there: u64,
     },
 
-    /// The mirror does not have the newest checkpoint yet. The directory has it.
+    /// The mirror does not have the newest checkpoint yet, or any more, or cannot be asked. The
+    /// directory has it.
     #[error(
         "{}",
         shown!(
-            "the mirror {} does not have generation {generation} yet: {why}; the checkpoint itself is safe in its directory",
+            "the mirror {} is not known to have generation {generation}: {why}; the checkpoint itself is safe in its directory",
             mirror.display()
         )
     )]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -767,10 +767,23 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         if home.files().is_none() {
             stop = stop.without_requests();
         }
+        // Those that the start makes, and takes away where the mirror refuses it.
+        let absent = home.path().ancestors().filter(|_| far.is_some());
+        let absent = absent.take_while(|path| disk.is_directory(path).is_none());
+        let absent: Vec<PathBuf> = absent.map(Path::to_path_buf).collect();
         let mut writer = Writer::open(&*home, settings, &claiming)?;
         let was_empty = writer.newest().is_none();
         let mirroring = match (&self.mirror, far) {
-            (Some(mirror), Some(far)) => Some(Mirroring::open(mirror, far, &mut writer, disk, &warnings)?),
+            (Some(mirror), Some(far)) => {
+                match Mirroring::open(mirror, far, &mut writer, Arc::clone(&disk), &warnings) {
+                    Ok(mirroring) => Some(mirroring),
+                    Err(error) => {
+                        // `ckpt copy` refuses to copy a mirror back to a directory that is there.
+                        writer.leave(&absent, &*disk);
+                        return Err(error);
+                    }
+                }
+            }
             _ => None,
         };
         stop.begin(writer.guard());

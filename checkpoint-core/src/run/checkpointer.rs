@@ -893,10 +893,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
-    /// Returns the newest generation that the [mirror](Builder::mirror) is known to have. `None`
-    /// where there is no mirror, or it has none yet.
+    /// Returns the newest generation that the last copy to the [mirror](Builder::mirror), or the
+    /// last look at it, found there. `None` where there is no mirror, or it has none yet.
     ///
-    /// If the machine is lost with its disk, the saves after this one are lost.
+    /// It does not look at the mirror, whose files may have been removed since:
+    /// [`wait_for_mirror`](Checkpointer::wait_for_mirror) does. If the machine is lost with its
+    /// disk, the saves after this one are lost.
     #[must_use]
     pub fn mirrored(&self) -> Option<u64> {
         self.saver.run.mirroring().and_then(|mirroring| mirroring.mirrored())
@@ -905,6 +907,12 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Waits until the [mirror](Builder::mirror) has the newest generation, for at most this time.
     /// Waits for a save in the background first. Returns that generation; `None` where there is no
     /// mirror, or nothing was saved yet.
+    ///
+    /// It looks at the mirror, by a listing, also where a copy confirmed the generation before: the
+    /// directory may have been removed, or be another one. What is missing is copied again. It
+    /// reads no file: one that was damaged there since is found by `ckpt mirror` or the next start.
+    /// A time of zero is too short for that look; [`mirrored`](Checkpointer::mirrored) takes no
+    /// time.
     ///
     /// ```
     /// use std::time::Duration;
@@ -923,9 +931,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotMirrored`] where the time is over, or the mirror fails meanwhile: it is not waited
-    /// for once it is out of reach. The directory has the generation. Also the error of a background
-    /// save.
+    /// [`Error::NotMirrored`] where the time is over, or the mirror fails meanwhile, or is gone: it
+    /// is not waited for once it is out of reach. The directory has the generation. Also the error
+    /// of a background save.
     pub fn wait_for_mirror(&mut self, longest: Duration) -> Result<Option<u64>, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let newest = self.saver.writer()?.newest();

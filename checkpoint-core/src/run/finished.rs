@@ -34,7 +34,9 @@ pub struct Finished {
     /// The newest generation that the [mirror](crate::Builder::mirror) is known to have; `None`
     /// where there is no mirror, or it is not known to have any. Smaller than the last saved one if
     /// the mirror was out of reach, or too slow for [the time](crate::Mirror::wait_at_finish) that
-    /// the end waits for it.
+    /// the end waits for it. The end looks if the mirror still has it, and copies it again if not;
+    /// it reads no file there. Where that look fails, a warning says so, and this is the newest
+    /// that a copy confirmed; `None` where the directory of the mirror is gone.
     pub mirrored: Option<u64>,
     pub(crate) exit_codes: ExitCodes,
     /// `None` where a group has the checkpoints.

@@ -147,7 +147,8 @@ impl Mirror {
 
     /// Sets the longest time that [`finish`](crate::Checkpointer::finish) waits until the mirror
     /// has the last generation; 10 minutes by default. It does not wait for a mirror that is out of
-    /// reach.
+    /// reach. Where a copy confirmed that generation, it looks if it is still there, for at most 10
+    /// seconds of this time; with zero, it does not look.
     #[must_use]
     pub fn wait_at_finish(mut self, longest: Duration) -> Mirror {
         self.wait_at_finish = longest;

@@ -42,7 +42,8 @@ impl Mirroring {
     ///
     /// # Errors
     /// The two levels are of two runs; the directory is empty, and the mirror cannot be asked; or
-    /// the mirror has checkpoints, and none is usable.
+    /// the mirror has checkpoints, and none is usable; or the directory is empty, and the mirror
+    /// cannot be written.
     pub(crate) fn open(
         settings: &Settings,
         far: Far,
@@ -97,6 +98,7 @@ impl Mirroring {
                 warn_of_failure(&self.path, &why);
                 self.shared.state().failing = Some((0, why));
             }
+            Err(error) if is_empty => return Err(self.refused(writer, error)),
             Err(error) => return Err(error),
         }
         self.shared.state().newest = writer.newest();
@@ -148,6 +150,31 @@ impl Mirroring {
     /// Tells the thread of generations that are damaged at the mirror.
     fn note_damaged(&self, tried: &[Skipped]) {
         self.shared.state().damaged.extend(tried.iter().map(|skipped| skipped.generation));
+    }
+
+    /// The error of a mirror that cannot be written, for a program whose directory is empty. It
+    /// names the mirror, and what to do: the usual advice is for the directory of a program.
+    fn refused(&self, writer: &Writer, error: Error) -> Error {
+        let (near, far) = (writer.path(), &self.path);
+        let of_far = |path: &Path| !path.starts_with(near);
+        let (text, source) = match &error {
+            Error::NotWritable { operation, path, source } | Error::Io { operation, path, source }
+                if of_far(path) =>
+            {
+                let advice = format!(
+                    "make the mirror writable; or, if it has checkpoints, copy them by `ckpt copy {} {}`; then start again",
+                    far.display(),
+                    near.display()
+                );
+                (format!("could not {operation} {}: {source}; {advice}", path.display()), source)
+            }
+            Error::NoSpace { operation, path, source } if of_far(path) => {
+                let advice = "free some space there, or give the mirror another place; then start again";
+                (format!("no space left to {operation} {}: {source}; {advice}", path.display()), source)
+            }
+            _ => return error,
+        };
+        Error::io("use the mirror", far, io::Error::new(source.kind(), text))
     }
 
     fn unreachable(&self, writer: &Writer, why: String) -> Error {

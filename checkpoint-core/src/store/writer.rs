@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::guard::Guard;
 use super::home::{Claim, Claiming, Draft, Home, Published, Sealed};
+use super::local::Disk;
 use super::retention::{Metrics, Retention};
 use crate::base::warnings::warn;
 use crate::container::{Compression, Manifest, Refusal, Source};
@@ -79,6 +80,22 @@ impl Writer {
             saved: None,
             published: None,
         })
+    }
+
+    /// Ends a start that failed, and removes the directories that it made: `made` are those that
+    /// were absent before, deepest first. One in which something is stays.
+    pub(crate) fn leave(self, made: &[PathBuf], disk: &dyn Disk) {
+        let is_empty =
+            self.known.is_empty() && self.claim.home().generations().is_ok_and(|all| all.is_empty());
+        if made.is_empty() || !is_empty {
+            return;
+        }
+        if let Err(error) = self.claim.clear(false) {
+            tracing::debug!(%error, "an empty directory stays");
+        }
+        for directory in made {
+            let _ = disk.remove_directory(directory);
+        }
     }
 
     /// The home, for reading.

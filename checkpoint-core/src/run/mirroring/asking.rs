@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::shared::Discard;
+use super::shared::{Discard, Task};
 use super::{Mirroring, is_away, is_over};
 use crate::base::warnings::warn;
 use crate::error::Error;
@@ -12,7 +12,7 @@ use crate::store::mirror::{Timing, restore};
 use crate::store::{Home, Writer};
 
 impl Mirroring {
-    /// The newest generation that the mirror is known to have.
+    /// The newest generation that the last copy, or the last look, found at the mirror.
     pub(crate) fn mirrored(&self) -> Option<u64> {
         // In a forked process, the thread of its parent may hold the mutex.
         if self.process.is_current() { self.shared.state().mirrored } else { None }
@@ -78,13 +78,19 @@ impl Mirroring {
         }
     }
 
-    /// Waits until the mirror has this generation.
+    /// Waits until the mirror has this generation, by a look at its place.
     ///
     /// # Errors
     /// [`Error::NotMirrored`]: the time is over, the mirror is out of reach, or it gets no more
     /// copies.
     pub(crate) fn wait(&self, generation: u64, longest: Duration) -> Result<(), Error> {
+        self.wait_with(generation, longest, longest)
+    }
+
+    /// The same, and waits for the look at most the second time, which is not the longer one.
+    fn wait_with(&self, generation: u64, longest: Duration, for_look: Duration) -> Result<(), Error> {
         let until = Instant::now().checked_add(longest);
+        let until_looked = Instant::now().checked_add(for_look);
         let not_yet = |why: String| Err(Error::NotMirrored { mirror: self.path.clone(), generation, why });
         if !self.process.is_current() {
             return not_yet("this process was forked from the one that mirrors".to_owned());
@@ -96,13 +102,18 @@ impl Mirroring {
             return not_yet("no save is acknowledged".to_owned());
         };
         (state.asked, state.hurries) = (Some(generation), true);
+        // What was there once may have been removed.
+        state.looks += 1;
+        let look = state.looks;
         self.shared.tell();
         let before = state.attempts;
         loop {
-            if state.mirrored.is_some_and(|mirrored| mirrored >= newest) {
+            let has_looked = state.looked >= look;
+            let has = |generation: u64| has_looked && state.mirrored >= Some(generation);
+            if has(newest) {
                 return Ok(());
             }
-            if generation < newest && state.mirrored.is_some_and(|mirrored| mirrored >= generation) {
+            if generation < newest && has(generation) {
                 return not_yet(format!(
                     "its save is not acknowledged; the mirror has generation {generation}"
                 ));
@@ -114,27 +125,41 @@ impl Mirroring {
                 Some((attempt, why)) if *attempt > before => return not_yet(why.clone()),
                 _ => {}
             }
-            if state.done.is_some_and(|done| done.asked == Some(generation) && done.up_to >= generation) {
+            let is_done = |task: Task| task.asked == Some(generation) && task.up_to >= generation;
+            if has_looked && state.done.is_some_and(is_done) {
                 return not_yet("the directory does not have it whole".to_owned());
             }
-            if is_over(until) {
-                let why = format!("it took longer than {longest:?}");
+            let limit = if has_looked { until } else { until_looked };
+            if is_over(limit) {
+                let why = match state.mirrored >= Some(newest) {
+                    true => {
+                        format!("it had it, and gave no answer within {for_look:?} whether it still has it")
+                    }
+                    false => format!("it took longer than {longest:?}"),
+                };
                 return not_yet(state.failing.as_ref().map_or(why, |(_, why)| why.clone()));
             }
-            state = self.shared.wait(state, until);
+            state = self.shared.wait(state, limit);
         }
     }
 
     /// Waits at the end of a run until the mirror has its last generation. Returns the newest that
-    /// the mirror has.
+    /// the mirror is known to have. Where a copy confirmed the last one, it only looks for it, and
+    /// does not wait long for a mirror that hangs.
     pub(crate) fn finish(&self, generation: Option<u64>) -> Option<u64> {
+        let longest = self.wait_at_finish;
+        let was_confirmed = generation.is_some() && self.mirrored() >= generation;
+        if longest.is_zero() && was_confirmed {
+            return self.mirrored();
+        }
+        let for_look = if was_confirmed { longest.min(self.patience.end) } else { longest };
         if let Some(generation) = generation
-            && let Err(error) = self.wait(generation, self.wait_at_finish)
+            && let Err(error) = self.wait_with(generation, longest, for_look)
         {
             let mirrored = self.mirrored();
             let has = mirrored.map_or_else(
                 || "is not known to have any".to_owned(),
-                |mirrored| format!("has those up to generation {mirrored}"),
+                |mirrored| format!("has those up to generation {mirrored}, as far as is known"),
             );
             warn(format!(
                 "{error}; it {has}: the program ends nevertheless, and its next start copies what is missing"

@@ -19,10 +19,13 @@ pub(crate) struct Shared {
 pub(super) struct State {
     /// The newest generation that the run has acknowledged; `None` until the run has begun.
     pub(super) newest: Option<u64>,
-    /// The newest generation that the mirror is known to have.
+    /// The newest generation that a copy or a look found at the mirror.
     pub(super) mirrored: Option<u64>,
     /// A generation that the run waits for.
     pub(super) asked: Option<u64>,
+    /// The number of looks at the mirror that the run asked for, and of the last one that was made.
+    pub(super) looks: u64,
+    pub(super) looked: u64,
     /// The last task that succeeded.
     pub(super) done: Option<Task>,
     /// True to try again at once.

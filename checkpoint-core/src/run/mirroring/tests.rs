@@ -988,3 +988,5 @@ fn a_discard_ends_a_slow_read_of_an_encrypted_file() {
     checkpoints.discard_newer(1).unwrap();
     assert_eq!(generations(&bench.near), [1]);
 }
+
+mod lost;

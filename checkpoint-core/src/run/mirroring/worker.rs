@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::shared::{Discard, Shared, Start, Task};
+use super::shared::{Discard, Shared, Start, State, Task};
 use super::{is_final, warn_of_failure};
 use crate::base::panics::caught;
 use crate::base::warnings::{self, Warnings, warn};
@@ -33,6 +33,8 @@ pub(super) struct Worker {
 /// The next work of the thread.
 enum Next {
     Update(Task),
+    /// Look whether the mirror still has what it had; this is the number of the look.
+    Look(u64),
     Discard(Discard),
     End,
 }
@@ -82,6 +84,7 @@ impl Worker {
             match self.next() {
                 Next::End => return,
                 Next::Discard(discard) => self.discard(discard),
+                Next::Look(number) => self.look(number),
                 Next::Update(task) => self.attempt(task),
             }
         }
@@ -123,6 +126,10 @@ impl Worker {
             if let Some(discard) = state.discards {
                 return Next::Discard(discard);
             }
+            if state.looked != state.looks && state.ended.is_none() {
+                state.attempts += 1;
+                return Next::Look(state.looks);
+            }
             let task = state.newest.map(|up_to| Task { up_to, asked: state.asked });
             let mut until = None;
             if let Some(task) = task.filter(|task| state.ended.is_none() && Some(*task) != state.done) {
@@ -138,13 +145,45 @@ impl Worker {
         }
     }
 
+    /// Looks whether the mirror is still the place that was opened, and what it has. What it lost
+    /// is copied again by the next work.
+    fn look(&mut self, number: u64) {
+        let shared = Arc::clone(&self.shared);
+        let outcome = self.reached().and_then(Mirror::look);
+        let mut complaint = None;
+        let mut state = shared.state();
+        state.looked = number;
+        match outcome {
+            Ok(newest) => {
+                if newest < state.mirrored {
+                    state.done = None;
+                }
+                state.mirrored = newest;
+            }
+            Err(error) => {
+                state.done = None;
+                complaint = failed(&mut state, &error);
+            }
+        }
+        let is_failing = state.failing.is_some();
+        drop(state);
+        // Callbacks of the program run here.
+        self.complain(complaint);
+        if is_failing {
+            self.give_up_if_lost();
+        }
+        shared.tell();
+    }
+
     /// Does the work once, and tells the outcome.
     fn attempt(&mut self, task: Task) {
         let shared = Arc::clone(&self.shared);
         let timing: Arc<dyn Timing> = Arc::<Shared>::clone(&shared);
-        let mirrored = shared.state().mirrored;
-        let at_once = task.asked.is_some_and(|asked| asked <= task.up_to && mirrored < Some(asked));
-        let outcome = self.reached().and_then(|mirror| mirror.update(task.up_to, at_once, &timing));
+        let outcome = self.reached().and_then(|mirror| {
+            let mirrored = shared.state().mirrored;
+            let at_once = task.asked.is_some_and(|asked| asked <= task.up_to && mirrored < Some(asked));
+            mirror.update(task.up_to, at_once, &timing)
+        });
         let counted = self.mirror.as_ref().and_then(Mirror::counted);
         let path = self.far.home.path();
         let mut was_away = false;
@@ -153,7 +192,7 @@ impl Worker {
         match outcome {
             Ok(updated) => {
                 was_away = state.failing.take().is_some();
-                if updated.newest.is_some() {
+                if updated.newest.is_some() || !updated.is_unfinished {
                     state.mirrored = updated.newest;
                 }
                 if !updated.is_unfinished {
@@ -164,18 +203,7 @@ impl Worker {
             Err(error) => {
                 // The newest may have arrived, and the rest of the work failed.
                 state.mirrored = counted.or(state.mirrored);
-                let why = error.to_string();
-                let attempt = state.attempts;
-                if is_final(&error) {
-                    state.ended = Some(why.clone());
-                    state.home = None;
-                    complaint = Some((true, why));
-                } else {
-                    if state.failing.is_none() {
-                        complaint = Some((false, why.clone()));
-                    }
-                    state.failing = Some((attempt, why));
-                }
+                complaint = failed(&mut state, &error);
             }
         }
         let (mirrored, is_failing) = (state.mirrored, state.failing.is_some());
@@ -185,26 +213,58 @@ impl Worker {
             let mirrored = mirrored.map_or("none".to_owned(), |mirrored| mirrored.to_string());
             warn(format!("the mirror {} is back: its newest generation is {mirrored}", path.display()));
         }
+        self.complain(complaint);
+        if is_failing {
+            self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+            self.give_up_if_lost();
+        }
+        shared.tell();
+    }
+
+    /// Tells the user of a failure.
+    fn complain(&self, complaint: Option<Complaint>) {
+        let path = self.far.home.path();
         match complaint {
-            Some((true, why)) => warnings::error(format!(
+            Some(Complaint::Ended(why)) => warnings::error(format!(
                 "the mirror {} gets no more copies in this run, what is saved from now on is in the directory of the \
                  program alone: {why}",
                 path.display()
             )),
-            Some((false, why)) => warn_of_failure(path, &why),
+            Some(Complaint::Failing(why)) => warn_of_failure(path, &why),
             None => {}
         }
-        if is_failing {
-            self.pause = (2 * self.pause).min(LONGEST_PAUSE);
-            // A lock on a directory that is gone is taken again; another program that has the mirror
-            // is never pushed out.
-            let lost = self.mirror.as_ref().and_then(|mirror| mirror.check().err());
-            if lost.is_some_and(|error| !matches!(error, Error::TakenOver { .. })) {
+    }
+
+    /// Tells the user that the directory of the mirror is gone, with this generation.
+    fn warn_of_lost_place(&self, lost: Option<u64>) {
+        let Some(lost) = lost else { return };
+        warn(format!(
+            "the mirror {} does not have generation {lost} any more: its directory was removed, moved or replaced, or its \
+             disk is not mounted; what {} has is copied again once it can be written",
+            self.far.home.path().display(),
+            self.near.home.path().display()
+        ));
+    }
+
+    /// Gives up a lock on a directory that is gone, so that it is taken again. Another program that
+    /// has the mirror is never pushed out.
+    fn give_up_if_lost(&mut self) {
+        let lost = self.mirror.as_ref().and_then(|mirror| mirror.check().err());
+        match lost {
+            None | Some(Error::TakenOver { .. }) => {}
+            Some(error) => {
                 self.mirror = None;
-                shared.state().home = None;
+                let mut state = self.shared.state();
+                state.home = None;
+                if matches!(error, Error::DirectoryReplaced { .. }) {
+                    // What was copied went with the directory.
+                    let lost = state.mirrored.take();
+                    state.done = None;
+                    drop(state);
+                    self.warn_of_lost_place(lost);
+                }
             }
         }
-        shared.tell();
     }
 
     /// The mirror, reached once more if it was lost.
@@ -212,6 +272,7 @@ impl Worker {
         if let Some(why) = &self.shared.state().ended {
             return Err(Error::io("copy to the mirror", self.far.home.path(), std::io::Error::other(&**why)));
         }
+        self.give_up_if_lost();
         if self.mirror.is_none() {
             // The run has gone on from an older one than that of a mirror that is ahead.
             let (mirror, _) = self.far.reach(&self.near, false)?;
@@ -233,4 +294,25 @@ impl Worker {
         let source = std::io::Error::from(std::io::ErrorKind::NotConnected);
         Error::io("open the mirror", self.far.home.path(), source)
     }
+}
+
+/// What the user is told of a failure, with its reason.
+enum Complaint {
+    /// The mirror gets no more copies in this run.
+    Ended(String),
+    /// It gets none for now. Told once.
+    Failing(String),
+}
+
+/// Notes the failure of an attempt.
+fn failed(state: &mut State, error: &Error) -> Option<Complaint> {
+    let why = error.to_string();
+    if is_final(error) {
+        state.ended = Some(why.clone());
+        state.home = None;
+        return Some(Complaint::Ended(why));
+    }
+    let is_new = state.failing.is_none();
+    state.failing = Some((state.attempts, why.clone()));
+    is_new.then_some(Complaint::Failing(why))
 }

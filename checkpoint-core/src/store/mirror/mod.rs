@@ -23,6 +23,7 @@ use super::guard::Guard;
 use super::home::{Claim, Claiming, Home};
 use super::local::Disk;
 use super::retention::{Metrics, Retention};
+use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::seal::Protection;
 use pace::Pace;
@@ -129,6 +130,33 @@ impl Mirror {
 
     fn newest_of(&self, there: &[u64]) -> Option<u64> {
         there.iter().copied().rfind(|there| self.counts(*there))
+    }
+
+    /// Looks whether the place is still the claimed one, and for the newest generation that counts
+    /// there: it, or its files, may have been removed. It reads no file.
+    pub(crate) fn look(&mut self) -> Result<Option<u64>, Error> {
+        self.check()?;
+        let mut newest = self.newest()?;
+        // Another program may have taken a store over, as in an update.
+        if newest > self.newest {
+            self.compare_again(false)?;
+            newest = self.newest()?;
+        }
+        self.found(newest);
+        Ok(newest)
+    }
+
+    /// Takes what a listing found for the newest generation that counts, and tells of a loss.
+    fn found(&mut self, newest: Option<u64>) {
+        if let Some(lost) = self.counted.filter(|counted| newest < Some(*counted)) {
+            warn(format!(
+                "the mirror {} does not have generation {lost} any more: it was removed there, or is damaged; what {} has \
+                 is copied again",
+                self.path().display(),
+                self.near.home.path().display()
+            ));
+        }
+        self.counted = newest;
     }
 
     /// The newest generation that counted in the last update, even if that failed later.

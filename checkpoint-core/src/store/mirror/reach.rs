@@ -31,7 +31,13 @@ impl Far {
         let before = compare(&*near.home, &*self.home, &records, &self.protection)?;
         let before = self.accepted(near, before, may_be_ahead)?;
         self.warn_of_unmounted(near, &before);
-        let claim = self.home.claim(&self.claiming)?;
+        let was_absent = self.is_directory && near.disk.is_directory(self.home.path()).is_none();
+        let claim = self.home.claim(&self.claiming).inspect_err(|_| {
+            // A full disk may have let its directory be made, and nothing more.
+            if was_absent {
+                let _ = near.disk.remove_directory(self.home.path());
+            }
+        })?;
         let mut mirror = Mirror {
             far: self.clone(),
             near: near.clone(),
@@ -144,8 +150,9 @@ impl Mirror {
         compare(&*self.near.home, &**self.home(), &self.records, &self.far.protection)
     }
 
-    /// Takes a comparison for the state of the mirror. Records a generation that both levels have:
-    /// this one may remove it before the mirror gets a newer one.
+    /// Takes a comparison for the state of the mirror. Records a generation that both levels have,
+    /// with the older ones there: this one may remove it before the mirror gets a newer one, and
+    /// the mirror may lose it.
     fn note(&mut self, comparison: Comparison) -> Result<Standing, Error> {
         let Comparison { standing, far, newest, damaged, .. } = comparison;
         self.damaged_far.extend(damaged);
@@ -153,7 +160,8 @@ impl Mirror {
         if let (Standing::Behind, Some(generation), Some(there)) = (&standing, far.last(), &newest)
             && likeness(&*self.near.home, *generation)?.as_ref() == Some(there)
         {
-            self.records.note(*generation, there, &far.iter().copied().collect())?;
+            let all = far.iter().copied().collect();
+            self.records.note_with_older(*generation, there, &**self.home(), &all)?;
         }
         Ok(standing)
     }

@@ -4,6 +4,11 @@
 //! that a generation was sent, and by its [likeness](Likeness) which one. It is made before the
 //! generation gets its name at the mirror, and renamed once it has it.
 //!
+//! What came from the mirror is recorded too, with the older generations beside it there. The
+//! directory goes on from all of these, as from those that it sent: a mirror whose newest one is
+//! one of them is at most as far. The file of an older one is not read, and may be damaged: a
+//! record is no promise that a file is whole.
+//!
 //! All of a record is its name: on a full disk, where the mirror is the only place for more, a new
 //! record is an old one under another name.
 
@@ -12,7 +17,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::compare::likeness as likeness_at;
 use crate::error::Error;
+use crate::store::home::Home;
 use crate::store::likeness::Likeness;
 use crate::store::local::Disk;
 use crate::store::name;
@@ -131,21 +138,47 @@ impl Records {
         self.sync()
     }
 
-    /// Records that the mirror has a generation that came from there, unless that is known.
-    pub(super) fn note(
-        &self,
-        generation: u64,
-        likeness: &Likeness,
-        there: &BTreeSet<u64>,
-    ) -> Result<(), Error> {
+    /// True if it is recorded that a generation with this file has arrived.
+    fn has(&self, generation: u64, likeness: &Likeness) -> Result<bool, Error> {
         let is_it = |record: &Record| {
             (record.generation, record.has_arrived, &record.likeness) == (generation, true, likeness)
         };
-        if self.all()?.iter().any(is_it) {
+        Ok(self.all()?.iter().any(is_it))
+    }
+
+    /// Records that the mirror has a generation, unless that is known.
+    fn note(&self, generation: u64, likeness: &Likeness, there: &BTreeSet<u64>) -> Result<(), Error> {
+        if self.has(generation, likeness)? {
             return Ok(());
         }
         self.announce(generation, likeness, there)?;
         self.confirm(generation, likeness)
+    }
+
+    /// Records that the mirror has a generation that came from there, and which older ones it has:
+    /// this one goes on from them, and the mirror may lose the newer ones. That an older one cannot
+    /// be recorded is no failure.
+    pub(super) fn note_with_older(
+        &self,
+        generation: u64,
+        likeness: &Likeness,
+        far: &dyn Home,
+        there: &BTreeSet<u64>,
+    ) -> Result<(), Error> {
+        if self.has(generation, likeness)? {
+            return Ok(());
+        }
+        // It goes first: it alone tells the usual case.
+        self.note(generation, likeness, there)?;
+        for older in there.range(..generation).rev().take(REMEMBERED - 1) {
+            let noted = likeness_at(far, *older)
+                .and_then(|file| file.map_or(Ok(()), |file| self.note(*older, &file, there)));
+            if let Err(error) = noted {
+                tracing::debug!(generation = older, %error, "not recorded");
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets the generations after this one, which the mirror gave up.

@@ -12,8 +12,9 @@ use crate::store::writer::Writer;
 
 /// Copies the newest usable generation of the mirror that is newer than `better_than` into the
 /// directory of the writer. A damaged one of its number is moved out of the way; a whole one stays.
-/// Records it: retention may remove it before the mirror gets a newer one. Returns its number, and
-/// the errors of those that could not be used.
+/// Records it, with the older ones there: retention may remove it before the mirror gets a newer
+/// one, and the mirror may lose it. Returns its number, and the errors of those that could not be
+/// used.
 pub(crate) fn restore(
     far: &dyn Home,
     (writer, records): (&mut Writer, &Records),
@@ -37,7 +38,7 @@ pub(crate) fn restore(
         match copy(far, generation, &protection, (Verify::Copy, || writer.begin(generation)), conduct)? {
             Copied::Ready(Ready { sealed, manifest, likeness }) => {
                 writer.restore(sealed, generation, manifest.as_deref())?;
-                records.note(generation, &likeness, &all)?;
+                records.note_with_older(generation, &likeness, far, &all)?;
                 return Ok((Some(generation), skipped));
             }
             Copied::Gone | Copied::Ended => {}

@@ -66,6 +66,7 @@ impl Mirror {
         let synced = removed.and_then(|()| self.claim.sync());
         // Some may be removed, whatever the outcome.
         self.newest = self.newest()?;
+        self.counted = self.counted.min(self.newest);
         synced?;
         self.records.forget_newer(generation)
     }

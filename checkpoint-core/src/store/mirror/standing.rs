@@ -193,6 +193,9 @@ mod tests {
             (&[(4, '!')], &[(9, 'i')], &[], ahead(None)),
             // The mirror lost its newest one.
             (&[(7, 'g'), (8, 'h')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),
+            // It did so after a restore, which recorded the older ones with the newest.
+            (&[(8, 'h')], &[(4, 'd')], &[(4, 'd', true), (5, 'e', true)], behind.clone()),
+            (&[(8, 'h')], &[(4, 'D')], &[(4, 'd', true), (5, 'e', true)], apart(8, 4)),
         ] {
             assert_eq!(compared(near, far, sent), expected, "{near:?} {far:?} {sent:?}");
         }

@@ -44,6 +44,8 @@ impl Mirror {
         if there.iter().copied().rfind(|there| self.counts(*there)) > self.newest {
             self.compare_again(false)?;
         }
+        let newest = there.iter().copied().rfind(|there| self.counts(*there));
+        self.found(newest);
         let here: Vec<u64> = here.into_iter().filter(|generation| *generation <= up_to).collect();
         let step = match &self.far.wanted {
             Wanted::Newest(step, _) if !at_once => step.get(),
