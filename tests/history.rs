@@ -182,13 +182,14 @@ fn a_long_history_is_put_aside_and_its_failures_are_remembered() {
     drop(open(&path));
     let in_full = read(&path);
     assert_eq!((in_full.runs(), in_full.failures()), (4001, 4000));
-    assert_eq!(in_full.observed().as_secs(), 40_000);
+    // With the short time of the run here.
+    assert!((40_000..41_000).contains(&in_full.observed().as_secs()));
     assert!(fs::metadata(path.join("history.jsonl")).unwrap().len() < 1000);
     // It never has more than two files; the summary stands for older ones.
     fs::remove_file(path.join("history.1.jsonl")).unwrap();
     let in_short = read(&path);
     assert_eq!((in_short.runs(), in_short.failures()), (4001, 4000));
-    assert_eq!(in_short.observed().as_secs(), 40_000);
+    assert!((40_000..41_000).contains(&in_short.observed().as_secs()));
 }
 
 #[test]
