@@ -26,6 +26,8 @@ pub(crate) use guard::WithinGuard;
 pub use guard::{Guard, Lock};
 pub(crate) use home::not_removable;
 pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
+#[cfg(test)]
+pub(crate) use local::disk::Identity;
 pub use local::{Access, CopyWay};
 pub(crate) use local::{
     Directory, Disk, Growing, Opening, RealDisk, RewoundFile, check_file_size, copy_generation, holder,

@@ -24,7 +24,8 @@ impl OpenFile {
     pub(in crate::outputs) fn sync_rest(&self, durable: bool) -> Result<(), Error> {
         let is_done = {
             let state = self.state();
-            state.waiting.is_empty() && (!durable || (state.synced == state.length && !state.is_doubtful))
+            let is_whole = state.waiting.is_empty() && state.held.is_none();
+            is_whole && (!durable || (state.synced == state.length && !state.is_doubtful))
         };
         if is_done { Ok(()) } else { self.sync_all(None, durable) }
     }
@@ -34,6 +35,7 @@ impl OpenFile {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (length, before, cuts) = {
             let mut state = self.state();
+            self.put_back(&mut state)?;
             self.write_waiting(&mut state)?;
             self.check_length(&state)?;
             self.cut_rest(&mut state)?;
@@ -82,7 +84,6 @@ impl OpenFile {
     /// The old blocks would not do. On ext4 they may be marked as never written, and only in memory
     /// as written: a second write of the same blocks leaves that mark, and its sync succeeds.
     fn write_again(&self, state: &mut Written) -> Result<(), Error> {
-        self.put_back(state)?;
         let (from, to) = (state.synced, state.length);
         if self.checksum(from, to)?.finalize() != state.since.clone().finalize() {
             return Err(self.fault(to, OutputFault::Other));
@@ -165,5 +166,94 @@ impl OpenFile {
         let mut state = self.state();
         state.has_durable_name = state.cuts == cuts;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Weak};
+
+    use super::OpenFile;
+    use crate::outputs::end::End;
+    use crate::store::{Disk, Growing, Identity, RealDisk};
+
+    /// A file whose first sync fails, and then the first write to blocks that were given back.
+    #[derive(Debug)]
+    struct FullLater {
+        file: Arc<dyn Growing>,
+        has_failed_to_sync: AtomicBool,
+        was_full: AtomicBool,
+        is_full: AtomicBool,
+    }
+
+    impl Growing for FullLater {
+        fn length(&self) -> io::Result<u64> {
+            self.file.length()
+        }
+
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.file.read_exact_at(buffer, offset)
+        }
+
+        fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            if self.is_full.swap(false, Ordering::Relaxed) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.file.write_all_at(bytes, offset)
+        }
+
+        fn set_length(&self, length: u64) -> io::Result<()> {
+            self.file.set_length(length)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            if self.has_failed_to_sync.swap(true, Ordering::Relaxed) {
+                self.file.sync()
+            } else {
+                Err(io::Error::other("the device is away"))
+            }
+        }
+
+        fn give_back(&self, offset: u64, length: u64) -> io::Result<()> {
+            let was_full = self.was_full.swap(true, Ordering::Relaxed);
+            self.is_full.store(!was_full, Ordering::Relaxed);
+            let zeros = vec![0; usize::try_from(length.min(self.length()? - offset)).unwrap()];
+            self.file.write_all_at(&zeros, offset)
+        }
+
+        fn identity(&self) -> io::Result<Option<Identity>> {
+            self.file.identity()
+        }
+
+        fn has_other_names(&self) -> io::Result<bool> {
+            self.file.has_other_names()
+        }
+    }
+
+    #[test]
+    fn bytes_that_could_not_be_put_back_are_there_at_the_next_save() {
+        for is_durable in [true, false] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("out");
+            let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+            let owner = Arc::new(());
+            let owner = Arc::downgrade(&owner);
+            let open = OpenFile::create(disk, &path, &owner).unwrap();
+            let file = open.content();
+            let (has_failed_to_sync, was_full, is_full) = Default::default();
+            *open.file.lock().unwrap() = Arc::new(FullLater { file, has_failed_to_sync, was_full, is_full });
+            let bytes = b"line\n".repeat(500_000);
+            let counted = bytes.len() as u64;
+            open.append(&Weak::clone(&owner), (0, &End::default()), &bytes, false).unwrap();
+            assert!(open.sync(counted, true).unwrap_err().to_string().contains("away"));
+            open.sync(counted, true).unwrap_err();
+            assert!(fs::read(&path).unwrap() != bytes, "the first blocks are zeros");
+            open.sync(counted, is_durable).unwrap();
+            assert!(fs::read(&path).unwrap() == bytes, "durable: {is_durable}");
+        }
     }
 }
