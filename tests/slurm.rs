@@ -25,6 +25,8 @@ trap 'echo USR1; exit 75' USR1
 : >"$directory/00000000000000000001.ckpt"
 while :; do sleep 0.1; done
 "#;
+/// The file of what the program of a job prints.
+const MESSAGES: &str = "program.log";
 /// With this option, Slurm sends no signal ahead of the end.
 const NO_SIGNAL: &str = "--signal=B:CONT@1";
 
@@ -90,15 +92,18 @@ struct Submission<'c> {
 }
 
 impl<'c> Submission<'c> {
-    /// A job of examples/slurm.sh with this shell script as its program.
+    /// A job of examples/slurm.sh with this shell script as its program. What it prints does not pass
+    /// through srun, which may end before it has copied the last lines.
     fn of(cluster: &'c Cluster, program: &str) -> Submission<'c> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("program");
-        fs::write(&path, format!("#!/bin/bash\n{program}\n")).unwrap();
+        let start = "#!/bin/bash\nexec >>\"$MESSAGES\" 2>&1\n";
+        fs::write(&path, format!("{start}{program}\n")).unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         let variables = vec![
             ("PROGRAM", path.display().to_string()),
             ("TRAIN", train().display().to_string()),
+            ("MESSAGES", directory.path().join(MESSAGES).display().to_string()),
             ("EPOCHS", "1000000".to_owned()),
         ];
         Submission { cluster, directory, options: Vec::new(), variables }
@@ -154,8 +159,10 @@ impl Job<'_> {
         self.directory.path()
     }
 
+    /// What the job has printed, and after it what its program has.
     fn log(&self) -> String {
-        fs::read_to_string(self.path().join("job.log")).unwrap_or_default()
+        let read = |name| fs::read_to_string(self.path().join(name)).unwrap_or_default();
+        read("job.log") + &read(MESSAGES)
     }
 
     /// A field of Slurm's record of the job, or of a task of an array.
