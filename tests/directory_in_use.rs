@@ -134,6 +134,47 @@ fn a_directory_in_the_place_of_ours_is_not_read_or_changed() {
 }
 
 #[test]
+fn a_path_that_cannot_be_looked_at_is_not_called_replaced() {
+    let (parent, path) = nowhere();
+    let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
+    checkpoints.save(&1).unwrap();
+    let moved = parent.path().join("moved.ckpt");
+    fs::rename(&path, &moved).unwrap();
+    // A link to itself is an error of its own. So is a device that fails.
+    symlink(&path, &path).unwrap();
+    let error = checkpoints.save(&2).unwrap_err();
+    assert!(matches!(&error, Error::Io { path: told, .. } if *told == path), "{error:?}");
+    assert!(error.to_string().contains("symbolic links"), "{error}");
+    fs::remove_file(&path).unwrap();
+    fs::rename(&moved, &path).unwrap();
+    checkpoints.save(&3).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+}
+
+#[test]
+fn a_path_too_long_for_its_files_is_refused_at_the_start() {
+    let (parent, _) = nowhere();
+    let mut path = parent.path().to_owned();
+    while path.as_os_str().len() < 3800 {
+        path.push("d".repeat(50));
+    }
+    for length in 3900..4096 {
+        let path = path.join("d".repeat(length - path.as_os_str().len() - 1));
+        match Checkpointer::<u64>::open(&path) {
+            Ok(mut checkpoints) => {
+                checkpoints.save(&1).unwrap();
+            }
+            Err(error) => {
+                assert!(length > 3900 && !path.exists(), "{length}: {error}");
+                assert!(error.to_string().contains("name too long"), "{error}");
+                return;
+            }
+        }
+    }
+    unreachable!("the longest path is not refused");
+}
+
+#[test]
 fn what_is_made_in_the_place_of_a_removed_directory_is_not_ours() {
     let (_parent, path) = nowhere();
     let mut ours = Checkpointer::<u64>::open(&path).unwrap();

@@ -51,6 +51,25 @@ fn a_file_that_is_not_the_counted_one_is_an_error() {
     assert_files(path, 50);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_cannot_be_kept_is_refused_at_the_first_write() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let long = "n".repeat(240);
+    for (name, why) in [(&b"chain-\xff.csv"[..], "not UTF-8"), (long.as_bytes(), "too long")] {
+        let mut output = Appended::at(directory.path().join(OsStr::from_bytes(name)));
+        let error = output.write_all(b"1\n").unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert_eq!(names_in(directory.path()), [""; 0]);
+    }
+    let mut output = Appended::at(directory.path().join(&long[..220]));
+    output.write_all(b"1\n").unwrap();
+    Checkpointer::open(directory.path().join("run.ckpt")).unwrap().save(&output).unwrap();
+}
+
 #[test]
 fn a_project_that_moves_takes_its_files_along() {
     let parent = tempfile::tempdir().unwrap();

@@ -52,8 +52,10 @@ impl Output {
     /// Writes an answer. Each of several answers is one line of JSON.
     pub(crate) fn answer(&mut self, answer: &impl Answer) -> Result<(), Failure> {
         if self.json {
-            serde_json::to_writer(&mut self.stream, answer)?;
-            writeln!(self.stream)?;
+            // As a whole: of an answer that JSON cannot hold, nothing is written.
+            let mut line = serde_json::to_vec(answer)?;
+            line.push(b'\n');
+            self.stream.write_all(&line)?;
         } else {
             answer.write(&mut self.stream)?;
         }

@@ -386,8 +386,8 @@ impl State {
 struct SessionLock(Arc<Session>);
 
 impl Lock for SessionLock {
-    fn stands(&self) -> bool {
-        self.0.state().taken_by.is_none()
+    fn stands(&self) -> io::Result<bool> {
+        Ok(self.0.state().taken_by.is_none())
     }
 
     fn lost(&self, path: &FilePath) -> Error {
@@ -395,8 +395,8 @@ impl Lock for SessionLock {
     }
 
     /// A forked process does not save; its parent's thread may hold the mutex.
-    fn is_in_place(&self) -> bool {
-        true
+    fn is_in_place(&self) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn touch(&self) {}

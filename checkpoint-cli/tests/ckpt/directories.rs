@@ -677,3 +677,18 @@ fn prune_takes_the_rules_by_count_and_by_age() {
     assert_eq!(ckpt_with("prune", &path, &rules).code, 0);
     assert_eq!(Checkpointer::<u64>::open(&path).unwrap().generations().unwrap(), [2, 4, 5]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn of_an_answer_that_json_cannot_hold_nothing_is_written() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join(OsStr::from_bytes(b"run-\xff.ckpt"));
+    saved(&path);
+    let Said { code, out, err } = ckpt(&["--json", "list"], &path);
+    assert_eq!((code, out.as_str()), (3, ""));
+    assert!(err.contains("UTF-8"), "{err}");
+    assert_eq!(ckpt(&["list"], &path).code, 0);
+}

@@ -214,6 +214,24 @@ pub(super) fn without_detours(path: &Path) -> PathBuf {
     }
 }
 
+/// Refuses a name for a new file that no checkpoint could have, or that is too long for the names of
+/// the files beside it. `real` is the path behind links.
+pub(super) fn check_name(path: &Path, real: &Path) -> Result<(), Error> {
+    let refused = |source| Error::io("create", path, source);
+    if path.file_name().is_some_and(|name| name.to_str().is_none()) {
+        let why = "its name is not UTF-8, so no checkpoint can have it: give it another name";
+        return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, why)));
+    }
+    let longest = format!(".cut-at-{}-{MOST_NAMES}", u64::MAX);
+    match std::fs::symlink_metadata(with_end(real, &longest)) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+            let why = format!("{error}: the files beside it get up to {} bytes more", longest.len());
+            Err(refused(io::Error::new(error.kind(), why)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The number of a file on its device; 0 where the system has none.
 pub(super) fn inode(file: &dyn Growing) -> u64 {
     // The number of the device may be another one after each start of the machine.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::counts::{
-    Counts, MOST_NAMES, aside, behind_links, inode, not_opened, open_to_write, put_aside, sync_names,
-    take_back, verify, with_end,
+    Counts, MOST_NAMES, aside, behind_links, check_name, inode, not_opened, open_to_write, put_aside,
+    sync_names, take_back, verify, with_end,
 };
 use super::end::End;
 use super::of_run::OfRun;
@@ -71,6 +71,7 @@ impl OpenFile {
     /// Creates a file. One of that name with content is put aside under another name.
     pub(super) fn create(disk: Arc<dyn Disk>, path: &Path, owner: &Owner) -> Result<Arc<OpenFile>, Error> {
         let real = behind_links(path);
+        check_name(path, &real)?;
         for _ in 0..MOST_NAMES {
             let file = match disk.open_growing(&real, Opening::Create) {
                 Ok(file) => file,

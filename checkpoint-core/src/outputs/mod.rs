@@ -108,7 +108,8 @@ pub(crate) const NAME: &str = "Appended";
 ///   was, the file may be that of a copy: what is cut is kept beside it, with a warning. On a file
 ///   system without such attributes, an original that was moved away is not known.
 /// - On Unix the file is locked while it is open: another program that appends to it is an error.
-///   The file is a regular file, and its path is UTF-8. Members of a group need a file each.
+///   The file is a regular file, and its path is UTF-8. Its name leaves room for 34 bytes more, for
+///   the names of the files beside it. Members of a group need a file each.
 pub struct Appended {
     value: Arc<Value>,
     /// Ends the right of the value to append when it is dropped.

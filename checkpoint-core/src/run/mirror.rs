@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const WAIT: Duration = Duration::from_secs(600);
 /// the newest generation, then the newest after that, and leaves out those between if it is slower
 /// than the saves. It has its own retention. When the program starts again, it goes on from the
 /// newest generation that is whole on either level.
+///
+/// The thread opens a few files of its own. Near the limit of open files of the process
+/// (`ulimit -n`) it may take the last one from a save, which then fails.
 ///
 /// ```
 /// use std::time::Duration;
@@ -86,7 +89,7 @@ enum To {
 
 impl Mirror {
     /// A mirror in another directory, which is created where it is absent. Its parent must exist: a
-    /// disk that is not mounted is told by that.
+    /// disk that is not mounted is told by that. Neither directory may lie in the other.
     pub fn to(path: impl AsRef<Path>) -> Mirror {
         Mirror::new(To::Directory(Place::of(path.as_ref())))
     }
@@ -227,14 +230,21 @@ impl Mirror {
                 (Arc::new(Directory::new(&place.absolute()?, Arc::clone(disk))), true)
             }
         };
-        let is_same = |one: &Path, other: &Path| {
-            one == other || one.canonicalize().ok().is_some_and(|one| other.canonicalize().ok() == Some(one))
-        };
-        if is_directory && is_same(home.path(), near) {
-            return Err(invalid(
-                &format!("the mirror {}", home.path().display()),
-                "it is the directory itself: give a directory on another disk",
-            ));
+        if is_directory {
+            let (near, far) = (without_links(near), without_links(home.path()));
+            let why = match (far.starts_with(&near), near.starts_with(&far)) {
+                (true, true) => Some("it is the directory itself: give a directory on another disk"),
+                (true, false) => {
+                    Some("it lies in the directory, and would be lost with it: give one on another disk")
+                }
+                (false, true) => {
+                    Some("the directory lies in it, and would be lost with it: give one on another disk")
+                }
+                (false, false) => None,
+            };
+            if let Some(why) = why {
+                return Err(invalid(&format!("the mirror {}", home.path().display()), why));
+            }
         }
         Ok(Far {
             home,
@@ -245,6 +255,16 @@ impl Mirror {
             protection: protection.clone().at_least(0),
         })
     }
+}
+
+/// The path without symbolic links, as far as it exists.
+fn without_links(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| {
+        let rest = path.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    // Joined, an empty rest adds a separator.
+    found.map_or_else(|| path.to_owned(), |found| found.components().collect())
 }
 
 impl fmt::Debug for Mirror {

@@ -1,6 +1,7 @@
 //! The proof that this process may save at a place, shared with all that check it.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -18,7 +19,10 @@ pub(crate) type WithinGuard = Weak<Guard>;
 pub trait Lock: fmt::Debug + Send + Sync {
     /// True if the path of the place still leads to the locked one. Restores the lock file where
     /// only that is gone, as after a purge of old files.
-    fn stands(&self) -> bool;
+    ///
+    /// # Errors
+    /// An error where the path cannot be looked at, as on a device that fails.
+    fn stands(&self) -> io::Result<bool>;
 
     /// The error of a lock that does not stand.
     fn lost(&self, path: &Path) -> Error {
@@ -26,7 +30,10 @@ pub trait Lock: fmt::Debug + Send + Sync {
     }
 
     /// The first half of that check, without the lock file and without waiting for another thread.
-    fn is_in_place(&self) -> bool;
+    ///
+    /// # Errors
+    /// As [`stands`](Lock::stands).
+    fn is_in_place(&self) -> io::Result<bool>;
 
     /// Updates the time of the lock file, so that a purge of old files skips it.
     fn touch(&self);
@@ -62,10 +69,11 @@ impl Guard {
         }
         // In a forked process, a thread of the parent may hold the lock's own mutex forever.
         let stands = if self.has_process_number() { self.lock.stands() } else { self.lock.is_in_place() };
-        if stands {
-            return Ok(());
+        match stands {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.lock.lost(&self.path)),
+            Err(error) => Err(Error::io("look at", &self.path, error)),
         }
-        Err(self.lock.lost(&self.path))
     }
 
     /// Checks before a write that this process claimed the directory, and that it is still in its
@@ -118,7 +126,7 @@ impl Guard {
         }
         *touched = Instant::now();
         drop(touched);
-        if self.lock.stands() {
+        if matches!(self.lock.stands(), Ok(true)) {
             self.lock.touch();
         }
         if let Some(within) = self.within.upgrade() {

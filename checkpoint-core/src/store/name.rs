@@ -64,6 +64,9 @@ const TEMPORARY_PREFIX: &str = ".checkpoint-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const TEMPORARY_RANDOM: usize = 16;
 
+/// The bytes of the longest name that the library gives to a file, and more.
+pub(super) const LONGEST: usize = 160;
+
 /// The number of digits of the greatest generation, so that names also sort by number.
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".ckpt";
@@ -360,6 +363,15 @@ mod tests {
         assert_eq!(of_rank(3), "000003");
         for name in ["3", "00003", "0000003", "+00003", "00000x", "", "000003.ckpt"] {
             assert_eq!(rank(OsStr::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_longer_than_the_longest() {
+        let file = format!("{}-{}", u64::MAX, blake3::hash(b"").to_hex());
+        let mirrored = of_mirrored(u64::MAX, &mirror_key("/far".as_ref()), true, &file);
+        for name in [mirrored, set_aside(u64::MAX, u64::MAX), of_parent(u64::MAX, u64::MAX - 1)] {
+            assert!(name.len() <= LONGEST, "{name}");
         }
     }
 

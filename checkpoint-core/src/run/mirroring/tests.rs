@@ -630,15 +630,22 @@ fn nothing_is_discarded_while_the_mirror_is_away() {
     assert_eq!(checkpoints.load().unwrap(), Some(1));
 }
 
+#[cfg(unix)]
 #[test]
 fn settings_that_make_no_sense_are_refused() {
     let bench = bench();
     let to = || Mirror::to(&bench.far);
+    let link = bench.parent.path().join("link");
+    std::os::unix::fs::symlink(bench.parent.path(), &link).unwrap();
     for (mirror, text) in [
         (to().every(0), "every(0)"),
         (to().keep_last(0), "keep_last(0)"),
         (to().keep_every(0), "keep_every(0)"),
         (to().at_most_per_second(0), "at_most_per_second(0)"),
+        (Mirror::to(&bench.near), "it is the directory itself"),
+        (Mirror::to(link.join("near.ckpt")), "it is the directory itself"),
+        (Mirror::to(link.join("near.ckpt/far.ckpt")), "it lies in the directory"),
+        (Mirror::to(bench.parent.path()), "the directory lies in it"),
     ] {
         let error = bench.builder(mirror).open().unwrap_err();
         assert!(matches!(error, Error::InvalidSetting { .. }) && error.to_string().contains(text), "{error}");

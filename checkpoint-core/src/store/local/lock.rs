@@ -58,8 +58,18 @@ impl LockFile {
     }
 
     /// True if a path leads to it.
-    fn is_at(&self, path: &Path) -> bool {
-        fs::symlink_metadata(path).is_ok_and(|found| is_same_file(&self.metadata, &found))
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(found(fs::symlink_metadata(path))?.is_some_and(|found| is_same_file(&self.metadata, &found)))
+    }
+}
+
+/// What a look at a path found; `None` where nothing is there.
+fn found(looked: io::Result<fs::Metadata>) -> io::Result<Option<fs::Metadata>> {
+    use io::ErrorKind::{NotADirectory, NotFound, StaleNetworkFileHandle};
+    match looked {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | StaleNetworkFileHandle) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -108,7 +118,7 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
         // Between opening and locking, either could have been removed, and another created and
         // locked.
         let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock.is_same_directory() && lock.is_there(&file) {
+        if lock.is_same_directory()? && lock.is_there(&file)? {
             leave(&file.file, &lock.holder);
             drop(file);
             let lock = Box::new(lock);
@@ -181,12 +191,12 @@ fn leave(mut file: &File, holder: &str) {
 }
 
 impl DirectoryLock {
-    fn is_same_directory(&self) -> bool {
-        let Some((_, held)) = &self.directory else { return true };
-        fs::metadata(&self.path).is_ok_and(|found| is_same_file(held, &found))
+    fn is_same_directory(&self) -> io::Result<bool> {
+        let Some((_, held)) = &self.directory else { return Ok(true) };
+        Ok(found(fs::metadata(&self.path))?.is_some_and(|found| is_same_file(held, &found)))
     }
 
-    fn is_there(&self, file: &LockFile) -> bool {
+    fn is_there(&self, file: &LockFile) -> io::Result<bool> {
         file.is_at(&self.path.join(name::LOCK))
     }
 
@@ -205,7 +215,7 @@ impl DirectoryLock {
         }
         let opened = open(&self.path.join(name::LOCK), &mut options).and_then(LockFile::new);
         let Ok(file) = opened else { return self.is_locked };
-        if (self.try_lock)(&file.file).is_err() || !self.is_there(&file) {
+        if (self.try_lock)(&file.file).is_err() || !matches!(self.is_there(&file), Ok(true)) {
             return self.is_locked;
         }
         // A program that does not share may have had it meanwhile, and ended.
@@ -222,16 +232,16 @@ impl DirectoryLock {
 }
 
 impl Lock for DirectoryLock {
-    fn is_in_place(&self) -> bool {
+    fn is_in_place(&self) -> io::Result<bool> {
         self.is_same_directory()
     }
 
-    fn stands(&self) -> bool {
-        if !self.is_same_directory() {
-            return false;
+    fn stands(&self) -> io::Result<bool> {
+        if !self.is_same_directory()? {
+            return Ok(false);
         }
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.is_lockable || self.is_there(&file) || self.make_again(&mut file)
+        Ok(!self.is_lockable || self.is_there(&file)? || self.make_again(&mut file))
     }
 
     fn touch(&self) {
@@ -331,15 +341,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let locks = [(); 3].map(|()| taken(directory.path(), true));
         fs::remove_file(directory.path().join(name::LOCK)).unwrap();
-        assert!(locks.iter().all(|lock| lock.stands()));
+        assert!(locks.iter().all(|lock| lock.stands().unwrap()));
         drop(locks);
         // One that has it alone meanwhile keeps it.
         let [shared, other] = [(); 2].map(|()| taken(directory.path(), true));
         fs::remove_file(directory.path().join(name::LOCK)).unwrap();
         let alone = taken(directory.path(), false);
-        assert!(!shared.stands() && !other.stands() && alone.stands());
+        assert!(!shared.stands().unwrap() && !other.stands().unwrap() && alone.stands().unwrap());
         // So does one that has ended meanwhile.
         drop(alone);
-        assert!(!shared.stands() && !other.stands());
+        assert!(!shared.stands().unwrap() && !other.stands().unwrap());
     }
 }

@@ -44,6 +44,7 @@ impl Guard {
         if let Some(within) = within.upgrade() {
             within.check()?;
         }
+        has_room_for_names(path)?;
         let mut attempt = 1;
         let lock = loop {
             create(disk, path, *durable)?;
@@ -158,6 +159,18 @@ pub(super) fn describe_holder(holder: &str, directory: &Path) -> String {
             directory.join(name::LOCK).display()
         ),
         false => name,
+    }
+}
+
+/// Refuses a path that is so long that the files in it would have paths that the system does not
+/// take. Otherwise the first save would fail, or the first generation for a mirror.
+fn has_room_for_names(path: &Path) -> Result<(), Error> {
+    let longest = path.join("0".repeat(name::LONGEST));
+    match std::fs::symlink_metadata(longest) {
+        Err(source) if source.kind() == io::ErrorKind::InvalidFilename => {
+            Err(Error::writing("create files in", path, source))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -707,11 +707,11 @@ struct SimulatedLock {
 }
 
 impl Lock for SimulatedLock {
-    fn stands(&self) -> bool {
-        self.disk.inner().live.find(&self.path).is_ok_and(|found| found == self.inode)
+    fn stands(&self) -> io::Result<bool> {
+        Ok(self.disk.inner().live.find(&self.path).is_ok_and(|found| found == self.inode))
     }
 
-    fn is_in_place(&self) -> bool {
+    fn is_in_place(&self) -> io::Result<bool> {
         self.stands()
     }
 
